@@ -1,0 +1,25 @@
+package attention
+
+import "github.com/aha-go/aha/backend/tensor"
+
+// absorbed is the weight-absorbed form (DeepSeek-V2 §2.1.2): with W_UK and
+// W_UV the two halves of kv_b per head,
+//
+//	q̃_h = W_UKᵀ·q_n,h    scores = Scale·(q̃_h·c_j + q_r,h·k_r,j)    o_h = W_UV·Σ_j p_j·c_j
+//
+// which is multi-query attention over the latent: only c and k_r are cached.
+func (m *MLA) absorbed(qN, qR, cKV, kR tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
+	n := cKV.Dim(0)
+	w := m.KVB.W.In(cKV.Scope()).Reshape(m.Heads, m.Nope+m.Value, m.KVRank).Split(1, m.Nope, m.Value)
+	qC := tensor.MatMul(qN.Permute(1, 0, 2), w[0]).Permute(1, 0, 2) // [N,H,C]
+	q := tensor.Concat(2, qC, qR)                                   // [N,H,C+R]
+	k := tensor.Concat(2, cKV.Reshape(n, 1, m.KVRank), kR)          // [N,1,C+R]
+	v := k.Slice(2, 0, m.KVRank)                                    // [N,1,C]
+	if cache != nil {
+		cache.append(cache.K, k, rows)
+		k, v = cKV.Scope().Constant(cache.K), cKV.Scope().Constant(cache.V)
+	}
+	o := tensor.Attention(q, k, v, rows.Start, rows.Len, m.Scale)    // [N,H,C]
+	o = tensor.MatMul(o.Permute(1, 0, 2), w[1].T()).Permute(1, 0, 2) // [N,H,V]
+	return m.O.Forward(o.Contiguous().Reshape(n, m.Heads*m.Value))
+}

@@ -1,0 +1,55 @@
+package attention
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Cache keeps the keys and values of one layer for Slots sequences of up to
+// MaxLen tokens each: sequence slot q, position p is row q·MaxLen + p.
+type Cache struct {
+	K, V backend.View // [Slots·MaxLen, G, Dk], [Slots·MaxLen, G, Dv]; V may be a view of K
+
+	b    backend.Backend
+	bufs []backend.Buffer
+}
+
+// newCache allocates a cache of keys [G, dk] and, unless dv is 0, values [G, dv].
+func newCache(b backend.Backend, dt backend.DType, rows, g, dk, dv int) (*Cache, error) {
+	c := &Cache{b: b}
+	for _, x := range []struct {
+		dst *backend.View
+		d   int
+	}{{&c.K, dk}, {&c.V, dv}} {
+		if x.d == 0 {
+			continue
+		}
+		v := backend.NewView(nil, dt, rows, g, x.d)
+		buf, err := b.Alloc(v.Len() * dt.Size())
+		if err != nil {
+			c.Free()
+			return nil, fmt.Errorf("attention: cache %s: %w", v, err)
+		}
+		v.Buf = buf
+		c.bufs = append(c.bufs, buf)
+		*x.dst = v
+	}
+	return c, nil
+}
+
+// Free gives back the cache's memory.
+func (c *Cache) Free() {
+	for _, b := range c.bufs {
+		c.b.Free(b)
+	}
+	c.bufs = nil
+}
+
+// append writes the rows of x [N, G, D] to their places in dst.
+func (c *Cache) append(dst backend.View, x tensor.Tensor, rows Rows) {
+	s := x.Scope()
+	flat := x.Contiguous().Reshape(x.Dim(0), x.Dim(1)*x.Dim(2))
+	s.Scatter(dst.Reshape(dst.Shape[0], dst.Shape[1]*dst.Shape[2]), flat, rows.Cache)
+}

@@ -1,0 +1,77 @@
+package attention
+
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// GQAConfig is the shape of a grouped-query attention.
+type GQAConfig struct {
+	Hidden  int     // D
+	Heads   int     // H
+	KVHeads int     // G, divides Heads
+	HeadDim int     // d
+	Bias    bool    // on q, k and v, as Qwen2 has
+	QKNorm  bool    // RMSNorm on each head of q and k, as Qwen3 has
+	Eps     float64 // of QKNorm
+}
+
+// GQA is grouped-query attention (Ainslie et al. 2023) with half-rotated RoPE,
+// as in Llama and Qwen2.
+type GQA struct {
+	GQAConfig
+	Q, K, V, O   *tensor.Linear // [H·d, D], [G·d, D], [G·d, D], [D, H·d]
+	QNorm, KNorm *tensor.Param  // [d]; nil without QKNorm
+	Angles       tensor.Angles
+}
+
+// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so on.
+func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angles) *GQA {
+	linear := func(name string, out, in int, bias bool) *tensor.Linear {
+		l := &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
+		if bias {
+			l.Bias = ps.Bias(prefix+"."+name+".bias", out)
+		}
+		return l
+	}
+	g := &GQA{GQAConfig: cfg, Angles: angles}
+	g.Q = linear("q_proj", cfg.Heads*cfg.HeadDim, cfg.Hidden, cfg.Bias)
+	g.K = linear("k_proj", cfg.KVHeads*cfg.HeadDim, cfg.Hidden, cfg.Bias)
+	g.V = linear("v_proj", cfg.KVHeads*cfg.HeadDim, cfg.Hidden, cfg.Bias)
+	if cfg.QKNorm {
+		g.QNorm = ps.Gain(prefix+".q_norm.weight", cfg.HeadDim)
+		g.KNorm = ps.Gain(prefix+".k_norm.weight", cfg.HeadDim)
+	}
+	g.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.HeadDim, false)
+	return g
+}
+
+// Forward attends from x [N, D] and returns [N, D]. With a cache, the rows'
+// keys are written to it first and read from it.
+func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
+	n := x.Dim(0)
+	q := g.rotated(g.Q.Forward(x), g.Heads, g.QNorm, rows)   // [N,H,d]
+	k := g.rotated(g.K.Forward(x), g.KVHeads, g.KNorm, rows) // [N,G,d]
+	v := g.V.Forward(x).Reshape(n, g.KVHeads, g.HeadDim)     // [N,G,d]
+	if cache != nil {
+		cache.append(cache.K, k, rows)
+		cache.append(cache.V, v, rows)
+		k, v = x.Scope().Constant(cache.K), x.Scope().Constant(cache.V)
+	}
+	o := tensor.Attention(q, k, v, rows.Start, rows.Len, Scaling{}.SoftmaxScale(g.HeadDim))
+	return g.O.Forward(o.Reshape(n, g.Heads*g.HeadDim))
+}
+
+// rotated is x [N, heads·d] by heads, normed where there is a norm, and rotated.
+func (g *GQA) rotated(x tensor.Tensor, heads int, norm *tensor.Param, rows Rows) tensor.Tensor {
+	n := x.Dim(0)
+	if norm != nil {
+		x = tensor.RMSNorm(x.Reshape(n*heads, g.HeadDim), norm, g.Eps)
+	}
+	return tensor.RoPE(x.Reshape(n, heads, g.HeadDim), rows.Pos, g.Angles, false)
+}
+
+// NewCache allocates a cache for this layer.
+func (g *GQA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
+	return newCache(b, dt, rows, g.KVHeads, g.HeadDim, g.HeadDim)
+}

@@ -1,0 +1,116 @@
+package attention
+
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// MLAConfig is the shape of a multi-head latent attention.
+type MLAConfig struct {
+	Hidden int // D
+	Heads  int // H
+	QRank  int // width of the compressed query; 0 means none
+	KVRank int // C, width of the latent
+	Nope   int // per head, without position
+	Rope   int // per head, rotated; its key is shared by all heads
+	Value  int // V, per head
+
+	Interleaved bool    // RoPE pairs (2i, 2i+1), as DeepSeek's checkpoints have them
+	Scale       float64 // of the scores; 0 means (Nope+Rope)^-½
+	// Absorbed selects the form that works on the latent itself, for training
+	// and decoding alike: equal in exact arithmetic, not in bits.
+	Absorbed bool
+}
+
+// latentEps is the epsilon of the query's and the latent's norm whatever the
+// model's rms_norm_eps is (modeling_deepseek_v3.py).
+const latentEps = 1e-6
+
+// MLA is multi-head latent attention (DeepSeek-V2 §2.1, DeepSeek-V3 §2.1.1).
+type MLA struct {
+	MLAConfig
+	Q     *tensor.Linear // [H·(N+R), D]; nil with query compression
+	QA    *tensor.Linear // [QRank, D]
+	QNorm *tensor.Param  // [QRank]
+	QB    *tensor.Linear // [H·(N+R), QRank]
+	KVA   *tensor.Linear // [C+R, D]
+	KNorm *tensor.Param  // [C]
+	KVB   *tensor.Linear // [H·(N+V), C]
+	O     *tensor.Linear // [D, H·V]
+
+	Angles tensor.Angles
+}
+
+// NewMLA creates an MLA whose parameters are named prefix.q_proj.weight and so
+// on. angles are of dimension cfg.Rope.
+func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angles) *MLA {
+	if cfg.Scale == 0 {
+		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
+	}
+	linear := func(name string, out, in int) *tensor.Linear {
+		return &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
+	}
+	m := &MLA{MLAConfig: cfg, Angles: angles}
+	if qk := cfg.Heads * (cfg.Nope + cfg.Rope); cfg.QRank == 0 {
+		m.Q = linear("q_proj", qk, cfg.Hidden)
+	} else {
+		m.QA = linear("q_a_proj", cfg.QRank, cfg.Hidden)
+		m.QNorm = ps.Gain(prefix+".q_a_layernorm.weight", cfg.QRank)
+		m.QB = linear("q_b_proj", qk, cfg.QRank)
+	}
+	m.KVA = linear("kv_a_proj_with_mqa", cfg.KVRank+cfg.Rope, cfg.Hidden)
+	m.KNorm = ps.Gain(prefix+".kv_a_layernorm.weight", cfg.KVRank)
+	m.KVB = linear("kv_b_proj", cfg.Heads*(cfg.Nope+cfg.Value), cfg.KVRank)
+	m.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.Value)
+	return m
+}
+
+// B·T = N packed tokens, D hidden, H heads, n nope, R rope, C kv rank, V value dim
+
+// Forward attends from x [N, D] and returns [N, D]. With a cache, the rows'
+// keys are written to it first and read from it.
+func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
+	n := x.Dim(0)
+	q := m.query(x).Split(2, m.Nope, m.Rope)                   // [N,H,n] [N,H,R]
+	qR := tensor.RoPE(q[1], rows.Pos, m.Angles, m.Interleaved) // [N,H,R]
+	kv := m.KVA.Forward(x).Split(1, m.KVRank, m.Rope)          // [N,C] [N,R]
+	cKV := tensor.RMSNorm(kv[0], m.KNorm, latentEps)           // [N,C]
+	kR := kv[1].Contiguous().Reshape(n, 1, m.Rope)             // [N,1,R]
+	kR = tensor.RoPE(kR, rows.Pos, m.Angles, m.Interleaved)    // [N,1,R]
+	if m.Absorbed {
+		return m.absorbed(q[0], qR, cKV, kR, rows, cache)
+	}
+	up := m.KVB.Forward(cKV).Reshape(n, m.Heads, m.Nope+m.Value).Split(2, m.Nope, m.Value)
+	k := tensor.Concat(2, up[0], kR.Expand(n, m.Heads, m.Rope)) // [N,H,n+R]
+	v := up[1]                                                  // [N,H,V]
+	if cache != nil {
+		cache.append(cache.K, k, rows)
+		cache.append(cache.V, v, rows)
+		k, v = x.Scope().Constant(cache.K), x.Scope().Constant(cache.V)
+	}
+	o := tensor.Attention(tensor.Concat(2, q[0], qR), k, v, rows.Start, rows.Len, m.Scale) // [N,H,V]
+	return m.O.Forward(o.Reshape(n, m.Heads*m.Value))
+}
+
+// query is the heads' queries, nope first: [N, H, n+R].
+func (m *MLA) query(x tensor.Tensor) tensor.Tensor {
+	if m.Q != nil {
+		return m.Q.Forward(x).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
+	}
+	cQ := tensor.RMSNorm(m.QA.Forward(x), m.QNorm, latentEps)
+	return m.QB.Forward(cQ).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
+}
+
+// NewCache allocates a cache for this layer: expanded keys and values in the
+// naive form, latent and rotated key in the absorbed form.
+func (m *MLA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
+	if !m.Absorbed {
+		return newCache(b, dt, rows, m.Heads, m.Nope+m.Rope, m.Value)
+	}
+	c, err := newCache(b, dt, rows, 1, m.KVRank+m.Rope, 0)
+	if err != nil {
+		return nil, err
+	}
+	c.V = c.K.Slice(2, 0, m.KVRank)
+	return c, nil
+}

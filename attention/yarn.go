@@ -1,0 +1,49 @@
+package attention
+
+import "math"
+
+// yarn interpolates the frequencies that turn less than BetaSlow times over
+// the old length, leaves those that turn more than BetaFast times, and ramps
+// between (Peng et al. 2023; the constants as in DeepSeek-V3's
+// precompute_freqs_cis).
+func (sc Scaling) yarn(f []float64, dim int, theta float64) {
+	turn := func(n float64) float64 {
+		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
+	}
+	low := max(math.Floor(turn(sc.BetaFast)), 0)
+	high := min(math.Ceil(turn(sc.BetaSlow)), float64(dim-1))
+	if low == high {
+		high += 0.001
+	}
+	for i := range f {
+		ramp := min(max((float64(i)-low)/(high-low), 0), 1)
+		f[i] = f[i]*(1-ramp) + f[i]/sc.Factor*ramp
+	}
+}
+
+// mscale is YaRN's attention temperature 0.1·a·ln s + 1.
+func mscale(s, a float64) float64 {
+	if s <= 1 {
+		return 1
+	}
+	return 0.1*a*math.Log(s) + 1
+}
+
+// amplitude multiplies cosines and sines; 1 for DeepSeek-V2 and V3.
+func (sc Scaling) amplitude() float64 {
+	if sc.Kind != YaRN {
+		return 1
+	}
+	return mscale(sc.Factor, sc.MScale) / mscale(sc.Factor, sc.MScaleAllDim)
+}
+
+// SoftmaxScale is the factor of MLA's attention scores: d^-½, times
+// mscale(Factor, MScaleAllDim)² under YaRN.
+func (sc Scaling) SoftmaxScale(d int) float64 {
+	scale := 1 / math.Sqrt(float64(d))
+	if sc.Kind == YaRN && sc.MScaleAllDim != 0 {
+		m := mscale(sc.Factor, sc.MScaleAllDim)
+		scale *= m * m
+	}
+	return scale
+}

@@ -1,0 +1,130 @@
+package backend
+
+import "math"
+
+// Heads are laid out by group: [N, H, D] becomes [G, H/G, N, D], and K, V
+// [R, G, D] become [G, 1, R, D], repeated over the group's heads.
+
+func byGroup(v View, g int) View { return v.split(1, g).Permute(1, 2, 0, 3) }
+
+func (x *Expander) keysByGroup(v View, h int) View {
+	w := v.Permute(1, 0, 2).Unsqueeze(1)
+	return w.BroadcastTo(w.Shape[0], h/w.Shape[0], w.Shape[2], w.Shape[3])
+}
+
+// Decompose is Attention through the full matrix of scores [H, N, R]. What lies
+// outside a row's window is removed by selection, never by multiplication, so
+// that a NaN there does not spread; a value in the window that is not finite
+// makes its output column NaN.
+func (o *Attention) Decompose(x *Expander) {
+	n, h, r, g, dv := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1], o.V.Shape[2]
+	dt := o.Q.DType
+	limit := math.MaxFloat64
+	if dt == F32 {
+		limit = math.MaxFloat32
+	}
+	mask := x.visible(o.Start, o.Len, r)
+
+	s := x.Temp(dt, g, h/g, n, r)
+	x.Do(&MatMul{C: s, A: byGroup(o.Q, g), B: Dense(x.keysByGroup(o.K, h).T())})
+	x.affine(s, s, o.Scale, 0)
+	x.choose(s, mask, s, x.constant(dt, math.Inf(-1)))
+
+	top, sum := x.Temp(dt, g, h/g, n), x.Temp(dt, g, h/g, n)
+	x.reduce(ReduceMax, top, s)
+	// An empty window has the maximum −Inf, and −Inf − (−Inf) is NaN.
+	x.Do(&Unary{Y: top, X: top, Fn: Clamp, A: -limit, B: limit})
+	x.binary(Sub, s, s, top.Unsqueeze(3))
+	x.unary(Exp, s, s)
+	x.reduce(Sum, sum, s)
+	lse := o.LSE.split(1, g).Permute(1, 2, 0)
+	x.unary(Log, lse, sum)
+	x.binary(Add, lse, lse, top)
+
+	// V with 0 for what is not finite, and where that was, per key row.
+	size, finite := x.Temp(dt, r, g, dv), x.Temp(I32, r, g, dv)
+	values, broken := x.Temp(dt, r, g, dv), x.Temp(dt, r, g, dv)
+	x.unary(Abs, size, o.V)
+	x.binary(LessEqual, size, size, x.constant(dt, limit))
+	x.copy(finite, size)
+	x.choose(values, finite, o.V, x.constant(dt, 0))
+	x.affine(broken, size, -1, 1)
+
+	out := x.Temp(dt, g, h/g, n, dv)
+	x.Do(&MatMul{C: out, A: s, B: Dense(x.keysByGroup(values, h))})
+	// The sum is at least 1, the maximum's share, unless the window is empty.
+	x.Do(&Unary{Y: sum, X: sum, Fn: Clamp, A: 1, B: limit})
+	x.binary(Div, out, out, sum.Unsqueeze(3))
+
+	visible, seen, spoiled := x.Temp(dt, n, r), x.Temp(dt, n, g*dv), x.Temp(I32, n, g*dv)
+	x.copy(visible, mask)
+	x.Do(&MatMul{C: seen, A: visible, B: Dense(broken.Reshape(r, g*dv))})
+	x.copy(spoiled, seen)
+	x.choose(byGroup(o.O, g), spoiled.Reshape(n, g, dv).Permute(1, 0, 2).Unsqueeze(1), x.constant(dt, math.NaN()), out)
+}
+
+// visible is the mask [N, R] of the keys each query row sees.
+func (x *Expander) visible(start, length View, r int) View {
+	end := x.Temp(I32, start.Shape[0])
+	x.binary(Add, end, start, length)
+	return x.window(start, end, r)
+}
+
+// Decompose is AttentionGrad through the full matrix of scores. Rows of Q with
+// an empty window and keys that no row sees count as zeros, so that a NaN there
+// does not spread.
+func (o *AttentionGrad) Decompose(x *Expander) {
+	n, h, r, g := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1]
+	dk, dv := o.Q.Shape[2], o.V.Shape[2]
+	dt := o.Q.DType
+	heads := h / max(g, 1)
+	mask := x.visible(o.Start, o.Len, r)
+	visible, sees, seen := x.Temp(dt, n, r), x.Temp(dt, n), x.Temp(dt, r)
+	x.copy(visible, mask)
+	x.reduce(ReduceMax, sees, visible)
+	x.reduce(ReduceMax, seen, visible.T())
+	zero := x.constant(dt, 0)
+	used := func(v, rows View) View {
+		cond, w := x.Temp(I32, rows.Shape[0]), x.Temp(dt, v.Dims()...)
+		x.Do(&Unary{Y: rows, X: rows, Fn: Clamp, A: 0, B: 1}) // of nothing, the maximum is −Inf
+		x.copy(cond, rows)
+		x.choose(w, cond.Unsqueeze(1).Unsqueeze(2), v, zero)
+		return w
+	}
+	q, do, out := used(o.Q, sees), used(o.DO, sees), used(o.O, sees)
+	k, v := used(o.K, seen), used(o.V, seen)
+
+	delta, product := x.Temp(dt, n, h), x.Temp(dt, n, h, dv)
+	x.binary(Mul, product, do, out)
+	x.reduce(Sum, delta, product)
+
+	// P[j] = exp(S[j] − LSE) within the window, else 0.
+	p, ds := x.Temp(dt, g, heads, n, r), x.Temp(dt, g, heads, n, r)
+	perRow := func(v View) View { return v.split(1, g).Permute(1, 2, 0).Unsqueeze(3) }
+	x.Do(&MatMul{C: p, A: byGroup(q, g), B: Dense(x.keysByGroup(k, h).T())})
+	x.affine(p, p, o.Scale, 0)
+	x.binary(Sub, p, p, perRow(o.LSE))
+	x.choose(p, mask, p, x.constant(dt, math.Inf(-1)))
+	x.unary(Exp, p, p)
+
+	x.Do(&MatMul{C: ds, A: byGroup(do, g), B: Dense(x.keysByGroup(v, h).T())})
+	x.binary(Sub, ds, ds, perRow(delta))
+	x.binary(Mul, ds, ds, p)
+	x.choose(ds, mask, ds, zero)
+
+	dq := x.Temp(dt, g, heads, n, dk)
+	x.Do(&MatMul{C: dq, A: ds, B: Dense(x.keysByGroup(k, h))})
+	x.affine(byGroup(o.DQ, g), dq, o.Scale, 0)
+
+	// The heads of a group and its query rows are one reduction.
+	stacked := func(v View, d int) View {
+		w := x.Temp(dt, g, heads, n, d)
+		x.copy(w, byGroup(v, g))
+		return w.Reshape(g, heads*n, d)
+	}
+	dkt, dvt := x.Temp(dt, g, r, dk), x.Temp(dt, g, r, dv)
+	x.Do(&MatMul{C: dkt, A: ds.Reshape(g, heads*n, r).T(), B: Dense(stacked(q, dk))})
+	x.affine(o.DK.Permute(1, 0, 2), dkt, o.Scale, 0)
+	x.Do(&MatMul{C: dvt, A: p.Reshape(g, heads*n, r).T(), B: Dense(stacked(do, dv))})
+	x.copy(o.DV.Permute(1, 0, 2), dvt)
+}

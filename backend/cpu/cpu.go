@@ -1,0 +1,120 @@
+// Package cpu is the pure-Go backend and the reference for every other: the
+// kernels are the plainest loops over float32 or float64, one file an op, with
+// assembly (internal/asm) behind the hot float32 ones.
+//
+// The exact rule (what makes rollout and training agree bit for bit): an
+// output element's arithmetic depends on the op, its reduction length, the
+// dtype, the path and the position in its own sequence, never on the number of
+// rows, the batch, the threads, the address or the cache. Work is therefore
+// split over threads by output elements only, and a sum that must be split
+// (over rows) is split at boundaries set by its length alone.
+package cpu
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/aha-go/aha/backend"
+)
+
+func init() {
+	backend.Register("cpu", func(device string) (backend.Backend, error) {
+		if device != "" {
+			return nil, fmt.Errorf("the cpu has no device %q", device)
+		}
+		return New(), nil
+	})
+}
+
+// CPU is a queue that runs each op to its end before Do returns, on up to
+// GOMAXPROCS threads.
+type CPU struct {
+	pool   *pool
+	closed bool
+
+	f32    state[float32]
+	f64    state[float64]
+	groups []int // offsets of the ragged op that runs
+}
+
+// New returns a CPU backend with GOMAXPROCS(0) workers, the caller included.
+func New() *CPU { return &CPU{pool: newPool(runtime.GOMAXPROCS(0))} }
+
+// Name is "cpu".
+func (b *CPU) Name() string { return "cpu" }
+
+// state is what the ops of one dtype keep from call to call, so that they
+// allocate nothing in the steady state.
+type state[T number] struct {
+	products[T]
+	reduce reduce[T]
+	fused  fused[T]
+}
+
+type buffer struct {
+	mem   []byte // aligned to 64 bytes
+	bytes int
+}
+
+func (b *buffer) Bytes() int { return b.bytes }
+
+// align is the alignment of buffers in bytes: one cache line, one zmm register.
+const align = 64
+
+// Alloc returns zeroed memory of the Go heap.
+func (b *CPU) Alloc(bytes int) (backend.Buffer, error) {
+	if bytes < 0 {
+		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
+	}
+	if b.closed {
+		return nil, errors.New("cpu: Alloc after Close")
+	}
+	raw := make([]byte, bytes+align)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
+	return &buffer{mem: raw[skip : skip+bytes], bytes: bytes}, nil
+}
+
+// Free drops the buffer's memory; using it afterwards panics.
+func (b *CPU) Free(buf backend.Buffer) { buf.(*buffer).mem = nil }
+
+// Upload copies src into dst.
+func (b *CPU) Upload(dst backend.Buffer, off int, src []byte) error {
+	copy(dst.(*buffer).mem[off:off+len(src)], src)
+	return nil
+}
+
+// Download copies from src.
+func (b *CPU) Download(dst []byte, src backend.Buffer, off int) error {
+	copy(dst, src.(*buffer).mem[off:off+len(dst)])
+	return nil
+}
+
+// Sync returns at once: Do is synchronous.
+func (b *CPU) Sync() error { return nil }
+
+// Close stops the workers. Buffers stay readable until the collector takes them.
+func (b *CPU) Close() error {
+	if !b.closed {
+		b.closed = true
+		b.pool.close()
+	}
+	return nil
+}
+
+// number is the element type of a kernel's data.
+type number interface{ float32 | float64 }
+
+// data is the memory of v from its first element on. T must match v.DType
+// (uint16 for BF16).
+func data[T number | int32 | uint16](v *backend.View) []T {
+	mem := v.Buf.(*buffer).mem
+	var t T
+	size := int(unsafe.Sizeof(t))
+	if v.DType.Size() != size {
+		panic(fmt.Sprintf("cpu: %s view read as %d-byte elements", v.DType, size))
+	}
+	all := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/size)
+	return all[min(v.Offset, len(all)):] // an empty view may begin past the end
+}

@@ -1,0 +1,226 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
+
+// elements is how many elements of an elementwise op make one piece of work.
+const elements = 8 * blockLen
+
+// Elementwise jobs walk blocks of elements. A block that lies strided goes
+// through scratch, so that one kernel over adjacent elements serves all layouts
+// and an element's bits do not depend on them.
+
+type unary[T number] backend.Unary
+
+func (o *unary[T]) run(w *worker, lo, hi int) {
+	y, x := data[T](&o.Y), data[T](&o.X)
+	buf := scratch[T](w, 2*blockLen)
+	for it := newWalk(lo, hi, &o.Y, &o.X); it.next(); {
+		in := load(x[it.off[1]:], it.stride(1), it.n, buf)
+		to := y[it.off[0]:]
+		out := place(to, it.stride(0), it.n, buf[blockLen:])
+		apply(o.Fn, out, in, T(o.A), T(o.B))
+		store(to, it.stride(0), out)
+	}
+}
+
+// apply computes y = fn(x) with the parameters a and b.
+func apply[T number](fn backend.UnaryFn, y, x []T, a, b T) {
+	switch fn {
+	case backend.Affine:
+		if b == 0 {
+			scale(y, x, a)
+			return
+		}
+		for i, v := range x {
+			y[i] = T(a*v) + b
+		}
+	case backend.Clamp:
+		for i, v := range x {
+			y[i] = min(max(v, a), b)
+		}
+	case backend.Exp:
+		exp(y, x)
+	case backend.Log:
+		for i, v := range x {
+			y[i] = T(math.Log(float64(v)))
+		}
+	case backend.Sigmoid:
+		sigmoid(y, x)
+	case backend.Sqrt:
+		for i, v := range x {
+			y[i] = T(math.Sqrt(float64(v)))
+		}
+	case backend.Reciprocal:
+		for i, v := range x {
+			y[i] = 1 / v
+		}
+	case backend.Abs:
+		for i, v := range x {
+			y[i] = T(math.Abs(float64(v)))
+		}
+	case backend.Sign:
+		for i, v := range x {
+			switch {
+			case v > 0:
+				v = 1
+			case v < 0:
+				v = -1
+			}
+			y[i] = v
+		}
+	}
+}
+
+// exp computes y = eˣ.
+func exp[T number](y, x []T) {
+	if y32, ok := any(y).([]float32); ok {
+		asm.Exp(y32, any(x).([]float32))
+		return
+	}
+	for i, v := range x {
+		y[i] = T(math.Exp(float64(v)))
+	}
+}
+
+func (b *CPU) binary(o *backend.Binary) error {
+	j := binaryJob(o)
+	if j == nil {
+		return backend.Unsupported(b, o, o.Y.DType.String()+" of "+o.A.DType.String())
+	}
+	b.pool.run(o.Y.Len(), elements, j)
+	return nil
+}
+
+// binaryJob is the kernel for o's dtypes, or nil.
+func binaryJob(o *backend.Binary) job {
+	if o.Fn >= backend.Less {
+		switch o.Y.DType {
+		case backend.F32:
+			return compareJob[float32](o)
+		case backend.F64:
+			return compareJob[float64](o)
+		case backend.I32:
+			return compareJob[int32](o)
+		}
+		return nil
+	}
+	switch o.Y.DType {
+	case backend.F32:
+		return (*arithmetic[float32])(o)
+	case backend.F64:
+		return (*arithmetic[float64])(o)
+	}
+	return (*arithmetic[int32])(o)
+}
+
+func compareJob[Y number | int32](o *backend.Binary) job {
+	switch o.A.DType {
+	case backend.F32:
+		return (*compare[Y, float32])(o)
+	case backend.F64:
+		return (*compare[Y, float64])(o)
+	case backend.I32:
+		return (*compare[Y, int32])(o)
+	}
+	return nil
+}
+
+type arithmetic[T number | int32] backend.Binary
+
+func (o *arithmetic[T]) run(w *worker, lo, hi int) {
+	y, a, b := data[T](&o.Y), data[T](&o.A), data[T](&o.B)
+	buf := scratch[T](w, 3*blockLen)
+	for it := newWalk(lo, hi, &o.Y, &o.A, &o.B); it.next(); {
+		inA := load(a[it.off[1]:], it.stride(1), it.n, buf)
+		inB := load(b[it.off[2]:], it.stride(2), it.n, buf[blockLen:])
+		to := y[it.off[0]:]
+		out := place(to, it.stride(0), it.n, buf[2*blockLen:])
+		combine(o.Fn, out, inA, inB)
+		store(to, it.stride(0), out)
+	}
+}
+
+// combine computes y = fn(a, b).
+func combine[T number | int32](fn backend.BinaryFn, y, a, b []T) {
+	y32, single := any(y).([]float32)
+	b = b[:len(a)]
+	y = y[:len(a)]
+	switch {
+	case fn == backend.Add && single:
+		asm.Add(y32, any(a).([]float32), any(b).([]float32))
+	case fn == backend.Mul && single:
+		asm.Mul(y32, any(a).([]float32), any(b).([]float32))
+	case fn == backend.Add:
+		for i, v := range a {
+			y[i] = v + b[i]
+		}
+	case fn == backend.Sub:
+		for i, v := range a {
+			y[i] = v - b[i]
+		}
+	case fn == backend.Mul:
+		for i, v := range a {
+			y[i] = v * b[i]
+		}
+	case fn == backend.Div:
+		for i, v := range a {
+			y[i] = v / b[i]
+		}
+	case fn == backend.Max:
+		for i, v := range a {
+			y[i] = max(v, b[i])
+		}
+	case fn == backend.Min:
+		for i, v := range a {
+			y[i] = min(v, b[i])
+		}
+	}
+}
+
+// compare is a comparison of T that gives 0 or 1 as Y.
+type compare[Y, T number | int32] backend.Binary
+
+func (o *compare[Y, T]) run(_ *worker, lo, hi int) {
+	y, a, b := data[Y](&o.Y), data[T](&o.A), data[T](&o.B)
+	for it := newWalk(lo, hi, &o.Y, &o.A, &o.B); it.next(); {
+		sy, sa, sb := it.stride(0), it.stride(1), it.stride(2)
+		for i := range it.n {
+			p, q := a[it.off[1]+i*sa], b[it.off[2]+i*sb]
+			var holds bool
+			switch o.Fn {
+			case backend.Less:
+				holds = p < q
+			case backend.LessEqual:
+				holds = p <= q
+			case backend.Equal:
+				holds = p == q
+			}
+			var r Y
+			if holds {
+				r = 1
+			}
+			y[it.off[0]+i*sy] = r
+		}
+	}
+}
+
+type selection[T number] backend.Select
+
+func (o *selection[T]) run(_ *worker, lo, hi int) {
+	y, cond, a, b := data[T](&o.Y), data[int32](&o.Cond), data[T](&o.A), data[T](&o.B)
+	for it := newWalk(lo, hi, &o.Y, &o.Cond, &o.A, &o.B); it.next(); {
+		sy, sc, sa, sb := it.stride(0), it.stride(1), it.stride(2), it.stride(3)
+		for i := range it.n {
+			v := b[it.off[3]+i*sb]
+			if cond[it.off[1]+i*sc] != 0 {
+				v = a[it.off[2]+i*sa]
+			}
+			y[it.off[0]+i*sy] = v
+		}
+	}
+}

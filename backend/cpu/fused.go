@@ -1,0 +1,117 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// fused is what the fused ops of one dtype keep from call to call, so that
+// they allocate nothing in the steady state.
+type fused[T number] struct {
+	rmsNormGrad       rmsNormGrad[T]
+	attentionGrad     attentionGrad[T]
+	sequenceBalance   sequenceBalance[T]
+	linearLogProb     linearLogProb[T]
+	linearLogProbGrad linearLogProbGrad[T]
+}
+
+// doFused runs the fused ops.
+func (b *CPU) doFused(op backend.Op) error {
+	switch o := op.(type) {
+	case *backend.RMSNorm:
+		return kernel(b, o.X.DType, (*rmsNorm[float32])(o), (*rmsNorm[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
+	case *backend.RoPE:
+		return kernel(b, o.X.DType, (*rope[float32])(o), (*rope[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]*o.X.Shape[2]))
+	case *backend.SwiGLU:
+		return kernel(b, o.Y.DType, (*swiGLU[float32])(o), (*swiGLU[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
+	case *backend.SwiGLUGrad:
+		return kernel(b, o.DY.DType, (*swiGLUGrad[float32])(o), (*swiGLUGrad[float64])(o), o.DY.Shape[0], rowGrain(o.DY.Shape[1]))
+	case *backend.Attention:
+		return kernel(b, o.Q.DType, (*attention[float32])(o), (*attention[float64])(o), o.Q.Shape[0]*o.Q.Shape[1], attentionGrain(o))
+	case *backend.MoEGate:
+		return kernel(b, o.Logits.DType, (*moeGate[float32])(o), (*moeGate[float64])(o), o.Logits.Shape[0], rowGrain(16*o.Logits.Shape[1]))
+	case *backend.MoEGateGrad:
+		return kernel(b, o.Scores.DType, (*moeGateGrad[float32])(o), (*moeGateGrad[float64])(o), o.Scores.Shape[0], rowGrain(4*o.Scores.Shape[1]))
+	case *backend.MoERoute:
+		route(o)
+		return nil
+	case *backend.MoEDispatch:
+		return kernel(b, o.X.DType, (*moeDispatch[float32])(o), (*moeDispatch[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
+	case *backend.MoECombine:
+		return kernel(b, o.Y.DType, (*moeCombine[float32])(o), (*moeCombine[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]*o.Inverse.Shape[1]))
+	case *backend.MoECombineGrad:
+		return kernel(b, o.DY.DType, (*moeCombineGrad[float32])(o), (*moeCombineGrad[float64])(o), o.DY.Shape[0], rowGrain(o.DY.Shape[1]*o.Inverse.Shape[1]))
+	case *backend.LogSumExp:
+		return kernel(b, o.X.DType, (*logSumExp[float32])(o), (*logSumExp[float64])(o), o.X.Shape[0], rowGrain(4*o.X.Shape[1]))
+	case *backend.Sample:
+		return kernel(b, o.X.DType, (*sample[float32])(o), (*sample[float64])(o), o.X.Shape[0], rowGrain(4*o.X.Shape[1]))
+	case *backend.RMSNormGrad:
+		return b.staged(o.X.DType, op)
+	case *backend.AttentionGrad:
+		return b.staged(o.Q.DType, op)
+	case *backend.SequenceBalance:
+		return b.staged(o.Scores.DType, op)
+	case *backend.SequenceBalanceGrad:
+		return b.staged(o.Scores.DType, op)
+	case *backend.LinearLogProb:
+		return b.staged(o.X.DType, op)
+	case *backend.LinearLogProbGrad:
+		return b.staged(o.X.DType, op)
+	}
+	return backend.Unsupported(b, op, "")
+}
+
+// staged runs an op that takes several jobs.
+func (b *CPU) staged(dt backend.DType, op backend.Op) error {
+	if dt == backend.F64 {
+		b.f64.fused.do(b.pool, op)
+	} else {
+		b.f32.fused.do(b.pool, op)
+	}
+	return nil
+}
+
+func (f *fused[T]) do(p *pool, op backend.Op) {
+	switch o := op.(type) {
+	case *backend.RMSNormGrad:
+		f.rmsNormGrad.do(p, o)
+	case *backend.AttentionGrad:
+		f.attentionGrad.do(p, o)
+	case *backend.SequenceBalance:
+		f.sequenceBalance.do(p, o)
+	case *backend.SequenceBalanceGrad:
+		(*sequenceBalanceGrad[T])(o).do(p)
+	case *backend.LinearLogProb:
+		f.linearLogProb.do(p, o)
+	case *backend.LinearLogProbGrad:
+		f.linearLogProbGrad.do(p, o)
+	}
+}
+
+// attentionGrain is how many heads of query rows make one piece of work.
+func attentionGrain(o *backend.Attention) int {
+	keys := 0
+	for _, n := range data[int32](&o.Len)[:o.Len.Shape[0]] {
+		keys += int(max(n, 0))
+	}
+	work := keys / max(o.Len.Shape[0], 1) * (o.Q.Shape[2] + o.V.Shape[2])
+	return 1 + pieceWork/4/(1+work)
+}
+
+// grow is s with n elements of undefined content, in its own memory if that
+// suffices.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// row is the index v as an int; it panics unless 0 ≤ v < n.
+func row(op, what string, v int32, n int) int {
+	if v < 0 || int(v) >= n {
+		panic(fmt.Errorf("cpu: %s: %s %d of %d", op, what, v, n))
+	}
+	return int(v)
+}

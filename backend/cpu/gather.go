@@ -1,0 +1,123 @@
+package cpu
+
+import "github.com/aha-go/aha/backend"
+
+func gatherJob(o *backend.Gather) job {
+	return sized(o.Y.DType, (*gather[uint16])(o), (*gather[int32])(o), (*gather[float64])(o))
+}
+
+// sized is the job for the element size of dt: to ops that only move elements,
+// F32 is I32.
+func sized(dt backend.DType, two, four, eight job) job {
+	switch dt.Size() {
+	case 2:
+		return two
+	case 4:
+		return four
+	}
+	return eight
+}
+
+type gather[T number | int32 | uint16] backend.Gather
+
+func (o *gather[T]) run(_ *worker, lo, hi int) {
+	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+	d := o.X.Shape[1]
+	for i := lo; i < hi; i++ {
+		to := y[i*o.Y.Strides[0]:]
+		id := index[i*o.Index.Strides[0]]
+		if id < 0 {
+			fillRow(to, d, o.Y.Strides[1], 0)
+			continue
+		}
+		r := row("Gather", "index", id, o.X.Shape[0])
+		moveRow(to, x[r*o.X.Strides[0]:], d, o.Y.Strides[1], o.X.Strides[1])
+	}
+}
+
+// scatter is the work of Scatter without Add. Its units are columns: the rows
+// of one column are written in ascending order by one thread.
+type scatter[T number | int32 | uint16] backend.Scatter
+
+func (o *scatter[T]) run(_ *worker, lo, hi int) {
+	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+	for i := range o.Index.Shape[0] {
+		id := index[i*o.Index.Strides[0]]
+		if id < 0 {
+			continue
+		}
+		r := row("Scatter", "index", id, o.Y.Shape[0])
+		to := y[r*o.Y.Strides[0]+lo*o.Y.Strides[1]:]
+		moveRow(to, x[i*o.X.Strides[0]+lo*o.X.Strides[1]:], hi-lo, o.Y.Strides[1], o.X.Strides[1])
+	}
+}
+
+// scatterAdd is the work of Scatter with Add, split as scatter is.
+type scatterAdd[T number | int32] backend.Scatter
+
+func (o *scatterAdd[T]) run(_ *worker, lo, hi int) {
+	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+	sy, sx := o.Y.Strides[1], o.X.Strides[1]
+	for i := range o.Index.Shape[0] {
+		id := index[i*o.Index.Strides[0]]
+		if id < 0 {
+			continue
+		}
+		r := row("ScatterAdd", "index", id, o.Y.Shape[0])
+		to, from := y[r*o.Y.Strides[0]+lo*sy:], x[i*o.X.Strides[0]+lo*sx:]
+		if sy == 1 && sx == 1 {
+			combine(backend.Add, to[:hi-lo], to[:hi-lo], from[:hi-lo])
+			continue
+		}
+		for j := range hi - lo {
+			to[j*sy] += from[j*sx]
+		}
+	}
+}
+
+func (b *CPU) scatter(o *backend.Scatter) error {
+	var j job
+	switch {
+	case !o.Add:
+		j = sized(o.Y.DType, (*scatter[uint16])(o), (*scatter[int32])(o), (*scatter[float64])(o))
+	case o.Y.DType == backend.F32:
+		j = (*scatterAdd[float32])(o)
+	case o.Y.DType == backend.F64:
+		j = (*scatterAdd[float64])(o)
+	case o.Y.DType == backend.I32:
+		j = (*scatterAdd[int32])(o)
+	default:
+		return backend.Unsupported(b, o, o.Y.DType.String())
+	}
+	columns := rowGrain(o.Index.Shape[0])
+	b.pool.run(o.Y.Shape[1], (columns+15)&^15, j) // whole cache lines
+	return nil
+}
+
+type gatherLast[T number] backend.GatherLast
+
+func (o *gatherLast[T]) run(_ *worker, lo, hi int) {
+	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+	for i := lo; i < hi; i++ {
+		for j := range o.Index.Shape[1] {
+			var v T
+			if id := index[i*o.Index.Strides[0]+j*o.Index.Strides[1]]; id >= 0 {
+				v = x[i*o.X.Strides[0]+row("GatherLast", "index", id, o.X.Shape[1])*o.X.Strides[1]]
+			}
+			y[i*o.Y.Strides[0]+j*o.Y.Strides[1]] = v
+		}
+	}
+}
+
+type scatterLast[T number] backend.ScatterLast
+
+func (o *scatterLast[T]) run(_ *worker, lo, hi int) {
+	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+	for i := lo; i < hi; i++ {
+		for j := range o.Index.Shape[1] {
+			if id := index[i*o.Index.Strides[0]+j*o.Index.Strides[1]]; id >= 0 {
+				y[i*o.Y.Strides[0]+row("ScatterLast", "index", id, o.Y.Shape[1])*o.Y.Strides[1]] += x[i*o.X.Strides[0]+j*o.X.Strides[1]]
+			}
+		}
+	}
+}

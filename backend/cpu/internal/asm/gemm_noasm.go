@@ -1,0 +1,11 @@
+//go:build !amd64 || noasm
+
+package asm
+
+func packPanel(dst, b []float32, k, n, rs, cs int) {
+	packPanelGeneric(dst, b, k, n, rs, cs)
+}
+
+func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+	gemmBlockGeneric(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+}

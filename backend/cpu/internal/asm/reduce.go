@@ -1,0 +1,77 @@
+package asm
+
+import "math"
+
+// The sums below run in 32 lanes: element i belongs to lane i%32 and each lane is
+// one chain in ascending i. The lanes are added 8 wide, (0..7 + 8..15) +
+// (16..23 + 24..31), and the eight results as in [Dots].
+
+// sumLanes32 adds 32 lanes in the order above.
+func sumLanes32(l *[32]float32) float32 {
+	var s [8]float32
+	for i := range s {
+		s[i] = (l[i] + l[i+8]) + (l[i+16] + l[i+24])
+	}
+	return sumLanes(&s)
+}
+
+// Sum returns Σ x[i].
+func Sum(x []float32) float32 { return sum(x) }
+
+func sumGeneric(x []float32) float32 {
+	var lane [32]float32
+	for i, v := range x {
+		lane[i%32] += v
+	}
+	return sumLanes32(&lane)
+}
+
+// SumSquares returns Σ x[i]².
+func SumSquares(x []float32) float32 { return sumSquares(x) }
+
+func sumSquaresGeneric(x []float32) float32 {
+	var lane [32]float32
+	for i, v := range x {
+		lane[i%32] += float32(v * v)
+	}
+	return sumLanes32(&lane)
+}
+
+// Dot returns Σ x[i]·y[i] over the elements of x; y has at least as many. Its
+// lanes are not those of [Dots].
+func Dot(x, y []float32) float32 {
+	need("Dot", "y", len(y), len(x))
+	return dot(x, y)
+}
+
+func dotGeneric(x, y []float32) float32 {
+	var lane [32]float32
+	for i, v := range x {
+		lane[i%32] += float32(v * y[i])
+	}
+	return sumLanes32(&lane)
+}
+
+// dot3Generic returns Σ (x[i]·y[i])·z[i].
+func dot3Generic(x, y, z []float32) float32 {
+	var lane [32]float32
+	for i, v := range x {
+		lane[i%32] += float32(float32(v*y[i]) * z[i])
+	}
+	return sumLanes32(&lane)
+}
+
+// Max returns the largest element of x, or −Inf where there is none. NaN counts
+// as absent: a softmax over the row still turns NaN through the NaN's own
+// exponential.
+func Max(x []float32) float32 { return maxRow(x) }
+
+func maxGeneric(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}

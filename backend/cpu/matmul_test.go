@@ -1,0 +1,248 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// strew copies a matrix [M, N] into a view of the given layout.
+func strew[T number](b *CPU, x []T, m, n int, layout string) backend.View {
+	var v backend.View
+	switch layout {
+	case "rows":
+		return filled(b, x, m, n)
+	case "columns":
+		v = filled(b, make([]T, m*n), n, m).T()
+	case "wide rows":
+		v = filled(b, make([]T, m*(n+3)), m, n+3).Slice(1, 2, n+2)
+	case "every third":
+		v = filled(b, make([]T, m*n*3+1), m, n, 3).Slice(2, 1, 2)
+		v.Rank = 2
+	}
+	to := data[T](&v)
+	for i := range m {
+		for j := range n {
+			to[i*v.Strides[0]+j*v.Strides[1]] = x[i*n+j]
+		}
+	}
+	return v
+}
+
+var layouts = []string{"rows", "columns", "wide rows", "every third"}
+
+func TestMatMulIsOneAscendingChainInEveryLayout(t *testing.T) {
+	t.Run("F32", testMatMulLayouts[float32])
+	t.Run("F64", testMatMulLayouts[float64])
+}
+
+func testMatMulLayouts[T number](t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	for _, s := range [][3]int{{1, 1, 1}, {1, 70, 33}, {7, 17, 16}, {20, 65, 401}, {60, 100, 9}, {5, 1, 20}, {3, 4, 0}} {
+		m, n, k := s[0], s[1], s[2]
+		a, w, c0 := normals[T](rng, m*k), normals[T](rng, k*n), normals[T](rng, m*n)
+		for _, accumulate := range []bool{false, true} {
+			var want []T
+			for _, la := range layouts {
+				for _, lb := range append(layouts, "packed") {
+					for _, lc := range layouts {
+						name := fmt.Sprintf("[%d %d %d] A by %s, B by %s, C by %s, accumulate %t", m, n, k, la, lb, lc, accumulate)
+						matrix := backend.Dense(strew(b, w, k, n, "rows"))
+						if lb == "packed" {
+							matrix = packed(t, b, matrix.Data)
+						} else {
+							matrix.Data = strew(b, w, k, n, lb)
+						}
+						op := &backend.MatMul{C: strew(b, c0, m, n, lc), A: strew(b, a, m, k, la), B: matrix, Accumulate: accumulate}
+						do(t, b, op)
+						got := content[T](op.C)
+						if want == nil {
+							want = got
+							nearProduct(t, name, got, a, w, c0, m, n, k, accumulate)
+						}
+						sameBits(t, name, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// nearProduct compares with the product in float64, within the rounding of K
+// additions; in float64 it is the same chain and exact.
+func nearProduct[T number](t *testing.T, name string, got, a, w, c0 []T, m, n, k int, accumulate bool) {
+	t.Helper()
+	ulp := 0x1p-24
+	if _, ok := any(T(0)).(float64); ok {
+		ulp = 0
+	}
+	for i := range m {
+		for j := range n {
+			var sum, size float64
+			if accumulate {
+				sum = float64(c0[i*n+j])
+				size = math.Abs(sum)
+			}
+			for p := range k {
+				x := float64(a[i*k+p]) * float64(w[p*n+j])
+				sum += float64(x)
+				size += math.Abs(x)
+			}
+			if math.Abs(float64(got[i*n+j])-sum) > ulp*float64(k+2)*size {
+				t.Fatalf("%s: element (%d, %d) is %v, want %v", name, i, j, got[i*n+j], sum)
+			}
+		}
+	}
+}
+
+func packed(t *testing.T, b *CPU, src backend.View) backend.Matrix {
+	t.Helper()
+	k, n := src.Dim(-2), src.Dim(-1)
+	size := b.PackedLen(src.DType, k, n)
+	shape := append(src.Dims()[:src.Rank-2], size)
+	count := size
+	for _, e := range shape[:len(shape)-1] {
+		count *= e
+	}
+	buf, err := b.Alloc(count * src.DType.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := backend.NewView(buf, src.DType, shape...)
+	do(t, b, &backend.Pack{Dst: dst, Src: src})
+	return backend.Matrix{Data: dst, Layout: backend.Panels, K: k, N: n}
+}
+
+func TestMatMulRowHasTheSameBitsAloneAndAmongAThousand(t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	const m, n, k = 1000, 150, 700
+	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, k*n), k, n)
+	all, one := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, n), 1, n)
+	do(t, b, &backend.MatMul{C: all, A: a, B: backend.Dense(w)})
+	for _, i := range []int{0, 1, 5, 6, 191, 192, 500, 997, 999} {
+		do(t, b, &backend.MatMul{C: one, A: a.Slice(0, i, i+1), B: packed(t, b, w)})
+		sameBits(t, fmt.Sprintf("row %d", i), content[float32](one), content[float32](all.Slice(0, i, i+1)))
+	}
+}
+
+func TestMatMulAccumulateContinuesTheChain(t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	const m, n, k = 33, 50, 900
+	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, k*n), k, n)
+	whole, parts := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, m*n), m, n)
+	do(t, b, &backend.MatMul{C: whole, A: a, B: backend.Dense(w)})
+	cuts := []int{0, 1, 385, 512, k}
+	for i, from := range cuts[:len(cuts)-1] {
+		to := cuts[i+1]
+		do(t, b, &backend.MatMul{C: parts, A: a.Slice(1, from, to), B: backend.Dense(w.Slice(0, from, to)), Accumulate: i > 0})
+	}
+	sameBits(t, "product in four parts", content[float32](parts), content[float32](whole))
+}
+
+func TestMatMulBatchIsItsMatrices(t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	const e0, e1, m, n, k = 2, 3, 9, 20, 31
+	a := filled(b, normals[float32](rng, e0*e1*m*k), e0, m, e1, k).Permute(0, 2, 1, 3)
+	w := filled(b, normals[float32](rng, e0*n*k), e0, 1, n, k).BroadcastTo(e0, e1, n, k).T()
+	c := filled(b, make([]float32, e0*e1*m*n), e0, e1, m, n)
+	do(t, b, &backend.MatMul{C: c, A: a, B: backend.Dense(w)})
+	one := filled(b, make([]float32, m*n), m, n)
+	for i := range e0 {
+		for j := range e1 {
+			do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(j), B: backend.Dense(w.Index(i).Index(j))})
+			sameBits(t, fmt.Sprintf("matrix (%d, %d)", i, j), content[float32](c.Index(i).Index(j)), content[float32](one))
+		}
+	}
+	w3 := filled(b, normals[float32](rng, e0*k*n), e0, k, n)
+	c3 := filled(b, make([]float32, e0*m*n), e0, m, n)
+	do(t, b, &backend.MatMul{C: c3, A: a.Permute(1, 0, 2, 3).Index(1), B: packed(t, b, w3)})
+	for i := range e0 {
+		do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(1), B: backend.Dense(w3.Index(i))})
+		sameBits(t, fmt.Sprintf("packed matrix %d", i), content[float32](c3.Index(i)), content[float32](one))
+	}
+}
+
+func TestMatMulPacksWideMatricesInParts(t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	const k, n = 1024, maxPanels/1024 + 40
+	x, a := normals[float32](rng, n+k), normals[float32](rng, k)
+	w := filled(b, x, n+k).Slice(0, 0, n).Unsqueeze(0)
+	w.Shape[0], w.Strides[0] = k, 1 // w[p, j] = x[p+j]
+	c := filled(b, make([]float32, n), 1, n)
+	do(t, b, &backend.MatMul{C: c, A: filled(b, a, 1, k), B: backend.Dense(w)})
+	one := filled(b, make([]float32, 1), 1, 1)
+	for _, j := range []int{0, 1, n - 42, n - 41, n - 40, n - 39, n - 1} {
+		do(t, b, &backend.MatMul{C: one, A: filled(b, a, 1, k), B: backend.Dense(w.Slice(1, j, j+1))})
+		sameBits(t, fmt.Sprintf("column %d", j), content[float32](c.Slice(1, j, j+1)), content[float32](one))
+	}
+}
+
+func TestGroupedOpsAreTheirGroupsMatMuls(t *testing.T) {
+	t.Run("F32", testGrouped[float32])
+	t.Run("F64", testGrouped[float64])
+}
+
+func testGrouped[T number](t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	for _, groups := range [][]int32{{0, 0, 1, 60, 60, 200}, {0, 1, 2, 2, 3, 4}, {0, 0, 0, 0, 0, 0}, {2, 2, 5, 5, 5, 9}} {
+		const m, k, n, e = 205, 40, 70, 5
+		offsets := filled(b, groups, e+1)
+		a, w := filled(b, normals[T](rng, m*k), m, k), filled(b, normals[T](rng, e*n*k), e, n, k).T()
+		untouched := normals[T](rng, m*n)
+		for _, matrix := range []backend.Matrix{backend.Dense(w), packed(t, b, w)} {
+			for _, lc := range layouts {
+				c := strew(b, untouched, m, n, lc)
+				do(t, b, &backend.GroupedMatMul{C: c, A: a, B: matrix, Offsets: offsets})
+				want := strew(b, untouched, m, n, "rows")
+				for i := range e {
+					lo, hi := int(groups[i]), int(groups[i+1])
+					do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: backend.Dense(w.Index(i))})
+				}
+				sameBits(t, fmt.Sprintf("GroupedMatMul %v, layout %d, C by %s", groups, matrix.Layout, lc), content[T](c), content[T](want))
+			}
+		}
+		dy := filled(b, normals[T](rng, m*n), m, n)
+		start := normals[T](rng, e*k*n)
+		for _, transposed := range []bool{false, true} {
+			got, want := filled(b, start, e, k, n), filled(b, start, e, k, n)
+			x, y := a, dy
+			if transposed {
+				got, want = filled(b, start, e, n, k), filled(b, start, e, n, k)
+				x, y = dy, a
+			}
+			do(t, b, &backend.GroupedOuter{C: got, A: x, B: y, Offsets: offsets})
+			for i := range e {
+				lo, hi := int(groups[i]), int(groups[i+1])
+				do(t, b, &backend.MatMul{C: want.Index(i), A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi)), Accumulate: true})
+			}
+			sameBits(t, fmt.Sprintf("GroupedOuter %v", groups), content[T](got), content[T](want))
+		}
+	}
+}
+
+func TestMatrixOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
+	b := withWorkers(t, 1)
+	x := func(shape ...int) backend.View {
+		n := 1
+		for _, s := range shape {
+			n *= s
+		}
+		return filled(b, make([]float32, n), shape...)
+	}
+	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Dense(x(5, 3))}) }, "MatMul", "[2 4]", "[5 3]")
+	panics(t, func() {
+		b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Matrix{Data: x(4 * 3), Layout: backend.Panels, K: 4, N: 3}})
+	}, "MatMul", "64")
+	panics(t, func() { b.Do(&backend.Pack{Dst: x(4 * 3), Src: x(4, 3)}) }, "Pack", "64")
+	for _, groups := range [][]int32{{0, 3, 2}, {-1, 0, 2}, {0, 1, 5}} {
+		offsets := filled(b, groups, 3)
+		panics(t, func() {
+			b.Do(&backend.GroupedMatMul{C: x(4, 3), A: x(4, 2), B: backend.Dense(x(2, 2, 3)), Offsets: offsets})
+		}, "GroupedMatMul", "Offsets")
+		panics(t, func() { b.Do(&backend.GroupedOuter{C: x(2, 2, 3), A: x(4, 2), B: x(4, 3), Offsets: offsets}) }, "GroupedOuter", "Offsets")
+	}
+	panics(t, func() { b.Do(&backend.Softmax{Y: x(), X: x()}) }, "Softmax")
+	panics(t, func() { b.Do(&backend.Unary{Y: x(2), X: x(3), Fn: backend.Log}) }, "Log", "[3]")
+}

@@ -1,0 +1,159 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+
+	"github.com/aha-go/aha/backend"
+)
+
+type moeGate[T number] backend.MoEGate
+
+func (o *moeGate[T]) run(w *worker, lo, hi int) {
+	weight, index, scores, logits := data[T](&o.Weight), data[int32](&o.Index), data[T](&o.Scores), data[T](&o.Logits)
+	experts, k := o.Logits.Shape[1], o.Index.Shape[1]
+	buf := scratch[T](w, experts+o.Groups+k)
+	biased, groups, best := buf[:experts], buf[experts:][:o.Groups], buf[experts+o.Groups:]
+	for i := lo; i < hi; i++ {
+		s, chosen, wt := scores[i*experts:][:experts], index[i*k:][:k], weight[i*k:][:k]
+		z := logits[i*o.Logits.Strides[0]:][:experts]
+		if o.Scoring == backend.ScoreSigmoid {
+			sigmoid(s, z)
+		} else {
+			_, sum := expShifted(s, z)
+			scale(s, s, 1/sum)
+		}
+		copy(biased, s)
+		if o.Bias.Present() {
+			addScaled(biased, data[T](&o.Bias)[:experts], 1)
+		}
+		o.rankGroups(groups, biased)
+		top, size := newTopList(chosen, best), experts/o.Groups
+		for g := range groups {
+			if beats(groups, g) < o.TopGroups {
+				for e := g * size; e < (g+1)*size; e++ {
+					top.offer(int32(e), biased[e])
+				}
+			}
+		}
+		slices.Sort(chosen)
+		var sum T
+		for n, e := range chosen {
+			wt[n] = s[e]
+			sum += s[e]
+		}
+		factor := T(o.Scale)
+		if o.Normalize {
+			factor /= sum + gateEps
+		}
+		scale(wt, wt, factor)
+	}
+}
+
+// gateEps keeps the normalised weights finite where all scores are 0.
+const gateEps = 1e-20
+
+// rankGroups scores each group of experts.
+func (o *moeGate[T]) rankGroups(groups, biased []T) {
+	size := len(biased) / len(groups)
+	for g := range groups {
+		first, second := T(math.Inf(-1)), T(math.Inf(-1))
+		for _, v := range biased[g*size:][:size] {
+			if v > first {
+				first, second = v, first
+			} else if v > second {
+				second = v
+			}
+		}
+		groups[g] = first
+		if o.GroupBy == backend.GroupTop2Sum && size > 1 {
+			groups[g] += second
+		}
+	}
+}
+
+// beats is how many elements of x rank before x[i]: those that are larger, and
+// equal ones of lower index.
+func beats[T number](x []T, i int) int {
+	n := 0
+	for j, v := range x {
+		if v > x[i] || v == x[i] && j < i {
+			n++
+		}
+	}
+	return n
+}
+
+// topList keeps the largest values offered to it, in descending order. Of equal values the first offered stays ahead,
+// and NaN counts as −Inf.
+type topList[T number] struct {
+	ids    []int32
+	values []T
+}
+
+// newTopList is an empty list with room for one value in each element.
+func newTopList[T number](ids []int32, values []T) topList[T] {
+	return topList[T]{ids[:0:len(ids)], values[:0:len(values)]}
+}
+
+func (t *topList[T]) offer(id int32, v T) {
+	if v != v {
+		v = T(math.Inf(-1))
+	}
+	n := len(t.values)
+	if n == cap(t.values) {
+		if n == 0 || v <= t.values[n-1] {
+			return
+		}
+		n--
+	} else {
+		t.ids, t.values = t.ids[:n+1], t.values[:n+1]
+	}
+	for ; n > 0 && t.values[n-1] < v; n-- {
+		t.ids[n], t.values[n] = t.ids[n-1], t.values[n-1]
+	}
+	t.ids[n], t.values[n] = id, v
+}
+
+type moeGateGrad[T number] backend.MoEGateGrad
+
+func (o *moeGateGrad[T]) run(_ *worker, lo, hi int) {
+	dlogits, scores, index := data[T](&o.DLogits), data[T](&o.Scores), data[int32](&o.Index)
+	experts, k := o.Scores.Shape[1], o.Index.Shape[1]
+	for i := lo; i < hi; i++ {
+		d, s, chosen := dlogits[i*experts:][:experts], scores[i*experts:][:experts], index[i*k:][:k]
+		if o.DScores.Present() {
+			copy(d, data[T](&o.DScores)[i*experts:])
+		} else {
+			clear(d)
+		}
+		if o.DWeight.Present() {
+			o.throughWeights(d, data[T](&o.DWeight)[i*k:][:k], s, chosen)
+		}
+		if o.Scoring == backend.ScoreSigmoid {
+			for e, v := range s {
+				d[e] *= v * (1 - v)
+			}
+		} else {
+			softmaxGrad(d, s, d, dot(s, d), 1)
+		}
+	}
+}
+
+// throughWeights adds to ds what the gradient g of the chosen experts' weights
+// gives their scores.
+func (o *moeGateGrad[T]) throughWeights(ds, g, s []T, chosen []int32) {
+	factor, mean := T(o.Scale), T(0)
+	if o.Normalize {
+		var sum T
+		for n, e := range chosen {
+			sum += s[e]
+			mean += T(g[n] * s[e])
+		}
+		mean /= sum + gateEps
+		factor /= sum + gateEps
+	}
+	for n, e := range chosen {
+		ds[e] += T(factor * (g[n] - mean))
+	}
+}

@@ -1,0 +1,188 @@
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// job is a kernel over an index range. run is called for disjoint ranges that
+// cover [0, n), by several goroutines at once. w is private to the call.
+type job interface {
+	run(w *worker, lo, hi int)
+}
+
+// worker holds one goroutine's scratch memory, reused from call to call.
+type worker struct {
+	f32 []float32
+	f64 []float64
+	i32 []int32
+}
+
+// scratch is n elements of w's memory with undefined content, valid until the
+// next call of scratch on w for the same type.
+func scratch[T number | int32](w *worker, n int) []T {
+	switch any(*new(T)).(type) {
+	case float32:
+		w.f32 = grow(w.f32, n)
+		return any(w.f32).([]T)
+	case float64:
+		w.f64 = grow(w.f64, n)
+		return any(w.f64).([]T)
+	}
+	w.i32 = grow(w.i32, n)
+	return any(w.i32).([]T)
+}
+
+// pool runs jobs on a fixed set of workers, the caller being the first.
+type pool struct {
+	workers []worker
+	helpers []helper // of the workers after the first
+
+	job      job
+	n, grain int
+	next     atomic.Int64
+	failure  atomic.Pointer[any]
+
+	running atomic.Int32   // helpers that were called and are not done,
+	done    sync.WaitGroup // and the same to sleep on
+}
+
+func newPool(size int) *pool {
+	p := &pool{workers: make([]worker, size), helpers: make([]helper, size-1)}
+	for i := range p.helpers {
+		h := &p.helpers[i]
+		h.wake = make(chan struct{}, 1)
+		go func() {
+			for h.await() {
+				p.work(&p.workers[i+1])
+				h.state.Store(idle)
+				p.finish()
+			}
+		}()
+	}
+	return p
+}
+
+func (p *pool) close() {
+	for i := range p.helpers {
+		p.helpers[i].post(closed)
+	}
+}
+
+// run runs j over [0, n) in pieces of grain indices (the last may be shorter).
+// A panic in a worker surfaces in the caller.
+func (p *pool) run(n, grain int, j job) {
+	if n <= 0 {
+		return
+	}
+	grain = max(grain, 1)
+	pieces := ceil(n, grain)
+	if pieces == 1 || len(p.workers) == 1 {
+		j.run(&p.workers[0], 0, n)
+		return
+	}
+	p.job, p.n, p.grain = j, n, grain
+	p.next.Store(0)
+	helpers := p.helpers[:min(pieces, len(p.workers))-1]
+	p.running.Store(int32(len(helpers)))
+	p.done.Add(len(helpers))
+	for i := range helpers {
+		helpers[i].post(called)
+	}
+	p.work(&p.workers[0])
+	for i := range helpers {
+		if helpers[i].state.CompareAndSwap(called, idle) { // too late to be of use
+			p.finish()
+		}
+	}
+	for spin := 0; spin < spins && p.running.Load() > 0; spin++ {
+		pause(spin)
+	}
+	p.done.Wait()
+	p.job = nil
+	if r := p.failure.Swap(nil); r != nil {
+		panic(*r)
+	}
+}
+
+func (p *pool) finish() {
+	p.running.Add(-1)
+	p.done.Done()
+}
+
+// work takes pieces until none is left.
+func (p *pool) work(w *worker) {
+	defer func() {
+		if r := recover(); r != nil {
+			failure := r // so that r itself stays off the heap
+			p.failure.CompareAndSwap(nil, &failure)
+			p.next.Store(int64(p.n)) // no more pieces
+		}
+	}()
+	for {
+		lo := int(p.next.Add(int64(p.grain))) - p.grain
+		if lo >= p.n {
+			return
+		}
+		p.job.run(w, lo, min(lo+p.grain, p.n))
+	}
+}
+
+// Waking a sleeping thread takes as long as a whole op of a small model. A
+// helper therefore looks out for the next op for some ten microseconds before
+// it sleeps, yielding in between to whoever else wants to run.
+const (
+	spins      = 8192
+	yieldEvery = 32
+)
+
+func pause(spin int) {
+	if spin%yieldEvery == yieldEvery-1 {
+		runtime.Gosched()
+	}
+}
+
+// The states of a helper.
+const (
+	idle    = iota // between jobs, looking out
+	asleep         // between jobs, waits on wake
+	called         // a job is there for it, unless it comes too late
+	working        // in a job
+	closed         // to return
+)
+
+// helper is the mailbox of one worker that is not the caller.
+type helper struct {
+	state atomic.Int32
+	wake  chan struct{}
+	_     [48]byte // a cache line each
+}
+
+// post sets the state of a helper that is between jobs.
+func (h *helper) post(state int32) {
+	if h.state.Swap(state) == asleep {
+		h.wake <- struct{}{}
+	}
+}
+
+// await returns true when the helper is working, and false when it is closed.
+func (h *helper) await() bool {
+	for spin := 0; ; spin++ {
+		switch h.state.Load() {
+		case called:
+			if h.state.CompareAndSwap(called, working) {
+				return true
+			}
+		case closed:
+			return false
+		case idle:
+			if spin < spins {
+				pause(spin)
+			} else if h.state.CompareAndSwap(idle, asleep) {
+				<-h.wake
+				spin = 0
+			}
+		}
+	}
+}

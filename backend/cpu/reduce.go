@@ -1,0 +1,166 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
+
+// reduceChunk is the number of elements that are folded at a time. The results
+// of a longer row's chunks are folded again in ascending order, so that threads
+// can share one row without changing its bits.
+const reduceChunk = 4096
+
+// reduce is the work of Reduce. Its units are rows × chunks.
+type reduce[T number] struct {
+	*backend.Reduce
+	chunks   int
+	partials []T // [rows, chunks], where there is more than one chunk
+}
+
+func (b *CPU) reduce(o *backend.Reduce) {
+	if o.X.DType == backend.F64 {
+		b.f64.reduce.do(b.pool, o)
+	} else {
+		b.f32.reduce.do(b.pool, o)
+	}
+}
+
+func (j *reduce[T]) do(p *pool, o *backend.Reduce) {
+	n, rows := o.X.Dim(-1), o.Y.Len()
+	j.Reduce, j.chunks = o, max(ceil(n, reduceChunk), 1)
+	if j.chunks > 1 {
+		j.partials = grow(j.partials, rows*j.chunks)
+	}
+	p.run(rows*j.chunks, rowGrain(min(n, reduceChunk)), j)
+	if j.chunks > 1 {
+		y, i := data[T](&o.Y), 0
+		for it := newWalk(0, rows, &o.Y); it.next(); i += it.n {
+			for r := range it.n {
+				y[it.off[0]+r*it.stride(0)] = merge(o.Fn, j.partials[(i+r)*j.chunks:][:j.chunks])
+			}
+		}
+	}
+	j.Reduce = nil
+}
+
+func (j *reduce[T]) run(w *worker, lo, hi int) {
+	x, y := data[T](&j.X), data[T](&j.Y)
+	n, step := j.X.Dim(-1), j.X.Stride(-1)
+	rows := j.X
+	rows.Rank--
+	if n == 0 {
+		rows.Strides = [backend.MaxRank]int{} // nothing to read, wherever they lead
+	}
+	buf := scratch[T](w, min(n, reduceChunk))
+	first := lo / j.chunks * j.chunks // unit of the row's first chunk
+	for it := newWalk(lo/j.chunks, ceil(hi, j.chunks), &j.Y, &rows); it.next(); {
+		for r := range it.n {
+			for c := max(lo-first, 0); c < min(hi-first, j.chunks); c++ {
+				from := c * reduceChunk
+				m := min(reduceChunk, n-from)
+				v := fold(j.Fn, load(x[it.off[1]+r*it.stride(1)+from*step:], step, m, buf))
+				if j.chunks > 1 {
+					j.partials[first+c] = v
+				} else {
+					y[it.off[0]+r*it.stride(0)] = v
+				}
+			}
+			first += j.chunks
+		}
+	}
+}
+
+// fold is fn over x.
+func fold[T number](fn backend.ReduceFn, x []T) T {
+	x32, single := any(x).([]float32)
+	var y T
+	switch {
+	case fn == backend.ReduceMax:
+		y = T(math.Inf(-1))
+		for _, v := range x {
+			y = max(y, v)
+		}
+	case fn == backend.Sum && single:
+		y = T(asm.Sum(x32))
+	case fn == backend.SumSquares && single:
+		y = T(asm.SumSquares(x32))
+	case fn == backend.Sum:
+		for _, v := range x {
+			y += v
+		}
+	case fn == backend.SumSquares:
+		for _, v := range x {
+			y += T(v * v)
+		}
+	}
+	return y
+}
+
+// merge folds what fold gave for the chunks of a row.
+func merge[T number](fn backend.ReduceFn, x []T) T {
+	y := x[0]
+	for _, v := range x[1:] {
+		if fn == backend.ReduceMax {
+			y = max(y, v)
+		} else {
+			y += v
+		}
+	}
+	return y
+}
+
+type softmax[T number] backend.Softmax
+
+func (o *softmax[T]) run(w *worker, lo, hi int) {
+	x, y := data[T](&o.X), data[T](&o.Y)
+	n, sx, sy := o.X.Dim(-1), o.X.Stride(-1), o.Y.Stride(-1)
+	rowsX, rowsY := o.X, o.Y
+	rowsX.Rank--
+	rowsY.Rank--
+	buf := scratch[T](w, 2*n)
+	for it := newWalk(lo, hi, &rowsY, &rowsX); it.next(); {
+		for r := range it.n {
+			in := load(x[it.off[1]+r*it.stride(1):], sx, n, buf[:n])
+			to := y[it.off[0]+r*it.stride(0):]
+			out := place(to, sy, n, buf[n:])
+			_, sum := expShifted(out, in)
+			scale(out, out, 1/sum)
+			store(to, sy, out)
+		}
+	}
+}
+
+type topK[T number] backend.TopK
+
+func (o *topK[T]) run(w *worker, lo, hi int) {
+	x, index := data[T](&o.X), data[int32](&o.Index)
+	e, k := o.X.Shape[1], o.Index.Shape[1]
+	best := scratch[T](w, k)
+	for i := lo; i < hi; i++ {
+		row, ids := x[i*o.X.Strides[0]:], index[i*o.Index.Strides[0]:]
+		step := o.Index.Strides[1]
+		found := 0
+		for j := range e {
+			v := row[j*o.X.Strides[1]]
+			if v != v {
+				v = T(math.Inf(-1))
+			}
+			if found == k && (k == 0 || !(v > best[k-1])) {
+				continue
+			}
+			// Insert before every smaller value: equal ones came first.
+			at := min(found, k-1)
+			for ; at > 0 && v > best[at-1]; at-- {
+				best[at] = best[at-1]
+				ids[at*step] = ids[(at-1)*step]
+			}
+			best[at], ids[at*step] = v, int32(j)
+			found = min(found+1, k)
+		}
+		if o.Values.Present() {
+			moveRow(data[T](&o.Values)[i*o.Values.Strides[0]:], best, k, o.Values.Strides[1], 1)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package backend
+
+import "errors"
+
+// Expander runs a decomposition: it hands out temporaries and queues ops until
+// the first error.
+type Expander struct {
+	b     Backend
+	temps []Buffer
+	err   error
+}
+
+// Expand performs d by its decomposition on b.
+func Expand(b Backend, d Decomposer) error {
+	x := &Expander{b: b}
+	d.Decompose(x)
+	for _, t := range x.temps {
+		b.Free(t)
+	}
+	return x.err
+}
+
+// Temp is an uninitialised contiguous temporary that lives until the
+// decomposition has run.
+func (x *Expander) Temp(dt DType, shape ...int) View {
+	v := NewView(nil, dt, shape...)
+	if x.err != nil {
+		return v
+	}
+	buf, err := x.b.Alloc(v.Len() * dt.Size())
+	if err != nil {
+		x.err = err
+		return v
+	}
+	x.temps = append(x.temps, buf)
+	v.Buf = buf
+	return v
+}
+
+// Do queues op; where the backend lacks it, op is decomposed in turn.
+func (x *Expander) Do(op Op) {
+	if x.err == nil {
+		x.err = Do(x.b, op)
+	}
+}
+
+// Do runs op on b, by its decomposition where b does not have it.
+func Do(b Backend, op Op) error {
+	err := b.Do(op)
+	if err != nil && errors.Is(err, errors.ErrUnsupported) {
+		if d, ok := op.(Decomposer); ok {
+			return Expand(b, d)
+		}
+	}
+	return err
+}
+
+// The methods below keep decompositions short: operands are broadcast to the
+// result's shape.
+
+func (x *Expander) copy(dst, src View) {
+	x.Do(&Copy{Dst: dst, Src: src.BroadcastTo(dst.Dims()...)})
+}
+
+func (x *Expander) fill(dst View, value float64) { x.Do(&Fill{Dst: dst, Value: value}) }
+
+func (x *Expander) unary(fn UnaryFn, y, v View) {
+	x.Do(&Unary{Y: y, X: v.BroadcastTo(y.Dims()...), Fn: fn})
+}
+
+// affine computes y = a·v + b.
+func (x *Expander) affine(y, v View, a, b float64) {
+	x.Do(&Unary{Y: y, X: v.BroadcastTo(y.Dims()...), Fn: Affine, A: a, B: b})
+}
+
+func (x *Expander) binary(fn BinaryFn, y, a, b View) {
+	shape := y.Dims()
+	x.Do(&Binary{Y: y, A: a.BroadcastTo(shape...), B: b.BroadcastTo(shape...), Fn: fn})
+}
+
+func (x *Expander) choose(y, cond, a, b View) {
+	shape := y.Dims()
+	x.Do(&Select{Y: y, Cond: cond.BroadcastTo(shape...), A: a.BroadcastTo(shape...), B: b.BroadcastTo(shape...)})
+}
+
+func (x *Expander) reduce(fn ReduceFn, y, v View) { x.Do(&Reduce{Y: y, X: v, Fn: fn}) }
+
+// constant is one element that broadcasts to any shape.
+func (x *Expander) constant(dt DType, value float64) View {
+	v := x.Temp(dt, 1)
+	x.fill(v, value)
+	return v
+}
+
+// window is the mask [N, R] of lo[i] ≤ j < hi[i], for lo and hi [N]; all are I32.
+func (x *Expander) window(lo, hi View, r int) View {
+	n := lo.Dim(0)
+	j, mask, below := x.Temp(I32, r), x.Temp(I32, n, r), x.Temp(I32, n, r)
+	x.Do(&Iota{Dst: j})
+	x.binary(LessEqual, mask, lo.Unsqueeze(1), j)
+	x.binary(Less, below, j, hi.Unsqueeze(1))
+	x.binary(Mul, mask, mask, below)
+	return mask
+}
+
+// step2 is every second element of the last dimension of v, from the given one on.
+func (v View) step2(from int) View {
+	last := v.Rank - 1
+	v.Offset += from * v.Strides[last]
+	v.Shape[last] /= 2
+	v.Strides[last] *= 2
+	return v
+}
+
+// split cuts dimension axis into outer parts: [.., n, ..] becomes [.., outer, n/outer, ..].
+func (v View) split(axis, outer int) View {
+	w := v.Unsqueeze(axis)
+	w.Shape[axis], w.Shape[axis+1] = outer, v.Shape[axis]/outer
+	w.Strides[axis], w.Strides[axis+1] = v.Strides[axis]*w.Shape[axis+1], v.Strides[axis]
+	return w
+}

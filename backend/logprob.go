@@ -1,0 +1,168 @@
+package backend
+
+// VocabChunk is the number of vocabulary entries that one step of a
+// log-sum-exp covers. It is a constant: sampler and loss fold the same chunks
+// in the same order, so that their log-probabilities agree bit for bit.
+const VocabChunk = 4096
+
+// LogSumExp scores rows of logits at inverse temperature InvTemp. With
+// z = X[i, :]·InvTemp:
+//
+//	LSE[i] = log Σ_v exp(z[v])
+//	Entropy[i] = LSE[i] − Σ_v softmax(z)[v]·z[v]   (optional, in nats)
+//
+// The vocabulary is folded in chunks of VocabChunk: each gives its maximum m,
+// l = Σ exp(z−m) and a = Σ exp(z−m)·z, merged in ascending order.
+type LogSumExp struct {
+	LSE, Entropy View // [N], [N] optional
+	X            View // [N, V]
+	InvTemp      float64
+}
+
+func (o *LogSumExp) Name() string { return "LogSumExp" }
+
+func (o *LogSumExp) Operands(visit func(*View, Access)) {
+	visit(&o.LSE, Write)
+	if o.Entropy.Present() {
+		visit(&o.Entropy, Write)
+	}
+	visit(&o.X, Read)
+}
+
+func (o *LogSumExp) Check() error {
+	c := check(o).float(&o.LSE, &o.Entropy, &o.X).rank("X", &o.X, 2)
+	if c.err == nil {
+		c.shape("LSE", &o.LSE, o.X.Shape[0]).shape("Entropy", &o.Entropy, o.X.Shape[0]).
+			dense("X", &o.X).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy)
+	}
+	return c.err
+}
+
+// LinearLogProb is the output head and the log-softmax in one: the
+// log-probability of each row's target without ever holding the full logits.
+// With z = InvTemp·(X[i, :]·W[v, :]):
+//
+//	LogProb[i] = z[Target[i]] − LSE[i]      LSE, Entropy as in LogSumExp
+//
+// A negative target gives LogProb 0 and no gradient. Entropy is optional.
+type LinearLogProb struct {
+	LogProb, LSE, Entropy View // [N]
+	X                     View // [N, D]
+	W                     View // [V, D]
+	Target                View // [N] I32
+	InvTemp               float64
+}
+
+func (o *LinearLogProb) Name() string { return "LinearLogProb" }
+
+func (o *LinearLogProb) Operands(visit func(*View, Access)) {
+	visit(&o.LogProb, Write)
+	visit(&o.LSE, Write)
+	if o.Entropy.Present() {
+		visit(&o.Entropy, Write)
+	}
+	visit(&o.X, Read)
+	visit(&o.W, Read)
+	visit(&o.Target, Read)
+}
+
+func (o *LinearLogProb) Check() error {
+	c := check(o).float(&o.LogProb, &o.LSE, &o.Entropy, &o.X, &o.W).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	if c.err == nil {
+		n, d := o.X.Shape[0], o.X.Shape[1]
+		c.shape("W", &o.W, o.W.Shape[0], d).shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
+			contiguous("LogProb", &o.LogProb).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target)
+	}
+	return c.err
+}
+
+// LinearLogProbGrad is the backward of LinearLogProb. With p = exp(z − LSE):
+//
+//	dz[v] = DLogProb·(1[v = Target] − p[v]) − DEntropy·p[v]·(z[v] − LSE + Entropy)
+//	DX = InvTemp·dz·W      DW += InvTemp·dzᵀ·X
+//
+// Rows with a negative target get no DLogProb part. DX and DW are optional, as
+// is the pair DEntropy, Entropy.
+type LinearLogProbGrad struct {
+	DX, DW             View // [N, D], [V, D]
+	DLogProb, DEntropy View // [N]
+	X, W               View // [N, D], [V, D]
+	Target             View // [N] I32
+	LSE, Entropy       View // [N]
+	InvTemp            float64
+}
+
+func (o *LinearLogProbGrad) Name() string { return "LinearLogProbGrad" }
+
+func (o *LinearLogProbGrad) Operands(visit func(*View, Access)) {
+	if o.DX.Present() {
+		visit(&o.DX, Write)
+	}
+	if o.DW.Present() {
+		visit(&o.DW, ReadWrite)
+	}
+	visit(&o.DLogProb, Read)
+	if o.DEntropy.Present() {
+		visit(&o.DEntropy, Read)
+		visit(&o.Entropy, Read)
+	}
+	visit(&o.X, Read)
+	visit(&o.W, Read)
+	visit(&o.Target, Read)
+	visit(&o.LSE, Read)
+}
+
+func (o *LinearLogProbGrad) Check() error {
+	c := check(o).float(&o.X, &o.W, &o.DX, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	if c.err == nil {
+		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Shape[0]
+		c.shape("W", &o.W, v, d).shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
+			shape("DLogProb", &o.DLogProb, n).shape("DEntropy", &o.DEntropy, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).
+			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
+			dense("DX", &o.DX).dense("DW", &o.DW)
+	}
+	return c.err
+}
+
+// Sample draws one token a row from processed logits and scores it under the
+// distribution it was drawn from. All parameters are per row and live in
+// buffers, so that one recorded program serves every request mix:
+//
+//	Temperature 0 picks the first maximum, with LogProb as at temperature 1
+//	otherwise z = X·(1/Temperature); keep the TopK largest (0: all), then the
+//	smallest set of the most likely with mass ≥ TopP (1: all), ties by lowest id
+//	u = uniform of Philox(Seed, 0, Pos); Token is the first id, in ascending
+//	order, at which the kept mass exceeds u
+//	LogProb = z[Token] − LSE of the kept
+//
+// With nothing filtered the LSE is exactly LogSumExp's.
+type Sample struct {
+	Token             View // [N] I32
+	LogProb           View // [N]
+	X                 View // [N, V]: logits
+	Seed              View // [N, 2] I32: low and high half of a 64-bit key
+	Pos               View // [N] I32: position of the drawn token in its sequence
+	TopK              View // [N] I32
+	Temperature, TopP View // [N]
+}
+
+func (o *Sample) Name() string { return "Sample" }
+
+func (o *Sample) Operands(visit func(*View, Access)) {
+	visit(&o.Token, Write)
+	visit(&o.LogProb, Write)
+	for _, v := range []*View{&o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP} {
+		visit(v, Read)
+	}
+}
+
+func (o *Sample) Check() error {
+	c := check(o).float(&o.X, &o.LogProb, &o.Temperature, &o.TopP).ints(&o.Token, &o.Seed, &o.Pos, &o.TopK).rank("X", &o.X, 2)
+	if c.err == nil {
+		n := o.X.Shape[0]
+		c.shape("Token", &o.Token, n).shape("LogProb", &o.LogProb, n).shape("Seed", &o.Seed, n, 2).shape("Pos", &o.Pos, n).
+			shape("TopK", &o.TopK, n).shape("Temperature", &o.Temperature, n).shape("TopP", &o.TopP, n).
+			dense("X", &o.X).contiguous("Seed", &o.Seed).that(o.X.Shape[1] > 0, "empty vocabulary")
+	}
+	return c.err
+}

@@ -1,0 +1,32 @@
+package backend
+
+// Decompose multiplies all rows by every matrix and keeps each group's own.
+func (o *GroupedMatMul) Decompose(x *Expander) {
+	m, n := o.C.Shape[0], o.C.Shape[1]
+	groups := o.Offsets.Shape[0] - 1
+	product := x.Temp(o.C.DType, m, n)
+	for e := range groups {
+		b := o.B
+		b.Data = o.B.Data.Index(e)
+		x.Do(&MatMul{C: product, A: o.A, B: b})
+		x.choose(o.C, x.group(o.Offsets, e, m), product, o.C)
+	}
+}
+
+// Decompose multiplies, for each group, all rows with the others' set to zero.
+func (o *GroupedOuter) Decompose(x *Expander) {
+	dt := o.C.DType
+	zero := x.constant(dt, 0)
+	a, b := x.Temp(dt, o.A.Dims()...), x.Temp(dt, o.B.Dims()...)
+	for e := range o.C.Shape[0] {
+		mask := x.group(o.Offsets, e, o.A.Shape[0])
+		x.choose(a, mask, o.A, zero)
+		x.choose(b, mask, o.B, zero)
+		x.Do(&MatMul{C: o.C.Index(e), A: a.T(), B: Dense(b), Accumulate: true})
+	}
+}
+
+// group is the mask [M, 1] of the rows of group e.
+func (x *Expander) group(offsets View, e, m int) View {
+	return x.window(offsets.Slice(0, e, e+1), offsets.Slice(0, e+1, e+2), m).T()
+}

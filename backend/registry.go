@@ -1,0 +1,54 @@
+package backend
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+var drivers = struct {
+	sync.Mutex
+	open map[string]func(device string) (Backend, error)
+}{open: map[string]func(string) (Backend, error){}}
+
+// Register makes a driver available to Open under a name such as "cuda". It
+// panics if the name is taken. Drivers call it from init.
+func Register(name string, open func(device string) (Backend, error)) {
+	drivers.Lock()
+	defer drivers.Unlock()
+	if _, taken := drivers.open[name]; taken {
+		panic("backend: Register called twice for " + name)
+	}
+	drivers.open[name] = open
+}
+
+// Open opens a device: "cpu", or "driver:device" such as "cuda:0". The driver
+// must have been imported.
+func Open(name string) (Backend, error) {
+	driver, device, _ := strings.Cut(name, ":")
+	drivers.Lock()
+	open, ok := drivers.open[driver]
+	drivers.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("backend: Open(%q): no driver %q; imported drivers: %s (import _ \"github.com/aha-go/aha/backend/%s\"?)",
+			name, driver, strings.Join(Drivers(), ", "), driver)
+	}
+	b, err := open(device)
+	if err != nil {
+		return nil, fmt.Errorf("backend: Open(%q): %w", name, err)
+	}
+	return b, nil
+}
+
+// Drivers lists the registered driver names in order.
+func Drivers() []string {
+	drivers.Lock()
+	defer drivers.Unlock()
+	names := make([]string, 0, len(drivers.open))
+	for n := range drivers.open {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,68 @@
+package backend
+
+// RoPE rotates pairs of the last dimension of X [N, H, R] by the angle of each
+// token's position (Su et al. 2021). Row p of Cos and Sin [P, R/2] holds the
+// angles of position p. Pair i is (x[2i], x[2i+1]) where Interleaved
+// (DeepSeek), else (x[i], x[i+R/2]) (Llama, Qwen):
+//
+//	(a, b) → (a·cos − b·sin, a·sin + b·cos)
+//
+// Inverse rotates back, which is also the gradient. Y may be X.
+type RoPE struct {
+	Y, X                 View // [N, H, R]
+	Pos                  View // [N] I32
+	Cos, Sin             View // [P, R/2]
+	Interleaved, Inverse bool
+}
+
+func (o *RoPE) Name() string { return "RoPE" }
+
+func (o *RoPE) Operands(visit func(*View, Access)) {
+	visit(&o.Y, Write)
+	visit(&o.X, Read)
+	visit(&o.Pos, Read)
+	visit(&o.Cos, Read)
+	visit(&o.Sin, Read)
+}
+
+func (o *RoPE) Check() error {
+	c := check(o).float(&o.Y, &o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
+	if c.err == nil {
+		n, h, r := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2]
+		c.that(r%2 == 0, "X %v: last dimension must be even", o.X).
+			shape("Y", &o.Y, n, h, r).shape("Pos", &o.Pos, n).
+			shape("Cos", &o.Cos, o.Cos.Shape[0], r/2).shape("Sin", &o.Sin, o.Cos.Shape[0], r/2).
+			dense("X", &o.X).dense("Y", &o.Y).contiguous("Cos", &o.Cos).contiguous("Sin", &o.Sin)
+	}
+	return c.err
+}
+
+// Decompose is RoPE by its definition.
+func (o *RoPE) Decompose(x *Expander) {
+	n, h, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2]/2
+	dt := o.X.DType
+	pair := func(v View) (a, b View) {
+		if o.Interleaved {
+			return v.step2(0), v.step2(1)
+		}
+		return v.Slice(2, 0, half), v.Slice(2, half, 2*half)
+	}
+	cos, sin := x.Temp(dt, n, half), x.Temp(dt, n, half)
+	x.Do(&Gather{Y: cos, X: o.Cos, Index: o.Pos})
+	x.Do(&Gather{Y: sin, X: o.Sin, Index: o.Pos})
+	if o.Inverse {
+		x.affine(sin, sin, -1, 0)
+	}
+	c, s := cos.Unsqueeze(1), sin.Unsqueeze(1)
+	a, b := pair(o.X)
+	first, second, part := x.Temp(dt, n, h, half), x.Temp(dt, n, h, half), x.Temp(dt, n, h, half)
+	x.binary(Mul, first, a, c)
+	x.binary(Mul, part, b, s)
+	x.binary(Sub, first, first, part)
+	x.binary(Mul, second, a, s)
+	x.binary(Mul, part, b, c)
+	x.binary(Add, second, second, part)
+	a, b = pair(o.Y)
+	x.copy(a, first)
+	x.copy(b, second)
+}

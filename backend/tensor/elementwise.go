@@ -1,0 +1,271 @@
+package tensor
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// unary computes fn(x); back gives dx from dy, x and y, of which those named
+// in saves are kept for it.
+func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(dx, dy, x, y backend.View)) Tensor {
+	s := x.s
+	y := s.alloc(x.view.DType, x.Shape()...)
+	op.Y, op.X = y.view, x.View()
+	s.do(&op)
+	if s.needs(x) {
+		var saved []Tensor
+		if saveX {
+			saved = append(saved, x)
+		}
+		if saveY {
+			saved = append(saved, y)
+		}
+		yv := y.view
+		s.track([]*Tensor{&y}, saved, func(dy []gradient) {
+			g := s.newGradient(x)
+			back(g.View, dy[0].View, x.view, yv)
+			s.give(x, g)
+		})
+	}
+	return y
+}
+
+func (s *Scope) binary(fn backend.BinaryFn, y, a, b backend.View) {
+	s.do(&backend.Binary{Y: y, A: a, B: b, Fn: fn})
+}
+
+func (s *Scope) affine(y, x backend.View, a, b float64) {
+	s.do(&backend.Unary{Y: y, X: x, Fn: backend.Affine, A: a, B: b})
+}
+
+// Scale is k·x.
+func Scale(x Tensor, k float64) Tensor { return Affine(x, k, 0) }
+
+// Neg is −x.
+func Neg(x Tensor) Tensor { return Affine(x, -1, 0) }
+
+// Affine is a·x + b.
+func Affine(x Tensor, a, b float64) Tensor {
+	s := x.s
+	return unary(x, backend.Unary{Fn: backend.Affine, A: a, B: b}, false, false,
+		func(dx, dy, _, _ backend.View) { s.affine(dx, dy, a, 0) })
+}
+
+// Exp is eˣ.
+func Exp(x Tensor) Tensor {
+	s := x.s
+	return unary(x, backend.Unary{Fn: backend.Exp}, false, true,
+		func(dx, dy, _, y backend.View) { s.binary(backend.Mul, dx, dy, y) })
+}
+
+// Log is ln x.
+func Log(x Tensor) Tensor {
+	s := x.s
+	return unary(x, backend.Unary{Fn: backend.Log}, true, false,
+		func(dx, dy, x, _ backend.View) { s.binary(backend.Div, dx, dy, x) })
+}
+
+// Sigmoid is 1/(1+e⁻ˣ).
+func Sigmoid(x Tensor) Tensor {
+	s := x.s
+	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(dx, dy, _, y backend.View) {
+		s.affine(dx, y, -1, 1) // 1−y
+		s.binary(backend.Mul, dx, dx, y)
+		s.binary(backend.Mul, dx, dx, dy)
+	})
+}
+
+// Clamp limits x to [lo, hi]; the gradient passes where lo ≤ x ≤ hi.
+func Clamp(x Tensor, lo, hi float64) Tensor {
+	s := x.s
+	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(dx, dy, x, y backend.View) {
+		s.binary(backend.Equal, dx, x, y)
+		s.binary(backend.Mul, dx, dx, dy)
+	})
+}
+
+// binaryShape is the broadcast shape of a and b; it panics if there is none.
+func binaryShape(fn backend.BinaryFn, a, b Tensor) []int {
+	as, bs := a.Shape(), b.Shape()
+	n := max(len(as), len(bs))
+	shape := make([]int, n)
+	for i := range n {
+		da, db := 1, 1
+		if j := i - n + len(as); j >= 0 {
+			da = as[j]
+		}
+		if j := i - n + len(bs); j >= 0 {
+			db = bs[j]
+		}
+		switch {
+		case da == db || db == 1:
+			shape[i] = da
+		case da == 1:
+			shape[i] = db
+		default:
+			panic(fmt.Sprintf("tensor: %s: a %v, b %v do not broadcast", fn, as, bs))
+		}
+	}
+	return shape
+}
+
+// gradFn gives the gradient of one operand of a binary op, of the result's
+// shape, and names what it reads besides dy.
+type gradFn struct {
+	a, b, y bool
+	run     func(d, dy, a, b, y backend.View)
+}
+
+// binary computes fn(a, b) with broadcasting; da and db are its gradients.
+func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
+	s := a.s
+	y := combine(fn, a, b)
+	if !s.needs(a, b) {
+		return y
+	}
+	on := func(da, db bool) bool { return a.val != nil && da || b.val != nil && db }
+	var saved []Tensor
+	if on(da.a, db.a) {
+		saved = append(saved, a)
+	}
+	if on(da.b, db.b) {
+		saved = append(saved, b)
+	}
+	if on(da.y, db.y) {
+		saved = append(saved, y)
+	}
+	yv := y.view
+	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
+		shape := yv.Dims()
+		av, bv := a.view.BroadcastTo(shape...), b.view.BroadcastTo(shape...)
+		back := func(t Tensor, d gradFn) {
+			if t.val == nil {
+				return
+			}
+			g := s.newGradient(Tensor{view: yv})
+			d.run(g.View, dy[0].View, av, bv, yv)
+			s.give(t, s.unbroadcast(g, t))
+			g.release()
+		}
+		back(a, da)
+		back(b, db)
+	})
+	return y
+}
+
+// combine is the value of fn(a, b).
+func combine(fn backend.BinaryFn, a, b Tensor) Tensor {
+	s := a.s
+	if a.view.DType != b.view.DType {
+		panic(fmt.Sprintf("tensor: %s: a %s%v, b %s%v: dtypes differ", fn, a.DType(), a.Shape(), b.DType(), b.Shape()))
+	}
+	shape := binaryShape(fn, a, b)
+	y := s.alloc(a.view.DType, shape...)
+	s.binary(fn, y.view, a.View().BroadcastTo(shape...), b.View().BroadcastTo(shape...))
+	return y
+}
+
+// Add is a + b, broadcasting trailing dimensions.
+func Add(a, b Tensor) Tensor {
+	s := a.s
+	y := combine(backend.Add, a, b)
+	if s.needs(a, b) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) { // both share dy's block
+			for _, t := range [...]Tensor{a, b} {
+				if t.val != nil {
+					s.give(t, s.unbroadcast(dy[0], t))
+				}
+			}
+		})
+	}
+	return y
+}
+
+// Sub is a − b, broadcasting trailing dimensions.
+func Sub(a, b Tensor) Tensor {
+	s := a.s
+	return binary(backend.Sub, a, b,
+		gradFn{run: func(d, dy, _, _, _ backend.View) { s.affine(d, dy, 1, 0) }},
+		gradFn{run: func(d, dy, _, _, _ backend.View) { s.affine(d, dy, -1, 0) }})
+}
+
+// Mul is a·b element by element, broadcasting trailing dimensions.
+func Mul(a, b Tensor) Tensor {
+	s := a.s
+	return binary(backend.Mul, a, b,
+		gradFn{b: true, run: func(d, dy, _, b, _ backend.View) { s.binary(backend.Mul, d, dy, b) }},
+		gradFn{a: true, run: func(d, dy, a, _, _ backend.View) { s.binary(backend.Mul, d, dy, a) }})
+}
+
+// Div is a/b element by element, broadcasting trailing dimensions.
+func Div(a, b Tensor) Tensor {
+	s := a.s
+	return binary(backend.Div, a, b,
+		gradFn{b: true, run: func(d, dy, _, b, _ backend.View) { s.binary(backend.Div, d, dy, b) }},
+		gradFn{b: true, y: true, run: func(d, dy, _, b, y backend.View) { // −dy·y/b
+			s.binary(backend.Mul, d, dy, y)
+			s.binary(backend.Div, d, d, b)
+			s.affine(d, d, -1, 0)
+		}})
+}
+
+// Minimum is min(a, b) element by element; at a tie the gradient goes to a.
+func Minimum(a, b Tensor) Tensor { return extremum(backend.Min, a, b) }
+
+// Maximum is max(a, b) element by element; at a tie the gradient goes to a.
+func Maximum(a, b Tensor) Tensor { return extremum(backend.Max, a, b) }
+
+func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
+	s := a.s
+	return binary(fn, a, b,
+		gradFn{a: true, y: true, run: func(d, dy, a, _, y backend.View) {
+			s.binary(backend.Equal, d, a, y)
+			s.binary(backend.Mul, d, d, dy)
+		}},
+		gradFn{a: true, y: true, run: func(d, dy, a, _, y backend.View) { // 1 − [a = y]
+			s.binary(backend.Equal, d, a, y)
+			s.affine(d, d, -1, 1)
+			s.binary(backend.Mul, d, d, dy)
+		}})
+}
+
+// Sum is the sum of all elements, of shape [1].
+func Sum(x Tensor) Tensor {
+	s := x.s
+	flat := x.Contiguous()
+	y := s.alloc(x.view.DType, 1)
+	if s.err == nil {
+		s.do(&backend.Reduce{Y: y.view, X: flat.view.Reshape(1, x.Len()), Fn: backend.Sum})
+	}
+	if s.needs(flat) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			g := s.newGradient(flat)
+			s.affine(g.View, dy[0].View.Reshape().BroadcastTo(flat.Shape()...), 1, 0)
+			s.give(flat, g)
+		})
+	}
+	return y
+}
+
+// Mean is the mean of all elements, of shape [1].
+func Mean(x Tensor) Tensor { return Scale(Sum(x), 1/float64(x.Len())) }
+
+// SumLast sums over the last dimension, which disappears.
+func SumLast(x Tensor) Tensor {
+	s := x.s
+	shape := x.Shape()
+	if len(shape) == 0 {
+		panic("tensor: SumLast of a scalar")
+	}
+	y := s.alloc(x.view.DType, shape[:len(shape)-1]...)
+	s.do(&backend.Reduce{Y: y.view, X: x.View(), Fn: backend.Sum})
+	if s.needs(x) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			g := s.newGradient(x)
+			s.affine(g.View, dy[0].View.Unsqueeze(dy[0].Rank).BroadcastTo(shape...), 1, 0)
+			s.give(x, g)
+		})
+	}
+	return y
+}

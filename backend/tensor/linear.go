@@ -1,0 +1,99 @@
+package tensor
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Linear is the one seam that every parameter matmul goes through:
+// y = x·Wᵀ + Bias, plus the low-rank term of Adapter. Freezing, packing and
+// low-rank adaption sit here.
+type Linear struct {
+	W       *Param   // [out, in]
+	Bias    *Param   // [out]; optional
+	Adapter *LowRank // optional
+}
+
+// LowRank is the adapter of LoRA (Hu et al. 2021): y += Scale·x·Aᵀ·Bᵀ.
+type LowRank struct {
+	A     *Param // [r, in]
+	B     *Param // [out, r]
+	Scale float64
+}
+
+// Forward maps x [N, in] to [N, out].
+func (l *Linear) Forward(x Tensor) Tensor {
+	y := l.product(x)
+	if l.Bias != nil {
+		y = Add(y, l.Bias.In(x.s))
+	}
+	if a := l.Adapter; a != nil {
+		down := Linear{W: a.A}
+		up := Linear{W: a.B}
+		y = Add(y, Scale(up.product(down.product(x)), a.Scale))
+	}
+	return y
+}
+
+func (l *Linear) product(x Tensor) Tensor {
+	s, w := x.s, l.W
+	if x.view.Rank != 2 || x.Dim(1) != w.value.Shape[1] {
+		panic(fmt.Sprintf("tensor: Linear: x %v, %s %v: want x [N %d]", x.Shape(), w.Name, w.Shape(), w.value.Dim(-1)))
+	}
+	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
+	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
+	train := s.recording && w.Trainable
+	if !s.needs(x) && !train {
+		return y
+	}
+	var saved []Tensor
+	if train { // dx does not need x
+		saved = []Tensor{x}
+	}
+	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
+		if x.val != nil {
+			g := s.newGradient(x)
+			s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: backend.Dense(w.value)})
+			s.give(x, g)
+		}
+		if train {
+			dyv := dy[0].View
+			s.weightGrad(w, dy[0], saved, func(dw backend.View) backend.Op {
+				return &backend.MatMul{C: dw, A: dyv.T(), B: backend.Dense(x.view), Accumulate: true}
+			})
+		}
+	})
+	return y
+}
+
+// Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D].
+func Embedding(w *Param, ids Tensor) Tensor {
+	s := ids.s
+	y := s.alloc(w.value.DType, ids.Len(), w.value.Shape[1])
+	s.do(&backend.Gather{Y: y.view, X: w.value, Index: ids.View()})
+	if s.recording && w.Trainable {
+		s.track([]*Tensor{&y}, []Tensor{ids}, func(dy []gradient) {
+			if g, ok := s.gradOf(w); ok {
+				s.do(&backend.Scatter{Y: g, X: dy[0].View, Index: ids.view, Add: true})
+			}
+		})
+	}
+	return y
+}
+
+// GatherRows picks rows of x [R, D] by index [N]: the result is [N, D].
+func GatherRows(x, index Tensor) Tensor {
+	s := x.s
+	y := s.alloc(x.view.DType, index.Len(), x.Dim(1))
+	s.do(&backend.Gather{Y: y.view, X: x.View(), Index: index.View()})
+	if s.needs(x) {
+		s.track([]*Tensor{&y}, []Tensor{index}, func(dy []gradient) {
+			g := s.newGradient(x)
+			s.do(&backend.Fill{Dst: g.View})
+			s.do(&backend.Scatter{Y: g.View, X: dy[0].View, Index: index.view, Add: true})
+			s.give(x, g)
+		})
+	}
+	return y
+}

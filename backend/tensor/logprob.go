@@ -1,0 +1,58 @@
+package tensor
+
+import "github.com/aha-go/aha/backend"
+
+// LogProbs is the log-probability of each row's target under the head w
+// [V, D] at inverse temperature invTemp, and the entropy of each row's
+// distribution, without holding the logits. x is [N, D], targets [N] I32; a
+// negative target gives 0 and no gradient.
+func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, entropy Tensor) {
+	s, n, dt := x.s, x.Dim(0), x.view.DType
+	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
+	lse := s.alloc(dt, n)
+	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.value, Target: targets.View(), InvTemp: invTemp})
+	if !s.needs(x) && !(s.recording && w.Trainable) {
+		return logProb, entropy
+	}
+	ev := entropy.view
+	s.track([]*Tensor{&logProb, &entropy}, []Tensor{x, lse, entropy, targets}, func(dy []gradient) {
+		op := backend.LinearLogProbGrad{X: x.view, W: w.value, Target: targets.view, LSE: lse.view, InvTemp: invTemp}
+		var g gradient
+		if x.val != nil {
+			g = s.newGradient(x)
+			op.DX = g.View
+		}
+		if w.Trainable {
+			op.DW, _ = s.gradOf(w)
+		}
+		if dy[0].st != nil {
+			d := s.contiguous(dy[0])
+			defer d.release()
+			op.DLogProb = d.View
+		} else {
+			zero := s.newGradient(logProb)
+			defer zero.release()
+			s.do(&backend.Fill{Dst: zero.View})
+			op.DLogProb = zero.View
+		}
+		if dy[1].st != nil {
+			d := s.contiguous(dy[1])
+			defer d.release()
+			op.DEntropy, op.Entropy = d.View, ev
+		}
+		s.do(&op)
+		if x.val != nil {
+			s.give(x, g)
+		}
+	})
+	return logProb, entropy
+}
+
+// Logits is x·wᵀ [N, V] for the head w [V, D]: what the sampler reads. Nothing
+// is put on the tape.
+func Logits(x Tensor, w *Param) Tensor {
+	s := x.s
+	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
+	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
+	return y
+}

@@ -1,0 +1,138 @@
+package tensor
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Gate routes tokens by logits [N, E]; rule carries the selection's settings
+// and k is the number of experts per token. bias [E] is optional and only
+// steers the selection. It returns the weights [N, k], the scores [N, E], both
+// differentiable, and the expert ids [N, k] in ascending order.
+func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scores, index Tensor) {
+	s, n, e := logits.s, logits.Dim(0), logits.Dim(1)
+	dt := logits.view.DType
+	weight, scores, index = s.alloc(dt, n, k), s.alloc(dt, n, e), s.alloc(backend.I32, n, k)
+	op := rule
+	op.Weight, op.Scores, op.Index, op.Logits = weight.view, scores.view, index.view, logits.View()
+	if bias != nil {
+		op.Bias = bias.value
+	}
+	s.do(&op)
+	if s.needs(logits) {
+		sv, iv := scores.view, index.view
+		s.track([]*Tensor{&weight, &scores}, []Tensor{scores, index}, func(dy []gradient) {
+			g := s.newGradient(logits)
+			grad := backend.MoEGateGrad{DLogits: g.View, Scores: sv, Index: iv, Scoring: rule.Scoring, Normalize: rule.Normalize, Scale: rule.Scale}
+			for i, dst := range []*backend.View{&grad.DWeight, &grad.DScores} {
+				if dy[i].st != nil {
+					d := s.contiguous(dy[i])
+					defer d.release()
+					*dst = d.View
+				}
+			}
+			s.do(&grad)
+			s.give(logits, g)
+		})
+	}
+	return weight, scores, index
+}
+
+// Routing is the plan of one MoE layer's dispatch, see backend.MoERoute.
+type Routing struct {
+	Offsets, Perm, Inverse Tensor // [E+1], [N·K], [N, K]
+}
+
+// Route sorts the assignments index [N, K] by expert, of which there are e.
+func Route(index Tensor, e int) Routing {
+	s, n, k := index.s, index.Dim(0), index.Dim(1)
+	r := Routing{s.alloc(backend.I32, e+1), s.alloc(backend.I32, n*k), s.alloc(backend.I32, n, k)}
+	s.do(&backend.MoERoute{Offsets: r.Offsets.view, Perm: r.Perm.view, Inverse: r.Inverse.view, Index: index.View()})
+	return r
+}
+
+// Dispatch copies each token of x [N, D] to the slots of its experts, [N·K, D].
+func Dispatch(x Tensor, r Routing) Tensor {
+	s := x.s
+	y := s.alloc(x.view.DType, r.Perm.Len(), x.Dim(1))
+	s.do(&backend.MoEDispatch{Y: y.view, X: x.View(), Perm: r.Perm.View()})
+	if s.needs(x) {
+		s.track([]*Tensor{&y}, []Tensor{r.Inverse}, func(dy []gradient) {
+			g := s.newGradient(x)
+			d := s.contiguous(dy[0])
+			s.do(&backend.MoECombine{Y: g.View, X: d.View, Inverse: r.Inverse.view})
+			d.release()
+			s.give(x, g)
+		})
+	}
+	return y
+}
+
+// Combine sums the experts' outputs x [N·K, D] of each token, weighted by
+// weight [N, K], in ascending expert id: [N, D].
+func Combine(x, weight Tensor, r Routing) Tensor {
+	s := x.s
+	y := s.alloc(x.view.DType, weight.Dim(0), x.Dim(1))
+	s.do(&backend.MoECombine{Y: y.view, X: x.View(), Weight: weight.View(), Inverse: r.Inverse.View()})
+	if s.needs(x, weight) {
+		s.track([]*Tensor{&y}, []Tensor{x, weight, r.Inverse}, func(dy []gradient) {
+			dx, dw := s.newGradient(x), s.newGradient(weight)
+			d := s.contiguous(dy[0])
+			s.do(&backend.MoECombineGrad{DX: dx.View, DWeight: dw.View, DY: d.View, X: x.view, Weight: weight.view, Inverse: r.Inverse.view})
+			d.release()
+			s.give(x, dx)
+			s.give(weight, dw)
+		})
+	}
+	return y
+}
+
+// GroupedLinear applies one matrix per expert of the stack w [E, out, in] to
+// the ragged groups of rows of x [M, in]: [M, out].
+func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
+	s := x.s
+	if w.value.Rank != 3 || x.view.Rank != 2 || x.Dim(1) != w.value.Shape[2] {
+		panic(fmt.Sprintf("tensor: GroupedLinear: x %v, %s %v: want x [M %d] and a stack of rank 3", x.Shape(), w.Name, w.Shape(), w.value.Dim(-1)))
+	}
+	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[1])
+	s.do(&backend.GroupedMatMul{C: y.view, A: x.View(), B: w.matrix(s), Offsets: offsets.View()})
+	train := s.recording && w.Trainable
+	if !s.needs(x) && !train {
+		return y
+	}
+	saved := []Tensor{offsets}
+	if train { // dx does not need x
+		saved = append(saved, x)
+	}
+	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
+		if x.val != nil {
+			g := s.newGradient(x)
+			s.do(&backend.GroupedMatMul{C: g.View, A: dy[0].View, B: backend.Dense(w.value), Offsets: offsets.view})
+			s.give(x, g)
+		}
+		if train {
+			dyv := dy[0].View
+			s.weightGrad(w, dy[0], saved, func(dw backend.View) backend.Op {
+				return &backend.GroupedOuter{C: dw, A: dyv, B: x.view, Offsets: offsets.view}
+			})
+		}
+	})
+	return y
+}
+
+// SequenceBalance is the sequence-wise balance loss of scores [N, E] over the
+// sequences bounded by seqStart [S+1], of shape [1]; see backend.SequenceBalance.
+func SequenceBalance(scores, seqStart Tensor, k int, coef float64) Tensor {
+	s := scores.s
+	y := s.alloc(scores.view.DType, 1)
+	s.do(&backend.SequenceBalance{Loss: y.view, Scores: scores.View(), SeqStart: seqStart.View(), K: k, Coef: coef})
+	if s.needs(scores) {
+		s.track([]*Tensor{&y}, []Tensor{scores, seqStart}, func(dy []gradient) {
+			g := s.newGradient(scores)
+			s.do(&backend.SequenceBalanceGrad{DScores: g.View, DLoss: dy[0].View, Scores: scores.view, SeqStart: seqStart.view, K: k, Coef: coef})
+			s.give(scores, g)
+		})
+	}
+	return y
+}

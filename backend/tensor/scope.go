@@ -1,0 +1,177 @@
+// Package tensor is automatic differentiation over a backend: tensors, the
+// tape, parameters and the one seam every parameter matmul goes through
+// (Linear). Shapes are checked here; a mistake panics with the op and both
+// shapes. Device failures do not: the Scope keeps the first one, skips what
+// follows, and returns it from Err, Backward and the downloads.
+package tensor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Scope owns the memory, the tape and the first error of one micro-batch.
+// Every tensor made in it lives until Reset or Close, or, for those the
+// backward pass has read for the last time, until then.
+//
+// A Scope is used by one goroutine.
+type Scope struct {
+	b         backend.Backend
+	mem       *memory
+	recording bool
+	replaying bool // running again inside Recompute's backward
+	inference bool // weights stay as they are: packed copies pay off
+	held      []*storage
+	tape      []node
+	unwinding bool // Backward is walking the tape
+	deferred  []deferral
+	deferW    bool
+	err       error
+}
+
+// Options say what a scope is for. The zero value is inference.
+type Options struct {
+	// Grad records the tape, so that Backward works.
+	Grad bool
+	// DeferWeights makes Backward leave the weight gradients of Linear and
+	// GroupedLinear for RunDeferred, as ZB1P and DualPipe need.
+	DeferWeights bool
+}
+
+// NewScope returns an empty scope on b. Close it to give its memory back.
+func NewScope(b backend.Backend, o Options) *Scope {
+	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights}
+}
+
+// Backend is the device the scope's tensors live on.
+func (s *Scope) Backend() backend.Backend { return s.b }
+
+// Recording reports whether ops are put on the tape.
+func (s *Scope) Recording() bool { return s.recording }
+
+// Counting reports whether a block should count what passes (the load of
+// experts): in training, and in the first of the two runs under Recompute.
+func (s *Scope) Counting() bool { return !s.inference && !s.replaying }
+
+// Err is the first error of the scope.
+func (s *Scope) Err() error { return s.err }
+
+// Fail makes err the scope's error unless it has one; nil is ignored.
+func (s *Scope) Fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// Reset ends the micro-batch: all tensors of the scope become invalid, tape
+// and error are cleared, and the memory is kept for the next one.
+func (s *Scope) Reset() {
+	for _, st := range s.held {
+		st.drop()
+	}
+	clear(s.held)
+	s.held = s.held[:0]
+	for i := range s.tape {
+		for _, st := range s.tape[i].saved {
+			st.release()
+		}
+		for _, v := range s.tape[i].outs {
+			v.dropGrad()
+		}
+		s.tape[i] = node{}
+	}
+	s.tape = s.tape[:0]
+	s.unwinding = false
+	s.dropDeferred()
+	s.err = nil
+}
+
+// Close frees all memory of the scope. A tensor of it must not be used again.
+func (s *Scope) Close() {
+	s.Reset()
+	s.mem.close()
+}
+
+// child is a scope on the same memory.
+func (s *Scope) child(recording bool) *Scope {
+	return &Scope{b: s.b, mem: s.mem, recording: recording, inference: s.inference, deferW: s.deferW, replaying: s.replaying, err: s.err}
+}
+
+// LiveBytes is the memory in use by tensors of this scope's memory;
+// PeakBytes is its highest value since the last call of ResetPeak.
+func (s *Scope) LiveBytes() int { return s.mem.live }
+
+// PeakBytes is the highest LiveBytes since the scope began or ResetPeak.
+func (s *Scope) PeakBytes() int { return s.mem.peak }
+
+// ResetPeak starts a new measurement of PeakBytes.
+func (s *Scope) ResetPeak() { s.mem.peak = s.mem.live }
+
+// Record runs fn with the scope's ops collected instead of executed and
+// returns them as a program. All memory that fn uses, even what Local frees
+// within it, stays the program's until Reset; what a program reads anew each
+// run must be tensors made before. The scope must not be recording gradients.
+func (s *Scope) Record(fn func()) (*backend.Program, error) {
+	if s.recording {
+		panic("tensor: Record in a scope that records gradients")
+	}
+	raw := s.b
+	s.mem.beginProgram()
+	defer func() {
+		s.b = raw
+		s.held = append(s.held, s.mem.endProgram()...)
+	}()
+	return backend.Record(raw, func(b backend.Backend) error {
+		s.b = b
+		fn()
+		return s.err
+	})
+}
+
+// Local runs fn and, in a scope without gradients, frees what it made except
+// its result and tensors marked by Keep: the peak of a deep forward is then
+// that of its largest block. With gradients it just runs fn.
+func (s *Scope) Local(fn func() Tensor) Tensor {
+	if s.recording {
+		return fn()
+	}
+	mark := len(s.held)
+	out := fn()
+	kept := mark
+	for _, st := range s.held[mark:] {
+		if st == out.st || st.kept {
+			s.held[kept] = st
+			kept++
+		} else {
+			st.drop()
+		}
+	}
+	clear(s.held[kept:])
+	s.held = s.held[:kept]
+	return out
+}
+
+// do checks and queues one op, unless the scope has failed.
+func (s *Scope) do(op backend.Op) {
+	if s.err != nil {
+		return
+	}
+	if err := op.Check(); err != nil {
+		panic("tensor: " + strings.TrimPrefix(err.Error(), "backend: "))
+	}
+	if err := backend.Do(s.b, op); err != nil {
+		s.err = fmt.Errorf("tensor: %w", err)
+	}
+}
+
+// Scatter writes the rows of x [N, D] to the rows index [N] of dst [R, D],
+// memory outside the scope such as a cache. Nothing is put on the tape.
+func (s *Scope) Scatter(dst backend.View, x, index Tensor) {
+	s.do(&backend.Scatter{Y: dst, X: x.View(), Index: index.View()})
+}
+
+// Do queues a backend op on tensors' views, for ops that have no function
+// here. Nothing is recorded on the tape; see Func for that.
+func (s *Scope) Do(op backend.Op) { s.do(op) }

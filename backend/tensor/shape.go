@@ -1,0 +1,221 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// rearrange makes a result that shares t's memory under another view; undo is
+// the same rearrangement backwards, applied to the gradient.
+func rearrange(t Tensor, view backend.View, undo func(dy backend.View) backend.View) Tensor {
+	y := t
+	y.view, y.val = view, nil
+	if s := t.s; s.needs(t) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) { s.share(t, dy[0], undo(dy[0].View)) })
+	}
+	return y
+}
+
+// Reshape is t's elements under another shape, without a copy; t must be
+// contiguous.
+func (t Tensor) Reshape(shape ...int) Tensor {
+	y := t
+	y.view, y.val = t.view.Reshape(shape...), nil
+	if s := t.s; s.needs(t) {
+		old := t.Shape()
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			g := s.contiguous(dy[0])
+			if s.err == nil {
+				g.View = g.View.Reshape(old...)
+			}
+			s.give(t, g)
+		})
+	}
+	return y
+}
+
+// contiguous is g with a reference of its own, copied if it is scattered.
+func (s *Scope) contiguous(g gradient) gradient {
+	if g.Contiguous() {
+		g.st.retain()
+		return g
+	}
+	c := s.newGradient(Tensor{view: g.View})
+	s.do(&backend.Copy{Dst: c.View, Src: g.View})
+	return c
+}
+
+// Permute reorders dimensions without a copy: dimension i of the result is
+// order[i] of t.
+func (t Tensor) Permute(order ...int) Tensor {
+	view := t.view.Permute(order...)
+	inverse := make([]int, len(order))
+	for i, o := range order {
+		inverse[o] = i
+	}
+	return rearrange(t, view, func(dy backend.View) backend.View { return dy.Permute(inverse...) })
+}
+
+// T swaps the last two dimensions without a copy.
+func (t Tensor) T() Tensor {
+	return rearrange(t, t.view.T(), backend.View.T)
+}
+
+// Slice is the window [lo, hi) of dimension axis, without a copy.
+func (t Tensor) Slice(axis, lo, hi int) Tensor {
+	y := t
+	y.view, y.val = t.view.Slice(axis, lo, hi), nil
+	if s := t.s; s.needs(t) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			g := s.newGradient(t)
+			s.do(&backend.Fill{Dst: g.View})
+			s.do(&backend.Copy{Dst: g.View.Slice(axis, lo, hi), Src: dy[0].View})
+			s.give(t, g)
+		})
+	}
+	return y
+}
+
+// Split cuts dimension axis into consecutive windows of the given sizes,
+// without a copy.
+func (t Tensor) Split(axis int, sizes ...int) []Tensor {
+	outs := make([]Tensor, len(sizes))
+	refs := make([]*Tensor, len(sizes))
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	if total != t.Dim(axis) {
+		panic(fmt.Sprintf("tensor: Split: sizes %v of dimension %d of %v", sizes, axis, t.Shape()))
+	}
+	at := 0
+	for i, n := range sizes {
+		outs[i] = t
+		outs[i].view, outs[i].val = t.view.Slice(axis, at, at+n), nil
+		refs[i] = &outs[i]
+		at += n
+	}
+	if s := t.s; s.needs(t) {
+		s.track(refs, nil, func(dy []gradient) {
+			g := s.newGradient(t)
+			at := 0
+			for i, n := range sizes {
+				window := g.View.Slice(axis, at, at+n)
+				if dy[i].st == nil {
+					s.do(&backend.Fill{Dst: window})
+				} else {
+					s.do(&backend.Copy{Dst: window, Src: dy[i].View})
+				}
+				at += n
+			}
+			s.give(t, g)
+		})
+	}
+	return outs
+}
+
+// Contiguous is t, copied if its elements do not lie row-major.
+func (t Tensor) Contiguous() Tensor {
+	if t.view.Contiguous() {
+		return t
+	}
+	s := t.s
+	y := s.alloc(t.view.DType, t.Shape()...)
+	s.do(&backend.Copy{Dst: y.view, Src: t.View()})
+	if s.needs(t) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) { s.share(t, dy[0], dy[0].View) })
+	}
+	return y
+}
+
+// Concat joins tensors along dimension axis.
+func Concat(axis int, ts ...Tensor) Tensor {
+	s := ts[0].s
+	shape := ts[0].Shape()
+	if axis < 0 {
+		axis += len(shape)
+	}
+	total := 0
+	for _, t := range ts {
+		if t.view.Rank != len(shape) {
+			panic(fmt.Sprintf("tensor: Concat on dimension %d: %v and %v", axis, shape, t.Shape()))
+		}
+		total += t.Dim(axis)
+	}
+	shape[axis] = total
+	y := s.alloc(ts[0].view.DType, shape...)
+	at := 0
+	for _, t := range ts {
+		want := slices.Clone(shape)
+		want[axis] = t.Dim(axis)
+		if !slices.Equal(want, t.Shape()) || t.view.DType != y.view.DType {
+			panic(fmt.Sprintf("tensor: Concat on dimension %d: %s%v and %s%v", axis, y.DType(), ts[0].Shape(), t.DType(), t.Shape()))
+		}
+		if s.err == nil {
+			s.do(&backend.Copy{Dst: y.view.Slice(axis, at, at+t.Dim(axis)), Src: t.View()})
+		}
+		at += t.Dim(axis)
+	}
+	if s.needs(ts...) {
+		ts = slices.Clone(ts)
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			at := 0
+			for _, t := range ts {
+				s.share(t, dy[0], dy[0].View.Slice(axis, at, at+t.Dim(axis)))
+				at += t.Dim(axis)
+			}
+		})
+	}
+	return y
+}
+
+// Expand repeats t to the given shape without a copy, aligning trailing
+// dimensions; its gradient sums over the repeats.
+func (t Tensor) Expand(shape ...int) Tensor {
+	y := t
+	y.view, y.val = t.view.BroadcastTo(shape...), nil
+	if s := t.s; s.needs(t) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
+			s.give(t, s.unbroadcast(dy[0], t))
+		})
+	}
+	return y
+}
+
+// unbroadcast sums dy over the dimensions along which t was repeated; the
+// result has a reference of its own.
+func (s *Scope) unbroadcast(dy gradient, t Tensor) gradient {
+	if s.err != nil {
+		return gradient{}
+	}
+	lead := dy.Rank - t.view.Rank
+	// Move the repeated dimensions last and fold them away one by one.
+	var keep, fold []int
+	for i := range dy.Rank {
+		if i < lead || t.view.Shape[i-lead] == 1 && dy.Shape[i] != 1 {
+			fold = append(fold, i)
+		} else {
+			keep = append(keep, i)
+		}
+	}
+	if len(fold) == 0 {
+		dy.st.retain()
+		return dy
+	}
+	cur := dy.View.Permute(append(slices.Clone(keep), fold...)...)
+	var last gradient
+	for range fold {
+		sum := s.newGradient(Tensor{view: backend.NewView(nil, cur.DType, cur.Shape[:cur.Rank-1]...)})
+		s.do(&backend.Reduce{Y: sum.View, X: cur, Fn: backend.Sum})
+		if last.st != nil {
+			last.st.release()
+		}
+		cur, last = sum.View, sum
+	}
+	if s.err == nil {
+		last.View = last.View.Reshape(t.Shape()...)
+	}
+	return last
+}

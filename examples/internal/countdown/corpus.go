@@ -1,0 +1,132 @@
+package countdown
+
+import "fmt"
+
+// Kind is the kind of a document.
+type Kind uint8
+
+const (
+	Trace      Kind = iota // a search for a problem, with its faults
+	Check                  // single operations judged against a target
+	Arithmetic             // single operations
+)
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	return [...]string{"trace", "check", "arithmetic"}[k]
+}
+
+// Document is one text of the base corpus.
+type Document struct {
+	Tokens []int32 // <bos> … <eos>
+	Kind   Kind
+	// Correct reports, for a trace, that its text between <answer> and </answer>
+	// uses exactly the problem's numbers and reaches the target. Nothing is
+	// selected by it.
+	Correct bool
+}
+
+// Mix gives the kinds' weights, relative to their sum. The zero Mix means 80
+// traces, 15 check and 5 arithmetic documents in a hundred; in any other, a zero
+// weight means none of the kind.
+type Mix struct {
+	Trace, Check, Arithmetic float64
+}
+
+// Corpus is an endless base corpus. It never shows a held-out problem: traces
+// take their problems from Split.Train, whose multisets of numbers no other part
+// has; check and arithmetic documents consist of single operations on two
+// numbers, none of which takes up another's result, so that no list of three
+// numbers with a target can be read from them (they hold no space token, which
+// every prompt holds).
+type Corpus struct {
+	Seed  uint64
+	Split Split
+	Mix   Mix
+}
+
+// Document returns document i, which depends only on the corpus's fields and i.
+// It panics if there are no training problems or a weight of Mix is negative.
+func (c Corpus) Document(i int) Document {
+	mix := c.Mix
+	if mix == (Mix{}) {
+		mix = Mix{Trace: 80, Check: 15, Arithmetic: 5}
+	}
+	if min(mix.Trace, mix.Check, mix.Arithmetic) < 0 {
+		panic(fmt.Sprintf("countdown: Corpus.Document: negative weight in %+v", mix))
+	}
+	random := generator(c.Seed, documents, i)
+	u := random.Float64() * (mix.Trace + mix.Check + mix.Arithmetic)
+	switch {
+	case u < mix.Check:
+		return check(random)
+	case u < mix.Check+mix.Arithmetic:
+		return arithmetic(random)
+	}
+	if len(c.Split.Train) == 0 {
+		panic("countdown: Corpus.Document: Split.Train is empty; see NewSplit")
+	}
+	return trace(random, c.Split.Train[random.IntN(len(c.Split.Train))])
+}
+
+// CorrectShare returns the share of correct traces among those of the first n
+// documents, and their mean number of tries.
+func (c Corpus) CorrectShare(n int) (correct, meanTries float64) {
+	var traces, right, tried int
+	for i := range n {
+		d := c.Document(i)
+		if d.Kind != Trace {
+			continue
+		}
+		traces++
+		tried += Count(d.Tokens).Tries
+		if d.Correct {
+			right++
+		}
+	}
+	return float64(right) / float64(traces), float64(tried) / float64(traces)
+}
+
+// Batches cuts the corpus, in order and every document once, into batches of
+// whole documents for a trainer that packs sequences of different lengths.
+type Batches struct {
+	Corpus Corpus
+	Tokens int // most tokens in a batch; 0 means 2048; a longer document is a batch alone
+
+	starts []int // starts[s] is step s's first document; starts[0] = 0
+}
+
+// Batch returns the documents of a step ≥ 0. It depends only on the exported
+// fields and step; asking for a step out of turn generates the documents before
+// it once, to find where it starts. It must not run concurrently with itself.
+func (b *Batches) Batch(step int) [][]int32 {
+	if len(b.starts) == 0 {
+		b.starts = []int{0}
+	}
+	for len(b.starts) <= step {
+		last := b.starts[len(b.starts)-1]
+		b.starts = append(b.starts, last+len(b.fill(last)))
+	}
+	batch := b.fill(b.starts[step])
+	if len(b.starts) == step+1 {
+		b.starts = append(b.starts, b.starts[step]+len(batch))
+	}
+	return batch
+}
+
+// fill returns documents from first on, as many as a batch takes.
+func (b *Batches) fill(first int) [][]int32 {
+	limit := b.Tokens
+	if limit == 0 {
+		limit = 2048
+	}
+	var batch [][]int32
+	for used := 0; ; {
+		d := b.Corpus.Document(first + len(batch)).Tokens
+		used += len(d)
+		if used > limit && len(batch) > 0 {
+			return batch
+		}
+		batch = append(batch, d)
+	}
+}

@@ -1,0 +1,127 @@
+package countdown
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// author is a habit of searching. All of them draw tries at random.
+type author struct {
+	share   float64 // of the traces
+	giveUp  float64 // chance after each "no"
+	repeats bool    // may try the same again
+	wait    float64 // chance of "wait" instead of a newline between tries
+}
+
+var authors = [...]author{
+	{share: 0.60, giveUp: 0.60, repeats: true, wait: 0},
+	{share: 0.25, giveUp: 0.35, repeats: true, wait: 0.1},
+	{share: 0.15, giveUp: 0.06, repeats: false, wait: 0.8},
+}
+
+// maxTries ends every search.
+const maxTries = 12
+
+// The rates at which traces go wrong.
+const (
+	slipRate       = 0.02 // of results: off by a little
+	missedRate     = 0.05 // of equal results: judged "no"
+	mistakenRate   = 0.02 // of unequal results: judged "yes"
+	miscopyRate    = 0.03 // of answers: one number off by a little
+	droppedTagRate = 0.12 // of traces: one of the four tags missing
+	lastTryRate    = 0.70 // of searches given up: answered with the last try, else with any allowed one
+)
+
+// trace writes one author's search for p.
+func trace(random *rand.Rand, p Problem) Document {
+	who := chooseAuthor(random)
+	dropped := int32(-1)
+	if random.Float64() < droppedTagRate {
+		dropped = ThinkOpen + random.Int32N(AnswerClose-ThinkOpen+1)
+	}
+	t := text(p.PromptTokens([3]int(random.Perm(3))))
+	tag := func(id int32) {
+		if id != dropped {
+			t.put(id)
+		}
+	}
+	tag(ThinkOpen)
+	answer := t.search(random, who, p)
+	if random.Float64() < miscopyRate {
+		n := &answer.numbers[random.IntN(3)]
+		*n = near(random, *n, maxResult)
+	}
+	tag(ThinkClose)
+	tag(AnswerOpen)
+	t.expression(answer)
+	tag(AnswerClose)
+	t.put(EOS)
+
+	readable := dropped != AnswerOpen && dropped != AnswerClose
+	return Document{Tokens: t, Kind: Trace, Correct: readable && solves(answer, p)}
+}
+
+// search writes tries until one is judged equal to the target or the author
+// gives up, and returns the answer the author settles for.
+func (t *text) search(random *rand.Rand, who author, p Problem) expression {
+	all := tries(p.Numbers)
+	limit := maxTries
+	if !who.repeats {
+		limit = min(limit, len(all))
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	for n := 1; ; n++ {
+		next := all[n%len(all)]
+		if who.repeats {
+			next = all[random.IntN(len(all))]
+		}
+		w := next.write(random, slipRate)
+		t.operation(w.first)
+		t.put(Comma)
+		t.operation(w.second)
+		equal := judge(random, w.second.result == p.Target)
+		t.verdict(p.Target, equal)
+		if equal {
+			return w.expression()
+		}
+		if n == limit || random.Float64() < who.giveUp {
+			if random.Float64() < lastTryRate {
+				return w.expression()
+			}
+			return all[random.IntN(len(all))].write(random, 0).expression()
+		}
+		if random.Float64() < who.wait {
+			t.put(Wait)
+		} else {
+			t.put(Newline)
+		}
+	}
+}
+
+// chooseAuthor draws an author by share.
+func chooseAuthor(random *rand.Rand) author {
+	u := random.Float64()
+	for _, a := range authors[:len(authors)-1] {
+		if u < a.share {
+			return a
+		}
+		u -= a.share
+	}
+	return authors[len(authors)-1]
+}
+
+// judge returns the verdict on a result that is equal to the target or not.
+func judge(random *rand.Rand, equal bool) bool {
+	if equal {
+		return random.Float64() >= missedRate
+	}
+	return random.Float64() < mistakenRate
+}
+
+// solves reports whether the answer uses exactly p's numbers and reaches its
+// target.
+func solves(e expression, p Problem) bool {
+	used := e.numbers
+	slices.Sort(used[:])
+	return used == p.Numbers && e.value() == p.Target
+}

@@ -1,0 +1,120 @@
+package countdown
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The token ids. A number is written digit by digit: digit d is Digit0 + d.
+const (
+	Pad int32 = iota
+	BOS
+	EOS
+	ThinkOpen
+	ThinkClose
+	AnswerOpen
+	AnswerClose
+	No
+	Yes
+	Wait
+	Newline
+	Space
+	Colon
+	Comma
+	Equals
+	Plus
+	Minus
+	Times
+	Divide
+	ParenOpen
+	ParenClose
+	Question
+	Digit0
+)
+
+// VocabSize is the number of tokens; ids are 0 … VocabSize-1.
+const VocabSize = int(Digit0) + 10
+
+// vocabulary holds the text of each id. No token is a prefix of another, so the
+// text of a token sequence determines the sequence.
+var vocabulary = [VocabSize]string{
+	Pad: "<pad>", BOS: "<bos>", EOS: "<eos>",
+	ThinkOpen: "<think>", ThinkClose: "</think>",
+	AnswerOpen: "<answer>", AnswerClose: "</answer>",
+	No: "no", Yes: "yes", Wait: "wait",
+	Newline: "\n", Space: " ", Colon: ":", Comma: ",", Equals: "=",
+	Plus: "+", Minus: "-", Times: "*", Divide: "/",
+	ParenOpen: "(", ParenClose: ")", Question: "?",
+	Digit0: "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
+}
+
+// Encode returns the ids of text, taking the longest token at each place. The
+// special tokens are written <pad>, <bos> and <eos>. A character that starts no
+// token is an error naming it and its byte offset.
+func Encode(text string) ([]int32, error) {
+	ids := make([]int32, 0, len(text))
+	for at := 0; at < len(text); {
+		best := int32(-1)
+		length := 0
+		for id, token := range vocabulary {
+			if len(token) > length && strings.HasPrefix(text[at:], token) {
+				best, length = int32(id), len(token)
+			}
+		}
+		if length == 0 {
+			r, _ := utf8.DecodeRuneInString(text[at:])
+			return nil, fmt.Errorf("countdown: Encode: no token starts with %q at byte %d", r, at)
+		}
+		ids = append(ids, best)
+		at += length
+	}
+	return ids, nil
+}
+
+// Decode returns the text of ids, such that Encode(Decode(ids)) gives ids again.
+// It panics on an id outside the vocabulary.
+func Decode(ids []int32) string {
+	var text strings.Builder
+	for i, id := range ids {
+		if id < 0 || int(id) >= VocabSize {
+			panic(fmt.Sprintf("countdown: Decode: id %d at position %d is outside [0, %d)", id, i, VocabSize))
+		}
+		text.WriteString(vocabulary[id])
+	}
+	return text.String()
+}
+
+// text is a token sequence being written.
+type text []int32
+
+// put appends tokens.
+func (t *text) put(ids ...int32) { *t = append(*t, ids...) }
+
+// number appends the digits of n ≥ 0.
+func (t *text) number(n int) {
+	if n >= 10 {
+		t.number(n / 10)
+	}
+	t.put(Digit0 + int32(n%10))
+}
+
+// operation appends "a+b=result".
+func (t *text) operation(o operation) {
+	t.number(o.a)
+	t.put(o.op)
+	t.number(o.b)
+	t.put(Equals)
+	t.number(o.result)
+}
+
+// verdict appends "?target" and yes or no.
+func (t *text) verdict(target int, equal bool) {
+	t.put(Question)
+	t.number(target)
+	if equal {
+		t.put(Yes)
+	} else {
+		t.put(No)
+	}
+}

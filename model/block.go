@@ -1,0 +1,118 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/moe"
+)
+
+// Mixer is the attention of a block: attention.MLA or attention.GQA.
+type Mixer interface {
+	Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor
+	NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error)
+}
+
+// Block is one decoder layer: h + Attention(RMSNorm(h)), then h + FFN(RMSNorm(h)).
+type Block struct {
+	InputNorm *tensor.Param // [D]
+	Attention Mixer
+	PostNorm  *tensor.Param // [D]
+	FFN       *moe.FFN      // the dense feed-forward; nil in an MoE layer
+	MoE       *moe.MoE      // nil in a dense layer
+	eps       float64
+}
+
+// NewBlock creates the layer model.layers.<l> of cfg. Layers past the last are
+// those of multi-token prediction.
+func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles) *Block {
+	prefix := fmt.Sprintf("model.layers.%d", l)
+	b := &Block{eps: cfg.RMSNormEps}
+	b.InputNorm = ps.Gain(prefix+".input_layernorm.weight", cfg.HiddenSize)
+	if cfg.IsMLA() {
+		b.Attention = attention.NewMLA(ps, prefix+".self_attn", cfg.mla(), angles)
+	} else {
+		b.Attention = attention.NewGQA(ps, prefix+".self_attn", cfg.gqa(), angles)
+	}
+	b.PostNorm = ps.Gain(prefix+".post_attention_layernorm.weight", cfg.HiddenSize)
+	if cfg.IsMoELayer(l) {
+		b.MoE = moe.New(ps, prefix+".mlp", cfg.moe())
+	} else {
+		b.FFN = moe.NewFFN(ps, prefix+".mlp", cfg.HiddenSize, cfg.IntermediateSize)
+	}
+	return b
+}
+
+// Forward maps the residual stream h [N, D] to the next layer's. scores are
+// the gate's affinities [N, E] in an MoE layer, absent in a dense one.
+func (b *Block) Forward(h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
+	h = tensor.Add(h, b.Attention.Forward(tensor.RMSNorm(h, b.InputNorm, b.eps), rows, cache))
+	x := tensor.RMSNorm(h, b.PostNorm, b.eps)
+	if b.MoE == nil {
+		return tensor.Add(h, b.FFN.Forward(x)), tensor.Tensor{}
+	}
+	y := b.MoE.Forward(x)
+	return tensor.Add(h, y.Y), y.Scores
+}
+
+// mla is the attention shape of an MLA config.
+func (c Config) mla() attention.MLAConfig {
+	return attention.MLAConfig{
+		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, QRank: c.QLoRARank, KVRank: c.KVLoRARank,
+		Nope: c.QKNopeHeadDim, Rope: c.QKRopeHeadDim, Value: c.VHeadDim,
+		Interleaved: c.RoPEInterleave, Scale: c.scaling().SoftmaxScale(c.QKHeadDim()),
+	}
+}
+
+// gqa is the attention shape of a dense config.
+func (c Config) gqa() attention.GQAConfig {
+	return attention.GQAConfig{
+		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.QKHeadDim(),
+		Bias: c.QKVBias(), QKNorm: c.QKNorm(), Eps: c.RMSNormEps,
+	}
+}
+
+// moe is the shape of cfg's MoE layers. V2 scales the routed output only where
+// the weights are not normalised (modeling_deepseek.py of V2); V3 always does.
+func (c Config) moe() moe.Config {
+	m := moe.Config{
+		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
+		Experts: c.NRoutedExperts, TopK: c.NumExpertsPerTok, Shared: c.NSharedExperts,
+		Normalize: c.NormTopKProb, Scale: c.RoutedScalingFactor, Bias: c.TopKMethod == "noaux_tc",
+	}
+	if c.TopKMethod != "greedy" {
+		m.Groups, m.TopGroups = c.NGroup, c.TopKGroup
+	}
+	if c.ScoringFunc == "softmax" {
+		m.Scoring = backend.ScoreSoftmax
+	}
+	if c.TopKMethod == "group_limited_greedy" {
+		m.GroupBy = backend.GroupMax
+	}
+	if c.ModelType == TypeDeepSeekV2 && c.NormTopKProb && c.NumExpertsPerTok > 1 {
+		m.Scale = 1
+	}
+	return m
+}
+
+// scaling is the RoPE scaling of the config.
+func (c Config) scaling() attention.Scaling {
+	r := c.RoPEScaling
+	if r == nil {
+		return attention.Scaling{}
+	}
+	sc := attention.Scaling{
+		Factor: r.Factor, Original: r.OriginalMaxPositionEmbeddings,
+		BetaFast: r.BetaFast, BetaSlow: r.BetaSlow, MScale: r.MScale, MScaleAllDim: r.MScaleAllDim,
+		LowFreqFactor: r.LowFreqFactor, HighFreqFactor: r.HighFreqFactor,
+	}
+	switch r.Type {
+	case "yarn":
+		sc.Kind = attention.YaRN
+	case "llama3":
+		sc.Kind = attention.Llama3
+	}
+	return sc
+}

@@ -1,0 +1,130 @@
+package checkpoint
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// WriteAtomic makes the file at path hold what write writes, or leaves it as it
+// was: the bytes go to a temporary file beside it, which is flushed to disk and
+// then renamed. On error the temporary file is removed.
+func WriteAtomic(path string, write func(w io.Writer) error) error {
+	return writeAtomic(path, write, nil)
+}
+
+func writeAtomic(path string, write func(w io.Writer) error, before func(op, path string) error) (err error) {
+	d := disk{before: before}
+	dir, base := filepath.Split(path)
+	temp := filepath.Join(dir, tempName(base))
+	renamed := false
+	defer func() {
+		if !renamed { // also when write panics
+			os.Remove(temp)
+		}
+		if err != nil {
+			err = fmt.Errorf("checkpoint: write %s: %w", path, err)
+		}
+	}()
+	if _, err := d.writeFile(temp, write); err != nil {
+		return err
+	}
+	if err := d.rename(temp, path); err != nil {
+		return err
+	}
+	renamed = true
+	return d.syncDir(filepath.Clean(dir))
+}
+
+// tempName is a hidden name, which no reader takes for a finished file.
+func tempName(base string) string {
+	return fmt.Sprintf("%s%s.tmp-%016x", tempPrefix, base, rand.Uint64())
+}
+
+const tempPrefix = "."
+
+// disk carries out the steps of a write that reach the file system. before, if
+// not nil, is called ahead of each, and its error stands for the step's.
+type disk struct {
+	before func(op, path string) error
+}
+
+func (d disk) step(op, path string) error {
+	if d.before == nil {
+		return nil
+	}
+	return d.before(op, path)
+}
+
+// writeFile creates a file and brings its content to disk.
+func (d disk) writeFile(path string, write func(w io.Writer) error) (info fileInfo, err error) {
+	if err := d.step("create", path); err != nil {
+		return info, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return info, err
+	}
+	s := &sink{disk: d, f: f, sum: sha256.New()}
+	b := bufio.NewWriterSize(s, 1<<20)
+	if err = write(b); err == nil {
+		err = b.Flush()
+	}
+	if err == nil {
+		err = d.step("sync", path)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return info, err
+	}
+	return fileInfo{Name: filepath.Base(path), Size: s.n, SHA256: fmt.Sprintf("%x", s.sum.Sum(nil))}, nil
+}
+
+// sink writes to a file, counting and hashing what arrived.
+type sink struct {
+	disk
+	f   *os.File
+	n   int64
+	sum hash.Hash
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if err := s.step("write", s.f.Name()); err != nil {
+		return 0, err
+	}
+	n, err := s.f.Write(p)
+	s.n += int64(n)
+	s.sum.Write(p[:n])
+	return n, err
+}
+
+func (d disk) rename(from, to string) error {
+	if err := d.step("rename", to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// syncDir makes renames in a directory durable.
+func (d disk) syncDir(dir string) error {
+	if err := d.step("syncdir", dir); err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" {
+		return nil // directories cannot be flushed there, and need not be
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,230 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The file names of Hugging Face repositories.
+const (
+	SingleFile = "model.safetensors"            // all weights
+	IndexFile  = "model.safetensors.index.json" // which shard has which weight
+)
+
+// Reader gives access to the tensors of one safetensors file or of a sharded
+// set. It may be used by several goroutines at once.
+type Reader struct {
+	tensors  []TensorInfo // sorted by name
+	sections map[string]*io.SectionReader
+	metadata map[string]string
+	files    []*os.File
+}
+
+// Open opens a safetensors file, or a directory that holds [IndexFile] or, in
+// its absence, [SingleFile]. Every header is read and checked; errors name file
+// and tensor, and wrap a [FormatError] where content is at fault.
+func Open(path string) (*Reader, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if !info.IsDir() {
+		return openFiles(path, nil)
+	}
+	index := filepath.Join(path, IndexFile)
+	if _, err := os.Stat(index); err == nil {
+		shards, err := readIndex(index)
+		if err != nil {
+			return nil, err
+		}
+		return openFiles(path, shards)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return openFiles(filepath.Join(path, SingleFile), nil)
+}
+
+// openFiles opens the file at path or, where shards (tensor name to file name)
+// are given, those files of the directory at path.
+func openFiles(path string, shards map[string]string) (_ *Reader, err error) {
+	r := &Reader{sections: map[string]*io.SectionReader{}, metadata: map[string]string{}}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	if shards == nil {
+		return r, r.add(path, nil)
+	}
+	for _, file := range slices.Compact(slices.Sorted(maps.Values(shards))) {
+		if err := r.add(filepath.Join(path, file), shards); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(shards)) {
+		if r.sections[name] == nil {
+			return nil, &FormatError{File: filepath.Join(path, IndexFile), Tensor: name,
+				Err: fmt.Errorf("%w: %s does not have it", ErrIndex, shards[name])}
+		}
+	}
+	slices.SortFunc(r.tensors, func(a, b TensorInfo) int { return strings.Compare(a.Name, b.Name) })
+	return r, nil
+}
+
+// add opens one file. Where shards are given, they must place every tensor of
+// the file in it.
+func (r *Reader) add(path string, shards map[string]string) error {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	r.files = append(r.files, f)
+	h, err := ReadHeader(f, size, path)
+	if err != nil {
+		return err
+	}
+	for _, t := range h.Tensors {
+		if shards != nil && shards[t.Name] != filepath.Base(path) {
+			return &FormatError{File: path, Tensor: t.Name,
+				Err: fmt.Errorf("%w: %s places it in %q", ErrIndex, IndexFile, shards[t.Name])}
+		}
+		r.sections[t.Name] = io.NewSectionReader(f, h.DataStart+t.Begin, t.Bytes())
+	}
+	r.tensors = append(r.tensors, h.Tensors...)
+	for k, v := range h.Metadata {
+		if _, ok := r.metadata[k]; !ok {
+			r.metadata[k] = v
+		}
+	}
+	return nil
+}
+
+// openRegular refuses pipes and devices, whose opening or reading may never end.
+func openRegular(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("checkpoint: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("checkpoint: %s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("checkpoint: %w", err)
+	}
+	return f, info.Size(), nil
+}
+
+// readIndex returns the weight_map of an index: tensor name to file name.
+func readIndex(path string) (map[string]string, error) {
+	fail := func(tensor string, format string, args ...any) (map[string]string, error) {
+		return nil, &FormatError{File: path, Tensor: tensor, Err: fmt.Errorf("%w: "+format, append([]any{ErrIndex}, args...)...)}
+	}
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > maxHeader {
+		return fail("", "%d bytes, more than %d", size, maxHeader)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, size))
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	d, err := newDecoder(text)
+	if err != nil {
+		return fail("", "%w", err)
+	}
+	var shards map[string]string
+	var tensor string
+	err = eachKey(d, func(key string) error {
+		switch key {
+		case "metadata": // total_size, which some published files get wrong
+			var unused any
+			return d.Decode(&unused)
+		case "weight_map":
+			shards = map[string]string{}
+			return eachKey(d, func(name string) error {
+				tensor = name
+				file, err := readString(d)
+				if err != nil {
+					return err
+				}
+				shards[name] = file
+				if !isPlainName(file) {
+					return fmt.Errorf("%.200q is not the name of a file in the same directory", file)
+				}
+				return checkName(name)
+			})
+		}
+		return fmt.Errorf("unknown key %.40q", key)
+	})
+	if err != nil {
+		return fail(tensor, "%w", err)
+	}
+	if shards == nil {
+		return fail("", "no weight_map")
+	}
+	return shards, nil
+}
+
+// isPlainName reports whether a name stays in its directory on every system.
+func isPlainName(name string) bool {
+	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\:`) && len(name) <= 255 && checkName(name) == nil
+}
+
+// Tensors lists all tensors, sorted by name.
+func (r *Reader) Tensors() []TensorInfo { return r.tensors }
+
+// Metadata is what the files' headers hold under __metadata__. Where shards
+// disagree, the first file by name has its way.
+func (r *Reader) Metadata() map[string]string { return r.metadata }
+
+// Lookup finds a tensor by name.
+func (r *Reader) Lookup(name string) (TensorInfo, bool) {
+	i, ok := slices.BinarySearchFunc(r.tensors, name, func(t TensorInfo, name string) int { return strings.Compare(t.Name, name) })
+	if !ok {
+		return TensorInfo{}, false
+	}
+	return r.tensors[i], true
+}
+
+// Section is a fresh reader over the bytes of one tensor, for reading it in
+// parts or at offsets. It fails only if there is no such tensor.
+func (r *Reader) Section(name string) (*io.SectionReader, error) {
+	s, ok := r.sections[name]
+	if !ok {
+		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	return io.NewSectionReader(s, 0, s.Size()), nil
+}
+
+// Read returns the bytes of one tensor, little-endian and in C order.
+func (r *Reader) Read(name string) ([]byte, error) {
+	s, err := r.Section(name)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, s.Size())
+	if _, err := io.ReadFull(s, b); err != nil {
+		t, _ := r.Lookup(name)
+		return nil, fmt.Errorf("checkpoint: %s: tensor %q: %w", t.File, name, err)
+	}
+	return b, nil
+}
+
+// Close closes the files. Sections obtained before fail from then on.
+func (r *Reader) Close() error {
+	var errs []error
+	for _, f := range r.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

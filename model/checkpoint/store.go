@@ -1,0 +1,243 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Store keeps the checkpoints of one run: Dir/step-000100, Dir/step-000200, …
+// One process writes to it at a time; others may read.
+type Store struct {
+	Dir string // created when first saved to
+
+	// Before, if not nil, is called ahead of every step that changes the disk
+	// (op is create, write, sync, syncdir, mkdir, rename or remove); an error it
+	// returns stands for the step's own. It lets a test fill the disk or pull the
+	// plug at any point.
+	Before func(op, path string) error
+}
+
+// Snapshot is a checkpoint that was verified.
+type Snapshot struct {
+	Step int
+	Dir  string                     // holds the files that were saved
+	Meta map[string]json.RawMessage // the values that were saved
+
+	// Refused says, for every newer checkpoint that was passed over, what is
+	// wrong with it. Only LatestComplete fills it.
+	Refused []error
+}
+
+// Path is where a file of the checkpoint is.
+func (s Snapshot) Path(name string) string { return filepath.Join(s.Dir, name) }
+
+// Save writes the checkpoint of a step: each file by its function, in the order
+// of their names, and then the manifest, which also holds meta. All is flushed
+// to disk in a hidden directory, whose renaming makes the checkpoint appear as
+// a whole. On error the hidden directory is removed, and what was saved before
+// is untouched.
+//
+// A complete checkpoint of the same step is not overwritten: the error is
+// [fs.ErrExist]. An incomplete one is replaced.
+func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map[string]json.RawMessage) (err error) {
+	final := s.path(step)
+	d := disk{before: s.Before}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("checkpoint: save %s: %w", final, err)
+		}
+	}()
+	if step < 0 {
+		return fmt.Errorf("negative step %d", step)
+	}
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		if !isPlainName(name) || name == ManifestFile {
+			return fmt.Errorf("%q cannot name a file of a checkpoint", name)
+		}
+	}
+	_, statErr := os.Lstat(final)
+	exists := statErr == nil
+	if exists {
+		switch _, err := s.verify(step); {
+		case err == nil:
+			return fs.ErrExist
+		case !errors.Is(err, ErrIncomplete):
+			return err
+		}
+	}
+	if err := d.mkdir(s.Dir, os.MkdirAll); err != nil {
+		return err
+	}
+	temp := filepath.Join(s.Dir, tempName(filepath.Base(final)))
+	defer os.RemoveAll(temp) // gone after a rename; there after an error or a panic
+	if err := d.mkdir(temp, os.Mkdir); err != nil {
+		return err
+	}
+	m := manifest{Format: manifestFormat, Version: manifestVersion, Step: step, Meta: meta, Files: []fileInfo{}}
+	for _, name := range names {
+		info, err := d.writeFile(filepath.Join(temp, name), files[name])
+		if err != nil {
+			return err
+		}
+		m.Files = append(m.Files, info)
+	}
+	text, err := m.encode()
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if _, err := d.writeFile(filepath.Join(temp, ManifestFile), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := d.syncDir(temp); err != nil {
+		return err
+	}
+	if exists {
+		if err := d.removeAll(final); err != nil {
+			return err
+		}
+	}
+	if err := d.rename(temp, final); err != nil {
+		return err
+	}
+	return d.syncDir(s.Dir)
+}
+
+// Verify checks a checkpoint directory against its manifest, down to the bytes.
+// The error names the file at fault and wraps [ErrIncomplete].
+func Verify(dir string) (Snapshot, error) {
+	m, err := readManifest(dir)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := m.check(dir, true); err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Step: m.Step, Dir: dir, Meta: m.Meta}, nil
+}
+
+// verify also demands that the directory's name tells the step.
+func (s Store) verify(step int) (Snapshot, error) {
+	snapshot, err := Verify(s.path(step))
+	if err == nil && snapshot.Step != step {
+		err = fmt.Errorf("checkpoint: %s: %w: its manifest is of step %d", s.path(step), ErrIncomplete, snapshot.Step)
+	}
+	return snapshot, err
+}
+
+// LatestComplete returns the newest checkpoint that verifies, with the reasons
+// why newer ones did not. If there is no checkpoint at all the error wraps
+// [fs.ErrNotExist]; if there are some and all are refused it does not, so that a
+// run does not start afresh over what may be recovered.
+func (s Store) LatestComplete() (Snapshot, error) {
+	steps, err := s.steps()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if len(steps) == 0 {
+		return Snapshot{}, fmt.Errorf("checkpoint: %s has no checkpoint: %w", s.Dir, fs.ErrNotExist)
+	}
+	var refused []error
+	for _, step := range steps {
+		snapshot, err := s.verify(step)
+		if err == nil {
+			snapshot.Refused = refused
+			return snapshot, nil
+		}
+		refused = append(refused, err)
+	}
+	return Snapshot{}, fmt.Errorf("checkpoint: %s has no complete checkpoint: %w", s.Dir, errors.Join(refused...))
+}
+
+// Prune removes all complete checkpoints but the newest keep, oldest first, and
+// what interrupted saves left behind. Incomplete checkpoints stay, to be looked
+// at. Completeness is judged by the manifest and the sizes of the files.
+func (s Store) Prune(keep int) error {
+	if keep < 1 {
+		return fmt.Errorf("checkpoint: prune %s: cannot keep %d checkpoints", s.Dir, keep)
+	}
+	d := disk{before: s.Before}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return fmt.Errorf("checkpoint: prune: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix+stepPrefix) {
+			if err := os.RemoveAll(filepath.Join(s.Dir, e.Name())); err != nil {
+				return fmt.Errorf("checkpoint: prune: %w", err)
+			}
+		}
+	}
+	steps, err := s.steps()
+	if err != nil {
+		return err
+	}
+	steps = slices.DeleteFunc(steps, func(step int) bool {
+		m, err := readManifest(s.path(step))
+		return err != nil || m.check(s.path(step), false) != nil
+	})
+	for i := len(steps) - 1; i >= keep; i-- {
+		if err := d.removeAll(s.path(steps[i])); err != nil {
+			return fmt.Errorf("checkpoint: prune: %w", err)
+		}
+	}
+	return nil
+}
+
+const stepPrefix = "step-"
+
+func stepName(step int) string { return fmt.Sprintf(stepPrefix+"%06d", step) }
+
+func (s Store) path(step int) string { return filepath.Join(s.Dir, stepName(step)) }
+
+// steps lists the steps that have a directory, newest first.
+func (s Store) steps() ([]int, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	var steps []int
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), stepPrefix)
+		if step, err := strconv.Atoi(digits); ok && err == nil && e.Name() == stepName(step) {
+			steps = append(steps, step)
+		}
+	}
+	slices.Sort(steps)
+	slices.Reverse(steps)
+	return steps, nil
+}
+
+func (d disk) mkdir(path string, mkdir func(string, os.FileMode) error) error {
+	if err := d.step("mkdir", path); err != nil {
+		return err
+	}
+	return mkdir(path, 0o777)
+}
+
+// removeAll hides a directory before it empties it, so that it is never seen
+// half empty under its own name.
+func (d disk) removeAll(path string) error {
+	if err := d.step("remove", path); err != nil {
+		return err
+	}
+	hidden := filepath.Join(filepath.Dir(path), tempName(filepath.Base(path)))
+	if err := os.Rename(path, hidden); err != nil {
+		return err
+	}
+	return os.RemoveAll(hidden)
+}

@@ -1,0 +1,169 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Model types, the values of model_type in a config.json.
+const (
+	TypeDeepSeekV3 = "deepseek_v3" // DeepSeek-V3, R1, R1-Zero, Moonlight: MLA and sigmoid-gated MoE
+	TypeDeepSeekV2 = "deepseek_v2" // DeepSeek-V2, V2-Lite: MLA and softmax-gated MoE
+	TypeQwen2      = "qwen2"       // grouped-query attention with biases on q, k and v
+	TypeQwen3      = "qwen3"       // grouped-query attention with RMSNorm on each head of q and k
+	TypeLlama      = "llama"       // grouped-query attention
+)
+
+// Config is the shape of a model. Its JSON form is Hugging Face's config.json:
+// [ReadConfig] reads one and MarshalJSON writes one that transformers reads.
+//
+// Dimensions have no defaults: a key missing from a file is an error, and a
+// zero where a size is due fails [Config.Validate]. The tag family says which
+// model types have a field; in all others it must be zero.
+type Config struct {
+	ModelType string `json:"model_type"` // one of the Type constants
+
+	VocabSize             int     `json:"vocab_size"`              // rows of the embedding and of the head
+	HiddenSize            int     `json:"hidden_size"`             // width of the residual stream
+	IntermediateSize      int     `json:"intermediate_size"`       // width of the dense SwiGLU
+	NumHiddenLayers       int     `json:"num_hidden_layers"`       // decoder layers, MTP modules not counted
+	NumAttentionHeads     int     `json:"num_attention_heads"`     // query heads
+	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // divides NumAttentionHeads; equal to it under MLA
+	MaxPositionEmbeddings int     `json:"max_position_embeddings"` // longest sequence, in tokens
+	HiddenAct             string  `json:"hidden_act"`              // "silu"
+	RMSNormEps            float64 `json:"rms_norm_eps"`            // added to the mean square; q_a and kv_a norms use 1e-6 whatever it says
+	InitializerRange      float64 `json:"initializer_range"`       // standard deviation of freshly drawn weights
+	TieWordEmbeddings     bool    `json:"tie_word_embeddings"`     // the head is the embedding; absent means false, as in transformers
+
+	RoPETheta      float64      `json:"rope_theta"`                              // base of the rotary frequencies
+	RoPEScaling    *RoPEScaling `json:"rope_scaling"`                            // nil means plain RoPE
+	RoPEInterleave bool         `json:"rope_interleave" family:"mla"`            // pairs (2i, 2i+1), not (i, i+d/2); absent means true
+	HeadDim        int          `json:"head_dim" family:"gqa"`                   // width of a head; 0 means HiddenSize / NumAttentionHeads
+	AttentionBias  bool         `json:"attention_bias"`                          // must be false: qwen2 has its q, k, v biases by type
+	MLPBias        bool         `json:"mlp_bias" family:"llama"`                 // must be false
+	SlidingWindow  bool         `json:"use_sliding_window" family:"qwen2,qwen3"` // must be false: every layer attends to the whole sequence
+
+	// Multi-head latent attention (arXiv:2405.04434 §2.1).
+	QLoRARank     int `json:"q_lora_rank" family:"mla"`      // width of the compressed query; 0 (null in files) means none
+	KVLoRARank    int `json:"kv_lora_rank" family:"mla"`     // width of the cached latent
+	QKNopeHeadDim int `json:"qk_nope_head_dim" family:"mla"` // per head, without position
+	QKRopeHeadDim int `json:"qk_rope_head_dim" family:"mla"` // per head, rotated; its key is shared by all heads
+	VHeadDim      int `json:"v_head_dim" family:"mla"`       // per head
+
+	// Mixture of experts (arXiv:2412.19437 §2.1.2).
+	NRoutedExperts      int     `json:"n_routed_experts" family:"mla"`      // 0 (null in files) means no MoE layer at all
+	NSharedExperts      int     `json:"n_shared_experts" family:"mla"`      // always active, fused to one SwiGLU of this many widths
+	NumExpertsPerTok    int     `json:"num_experts_per_tok" family:"mla"`   // K of the top-K
+	MoEIntermediateSize int     `json:"moe_intermediate_size" family:"mla"` // width of one expert
+	FirstKDenseReplace  int     `json:"first_k_dense_replace" family:"mla"` // layers 0..this-1 have a dense FFN
+	MoELayerFreq        int     `json:"moe_layer_freq" family:"mla"`        // of the others, those whose index it divides are MoE; absent means 1
+	NGroup              int     `json:"n_group" family:"mla"`               // groups of experts; 1 (null in files) means no grouping
+	TopKGroup           int     `json:"topk_group" family:"mla"`            // groups a token may use
+	ScoringFunc         string  `json:"scoring_func" family:"mla"`          // "sigmoid" or "softmax"; absent means the type's own
+	TopKMethod          string  `json:"topk_method" family:"mla"`           // "noaux_tc", "greedy" or "group_limited_greedy"; absent in V3 means noaux_tc
+	NormTopKProb        bool    `json:"norm_topk_prob" family:"mla"`        // the K weights are divided by their sum
+	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"` // multiplies the routed output
+
+	// NumNextNPredictLayers counts the multi-token prediction modules
+	// (arXiv:2412.19437 §2.2), stored as the layers after the last; absent means 0.
+	NumNextNPredictLayers int `json:"num_nextn_predict_layers" family:"mla"`
+
+	BOSTokenID TokenIDs `json:"bos_token_id"` // empty means none
+	EOSTokenID TokenIDs `json:"eos_token_id"` // any of them ends a sequence
+
+	DType        string        `json:"torch_dtype"`         // dtype of the stored weights, such as "bfloat16"; "" means not said
+	Quantization *Quantization `json:"quantization_config"` // nil means the weights are stored as DType
+}
+
+// RoPEScaling stretches RoPE beyond the length it was trained on.
+type RoPEScaling struct {
+	Type                          string  `json:"type"`                                     // "yarn" (arXiv:2309.00071) or "llama3"
+	Factor                        float64 `json:"factor"`                                   // new length over old, at least 1
+	OriginalMaxPositionEmbeddings int     `json:"original_max_position_embeddings"`         // the old length, in tokens
+	BetaFast                      float64 `json:"beta_fast,omitempty" rope:"yarn"`          // turns over the old length above which a pair is left alone; absent means 32
+	BetaSlow                      float64 `json:"beta_slow,omitempty" rope:"yarn"`          // turns below which it is interpolated; absent means 1
+	MScale                        float64 `json:"mscale,omitempty" rope:"yarn"`             // cos and sin are scaled by m(MScale)/m(MScaleAllDim), m(a) = 1 + a·ln(Factor)/10; absent means 1
+	MScaleAllDim                  float64 `json:"mscale_all_dim,omitempty" rope:"yarn"`     // the softmax scale is multiplied by m(MScaleAllDim)²; absent means 0
+	LowFreqFactor                 float64 `json:"low_freq_factor,omitempty" rope:"llama3"`  // waves longer than the old length over this are divided by Factor
+	HighFreqFactor                float64 `json:"high_freq_factor,omitempty" rope:"llama3"` // waves shorter than the old length over this are left alone
+}
+
+// Quantization says how the linear weights of a checkpoint are stored.
+type Quantization struct {
+	QuantMethod      string `json:"quant_method"`        // "fp8"
+	Fmt              string `json:"fmt"`                 // "e4m3"
+	ActivationScheme string `json:"activation_scheme"`   // "dynamic": activations are quantised as they come
+	WeightBlockSize  []int  `json:"weight_block_size"`   // rows and columns that share one scale: [128, 128]
+	ScaleFmt         string `json:"scale_fmt,omitempty"` // "ue8m0" if scales are powers of two, "" if any float32
+}
+
+// TokenIDs is one token id, several, or none: in JSON a number, a list or null.
+type TokenIDs []int
+
+// UnmarshalJSON accepts a number, a list of numbers or null.
+func (t *TokenIDs) UnmarshalJSON(b []byte) error {
+	*t = nil
+	var one *int
+	if err := json.Unmarshal(b, &one); err == nil {
+		if one != nil {
+			*t = TokenIDs{*one}
+		}
+		return nil
+	}
+	var many []int
+	if err := json.Unmarshal(b, &many); err != nil {
+		return fmt.Errorf("want a token id, a list of them or null")
+	}
+	if len(many) > 0 {
+		*t = many
+	}
+	return nil
+}
+
+// MarshalJSON writes null for none, a number for one and a list for several.
+func (t TokenIDs) MarshalJSON() ([]byte, error) {
+	switch len(t) {
+	case 0:
+		return []byte("null"), nil
+	case 1:
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]int(t))
+}
+
+// IsMLA reports whether the attention is multi-head latent attention rather
+// than grouped-query attention.
+func (c Config) IsMLA() bool {
+	return c.ModelType == TypeDeepSeekV3 || c.ModelType == TypeDeepSeekV2
+}
+
+// IsMoELayer reports whether layer l has experts rather than one dense FFN.
+// The MTP modules are the layers from NumHiddenLayers on, and follow the same rule.
+func (c Config) IsMoELayer(l int) bool {
+	return c.NRoutedExperts > 0 && l >= c.FirstKDenseReplace && l%c.MoELayerFreq == 0
+}
+
+// QKVBias reports whether the q, k and v projections have biases.
+func (c Config) QKVBias() bool { return c.ModelType == TypeQwen2 }
+
+// QKNorm reports whether each head of q and k is normalised before RoPE.
+func (c Config) QKNorm() bool { return c.ModelType == TypeQwen3 }
+
+// QKHeadDim is the width of one head of q and k: nope and rope together under MLA.
+func (c Config) QKHeadDim() int {
+	switch {
+	case c.IsMLA():
+		return c.QKNopeHeadDim + c.QKRopeHeadDim
+	case c.HeadDim != 0:
+		return c.HeadDim
+	}
+	return c.HiddenSize / c.NumAttentionHeads
+}
+
+// RoPEDim is how many of a head's QKHeadDim are rotated.
+func (c Config) RoPEDim() int {
+	if c.IsMLA() {
+		return c.QKRopeHeadDim
+	}
+	return c.QKHeadDim()
+}

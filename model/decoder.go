@@ -1,0 +1,153 @@
+package model
+
+import (
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// decoder holds what changes from step to step: a host copy and a device
+// buffer of every per-sequence input, and the results. A recorded step reads
+// and writes these buffers, whatever is in them.
+type decoder struct {
+	ids, pos, start, length, row column[int32] // the rows
+	seed                         column[int32] // two words a sequence
+	at, topK                     column[int32] // position of the drawn token, filter
+	temperature, topP            floats
+
+	token    tensor.Tensor // [slots] I32
+	logProb  tensor.Tensor // [slots]
+	tokens   []int32
+	logProbs []float64
+	single   []float32 // logProb's elements where the model is F32
+}
+
+// column is one input of all slots.
+type column[T float32 | float64 | int32] struct {
+	host []T
+	dev  tensor.Tensor
+}
+
+func (c *column[T]) upload(n int) { tensor.Upload(head(c.dev, n), c.host[:n]) }
+
+// head is the first n elements of a vector.
+func head(t tensor.Tensor, n int) tensor.Tensor { return t.Slice(0, 0, n) }
+
+// floats is a column in the model's dtype.
+type floats struct {
+	double column[float64]
+	single column[float32]
+	dt     backend.DType
+}
+
+func newFloats(s *tensor.Scope, dt backend.DType, n int) floats {
+	f := floats{dt: dt}
+	if dt == backend.F64 {
+		f.double = column[float64]{make([]float64, n), s.Empty(dt, n)}
+	} else {
+		f.single = column[float32]{make([]float32, n), s.Empty(dt, n)}
+	}
+	return f
+}
+
+func (f *floats) set(i int, v float64) {
+	if f.dt == backend.F64 {
+		f.double.host[i] = v
+	} else {
+		f.single.host[i] = float32(v)
+	}
+}
+
+func (f *floats) upload(n int) {
+	if f.dt == backend.F64 {
+		f.double.upload(n)
+	} else {
+		f.single.upload(n)
+	}
+}
+
+func (f *floats) view(n int) backend.View {
+	if f.dt == backend.F64 {
+		return f.double.dev.View().Slice(0, 0, n)
+	}
+	return f.single.dev.View().Slice(0, 0, n)
+}
+
+func newDecoder(s *tensor.Scope, dt backend.DType, slots int) decoder {
+	ints := func(n int) column[int32] { return column[int32]{make([]int32, n), s.Empty(backend.I32, n)} }
+	return decoder{
+		ids: ints(slots), pos: ints(slots), start: ints(slots), length: ints(slots), row: ints(slots),
+		seed: ints(2 * slots), at: ints(slots), topK: ints(slots),
+		temperature: newFloats(s, dt, slots), topP: newFloats(s, dt, slots),
+		token: s.Empty(backend.I32, slots), logProb: s.Empty(dt, slots),
+		tokens: make([]int32, slots), logProbs: make([]float64, slots), single: make([]float32, slots),
+	}
+}
+
+// fillRows places the next token of every sequence.
+func (d *decoder) fillRows(batch []running, maxLen int) {
+	for i, r := range batch {
+		base := int32(r.slot * maxLen)
+		d.ids.host[i], d.pos.host[i], d.start.host[i] = r.last, int32(r.length), base
+		d.length.host[i], d.row.host[i] = int32(r.length+1), base+int32(r.length)
+	}
+}
+
+// fillSampling sets how the token after the r.length tokens of every sequence
+// is drawn.
+func (d *decoder) fillSampling(batch []running, requests []Request) {
+	for i, r := range batch {
+		q := requests[r.request]
+		d.seed.host[2*i], d.seed.host[2*i+1] = int32(uint32(q.Seed)), int32(uint32(q.Seed>>32))
+		d.at.host[i], d.topK.host[i] = int32(r.length), int32(q.Sampling.TopK)
+		d.temperature.set(i, q.Sampling.Temperature)
+		p := q.Sampling.TopP
+		if p == 0 {
+			p = 1
+		}
+		d.topP.set(i, p)
+	}
+}
+
+// upload sends the inputs of the first n sequences.
+func (d *decoder) upload(n int) error {
+	for _, c := range []*column[int32]{&d.ids, &d.pos, &d.start, &d.length, &d.row, &d.at, &d.topK} {
+		c.upload(n)
+	}
+	d.seed.upload(2 * n)
+	d.temperature.upload(n)
+	d.topP.upload(n)
+	return d.token.Scope().Err()
+}
+
+// rows are the inputs of n sequences as tensors of s.
+func (d *decoder) rows(s *tensor.Scope, n int) (ids tensor.Tensor, rows attention.Rows) {
+	in := func(c column[int32]) tensor.Tensor { return s.Constant(c.dev.View().Slice(0, 0, n)) }
+	return in(d.ids), attention.Rows{Pos: in(d.pos), Start: in(d.start), Len: in(d.length), Cache: in(d.row)}
+}
+
+// sample draws the next token of n sequences from their hidden states [n, D].
+func (d *decoder) sample(s *tensor.Scope, hidden tensor.Tensor, w *tensor.Param, n int) {
+	logits := tensor.Logits(hidden, w)
+	slots := func(v backend.View) backend.View { return v.Slice(0, 0, n) }
+	s.Do(&backend.Sample{
+		Token: slots(d.token.View()), LogProb: slots(d.logProb.View()), X: logits.View(),
+		Seed: d.seed.dev.View().Slice(0, 0, 2*n).Reshape(n, 2), Pos: slots(d.at.dev.View()), TopK: slots(d.topK.dev.View()),
+		Temperature: d.temperature.view(n), TopP: d.topP.view(n),
+	})
+}
+
+// download fetches the drawn tokens of n sequences to tokens and logProbs.
+func (d *decoder) download(n int) error {
+	if err := tensor.Download(d.tokens[:n], head(d.token, n)); err != nil {
+		return err
+	}
+	if d.logProb.DType() == backend.F64 {
+		return tensor.Download(d.logProbs[:n], head(d.logProb, n))
+	}
+	err := tensor.Download(d.single[:n], head(d.logProb, n))
+	for i, v := range d.single[:n] {
+		d.logProbs[i] = float64(v)
+	}
+	return err
+}

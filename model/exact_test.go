@@ -1,0 +1,82 @@
+package model_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	_ "github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+)
+
+func open(t testing.TB) backend.Backend {
+	t.Helper()
+	b, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// Rollout log-probabilities, from cached decoding in a changing batch, equal
+// the trainer's, from its packed forward with gradients, bit for bit.
+func TestRolloutLogProbsEqualTrainers(t *testing.T) {
+	for _, absorbed := range []bool{false, true} {
+		b := open(t)
+		m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Absorbed: absorbed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 5, MaxLen: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		seed := uint64(7)
+		t.Log("seed", seed)
+		rng := rand.New(rand.NewPCG(seed, 0))
+		var reqs []model.Request
+		for i := range 13 {
+			prompt := make([]int32, 1+rng.IntN(9))
+			for j := range prompt {
+				prompt[j] = rng.Int32N(32)
+			}
+			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(30), Sampling: model.Sampling{Temperature: 1}, Seed: uint64(i)})
+		}
+		outs, err := g.Generate(context.Background(), reqs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seqs []model.Sequence
+		for i, r := range reqs {
+			seqs = append(seqs, model.Sequence{IDs: append(append([]int32{}, r.Prompt...), outs[i].Tokens...)})
+		}
+		for _, recompute := range []bool{false, true} {
+			m.Recompute = recompute
+			s := tensor.NewScope(b, tensor.Options{Grad: true})
+			batch := m.NewBatch(s, seqs, model.Totals(seqs))
+			lp := m.Forward(s, batch).LogProbs(batch.Targets)
+			got, err := lp.Values()
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := 0
+			for i, r := range reqs {
+				for j := range seqs[i].Rows() {
+					if k := j - (len(r.Prompt) - 1); k >= 0 && got[row] != outs[i].LogProbs[k] {
+						t.Fatalf("absorbed %v recompute %v: request %d token %d: trainer %v, rollout %v", absorbed, recompute, i, k, got[row], outs[i].LogProbs[k])
+					}
+					row++
+				}
+			}
+			loss := tensor.Neg(tensor.Sum(tensor.Mul(lp, batch.Weight)))
+			if err := s.Backward(loss); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Sampling is how tokens are drawn from the model's distribution.
+type Sampling struct {
+	Temperature float64 // 0 means greedy: the most likely token
+	TopK        int     // keep this many of the most likely; 0 means all
+	TopP        float64 // then the fewest with this mass; 0 means 1, all
+}
+
+// Request asks for one completion.
+type Request struct {
+	Prompt    []int32
+	MaxTokens int // most new tokens, the stop token included; at least 1
+	Sampling  Sampling
+	// Seed keys the draws: a completion depends on the weights, the prompt and
+	// this, whatever else is in the batch.
+	Seed uint64
+	// Stop are the tokens that end the completion; nil means the config's
+	// eos_token_id.
+	Stop []int32
+}
+
+// Finish says why a completion ended.
+type Finish uint8
+
+const (
+	Stopped   Finish = iota // it produced a stop token, its last
+	Truncated               // it reached MaxTokens
+)
+
+// Completion is the answer to a Request.
+type Completion struct {
+	Tokens []int32 // new tokens, the stop token included
+	// LogProbs are the log-probabilities of Tokens under the distribution they
+	// were drawn from.
+	LogProbs []float64
+	Finish   Finish
+}
+
+// GeneratorOptions size a Generator.
+type GeneratorOptions struct {
+	// Slots is the number of sequences decoded together; 0 means 64.
+	Slots int
+	// MaxLen is the longest sequence, prompt and completion; 0 means the
+	// config's max_position_embeddings.
+	MaxLen int
+	// PrefillRows bounds the prompt tokens of one forward; 0 means 4096.
+	PrefillRows int
+}
+
+// Generator decodes with continuous batching: a finished sequence leaves the
+// batch at once and a waiting one takes its slot. Each step is the training
+// forward over cached keys, so that log-probabilities agree with training's
+// bit for bit. It is used by one goroutine.
+type Generator struct {
+	m        *Model
+	o        GeneratorOptions
+	s        *tensor.Scope // temporaries of one step
+	io       *tensor.Scope // inputs and results of the decode step
+	caches   []*attention.Cache
+	decoder  decoder
+	programs map[int]*backend.Program // the recorded decode step by batch size
+}
+
+// NewGenerator allocates the caches and buffers for m.
+func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
+	if o.Slots == 0 {
+		o.Slots = 64
+	}
+	if o.MaxLen == 0 {
+		o.MaxLen = m.Config.MaxPositionEmbeddings
+	}
+	if o.PrefillRows == 0 {
+		o.PrefillRows = 4096
+	}
+	if o.Slots < 0 || o.MaxLen < 0 || o.MaxLen > m.Config.MaxPositionEmbeddings || o.PrefillRows < 0 {
+		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows a prefill; max_position_embeddings is %d",
+			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
+	}
+	b := m.Backend()
+	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}), programs: map[int]*backend.Program{}}
+	for _, blk := range m.Blocks {
+		c, err := blk.Attention.NewCache(b, m.Params.DType(), o.Slots*o.MaxLen)
+		if err != nil {
+			g.Close()
+			return nil, err
+		}
+		g.caches = append(g.caches, c)
+	}
+	g.decoder = newDecoder(g.io, m.Params.DType(), o.Slots)
+	if err := g.io.Err(); err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Close gives back the generator's memory.
+func (g *Generator) Close() {
+	for _, c := range g.caches {
+		c.Free()
+	}
+	g.s.Close()
+	g.io.Close()
+}
+
+// running is one sequence in the batch.
+type running struct {
+	request int
+	slot    int
+	length  int // tokens in the cache
+	last    int32
+}
+
+// Generate completes all requests, in as many steps as it takes, and returns
+// their completions in order. A cancelled context ends it within a step.
+func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Completion, error) {
+	for i, r := range requests {
+		if err := g.validate(r); err != nil {
+			return nil, fmt.Errorf("model: request %d: %w", i, err)
+		}
+	}
+	if err := tensor.Repack(g.m.Params.All()); err != nil {
+		return nil, err
+	}
+	out := make([]Completion, len(requests))
+	free := make([]int, g.o.Slots)
+	for i := range free {
+		free[i] = g.o.Slots - 1 - i
+	}
+	var batch []running
+	for next := 0; next < len(requests) || len(batch) > 0; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var admitted []running
+		for rows := 0; next < len(requests) && len(free) > 0; next++ {
+			n := len(requests[next].Prompt)
+			if rows > 0 && rows+n > g.o.PrefillRows {
+				break
+			}
+			rows += n
+			admitted = append(admitted, running{request: next, slot: free[len(free)-1]})
+			free = free[:len(free)-1]
+		}
+		step := batch // those that get a token now
+		var err error
+		if len(admitted) > 0 {
+			batch = append(batch, admitted...)
+			step = batch[len(batch)-len(admitted):]
+			err = g.prefill(step, requests)
+		} else {
+			err = g.decode(step, requests)
+		}
+		if err != nil {
+			return nil, err
+		}
+		g.take(step, out)
+		batch = slices.DeleteFunc(batch, func(r running) bool {
+			done := finished(&out[r.request], requests[r.request], g.m.Config)
+			if done {
+				free = append(free, r.slot)
+			}
+			return done
+		})
+	}
+	return out, nil
+}
+
+func (g *Generator) validate(r Request) error {
+	switch {
+	case len(r.Prompt) == 0:
+		return fmt.Errorf("empty prompt")
+	case r.MaxTokens < 1:
+		return fmt.Errorf("max tokens %d", r.MaxTokens)
+	case len(r.Prompt)+r.MaxTokens > g.o.MaxLen:
+		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens, g.o.MaxLen)
+	case !(r.Sampling.Temperature >= 0) || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
+		return fmt.Errorf("sampling %+v", r.Sampling)
+	}
+	for i, id := range r.Prompt {
+		if id < 0 || int(id) >= g.m.Config.VocabSize {
+			return fmt.Errorf("prompt token %d is %d, the vocabulary has %d", i, id, g.m.Config.VocabSize)
+		}
+	}
+	return nil
+}
+
+// take appends the step's tokens to the completions of batch.
+func (g *Generator) take(batch []running, out []Completion) {
+	for i := range batch {
+		r, c := &batch[i], &out[batch[i].request]
+		r.last = g.decoder.tokens[i]
+		c.Tokens = append(c.Tokens, r.last)
+		c.LogProbs = append(c.LogProbs, g.decoder.logProbs[i])
+	}
+}
+
+// finished reports whether c is complete, and says why in c.
+func finished(c *Completion, r Request, cfg Config) bool {
+	last := c.Tokens[len(c.Tokens)-1]
+	stop := slices.Contains(r.Stop, last)
+	if r.Stop == nil {
+		stop = slices.Contains(cfg.EOSTokenID, int(last))
+	}
+	if stop {
+		c.Finish = Stopped
+		return true
+	}
+	c.Finish = Truncated
+	return len(c.Tokens) == r.MaxTokens
+}
+
+// prefill runs the prompts of the admitted sequences and draws their first
+// tokens.
+func (g *Generator) prefill(admitted []running, requests []Request) error {
+	g.s.Reset()
+	var ids, pos, start, length, row, last []int32
+	for i := range admitted {
+		r := &admitted[i]
+		base := int32(r.slot * g.o.MaxLen)
+		for p, id := range requests[r.request].Prompt {
+			ids, pos, start = append(ids, id), append(pos, int32(p)), append(start, base)
+			length, row = append(length, int32(p+1)), append(row, base+int32(p))
+		}
+		r.length = len(requests[r.request].Prompt)
+		last = append(last, int32(len(ids)-1))
+	}
+	n := len(ids)
+	rows := attention.Rows{Pos: g.s.Ints(pos, n), Start: g.s.Ints(start, n), Len: g.s.Ints(length, n), Cache: g.s.Ints(row, n)}
+	g.decoder.fillSampling(admitted, requests)
+	if err := g.decoder.upload(len(admitted)); err != nil {
+		return err
+	}
+	out := g.m.forward(g.s, g.s.Ints(ids, n), rows, g.caches)
+	g.decoder.sample(g.s, tensor.GatherRows(out.Hidden, g.s.Ints(last, len(last))), g.m.Head, len(admitted))
+	if err := g.s.Err(); err != nil {
+		return err
+	}
+	return g.decoder.download(len(admitted))
+}
+
+// decode advances every sequence of the batch by one token.
+func (g *Generator) decode(batch []running, requests []Request) error {
+	n := len(batch)
+	g.decoder.fillRows(batch, g.o.MaxLen)
+	for i := range batch {
+		batch[i].length++
+	}
+	g.decoder.fillSampling(batch, requests)
+	if err := g.decoder.upload(n); err != nil {
+		return err
+	}
+	p, err := g.program(n)
+	if err != nil {
+		return err
+	}
+	if err := p.Run(); err != nil {
+		return err
+	}
+	return g.decoder.download(n)
+}
+
+// program is the decode step of n sequences, recorded at its first use. All
+// programs share the memory of g.s: each writes before it reads.
+func (g *Generator) program(n int) (*backend.Program, error) {
+	if p := g.programs[n]; p != nil {
+		return p, nil
+	}
+	g.s.Reset()
+	p, err := g.s.Record(func() {
+		ids, rows := g.decoder.rows(g.s, n)
+		out := g.m.forward(g.s, ids, rows, g.caches)
+		g.decoder.sample(g.s, out.Hidden, g.m.Head, n)
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.programs[n] = p
+	return p, nil
+}

@@ -1,0 +1,191 @@
+// Package model assembles attention and mixture-of-experts blocks to language
+// models of the DeepSeek-V3 family and its dense relatives, under the names of
+// their Hugging Face checkpoints, and generates text with them.
+package model
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/moe"
+)
+
+// Model is a decoder-only language model.
+type Model struct {
+	Config Config
+	Params *tensor.Params
+	Embed  *tensor.Param // [V, D]
+	Blocks []*Block
+	Norm   *tensor.Param // [D]
+	Head   *tensor.Param // [V, D]; the embedding itself where they are tied
+	Angles tensor.Angles // of RoPE, for MaxPositionEmbeddings positions
+
+	// Recompute makes training keep only the input of each block and run the
+	// block again in the backward pass: less memory, a third more time, the
+	// same bits.
+	Recompute bool
+}
+
+// Options say how a model is made. The zero value is an F32 model in the naive
+// form of MLA.
+type Options struct {
+	// DType is the dtype of weights and arithmetic: F32, or F64 for tests.
+	DType backend.DType
+	// Absorbed selects the weight-absorbed form of MLA, for training and
+	// generation alike.
+	Absorbed bool
+}
+
+// New creates a model with fresh weights, which depend on seed and on their
+// names alone.
+func New(b backend.Backend, cfg Config, seed uint64) (*Model, error) {
+	return NewWith(b, cfg, seed, Options{})
+}
+
+// NewWith is New with options.
+func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	angles, err := attention.NewAngles(b, o.DType, cfg.MaxPositionEmbeddings, cfg.RoPEDim(), cfg.RoPETheta, cfg.scaling())
+	if err != nil {
+		return nil, err
+	}
+	ps := tensor.NewParams(b, tensor.Init{Seed: seed, Std: cfg.InitializerRange, DType: o.DType})
+	m := &Model{Config: cfg, Params: ps, Angles: angles}
+	m.Embed = ps.Matrix("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
+	for l := range cfg.NumHiddenLayers {
+		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles))
+	}
+	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
+	m.Head = m.Embed
+	if !cfg.TieWordEmbeddings {
+		m.Head = ps.Matrix("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
+	}
+	for _, b := range m.Blocks {
+		if a, ok := b.Attention.(*attention.MLA); ok {
+			a.Absorbed = o.Absorbed
+		}
+	}
+	return m, ps.Err()
+}
+
+// Free gives back the memory of the weights.
+func (m *Model) Free() {
+	m.Params.Free()
+	m.Angles.Cos.Free()
+	m.Angles.Sin.Free()
+}
+
+// Backend is the device the model lives on.
+func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
+
+// Output is the result of a forward.
+type Output struct {
+	Hidden tensor.Tensor   // [N, D]: after the final norm, what the head reads
+	Stream tensor.Tensor   // [N, D]: the residual stream before the final norm
+	Scores []tensor.Tensor // per layer, the gate's affinities [N, E]; absent in dense layers
+	model  *Model
+}
+
+// Forward runs the model over the packed sequences of a batch.
+func (m *Model) Forward(s *tensor.Scope, b Batch) Output {
+	return m.forward(s, b.IDs, b.Rows, nil)
+}
+
+// forward runs the model over packed rows, with one cache a layer or none.
+func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows, caches []*attention.Cache) Output {
+	out := Output{model: m}
+	h := tensor.Embedding(m.Embed, ids) // [N,D]
+	for l, b := range m.Blocks {
+		var cache *attention.Cache
+		if caches != nil {
+			cache = caches[l]
+		}
+		var scores tensor.Tensor
+		h, scores = m.block(b, h, rows, cache)
+		out.Scores = append(out.Scores, scores)
+	}
+	out.Stream = h
+	out.Hidden = tensor.RMSNorm(h, m.Norm, m.Config.RMSNormEps)
+	return out
+}
+
+// block runs one block: recomputed in training where Recompute says so, its
+// temporaries freed at once in inference.
+func (m *Model) block(b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
+	s := h.Scope()
+	if !s.Recording() {
+		return s.Local(func() tensor.Tensor {
+			out, _ := b.Forward(h, rows, cache)
+			return out
+		}), scores
+	}
+	if !m.Recompute {
+		return b.Forward(h, rows, cache)
+	}
+	outs := tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor {
+		out, scores := b.Forward(in[0], rows, cache)
+		if !scores.Present() {
+			return []tensor.Tensor{out}
+		}
+		return []tensor.Tensor{out, scores}
+	}, h)
+	if len(outs) == 2 {
+		scores = outs[1]
+	}
+	return outs[0], scores
+}
+
+// LogProbs is the log-probability [N] of each row's target at temperature 1; a
+// negative target gives 0. The logits are never held whole.
+func (o Output) LogProbs(targets tensor.Tensor) tensor.Tensor {
+	lp, _ := o.Score(targets, 1)
+	return lp
+}
+
+// Score is the log-probability [N] of each row's target and the entropy [N] of
+// each row's distribution, at a sampling temperature.
+func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entropy tensor.Tensor) {
+	if temperature <= 0 {
+		panic(fmt.Sprintf("model: Score at temperature %g", temperature))
+	}
+	return tensor.LogProbs(o.Hidden, o.model.Head, targets, 1/temperature)
+}
+
+// BalanceLoss is the sequence-wise balance loss summed over the MoE layers, of
+// shape [1], and whether there are any: alpha averaged over the sequences of
+// the global batch (DeepSeek-V3 eq. 17–20).
+func (o Output) BalanceLoss(b Batch, alpha float64) (loss tensor.Tensor, ok bool) {
+	for l, scores := range o.Scores {
+		if !scores.Present() {
+			continue
+		}
+		term := o.model.Blocks[l].MoE.BalanceLoss(scores, b.SeqStart, alpha, b.Sequences)
+		if ok {
+			term = tensor.Add(loss, term)
+		}
+		loss, ok = term, true
+	}
+	return loss, ok
+}
+
+// Gates lists the gates of the MoE layers in order, with the layer each is in.
+func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
+	for l, b := range m.Blocks {
+		if b.MoE != nil {
+			gates = append(gates, b.MoE.Gate)
+			layers = append(layers, l)
+		}
+	}
+	return gates, layers
+}
+
+// Drafter proposes tokens ahead of the model: the multi-token prediction
+// modules of package mtp.
+type Drafter interface {
+	// Loss is the drafter's training loss on a batch, of shape [1].
+	Loss(s *tensor.Scope, out Output, b Batch) tensor.Tensor
+}

@@ -1,0 +1,124 @@
+package moe
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// count adds the routing's assignments per expert to the gate's load, on the
+// device. Only training counts: a forward that records gradients, once.
+func (g *Gate) count(r tensor.Routing) {
+	s := r.Offsets.Scope()
+	if !s.Counting() {
+		return
+	}
+	e := g.cfg.Experts
+	if !g.load.Present() {
+		v := backend.NewView(nil, backend.I32, e)
+		buf, err := s.Backend().Alloc(v.Len() * v.DType.Size())
+		if err != nil {
+			s.Fail(fmt.Errorf("moe: load counters: %w", err))
+			return
+		}
+		v.Buf = buf
+		g.load = v
+		s.Do(&backend.Fill{Dst: v})
+	}
+	counts := s.Empty(backend.I32, e).View()
+	offsets := r.Offsets.View()
+	s.Do(&backend.Binary{Y: counts, A: offsets.Slice(0, 1, e+1), B: offsets.Slice(0, 0, e), Fn: backend.Sub})
+	s.Do(&backend.Binary{Y: g.load, A: g.load, B: counts, Fn: backend.Add})
+}
+
+// Load is the number of assignments per expert counted in training since the
+// last ResetLoad.
+func (g *Gate) Load() ([]int, error) {
+	load := make([]int, g.cfg.Experts)
+	if !g.load.Present() {
+		return load, nil
+	}
+	counts := make([]int32, len(load))
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(counts))), 4*len(counts))
+	if err := g.ps.Backend().Download(b, g.load.Buf, 0); err != nil {
+		return nil, fmt.Errorf("moe: load counters: %w", err)
+	}
+	for i, c := range counts {
+		load[i] = int(c)
+	}
+	return load, nil
+}
+
+// ResetLoad sets the counters to zero.
+func (g *Gate) ResetLoad() error {
+	if !g.load.Present() {
+		return nil
+	}
+	return g.ps.Backend().Do(&backend.Fill{Dst: g.load})
+}
+
+// UpdateBias moves the selection bias by the sign rule, once per optimizer
+// step, from the loads of the whole global batch (DeepSeek-V3 §2.1.2):
+//
+//	b_i ← b_i + gamma·sign(c̄ − c_i)
+//
+// centered subtracts the mean of the signs, which keeps Σb constant and selects
+// the same experts (Moonlight, appendix C). Nothing happens without a bias or
+// without load.
+func (g *Gate) UpdateBias(load []int, gamma float64, centered bool) error {
+	if g.Bias == nil {
+		return nil
+	}
+	total := 0
+	for _, c := range load {
+		total += c
+	}
+	if total == 0 || gamma == 0 {
+		return nil
+	}
+	bias, err := g.Bias.Floats()
+	if err != nil {
+		return err
+	}
+	sign := make([]float64, len(load))
+	mean := 0.0
+	for i, c := range load {
+		switch d := total - c*len(load); {
+		case d > 0:
+			sign[i] = 1
+		case d < 0:
+			sign[i] = -1
+		}
+		mean += sign[i] / float64(len(load))
+	}
+	for i := range bias {
+		if centered {
+			sign[i] -= mean
+		}
+		bias[i] += gamma * sign[i]
+	}
+	return g.Bias.SetFloats(bias)
+}
+
+// MaxVio is the balance metric max_i c_i/c̄ − 1 of Wang et al. 2024 (2408.15664):
+// 0 is perfect balance. It is 0 without load.
+func MaxVio(load []int) float64 {
+	total, most := 0, 0
+	for _, c := range load {
+		total += c
+		most = max(most, c)
+	}
+	if total == 0 {
+		return 0
+	}
+	return float64(most*len(load))/float64(total) - 1
+}
+
+// BalanceLoss is the sequence-wise balance loss of one layer (DeepSeek-V3 eq.
+// 17–20), of shape [1], for the sequences bounded by seqStart [S+1] I32. alpha
+// is divided by sequences, the number of sequences of the global batch.
+func (m *MoE) BalanceLoss(scores, seqStart tensor.Tensor, alpha float64, sequences int) tensor.Tensor {
+	return tensor.SequenceBalance(scores, seqStart, m.TopK, alpha/float64(sequences))
+}

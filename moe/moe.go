@@ -1,0 +1,83 @@
+// Package moe is DeepSeekMoE: fine-grained experts chosen by a gate with
+// auxiliary-loss-free load balance (a selection bias moved by the sign rule),
+// shared experts, V2's softmax variants, and the sequence-wise balance loss as
+// the small complement. No token is ever dropped.
+package moe
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Config is the shape of an MoE layer.
+type Config struct {
+	Hidden       int // D
+	Intermediate int // F, width of one expert
+	Experts      int // E, routed
+	TopK         int // K, experts per token
+	Shared       int // shared experts, fused to one FFN of Shared·Intermediate; 0 means none
+
+	Groups    int // groups of experts; 0 means 1
+	TopGroups int // groups a token may use; 0 means all
+
+	Scoring   backend.Scoring    // sigmoid (V3) is the zero value
+	GroupBy   backend.GroupScore // sum of the top two (V3) is the zero value
+	Normalize bool               // the K weights are divided by their sum
+	Scale     float64            // multiplies the routed output; 0 means 1
+	// Bias gives the gate the selection bias of auxiliary-loss-free balance.
+	Bias bool
+}
+
+// MoE is one mixture-of-experts layer.
+type MoE struct {
+	Config
+	Gate    *Gate
+	Experts *Experts
+	Shared  *FFN // nil without shared experts
+}
+
+// New creates a layer whose parameters are named prefix.gate.weight,
+// prefix.experts.*.gate_proj.weight and so on.
+func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
+	if cfg.Groups == 0 {
+		cfg.Groups = 1
+	}
+	if cfg.TopGroups == 0 {
+		cfg.TopGroups = cfg.Groups
+	}
+	if cfg.Scale == 0 {
+		cfg.Scale = 1
+	}
+	if cfg.TopK < 1 || cfg.Experts%cfg.Groups != 0 || cfg.TopGroups > cfg.Groups || cfg.TopK > cfg.Experts/cfg.Groups*cfg.TopGroups {
+		panic(fmt.Sprintf("moe: New %s: top %d of %d experts in %d of %d groups", prefix, cfg.TopK, cfg.Experts, cfg.TopGroups, cfg.Groups))
+	}
+	m := &MoE{Config: cfg}
+	m.Gate = newGate(ps, prefix+".gate", cfg)
+	m.Experts = newExperts(ps, prefix+".experts", cfg)
+	if cfg.Shared > 0 {
+		m.Shared = NewFFN(ps, prefix+".shared_experts", cfg.Hidden, cfg.Shared*cfg.Intermediate)
+	}
+	return m
+}
+
+// Output is the result of a layer's forward.
+type Output struct {
+	Y      tensor.Tensor // [N, D]
+	Scores tensor.Tensor // [N, E]: the gate's affinities, for the balance loss
+	Index  tensor.Tensor // [N, K] I32: the experts of each token, ascending
+}
+
+// Forward computes y = Σ_{i∈I} w_i·FFN_i(x) + FFN_shared(x) for x [N, D]
+// (DeepSeek-V3 eq. 12).
+func (m *MoE) Forward(x tensor.Tensor) Output {
+	weight, scores, index := m.Gate.Forward(x)
+	r := tensor.Route(index, m.Config.Experts)
+	m.Gate.count(r)
+	y := tensor.Combine(m.Experts.Forward(tensor.Dispatch(x, r), r.Offsets), weight, r)
+	if m.Shared != nil {
+		y = tensor.Add(y, m.Shared.Forward(x))
+	}
+	return Output{Y: y, Scores: scores, Index: index}
+}

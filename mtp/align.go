@@ -1,0 +1,76 @@
+package mtp
+
+import "github.com/aha-go/aha/model"
+
+// alignment are the rows of one depth: which rows of the depth before it
+// keeps, and what they read and predict.
+type alignment struct {
+	lengths []int   // rows per sequence; sequences without rows are left out
+	keep    []int32 // rows of the previous depth
+	ids     []int32 // token k places ahead of the row's own
+	targets []int32 // token k+1 places ahead; −1 where masked
+	weight  []float64
+}
+
+func lengths(seqs []model.Sequence) []int {
+	n := make([]int, len(seqs))
+	for i, q := range seqs {
+		n[i] = q.Rows()
+	}
+	return n
+}
+
+// align lays out depth k ≥ 1 after a depth with prev rows per sequence. A
+// sequence of tokens t_0…t_T has T rows at depth 0; row i of depth k stands at
+// t_i, reads t_{i+k} and predicts t_{i+k+1}: T−k rows.
+func align(b model.Batch, k int, prev []int) alignment {
+	var a alignment
+	at, next := 0, 0
+	for _, q := range b.Host {
+		had := max(q.Rows()-k+1, 0)
+		if had == 0 {
+			continue
+		}
+		if prev[next] != had {
+			panic("mtp: depths out of step")
+		}
+		next++
+		n := had - 1
+		for i := range n {
+			w, target := 1.0, q.IDs[i+k+1]
+			if q.Weight != nil {
+				w = float64(q.Weight[i+k])
+			}
+			if w == 0 {
+				target = -1
+			}
+			a.keep = append(a.keep, int32(at+i))
+			a.ids = append(a.ids, q.IDs[i+k])
+			a.targets = append(a.targets, target)
+			a.weight = append(a.weight, w/b.Norm)
+		}
+		if n > 0 {
+			a.lengths = append(a.lengths, n)
+		}
+		at += had
+	}
+	return a
+}
+
+// Schedule is the weight of the loss over training (DeepSeek-V3 §4.2): Early
+// until Switch tokens were consumed, Late after.
+type Schedule struct {
+	Early, Late float64
+	Switch      int64
+}
+
+// V3Schedule is 0.3 for the first 10T tokens, then 0.1.
+var V3Schedule = Schedule{Early: 0.3, Late: 0.1, Switch: 10e12}
+
+// At is λ after the given number of consumed tokens.
+func (s Schedule) At(tokens int64) float64 {
+	if tokens < s.Switch {
+		return s.Early
+	}
+	return s.Late
+}

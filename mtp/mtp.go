@@ -1,0 +1,102 @@
+// Package mtp is multi-token prediction: D sequential modules that predict the
+// tokens after the next one, sharing the main model's embedding and head, for
+// a denser training signal and as drafters at inference.
+package mtp
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/moe"
+)
+
+// MTP are the modules of a model (DeepSeek-V3 §2.2).
+type MTP struct {
+	Modules []*Module
+	// Lambda weighs the loss; see Schedule. 0 turns it off.
+	Lambda float64
+	m      *model.Model
+}
+
+// Module predicts, at depth k, the token k+1 places ahead.
+type Module struct {
+	ENorm  *tensor.Param  // [D], of the next token's embedding
+	HNorm  *tensor.Param  // [D], of the previous depth's hidden state
+	EHProj *tensor.Linear // [D, 2D]: embedding half first, as checkpoints have it
+	Block  *model.Block
+	Norm   *tensor.Param // [D], before the shared head
+}
+
+// New creates the num_nextn_predict_layers modules of m's config and registers
+// their parameters with the model's, as model.layers.<L>.* from the last layer
+// on. Lambda starts at V3's 0.3.
+func New(m *model.Model) (*MTP, error) {
+	if m.Config.NumNextNPredictLayers < 1 {
+		return nil, fmt.Errorf("mtp: the config has num_nextn_predict_layers %d", m.Config.NumNextNPredictLayers)
+	}
+	d := &MTP{Lambda: 0.3, m: m}
+	ps, hidden := m.Params, m.Config.HiddenSize
+	for k := range m.Config.NumNextNPredictLayers {
+		l := m.Config.NumHiddenLayers + k
+		prefix := fmt.Sprintf("model.layers.%d", l)
+		mod := &Module{
+			ENorm: ps.Gain(prefix+".enorm.weight", hidden),
+			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
+		}
+		mod.EHProj = &tensor.Linear{W: ps.Matrix(prefix+".eh_proj.weight", hidden, 2*hidden)}
+		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles)
+		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
+		d.Modules = append(d.Modules, mod)
+	}
+	return d, ps.Err()
+}
+
+// T rows of a sequence, D hidden, k depth
+
+// Forward advances one depth: from the hidden states h [N, D] of depth k−1 and
+// the ids [N] of the tokens k places ahead to the hidden states of depth k.
+func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) (out, scores tensor.Tensor) {
+	eps := m.Config.RMSNormEps
+	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids), mod.ENorm, eps)
+	x := mod.EHProj.Forward(tensor.Concat(1, e, tensor.RMSNorm(h, mod.HNorm, eps))) // [N,D]
+	return mod.Block.Forward(x, rows, nil)
+}
+
+// Loss is L_MTP = λ/D·Σ_k L^k (DeepSeek-V3 eq. 24–25), of shape [1], where the
+// loss of a target keeps the weight it has in the batch. Depth k sees the
+// first T−k rows of each sequence of T; nothing crosses sequences. The first
+// depth reads the residual stream before the final norm.
+func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) tensor.Tensor {
+	total := s.Full(d.m.Params.DType(), 0, 1)
+	h := out.Stream
+	prev := lengths(b.Host)
+	for k, mod := range d.Modules {
+		a := align(b, k+1, prev)
+		if len(a.ids) == 0 {
+			break
+		}
+		n := len(a.ids)
+		h = tensor.GatherRows(h, s.Ints(a.keep, n))
+		var scores tensor.Tensor
+		h, scores = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
+		lp, _ := tensor.LogProbs(tensor.RMSNorm(h, mod.Norm, d.m.Config.RMSNormEps), d.m.Head, s.Ints(a.targets, n), 1)
+		w := s.Floats(d.m.Params.DType(), a.weight, n)
+		total = tensor.Sub(total, tensor.Sum(tensor.Mul(w, lp)))
+		_ = scores
+		prev = a.lengths
+	}
+	return tensor.Scale(total, d.Lambda/float64(len(d.Modules)))
+}
+
+// Gates lists the gates of the modules that are MoE layers.
+func (d *MTP) Gates() (gates []*moe.Gate, layers []int) {
+	for k, mod := range d.Modules {
+		if mod.Block.MoE != nil {
+			gates = append(gates, mod.Block.MoE.Gate)
+			layers = append(layers, d.m.Config.NumHiddenLayers+k)
+		}
+	}
+	return gates, layers
+}

@@ -1,0 +1,103 @@
+package reward
+
+import (
+	"fmt"
+	"math"
+)
+
+// Scores is what a Suite found out about a batch of samples. It marshals to
+// JSON, for the log from which Suite.Replay restores it.
+type Scores struct {
+	// Functions are the names, in the order of Suite.Funcs.
+	Functions []string `json:"functions"`
+	// Verdicts is indexed [function][sample].
+	Verdicts [][]Verdict `json:"verdicts"`
+	// Totals is indexed [sample]. By what the functions said of the sample:
+	//   - one failed: the status is that of the first failure, Timeout or
+	//     Error, Err names the function, and Value is 0. A sum without one of
+	//     its terms cannot be compared with the rest of the group, so the
+	//     caller must drop the sample or stop.
+	//   - all NotApplicable: NotApplicable, and Value is 0.
+	//   - otherwise Value is the sum of weight × value over the functions that
+	//     applied; Correct if all of these said so, else Wrong.
+	// So only totals with Status.Scored() are rewards.
+	Totals []Verdict `json:"totals"`
+	// Counts is the number of verdicts by status, indexed [function].
+	Counts []map[Status]int `json:"counts"`
+}
+
+func newScores(funcs []Func, verdicts [][]Verdict, samples int) *Scores {
+	s := &Scores{
+		Functions: make([]string, len(funcs)),
+		Verdicts:  verdicts,
+		Totals:    make([]Verdict, samples),
+		Counts:    make([]map[Status]int, len(funcs)),
+	}
+	for f, fn := range funcs {
+		s.Functions[f] = fn.Name
+		s.Counts[f] = map[Status]int{}
+		for _, v := range verdicts[f] {
+			s.Counts[f][v.Status]++
+		}
+	}
+	for i := range s.Totals {
+		s.Totals[i] = total(funcs, verdicts, i)
+	}
+	return s
+}
+
+func total(funcs []Func, verdicts [][]Verdict, sample int) Verdict {
+	sum := Verdict{Status: NotApplicable}
+	for f, fn := range funcs {
+		v := verdicts[f][sample]
+		switch {
+		case v.Status == NotApplicable:
+			continue
+		case !v.Status.Scored():
+			return Verdict{Status: v.Status, Err: fmt.Errorf("%s: %w", fn.Name, v.Err)}
+		case v.Status != Correct:
+			sum.Status = Wrong
+		case sum.Status == NotApplicable:
+			sum.Status = Correct
+		}
+		sum.Value += float64(fn.weight() * v.Value)
+	}
+	if math.IsNaN(sum.Value) || math.IsInf(sum.Value, 0) {
+		return failed("reward: total is %v", sum.Value)
+	}
+	return sum
+}
+
+// Metrics returns, for each function, rewards/<fn>/mean and rewards/<fn>/std
+// over the samples it scored (std with n−1; 0 for one sample; both absent when
+// it scored none), and rewards/<fn>/<status>, the number of verdicts of each
+// status, zeros included.
+func (s *Scores) Metrics() map[string]float64 {
+	m := map[string]float64{}
+	for f, name := range s.Functions {
+		prefix := "rewards/" + name + "/"
+		for status := Correct; status <= NotApplicable; status++ {
+			m[prefix+status.String()] = float64(s.Counts[f][status])
+		}
+		var n, sum float64
+		for _, v := range s.Verdicts[f] {
+			if v.Status.Scored() {
+				n++
+				sum += v.Value
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		mean := sum / n
+		var squares float64
+		for _, v := range s.Verdicts[f] {
+			if v.Status.Scored() {
+				squares += float64((v.Value - mean) * (v.Value - mean))
+			}
+		}
+		m[prefix+"mean"] = mean
+		m[prefix+"std"] = math.Sqrt(squares / max(n-1, 1))
+	}
+	return m
+}

@@ -1,0 +1,299 @@
+package reward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Suite runs reward functions over samples and adds them up.
+//
+// Each call of a function runs in a goroutine of its own under a context that
+// ends at the deadline. A function that panics yields an Error verdict with
+// the panic's value and place; one that passes its deadline yields Timeout.
+//
+// Go cannot kill a goroutine. A call that ignores its context is abandoned: it
+// keeps running, and keeps its memory and perhaps a core, until it returns by
+// itself. The suite counts such calls and refuses to go on at MaxAbandoned.
+// Untrusted code belongs in a process of its own, which can be killed.
+//
+// Order and values of the results do not depend on scheduling, except that a
+// Timeout depends on the wall clock. A trainer that must resume bit for bit
+// therefore logs its Scores and gives them to Replay.
+//
+// A Suite must not be copied after first use. Its methods may be called from
+// several goroutines; Timeout, Workers and MaxAbandoned then hold for each call,
+// each call and all calls together.
+type Suite struct {
+	// Funcs are the reward functions; at least one, with distinct names.
+	Funcs []Func
+	// Timeout is the time one call of a function may take (for ScoreAll: one
+	// call is the whole batch); 0 means 10 s.
+	Timeout time.Duration
+	// Workers is the number of calls that run at once; 0 means GOMAXPROCS.
+	Workers int
+	// MaxAbandoned is the number of calls running past their deadline at which
+	// Score gives up; 0 means 64.
+	MaxAbandoned int
+
+	abandoned atomic.Int64
+}
+
+// Abandoned returns the number of calls that passed their deadline and have not
+// returned yet.
+func (s *Suite) Abandoned() int { return int(s.abandoned.Load()) }
+
+// task is one call of a function: on sample index, or on all samples.
+type task struct {
+	fn    *Func
+	out   []Verdict // where the verdicts go; its length is the number expected
+	first int       // index of the first sample
+}
+
+// Score judges every sample by every function.
+//
+// It fails if the suite is ill-formed (no function, a name missing or used
+// twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
+// knob), if ctx ends before the work does, or if MaxAbandoned is reached. A
+// function that fails on a sample is no failure of Score: see Scores.
+func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	// An abandoned call may still read the samples after Score has returned.
+	samples = slices.Clone(samples)
+
+	verdicts := make([][]Verdict, len(s.Funcs))
+	var tasks []task
+	for f := range s.Funcs {
+		fn, out := &s.Funcs[f], make([]Verdict, len(samples))
+		verdicts[f] = out
+		if fn.ScoreAll != nil {
+			if len(samples) > 0 {
+				tasks = append(tasks, task{fn, out, 0})
+			}
+			continue
+		}
+		for i := range samples {
+			tasks = append(tasks, task{fn, out[i : i+1], i})
+		}
+	}
+	if err := s.runAll(ctx, tasks, samples); err != nil {
+		return nil, err
+	}
+	return newScores(s.Funcs, verdicts, len(samples)), nil
+}
+
+// Replay returns the Scores that logged verdicts stand for, without running any
+// function: the verdicts are taken from the log, totals and counts are computed
+// anew with this suite's weights. samples is the number of samples expected.
+// It fails if the log has other functions, another number of verdicts or a
+// verdict that no run could have produced.
+func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(s.Funcs))
+	for f, fn := range s.Funcs {
+		names[f] = fn.Name
+	}
+	if !slices.Equal(names, logged.Functions) {
+		return nil, fmt.Errorf("reward: replay: log has functions %q, suite has %q", logged.Functions, names)
+	}
+	if len(logged.Verdicts) != len(names) {
+		return nil, fmt.Errorf("reward: replay: log has verdicts of %d functions, want %d", len(logged.Verdicts), len(names))
+	}
+	verdicts := make([][]Verdict, len(names))
+	for f, row := range logged.Verdicts {
+		if len(row) != samples {
+			return nil, fmt.Errorf("reward: replay: %s has %d verdicts for %d samples", names[f], len(row), samples)
+		}
+		verdicts[f] = make([]Verdict, samples)
+		for i, v := range row {
+			c := v.checked(names[f])
+			if c.Status != v.Status || c.Value != v.Value {
+				return nil, fmt.Errorf("reward: replay: %s, sample %d: impossible verdict %v with value %v", names[f], i, v.Status, v.Value)
+			}
+			verdicts[f][i] = c
+		}
+	}
+	return newScores(s.Funcs, verdicts, samples), nil
+}
+
+func (s *Suite) validate() error {
+	if len(s.Funcs) == 0 {
+		return errors.New("reward: suite has no functions")
+	}
+	if s.Timeout < 0 || s.Workers < 0 || s.MaxAbandoned < 0 {
+		return fmt.Errorf("reward: suite: Timeout %v, Workers %d, MaxAbandoned %d: none may be negative", s.Timeout, s.Workers, s.MaxAbandoned)
+	}
+	seen := map[string]bool{}
+	for i, fn := range s.Funcs {
+		switch {
+		case fn.Name == "":
+			return fmt.Errorf("reward: function %d has no name", i)
+		case seen[fn.Name]:
+			return fmt.Errorf("reward: two functions are named %q", fn.Name)
+		case (fn.Score == nil) == (fn.ScoreAll == nil):
+			return fmt.Errorf("reward: function %q must set exactly one of Score and ScoreAll", fn.Name)
+		case math.IsNaN(fn.Weight) || math.IsInf(fn.Weight, 0):
+			return fmt.Errorf("reward: function %q has weight %v", fn.Name, fn.Weight)
+		}
+		seen[fn.Name] = true
+	}
+	return nil
+}
+
+// runAll works through the tasks with a bounded number of workers.
+func (s *Suite) runAll(ctx context.Context, tasks []task, samples []Sample) error {
+	workers, limit := s.Workers, int64(s.MaxAbandoned)
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if limit == 0 {
+		limit = 64
+	}
+	var (
+		wg      sync.WaitGroup
+		next    atomic.Int64
+		stopped atomic.Bool
+	)
+	for range min(workers, len(tasks)) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := next.Add(1) - 1
+				if i >= int64(len(tasks)) {
+					return
+				}
+				if s.abandoned.Load() >= limit {
+					stopped.Store(true)
+					return
+				}
+				t := tasks[i]
+				copy(t.out, s.call(ctx, t, samples))
+			}
+		})
+	}
+	wg.Wait()
+	// A function that honours ctx may have answered because ctx ended, so
+	// nothing of an interrupted run is kept.
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("reward: interrupted: %w", err)
+	}
+	if stopped.Load() {
+		return fmt.Errorf("reward: %d calls still run past their deadline, the limit is %d", s.Abandoned(), limit)
+	}
+	return nil
+}
+
+// The states of a call, to tell the two ways a race between its end and its
+// deadline can go.
+const (
+	running = iota
+	returned
+	abandoned
+)
+
+// call runs one task under the deadline and returns len(t.out) verdicts.
+func (s *Suite) call(ctx context.Context, t task, samples []Sample) []Verdict {
+	timeout := s.Timeout
+	if timeout == 0 {
+		timeout = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	var state atomic.Int32
+	done := make(chan []Verdict, 1)
+	go protect(ctx, t, samples, func(v []Verdict) {
+		done <- v
+		if !state.CompareAndSwap(running, returned) {
+			s.abandoned.Add(-1)
+		}
+	})
+
+	var got []Verdict
+	select {
+	case got = <-done:
+	case <-ctx.Done():
+		s.abandoned.Add(1)
+		if state.CompareAndSwap(running, abandoned) {
+			return repeat(len(t.out), Verdict{
+				Status: Timeout,
+				Err:    fmt.Errorf("reward: %s: no verdict within %v", t.fn.Name, timeout),
+			})
+		}
+		s.abandoned.Add(-1) // it returned just now
+		got = <-done
+	}
+	if len(got) != len(t.out) {
+		return repeat(len(t.out), failed("reward: %s: returned %d verdicts for %d samples", t.fn.Name, len(got), len(t.out)))
+	}
+	checked := make([]Verdict, len(got))
+	for i, v := range got {
+		checked[i] = v.checked(t.fn.Name)
+	}
+	return checked
+}
+
+// protect calls the task's function and hands its verdicts to report, which it
+// calls exactly once, also when the function panics or ends its goroutine.
+func protect(ctx context.Context, t task, samples []Sample, report func([]Verdict)) {
+	verdicts := repeat(len(t.out), failed("reward: %s: called runtime.Goexit", t.fn.Name))
+	defer func() { report(verdicts) }()
+	defer func() {
+		if r := recover(); r != nil {
+			verdicts = repeat(len(t.out), Verdict{Status: Error, Err: &PanicError{
+				Function: t.fn.Name, Value: r, Place: panicPlace(),
+			}})
+		}
+	}()
+	if t.fn.ScoreAll != nil {
+		verdicts = t.fn.ScoreAll(ctx, samples)
+		return
+	}
+	verdicts = []Verdict{t.fn.Score(ctx, samples[t.first])}
+}
+
+// PanicError is the Err of a verdict whose reward function panicked.
+type PanicError struct {
+	Function string // name of the reward function
+	Value    any    // what it panicked with
+	Place    string // where: "package.function file.go:line"
+}
+
+// Error names the function, the panic's value and its place.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("reward: %s: panic: %v (%s)", e.Function, e.Value, e.Place)
+}
+
+// panicPlace finds the frame that panicked. It is called by a deferred function
+// during the panic, when the stack reads: deferred functions, runtime.gopanic,
+// perhaps more of the runtime (nil dereference, index out of range), culprit.
+func panicPlace() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		switch {
+		case frame.Function == "runtime.gopanic":
+			panicking = true
+		case panicking && !strings.HasPrefix(frame.Function, "runtime."):
+			return fmt.Sprintf("%s %s:%d", frame.Function, filepath.Base(frame.File), frame.Line)
+		}
+		if !more {
+			return "place unknown"
+		}
+	}
+}
+
+func repeat(n int, v Verdict) []Verdict { return slices.Repeat([]Verdict{v}, n) }
