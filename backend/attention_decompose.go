@@ -19,10 +19,6 @@ func (x *Expander) keysByGroup(v View, h int) View {
 func (o *Attention) Decompose(x *Expander) {
 	n, h, r, g, dv := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1], o.V.Shape[2]
 	dt := o.Q.DType
-	limit := math.MaxFloat64
-	if dt == F32 {
-		limit = math.MaxFloat32
-	}
 	mask := x.visible(o.Start, o.Len, r)
 
 	s := x.Temp(dt, g, h/g, n, r)
@@ -32,8 +28,7 @@ func (o *Attention) Decompose(x *Expander) {
 
 	top, sum := x.Temp(dt, g, h/g, n), x.Temp(dt, g, h/g, n)
 	x.reduce(ReduceMax, top, s)
-	// An empty window has the maximum −Inf, and −Inf − (−Inf) is NaN.
-	x.Do(&Unary{Y: top, X: top, Fn: Clamp, A: -limit, B: limit})
+	x.finite(top)
 	x.binary(Sub, s, s, top.Unsqueeze(3))
 	x.unary(Exp, s, s)
 	x.reduce(Sum, sum, s)
@@ -45,7 +40,7 @@ func (o *Attention) Decompose(x *Expander) {
 	size, finite := x.Temp(dt, r, g, dv), x.Temp(I32, r, g, dv)
 	values, broken := x.Temp(dt, r, g, dv), x.Temp(dt, r, g, dv)
 	x.unary(Abs, size, o.V)
-	x.binary(LessEqual, size, size, x.constant(dt, limit))
+	x.binary(LessEqual, size, size, x.constant(dt, dt.largest()))
 	x.copy(finite, size)
 	x.choose(values, finite, o.V, x.constant(dt, 0))
 	x.affine(broken, size, -1, 1)
@@ -53,7 +48,7 @@ func (o *Attention) Decompose(x *Expander) {
 	out := x.Temp(dt, g, h/g, n, dv)
 	x.Do(&MatMul{C: out, A: s, B: Dense(x.keysByGroup(values, h))})
 	// The sum is at least 1, the maximum's share, unless the window is empty.
-	x.Do(&Unary{Y: sum, X: sum, Fn: Clamp, A: 1, B: limit})
+	x.Do(&Unary{Y: sum, X: sum, Fn: Clamp, A: 1, B: dt.largest()})
 	x.binary(Div, out, out, sum.Unsqueeze(3))
 
 	visible, seen, spoiled := x.Temp(dt, n, r), x.Temp(dt, n, g*dv), x.Temp(I32, n, g*dv)

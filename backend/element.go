@@ -64,7 +64,7 @@ func (v *View) Each(visit func(i, at int)) {
 	}
 }
 
-// Index of the i-th element in row-major order, for messages.
+// unravel is the index of the i-th element in row-major order, for messages.
 func (v *View) unravel(i int) []int {
 	index := make([]int, v.Rank)
 	for d := v.Rank - 1; d >= 0; d-- {
@@ -78,15 +78,21 @@ func (v *View) unravel(i int) []int {
 // in float64.
 func Values(b Backend, v View) ([]float64, error) {
 	x := make([]float64, v.Len())
-	lo, hi, ok := v.bounds()
-	if !ok {
-		return x, nil
-	}
+	lo, hi := v.Span()
 	size := v.DType.Size()
-	mem := make([]byte, (hi+1-lo)*size)
+	mem := make([]byte, (hi-lo)*size)
 	if err := b.Download(mem, v.Buf, lo*size); err != nil {
 		return nil, fmt.Errorf("backend: Values of %s: %w", v, err)
 	}
 	v.Each(func(i, at int) { x[i] = v.DType.Get(mem, at-lo) })
 	return x, nil
+}
+
+// Span is the range [lo, hi) of buffer elements that v reaches; 0, 0 if v is empty.
+func (v *View) Span() (lo, hi int) {
+	lo, hi, ok := v.bounds()
+	if !ok {
+		return 0, 0
+	}
+	return lo, hi + 1
 }

@@ -1,6 +1,9 @@
 package backend
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // Expander runs a decomposition: it hands out temporaries and queues ops until
 // the first error.
@@ -90,6 +93,20 @@ func (x *Expander) constant(dt DType, value float64) View {
 	v := x.Temp(dt, 1)
 	x.fill(v, value)
 	return v
+}
+
+// finite makes the maxima of rows fit to be subtracted: that of an empty or
+// fully masked row is −Inf, and −Inf − (−Inf) is NaN.
+func (x *Expander) finite(top View) {
+	x.Do(&Unary{Y: top, X: top, Fn: Clamp, A: -top.DType.largest(), B: top.DType.largest()})
+}
+
+// largest is the largest finite number of F32 or F64.
+func (d DType) largest() float64 {
+	if d == F64 {
+		return math.MaxFloat64
+	}
+	return math.MaxFloat32
 }
 
 // window is the mask [N, R] of lo[i] ≤ j < hi[i], for lo and hi [N]; all are I32.

@@ -102,10 +102,10 @@ func (f *Fallbacker) move(op Op) (err error) {
 			spans[v.Buf] = s
 			order = append(order, v.Buf)
 		}
-		if lo, hi, ok := v.bounds(); ok {
+		if lo, hi := v.Span(); lo < hi {
 			size := v.DType.Size()
 			s.lo = min(s.lo, lo*size/spanAlign*spanAlign)
-			s.hi = max(s.hi, (hi+1)*size)
+			s.hi = max(s.hi, hi*size)
 			s.written = s.written || a != Read
 		}
 	})

@@ -7,6 +7,7 @@ func (o *LogSumExp) Decompose(x *Expander) {
 	z, e, top, sum := x.Temp(dt, n, v), x.Temp(dt, n, v), x.Temp(dt, n), x.Temp(dt, n)
 	x.affine(z, o.X, o.InvTemp, 0)
 	x.reduce(ReduceMax, top, z)
+	x.finite(top)
 	x.binary(Sub, e, z, top.Unsqueeze(1))
 	x.unary(Exp, e, e)
 	x.reduce(Sum, sum, e)

@@ -47,7 +47,9 @@ func (o operand[T]) rows(i int) operand[T] {
 func packRange[T number](p *pool, pack *packing[T], src operand[T], k, n int) {
 	*pack = packing[T]{dst: pack.dst, src: src, inner: 1, k: k, n: n}
 	pack.dst = grow(pack.dst, pack.size())
-	p.run(ceil(n, asm.PanelWidth), packGrain(k), pack)
+	if k > 0 {
+		p.run(ceil(n, asm.PanelWidth), packGrain(k), pack)
+	}
 }
 
 // linearLogProb is a job over blocks of headRows rows that runs once a chunk.

@@ -20,7 +20,7 @@ func (s *vocabScore[T]) add(z, p []T, entropy bool) {
 	var c vocabScore[T]
 	c.m, c.l = expShifted(p, z)
 	if entropy {
-		c.a = mean(p, z)
+		c.a = moment(p, z)
 	}
 	m := max(s.m, c.m)
 	if math.IsInf(float64(m), -1) {
@@ -33,8 +33,8 @@ func (s *vocabScore[T]) add(z, p []T, entropy bool) {
 	s.a = T(s.a*old) + T(c.a*next)
 }
 
-// mean is Σ p·z. A masked logit, −Inf, adds nothing, as x·eˣ → 0.
-func mean[T number](p, z []T) T {
+// moment is Σ p·z. A masked logit, −Inf, adds nothing, as x·eˣ → 0.
+func moment[T number](p, z []T) T {
 	sum := dot(p, z)
 	if sum == sum {
 		return sum

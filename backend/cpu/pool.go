@@ -130,7 +130,7 @@ func (p *pool) work(w *worker) {
 }
 
 // Waking a sleeping thread takes as long as a whole op of a small model. A
-// helper therefore looks out for the next op for some ten microseconds before
+// helper therefore looks out for the next op for tens of microseconds before
 // it sleeps, yielding in between to whoever else wants to run.
 const (
 	spins      = 8192

@@ -36,11 +36,19 @@ func (l *Linear) Forward(x Tensor) Tensor {
 	return y
 }
 
+// mustFit panics unless x is [N, in] for w [..., out, in] of the given rank.
+func mustFit(op string, x Tensor, w *Param, rank int) {
+	if w.value.Rank != rank {
+		panic(fmt.Sprintf("tensor: %s: x %v, %s %v: want a parameter of rank %d", op, x.Shape(), w.Name, w.Shape(), rank))
+	}
+	if in := w.value.Dim(-1); x.view.Rank != 2 || x.view.Shape[1] != in {
+		panic(fmt.Sprintf("tensor: %s: x %v, %s %v: want x [N %d]", op, x.Shape(), w.Name, w.Shape(), in))
+	}
+}
+
 func (l *Linear) product(x Tensor) Tensor {
 	s, w := x.s, l.W
-	if x.view.Rank != 2 || x.Dim(1) != w.value.Shape[1] {
-		panic(fmt.Sprintf("tensor: Linear: x %v, %s %v: want x [N %d]", x.Shape(), w.Name, w.Shape(), w.value.Dim(-1)))
-	}
+	mustFit("Linear", x, w, 2)
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
 	train := s.recording && w.Trainable
@@ -70,6 +78,9 @@ func (l *Linear) product(x Tensor) Tensor {
 // Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D].
 func Embedding(w *Param, ids Tensor) Tensor {
 	s := ids.s
+	if w.value.Rank != 2 {
+		panic(fmt.Sprintf("tensor: Embedding: %s %v: want rank 2", w.Name, w.Shape()))
+	}
 	y := s.alloc(w.value.DType, ids.Len(), w.value.Shape[1])
 	s.do(&backend.Gather{Y: y.view, X: w.value, Index: ids.View()})
 	if s.recording && w.Trainable {

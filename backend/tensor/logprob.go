@@ -7,6 +7,7 @@ import "github.com/aha-go/aha/backend"
 // distribution, without holding the logits. x is [N, D], targets [N] I32; a
 // negative target gives 0 and no gradient.
 func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, entropy Tensor) {
+	mustFit("LogProbs", x, w, 2)
 	s, n, dt := x.s, x.Dim(0), x.view.DType
 	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
 	lse := s.alloc(dt, n)
@@ -51,6 +52,7 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 // Logits is x·wᵀ [N, V] for the head w [V, D]: what the sampler reads. Nothing
 // is put on the tape.
 func Logits(x Tensor, w *Param) Tensor {
+	mustFit("Logits", x, w, 2)
 	s := x.s
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})

@@ -54,12 +54,16 @@ func newSmall(t testing.TB, b backend.Backend, dt backend.DType) *small {
 	for _, p := range []*tensor.Param{m.cos, m.sin, m.gateBias} {
 		p.Trainable = false
 	}
-	t.Cleanup(func() {
-		for _, p := range m.params {
-			p.Free()
-		}
-	})
+	t.Cleanup(m.free)
 	return m
+}
+
+// free gives back the parameters, once.
+func (m *small) free() {
+	for _, p := range m.params {
+		p.Free()
+	}
+	m.params = nil
 }
 
 // tokens is a packed batch of two sequences.

@@ -6,11 +6,18 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
+func mustBe2D(op, name string, t Tensor) {
+	if t.view.Rank != 2 {
+		panic(fmt.Sprintf("tensor: %s: %s %v, want rank 2", op, name, t.Shape()))
+	}
+}
+
 // Gate routes tokens by logits [N, E]; rule carries the selection's settings
 // and k is the number of experts per token. bias [E] is optional and only
 // steers the selection. It returns the weights [N, k], the scores [N, E], both
 // differentiable, and the expert ids [N, k] in ascending order.
 func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scores, index Tensor) {
+	mustBe2D("Gate", "logits", logits)
 	s, n, e := logits.s, logits.Dim(0), logits.Dim(1)
 	dt := logits.view.DType
 	weight, scores, index = s.alloc(dt, n, k), s.alloc(dt, n, e), s.alloc(backend.I32, n, k)
@@ -46,6 +53,7 @@ type Routing struct {
 
 // Route sorts the assignments index [N, K] by expert, of which there are e.
 func Route(index Tensor, e int) Routing {
+	mustBe2D("Route", "index", index)
 	s, n, k := index.s, index.Dim(0), index.Dim(1)
 	r := Routing{s.alloc(backend.I32, e+1), s.alloc(backend.I32, n*k), s.alloc(backend.I32, n, k)}
 	s.do(&backend.MoERoute{Offsets: r.Offsets.view, Perm: r.Perm.view, Inverse: r.Inverse.view, Index: index.View()})
@@ -54,6 +62,7 @@ func Route(index Tensor, e int) Routing {
 
 // Dispatch copies each token of x [N, D] to the slots of its experts, [N·K, D].
 func Dispatch(x Tensor, r Routing) Tensor {
+	mustBe2D("Dispatch", "x", x)
 	s := x.s
 	y := s.alloc(x.view.DType, r.Perm.Len(), x.Dim(1))
 	s.do(&backend.MoEDispatch{Y: y.view, X: x.View(), Perm: r.Perm.View()})
@@ -72,6 +81,8 @@ func Dispatch(x Tensor, r Routing) Tensor {
 // Combine sums the experts' outputs x [N·K, D] of each token, weighted by
 // weight [N, K], in ascending expert id: [N, D].
 func Combine(x, weight Tensor, r Routing) Tensor {
+	mustBe2D("Combine", "x", x)
+	mustBe2D("Combine", "weight", weight)
 	s := x.s
 	y := s.alloc(x.view.DType, weight.Dim(0), x.Dim(1))
 	s.do(&backend.MoECombine{Y: y.view, X: x.View(), Weight: weight.View(), Inverse: r.Inverse.View()})
@@ -92,9 +103,7 @@ func Combine(x, weight Tensor, r Routing) Tensor {
 // the ragged groups of rows of x [M, in]: [M, out].
 func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 	s := x.s
-	if w.value.Rank != 3 || x.view.Rank != 2 || x.Dim(1) != w.value.Shape[2] {
-		panic(fmt.Sprintf("tensor: GroupedLinear: x %v, %s %v: want x [M %d] and a stack of rank 3", x.Shape(), w.Name, w.Shape(), w.value.Dim(-1)))
-	}
+	mustFit("GroupedLinear", x, w, 3)
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[1])
 	s.do(&backend.GroupedMatMul{C: y.view, A: x.View(), B: w.matrix(s), Offsets: offsets.View()})
 	train := s.recording && w.Trainable

@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/aha-go/aha/backend"
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
 
 // RMSNorm is x·w/sqrt(mean(x²)+eps) row by row, for x [N, D] and w [D].
 func RMSNorm(x Tensor, w *Param, eps float64) Tensor {
@@ -78,6 +82,9 @@ func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 // backend.Attention. The gradient needs packed sequences.
 func Attention(q, k, v, start, length Tensor, scale float64) Tensor {
 	s := q.s
+	if q.view.Rank != 3 || k.view.Rank != 3 || v.view.Rank != 3 {
+		panic(fmt.Sprintf("tensor: Attention: q %v, k %v, v %v: want rank 3", q.Shape(), k.Shape(), v.Shape()))
+	}
 	o := s.alloc(q.view.DType, q.Dim(0), q.Dim(1), v.Dim(2))
 	lse := s.alloc(q.view.DType, q.Dim(0), q.Dim(1))
 	s.do(&backend.Attention{O: o.view, LSE: lse.view, Q: q.View(), K: k.View(), V: v.View(), Start: start.View(), Len: length.View(), Scale: scale})

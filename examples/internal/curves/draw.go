@@ -88,6 +88,8 @@ func labelled(title, x, y string) *plot.Plot {
 	p.Title.Padding = 4
 	p.X.Label.Text = x
 	p.Y.Label.Text = y
+	p.X.Tick.Marker = roundTicks(0)
+	p.Y.Tick.Marker = roundTicks(0)
 	return p
 }
 
@@ -168,6 +170,7 @@ func (m HeatMap) chart() *plot.Plot {
 	}
 	title := fmt.Sprintf("%s (dark %.3g, light %.3g)", m.Title, low, high)
 	chart := labelled(title, or(m.XLabel, "step"), or(m.YLabel, "expert"))
+	chart.Y.Tick.Marker = roundTicks(1) // rows are whole
 	chart.Add(cells)
 	return chart
 }

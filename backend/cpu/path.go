@@ -1,0 +1,6 @@
+package cpu
+
+import "github.com/aha-go/aha/backend/cpu/internal/asm"
+
+// Path names the kernels in use: "avx2" or "portable".
+func (b *CPU) Path() string { return asm.Path() }

@@ -1,0 +1,31 @@
+package curves
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTicksAreRoundNumbers(t *testing.T) {
+	for _, test := range []struct {
+		closest, low, high float64
+		want               []string
+	}{
+		{0, 0, 60, []string{"0", "10", "20", "30", "40", "50", "60"}},
+		{0, 0, 61, []string{"0", "20", "40", "60"}},
+		{0, 0.05, 0.31, []string{"0.05", "0.1", "0.15", "0.2", "0.25", "0.3"}},
+		{0, -1, 1, []string{"-1", "-0.5", "0", "0.5", "1"}},
+		{0, 1e5, 1.5e6, []string{"500000", "1e+06", "1.5e+06"}},
+		{1, -0.5, 2.5, []string{"0", "1", "2"}},
+		{1, -0.5, 63.5, []string{"0", "20", "40", "60"}},
+		{0, 1e20, 1e20, nil}, // no distance fits into no range
+	} {
+		var got []string
+		for _, tick := range roundTicks(test.closest)(test.low, test.high) {
+			got = append(got, tick.Label)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("ticks of [%g, %g], at least %g apart (-want +got):\n%s", test.low, test.high, test.closest, diff)
+		}
+	}
+}
