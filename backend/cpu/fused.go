@@ -10,6 +10,7 @@ import (
 // they allocate nothing in the steady state.
 type fused[T number] struct {
 	rmsNormGrad       rmsNormGrad[T]
+	attention         attention[T]
 	attentionGrad     attentionGrad[T]
 	sequenceBalance   sequenceBalance[T]
 	linearLogProb     linearLogProb[T]
@@ -28,7 +29,7 @@ func (b *CPU) doFused(op backend.Op) error {
 	case *backend.SwiGLUGrad:
 		return kernel(b, o.DY.DType, (*swiGLUGrad[float32])(o), (*swiGLUGrad[float64])(o), o.DY.Shape[0], rowGrain(o.DY.Shape[1]))
 	case *backend.Attention:
-		return kernel(b, o.Q.DType, (*attention[float32])(o), (*attention[float64])(o), o.Q.Shape[0]*o.Q.Shape[1], attentionGrain(o))
+		return b.staged(o.Q.DType, op)
 	case *backend.MoEGate:
 		return kernel(b, o.Logits.DType, (*moeGate[float32])(o), (*moeGate[float64])(o), o.Logits.Shape[0], rowGrain(16*o.Logits.Shape[1]))
 	case *backend.MoEGateGrad:
@@ -76,6 +77,8 @@ func (f *fused[T]) do(p *pool, op backend.Op) {
 	switch o := op.(type) {
 	case *backend.RMSNormGrad:
 		f.rmsNormGrad.do(p, o)
+	case *backend.Attention:
+		f.attention.do(p, o)
 	case *backend.AttentionGrad:
 		f.attentionGrad.do(p, o)
 	case *backend.SequenceBalance:
@@ -87,16 +90,6 @@ func (f *fused[T]) do(p *pool, op backend.Op) {
 	case *backend.LinearLogProbGrad:
 		f.linearLogProbGrad.do(p, o)
 	}
-}
-
-// attentionGrain is how many heads of query rows make one piece of work.
-func attentionGrain(o *backend.Attention) int {
-	keys := 0
-	for _, n := range data[int32](&o.Len)[:o.Len.Shape[0]] {
-		keys += int(max(n, 0))
-	}
-	work := keys / max(o.Len.Shape[0], 1) * (o.Q.Shape[2] + o.V.Shape[2])
-	return 1 + pieceWork/4/(1+work)
 }
 
 // grow is s with n elements of undefined content, in its own memory if that

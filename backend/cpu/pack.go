@@ -89,6 +89,9 @@ func packPanels[T number](dst, b []T, k, n, rs, cs int) {
 		asm.PackB(any(dst).([]float32), b, k, n, rs, cs)
 		return
 	}
+	if k == 0 {
+		return
+	}
 	for j := range ceil(n, asm.PanelWidth) * asm.PanelWidth {
 		panel := dst[j/asm.PanelWidth*asm.PanelWidth*k+j%asm.PanelWidth:]
 		for p := range k {
