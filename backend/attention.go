@@ -39,7 +39,7 @@ func (o *Attention) Operands(visit func(*View, Access)) {
 
 func (o *Attention) Check() error {
 	c := check(o).float(&o.O, &o.LSE, &o.Q, &o.K, &o.V)
-	return c.attention(&o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).err
+	return c.attention(&o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).done()
 }
 
 func (c *checker) attention(o, lse, q, k, v, start, length *View) *checker {
@@ -94,5 +94,5 @@ func (o *AttentionGrad) Check() error {
 			shape("DK", &o.DK, o.K.Shape[:3]...).shape("DV", &o.DV, o.V.Shape[:3]...).
 			dense("DO", &o.DO).dense("DQ", &o.DQ).dense("DK", &o.DK).dense("DV", &o.DV)
 	}
-	return c.err
+	return c.done()
 }

@@ -1,38 +1,63 @@
 package backend
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
 
 // checker collects the first inconsistency of an op's operands. Its methods
-// keep an op's Check short: one line per rule.
+// keep an op's Check short, one line per rule, and allocate nothing unless a
+// rule is broken: every op of every replayed program passes here.
 type checker struct {
-	op  string
-	err error
+	op    string
+	err   error
+	visit func(*View, Access) // c.operand, made once
 }
 
-func check(op Op) *checker {
-	c := &checker{op: op.Name()}
-	op.Operands(func(v *View, a Access) {
-		if c.err != nil {
-			return
-		}
-		if !v.Present() {
-			c.failf("an operand is absent")
-			return
-		}
-		lo, hi, ok := v.bounds()
-		if ok && (lo < 0 || (hi+1)*v.DType.Size() > v.Buf.Bytes()) {
-			c.failf("operand %v at offset %d leaves its buffer of %d bytes", *v, v.Offset, v.Buf.Bytes())
-		}
-		if a == Read || !ok {
-			return
-		}
-		for i := range v.Rank {
-			if v.Strides[i] == 0 && v.Shape[i] > 1 {
-				c.failf("result %v repeats elements", *v)
-			}
-		}
-	})
+var checkers = sync.Pool{New: func() any {
+	c := new(checker)
+	c.visit = c.operand
 	return c
+}}
+
+// check begins with the rules of every op; done ends it.
+func check(op Op) *checker {
+	c := checkers.Get().(*checker)
+	c.op, c.err = op.Name(), nil
+	op.Operands(c.visit)
+	return c
+}
+
+// done is the first inconsistency; c must not be used after it.
+func (c *checker) done() error {
+	err := c.err
+	checkers.Put(c)
+	return err
+}
+
+// operand requires v to be there, to lie in its buffer and, if it is written,
+// to have no two elements in one place by stride 0.
+func (c *checker) operand(v *View, a Access) {
+	if c.err != nil {
+		return
+	}
+	if !v.Present() {
+		c.failf("an operand is absent")
+		return
+	}
+	lo, hi, ok := v.bounds()
+	if ok && (lo < 0 || (hi+1)*v.DType.Size() > v.Buf.Bytes()) {
+		c.failf("operand %v at offset %d leaves its buffer of %d bytes", *v, v.Offset, v.Buf.Bytes())
+	}
+	if a == Read || !ok {
+		return
+	}
+	for i := range v.Rank {
+		if v.Strides[i] == 0 && v.Shape[i] > 1 {
+			c.failf("result %v repeats elements", *v)
+		}
+	}
 }
 
 func (c *checker) failf(format string, args ...any) {
@@ -49,7 +74,7 @@ func (c *checker) shape(name string, v *View, shape ...int) *checker {
 			ok = v.Shape[i] == shape[i]
 		}
 		if !ok {
-			c.failf("%s %v, want shape %v", name, *v, shape)
+			c.failf("%s %v, want shape %v", name, *v, slices.Clone(shape)) // shape itself stays on the stack
 		}
 	}
 	return c
@@ -101,9 +126,34 @@ func (c *checker) contiguous(name string, v *View) *checker {
 	return c
 }
 
-func (c *checker) that(ok bool, format string, args ...any) *checker {
-	if !ok {
+// that requires ok; the message shows sizes.
+func (c *checker) that(ok bool, format string, sizes ...int) *checker {
+	if !ok && c.err == nil {
+		args := make([]any, len(sizes))
+		for i, n := range sizes {
+			args[i] = n
+		}
 		c.failf(format, args...)
+	}
+	return c
+}
+
+// thatViews requires ok; the message shows views.
+func (c *checker) thatViews(ok bool, format string, views ...*View) *checker {
+	if !ok && c.err == nil {
+		args := make([]any, len(views))
+		for i, v := range views {
+			args[i] = *v
+		}
+		c.failf(format, args...)
+	}
+	return c
+}
+
+// sameDType requires a and b to have one dtype.
+func (c *checker) sameDType(a, b *View) *checker {
+	if c.err == nil && a.DType != b.DType {
+		c.failf("dtypes %s and %s differ", a.DType, b.DType)
 	}
 	return c
 }

@@ -12,7 +12,7 @@ func (o *Copy) Operands(visit func(*View, Access)) {
 }
 
 func (o *Copy) Check() error {
-	return check(o).shape("Src", &o.Src, o.Dst.Shape[:o.Dst.Rank]...).err
+	return check(o).shape("Src", &o.Src, o.Dst.Shape[:o.Dst.Rank]...).done()
 }
 
 // Fill sets every element of Dst to Value.
@@ -23,14 +23,14 @@ type Fill struct {
 
 func (o *Fill) Name() string                       { return "Fill" }
 func (o *Fill) Operands(visit func(*View, Access)) { visit(&o.Dst, Write) }
-func (o *Fill) Check() error                       { return check(o).err }
+func (o *Fill) Check() error                       { return check(o).done() }
 
 // Iota sets Dst[i] = i for a vector of I32.
 type Iota struct{ Dst View }
 
 func (o *Iota) Name() string                       { return "Iota" }
 func (o *Iota) Operands(visit func(*View, Access)) { visit(&o.Dst, Write) }
-func (o *Iota) Check() error                       { return check(o).rank("Dst", &o.Dst, 1).ints(&o.Dst).err }
+func (o *Iota) Check() error                       { return check(o).rank("Dst", &o.Dst, 1).ints(&o.Dst).done() }
 
 // UnaryFn selects the function of a Unary op.
 type UnaryFn uint8
@@ -67,7 +67,7 @@ func (o *Unary) Operands(visit func(*View, Access)) {
 }
 
 func (o *Unary) Check() error {
-	return check(o).float(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).err
+	return check(o).float(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).done()
 }
 
 // BinaryFn selects the function of a Binary op.
@@ -109,11 +109,14 @@ func (o *Binary) Check() error {
 	c := check(o).
 		shape("A", &o.A, o.Y.Shape[:o.Y.Rank]...).
 		shape("B", &o.B, o.Y.Shape[:o.Y.Rank]...).
-		that(o.A.DType == o.B.DType, "dtypes %s and %s differ", o.A.DType, o.B.DType)
+		sameDType(&o.A, &o.B)
 	if o.Fn < Less && (o.Y.DType != I32 || o.Fn == Div) {
 		c.float(&o.Y, &o.A, &o.B)
 	}
-	return c.that(o.Fn >= Less || o.Y.DType == o.A.DType, "result %v of %s operands", o.Y, o.A.DType).err
+	if o.Fn < Less {
+		c.sameDType(&o.Y, &o.A)
+	}
+	return c.done()
 }
 
 // Select computes Y = A where Cond is nonzero, else B: the value not selected
@@ -132,5 +135,5 @@ func (o *Select) Operands(visit func(*View, Access)) {
 func (o *Select) Check() error {
 	shape := o.Y.Shape[:o.Y.Rank]
 	return check(o).float(&o.Y, &o.A, &o.B).ints(&o.Cond).
-		shape("Cond", &o.Cond, shape...).shape("A", &o.A, shape...).shape("B", &o.B, shape...).err
+		shape("Cond", &o.Cond, shape...).shape("A", &o.A, shape...).shape("B", &o.B, shape...).done()
 }

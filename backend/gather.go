@@ -16,9 +16,9 @@ func (o *Gather) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Y", &o.Y, 2).rank("Index", &o.Index, 1)
 	if c.err == nil {
 		c.shape("Y", &o.Y, o.Index.Shape[0], o.X.Shape[1]).
-			that(o.X.DType == o.Y.DType, "dtypes %s and %s differ", o.X.DType, o.Y.DType)
+			sameDType(&o.X, &o.Y)
 	}
-	return c.err
+	return c.done()
 }
 
 // Scatter writes rows: Y[Index[i], :] = X[i, :], or += where Add is set. Rows
@@ -47,9 +47,9 @@ func (o *Scatter) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Y", &o.Y, 2).rank("Index", &o.Index, 1)
 	if c.err == nil {
 		c.shape("X", &o.X, o.Index.Shape[0], o.Y.Shape[1]).
-			that(o.X.DType == o.Y.DType, "dtypes %s and %s differ", o.X.DType, o.Y.DType)
+			sameDType(&o.X, &o.Y)
 	}
-	return c.err
+	return c.done()
 }
 
 // GatherLast picks columns row by row: Y[i, j] = X[i, Index[i, j]]; a negative
@@ -70,7 +70,7 @@ func (o *GatherLast) Check() error {
 		c.shape("Index", &o.Index, o.X.Shape[0], o.Index.Shape[1]).
 			shape("Y", &o.Y, o.X.Shape[0], o.Index.Shape[1])
 	}
-	return c.err
+	return c.done()
 }
 
 // ScatterLast adds column by column, in ascending j: Y[i, Index[i, j]] += X[i, j].
@@ -91,5 +91,5 @@ func (o *ScatterLast) Check() error {
 		c.shape("Index", &o.Index, o.Y.Shape[0], o.Index.Shape[1]).
 			shape("X", &o.X, o.Y.Shape[0], o.Index.Shape[1])
 	}
-	return c.err
+	return c.done()
 }

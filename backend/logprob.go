@@ -35,7 +35,7 @@ func (o *LogSumExp) Check() error {
 		c.shape("LSE", &o.LSE, o.X.Shape[0]).shape("Entropy", &o.Entropy, o.X.Shape[0]).
 			dense("X", &o.X).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy)
 	}
-	return c.err
+	return c.done()
 }
 
 // LinearLogProb is the output head and the log-softmax in one: the
@@ -73,7 +73,7 @@ func (o *LinearLogProb) Check() error {
 		c.shape("W", &o.W, o.W.Shape[0], d).shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
 			contiguous("LogProb", &o.LogProb).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target)
 	}
-	return c.err
+	return c.done()
 }
 
 // LinearLogProbGrad is the backward of LinearLogProb. With p = exp(z − LSE):
@@ -121,7 +121,7 @@ func (o *LinearLogProbGrad) Check() error {
 			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
 			dense("DX", &o.DX).dense("DW", &o.DW)
 	}
-	return c.err
+	return c.done()
 }
 
 // Sample draws one token a row from processed logits and scores it under the
@@ -164,5 +164,5 @@ func (o *Sample) Check() error {
 			shape("TopK", &o.TopK, n).shape("Temperature", &o.Temperature, n).shape("TopP", &o.TopP, n).
 			dense("X", &o.X).contiguous("Seed", &o.Seed).that(o.X.Shape[1] > 0, "empty vocabulary")
 	}
-	return c.err
+	return c.done()
 }

@@ -33,7 +33,7 @@ func (m *Matrix) Dims() (k, n int) {
 // fresh requires a packed copy to be of the weights' present version.
 func (c *checker) fresh(m *Matrix) *checker {
 	if s := m.State; s != nil {
-		c.that(s.Weights == s.Copy, "packed matrix is of version %d, the weights are at %d", s.Copy, s.Weights)
+		c.that(s.Weights == s.Copy, "packed matrix is of version %d, the weights are at %d", int(s.Copy), int(s.Weights))
 	}
 	return c
 }
@@ -72,21 +72,22 @@ func (o *MatMul) Operands(visit func(*View, Access)) {
 
 func (o *MatMul) Check() error {
 	c := check(o).float(&o.C, &o.A, &o.B.Data).fresh(&o.B)
-	c.that(o.A.Rank >= 2 && o.C.Rank == o.A.Rank, "A %v, C %v: want equal ranks of at least 2", o.A, o.C)
-	c.that(o.B.Layout == Panels || o.B.Data.Rank == o.A.Rank, "A %v, B %v: want equal ranks", o.A, o.B.Data)
+	c.thatViews(o.A.Rank >= 2 && o.C.Rank == o.A.Rank, "A %v, C %v: want equal ranks of at least 2", &o.A, &o.C)
+	c.thatViews(o.B.Layout == Panels || o.B.Data.Rank == o.A.Rank, "A %v, B %v: want equal ranks", &o.A, &o.B.Data)
 	if c.err != nil {
-		return c.err
+		return c.done()
 	}
 	k, n := o.B.Dims()
 	r := o.A.Rank
-	c.that(o.A.Shape[r-1] == k, "A %v, B [%d %d]: inner %d != %d", o.A, k, n, o.A.Shape[r-1], k)
-	c.that(o.C.Shape[r-2] == o.A.Shape[r-2] && o.C.Shape[r-1] == n, "C %v, want [%d %d]", o.C, o.A.Shape[r-2], n)
+	m := o.A.Shape[r-2]
+	c.that(o.A.Shape[r-1] == k, "A [%d %d], B [%d %d]: inner dimensions differ", m, o.A.Shape[r-1], k, n)
+	c.that(o.C.Shape[r-2] == m && o.C.Shape[r-1] == n, "C [%d %d], want [%d %d]", o.C.Shape[r-2], o.C.Shape[r-1], m, n)
 	b := o.B.batch()
-	c.that(len(b) == r-2, "A %v, B with %d leading dimensions", o.A, len(b))
+	c.that(len(b) == r-2, "A with %d leading dimensions, B with %d", r-2, len(b))
 	for i := 0; c.err == nil && i < r-2; i++ {
-		c.that(o.A.Shape[i] == b[i] && o.C.Shape[i] == b[i], "leading dimensions of A %v, B %v, C %v differ", o.A, o.B.Data, o.C)
+		c.thatViews(o.A.Shape[i] == b[i] && o.C.Shape[i] == b[i], "leading dimensions of A %v, B %v, C %v differ", &o.A, &o.B.Data, &o.C)
 	}
-	return c.err
+	return c.done()
 }
 
 // GroupedMatMul multiplies ragged groups of rows, one matrix per group (the
@@ -121,7 +122,7 @@ func (o *GroupedMatMul) Check() error {
 		c.shape("A", &o.A, o.A.Shape[0], k).shape("C", &o.C, o.A.Shape[0], n).
 			shape("Offsets", &o.Offsets, o.B.Data.Shape[0]+1)
 	}
-	return c.err
+	return c.done()
 }
 
 // GroupedOuter sums outer products group by group, the weight gradient of
@@ -151,7 +152,7 @@ func (o *GroupedOuter) Check() error {
 			shape("C", &o.C, o.C.Shape[0], o.A.Shape[1], o.B.Shape[1]).
 			shape("Offsets", &o.Offsets, o.C.Shape[0]+1)
 	}
-	return c.err
+	return c.done()
 }
 
 // Packer is a backend that has a faster layout for matrices used many times.
@@ -174,12 +175,12 @@ func (o *Pack) Operands(visit func(*View, Access)) {
 
 func (o *Pack) Check() error {
 	c := check(o).float(&o.Dst, &o.Src).contiguous("Dst", &o.Dst)
-	c.that(o.Src.Rank == 2 || o.Src.Rank == 3, "Src %v, want rank 2 or 3", o.Src)
-	c.that(o.Dst.Rank == o.Src.Rank-1, "Dst %v for Src %v", o.Dst, o.Src)
+	c.thatViews(o.Src.Rank == 2 || o.Src.Rank == 3, "Src %v, want rank 2 or 3", &o.Src)
+	c.thatViews(o.Dst.Rank == o.Src.Rank-1, "Dst %v for Src %v", &o.Dst, &o.Src)
 	if c.err == nil && o.Src.Rank == 3 {
-		c.that(o.Dst.Shape[0] == o.Src.Shape[0], "Dst %v for Src %v", o.Dst, o.Src)
+		c.thatViews(o.Dst.Shape[0] == o.Src.Shape[0], "Dst %v for Src %v", &o.Dst, &o.Src)
 	}
-	return c.err
+	return c.done()
 }
 
 // PackState tells whether a packed copy still matches the weights it was made

@@ -63,7 +63,7 @@ func (o *MoEGate) Check() error {
 			c.that(k <= e/o.Groups*o.TopGroups, "top %d of %d experts in the kept groups", k, e/o.Groups*o.TopGroups)
 		}
 	}
-	return c.err
+	return c.done()
 }
 
 // MoEGateGrad is the backward of MoEGate into the logits; nothing flows into
@@ -104,7 +104,7 @@ func (o *MoEGateGrad) Check() error {
 		c.shape("DLogits", &o.DLogits, n, e).shape("DWeight", &o.DWeight, n, k).shape("DScores", &o.DScores, n, e).shape("Index", &o.Index, n, k).
 			contiguous("DLogits", &o.DLogits).contiguous("DWeight", &o.DWeight).contiguous("DScores", &o.DScores).contiguous("Scores", &o.Scores).contiguous("Index", &o.Index)
 	}
-	return c.err
+	return c.done()
 }
 
 // MoERoute sorts the N·K assignments of Index by expert, tokens in ascending
@@ -134,7 +134,7 @@ func (o *MoERoute) Check() error {
 		c.shape("Perm", &o.Perm, n*k).shape("Inverse", &o.Inverse, n, k).
 			contiguous("Offsets", &o.Offsets).contiguous("Perm", &o.Perm).contiguous("Inverse", &o.Inverse).contiguous("Index", &o.Index)
 	}
-	return c.err
+	return c.done()
 }
 
 // MoEDispatch copies each token to the slots of its experts:
@@ -161,7 +161,7 @@ func (o *MoEDispatch) Check() error {
 			that(n == 0 && s == 0 || n > 0 && s%n == 0, "%d slots for %d tokens", s, n).
 			dense("X", &o.X).dense("Y", &o.Y).contiguous("Perm", &o.Perm)
 	}
-	return c.err
+	return c.done()
 }
 
 // MoECombine gathers the experts' outputs of each token in ascending k, which
@@ -192,7 +192,7 @@ func (o *MoECombine) Check() error {
 		c.shape("X", &o.X, n*k, d).shape("Weight", &o.Weight, n, k).shape("Inverse", &o.Inverse, n, k).
 			dense("X", &o.X).dense("Y", &o.Y).contiguous("Weight", &o.Weight).contiguous("Inverse", &o.Inverse)
 	}
-	return c.err
+	return c.done()
 }
 
 // MoECombineGrad is the backward of a weighted MoECombine:
@@ -221,7 +221,7 @@ func (o *MoECombineGrad) Check() error {
 		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight", &o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).
 			dense("DX", &o.DX).dense("DY", &o.DY).dense("X", &o.X).contiguous("Weight", &o.Weight).contiguous("DWeight", &o.DWeight).contiguous("Inverse", &o.Inverse)
 	}
-	return c.err
+	return c.done()
 }
 
 // SequenceBalance is the sequence-wise balance loss of DeepSeek-V3 (eq. 17–20),
@@ -232,7 +232,8 @@ func (o *MoECombineGrad) Check() error {
 //	P_e = 1/T·Σ_t Scores[t, e]/Σ_j Scores[t, j]
 //	Loss = Coef·Σ_s Σ_e f_e·P_e
 //
-// Coef is α over the number of sequences of the global batch.
+// Coef is α over the number of sequences of the global batch. An empty sequence
+// adds nothing.
 type SequenceBalance struct {
 	Loss     View // [1]
 	Scores   View // [N, E]
@@ -252,12 +253,14 @@ func (o *SequenceBalance) Operands(visit func(*View, Access)) {
 func (o *SequenceBalance) Check() error {
 	return check(o).float(&o.Loss, &o.Scores).ints(&o.SeqStart).rank("Scores", &o.Scores, 2).rank("SeqStart", &o.SeqStart, 1).
 		shape("Loss", &o.Loss, 1).contiguous("Scores", &o.Scores).contiguous("SeqStart", &o.SeqStart).
-		that(o.K >= 1 && o.K <= o.Scores.Shape[1], "top %d of %d experts", o.K, o.Scores.Shape[1]).err
+		that(o.K >= 1 && o.K <= o.Scores.Shape[1], "top %d of %d experts", o.K, o.Scores.Shape[1]).done()
 }
 
 // SequenceBalanceGrad is the backward of SequenceBalance; f is constant:
 //
 //	DScores[t, e] = DLoss·Coef/T·(f_e − Σ_j f_j·s̃[t, j])/Σ_j Scores[t, j],   s̃ = Scores/Σ Scores
+//
+// Rows of no sequence get 0.
 type SequenceBalanceGrad struct {
 	DScores  View // [N, E]
 	DLoss    View // [1]
@@ -283,5 +286,5 @@ func (o *SequenceBalanceGrad) Check() error {
 			contiguous("Scores", &o.Scores).contiguous("DScores", &o.DScores).contiguous("SeqStart", &o.SeqStart).
 			that(o.K >= 1 && o.K <= o.Scores.Shape[1], "top %d of %d experts", o.K, o.Scores.Shape[1])
 	}
-	return c.err
+	return c.done()
 }

@@ -8,7 +8,8 @@ import "math"
 //	M ← β₁M + (1−β₁)g    V ← β₂V + (1−β₂)g²
 //	W ← W − LR·( M/(1−β₁ᵗ) / (√(V/(1−β₂ᵗ)) + Eps) + WeightDecay·W )
 //
-// M and V may be BF16 (as V3 keeps them) beside F32 weights.
+// M and V may be BF16 (as V3 keeps them) beside F32 weights: they are rounded as
+// they are stored, after W has used them.
 type AdamW struct {
 	W, G, M, V             View // one shape, contiguous
 	LR, Beta1, Beta2, Eps  float64
@@ -30,8 +31,8 @@ func (o *AdamW) Check() error {
 	return check(o).float(&o.W, &o.G).
 		shape("G", &o.G, s...).shape("M", &o.M, s...).shape("V", &o.V, s...).
 		contiguous("W", &o.W).contiguous("G", &o.G).contiguous("M", &o.M).contiguous("V", &o.V).
-		that(o.M.DType == o.V.DType && (o.M.DType == o.W.DType || o.M.DType == BF16 && o.W.DType == F32), "moments %s, %s of %s weights", o.M.DType, o.V.DType, o.W.DType).
-		that(o.Step >= 1, "step %d", o.Step).err
+		thatViews(o.M.DType == o.V.DType && (o.M.DType == o.W.DType || o.M.DType == BF16 && o.W.DType == F32), "moments %v, %v of weights %v", &o.M, &o.V, &o.W).
+		that(o.Step >= 1, "step %d", o.Step).done()
 }
 
 // Decompose is AdamW by its definition. Moments are rounded when they are

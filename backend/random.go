@@ -12,8 +12,9 @@ const (
 
 // Random fills Dst with draws that depend only on Seed, Stream and the
 // element's row-major index: element i takes word i%4 of Philox block i/4.
-// Uniform is word·2⁻³², in F32 at most 1−2⁻²⁴; Normal pairs words (0,1) and (2,3) by Box–Muller:
-// √(−2 ln u₁)·cos 2πu₂ and ·sin 2πu₂ with u₁ = (w+1)·2⁻³², all in float64.
+// Uniform is word·2⁻³², in F32 at most 1−2⁻²⁴; Normal pairs words (0,1) and
+// (2,3) by Box–Muller: √(−2 ln u₁)·cos 2πu₂ and ·sin 2πu₂ with u₁ = (w+1)·2⁻³²,
+// all in float64.
 type Random struct {
 	Dst          View
 	Seed, Stream uint64
@@ -22,7 +23,7 @@ type Random struct {
 
 func (o *Random) Name() string                       { return "Random" }
 func (o *Random) Operands(visit func(*View, Access)) { visit(&o.Dst, Write) }
-func (o *Random) Check() error                       { return check(o).float(&o.Dst).contiguous("Dst", &o.Dst).err }
+func (o *Random) Check() error                       { return check(o).float(&o.Dst).contiguous("Dst", &o.Dst).done() }
 
 // Philox is the counter-based generator Philox4x32-10 of Salmon et al.,
 // "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): 128 random bits

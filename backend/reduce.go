@@ -26,11 +26,11 @@ func (o *Reduce) Operands(visit func(*View, Access)) {
 }
 
 func (o *Reduce) Check() error {
-	c := check(o).float(&o.Y, &o.X).that(o.X.Rank >= 1, "X %v has no dimension to reduce", o.X)
+	c := check(o).float(&o.Y, &o.X).thatViews(o.X.Rank >= 1, "X %v has no dimension to reduce", &o.X)
 	if c.err == nil {
 		c.shape("Y", &o.Y, o.X.Shape[:o.X.Rank-1]...)
 	}
-	return c.err
+	return c.done()
 }
 
 // Softmax computes Y[..., j] = exp(X[..., j]) / Σ exp(X[..., ·]) over the last
@@ -46,11 +46,12 @@ func (o *Softmax) Operands(visit func(*View, Access)) {
 
 func (o *Softmax) Check() error {
 	return check(o).float(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).
-		that(o.X.Rank >= 1, "X %v has no dimension to normalise", o.X).err
+		thatViews(o.X.Rank >= 1, "X %v has no dimension to normalise", &o.X).done()
 }
 
 // TopK finds the K largest of each row of X [N, E], in descending order; ties
-// go to the lowest index and NaN counts as −Inf. Values is optional.
+// go to the lowest index and NaN counts as −Inf, also in Values, which is
+// optional.
 type TopK struct {
 	Values View // [N, K]
 	Index  View // [N, K] I32
@@ -75,5 +76,5 @@ func (o *TopK) Check() error {
 			shape("Values", &o.Values, o.X.Shape[0], o.Index.Shape[1]).
 			that(o.Index.Shape[1] <= o.X.Shape[1], "K %d of %d columns", o.Index.Shape[1], o.X.Shape[1])
 	}
-	return c.err
+	return c.done()
 }

@@ -26,7 +26,7 @@ func (o *RMSNorm) Check() error {
 		c.shape("Y", &o.Y, n, d).shape("Rstd", &o.Rstd, n).shape("W", &o.W, d).
 			dense("X", &o.X).dense("Y", &o.Y).contiguous("W", &o.W).contiguous("Rstd", &o.Rstd)
 	}
-	return c.err
+	return c.done()
 }
 
 // RMSNormGrad is the backward of RMSNorm. With x̂ = X·Rstd and u = W·DY:
@@ -60,7 +60,7 @@ func (o *RMSNormGrad) Check() error {
 		c.shape("DX", &o.DX, n, d).shape("DY", &o.DY, n, d).shape("W", &o.W, d).shape("DW", &o.DW, d).shape("Rstd", &o.Rstd, n).
 			dense("X", &o.X).dense("DX", &o.DX).dense("DY", &o.DY).contiguous("W", &o.W).contiguous("DW", &o.DW).contiguous("Rstd", &o.Rstd)
 	}
-	return c.err
+	return c.done()
 }
 
 // Decompose is RMSNorm by its definition.

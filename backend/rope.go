@@ -29,12 +29,12 @@ func (o *RoPE) Check() error {
 	c := check(o).float(&o.Y, &o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
 	if c.err == nil {
 		n, h, r := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2]
-		c.that(r%2 == 0, "X %v: last dimension must be even", o.X).
+		c.thatViews(r%2 == 0, "X %v: last dimension must be even", &o.X).
 			shape("Y", &o.Y, n, h, r).shape("Pos", &o.Pos, n).
 			shape("Cos", &o.Cos, o.Cos.Shape[0], r/2).shape("Sin", &o.Sin, o.Cos.Shape[0], r/2).
 			dense("X", &o.X).dense("Y", &o.Y).contiguous("Cos", &o.Cos).contiguous("Sin", &o.Sin)
 	}
-	return c.err
+	return c.done()
 }
 
 // Decompose is RoPE by its definition.

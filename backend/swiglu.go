@@ -17,7 +17,7 @@ func (o *SwiGLU) Check() error {
 		s := o.Gate.Shape[:2]
 		c.shape("Y", &o.Y, s...).shape("Up", &o.Up, s...).dense("Y", &o.Y).dense("Gate", &o.Gate).dense("Up", &o.Up)
 	}
-	return c.err
+	return c.done()
 }
 
 // SwiGLUGrad is the backward of SwiGLU: DUp = DY·SiLU(Gate) and
@@ -41,7 +41,7 @@ func (o *SwiGLUGrad) Check() error {
 		c.shape("DGate", &o.DGate, s...).shape("DUp", &o.DUp, s...).shape("DY", &o.DY, s...).shape("Up", &o.Up, s...).
 			dense("DGate", &o.DGate).dense("DUp", &o.DUp).dense("DY", &o.DY).dense("Gate", &o.Gate).dense("Up", &o.Up)
 	}
-	return c.err
+	return c.done()
 }
 
 // Decompose is SwiGLU by its definition.

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,7 +42,8 @@ type View struct {
 // NewView is the contiguous row-major view of the first elements of buf.
 func NewView(buf Buffer, dt DType, shape ...int) View {
 	if len(shape) > MaxRank {
-		panic(fmt.Sprintf("backend: NewView: shape %v has more than %d dimensions", shape, MaxRank))
+		// A clone, so that the shape itself stays on the caller's stack; below too.
+		panic(fmt.Sprintf("backend: NewView: shape %v has more than %d dimensions", slices.Clone(shape), MaxRank))
 	}
 	v := View{Buf: buf, DType: dt, Rank: len(shape)}
 	stride := 1
@@ -99,7 +101,7 @@ func (v *View) Contiguous() bool {
 func (v View) Reshape(shape ...int) View {
 	w := NewView(v.Buf, v.DType, shape...)
 	if w.Len() != v.Len() {
-		panic(fmt.Sprintf("backend: Reshape: %v has %d elements, %v has %d", v.Dims(), v.Len(), shape, w.Len()))
+		panic(fmt.Sprintf("backend: Reshape: %v has %d elements, %v has %d", v.Dims(), v.Len(), slices.Clone(shape), w.Len()))
 	}
 	if !v.Contiguous() {
 		panic(fmt.Sprintf("backend: Reshape: %s is not contiguous", v))
@@ -132,13 +134,13 @@ func (v View) Index(i int) View {
 // Permute reorders the dimensions: dimension i of the result is order[i] of v.
 func (v View) Permute(order ...int) View {
 	if len(order) != v.Rank {
-		panic(fmt.Sprintf("backend: Permute: %v of a view of rank %d", order, v.Rank))
+		panic(fmt.Sprintf("backend: Permute: %v of a view of rank %d", slices.Clone(order), v.Rank))
 	}
 	w := v
 	var seen [MaxRank]bool
 	for i, o := range order {
 		if o < 0 || o >= v.Rank || seen[o] {
-			panic(fmt.Sprintf("backend: Permute: %v is no permutation", order))
+			panic(fmt.Sprintf("backend: Permute: %v is no permutation", slices.Clone(order)))
 		}
 		seen[o] = true
 		w.Shape[i], w.Strides[i] = v.Shape[o], v.Strides[o]
@@ -175,7 +177,7 @@ func (v View) Unsqueeze(axis int) View {
 func (v View) BroadcastTo(shape ...int) View {
 	w := View{Buf: v.Buf, Offset: v.Offset, DType: v.DType, Rank: len(shape)}
 	if len(shape) < v.Rank || len(shape) > MaxRank {
-		panic(fmt.Sprintf("backend: BroadcastTo: %v to %v", v.Dims(), shape))
+		panic(fmt.Sprintf("backend: BroadcastTo: %v to %v", v.Dims(), slices.Clone(shape)))
 	}
 	lead := len(shape) - v.Rank
 	for i, n := range shape {
@@ -188,7 +190,7 @@ func (v View) BroadcastTo(shape ...int) View {
 			w.Strides[i] = v.Strides[i-lead]
 		case 1:
 		default:
-			panic(fmt.Sprintf("backend: BroadcastTo: %v to %v", v.Dims(), shape))
+			panic(fmt.Sprintf("backend: BroadcastTo: %v to %v", v.Dims(), slices.Clone(shape)))
 		}
 	}
 	return w

@@ -10,7 +10,7 @@ import (
 // in saves are kept for it.
 func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(dx, dy, x, y backend.View)) Tensor {
 	s := x.s
-	y := s.alloc(x.view.DType, x.Shape()...)
+	y := s.allocLike(x.view)
 	op.Y, op.X = y.view, x.View()
 	s.do(&op)
 	if s.needs(x) {
@@ -159,6 +159,11 @@ func combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 	s := a.s
 	if a.view.DType != b.view.DType {
 		panic(fmt.Sprintf("tensor: %s: a %s%v, b %s%v: dtypes differ", fn, a.DType(), a.Shape(), b.DType(), b.Shape()))
+	}
+	if a.view.Rank == b.view.Rank && a.view.Shape == b.view.Shape {
+		y := s.allocLike(a.view)
+		s.binary(fn, y.view, a.View(), b.View())
+		return y
 	}
 	shape := binaryShape(fn, a, b)
 	y := s.alloc(a.view.DType, shape...)

@@ -3,8 +3,6 @@ package tensor
 import (
 	"fmt"
 	"slices"
-
-	"github.com/aha-go/aha/backend"
 )
 
 // Func is a custom differentiable op. Forward computes the result from the
@@ -60,7 +58,10 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 		if !slices.Equal(g.Shape(), in[i].Shape()) || g.view.DType != in[i].view.DType {
 			panic(fmt.Sprintf("tensor: Func: gradient %s of input %d, %s", g.view, i, in[i].view))
 		}
-		c := s.owned(g)
+		c := g.Contiguous()
+		if c.st == nil { // a parameter's own memory
+			c = copied(g)
+		}
 		s.share(in[i], gradient{c.view, c.st}, c.view)
 	}
 	for _, st := range s.held[mark:] {
@@ -68,16 +69,6 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 	}
 	clear(s.held[mark:])
 	s.held = s.held[:mark]
-}
-
-// owned is g's value in contiguous memory of the scope.
-func (s *Scope) owned(g Tensor) Tensor {
-	if g.st != nil {
-		return g.Contiguous()
-	}
-	c := s.alloc(g.view.DType, g.Shape()...) // a parameter's own memory
-	s.do(&backend.Copy{Dst: c.view, Src: g.view})
-	return c
 }
 
 // Recompute runs fn without keeping its intermediate results and runs it again

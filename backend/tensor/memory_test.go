@@ -1,6 +1,7 @@
 package tensor_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -28,7 +29,6 @@ func TestSmallModelHasTheRightGradients(t *testing.T) {
 	}
 }
 
-// variants are the ways to run one micro-batch that must give the same bits.
 func TestRecomputeAndDeferredWeightsGiveTheSameBits(t *testing.T) {
 	for _, dt := range []backend.DType{backend.F32, backend.F64} {
 		b := open(t)
@@ -328,4 +328,30 @@ func (c *counting) Alloc(n int) (backend.Buffer, error) {
 func (c *counting) Free(b backend.Buffer) {
 	c.buffers--
 	c.Backend.Free(b)
+}
+
+// poisoned hands out memory full of NaN instead of zeros.
+type poisoned struct{ backend.Backend }
+
+func (p poisoned) Alloc(n int) (backend.Buffer, error) {
+	buf, err := p.Backend.Alloc(n)
+	if err != nil {
+		return nil, err
+	}
+	return buf, p.Backend.Upload(buf, 0, bytes.Repeat([]byte{0xFF}, n))
+}
+
+func TestNothingReadsUninitialisedMemory(t *testing.T) {
+	var want outcome
+	for i, b := range []backend.Backend{open(t), poisoned{open(t)}} {
+		m := newSmall(t, b, backend.F32)
+		s := tensor.NewScope(b, tensor.Options{Grad: true})
+		got := m.mustTrain(t, s)
+		if i == 0 {
+			want = got
+		} else if !got.equal(want) {
+			t.Error("other bits where new memory holds NaN")
+		}
+		s.Close()
+	}
 }

@@ -129,12 +129,9 @@ func (ps *Params) ZeroGrad() error {
 	return errors.Join(errs...)
 }
 
-// CopyFrom overwrites the values of ps by those of src, name by name; the two
-// must have the same parameters and device.
+// CopyFrom overwrites the values of ps by those of src, name by name, on the
+// same device. src may have more parameters, such as those of MTP modules.
 func (ps *Params) CopyFrom(src *Params) error {
-	if len(ps.all) != len(src.all) {
-		return fmt.Errorf("tensor: copy of %d parameters to %d", len(src.all), len(ps.all))
-	}
 	for _, p := range ps.all {
 		q := src.index[p.Name]
 		if q == nil {

@@ -121,8 +121,13 @@ func (t Tensor) Contiguous() Tensor {
 	if t.view.Contiguous() {
 		return t
 	}
+	return copied(t)
+}
+
+// copied is t in row-major memory of its own.
+func copied(t Tensor) Tensor {
 	s := t.s
-	y := s.alloc(t.view.DType, t.Shape()...)
+	y := s.allocLike(t.view)
 	s.do(&backend.Copy{Dst: y.view, Src: t.View()})
 	if s.needs(t) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) { s.share(t, dy[0], dy[0].View) })

@@ -13,6 +13,13 @@ type gradient struct {
 	st *storage
 }
 
+// release gives up g's reference.
+func (g gradient) release() {
+	if g.st != nil {
+		g.st.release()
+	}
+}
+
 // node is one differentiable op on the tape.
 type node struct {
 	outs  []*value

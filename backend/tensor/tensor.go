@@ -82,6 +82,9 @@ func (s *Scope) alloc(dt backend.DType, shape ...int) Tensor {
 	return t
 }
 
+// allocLike makes an uninitialised contiguous tensor of v's dtype and shape.
+func (s *Scope) allocLike(v backend.View) Tensor { return s.alloc(v.DType, v.Shape[:v.Rank]...) }
+
 // Empty is a tensor with undefined content.
 func (s *Scope) Empty(dt backend.DType, shape ...int) Tensor { return s.alloc(dt, shape...) }
 

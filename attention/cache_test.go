@@ -1,0 +1,159 @@
+package attention_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// forEachLayer runs fn with every attention of the package in both dtypes.
+func forEachLayer(t *testing.T, fn func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int)) {
+	b := open(t)
+	for _, dt := range []backend.DType{backend.F32, backend.F64} {
+		for name, cfg := range gqaConfigs {
+			t.Run(fmt.Sprintf("%s/gqa/%s", dt, name), func(t *testing.T) { fn(t, b, dt, newGQA(t, b, dt, cfg), cfg.Hidden) })
+		}
+		for name, cfg := range mlaConfigs {
+			for _, form := range []string{"naive", "absorbed"} {
+				t.Run(fmt.Sprintf("%s/mla/%s/%s", dt, name, form), func(t *testing.T) {
+					m := newMLA(t, b, dt, cfg)
+					m.Absorbed = form == "absorbed"
+					fn(t, b, dt, m, cfg.Hidden)
+				})
+			}
+		}
+	}
+}
+
+// lengths cross the blocks of the attention kernels and include a lone token.
+var lengths = []int{3, 150, 1, 66}
+
+const totalRows = 3 + 150 + 1 + 66
+
+// Bitwise: a sequence's rows depend on nothing else in the batch.
+func TestPackedSequencesEqualEachAlone(t *testing.T) {
+	forEachLayer(t, func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int) {
+		x := normals(9, totalRows*hidden)
+		together := packed(t, b, dt, l, x, lengths, false)
+		at := 0
+		for i, n := range lengths {
+			alone := packed(t, b, dt, l, x[at*hidden:(at+n)*hidden], []int{n}, false)
+			sameBits(t, fmt.Sprintf("sequence %d", i), alone, together[at*hidden:(at+n)*hidden], hidden)
+			at += n
+		}
+	})
+}
+
+// Bitwise: the forward that records gradients is the one that does not.
+func TestTrainingForwardEqualsInference(t *testing.T) {
+	forEachLayer(t, func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int) {
+		x := normals(9, totalRows*hidden)
+		sameBits(t, "training", packed(t, b, dt, l, x, lengths, true), packed(t, b, dt, l, x, lengths, false), hidden)
+	})
+}
+
+// Bitwise: feeding the sequences through a cache in chunks of any size, one
+// token at a time included, in any company, gives what one packed forward gives.
+func TestChunkedCachedForwardEqualsPacked(t *testing.T) {
+	const seed = 21
+	t.Log("seed", seed)
+	forEachLayer(t, func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int) {
+		x := normals(9, totalRows*hidden)
+		want := packed(t, b, dt, l, x, lengths, false)
+		for _, c := range []struct {
+			name  string
+			chunk func(rng *rand.Rand) int
+		}{
+			{"decode", func(*rand.Rand) int { return 1 }},
+			{"chunks of 17", func(*rand.Rand) int { return 17 }},
+			{"ragged chunks", func(rng *rand.Rand) int { return rng.IntN(40) }},
+		} {
+			got := cached(t, b, dt, l, x, hidden, rand.New(rand.NewPCG(seed, 0)), c.chunk)
+			sameBits(t, c.name, got, want, hidden)
+		}
+	})
+}
+
+// cached advances all sequences together, each by chunk() tokens a step, over
+// one cache that begins full of garbage, with the sequences' slots reversed.
+func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, hidden int, rng *rand.Rand, chunk func(*rand.Rand) int) []float64 {
+	t.Helper()
+	const maxLen = 160
+	cache, err := l.NewCache(b, dt, len(lengths)*maxLen)
+	must(t, err)
+	defer cache.Free()
+	must(t, b.Do(&backend.Fill{Dst: cache.K, Value: 1e30}))
+	must(t, b.Do(&backend.Fill{Dst: cache.V, Value: -1e30}))
+	out := make([]float64, len(x))
+	done := make([]int, len(lengths))
+	for left := totalRows; left > 0; {
+		var pos, start, length, row []int32
+		var from []int // row of x
+		first := 0
+		for q, n := range lengths {
+			base := int32((len(lengths) - 1 - q) * maxLen)
+			for range min(chunk(rng), n-done[q]) {
+				p := int32(done[q])
+				pos, start, length, row = append(pos, p), append(start, base), append(length, p+1), append(row, base+p)
+				from = append(from, first+done[q])
+				done[q]++
+				left--
+			}
+			first += n
+		}
+		if len(from) == 0 {
+			continue
+		}
+		s := tensor.NewScope(b, tensor.Options{})
+		n := len(from)
+		var in []float64
+		for _, r := range from {
+			in = append(in, x[r*hidden:(r+1)*hidden]...)
+		}
+		rows := attention.Rows{Pos: s.Ints(pos, n), Start: s.Ints(start, n), Len: s.Ints(length, n), Cache: s.Ints(row, n)}
+		y, err := l.Forward(s.Floats(dt, in, n, hidden), rows, cache).Values()
+		must(t, err)
+		for i, r := range from {
+			copy(out[r*hidden:], y[i*hidden:(i+1)*hidden])
+		}
+		s.Close()
+	}
+	return out
+}
+
+func TestPackRejectsNegativeLengths(t *testing.T) {
+	s := tensor.NewScope(open(t), tensor.Options{})
+	defer s.Close()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic for a length of −1")
+		}
+	}()
+	attention.Pack(s, []int{2, -1})
+}
+
+func TestPackPlacesRows(t *testing.T) {
+	s := tensor.NewScope(open(t), tensor.Options{})
+	defer s.Close()
+	rows := attention.Pack(s, []int{2, 0, 3})
+	for _, c := range []struct {
+		name string
+		got  tensor.Tensor
+		want []float64
+	}{
+		{"Pos", rows.Pos, []float64{0, 1, 0, 1, 2}},
+		{"Start", rows.Start, []float64{0, 0, 2, 2, 2}},
+		{"Len", rows.Len, []float64{1, 2, 1, 2, 3}},
+	} {
+		v, err := c.got.Values()
+		must(t, err)
+		sameBits(t, c.name, v, c.want, 1)
+	}
+	if rows.Cache.Present() {
+		t.Error("packed rows have a place in a cache")
+	}
+}

@@ -1,0 +1,167 @@
+// Package backendtest is the conformance suite of backends. Every case builds
+// one op on concrete operands and compares what a backend makes of it with a
+// float64 computation written here from the op's definition, not with another
+// backend.
+//
+// One case drives four runs: correctness (Check), a check of gradient
+// definitions against finite differences (CheckGradient), benchmarks (Bench),
+// and fuzzing over shapes, strides and offsets (Fuzz, RandomCase). Run wraps
+// them for a backend's own test:
+//
+//	func TestConformance(t *testing.T) {
+//		backendtest.Run(t, backendtest.Open(t, "cpu"), supported)
+//	}
+//
+// Compare is the tool for what no case foresees: it runs two backends side by
+// side inside a real model and names the first op on which they differ.
+package backendtest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Case is one op on concrete operands. The zero Case is of no use: cases come
+// from Cases and RandomCase.
+type Case struct {
+	Op      string        // the op's name
+	DType   backend.DType // of the arithmetic
+	Strided bool          // operands lie at odd offsets with gaps, permuted or repeated, as far as the op allows
+	Seed    uint64        // of the operands' values and layout
+	spec    spec
+}
+
+// Name is a path such as "RMSNorm/F32/strided/{N:3,D:65}".
+func (c Case) Name() string {
+	layout := "dense"
+	if c.Strided {
+		layout = "strided"
+	}
+	params := strings.ReplaceAll(fmt.Sprintf("%+v", c.spec), " ", ",")
+	return fmt.Sprintf("%s/%s/%s/%s", c.Op, c.DType, layout, params)
+}
+
+// String is the name and the seed, which together reproduce the case.
+func (c Case) String() string { return fmt.Sprintf("%s seed %#x", c.Name(), c.Seed) }
+
+// spec is the sizes and attributes of a case. Its fields are printed in names.
+type spec interface {
+	// op is the name of the op that build makes.
+	op() string
+	// build makes the operands, the op, and the function that works out what
+	// the op must compute.
+	build(s *setup)
+}
+
+// typed is a spec that fixes the dtype itself, in the operands it mixes.
+type typed interface{ dtype() backend.DType }
+
+// family is the cases of one op.
+type family struct {
+	cases    []spec                  // for correctness, run dense and strided
+	random   func(r *rand.Rand) spec // any case of small size
+	gradient []spec                  // for finite differences: small and smooth
+	bench    []spec                  // of real sizes
+}
+
+// families is a fresh list in a fixed order.
+func families() []family {
+	return []family{
+		copyFamily(), fillFamily(), iotaFamily(), unaryFamily(), binaryFamily(), selectFamily(),
+		reduceFamily(), softmaxFamily(), topKFamily(),
+		gatherFamily(), scatterFamily(), gatherLastFamily(), scatterLastFamily(),
+		randomFamily(),
+		matMulFamily(), groupedMatMulFamily(), groupedOuterFamily(),
+		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(),
+		attentionFamily(), attentionGradFamily(),
+		logSumExpFamily(), linearLogProbFamily(), linearLogProbGradFamily(), sampleFamily(),
+		moeGateFamily(), moeGateGradFamily(), moeRouteFamily(), moeDispatchFamily(),
+		moeCombineFamily(), moeCombineGradFamily(), sequenceBalanceFamily(), sequenceBalanceGradFamily(),
+		adamWFamily(),
+	}
+}
+
+// Cases lists the cases of every op: lengths 0, 1 and around block sizes, ties,
+// empty groups, large magnitudes, NaN. Each comes in F32 and F64, dense and
+// strided, and is the same on every run.
+func Cases() []Case {
+	var cases []Case
+	for _, f := range families() {
+		for _, s := range f.cases {
+			cases = append(cases, variants(s)...)
+		}
+	}
+	return cases
+}
+
+func variants(s spec) []Case {
+	dtypes := []backend.DType{backend.F32, backend.F64}
+	if t, ok := s.(typed); ok {
+		dtypes = []backend.DType{t.dtype()}
+	}
+	var cases []Case
+	for _, dt := range dtypes {
+		for _, strided := range []bool{false, true} {
+			c := Case{Op: s.op(), DType: dt, Strided: strided, spec: s}
+			h := fnv.New64a()
+			h.Write([]byte(c.Name()))
+			c.Seed = h.Sum64()
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+// RandomCase is the case that seed stands for: any op, any small shape, any
+// layout.
+func RandomCase(seed uint64) Case {
+	r := rand.New(rand.NewPCG(seed, 1))
+	all := families()
+	s := all[r.IntN(len(all))].random(r)
+	c := Case{Op: s.op(), DType: backend.F32, Strided: r.IntN(4) > 0, Seed: seed, spec: s}
+	if r.IntN(3) == 0 {
+		c.DType = backend.F64
+	}
+	if t, ok := s.(typed); ok {
+		c.DType = t.dtype()
+	}
+	return c
+}
+
+// GradientCases lists the cases of gradient ops that CheckGradient takes.
+func GradientCases() []Case {
+	var cases []Case
+	for _, f := range families() {
+		for _, s := range f.gradient {
+			cases = append(cases, Case{Op: s.op(), DType: backend.F64, Seed: 1, spec: s})
+		}
+	}
+	return cases
+}
+
+// edges are lengths around the block sizes kernels use.
+var edges = []int{0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 255, 257, 383, 385}
+
+// size is a random length from lo to about 70, often one around a block.
+func size(r *rand.Rand, lo int) int {
+	if r.IntN(3) == 0 {
+		return max(lo, edges[r.IntN(12)])
+	}
+	return lo + r.IntN(40)
+}
+
+// shape is a random shape of rank lo to backend.MaxRank.
+func randomShape(r *rand.Rand, lo int) []int {
+	dims := make([]int, lo+r.IntN(backend.MaxRank-lo+1))
+	for i := range dims {
+		dims[i] = r.IntN(7)
+		if i == len(dims)-1 {
+			dims[i] = size(r, 0)
+		}
+	}
+	return dims
+}

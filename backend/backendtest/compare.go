@@ -1,0 +1,155 @@
+package backendtest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Compare returns a backend that runs every op on both b and ref and returns an
+// error that names the first op whose results differ. It takes b's place in a
+// real model:
+//
+//	m, err := model.New(backendtest.Compare(ref, b), cfg, seed)
+//
+// Results, as Download gives them, are b's. After each op ref continues from
+// what b wrote, so that differences do not add up and each op is judged on its
+// own. Floats may differ by 4096 roundoffs of the operand's largest magnitude,
+// integers not at all. Ops that b lacks are reported as unsupported, so their
+// decomposition is compared; those that ref lacks are decomposed there.
+//
+// Close closes both.
+func Compare(ref, b backend.Backend) backend.Backend { return &comparer{Backend: b, ref: ref} }
+
+type comparer struct {
+	backend.Backend
+	ref backend.Backend
+	ops int // run so far
+}
+
+// pair is one buffer on either side.
+type pair struct{ b, ref backend.Buffer }
+
+func (p *pair) Bytes() int { return p.b.Bytes() }
+
+// Alloc gives both sides the same content, zeros: an op may leave part of a
+// result alone.
+func (c *comparer) Alloc(bytes int) (backend.Buffer, error) {
+	b, err := c.Backend.Alloc(bytes)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := c.ref.Alloc(bytes)
+	if err != nil {
+		c.Backend.Free(b)
+		return nil, err
+	}
+	p := &pair{b, ref}
+	if err := c.Upload(p, 0, make([]byte, bytes)); err != nil {
+		c.Free(p)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (c *comparer) Free(buf backend.Buffer) {
+	p := buf.(*pair)
+	c.Backend.Free(p.b)
+	c.ref.Free(p.ref)
+}
+
+func (c *comparer) Upload(dst backend.Buffer, off int, src []byte) error {
+	p := dst.(*pair)
+	return cmp.Or(c.Backend.Upload(p.b, off, src), c.ref.Upload(p.ref, off, src))
+}
+
+func (c *comparer) Download(dst []byte, src backend.Buffer, off int) error {
+	return c.Backend.Download(dst, src.(*pair).b, off)
+}
+
+func (c *comparer) Sync() error { return errors.Join(c.Backend.Sync(), c.ref.Sync()) }
+
+func (c *comparer) Close() error { return errors.Join(c.Backend.Close(), c.ref.Close()) }
+
+// PackedLen is 0, not packed, unless both sides pack to the same length; each
+// packs in its own layout, which is not compared.
+func (c *comparer) PackedLen(dt backend.DType, k, n int) int {
+	p, ok := c.Backend.(backend.Packer)
+	q, refOK := c.ref.(backend.Packer)
+	if !ok || !refOK || p.PackedLen(dt, k, n) != q.PackedLen(dt, k, n) {
+		return 0
+	}
+	return p.PackedLen(dt, k, n)
+}
+
+// Path is the kernel path of b.
+func (c *comparer) Path() string { return backend.Path(c.Backend) }
+
+// Do runs op on both sides and compares what it wrote.
+func (c *comparer) Do(op backend.Op) error {
+	if err := on(op, func(p *pair) backend.Buffer { return p.b }, c.Backend.Do); err != nil {
+		return err
+	}
+	c.ops++
+	err := on(op, func(p *pair) backend.Buffer { return p.ref }, func(op backend.Op) error { return backend.Do(c.ref, op) })
+	if err != nil {
+		return fmt.Errorf("backendtest: Compare: op %d on the reference: %w", c.ops, err)
+	}
+	if _, packs := op.(*backend.Pack); packs {
+		return nil
+	}
+	operand := -1
+	op.Operands(func(v *backend.View, a backend.Access) {
+		operand++
+		if err == nil && a != backend.Read {
+			err = c.compare(op, operand, *v)
+		}
+	})
+	return err
+}
+
+// on runs do with op's operands on one side of their pairs.
+func on(op backend.Op, side func(*pair) backend.Buffer, do func(backend.Op) error) error {
+	var own []backend.Buffer
+	op.Operands(func(v *backend.View, _ backend.Access) {
+		own = append(own, v.Buf)
+		v.Buf = side(v.Buf.(*pair))
+	})
+	defer op.Operands(func(v *backend.View, _ backend.Access) { v.Buf, own = own[0], own[1:] })
+	return do(op)
+}
+
+// compare judges the view v that op wrote and copies it from b to ref.
+func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
+	lo, hi := v.Span()
+	size := v.DType.Size()
+	p := v.Buf.(*pair)
+	got, want := make([]byte, (hi-lo)*size), make([]byte, (hi-lo)*size)
+	if err := cmp.Or(c.Backend.Download(got, p.b, lo*size), c.ref.Download(want, p.ref, lo*size)); err != nil {
+		return fmt.Errorf("backendtest: Compare: op %d, %s: %w", c.ops, op.Name(), err)
+	}
+	largest := 0.0
+	v.Each(func(_, at int) {
+		if x := math.Abs(v.DType.Get(want, at-lo)); x > largest && !math.IsInf(x, 0) {
+			largest = x
+		}
+	})
+	allowed := largest * min(4096*roundoff(v.DType), 2*roundoff(backend.BF16))
+	var err error
+	v.Each(func(i, at int) {
+		x, y := v.DType.Get(got, at-lo), v.DType.Get(want, at-lo)
+		if err == nil && excess(x, y, allowed) > 1 {
+			err = fmt.Errorf("backendtest: Compare: op %d, %s: operand %d, %s, element %v: %v on %s, %v on %s, allowed difference %.3g",
+				c.ops, op.Name(), operand, v, unravel(v, i), x, c.Backend.Name(), y, c.ref.Name(), allowed)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	// Only the elements of v: what lies between them may be another's.
+	v.Each(func(_, at int) { copy(want[(at-lo)*size:][:size], got[(at-lo)*size:]) })
+	return c.ref.Upload(p.ref, lo*size, want)
+}

@@ -1,0 +1,113 @@
+package backendtest
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/aha-go/aha/backend"
+)
+
+type matMulSpec struct {
+	Batch      []int
+	M, K, N    int
+	Accumulate bool
+	Panels     bool // B is packed
+}
+
+func matMulFamily() family {
+	f := family{random: func(r *rand.Rand) spec {
+		c := matMulSpec{M: size(r, 0), K: size(r, 0), N: size(r, 0), Accumulate: r.IntN(3) == 0, Panels: r.IntN(4) == 0}
+		for len(c.Batch) < 2 && r.IntN(3) == 0 {
+			c.Batch = append(c.Batch, r.IntN(4))
+		}
+		if c.Panels && len(c.Batch) == 2 {
+			c.Batch = c.Batch[:1]
+		}
+		return c
+	}}
+	for i, n := range edges {
+		f.cases = append(f.cases,
+			matMulSpec{M: n, K: 17, N: 9, Accumulate: i%2 == 0},
+			matMulSpec{M: 3, K: n, N: 18, Accumulate: i%2 == 1},
+			matMulSpec{M: 5, K: 12, N: n, Panels: i%3 == 1},
+			matMulSpec{M: 1, K: 40, N: n, Panels: i%3 == 2})
+	}
+	for _, panels := range []bool{false, true} {
+		f.cases = append(f.cases,
+			matMulSpec{M: 65, K: 129, N: 97, Panels: panels},
+			matMulSpec{M: 9, K: 1025, N: 33, Panels: panels, Accumulate: true},
+			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Panels: panels},
+			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Panels: panels})
+	}
+	f.cases = append(f.cases, matMulSpec{Batch: []int{2, 3}, M: 9, K: 17, N: 8}, matMulSpec{Batch: []int{2, 2}, M: 1, K: 70, N: 33, Accumulate: true})
+	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Panels: true}, matMulSpec{M: 1, K: 1024, N: 1024, Panels: true}}
+	return f
+}
+
+func (matMulSpec) op() string { return "MatMul" }
+
+func (c matMulSpec) build(s *setup) {
+	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
+	a, b := s.read("A", free, dims(c.M, c.K)...), s.read("B", free, dims(c.K, c.N)...)
+	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels), Accumulate: c.Accumulate}
+	out := s.write("C", free, dims(c.M, c.N)...)
+	if c.Accumulate {
+		out.store(s.normal(1))
+	}
+	op.C = out.view
+	s.op = op
+	batch := 1
+	for _, n := range c.Batch {
+		batch *= n
+	}
+	s.flops = 2 * float64(batch*c.M*c.K*c.N)
+	s.want = func() {
+		for i := range batch {
+			m := product{a.vals[i*c.M*c.K:], b.vals[i*c.K*c.N:], c.K, c.N}
+			for j := range c.M * c.N {
+				sum, size := m.at(j/c.N, j%c.N)
+				at := i*c.M*c.N + j
+				if c.Accumulate {
+					sum, size = sum+out.vals[at], size+math.Abs(out.vals[at])
+				}
+				out.expect(at, sum, terms(c.K)*size)
+			}
+		}
+	}
+}
+
+// matrix is b as the right-hand side of a product, packed by the backend where
+// asked for.
+func (s *setup) matrix(b *operand, panels bool) backend.Matrix {
+	if !panels {
+		return backend.Dense(b.view)
+	}
+	k, n := b.view.Dim(-2), b.view.Dim(-1)
+	size := 0
+	if s.packer != nil {
+		size = s.packer.PackedLen(s.dt, k, n)
+	}
+	if size == 0 && k > 0 && n > 0 {
+		s.skip = "the backend does not pack"
+	}
+	packed := s.write("B packed", flat, append(b.view.Dims()[:b.view.Rank-2], size)...)
+	packed.opaque = true
+	s.prelude = append(s.prelude, &backend.Pack{Dst: packed.view, Src: b.view})
+	return backend.Matrix{Data: packed.view, Layout: backend.Panels, K: k, N: n}
+}
+
+// product is the matrix product of a [·, K] and b [K, N], row-major.
+type product struct {
+	a, b []float64
+	k, n int
+}
+
+// at is element (i, j) and the magnitude of its terms.
+func (p product) at(i, j int) (sum, size float64) {
+	for k, v := range p.a[i*p.k:][:p.k] {
+		v *= p.b[k*p.n+j]
+		sum += v
+		size += math.Abs(v)
+	}
+	return sum, size
+}

@@ -1,0 +1,176 @@
+package backendtest
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Open opens the named backend for a test and closes it at its end. A device
+// that cannot be opened skips the test, unless AHA_REQUIRE_BACKEND names the
+// backend (or its driver), which makes it a failure.
+func Open(t testing.TB, name string) backend.Backend {
+	t.Helper()
+	b, err := backend.Open(name)
+	if err != nil {
+		driver, _, _ := strings.Cut(name, ":")
+		if required := os.Getenv("AHA_REQUIRE_BACKEND"); required == name || required == driver {
+			t.Fatalf("AHA_REQUIRE_BACKEND=%s: %v", required, err)
+		}
+		t.Skipf("%v", err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return b
+}
+
+// maxFailures is how many failing cases of one op are printed.
+const maxFailures = 5
+
+// Run is the conformance test of b: every case and 300 random ones, on b's own
+// kernels and by decomposition, one subtest an op.
+//
+// supported lists what b has, as paths that begin a case's name: "RMSNorm",
+// "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
+// unsupported fails, so no op is lost unseen; so does an op that works but has
+// no entry, so that the list stays complete.
+func Run(t *testing.T, b backend.Backend, supported []string) {
+	cases := Cases()
+	for seed := range uint64(300) {
+		cases = append(cases, RandomCase(seed))
+	}
+	byOp := map[string][]Case{}
+	var ops []string
+	for _, c := range cases {
+		if byOp[c.Op] == nil {
+			ops = append(ops, c.Op)
+		}
+		byOp[c.Op] = append(byOp[c.Op], c)
+	}
+	for _, entry := range supported {
+		if op, _, _ := strings.Cut(entry, "/"); byOp[op] == nil {
+			t.Errorf("supported lists %q, which has no cases", entry)
+		}
+	}
+	for _, op := range ops {
+		t.Run(op, func(t *testing.T) {
+			for _, problem := range checkOp(b, op, byOp[op], supported) {
+				t.Error(problem)
+			}
+		})
+		t.Run(op+"/decomposed", func(t *testing.T) {
+			failures := 0
+			for _, c := range byOp[op] {
+				if r := CheckDecomposed(b, c); r.Skipped == "a core op" {
+					t.SkipNow()
+				} else if !r.OK() {
+					if failures++; failures <= maxFailures {
+						t.Error(r)
+					}
+				}
+			}
+		})
+	}
+}
+
+// checkOp runs the cases of one op and lists what is wrong.
+func checkOp(b backend.Backend, op string, cases []Case, supported []string) []string {
+	var problems []string
+	failures, works := 0, false
+	report := func(format string, args ...any) {
+		if failures++; failures <= maxFailures {
+			problems = append(problems, fmt.Sprintf(format, args...))
+		}
+	}
+	for _, c := range cases {
+		r := Check(b, c)
+		switch {
+		case !r.OK():
+			report("%s", r)
+		case r.Unsupported && listed(c.Name(), supported):
+			report("%s: listed as supported, but %s lacks it", c, b.Name())
+		case !r.Unsupported && r.Skipped == "":
+			works = true
+		}
+	}
+	if works && !slices.ContainsFunc(supported, func(entry string) bool { return entry == op || strings.HasPrefix(entry, op+"/") }) {
+		report("%s works on %s but is not listed as supported", op, b.Name())
+	}
+	if failures > maxFailures {
+		problems = append(problems, fmt.Sprintf("%d of %d cases of %s failed", failures, len(cases), op))
+	}
+	return problems
+}
+
+// listed reports whether an entry of supported begins name's path.
+func listed(name string, supported []string) bool {
+	return slices.ContainsFunc(supported, func(entry string) bool { return strings.HasPrefix(name+"/", entry+"/") })
+}
+
+// Fuzz checks random cases on b, kernels and decompositions.
+func Fuzz(f *testing.F, b backend.Backend) {
+	for seed := range uint64(16) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		c := RandomCase(seed)
+		for _, r := range []Result{Check(b, c), CheckDecomposed(b, c)} {
+			if !r.OK() {
+				t.Error(r)
+			}
+		}
+	})
+}
+
+// Bench measures every op b has on real sizes in F32 and reports GFLOP/s, where
+// the op has arithmetic to speak of, and GB/s of operands.
+func Bench(bench *testing.B, b backend.Backend) {
+	for _, f := range families() {
+		for _, s := range f.bench {
+			c := Case{Op: s.op(), DType: backend.F32, Seed: 1, spec: s}
+			bench.Run(c.Name(), func(bench *testing.B) { benchCase(bench, b, c) })
+		}
+	}
+}
+
+func benchCase(bench *testing.B, b backend.Backend, c Case) {
+	s := c.setup(b)
+	if s.skip != "" {
+		bench.Skip(s.skip)
+	}
+	m, err := s.bind(b)
+	defer m.free()
+	if err != nil {
+		bench.Fatal(err)
+	}
+	for _, op := range append(s.prelude, s.op) {
+		if err := b.Do(op); err != nil {
+			bench.Skip(err)
+		}
+	}
+	size := 0
+	s.op.Operands(func(v *backend.View, _ backend.Access) { size += v.Len() * v.DType.Size() })
+	if err := b.Sync(); err != nil {
+		bench.Fatal(err)
+	}
+	for bench.Loop() {
+		if err := b.Do(s.op); err != nil {
+			bench.Fatal(err)
+		}
+	}
+	if err := b.Sync(); err != nil {
+		bench.Fatal(err)
+	}
+	seconds := bench.Elapsed().Seconds() / float64(bench.N)
+	if s.flops > 0 {
+		bench.ReportMetric(s.flops/seconds/1e9, "GFLOP/s")
+	}
+	bench.ReportMetric(float64(size)/seconds/1e9, "GB/s")
+}

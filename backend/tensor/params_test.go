@@ -1,0 +1,104 @@
+package tensor_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+func floats(t testing.TB, p *tensor.Param) []float64 {
+	t.Helper()
+	x, err := p.Floats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestFreshParametersDependOnSeedAndNameAlone(t *testing.T) {
+	b := open(t)
+	ps := tensor.NewParams(b, tensor.Init{Seed: seed, Std: 0.5})
+	q, k := ps.Matrix("q", 40, 50), ps.Matrix("k", 40, 50)
+	again := tensor.NewParams(b, tensor.Init{Seed: seed, Std: 0.5})
+	k2, q2 := again.Matrix("k", 40, 50), again.Matrix("q", 40, 50)
+	other := tensor.NewParams(b, tensor.Init{Seed: seed + 1, Std: 0.5}).Matrix("q", 40, 50)
+	if !slices.Equal(floats(t, q), floats(t, q2)) || !slices.Equal(floats(t, k), floats(t, k2)) {
+		t.Error("the order of creation changes values")
+	}
+	if slices.Equal(floats(t, q), floats(t, k)) || slices.Equal(floats(t, q), floats(t, other)) {
+		t.Error("another name or seed gives the same values")
+	}
+	var sum, squares float64
+	for _, v := range floats(t, q) {
+		sum += v
+		squares += v * v
+	}
+	// 2000 draws: the mean's deviation is 0.5/√2000 = 0.011, the spread's 0.5/√4000 = 0.008.
+	if mean, std := sum/2000, math.Sqrt(squares/2000); math.Abs(mean) > 0.05 || math.Abs(std-0.5) > 0.04 {
+		t.Errorf("mean %v and standard deviation %v, want 0 and 0.5", mean, std)
+	}
+}
+
+func TestParamsKeepOrderNamesAndKinds(t *testing.T) {
+	b := open(t)
+	ps := tensor.NewParams(b, tensor.Init{DType: backend.F64})
+	stack, gain, bias := ps.Stack("experts.*.w", 2, 3, 4), ps.Gain("norm", 3), ps.Bias("bias", 2)
+	if !slices.Equal(ps.All(), []*tensor.Param{stack, gain, bias}) || ps.Len() != 24+3+2 || ps.Get("norm") != gain || ps.Get("none") != nil {
+		t.Errorf("parameters %v, %d elements", ps.All(), ps.Len())
+	}
+	if !stack.Decay || gain.Decay || bias.Decay || !bias.Trainable || stack.Value().DType != backend.F64 {
+		t.Error("want decay for matrices only, all trainable, all F64")
+	}
+	if !slices.Equal(floats(t, gain), []float64{1, 1, 1}) || !slices.Equal(floats(t, bias), []float64{0, 0}) {
+		t.Errorf("gain %v, bias %v", floats(t, gain), floats(t, bias))
+	}
+	mustPanic(t, "tensor: two parameters named norm", func() { ps.Bias("norm", 1) })
+}
+
+func TestCopyFromCopiesByNameAndOutdatesPackedWeights(t *testing.T) {
+	b := open(t)
+	src, dst := tensor.NewParams(b, tensor.Init{Seed: 1}), tensor.NewParams(b, tensor.Init{Seed: 2})
+	src.Matrix("a", 3, 4)
+	src.Bias("c", 2)
+	dst.Bias("c", 2)
+	a := dst.Matrix("a", 3, 4)
+	version := a.Version()
+	if err := dst.CopyFrom(src); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(floats(t, a), floats(t, src.Get("a"))) || a.Version() == version {
+		t.Errorf("a is %v of version %d", floats(t, a), a.Version())
+	}
+	src.Bias("extra", 1)
+	if err := dst.CopyFrom(src); err != nil {
+		t.Errorf("a source with more parameters: %v", err)
+	}
+	dst.Bias("other", 1)
+	if err := dst.CopyFrom(src); err == nil || !strings.Contains(err.Error(), "other") {
+		t.Errorf("a source that lacks a parameter: error %v", err)
+	}
+}
+
+func TestParamsKeepTheFirstErrorAndLeakNothing(t *testing.T) {
+	f := newFaulty(t)
+	for k := range 10 {
+		f.arm(k)
+		ps := tensor.NewParams(f, tensor.Init{})
+		ps.Matrix("a", 2, 3)
+		ps.Gain("b", 2)
+		ps.Bias("c", 2)
+		f.arm(-1)
+		if first := fault(-1); !errors.As(ps.Err(), &first) || int(first) != k {
+			t.Errorf("call %d fails: error %v", k, ps.Err())
+		}
+		ps.Free()
+		if f.buffers != 0 {
+			t.Errorf("call %d fails: %d buffers left", k, f.buffers)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+// Package aha is the map of a library that brings the DeepSeek-V3 / R1 system
+// to Go: composable blocks, models, training and reinforcement learning over a
+// pluggable backend, without cgo.
+//
+// # Layers
+//
+// Dependencies point down only; a test enforces it.
+//
+//	examples                      experiment mains: flags and wiring
+//	rl            distill         objectives: GRPO and its rewards; learning from a teacher
+//	mtp   model/train             multi-token prediction; optimizers, schedules, the step, resume
+//	model                         assembles blocks; checkpoint files and names; generation
+//	attention     moe             one mechanism each: MLA, GQA; gate, experts, balance
+//	backend/tensor                tensors, the tape, parameters, the linear seam
+//	backend                       op structs and the Backend interface; cpu and backendtest import it
+//
+// # The way of a forward pass
+//
+//	model.Model.Forward                          model/model.go
+//	  model.Block.Forward                        model/block.go
+//	    attention.MLA.Forward                    attention/mla.go
+//	    moe.MoE.Forward                          moe/moe.go
+//	      tensor.RMSNorm, tensor.Linear, …       backend/tensor/
+//	        backend.RMSNorm, backend.MatMul, …   backend/rmsnorm.go: what the op means
+//	          the kernel                         backend/cpu/rmsnorm.go: how the CPU does it
+//
+// # Exactness
+//
+// On the CPU an output's bits depend on the op, its reduction length, the
+// dtype, the kernel path and the position in its own sequence, and on nothing
+// else: not on the batch, the number of threads or the state of a cache. So
+// log-probabilities written while sampling equal those the trainer computes,
+// the same seed gives the same weights at any GOMAXPROCS, and a run killed and
+// resumed ends where an undisturbed one does.
+package aha

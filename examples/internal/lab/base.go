@@ -1,0 +1,130 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/aha-go/aha/examples/internal/countdown"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/moe"
+	"github.com/aha-go/aha/mtp"
+)
+
+// Base trains base models on the corpus of imperfect search traces.
+type Base struct {
+	Dir   string // where its checkpoints are; a finished one is loaded
+	Seed  uint64
+	Scale Scale
+	// Unbalanced turns bias update and sequence loss off: the control of the
+	// experts' balance.
+	Unbalanced bool
+	OnStep     func(train.Metrics)
+	Log        *slog.Logger
+}
+
+// biasRate is γ of the bias update: larger than V3's 0.001, since there are
+// thousands of steps here, not millions.
+const biasRate = 0.01
+
+// Corpus is the base text of a seed.
+func Corpus(seed uint64) countdown.Corpus { return countdown.Corpus{Seed: seed, Split: Split()} }
+
+// Train brings m to the end of base training: it continues from Dir's newest
+// checkpoint, which may already be the last. The multi-token prediction
+// modules of a V3-shaped m are made and trained with it.
+func (b Base) Train(ctx context.Context, m *model.Model) error {
+	batches := &countdown.Batches{Corpus: Corpus(b.Seed), Tokens: b.Scale.BaseTokens}
+	t := train.Trainer{
+		Model: m, Optimizer: train.AdamW{LR: 3e-3},
+		Schedule: train.WarmUp(50, train.Linear(b.Scale.BaseSteps/2, b.Scale.BaseSteps, 0)),
+		Steps:    b.Scale.BaseSteps, Dir: b.Dir, SaveEvery: max(b.Scale.BaseSteps/8, 1), KeepLast: 2,
+		BalanceAlpha: 1e-4, BiasRate: train.Constant(biasRate),
+		Seed: b.Seed, Settings: struct {
+			Scale      Scale `json:"scale"`
+			Unbalanced bool  `json:"unbalanced"`
+		}{b.Scale.base(), b.Unbalanced},
+		OnStep: b.OnStep, Log: b.Log,
+	}
+	if b.Unbalanced {
+		t.BalanceAlpha, t.BiasRate = 0, train.Constant(0)
+	}
+	defer t.Close()
+	if m.Config.NumNextNPredictLayers > 0 {
+		d, err := mtp.New(m)
+		if err != nil {
+			return err
+		}
+		t.Drafter = d
+	}
+	err := t.Run(ctx, train.DataFunc(func(step int) ([]model.Sequence, error) {
+		var seqs []model.Sequence
+		for _, ids := range batches.Batch(step) {
+			seqs = append(seqs, model.Sequence{IDs: ids})
+		}
+		return seqs, nil
+	}))
+	if err != nil {
+		return fmt.Errorf("base model: %w", err)
+	}
+	return nil
+}
+
+// base are the parts of a scale that decide a base model.
+func (s Scale) base() Scale { return Scale{BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens} }
+
+// Balance follows MaxVio over windows of at least 8,192 assignments a layer.
+type Balance struct {
+	window map[string][]int
+	// Windows are the completed windows: MaxVio averaged over the layers.
+	Windows []float64
+}
+
+// windowSize is the number of assignments of a layer that a window holds: below
+// it, chance alone makes some expert look overloaded.
+const windowSize = 8192
+
+// Add counts the loads of one step by layer.
+func (b *Balance) Add(loads map[string][]int) {
+	if b.window == nil {
+		b.window = map[string][]int{}
+	}
+	full := len(loads) > 0
+	for name, load := range loads {
+		if b.window[name] == nil {
+			b.window[name] = make([]int, len(load))
+		}
+		total := 0
+		for i, n := range load {
+			b.window[name][i] += n
+			total += b.window[name][i]
+		}
+		full = full && total >= windowSize
+	}
+	if !full {
+		return
+	}
+	mean := 0.0
+	for _, name := range slices.Sorted(maps.Keys(b.window)) {
+		mean += moe.MaxVio(b.window[name]) / float64(len(b.window))
+	}
+	b.Windows = append(b.Windows, mean)
+	b.window = nil
+}
+
+// First is the mean of the oldest n windows, Last of the newest; 0 of none.
+func (b *Balance) First(n int) float64 { return mean(b.Windows[:min(n, len(b.Windows))]) }
+
+// Last is the mean of the newest n windows, 0 of none.
+func (b *Balance) Last(n int) float64 { return mean(b.Windows[max(len(b.Windows)-n, 0):]) }
+
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x / float64(len(v))
+	}
+	return sum
+}

@@ -1,0 +1,151 @@
+// Package lab is what the examples r1zero and distill share: the countdown
+// task as prompts and rewards, the shapes of the models, the training of a base
+// model, the settings of GRPO, and the evaluation on held-out problems.
+package lab
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/countdown"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Scale sizes a run. It is part of what a resumed run must agree on.
+type Scale struct {
+	BaseSteps   int `json:"base_steps"`
+	BaseTokens  int `json:"base_tokens"` // of a step
+	RLSteps     int `json:"rl_steps"`
+	Prompts     int `json:"prompts"` // of an RL step
+	Group       int `json:"group"`   // completions of each
+	MaxTokens   int `json:"max_tokens"`
+	Problems    int `json:"eval_problems"`
+	Samples     int `json:"eval_samples"`
+	Slots       int `json:"slots"` // sequences decoded together; changes no result
+	SaveEvery   int `json:"save_every"`
+	PassAt      int `json:"pass_at"`
+	TraceBudget int `json:"trace_budget"` // problems the distillation samples
+}
+
+// Full is the run whose figures the README quotes.
+var Full = Scale{
+	BaseSteps: 1700, BaseTokens: 2048, RLSteps: 50, Prompts: 64, Group: 8, MaxTokens: 200,
+	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048,
+}
+
+// Quick runs every phase in under two minutes. Its figures mean nothing.
+var Quick = Scale{
+	BaseSteps: 120, BaseTokens: 2048, RLSteps: 3, Prompts: 16, Group: 4, MaxTokens: 120,
+	Problems: 32, Samples: 16, Slots: 256, SaveEvery: 1, PassAt: 16, TraceBudget: 64,
+}
+
+// splitSeed fixes the held-out problems: they are the same for every run.
+const splitSeed = 1
+
+// Split are the task's problems.
+func Split() countdown.Split { return countdown.NewSplit(splitSeed) }
+
+// Teacher is a V3 in miniature: MLA with a compressed query, 8 experts of which
+// 2 and a shared one work on each token, and one multi-token prediction module.
+func Teacher() model.Config { return sized(model.Tiny()) }
+
+// sized fits a config to the task's vocabulary and longest document.
+func sized(c model.Config) model.Config {
+	c.VocabSize = countdown.VocabSize
+	c.MaxPositionEmbeddings = 512
+	c.BOSTokenID = model.TokenIDs{int(countdown.BOS)}
+	c.EOSTokenID = model.TokenIDs{int(countdown.EOS)}
+	return c
+}
+
+// Prompts turns problems to prompts; the order in which problem i shows its
+// numbers depends on seed and i.
+func Prompts(problems []countdown.Problem, seed uint64) []rl.Prompt {
+	out := make([]rl.Prompt, len(problems))
+	for i, p := range problems {
+		order := countdown.Order(seed, i)
+		out[i] = rl.Prompt{
+			IDs: p.PromptTokens(order), Text: p.Prompt(order), Source: "countdown",
+			Answer: reward.CountdownProblem{Numbers: p.Numbers[:], Target: p.Target},
+		}
+	}
+	return out
+}
+
+// Reward is 1 for a correct answer plus 0.1 for exactly
+// <think>…</think><answer>…</answer>, and nothing else.
+func Reward() *reward.Suite {
+	return &reward.Suite{Funcs: []reward.Func{
+		{Name: "countdown", Score: reward.Countdown{}.Score},
+		{Name: "format", Weight: 0.1, Score: reward.ThinkAnswerFormat},
+	}}
+}
+
+// TrainingPrompts gives step after step of an endless pass over the training
+// problems, in an order set by seed.
+func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(step int) ([]rl.Prompt, error) {
+	order := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)).Perm(len(train))
+	return func(step int) ([]rl.Prompt, error) {
+		problems := make([]countdown.Problem, perStep)
+		for i := range problems {
+			problems[i] = train[order[(step*perStep+i)%len(order)]]
+		}
+		return Prompts(problems, model.DeriveSeed(seed, "order", step)), nil
+	}
+}
+
+// Sampler writes completions at temperature 1.
+func Sampler(g *model.Generator, sc Scale) rl.Sampler {
+	return rl.Sampler{Generator: g, Decode: countdown.Decode, MaxTokens: sc.MaxTokens}
+}
+
+// NewGenerator decodes the task's sequences.
+func NewGenerator(m *model.Model, sc Scale) (*model.Generator, error) {
+	return model.NewGenerator(m, model.GeneratorOptions{Slots: sc.Slots, MaxLen: sc.MaxTokens + 16})
+}
+
+// GRPO is the training of t's model from the task's rewards. t makes the
+// updates; what the function sets on it are the settings of the run.
+func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
+	updates := sc.RLSteps * miniBatches
+	t.Optimizer = train.AdamW{LR: 3e-4}
+	t.Schedule = train.WarmUp(5*miniBatches, train.Linear(0, updates, 0.1))
+	t.MaxRows = 4096
+	t.SaveEvery = sc.SaveEvery
+	t.KeepLast = 2
+	return &rl.GRPO{
+		Trainer: t, Sampler: Sampler(g, sc), Reward: Reward(),
+		Data:  TrainingPrompts(Split().Train, sc.Prompts, t.Seed),
+		Steps: sc.RLSteps, G: sc.Group, SkipZeroStd: true,
+		Objective:   rl.Objective{EpsilonLow: 0.2, EpsilonHigh: 0.28},
+		MiniBatches: miniBatches,
+	}
+}
+
+// miniBatches is the number of updates from one rollout.
+const miniBatches = 2
+
+// Open opens the device and reports what to do if its name is unknown.
+func Open(device string) (backend.Backend, error) {
+	b, err := backend.Open(device)
+	if err != nil {
+		return nil, fmt.Errorf("-device: %w", err)
+	}
+	return b, nil
+}
+
+// Evaluate samples the held-out problems. The same problems, orders and draws
+// are used whatever the model and whenever it is called.
+func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(done, total int)) (*rl.EvalResult, error) {
+	e := rl.Evaluation{
+		Sampler: Sampler(g, sc), Seed: splitSeed, Reward: Reward(), Correct: "countdown",
+		Extract: func(s rl.Sample) string { return countdown.Answer(s.IDs) },
+		N:       sc.Samples, K: []int{1, sc.PassAt}, Chunk: 64, Progress: progress,
+	}
+	return e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))
+}

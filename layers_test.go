@@ -1,0 +1,168 @@
+package aha_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/aha-go/aha"
+
+// Groups of packages by what they build on. A package belongs to the group with
+// the longest name that begins its path.
+var (
+	tensors = []string{"backend", "backend/tensor"}
+	blocks  = append([]string{"attention", "moe", "model/checkpoint", "model/tokenizer"}, tensors...)
+	models  = append([]string{"model"}, blocks...)
+	systems = append([]string{"mtp", "model/train", "model/pipeline", "backend/comm", "rl/reward"}, models...)
+)
+
+// layers says for each group which others it may import: dependencies point
+// down only. No group is allowed a driver (backend/cpu, backend/cuda,
+// backend/comm/mpi, backend/comm/nccl): examples and tests choose the device.
+var layers = map[string][]string{
+	"": nil, // doc.go
+
+	"backend":             nil,
+	"backend/cpu":         {"backend"},
+	"backend/cuda":        {"backend"},
+	"backend/comm":        {"backend"},
+	"backend/comm/mpi":    {"backend", "backend/comm"},
+	"backend/comm/nccl":   {"backend", "backend/comm", "backend/cuda"},
+	"backend/backendtest": {"backend"},
+	"backend/tensor":      {"backend"},
+
+	"attention":        tensors,
+	"moe":              append([]string{"backend/comm"}, tensors...),
+	"model/checkpoint": tensors,
+	"model/tokenizer":  nil,
+	"model":            blocks,
+
+	"mtp":            models,
+	"model/train":    append([]string{"backend/comm"}, models...),
+	"model/pipeline": append([]string{"backend/comm"}, models...),
+
+	"rl/reward": nil,
+	"rl":        systems,
+	"distill":   append([]string{"rl"}, systems...),
+}
+
+// drivers load shared libraries at run time.
+var drivers = []string{"backend/cuda", "backend/comm/mpi", "backend/comm/nccl"}
+
+// pkg is what the go command says about one package, its tests left out.
+type pkg struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+// path is p's path within the module.
+func (p pkg) path() string { return local(p.ImportPath) }
+
+func local(importPath string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
+}
+
+func isLocal(importPath string) bool {
+	return importPath == module || strings.HasPrefix(importPath, module+"/")
+}
+
+func within(path, group string) bool {
+	return group == "" && path == "" || group != "" && (path == group || strings.HasPrefix(path, group+"/"))
+}
+
+// group is the layer that path belongs to.
+func group(path string) (string, bool) {
+	best, found := "", false
+	for g := range layers {
+		if within(path, g) && len(g) >= len(best) {
+			best, found = g, true
+		}
+	}
+	return best, found
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var list []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); err == io.EOF {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func TestDependenciesPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		if within(p.path(), "examples") {
+			continue
+		}
+		own, ok := group(p.path())
+		if !ok {
+			t.Errorf("%s is in no layer: only the folders of the design hold code", p.path())
+			continue
+		}
+		for _, i := range p.Imports {
+			if !isLocal(i) {
+				continue
+			}
+			g, ok := group(local(i))
+			if !ok {
+				t.Errorf("%s imports %s, which is in no layer", p.path(), local(i))
+			} else if g != own && !slices.Contains(layers[own], g) {
+				t.Errorf("%s imports %s: %q may import %q only", p.path(), local(i), own, layers[own])
+			}
+		}
+	}
+}
+
+func TestRewardImportsTheStandardLibraryOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.path() != "rl/reward" {
+			continue
+		}
+		for _, i := range p.Deps {
+			if domain, _, _ := strings.Cut(i, "/"); strings.Contains(domain, ".") {
+				t.Errorf("rl/reward depends on %s", i)
+			}
+		}
+	}
+}
+
+func TestOnlyDriversAndExamplesReachPurego(t *testing.T) {
+	for _, p := range packages(t) {
+		may := within(p.path(), "examples") || slices.ContainsFunc(drivers, func(d string) bool { return within(p.path(), d) })
+		if may {
+			continue
+		}
+		for _, i := range p.Deps {
+			if i == "github.com/ebitengine/purego" || strings.HasPrefix(i, "github.com/ebitengine/purego/") {
+				t.Errorf("%s reaches %s, which makes every binary with it dynamic", p.path(), i)
+			}
+		}
+	}
+}
+
+func TestNothingNeedsCgo(t *testing.T) {
+	for _, p := range packages(t) {
+		if !within(p.path(), "examples") && slices.Contains(p.Imports, "C") {
+			t.Errorf("%s uses cgo", p.path())
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
+)
+
+// identity is the JSON of all settings that decide the bits of a run, as far as
+// they are data. Functions are not: Settings speaks for those.
+func (t *Trainer) identity() (json.RawMessage, error) {
+	if err := t.start(); err != nil {
+		return nil, err
+	}
+	type platform struct {
+		Backend string `json:"backend"` // the driver: a run may move to another of its devices
+		Path    string `json:"path"`    // its kernels
+		GOARCH  string `json:"goarch"`
+	}
+	b := t.Model.Backend()
+	driver, _, _ := strings.Cut(b.Name(), ":")
+	text, err := json.Marshal(struct {
+		Config    model.Config `json:"config"`
+		DType     string       `json:"dtype"`
+		Absorbed  bool         `json:"absorbed_mla"`
+		Optimizer any          `json:"optimizer"`
+		Rule      string       `json:"optimizer_type"`
+		Seed      string       `json:"seed"` // text: 64 bits do not fit a JSON number
+		MaxRows   int          `json:"max_rows"`
+		ClipNorm  string       `json:"clip_norm"` // text: may be +Inf
+		Alpha     float64      `json:"balance_alpha"`
+		Center    bool         `json:"center_bias"`
+		EMADecay  float64      `json:"ema_decay"`
+		Skip      bool         `json:"skip_non_finite"`
+		Settings  any          `json:"settings"`
+		Platform  platform     `json:"platform"`
+	}{
+		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Absorbed: t.absorbed(),
+		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
+		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),
+		Alpha: t.BalanceAlpha, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
+		Settings: t.Settings, Platform: platform{driver, backend.Path(b), runtime.GOARCH},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("train: the run's settings: %w", err)
+	}
+	return text, nil
+}
+
+// absorbed reports whether MLA runs in its weight-absorbed form.
+func (t *Trainer) absorbed() bool {
+	for _, b := range t.Model.Blocks {
+		if a, ok := b.Attention.(*attention.MLA); ok {
+			return a.Absorbed
+		}
+	}
+	return false
+}

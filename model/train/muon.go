@@ -1,0 +1,131 @@
+package train
+
+import (
+	"cmp"
+	"math"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Muon orthogonalises the momentum of the blocks' matrices (Jordan et al. 2024)
+// in the form of Moonlight (arXiv:2502.16982 eq. 4), whose update has the root
+// mean square of AdamW's, so that both share learning rates. For a matrix of
+// R×C with gradient g:
+//
+//	M ← μM + g
+//	W ← W − LR·( 0.2·√max(R,C)·NewtonSchulz(g + μM) + WeightDecay·W )
+//
+// It works on the matrices of decoder layers; each expert of a stack is a
+// matrix of its own. Embedding, head, gates, vectors and everything outside of
+// model.layers are left to AdamW.
+type Muon struct {
+	LR       float64 // peak learning rate; required, of the size AdamW would have
+	Momentum float64 // μ; 0 means 0.95
+	// WeightDecay shrinks the matrices by LR·WeightDecay each step; 0 means
+	// none, Moonlight uses 0.1.
+	WeightDecay float64
+	// AdamW moves the rest. Its LR 0 means Muon's.
+	AdamW AdamW
+}
+
+// LearningRate is LR.
+func (o Muon) LearningRate() float64 { return o.LR }
+
+// takes reports whether p is a matrix of a block rather than AdamW's.
+func (Muon) takes(p *tensor.Param) bool {
+	return len(p.Shape()) >= 2 && strings.HasPrefix(p.Name, "model.layers.") && !strings.HasSuffix(p.Name, ".mlp.gate.weight")
+}
+
+// Moments is the momentum of a block's matrix, and AdamW's for the rest.
+func (o Muon) Moments(p *tensor.Param) []Moment {
+	if o.takes(p) {
+		return []Moment{{"momentum_buffer", p.Value().DType}}
+	}
+	return o.AdamW.Moments(p)
+}
+
+// Update is one step.
+func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At) {
+	if !o.takes(p) {
+		a := o.AdamW
+		a.LR = cmp.Or(a.LR, o.LR)
+		a.Update(s, p, g, m, at)
+		return
+	}
+	mu, momentum, w := cmp.Or(o.Momentum, 0.95), m[0], p.Value()
+	shape := p.Shape()
+	scaled, update := s.Empty(g.DType, shape...).View(), s.Empty(g.DType, shape...).View()
+	affine(s, scaled, g, at.GradScale)
+	affine(s, momentum, momentum, mu)
+	add(s, momentum, momentum, scaled)
+	affine(s, update, momentum, mu)
+	add(s, update, update, scaled)
+	update = newtonSchulz(s, update)
+
+	lr := at.Factor * o.LR
+	r, c := w.Dim(-2), w.Dim(-1)
+	affine(s, w, w, 1-lr*o.WeightDecay)
+	affine(s, scaled, update, -lr*0.2*math.Sqrt(float64(max(r, c))))
+	add(s, w, w, scaled)
+}
+
+// newtonSchulz approximates, for each matrix of x [..., R, C], the nearest
+// semi-orthogonal one: with x = UΣVᵀ it is near UVᵀ, its singular values within
+// about 0.68 to 1.14. Five steps of X ← aX + (bA + cA²)X, A = XXᵀ, from X of norm
+// 1. The shorter side becomes the rows, so that A is small; the result may be a
+// transposed view. After a failure of s it is meaningless.
+func newtonSchulz(s *tensor.Scope, x backend.View) backend.View {
+	const a, b, c = 3.4445, -4.7750, 2.0315
+	if s.Err() != nil {
+		return x
+	}
+	shape, dt := x.Dims(), x.DType
+	if len(shape) == 2 {
+		x = x.Reshape(1, shape[0], shape[1])
+	}
+	n := x.Dim(0)
+	norm := s.Empty(dt, n)
+	s.Do(&backend.Reduce{Y: norm.View(), X: x.Reshape(n, x.Len()/n), Fn: backend.SumSquares})
+	s.Do(&backend.Unary{Y: norm.View(), X: norm.View(), Fn: backend.Sqrt})
+	s.Do(&backend.Unary{Y: norm.View(), X: norm.View(), Fn: backend.Affine, A: 1, B: 1e-7}) // of a zero matrix
+
+	tall := x.Dim(1) > x.Dim(2)
+	if tall {
+		x = x.T()
+	}
+	small, large := x.Dim(1), x.Dim(2)
+	cur, next := s.Empty(dt, n, small, large).View(), s.Empty(dt, n, small, large).View()
+	gram, scaled, poly := s.Empty(dt, n, small, small).View(), s.Empty(dt, n, small, small).View(), s.Empty(dt, n, small, small).View()
+	if s.Err() != nil {
+		return x
+	}
+	s.Do(&backend.Binary{Y: cur, A: x, B: norm.View().Reshape(n, 1, 1).BroadcastTo(n, small, large), Fn: backend.Div})
+	for range 5 {
+		s.Do(&backend.MatMul{C: gram, A: cur, B: backend.Dense(cur.T())})
+		affine(s, scaled, gram, c)
+		affine(s, poly, gram, b)
+		s.Do(&backend.MatMul{C: poly, A: scaled, B: backend.Dense(gram), Accumulate: true})
+		affine(s, next, cur, a)
+		s.Do(&backend.MatMul{C: next, A: poly, B: backend.Dense(cur), Accumulate: true})
+		cur, next = next, cur
+	}
+	if tall {
+		cur = cur.T()
+	}
+	if len(shape) == 2 {
+		return cur.Index(0)
+	}
+	return cur
+}
+
+// affine computes y = k·x.
+func affine(s *tensor.Scope, y, x backend.View, k float64) {
+	s.Do(&backend.Unary{Y: y, X: x, Fn: backend.Affine, A: k})
+}
+
+// add computes y = a + b.
+func add(s *tensor.Scope, y, a, b backend.View) {
+	s.Do(&backend.Binary{Y: y, A: a, B: b, Fn: backend.Add})
+}

@@ -1,0 +1,159 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Optimizer is the rule that moves parameters: AdamW or Muon. It is plain
+// configuration; the moments it works on are kept by a Moments.
+type Optimizer interface {
+	// LearningRate is the peak, which a Schedule multiplies.
+	LearningRate() float64
+	// Moments lists the state of one parameter.
+	Moments(p *tensor.Param) []Moment
+	// Update queues one step of p from its gradient g; m are the moments in the
+	// order of Moments. Temporaries come from s.
+	Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At)
+}
+
+// Moment is a tensor of the shape of a parameter that the optimizer carries
+// from step to step, zero at first.
+type Moment struct {
+	Name  string // follows the parameter's name in checkpoints, as in PyTorch: "exp_avg"
+	DType backend.DType
+}
+
+// At says which step is made.
+type At struct {
+	Step      int     // 1 for the first
+	Factor    float64 // multiplies the learning rates: the Schedule's value
+	GradScale float64 // multiplies the gradients: below 1 where the norm is clipped
+}
+
+// Moments is the state of an optimizer for a list of parameters.
+type Moments struct {
+	opt     Optimizer
+	params  []*tensor.Param // those that were trainable
+	moments [][]*tensor.Param
+	scratch *tensor.Scope
+}
+
+// NewMoments allocates zero moments for those of params that are trainable. To
+// freeze or thaw parameters later takes a new Moments.
+func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
+	ms := &Moments{opt: opt}
+	for _, p := range params {
+		if !p.Trainable {
+			continue
+		}
+		var list []*tensor.Param
+		for _, m := range opt.Moments(p) {
+			q, err := tensor.NewParam(p.Backend(), p.Name+"."+m.Name, m.DType, p.Shape()...)
+			if err != nil {
+				ms.Free()
+				return nil, err
+			}
+			list = append(list, q)
+		}
+		ms.params = append(ms.params, p)
+		ms.moments = append(ms.moments, list)
+	}
+	if len(ms.params) > 0 {
+		ms.scratch = tensor.NewScope(ms.params[0].Backend(), tensor.Options{})
+	}
+	return ms, nil
+}
+
+// Params are the moments under the names they have in checkpoints: those of
+// their parameters, with the moment's own at the end.
+func (ms *Moments) Params() []*tensor.Param {
+	var all []*tensor.Param
+	for _, list := range ms.moments {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// Step updates all parameters. One without a gradient is stepped as if it were
+// zero: that a gradient was ever allocated is no part of the state of a run.
+// After an error some parameters have moved and others have not.
+func (ms *Moments) Step(at At) error {
+	for i, p := range ms.params {
+		if !p.Trainable {
+			return fmt.Errorf("train: %s was trainable when its moments were made and is frozen now", p.Name)
+		}
+		g, err := p.Grad()
+		if err != nil {
+			return err
+		}
+		views := make([]backend.View, len(ms.moments[i]))
+		for j, m := range ms.moments[i] {
+			views[j] = m.Value()
+		}
+		ms.opt.Update(ms.scratch, p, g, views, at)
+		err = ms.scratch.Err()
+		ms.scratch.Reset()
+		if err != nil {
+			return fmt.Errorf("train: update of %s: %w", p.Name, err)
+		}
+		p.Touch()
+	}
+	return nil
+}
+
+// GradNorm is the Euclidean norm of all gradients together. If it is not
+// finite, bad is the first parameter at fault, by order of creation.
+//
+// Each tensor's sum of squares is taken on the device in its dtype; their sum
+// is taken in float64 in the parameters' order.
+func (ms *Moments) GradNorm() (norm float64, bad *tensor.Param, err error) {
+	if len(ms.params) == 0 {
+		return 0, nil, nil
+	}
+	s := ms.scratch
+	defer s.Reset()
+	squares := s.Empty(ms.params[0].Value().DType, len(ms.params))
+	for i, p := range ms.params {
+		g, err := p.Grad()
+		if err != nil {
+			return 0, nil, err
+		}
+		if s.Err() == nil {
+			s.Do(&backend.Reduce{Y: squares.View().Slice(0, i, i+1), X: g.Reshape(1, g.Len()), Fn: backend.SumSquares})
+		}
+	}
+	values, err := squares.Values()
+	if err != nil {
+		return 0, nil, fmt.Errorf("train: gradient norm: %w", err)
+	}
+	sum := 0.0
+	for i, v := range values {
+		if bad == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+			bad = ms.params[i]
+		}
+		sum += v
+	}
+	return math.Sqrt(sum), bad, nil
+}
+
+// Free gives back the memory of the moments.
+func (ms *Moments) Free() {
+	for _, m := range ms.Params() {
+		m.Free()
+	}
+	if ms.scratch != nil {
+		ms.scratch.Close()
+	}
+}
+
+// clipScale is what brings a gradient of the given norm to at most limit.
+func clipScale(norm, limit float64) float64 {
+	if norm > limit {
+		return limit / norm
+	}
+	return 1
+}

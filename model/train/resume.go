@@ -1,0 +1,229 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// The files of a checkpoint beside checkpoint.SingleFile and the caller's own.
+const (
+	configFile    = "config.json"           // the model's
+	optimizerFile = "optimizer.safetensors" // the moments
+	emaFile       = "ema.safetensors"       // the moving average, under the names of the weights
+	stateKey      = "train"                 // of the manifest's metadata
+	stateVersion  = 1
+)
+
+// ExtraFile is a file of the caller's in each checkpoint.
+type ExtraFile struct {
+	Name  string // unlike those of the trainer and of checkpoint
+	Write func(w io.Writer) error
+	Read  func(path string) error // called with the file's path on resume, after the trainer's own state is back
+}
+
+// state is what the manifest keeps of a run.
+type state struct {
+	Version  int             `json:"version"`
+	Step     int             `json:"step"`
+	Tokens   int64           `json:"tokens"`
+	Factor   float64         `json:"next_factor"`    // of Schedule, for the next step
+	BiasRate float64         `json:"next_bias_rate"` // of BiasRate, for the next step
+	Identity json.RawMessage `json:"identity"`
+}
+
+// Save writes a checkpoint of the present step to Dir: weights, moving average,
+// optimizer state, counters and the caller's files. A save that fails leaves the
+// checkpoints before it as they are. It does nothing without Dir, before the
+// first step, and where the step was saved already.
+func (t *Trainer) Save() error {
+	if t.failed != nil {
+		return t.failed
+	}
+	if t.Dir == "" || t.step == t.saved {
+		return nil
+	}
+	identity, err := t.identity()
+	if err != nil {
+		return err
+	}
+	meta, err := json.Marshal(state{
+		Version: stateVersion, Step: t.step, Tokens: t.tokens, Identity: identity,
+		Factor:   t.Schedule.at(t.step, t.tokens, 1),
+		BiasRate: t.BiasRate.at(t.step, t.tokens, defaultBiasRate),
+	})
+	if err != nil {
+		return fmt.Errorf("train: save: %w", err)
+	}
+	if err := t.store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta}); err != nil {
+		return err
+	}
+	t.saved = t.step
+	t.log().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
+	if t.KeepLast > 0 {
+		return t.store.Prune(t.KeepLast)
+	}
+	return nil
+}
+
+// files are the writers of a checkpoint's files.
+func (t *Trainer) files() map[string]func(io.Writer) error {
+	tensors := func(list []checkpoint.Tensor) func(io.Writer) error {
+		return func(w io.Writer) error { return checkpoint.Write(w, list, map[string]string{"format": "pt"}) }
+	}
+	files := map[string]func(io.Writer) error{
+		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
+		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
+		configFile: func(w io.Writer) error {
+			text, err := json.MarshalIndent(t.Model.Config, "", "  ")
+			if err == nil {
+				_, err = w.Write(append(text, '\n'))
+			}
+			return err
+		},
+	}
+	if t.ema != nil {
+		files[emaFile] = tensors(checkpoint.Tensors(t.ema.values))
+	}
+	for _, x := range t.Extra {
+		if files[x.Name] != nil {
+			panic("train: two files of a checkpoint named " + x.Name)
+		}
+		files[x.Name] = x.Write
+	}
+	return files
+}
+
+// Resume continues from the newest complete checkpoint in Dir, and reports
+// whether there was one. A checkpoint of a run with other settings is refused
+// with a list of the differences. After an error the weights are undefined.
+func (t *Trainer) Resume() (bool, error) {
+	if err := t.start(); err != nil {
+		return false, err
+	}
+	if t.Dir == "" {
+		return false, nil
+	}
+	snapshot, err := t.store.LatestComplete()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	for _, err := range snapshot.Refused {
+		t.log().Warn("checkpoint passed over", "reason", err)
+	}
+	if err := t.restore(snapshot); err != nil {
+		return false, fmt.Errorf("train: resume from %s: %w", snapshot.Dir, err)
+	}
+	t.log().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
+	return true, nil
+}
+
+func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
+	var was state
+	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
+		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
+	}
+	if was.Version != stateVersion {
+		return fmt.Errorf("its state has version %d, this one knows %d", was.Version, stateVersion)
+	}
+	if err := t.sameRun(was); err != nil {
+		return err
+	}
+	type load struct {
+		file   string
+		params []*tensor.Param
+		keep   []checkpoint.Tensor
+	}
+	loads := []load{
+		{checkpoint.SingleFile, t.params, t.Keep},
+		{optimizerFile, t.moments.Params(), nil},
+	}
+	if t.ema != nil {
+		loads = append(loads, load{emaFile, t.ema.values, nil})
+	}
+	for _, l := range loads {
+		unclaimed, err := checkpoint.Load(snapshot.Path(l.file), l.params)
+		if err != nil {
+			return err
+		}
+		for _, k := range l.keep {
+			unclaimed = slices.DeleteFunc(unclaimed, func(name string) bool { return name == k.Name })
+		}
+		if len(unclaimed) > 0 {
+			return fmt.Errorf("%s has %d tensors that this run does not, such as %s", l.file, len(unclaimed), unclaimed[0])
+		}
+	}
+	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
+	for _, x := range t.Extra {
+		if err := x.Read(snapshot.Path(x.Name)); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
+	}
+	return nil
+}
+
+// sameRun refuses the checkpoint of a run that would have gone on otherwise.
+func (t *Trainer) sameRun(was state) error {
+	identity, err := t.identity()
+	if err != nil {
+		return err
+	}
+	var then, now map[string]any
+	if err := json.Unmarshal(was.Identity, &then); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if err := json.Unmarshal(identity, &now); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if t.AllowDifferentPath {
+		if d := differences("", then["platform"], now["platform"]); len(d) > 0 {
+			t.log().Warn("resuming on another platform: the bits will differ", "differences", d)
+		}
+		delete(then, "platform")
+		delete(now, "platform")
+	}
+	found := differences("", then, now)
+	// A function cannot be compared with what it was, but its next value can.
+	probe := func(name string, then, now float64) {
+		if then != now {
+			found = append(found, fmt.Sprintf("%s after step %d: %v in the checkpoint, %v now", name, was.Step, then, now))
+		}
+	}
+	probe("Schedule", was.Factor, t.Schedule.at(was.Step, was.Tokens, 1))
+	probe("BiasRate", was.BiasRate, t.BiasRate.at(was.Step, was.Tokens, defaultBiasRate))
+	if len(found) > 0 {
+		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
+	}
+	return nil
+}
+
+// differences lists where two JSON documents differ, by path.
+func differences(path string, then, now any) []string {
+	a, okA := then.(map[string]any)
+	b, okB := now.(map[string]any)
+	if okA && okB {
+		keys := maps.Clone(a)
+		maps.Copy(keys, b)
+		var found []string
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			found = append(found, differences(strings.TrimPrefix(path+"."+k, "."), a[k], b[k])...)
+		}
+		return found
+	}
+	textA, _ := json.Marshal(then) // decoded JSON always encodes
+	textB, _ := json.Marshal(now)
+	if string(textA) == string(textB) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %s in the checkpoint, %s now", path, textA, textB)}
+}

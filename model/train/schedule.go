@@ -1,0 +1,108 @@
+package train
+
+import "math"
+
+// Schedule is the factor that multiplies the learning rates of a step, 1 at
+// their peak. step is the number of optimizer steps made before, tokens the
+// number of tokens they consumed. A Schedule is a pure function: a resumed run
+// asks it again.
+type Schedule func(step int, tokens int64) float64
+
+// at is the schedule's value, or that of no schedule.
+func (s Schedule) at(step int, tokens int64, otherwise float64) float64 {
+	if s == nil {
+		return otherwise
+	}
+	return s(step, tokens)
+}
+
+// defaultBiasRate is γ without a schedule: what V3 uses but at the very end.
+const defaultBiasRate = 0.001
+
+// Constant is the same factor throughout.
+func Constant(factor float64) Schedule {
+	return func(int, int64) float64 { return factor }
+}
+
+// WarmUp multiplies then by a factor that grows linearly over the first steps:
+// 1/steps in the first of them, 1 from the last of them on.
+func WarmUp(steps int, then Schedule) Schedule {
+	return func(step int, tokens int64) float64 {
+		f := then(step, tokens)
+		if step < steps {
+			f *= float64(step+1) / float64(steps)
+		}
+		return f
+	}
+}
+
+// Linear is 1 until step from, falls along a line to floor at step to, and
+// stays there.
+func Linear(from, to int, floor float64) Schedule {
+	return func(step int, _ int64) float64 {
+		return floor + (1-floor)*(1-progress(int64(step), int64(from), int64(to)))
+	}
+}
+
+// Cosine is 1 until step from, falls along half a cosine to floor at step to,
+// and stays there.
+func Cosine(from, to int, floor float64) Schedule {
+	return func(step int, _ int64) float64 { return cosine(int64(step), int64(from), int64(to), floor) }
+}
+
+func cosine(at, from, to int64, floor float64) float64 {
+	return floor + 0.5*(1-floor)*(1+math.Cos(math.Pi*progress(at, from, to)))
+}
+
+// progress is the part of the way from one bound to the other, within [0, 1].
+func progress(at, from, to int64) float64 {
+	switch {
+	case at <= from:
+		return 0
+	case at >= to:
+		return 1
+	}
+	return float64(at-from) / float64(to-from)
+}
+
+// V3PeakLR is the peak learning rate of DeepSeek-V3 (§4.2).
+const V3PeakLR = 2.2e-4
+
+// V3 is the learning rate of DeepSeek-V3 relative to V3PeakLR (§4.2): 2000
+// steps of linear warm-up, constant up to 10T tokens, a cosine to 2.2e-5 at
+// 14.3T, constant for 333B more, then 7.3e-6.
+func V3(step int, tokens int64) float64 {
+	const constant, decayed, last = 10e12, 14.3e12, 14.633e12
+	if step < 2000 {
+		return float64(step+1) / 2000
+	}
+	if tokens >= last {
+		return 7.3e-6 / V3PeakLR
+	}
+	return cosine(tokens, constant, decayed, 0.1)
+}
+
+// V3BiasRate is γ, the step of the gates' selection biases, in DeepSeek-V3
+// (§4.2): 0.001 up to 14.3T tokens, then 0.
+func V3BiasRate(_ int, tokens int64) float64 {
+	if tokens < 14.3e12 {
+		return 0.001
+	}
+	return 0
+}
+
+// Ramp grows a batch with the tokens consumed, as DeepSeek-V3 did from 3072 to
+// 15360 sequences over 469B tokens (§4.2; the shape is not published, this is a
+// line).
+type Ramp struct {
+	From, To int   // sequences in a batch, at first and in the end
+	Tokens   int64 // after which To is reached
+}
+
+// V3Batch is the ramp of DeepSeek-V3.
+var V3Batch = Ramp{From: 3072, To: 15360, Tokens: 469e9}
+
+// At is the number of sequences of the next batch.
+func (r Ramp) At(tokens int64) int {
+	return r.From + int(float64(r.To-r.From)*progress(tokens, 0, r.Tokens))
+}

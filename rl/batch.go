@@ -1,0 +1,161 @@
+package rl
+
+import (
+	"math/rand/v2"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+)
+
+// experience is a sample as the loss needs it.
+type experience struct {
+	*Sample
+	prompt int            // tokens of the prompt
+	seq    model.Sequence // prompt and completion; only completion tokens have weight
+	ref    []float64      // log π_ref of the completion; nil without a reference model
+	weight float64        // of each completion token in the loss
+}
+
+func newExperience(p Prompt, s *Sample) experience {
+	x := experience{Sample: s, prompt: len(p.IDs)}
+	x.seq.IDs = append(append(make([]int32, 0, len(p.IDs)+len(s.IDs)), p.IDs...), s.IDs...)
+	x.seq.Weight = make([]float32, len(x.seq.IDs)-1)
+	for i := range s.IDs {
+		x.seq.Weight[x.first()+i] = 1
+	}
+	return x
+}
+
+// first is the row that predicts the first completion token.
+func (x experience) first() int { return x.prompt - 1 }
+
+// miniBatch is what one optimizer update learns from.
+type miniBatch struct {
+	micro  [][]experience
+	global model.Global
+}
+
+// split says how a rollout is dealt out to updates.
+type split struct {
+	parts      int // mini-batches
+	rows       int // of a micro-batch; 0 means no bound
+	seed       uint64
+	loss       LossType
+	allSamples int // of the rollout, those masked out included
+	maxTokens  int // longest completion allowed
+}
+
+// miniBatches deals xs at random into mini-batches of nearly equal size, none
+// empty, and sets the token weights.
+func (s split) miniBatches(xs []experience) []miniBatch {
+	m := min(s.parts, len(xs))
+	order := make([]int, len(xs))
+	for i := range order {
+		order[i] = i
+	}
+	if m > 1 {
+		order = rand.New(rand.NewPCG(s.seed, 0)).Perm(len(xs))
+	}
+	n := normalizer{updates: m, allSamples: s.allSamples, maxTokens: s.maxTokens, rolloutTokens: countTokens(xs)}
+	batches := make([]miniBatch, m)
+	for u := range batches {
+		var part []experience
+		for _, i := range order[u*len(xs)/m : (u+1)*len(xs)/m] {
+			part = append(part, xs[i])
+		}
+		n.samples, n.tokens = len(part), countTokens(part)
+		for i := range part {
+			part[i].weight = s.loss.weight(n, len(part[i].IDs))
+		}
+		batches[u] = miniBatch{microBatches(part, s.rows), model.Global{Weight: float64(n.tokens), Sequences: n.samples}}
+	}
+	return batches
+}
+
+func countTokens(xs []experience) int {
+	n := 0
+	for _, x := range xs {
+		n += len(x.IDs)
+	}
+	return n
+}
+
+// microBatches splits xs in order into runs of at most rows packed rows.
+func microBatches(xs []experience, rows int) [][]experience {
+	var out [][]experience
+	for _, run := range model.MicroBatches(sequences(xs), rows) {
+		out = append(out, xs[:len(run)])
+		xs = xs[len(run):]
+	}
+	return out
+}
+
+func sequences(xs []experience) []model.Sequence {
+	seqs := make([]model.Sequence, len(xs))
+	for i, x := range xs {
+		seqs[i] = x.seq
+	}
+	return seqs
+}
+
+// tokens runs m over a micro-batch and lays out what the loss reads.
+// LogProb and Entropy stay readable after the backward pass.
+func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, temperature float64) Tokens {
+	b := m.NewBatch(s, sequences(xs), g)
+	out := m.Forward(s, b)
+	logProb, entropy := out.Score(b.Targets, scoringTemperature(m, temperature))
+	var old, ref, advantage, weight []float64
+	for _, x := range xs {
+		blank := make([]float64, x.first())
+		old = append(append(old, blank...), x.LogProbs...)
+		advantage, weight = append(advantage, blank...), append(weight, blank...)
+		for range x.IDs {
+			advantage, weight = append(advantage, x.Advantage), append(weight, x.weight)
+		}
+		if x.ref != nil {
+			ref = append(append(ref, blank...), x.ref...)
+		}
+	}
+	n, dt := len(old), m.Params.DType()
+	t := Tokens{
+		LogProb: logProb.Keep(), Entropy: entropy.Keep(),
+		OldLogProb: s.Floats(dt, old, n), Advantage: s.Floats(dt, advantage, n), Weight: s.Floats(dt, weight, n),
+		Batch: b, Output: out,
+	}
+	if ref != nil {
+		t.RefLogProb = s.Floats(dt, ref, n)
+	}
+	return t
+}
+
+// scoringTemperature is the temperature as the sampler has it, which keeps it
+// in the model's dtype; otherwise the two would differ in the last bit.
+func scoringTemperature(m *model.Model, temperature float64) float64 {
+	if m.Params.DType() == backend.F32 {
+		return float64(float32(temperature))
+	}
+	return temperature
+}
+
+// logProbs scores the completions of xs under m, without gradients.
+func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([][]float64, error) {
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	var out [][]float64
+	for _, micro := range microBatches(xs, rows) {
+		s.Reset()
+		seqs := sequences(micro)
+		b := m.NewBatch(s, seqs, model.Totals(seqs))
+		lp, _ := m.Forward(s, b).Score(b.Targets, scoringTemperature(m, temperature))
+		values, err := lp.Values()
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range micro {
+			out = append(out, values[x.first():x.seq.Rows()])
+			values = values[x.seq.Rows():]
+		}
+	}
+	return out, nil
+}

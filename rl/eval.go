@@ -1,0 +1,182 @@
+package rl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Evaluation measures a model on held-out problems: N samples of each, from
+// which pass@k, maj@k and avg@k follow. It is deterministic: a function of the
+// weights, the prompts and its fields.
+type Evaluation struct {
+	Sampler Sampler // writes the completions
+	Seed    uint64  // keys their draws, together with the prompts' places
+	Reward  *reward.Suite
+	// Correct is the function of Reward whose status Correct makes a sample
+	// correct; "" means the first.
+	Correct string
+	// Extract gives a sample's answer in a normal form, for the majority vote,
+	// and "" where there is none; nil means no majority vote.
+	Extract func(s Sample) string
+	N       int   // samples of each prompt; 0 means 1
+	K       []int // the k of pass@k and maj@k, each in 1…N; empty means N alone
+	// Chunk is the number of prompts between two calls of Progress; 0 means 32.
+	// It changes no result.
+	Chunk int
+	// Progress is told the number of prompts done after each chunk; nil means
+	// nobody is.
+	Progress func(done, total int)
+}
+
+// EvalResult is what an Evaluation found.
+type EvalResult struct {
+	N       int
+	Sources []EvalSource // by data set, in order of first appearance
+	Samples []Sample     // sample i of prompt p at p·N + i
+	Scores  *reward.Scores
+}
+
+// EvalSource are the results of the prompts of one source, averaged over them.
+type EvalSource struct {
+	Source  string
+	Prompts int
+	// Mean is avg@N of the correctness of single samples, an estimate of pass@1.
+	Mean float64
+	Pass map[int]float64 // pass@k by k, unbiased; see PassAtK
+	Maj  map[int]float64 // maj@k by k; see MajAtK; nil without Extract
+	// MeanLength is in tokens; Truncated is the share that met MaxTokens.
+	MeanLength, Truncated float64
+}
+
+// Run samples, scores and counts. A verifier that fails on a sample (Error,
+// Timeout) makes it incorrect and shows in Scores.
+func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, error) {
+	n, ks, err := e.sizes()
+	if err != nil {
+		return nil, err
+	}
+	if len(prompts) == 0 {
+		return nil, errors.New("rl: evaluation without prompts")
+	}
+	chunk := cmp.Or(e.Chunk, 32)
+	r := &EvalResult{N: n}
+	for at := 0; at < len(prompts); at += chunk {
+		part := prompts[at:min(at+chunk, len(prompts))]
+		samples, err := e.Sampler.sample(ctx, deriveSeed(e.Seed, "evaluation"), at, n, part)
+		if err != nil {
+			return nil, err
+		}
+		r.Samples = append(r.Samples, samples...)
+		if e.Progress != nil {
+			e.Progress(at+len(part), len(prompts))
+		}
+	}
+	if r.Scores, err = e.Reward.Score(ctx, rewardSamples(prompts, r.Samples)); err != nil {
+		return nil, err
+	}
+	fn := 0
+	if e.Correct != "" {
+		if fn = slices.Index(r.Scores.Functions, e.Correct); fn < 0 {
+			return nil, fmt.Errorf("rl: evaluation: no reward function is named %q", e.Correct)
+		}
+	}
+	for i := range r.Samples {
+		r.Samples[i].Reward = r.Scores.Totals[i]
+	}
+	r.count(prompts, r.Scores.Verdicts[fn], ks, e.Extract)
+	return r, nil
+}
+
+// sizes are N and K with their defaults.
+func (e *Evaluation) sizes() (n int, ks []int, err error) {
+	n, ks = cmp.Or(e.N, 1), e.K
+	if len(ks) == 0 {
+		ks = []int{n}
+	}
+	if n < 1 || e.Chunk < 0 || slices.Min(ks) < 1 || slices.Max(ks) > n {
+		return 0, nil, fmt.Errorf("rl: evaluation: N %d, K %v, Chunk %d: want N >= 1, K within 1 and N, Chunk >= 0", n, ks, e.Chunk)
+	}
+	return n, ks, nil
+}
+
+// count fills Sources from the verdicts on correctness.
+func (r *EvalResult) count(prompts []Prompt, verdicts []reward.Verdict, ks []int, extract func(Sample) string) {
+	place := map[string]int{}
+	for p, prompt := range prompts {
+		at, seen := place[prompt.Source]
+		if !seen {
+			at = len(r.Sources)
+			place[prompt.Source] = at
+			s := EvalSource{Source: prompt.Source, Pass: map[int]float64{}}
+			if extract != nil {
+				s.Maj = map[int]float64{}
+			}
+			r.Sources = append(r.Sources, s)
+		}
+		s, samples := &r.Sources[at], r.Samples[p*r.N:(p+1)*r.N]
+		correct, answers, scores, right := make([]bool, r.N), make([]string, r.N), make([]float64, r.N), 0
+		for i, sample := range samples {
+			if verdicts[p*r.N+i].Status == reward.Correct {
+				correct[i], scores[i] = true, 1
+				right++
+			}
+			if extract != nil {
+				answers[i] = extract(sample)
+			}
+			s.MeanLength += float64(len(sample.IDs)) / float64(r.N)
+			if sample.Finish == model.Truncated {
+				s.Truncated += 1 / float64(r.N)
+			}
+		}
+		s.Prompts++
+		s.Mean += AvgAtK(scores)
+		for _, k := range ks {
+			s.Pass[k] += PassAtK(r.N, right, k)
+			if extract != nil {
+				s.Maj[k] += MajAtK(answers, correct, k)
+			}
+		}
+	}
+	for i := range r.Sources {
+		s := &r.Sources[i]
+		n := float64(s.Prompts)
+		s.Mean, s.MeanLength, s.Truncated = s.Mean/n, s.MeanLength/n, s.Truncated/n
+		for _, k := range ks {
+			s.Pass[k] /= n
+			if extract != nil {
+				s.Maj[k] /= n
+			}
+		}
+	}
+}
+
+// Metrics names the results as verl does: val-core/<source>/mean@N, and for
+// each k val-core/<source>/best@k/mean (pass@k) and maj@k/mean; "unknown" stands
+// for an empty source, as there. Lengths and rewards go by TRL's names after
+// eval_; the share of well-formed samples is the mean of a format reward.
+func (r *EvalResult) Metrics() map[string]float64 {
+	m := map[string]float64{}
+	for _, s := range r.Sources {
+		prefix := "val-core/" + cmp.Or(s.Source, "unknown") + "/"
+		m[prefix+fmt.Sprintf("mean@%d", r.N)] = s.Mean
+		for k, v := range s.Pass {
+			m[prefix+fmt.Sprintf("best@%d/mean", k)] = v
+		}
+		for k, v := range s.Maj {
+			m[prefix+fmt.Sprintf("maj@%d/mean", k)] = v
+		}
+	}
+	for name, v := range lengthMetrics(r.Samples) {
+		m["eval_"+name] = v
+	}
+	for name, v := range r.Scores.Metrics() {
+		m["eval_"+name] = v
+	}
+	return m
+}

@@ -1,0 +1,170 @@
+package rl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// GRPO trains a model by group relative policy optimization. Fill in the fields
+// and call Run, from one goroutine. Defaults are TRL's.
+type GRPO struct {
+	// Trainer makes the optimizer updates of its Model, see train.Trainer.Update;
+	// its Schedule counts updates. Its MaxRows bounds micro-batches, its Drafter's
+	// loss on the sampled tokens and its balance loss are added where they are
+	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
+	// OnStep are not used; SaveEvery counts steps of GRPO.
+	Trainer *train.Trainer
+	Sampler Sampler // of the rollouts; its Generator is one of Trainer.Model
+	// Data gives the prompts of a step, the first being 0, as a pure function of it.
+	Data   func(step int) ([]Prompt, error)
+	Reward *reward.Suite
+	Steps  int // rollouts to learn from, those before a resume included
+	G      int // completions of each prompt; 0 means 8
+
+	// Advantages.
+
+	Scaling Scaling // of the advantages; "" means ScaleGroup
+	StdEps  float64 // added to the standard deviation; 0 means 1e-4
+	// SkipZeroStd leaves groups without spread out of the loss and its
+	// normaliser. They have no advantage anyway, only terms of divergence and
+	// entropy.
+	SkipZeroStd bool
+	// MaskTruncated leaves completions that met MaxTokens out of the loss and its
+	// normaliser. Their rewards count in their group all the same.
+	MaskTruncated bool
+	// Shuffle permutes the rewards across the batch: the control that must not
+	// learn the task.
+	Shuffle bool
+
+	// Loss and updates.
+
+	Objective Objective
+	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
+	// Objective.Loss. The metrics use the bounds of Objective in any case.
+	Loss          func(t Tokens) tensor.Tensor
+	LossType      LossType // "" means LossDAPO
+	NumIterations int      // passes over a rollout; 0 means 1
+	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
+	// RefSync is the number of steps after which the reference model becomes the
+	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
+	// Objective.Beta there is no reference model.
+	RefSync int
+
+	// What is reported.
+
+	// FailOnMismatch ends the run where the log-probabilities of a step's first
+	// update are not those of its rollout, bit for bit.
+	FailOnMismatch bool
+	Alarms         Thresholds
+	OnAlarm        func(step int, alarms []string) // told what looks wrong in a step; nil means nobody is
+	OnRollout      func(r *Rollout)                // shown each rollout before it is learned from; nil means nobody is
+	OnStep         func(m train.Metrics)           // given the metrics of each step; nil means nobody is
+	// Report receives the preflight of a new run; nil means that it is checked
+	// but not shown.
+	Report io.Writer
+
+	prepared  bool
+	step      int          // steps made
+	numTokens int64        // prompt and completion tokens of their rollouts
+	reference *model.Model // nil without Objective.Beta
+	verdicts  *verdictLog  // nil without Trainer.Dir
+}
+
+// StepCount is the number of steps made, those before a resume included.
+func (g *GRPO) StepCount() int { return g.step }
+
+// Run trains until Steps steps are made. It continues from the newest complete
+// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end.
+// When ctx is cancelled it saves what it has and returns the cause.
+func (g *GRPO) Run(ctx context.Context) (err error) {
+	if err := g.prepare(); err != nil {
+		return err
+	}
+	if g.step == 0 {
+		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
+			return err
+		}
+	}
+	var file *train.MetricsFile
+	if dir := g.Trainer.Dir; dir != "" {
+		if file, err = train.OpenMetricsFile(filepath.Join(dir, "metrics.jsonl"), g.step); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	for g.step < g.Steps {
+		m, err := g.Step(ctx)
+		if err != nil && ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("rl: stopped after step %d: %w", g.step, context.Cause(ctx)), g.Trainer.Save())
+		} else if err != nil {
+			return err
+		}
+		if file != nil {
+			if err := file.Write(m); err != nil {
+				return err
+			}
+		}
+		if g.OnStep != nil {
+			g.OnStep(m)
+		}
+		if every := g.Trainer.SaveEvery; every > 0 && g.step%every == 0 {
+			if err := g.Trainer.Save(); err != nil {
+				return err
+			}
+		}
+	}
+	return g.Trainer.Save()
+}
+
+// Step makes one step: a rollout, its rewards and advantages, and the updates.
+// It works on a whole step or fails; a step that fails between two of its
+// updates leaves the model between them, to be resumed from a checkpoint.
+func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
+	if err := g.prepare(); err != nil {
+		return train.Metrics{}, err
+	}
+	began := time.Now()
+	r, err := g.rollout(ctx)
+	if err != nil {
+		return train.Metrics{}, err
+	}
+	if g.OnRollout != nil {
+		g.OnRollout(r)
+	}
+	all, err := g.learn(ctx, r)
+	if err != nil {
+		return train.Metrics{}, err
+	}
+	g.step++
+	for _, s := range r.Samples {
+		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
+	}
+	m := g.metrics(r, all)
+	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
+		if err := g.reference.Params.CopyFrom(g.Trainer.Model.Params); err != nil {
+			return train.Metrics{}, fmt.Errorf("rl: reference model: %w", err)
+		}
+	}
+	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 && g.OnAlarm != nil {
+		g.OnAlarm(g.step, alarms)
+	}
+	m.Time = time.Since(began)
+	return m, nil
+}
+
+func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }
+
+// seed is the seed of one of the step's random streams.
+func (g *GRPO) seed(purpose string, index ...int) uint64 {
+	return deriveSeed(g.Trainer.Seed, purpose, append([]int{g.step}, index...)...)
+}

@@ -1,0 +1,207 @@
+package rl
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	_ "github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+func openCPU(t testing.TB) backend.Backend {
+	t.Helper()
+	b, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// lossCase is a row of tokens in float64.
+type lossCase struct{ logProb, entropy, old, ref, advantage, weight []float64 }
+
+// evaluate is the loss and its gradient by log-probability and entropy.
+func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64, byLogProb, byEntropy []float64) {
+	t.Helper()
+	n := len(c.logProb)
+	param := func(name string, data []float64) *tensor.Param {
+		p, err := tensor.NewParam(b, name, backend.F64, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Free)
+		if err := p.SetFloats(data); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	lp, h := param("logProb", c.logProb), param("entropy", c.entropy)
+	s := tensor.NewScope(b, tensor.Options{Grad: true})
+	defer s.Close()
+	floats := func(x []float64) tensor.Tensor { return s.Floats(backend.F64, x, n) }
+	l := loss(Tokens{
+		LogProb: lp.In(s), Entropy: h.In(s), OldLogProb: floats(c.old), RefLogProb: floats(c.ref),
+		Advantage: floats(c.advantage), Weight: floats(c.weight),
+	})
+	if err := s.Backward(l); err != nil {
+		t.Fatal(err)
+	}
+	value, err := l.Item()
+	if err != nil {
+		t.Fatal(err)
+	}
+	grad := func(p *tensor.Param) []float64 {
+		v, err := p.Grad()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := backend.Values(b, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	return value, grad(lp), grad(h)
+}
+
+// one is a single token with ratio exp(logRatio).
+func one(logRatio, advantage float64) lossCase {
+	return lossCase{
+		logProb: []float64{-1 + logRatio}, entropy: []float64{0.7}, old: []float64{-1}, ref: []float64{-1},
+		advantage: []float64{advantage}, weight: []float64{1},
+	}
+}
+
+func TestClippedLossByHand(t *testing.T) {
+	b := openCPU(t)
+	ln := math.Log
+	for _, c := range []struct {
+		name       string
+		ratio, adv float64
+		loss, grad float64 // d loss / d log π = −ρA where the token is not clipped
+	}{
+		{"on policy", 1, 2, -2, -2},
+		{"inside, good", 1.1, 2, -2.2, -2.2},
+		{"inside, bad", 0.9, -2, 1.8, 1.8},
+		// Good tokens are clipped above: min(1.5·2, 1.28·2) = 2.56, no gradient.
+		{"above, good", 1.5, 2, -2.56, 0},
+		// Bad ones are not: min(1.5·−2, 1.28·−2) = −3.
+		{"above, bad", 1.5, -2, 3, 3},
+		// Bad tokens are clipped below: min(0.5·−2, 0.8·−2) = −1.6, no gradient.
+		{"below, bad", 0.5, -2, 1.6, 0},
+		// Good ones are not: min(0.5·2, 0.8·2) = 1.
+		{"below, good", 0.5, 2, -1, -1},
+		{"no advantage", 1.5, 0, 0, 0},
+		// Between 1.2 and 1.28 only clip-higher lets the token pass.
+		{"clip-higher", 1.25, 2, -2.5, -2.5},
+	} {
+		o := Objective{EpsilonHigh: 0.28}
+		loss, grad, _ := one(ln(c.ratio), c.adv).evaluate(t, b, o.Loss)
+		near(t, c.name+": loss", loss, c.loss, 1e-14)
+		near(t, c.name+": gradient", grad[0], c.grad, 1e-14)
+	}
+	// Without EpsilonHigh both sides have 0.2: min(1.25·2, 1.2·2) = 2.4.
+	loss, grad, _ := one(ln(1.25), 2).evaluate(t, b, Objective{}.Loss)
+	near(t, "symmetric: loss", loss, -2.4, 1e-14)
+	near(t, "symmetric: gradient", grad[0], 0, 0)
+}
+
+func TestK3ByHand(t *testing.T) {
+	b := openCPU(t)
+	// π_θ = 1/2, π_ref = 1/4: π_ref/π_θ = 1/2, k3 = 1/2 − ln(1/2) − 1 =
+	// ln 2 − 1/2 = 0.193147…, derivative 1 − 1/2 = 1/2. With β = 0.1 and A = 0:
+	c := lossCase{
+		logProb: []float64{math.Log(.5)}, entropy: []float64{0}, old: []float64{math.Log(.5)}, ref: []float64{math.Log(.25)},
+		advantage: []float64{0}, weight: []float64{1},
+	}
+	loss, grad, _ := c.evaluate(t, b, Objective{Beta: 0.1}.Loss)
+	near(t, "β·k3", loss, 0.1*(math.Ln2-0.5), 1e-15)
+	near(t, "β·dk3", grad[0], 0.1*0.5, 1e-15)
+	near(t, "k3 on the host", k3(math.Log(.5), math.Log(.25)), math.Ln2-0.5, 1e-15)
+
+	// The other way round: π_ref/π_θ = 2, k3 = 2 − ln 2 − 1, derivative −1.
+	c.ref[0] = 0
+	loss, grad, _ = c.evaluate(t, b, Objective{Beta: 0.1}.Loss)
+	near(t, "β·k3", loss, 0.1*(1-math.Ln2), 1e-15)
+	near(t, "β·dk3", grad[0], -0.1, 1e-15)
+}
+
+func TestEntropyBonusByHand(t *testing.T) {
+	loss, grad, byEntropy := one(0, 2).evaluate(t, openCPU(t), Objective{EntropyCoef: 0.01}.Loss)
+	near(t, "loss", loss, -2-0.01*0.7, 1e-15)
+	near(t, "gradient by log π", grad[0], -2, 1e-15)
+	near(t, "gradient by entropy", byEntropy[0], -0.01, 1e-15)
+}
+
+// The gradient of the whole objective agrees with finite differences, and its
+// value with the formula written out in float64.
+func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
+	const seed = 11
+	t.Log("seed", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	b := openCPU(t)
+	o := Objective{EpsilonLow: 0.1, EpsilonHigh: 0.3, Beta: 0.05, EntropyCoef: 0.02}
+	const n = 40
+	var c lossCase
+	for range n {
+		old := -3 * rng.Float64()
+		c.old = append(c.old, old)
+		c.logProb = append(c.logProb, old+0.4*rng.NormFloat64())
+		c.ref = append(c.ref, old+0.4*rng.NormFloat64())
+		c.entropy = append(c.entropy, rng.Float64())
+		c.advantage = append(c.advantage, rng.NormFloat64())
+		c.weight = append(c.weight, rng.Float64())
+	}
+	definition := func(c lossCase) float64 {
+		sum := 0.0
+		for i := range n {
+			r := math.Exp(c.logProb[i] - c.old[i])
+			clip := math.Max(0.9, math.Min(1.3, r))
+			q := math.Exp(c.ref[i] - c.logProb[i])
+			sum += c.weight[i] * (-math.Min(r*c.advantage[i], clip*c.advantage[i]) + 0.05*(q-math.Log(q)-1) - 0.02*c.entropy[i])
+		}
+		return sum
+	}
+	loss, grad, _ := c.evaluate(t, b, o.Loss)
+	near(t, "loss", loss, definition(c), 1e-13)
+	clipped := 0
+	for i := range n {
+		const h = 1e-6
+		at := c.logProb[i]
+		c.logProb[i] = at + h
+		up := definition(c)
+		c.logProb[i] = at - h
+		down := definition(c)
+		c.logProb[i] = at
+		near(t, fmt.Sprintf("gradient %d", i), grad[i], (up-down)/(2*h), 1e-8)
+		if r := math.Exp(at - c.old[i]); r < 0.9 || r > 1.3 {
+			clipped++
+		}
+	}
+	if clipped < 5 || clipped > n-5 {
+		t.Errorf("%d of %d tokens are outside of the clip range: the case shows too little", clipped, n)
+	}
+}
+
+func TestTokenWeightsByHand(t *testing.T) {
+	// A rollout of 6 samples, of which 4 are in the loss, with 2, 3, 5 and 10
+	// tokens, fed to 2 updates; this one has the first two. At most 16 tokens.
+	n := normalizer{updates: 2, allSamples: 6, rolloutTokens: 20, samples: 2, tokens: 5, maxTokens: 16}
+	for _, c := range []struct {
+		loss   LossType
+		length int
+		want   float64
+	}{
+		{LossGRPO, 2, 1. / 4},                    // 1/2 · 1/2
+		{LossGRPO, 3, 1. / 6},                    // 1/2 · 1/3
+		{LossDAPO, 2, 1. / 10}, {"", 3, 1. / 10}, // 1/(20/2)
+		{LossBNPO, 2, 1. / 5}, {LossBNPO, 3, 1. / 5},
+		{LossDrGRPO, 2, 1. / 48}, {LossDrGRPO, 3, 1. / 48}, // 1/(6/2·16)
+	} {
+		near(t, string(c.loss), c.loss.weight(n, c.length), c.want, 1e-16)
+	}
+}

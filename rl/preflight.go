@@ -1,0 +1,60 @@
+package rl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/aha-go/aha/model"
+)
+
+// Preflight shows on w what the run is about to do, before it costs anything:
+// the exact prompt of the first problem, a completion of it, and what every
+// reward function says about that. It samples one group and changes nothing. It
+// fails if not one sample of the group gets a reward.
+func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
+	if err := g.prepare(); err != nil {
+		return err
+	}
+	prompts, err := g.prompts()
+	if err != nil {
+		return err
+	}
+	prompts = prompts[:1]
+	samples, err := g.Sampler.Sample(ctx, g.seed("preflight"), g.groupSize(), prompts)
+	if err != nil {
+		return err
+	}
+	scores, err := g.Reward.Score(ctx, rewardSamples(prompts, samples))
+	if err != nil {
+		return err
+	}
+	p, s := prompts[0], samples[0]
+	end := "stopped by itself"
+	if s.Finish == model.Truncated {
+		end = "truncated"
+	}
+	fmt.Fprintf(w, "prompt: %d tokens %v\n%q\n", len(p.IDs), p.IDs, p.Text)
+	fmt.Fprintf(w, "completion: %d tokens %v, %s\n%q\n", len(s.IDs), s.IDs, end, s.Text)
+	for f, name := range scores.Functions {
+		v := scores.Verdicts[f][0]
+		fmt.Fprintf(w, "rewards/%s: %g, %v", name, v.Value, v.Status)
+		if v.Err != nil {
+			fmt.Fprintf(w, " (%v)", v.Err)
+		}
+		fmt.Fprintln(w)
+	}
+	total := scores.Totals[0]
+	fmt.Fprintf(w, "reward: %g, %v\n", total.Value, total.Status)
+	for _, v := range scores.Totals {
+		if v.Status.Scored() {
+			return nil
+		}
+	}
+	reason := total.Err
+	if reason == nil {
+		reason = errors.New("no function applies")
+	}
+	return fmt.Errorf("rl: preflight: none of %d samples got a reward, the first: %w", len(samples), reason)
+}

@@ -1,0 +1,174 @@
+package rl
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/aha-go/aha/attention"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train"
+)
+
+// The files of GRPO in a checkpoint.
+const (
+	stateFile     = "rl.json"
+	referenceFile = "reference.safetensors"
+	stateVersion  = 1
+)
+
+// state is what stateFile keeps.
+type state struct {
+	Version   int   `json:"version"`
+	Step      int   `json:"step"`
+	NumTokens int64 `json:"num_tokens"`
+}
+
+// settings are the fields that decide the bits of a run, for the checkpoint to
+// refuse another run's. Functions are not among them.
+type settings struct {
+	G           int       `json:"num_generations"`
+	MaxTokens   int       `json:"max_completion_length"`
+	Temperature float64   `json:"temperature"`
+	Stop        []int32   `json:"stop"`
+	Scaling     Scaling   `json:"scale_rewards"`
+	StdEps      float64   `json:"std_eps"`
+	SkipZeroStd bool      `json:"skip_zero_std"`
+	Mask        bool      `json:"mask_truncated_completions"`
+	Shuffle     bool      `json:"shuffle"`
+	Objective   Objective `json:"objective"`
+	LossType    LossType  `json:"loss_type"`
+	Iterations  int       `json:"num_iterations"`
+	MiniBatches int       `json:"mini_batches"`
+	RefSync     int       `json:"ref_sync"`
+	Own         any       `json:"own"` // the caller's Trainer.Settings
+}
+
+// prepare checks the fields, allocates what a run needs and resumes, once.
+func (g *GRPO) prepare() error {
+	if g.prepared {
+		return nil
+	}
+	if err := g.validate(); err != nil {
+		return fmt.Errorf("rl: %w", err)
+	}
+	t := g.Trainer
+	t.Settings = settings{
+		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
+		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated, Shuffle: g.Shuffle,
+		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
+		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Own: t.Settings,
+	}
+	t.Extra = append(t.Extra, train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
+	if g.Objective.Beta != 0 {
+		if err := g.newReference(); err != nil {
+			return fmt.Errorf("rl: reference model: %w", err)
+		}
+		t.Extra = append(t.Extra, train.ExtraFile{Name: referenceFile, Write: g.writeReference, Read: g.readReference})
+	}
+	if _, err := t.Resume(); err != nil {
+		return err
+	}
+	if t.Dir != "" {
+		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
+			return fmt.Errorf("rl: %w", err)
+		}
+		var err error
+		if g.verdicts, err = openVerdictLog(t.Dir, g.step); err != nil {
+			return err
+		}
+		g.verdicts.rescore = t.AllowDifferentPath
+	}
+	g.prepared = true
+	return nil
+}
+
+func (g *GRPO) validate() error {
+	switch o := g.Objective; {
+	case g.Trainer == nil || g.Trainer.Model == nil:
+		return errors.New("GRPO.Trainer or its Model is nil")
+	case g.Data == nil || g.Reward == nil:
+		return errors.New("GRPO.Data or GRPO.Reward is nil")
+	case g.G < 0 || g.G == 1:
+		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
+	case g.Steps < 0 || g.NumIterations < 0 || g.MiniBatches < 0 || g.RefSync < 0:
+		return fmt.Errorf("GRPO: Steps %d, NumIterations %d, MiniBatches %d, RefSync %d: none may be negative", g.Steps, g.NumIterations, g.MiniBatches, g.RefSync)
+	case o.EpsilonLow < 0 || o.EpsilonLow > 1 || o.EpsilonHigh < 0 || o.Beta < 0:
+		return fmt.Errorf("GRPO.Objective is %+v: want EpsilonLow within 0 and 1, EpsilonHigh and Beta not negative", o)
+	case g.RefSync > 0 && o.Beta == 0:
+		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
+	case g.Sampler.Temperature < 0:
+		return fmt.Errorf("GRPO.Sampler.Temperature is %g", g.Sampler.Temperature)
+	}
+	switch g.Scaling {
+	case "", ScaleGroup, ScaleBatch, ScaleNone:
+	default:
+		return fmt.Errorf("GRPO.Scaling is %q, want group, batch or none", g.Scaling)
+	}
+	return g.LossType.validate()
+}
+
+// newReference makes the reference model, a copy of the present one.
+func (g *GRPO) newReference() error {
+	m := g.Trainer.Model
+	o := model.Options{DType: m.Params.DType()}
+	for _, b := range m.Blocks {
+		if a, ok := b.Attention.(*attention.MLA); ok {
+			o.Absorbed = a.Absorbed
+		}
+	}
+	ref, err := model.NewWith(m.Backend(), m.Config, 0, o)
+	if err != nil {
+		return err
+	}
+	if err := ref.Params.CopyFrom(m.Params); err != nil {
+		ref.Free()
+		return err
+	}
+	g.reference = ref
+	return nil
+}
+
+// Close gives back the memory of the reference model and closes the log of
+// verdicts. Trainer and Generator stay the caller's.
+func (g *GRPO) Close() error {
+	if g.reference != nil {
+		g.reference.Free()
+		g.reference = nil
+	}
+	g.prepared = false
+	return g.verdicts.close()
+}
+
+func (g *GRPO) writeState(w io.Writer) error {
+	return json.NewEncoder(w).Encode(state{stateVersion, g.step, g.numTokens})
+}
+
+func (g *GRPO) readState(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	if s.Version != stateVersion {
+		return fmt.Errorf("version %d, this program knows %d", s.Version, stateVersion)
+	}
+	g.step, g.numTokens = s.Step, s.NumTokens
+	return nil
+}
+
+func (g *GRPO) writeReference(w io.Writer) error {
+	return checkpoint.Write(w, checkpoint.Tensors(g.reference.Params.All()), nil)
+}
+
+func (g *GRPO) readReference(path string) error {
+	_, err := checkpoint.Load(path, g.reference.Params.All())
+	return err
+}

@@ -1,0 +1,79 @@
+package rl
+
+import "math"
+
+// tokenStats gathers, on the host and in the order of the tokens, what the
+// metrics say about the completion tokens of one optimizer update.
+type tokenStats struct {
+	n            float64
+	low, high    float64 // tokens whose ratio is clipped, with the advantage that matters
+	kl, approxKL float64
+	entropy      float64
+	ratio        summary // π_θ/π_old
+	difference   summary // |log π_θ − log π_old|
+	policyLoss   float64
+	hasReference bool
+}
+
+// summary is the range and the sum of values.
+type summary struct{ min, max, sum float64 }
+
+func (s *summary) add(v float64, first bool) {
+	if first {
+		s.min, s.max = v, v
+	}
+	s.min, s.max, s.sum = min(s.min, v), max(s.max, v), s.sum+v
+}
+
+// read takes in a micro-batch after its backward pass.
+func (t *tokenStats) read(o Objective, xs []experience, tokens Tokens) error {
+	logProb, err := tokens.LogProb.Values()
+	if err != nil {
+		return err
+	}
+	entropy, err := tokens.Entropy.Values()
+	if err != nil {
+		return err
+	}
+	t.add(o, xs, logProb, entropy)
+	return nil
+}
+
+// add takes in the log-probabilities and entropies of the rows of xs.
+func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float64) {
+	lo, hi := o.bounds()
+	for _, x := range xs {
+		for i, old := range x.LogProbs {
+			lp := logProb[x.first()+i]
+			first := t.n == 0
+			t.n++
+			ratio := math.Exp(boundLogRatio(lp - old))
+			t.ratio.add(ratio, first)
+			t.difference.add(math.Abs(lp-old), first)
+			t.approxKL += k3(old, lp)
+			t.entropy += entropy[x.first()+i]
+			switch {
+			case ratio < lo && x.Advantage < 0:
+				t.low++
+			case ratio > hi && x.Advantage > 0:
+				t.high++
+			}
+			clipped := min(max(ratio, lo), hi)
+			t.policyLoss -= float64(x.weight * min(ratio*x.Advantage, clipped*x.Advantage))
+			if x.ref != nil {
+				t.hasReference = true
+				t.kl += k3(lp, x.ref[i])
+			}
+		}
+		logProb, entropy = logProb[x.seq.Rows():], entropy[x.seq.Rows():]
+	}
+}
+
+func boundLogRatio(x float64) float64 { return min(max(x, -maxLogRatio), maxLogRatio) }
+
+// k3 is K3 on the host: an estimate of KL(p ‖ q) from the log-probabilities of
+// a token drawn from p.
+func k3(logP, logQ float64) float64 {
+	x := boundLogRatio(logQ - logP)
+	return math.Expm1(x) - x
+}

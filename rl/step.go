@@ -1,0 +1,86 @@
+package rl
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Rollout is what a step learns from.
+type Rollout struct {
+	Step       int // steps made before
+	Version    int // optimizer updates behind the weights that wrote it
+	Prompts    []Prompt
+	Samples    []Sample // sample g of prompt p at p·G + g
+	Scores     *reward.Scores
+	Advantages Advantages
+}
+
+// rollout makes the rollout of the current step, rewarded and with advantages.
+func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
+	prompts, err := g.prompts()
+	if err != nil {
+		return nil, err
+	}
+	r := &Rollout{Step: g.step, Version: g.Trainer.StepCount(), Prompts: prompts}
+	if r.Samples, err = g.Sampler.Sample(ctx, g.seed("rollout"), g.groupSize(), prompts); err != nil {
+		return nil, err
+	}
+	if r.Scores, err = g.score(ctx, r); err != nil {
+		return nil, err
+	}
+	for i := range r.Samples {
+		r.Samples[i].Reward = r.Scores.Totals[i]
+	}
+	if g.Shuffle {
+		shuffle(r.Samples, g.seed("shuffle"))
+	}
+	g.judge(r)
+	return r, nil
+}
+
+func (g *GRPO) prompts() ([]Prompt, error) {
+	prompts, err := g.Data(g.step)
+	if err == nil && len(prompts) == 0 {
+		err = fmt.Errorf("there are none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rl: prompts of step %d: %w", g.step, err)
+	}
+	return prompts, nil
+}
+
+// score judges the samples, or repeats what the log says of a step that an
+// interrupted run had made already.
+func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
+	logged, err := g.verdicts.of(r)
+	if err != nil {
+		return nil, err
+	}
+	if logged != nil {
+		return g.Reward.Replay(logged, len(r.Samples))
+	}
+	scores, err := g.Reward.Score(ctx, rewardSamples(r.Prompts, r.Samples))
+	if err != nil {
+		return nil, err
+	}
+	return scores, g.verdicts.write(r, scores)
+}
+
+// judge sets the advantages and decides what is in the loss.
+func (g *GRPO) judge(r *Rollout) {
+	totals := make([]reward.Verdict, len(r.Samples))
+	for i, s := range r.Samples {
+		totals[i] = s.Reward
+	}
+	r.Advantages = GroupAdvantages(totals, g.groupSize(), g.Scaling, g.StdEps)
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		s.Advantage = r.Advantages.Value[i]
+		s.InLoss = r.Advantages.Scored[i] &&
+			!(g.SkipZeroStd && r.Advantages.ZeroStd[s.Prompt]) &&
+			!(g.MaskTruncated && s.Finish == model.Truncated)
+	}
+}

@@ -1,0 +1,102 @@
+package rl
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model/train"
+)
+
+// update is one optimizer update of a step.
+type update struct {
+	train.Metrics
+	tokenStats
+}
+
+// learn makes the updates of a rollout. Once begun it is not cancelled: a
+// checkpoint is only good between two steps.
+func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
+	ctx = context.WithoutCancel(ctx)
+	if v := g.Trainer.StepCount(); r.Version != v {
+		return nil, fmt.Errorf("rl: the rollout is of weights version %d, the model has %d", r.Version, v)
+	}
+	xs, err := g.experiences(r)
+	if err != nil {
+		return nil, err
+	}
+	var all []update
+	for iteration := range cmp.Or(g.NumIterations, 1) {
+		split := split{
+			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
+			loss: g.LossType, allSamples: len(r.Samples), maxTokens: g.Sampler.MaxTokens,
+		}
+		for _, mini := range split.miniBatches(xs) {
+			u, err := g.update(ctx, mini)
+			if err != nil {
+				return nil, fmt.Errorf("rl: step %d: %w", g.step, err)
+			}
+			if d := u.difference; len(all) == 0 && g.FailOnMismatch && !(d.max == 0) {
+				return nil, fmt.Errorf("rl: step %d: log-probabilities of trainer and rollout differ by up to %g (mean %g)", g.step, d.max, d.sum/u.n)
+			}
+			all = append(all, u)
+		}
+	}
+	return all, nil
+}
+
+// experiences are the samples in the loss, scored by the reference model where
+// there is one.
+func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
+	var xs []experience
+	for i := range r.Samples {
+		if s := &r.Samples[i]; s.InLoss {
+			xs = append(xs, newExperience(r.Prompts[s.Prompt], s))
+		}
+	}
+	if g.reference == nil {
+		return xs, nil
+	}
+	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	if err != nil {
+		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
+	}
+	for i := range xs {
+		xs[i].ref = ref[i]
+	}
+	return xs, nil
+}
+
+// update makes one optimizer update.
+func (g *GRPO) update(ctx context.Context, mini miniBatch) (update, error) {
+	var u update
+	var err error
+	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope, i int) tensor.Tensor {
+		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
+		g.Trainer.After(func() error { return u.read(g.Objective, mini.micro[i], t) })
+		return g.loss(s, t)
+	})
+	return u, err
+}
+
+// loss is the loss of a micro-batch with all its terms.
+func (g *GRPO) loss(s *tensor.Scope, t Tokens) tensor.Tensor {
+	loss := g.Objective.Loss
+	if g.Loss != nil {
+		loss = g.Loss
+	}
+	total := loss(t)
+	if d := g.Trainer.Drafter; d != nil {
+		ahead := d.Loss(s, t.Output, t.Batch)
+		g.Trainer.Observe("mtp_loss", ahead)
+		total = tensor.Add(total, ahead)
+	}
+	if alpha := g.Trainer.BalanceAlpha; alpha != 0 {
+		if balance, ok := t.Output.BalanceLoss(t.Batch, alpha); ok {
+			g.Trainer.Observe("aux_loss", balance)
+			total = tensor.Add(total, balance)
+		}
+	}
+	return total
+}

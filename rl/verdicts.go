@@ -1,0 +1,143 @@
+package rl
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// verdictLog keeps the verdicts of every step in verdicts.jsonl, one object a
+// line: whether a verifier met its deadline is the one thing that doing a step
+// again need not repeat. A nil log keeps nothing.
+type verdictLog struct {
+	f     *os.File
+	ahead map[int]verdictLine // of steps not made yet: those an interrupted run had made
+	// rescore says that a rollout may differ from the logged one, and is then
+	// scored anew.
+	rescore bool
+}
+
+// verdictLine is one line of the log.
+type verdictLine struct {
+	Version   int                `json:"version"`
+	Step      int                `json:"step"`
+	Rollout   string             `json:"rollout"` // hash of the completions judged
+	Functions []string           `json:"functions"`
+	Verdicts  [][]reward.Verdict `json:"verdicts"`
+}
+
+const verdictVersion = 1
+
+// openVerdictLog opens the log in dir for a run that has made the given number
+// of steps. What a killed run left of an unfinished line is cut off.
+func openVerdictLog(dir string, steps int) (*verdictLog, error) {
+	path := filepath.Join(dir, "verdicts.jsonl")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("rl: %w", err)
+	}
+	l := &verdictLog{f: f, ahead: map[int]verdictLine{}}
+	end, err := l.read(steps)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err == nil {
+		_, err = f.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("rl: %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// read keeps the lines of steps from steps on and returns the offset behind the
+// last whole line. Of several lines for a step the last counts.
+func (l *verdictLog) read(steps int) (end int64, err error) {
+	lines := bufio.NewReader(l.f)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return end, nil
+		} else if err != nil {
+			return 0, err
+		}
+		var v verdictLine
+		if err := json.NewDecoder(bytes.NewReader(line)).Decode(&v); err != nil {
+			return 0, fmt.Errorf("line %d: %w", n, err)
+		}
+		if v.Version != verdictVersion {
+			return 0, fmt.Errorf("line %d: version %d, this program knows %d", n, v.Version, verdictVersion)
+		}
+		if v.Step >= steps {
+			l.ahead[v.Step] = v
+		}
+		end += int64(len(line))
+	}
+}
+
+// of is what the log says about a rollout; nil if nothing.
+func (l *verdictLog) of(r *Rollout) (*reward.Scores, error) {
+	if l == nil {
+		return nil, nil
+	}
+	v, ok := l.ahead[r.Step]
+	if !ok {
+		return nil, nil
+	}
+	if v.Rollout != hashRollout(r) {
+		if l.rescore {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("rl: step %d: the completions are not those that %s was written for: weights, prompts or code have changed; remove the file to score anew", r.Step, l.f.Name())
+	}
+	return &reward.Scores{Functions: v.Functions, Verdicts: v.Verdicts}, nil
+}
+
+// write appends the verdicts of a rollout, on disk before anything is learned
+// from them.
+func (l *verdictLog) write(r *Rollout, s *reward.Scores) error {
+	if l == nil {
+		return nil
+	}
+	line, err := json.Marshal(verdictLine{verdictVersion, r.Step, hashRollout(r), s.Functions, s.Verdicts})
+	if err == nil {
+		_, err = l.f.Write(append(line, '\n'))
+	}
+	if err == nil {
+		err = l.f.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("rl: log of verdicts: %w", err)
+	}
+	return nil
+}
+
+func (l *verdictLog) close() error {
+	if l == nil {
+		return nil
+	}
+	if err := l.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("rl: log of verdicts: %w", err)
+	}
+	return nil
+}
+
+// hashRollout tells rollouts apart by their tokens.
+func hashRollout(r *Rollout) string {
+	h := fnv.New128a()
+	for _, s := range r.Samples {
+		binary.Write(h, binary.LittleEndian, int64(len(s.IDs)))
+		binary.Write(h, binary.LittleEndian, s.IDs)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
