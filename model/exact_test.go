@@ -24,7 +24,11 @@ func open(t testing.TB) backend.Backend {
 // Rollout log-probabilities, from cached decoding in a changing batch, equal
 // the trainer's, from its packed forward with gradients, bit for bit.
 func TestRolloutLogProbsEqualTrainers(t *testing.T) {
-	for _, absorbed := range []bool{false, true} {
+	for _, c := range []struct {
+		absorbed    bool
+		temperature float64
+	}{{false, 1}, {true, 1}, {false, 0.7}} {
+		absorbed, temperature := c.absorbed, c.temperature
 		b := open(t)
 		m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Absorbed: absorbed})
 		if err != nil {
@@ -44,7 +48,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			for j := range prompt {
 				prompt[j] = rng.Int32N(32)
 			}
-			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(30), Sampling: model.Sampling{Temperature: 1}, Seed: uint64(i)})
+			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(30), Sampling: model.Sampling{Temperature: temperature}, Seed: uint64(i)})
 		}
 		outs, err := g.Generate(context.Background(), reqs)
 		if err != nil {
@@ -58,7 +62,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			m.Recompute = recompute
 			s := tensor.NewScope(b, tensor.Options{Grad: true})
 			batch := m.NewBatch(s, seqs, model.Totals(seqs))
-			lp := m.Forward(s, batch).LogProbs(batch.Targets)
+			lp, _ := m.Forward(s, batch).Score(batch.Targets, temperature)
 			got, err := lp.Values()
 			if err != nil {
 				t.Fatal(err)
@@ -67,7 +71,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			for i, r := range reqs {
 				for j := range seqs[i].Rows() {
 					if k := j - (len(r.Prompt) - 1); k >= 0 && got[row] != outs[i].LogProbs[k] {
-						t.Fatalf("absorbed %v recompute %v: request %d token %d: trainer %v, rollout %v", absorbed, recompute, i, k, got[row], outs[i].LogProbs[k])
+						t.Fatalf("absorbed %v temperature %v recompute %v: request %d token %d: trainer %v, rollout %v", absorbed, temperature, recompute, i, k, got[row], outs[i].LogProbs[k])
 					}
 					row++
 				}

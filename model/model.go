@@ -152,6 +152,9 @@ func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entr
 	if temperature <= 0 {
 		panic(fmt.Sprintf("model: Score at temperature %g", temperature))
 	}
+	if o.Hidden.DType() == backend.F32 { // the sampler reads it from an F32 buffer
+		temperature = float64(float32(temperature))
+	}
 	return tensor.LogProbs(o.Hidden, o.model.Head, targets, 1/temperature)
 }
 

@@ -57,11 +57,12 @@ func New(m *model.Model) (*MTP, error) {
 
 // Forward advances one depth: from the hidden states h [N, D] of depth k−1 and
 // the ids [N] of the tokens k places ahead to the hidden states of depth k.
-func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) (out, scores tensor.Tensor) {
+func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) tensor.Tensor {
 	eps := m.Config.RMSNormEps
 	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids), mod.ENorm, eps)
 	x := mod.EHProj.Forward(tensor.Concat(1, e, tensor.RMSNorm(h, mod.HNorm, eps))) // [N,D]
-	return mod.Block.Forward(x, rows, nil)
+	out, _ := mod.Block.Forward(x, rows, nil)
+	return out
 }
 
 // Loss is L_MTP = λ/D·Σ_k L^k (DeepSeek-V3 eq. 24–25), of shape [1], where the
@@ -79,12 +80,10 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) tensor.Tens
 		}
 		n := len(a.ids)
 		h = tensor.GatherRows(h, s.Ints(a.keep, n))
-		var scores tensor.Tensor
-		h, scores = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
+		h = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
 		lp, _ := tensor.LogProbs(tensor.RMSNorm(h, mod.Norm, d.m.Config.RMSNormEps), d.m.Head, s.Ints(a.targets, n), 1)
 		w := s.Floats(d.m.Params.DType(), a.weight, n)
 		total = tensor.Sub(total, tensor.Sum(tensor.Mul(w, lp)))
-		_ = scores
 		prev = a.lengths
 	}
 	return tensor.Scale(total, d.Lambda/float64(len(d.Modules)))

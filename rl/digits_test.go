@@ -107,11 +107,11 @@ func TestTune(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := rl.GRPO{
-		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 5e-4}, Seed: 1},
-		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 10},
+		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: 1},
+		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
 		Data:    digitPrompts(1, 32),
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
-		Steps:   30, FailOnMismatch: true,
+		Steps:   16, FailOnMismatch: true,
 		Objective: rl.Objective{EntropyCoef: 0.01}, NumIterations: 2,
 		Report: os.Stdout,
 	}
