@@ -2,6 +2,7 @@ package attention_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -79,15 +80,15 @@ func TestChunkedCachedForwardEqualsPacked(t *testing.T) {
 }
 
 // cached advances all sequences together, each by chunk() tokens a step, over
-// one cache that begins full of garbage, with the sequences' slots reversed.
+// one cache that begins full of NaN, with the sequences' slots reversed.
 func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, hidden int, rng *rand.Rand, chunk func(*rand.Rand) int) []float64 {
 	t.Helper()
 	const maxLen = 160
 	cache, err := l.NewCache(b, dt, len(lengths)*maxLen)
 	must(t, err)
 	defer cache.Free()
-	must(t, b.Do(&backend.Fill{Dst: cache.K, Value: 1e30}))
-	must(t, b.Do(&backend.Fill{Dst: cache.V, Value: -1e30}))
+	must(t, b.Do(&backend.Fill{Dst: cache.K, Value: math.NaN()}))
+	must(t, b.Do(&backend.Fill{Dst: cache.V, Value: math.NaN()}))
 	out := make([]float64, len(x))
 	done := make([]int, len(lengths))
 	for left := totalRows; left > 0; {

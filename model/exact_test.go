@@ -11,6 +11,13 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func open(t testing.TB) backend.Backend {
 	t.Helper()
 	b, err := backend.Open("cpu")

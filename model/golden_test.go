@@ -118,7 +118,7 @@ func (g golden) losses(m *model.Model, d *mtp.MTP, s *tensor.Scope) (out model.O
 // goldenTolerance is how far a dtype may be from float64: logits relative to
 // the largest, losses and the gradient of each tensor relative to themselves.
 var goldenTolerance = map[backend.DType]struct{ logits, loss, grad float64 }{
-	backend.F64: {1e-12, 1e-12, 1e-9},
+	backend.F64: {1e-12, 1e-12, 1e-12},
 	backend.F32: {1e-5, 1e-5, 1e-4},
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
@@ -79,6 +77,8 @@ func positionShare(_ context.Context, s reward.Sample) reward.Verdict {
 	return v
 }
 
+// digitConfig is the V3 shape without experts: MLA and dense layers, 0.8M
+// parameters.
 func digitConfig() model.Config {
 	c := model.Tiny()
 	c.VocabSize, c.MaxPositionEmbeddings = 16, 32
@@ -87,41 +87,47 @@ func digitConfig() model.Config {
 	return c
 }
 
-func TestTune(t *testing.T) {
-	if os.Getenv("TUNE") == "" {
-		t.Skip()
-	}
+// From random weights, GRPO alone passes the bar of verl's end-to-end test: a
+// mean reward above 0.2 on digit completion by a model of 4 layers × 128.
+func TestDigitCompletionFromRandomWeights(t *testing.T) {
 	b, err := backend.Open("cpu")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	c := digitConfig()
-	m, err := model.New(b, c, 1)
+	if path := backend.Path(b); testing.Short() || raceEnabled || path == "portable" {
+		t.Skipf("takes 15 s of CPU with assembly kernels: short %v, race detector %v, kernels %s", testing.Short(), raceEnabled, path)
+	}
+	const seed = 1
+	t.Log("seed", seed)
+	m, err := model.New(b, digitConfig(), seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(m.Params.Len())
-	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 256, MaxLen: 32})
+	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 256, MaxLen: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer gen.Close()
 	g := rl.GRPO{
-		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: 1},
-		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
-		Data:    digitPrompts(1, 32),
-		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
-		Steps:   16, FailOnMismatch: true,
-		Objective: rl.Objective{EntropyCoef: 0.01}, NumIterations: 2,
-		Report: os.Stdout,
+		Trainer:   &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: seed},
+		Sampler:   rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
+		Data:      digitPrompts(seed, 32),
+		Reward:    &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
+		Steps:     14,
+		Objective: rl.Objective{EntropyCoef: 0.01}, NumIterations: 2, FailOnMismatch: true,
 	}
-	start := time.Now()
-	g.OnStep = func(m train.Metrics) {
-		v := m.Values
-		fmt.Printf("%d %.1fs reward %.3f std %.3f dead %.2f ent %.3f len %.1f trunc %.2f gn %.2f loss %.4f low %.3f high %.3f ratio %.2f-%.2f mism %g\n", m.Step, time.Since(start).Seconds(), v["reward"], v["reward_std"], v["frac_reward_zero_std"], v["entropy"],
-			v["completions/mean_length"], v["completions/clipped_ratio"], v["grad_norm"], v["loss"], v["clip_ratio/low_mean"], v["clip_ratio/high_mean"], v["ratio/min"], v["ratio/max"], v["sampling/sampling_logp_difference/max"])
-	}
+	var rewards []float64
+	g.OnStep = func(m train.Metrics) { rewards = append(rewards, m.Values["reward"]) }
 	if err := g.Run(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	t.Logf("rewards %.3f", rewards)
+	// Guessing gets 1/16, as the first step shows.
+	if rewards[0] > 0.1 {
+		t.Errorf("mean reward %.3f before learning: the bar shows nothing", rewards[0])
+	}
+	if last := rl.AvgAtK(rewards[10:]); last < 0.2 {
+		t.Errorf("mean reward %.3f over the last four steps, want above 0.2", last)
 	}
 }

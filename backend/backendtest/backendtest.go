@@ -154,7 +154,7 @@ func size(r *rand.Rand, lo int) int {
 	return lo + r.IntN(40)
 }
 
-// shape is a random shape of rank lo to backend.MaxRank.
+// randomShape is a random shape of rank lo to backend.MaxRank.
 func randomShape(r *rand.Rand, lo int) []int {
 	dims := make([]int, lo+r.IntN(backend.MaxRank-lo+1))
 	for i := range dims {

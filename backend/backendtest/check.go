@@ -22,12 +22,12 @@ type Result struct {
 	// MaxError is the largest error over all written elements, as a multiple of
 	// what that element is allowed; above 1 the case fails. The other fields
 	// describe that element.
-	MaxError       float64
-	Operand        string
-	Index          []int
-	Got, Want      float64
-	Tolerance      float64
-	operandsString string
+	MaxError  float64
+	Operand   string
+	Index     []int
+	Got, Want float64
+	Tolerance float64
+	operands  string // all of the case
 }
 
 // OK reports whether the case passed, was unsupported or did not apply.
@@ -36,14 +36,14 @@ func (r Result) OK() bool { return r.Err == nil && r.MaxError <= 1 }
 func (r Result) String() string {
 	switch {
 	case r.Err != nil:
-		return fmt.Sprintf("%s: %v; operands %s", r.Case, r.Err, r.operandsString)
+		return fmt.Sprintf("%s: %v; operands %s", r.Case, r.Err, r.operands)
 	case r.Skipped != "":
 		return fmt.Sprintf("%s: skipped: %s", r.Case, r.Skipped)
 	case r.Unsupported:
 		return fmt.Sprintf("%s: unsupported", r.Case)
 	}
 	return fmt.Sprintf("%s: largest error %s%v = %v, want %v ± %.3g (%.3g of the tolerance); operands %s",
-		r.Case, r.Operand, r.Index, r.Got, r.Want, r.Tolerance, r.MaxError, r.operandsString)
+		r.Case, r.Operand, r.Index, r.Got, r.Want, r.Tolerance, r.MaxError, r.operands)
 }
 
 // Check runs c on b and compares.
@@ -90,7 +90,7 @@ func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result) {
 		r.Skipped = s.skip
 		return r
 	}
-	r.operandsString = s.describe()
+	r.operands = s.describe()
 	if err := s.op.Check(); err != nil {
 		r.Err = fmt.Errorf("the case is wrong: %w", err)
 		return r

@@ -41,7 +41,7 @@ func main() {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -seed and -control)")
-	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 50, with -quick 3)")
+	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
 	flag.BoolVar(&o.Resume, "resume", false, "continue the GRPO run in the output folder")
 	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
 	flag.StringVar(&o.Control, "control", "", "shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")

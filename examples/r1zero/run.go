@@ -12,7 +12,6 @@ import (
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/lab"
-	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 )
@@ -24,6 +23,7 @@ type run struct {
 	b      backend.Backend
 	m      *model.Model
 	gen    *model.Generator
+	screen screen
 	result result
 }
 
@@ -42,7 +42,7 @@ type result struct {
 	RLSteps       int     `json:"rl_steps"`
 	Params        int     `json:"params"`
 	ActiveParams  int64   `json:"active_params"`
-	LogpDiffMax   float64 `json:"logp_diff_max"`
+	LogpDiffMax   *float64 `json:"logp_diff_max"` // nil where no step had anything to learn from
 	MaxVioMean    float64 `json:"maxvio_mean"`
 	WeightsSHA256 string  `json:"weights_sha256"`
 	Seed          uint64  `json:"seed"`

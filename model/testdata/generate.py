@@ -54,7 +54,7 @@ def stride(size):
     return -(-size // 48)
 
 
-YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32, "beta_slow": 1}
+YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32.0, "beta_slow": 1.0}
 COMMON = {
     "vocab_size": 48, "hidden_size": 32, "intermediate_size": 40, "max_position_embeddings": 64,
     "num_attention_heads": 4, "num_key_value_heads": 4, "bos_token_id": 0, "eos_token_id": 1,

@@ -34,13 +34,13 @@ type Scale struct {
 
 // Full is the run whose figures the README quotes.
 var Full = Scale{
-	BaseSteps: 1700, BaseTokens: 2048, RLSteps: 50, Prompts: 64, Group: 8, MaxTokens: 200,
+	BaseSteps: 2000, BaseTokens: 2048, RLSteps: 60, Prompts: 64, Group: 8, MaxTokens: 200,
 	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048,
 }
 
 // Quick runs every phase in under two minutes. Its figures mean nothing.
 var Quick = Scale{
-	BaseSteps: 120, BaseTokens: 2048, RLSteps: 3, Prompts: 16, Group: 4, MaxTokens: 120,
+	BaseSteps: 200, BaseTokens: 2048, RLSteps: 3, Prompts: 16, Group: 4, MaxTokens: 120,
 	Problems: 32, Samples: 16, Slots: 256, SaveEvery: 1, PassAt: 16, TraceBudget: 64,
 }
 
@@ -110,9 +110,11 @@ func NewGenerator(m *model.Model, sc Scale) (*model.Generator, error) {
 }
 
 // GRPO is the training of t's model from the task's rewards. t makes the
-// updates; what the function sets on it are the settings of the run.
+// updates, with each block recomputed in the backward pass; what the function
+// sets on it are the settings of the run.
 func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 	updates := sc.RLSteps * miniBatches
+	t.Model.Recompute = true
 	t.Optimizer = train.AdamW{LR: 3e-4}
 	t.Schedule = train.WarmUp(5*miniBatches, train.Linear(0, updates, 0.1))
 	t.MaxRows = 4096

@@ -1,0 +1,155 @@
+package distill
+
+import (
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+)
+
+// N rows, D hidden, V vocabulary, K tokens that count.
+
+// Logit distils by forward KL, at a temperature, over the teacher's most likely
+// tokens. The zero value is the whole vocabulary at temperature 1.
+type Logit struct {
+	Temperature float64 // of both distributions; 0 means 1
+	// TopK is the number of the teacher's most likely tokens that count, their
+	// probabilities divided by their sum: the teacher is then one that samples
+	// with this top-k, and the student's optimum is that one, not the whole
+	// teacher. 0 means the whole vocabulary.
+	TopK int
+}
+
+// Teacher is a model that is read and never trained. It keeps the memory of its
+// forwards between batches.
+type Teacher struct {
+	model *model.Model
+	quiet *tensor.Scope
+}
+
+// NewTeacher returns m as a teacher, whose weights must not change while it is
+// in use. Close gives the memory of its forwards back; m stays the caller's.
+func NewTeacher(m *model.Model) *Teacher {
+	return &Teacher{m, tensor.NewScope(m.Backend(), tensor.Options{})}
+}
+
+// Close gives back the memory of the teacher's forwards.
+func (t *Teacher) Close() { t.quiet.Close() }
+
+// Targets is the teacher's distribution at each row of a batch.
+type Targets struct {
+	LogProb tensor.Tensor // [N, K]: log q, normalised over the K
+	Index   tensor.Tensor // [N, K] I32: their tokens, the most likely first; absent where K is V
+}
+
+// Targets runs the teacher over b, without gradients, on the student's device
+// and in its dtype. The result lives in s.
+func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
+	l.check()
+	quiet := t.quiet
+	quiet.Reset()
+	quiet.Fail(s.Err())
+	own := func(x tensor.Tensor) tensor.Tensor { return quiet.Constant(x.View()) }
+	in := b
+	in.IDs = own(b.IDs)
+	in.Rows.Pos, in.Rows.Start, in.Rows.Len = own(b.Rows.Pos), own(b.Rows.Start), own(b.Rows.Len)
+	z := tensor.Scale(tensor.Logits(t.model.Forward(quiet, in).Hidden, t.model.Head), 1/l.temperature()) // [N,V]
+
+	n, v, dt := z.Dim(0), z.Dim(1), z.DType()
+	var q Targets
+	k := v
+	if l.TopK > 0 && l.TopK < v {
+		k = l.TopK
+		q.Index = s.Empty(backend.I32, n, k)
+		top := quiet.Empty(dt, n, k)
+		quiet.Fail(s.Err())
+		quiet.Do(&backend.TopK{Values: top.View(), Index: q.Index.View(), X: z.View()})
+		z = top
+	}
+	q.LogProb = s.Empty(dt, n, k)
+	quiet.Fail(s.Err())
+	lse := quiet.Empty(dt, n)
+	quiet.Do(&backend.LogSumExp{LSE: lse.View(), X: z.View(), InvTemp: 1})
+	quiet.Do(&backend.Binary{Y: q.LogProb.View(), A: z.View(), B: lse.Reshape(n, 1).View().BroadcastTo(n, k), Fn: backend.Sub})
+	s.Fail(quiet.Err())
+	return q
+}
+
+// Loss is the batch's share of the loss, of shape [1]:
+//
+//	T²·Σ_i w_i Σ_k q_i(k)·(log q_i(k) − log p_i(k))
+//
+// with q the teacher's targets, p the distribution of the student, whose
+// forward of b gave out, at the same temperature T, and w the batch's weights.
+// T² keeps the size of the gradient independent of T (Hinton et al. §2.1). p is
+// normalised over the whole vocabulary, so that what it gives to tokens beyond
+// the K costs. The logits [N, V] of the batch are held: MaxRows of
+// train.Trainer bounds them.
+func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
+	l.check()
+	head := tensor.Linear{W: student.Head}
+	z := tensor.Scale(head.Forward(out.Hidden), 1/l.temperature()) // [N,V]
+	logP := logSoftmax(z, q.Index)                                 // [N,K]
+	kl := tensor.SumLast(tensor.Mul(tensor.Exp(q.LogProb), tensor.Sub(q.LogProb, logP)))
+	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
+}
+
+// TrainerLoss is a loss for t, a trainer of the student: on every batch the
+// student is taken towards the teacher. Losses of the student's architecture,
+// such as the balance of experts, are not in it.
+func (l Logit) TrainerLoss(t *train.Trainer, teacher *Teacher) func(s *tensor.Scope, b model.Batch) tensor.Tensor {
+	if v, w := t.Model.Config.VocabSize, teacher.model.Config.VocabSize; v != w {
+		panic(fmt.Sprintf("distill: Logit: a student of %d tokens, a teacher of %d: want one vocabulary", v, w))
+	}
+	return func(s *tensor.Scope, b model.Batch) tensor.Tensor {
+		q := l.Targets(s, teacher, b)
+		return l.Loss(t.Model, t.Model.Forward(s, b), b, q)
+	}
+}
+
+func (l Logit) temperature() float64 {
+	if l.Temperature == 0 {
+		return 1
+	}
+	return l.Temperature
+}
+
+func (l Logit) check() {
+	if !(l.temperature() > 0) || l.TopK < 0 {
+		panic(fmt.Sprintf("distill: Logit: temperature %g, top-k %d: want a positive temperature and no negative k", l.Temperature, l.TopK))
+	}
+}
+
+// logSoftmax is the log-softmax of z [N, V] at index [N, K] alone, or at all
+// tokens where index is absent:
+//
+//	y = z[index] − LSE(z)      dz = scatter(dy) − softmax(z)·Σ_k dy
+func logSoftmax(z, index tensor.Tensor) tensor.Tensor {
+	in := []tensor.Tensor{z}
+	if index.Present() {
+		in = append(in, index)
+	}
+	return tensor.Func{
+		Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor {
+			picked, lse := in[0], s.Empty(z.DType(), z.Dim(0))
+			s.Do(&backend.LogSumExp{LSE: lse.View(), X: picked.View(), InvTemp: 1})
+			if len(in) > 1 {
+				picked = s.Empty(z.DType(), in[1].Shape()...)
+				s.Do(&backend.GatherLast{Y: picked.View(), X: in[0].View(), Index: in[1].View()})
+			}
+			return tensor.Sub(picked, lse.Reshape(z.Dim(0), 1))
+		},
+		Backward: func(s *tensor.Scope, in []tensor.Tensor, _, dy tensor.Tensor) []tensor.Tensor {
+			p := s.Empty(z.DType(), z.Shape()...)
+			s.Do(&backend.Softmax{Y: p.View(), X: in[0].View()})
+			dz := tensor.Neg(tensor.Mul(p, tensor.SumLast(dy).Reshape(z.Dim(0), 1)))
+			if len(in) == 1 {
+				return []tensor.Tensor{tensor.Add(dz, dy)}
+			}
+			s.Do(&backend.ScatterLast{Y: dz.View(), X: dy.View(), Index: in[1].View()})
+			return []tensor.Tensor{dz}
+		},
+	}.Apply(in...)
+}

@@ -1,0 +1,134 @@
+package distill
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Rejection is rejection sampling: a teacher writes several completions of
+// every prompt, and those that are correct are kept as traces.
+type Rejection struct {
+	Sampler rl.Sampler // of the teacher
+	// Reward decides: a trace is kept if its total has the status Correct, which
+	// every function that applies must give.
+	Reward *reward.Suite
+	N      int    // completions of each prompt; 0 means 4
+	Keep   int    // most traces kept of a prompt, in the order sampled; 0 means all
+	Seed   uint64 // keys the draws, together with the prompts' places
+	// Progress is told the number of prompts done from time to time; nil means
+	// nobody is.
+	Progress func(done, total int)
+}
+
+// Trace is a completion that was kept.
+type Trace struct {
+	Prompt int     // index of its prompt
+	IDs    []int32 // the completion, its stop token included
+	Text   string  // what the reward read
+}
+
+// Collection is what rejection sampling came to.
+type Collection struct {
+	Prompts   []rl.Prompt
+	Traces    []Trace // in the order of the prompts
+	Sampled   int     // completions written
+	Tokens    int     // tokens of them
+	Truncated int     // completions that met Sampler.MaxTokens; they are never kept
+	// Failed is the number of completions on which a reward function failed
+	// (timeout, error) or none applied; they are not kept, and Failure is why the
+	// first of them was not.
+	Failed  int
+	Failure error
+}
+
+// chunk is the number of prompts sampled at once, for the sake of progress. It
+// is a constant because the draws are keyed by chunk.
+const chunk = 256
+
+// Collect samples and judges. What is kept is a function of the weights, the
+// prompts and the fields, as far as the reward is one.
+func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collection, error) {
+	if r.N < 0 || r.Keep < 0 || r.Reward == nil {
+		return nil, fmt.Errorf("distill: rejection sampling: N %d, Keep %d, Reward set: %v: want no negative number and a reward", r.N, r.Keep, r.Reward != nil)
+	}
+	n := cmp.Or(r.N, 4)
+	c := &Collection{Prompts: prompts}
+	for at := 0; at < len(prompts); at += chunk {
+		part := prompts[at:min(at+chunk, len(prompts))]
+		samples, err := r.Sampler.Sample(ctx, model.DeriveSeed(r.Seed, "rejection sampling", at), n, part)
+		if err != nil {
+			return nil, fmt.Errorf("distill: sampling the teacher: %w", err)
+		}
+		scores, err := r.Reward.Score(ctx, judged(part, samples))
+		if err != nil {
+			return nil, fmt.Errorf("distill: judging the teacher: %w", err)
+		}
+		kept := make([]int, len(part))
+		for i, s := range samples {
+			v := scores.Totals[i]
+			c.count(s, v)
+			if v.Status == reward.Correct && s.Finish == model.Stopped && (r.Keep == 0 || kept[s.Prompt] < r.Keep) {
+				kept[s.Prompt]++
+				c.Traces = append(c.Traces, Trace{Prompt: at + s.Prompt, IDs: s.IDs, Text: s.Text})
+			}
+		}
+		if r.Progress != nil {
+			r.Progress(at+len(part), len(prompts))
+		}
+	}
+	return c, nil
+}
+
+// judged are the samples as the reward functions see them.
+func judged(prompts []rl.Prompt, samples []rl.Sample) []reward.Sample {
+	out := make([]reward.Sample, len(samples))
+	for i, s := range samples {
+		p := prompts[s.Prompt]
+		out[i] = reward.Sample{
+			Prompt: p.Text, Completion: s.Text, Answer: p.Answer,
+			Truncated: s.Finish == model.Truncated, Group: s.Prompt, Tokens: len(s.IDs),
+		}
+	}
+	return out
+}
+
+func (c *Collection) count(s rl.Sample, v reward.Verdict) {
+	c.Sampled++
+	c.Tokens += len(s.IDs)
+	if s.Finish == model.Truncated {
+		c.Truncated++
+	}
+	if v.Status.Scored() {
+		return
+	}
+	c.Failed++
+	if c.Failure == nil {
+		c.Failure = cmp.Or(v.Err, errors.New("no reward function applies"))
+	}
+}
+
+// Sequences are the traces as training sequences.
+func (c *Collection) Sequences() []model.Sequence {
+	out := make([]model.Sequence, len(c.Traces))
+	for i, t := range c.Traces {
+		out[i] = Response(c.Prompts[t.Prompt].IDs, t.IDs)
+	}
+	return out
+}
+
+// Response is prompt and response as a training sequence in which only the
+// response's tokens have weight, 1 each.
+func Response(prompt, response []int32) model.Sequence {
+	q := model.Sequence{IDs: append(append(make([]int32, 0, len(prompt)+len(response)), prompt...), response...)}
+	q.Weight = make([]float32, q.Rows())
+	for i := max(len(prompt)-1, 0); i < len(q.Weight); i++ { // row i predicts token i+1
+		q.Weight[i] = 1
+	}
+	return q
+}

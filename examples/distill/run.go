@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/distill"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+)
+
+// scale sizes a run and holds what was tuned on the validation problems.
+type scale struct {
+	lab.Scale
+	Traces int           `json:"traces_per_problem"` // the teacher writes
+	Epochs int           `json:"epochs"`             // over what is learned from
+	Rows   int           `json:"rows"`               // of a step
+	LR     float64       `json:"lr"`
+	Logit  distill.Logit `json:"logit"`
+}
+
+// full is the run whose figures the README quotes, quick the one for trying.
+var (
+	full  = scale{Scale: lab.Full, Traces: 4, Epochs: 3, Rows: 4096, LR: 1e-3}
+	quick = scale{Scale: lab.Quick, Traces: 4, Epochs: 3, Rows: 4096, LR: 1e-3}
+)
+
+// run is one run from base text to table.
+type run struct {
+	options
+	scale   scale
+	b       backend.Backend
+	teacher *lab.Reasoner
+	base    *model.Model
+	traces  *distill.Collection
+	wrote   time.Duration // that the teacher took for the traces
+	result  result
+}
+
+// result is the JSON object of -json.
+type result struct {
+	Students      []row   `json:"students"` // the base first
+	Teacher       row     `json:"teacher"`
+	Gain          float64 `json:"gain"` // pass@1 of the best student of the teacher's over the base
+	Params        int64   `json:"params"`
+	TeacherActive int64   `json:"teacher_active_params"`
+	TracesKept    int     `json:"traces_kept"`
+	TracesSampled int     `json:"traces_sampled"`
+	Seconds       float64 `json:"seconds"`
+	Seed          uint64  `json:"seed"`
+	Out           string  `json:"out"`
+}
+
+func (r *run) all(ctx context.Context) error {
+	began := time.Now()
+	teacher, err := lab.LoadReasoner(r.b, r.Teacher)
+	if err != nil {
+		return err
+	}
+	defer teacher.Model.Free()
+	r.teacher = teacher
+	config := lab.Student()
+	if r.base, err = model.New(r.b, config, r.Seed); err != nil {
+		return err
+	}
+	defer r.base.Free()
+	_, r.result.Params = config.NumParams()
+	_, r.result.TeacherActive = teacher.Model.Config.NumParams()
+	fmt.Printf("teacher: %s after %d updates by GRPO, %d parameters active per token; student: dense, %d parameters, %.2f of that\n",
+		r.Teacher, teacher.Updates, r.result.TeacherActive, r.result.Params, float64(r.result.Params)/float64(r.result.TeacherActive))
+	if err := r.settle(config); err != nil {
+		return err
+	}
+	for _, phase := range []func(context.Context) error{r.trainBase, r.measureTeacher, r.collect, r.students} {
+		if err := phase(ctx); err != nil {
+			return err
+		}
+	}
+	r.result.Seconds = time.Since(began).Seconds()
+	r.result.Seed, r.result.Out = r.Seed, r.Out
+	return r.report()
+}
+
+// settle puts everything that decides the result to config.json. A folder with
+// another configuration is refused, with what differs.
+func (r *run) settle(c model.Config) error {
+	if err := os.MkdirAll(r.Out, 0o777); err != nil {
+		return err
+	}
+	sum, err := train.WeightsSHA256(r.teacher.Model.Params.All())
+	if err != nil {
+		return err
+	}
+	return lab.Settle(filepath.Join(r.Out, "config.json"), struct {
+		options
+		Scale    scale        `json:"scale"`
+		Model    model.Config `json:"model"`
+		TextSeed uint64       `json:"base_text_seed"`
+		Teacher  string       `json:"teacher_weights_sha256"`
+	}{r.options, r.scale, c, r.teacher.Seed, sum})
+}
+
+// trainBase trains the student on the base text of its teacher, or loads it
+// from the output folder.
+func (r *run) trainBase(ctx context.Context) error {
+	bar := progress.New(r.scale.BaseSteps, "base student", "steps")
+	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
+	base.OnStep = func(m train.Metrics) {
+		bar.Add(1)
+		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values["loss"]))
+	}
+	if err := base.Train(ctx, r.base); err != nil {
+		return err
+	}
+	bar.Close()
+	rows, err := lab.ReadMetrics(filepath.Join(base.Dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	s := row{Name: "base", Seconds: rows.Sum("step_time")}
+	return r.enter(ctx, s, r.base, "base")
+}
+
+// enter evaluates m, which name's folder is of, and adds its row.
+func (r *run) enter(ctx context.Context, s row, m *model.Model, name string) error {
+	if err := r.evaluate(ctx, &s, m, name); err != nil {
+		return err
+	}
+	r.result.Students = append(r.result.Students, s)
+	return nil
+}
+
+func (r *run) evaluate(ctx context.Context, s *row, m *model.Model, name string) error {
+	gen, err := lab.NewGenerator(m, r.scale.Scale)
+	if err != nil {
+		return err
+	}
+	defer gen.Close()
+	dir := filepath.Join(r.Out, name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	e, err := lab.EvaluateBase(ctx, filepath.Join(dir, "evaluation.json"), m, gen, r.scale.Scale, watch(r.scale.Problems, "evaluating: "+s.Name))
+	if err != nil {
+		return err
+	}
+	s.enter(e)
+	fmt.Printf("%s: %s\n", s.Name, e)
+	return nil
+}
+
+func (r *run) measureTeacher(ctx context.Context) error {
+	r.result.Teacher.Name = "teacher"
+	return r.evaluate(ctx, &r.result.Teacher, r.teacher.Model, "teacher")
+}
+
+// collect has the teacher write traces for training problems and keeps the
+// correct ones.
+func (r *run) collect(ctx context.Context) error {
+	gen, err := lab.NewGenerator(r.teacher.Model, r.scale.Scale)
+	if err != nil {
+		return err
+	}
+	defer gen.Close()
+	began := time.Now()
+	rejection := distill.Rejection{
+		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: lab.Reward(), N: r.scale.Traces, Seed: r.Seed,
+		Progress: watch(r.scale.TraceBudget, "the teacher writes"),
+	}
+	problems := lab.Split().Train[:r.scale.TraceBudget]
+	if r.traces, err = rejection.Collect(ctx, lab.Prompts(problems, model.DeriveSeed(r.Seed, "traces"))); err != nil {
+		return err
+	}
+	r.wrote = time.Since(began)
+	c := r.traces
+	if c.Failed > 0 {
+		return fmt.Errorf("the reward failed on %d of the teacher's %d traces, the first time because of: %w", c.Failed, c.Sampled, c.Failure)
+	}
+	if len(c.Traces) == 0 {
+		return errors.New("the teacher wrote no correct trace: nothing to learn from it")
+	}
+	r.result.TracesKept, r.result.TracesSampled = len(c.Traces), c.Sampled
+	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are correct and well-formed (%.1f%%)\n",
+		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), 100*float64(len(c.Traces))/float64(c.Sampled))
+	return nil
+}
+
+// watch is a progress line over problems.
+func watch(n int, what string) func(done, total int) {
+	bar, at := progress.New(n, what, "problems"), 0
+	return func(done, total int) {
+		bar.Add(done - at)
+		at = done
+		if done == total {
+			bar.Close()
+		}
+	}
+}
+
+// report prints the table and what follows from it.
+func (r *run) report() error {
+	s := r.result.Students
+	fmt.Println()
+	if err := print(os.Stdout, append(append([]row{}, s...), r.result.Teacher)); err != nil {
+		return err
+	}
+	r.result.Gain = max(s[sft].Pass1, s[logit].Pass1) - s[base].Pass1
+	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, GRPO alone %+.1f, traces of base quality %+.1f\n",
+		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1), 100*(s[control].Pass1-s[base].Pass1))
+	fmt.Println("compute: 6·N a token learned from, 2·N a token sampled or scored, N the parameters active in it; prompts are not counted.")
+	fmt.Println("Students of the teacher bear the sampling of its traces, not the teacher's own training.")
+	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n", s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)
+	return nil
+}
+
+// The places of the students in the table.
+const (
+	base = iota
+	control
+	sft
+	logit
+	alone
+)

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/aha-go/aha/distill"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+)
+
+// students takes the base student the four ways.
+func (r *run) students(ctx context.Context) error {
+	traces := r.traces.Sequences()
+	tokens := int(model.Totals(traces).Weight)
+	written := reading(r.result.TeacherActive, int64(r.traces.Tokens))
+	seconds := r.wrote.Seconds()
+
+	if err := r.tune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, tokens), nil); err != nil {
+		return err
+	}
+	taught := row{Sampled: int64(r.traces.Tokens), FLOP: written, Seconds: seconds}
+	taught.Name = "SFT, teacher's traces"
+	if err := r.tune(ctx, taught, "sft", traces, nil); err != nil {
+		return err
+	}
+	taught.Name = "logits on them"
+	scored := reading(r.result.TeacherActive, int64(r.scale.Epochs*tokens))
+	taught.FLOP += scored
+	if err := r.tune(ctx, taught, "logit", traces, &r.scale.Logit); err != nil {
+		return err
+	}
+	s := r.result.Students
+	return r.reinforce(ctx, max(s[sft].FLOP, s[logit].FLOP))
+}
+
+// fresh is a copy of the base student.
+func (r *run) fresh() (*model.Model, error) {
+	m, err := model.New(r.b, r.base.Config, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Params.CopyFrom(r.base.Params); err != nil {
+		m.Free()
+		return nil, err
+	}
+	return m, nil
+}
+
+// tune trains a copy of the base student on seqs: on their tokens, or on the
+// teacher's distributions over them where match says how. s holds what it has
+// cost before.
+func (r *run) tune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+	m, err := r.fresh()
+	if err != nil {
+		return err
+	}
+	defer m.Free()
+	data := &distill.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
+	steps := data.Steps(r.scale.Epochs)
+	bar := progress.New(steps, s.Name, "steps")
+	t := &train.Trainer{
+		Model: m, Optimizer: train.AdamW{LR: r.scale.LR},
+		Schedule: train.WarmUp(max(steps*3/100, 1), train.Cosine(0, steps, 0.1)),
+		Steps:    steps, Dir: filepath.Join(r.Out, name), SaveEvery: max(steps/4, 1), KeepLast: 1,
+		Seed: r.Seed, Settings: r.scale,
+		OnStep: func(x train.Metrics) {
+			bar.Add(1)
+			bar.Describe(fmt.Sprintf("%s, loss %.3f", s.Name, x.Values["loss"]))
+		},
+	}
+	defer t.Close()
+	if match != nil {
+		teacher := distill.NewTeacher(r.teacher.Model)
+		defer teacher.Close()
+		t.Loss = match.TrainerLoss(t, teacher)
+	}
+	if err := t.Run(ctx, data); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	bar.Close()
+	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	s.Trained = int64(r.scale.Epochs) * int64(model.Totals(seqs).Weight)
+	s.FLOP += learning(r.result.Params, s.Trained)
+	s.Seconds += metrics.Sum("step_time")
+	return r.enter(ctx, s, m, name)
+}
+
+// reinforce trains a copy of the base student by GRPO, as r1zero does, for as
+// many steps as are worth budget at the length the base writes.
+func (r *run) reinforce(ctx context.Context, budget float64) error {
+	m, err := r.fresh()
+	if err != nil {
+		return err
+	}
+	defer m.Free()
+	gen, err := lab.NewGenerator(m, r.scale.Scale)
+	if err != nil {
+		return err
+	}
+	defer gen.Close()
+	s := row{Name: "GRPO alone"}
+	sc := r.scale.Scale
+	completions := sc.Prompts * sc.Group
+	sc.RLSteps = rlSteps(budget, r.result.Params, completions, r.result.Students[base].Length)
+	bar := progress.New(sc.RLSteps, s.Name, "steps")
+	t := &train.Trainer{Model: m, Dir: filepath.Join(r.Out, "grpo"), Seed: r.Seed}
+	defer t.Close()
+	g := lab.GRPO(t, gen, sc)
+	g.OnStep = func(x train.Metrics) {
+		bar.Add(1)
+		bar.Describe(fmt.Sprintf("%s, reward %.2f", s.Name, x.Values["reward"]))
+	}
+	if err := g.Run(ctx); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	bar.Close()
+	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	s.Trained = t.Tokens()
+	s.Sampled = int64(metrics.Sum("completions/mean_length")*float64(completions) + 0.5)
+	s.FLOP = reading(r.result.Params, s.Sampled) + learning(r.result.Params, s.Trained)
+	s.Seconds = metrics.Sum("step_time")
+	return r.enter(ctx, s, m, "grpo")
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/aha-go/aha/examples/internal/lab"
+)
+
+// row is one way of training and what the student can do after it.
+type row struct {
+	Name       string  `json:"student"`
+	Pass1      float64 `json:"pass1"`
+	Pass16     float64 `json:"pass16"`
+	Maj16      float64 `json:"maj16"`
+	Length     float64 `json:"length"`         // tokens of a completion
+	Trained    int64   `json:"trained_tokens"` // response tokens learned from, each as often as it was
+	Sampled    int64   `json:"sampled_tokens"` // written for it, by the student or its teacher
+	FLOP       float64 `json:"flop"`
+	Seconds    float64 `json:"seconds"` // of training, with the writing of what it was trained on
+	transcript string
+}
+
+func (r *row) enter(e *lab.Before) {
+	r.Pass1, r.Pass16, r.Maj16, r.Length, r.transcript = e.Pass1, e.Pass16, e.Maj16, e.Length, e.Transcript
+}
+
+// Compute is counted in multiplications and additions with the parameters: of N
+// parameters that work on a token, reading or writing it takes 2·N and learning
+// from it 6·N. Tokens of prompts are counted nowhere.
+
+// learning is the cost of learning from tokens.
+func learning(params, tokens int64) float64 { return 6 * float64(params) * float64(tokens) }
+
+// reading is the cost of writing tokens, or of giving the probabilities of
+// written ones.
+func reading(params, tokens int64) float64 { return 2 * float64(params) * float64(tokens) }
+
+// rlSteps is the number of GRPO steps, at least 1, that cost as much as budget
+// if every one samples completions of the given mean length and learns from all.
+func rlSteps(budget float64, params int64, completions int, length float64) int {
+	tokens := int64(float64(completions) * length)
+	step := reading(params, tokens) + learning(params, tokens)
+	return max(1, int((budget+step-1)/step))
+}
+
+// print writes the table.
+func print(w io.Writer, rows []row) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "student\tpass@1\tpass@16\tmaj@16\tlength\ttrained tokens\tsampled tokens\tTFLOP\tseconds\t")
+	for _, r := range rows {
+		fmt.Fprintf(t, "%s\t%.1f%%\t%.1f%%\t%.1f%%\t%.1f\t%d\t%d\t%.2f\t%.0f\t\n",
+			r.Name, 100*r.Pass1, 100*r.Pass16, 100*r.Maj16, r.Length, r.Trained, r.Sampled, r.FLOP/1e12, r.Seconds)
+	}
+	return t.Flush()
+}

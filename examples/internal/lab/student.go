@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/distill"
+	"github.com/aha-go/aha/examples/internal/countdown"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// Student is a dense model of the kind DeepSeek-R1 was distilled to, with less
+// than half of the parameters that work on a token in Teacher.
+func Student() model.Config {
+	return sized(model.Config{
+		ModelType:         model.TypeQwen2,
+		HiddenSize:        96,
+		IntermediateSize:  256,
+		NumHiddenLayers:   4,
+		NumAttentionHeads: 6,
+		NumKeyValueHeads:  3,
+		HiddenAct:         "silu",
+		RMSNormEps:        1e-6,
+		InitializerRange:  0.02,
+		RoPETheta:         1e4,
+		DType:             "float32",
+	})
+}
+
+// Reasoner is what a run of r1zero left in its output folder.
+type Reasoner struct {
+	Model   *model.Model
+	Updates int    // optimizer updates GRPO has made
+	Seed    uint64 // of its run: of the base text, too
+}
+
+// LoadReasoner loads the newest GRPO checkpoint of the r1zero run in dir, with
+// its multi-token prediction modules left out.
+func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no r1zero run (go run ./examples/r1zero makes one): %w", dir, err)
+	} else if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Seed *uint64 `json:"seed"`
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	if config.Seed == nil {
+		return nil, fmt.Errorf("%s has no seed: it is not of an r1zero run", filepath.Join(dir, "config.json"))
+	}
+	snapshot, err := checkpoint.Store{Dir: filepath.Join(dir, "grpo")}.LatestComplete()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the r1zero run in %s has not come to a GRPO checkpoint: let it finish: %w", dir, err)
+	} else if err != nil {
+		return nil, err
+	}
+	shape, err := model.ReadConfig(snapshot.Path("config.json"))
+	if err != nil {
+		return nil, err
+	}
+	m, err := model.New(b, shape, *config.Seed)
+	if err != nil {
+		return nil, err
+	}
+	unclaimed, err := checkpoint.Load(snapshot.Path(checkpoint.SingleFile), m.Params.All())
+	if err == nil {
+		drafter := fmt.Sprintf("model.layers.%d.", shape.NumHiddenLayers)
+		if i := slices.IndexFunc(unclaimed, func(name string) bool { return !strings.HasPrefix(name, drafter) }); i >= 0 {
+			err = fmt.Errorf("%s: the model has no parameter %s", snapshot.Dir, unclaimed[i])
+		}
+	}
+	if err != nil {
+		m.Free()
+		return nil, err
+	}
+	return &Reasoner{Model: m, Updates: snapshot.Step, Seed: *config.Seed}, nil
+}
+
+// BaseTraces are traces of base quality as training sequences: new ones of the
+// authors of the base text, right or wrong, until their responses have the
+// given number of tokens.
+func BaseTraces(seed uint64, tokens int) []model.Sequence {
+	corpus := Corpus(model.DeriveSeed(seed, "base-quality traces"))
+	corpus.Mix = countdown.Mix{Trace: 1}
+	var seqs []model.Sequence
+	for i := 0; tokens > 0; i++ {
+		ids := corpus.Document(i).Tokens
+		prompt := slices.Index(ids, countdown.Colon) + 3 // the target has two digits
+		seqs = append(seqs, distill.Response(ids[:prompt], ids[prompt:]))
+		tokens -= len(ids) - prompt
+	}
+	return seqs
+}
+
+// Sum is the sum of a metric over the rows that have it.
+func (rows Rows) Sum(name string) float64 {
+	sum := 0.0
+	for _, row := range rows {
+		v, _ := row[name].(float64)
+		sum += v
+	}
+	return sum
+}

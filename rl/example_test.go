@@ -1,0 +1,71 @@
+package rl_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/aha-go/aha/backend"
+	_ "github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Two of four answers are right: they gain what the others lose.
+func ExampleGroupAdvantages() {
+	right := reward.Verdict{Value: 1, Status: reward.Correct}
+	wrong := reward.Verdict{Value: 0, Status: reward.Wrong}
+	a := rl.GroupAdvantages([]reward.Verdict{right, wrong, wrong, right}, 4, rl.ScaleGroup, 0)
+	fmt.Printf("%.3f\n", a.Value)
+	// Output: [0.866 -0.866 -0.866 0.866]
+}
+
+// GRPO on digit completion, with a loss of one's own: REINFORCE, which needs no
+// clipping because each rollout is learned from once.
+func ExampleGRPO() {
+	b, err := backend.Open("cpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	c := digitConfig()
+	c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize = 1, 32, 64
+	m, err := model.New(b, c, 1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	gen, err := model.NewGenerator(m, model.GeneratorOptions{MaxLen: 16})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer gen.Close()
+
+	g := rl.GRPO{
+		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 5e-3}},
+		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
+		Data:    digitPrompts(1, 8),
+		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
+		Steps:   20,
+	}
+	g.Loss = func(t rl.Tokens) tensor.Tensor {
+		return tensor.Neg(tensor.Sum(tensor.Mul(t.Weight, tensor.Mul(t.Advantage, t.LogProb))))
+	}
+	g.OnStep = func(m train.Metrics) {
+		if m.Step == 1 {
+			fmt.Println("importance ratio of the first update:", m.Values["sampling/importance_sampling_ratio/max"])
+		}
+		if m.Step == 1 || m.Step == 20 {
+			fmt.Println("step", m.Step, "mean reward above 0.1:", m.Values["reward"] > 0.1)
+		}
+	}
+	if err := g.Run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// importance ratio of the first update: 1
+	// step 1 mean reward above 0.1: false
+	// step 20 mean reward above 0.1: true
+}

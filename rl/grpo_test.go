@@ -1,0 +1,434 @@
+package rl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// tiny is a model of the V3 kind with MLA and experts, small enough for many
+// steps a second.
+func tiny() model.Config {
+	c := model.Tiny()
+	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers = 16, 32, 48, 2
+	c.NumAttentionHeads, c.NumKeyValueHeads, c.MaxPositionEmbeddings = 2, 2, 32
+	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 16, 16, 8, 8, 8
+	c.NRoutedExperts, c.MoEIntermediateSize, c.NumNextNPredictLayers = 4, 16, 0
+	return c
+}
+
+// sevens rewards completions by their share of the token 7.
+func sevens(_ context.Context, s reward.Sample) reward.Verdict {
+	v := reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
+	if v.Value == 1 {
+		v.Status = reward.Correct
+	}
+	return v
+}
+
+func hexText(ids []int32) string {
+	text := make([]byte, len(ids))
+	for i, id := range ids {
+		text[i] = "0123456789abcdef"[id]
+	}
+	return string(text)
+}
+
+// newRun is a GRPO on fresh weights: 4 prompts × 4 completions of up to 8 tokens.
+func newRun(t testing.TB, b backend.Backend, o model.Options) *GRPO {
+	t.Helper()
+	m, err := model.NewWith(b, tiny(), 3, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 8, MaxLen: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5}
+	g := &GRPO{
+		Trainer: tr,
+		Sampler: Sampler{Generator: gen, Decode: hexText, MaxTokens: 8},
+		Data: func(step int) ([]Prompt, error) {
+			prompts := make([]Prompt, 4)
+			for i := range prompts {
+				prompts[i] = Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
+			}
+			return prompts, nil
+		},
+		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: sevens}}},
+		G:      4, Steps: 3, FailOnMismatch: true,
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		tr.Close()
+		gen.Close()
+		m.Free()
+	})
+	return g
+}
+
+func mustStep(t testing.TB, g *GRPO) train.Metrics {
+	t.Helper()
+	m, err := g.Step(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func weights(t testing.TB, g *GRPO) string {
+	t.Helper()
+	sum, err := train.WeightsSHA256(g.Trainer.Model.Params.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
+// The importance ratio of the first update is exactly 1 in every step, at any
+// temperature and in both forms of MLA.
+func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
+	for _, temperature := range []float64{1, 0.7, 1.3} {
+		for _, absorbed := range []bool{false, true} {
+			g := newRun(t, openCPU(t), model.Options{Absorbed: absorbed})
+			g.Sampler.Temperature = temperature
+			g.NumIterations = 2
+			g.Trainer.MaxRows = 30
+			for range 3 {
+				m := mustStep(t, g).Values
+				for name, want := range map[string]float64{
+					"sampling/sampling_logp_difference/mean": 0, "sampling/sampling_logp_difference/max": 0,
+					"sampling/importance_sampling_ratio/min": 1, "sampling/importance_sampling_ratio/mean": 1, "sampling/importance_sampling_ratio/max": 1,
+				} {
+					if got, ok := m[name]; !ok || got != want {
+						t.Errorf("temperature %g, absorbed %v: %s = %v, want %v", temperature, absorbed, name, got, want)
+					}
+				}
+				if m["approx_kl"] == 0 {
+					t.Error("the second update still has the old policy's log-probabilities")
+				}
+			}
+		}
+	}
+}
+
+func TestFlippedBitIsNoticed(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.FailOnMismatch = false
+	flip := func(r *Rollout) {
+		lp := &r.Samples[6].LogProbs[0]
+		*lp = float64(math.Float32frombits(math.Float32bits(float32(*lp)) ^ 1))
+	}
+	g.OnRollout = flip
+	m := mustStep(t, g).Values
+	if d := m["sampling/sampling_logp_difference/max"]; !(d > 0 && d < 1e-6) {
+		t.Errorf("difference after one flipped bit: %g", d)
+	}
+	g.FailOnMismatch = true
+	if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "differ by up to") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestStepImprovesReward(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	first, last := 0.0, 0.0
+	const steps = 30
+	for i := range steps {
+		r := mustStep(t, g).Values["reward"]
+		switch {
+		case i < 5:
+			first += r / 5
+		case i >= steps-5:
+			last += r / 5
+		}
+	}
+	// One token in 16 is a 7 by chance.
+	if first > 0.25 || last < 0.6 {
+		t.Errorf("mean reward %.3f in the first steps, %.3f in the last", first, last)
+	}
+}
+
+func TestShuffledRewardsDoNotTeach(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Shuffle = true
+	last := 0.0
+	for i := range 30 {
+		if r := mustStep(t, g).Values["reward"]; i >= 25 {
+			last += r / 5
+		}
+	}
+	if last > 0.3 {
+		t.Errorf("mean reward %.3f after learning from shuffled rewards", last)
+	}
+}
+
+func TestShuffleIsASeededPermutation(t *testing.T) {
+	samples := make([]Sample, 40)
+	for i := range samples {
+		samples[i].Reward = reward.Verdict{Value: float64(i), Status: reward.Wrong}
+	}
+	other := slices.Clone(samples)
+	values := func(s []Sample) (v []float64) {
+		for _, x := range s {
+			v = append(v, x.Reward.Value)
+		}
+		return v
+	}
+	before := values(samples)
+	shuffle(samples, 9)
+	shuffle(other, 9)
+	after := values(samples)
+	if !slices.Equal(after, values(other)) {
+		t.Error("one seed, two permutations")
+	}
+	if slices.Equal(after, before) {
+		t.Error("nothing moved")
+	}
+	if slices.Sort(after); !slices.Equal(after, before) {
+		t.Error("rewards were lost")
+	}
+}
+
+func TestSameBitsWhateverGOMAXPROCS(t *testing.T) {
+	var sums []string
+	for _, procs := range []int{1, 2} {
+		was := runtime.GOMAXPROCS(procs)
+		g := newRun(t, openCPU(t), model.Options{})
+		g.NumIterations, g.MiniBatches = 2, 2
+		for range 3 {
+			mustStep(t, g)
+		}
+		sums = append(sums, weights(t, g))
+		runtime.GOMAXPROCS(was)
+	}
+	if sums[0] != sums[1] {
+		t.Error("weights differ between GOMAXPROCS 1 and 2")
+	}
+}
+
+// gradients are all gradients of g's model, in one row.
+func gradients(t testing.TB, g *GRPO) []float64 {
+	t.Helper()
+	var all []float64
+	for _, p := range g.Trainer.Model.Params.All() {
+		if !p.HasGrad() {
+			continue
+		}
+		v, err := p.Grad()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := backend.Values(p.Backend(), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, x...)
+	}
+	return all
+}
+
+// relative is ‖a−b‖/‖b‖.
+func relative(a, b []float64) float64 {
+	var d, n float64
+	for i := range a {
+		d += (a[i] - b[i]) * (a[i] - b[i])
+		n += b[i] * b[i]
+	}
+	return math.Sqrt(d / n)
+}
+
+func TestMicroBatchesChangeNothing(t *testing.T) {
+	for _, c := range []struct {
+		dtype     backend.DType
+		tolerance float64
+	}{{backend.F64, 1e-12}, {backend.F32, 1e-6}} {
+		for _, loss := range []LossType{LossGRPO, LossDAPO, LossDrGRPO, LossBNPO} {
+			var losses []float64
+			var grads [][]float64
+			for _, rows := range []int{0, 1, 25} {
+				g := newRun(t, openCPU(t), model.Options{DType: c.dtype})
+				g.LossType = loss
+				g.Objective = Objective{Beta: 0.1, EntropyCoef: 0.01}
+				g.Trainer.MaxRows = rows
+				g.Trainer.BalanceAlpha = 0.01
+				losses = append(losses, mustStep(t, g).Values["loss"])
+				grads = append(grads, gradients(t, g))
+			}
+			for i := 1; i < 3; i++ {
+				near(t, fmt.Sprintf("%v %s: loss", c.dtype, loss), losses[i], losses[0], c.tolerance)
+				if d := relative(grads[i], grads[0]); !(d <= c.tolerance) {
+					t.Errorf("%v %s: gradients of split %d differ by %g", c.dtype, loss, i, d)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatIsInTheLoss(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	calls := 0
+	g.Reward.Workers = 1 // calls in order
+	g.Reward.Funcs[0].Score = func(_ context.Context, s reward.Sample) reward.Verdict {
+		calls++
+		switch i := (calls - 1) % 16; {
+		case i < 4: // group 0 is dead
+			return reward.Verdict{Value: 1, Status: reward.Correct}
+		case i == 5:
+			return reward.Verdict{Status: reward.NotApplicable}
+		case i == 6:
+			return reward.Verdict{Status: reward.Error, Err: errors.New("boom")}
+		default:
+			return reward.Verdict{Value: float64(i % 2), Status: reward.Wrong}
+		}
+	}
+	var alarms []string
+	g.Alarms.MaxTruncated = -1
+	g.OnAlarm = func(_ int, a []string) { alarms = append(alarms, a...) }
+	for _, c := range []struct{ skip, mask bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		g.SkipZeroStd, g.MaskTruncated = c.skip, c.mask
+		truncated := 0
+		g.OnRollout = func(r *Rollout) {
+			for i, s := range r.Samples {
+				cut := s.Finish == model.Truncated
+				want := i != 5 && i != 6 && !(c.skip && i < 4) && !(c.mask && cut)
+				if s.InLoss != want {
+					t.Errorf("%+v: sample %d (truncated: %v) in the loss: %v", c, i, cut, s.InLoss)
+				}
+				// Group 0 is dead; of group 1, samples 4 and 7 are scored, 0 and 1.
+				if silent := i < 4 || i == 5 || i == 6; silent != (s.Advantage == 0) {
+					t.Errorf("%+v: sample %d has advantage %g", c, i, s.Advantage)
+				}
+				if cut {
+					truncated++
+				}
+			}
+		}
+		m := mustStep(t, g).Values
+		if truncated == 0 || truncated == 16 {
+			t.Fatalf("%d of 16 completions truncated: the case shows nothing", truncated)
+		}
+		if m["frac_reward_zero_std"] != 0.25 || m["rewards/sevens/error"] != 1 || m["rewards/sevens/not_applicable"] != 1 {
+			t.Errorf("metrics %v", m)
+		}
+	}
+	if len(alarms) != 4 || !strings.Contains(alarms[0], "1 of 16 rewards failed, the first with: sevens: boom") {
+		t.Errorf("alarms %q", alarms)
+	}
+}
+
+// A step whose samples are all masked makes no update and says so by absence.
+func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
+		return reward.Verdict{Value: 1, Status: reward.Correct}
+	}
+	g.SkipZeroStd = true
+	var alarms []string
+	g.OnAlarm = func(_ int, a []string) { alarms = a }
+	before := weights(t, g)
+	m := mustStep(t, g).Values
+	if weights(t, g) != before {
+		t.Error("the weights moved")
+	}
+	if _, ok := m["loss"]; ok || m["reward"] != 1 || m["frac_reward_zero_std"] != 1 {
+		t.Errorf("metrics %v", m)
+	}
+	if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "all groups are dead") {
+		t.Errorf("alarms %q", alarms)
+	}
+}
+
+func TestReferenceModel(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Objective.Beta = 0.01
+	g.RefSync = 2
+	var kl []float64
+	for range 4 {
+		kl = append(kl, mustStep(t, g).Values["kl"])
+	}
+	// Steps 1 and 3 begin with a fresh reference: π_θ = π_ref to the bit.
+	if kl[0] != 0 || !(kl[1] > 0) || kl[2] != 0 || !(kl[3] > 0) {
+		t.Errorf("kl by step: %g", kl)
+	}
+	if m := mustStep(t, newRun(t, openCPU(t), model.Options{})).Values; m["kl"] != 0 {
+		t.Error("kl without a reference model")
+	} else if _, ok := m["kl"]; ok {
+		t.Error("kl is there without a reference model")
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	before := weights(t, g)
+	var out bytes.Buffer
+	if err := g.Preflight(context.Background(), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"prompt: 2 tokens [0 2]\n\"go\"", "completion: ", "rewards/sevens: ", "reward: "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("report lacks %q:\n%s", want, out.String())
+		}
+	}
+	if weights(t, g) != before || g.StepCount() != 0 {
+		t.Error("preflight changed the run")
+	}
+	g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
+		return reward.Verdict{Status: reward.Error, Err: errors.New("no such compiler")}
+	}
+	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "no such compiler") {
+		t.Errorf("a run whose rewards all fail: %v", err)
+	}
+}
+
+func TestMetricNames(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Objective.Beta = 0.01
+	g.Trainer.BalanceAlpha = 0.001
+	m := mustStep(t, g)
+	for _, name := range strings.Fields(`num_tokens completions/mean_length completions/min_length completions/max_length
+		completions/mean_terminated_length completions/min_terminated_length completions/max_terminated_length completions/clipped_ratio
+		rewards/sevens/mean rewards/sevens/std reward reward_std frac_reward_zero_std kl entropy policy_loss aux_loss
+		clip_ratio/low_mean clip_ratio/low_min clip_ratio/high_mean clip_ratio/high_max clip_ratio/region_mean
+		sampling/sampling_logp_difference/mean sampling/sampling_logp_difference/max sampling/importance_sampling_ratio/min
+		sampling/importance_sampling_ratio/mean sampling/importance_sampling_ratio/max loss grad_norm learning_rate moe/1/maxvio`) {
+		if _, ok := m.Values[name]; !ok {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	if len(m.Loads["moe/1/load"]) != 4 {
+		t.Errorf("loads %v", m.Loads)
+	}
+}
+
+func TestBadFieldsAreErrors(t *testing.T) {
+	for name, spoil := range map[string]func(*GRPO){
+		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
+		`loss type "sapo"`:      func(g *GRPO) { g.LossType = "sapo" },
+		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
+		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
+		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
+		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]Prompt, error) { return nil, nil } },
+		"max tokens 0":          func(g *GRPO) { g.Sampler.MaxTokens = 0 },
+	} {
+		g := newRun(t, openCPU(t), model.Options{})
+		spoil(g)
+		if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error is %v, want it to say %q", err, name)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package rl_test
+
+const raceEnabled = false

@@ -1,0 +1,169 @@
+package rl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// everything is a run with all state there is: moments, biases, a reference
+// model that is refreshed, several updates a step.
+func everything(t testing.TB, dir string, steps int) *GRPO {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Steps = steps
+	g.Trainer.Dir = dir
+	g.NumIterations, g.MiniBatches, g.SkipZeroStd = 2, 2, true
+	g.Objective.Beta, g.RefSync = 0.05, 3
+	return g
+}
+
+func mustRun(t testing.TB, g *GRPO) []train.Metrics {
+	t.Helper()
+	var all []train.Metrics
+	g.OnStep = func(m train.Metrics) {
+		m.Time = 0
+		all = append(all, m)
+	}
+	if err := g.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestResumedRunEqualsUninterrupted(t *testing.T) {
+	whole := everything(t, "", 5)
+	want := mustRun(t, whole)
+
+	dir := t.TempDir()
+	got := mustRun(t, everything(t, dir, 2))
+	second := everything(t, dir, 5)
+	got = append(got, mustRun(t, second)...)
+
+	if weights(t, second) != weights(t, whole) {
+		t.Error("weights differ")
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("metrics differ:\n%v\n%v", got, want)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n != 5 {
+		t.Errorf("metrics.jsonl has %d lines", n)
+	}
+}
+
+// A cancelled run stops between steps, with a checkpoint.
+func TestCancelledRunGoesOnWhereItStopped(t *testing.T) {
+	whole := everything(t, "", 4)
+	mustRun(t, whole)
+
+	dir := t.TempDir()
+	first := everything(t, dir, 4)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	first.OnRollout = func(r *Rollout) {
+		if r.Step == 1 {
+			cancel() // in the middle of the second step, which is finished
+		}
+	}
+	if err := first.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error is %v", err)
+	}
+	if first.StepCount() != 2 {
+		t.Errorf("stopped after step %d", first.StepCount())
+	}
+	second := everything(t, dir, 4)
+	if steps := mustRun(t, second); len(steps) != 2 {
+		t.Errorf("%d steps after resuming", len(steps))
+	}
+	if weights(t, second) != weights(t, whole) {
+		t.Error("weights differ")
+	}
+}
+
+// A verdict that depends on the clock is taken from the log when the step is
+// made again.
+func TestVerdictsAreReplayed(t *testing.T) {
+	dir := t.TempDir()
+	var calls atomic.Int64
+	start := func() *GRPO {
+		g := everything(t, dir, 3)
+		g.Reward.Workers = 1
+		g.Reward.Funcs[0].Score = func(ctx context.Context, s reward.Sample) reward.Verdict {
+			if calls.Add(1)%5 == 0 { // never the same samples twice
+				return reward.Verdict{Status: reward.Timeout}
+			}
+			return sevens(ctx, s)
+		}
+		return g
+	}
+	first := start()
+	mustStep(t, first)
+	if err := first.Trainer.Save(); err != nil {
+		t.Fatal(err)
+	}
+	mustStep(t, first)
+	want := weights(t, first)
+	made := calls.Load()
+
+	// It is killed here, in the middle of a line of the log.
+	path := filepath.Join(dir, "verdicts.jsonl")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(f, `{"version":1,"step":2,"rol`)
+	f.Close()
+
+	second := start()
+	m := mustStep(t, second)
+	if calls.Load() != made {
+		t.Errorf("%d verdicts were asked for again", calls.Load()-made)
+	}
+	if weights(t, second) != want {
+		t.Error("weights differ")
+	}
+	if m.Values["rewards/sevens/timeout"] == 0 {
+		t.Error("no timeout in the replayed step")
+	}
+	mustStep(t, second)
+	if calls.Load() != made+16 {
+		t.Errorf("%d verdicts for the new step", calls.Load()-made)
+	}
+}
+
+func TestLogOfAnotherRolloutIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	mustStep(t, everything(t, dir, 3)) // no checkpoint
+	other := everything(t, dir, 3)
+	other.Trainer.Seed++
+	if _, err := other.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "verdicts.jsonl") {
+		t.Errorf("error is %v", err)
+	}
+	moved := everything(t, dir, 3)
+	moved.Trainer.Seed++
+	moved.Trainer.AllowDifferentPath = true
+	mustStep(t, moved)
+}
+
+func TestOtherSettingsAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	mustRun(t, everything(t, dir, 1))
+	other := everything(t, dir, 2)
+	other.Objective.EpsilonHigh = 0.28
+	if err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "EpsilonHigh") {
+		t.Errorf("error is %v", err)
+	}
+}
