@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/aha-go/aha/attention"
@@ -12,9 +13,15 @@ import (
 
 // Sampling is how tokens are drawn from the model's distribution.
 type Sampling struct {
-	Temperature float64 // 0 means greedy: the most likely token
+	Temperature float64 // 0 means greedy: the most likely token; else at least 1e-5
 	TopK        int     // keep this many of the most likely; 0 means all
 	TopP        float64 // then the fewest with this mass; 0 means 1, all
+}
+
+// temperatureFits reports whether logits divided by the temperature stay finite
+// in F32; DeepSeek's own generate.py goes no lower either.
+func (s Sampling) temperatureFits() bool {
+	return s.Temperature == 0 || s.Temperature >= 1e-5 && s.Temperature <= math.MaxFloat64
 }
 
 // Request asks for one completion.
@@ -185,7 +192,7 @@ func (g *Generator) validate(r Request) error {
 		return fmt.Errorf("max tokens %d", r.MaxTokens)
 	case len(r.Prompt)+r.MaxTokens > g.o.MaxLen:
 		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens, g.o.MaxLen)
-	case !(r.Sampling.Temperature >= 0) || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
+	case !r.Sampling.temperatureFits() || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
 		return fmt.Errorf("sampling %+v", r.Sampling)
 	}
 	for i, id := range r.Prompt {

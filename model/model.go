@@ -86,7 +86,7 @@ func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
 type Output struct {
 	Hidden tensor.Tensor   // [N, D]: after the final norm, what the head reads
 	Stream tensor.Tensor   // [N, D]: the residual stream before the final norm
-	Scores []tensor.Tensor // per layer, the gate's affinities [N, E]; absent in dense layers
+	Scores []tensor.Tensor // per layer, the gate's affinities [N, E]; absent in dense layers and over caches
 	model  *Model
 }
 
@@ -118,10 +118,17 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 func (m *Model) block(b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
 	s := h.Scope()
 	if !s.Recording() {
-		return s.Local(func() tensor.Tensor {
-			out, _ := b.Forward(h, rows, cache)
-			return out
-		}), scores
+		out = s.Local(func() tensor.Tensor {
+			var y tensor.Tensor
+			if y, scores = b.Forward(h, rows, cache); cache == nil && scores.Present() {
+				scores.Keep() // an evaluation's balance loss reads them
+			}
+			return y
+		})
+		if cache != nil {
+			scores = tensor.Tensor{}
+		}
+		return out, scores
 	}
 	if !m.Recompute {
 		return b.Forward(h, rows, cache)

@@ -3,7 +3,6 @@ package rl
 import (
 	"math/rand/v2"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -104,7 +103,7 @@ func sequences(xs []experience) []model.Sequence {
 func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, temperature float64) Tokens {
 	b := m.NewBatch(s, sequences(xs), g)
 	out := m.Forward(s, b)
-	logProb, entropy := out.Score(b.Targets, scoringTemperature(m, temperature))
+	logProb, entropy := out.Score(b.Targets, temperature)
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
 		blank := make([]float64, x.first())
@@ -129,15 +128,6 @@ func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, te
 	return t
 }
 
-// scoringTemperature is the temperature as the sampler has it, which keeps it
-// in the model's dtype; otherwise the two would differ in the last bit.
-func scoringTemperature(m *model.Model, temperature float64) float64 {
-	if m.Params.DType() == backend.F32 {
-		return float64(float32(temperature))
-	}
-	return temperature
-}
-
 // logProbs scores the completions of xs under m, without gradients.
 func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([][]float64, error) {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -147,7 +137,7 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 		s.Reset()
 		seqs := sequences(micro)
 		b := m.NewBatch(s, seqs, model.Totals(seqs))
-		lp, _ := m.Forward(s, b).Score(b.Targets, scoringTemperature(m, temperature))
+		lp, _ := m.Forward(s, b).Score(b.Targets, temperature)
 		values, err := lp.Values()
 		if err != nil {
 			return nil, err

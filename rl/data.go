@@ -3,6 +3,8 @@ package rl
 import (
 	"errors"
 	"math/rand/v2"
+
+	"github.com/aha-go/aha/model"
 )
 
 // Epochs deals a data set out n prompts a step, each epoch in an order of its
@@ -18,7 +20,7 @@ func Epochs(prompts []Prompt, n int, seed uint64) func(step int) ([]Prompt, erro
 		for i := range batch {
 			at := step*n + i
 			if order == nil || at%len(prompts) == 0 {
-				order = rand.New(rand.NewPCG(deriveSeed(seed, "epoch", at/len(prompts)), 0)).Perm(len(prompts))
+				order = rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", at/len(prompts)), 0)).Perm(len(prompts))
 			}
 			batch[i] = prompts[order[at%len(prompts)]]
 		}

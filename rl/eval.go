@@ -68,7 +68,7 @@ func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, er
 	r := &EvalResult{N: n}
 	for at := 0; at < len(prompts); at += chunk {
 		part := prompts[at:min(at+chunk, len(prompts))]
-		samples, err := e.Sampler.sample(ctx, deriveSeed(e.Seed, "evaluation"), at, n, part)
+		samples, err := e.Sampler.sample(ctx, model.DeriveSeed(e.Seed, "evaluation"), at, n, part)
 		if err != nil {
 			return nil, err
 		}

@@ -166,5 +166,5 @@ func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }
 
 // seed is the seed of one of the step's random streams.
 func (g *GRPO) seed(purpose string, index ...int) uint64 {
-	return deriveSeed(g.Trainer.Seed, purpose, append([]int{g.step}, index...)...)
+	return model.DeriveSeed(g.Trainer.Seed, purpose, append([]int{g.step}, index...)...)
 }

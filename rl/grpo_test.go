@@ -14,6 +14,7 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl/reward"
 )
 
@@ -52,6 +53,11 @@ func newRun(t testing.TB, b backend.Backend, o model.Options) *GRPO {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newRunOf(t, m)
+}
+
+func newRunOf(t testing.TB, m *model.Model) *GRPO {
+	t.Helper()
 	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 8, MaxLen: 16})
 	if err != nil {
 		t.Fatal(err)
@@ -139,8 +145,12 @@ func TestFlippedBitIsNoticed(t *testing.T) {
 		t.Errorf("difference after one flipped bit: %g", d)
 	}
 	g.FailOnMismatch = true
+	before := weights(t, g)
 	if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "differ by up to") {
 		t.Errorf("error is %v", err)
+	}
+	if weights(t, g) != before {
+		t.Error("the mismatch was found after the weights moved")
 	}
 }
 
@@ -369,6 +379,74 @@ func TestReferenceModel(t *testing.T) {
 		t.Error("kl without a reference model")
 	} else if _, ok := m["kl"]; ok {
 		t.Error("kl is there without a reference model")
+	}
+}
+
+// MTP modules are trained on the sampled tokens where the trainer has them, and
+// stay as they are otherwise; the reference model does without.
+func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		c := tiny()
+		c.NumNextNPredictLayers = 1
+		m, err := model.New(openCPU(t), c, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := mtp.New(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newRunOf(t, m)
+		g.Objective.Beta = 0.01
+		if asked {
+			g.Trainer.Drafter = d
+		}
+		before, err := d.Modules[0].EHProj.W.Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, observed := mustStep(t, g).Values["mtp_loss"]
+		after, err := d.Modules[0].EHProj.W.Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if moved := !slices.Equal(before, after); moved != asked || observed != asked {
+			t.Errorf("asked %v: moved %v, observed %v", asked, moved, observed)
+		}
+	}
+}
+
+func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
+	samples := make([]Sample, 11)
+	var xs []experience
+	total := 0
+	for i := range samples {
+		samples[i] = Sample{IDs: make([]int32, 1+i), LogProbs: make([]float64, 1+i)}
+		xs = append(xs, newExperience(Prompt{IDs: []int32{0}}, &samples[i]))
+		total += 1 + i
+	}
+	for _, parts := range []int{1, 3, 11, 20} {
+		seen := map[*Sample]int{}
+		weight := 0.0
+		batches := split{parts: parts, rows: 12, seed: 1, allSamples: 16, maxTokens: 32}.miniBatches(xs)
+		for _, b := range batches {
+			n := 0
+			for _, micro := range b.micro {
+				for _, x := range micro {
+					n++
+					seen[x.Sample]++
+					weight += x.weight * float64(len(x.IDs))
+				}
+			}
+			if lo := 11 / min(parts, 11); n < lo || n > lo+1 || b.global.Sequences != n {
+				t.Errorf("%d parts: one has %d samples", parts, n)
+			}
+		}
+		if len(seen) != 11 || len(batches) != min(parts, 11) {
+			t.Errorf("%d parts: %d batches with %d samples", parts, len(batches), len(seen))
+		}
+		// A token weighs parts/total in whichever update it is.
+		near(t, "sum of the weights", weight, float64(len(batches)), 1e-12)
 	}
 }
 

@@ -31,8 +31,6 @@ type Sample struct {
 	LogProbs []float64
 	Finish   model.Finish
 	Text     string // what the reward functions saw: Prefill and the decoded completion
-	// Version is the number of optimizer updates behind the weights that wrote it.
-	Version int
 
 	Reward    reward.Verdict // total of the suite; shuffled where GRPO.Shuffle says so
 	Advantage float64
@@ -72,7 +70,7 @@ func (s *Sampler) sample(ctx context.Context, seed uint64, base, g int, prompts 
 			requests = append(requests, model.Request{
 				Prompt: prompt.IDs, MaxTokens: s.MaxTokens, Stop: s.Stop,
 				Sampling: model.Sampling{Temperature: s.temperature()},
-				Seed:     deriveSeed(seed, "completion", base+p, i),
+				Seed:     model.DeriveSeed(seed, "completion", base+p, i),
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/model"
@@ -49,7 +50,7 @@ type settings struct {
 }
 
 // prepare checks the fields, allocates what a run needs and resumes, once.
-func (g *GRPO) prepare() error {
+func (g *GRPO) prepare() (err error) {
 	if g.prepared {
 		return nil
 	}
@@ -57,13 +58,20 @@ func (g *GRPO) prepare() error {
 		return fmt.Errorf("rl: %w", err)
 	}
 	t := g.Trainer
+	own, extra := t.Settings, t.Extra
+	defer func() {
+		if err != nil {
+			t.Settings, t.Extra = own, extra
+			err = errors.Join(err, g.Close())
+		}
+	}()
 	t.Settings = settings{
 		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated, Shuffle: g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
-		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Own: t.Settings,
+		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Own: own,
 	}
-	t.Extra = append(t.Extra, train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
+	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
 	if g.Objective.Beta != 0 {
 		if err := g.newReference(); err != nil {
 			return fmt.Errorf("rl: reference model: %w", err)
@@ -77,7 +85,6 @@ func (g *GRPO) prepare() error {
 		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
 			return fmt.Errorf("rl: %w", err)
 		}
-		var err error
 		if g.verdicts, err = openVerdictLog(t.Dir, g.step); err != nil {
 			return err
 		}
@@ -133,14 +140,13 @@ func (g *GRPO) newReference() error {
 	return nil
 }
 
-// Close gives back the memory of the reference model and closes the log of
-// verdicts. Trainer and Generator stay the caller's.
+// Close ends a run: it gives back the memory of the reference model and closes
+// the log of verdicts. Trainer and Generator stay the caller's.
 func (g *GRPO) Close() error {
 	if g.reference != nil {
 		g.reference.Free()
 		g.reference = nil
 	}
-	g.prepared = false
 	return g.verdicts.close()
 }
 

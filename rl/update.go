@@ -33,12 +33,9 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 			loss: g.LossType, allSamples: len(r.Samples), maxTokens: g.Sampler.MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
-			u, err := g.update(ctx, mini)
+			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)
 			if err != nil {
 				return nil, fmt.Errorf("rl: step %d: %w", g.step, err)
-			}
-			if d := u.difference; len(all) == 0 && g.FailOnMismatch && !(d.max == 0) {
-				return nil, fmt.Errorf("rl: step %d: log-probabilities of trainer and rollout differ by up to %g (mean %g)", g.step, d.max, d.sum/u.n)
 			}
 			all = append(all, u)
 		}
@@ -68,13 +65,20 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	return xs, nil
 }
 
-// update makes one optimizer update.
-func (g *GRPO) update(ctx context.Context, mini miniBatch) (update, error) {
+// update makes one optimizer update. onPolicy demands that the weights are still
+// those of the rollout: otherwise it fails and nothing has changed.
+func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
 	var u update
 	var err error
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope, i int) tensor.Tensor {
 		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
-		g.Trainer.After(func() error { return u.read(g.Objective, mini.micro[i], t) })
+		g.Trainer.After(func() error {
+			err := u.read(g.Objective, mini.micro[i], t)
+			if d := u.difference; err == nil && onPolicy && !(d.max == 0) {
+				err = fmt.Errorf("log-probabilities of trainer and rollout differ by up to %g (mean %g)", d.max, d.sum/u.n)
+			}
+			return err
+		})
 		return g.loss(s, t)
 	})
 	return u, err

@@ -1,0 +1,440 @@
+package model_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+)
+
+// randomRequests mix prompt lengths, limits and ways of sampling.
+func randomRequests(seed uint64, n int) []model.Request {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	ways := []model.Sampling{{}, {Temperature: 1}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8}, {Temperature: 1, TopK: 9, TopP: 0.9}}
+	var reqs []model.Request
+	for i := range n {
+		reqs = append(reqs, model.Request{
+			Prompt: randomTokens(rng, 1+rng.IntN(12)), MaxTokens: 1 + rng.IntN(24), Sampling: ways[i%len(ways)], Seed: uint64(i) << 29, Stop: []int32{7},
+		})
+	}
+	return reqs
+}
+
+func newGenerator(t testing.TB, m *model.Model, o model.GeneratorOptions) *model.Generator {
+	t.Helper()
+	g, err := model.NewGenerator(m, o)
+	must(t, err)
+	t.Cleanup(g.Close)
+	return g
+}
+
+func complete(t testing.TB, m *model.Model, o model.GeneratorOptions, reqs []model.Request) []model.Completion {
+	t.Helper()
+	g, err := model.NewGenerator(m, o)
+	must(t, err)
+	defer g.Close()
+	out, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	return out
+}
+
+func same(a, b model.Completion) bool {
+	return slices.Equal(a.Tokens, b.Tokens) && slices.Equal(a.LogProbs, b.LogProbs) && a.Finish == b.Finish
+}
+
+// Bitwise: a completion depends on the weights and its request alone.
+func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
+	b := open(t)
+	const seed = 41
+	t.Log("seed", seed)
+	reqs := randomRequests(seed, 20)
+	for _, o := range []model.Options{{}, {Absorbed: true}, {DType: backend.F64}} {
+		m, _ := newSmall(t, b, o)
+		want := complete(t, m, model.GeneratorOptions{Slots: 3}, reqs)
+		for _, g := range []model.GeneratorOptions{{Slots: 1}, {Slots: 16}, {}, {Slots: 5, PrefillRows: 1}, {Slots: 5, PrefillRows: 13, MaxLen: 36}} {
+			for i, c := range complete(t, m, g, reqs) {
+				if !same(c, want[i]) {
+					t.Fatalf("%+v %+v: request %d: %v, want %v", o, g, i, c, want[i])
+				}
+			}
+		}
+		reversed := slices.Clone(reqs)
+		slices.Reverse(reversed)
+		for i, c := range complete(t, m, model.GeneratorOptions{Slots: 4}, reversed) {
+			if j := len(reqs) - 1 - i; !same(c, want[j]) {
+				t.Fatalf("%+v: request %d in reversed order: %v, want %v", o, j, c, want[j])
+			}
+		}
+	}
+}
+
+// Bitwise: a generator is as good as new after other requests.
+func TestGeneratorIsReusable(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	g := newGenerator(t, m, model.GeneratorOptions{Slots: 4})
+	reqs := randomRequests(42, 9)
+	first, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	_, err = g.Generate(context.Background(), randomRequests(43, 6))
+	must(t, err)
+	again, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	for i := range first {
+		if !same(first[i], again[i]) {
+			t.Fatalf("request %d: %v, then %v", i, first[i], again[i])
+		}
+	}
+	none, err := g.Generate(context.Background(), nil)
+	if err != nil || len(none) != 0 {
+		t.Errorf("no requests: %v, %v", none, err)
+	}
+}
+
+// Weights that change between calls, as in reinforcement learning, are the ones
+// the next call uses, in prefill and in recorded decode steps.
+func TestGeneratorFollowsTheWeights(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	other, err := model.New(b, small(), 99)
+	must(t, err)
+	defer other.Free()
+	reqs := randomRequests(44, 9)
+	g := newGenerator(t, m, model.GeneratorOptions{Slots: 4})
+	before, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	want := complete(t, other, model.GeneratorOptions{Slots: 4}, reqs)
+	for _, p := range other.Params.All() { // m has MTP's parameters too
+		v, err := p.Floats()
+		must(t, err)
+		must(t, m.Params.Get(p.Name).SetFloats(v))
+	}
+	after, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	changed := false
+	for i := range after {
+		if !same(after[i], want[i]) {
+			t.Fatalf("request %d: %v, want %v", i, after[i], want[i])
+		}
+		changed = changed || !same(after[i], before[i])
+	}
+	if !changed {
+		t.Error("the two models complete alike")
+	}
+}
+
+// distributions are the log-probabilities [V] of the next token after every
+// prefix prompt+tokens[:i], from the packed forward.
+func distributions(t testing.TB, m *model.Model, prompt, tokens []int32, temperature float64) [][]float64 {
+	t.Helper()
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	q := []model.Sequence{{IDs: slices.Concat(prompt, tokens)}}
+	logits, err := tensor.Logits(m.Forward(s, m.NewBatch(s, q, model.Totals(q))).Hidden, m.Head).Values()
+	must(t, err)
+	var rows [][]float64
+	for z := range slices.Chunk(logits, m.Config.VocabSize) {
+		rows = append(rows, logSoftmax(z, temperature))
+	}
+	return rows[len(prompt)-1:]
+}
+
+func logSoftmax(z []float64, temperature float64) []float64 {
+	sum := 0.0
+	for _, v := range z {
+		sum += math.Exp(v / temperature)
+	}
+	p := make([]float64, len(z))
+	for i, v := range z {
+		p[i] = v/temperature - math.Log(sum)
+	}
+	return p
+}
+
+// kept is the renormalised distribution that top-k and then top-p leave of p.
+func kept(p []float64, topK int, topP float64) map[int32]float64 {
+	ids := make([]int32, len(p))
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	slices.SortStableFunc(ids, func(a, b int32) int {
+		if p[a] > p[b] {
+			return -1
+		}
+		return 1
+	})
+	if topK > 0 {
+		ids = ids[:topK]
+	}
+	total := 0.0
+	for _, id := range ids {
+		total += math.Exp(p[id])
+	}
+	mass := 0.0
+	for n, id := range ids {
+		if mass += math.Exp(p[id]) / total; topP > 0 && mass >= topP {
+			ids = ids[:n+1]
+			total *= mass
+			break
+		}
+	}
+	out := map[int32]float64{}
+	for _, id := range ids {
+		out[id] = p[id] - math.Log(total)
+	}
+	return out
+}
+
+// Every drawn token lies in the set its filter leaves, and its log-probability
+// is that of the renormalised distribution.
+func TestSamplingFilters(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{DType: backend.F64})
+	for _, c := range []struct {
+		name string
+		s    model.Sampling
+	}{
+		{"temperature", model.Sampling{Temperature: 0.6}},
+		{"top-k", model.Sampling{Temperature: 1.5, TopK: 3}},
+		{"top-k of more than all", model.Sampling{Temperature: 1, TopK: 1000}},
+		{"top-p", model.Sampling{Temperature: 1.5, TopP: 0.5}},
+		{"top-p of all", model.Sampling{Temperature: 1, TopP: 1}},
+		{"both", model.Sampling{Temperature: 2, TopK: 6, TopP: 0.7}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var reqs []model.Request
+			rng := rand.New(rand.NewPCG(45, 0))
+			for i := range 12 {
+				reqs = append(reqs, model.Request{Prompt: randomTokens(rng, 1+i%4), MaxTokens: 20, Sampling: c.s, Seed: uint64(i), Stop: []int32{}})
+			}
+			seen := map[int32]bool{}
+			for i, out := range complete(t, m, model.GeneratorOptions{Slots: 12}, reqs) {
+				for j, p := range distributions(t, m, reqs[i].Prompt, out.Tokens, c.s.Temperature) {
+					left := kept(p, min(c.s.TopK, len(p)), c.s.TopP)
+					want, ok := left[out.Tokens[j]]
+					if !ok {
+						t.Fatalf("request %d token %d: %d is not among %v", i, j, out.Tokens[j], left)
+					}
+					if math.Abs(out.LogProbs[j]-want) > 1e-12 {
+						t.Fatalf("request %d token %d: log-probability %v, want %v", i, j, out.LogProbs[j], want)
+					}
+					seen[out.Tokens[j]] = true
+				}
+			}
+			if len(seen) < 5 {
+				t.Errorf("only the tokens %v were drawn", seen)
+			}
+		})
+	}
+}
+
+// Greedy is the argmax, with its log-probability at temperature 1; so are the
+// filters that leave one token, with log-probability 0.
+func TestGreedyAndItsEquivalents(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{DType: backend.F64})
+	prompt := []int32{4, 11, 2}
+	ask := func(s model.Sampling) model.Completion {
+		return complete(t, m, model.GeneratorOptions{Slots: 1}, []model.Request{{Prompt: prompt, MaxTokens: 30, Sampling: s, Stop: []int32{}}})[0]
+	}
+	greedy := ask(model.Sampling{})
+	for j, p := range distributions(t, m, prompt, greedy.Tokens, 1) {
+		best := slices.Max(p)
+		if p[greedy.Tokens[j]] != best || math.Abs(greedy.LogProbs[j]-best) > 1e-12 {
+			t.Fatalf("token %d: %d with %v, the best has %v", j, greedy.Tokens[j], greedy.LogProbs[j], best)
+		}
+	}
+	for name, s := range map[string]model.Sampling{"top-k 1": {Temperature: 2, TopK: 1}, "tiny top-p": {Temperature: 1, TopP: 1e-9}} {
+		got := ask(s)
+		if !slices.Equal(got.Tokens, greedy.Tokens) {
+			t.Errorf("%s: %v, want %v", name, got.Tokens, greedy.Tokens)
+		}
+		if slices.ContainsFunc(got.LogProbs, func(v float64) bool { return v != 0 }) {
+			t.Errorf("%s: log-probabilities %v, want 0", name, got.LogProbs)
+		}
+	}
+}
+
+// The first tokens of many requests that differ in their seed alone follow the
+// distribution: Pearson's statistic for 19 degrees of freedom exceeds 43.8 once
+// in a thousand.
+func TestDrawsFollowTheDistribution(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	const n = 4000
+	reqs := make([]model.Request, n)
+	for i := range reqs {
+		reqs[i] = model.Request{Prompt: []int32{3, 8}, MaxTokens: 1, Sampling: model.Sampling{Temperature: 2}, Seed: uint64(i)}
+	}
+	count := make([]float64, m.Config.VocabSize)
+	for _, c := range complete(t, m, model.GeneratorOptions{Slots: 500}, reqs) {
+		count[c.Tokens[0]]++
+	}
+	p := distributions(t, m, reqs[0].Prompt, []int32{0}, 2)[0]
+	chi := 0.0
+	for v, c := range count {
+		expected := n * math.Exp(p[v])
+		if expected < 5 {
+			t.Fatalf("token %d is expected %.1f times: too rare for the statistic", v, expected)
+		}
+		chi += (c - expected) * (c - expected) / expected
+	}
+	if chi > 43.8 {
+		t.Errorf("Pearson's statistic is %.1f", chi)
+	}
+}
+
+func TestSeedsKeyTheDraws(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	req := model.Request{Prompt: []int32{5}, MaxTokens: 40, Sampling: model.Sampling{Temperature: 1.5}, Stop: []int32{}}
+	var reqs []model.Request
+	for _, seed := range []uint64{1, 2, 1 << 32, 1<<32 + 1, 1} {
+		req.Seed = seed
+		reqs = append(reqs, req)
+	}
+	out := complete(t, m, model.GeneratorOptions{Slots: 3}, reqs)
+	if !same(out[0], out[4]) {
+		t.Error("equal seeds, other completions")
+	}
+	for i := range 4 {
+		for j := range i {
+			if slices.Equal(out[i].Tokens, out[j].Tokens) {
+				t.Errorf("seeds %d and %d: equal completions", reqs[i].Seed, reqs[j].Seed)
+			}
+		}
+	}
+}
+
+// A completion ends with the first stop token, which it contains, or at its
+// limit.
+func TestStopTokens(t *testing.T) {
+	b := open(t)
+	cfg := small()
+	cfg.EOSTokenID = model.TokenIDs{4, 17}
+	m, err := model.New(b, cfg, 11)
+	must(t, err)
+	defer m.Free()
+	ask := func(stop []int32, limit int) model.Completion {
+		return complete(t, m, model.GeneratorOptions{Slots: 2}, []model.Request{
+			{Prompt: []int32{5, 1}, MaxTokens: limit, Sampling: model.Sampling{Temperature: 2}, Seed: 3, Stop: stop},
+		})[0]
+	}
+	const limit = 200
+	free := ask([]int32{}, limit)
+	if len(free.Tokens) != limit || free.Finish != model.Truncated {
+		t.Fatalf("without stop tokens: %d tokens, finish %v", len(free.Tokens), free.Finish)
+	}
+	for _, c := range []struct {
+		name  string
+		stop  []int32
+		stops []int32 // what ends the completion
+	}{
+		{"one", []int32{9}, []int32{9}},
+		{"several", []int32{2, 13}, []int32{2, 13}},
+		{"the config's", nil, []int32{4, 17}},
+	} {
+		end := slices.IndexFunc(free.Tokens, func(id int32) bool { return slices.Contains(c.stops, id) }) + 1
+		if end < 2 {
+			t.Fatalf("%s: the free completion %v is no example", c.name, free.Tokens)
+		}
+		got := ask(c.stop, limit)
+		if !slices.Equal(got.Tokens, free.Tokens[:end]) || got.Finish != model.Stopped {
+			t.Errorf("%s: %v, finish %v, want %v", c.name, got.Tokens, got.Finish, free.Tokens[:end])
+		}
+		if got = ask(c.stop, end); got.Finish != model.Stopped {
+			t.Errorf("%s: a stop token at the limit: finish %v, want Stopped", c.name, got.Finish)
+		}
+		if got = ask(c.stop, end-1); got.Finish != model.Truncated || len(got.Tokens) != end-1 {
+			t.Errorf("%s: a limit before the stop token: %d tokens, finish %v", c.name, len(got.Tokens), got.Finish)
+		}
+	}
+}
+
+// countdown is a context that is cancelled when it was asked n times.
+type countdown struct {
+	context.Context
+	n int
+}
+
+func (c *countdown) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCancellationEndsGeneration(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	g := newGenerator(t, m, model.GeneratorOptions{Slots: 2})
+	reqs := randomRequests(46, 8)
+	want, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	for n := range 12 {
+		out, err := g.Generate(&countdown{context.Background(), n}, reqs)
+		if !errors.Is(err, context.Canceled) || out != nil {
+			t.Fatalf("cancelled after %d steps: %v, %v", n, out, err)
+		}
+	}
+	again, err := g.Generate(context.Background(), reqs)
+	must(t, err)
+	for i := range want {
+		if !same(again[i], want[i]) {
+			t.Fatalf("request %d after cancelled ones: %v, want %v", i, again[i], want[i])
+		}
+	}
+}
+
+func TestBadRequestsAreNamed(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	g := newGenerator(t, m, model.GeneratorOptions{Slots: 2, MaxLen: 10})
+	good := model.Request{Prompt: []int32{1, 2}, MaxTokens: 8}
+	if _, err := g.Generate(context.Background(), []model.Request{good}); err != nil {
+		t.Errorf("a request that fills the generator exactly: %v", err)
+	}
+	for _, c := range []struct {
+		want string
+		bad  func(*model.Request)
+	}{
+		{"empty prompt", func(r *model.Request) { r.Prompt = nil }},
+		{"max tokens 0", func(r *model.Request) { r.MaxTokens = 0 }},
+		{"the generator holds 10", func(r *model.Request) { r.MaxTokens = 9 }},
+		{"prompt token 1 is 20", func(r *model.Request) { r.Prompt = []int32{0, 20} }},
+		{"prompt token 0 is -1", func(r *model.Request) { r.Prompt = []int32{-1} }},
+		{"sampling", func(r *model.Request) { r.Sampling.Temperature = -1 }},
+		{"sampling", func(r *model.Request) { r.Sampling.Temperature = math.NaN() }},
+		{"sampling", func(r *model.Request) { r.Sampling.Temperature = math.Inf(1) }},
+		{"sampling", func(r *model.Request) { r.Sampling.Temperature = 1e-40 }},
+		{"sampling", func(r *model.Request) { r.Sampling.TopK = -1 }},
+		{"sampling", func(r *model.Request) { r.Sampling.TopP = 1.5 }},
+		{"sampling", func(r *model.Request) { r.Sampling.TopP = math.NaN() }},
+	} {
+		bad := good
+		bad.Prompt = slices.Clone(good.Prompt)
+		c.bad(&bad)
+		_, err := g.Generate(context.Background(), []model.Request{good, good, bad})
+		if err == nil || !strings.Contains(err.Error(), "request 2: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want one that names request 2 and has %q", err, c.want)
+		}
+	}
+}
+
+func TestImpossibleGeneratorsAreErrors(t *testing.T) {
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	for _, o := range []model.GeneratorOptions{{Slots: -1}, {MaxLen: -1}, {MaxLen: m.Config.MaxPositionEmbeddings + 1}, {PrefillRows: -1}} {
+		if g, err := model.NewGenerator(m, o); err == nil {
+			g.Close()
+			t.Errorf("%+v: no error", o)
+		}
+	}
+}
