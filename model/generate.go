@@ -190,7 +190,7 @@ func (g *Generator) validate(r Request) error {
 		return fmt.Errorf("empty prompt")
 	case r.MaxTokens < 1:
 		return fmt.Errorf("max tokens %d", r.MaxTokens)
-	case len(r.Prompt)+r.MaxTokens > g.o.MaxLen:
+	case r.MaxTokens > g.o.MaxLen-len(r.Prompt):
 		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens, g.o.MaxLen)
 	case !r.Sampling.temperatureFits() || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
 		return fmt.Errorf("sampling %+v", r.Sampling)

@@ -408,6 +408,8 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{"empty prompt", func(r *model.Request) { r.Prompt = nil }},
 		{"max tokens 0", func(r *model.Request) { r.MaxTokens = 0 }},
 		{"the generator holds 10", func(r *model.Request) { r.MaxTokens = 9 }},
+		{"the generator holds 10", func(r *model.Request) { r.MaxTokens = math.MaxInt }},
+		{"the generator holds 10", func(r *model.Request) { r.Prompt = make([]int32, 11) }},
 		{"prompt token 1 is 20", func(r *model.Request) { r.Prompt = []int32{0, 20} }},
 		{"prompt token 0 is -1", func(r *model.Request) { r.Prompt = []int32{-1} }},
 		{"sampling", func(r *model.Request) { r.Sampling.Temperature = -1 }},

@@ -275,3 +275,31 @@ func TestMissingTensorIsNamed(t *testing.T) {
 		t.Errorf("error %v, want one that lm_head.weight is missing", err)
 	}
 }
+
+// modeling_deepseek.py of V2 scales the weights only where it does not
+// normalise them, V3's always; transformers' V2 knows no normalisation.
+func TestV2ScalesOnlyWeightsThatAreNotNormalised(t *testing.T) {
+	b := open(t)
+	for _, c := range []struct {
+		dir       string
+		normalise bool
+		topK      int
+		want      float64
+	}{
+		{"deepseek_v2_groups", false, 2, 4},
+		{"deepseek_v2_groups", true, 2, 1},
+		{"deepseek_v2_groups", true, 1, 4}, // nothing to normalise
+		{"deepseek_v3_mtp", true, 2, 2.5},
+		{"deepseek_v3_mtp", false, 2, 2.5},
+	} {
+		cfg, err := model.ReadConfig(filepath.Join("testdata/golden", c.dir, "config.json"))
+		must(t, err)
+		cfg.NormTopKProb, cfg.NumExpertsPerTok = c.normalise, c.topK
+		m, err := model.New(b, cfg, 1)
+		must(t, err)
+		if got := m.Blocks[1].MoE.Scale; got != c.want {
+			t.Errorf("%s, normalised %v, top %d: scale %v, want %v", c.dir, c.normalise, c.topK, got, c.want)
+		}
+		m.Free()
+	}
+}

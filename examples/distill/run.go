@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // scale sizes a run and holds what was tuned on the validation problems.
@@ -170,8 +170,12 @@ func (r *run) collect(ctx context.Context) error {
 	}
 	defer gen.Close()
 	began := time.Now()
+	judge, kept := lab.Reward(), "correct and well-formed"
+	if r.Quick { // a teacher of three steps solves nothing
+		judge, kept = &reward.Suite{Funcs: []reward.Func{{Name: "format", Score: reward.ThinkAnswerFormat}}}, "well-formed, correct or not"
+	}
 	rejection := distill.Rejection{
-		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: lab.Reward(), N: r.scale.Traces, Seed: r.Seed,
+		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: judge, N: r.scale.Traces, Seed: r.Seed,
 		Progress: watch(r.scale.TraceBudget, "the teacher writes"),
 	}
 	problems := lab.Split().Train[:r.scale.TraceBudget]
@@ -184,11 +188,11 @@ func (r *run) collect(ctx context.Context) error {
 		return fmt.Errorf("the reward failed on %d of the teacher's %d traces, the first time because of: %w", c.Failed, c.Sampled, c.Failure)
 	}
 	if len(c.Traces) == 0 {
-		return errors.New("the teacher wrote no correct trace: nothing to learn from it")
+		return fmt.Errorf("none of the teacher's %d traces is %s: nothing to learn from", c.Sampled, kept)
 	}
 	r.result.TracesKept, r.result.TracesSampled = len(c.Traces), c.Sampled
-	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are correct and well-formed (%.1f%%)\n",
-		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), 100*float64(len(c.Traces))/float64(c.Sampled))
+	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are %s (%.1f%%)\n",
+		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), kept, 100*float64(len(c.Traces))/float64(c.Sampled))
 	return nil
 }
 

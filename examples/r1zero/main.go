@@ -42,7 +42,7 @@ func main() {
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -seed and -control)")
 	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
-	flag.BoolVar(&o.Resume, "resume", false, "continue the GRPO run in the output folder")
+	flag.BoolVar(&o.Resume, "resume", false, "continue the GRPO run in the output folder; without it, one that is there is set aside")
 	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
 	flag.StringVar(&o.Control, "control", "", "shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
@@ -50,10 +50,11 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	err := start(ctx, o)
 	switch {
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "r1zero: interrupted; -resume continues")
+		fmt.Fprintln(os.Stderr, "r1zero: interrupted; the same command with -resume continues")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "r1zero:", err)
@@ -66,7 +67,7 @@ func start(ctx context.Context, o options) error {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	if o.Steps < 0 {
-		return fmt.Errorf("-steps %d", o.Steps)
+		return fmt.Errorf("-steps %d, want a positive number", o.Steps)
 	}
 	if o.Control != "" && o.Control != "shuffled" && o.Control != "unbalanced" {
 		return fmt.Errorf("-control %q, want shuffled or unbalanced", o.Control)

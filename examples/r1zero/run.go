@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 )
@@ -23,31 +25,30 @@ type run struct {
 	b      backend.Backend
 	m      *model.Model
 	gen    *model.Generator
-	screen screen
 	result result
 }
 
 // result is the JSON object of -json.
 type result struct {
 	lab.Before
-	Pass1After    float64 `json:"pass1_after"`
-	Pass16After   float64 `json:"pass16_after"`
-	Maj16After    float64 `json:"maj16_after"`
-	LengthAfter   float64 `json:"length_after"`
-	ChecksAfter   float64 `json:"self_checks_after"`
-	Seconds       float64 `json:"seconds"`
-	BaseSeconds   float64 `json:"base_seconds"`
-	EvalSeconds   float64 `json:"eval_seconds"`
-	RLSeconds     float64 `json:"rl_seconds"`
-	RLSteps       int     `json:"rl_steps"`
-	Params        int     `json:"params"`
-	ActiveParams  int64   `json:"active_params"`
-	LogpDiffMax   *float64 `json:"logp_diff_max"` // nil where no step had anything to learn from
-	MaxVioMean    float64 `json:"maxvio_mean"`
-	WeightsSHA256 string  `json:"weights_sha256"`
-	Seed          uint64  `json:"seed"`
-	Control       string  `json:"control,omitempty"`
-	Out           string  `json:"out"`
+	Pass1After    float64  `json:"pass1_after"`
+	Pass16After   float64  `json:"pass16_after"`
+	Maj16After    float64  `json:"maj16_after"`
+	LengthAfter   float64  `json:"length_after"`
+	ChecksAfter   float64  `json:"self_checks_after"`
+	Seconds       float64  `json:"seconds"`
+	BaseSeconds   float64  `json:"base_seconds"`
+	EvalSeconds   float64  `json:"eval_seconds"`
+	RLSeconds     float64  `json:"rl_seconds"`
+	RLSteps       int      `json:"rl_steps"`
+	Params        int      `json:"params"`
+	ActiveParams  int64    `json:"active_params"`
+	LogpDiffMax   *float64 `json:"logp_diff_max"` // null: no step had anything to learn from
+	MaxVioMean    float64  `json:"maxvio_mean"`
+	WeightsSHA256 string   `json:"weights_sha256"`
+	Seed          uint64   `json:"seed"`
+	Control       string   `json:"control,omitempty"`
+	Out           string   `json:"out"`
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -58,7 +59,7 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	r.m = m
-	if err := r.writeConfig(config); err != nil {
+	if err := r.settle(config); err != nil {
 		return err
 	}
 	if err := r.base(ctx); err != nil {
@@ -66,7 +67,7 @@ func (r *run) all(ctx context.Context) error {
 	}
 	r.result.BaseSeconds = time.Since(began).Seconds()
 	r.describe()
-	if r.Control != "unbalanced" {
+	if !r.unbalanced() {
 		if err := r.learn(ctx); err != nil {
 			return err
 		}
@@ -83,35 +84,52 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// writeConfig puts everything that decides the run's result to config.json. A
-// folder with another configuration is refused, with what differs.
-func (r *run) writeConfig(c model.Config) error {
-	if err := os.MkdirAll(r.Out, 0o777); err != nil {
-		return err
-	}
-	resolved := struct {
+// settle puts everything that decides the run's result to config.json, and what
+// decides the base model's to base/config.json. A folder with another base model
+// or, with -resume, another run is refused, with what differs. Without -resume
+// the GRPO run that is there is set aside.
+func (r *run) settle(c model.Config) error {
+	base := struct {
+		Device     string       `json:"device"`
+		Seed       uint64       `json:"seed"`
+		Unbalanced bool         `json:"unbalanced"`
+		Scale      lab.Scale    `json:"scale"`
+		Model      model.Config `json:"model"`
+	}{r.Device, r.Seed, r.unbalanced(), r.scale.Base(), c}
+	all := struct {
 		options
 		Scale lab.Scale    `json:"scale"`
 		Model model.Config `json:"model"`
 	}{r.options, r.scale, c}
-	return lab.Settle(filepath.Join(r.Out, "config.json"), resolved)
+	config := filepath.Join(r.Out, "config.json")
+	if err := os.MkdirAll(filepath.Join(r.Out, "base"), 0o777); err != nil {
+		return err
+	}
+	if r.Resume {
+		if err := lab.Settle(config, all); err != nil {
+			return err
+		}
+	}
+	if err := lab.Settle(filepath.Join(r.Out, "base", "config.json"), base); err != nil || r.Resume {
+		return err
+	}
+	if err := setAside(r.Out); err != nil {
+		return err
+	}
+	return lab.WriteSettings(config, all)
 }
+
+func (r *run) unbalanced() bool { return r.Control == "unbalanced" }
 
 // base trains the base model, or loads the one in the output folder.
 func (r *run) base(ctx context.Context) error {
 	corpus := lab.Corpus(r.Seed)
 	correct, tries := corpus.CorrectShare(20000)
 	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; none is selected for it\n", 100*correct, tries)
-	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
-	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.Seed, Scale: r.scale, Unbalanced: r.Control == "unbalanced"}
-	base.OnStep = func(m train.Metrics) {
-		bar.Add(1)
-		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values["lm_loss"]))
-	}
-	if err := base.Train(ctx, r.m); err != nil {
+	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.Seed, Scale: r.scale, Unbalanced: r.unbalanced()}
+	if err := r.trainBase(ctx, base); err != nil {
 		return err
 	}
-	bar.Close()
 	balance, err := lab.ReadBalance(filepath.Join(base.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
@@ -120,6 +138,33 @@ func (r *run) base(ctx context.Context) error {
 	fmt.Printf("balance of the experts: MaxVio %.2f at the start of base training, %.2f at its end (mean of %d windows of 8192 assignments a layer)\n",
 		balance.First(balanceWindows), r.result.MaxVioMean, balanceWindows)
 	return nil
+}
+
+func (r *run) trainBase(ctx context.Context, base lab.Base) error {
+	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
+	defer bar.Close()
+	first := true
+	base.OnStep = func(m train.Metrics) {
+		if first {
+			bar.Skip(m.Step - 1)
+			first = false
+		}
+		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values["lm_loss"]))
+		bar.Add(1)
+	}
+	base.Log = warnings(bar)
+	return base.Train(ctx, r.m)
+}
+
+// warnings logs what a run should not keep to itself: a damaged checkpoint, for
+// one.
+func warnings(bar *progress.Bar) *slog.Logger {
+	return slog.New(slog.NewTextHandler(bar, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
 
 // balanceWindows is how many windows a printed MaxVio averages.
@@ -140,7 +185,7 @@ func (r *run) learn(ctx context.Context) error {
 	defer gen.Close()
 	r.gen = gen
 	began := time.Now()
-	before, err := lab.EvaluateBase(ctx, filepath.Join(r.Out, "base", "evaluation.json"), r.m, gen, r.scale, r.watch("evaluating the base model"))
+	before, err := lab.EvaluateBase(ctx, filepath.Join(r.Out, "base", "evaluation.json"), r.m, gen, r.scale, progress.Watch("evaluating the base model", "problems"))
 	if err != nil {
 		return err
 	}
@@ -153,7 +198,7 @@ func (r *run) learn(ctx context.Context) error {
 	}
 
 	began = time.Now()
-	after, err := lab.Evaluate(ctx, gen, r.scale, r.watch("evaluating the reasoner"))
+	after, err := lab.Evaluate(ctx, gen, r.scale, progress.Watch("evaluating the reasoner", "problems"))
 	if err != nil {
 		return err
 	}
@@ -162,80 +207,97 @@ func (r *run) learn(ctx context.Context) error {
 	r.result.Pass1After, r.result.Pass16After, r.result.Maj16After = s.Pass1, s.Pass16, s.Maj16
 	r.result.LengthAfter, r.result.ChecksAfter = s.Length, s.Checks
 	fmt.Printf("\nbefore: %s\nafter:  %s\n", before, s)
-	fmt.Printf("pass@1 %+.1f points; rollout and trainer log-probabilities differ by at most %g\n", 100*(s.Pass1-before.Pass1), r.result.LogpDiffMax)
+	fmt.Printf("pass@1 %+.1f points", 100*(s.Pass1-before.Pass1))
+	if d := r.result.LogpDiffMax; d != nil {
+		fmt.Printf("; rollout and trainer log-probabilities differ by at most %g", *d)
+	}
+	fmt.Println()
 	fmt.Printf("\nthe same problem before:\n  %s\nand after:\n  %s\n", before.Transcript, s.Transcript)
 	return nil
 }
 
-// watch is a progress line over problems.
-func (r *run) watch(what string) func(done, total int) {
-	bar, at := progress.New(r.scale.Problems, what, "problems"), 0
-	return func(done, total int) {
-		bar.Add(done - at)
-		at = done
-		if done == total {
-			bar.Close()
-		}
+// grpo trains by GRPO, from the base model or from the newest checkpoint, and
+// draws how it went.
+func (r *run) grpo(ctx context.Context) error {
+	began := time.Now()
+	dir := filepath.Join(r.Out, "grpo")
+	if err := r.trainGRPO(ctx, dir); err != nil {
+		return err
 	}
+	r.result.RLSeconds = time.Since(began).Seconds()
+	rows, err := lab.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	const difference = "sampling/sampling_logp_difference/max"
+	switch most, ok := rows.Max(difference); {
+	case math.IsNaN(most):
+		return fmt.Errorf("%s: %s is not finite", dir, difference)
+	case ok:
+		r.result.LogpDiffMax = &most
+	}
+	return lab.Draw(filepath.Join(r.Out, "curves.png"), rows)
 }
 
-// grpo trains by GRPO: from the base model, or with -resume from the newest
-// checkpoint.
-func (r *run) grpo(ctx context.Context) error {
-	dir := filepath.Join(r.Out, "grpo")
-	if !r.Resume {
-		if err := setAside(dir); err != nil {
-			return err
-		}
-	}
-	began := time.Now()
-	t := &train.Trainer{Model: r.m, Dir: dir, Seed: r.Seed}
+func (r *run) trainGRPO(ctx context.Context, dir string) error {
+	bar := progress.New(r.scale.RLSteps, "GRPO", "steps")
+	defer bar.Close()
+	t := &train.Trainer{Model: r.m, Dir: dir, Seed: r.Seed, Log: warnings(bar)}
 	defer t.Close()
 	g := lab.GRPO(t, r.gen, r.scale)
+	g.Reward = suite()
 	g.Shuffle = r.Control == "shuffled"
-	g.Report = io.Discard
-	if !r.Resume {
-		g.Report = os.Stdout
-	}
-	bar := progress.New(r.scale.RLSteps, "GRPO", "steps")
+	g.Report = bar
+	first := true
 	g.OnStep = func(m train.Metrics) {
+		if first {
+			bar.Skip(m.Step - 1)
+			first = false
+		}
 		v := m.Values
-		bar.Add(1)
 		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v["reward"], v["completions/mean_length"]))
+		bar.Add(1)
 		if every := max(r.scale.RLSteps/10, 1); m.Step%every == 0 {
-			fmt.Printf("step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f\n",
+			fmt.Fprintf(bar, "step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f\n",
 				m.Step, v["reward"], v["rewards/countdown/mean"], v["completions/mean_length"], v["completions/clipped_ratio"], v["entropy"], v["frac_reward_zero_std"])
 		}
 	}
 	g.OnAlarm = func(step int, alarms []string) {
 		for _, a := range alarms {
-			fmt.Printf("step %3d: ALARM: %s\n", step, a)
+			fmt.Fprintf(bar, "step %3d: ALARM: %s\n", step, a)
 		}
 	}
-	if err := g.Run(ctx); err != nil {
-		return err
-	}
-	bar.Close()
-	r.result.RLSeconds, r.result.RLSteps = time.Since(began).Seconds(), g.StepCount()
-	rows, err := lab.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
-	if err != nil {
-		return err
-	}
-	r.result.LogpDiffMax = rows.Max("sampling/sampling_logp_difference/max")
-	return lab.Draw(filepath.Join(r.Out, "curves.png"), rows)
+	err := errors.Join(g.Run(ctx), g.Close())
+	r.result.RLSteps = g.StepCount()
+	return err
 }
 
-// setAside moves a finished or abandoned GRPO run out of the way: nothing is
-// deleted.
-func setAside(dir string) error {
+// suite gives the rewards; a variable, so that tests of models too small to
+// earn any can put others in their place.
+var suite = lab.Reward
+
+// setAside moves the GRPO run in an output folder, finished or abandoned, out of
+// the way, with its settings and curves: nothing is deleted.
+func setAside(out string) error {
+	dir := filepath.Join(out, "grpo")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	to := ""
 	for i := 1; ; i++ {
-		to := fmt.Sprintf("%s-%d", dir, i)
+		to = fmt.Sprintf("%s-%d", dir, i)
 		if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
-			fmt.Printf("the GRPO run in %s is kept as %s\n", dir, to)
-			return os.Rename(dir, to)
+			break
 		}
 	}
+	if err := os.Rename(dir, to); err != nil {
+		return err
+	}
+	for _, name := range []string{"config.json", "curves.png"} {
+		if err := os.Rename(filepath.Join(out, name), filepath.Join(to, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	fmt.Printf("the GRPO run in %s is kept as %s\n", dir, to)
+	return nil
 }

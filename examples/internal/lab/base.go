@@ -51,7 +51,7 @@ func (b Base) Train(ctx context.Context, m *model.Model) error {
 		Seed: b.Seed, Settings: struct {
 			Scale      Scale `json:"scale"`
 			Unbalanced bool  `json:"unbalanced"`
-		}{b.Scale.base(), b.Unbalanced},
+		}{b.Scale.Base(), b.Unbalanced},
 		OnStep: b.OnStep, Log: b.Log,
 	}
 	if b.Unbalanced {
@@ -78,8 +78,8 @@ func (b Base) Train(ctx context.Context, m *model.Model) error {
 	return nil
 }
 
-// base are the parts of a scale that decide a base model.
-func (s Scale) base() Scale { return Scale{BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens} }
+// Base are the parts of a scale that decide a base model.
+func (s Scale) Base() Scale { return Scale{BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens} }
 
 // Balance follows MaxVio over windows of at least 8,192 assignments a layer.
 type Balance struct {

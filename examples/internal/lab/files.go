@@ -16,34 +16,51 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
+// WriteSettings writes a run's settings to path.
+func WriteSettings(path string, settings any) error {
+	text, err := json.MarshalIndent(settings, "", "  ")
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}
+
 // Settle writes a run's settings to path, or, where a run with other settings
 // wrote its own there before, says what differs.
 func Settle(path string, settings any) error {
-	want, err := json.MarshalIndent(settings, "", "  ")
-	if err != nil {
-		return err
-	}
 	have, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return checkpoint.WriteAtomic(path, func(w io.Writer) error {
-			_, err := w.Write(append(want, '\n'))
-			return err
-		})
+		return WriteSettings(path, settings)
+	} else if err != nil {
+		return err
 	}
+	want, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}
-	var a, b any
-	if err := json.Unmarshal(have, &a); err != nil {
+	then, err := decode(have)
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := json.Unmarshal(want, &b); err != nil {
+	now, err := decode(want)
+	if err != nil {
 		return err
 	}
-	if d := differences("", a, b); len(d) > 0 {
-		return fmt.Errorf("the folder holds a run with other settings (choose another -out, or the settings of %s):\n  %s", path, strings.Join(d, "\n  "))
+	if d := differences("", then, now); len(d) > 0 {
+		return fmt.Errorf("%s is of a run with other settings (choose another -out, or those settings):\n  %s", path, strings.Join(d, "\n  "))
 	}
 	return nil
+}
+
+// decode keeps numbers as they are written: a seed may have 64 bits.
+func decode(text []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
 // differences lists where two JSON values differ, by path.
@@ -95,17 +112,23 @@ func ReadMetrics(path string) (Rows, error) {
 	return rows, nil
 }
 
-// Max is the largest value of a metric, NaN if one is missing or null.
-func (rows Rows) Max(name string) float64 {
-	most := math.Inf(-1)
+// Max is the largest value of a metric over the rows that have it, if any do.
+// A null, which stands for a value that is not finite, makes it NaN.
+func (rows Rows) Max(name string) (most float64, ok bool) {
 	for _, row := range rows {
-		v, ok := row[name].(float64)
-		if !ok {
-			return math.NaN()
+		v, has := row[name]
+		if !has {
+			continue
 		}
-		most = max(most, v)
+		f, finite := v.(float64)
+		if !finite {
+			return math.NaN(), true
+		}
+		if most = max(most, f); !ok {
+			most, ok = f, true
+		}
 	}
-	return most
+	return most, ok
 }
 
 // loads are the experts' loads of a row by metric name.
@@ -138,7 +161,8 @@ func ReadBalance(path string) (*Balance, error) {
 }
 
 // Draw draws reward, accuracy, length, entropy, dead groups and the load of
-// each layer's experts over the steps of a GRPO run.
+// each layer's experts over the steps of a GRPO run. What no step has, for want
+// of anything to learn from, is left out.
 func Draw(path string, rows Rows) error {
 	var steps []map[string]float64
 	heat := map[string]*curves.HeatMap{}
@@ -171,7 +195,9 @@ func Draw(path string, rows Rows) error {
 	slices.Sort(layers)
 	var f curves.Figure
 	for _, name := range []string{"reward", "rewards/countdown/mean", "completions/mean_length", "entropy", "frac_reward_zero_std", "grad_norm"} {
-		f.Panels = append(f.Panels, curves.Series(steps, "step", name))
+		if p := curves.Series(steps, "step", name); len(p.X) > 0 {
+			f.Panels = append(f.Panels, p)
+		}
 	}
 	for _, name := range layers {
 		f.Maps = append(f.Maps, *heat[name])

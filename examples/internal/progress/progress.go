@@ -5,21 +5,21 @@ package progress
 import (
 	"io"
 	"os"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 )
 
-// Bar is a progress line. Add and Describe may be called from several goroutines.
+// Bar is a progress line. It is used by one goroutine.
 type Bar struct {
-	bar *progressbar.ProgressBar
-	out io.Writer // where Close ends the line; io.Discard if there is none
+	bar  *progressbar.ProgressBar
+	out  io.Writer // where Close ends the line; io.Discard if there is none
+	what string
+	done int
 }
 
 // New starts a line on standard error for total ≥ 1 units of work, such as
 // "steps", with what before it. It shows nothing if standard error is not a
-// terminal. A resumed run counts only the units it has still to do, so that rate
-// and time left are its own.
+// terminal.
 func New(total int, what, units string) *Bar {
 	if !isTerminal(os.Stderr) {
 		return on(io.Discard, false, total, what, units)
@@ -29,7 +29,7 @@ func New(total int, what, units string) *Bar {
 
 // on is New for any writer.
 func on(out io.Writer, visible bool, total int, what, units string) *Bar {
-	return &Bar{out: out, bar: progressbar.NewOptions(total,
+	return &Bar{out: out, what: what, bar: progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(out),
 		progressbar.OptionSetVisibility(visible),
 		progressbar.OptionSetDescription(what),
@@ -39,7 +39,6 @@ func on(out io.Writer, visible bool, total int, what, units string) *Bar {
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionShowElapsedTimeOnFinish(),
 		progressbar.OptionSetWidth(20),
-		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetRenderBlankState(true), // starts the clock before the first Add
 	)}
 }
@@ -52,15 +51,62 @@ func isTerminal(f *os.File) bool {
 }
 
 // Add counts n more units as done. That the line cannot be written is no reason
-// to stop a run, so there is no error; the same holds for Describe and Close.
-func (b *Bar) Add(n int) { _ = b.bar.Add(n) }
+// to stop a run, so there is no error; the same holds for the other methods.
+func (b *Bar) Add(n int) {
+	b.done += n
+	_ = b.bar.Add(n)
+}
+
+// Skip takes n units off the total: a resumed run counts only what it has still
+// to do, so that rate and time left are its own.
+func (b *Bar) Skip(n int) {
+	if n > 0 {
+		b.bar.ChangeMax(b.bar.GetMax() - n)
+	}
+}
 
 // Describe replaces the words before the bar, to show a loss, for example.
-func (b *Bar) Describe(what string) { b.bar.Describe(what) }
+func (b *Bar) Describe(what string) {
+	b.what = what
+	b.bar.Describe(what)
+}
+
+// Write prints whole lines to standard output, above the progress line.
+func (b *Bar) Write(text []byte) (int, error) {
+	_ = b.bar.Clear()
+	n, err := os.Stdout.Write(text)
+	if b.bar.IsFinished() {
+		b.bar.Describe(b.what) // the one call that draws a finished bar again
+	} else {
+		_ = b.bar.RenderBlank()
+	}
+	return n, err
+}
 
 // Close ends the line where it stands, so that what is printed next begins a new
-// one. Call it once, by defer: the run may stop early.
+// one; a line on which nothing was done disappears. Call it once, by defer: the
+// run may stop early.
 func (b *Bar) Close() {
 	_ = b.bar.Exit()
+	if b.done == 0 {
+		_ = b.bar.Clear()
+		return
+	}
 	_, _ = io.WriteString(b.out, "\n")
+}
+
+// Watch returns a function that shows how many of all problems, prompts or other
+// units are done, on a line that begins with its first call and ends when all
+// are.
+func Watch(what, units string) func(done, total int) {
+	var bar *Bar
+	return func(done, total int) {
+		if bar == nil {
+			bar = New(total, what, units)
+		}
+		bar.Add(done - bar.done)
+		if done == total {
+			bar.Close()
+		}
+	}
 }

@@ -2,21 +2,18 @@ package progress
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestLineShowsCountRateAndTimeLeft(t *testing.T) {
 	var out bytes.Buffer
 	b := on(&out, true, 4, "base", "steps")
-	// The bar redraws no more often than every 100 ms, but it always draws the end.
-	time.Sleep(150 * time.Millisecond)
 	b.Add(1)
 	b.Describe("base loss 0.5")
-	time.Sleep(150 * time.Millisecond)
 	b.Add(1)
 	middle := out.String()
 	b.Add(2)
@@ -61,5 +58,59 @@ func TestNothingIsShownOffATerminal(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || len(got) > 0 {
 		t.Errorf("wrote %q to a file, error %v", got, err)
+	}
+}
+
+func TestLineOnWhichNothingWasDoneDisappears(t *testing.T) {
+	var out bytes.Buffer
+	b := on(&out, true, 10, "base", "steps")
+	b.Close()
+	got := out.String()
+	if last := got[strings.LastIndex(strings.TrimRight(got, "\r"), "\r")+1:]; strings.TrimSpace(last) != "" || strings.Contains(got, "\n") {
+		t.Errorf("the terminal still shows %q of %q", last, got)
+	}
+}
+
+func TestResumedRunCountsWhatIsLeft(t *testing.T) {
+	var out bytes.Buffer
+	b := on(&out, true, 10, "base", "steps")
+	b.Skip(7)
+	b.Add(3)
+	b.Close()
+	if got := out.String(); !strings.Contains(got, "(3/3,") || !strings.Contains(got, "100%") {
+		t.Errorf("the line does not end with 3 of 3: %q", got)
+	}
+}
+
+func TestPrintingLeavesTheLineBelow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "terminal")
+	terminal, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = terminal
+	defer func() { os.Stdout = stdout }()
+	b := on(terminal, true, 2, "base", "steps")
+	for step := range 2 {
+		b.Add(1)
+		fmt.Fprintf(b, "step %d\n", step+1)
+	}
+	b.Close()
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of each line, what follows the last return to its beginning is seen.
+	var seen []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		seen = append(seen, strings.TrimSpace(line[strings.LastIndex(line, "\r")+1:]))
+	}
+	if len(seen) != 3 || seen[0] != "step 1" || seen[1] != "step 2" || !strings.HasPrefix(seen[2], "base 100%") {
+		t.Errorf("the terminal shows %q", seen)
 	}
 }

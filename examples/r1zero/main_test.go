@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// asCommand makes the test binary run as r1zero itself, at the size of tiny.
+const asCommand = "R1ZERO_TEST_AS_COMMAND"
+
+// tiny is a run of seconds, with every phase of a full one.
+var tiny = lab.Scale{
+	BaseSteps: 4, BaseTokens: 256, RLSteps: 4, Prompts: 4, Group: 4, MaxTokens: 16,
+	Problems: 2, Samples: 16, Slots: 8, SaveEvery: 1, PassAt: 16,
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) == "" {
+		code := m.Run()
+		os.RemoveAll(undisturbed.dir)
+		os.Exit(code)
+	}
+	lab.Full, lab.Quick = tiny, tiny
+	lab.Quick.RLSteps = 1
+	suite = evenSuite
+	main()
+	os.Exit(0)
+}
+
+// evenSuite rewards what a model hardly trained does half of the time.
+func evenSuite() *reward.Suite {
+	score := func(_ context.Context, s reward.Sample) reward.Verdict {
+		if strings.Count(s.Completion, "1")%2 == 0 {
+			return reward.Verdict{Status: reward.Correct, Value: 1}
+		}
+		return reward.Verdict{Status: reward.Wrong}
+	}
+	if os.Getenv(badReward) != "" {
+		return faultySuite(score)
+	}
+	return &reward.Suite{Funcs: []reward.Func{{Name: "countdown", Score: score}}}
+}
+
+// command is r1zero with arguments, to be started.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), asCommand+"=1")
+	return c
+}
+
+// outcome is what a command that ended by itself left.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+func finish(t *testing.T, c *exec.Cmd) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	exit, failed := errors.AsType[*exec.ExitError](err)
+	if err != nil && !failed {
+		t.Fatal(err)
+	}
+	o := outcome{stdout: stdout.String(), stderr: stderr.String()}
+	if failed {
+		o.code = exit.ExitCode()
+	}
+	return o
+}
+
+// must runs r1zero -json in a folder and gives its results.
+func must(t *testing.T, out string, args ...string) (outcome, map[string]any) {
+	t.Helper()
+	return mustFinish(t, command(t, append([]string{"-json", "-out", out}, args...)...))
+}
+
+func mustFinish(t *testing.T, c *exec.Cmd) (outcome, map[string]any) {
+	t.Helper()
+	o := finish(t, c)
+	if o.code != 0 {
+		t.Fatalf("%v: exit code %d\n%s%s", c.Args[1:], o.code, o.stdout, o.stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	var result map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &result); err != nil {
+		t.Fatalf("the last line of standard output is no JSON object: %v\n%s", err, o.stdout)
+	}
+	return o, result
+}
+
+// undisturbed is a run of seed 1 that nothing happened to, made once.
+var undisturbed struct {
+	dir    string
+	took   time.Duration
+	result map[string]any
+}
+
+func reference(t *testing.T) (dir string, result map[string]any) {
+	t.Helper()
+	if undisturbed.result == nil {
+		dir, err := os.MkdirTemp("", "r1zero")
+		if err != nil {
+			t.Fatal(err)
+		}
+		undisturbed.dir = dir
+		began := time.Now()
+		_, undisturbed.result = must(t, dir)
+		undisturbed.took = time.Since(began)
+	}
+	return undisturbed.dir, undisturbed.result
+}
+
+// clone copies the folder of the undisturbed run, to be spoiled.
+func clone(t *testing.T) string {
+	t.Helper()
+	from, _ := reference(t)
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func read(t *testing.T, elem ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var stepTime = regexp.MustCompile(`"step_time":[-+.e0-9]+`)
+
+// wantUndisturbed compares the results of a run, and all that its folder says
+// about it but times, with those of the undisturbed run.
+func wantUndisturbed(t *testing.T, what, out string, result map[string]any) {
+	t.Helper()
+	dir, want := reference(t)
+	for name, w := range want {
+		if got := result[name]; got != w && name != "out" && !strings.HasSuffix(name, "seconds") {
+			t.Errorf("%s: %s is %v, undisturbed %v", what, name, got, w)
+		}
+	}
+	for _, name := range []string{"config.json", "base/evaluation.json", "base/metrics.jsonl", "grpo/metrics.jsonl", "grpo/verdicts.jsonl", "curves.png"} {
+		a, b := read(t, dir, name), read(t, out, name)
+		if stepTime.ReplaceAllString(a, "") != stepTime.ReplaceAllString(b, "") {
+			t.Errorf("%s: %s differs from the undisturbed run's", what, name)
+		}
+	}
+}
+
+// newest is the folder of the newest checkpoint in dir.
+func newest(t *testing.T, dir string) string {
+	t.Helper()
+	snapshot, err := checkpoint.Store{Dir: dir}.LatestComplete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot.Dir
+}
