@@ -1,22 +1,25 @@
 package attention
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Scaling stretches RoPE beyond the length it was trained on.
+// Scaling stretches RoPE beyond the length it was trained on. The zero value
+// does not.
 type Scaling struct {
 	Kind     ScalingKind
-	Factor   float64
-	Original int // the old length in tokens
+	Factor   float64 // new length over old; required by YaRN and Llama3, at least 1
+	Original int     // the old length in tokens; required by both
 
-	BetaFast, BetaSlow   float64 // YaRN
-	MScale, MScaleAllDim float64 // YaRN
+	BetaFast, BetaSlow   float64 // YaRN's ramp; 0 means 32 and 1
+	MScale, MScaleAllDim float64 // YaRN's temperatures; 0 means none
 
-	LowFreqFactor, HighFreqFactor float64 // Llama 3
+	LowFreqFactor, HighFreqFactor float64 // of Llama3; 0 means 1 and 4
 }
 
 // ScalingKind selects the rule of a Scaling.
@@ -46,18 +49,22 @@ func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 // llama3 divides the frequencies of long waves by Factor, leaves short ones,
 // and blends between.
 func (sc Scaling) llama3(f []float64) {
-	old := float64(sc.Original)
+	old, low, high := float64(sc.Original), cmp.Or(sc.LowFreqFactor, 1), cmp.Or(sc.HighFreqFactor, 4)
 	for i, freq := range f {
 		wave := 2 * math.Pi / freq
-		blend := (old/wave - sc.LowFreqFactor) / (sc.HighFreqFactor - sc.LowFreqFactor)
+		blend := (old/wave - low) / (high - low)
 		blend = min(max(blend, 0), 1)
 		f[i] = (1-blend)*freq/sc.Factor + blend*freq
 	}
 }
 
 // NewAngles tabulates cosines and sines for positions 0 to length−1, computed
-// in float64 and rounded once.
+// in float64 and rounded once. It fails for want of memory, and for a scaling
+// without Factor or Original.
 func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float64, sc Scaling) (tensor.Angles, error) {
+	if sc.Kind != NoScaling && (!(sc.Factor >= 1) || sc.Original < 1) {
+		return tensor.Angles{}, fmt.Errorf("attention: scaling %+v: want Factor and Original of at least 1", sc)
+	}
 	freq := Frequencies(dim, theta, sc)
 	m := sc.amplitude()
 	cos, sin := make([]float64, length*len(freq)), make([]float64, length*len(freq))
@@ -74,14 +81,19 @@ func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float
 		data []float64
 	}{{&a.Cos, "rope.cos", cos}, {&a.Sin, "rope.sin", sin}} {
 		p, err := tensor.NewParam(b, t.name, dt, length, len(freq))
+		if err == nil {
+			*t.dst = p
+			p.Trainable = false
+			err = p.SetFloats(t.data)
+		}
 		if err != nil {
-			return a, err
+			for _, p := range []*tensor.Param{a.Cos, a.Sin} {
+				if p != nil {
+					p.Free()
+				}
+			}
+			return tensor.Angles{}, err
 		}
-		p.Trainable = false
-		if err := p.SetFloats(t.data); err != nil {
-			return a, err
-		}
-		*t.dst = p
 	}
 	return a, nil
 }

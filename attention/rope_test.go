@@ -107,6 +107,27 @@ func TestLlama3Frequencies(t *testing.T) {
 	}
 }
 
+// The ramp's bounds have defaults; Factor and Original have none.
+func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
+	for _, c := range [][2]attention.Scaling{
+		{{Kind: attention.YaRN, Factor: 40, Original: 4096}, v3YaRN},
+		{{Kind: attention.Llama3, Factor: 8, Original: 8192}, {Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}},
+	} {
+		got, want := attention.Frequencies(64, 10000, c[0]), attention.Frequencies(64, 10000, c[1])
+		for i := range got {
+			if got[i] != want[i] {
+				t.Errorf("%+v: frequency %d is %v, want %v", c[0], i, got[i], want[i])
+			}
+		}
+	}
+	b := open(t)
+	for _, sc := range []attention.Scaling{{Kind: attention.YaRN, Factor: 40}, {Kind: attention.YaRN, Original: 4096}, {Kind: attention.Llama3}} {
+		if _, err := attention.NewAngles(b, backend.F32, 4, 8, 10000, sc); err == nil {
+			t.Errorf("%+v makes angles", sc)
+		}
+	}
+}
+
 func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct {

@@ -1,6 +1,9 @@
 package attention
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // yarn interpolates the frequencies that turn less than BetaSlow times over
 // the old length, leaves those that turn more than BetaFast times, and ramps
@@ -10,8 +13,8 @@ func (sc Scaling) yarn(f []float64, dim int, theta float64) {
 	turn := func(n float64) float64 {
 		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
 	}
-	low := max(math.Floor(turn(sc.BetaFast)), 0)
-	high := min(math.Ceil(turn(sc.BetaSlow)), float64(dim-1))
+	low := max(math.Floor(turn(cmp.Or(sc.BetaFast, 32))), 0)
+	high := min(math.Ceil(turn(cmp.Or(sc.BetaSlow, 1))), float64(dim-1))
 	if low == high {
 		high += 0.001
 	}

@@ -75,7 +75,8 @@ func (c Config) gqa() attention.GQAConfig {
 }
 
 // moe is the shape of cfg's MoE layers. V2 scales the routed output only where
-// the weights are not normalised (modeling_deepseek.py of V2); V3 always does.
+// the weights are not normalised, which a single weight never is
+// (modeling_deepseek.py of V2); V3 always does.
 func (c Config) moe() moe.Config {
 	m := moe.Config{
 		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
@@ -91,8 +92,10 @@ func (c Config) moe() moe.Config {
 	if c.TopKMethod == "group_limited_greedy" {
 		m.GroupBy = backend.GroupMax
 	}
-	if c.ModelType == TypeDeepSeekV2 && c.NormTopKProb && c.NumExpertsPerTok > 1 {
-		m.Scale = 1
+	if c.ModelType == TypeDeepSeekV2 {
+		if m.Normalize = c.NormTopKProb && c.NumExpertsPerTok > 1; m.Normalize {
+			m.Scale = 1
+		}
 	}
 	return m
 }

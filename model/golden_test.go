@@ -297,8 +297,9 @@ func TestV2ScalesOnlyWeightsThatAreNotNormalised(t *testing.T) {
 		cfg.NormTopKProb, cfg.NumExpertsPerTok = c.normalise, c.topK
 		m, err := model.New(b, cfg, 1)
 		must(t, err)
-		if got := m.Blocks[1].MoE.Scale; got != c.want {
-			t.Errorf("%s, normalised %v, top %d: scale %v, want %v", c.dir, c.normalise, c.topK, got, c.want)
+		got := m.Blocks[1].MoE.Config
+		if normalise := c.normalise && c.topK > 1; got.Scale != c.want || got.Normalize != normalise {
+			t.Errorf("%s, norm_topk_prob %v, top %d: normalised %v, scale %v, want %v, %v", c.dir, c.normalise, c.topK, got.Normalize, got.Scale, normalise, c.want)
 		}
 		m.Free()
 	}
