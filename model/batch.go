@@ -56,9 +56,10 @@ func (q Sequence) weight(i int) float64 {
 // Rows is the number of rows the sequence takes in a batch.
 func (q Sequence) Rows() int { return len(q.IDs) - 1 }
 
-// NewBatch packs seqs on the device of s. dt is the model's dtype; g are the
-// totals of the global batch seqs belong to, so that splitting a batch into
-// micro-batches changes nothing.
+// NewBatch packs seqs on the device of s. g are the totals of the global batch
+// seqs belong to, so that splitting a batch into micro-batches changes nothing.
+// It panics where a sequence has fewer than two tokens, more rows than
+// max_position_embeddings, or another number of weights than rows.
 func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 	var ids, targets []int32
 	var weight []float64

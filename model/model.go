@@ -69,10 +69,14 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 			a.Absorbed = o.Absorbed
 		}
 	}
-	return m, ps.Err()
+	if err := ps.Err(); err != nil {
+		m.Free()
+		return nil, err
+	}
+	return m, nil
 }
 
-// Free gives back the memory of the weights.
+// Free gives back the memory of the weights and of what belongs to them.
 func (m *Model) Free() {
 	m.Params.Free()
 	m.Angles.Cos.Free()
@@ -81,6 +85,12 @@ func (m *Model) Free() {
 
 // Backend is the device the model lives on.
 func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
+
+// Absorbed reports whether MLA works in its weight-absorbed form.
+func (m *Model) Absorbed() bool {
+	a, ok := m.Blocks[0].Attention.(*attention.MLA)
+	return ok && a.Absorbed
+}
 
 // Output is the result of a forward.
 type Output struct {

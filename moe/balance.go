@@ -23,6 +23,7 @@ func (g *Gate) count(r tensor.Routing) {
 			s.Fail(fmt.Errorf("moe: load counters: %w", err))
 			return
 		}
+		g.ps.Own(buf)
 		v.Buf = buf
 		g.load = v
 		s.Do(&backend.Fill{Dst: v})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/backend/tensor"
@@ -105,6 +106,25 @@ func TestParametersHaveCheckpointNames(t *testing.T) {
 	}
 	if total, _ := m.Config.NumParams(); int64(m.Params.Len()) != total+m.Config.NumMTPParams() {
 		t.Errorf("%d parameters, the config counts %d", m.Params.Len(), total+m.Config.NumMTPParams())
+	}
+}
+
+// The modules work in the form of MLA that the model works in.
+func TestModulesTakeTheModelsFormOfMLA(t *testing.T) {
+	b, err := backend.Open("cpu")
+	must(t, err)
+	defer b.Close()
+	for _, absorbed := range []bool{false, true} {
+		m, err := model.NewWith(b, config(), 1, model.Options{Absorbed: absorbed})
+		must(t, err)
+		defer m.Free()
+		d, err := mtp.New(m)
+		must(t, err)
+		for k, mod := range d.Modules {
+			if got := mod.Block.Attention.(*attention.MLA).Absorbed; got != absorbed {
+				t.Errorf("module %d: absorbed %v in a model with %v", k, got, absorbed)
+			}
+		}
 	}
 }
 

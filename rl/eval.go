@@ -15,9 +15,9 @@ import (
 // which pass@k, maj@k and avg@k follow. It is deterministic: a function of the
 // weights, the prompts and its fields.
 type Evaluation struct {
-	Sampler Sampler // writes the completions
-	Seed    uint64  // keys their draws, together with the prompts' places
-	Reward  *reward.Suite
+	Sampler Sampler       // writes the completions
+	Seed    uint64        // keys their draws, together with the prompts' places
+	Reward  *reward.Suite // required
 	// Correct is the function of Reward whose status Correct makes a sample
 	// correct; "" means the first.
 	Correct string
@@ -64,6 +64,10 @@ func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, er
 	if len(prompts) == 0 {
 		return nil, errors.New("rl: evaluation without prompts")
 	}
+	fn, err := e.correct()
+	if err != nil {
+		return nil, err
+	}
 	chunk := cmp.Or(e.Chunk, 32)
 	r := &EvalResult{N: n}
 	for at := 0; at < len(prompts); at += chunk {
@@ -80,17 +84,26 @@ func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, er
 	if r.Scores, err = e.Reward.Score(ctx, rewardSamples(prompts, r.Samples)); err != nil {
 		return nil, err
 	}
-	fn := 0
-	if e.Correct != "" {
-		if fn = slices.Index(r.Scores.Functions, e.Correct); fn < 0 {
-			return nil, fmt.Errorf("rl: evaluation: no reward function is named %q", e.Correct)
-		}
-	}
 	for i := range r.Samples {
 		r.Samples[i].Reward = r.Scores.Totals[i]
 	}
 	r.count(prompts, r.Scores.Verdicts[fn], ks, e.Extract)
 	return r, nil
+}
+
+// correct is the index of the function that tells correctness.
+func (e *Evaluation) correct() (int, error) {
+	if e.Reward == nil || len(e.Reward.Funcs) == 0 {
+		return 0, errors.New("rl: evaluation without reward functions")
+	}
+	if e.Correct == "" {
+		return 0, nil
+	}
+	fn := slices.IndexFunc(e.Reward.Funcs, func(f reward.Func) bool { return f.Name == e.Correct })
+	if fn < 0 {
+		return 0, fmt.Errorf("rl: evaluation: no reward function is named %q", e.Correct)
+	}
+	return fn, nil
 }
 
 // sizes are N and K with their defaults.

@@ -105,9 +105,13 @@ func TestEvaluationRefusesBadFields(t *testing.T) {
 		`named "accuracy"`: {Correct: "accuracy"},
 	} {
 		e.Sampler, e.Reward = g.Sampler, g.Reward
+		e.Progress = func(int, int) { t.Errorf("%s: found after sampling", want) }
 		if _, err := e.Run(context.Background(), prompts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want it to say %s", err, want)
 		}
+	}
+	if _, err := (&Evaluation{Sampler: g.Sampler}).Run(context.Background(), prompts); err == nil || !strings.Contains(err.Error(), "reward") {
+		t.Errorf("without rewards the error is %v", err)
 	}
 	e := Evaluation{Sampler: g.Sampler, Reward: g.Reward}
 	if _, err := e.Run(context.Background(), nil); err == nil {

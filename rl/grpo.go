@@ -28,7 +28,7 @@ type GRPO struct {
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
 	Data   func(step int) ([]Prompt, error)
 	Reward *reward.Suite
-	Steps  int // rollouts to learn from, those before a resume included
+	Steps  int // rollouts to learn from, those before a resume included; required by Run
 	G      int // completions of each prompt; 0 means 8
 
 	// Advantages.
@@ -66,7 +66,7 @@ type GRPO struct {
 	// update are not those of its rollout, bit for bit.
 	FailOnMismatch bool
 	Alarms         Thresholds
-	OnAlarm        func(step int, alarms []string) // told what looks wrong in a step; nil means nobody is
+	OnAlarm        func(step int, alarms []string) // told what looks wrong in a step; nil means Trainer.Log is
 	OnRollout      func(r *Rollout)                // shown each rollout before it is learned from; nil means nobody is
 	OnStep         func(m train.Metrics)           // given the metrics of each step; nil means nobody is
 	// Report receives the preflight of a new run; nil means that it is checked
@@ -74,6 +74,9 @@ type GRPO struct {
 	Report io.Writer
 
 	prepared  bool
+	closed    bool
+	restore   func()       // gives the Trainer back the fields that prepare set
+	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts
 	reference *model.Model // nil without Objective.Beta
@@ -87,6 +90,9 @@ func (g *GRPO) StepCount() int { return g.step }
 // checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end.
 // When ctx is cancelled it saves what it has and returns the cause.
 func (g *GRPO) Run(ctx context.Context) (err error) {
+	if g.Steps == 0 {
+		return errors.New("rl: GRPO.Steps is 0")
+	}
 	if err := g.prepare(); err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	}
 	for g.step < g.Steps {
 		m, err := g.Step(ctx)
-		if err != nil && ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil && g.failed == nil {
 			return errors.Join(fmt.Errorf("rl: stopped after step %d: %w", g.step, context.Cause(ctx)), g.Trainer.Save())
 		} else if err != nil {
 			return err
@@ -128,10 +134,14 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 
 // Step makes one step: a rollout, its rewards and advantages, and the updates.
 // It works on a whole step or fails; a step that fails between two of its
-// updates leaves the model between them, to be resumed from a checkpoint.
+// updates leaves the model between them, to be resumed from a checkpoint: further
+// calls return the same error.
 func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	if err := g.prepare(); err != nil {
 		return train.Metrics{}, err
+	}
+	if g.failed != nil {
+		return train.Metrics{}, g.failed
 	}
 	began := time.Now()
 	r, err := g.rollout(ctx)
@@ -143,6 +153,9 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	all, err := g.learn(ctx, r)
 	if err != nil {
+		if g.Trainer.StepCount() != r.Version {
+			g.failed = err
+		}
 		return train.Metrics{}, err
 	}
 	g.step++
@@ -155,11 +168,23 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 			return train.Metrics{}, fmt.Errorf("rl: reference model: %w", err)
 		}
 	}
-	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 && g.OnAlarm != nil {
-		g.OnAlarm(g.step, alarms)
+	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {
+		g.alarm(alarms)
 	}
 	m.Time = time.Since(began)
 	return m, nil
+}
+
+func (g *GRPO) alarm(alarms []string) {
+	if g.OnAlarm != nil {
+		g.OnAlarm(g.step, alarms)
+		return
+	}
+	if log := g.Trainer.Log; log != nil {
+		for _, a := range alarms {
+			log.Warn(a, "step", g.step)
+		}
+	}
 }
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
@@ -493,6 +496,71 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
+// Two phases may share a trainer; what is closed stays closed.
+func TestClosedRunGivesTheTrainerBack(t *testing.T) {
+	first := newRun(t, openCPU(t), model.Options{})
+	first.Trainer.Settings = "mine"
+	mustStep(t, first)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if tr := first.Trainer; tr.Settings != "mine" || len(tr.Extra) != 0 {
+		t.Errorf("settings %v and %d further files are left", tr.Settings, len(tr.Extra))
+	}
+	if _, err := first.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a step after Close: %v", err)
+	}
+	second := &GRPO{Trainer: first.Trainer, Sampler: first.Sampler, Data: first.Data, Reward: first.Reward, G: 4, Steps: 1}
+	if err := second.Run(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A step that breaks off between two updates is no state to save or go on from,
+// even when the run is cancelled at the same time.
+func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Trainer.Dir, g.MiniBatches = t.TempDir(), 2
+	ctx, cancel := context.WithCancel(context.Background())
+	updates := 0
+	g.Loss = func(tokens Tokens) tensor.Tensor {
+		if updates++; updates == 2 {
+			cancel()
+			return tensor.Scale(g.Objective.Loss(tokens), math.NaN())
+		}
+		return g.Objective.Loss(tokens)
+	}
+	for range 2 { // the second call must not go on from between the updates
+		if err := g.Run(ctx); err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
+			t.Errorf("error is %v", err)
+		}
+		ctx = context.Background()
+	}
+	if saved, _ := filepath.Glob(filepath.Join(g.Trainer.Dir, "step-*")); len(saved) > 0 {
+		t.Errorf("saved %v", saved)
+	}
+}
+
+func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	var out bytes.Buffer
+	g.Trainer.Log = slog.New(slog.NewTextHandler(&out, nil))
+	g.Alarms.MinEntropy = 100
+	mustStep(t, g)
+	if !strings.Contains(out.String(), "the entropy collapsed") {
+		t.Errorf("log: %q", out.String())
+	}
+	out.Reset()
+	g.OnAlarm = func(int, []string) {}
+	mustStep(t, g)
+	if out.Len() > 0 {
+		t.Errorf("log: %q", out.String())
+	}
+}
+
 func TestBadFieldsAreErrors(t *testing.T) {
 	for name, spoil := range map[string]func(*GRPO){
 		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
@@ -508,5 +576,10 @@ func TestBadFieldsAreErrors(t *testing.T) {
 		if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error is %v, want it to say %q", err, name)
 		}
+	}
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Steps = 0
+	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "Steps is 0") {
+		t.Errorf("a run of no steps: %v", err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/train"
@@ -51,6 +50,9 @@ type settings struct {
 
 // prepare checks the fields, allocates what a run needs and resumes, once.
 func (g *GRPO) prepare() (err error) {
+	if g.closed {
+		return errors.New("rl: the GRPO is closed")
+	}
 	if g.prepared {
 		return nil
 	}
@@ -59,10 +61,10 @@ func (g *GRPO) prepare() (err error) {
 	}
 	t := g.Trainer
 	own, extra := t.Settings, t.Extra
+	g.restore = func() { t.Settings, t.Extra = own, extra }
 	defer func() {
 		if err != nil {
-			t.Settings, t.Extra = own, extra
-			err = errors.Join(err, g.Close())
+			err = errors.Join(err, g.release())
 		}
 	}()
 	t.Settings = settings{
@@ -122,13 +124,7 @@ func (g *GRPO) validate() error {
 // newReference makes the reference model, a copy of the present one.
 func (g *GRPO) newReference() error {
 	m := g.Trainer.Model
-	o := model.Options{DType: m.Params.DType()}
-	for _, b := range m.Blocks {
-		if a, ok := b.Attention.(*attention.MLA); ok {
-			o.Absorbed = a.Absorbed
-		}
-	}
-	ref, err := model.NewWith(m.Backend(), m.Config, 0, o)
+	ref, err := model.NewWith(m.Backend(), m.Config, 0, model.Options{DType: m.Params.DType(), Absorbed: m.Absorbed()})
 	if err != nil {
 		return err
 	}
@@ -141,8 +137,18 @@ func (g *GRPO) newReference() error {
 }
 
 // Close ends a run: it gives back the memory of the reference model and closes
-// the log of verdicts. Trainer and Generator stay the caller's.
+// the log of verdicts. Trainer and Generator stay the caller's, the Trainer as
+// it was, but for its steps.
 func (g *GRPO) Close() error {
+	g.closed = true
+	return g.release()
+}
+
+func (g *GRPO) release() error {
+	if g.restore != nil {
+		g.restore()
+		g.restore = nil
+	}
 	if g.reference != nil {
 		g.reference.Free()
 		g.reference = nil

@@ -16,6 +16,7 @@ type Params struct {
 	init  Init
 	all   []*Param
 	index map[string]*Param
+	owned []backend.Buffer
 	err   error
 }
 
@@ -145,8 +146,16 @@ func (ps *Params) CopyFrom(src *Params) error {
 	return nil
 }
 
-// Free gives back the memory of all parameters.
+// Own makes Free give back buf too: memory of a layer that is no parameter, such
+// as counters.
+func (ps *Params) Own(buf backend.Buffer) { ps.owned = append(ps.owned, buf) }
+
+// Free gives back the memory of all parameters, and what Own was given.
 func (ps *Params) Free() {
+	for _, buf := range ps.owned {
+		ps.b.Free(buf)
+	}
+	ps.owned = nil
 	for _, p := range ps.all {
 		if p.value.Present() {
 			p.Free()

@@ -23,7 +23,7 @@ const asCommand = "R1ZERO_TEST_AS_COMMAND"
 
 // tiny is a run of seconds, with every phase of a full one.
 var tiny = lab.Scale{
-	BaseSteps: 4, BaseTokens: 256, RLSteps: 4, Prompts: 4, Group: 4, MaxTokens: 16,
+	BaseSteps: 3, BaseTokens: 256, RLSteps: 3, Prompts: 4, Group: 4, MaxTokens: 16,
 	Problems: 2, Samples: 16, Slots: 8, SaveEvery: 1, PassAt: 16,
 }
 
@@ -57,7 +57,11 @@ func evenSuite() *reward.Suite {
 // command is r1zero with arguments, to be started.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), self, args...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	return c
 }

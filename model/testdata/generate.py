@@ -79,8 +79,7 @@ CASES = {
     "deepseek_v3_plain_query": V3 | {"rms_norm_eps": 1e-2, "rope_interleave": False, "num_hidden_layers": 3, "norm_topk_prob": False,
                                      "routed_scaling_factor": 1.5},
     "deepseek_v2_groups": V2 | GROUPS | {"q_lora_rank": 20, "topk_method": "group_limited_greedy", "routed_scaling_factor": 4.0},
-    # The greedy method knows no groups, whatever the config says.
-    "deepseek_v2_lite": V2 | GROUPS | {"topk_method": "greedy", "n_shared_experts": 2, "routed_scaling_factor": 1.0,
+    "deepseek_v2_lite": V2 | {"topk_method": "greedy", "n_shared_experts": 2, "routed_scaling_factor": 1.0,
                               "rope_scaling": YARN | {"mscale": 0.707, "mscale_all_dim": 0.707}},
     "qwen2_tied": COMMON | {"model_type": "qwen2", "num_hidden_layers": 2, "num_key_value_heads": 2, "tie_word_embeddings": True},
     "llama3_scaling": COMMON | {

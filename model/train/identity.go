@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
 )
@@ -41,7 +40,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Settings  any          `json:"settings"`
 		Platform  platform     `json:"platform"`
 	}{
-		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Absorbed: t.absorbed(),
+		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Absorbed: t.Model.Absorbed(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),
 		Alpha: t.BalanceAlpha, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
@@ -51,14 +50,4 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		return nil, fmt.Errorf("train: the run's settings: %w", err)
 	}
 	return text, nil
-}
-
-// absorbed reports whether MLA runs in its weight-absorbed form.
-func (t *Trainer) absorbed() bool {
-	for _, b := range t.Model.Blocks {
-		if a, ok := b.Attention.(*attention.MLA); ok {
-			return a.Absorbed
-		}
-	}
-	return false
 }

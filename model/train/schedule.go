@@ -25,10 +25,10 @@ func Constant(factor float64) Schedule {
 }
 
 // WarmUp multiplies then by a factor that grows linearly over the first steps:
-// 1/steps in the first of them, 1 from the last of them on.
+// 1/steps in the first of them, 1 from the last of them on. A nil then is 1.
 func WarmUp(steps int, then Schedule) Schedule {
 	return func(step int, tokens int64) float64 {
-		f := then(step, tokens)
+		f := then.at(step, tokens, 1)
 		if step < steps {
 			f *= float64(step+1) / float64(steps)
 		}

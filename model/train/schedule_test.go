@@ -57,6 +57,8 @@ func TestSchedulesAtTheirCorners(t *testing.T) {
 		{"cosine", cosine, 30, 0.6},
 		{"cosine", cosine, 40, 0.2},
 		{"cosine", cosine, 99, 0.2},
+		{"warm-up alone", WarmUp(10, nil), 4, 0.5},
+		{"warm-up alone", WarmUp(10, nil), 10, 1},
 		{"constant", Constant(0.3), 5, 0.3},
 		{"none", nil, 5, 1},
 	} {

@@ -86,6 +86,7 @@ type Trainer struct {
 	Log    *slog.Logger  // hears of resumes, checkpoints and skipped steps; nil means silence
 
 	started bool
+	closed  bool
 	failed  error // set when an update broke off halfway
 	step    int   // optimizer steps made
 	saved   int   // step of the newest checkpoint
@@ -182,6 +183,8 @@ func (t *Trainer) start() error {
 		return nil
 	}
 	switch {
+	case t.closed:
+		return errors.New("train: the Trainer is closed")
 	case t.Model == nil:
 		return errors.New("train: Trainer.Model is nil")
 	case t.Optimizer == nil:
@@ -222,9 +225,10 @@ func (t *Trainer) addGates(gates []*moe.Gate, layers []int) {
 	}
 }
 
-// Close gives back the memory of optimizer state, averages and activations. The
-// model stays the caller's.
+// Close gives back the memory of optimizer state, averages and activations, and
+// ends the Trainer: what is called later fails. The model stays the caller's.
 func (t *Trainer) Close() {
+	t.closed = true
 	if !t.started {
 		return
 	}
@@ -233,6 +237,7 @@ func (t *Trainer) Close() {
 	t.moments.Free()
 	if t.ema != nil {
 		t.ema.free()
+		t.ema = nil
 	}
 }
 

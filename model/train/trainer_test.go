@@ -319,3 +319,48 @@ func TestSettingsThatCannotTrainAreRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A closed trainer has lost its moments: going on would train, or save, with
+// zeros in their place.
+func TestAClosedTrainerRefusesToGoOn(t *testing.T) {
+	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 4)
+	mustStep(t, tr, randomText(4))
+	tr.Close()
+	if _, err := tr.Step(t.Context(), mustBatch(t, randomText(4), 1)); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("step: %v", err)
+	}
+	if err := tr.Save(); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("save: %v", err)
+	}
+	if tr.EMA() != nil {
+		t.Error("the moving average outlives its memory")
+	}
+}
+
+// scales is AdamW that writes down the gradients' scale of each update.
+type scales struct {
+	AdamW
+	seen *[]float64
+}
+
+func (o scales) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At) {
+	*o.seen = append(*o.seen, at.GradScale)
+	o.AdamW.Update(s, p, g, m, at)
+}
+
+func TestStepClipsTheGradientToClipNorm(t *testing.T) {
+	for _, limit := range []float64{0.01, math.Inf(1)} {
+		var seen []float64
+		tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: scales{AdamW{LR: 1e-3}, &seen}, ClipNorm: limit}
+		defer tr.Close()
+		norm := mustStep(t, tr, randomText(2)).Values["grad_norm"]
+		if norm <= 0.01 {
+			t.Fatalf("the norm is %g: nothing to clip", norm)
+		}
+		for _, got := range seen {
+			if want := min(1, limit/norm); got != want {
+				t.Errorf("limit %g, norm %g: gradients scaled by %g, want %g", limit, norm, got, want)
+			}
+		}
+	}
+}

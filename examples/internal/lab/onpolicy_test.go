@@ -1,0 +1,133 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// small decodes 16 completions in 5 slots, so that batches change.
+var small = Scale{RLSteps: 2, Prompts: 4, Group: 4, MaxTokens: 20, Slots: 5}
+
+// flipper changes one bit of one row of the caches of keys and values: after
+// their nth write.
+type flipper struct {
+	backend.Backend
+	rows   int // of a cache
+	n      int // 0 means none
+	bit    int
+	writes int
+	what   string // what was flipped
+}
+
+func (f *flipper) Do(op backend.Op) error {
+	err := f.Backend.Do(op)
+	s, ok := op.(*backend.Scatter)
+	if err != nil || !ok || s.Y.Shape[0] != f.rows {
+		return err
+	}
+	if f.writes++; f.writes != f.n {
+		return nil
+	}
+	index := make([]byte, 4)
+	if err := f.Download(index, s.Index.Buf, 4*s.Index.Offset); err != nil {
+		return err
+	}
+	at := s.Y.Offset + int(backend.I32.Get(index, 0))*s.Y.Stride(0)
+	word := make([]byte, 4)
+	if err := f.Download(word, s.Y.Buf, 4*at); err != nil {
+		return err
+	}
+	was := backend.F32.Get(word, 0)
+	word[f.bit/8] ^= 1 << (f.bit % 8)
+	f.what = fmt.Sprintf("write %d, bit %d: %g became %g", f.n, f.bit, was, backend.F32.Get(word, 0))
+	return f.Upload(s.Y.Buf, 4*at, word)
+}
+
+// difference is the largest difference between the log-probabilities of a
+// rollout and of the trainer in a run of two steps.
+func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
+	t.Helper()
+	f.Backend, f.rows = cpu.New(), small.Slots*(small.MaxTokens+16)
+	defer f.Backend.Close()
+	m, err := model.New(f, Teacher(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Free()
+	gen, err := NewGenerator(m, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gen.Close()
+	tr := &train.Trainer{Model: m, Seed: 3}
+	defer tr.Close()
+	g := GRPO(tr, gen, small)
+	// Random weights earn nothing for countdown.
+	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "even", Score: func(_ context.Context, s reward.Sample) reward.Verdict {
+		return reward.Verdict{Status: reward.Wrong, Value: float64(strings.Count(s.Completion, "1") % 2)}
+	}}}}
+	g.SkipZeroStd = false // every completion is scored by the trainer
+	g.MiniBatches = 1     // in the first update
+	g.OnRollout = onRollout
+	most := 0.0
+	for range small.RLSteps {
+		step, err := g.Step(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, ok := step.Values["sampling/sampling_logp_difference/max"]
+		if !ok {
+			t.Fatal("nothing was compared")
+		}
+		most = max(most, d)
+	}
+	return most
+}
+
+func TestCachedDecodingAndTrainingAgreeBitForBit(t *testing.T) {
+	f := &flipper{}
+	if d := difference(t, f, nil); d != 0 {
+		t.Errorf("log-probabilities differ by up to %g", d)
+	}
+	layers, steps := 4, small.MaxTokens
+	if f.writes < 2*layers*steps {
+		t.Errorf("%d writes to the caches were seen", f.writes)
+	}
+}
+
+func TestFlippedBitInTheCacheIsNoticed(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	f := &flipper{n: 17 + random.IntN(64), bit: 12 + random.IntN(12)} // of a mantissa
+	if d := difference(t, f, nil); !(d > 0) {
+		t.Errorf("seed %d: difference %g after %s", seed, d, f.what)
+	}
+	if f.what == "" {
+		t.Errorf("seed %d: no bit was flipped in %d writes", seed, f.writes)
+	}
+}
+
+func TestFlippedBitOfARecordedLogProbIsNoticed(t *testing.T) {
+	want := 0.0
+	d := difference(t, &flipper{}, func(r *rl.Rollout) {
+		if r.Step == 1 {
+			lp := &r.Samples[9].LogProbs[0]
+			flipped := float64(math.Float32frombits(math.Float32bits(float32(*lp)) ^ 1))
+			want, *lp = math.Abs(flipped-*lp), flipped
+		}
+	})
+	if want == 0 || d != want {
+		t.Errorf("difference %g, the flipped bit makes %g", d, want)
+	}
+}
