@@ -36,8 +36,8 @@ func (c *checker) done() error {
 	return err
 }
 
-// operand requires v to be there, to lie in its buffer and, if it is written,
-// to have no two elements in one place by stride 0.
+// operand requires v to be there, to lie in its buffer, to run forwards and, if
+// it is written, to have no two elements in one place by stride 0.
 func (c *checker) operand(v *View, a Access) {
 	if c.err != nil {
 		return
@@ -50,11 +50,14 @@ func (c *checker) operand(v *View, a Access) {
 	if ok && (lo < 0 || (hi+1)*v.DType.Size() > v.Buf.Bytes()) {
 		c.failf("operand %v at offset %d leaves its buffer of %d bytes", *v, v.Offset, v.Buf.Bytes())
 	}
-	if a == Read || !ok {
+	if !ok {
 		return
 	}
 	for i := range v.Rank {
-		if v.Strides[i] == 0 && v.Shape[i] > 1 {
+		if v.Strides[i] < 0 && v.Shape[i] > 1 {
+			c.failf("operand %v has a negative stride", *v)
+		}
+		if a != Read && v.Strides[i] == 0 && v.Shape[i] > 1 {
 			c.failf("result %v repeats elements", *v)
 		}
 	}

@@ -11,6 +11,8 @@ func TestCheckNamesTheInconsistency(t *testing.T) {
 	f := func(shape ...int) backend.View { return backend.NewView(memory(1<<12), backend.F32, shape...) }
 	i := func(shape ...int) backend.View { return backend.NewView(memory(1<<12), backend.I32, shape...) }
 	wide := backend.NewView(memory(1<<12), backend.F64, 2, 3)
+	backwards := f(3)
+	backwards.Offset, backwards.Strides[0] = 2, -1
 	for want, op := range map[string]backend.Op{
 		"RMSNorm: W F32[4], want shape [3]":                   &backend.RMSNorm{Y: f(2, 3), Rstd: f(2), X: f(2, 3), W: f(4)},
 		"RMSNorm: Rstd F32[2 1], want shape [2]":              &backend.RMSNorm{Y: f(2, 3), Rstd: f(2, 1), X: f(2, 3), W: f(3)},
@@ -22,10 +24,12 @@ func TestCheckNamesTheInconsistency(t *testing.T) {
 		"RMSNorm: an operand is absent":                       &backend.RMSNorm{Y: f(2, 3), Rstd: f(2), X: f(2, 3)},
 		"Exp: operand F32[64 64] at offset 0 leaves its buff": &backend.Unary{Y: f(64, 64), X: f(64, 64), Fn: backend.Exp},
 		"Exp: result F32[2 3]/strides[0 1] repeats elements":  &backend.Unary{Y: f(3).BroadcastTo(2, 3), X: f(2, 3), Fn: backend.Exp},
+		"Exp: operand F32[3]/strides[-1] has a negative stri": &backend.Unary{Y: f(3), X: backwards, Fn: backend.Exp},
 		"Gather: index operand F32[4], want I32":              &backend.Gather{Y: f(4, 3), X: f(2, 3), Index: f(4)},
 		"Div: dtype I32, want F32 or F64":                     &backend.Binary{Y: i(2), A: i(2), B: i(2), Fn: backend.Div},
 		"MatMul: A [2 3], B [4 5]: inner dimensions differ":   &backend.MatMul{C: f(2, 5), A: f(2, 3), B: backend.Dense(f(4, 5))},
 		"TopK: K 5 of 3 columns":                              &backend.TopK{Index: i(2, 5), X: f(2, 3)},
+		"MoERoute: Offsets I32[0], want one more than there":  &backend.MoERoute{Offsets: i(0), Perm: i(0), Inverse: i(0, 2), Index: i(0, 2)},
 	} {
 		if err := op.Check(); err == nil || !strings.Contains(err.Error(), "backend: "+want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -131,7 +131,8 @@ func (o *MoERoute) Check() error {
 	c := check(o).ints(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).rank("Index", &o.Index, 2).rank("Offsets", &o.Offsets, 1)
 	if c.err == nil {
 		n, k := o.Index.Shape[0], o.Index.Shape[1]
-		c.shape("Perm", &o.Perm, n*k).shape("Inverse", &o.Inverse, n, k).
+		c.thatViews(o.Offsets.Shape[0] > 0, "Offsets %v, want one more than there are experts", &o.Offsets).
+			shape("Perm", &o.Perm, n*k).shape("Inverse", &o.Inverse, n, k).
 			contiguous("Offsets", &o.Offsets).contiguous("Perm", &o.Perm).contiguous("Inverse", &o.Inverse).contiguous("Index", &o.Index)
 	}
 	return c.done()

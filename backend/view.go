@@ -27,9 +27,9 @@ func (d DType) IsFloat() bool { return d != I32 }
 // MaxRank is the largest number of dimensions of a view.
 const MaxRank = 4
 
-// View is a strided window on a buffer. Offset and strides count elements. A
-// stride of 0 repeats an element along that dimension (broadcasting). The zero
-// View is an absent operand.
+// View is a strided window on a buffer. Offset and strides count elements;
+// strides are not negative. A stride of 0 repeats an element along that
+// dimension (broadcasting). The zero View is an absent operand.
 type View struct {
 	Buf     Buffer
 	Offset  int

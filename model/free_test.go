@@ -61,9 +61,11 @@ func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
 
 // Whichever allocation fails, nothing is left behind.
 func TestAModelThatDoesNotFitLeavesNothing(t *testing.T) {
+	c := Tiny()
+	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize, c.NumHiddenLayers = 8, 8, 8, 2
 	for limit := 0; ; limit++ {
 		b := &ledger{Backend: cpu.New(), limit: limit}
-		m, err := New(b, Tiny(), 1)
+		m, err := New(b, c, 1)
 		if err == nil {
 			m.Free()
 		} else if !errors.Is(err, errNoMemory) || m != nil {

@@ -5,16 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
@@ -367,16 +364,21 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 }
 
 func TestReferenceModel(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Objective.Beta = 0.01
-	g.RefSync = 2
-	var kl []float64
-	for range 4 {
-		kl = append(kl, mustStep(t, g).Values["kl"])
-	}
-	// Steps 1 and 3 begin with a fresh reference: π_θ = π_ref to the bit.
-	if kl[0] != 0 || !(kl[1] > 0) || kl[2] != 0 || !(kl[3] > 0) {
-		t.Errorf("kl by step: %g", kl)
+	for _, temperature := range []float64{1, 0.7} {
+		for _, absorbed := range []bool{false, true} {
+			g := newRun(t, openCPU(t), model.Options{Absorbed: absorbed})
+			g.Sampler.Temperature = temperature
+			g.Objective.Beta = 0.01
+			g.RefSync = 2
+			var kl []float64
+			for range 4 {
+				kl = append(kl, mustStep(t, g).Values["kl"])
+			}
+			// Steps 1 and 3 begin with a fresh reference: π_θ = π_ref to the bit.
+			if kl[0] != 0 || !(kl[1] > 0) || kl[2] != 0 || !(kl[3] > 0) {
+				t.Errorf("temperature %g, absorbed %v: kl by step: %g", temperature, absorbed, kl)
+			}
+		}
 	}
 	if m := mustStep(t, newRun(t, openCPU(t), model.Options{})).Values; m["kl"] != 0 {
 		t.Error("kl without a reference model")
@@ -433,16 +435,20 @@ func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 		weight := 0.0
 		batches := split{parts: parts, rows: 12, seed: 1, allSamples: 16, maxTokens: 32}.miniBatches(xs)
 		for _, b := range batches {
-			n := 0
+			n, tokens := 0, 0
 			for _, micro := range b.micro {
 				for _, x := range micro {
 					n++
+					tokens += len(x.IDs)
 					seen[x.Sample]++
 					weight += x.weight * float64(len(x.IDs))
 				}
 			}
-			if lo := 11 / min(parts, 11); n < lo || n > lo+1 || b.global.Sequences != n {
+			if lo := 11 / min(parts, 11); n < lo || n > lo+1 {
 				t.Errorf("%d parts: one has %d samples", parts, n)
+			}
+			if g := b.global; g.Sequences != n || g.Weight != float64(tokens) {
+				t.Errorf("%d parts: normalisers %+v of %d samples with %d tokens", parts, g, n, tokens)
 			}
 		}
 		if len(seen) != 11 || len(batches) != min(parts, 11) {
@@ -473,113 +479,5 @@ func TestPreflight(t *testing.T) {
 	}
 	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "no such compiler") {
 		t.Errorf("a run whose rewards all fail: %v", err)
-	}
-}
-
-func TestMetricNames(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Objective.Beta = 0.01
-	g.Trainer.BalanceAlpha = 0.001
-	m := mustStep(t, g)
-	for _, name := range strings.Fields(`num_tokens completions/mean_length completions/min_length completions/max_length
-		completions/mean_terminated_length completions/min_terminated_length completions/max_terminated_length completions/clipped_ratio
-		rewards/sevens/mean rewards/sevens/std reward reward_std frac_reward_zero_std kl entropy policy_loss aux_loss
-		clip_ratio/low_mean clip_ratio/low_min clip_ratio/high_mean clip_ratio/high_max clip_ratio/region_mean
-		sampling/sampling_logp_difference/mean sampling/sampling_logp_difference/max sampling/importance_sampling_ratio/min
-		sampling/importance_sampling_ratio/mean sampling/importance_sampling_ratio/max loss grad_norm learning_rate moe/1/maxvio`) {
-		if _, ok := m.Values[name]; !ok {
-			t.Errorf("no metric %s", name)
-		}
-	}
-	if len(m.Loads["moe/1/load"]) != 4 {
-		t.Errorf("loads %v", m.Loads)
-	}
-}
-
-// Two phases may share a trainer; what is closed stays closed.
-func TestClosedRunGivesTheTrainerBack(t *testing.T) {
-	first := newRun(t, openCPU(t), model.Options{})
-	first.Trainer.Settings = "mine"
-	mustStep(t, first)
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if tr := first.Trainer; tr.Settings != "mine" || len(tr.Extra) != 0 {
-		t.Errorf("settings %v and %d further files are left", tr.Settings, len(tr.Extra))
-	}
-	if _, err := first.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "closed") {
-		t.Errorf("a step after Close: %v", err)
-	}
-	second := &GRPO{Trainer: first.Trainer, Sampler: first.Sampler, Data: first.Data, Reward: first.Reward, G: 4, Steps: 1}
-	if err := second.Run(context.Background()); err != nil {
-		t.Error(err)
-	}
-	if err := second.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-// A step that breaks off between two updates is no state to save or go on from,
-// even when the run is cancelled at the same time.
-func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Trainer.Dir, g.MiniBatches = t.TempDir(), 2
-	ctx, cancel := context.WithCancel(context.Background())
-	updates := 0
-	g.Loss = func(tokens Tokens) tensor.Tensor {
-		if updates++; updates == 2 {
-			cancel()
-			return tensor.Scale(g.Objective.Loss(tokens), math.NaN())
-		}
-		return g.Objective.Loss(tokens)
-	}
-	for range 2 { // the second call must not go on from between the updates
-		if err := g.Run(ctx); err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
-			t.Errorf("error is %v", err)
-		}
-		ctx = context.Background()
-	}
-	if saved, _ := filepath.Glob(filepath.Join(g.Trainer.Dir, "step-*")); len(saved) > 0 {
-		t.Errorf("saved %v", saved)
-	}
-}
-
-func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	var out bytes.Buffer
-	g.Trainer.Log = slog.New(slog.NewTextHandler(&out, nil))
-	g.Alarms.MinEntropy = 100
-	mustStep(t, g)
-	if !strings.Contains(out.String(), "the entropy collapsed") {
-		t.Errorf("log: %q", out.String())
-	}
-	out.Reset()
-	g.OnAlarm = func(int, []string) {}
-	mustStep(t, g)
-	if out.Len() > 0 {
-		t.Errorf("log: %q", out.String())
-	}
-}
-
-func TestBadFieldsAreErrors(t *testing.T) {
-	for name, spoil := range map[string]func(*GRPO){
-		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
-		`loss type "sapo"`:      func(g *GRPO) { g.LossType = "sapo" },
-		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
-		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
-		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
-		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]Prompt, error) { return nil, nil } },
-		"max tokens 0":          func(g *GRPO) { g.Sampler.MaxTokens = 0 },
-	} {
-		g := newRun(t, openCPU(t), model.Options{})
-		spoil(g)
-		if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error is %v, want it to say %q", err, name)
-		}
-	}
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Steps = 0
-	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "Steps is 0") {
-		t.Errorf("a run of no steps: %v", err)
 	}
 }

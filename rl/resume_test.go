@@ -161,9 +161,27 @@ func TestLogOfAnotherRolloutIsRefused(t *testing.T) {
 func TestOtherSettingsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	mustRun(t, everything(t, dir, 1))
-	other := everything(t, dir, 2)
-	other.Objective.EpsilonHigh = 0.28
-	if err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "EpsilonHigh") {
-		t.Errorf("error is %v", err)
+	for name, change := range map[string]func(*GRPO){
+		"EpsilonHigh":                func(g *GRPO) { g.Objective.EpsilonHigh = 0.28 },
+		"temperature":                func(g *GRPO) { g.Sampler.Temperature = 0.7 },
+		"max_completion_length":      func(g *GRPO) { g.Sampler.MaxTokens-- },
+		"num_generations":            func(g *GRPO) { g.G = 2 },
+		"stop":                       func(g *GRPO) { g.Sampler.Stop = []int32{1, 2} },
+		"scale_rewards":              func(g *GRPO) { g.Scaling = ScaleNone },
+		"std_eps":                    func(g *GRPO) { g.StdEps = 1e-6 },
+		"skip_zero_std":              func(g *GRPO) { g.SkipZeroStd = false },
+		"mask_truncated_completions": func(g *GRPO) { g.MaskTruncated = true },
+		"shuffle":                    func(g *GRPO) { g.Shuffle = true },
+		"loss_type":                  func(g *GRPO) { g.LossType = LossGRPO },
+		"num_iterations":             func(g *GRPO) { g.NumIterations = 1 },
+		"mini_batches":               func(g *GRPO) { g.MiniBatches = 3 },
+		"ref_sync":                   func(g *GRPO) { g.RefSync = 1 },
+		"own":                        func(g *GRPO) { g.Trainer.Settings = 7 },
+	} {
+		other := everything(t, dir, 2)
+		change(other)
+		if err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error is %v", name, err)
+		}
 	}
 }

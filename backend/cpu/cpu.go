@@ -73,22 +73,31 @@ func (b *CPU) Alloc(bytes int) (backend.Buffer, error) {
 	}
 	raw := make([]byte, bytes+align)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
-	return &buffer{mem: raw[skip : skip+bytes], bytes: bytes}, nil
+	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes}, nil
 }
 
 // Free drops the buffer's memory; using it afterwards panics.
 func (b *CPU) Free(buf backend.Buffer) { buf.(*buffer).mem = nil }
 
-// Upload copies src into dst.
+// Upload copies src into dst. It panics where src does not fit.
 func (b *CPU) Upload(dst backend.Buffer, off int, src []byte) error {
-	copy(dst.(*buffer).mem[off:off+len(src)], src)
+	copy(window("Upload", dst, off, len(src)), src)
 	return nil
 }
 
-// Download copies from src.
+// Download copies from src. It panics where dst would reach past its end.
 func (b *CPU) Download(dst []byte, src backend.Buffer, off int) error {
-	copy(dst, src.(*buffer).mem[off:off+len(dst)])
+	copy(dst, window("Download", src, off, len(dst)))
 	return nil
+}
+
+// window is n bytes of buf from off on.
+func window(call string, buf backend.Buffer, off, n int) []byte {
+	mem := buf.(*buffer).mem
+	if off < 0 || n > len(mem)-off {
+		panic(fmt.Errorf("cpu: %s: bytes %d to %d of a buffer of %d", call, off, off+n, len(mem)))
+	}
+	return mem[off : off+n]
 }
 
 // Sync returns at once: Do is synchronous.

@@ -24,6 +24,11 @@ func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
 	j.LinearLogProbGrad = o
 	h, n := &j.head, o.X.Shape[0]
 	h.open(&o.X, &o.W, o.InvTemp)
+	for _, t := range data[int32](&o.Target)[:n] {
+		if t >= 0 {
+			row("LinearLogProbGrad", "target", t, h.vocab)
+		}
+	}
 	if o.DX.Present() {
 		for i := range n {
 			clear(data[T](&o.DX)[i*o.DX.Strides[0]:][:h.d])

@@ -58,4 +58,6 @@ func TestLinearLogProbSkipsNegativeTargetsAndRefusesUnknownOnes(t *testing.T) {
 	}
 	data[int32](&op.Target)[1] = 5
 	panics(t, func() { s.do(op) }, "LinearLogProb", "target 5 of 5")
+	grad := &backend.LinearLogProbGrad{DX: s.zeros(2, 3), DLogProb: s.normal(2), X: op.X, W: op.W, Target: op.Target, LSE: op.LSE, InvTemp: 1}
+	panics(t, func() { s.do(grad) }, "LinearLogProbGrad", "target 5 of 5")
 }

@@ -241,6 +241,8 @@ func TestShapeMistakesPanicWithOpAndShapes(t *testing.T) {
 		{"tensor: Floats: BF16[2], want F32 or F64", func() { s.Floats(backend.BF16, make([]float64, 2), 2) }},
 		{"tensor: copy of 2 F64 elements to or from F32[2]", func() { tensor.Download(make([]float64, 2), f(2)) }},
 		{"tensor: copy of 2 I32 elements to or from F32[2]", func() { tensor.Upload(f(2), make([]int32, 2)) }},
+		{"tensor: copy of 0 F32 elements to or from F32[2]", func() { tensor.Upload(f(2), []float32(nil)) }},
+		{"tensor: copy of 0 F32 elements to or from F32[2]", func() { tensor.Download([]float32(nil), f(2)) }},
 		{"tensor: Record in a scope that records gradients", func() { s.Record(func() {}) }},
 	} {
 		mustPanic(t, c.want, c.run)
@@ -262,4 +264,27 @@ func TestFuncGradientsMustFitTheirInputs(t *testing.T) {
 	}
 	mustPanic(t, "tensor: Func: gradient F64[2] of input 0, F64[2 3]", back(func(d tensor.Tensor) []tensor.Tensor { return one(tensor.SumLast(d)) }))
 	mustPanic(t, "tensor: Func: Backward returned 2 gradients for 1 inputs", back(func(d tensor.Tensor) []tensor.Tensor { return []tensor.Tensor{d, d} }))
+}
+
+func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
+	b := open(t)
+	p := gradtest.Normal(t, b, seed, 1, "p", 3)
+	s := tensor.NewScope(b, tensor.Options{Grad: true})
+	defer s.Close()
+	const lost = "which an earlier Backward has passed"
+	x := p.In(s)
+	shared := tensor.Exp(x).Keep()
+	first, second := tensor.Sum(shared), tensor.Sum(tensor.Mul(shared, shared))
+	if err := s.Backward(first); err != nil {
+		t.Fatal(err)
+	}
+	mustPanic(t, lost, func() { s.Backward(first) })
+	mustPanic(t, lost, func() { s.Backward(second) })
+	mustPanic(t, lost, func() { s.Backward(tensor.Sum(shared)) })
+	s.Reset()
+	mustPanic(t, lost, func() { s.Backward(tensor.Sum(x)) }) // a parameter's memory outlives Reset, its place on the tape does not
+	s.Reset()
+	if err := s.Backward(tensor.Sum(p.In(s))); err != nil {
+		t.Error(err)
+	}
 }

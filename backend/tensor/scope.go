@@ -78,7 +78,7 @@ func (s *Scope) Reset() {
 			st.release()
 		}
 		for _, v := range s.tape[i].outs {
-			v.dropGrad()
+			v.spend()
 		}
 		s.tape[i] = node{}
 	}

@@ -90,6 +90,9 @@ func (s *Scope) give(t Tensor, g gradient) {
 		return
 	}
 	v := t.val
+	if v.spent {
+		panic(fmt.Sprintf("tensor: Backward reaches %s, which an earlier Backward has passed or Reset has taken off the tape", t.view))
+	}
 	switch {
 	case v.grad.st == nil:
 		v.grad = g
@@ -119,6 +122,9 @@ func (s *Scope) share(t Tensor, g gradient, view backend.View) {
 // gradients. Tensors the tape no longer needs are given back on the way, but
 // for loss itself; Keep others that are to be read afterwards. It returns the
 // scope's first error.
+//
+// The tape is walked once: where loss depends on a tensor that an earlier
+// Backward has passed, its gradient would be lost, and Backward panics.
 func (s *Scope) Backward(loss Tensor) error {
 	if loss.Len() != 1 {
 		panic(fmt.Sprintf("tensor: Backward of %s: want one element", loss.view))
@@ -145,7 +151,7 @@ func (s *Scope) unwind() error {
 		n := &s.tape[i]
 		s.step(n)
 		for _, v := range n.outs {
-			v.dropGrad()
+			v.spend()
 		}
 		for _, st := range n.saved {
 			st.release()

@@ -17,9 +17,14 @@ type Tensor struct {
 }
 
 // value is a node's result on the tape, where its gradient gathers.
-type value struct{ grad gradient }
+type value struct {
+	grad  gradient
+	spent bool // the node is no longer on the tape: a gradient would end here
+}
 
-func (v *value) dropGrad() {
+// spend ends v's part in the backward pass.
+func (v *value) spend() {
+	v.spent = true
 	if v.grad.st != nil {
 		v.grad.st.release()
 		v.grad = gradient{}
@@ -136,11 +141,14 @@ func upload[T float32 | float64 | int32](s *Scope, dt backend.DType, data []T, s
 
 // Upload overwrites a contiguous tensor of the same element type and count.
 func Upload[T float32 | float64 | int32](t Tensor, data []T) {
-	if t.s.err != nil || len(data) == 0 {
+	if t.s.err != nil {
 		return
 	}
 	v := t.View()
 	mustHold[T](v, len(data))
+	if len(data) == 0 {
+		return
+	}
 	if err := t.s.b.Upload(v.Buf, v.Offset*v.DType.Size(), bytesOf(data)); err != nil {
 		t.s.Fail(fmt.Errorf("tensor: upload to %s: %w", v, err))
 	}
@@ -150,11 +158,14 @@ func Upload[T float32 | float64 | int32](t Tensor, data []T) {
 // length and element type (an I32 tensor's is int32). It waits for the work
 // queued before and returns the scope's first error.
 func Download[T float32 | float64 | int32](dst []T, t Tensor) error {
-	if t.s.err != nil || len(dst) == 0 {
+	if t.s.err != nil {
 		return t.s.err
 	}
 	v := t.View()
 	mustHold[T](v, len(dst))
+	if len(dst) == 0 {
+		return nil
+	}
 	if err := t.s.b.Download(bytesOf(dst), v.Buf, v.Offset*v.DType.Size()); err != nil {
 		t.s.Fail(fmt.Errorf("tensor: download of %s: %w", v, err))
 	}

@@ -89,9 +89,9 @@ const badReward = "R1ZERO_TEST_BAD_REWARD"
 
 func faultySuite(score func(context.Context, reward.Sample) reward.Verdict) *reward.Suite {
 	return &reward.Suite{
-		Timeout: 300 * time.Millisecond, MaxAbandoned: 1000,
+		Timeout: 100 * time.Millisecond, MaxAbandoned: 1000,
 		Funcs: []reward.Func{{Name: "countdown", Score: func(ctx context.Context, s reward.Sample) reward.Verdict {
-			switch s.Tokens % 8 {
+			switch len(s.Completion) % 4 {
 			case 1:
 				panic("a bug in the verifier")
 			case 2:

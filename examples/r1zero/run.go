@@ -143,17 +143,27 @@ func (r *run) base(ctx context.Context) error {
 func (r *run) trainBase(ctx context.Context, base lab.Base) error {
 	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
 	defer bar.Close()
-	first := true
+	first := firstStep(bar)
 	base.OnStep = func(m train.Metrics) {
-		if first {
-			bar.Skip(m.Step - 1)
-			first = false
-		}
+		first(m.Step)
 		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values["lm_loss"]))
 		bar.Add(1)
 	}
 	base.Log = warnings(bar)
 	return base.Train(ctx, r.m)
+}
+
+// firstStep returns a function that, called with the first step of a resumed
+// run, says where the run went on.
+func firstStep(bar *progress.Bar) func(step int) {
+	called := false
+	return func(step int) {
+		if !called && step > 1 {
+			bar.Skip(step - 1)
+			fmt.Fprintf(bar, "continued from the checkpoint of step %d\n", step-1)
+		}
+		called = true
+	}
 }
 
 // warnings logs what a run should not keep to itself: a damaged checkpoint, for
@@ -185,7 +195,9 @@ func (r *run) learn(ctx context.Context) error {
 	defer gen.Close()
 	r.gen = gen
 	began := time.Now()
-	before, err := lab.EvaluateBase(ctx, filepath.Join(r.Out, "base", "evaluation.json"), r.m, gen, r.scale, progress.Watch("evaluating the base model", "problems"))
+	watch, end := progress.Watch("evaluating the base model", "problems")
+	defer end()
+	before, err := lab.EvaluateBase(ctx, filepath.Join(r.Out, "base", "evaluation.json"), r.m, gen, r.scale, watch)
 	if err != nil {
 		return err
 	}
@@ -198,7 +210,9 @@ func (r *run) learn(ctx context.Context) error {
 	}
 
 	began = time.Now()
-	after, err := lab.Evaluate(ctx, gen, r.scale, progress.Watch("evaluating the reasoner", "problems"))
+	watch, end = progress.Watch("evaluating the reasoner", "problems")
+	defer end()
+	after, err := lab.Evaluate(ctx, gen, r.scale, watch)
 	if err != nil {
 		return err
 	}
@@ -248,12 +262,9 @@ func (r *run) trainGRPO(ctx context.Context, dir string) error {
 	g.Reward = suite()
 	g.Shuffle = r.Control == "shuffled"
 	g.Report = bar
-	first := true
+	first := firstStep(bar)
 	g.OnStep = func(m train.Metrics) {
-		if first {
-			bar.Skip(m.Step - 1)
-			first = false
-		}
+		first(m.Step)
 		v := m.Values
 		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v["reward"], v["completions/mean_length"]))
 		bar.Add(1)

@@ -364,3 +364,21 @@ func TestStepClipsTheGradientToClipNorm(t *testing.T) {
 		}
 	}
 }
+
+// What Schedule and BiasRate are asked, step by step: the steps made before and
+// the tokens they consumed.
+func TestSchedulesAreAskedWithWhatIsBehind(t *testing.T) {
+	var rates, biases [][2]int64
+	tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: AdamW{LR: 1e-3}}
+	tr.Schedule = func(step int, tokens int64) float64 { rates = append(rates, [2]int64{int64(step), tokens}); return 1 }
+	tr.BiasRate = func(step int, tokens int64) float64 { biases = append(biases, [2]int64{int64(step), tokens}); return 0 }
+	defer tr.Close()
+	var want [][2]int64
+	for step := range 3 {
+		want = append(want, [2]int64{int64(step), tr.Tokens()})
+		mustStep(t, tr, randomText(2))
+	}
+	if want[2][1] == 0 || !slices.Equal(rates, want) || !slices.Equal(biases, want) {
+		t.Errorf("asked %v and %v, want %v", rates, biases, want)
+	}
+}

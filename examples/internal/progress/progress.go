@@ -3,6 +3,7 @@
 package progress
 
 import (
+	"bytes"
 	"io"
 	"os"
 
@@ -15,6 +16,7 @@ type Bar struct {
 	out  io.Writer // where Close ends the line; io.Discard if there is none
 	what string
 	done int
+	text []byte // handed to Write, of a line without its end
 }
 
 // New starts a line on standard error for total ≥ 1 units of work, such as
@@ -71,16 +73,22 @@ func (b *Bar) Describe(what string) {
 	b.bar.Describe(what)
 }
 
-// Write prints whole lines to standard output, above the progress line.
+// Write prints to standard output, line by line, above the progress line.
 func (b *Bar) Write(text []byte) (int, error) {
+	b.text = append(b.text, text...)
+	end := bytes.LastIndexByte(b.text, '\n') + 1
+	if end == 0 {
+		return len(text), nil
+	}
 	_ = b.bar.Clear()
-	n, err := os.Stdout.Write(text)
+	_, err := os.Stdout.Write(b.text[:end])
+	b.text = append(b.text[:0], b.text[end:]...)
 	if b.bar.IsFinished() {
 		b.bar.Describe(b.what) // the one call that draws a finished bar again
 	} else {
 		_ = b.bar.RenderBlank()
 	}
-	return n, err
+	return len(text), err
 }
 
 // Close ends the line where it stands, so that what is printed next begins a new
@@ -96,17 +104,24 @@ func (b *Bar) Close() {
 }
 
 // Watch returns a function that shows how many of all problems, prompts or other
-// units are done, on a line that begins with its first call and ends when all
-// are.
-func Watch(what, units string) func(done, total int) {
+// units are done. The line begins with its first call and ends when all are done,
+// or with a call of end, for work that stops early.
+func Watch(what, units string) (progress func(done, total int), end func()) {
 	var bar *Bar
+	ended := false
+	end = func() {
+		if bar != nil && !ended {
+			bar.Close()
+		}
+		ended = true
+	}
 	return func(done, total int) {
 		if bar == nil {
 			bar = New(total, what, units)
 		}
 		bar.Add(done - bar.done)
 		if done == total {
-			bar.Close()
+			end()
 		}
-	}
+	}, end
 }

@@ -94,7 +94,8 @@ func TestPrintingLeavesTheLineBelow(t *testing.T) {
 	b := on(terminal, true, 2, "base", "steps")
 	for step := range 2 {
 		b.Add(1)
-		fmt.Fprintf(b, "step %d\n", step+1)
+		fmt.Fprintf(b, "step ")
+		fmt.Fprintf(b, "%d\n", step+1)
 	}
 	b.Close()
 	if err := terminal.Close(); err != nil {

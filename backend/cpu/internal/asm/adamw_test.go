@@ -38,7 +38,7 @@ func TestAdamWFirstStepMovesByTheLearningRate(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		// With zero moments the first update is the sign of the gradient.
 		w, m, v := []float32{1, 1, 1}, make([]float32, 3), make([]float32, 3)
-		AdamW(w, []float32{3, -0.01, 0}, m, v, &AdamWStep{Step: 1, LR: 0.25, Beta1: 0.9, Beta2: 0.95, Eps: 1e-12})
+		AdamW(w, []float32{3, -0.01, 0}, m, v, &AdamWStep{Step: 1, LR: 0.25, Beta1: 0.9, Beta2: 0.95, Eps: 1e-12, GradScale: 1})
 		for i, want := range []float64{0.75, 1.25, 1} {
 			near(t, fmt.Sprintf("w[%d]", i), w[i], want, 1e-6)
 		}
@@ -55,7 +55,7 @@ func TestAdamWUpdatesEachElementAlike(t *testing.T) {
 		}
 		clone := func(x []float32) []float32 { return append([]float32(nil), x...) }
 		w1, m1, v1 := clone(w), clone(m), clone(v)
-		s := &AdamWStep{Step: 7, LR: 3e-4, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1}
+		s := &AdamWStep{Step: 7, LR: 3e-4, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5}
 		AdamW(w, g, m, v, s)
 		for i := range n {
 			AdamW(w1[i:][:1], g[i:], m1[i:], v1[i:], s)

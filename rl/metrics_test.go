@@ -1,0 +1,139 @@
+package rl
+
+import (
+	"bytes"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+func TestMetricNames(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Objective.Beta = 0.01
+	g.Trainer.BalanceAlpha = 0.001
+	m := mustStep(t, g)
+	for _, name := range strings.Fields(`num_tokens completions/mean_length completions/min_length completions/max_length
+		completions/mean_terminated_length completions/min_terminated_length completions/max_terminated_length completions/clipped_ratio
+		rewards/sevens/mean rewards/sevens/std reward reward_std frac_reward_zero_std kl entropy policy_loss aux_loss
+		clip_ratio/low_mean clip_ratio/low_min clip_ratio/high_mean clip_ratio/high_max clip_ratio/region_mean
+		sampling/sampling_logp_difference/mean sampling/sampling_logp_difference/max sampling/importance_sampling_ratio/min
+		sampling/importance_sampling_ratio/mean sampling/importance_sampling_ratio/max loss grad_norm learning_rate moe/1/maxvio`) {
+		if _, ok := m.Values[name]; !ok {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	if len(m.Loads["moe/1/load"]) != 4 {
+		t.Errorf("loads %v", m.Loads)
+	}
+}
+
+func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	var out bytes.Buffer
+	g.Trainer.Log = slog.New(slog.NewTextHandler(&out, nil))
+	g.Alarms.MinEntropy = 100
+	mustStep(t, g)
+	if !strings.Contains(out.String(), "the entropy collapsed") {
+		t.Errorf("log: %q", out.String())
+	}
+	out.Reset()
+	g.OnAlarm = func(int, []string) {}
+	mustStep(t, g)
+	if out.Len() > 0 {
+		t.Errorf("log: %q", out.String())
+	}
+}
+
+// Two completions of two tokens and one, after prompts of two tokens and one,
+// with ratios 1/2 and 2, and 1.
+func TestTokenStatisticsByHand(t *testing.T) {
+	ln := math.Log
+	good := Sample{IDs: []int32{1, 1}, LogProbs: []float64{ln(.4), ln(.2)}, Advantage: -2}
+	bad := Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}, Advantage: 1}
+	a, b := newExperience(Prompt{IDs: []int32{0, 0}}, &good), newExperience(Prompt{IDs: []int32{0}}, &bad)
+	a.weight, b.weight = 0.25, 0.5
+	a.ref, b.ref = []float64{ln(.1), ln(.4)}, []float64{ln(.5)}
+	var s tokenStats
+	// The first row of a predicts a token of the prompt and does not count.
+	s.add(Objective{EpsilonHigh: 0.5}, []experience{a, b}, []float64{99, ln(.2), ln(.4), ln(.5)}, []float64{99, 1, 2, 6})
+	for _, c := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"tokens", s.n, 3},
+		// The ratio 1/2 with a negative advantage is clipped, 2 with one is not.
+		{"clipped low", s.low, 1}, {"clipped high", s.high, 0},
+		{"least ratio", s.ratio.min, .5}, {"largest ratio", s.ratio.max, 2}, {"sum of ratios", s.ratio.sum, 3.5},
+		{"largest difference", s.difference.max, ln(2)}, {"sum of differences", s.difference.sum, 2 * ln(2)},
+		{"entropy", s.entropy, 9},
+		// −¼·min(½·−2, 0.8·−2) − ¼·min(2·−2, 1.5·−2) − ½·1 = 0.4 + 1 − 0.5.
+		{"policy loss", s.policyLoss, 0.9},
+		// Tokens come from π_old: k3(π_old ‖ π_θ) = ratio − ln ratio − 1.
+		{"approximate KL", s.approxKL, (.5 + ln(2) - 1) + (2 - ln(2) - 1)},
+		// π_ref/π_θ is 1/2, 1 and 1.
+		{"KL to the reference", s.kl, .5 + ln(2) - 1},
+	} {
+		near(t, c.name, c.got, c.want, 1e-14)
+	}
+	if !s.hasReference {
+		t.Error("the reference was not seen")
+	}
+	good.Advantage = 2
+	var up tokenStats
+	up.add(Objective{}, []experience{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
+	if up.low != 0 || up.high != 1 {
+		t.Errorf("good tokens: %g clipped low, %g high, want 0 and 1", up.low, up.high)
+	}
+}
+
+// Means, extremes, the last, the first and sums over the updates of a step, as
+// GRPO.metrics says.
+func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
+	updates := []update{
+		{
+			train.Metrics{Values: map[string]float64{"loss": 1, "grad_norm": 2, "learning_rate": 7, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {1, 2}}},
+			tokenStats{n: 2, low: 1, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3, hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
+		}, {
+			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {10, 20}}},
+			tokenStats{n: 4, high: 3, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1, hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
+		},
+	}
+	r := &Rollout{Samples: make([]Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true}, Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
+	m := (&GRPO{numTokens: 42}).metrics(r, updates)
+	for name, want := range map[string]float64{
+		"loss": 2, "grad_norm": 3, "learning_rate": 5, "num_tokens": 42,
+		"kl": 1, "approx_kl": 1.5, "entropy": 2, "policy_loss": 2,
+		"clip_ratio/low_mean": .25, "clip_ratio/low_min": 0, "clip_ratio/high_mean": .375, "clip_ratio/high_max": .75, "clip_ratio/region_mean": .625,
+		"ratio/min": .25, "ratio/mean": 1.5, "ratio/max": 4,
+		"sampling/sampling_logp_difference/mean": .5, "sampling/sampling_logp_difference/max": 1,
+		"sampling/importance_sampling_ratio/min": .5, "sampling/importance_sampling_ratio/mean": 1, "sampling/importance_sampling_ratio/max": 1.5,
+	} {
+		near(t, name, m.Values[name], want, 1e-15)
+	}
+	if got := m.Loads["moe/1/load"]; !slices.Equal(got, []int{11, 22}) {
+		t.Errorf("loads %v", got)
+	}
+}
+
+// num_tokens counts what was read and written; the trainer counts what it
+// learned from.
+func TestTokensAreCounted(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	all, learned := 0, 0
+	g.OnRollout = func(r *Rollout) {
+		for _, s := range r.Samples {
+			all += len(r.Prompts[s.Prompt].IDs) + len(s.IDs)
+			learned += len(s.IDs)
+		}
+	}
+	mustStep(t, g)
+	if got := mustStep(t, g).Values["num_tokens"]; got != float64(all) || g.Trainer.Tokens() != int64(learned) {
+		t.Errorf("num_tokens %g and %d of the trainer, want %d and %d", got, g.Trainer.Tokens(), all, learned)
+	}
+}

@@ -1,0 +1,146 @@
+package rl
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+)
+
+// Two phases may share a trainer; what is closed stays closed.
+func TestClosedRunGivesTheTrainerBack(t *testing.T) {
+	first := newRun(t, openCPU(t), model.Options{})
+	first.Trainer.Settings = "mine"
+	mustStep(t, first)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if tr := first.Trainer; tr.Settings != "mine" || len(tr.Extra) != 0 {
+		t.Errorf("settings %v and %d further files are left", tr.Settings, len(tr.Extra))
+	}
+	if _, err := first.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a step after Close: %v", err)
+	}
+	second := &GRPO{Trainer: first.Trainer, Sampler: first.Sampler, Data: first.Data, Reward: first.Reward, G: 4, Steps: 1}
+	if err := second.Run(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A step that breaks off between two updates is no state to save or go on from,
+// even when the run is cancelled at the same time.
+func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Trainer.Dir, g.MiniBatches = t.TempDir(), 2
+	ctx, cancel := context.WithCancel(context.Background())
+	updates := 0
+	g.Loss = func(tokens Tokens) tensor.Tensor {
+		if updates++; updates == 2 {
+			cancel()
+			return tensor.Scale(g.Objective.Loss(tokens), math.NaN())
+		}
+		return g.Objective.Loss(tokens)
+	}
+	for range 2 { // the second call must not go on from between the updates
+		if err := g.Run(ctx); err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
+			t.Errorf("error is %v", err)
+		}
+		ctx = context.Background()
+	}
+	if saved, _ := filepath.Glob(filepath.Join(g.Trainer.Dir, "step-*")); len(saved) > 0 {
+		t.Errorf("saved %v", saved)
+	}
+}
+
+func TestBadFieldsAreErrors(t *testing.T) {
+	for name, spoil := range map[string]func(*GRPO){
+		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
+		`loss type "sapo"`:      func(g *GRPO) { g.LossType = "sapo" },
+		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
+		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
+		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
+		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]Prompt, error) { return nil, nil } },
+		"max tokens 0":          func(g *GRPO) { g.Sampler.MaxTokens = 0 },
+	} {
+		g := newRun(t, openCPU(t), model.Options{})
+		spoil(g)
+		if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error is %v, want it to say %q", err, name)
+		}
+	}
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Steps = 0
+	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "Steps is 0") {
+		t.Errorf("a run of no steps: %v", err)
+	}
+}
+
+// The draws, the deal to mini-batches and the shuffle of a step are its own:
+// none repeats the step before or the pass before.
+func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Trainer.Optimizer = still{}
+	data, err := g.Data(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Data = func(int) ([]Prompt, error) { return data, nil }
+	g.Shuffle, g.NumIterations, g.MiniBatches = true, 2, 2
+	var texts, deals []string
+	var from [][]int
+	g.OnRollout = func(r *Rollout) {
+		text := ""
+		for i := range r.Samples {
+			text += r.Samples[i].Text + " "
+		}
+		texts = append(texts, text)
+	}
+	g.Loss = func(tokens Tokens) tensor.Tensor {
+		text := ""
+		for _, q := range tokens.Batch.Host {
+			text += hexText(q.IDs) + " "
+		}
+		deals = append(deals, text)
+		return g.Objective.Loss(tokens)
+	}
+	for range 2 {
+		before := make([]Sample, 16)
+		for i := range before {
+			before[i].Reward.Value = float64(i)
+		}
+		shuffle(before, g.seed("shuffle"))
+		var order []int
+		for _, s := range before {
+			order = append(order, int(s.Reward.Value))
+		}
+		from = append(from, order)
+		mustStep(t, g)
+	}
+	if texts[0] == texts[1] {
+		t.Error("two steps with the same weights and prompts draw the same completions")
+	}
+	if slices.Equal(from[0], from[1]) {
+		t.Error("two steps shuffle alike")
+	}
+	if len(deals) != 8 || deals[0] == deals[2] || deals[4] == deals[6] {
+		t.Errorf("two passes over a rollout deal it alike: %q", deals)
+	}
+}
+
+// still is an optimizer that moves nothing.
+type still struct{}
+
+func (still) LearningRate() float64                { return 1 }
+func (still) Moments(*tensor.Param) []train.Moment { return nil }
+func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, train.At) {
+}
