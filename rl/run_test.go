@@ -144,3 +144,28 @@ func (still) LearningRate() float64                { return 1 }
 func (still) Moments(*tensor.Param) []train.Moment { return nil }
 func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, train.At) {
 }
+
+// Reward functions see the prefilled beginning and the completion, without the
+// stop token that ended it.
+func TestRewardSeesPrefillAndCompletionWithoutItsStop(t *testing.T) {
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Sampler.Stop = []int32{3, 4, 5, 6, 7, 8, 9}
+	samples, err := g.Sampler.Sample(context.Background(), 1, 16, []Prompt{{IDs: []int32{2}, Prefill: "<think>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := 0
+	for _, s := range samples {
+		want := "<think>" + hexText(s.IDs)
+		if s.Finish == model.Stopped {
+			ended++
+			want = want[:len(want)-1]
+		}
+		if s.Text != want {
+			t.Errorf("tokens %v (%v) became %q, want %q", s.IDs, s.Finish, s.Text, want)
+		}
+	}
+	if ended == 0 {
+		t.Error("no completion ended by itself: the case shows too little")
+	}
+}

@@ -16,21 +16,28 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// scale sizes a run and holds what was tuned on the validation problems.
+// scale sizes a run. It is part of what a continued run must agree on.
 type scale struct {
 	lab.Scale
 	Traces int           `json:"traces_per_problem"` // the teacher writes
 	Epochs int           `json:"epochs"`             // over what is learned from
 	Rows   int           `json:"rows"`               // of a step
-	LR     float64       `json:"lr"`
+	LR     float64       `json:"lr"`                 // at its peak
 	Logit  distill.Logit `json:"logit"`
 }
 
 // full is the run whose figures the README quotes, quick the one for trying.
 var (
-	full  = scale{Scale: lab.Full, Traces: 4, Epochs: 3, Rows: 4096, LR: 1e-3}
-	quick = scale{Scale: lab.Quick, Traces: 4, Epochs: 3, Rows: 4096, LR: 1e-3}
+	full  = sized(lab.Full, 1400, 1536)
+	quick = sized(lab.Quick, lab.Quick.BaseSteps, lab.Quick.TraceBudget)
 )
+
+// sized is a scale with the student's own number of steps on the base text and
+// of problems that the teacher writes traces for.
+func sized(s lab.Scale, baseSteps, problems int) scale {
+	s.BaseSteps, s.TraceBudget = baseSteps, problems
+	return scale{Scale: s, Traces: 4, Epochs: 2, Rows: 4096, LR: 1e-3}
+}
 
 // run is one run from base text to table.
 type run struct {
