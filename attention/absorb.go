@@ -9,6 +9,9 @@ import "github.com/aha-go/aha/backend/tensor"
 //
 // which is multi-query attention over the latent: only c and k_r are cached.
 func (m *MLA) absorbed(qN, qR, cKV, kR tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
+	if m.KVB.Adapter != nil || m.KVB.Bias != nil {
+		panic("attention: MLA: the absorbed form takes kv_b apart; merge its adapter and bias first")
+	}
 	n := cKV.Dim(0)
 	w := m.KVB.W.In(cKV.Scope()).Reshape(m.Heads, m.Nope+m.Value, m.KVRank).Split(1, m.Nope, m.Value)
 	qC := tensor.MatMul(qN.Permute(1, 0, 2), w[0]).Permute(1, 0, 2) // [N,H,C]

@@ -61,6 +61,10 @@ func (c *checker) attention(o, lse, q, k, v, start, length *View) *checker {
 //	dS[j] = P[j]·(DO[i, h, :]·V[j] − Δ)
 //	DQ[i, h, :] = Scale·Σ_j dS[j]·K[j]   DK[j] = Scale·Σ_i,h dS[j]·Q[i, h, :]   DV[j] = Σ_i,h P[j]·DO[i, h, :]
 //
+// Where a sequence holds a NaN or an infinity, its gradients are undefined: a
+// backend may multiply masked pairs of one sequence by 0. Other sequences and
+// rows that see nothing are not touched by it.
+//
 // DQ, DK and DV are overwritten; key rows no query sees get 0. Sums over i and
 // h run in ascending h, then i.
 type AttentionGrad struct {

@@ -120,7 +120,7 @@ func (o *Binary) Check() error {
 }
 
 // Select computes Y = A where Cond is nonzero, else B: the value not selected
-// is never used in arithmetic, so a NaN there does not spread.
+// is never used in arithmetic, so a NaN there does not spread. Y may be A or B.
 type Select struct{ Y, Cond, A, B View }
 
 func (o *Select) Name() string { return "Select" }

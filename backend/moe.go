@@ -21,7 +21,7 @@ const (
 //	s = sigmoid or softmax of Logits; s' = s + Bias (selection only)
 //	keep the TopGroups best of Groups equal groups of experts, by GroupScore of s'
 //	Index = top-K of s' among the kept, written in ascending expert id
-//	Weight = s[Index] / (Σ s[Index] + 1e-20 if Normalize) · Scale
+//	Weight = s[Index] / (Σ s[Index] + GateEps if Normalize) · Scale
 //
 // Ties go to the lowest id. The op's output order is by id, so that a token's
 // experts are always summed in ascending id.
@@ -38,6 +38,11 @@ type MoEGate struct {
 	Normalize bool
 	Scale     float64
 }
+
+// GateEps keeps the sum by which MoEGate and MoEGateGrad normalise a token's
+// weights from being 0 where its chosen scores all vanish, as the reference
+// implementation of DeepSeek-V3 does.
+const GateEps = 1e-20
 
 func (o *MoEGate) Name() string { return "MoEGate" }
 

@@ -18,7 +18,7 @@ func (o *MoEGateGrad) Decompose(x *Expander) {
 			weighted := x.Temp(dt, n, k)
 			x.Do(&GatherLast{Y: chosen, X: o.Scores, Index: o.Index})
 			x.reduce(Sum, total, chosen)
-			x.affine(total, total, 1, gateEps)
+			x.affine(total, total, 1, GateEps)
 			x.binary(Mul, weighted, g, chosen)
 			x.reduce(Sum, mean, weighted)
 			x.binary(Div, mean, mean, total)
@@ -38,10 +38,6 @@ func (o *MoEGateGrad) Decompose(x *Expander) {
 	}
 	x.binary(Mul, o.DLogits, ds, o.Scores)
 }
-
-// gateEps keeps the normaliser of a token whose chosen scores all vanish from
-// being 0, as the reference implementation of DeepSeek-V3 does.
-const gateEps = 1e-20
 
 // Decompose copies every token K times and gathers the copies by assignment.
 func (o *MoEDispatch) Decompose(x *Expander) {

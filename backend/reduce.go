@@ -34,7 +34,7 @@ func (o *Reduce) Check() error {
 }
 
 // Softmax computes Y[..., j] = exp(X[..., j]) / Σ exp(X[..., ·]) over the last
-// dimension, shifted by the row's maximum.
+// dimension, shifted by the row's maximum. Y may be X.
 type Softmax struct{ Y, X View }
 
 func (o *Softmax) Name() string { return "Softmax" }

@@ -81,6 +81,9 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	} {
 		near(t, c.name, c.got, c.want, 1e-14)
 	}
+	var twice tokenStats // as likely: π_θ/π_old = 2
+	twice.add(Objective{}, []experience{b}, []float64{0}, []float64{0})
+	near(t, "approximate KL of a token twice as likely", twice.approxKL, 2-ln(2)-1, 1e-15)
 	if !s.hasReference {
 		t.Error("the reference was not seen")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // Two phases may share a trainer; what is closed stays closed.
@@ -96,14 +97,22 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 	}
 	g.Data = func(int) ([]Prompt, error) { return data, nil }
 	g.Shuffle, g.NumIterations, g.MiniBatches = true, 2, 2
+	calls := 0.
+	g.Reward.Workers = 1 // calls in order: sample i gets i
+	g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
+		calls++
+		return reward.Verdict{Status: reward.Wrong, Value: math.Mod(calls-1, 16)}
+	}
 	var texts, deals []string
-	var from [][]int
+	var orders [][]float64
 	g.OnRollout = func(r *Rollout) {
 		text := ""
-		for i := range r.Samples {
-			text += r.Samples[i].Text + " "
+		var order []float64
+		for _, s := range r.Samples {
+			text += s.Text + " "
+			order = append(order, s.Reward.Value)
 		}
-		texts = append(texts, text)
+		texts, orders = append(texts, text), append(orders, order)
 	}
 	g.Loss = func(tokens Tokens) tensor.Tensor {
 		text := ""
@@ -114,22 +123,12 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 		return g.Objective.Loss(tokens)
 	}
 	for range 2 {
-		before := make([]Sample, 16)
-		for i := range before {
-			before[i].Reward.Value = float64(i)
-		}
-		shuffle(before, g.seed("shuffle"))
-		var order []int
-		for _, s := range before {
-			order = append(order, int(s.Reward.Value))
-		}
-		from = append(from, order)
 		mustStep(t, g)
 	}
 	if texts[0] == texts[1] {
 		t.Error("two steps with the same weights and prompts draw the same completions")
 	}
-	if slices.Equal(from[0], from[1]) {
+	if slices.Equal(orders[0], orders[1]) {
 		t.Error("two steps shuffle alike")
 	}
 	if len(deals) != 8 || deals[0] == deals[2] || deals[4] == deals[6] {

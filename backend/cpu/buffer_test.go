@@ -26,3 +26,12 @@ func TestTransfersBeyondABufferPanic(t *testing.T) {
 	b.Free(buf)
 	panics(t, func() { b.Download(got, buf, 0) }, "Download", "a buffer of 0")
 }
+
+func TestAllocRefusesMoreThanTheMachineHas(t *testing.T) {
+	b := withWorkers(t, 1)
+	for _, bytes := range []int{-1, 1 << 60, int(^uint(0) >> 1)} {
+		if buf, err := b.Alloc(bytes); err == nil {
+			t.Errorf("Alloc(%d) gave %v", bytes, buf)
+		}
+	}
+}

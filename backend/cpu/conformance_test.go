@@ -1,8 +1,10 @@
 package cpu_test
 
 import (
+	"os"
 	"testing"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/backendtest"
 	_ "github.com/aha-go/aha/backend/cpu"
 )
@@ -24,7 +26,11 @@ var supported = []string{
 }
 
 func TestConformance(t *testing.T) {
-	backendtest.Run(t, backendtest.Open(t, "cpu"), supported)
+	b := backendtest.Open(t, "cpu")
+	// Read here too: go test does not see reads before main, and would answer
+	// for one path with the cached result of another.
+	t.Logf("AHA_CPU=%q, path %s", os.Getenv("AHA_CPU"), backend.Path(b))
+	backendtest.Run(t, b, supported)
 }
 
 func FuzzConformance(f *testing.F) {

@@ -13,6 +13,7 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"unsafe"
 
@@ -63,13 +64,17 @@ func (b *buffer) Bytes() int { return b.bytes }
 // align is the alignment of buffers in bytes: one cache line, one zmm register.
 const align = 64
 
-// Alloc returns zeroed memory of the Go heap.
+// Alloc returns zeroed memory of the Go heap. It refuses more than the machine
+// has, which would end the process.
 func (b *CPU) Alloc(bytes int) (backend.Buffer, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
 	}
 	if b.closed {
 		return nil, errors.New("cpu: Alloc after Close")
+	}
+	if total, _ := b.MemInfo(); total > 0 && bytes > total || bytes > math.MaxInt-align {
+		return nil, fmt.Errorf("cpu: Alloc(%d): the machine has %d bytes", bytes, total)
 	}
 	raw := make([]byte, bytes+align)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)

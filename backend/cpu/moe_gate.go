@@ -44,14 +44,11 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 		}
 		factor := T(o.Scale)
 		if o.Normalize {
-			factor /= sum + gateEps
+			factor /= sum + backend.GateEps
 		}
 		scale(wt, wt, factor)
 	}
 }
-
-// gateEps keeps the normalised weights finite where all scores are 0.
-const gateEps = 1e-20
 
 // rankGroups scores each group of experts.
 func (o *moeGate[T]) rankGroups(groups, biased []T) {
@@ -150,8 +147,8 @@ func (o *moeGateGrad[T]) throughWeights(ds, g, s []T, chosen []int32) {
 			sum += s[e]
 			mean += T(g[n] * s[e])
 		}
-		mean /= sum + gateEps
-		factor /= sum + gateEps
+		mean /= sum + backend.GateEps
+		factor /= sum + backend.GateEps
 	}
 	for n, e := range chosen {
 		ds[e] += T(factor * (g[n] - mean))

@@ -9,22 +9,6 @@ import (
 // The row kernels below are their loops for float64, and the assembly package,
 // which holds the same loops beside its fast forms, for float32.
 
-// dots computes out[j] = q·k[j·stride:][:len(q)] for every j of out.
-func dots[T number](out, q, k []T, stride int) {
-	if q32, ok := any(q).([]float32); ok {
-		asm.Dots(any(out).([]float32), q32, any(k).([]float32), stride, len(out), len(q))
-		return
-	}
-	for j := range out {
-		row := k[j*stride:][:len(q)]
-		var sum T
-		for c, x := range q {
-			sum += T(x * row[c])
-		}
-		out[j] = sum
-	}
-}
-
 // weightedSum computes y += Σ_j p[j]·v[j·stride:][:len(y)] in ascending j.
 func weightedSum[T number](y, p, v []T, stride int) {
 	if y32, ok := any(y).([]float32); ok {
@@ -34,20 +18,6 @@ func weightedSum[T number](y, p, v []T, stride int) {
 	for j, w := range p {
 		for c, x := range v[j*stride:][:len(y)] {
 			y[c] += T(w * x)
-		}
-	}
-}
-
-// rankOne computes dst[j·stride:][:len(x)] += p[j]·x for every j of p.
-func rankOne[T number](dst []T, stride int, p, x []T) {
-	if x32, ok := any(x).([]float32); ok {
-		asm.RankOne(any(dst).([]float32), stride, any(p).([]float32), x32, len(p), len(x))
-		return
-	}
-	for j, w := range p {
-		row := dst[j*stride:][:len(x)]
-		for c, v := range x {
-			row[c] += T(w * v)
 		}
 	}
 }

@@ -6,9 +6,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Linear is the one seam that every parameter matmul goes through:
-// y = x·Wᵀ + Bias, plus the low-rank term of Adapter. Freezing, packing and
-// low-rank adaption sit here.
+// Linear is a product with a parameter, y = x·Wᵀ + Bias, plus the low-rank term
+// of Adapter. Freezing, packing and low-rank adaption sit here. Stacks of experts
+// go through GroupedLinear and the output head through LogProbs and Logits, which
+// freeze and pack alike but take no adapter.
 type Linear struct {
 	W       *Param   // [out, in]
 	Bias    *Param   // [out]; optional

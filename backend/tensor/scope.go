@@ -1,6 +1,6 @@
 // Package tensor is automatic differentiation over a backend: tensors, the
-// tape, parameters and the one seam every parameter matmul goes through
-// (Linear). Shapes are checked here; a mistake panics with the op and both
+// tape, parameters and the products with them (Linear, GroupedLinear, LogProbs).
+// Shapes are checked here; a mistake panics with the op and both
 // shapes. Device failures do not: the Scope keeps the first one, skips what
 // follows, and returns it from Err, Backward and the downloads.
 package tensor

@@ -60,7 +60,8 @@ type result struct {
 	TeacherActive int64   `json:"teacher_active_params"`
 	TracesKept    int     `json:"traces_kept"`
 	TracesSampled int     `json:"traces_sampled"`
-	Seconds       float64 `json:"seconds"`
+	BaseSeconds   float64 `json:"base_seconds"` // of the student's base training
+	Seconds       float64 `json:"seconds"`      // of everything, evaluations too
 	Seed          uint64  `json:"seed"`
 	Out           string  `json:"out"`
 }
@@ -131,8 +132,8 @@ func (r *run) trainBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := row{Name: "base", Seconds: rows.Sum("step_time")}
-	return r.enter(ctx, s, r.base, "base")
+	r.result.BaseSeconds = rows.Sum("step_time")
+	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 
 // enter evaluates m, which name's folder is of, and adds its row.
@@ -225,8 +226,8 @@ func (r *run) report() error {
 	r.result.Gain = max(s[sft].Pass1, s[logit].Pass1) - s[base].Pass1
 	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, GRPO alone %+.1f, traces of base quality %+.1f\n",
 		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1), 100*(s[control].Pass1-s[base].Pass1))
-	fmt.Println("compute: 6·N a token learned from, 2·N a token sampled or scored, N the parameters active in it; prompts are not counted.")
-	fmt.Println("Students of the teacher bear the sampling of its traces, not the teacher's own training.")
+	fmt.Println("Tokens, compute and seconds count from the base on; prompts are not counted. Compute is 6·N for a token learned from and")
+	fmt.Println("2·N for one sampled or scored, N the parameters active in it. The teacher's students bear the sampling of its traces, not its training.")
 	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n", s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)
 	return nil
 }

@@ -15,22 +15,20 @@ import (
 // students takes the base student the four ways.
 func (r *run) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
-	tokens := int(model.Totals(traces).Weight)
-	written := reading(r.result.TeacherActive, int64(r.traces.Tokens))
-	seconds := r.wrote.Seconds()
-
-	if err := r.tune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, tokens), nil); err != nil {
+	tokens := int64(model.Totals(traces).Weight)
+	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, int(tokens)), nil); err != nil {
 		return err
 	}
-	taught := row{Sampled: int64(r.traces.Tokens), FLOP: written, Seconds: seconds}
-	taught.Name = "SFT, teacher's traces"
-	if err := r.tune(ctx, taught, "sft", traces, nil); err != nil {
+	taught := row{
+		Name: "SFT, teacher's traces", Sampled: int64(r.traces.Tokens),
+		FLOP: reading(r.result.TeacherActive, int64(r.traces.Tokens)), Seconds: r.wrote.Seconds(),
+	}
+	if err := r.finetune(ctx, taught, "sft", traces, nil); err != nil {
 		return err
 	}
 	taught.Name = "logits on them"
-	scored := reading(r.result.TeacherActive, int64(r.scale.Epochs*tokens))
-	taught.FLOP += scored
-	if err := r.tune(ctx, taught, "logit", traces, &r.scale.Logit); err != nil {
+	taught.FLOP += reading(r.result.TeacherActive, int64(r.scale.Epochs)*tokens)
+	if err := r.finetune(ctx, taught, "logit", traces, &r.scale.Logit); err != nil {
 		return err
 	}
 	s := r.result.Students
@@ -50,10 +48,10 @@ func (r *run) fresh() (*model.Model, error) {
 	return m, nil
 }
 
-// tune trains a copy of the base student on seqs: on their tokens, or on the
+// finetune trains a copy of the base student on seqs: on their tokens, or on the
 // teacher's distributions over them where match says how. s holds what it has
 // cost before.
-func (r *run) tune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -93,7 +91,8 @@ func (r *run) tune(ctx context.Context, s row, name string, seqs []model.Sequenc
 }
 
 // reinforce trains a copy of the base student by GRPO, as r1zero does, for as
-// many steps as are worth budget at the length the base writes.
+// many steps as should be worth budget: at lengths halfway between those of the
+// base and of the teacher, who shows where GRPO leads.
 func (r *run) reinforce(ctx context.Context, budget float64) error {
 	m, err := r.fresh()
 	if err != nil {
@@ -108,7 +107,7 @@ func (r *run) reinforce(ctx context.Context, budget float64) error {
 	s := row{Name: "GRPO alone"}
 	sc := r.scale.Scale
 	completions := sc.Prompts * sc.Group
-	sc.RLSteps = rlSteps(budget, r.result.Params, completions, r.result.Students[base].Length)
+	sc.RLSteps = rlSteps(budget, r.result.Params, completions, (r.result.Students[base].Length+r.result.Teacher.Length)/2)
 	bar := progress.New(sc.RLSteps, s.Name, "steps")
 	t := &train.Trainer{Model: m, Dir: filepath.Join(r.Out, "grpo"), Seed: r.Seed}
 	defer t.Close()

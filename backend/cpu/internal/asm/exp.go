@@ -68,7 +68,7 @@ func expGeneric(dst, x []float32) {
 // ExpSub sets dst[i] = exp(x[i]−m) for the elements of dst and returns their sum:
 // the numerators and the denominator of a softmax whose maximum is m. The sum runs
 // in eight lanes: element i belongs to lane i%8, in ascending i, and the lanes are
-// added as in [Dots].
+// added as ((0+1)+(2+3)) + ((4+5)+(6+7)).
 func ExpSub(dst, x []float32, m float32) (sum float32) {
 	need("ExpSub", "x", len(x), len(dst))
 	return expSub(dst, x, m)

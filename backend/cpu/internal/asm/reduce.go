@@ -4,7 +4,12 @@ import "math"
 
 // The sums below run in 32 lanes: element i belongs to lane i%32 and each lane is
 // one chain in ascending i. The lanes are added 8 wide, (0..7 + 8..15) +
-// (16..23 + 24..31), and the eight results as in [Dots].
+// (16..23 + 24..31), and the eight results as ((0+1)+(2+3)) + ((4+5)+(6+7)).
+
+// sumLanes adds eight lanes in the order of VHADDPS.
+func sumLanes(l *[8]float32) float32 {
+	return ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]))
+}
 
 // sumLanes32 adds 32 lanes in the order above.
 func sumLanes32(l *[32]float32) float32 {
@@ -37,8 +42,7 @@ func sumSquaresGeneric(x []float32) float32 {
 	return sumLanes32(&lane)
 }
 
-// Dot returns Σ x[i]·y[i] over the elements of x; y has at least as many. Its
-// lanes are not those of [Dots].
+// Dot returns Σ x[i]·y[i] over the elements of x; y has at least as many.
 func Dot(x, y []float32) float32 {
 	need("Dot", "y", len(y), len(x))
 	return dot(x, y)
