@@ -15,9 +15,33 @@ import (
 // MTP are the modules of a model (DeepSeek-V3 §2.2).
 type MTP struct {
 	Modules []*Module
-	// Lambda weighs the loss; see Schedule. 0 turns it off.
+	// Lambda weighs the loss; 0 turns it off.
 	Lambda float64
-	m      *model.Model
+	// Schedule sets Lambda from the tokens consumed, where it is not nil; V3's
+	// is V3Schedule.
+	Schedule *Schedule
+	m        *model.Model
+}
+
+// Advance tells the modules how many tokens were consumed, before each update:
+// Schedule then sets Lambda. train.Trainer calls it.
+func (d *MTP) Advance(tokens int64) {
+	if d.Schedule != nil {
+		d.Lambda = d.Schedule.At(tokens)
+	}
+}
+
+// Settings are what decides the loss beside the weights: a resumed run must
+// have the same.
+func (d *MTP) Settings() any {
+	if d.Schedule != nil {
+		return struct {
+			Schedule Schedule `json:"lambda_schedule"`
+		}{*d.Schedule}
+	}
+	return struct {
+		Lambda float64 `json:"lambda"`
+	}{d.Lambda}
 }
 
 // Module predicts, at depth k, the token k+1 places ahead.

@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // The files of GRPO in a checkpoint.
@@ -45,7 +46,22 @@ type settings struct {
 	Iterations  int       `json:"num_iterations"`
 	MiniBatches int       `json:"mini_batches"`
 	RefSync     int       `json:"ref_sync"`
+	Rewards     []weight  `json:"reward_funcs"`
 	Own         any       `json:"own"` // the caller's Trainer.Settings
+}
+
+// weight is a reward function's name and its weight in the total.
+type weight struct {
+	Name   string  `json:"name"`
+	Weight float64 `json:"weight"`
+}
+
+func rewardWeights(s *reward.Suite) []weight {
+	var out []weight
+	for _, f := range s.Funcs {
+		out = append(out, weight{f.Name, cmp.Or(f.Weight, 1)})
+	}
+	return out
 }
 
 // prepare checks the fields, allocates what a run needs and resumes, once.
@@ -71,7 +87,7 @@ func (g *GRPO) prepare() (err error) {
 		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated, Shuffle: g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
-		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Own: own,
+		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Rewards: rewardWeights(g.Reward), Own: own,
 	}
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
 	if g.Objective.Beta != 0 {

@@ -62,6 +62,9 @@ func TestProgramsReplayWithWhatLiesInTheirBuffers(t *testing.T) {
 }
 
 func TestProgramsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	b := open(t)
 	m := newSmall(t, b, backend.F32)
 	s := tensor.NewScope(b, tensor.Options{})

@@ -28,6 +28,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Config    model.Config `json:"config"`
 		DType     string       `json:"dtype"`
 		Absorbed  bool         `json:"absorbed_mla"`
+		Drafter   any          `json:"drafter"`
 		Optimizer any          `json:"optimizer"`
 		Rule      string       `json:"optimizer_type"`
 		Seed      string       `json:"seed"` // text: 64 bits do not fit a JSON number
@@ -41,6 +42,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Platform  platform     `json:"platform"`
 	}{
 		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Absorbed: t.Model.Absorbed(),
+		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),
 		Alpha: t.BalanceAlpha, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
@@ -50,4 +52,16 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		return nil, fmt.Errorf("train: the run's settings: %w", err)
 	}
 	return text, nil
+}
+
+// drafter is what is recorded of the Drafter: its settings, or its type where
+// it has none to tell; nil without one.
+func (t *Trainer) drafter() any {
+	if d, ok := t.Drafter.(scheduled); ok {
+		return d.Settings()
+	}
+	if t.Drafter == nil {
+		return nil
+	}
+	return fmt.Sprintf("%T", t.Drafter)
 }

@@ -85,6 +85,9 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 	fail := func(err error) (Metrics, error) {
 		return Metrics{}, fmt.Errorf("train: step %d: %w", t.step+1, err)
 	}
+	if d, ok := t.Drafter.(scheduled); ok {
+		d.Advance(t.tokens)
+	}
 	loss, err := t.backward(ctx, micros, build)
 	if err != nil {
 		return fail(err)

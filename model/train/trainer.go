@@ -107,6 +107,13 @@ type layerGate struct {
 	layer int
 }
 
+// scheduled is a Drafter whose loss changes with the tokens consumed, and whose
+// settings a resumed run must share; mtp.MTP is one.
+type scheduled interface {
+	Advance(tokens int64)
+	Settings() any
+}
+
 // gated is a Drafter that has mixture-of-experts layers.
 type gated interface {
 	Gates() (gates []*moe.Gate, layers []int)
