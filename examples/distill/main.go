@@ -15,11 +15,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 
 	_ "github.com/aha-go/aha/backend/cpu"
@@ -46,17 +44,7 @@ func main() {
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	err := start(ctx, o)
-	switch {
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "distill: interrupted; the same command continues")
-		os.Exit(130)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "distill:", err)
-		os.Exit(1)
-	}
+	lab.Main("distill", "the same command continues", func(ctx context.Context) error { return start(ctx, o) })
 }
 
 func start(ctx context.Context, o options) error {

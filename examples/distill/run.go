@@ -155,7 +155,9 @@ func (r *run) evaluate(ctx context.Context, s *row, m *model.Model, name string)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	e, err := lab.EvaluateBase(ctx, filepath.Join(dir, "evaluation.json"), m, gen, r.scale.Scale, watch(r.scale.Problems, "evaluating: "+s.Name))
+	watch, end := progress.Watch("evaluating: "+s.Name, "problems")
+	defer end()
+	e, err := lab.EvaluateBase(ctx, filepath.Join(dir, "evaluation.json"), m, gen, r.scale.Scale, watch)
 	if err != nil {
 		return err
 	}
@@ -182,9 +184,11 @@ func (r *run) collect(ctx context.Context) error {
 	if r.Quick { // a teacher of three steps solves nothing
 		judge, kept = &reward.Suite{Funcs: []reward.Func{{Name: "format", Score: reward.ThinkAnswerFormat}}}, "well-formed, correct or not"
 	}
+	watch, end := progress.Watch("the teacher writes", "problems")
+	defer end()
 	rejection := distill.Rejection{
 		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: judge, N: r.scale.Traces, Seed: r.Seed,
-		Progress: watch(r.scale.TraceBudget, "the teacher writes"),
+		Progress: watch,
 	}
 	problems := lab.Split().Train[:r.scale.TraceBudget]
 	if r.traces, err = rejection.Collect(ctx, lab.Prompts(problems, model.DeriveSeed(r.Seed, "traces"))); err != nil {
@@ -202,18 +206,6 @@ func (r *run) collect(ctx context.Context) error {
 	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are %s (%.1f%%)\n",
 		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), kept, 100*float64(len(c.Traces))/float64(c.Sampled))
 	return nil
-}
-
-// watch is a progress line over problems.
-func watch(n int, what string) func(done, total int) {
-	bar, at := progress.New(n, what, "problems"), 0
-	return func(done, total int) {
-		bar.Add(done - at)
-		at = done
-		if done == total {
-			bar.Close()
-		}
-	}
 }
 
 // report prints the table and what follows from it.

@@ -11,11 +11,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -48,18 +46,7 @@ func main() {
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
-	err := start(ctx, o)
-	switch {
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "r1zero: interrupted; the same command with -resume continues")
-		os.Exit(130)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "r1zero:", err)
-		os.Exit(1)
-	}
+	lab.Main("r1zero", "the same command with -resume continues", func(ctx context.Context) error { return start(ctx, o) })
 }
 
 func start(ctx context.Context, o options) error {
