@@ -12,14 +12,12 @@ const eps32 = 1.0 / (1 << 24) // unit roundoff of float32
 // eachPath runs f as a subtest on every path that this machine can run.
 func eachPath(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	chosen := useAVX2
-	defer func() { useAVX2 = chosen }()
-	if haveAVX2() {
-		useAVX2 = true
-		t.Run(pathAVX2, f)
+	chosen := path
+	defer usePath(chosen)
+	for _, p := range available() {
+		usePath(p)
+		t.Run(p, f)
 	}
-	useAVX2 = false
-	t.Run(pathPortable, f)
 }
 
 // newRand returns a generator seeded by the test's name. A failing test prints

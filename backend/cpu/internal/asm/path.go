@@ -1,10 +1,12 @@
 // Package asm holds the float32 kernels of the CPU backend: matrix products,
 // the row kernels of attention, and vector math.
 //
-// Every kernel has two forms. The portable one, in the file without a suffix,
-// is the definition: a plain Go loop. The AVX2+FMA one, in the _amd64 files,
-// computes the same thing eight lanes at a time and fuses each multiply and
-// add. [Path] says which form runs; it is fixed when the program starts.
+// Every kernel has several forms. The portable one, in the file without a
+// suffix, is the definition: a plain Go loop. The others, in the files named
+// after an architecture, compute the same thing many lanes at a time and fuse
+// each multiply and add. [Path] says which set runs; it is fixed when the
+// program starts. A set that has no form of its own of a kernel uses the one of
+// the next slower set.
 //
 // # Exactness
 //
@@ -16,8 +18,8 @@
 // their index, and tails run through the same instructions under a mask. So one
 // row computed alone has the bits it has among a thousand.
 //
-// The two paths agree within rounding but not bit for bit, since the portable
-// one rounds each product before adding it.
+// Paths agree within rounding but not bit for bit: the portable one rounds each
+// product before adding it, and lanes are of different number.
 //
 // # Arguments
 //
@@ -33,52 +35,55 @@ package asm
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 )
 
 // The names of the kernel paths, as Path returns and AHA_CPU accepts them.
 const (
-	pathAVX2     = "avx2"
-	pathPortable = "portable"
+	pathAVX512Dot = "avx512dot" // AVX-512 with BF16 and VNNI dot products
+	pathAVX512    = "avx512"    // AVX-512 F, BW, DQ and VL
+	pathAVX2      = "avx2"      // AVX2, FMA and F16C
+	pathNEON      = "neon"      // arm64
+	pathPortable  = "portable"  // plain Go
 )
 
-// useAVX2 selects the assembly. Tests flip it to run one suite over both paths.
-var useAVX2 = mustChoosePath(os.Getenv("AHA_CPU"), haveAVX2()) == pathAVX2
+// path is the chosen one. Kernels look at the booleans that use sets, in the
+// files of their architecture.
+var path string
 
-// Path names the kernels in use: "avx2" or "portable". The environment variable
-// AHA_CPU forces one of them; unset or empty, the fastest that the build and the
-// processor support is taken.
-func Path() string {
-	if useAVX2 {
-		return pathAVX2
-	}
-	return pathPortable
-}
-
-// choosePath picks the path for a value of AHA_CPU.
-func choosePath(env string, haveAVX2 bool) (string, error) {
-	switch env {
-	case "":
-		if haveAVX2 {
-			return pathAVX2, nil
-		}
-		return pathPortable, nil
-	case pathPortable:
-		return pathPortable, nil
-	case pathAVX2:
-		if !haveAVX2 {
-			return "", fmt.Errorf("asm: AHA_CPU=%s: this processor or build has no AVX2 and FMA kernels", env)
-		}
-		return pathAVX2, nil
-	}
-	return "", fmt.Errorf("asm: AHA_CPU=%q is unknown: want %q or %q", env, pathAVX2, pathPortable)
-}
-
-func mustChoosePath(env string, haveAVX2 bool) string {
-	p, err := choosePath(env, haveAVX2)
+func init() {
+	chosen, err := choosePath(os.Getenv("AHA_CPU"), available())
 	if err != nil {
 		panic(err)
 	}
-	return p
+	usePath(chosen)
+}
+
+// usePath selects the kernels. Tests switch it to run one suite over each path.
+func usePath(name string) {
+	path = name
+	use(name)
+}
+
+// Path names the kernels in use: "avx512dot", "avx512", "avx2", "neon" or
+// "portable". The environment variable AHA_CPU forces one of them; unset or
+// empty, the fastest that the build and the processor support is taken.
+func Path() string { return path }
+
+// Paths lists the paths that the build and the processor support, fastest
+// first. The last is "portable".
+func Paths() []string { return available() }
+
+// choosePath picks the path for a value of AHA_CPU among those available.
+func choosePath(env string, available []string) (string, error) {
+	if env == "" {
+		return available[0], nil
+	}
+	if !slices.Contains(available, env) {
+		return "", fmt.Errorf("asm: AHA_CPU=%q: this processor or build has the paths %s", env, strings.Join(available, ", "))
+	}
+	return env, nil
 }
 
 // need panics when a slice that a kernel reads or writes is too short.

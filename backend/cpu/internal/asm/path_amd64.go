@@ -4,4 +4,37 @@ package asm
 
 import "golang.org/x/sys/cpu"
 
-func haveAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
+// A faster path includes the ones below it.
+var useAVX2, useAVX512, useDot bool
+
+func use(path string) {
+	useDot = path == pathAVX512Dot
+	useAVX512 = useDot || path == pathAVX512
+	useAVX2 = useAVX512 || path == pathAVX2
+}
+
+func available() []string {
+	x := &cpu.X86
+	paths := []string{pathPortable}
+	if !x.HasAVX2 || !x.HasFMA || !haveF16C() {
+		return paths
+	}
+	paths = append([]string{pathAVX2}, paths...)
+	if !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL {
+		return paths
+	}
+	paths = append([]string{pathAVX512}, paths...)
+	if !x.HasAVX512BF16 || !x.HasAVX512VNNI {
+		return paths
+	}
+	return append([]string{pathAVX512Dot}, paths...)
+}
+
+// haveF16C reports the conversions between F16 and F32, which x/sys/cpu does
+// not: bit 29 of ECX in leaf 1.
+func haveF16C() bool { return cpuid1()&(1<<29) != 0 }
+
+// cpuid1 returns ECX of CPUID leaf 1.
+//
+//go:noescape
+func cpuid1() uint32

@@ -6,26 +6,28 @@ import (
 )
 
 func TestPathFollowsEnvironmentAndProcessor(t *testing.T) {
+	all := []string{pathAVX512, pathAVX2, pathPortable}
 	for _, c := range []struct {
-		env  string
-		have bool
-		want string
-		err  string // part of the error
+		env       string
+		available []string
+		want      string
+		err       string // part of the error
 	}{
-		{"", true, "avx2", ""},
-		{"", false, "portable", ""},
-		{"avx2", true, "avx2", ""},
-		{"avx2", false, "", "AHA_CPU=avx2: this processor or build has no AVX2"},
-		{"portable", true, "portable", ""},
-		{"portable", false, "portable", ""},
-		{"AVX2", true, "", `AHA_CPU="AVX2" is unknown: want "avx2" or "portable"`},
+		{"", all, "avx512", ""},
+		{"", all[2:], "portable", ""},
+		{"avx512", all, "avx512", ""},
+		{"avx2", all, "avx2", ""},
+		{"avx2", all[2:], "", `AHA_CPU="avx2": this processor or build has the paths portable`},
+		{"avx512dot", all, "", `AHA_CPU="avx512dot": this processor or build has the paths avx512, avx2, portable`},
+		{"portable", all, "portable", ""},
+		{"AVX2", all, "", `AHA_CPU="AVX2"`},
 	} {
-		got, err := choosePath(c.env, c.have)
+		got, err := choosePath(c.env, c.available)
 		if got != c.want {
-			t.Errorf("AHA_CPU=%q, AVX2 %t: path %q, want %q", c.env, c.have, got, c.want)
+			t.Errorf("AHA_CPU=%q of %v: path %q, want %q", c.env, c.available, got, c.want)
 		}
 		if (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
-			t.Errorf("AHA_CPU=%q, AVX2 %t: error %v, want %q", c.env, c.have, err, c.err)
+			t.Errorf("AHA_CPU=%q of %v: error %v, want %q", c.env, c.available, err, c.err)
 		}
 	}
 }
