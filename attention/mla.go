@@ -47,9 +47,10 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	if cfg.Scale == 0 {
 		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}
-	linear := func(name string, out, in int) *tensor.Linear {
-		return &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
+	named := func(create func(string, int, int) *tensor.Param, name string, out, in int) *tensor.Linear {
+		return &tensor.Linear{W: create(prefix+"."+name+".weight", out, in)}
 	}
+	linear := func(name string, out, in int) *tensor.Linear { return named(ps.Matrix, name, out, in) }
 	m := &MLA{MLAConfig: cfg, Angles: angles}
 	if qk := cfg.Heads * (cfg.Nope + cfg.Rope); cfg.QRank == 0 {
 		m.Q = linear("q_proj", qk, cfg.Hidden)
@@ -60,7 +61,11 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	}
 	m.KVA = linear("kv_a_proj_with_mqa", cfg.KVRank+cfg.Rope, cfg.Hidden)
 	m.KNorm = ps.Gain(prefix+".kv_a_layernorm.weight", cfg.KVRank)
-	m.KVB = linear("kv_b_proj", cfg.Heads*(cfg.Nope+cfg.Value), cfg.KVRank)
+	up := ps.Matrix
+	if cfg.Absorbed {
+		up = ps.Table // it is taken apart by heads
+	}
+	m.KVB = named(up, "kv_b_proj", cfg.Heads*(cfg.Nope+cfg.Value), cfg.KVRank)
 	m.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.Value)
 	return m
 }

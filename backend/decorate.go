@@ -5,9 +5,9 @@ package backend
 // pack, which is how Packer itself says "not packed".
 type forward struct{ Backend }
 
-func (f forward) PackedLen(dt DType, k, n int) int {
+func (f forward) PackedLen(format Format, dt DType, k, n int) (DType, int) {
 	if p, ok := f.Backend.(Packer); ok {
-		return p.PackedLen(dt, k, n)
+		return p.PackedLen(format, dt, k, n)
 	}
-	return 0
+	return dt, 0
 }

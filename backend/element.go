@@ -15,13 +15,18 @@ func (d DType) Get(mem []byte, i int) float64 {
 		return math.Float64frombits(binary.LittleEndian.Uint64(mem[8*i:]))
 	case BF16:
 		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(mem[2*i:])) << 16))
+	case I8:
+		return float64(int8(mem[i]))
+	case E4M3:
+		return e4m3Value(mem[i])
 	default:
 		return float64(int32(binary.LittleEndian.Uint32(mem[4*i:])))
 	}
 }
 
 // Put stores x as element i of mem, an array of d in little-endian order: to
-// BF16 by way of F32 with round to nearest even, to I32 toward zero.
+// BF16 by way of F32 with round to nearest even, to E4M3 likewise, what is larger
+// than 448 becoming 448, to integers toward zero.
 func (d DType) Put(mem []byte, i int, x float64) {
 	switch d {
 	case F32:
@@ -30,6 +35,10 @@ func (d DType) Put(mem []byte, i int, x float64) {
 		binary.LittleEndian.PutUint64(mem[8*i:], math.Float64bits(x))
 	case BF16:
 		binary.LittleEndian.PutUint16(mem[2*i:], bf16(float32(x)))
+	case I8:
+		mem[i] = byte(int8(x))
+	case E4M3:
+		mem[i] = e4m3(x)
 	default:
 		binary.LittleEndian.PutUint32(mem[4*i:], uint32(int32(x)))
 	}
@@ -42,6 +51,42 @@ func bf16(x float32) uint16 {
 		return uint16(bits>>16) | 0x40
 	}
 	return uint16((bits + 0x7FFF + bits>>16&1) >> 16)
+}
+
+// e4m3 rounds to the nearest FP8 E4M3 number, ties to even, saturating; the OCP
+// 8-bit floating-point specification (2023) §5. NaN stays NaN.
+func e4m3(x float64) byte {
+	sign := byte(0)
+	if math.Signbit(x) {
+		sign = 0x80
+	}
+	if x != x {
+		return sign | 0x7f
+	}
+	if x == 0 {
+		return sign
+	}
+	a := min(math.Abs(x), 448)
+	_, exponent := math.Frexp(a)              // a in [2^(exponent−1), 2^exponent)
+	e := max(exponent-1, -6)                  // the smallest normal exponent is −6
+	m := math.RoundToEven(math.Ldexp(a, 3-e)) // multiples of 2^(e−3)
+	return sign | byte(int(m)+(e+6)*8)        // 8 ≤ m ≤ 16 when normal; 16 carries
+}
+
+// e4m3Value is the number that an FP8 E4M3 code stands for.
+func e4m3Value(b byte) float64 {
+	if b&0x7f == 0x7f {
+		return math.NaN()
+	}
+	e, m := int(b>>3&15), float64(b&7)
+	if e > 0 {
+		m += 8
+	}
+	x := math.Ldexp(m, max(e, 1)-7-3)
+	if b&0x80 != 0 {
+		return math.Copysign(x, -1)
+	}
+	return x
 }
 
 // Each visits the elements of v in row-major order: i counts them, at is the

@@ -68,6 +68,8 @@ func packedOperand(op Op) string {
 	switch o := op.(type) {
 	case *Pack:
 		return "Dst"
+	case *Unpack:
+		return "Src"
 	case *MatMul:
 		if o.B.Layout == Panels {
 			return "B"

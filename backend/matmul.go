@@ -13,6 +13,7 @@ const (
 type Matrix struct {
 	Data   View
 	Layout Layout
+	Format Format
 	K, N   int // logical size of a packed matrix; unused when Strided
 	// State lets a packed copy be recognised as outdated; nil means always
 	// current.
@@ -71,7 +72,7 @@ func (o *MatMul) Operands(visit func(*View, Access)) {
 }
 
 func (o *MatMul) Check() error {
-	c := check(o).float(&o.C, &o.A, &o.B.Data).fresh(&o.B)
+	c := check(o).fits(o.B.Format, o.B.Layout, &o.B.Data, &o.C, &o.A).fresh(&o.B)
 	c.thatViews(o.A.Rank >= 2 && o.C.Rank == o.A.Rank, "A %v, C %v: want equal ranks of at least 2", &o.A, &o.C)
 	c.thatViews(o.B.Layout == Panels || o.B.Data.Rank == o.A.Rank, "A %v, B %v: want equal ranks", &o.A, &o.B.Data)
 	if c.err != nil {
@@ -113,7 +114,7 @@ func (o *GroupedMatMul) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedMatMul) Check() error {
-	c := check(o).float(&o.C, &o.A, &o.B.Data).fresh(&o.B).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets", &o.Offsets, 1)
+	c := check(o).fits(o.B.Format, o.B.Layout, &o.B.Data, &o.C, &o.A).fresh(&o.B).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets", &o.Offsets, 1)
 	if o.B.Layout == Strided {
 		c.rank("B", &o.B.Data, 3)
 	}
@@ -131,9 +132,12 @@ func (o *GroupedMatMul) Check() error {
 //	C[e] += Σ_r A[r, :]ᵀ · B[r, :]   over Offsets[e] ≤ r < Offsets[e+1]
 //
 // A is [M, P], B [M, Q], C [E, P, Q].
+//
+// In BFloat16 the rows of a group are paired from its first one on.
 type GroupedOuter struct {
 	C, A, B View
-	Offsets View // [E+1] I32
+	Offsets View   // [E+1] I32
+	Format  Format // Native or BFloat16
 }
 
 func (o *GroupedOuter) Name() string { return "GroupedOuter" }
@@ -146,7 +150,7 @@ func (o *GroupedOuter) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedOuter) Check() error {
-	c := check(o).float(&o.C, &o.A, &o.B).ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
+	c := check(o).fits(o.Format, Strided, &o.B, &o.C, &o.A).ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
 	if c.err == nil {
 		c.shape("B", &o.B, o.A.Shape[0], o.B.Shape[1]).
 			shape("C", &o.C, o.C.Shape[0], o.A.Shape[1], o.B.Shape[1]).
@@ -157,14 +161,18 @@ func (o *GroupedOuter) Check() error {
 
 // Packer is a backend that has a faster layout for matrices used many times.
 type Packer interface {
-	// PackedLen is the number of elements of a packed [k, n] matrix of dtype dt,
-	// or 0 if that dtype is not packed.
-	PackedLen(dt DType, k, n int) int
+	// PackedLen is the dtype and the number of elements of a [k, n] matrix of
+	// dtype dt packed in format f; 0 elements if the backend does not pack that.
+	PackedLen(f Format, dt DType, k, n int) (DType, int)
 }
 
 // Pack writes Src [K, N] or [E, K, N] to Dst [len] or [E, len] in the
-// backend's panel layout.
-type Pack struct{ Dst, Src View }
+// backend's panel layout and the given format. Src is F32 or F64 for Native, F32
+// or BF16 for the others.
+type Pack struct {
+	Dst, Src View
+	Format   Format
+}
 
 func (o *Pack) Name() string { return "Pack" }
 
@@ -174,11 +182,41 @@ func (o *Pack) Operands(visit func(*View, Access)) {
 }
 
 func (o *Pack) Check() error {
-	c := check(o).float(&o.Dst, &o.Src).contiguous("Dst", &o.Dst)
+	c := check(o).contiguous("Dst", &o.Dst)
+	if o.Format == Native {
+		c.float(&o.Dst, &o.Src)
+	} else {
+		c.thatViews(o.Src.DType == F32 || o.Src.DType == BF16, "Src %v, want F32 or BF16", &o.Src)
+	}
 	c.thatViews(o.Src.Rank == 2 || o.Src.Rank == 3, "Src %v, want rank 2 or 3", &o.Src)
 	c.thatViews(o.Dst.Rank == o.Src.Rank-1, "Dst %v for Src %v", &o.Dst, &o.Src)
 	if c.err == nil && o.Src.Rank == 3 {
 		c.thatViews(o.Dst.Shape[0] == o.Src.Shape[0], "Dst %v for Src %v", &o.Dst, &o.Src)
+	}
+	return c.done()
+}
+
+// Unpack writes the values that products with the packed matrix Src use to Dst
+// [K, N] or [E, K, N], which is F32 (F64 for a matrix packed from F64).
+type Unpack struct {
+	Dst View
+	Src Matrix
+}
+
+func (o *Unpack) Name() string { return "Unpack" }
+
+func (o *Unpack) Operands(visit func(*View, Access)) {
+	visit(&o.Dst, Write)
+	visit(&o.Src.Data, Read)
+}
+
+func (o *Unpack) Check() error {
+	c := check(o).fits(o.Src.Format, o.Src.Layout, &o.Src.Data, &o.Dst).fresh(&o.Src)
+	c.that(o.Src.Layout == Panels, "the matrix is not packed")
+	c.thatViews(o.Dst.Rank == o.Src.Data.Rank+1, "Dst %v for packed Src %v", &o.Dst, &o.Src.Data)
+	if c.err == nil {
+		c.that(o.Dst.Dim(-2) == o.Src.K && o.Dst.Dim(-1) == o.Src.N, "Dst [%d %d] of a packed [%d %d] matrix", o.Dst.Dim(-2), o.Dst.Dim(-1), o.Src.K, o.Src.N)
+		c.thatViews(o.Dst.Rank == 2 || o.Dst.Shape[0] == o.Src.Data.Shape[0], "Dst %v for packed Src %v", &o.Dst, &o.Src.Data)
 	}
 	return c.done()
 }

@@ -22,7 +22,7 @@ func (o *GroupedOuter) Decompose(x *Expander) {
 		mask := x.group(o.Offsets, e, o.A.Shape[0])
 		x.choose(a, mask, o.A, zero)
 		x.choose(b, mask, o.B, zero)
-		x.Do(&MatMul{C: o.C.Index(e), A: a.T(), B: Dense(b), Accumulate: true})
+		x.Do(&MatMul{C: o.C.Index(e), A: a.T(), B: Matrix{Data: b, Format: o.Format}, Accumulate: true})
 	}
 }
 

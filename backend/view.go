@@ -14,15 +14,17 @@ const (
 	F64        // test-only compute dtype: whole models run in it against finite differences
 	BF16       // storage: upper 16 bits of an F32, rounded to nearest even
 	I32        // ids, positions, offsets
+	I8         // bytes of packed quantised matrices
+	E4M3       // storage: FP8 of the OCP standard, largest value 448, without infinities
 )
 
 // Size is the size of one element in bytes.
-func (d DType) Size() int { return [...]int{4, 8, 2, 4}[d] }
+func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1}[d] }
 
-func (d DType) String() string { return [...]string{"F32", "F64", "BF16", "I32"}[d] }
+func (d DType) String() string { return [...]string{"F32", "F64", "BF16", "I32", "I8", "E4M3"}[d] }
 
 // IsFloat reports whether d is a floating-point type.
-func (d DType) IsFloat() bool { return d != I32 }
+func (d DType) IsFloat() bool { return d != I32 && d != I8 }
 
 // MaxRank is the largest number of dimensions of a view.
 const MaxRank = 4

@@ -25,14 +25,17 @@ type Block struct {
 	eps       float64
 }
 
-// NewBlock creates the layer model.layers.<l> of cfg. Layers past the last are
-// those of multi-token prediction.
-func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles) *Block {
+// NewBlock creates the layer model.layers.<l> of cfg, with MLA in its absorbed
+// form if absorbed is set. Layers past the last are those of multi-token
+// prediction.
+func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, absorbed bool) *Block {
 	prefix := fmt.Sprintf("model.layers.%d", l)
 	b := &Block{eps: cfg.RMSNormEps}
 	b.InputNorm = ps.Gain(prefix+".input_layernorm.weight", cfg.HiddenSize)
 	if cfg.IsMLA() {
-		b.Attention = attention.NewMLA(ps, prefix+".self_attn", cfg.mla(), angles)
+		shape := cfg.mla()
+		shape.Absorbed = absorbed
+		b.Attention = attention.NewMLA(ps, prefix+".self_attn", shape, angles)
 	} else {
 		b.Attention = attention.NewGQA(ps, prefix+".self_attn", cfg.gqa(), angles)
 	}

@@ -34,10 +34,11 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 	for _, c := range []struct {
 		absorbed    bool
 		temperature float64
-	}{{false, 1}, {true, 1}, {false, 0.7}} {
+		format      backend.Format
+	}{{false, 1, backend.Native}, {true, 1, backend.Native}, {false, 0.7, backend.Native}, {false, 1, backend.BFloat16}} {
 		absorbed, temperature := c.absorbed, c.temperature
 		b := open(t)
-		m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Absorbed: absorbed})
+		m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Absorbed: absorbed, Format: c.format})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +79,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			for i, r := range reqs {
 				for j := range seqs[i].Rows() {
 					if k := j - (len(r.Prompt) - 1); k >= 0 && got[row] != outs[i].LogProbs[k] {
-						t.Fatalf("absorbed %v temperature %v recompute %v: request %d token %d: trainer %v, rollout %v", absorbed, temperature, recompute, i, k, got[row], outs[i].LogProbs[k])
+						t.Fatalf("format %s absorbed %v temperature %v recompute %v: request %d token %d: trainer %v, rollout %v", c.format, absorbed, temperature, recompute, i, k, got[row], outs[i].LogProbs[k])
 					}
 					row++
 				}

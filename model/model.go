@@ -14,13 +14,14 @@ import (
 
 // Model is a decoder-only language model.
 type Model struct {
-	Config Config
-	Params *tensor.Params
-	Embed  *tensor.Param // [V, D]
-	Blocks []*Block
-	Norm   *tensor.Param // [D]
-	Head   *tensor.Param // [V, D]; the embedding itself where they are tied
-	Angles tensor.Angles // of RoPE, for MaxPositionEmbeddings positions
+	Config  Config
+	Options Options // how it was made
+	Params  *tensor.Params
+	Embed   *tensor.Param // [V, D]
+	Blocks  []*Block
+	Norm    *tensor.Param // [D]
+	Head    *tensor.Param // [V, D]; the embedding itself where they are tied
+	Angles  tensor.Angles // of RoPE, for MaxPositionEmbeddings positions
 
 	// Recompute makes training keep only the input of each block and run the
 	// block again in the backward pass: less memory, a third more time, the
@@ -36,6 +37,27 @@ type Options struct {
 	// Absorbed selects the weight-absorbed form of MLA, for training and
 	// generation alike.
 	Absorbed bool
+	// Format is the arithmetic of products with weight matrices, for training and
+	// generation alike: backend.Native is that of DType; backend.BFloat16 rounds
+	// their operands; backend.Q8 and backend.Q4 cannot train and need Packed. Embeddings and
+	// routers keep DType, and so does the output head unless Packed is set, since
+	// the loss reads it too.
+	Format backend.Format
+	// Packed holds weight matrices in Format only, without a master copy: for
+	// inference, in little more memory than the weights take.
+	Packed bool
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Format > backend.Q4:
+		return fmt.Errorf("model: unknown weight format %d", o.Format)
+	case o.Format != backend.Native && o.DType != backend.F32:
+		return fmt.Errorf("model: weight format %s goes with F32, not with %s", o.Format, o.DType)
+	case o.Format > backend.BFloat16 && !o.Packed:
+		return fmt.Errorf("model: weight format %s is for inference: set Packed", o.Format)
+	}
+	return nil
 }
 
 // New creates a model with fresh weights, which depend on seed and on their
@@ -49,25 +71,27 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
 	angles, err := attention.NewAngles(b, o.DType, cfg.MaxPositionEmbeddings, cfg.RoPEDim(), cfg.RoPETheta, cfg.scaling())
 	if err != nil {
 		return nil, err
 	}
-	ps := tensor.NewParams(b, tensor.Init{Seed: seed, Std: cfg.InitializerRange, DType: o.DType})
-	m := &Model{Config: cfg, Params: ps, Angles: angles}
-	m.Embed = ps.Matrix("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
+	ps := tensor.NewParams(b, tensor.Init{Seed: seed, Std: cfg.InitializerRange, DType: o.DType, Format: o.Format, Hold: o.Packed})
+	m := &Model{Config: cfg, Options: o, Params: ps, Angles: angles}
+	m.Embed = ps.Table("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for l := range cfg.NumHiddenLayers {
-		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles))
+		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles, o.Absorbed))
 	}
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
 	if !cfg.TieWordEmbeddings {
-		m.Head = ps.Matrix("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
-	}
-	for _, b := range m.Blocks {
-		if a, ok := b.Attention.(*attention.MLA); ok {
-			a.Absorbed = o.Absorbed
+		head := ps.Table
+		if o.Packed {
+			head = ps.Matrix
 		}
+		m.Head = head("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
 	}
 	if err := ps.Err(); err != nil {
 		m.Free()

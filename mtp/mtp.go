@@ -70,10 +70,7 @@ func New(m *model.Model) (*MTP, error) {
 			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
 		}
 		mod.EHProj = &tensor.Linear{W: ps.Matrix(prefix+".eh_proj.weight", hidden, 2*hidden)}
-		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles)
-		if a, ok := mod.Block.Attention.(*attention.MLA); ok {
-			a.Absorbed = m.Absorbed()
-		}
+		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles, m.Absorbed())
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)
 	}

@@ -140,7 +140,7 @@ func (g *GRPO) validate() error {
 // newReference makes the reference model, a copy of the present one.
 func (g *GRPO) newReference() error {
 	m := g.Trainer.Model
-	ref, err := model.NewWith(m.Backend(), m.Config, 0, model.Options{DType: m.Params.DType(), Absorbed: m.Absorbed()})
+	ref, err := model.NewWith(m.Backend(), m.Config, 0, m.Options)
 	if err != nil {
 		return err
 	}

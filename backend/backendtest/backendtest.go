@@ -76,6 +76,7 @@ func families() []family {
 		gatherFamily(), scatterFamily(), gatherLastFamily(), scatterLastFamily(),
 		randomFamily(),
 		matMulFamily(), groupedMatMulFamily(), groupedOuterFamily(),
+		formatMatMulFamily(), formatGroupedFamily(), formatOuterFamily(), unpackFamily(),
 		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(),
 		attentionFamily(), attentionGradFamily(),
 		logSumExpFamily(), linearLogProbFamily(), linearLogProbGradFamily(), sampleFamily(),

@@ -25,7 +25,9 @@ func newCPU(t testing.TB) backend.Backend {
 // packing is a backend that exists only to say that it packs.
 type packing struct{ backend.Backend }
 
-func (packing) PackedLen(_ backend.DType, k, n int) int { return k * n }
+func (packing) PackedLen(_ backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
+	return dt, k * n
+}
 
 // opCases is a few F32 cases of each op, with something to compute.
 func opCases(t *testing.T) map[string][]Case {

@@ -22,8 +22,8 @@ func (b *broken) Do(op backend.Op) error {
 	return b.fault(b.Backend, op)
 }
 
-func (b *broken) PackedLen(dt backend.DType, k, n int) int {
-	return b.Backend.(backend.Packer).PackedLen(dt, k, n)
+func (b *broken) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
+	return b.Backend.(backend.Packer).PackedLen(f, dt, k, n)
 }
 
 // perturb runs op and then moves the last element of its first result that has

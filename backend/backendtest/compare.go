@@ -76,13 +76,17 @@ func (c *comparer) Close() error { return errors.Join(c.Backend.Close(), c.ref.C
 
 // PackedLen is 0, not packed, unless both sides pack to the same length; each
 // packs in its own layout, which is not compared.
-func (c *comparer) PackedLen(dt backend.DType, k, n int) int {
+func (c *comparer) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
 	p, ok := c.Backend.(backend.Packer)
 	q, refOK := c.ref.(backend.Packer)
-	if !ok || !refOK || p.PackedLen(dt, k, n) != q.PackedLen(dt, k, n) {
-		return 0
+	if !ok || !refOK {
+		return dt, 0
 	}
-	return p.PackedLen(dt, k, n)
+	packed, size := p.PackedLen(f, dt, k, n)
+	if other, length := q.PackedLen(f, dt, k, n); other != packed || length != size {
+		return dt, 0
+	}
+	return packed, size
 }
 
 // Path is the kernel path of b.

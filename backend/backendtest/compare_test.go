@@ -31,8 +31,9 @@ func block(t *testing.T, b backend.Backend) error {
 		&backend.Fill{Dst: w, Value: 1},
 		&backend.RMSNorm{Y: y, Rstd: rstd, X: x, W: w, Eps: 1e-6},
 	}
-	if p, ok := b.(backend.Packer); ok && p.PackedLen(backend.F32, d, d) > 0 {
-		packed := view(backend.F32, p.PackedLen(backend.F32, d, d))
+	if p, ok := b.(backend.Packer); ok {
+		dt, n := p.PackedLen(backend.Native, backend.F32, d, d)
+		packed := view(dt, n)
 		ops = append(ops, &backend.Pack{Dst: packed, Src: weight})
 		right = backend.Matrix{Data: packed, Layout: backend.Panels, K: d, N: d}
 	}

@@ -14,7 +14,7 @@ type copySpec struct {
 
 func copyFamily() family {
 	var f family
-	dtypes := []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32}
+	dtypes := []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3}
 	for _, dst := range dtypes {
 		for _, src := range dtypes {
 			for _, shape := range [][]int{{0}, {9}, {3, 17}, {2, 3, 4, 5}, {1030}} {
@@ -22,7 +22,7 @@ func copyFamily() family {
 			}
 		}
 	}
-	f.random = func(r *rand.Rand) spec { return copySpec{dtypes[r.IntN(4)], dtypes[r.IntN(4)], randomShape(r, 0)} }
+	f.random = func(r *rand.Rand) spec { return copySpec{dtypes[r.IntN(5)], dtypes[r.IntN(5)], randomShape(r, 0)} }
 	f.bench = []spec{copySpec{backend.F32, backend.F32, []int{1024, 1024}}, copySpec{backend.BF16, backend.F32, []int{1024, 1024}}}
 	return f
 }
@@ -44,6 +44,10 @@ func (c copySpec) build(s *setup) {
 		// Halfway between two BF16 numbers, the lower one even and odd, the
 		// largest F32, and one that rounds to the next power of 2.
 		gen = s.mix(100, append(specials, 1+0x1p-8, 1+0x3p-8, -1-0x1p-8, math.MaxFloat32, 2-0x1p-10, 0x1p-130)...)
+	}
+	if c.Dst == backend.E4M3 && c.Src != backend.I32 {
+		// Halfway between two numbers, normal and not, and the largest.
+		gen = s.mix(100, append(specials, 1+0x1p-4, 1+0x3p-4, -17, 0x1p-10, 0x3p-10, 448, 464, 465, 1e9)...)
 	}
 	src := s.operand("Src", c.Src, free, true, c.Shape).store(gen)
 	dst := s.operand("Dst", c.Dst, free, false, c.Shape)
@@ -73,6 +77,13 @@ func rounded(dt backend.DType, x float64) float64 {
 			return y
 		}
 		return math.Inf(int(math.Copysign(1, x)))
+	case backend.E4M3:
+		if x == 0 || math.IsNaN(x) {
+			return x
+		}
+		_, exponent := math.Frexp(x)
+		unit := math.Ldexp(1, max(exponent-4, -9))
+		return min(max(math.RoundToEven(x/unit)*unit, -448), 448)
 	}
 	return x
 }
@@ -85,7 +96,7 @@ type fillSpec struct {
 
 func fillFamily() family {
 	var f family
-	for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32} {
+	for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3} {
 		for _, shape := range shapes {
 			f.cases = append(f.cases, fillSpec{dt, -3, shape})
 		}

@@ -77,7 +77,7 @@ func (c groupedMatMulSpec) build(s *setup) {
 	m := c.rows()
 	a := s.readWith("A", free, s.normal(1), m, c.P)
 	b, out, offsets := s.read("B", free, len(c.Sizes), c.P, c.Q), s.write("C", free, m, c.Q), c.offsets(s)
-	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels), Offsets: offsets.view}
+	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels, backend.Native), Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {
 		c.each(func(e, row int) {

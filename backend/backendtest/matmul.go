@@ -49,7 +49,7 @@ func (matMulSpec) op() string { return "MatMul" }
 func (c matMulSpec) build(s *setup) {
 	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
 	a, b := s.read("A", free, dims(c.M, c.K)...), s.read("B", free, dims(c.K, c.N)...)
-	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels), Accumulate: c.Accumulate}
+	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels, backend.Native), Accumulate: c.Accumulate}
 	out := s.write("C", free, dims(c.M, c.N)...)
 	if c.Accumulate {
 		out.store(s.normal(1))
@@ -78,22 +78,22 @@ func (c matMulSpec) build(s *setup) {
 
 // matrix is b as the right-hand side of a product, packed by the backend where
 // asked for.
-func (s *setup) matrix(b *operand, panels bool) backend.Matrix {
+func (s *setup) matrix(b *operand, panels bool, f backend.Format) backend.Matrix {
 	if !panels {
-		return backend.Dense(b.view)
+		return backend.Matrix{Data: b.view, Format: f}
 	}
 	k, n := b.view.Dim(-2), b.view.Dim(-1)
-	size := 0
+	dt, size := b.view.DType, 0
 	if s.packer != nil {
-		size = s.packer.PackedLen(s.dt, k, n)
+		dt, size = s.packer.PackedLen(f, dt, k, n)
 	}
 	if size == 0 && k > 0 && n > 0 {
-		s.skip = "the backend does not pack"
+		s.skip = "the backend does not pack in format " + f.String()
 	}
-	packed := s.write("B packed", flat, append(b.view.Dims()[:b.view.Rank-2], size)...)
+	packed := s.operand("B packed", dt, flat, false, append(b.view.Dims()[:b.view.Rank-2], size))
 	packed.opaque = true
-	s.prelude = append(s.prelude, &backend.Pack{Dst: packed.view, Src: b.view})
-	return backend.Matrix{Data: packed.view, Layout: backend.Panels, K: k, N: n}
+	s.prelude = append(s.prelude, &backend.Pack{Dst: packed.view, Src: b.view, Format: f})
+	return backend.Matrix{Data: packed.view, Layout: backend.Panels, Format: f, K: k, N: n}
 }
 
 // product is the matrix product of a [·, K] and b [K, N], row-major.

@@ -16,7 +16,7 @@ var supported = []string{
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax", "TopK",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
-	"MatMul", "GroupedMatMul", "GroupedOuter",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE",
 	"Attention", "AttentionGrad",
 	"LogSumExp", "LinearLogProb", "LinearLogProbGrad", "Sample",

@@ -11,6 +11,8 @@ import (
 // BF16 and I32 exactly.
 func copyJob(o *backend.Copy) job {
 	switch dst, src := o.Dst.DType, o.Src.DType; {
+	case dst == src && dst.Size() == 1:
+		return (*move[uint8])(o)
 	case dst == src && dst.Size() == 2:
 		return (*move[uint16])(o)
 	case dst == src && dst.Size() == 4:
@@ -21,11 +23,15 @@ func copyJob(o *backend.Copy) job {
 		return (*narrow)(o)
 	case dst == backend.F32 && src == backend.BF16:
 		return (*widen)(o)
+	case dst == backend.E4M3 && src == backend.F32:
+		return (*encodeE4M3)(o)
+	case dst == backend.F32 && src == backend.E4M3:
+		return (*decodeE4M3)(o)
 	}
 	return (*convert)(o)
 }
 
-type move[T number | int32 | uint16] backend.Copy
+type move[T number | int32 | uint16 | uint8] backend.Copy
 
 func (o *move[T]) run(_ *worker, lo, hi int) {
 	dst, src := data[T](&o.Dst), data[T](&o.Src)
@@ -94,6 +100,10 @@ func readRow(x []float64, v *backend.View, off, stride int) {
 		for i, src := 0, data[int32](v)[off:]; i < len(x); i++ {
 			x[i] = float64(src[i*stride])
 		}
+	default:
+		for i, src := 0, data[uint8](v)[off:]; i < len(x); i++ {
+			x[i] = v.DType.Get(src[i*stride:], 0)
+		}
 	}
 }
 
@@ -116,6 +126,11 @@ func writeRow(v *backend.View, off, stride int, x []float64) {
 		dst := data[int32](v)[off:]
 		for i, e := range x {
 			dst[i*stride] = truncate(e)
+		}
+	default:
+		dst := data[uint8](v)[off:]
+		for i, e := range x {
+			v.DType.Put(dst[i*stride:], 0, e)
 		}
 	}
 }
@@ -168,6 +183,10 @@ func (o *fill) run(_ *worker, lo, hi int) {
 			fillRow(data[uint16](&o.Dst)[off:], it.n, stride, bfloat16(roundToOdd(o.Value)))
 		case backend.I32:
 			fillRow(data[int32](&o.Dst)[off:], it.n, stride, truncate(o.Value))
+		default:
+			var code [1]byte
+			o.Dst.DType.Put(code[:], 0, o.Value)
+			fillRow(data[uint8](&o.Dst)[off:], it.n, stride, code[0])
 		}
 	}
 }

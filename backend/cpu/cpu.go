@@ -38,6 +38,8 @@ type CPU struct {
 	f32    state[float32]
 	f64    state[float64]
 	groups []int // offsets of the ragged op that runs
+
+	formatted formatted
 }
 
 // New returns a CPU backend with GOMAXPROCS(0) workers, the caller included.
@@ -121,8 +123,8 @@ func (b *CPU) Close() error {
 type number interface{ float32 | float64 }
 
 // data is the memory of v from its first element on. T must match v.DType
-// (uint16 for BF16).
-func data[T number | int32 | uint16](v *backend.View) []T {
+// (uint16 for BF16, uint8 for E4M3 and I8).
+func data[T number | int32 | uint16 | uint8](v *backend.View) []T {
 	mem := v.Buf.(*buffer).mem
 	var t T
 	size := int(unsafe.Sizeof(t))

@@ -36,13 +36,28 @@ func (b *CPU) Do(op backend.Op) error {
 	case *backend.ScatterLast:
 		return kernel(b, o.Y.DType, (*scatterLast[float32])(o), (*scatterLast[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
 	case *backend.MatMul:
+		if o.B.Format != backend.Native {
+			return b.formatMatMul(o)
+		}
 		b.matMul(o)
 	case *backend.GroupedMatMul:
+		if o.B.Format != backend.Native {
+			return b.formatGroupedMatMul(o)
+		}
 		b.groupedMatMul(o)
 	case *backend.GroupedOuter:
+		if o.Format != backend.Native {
+			return b.formatGroupedOuter(o)
+		}
 		b.groupedOuter(o)
 	case *backend.Pack:
-		b.packMatrices(o)
+		if o.Format != backend.Native {
+			b.formatted.packMatrices(b.pool, o)
+		} else {
+			b.packMatrices(o)
+		}
+	case *backend.Unpack:
+		b.unpackMatrices(o)
 	case *backend.Random:
 		return kernel(b, o.Dst.DType, (*random[float32])(o), (*random[float64])(o), ceil(o.Dst.Len(), 4), elements/32)
 	case *backend.AdamW:

@@ -3,13 +3,15 @@ package cpu
 import "github.com/aha-go/aha/backend"
 
 func gatherJob(o *backend.Gather) job {
-	return sized(o.Y.DType, (*gather[uint16])(o), (*gather[int32])(o), (*gather[float64])(o))
+	return sized(o.Y.DType, (*gather[uint8])(o), (*gather[uint16])(o), (*gather[int32])(o), (*gather[float64])(o))
 }
 
 // sized is the job for the element size of dt: to ops that only move elements,
 // F32 is I32.
-func sized(dt backend.DType, two, four, eight job) job {
+func sized(dt backend.DType, one, two, four, eight job) job {
 	switch dt.Size() {
+	case 1:
+		return one
 	case 2:
 		return two
 	case 4:
@@ -18,7 +20,7 @@ func sized(dt backend.DType, two, four, eight job) job {
 	return eight
 }
 
-type gather[T number | int32 | uint16] backend.Gather
+type gather[T number | int32 | uint16 | uint8] backend.Gather
 
 func (o *gather[T]) run(_ *worker, lo, hi int) {
 	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
@@ -37,7 +39,7 @@ func (o *gather[T]) run(_ *worker, lo, hi int) {
 
 // scatter is the work of Scatter without Add. Its units are columns: the rows
 // of one column are written in ascending order by one thread.
-type scatter[T number | int32 | uint16] backend.Scatter
+type scatter[T number | int32 | uint16 | uint8] backend.Scatter
 
 func (o *scatter[T]) run(_ *worker, lo, hi int) {
 	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
@@ -79,7 +81,7 @@ func (b *CPU) scatter(o *backend.Scatter) error {
 	var j job
 	switch {
 	case !o.Add:
-		j = sized(o.Y.DType, (*scatter[uint16])(o), (*scatter[int32])(o), (*scatter[float64])(o))
+		j = sized(o.Y.DType, (*scatter[uint8])(o), (*scatter[uint16])(o), (*scatter[int32])(o), (*scatter[float64])(o))
 	case o.Y.DType == backend.F32:
 		j = (*scatterAdd[float32])(o)
 	case o.Y.DType == backend.F64:

@@ -100,7 +100,7 @@ func nearProduct[T number](t *testing.T, name string, got, a, w, c0 []T, m, n, k
 func packed(t *testing.T, b *CPU, src backend.View) backend.Matrix {
 	t.Helper()
 	k, n := src.Dim(-2), src.Dim(-1)
-	size := b.PackedLen(src.DType, k, n)
+	_, size := b.PackedLen(backend.Native, src.DType, k, n)
 	shape := append(src.Dims()[:src.Rank-2], size)
 	count := size
 	for _, e := range shape[:len(shape)-1] {

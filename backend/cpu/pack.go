@@ -9,11 +9,15 @@ import (
 
 // PackedLen is the length of a [k, n] matrix in panels of asm.PanelWidth
 // columns, the last one padded with zeros.
-func (b *CPU) PackedLen(dt backend.DType, k, n int) int {
-	if dt != backend.F32 && dt != backend.F64 {
-		return 0
+func (b *CPU) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
+	switch {
+	case f == backend.Native && (dt == backend.F32 || dt == backend.F64):
+		return dt, asm.PackedSize(k, n)
+	case f != backend.Native && (dt == backend.F32 || dt == backend.BF16):
+		e := &encodings[f]
+		return e.dtype, e.packedBytes(k, n) / e.dtype.Size()
 	}
-	return asm.PackedSize(k, n)
+	return dt, 0
 }
 
 // packing copies a batch of K×N matrices into panels. Its units are panels.

@@ -41,21 +41,30 @@ type pool struct {
 
 	job      job
 	n, grain int
-	next     atomic.Int64
+	shares   []share // of the workers that take part
 	failure  atomic.Pointer[any]
 
 	running atomic.Int32   // helpers that were called and are not done,
 	done    sync.WaitGroup // and the same to sleep on
 }
 
+// share is the pieces of a job that one worker takes before it helps others.
+// Shares are the same part of every op's rows, so that what a worker wrote in
+// one op it mostly reads from its own cache in the next.
+type share struct {
+	next atomic.Int64 // first index that nobody took
+	end  int64
+	_    [48]byte // a cache line each
+}
+
 func newPool(size int) *pool {
-	p := &pool{workers: make([]worker, size), helpers: make([]helper, size-1)}
+	p := &pool{workers: make([]worker, size), helpers: make([]helper, size-1), shares: make([]share, 0, size)}
 	for i := range p.helpers {
 		h := &p.helpers[i]
 		h.wake = make(chan struct{}, 1)
 		go func() {
 			for h.await() {
-				p.work(&p.workers[i+1])
+				p.work(i + 1)
 				h.state.Store(idle)
 				p.finish()
 			}
@@ -83,14 +92,19 @@ func (p *pool) run(n, grain int, j job) {
 		return
 	}
 	p.job, p.n, p.grain = j, n, grain
-	p.next.Store(0)
-	helpers := p.helpers[:min(pieces, len(p.workers))-1]
+	p.shares = p.shares[:min(pieces, len(p.workers))]
+	for i := range p.shares {
+		s := &p.shares[i]
+		s.next.Store(int64(grain * (pieces * i / len(p.shares))))
+		s.end = int64(min(grain*(pieces*(i+1)/len(p.shares)), n))
+	}
+	helpers := p.helpers[:len(p.shares)-1]
 	p.running.Store(int32(len(helpers)))
 	p.done.Add(len(helpers))
 	for i := range helpers {
 		helpers[i].post(called)
 	}
-	p.work(&p.workers[0])
+	p.work(0)
 	for i := range helpers {
 		if helpers[i].state.CompareAndSwap(called, idle) { // too late to be of use
 			p.finish()
@@ -111,21 +125,28 @@ func (p *pool) finish() {
 	p.done.Done()
 }
 
-// work takes pieces until none is left.
-func (p *pool) work(w *worker) {
+// work takes the pieces of worker i's share, then of the others', until none is
+// left.
+func (p *pool) work(i int) {
 	defer func() {
 		if r := recover(); r != nil {
 			failure := r // so that r itself stays off the heap
 			p.failure.CompareAndSwap(nil, &failure)
-			p.next.Store(int64(p.n)) // no more pieces
+			for i := range p.shares { // no more pieces
+				p.shares[i].next.Store(p.shares[i].end)
+			}
 		}
 	}()
-	for {
-		lo := int(p.next.Add(int64(p.grain))) - p.grain
-		if lo >= p.n {
-			return
+	for k := range p.shares {
+		s := &p.shares[(i+k)%len(p.shares)]
+		for {
+			hi := s.next.Add(int64(p.grain))
+			lo := hi - int64(p.grain)
+			if lo >= s.end {
+				break
+			}
+			p.job.run(&p.workers[i], int(lo), int(min(hi, s.end)))
 		}
-		p.job.run(w, lo, min(lo+p.grain, p.n))
 	}
 }
 

@@ -75,8 +75,8 @@ func (f *faulty) Do(op backend.Op) error {
 	return f.counting.Do(op)
 }
 
-func (f *faulty) PackedLen(dt backend.DType, k, n int) int {
-	return f.Backend.(backend.Packer).PackedLen(dt, k, n)
+func (f *faulty) PackedLen(format backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
+	return f.Backend.(backend.Packer).PackedLen(format, dt, k, n)
 }
 
 func newFaulty(t testing.TB) *faulty { return &faulty{counting: counting{Backend: open(t)}, at: -1} }

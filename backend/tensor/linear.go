@@ -63,13 +63,13 @@ func (l *Linear) product(x Tensor) Tensor {
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
 			g := s.newGradient(x)
-			s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: backend.Dense(w.value)})
+			s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: w.transposed()})
 			s.give(x, g)
 		}
 		if train {
 			dyv := dy[0].View
 			s.weightGrad(w, dy[0], saved, func(dw backend.View) backend.Op {
-				return &backend.MatMul{C: dw, A: dyv.T(), B: backend.Dense(x.view), Accumulate: true}
+				return &backend.MatMul{C: dw, A: dyv.T(), B: backend.Matrix{Data: x.view, Format: w.Format}, Accumulate: true}
 			})
 		}
 	})
@@ -83,7 +83,7 @@ func Embedding(w *Param, ids Tensor) Tensor {
 		panic(fmt.Sprintf("tensor: Embedding: %s %v: want rank 2", w.Name, w.Shape()))
 	}
 	y := s.alloc(w.value.DType, ids.Len(), w.value.Shape[1])
-	s.do(&backend.Gather{Y: y.view, X: w.value, Index: ids.View()})
+	s.do(&backend.Gather{Y: y.view, X: w.Value(), Index: ids.View()})
 	if s.recording && w.Trainable {
 		s.track([]*Tensor{&y}, []Tensor{ids}, func(dy []gradient) {
 			if g, ok := s.gradOf(w); ok {

@@ -117,13 +117,13 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
 			g := s.newGradient(x)
-			s.do(&backend.GroupedMatMul{C: g.View, A: dy[0].View, B: backend.Dense(w.value), Offsets: offsets.view})
+			s.do(&backend.GroupedMatMul{C: g.View, A: dy[0].View, B: w.transposed(), Offsets: offsets.view})
 			s.give(x, g)
 		}
 		if train {
 			dyv := dy[0].View
 			s.weightGrad(w, dy[0], saved, func(dw backend.View) backend.Op {
-				return &backend.GroupedOuter{C: dw, A: dyv, B: x.view, Offsets: offsets.view}
+				return &backend.GroupedOuter{C: dw, A: dyv, B: x.view, Offsets: offsets.view, Format: w.Format}
 			})
 		}
 	})

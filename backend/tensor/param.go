@@ -16,18 +16,14 @@ type Param struct {
 	Trainable bool
 	// Decay says that weight decay applies (matrices, by convention).
 	Decay bool
+	// Format is the arithmetic of products with a matrix, forward and backward.
+	Format backend.Format
 
 	b       backend.Backend
 	value   backend.View
 	grad    backend.View
 	version uint64
 	packed  *packed
-}
-
-// packed is a copy of a parameter in the backend's panel layout.
-type packed struct {
-	matrix backend.Matrix
-	state  *backend.PackState
 }
 
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
@@ -59,8 +55,14 @@ func (p *Param) alloc(dt backend.DType, shape ...int) (backend.View, error) {
 // Backend is the device p lives on.
 func (p *Param) Backend() backend.Backend { return p.b }
 
-// Value is the master value. Who writes to it calls Touch.
-func (p *Param) Value() backend.View { return p.value }
+// Value is the master value. Who writes to it calls Touch. A parameter that is
+// held packed (see Hold) has none: it panics.
+func (p *Param) Value() backend.View {
+	if p.Held() {
+		panic(fmt.Sprintf("tensor: parameter %s is held as %s for inference only: it has no master value", p.Name, p.Format))
+	}
+	return p.value
+}
 
 // Shape is the dimensions of the value.
 func (p *Param) Shape() []int { return p.value.Dims() }
@@ -84,6 +86,9 @@ func (p *Param) HasGrad() bool { return p.grad.Present() }
 
 // Grad is the accumulated gradient, allocated and zeroed at the first call.
 func (p *Param) Grad() (backend.View, error) {
+	if p.Held() {
+		return p.grad, fmt.Errorf("tensor: parameter %s is held as %s for inference only: it has no gradient", p.Name, p.Format)
+	}
 	if !p.grad.Present() {
 		g, err := p.alloc(p.value.DType, p.Shape()...)
 		if err != nil {
@@ -104,7 +109,9 @@ func (p *Param) ZeroGrad() error {
 
 // Free gives back the parameter's memory.
 func (p *Param) Free() {
-	p.b.Free(p.value.Buf)
+	if p.value.Present() {
+		p.b.Free(p.value.Buf)
+	}
 	if p.grad.Present() {
 		p.b.Free(p.grad.Buf)
 	}
@@ -118,22 +125,32 @@ func (p *Param) SetFloats(data []float64) error {
 	s := NewScope(p.b, Options{})
 	defer s.Close()
 	t := s.Floats(p.value.DType, data, p.Shape()...)
-	s.do(&backend.Copy{Dst: p.value, Src: t.view})
-	p.Touch()
+	if p.Held() {
+		s.do(&backend.Pack{Dst: p.packed.matrix.Data, Src: t.view.T(), Format: p.Format})
+	} else {
+		s.do(&backend.Copy{Dst: p.value, Src: t.view})
+		p.Touch()
+	}
 	return s.Err()
 }
 
-// Floats is the value as host numbers in row-major order.
+// Floats is the value as host numbers in row-major order: of a parameter that is
+// held packed, the values that products with it use.
 func (p *Param) Floats() ([]float64, error) {
 	s := NewScope(p.b, Options{})
 	defer s.Close()
-	return s.Constant(p.value).Values()
+	if !p.Held() {
+		return s.Constant(p.value).Values()
+	}
+	t := s.alloc(p.value.DType, p.Shape()...)
+	s.do(&backend.Unpack{Dst: t.view.T(), Src: p.packed.matrix})
+	return t.Values()
 }
 
 // In is the parameter as a tensor of s: on the tape if s records and p is
 // trainable, its gradient going to p.
 func (p *Param) In(s *Scope) Tensor {
-	t := s.Constant(p.value)
+	t := s.Constant(p.Value())
 	if s.recording && p.Trainable {
 		s.track([]*Tensor{&t}, nil, func(dy []gradient) {
 			if g, ok := s.gradOf(p); ok {
@@ -153,54 +170,4 @@ func (s *Scope) gradOf(p *Param) (backend.View, bool) {
 		return g, false
 	}
 	return g, s.err == nil
-}
-
-// matrix is p's value [out, in] or [E, out, in] transposed to [in, out], as
-// the right side of a product: packed where the scope is for inference and the
-// backend has a packed layout, strided otherwise.
-func (p *Param) matrix(s *Scope) backend.Matrix {
-	dense := backend.Dense(p.value.T())
-	packer, ok := p.b.(backend.Packer)
-	if !s.inference || !ok || s.err != nil {
-		return dense
-	}
-	n, k := p.value.Dim(-2), p.value.Dim(-1)
-	size := packer.PackedLen(p.value.DType, k, n)
-	if size == 0 {
-		return dense
-	}
-	if p.packed == nil {
-		lead := append(p.Shape()[:p.value.Rank-2], size)
-		v, err := p.alloc(p.value.DType, lead...)
-		if err != nil {
-			s.Fail(err)
-			return dense
-		}
-		state := &backend.PackState{Weights: p.version, Copy: p.version - 1}
-		p.packed = &packed{backend.Matrix{Data: v, Layout: backend.Panels, K: k, N: n, State: state}, state}
-	}
-	if st := p.packed.state; st.Copy != st.Weights {
-		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix.Data, Src: dense.Data}); err != nil {
-			s.Fail(fmt.Errorf("tensor: pack %s: %w", p.Name, err))
-			return dense
-		}
-		st.Copy = st.Weights
-	}
-	return p.packed.matrix
-}
-
-// Repack refreshes the packed copies of those parameters that have one and
-// changed since, so that recorded programs may run again.
-func Repack(params []*Param) error {
-	for _, p := range params {
-		if p.packed == nil {
-			continue
-		}
-		s := NewScope(p.b, Options{}) // packing needs no memory of it
-		p.matrix(s)
-		if err := s.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -30,6 +30,11 @@ type Init struct {
 	Std float64
 	// DType is F32 (the zero value) or F64.
 	DType backend.DType
+	// Format is the arithmetic of products with matrices and stacks; the zero
+	// value is that of DType. Tables stay in DType.
+	Format backend.Format
+	// Hold keeps matrices and stacks in their packed form only, see Param.Hold.
+	Hold bool
 }
 
 // NewParams returns an empty set on b.
@@ -64,18 +69,34 @@ func (ps *Params) Len() int {
 // Err is the first error of creating a parameter.
 func (ps *Params) Err() error { return ps.err }
 
-// Matrix creates a normally distributed matrix [out, in].
-func (ps *Params) Matrix(name string, out, in int) *Param { return ps.normal(name, out, in) }
+// Matrix creates a normally distributed matrix [out, in] for products.
+func (ps *Params) Matrix(name string, out, in int) *Param { return ps.formed(ps.normal(name, out, in)) }
+
+// Table creates a normally distributed matrix [rows, cols] that keeps the master
+// dtype whatever the format is: an embedding, which is looked up by rows, or a
+// router, which is small and whose decisions are sensitive.
+func (ps *Params) Table(name string, rows, cols int) *Param { return ps.normal(name, rows, cols) }
 
 // Stack creates a stack of e matrices [e, out, in]; name has a * where the
 // number of each goes.
-func (ps *Params) Stack(name string, e, out, in int) *Param { return ps.normal(name, e, out, in) }
+func (ps *Params) Stack(name string, e, out, in int) *Param {
+	return ps.formed(ps.normal(name, e, out, in))
+}
 
 // Gain creates a vector of ones, exempt from weight decay: a norm's weight.
 func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, n, 1) }
 
 // Bias creates a vector of zeros, exempt from weight decay.
 func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, n, 0) }
+
+// formed gives a fresh matrix the format of the set.
+func (ps *Params) formed(p *Param) *Param {
+	p.Format = ps.init.Format
+	if ps.init.Hold && ps.err == nil {
+		ps.err = p.Hold()
+	}
+	return p
+}
 
 func (ps *Params) normal(name string, shape ...int) *Param {
 	p := ps.add(name, shape)
@@ -157,7 +178,7 @@ func (ps *Params) Free() {
 	}
 	ps.owned = nil
 	for _, p := range ps.all {
-		if p.value.Present() {
+		if p.value.Present() || p.Held() {
 			p.Free()
 		}
 	}

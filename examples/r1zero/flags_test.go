@@ -53,11 +53,19 @@ func TestResultHasItsKeys(t *testing.T) {
 	_, result := reference(t)
 	for _, name := range []string{
 		"pass1_before", "pass1_after", "pass16_before", "pass16_after", "maj16_after", "seconds", "base_seconds",
+		"eval_seconds", "rl_seconds", "rollout_seconds", "update_seconds",
 		"rl_steps", "params", "active_params", "logp_diff_max", "maxvio_mean", "weights_sha256",
 	} {
 		if v, ok := result[name]; !ok || v == nil {
 			t.Errorf("%s is %v", name, v)
 		}
+	}
+	if v := result["version"]; v != float64(resultVersion) {
+		t.Errorf("version is %v", v)
+	}
+	split, all := result["rollout_seconds"].(float64)+result["update_seconds"].(float64), result["rl_seconds"].(float64)
+	if !(0 < split && split <= all) {
+		t.Errorf("rollouts and updates took %g s of GRPO's %g s", split, all)
 	}
 	if n := result["rl_steps"]; n != float64(tiny.RLSteps) {
 		t.Errorf("rl_steps is %v", n)

@@ -16,6 +16,7 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
 )
 
 // run is one run from base model to report.
@@ -28,27 +29,34 @@ type run struct {
 	result result
 }
 
-// result is the JSON object of -json.
+// resultVersion counts the changes of the result's keys.
+const resultVersion = 2
+
+// result is the JSON object of -json. Seconds are those of this process: a
+// resumed run does not count what was done before.
 type result struct {
+	Version int `json:"version"`
 	lab.Before
-	Pass1After    float64  `json:"pass1_after"`
-	Pass16After   float64  `json:"pass16_after"`
-	Maj16After    float64  `json:"maj16_after"`
-	LengthAfter   float64  `json:"length_after"`
-	ChecksAfter   float64  `json:"self_checks_after"`
-	Seconds       float64  `json:"seconds"`
-	BaseSeconds   float64  `json:"base_seconds"`
-	EvalSeconds   float64  `json:"eval_seconds"`
-	RLSeconds     float64  `json:"rl_seconds"`
-	RLSteps       int      `json:"rl_steps"`
-	Params        int      `json:"params"`
-	ActiveParams  int64    `json:"active_params"`
-	LogpDiffMax   *float64 `json:"logp_diff_max"` // null: no step had anything to learn from
-	MaxVioMean    float64  `json:"maxvio_mean"`
-	WeightsSHA256 string   `json:"weights_sha256"`
-	Seed          uint64   `json:"seed"`
-	Control       string   `json:"control,omitempty"`
-	Out           string   `json:"out"`
+	Pass1After     float64  `json:"pass1_after"`
+	Pass16After    float64  `json:"pass16_after"`
+	Maj16After     float64  `json:"maj16_after"`
+	LengthAfter    float64  `json:"length_after"`
+	ChecksAfter    float64  `json:"self_checks_after"`
+	Seconds        float64  `json:"seconds"`
+	BaseSeconds    float64  `json:"base_seconds"`
+	EvalSeconds    float64  `json:"eval_seconds"`    // both evaluations
+	RLSeconds      float64  `json:"rl_seconds"`      // all of GRPO, checkpoints included; of it:
+	RolloutSeconds float64  `json:"rollout_seconds"` // completions and their rewards
+	UpdateSeconds  float64  `json:"update_seconds"`  // scoring, gradients and optimizer
+	RLSteps        int      `json:"rl_steps"`
+	Params         int      `json:"params"`
+	ActiveParams   int64    `json:"active_params"`
+	LogpDiffMax    *float64 `json:"logp_diff_max"` // null: no step had anything to learn from
+	MaxVioMean     float64  `json:"maxvio_mean"`
+	WeightsSHA256  string   `json:"weights_sha256"`
+	Seed           uint64   `json:"seed"`
+	Control        string   `json:"control,omitempty"`
+	Out            string   `json:"out"`
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -77,10 +85,11 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	r.result.WeightsSHA256 = sum
-	r.result.Seconds = time.Since(began).Seconds()
+	r.result.Version, r.result.Seconds = resultVersion, time.Since(began).Seconds()
 	r.result.Seed, r.result.Control, r.result.Out = r.Seed, r.Control, r.Out
-	fmt.Printf("\ntime: base %.0f s, evaluation %.0f s, GRPO %.0f s, all %.0f s\nweights %s in %s\n",
-		r.result.BaseSeconds, r.result.EvalSeconds, r.result.RLSeconds, r.result.Seconds, sum[:16], r.Out)
+	t := r.result
+	fmt.Printf("\ntime: base %.0f s, evaluations %.0f s, GRPO %.0f s (rollouts %.0f s, updates %.0f s), all %.0f s\nweights %s in %s\n",
+		t.BaseSeconds, t.EvalSeconds, t.RLSeconds, t.RolloutSeconds, t.UpdateSeconds, t.Seconds, sum[:16], r.Out)
 	return nil
 }
 
@@ -263,8 +272,13 @@ func (r *run) trainGRPO(ctx context.Context, dir string) error {
 	g.Shuffle = r.Control == "shuffled"
 	g.Report = bar
 	first := firstStep(bar)
+	var rolled time.Time
+	g.OnRollout = func(*rl.Rollout) { rolled = time.Now() }
 	g.OnStep = func(m train.Metrics) {
 		first(m.Step)
+		updates := time.Since(rolled)
+		r.result.UpdateSeconds += updates.Seconds()
+		r.result.RolloutSeconds += (m.Time - updates).Seconds()
 		v := m.Values
 		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v["reward"], v["completions/mean_length"]))
 		bar.Add(1)

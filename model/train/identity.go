@@ -27,6 +27,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	text, err := json.Marshal(struct {
 		Config    model.Config `json:"config"`
 		DType     string       `json:"dtype"`
+		Format    string       `json:"format"`
 		Absorbed  bool         `json:"absorbed_mla"`
 		Drafter   any          `json:"drafter"`
 		Optimizer any          `json:"optimizer"`
@@ -41,7 +42,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Settings  any          `json:"settings"`
 		Platform  platform     `json:"platform"`
 	}{
-		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Absorbed: t.Model.Absorbed(),
+		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(), Absorbed: t.Model.Absorbed(),
 		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),

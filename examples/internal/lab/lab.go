@@ -110,14 +110,12 @@ func NewGenerator(m *model.Model, sc Scale) (*model.Generator, error) {
 }
 
 // GRPO is the training of t's model from the task's rewards. t makes the
-// updates, with each block recomputed in the backward pass; what the function
-// sets on it are the settings of the run.
+// updates; what the function sets on it are the settings of the run.
 func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 	updates := sc.RLSteps * miniBatches
-	t.Model.Recompute = true
 	t.Optimizer = train.AdamW{LR: 3e-4}
 	t.Schedule = train.WarmUp(5*miniBatches, train.Linear(0, updates, 0.1))
-	t.MaxRows = 4096
+	t.MaxRows = 2048 // activations of half a gigabyte, without recomputation
 	t.SaveEvery = sc.SaveEvery
 	t.KeepLast = 2
 	return &rl.GRPO{

@@ -70,11 +70,16 @@ func GemmPacked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int
 	}
 	need("GemmPacked", "a", len(a), extent(m, k, ars, acs))
 	need("GemmPacked", "bp", len(bp), PackedSize(k, n))
+	gemm(m, n, k, a, ars, acs, bp, c, ldc, accumulate)
+}
+
+// gemmBlocked is GemmPacked in blocks that gemmBlock computes.
+func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
 	for p := 0; p < k; p += blockK {
 		kb := min(blockK, k-p)
 		for i := 0; i < m; i += blockM {
 			mb := min(blockM, m-i)
-			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], k*PanelWidth, c[i*ldc:], ldc, accumulate || p > 0)
+			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], k*PanelWidth, c[i*ldc:], ldc, resume || p > 0)
 		}
 	}
 }

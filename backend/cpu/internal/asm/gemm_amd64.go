@@ -62,6 +62,14 @@ const (
 	packAFor  = 64
 )
 
+func gemm(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
+	if useAVX512 {
+		gemmAVX512(m, n, k, a, ars, acs, bp, c, ldc, resume)
+		return
+	}
+	gemmBlocked(m, n, k, a, ars, acs, bp, c, ldc, resume)
+}
+
 // gemmBlock computes one block of C, as gemmBlockGeneric does.
 func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
 	if !useAVX2 {

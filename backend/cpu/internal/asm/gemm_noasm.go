@@ -1,4 +1,4 @@
-//go:build !amd64 || noasm
+//go:build (!amd64 && !arm64) || noasm
 
 package asm
 
@@ -8,4 +8,8 @@ func packPanel(dst, b []float32, k, n, rs, cs int) {
 
 func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
 	gemmBlockGeneric(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+}
+
+func gemm(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
+	gemmBlocked(m, n, k, a, ars, acs, bp, c, ldc, resume)
 }

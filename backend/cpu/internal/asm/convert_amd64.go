@@ -1,0 +1,54 @@
+//go:build !noasm
+
+package asm
+
+// The AVX2 conversions take n elements, a positive multiple of 16; the portable
+// forms, which give the same bits, finish a row.
+
+//go:noescape
+func toBF16AVX2(dst *uint16, x *float32, n int)
+
+func toBF16s(dst []uint16, x []float32) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		toBF16AVX2(&dst[0], &x[0], n)
+	}
+	toBF16Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func fromBF16AVX2(dst *float32, x *uint16, n int)
+
+func fromBF16s(dst []float32, x []uint16) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		fromBF16AVX2(&dst[0], &x[0], n)
+	}
+	fromBF16Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func toE4M3AVX2(dst *uint8, x *float32, n int)
+
+func toE4M3s(dst []uint8, x []float32) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		toE4M3AVX2(&dst[0], &x[0], n)
+	}
+	toE4M3Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func fromE4M3AVX2(dst *float32, x *uint8, n int)
+
+func fromE4M3s(dst []float32, x []uint8) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		fromE4M3AVX2(&dst[0], &x[0], n)
+	}
+	fromE4M3Generic(dst[n:], x[n:])
+}

@@ -1,0 +1,316 @@
+package asm
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// endOfPageOf is endOfPage for narrow elements.
+func endOfPageOf[T uint8 | uint16](t testing.TB, n int) []T {
+	per := 4 / int(unsafe.Sizeof(T(0)))
+	words := (n + per - 1) / per
+	if words == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(&endOfPage(t, words)[0])), words*per)[words*per-n:]
+}
+
+// randomBF16 returns normal deviates in bf16.
+func randomBF16(rng *rand.Rand, n int) []uint16 {
+	x := make([]uint16, n)
+	ToBF16(x, random(rng, n))
+	return x
+}
+
+// wrongBF16 is a NaN, so that a kernel which uses what it should not shows.
+const wrongBF16 = 0x7fe5
+
+func wrong(x []uint16) []uint16 {
+	for i := range x {
+		x[i] = wrongBF16
+	}
+	return x
+}
+
+func sameCodes[T uint8 | uint16](t *testing.T, what string, got, want []T) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%s: element %d is %#x, want %#x", what, i, got[i], want[i])
+		}
+	}
+}
+
+func TestPackBF16PlacesEveryElement(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		for _, k := range []int{0, 1, 2, 3, 8, 9, 31, 33, 300} {
+			for _, n := range []int{0, 1, 15, 16, 17, 40} {
+				for name, b := range layouts(t, rng, k, n) {
+					k2 := even(k)
+					want := make([]uint16, PackedSizeBF16(k, n))
+					for p := range k {
+						for j := range n {
+							want[j/16*16*k2+p/2*32+j%16*2+p%2] = toBF16(b.at(p, j))
+						}
+					}
+					what := fmt.Sprintf("k=%d n=%d %s", k, n, name)
+					got := wrong(endOfPageOf[uint16](t, len(want)))
+					PackBF16(got, b.data, k, n, b.rs, b.cs)
+					sameCodes(t, "float32 "+what, got, want)
+
+					bits := endOfPageOf[uint16](t, len(b.data))
+					ToBF16(bits, b.data)
+					wrong(got)
+					PackBF16Bits(got, bits, k, n, b.rs, b.cs)
+					sameCodes(t, "bf16 "+what, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestRowsBF16PlacesEveryElement(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		for _, m := range []int{0, 1, 3, 15, 16, 17, 40} {
+			for _, k := range []int{0, 1, 2, 9, 31, 32, 33, 70} {
+				for name, a := range layouts(t, rng, m, k) {
+					k2 := even(k)
+					want := make([]uint16, RowsSizeBF16(m, k))
+					for i := range m {
+						for p := range k {
+							want[i*k2+p] = toBF16(a.at(i, p))
+						}
+					}
+					got := wrong(endOfPageOf[uint16](t, len(want)))
+					RowsBF16(got, a.data, m, k, a.rs, a.cs)
+					sameCodes(t, fmt.Sprintf("m=%d k=%d %s", m, k, name), got, want)
+				}
+			}
+		}
+	})
+}
+
+// operandsBF16 returns bf16 operands of a product in rows, the right one packed
+// as well.
+func operandsBF16(rng *rand.Rand, m, n, k int) (a, b, bp []uint16) {
+	wide := random(rng, m*k)
+	a = make([]uint16, RowsSizeBF16(m, k))
+	RowsBF16(a, wide, m, k, k, 1)
+	b = randomBF16(rng, k*n)
+	return a, b, packedBF16(b, k, n)
+}
+
+// packedBF16 returns B, K×N in row-major order, packed.
+func packedBF16(b []uint16, k, n int) []uint16 {
+	bp := make([]uint16, PackedSizeBF16(k, n))
+	PackBF16Bits(bp, b, k, n, n, 1)
+	return bp
+}
+
+func TestGemmBF16FollowsItsDefinition(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		for _, m := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 211} {
+			for _, n := range []int{0, 1, 15, 16, 17, 32, 33, 64, 71, 140} {
+				for _, k := range []int{0, 1, 2, 9, blockK + 1} {
+					a, b, bp := operandsBF16(rng, m, n, k)
+					a = append(endOfPageOf[uint16](t, len(a))[:0], a...)
+					bp = append(endOfPageOf[uint16](t, len(bp))[:0], bp...)
+					for _, accumulate := range []bool{false, true} {
+						checkGemmBF16(t, fmt.Sprintf("%dx%dx%d accumulate %t", m, n, k, accumulate), rng, m, n, k, a, b, bp, accumulate)
+					}
+				}
+			}
+		}
+	})
+}
+
+// checkGemmBF16 compares elements of C with float64 within a first-order bound,
+// and with the chain that GemmBF16 documents bit for bit.
+func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b, bp []uint16, accumulate bool) {
+	t.Helper()
+	ldc, k2 := n+3, even(k)
+	c := poisoned(endOfPage(t, extent(m, n, ldc, 1)))
+	start := random(rng, m*n)
+	if accumulate {
+		for i := 0; i < m && n > 0; i++ {
+			copy(c[i*ldc:], start[i*n:][:n])
+		}
+	}
+	GemmBF16(m, n, k, a, bp, c, ldc, accumulate)
+	for i := range c {
+		if i%ldc >= n && !isPoison(c[i]) {
+			t.Fatalf("%s: wrote column %d", what, i%ldc)
+		}
+	}
+	for check := range min(m*n, 40) {
+		i, j := rng.IntN(m), rng.IntN(n)
+		if check == 0 {
+			i, j = m-1, n-1
+		}
+		var chain float32
+		if accumulate {
+			chain = start[i*n+j]
+		}
+		want, size := float64(chain), math.Abs(float64(chain))
+		for p := range k2 {
+			p ^= 1 // the odd one first
+			if p >= k {
+				continue
+			}
+			x := fromBF16(a[i*k2+p]) * fromBF16(b[p*n+j])
+			chain += x
+			want += float64(x)
+			size += math.Abs(float64(x))
+		}
+		got := c[i*ldc+j]
+		near(t, fmt.Sprintf("%s: C[%d,%d]", what, i, j), got, want, float64(k+1)*eps32*size)
+		sameBits(t, fmt.Sprintf("%s: C[%d,%d]", what, i, j), []float32{got}, []float32{chain})
+	}
+}
+
+func TestGemmBF16RowHasTheSameBitsForEveryM(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		const m, k, n = 1000, blockK + 60, 147
+		a, _, bp := operandsBF16(rng, m, n, k)
+		whole := make([]float32, m*n)
+		GemmBF16(m, n, k, a, bp, whole, n, false)
+		for _, rows := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 29, 193, 197} {
+			i := rng.IntN(m - rows)
+			c := make([]float32, rows*n)
+			GemmBF16(rows, n, k, a[i*k:], bp, c, n, false)
+			sameBits(t, fmt.Sprintf("rows %d to %d alone", i, i+rows), c, whole[i*n:][:rows*n])
+		}
+	})
+}
+
+func TestGemmBF16HasTheSameBitsHoweverItIsSplit(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		const m, k, n = 61, 2*blockK + 30, 83
+		a, b, bp := operandsBF16(rng, m, n, k)
+		want := make([]float32, m*n)
+		GemmBF16(m, n, k, a, bp, want, n, false)
+
+		for range 10 {
+			i, j, p := rng.IntN(m+1), rng.IntN(n/PanelWidth+1)*PanelWidth, rng.IntN(k/2+1)*2
+			got := make([]float32, m*n)
+			GemmBF16(i, n, k, a, bp, got, n, false)
+			GemmBF16(m-i, n, k, a[i*k:], bp, got[i*n:], n, false)
+			sameBits(t, fmt.Sprintf("rows split at %d", i), got, want)
+
+			got = make([]float32, m*n)
+			GemmBF16(m, j, k, a, bp, got, n, false)
+			GemmBF16(m, n-j, k, a, bp[j*k:], got[j:], n, false)
+			sameBits(t, fmt.Sprintf("columns split at %d", j), got, want)
+
+			var left, right []uint16
+			for r := range m {
+				row := a[r*k:][:k]
+				left, right = append(left, row[:p]...), append(right, row[p:]...)
+			}
+			got = make([]float32, m*n)
+			GemmBF16(m, n, p, left, packedBF16(b, p, n), got, n, false)
+			GemmBF16(m, n, k-p, right, packedBF16(b[p*n:], k-p, n), got, n, true)
+			sameBits(t, fmt.Sprintf("k split at %d", p), got, want)
+		}
+	})
+}
+
+func TestGemmBF16HasTheSameBitsAtEveryAddress(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		const m, k, n = 17, 40, 101
+		a, _, bp := operandsBF16(rng, m, n, k)
+		want := make([]float32, m*n)
+		GemmBF16(m, n, k, a, bp, want, n, false)
+		for shift := range 33 {
+			shifted := func(x []uint16) []uint16 {
+				return append(make([]uint16, shift, shift+len(x)), x...)[shift:]
+			}
+			got := make([]float32, shift+m*n)[shift:]
+			GemmBF16(m, n, k, shifted(a), shifted(bp), got, n, false)
+			sameBits(t, fmt.Sprintf("shifted by %d", shift), got, want)
+		}
+	})
+}
+
+func TestGemmBF16KeepsNaNInItsRowAndColumn(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		const m, k, n = 14, 20, 21
+		a, b, _ := operandsBF16(rng, m, n, k)
+		a[4*k+3] = toBF16(float32(math.NaN()))
+		b[7*n+18] = toBF16(float32(math.Inf(1)))
+		c := make([]float32, m*n)
+		GemmBF16(m, n, k, a, packedBF16(b, k, n), c, n, false)
+		for i, x := range c {
+			finite := !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
+			if row, col := i/n, i%n; finite != (row != 4 && col != 18) {
+				t.Errorf("C[%d,%d] is %g", row, col, x)
+			}
+		}
+	})
+}
+
+func TestGemmBF16AllocatesNothingInTheSteadyState(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		const m, n, k = 20, 48, blockK + 2
+		a, _, bp := operandsBF16(newRand(t), m, n, k)
+		c := make([]float32, m*n)
+		if got := testing.AllocsPerRun(10, func() { GemmBF16(m, n, k, a, bp, c, n, false) }); got != 0 {
+			t.Errorf("%g allocations a product, want 0", got)
+		}
+	})
+}
+
+func TestDotLoopBF16CountsOnlyWhatItRuns(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		one, ten := DotLoopBF16(1), DotLoopBF16(10)
+		if hasDot := Path() == pathAVX512Dot; hasDot != (one > 0) || ten != 10*one {
+			t.Errorf("%d operations in one round, %d in ten", one, ten)
+		}
+		if got := DotLoopBF16(0); got != 0 {
+			t.Errorf("%d operations in no round", got)
+		}
+	})
+}
+
+func TestBF16KernelsNameTheSliceThatIsTooShort(t *testing.T) {
+	f := func(n int) []float32 { return make([]float32, n) }
+	h := func(n int) []uint16 { return make([]uint16, n) }
+	b := func(n int) []uint8 { return make([]uint8, n) }
+	for want, call := range map[string]func(){
+		"PackBF16: dst has 63 elements, needs 64":     func() { PackBF16(h(63), f(9), 3, 3, 3, 1) },
+		"PackBF16: b has 8 elements, needs 9":         func() { PackBF16(h(64), f(8), 3, 3, 3, 1) },
+		"PackBF16Bits: dst has 63 elements, needs 64": func() { PackBF16Bits(h(63), h(9), 3, 3, 3, 1) },
+		"PackBF16Bits: b has 8 elements, needs 9":     func() { PackBF16Bits(h(64), h(8), 3, 3, 3, 1) },
+		"RowsBF16: dst has 11 elements, needs 12":     func() { RowsBF16(h(11), f(9), 3, 3, 3, 1) },
+		"RowsBF16: a has 8 elements, needs 9":         func() { RowsBF16(h(12), f(8), 3, 3, 1, 3) },
+		"GemmBF16: a has 7 elements, needs 8":         func() { GemmBF16(2, 3, 3, h(7), h(64), f(6), 3, false) },
+		"GemmBF16: bp has 63 elements, needs 64":      func() { GemmBF16(2, 3, 3, h(8), h(63), f(6), 3, false) },
+		"GemmBF16: c has 5 elements, needs 6":         func() { GemmBF16(2, 3, 3, h(8), h(64), f(5), 3, false) },
+		"ToBF16: dst has 1 elements, needs 2":         func() { ToBF16(h(1), f(2)) },
+		"FromBF16: dst has 1 elements, needs 2":       func() { FromBF16(f(1), h(2)) },
+		"ToE4M3: dst has 1 elements, needs 2":         func() { ToE4M3(b(1), f(2)) },
+		"FromE4M3: dst has 1 elements, needs 2":       func() { FromE4M3(f(1), b(2)) },
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != "asm: "+want {
+					t.Errorf("panic %v, want %q", got, "asm: "+want)
+				}
+			}()
+			call()
+		}()
+	}
+}

@@ -1,0 +1,128 @@
+// The product with block-scaled weights, shared by Q8 and Q4.
+//
+// The kernel keeps up to 6 rows × 32 columns of C, two panels, in Z0 to Z11, and
+// the integer sums of a block in Z12 to Z23. Rows are described once, by
+// ROWSn(OP, off), as
+//
+//	OP(byte off of the row's block of A, both halves of the row of C,
+//	   their registers, the registers of their sums)
+//
+// SI and R9 walk rows 0 and 3 of A, R8 apart; DI and R12 are rows 0 and 3 of C,
+// R11 apart; BX and BX+DX walk the panels. K1 and K2 hold the columns of C.
+
+#define ROWS1(OP, off) OP(off(SI), (DI), 64(DI), Z0, Z1, Z12, Z13)
+#define ROWS2(OP, off) ROWS1(OP, off); OP(off(SI)(R8*1), (DI)(R11*1), 64(DI)(R11*1), Z2, Z3, Z14, Z15)
+#define ROWS3(OP, off) ROWS2(OP, off); OP(off(SI)(R8*2), (DI)(R11*2), 64(DI)(R11*2), Z4, Z5, Z16, Z17)
+#define ROWS4(OP, off) ROWS3(OP, off); OP(off(R9), (R12), 64(R12), Z6, Z7, Z18, Z19)
+#define ROWS5(OP, off) ROWS4(OP, off); OP(off(R9)(R8*1), (R12)(R11*1), 64(R12)(R11*1), Z8, Z9, Z20, Z21)
+#define ROWS6(OP, off) ROWS5(OP, off); OP(off(R9)(R8*2), (R12)(R11*2), 64(R12)(R11*2), Z10, Z11, Z22, Z23)
+
+#define ZERO(a, c0, c1, f0, f1, s0, s1)  VPXORD f0, f0, f0; VPXORD f1, f1, f1
+#define LOAD(a, c0, c1, f0, f1, s0, s1)  VMOVUPS.Z c0, K1, f0; VMOVUPS.Z c1, K2, f1
+#define STORE(a, c0, c1, f0, f1, s0, s1) VMOVUPS f0, K1, c0; VMOVUPS f1, K2, c1
+
+// DOT multiplies four activations with 4×16 unsigned weights of each panel, in
+// Z24 and Z25.
+#define DOT(a, c0, c1, f0, f1, s0, s1) \
+	VPBROADCASTD a, Z28    \
+	VPDPBUSD Z28, Z24, s0  \
+	VPDPBUSD Z28, Z25, s1
+
+// SCALE adds the sums of a block, times their scales, to C. Z24 and Z25 hold the
+// scales of the columns.
+#define SCALE(a, c0, c1, f0, f1, s0, s1) \
+	VCVTDQ2PS s0, s0          \
+	VCVTDQ2PS s1, s1          \
+	VMULPS.BCST a, Z24, Z28   \
+	VMULPS.BCST a, Z25, Z29   \
+	VFMADD231PS Z28, s0, f0   \
+	VFMADD231PS Z29, s1, f1
+
+// STRIP computes the rows of C that ROWS describes. START(ROWS) sets the sums of
+// a block to what cancels the offset of the weights, DOTS(ROWS) adds the
+// products, and a panel's block takes size bytes.
+#define STRIP(ROWS, START, DOTS, size, loop) \
+	ROWS(ZERO, 0)              \
+	CMPB resume+68(FP), $0     \
+	JEQ  loop                  \
+	ROWS(LOAD, 0)              \
+loop:                              \
+	START(ROWS)                \
+	DOTS(ROWS)                 \
+	VCVTPH2PS (BX), Z24        \
+	VCVTPH2PS (BX)(DX*1), Z25  \
+	ROWS(SCALE, 32)            \
+	ADDQ $40, SI               \
+	ADDQ $40, R9               \
+	ADDQ $size, BX             \
+	DECQ CX                    \
+	JNZ  loop                  \
+	ROWS(STORE, 0)
+
+// GEMMQUANT is the body of
+//
+//	func(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+//
+// with the arguments at 0, 8, …, 56, 64 and 68. Seven or eight remaining rows run
+// as 4+3 or 4+4.
+#define GEMMQUANT(START, DOTS, size) \
+	MOVQ m+0(FP), R13          \
+	MOVQ rows+16(FP), AX       \
+	MOVQ rowStep+24(FP), R8    \
+	MOVQ panelStep+40(FP), DX  \
+	MOVQ c+48(FP), DI          \
+	MOVQ ldc+56(FP), R11       \
+	SHLQ $2, R11               \
+	MOVL mask+64(FP), CX       \
+	KMOVW CX, K1               \
+	SHRL $16, CX               \
+	KMOVW CX, K2               \
+strip:                             \
+	MOVQ blocks+8(FP), CX      \
+	MOVQ panel+32(FP), BX      \
+	MOVQ AX, SI                \
+	LEAQ (R8)(R8*2), R9        \
+	ADDQ SI, R9                \
+	LEAQ (R11)(R11*2), R12     \
+	ADDQ DI, R12               \
+	CMPQ R13, $6               \
+	JLT  short                 \
+	JEQ  rows6                 \
+	CMPQ R13, $9               \
+	JLT  rows4                 \
+rows6:                             \
+	STRIP(ROWS6, START, DOTS, size, loop6) \
+	LEAQ (AX)(R8*4), AX        \
+	LEAQ (AX)(R8*2), AX        \
+	LEAQ (R12)(R11*2), DI      \
+	ADDQ R11, DI               \
+	SUBQ $6, R13               \
+	JNZ  strip                 \
+	JMP  done                  \
+short:                             \
+	CMPQ R13, $4               \
+	JGT  rows5                 \
+	JEQ  rows4                 \
+	CMPQ R13, $2               \
+	JGT  rows3                 \
+	JEQ  rows2                 \
+	STRIP(ROWS1, START, DOTS, size, loop1) \
+	JMP  done                  \
+rows2:                             \
+	STRIP(ROWS2, START, DOTS, size, loop2) \
+	JMP  done                  \
+rows3:                             \
+	STRIP(ROWS3, START, DOTS, size, loop3) \
+	JMP  done                  \
+rows4:                             \
+	STRIP(ROWS4, START, DOTS, size, loop4) \
+	LEAQ (AX)(R8*4), AX        \
+	LEAQ (DI)(R11*4), DI       \
+	SUBQ $4, R13               \
+	JNZ  strip                 \
+	JMP  done                  \
+rows5:                             \
+	STRIP(ROWS5, START, DOTS, size, loop5) \
+done:                              \
+	VZEROUPPER                 \
+	RET

@@ -1,0 +1,5 @@
+//go:build !amd64 || noasm
+
+package asm
+
+func readLoop(x []byte) uint64 { return readLoopGeneric(x) }

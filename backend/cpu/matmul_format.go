@@ -1,0 +1,273 @@
+package cpu
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
+
+// Legend: M rows of A and C, N columns of B and C, K the reduction length.
+
+// A unit of work of a product in an encoded format is a block of C.
+const (
+	formatRows    = 168 // whole strips of every kernel
+	formatColumns = 256 // whole panels
+	narrowColumns = 64  // of a product of few rows, which only streams B
+	fewRows       = 32
+)
+
+// part is one matrix product of an op: of the batch, or of a group of rows.
+type part struct {
+	m, k   int
+	a      operand[float32] // from its first row
+	c      operand[float32]
+	b      operand[float32] // where B is to be packed
+	rows   int              // where its rows begin in formatted.left, in bytes
+	panels int              // and its panels in formatted.right
+	unit   int              // number of units before it
+}
+
+// formatted is the reusable state of the products in formats other than Native.
+type formatted struct {
+	*encoding
+	parts      []part
+	n          int
+	columns    int // columns of a unit
+	accumulate bool
+	left       []byte // encoded left operands
+	right      []byte // panels of right operands: the op's own, or those in memory
+
+	memory  []byte
+	encoder encodeRows
+	packer  packFormat
+}
+
+// open begins an op of n columns in format f.
+func (f *formatted) open(format backend.Format, n int, accumulate bool) {
+	f.encoding, f.n, f.accumulate, f.parts = &encodings[format], n, accumulate, f.parts[:0]
+}
+
+// add appends a product of m rows. Its right operand is b where that is
+// strided; packed ones are at panels.
+func (f *formatted) add(m, k int, a, c, b operand[float32], panels int) {
+	if m > 0 && f.n > 0 {
+		f.parts = append(f.parts, part{m: m, k: k, a: a, c: c, b: b, panels: panels})
+	}
+}
+
+// multiply runs the products. strided says that their right operands are to be
+// packed first; shared that they have one for all.
+func (f *formatted) multiply(p *pool, strided, shared bool) {
+	rows, panels, most := 0, 0, 0
+	for i := range f.parts {
+		t := &f.parts[i]
+		t.rows = rows
+		rows += t.m * f.rowBytes(t.k)
+		most = max(most, t.m)
+		if strided {
+			if t.panels = panels; shared {
+				t.panels = 0
+			}
+			panels += f.packedBytes(t.k, f.n)
+		}
+	}
+	f.left = grow(f.left, rows)
+	f.encoder.do(p, f)
+	if strided {
+		f.memory = grow(f.memory, panels)
+		f.right = f.memory
+		f.packer.parts(p, f, shared)
+	}
+	f.columns = formatColumns
+	if most <= fewRows {
+		f.columns = narrowColumns
+	}
+	units, work := 0, 0
+	for i := range f.parts {
+		t := &f.parts[i]
+		t.unit = units
+		units += ceil(t.m, formatRows) * ceil(f.n, f.columns)
+		work += t.m * t.k * f.n
+	}
+	// One row costs the time of several, since B must be read.
+	perUnit := max(work, 8*work/max(most, 1)) / max(units, 1)
+	p.run(units, max(ceil(pieceWork, max(perUnit, 1)), units/(16*len(p.workers))), f)
+	f.right = nil
+}
+
+// run computes units [lo, hi): within a part, the row blocks of one block of
+// columns come one after the other.
+func (f *formatted) run(w *worker, lo, hi int) {
+	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].unit > lo }) - 1
+	for ; lo < hi; lo++ {
+		t := &f.parts[i]
+		blocks := ceil(t.m, formatRows)
+		u := lo - t.unit
+		f.block(w, t, u%blocks*formatRows, u/blocks*f.columns)
+		if i+1 < len(f.parts) && lo+1 == f.parts[i+1].unit {
+			i++
+		}
+	}
+}
+
+// block computes the unit of t from row i and column j on.
+func (f *formatted) block(w *worker, t *part, i, j int) {
+	m, n := min(formatRows, t.m-i), min(f.columns, f.n-j)
+	rows := f.left[t.rows+i*f.rowBytes(t.k):]
+	var panels []byte
+	if t.k > 0 {
+		panels = f.right[t.panels+j/asm.PanelWidth*f.panelBytes(t.k):]
+	}
+	c := t.c.data[i*t.c.rs+j*t.c.cs:]
+	if t.c.cs == 1 || n == 1 {
+		f.gemm(m, n, t.k, rows, panels, c, t.c.rs, f.accumulate)
+		return
+	}
+	buf := scratch[float32](w, m*n)
+	if f.accumulate {
+		for r := range m {
+			moveRow(buf[r*n:], c[r*t.c.rs:], n, 1, t.c.cs)
+		}
+	}
+	f.gemm(m, n, t.k, rows, panels, buf, n, f.accumulate)
+	for r := range m {
+		moveRow(c[r*t.c.rs:], buf[r*n:], n, t.c.cs, 1)
+	}
+}
+
+// encodeRows encodes the left operands of all parts. Its units are rows,
+// counted through the parts.
+type encodeRows struct {
+	f     *formatted
+	first []int // of each part
+}
+
+func (e *encodeRows) do(p *pool, f *formatted) {
+	e.f, e.first = f, e.first[:0]
+	rows, work := 0, 0
+	for i := range f.parts {
+		e.first = append(e.first, rows)
+		rows += f.parts[i].m
+		work += f.parts[i].m * f.parts[i].k
+	}
+	p.run(rows, 1+elements*rows/max(work, 1), e)
+}
+
+func (e *encodeRows) run(_ *worker, lo, hi int) {
+	i := sort.SearchInts(e.first, lo+1) - 1
+	for lo < hi {
+		t := &e.f.parts[i]
+		from := lo - e.first[i]
+		n := min(t.m-from, hi-lo)
+		if t.k > 0 {
+			e.f.encoding.encode(e.f.left[t.rows+from*e.f.rowBytes(t.k):], t.a.data[from*t.a.rs:], n, t.k, t.a.rs, t.a.cs)
+		}
+		lo += n
+		i++
+	}
+}
+
+func (b *CPU) formatMatMul(o *backend.MatMul) error {
+	if !packable(&o.B) {
+		return backend.Unsupported(b, o, "a strided matrix of "+o.B.Data.DType.String())
+	}
+	b.formatted.matMul(b.pool, o)
+	return nil
+}
+
+func (b *CPU) formatGroupedMatMul(o *backend.GroupedMatMul) error {
+	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
+	if !packable(&o.B) {
+		return backend.Unsupported(b, o, "a strided matrix of "+o.B.Data.DType.String())
+	}
+	b.formatted.groupedMatMul(b.pool, o, groups)
+	return nil
+}
+
+func (b *CPU) formatGroupedOuter(o *backend.GroupedOuter) error {
+	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
+	if o.B.DType != backend.F32 {
+		return backend.Unsupported(b, o, "B of "+o.B.DType.String())
+	}
+	b.formatted.groupedOuter(b.pool, o, groups)
+	return nil
+}
+
+// packable reports whether m is packed, or strided in a dtype that products
+// pack themselves.
+func packable(m *backend.Matrix) bool {
+	return m.Layout == backend.Panels || m.Data.DType == backend.F32
+}
+
+func (f *formatted) matMul(p *pool, o *backend.MatMul) {
+	if o.C.Len() == 0 {
+		return
+	}
+	strided := o.B.Layout == backend.Strided
+	r := o.A.Rank
+	k, n := o.B.Dims()
+	f.open(o.B.Format, n, o.Accumulate)
+	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
+	batches, batch := [2]int{1, 1}, [2]int{}
+	copy(batches[4-r:], o.A.Shape[:r-2])
+	var b operand[float32]
+	if strided {
+		b = operandOf[float32](&o.B.Data)
+	} else {
+		f.right = f.panelsOf(o, &o.B)
+		copy(batch[4-r:], o.B.Data.Strides[:r-2])
+	}
+	size := o.B.Data.DType.Size()
+	for e0 := range batches[0] {
+		for e1 := range batches[1] {
+			f.add(o.A.Shape[r-2], k, a.matrix(e0, e1), c.matrix(e0, e1), b.matrix(e0, e1), (e0*batch[0]+e1*batch[1])*size)
+		}
+	}
+	f.multiply(p, strided, strided && b.batch == [2]int{})
+}
+
+// matrix is matrix (e0, e1) of a batch.
+func (o operand[T]) matrix(e0, e1 int) operand[T] {
+	o.data = o.data[min(e0*o.batch[0]+e1*o.batch[1], len(o.data)):]
+	return o
+}
+
+func (f *formatted) groupedMatMul(p *pool, o *backend.GroupedMatMul, groups []int) {
+	strided := o.B.Layout == backend.Strided
+	k, n := o.B.Dims()
+	f.open(o.B.Format, n, false)
+	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
+	var b operand[float32]
+	if strided {
+		b = operandOf[float32](&o.B.Data)
+	} else {
+		f.right = f.panelsOf(o, &o.B)
+	}
+	step := o.B.Data.Strides[0] * o.B.Data.DType.Size()
+	for e := range len(groups) - 1 {
+		f.add(groups[e+1]-groups[e], k, a.rows(groups[e]), c.rows(groups[e]), b.matrix(0, e), e*step)
+	}
+	f.multiply(p, strided, false)
+}
+
+func (f *formatted) groupedOuter(p *pool, o *backend.GroupedOuter, groups []int) {
+	f.open(o.Format, o.B.Shape[1], true)
+	a, b, c := operandOf[float32](&o.A), operandOf[float32](&o.B), operandOf[float32](&o.C)
+	for e := range len(groups) - 1 {
+		if k := groups[e+1] - groups[e]; k > 0 {
+			f.add(o.A.Shape[1], k, a.rows(groups[e]).transposed(), c.matrix(0, e), b.rows(groups[e]), 0)
+		}
+	}
+	f.multiply(p, true, false)
+}
+
+// panelsOf is the memory of a packed matrix, whose length must be PackedLen.
+func (f *formatted) panelsOf(op backend.Op, m *backend.Matrix) []byte {
+	want := f.packedBytes(m.K, m.N) / f.dtype.Size()
+	if m.Data.DType != f.dtype || m.Data.Dim(-1) != want {
+		panic(fmt.Errorf("cpu: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s", op.Name(), m.Data, m.K, m.N, m.Format, want, f.dtype))
+	}
+	return bytesOf(&m.Data)
+}

@@ -1,0 +1,103 @@
+package model_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+)
+
+// scores is the log-probability of every token of one sequence after its first
+// one, under the logits of m.
+func scores(t *testing.T, m *model.Model, ids []int32) []float64 {
+	t.Helper()
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	seqs := []model.Sequence{{IDs: ids}}
+	batch := m.NewBatch(s, seqs, model.Totals(seqs))
+	out := m.Forward(s, batch)
+	logits, err := tensor.Logits(out.Hidden, m.Head).Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := m.Config.VocabSize
+	var lp []float64
+	for i := range len(ids) - 1 {
+		row, sum := logits[i*v:][:v], 0.0
+		for _, x := range row {
+			sum += math.Exp(x)
+		}
+		lp = append(lp, row[ids[i+1]]-math.Log(sum))
+	}
+	return lp
+}
+
+// A packed model computes what its master would, within the format's rounding,
+// and differently from every other format.
+func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
+	b := open(t)
+	cfg := model.Tiny()
+	cfg.InitializerRange = 0.1 // so that logits differ from one another
+	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9}
+	master, err := model.New(b, cfg, 3)
+	must(t, err)
+	want := scores(t, master, ids)
+	last := 0.0
+	for _, c := range []struct {
+		format backend.Format
+		within float64
+	}{{backend.Native, 1e-5}, {backend.BFloat16, 0.1}, {backend.Q8, 0.25}, {backend.Q4, 2.5}} {
+		m, err := model.NewWith(b, cfg, 3, model.Options{Format: c.format, Packed: true})
+		must(t, err)
+		worst := 0.0
+		for i, lp := range scores(t, m, ids) {
+			worst = max(worst, math.Abs(lp-want[i]))
+		}
+		if !(worst <= c.within) || worst <= last && c.format > backend.Native {
+			t.Errorf("%s: worst log-probability off by %.3g, want at most %g and more than the finer format's %.3g", c.format, worst, c.within, last)
+		}
+		last = worst
+		g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 2, MaxLen: 32})
+		must(t, err)
+		outs, err := g.Generate(context.Background(), []model.Request{{Prompt: ids[:4], MaxTokens: 8}, {Prompt: ids[:7], MaxTokens: 8}})
+		must(t, err)
+		if len(outs[0].Tokens) != 8 || len(outs[1].Tokens) != 8 {
+			t.Errorf("%s: generated %d and %d tokens", c.format, len(outs[0].Tokens), len(outs[1].Tokens))
+		}
+		g.Close()
+		m.Free()
+	}
+}
+
+func TestPackedModelRefusesToTrain(t *testing.T) {
+	b := open(t)
+	m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Format: backend.Q8, Packed: true})
+	must(t, err)
+	w := m.Params.Get("model.layers.0.self_attn.o_proj.weight")
+	if w.Trainable || !w.Held() {
+		t.Errorf("trainable %v, held %v", w.Trainable, w.Held())
+	}
+	if _, err := w.Grad(); err == nil || !strings.Contains(err.Error(), "o_proj.weight is held as q8") {
+		t.Errorf("Grad: error %v", err)
+	}
+	if dense := w.Len() * 4; w.Bytes() > dense/3 {
+		t.Errorf("held in %d bytes, the F32 matrix has %d", w.Bytes(), dense)
+	}
+}
+
+// Q8 and Q4 exist packed only: products on the tape have no strided form.
+func TestQuantisedMasterCannotTrain(t *testing.T) {
+	b := open(t)
+	m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Format: backend.Q8})
+	if err == nil {
+		m.Free()
+		t.Fatal("a Q8 model with masters was made")
+	}
+	if !strings.Contains(err.Error(), "q8") || !strings.Contains(err.Error(), "Packed") {
+		t.Errorf("error %v, want it to name the format and Packed", err)
+	}
+}
