@@ -76,25 +76,30 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 // keys are written to it first and read from it.
 func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	n := x.Dim(0)
-	q := m.query(x).Split(2, m.Nope, m.Rope)                   // [N,H,n] [N,H,R]
-	qR := tensor.RoPE(q[1], rows.Pos, m.Angles, m.Interleaved) // [N,H,R]
-	kv := m.KVA.Forward(x).Split(1, m.KVRank, m.Rope)          // [N,C] [N,R]
-	cKV := tensor.RMSNorm(kv[0], m.KNorm, latentEps)           // [N,C]
-	kR := kv[1].Contiguous().Reshape(n, 1, m.Rope)             // [N,1,R]
-	kR = tensor.RoPE(kR, rows.Pos, m.Angles, m.Interleaved)    // [N,1,R]
+	q := tensor.RoPE(m.query(x), rows.Pos, m.Angles, m.Interleaved) // [N,H,n+R]
+	kv := m.KVA.Forward(x).Split(1, m.KVRank, m.Rope)               // [N,C] [N,R]
+	cKV := tensor.RMSNorm(kv[0], m.KNorm, latentEps)                // [N,C]
 	if m.Absorbed {
-		return m.absorbed(q[0], qR, cKV, kR, rows, cache)
+		return m.absorbed(q, cKV, kv[1], rows, cache)
 	}
-	up := m.KVB.Forward(cKV).Reshape(n, m.Heads, m.Nope+m.Value).Split(2, m.Nope, m.Value)
-	k := tensor.Concat(2, up[0], kR.Expand(n, m.Heads, m.Rope)) // [N,H,n+R]
-	v := up[1]                                                  // [N,H,V]
-	if cache != nil {
-		cache.append(cache.K, k, rows)
-		cache.append(cache.V, v, rows)
-		k, v = x.Scope().Constant(cache.K), x.Scope().Constant(cache.V)
-	}
-	o := tensor.Attention(tensor.Concat(2, q[0], qR), k, v, rows.Start, rows.Len, m.Scale) // [N,H,V]
+	up := m.KVB.Forward(cKV).Reshape(n, m.Heads, m.Nope+m.Value)  // [N,H,n+V]
+	k, v := m.keys(up, kv[1], rows, cache)                        // [·,H,n+R] [·,H,V]
+	o := tensor.Attention(q, k, v, rows.Start, rows.Len, m.Scale) // [N,H,V]
 	return m.O.Forward(o.Reshape(n, m.Heads*m.Value))
+}
+
+// keys are the keys and values that attention reads: those of the rows alone,
+// or the cache, after theirs have been written to it.
+func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.Tensor) {
+	if cache == nil {
+		return tensor.MLAKeys(up, kR, rows.Pos, m.Nope, m.Angles, m.Interleaved)
+	}
+	s := up.Scope()
+	s.Do(&backend.MLAKeys{
+		K: cache.K, V: cache.V, Up: up.View(), KR: kR.View(), Pos: rows.Pos.View(), Row: rows.Cache.View(),
+		Cos: m.Angles.Cos.Value(), Sin: m.Angles.Sin.Value(), Interleaved: m.Interleaved,
+	})
+	return s.Constant(cache.K), s.Constant(cache.V)
 }
 
 // query is the heads' queries, nope first: [N, H, n+R].

@@ -1,15 +1,16 @@
 package backend
 
-// RoPE rotates pairs of the last dimension of X [N, H, R] by the angle of each
-// token's position (Su et al. 2021). Row p of Cos and Sin [P, R/2] holds the
-// angles of position p. Pair i is (x[2i], x[2i+1]) where Interleaved
-// (DeepSeek), else (x[i], x[i+R/2]) (Llama, Qwen):
+// RoPE rotates pairs of the last R elements of each row of X [N, H, D] by the
+// angle of each token's position (Su et al. 2021) and leaves the D−R before them
+// as they are. Row p of Cos and Sin [P, R/2] holds the angles of position p. With
+// x the last R elements, pair i is (x[2i], x[2i+1]) where Interleaved (DeepSeek),
+// else (x[i], x[i+R/2]) (Llama, Qwen):
 //
 //	(a, b) → (a·cos − b·sin, a·sin + b·cos)
 //
 // Inverse rotates back, which is also the gradient. Y may be X.
 type RoPE struct {
-	Y, X                 View // [N, H, R]
+	Y, X                 View // [N, H, D]
 	Pos                  View // [N] I32
 	Cos, Sin             View // [P, R/2]
 	Interleaved, Inverse bool
@@ -28,10 +29,9 @@ func (o *RoPE) Operands(visit func(*View, Access)) {
 func (o *RoPE) Check() error {
 	c := check(o).float(&o.Y, &o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
 	if c.err == nil {
-		n, h, r := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2]
-		c.thatViews(r%2 == 0, "X %v: last dimension must be even", &o.X).
-			shape("Y", &o.Y, n, h, r).shape("Pos", &o.Pos, n).
-			shape("Cos", &o.Cos, o.Cos.Shape[0], r/2).shape("Sin", &o.Sin, o.Cos.Shape[0], r/2).
+		n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
+		c.thatViews(2*half <= d, "X %v, Cos %v: more angles than pairs", &o.X, &o.Cos).
+			shape("Y", &o.Y, n, h, d).shape("Pos", &o.Pos, n).shape("Sin", &o.Sin, o.Cos.Shape[0], half).
 			dense("X", &o.X).dense("Y", &o.Y).contiguous("Cos", &o.Cos).contiguous("Sin", &o.Sin)
 	}
 	return c.done()
@@ -39,7 +39,7 @@ func (o *RoPE) Check() error {
 
 // Decompose is RoPE by its definition.
 func (o *RoPE) Decompose(x *Expander) {
-	n, h, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2]/2
+	n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
 	dt := o.X.DType
 	pair := func(v View) (a, b View) {
 		if o.Interleaved {
@@ -54,7 +54,8 @@ func (o *RoPE) Decompose(x *Expander) {
 		x.affine(sin, sin, -1, 0)
 	}
 	c, s := cos.Unsqueeze(1), sin.Unsqueeze(1)
-	a, b := pair(o.X)
+	from, to := o.X.Slice(2, d-2*half, d), o.Y.Slice(2, d-2*half, d)
+	a, b := pair(from)
 	first, second, part := x.Temp(dt, n, h, half), x.Temp(dt, n, h, half), x.Temp(dt, n, h, half)
 	x.binary(Mul, first, a, c)
 	x.binary(Mul, part, b, s)
@@ -62,7 +63,8 @@ func (o *RoPE) Decompose(x *Expander) {
 	x.binary(Mul, second, a, s)
 	x.binary(Mul, part, b, c)
 	x.binary(Add, second, second, part)
-	a, b = pair(o.Y)
+	a, b = pair(to)
 	x.copy(a, first)
 	x.copy(b, second)
+	x.copy(o.Y.Slice(2, 0, d-2*half), o.X.Slice(2, 0, d-2*half))
 }

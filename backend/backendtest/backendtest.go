@@ -77,7 +77,7 @@ func families() []family {
 		randomFamily(),
 		matMulFamily(), groupedMatMulFamily(), groupedOuterFamily(),
 		formatMatMulFamily(), formatGroupedFamily(), formatOuterFamily(), unpackFamily(),
-		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(),
+		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(), mlaKeysFamily(), mlaKeysGradFamily(),
 		attentionFamily(), attentionGradFamily(),
 		logSumExpFamily(), linearLogProbFamily(), linearLogProbGradFamily(), sampleFamily(),
 		moeGateFamily(), moeGateGradFamily(), moeRouteFamily(), moeDispatchFamily(),

@@ -14,14 +14,15 @@ import (
 // what both roundings allow.
 
 // step is the largest error of a block element whose largest magnitude is most,
-// in format f: half a step of the integers, and for Q4, whose integers reach
-// from −8 to 7, a whole one. F16 scales add a little.
+// in format f: half a step of the integers; for Q4, whose integers reach from −8
+// to 7, a whole one, and more where the scale that errs least in the mean clips
+// the largest. F16 scales add a little.
 func step(f backend.Format, most float64) float64 {
 	switch f {
 	case backend.Q8:
 		return most/254*1.01 + 1e-7
 	case backend.Q4:
-		return most/8*1.01 + 1e-7
+		return most/6 + 1e-7
 	}
 	return 0
 }

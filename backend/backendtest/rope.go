@@ -8,22 +8,22 @@ import (
 )
 
 type ropeSpec struct {
-	N, H, R              int
+	N, H, R, Still       int // Still elements of a row come before the R that turn
 	Interleaved, Inverse bool
 	InPlace              bool
 }
 
 func ropeFamily() family {
 	f := family{random: func(r *rand.Rand) spec {
-		return ropeSpec{size(r, 0), r.IntN(5), 2 * r.IntN(40), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0}
+		return ropeSpec{size(r, 0), r.IntN(5), 2 * r.IntN(40), r.IntN(2) * r.IntN(20), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0}
 	}}
 	for i, half := range []int{0, 1, 3, 4, 7, 8, 9, 16, 17, 32, 33, 64} {
 		for _, interleaved := range []bool{false, true} {
-			f.cases = append(f.cases, ropeSpec{1 + i%5, 1 + i%3, 2 * half, interleaved, i%2 == 1, i%3 == 1})
+			f.cases = append(f.cases, ropeSpec{1 + i%5, 1 + i%3, 2 * half, i % 4 * 3, interleaved, i%2 == 1, i%3 == 1})
 		}
 	}
 	f.cases = append(f.cases, ropeSpec{N: 0, H: 2, R: 8}, ropeSpec{N: 3, H: 0, R: 8}, ropeSpec{N: 40, H: 3, R: 64, Interleaved: true})
-	f.gradient = []spec{ropeSpec{N: 3, H: 2, R: 6, Interleaved: true, Inverse: true}, ropeSpec{N: 3, H: 2, R: 6, Inverse: true}}
+	f.gradient = []spec{ropeSpec{N: 3, H: 2, R: 6, Still: 2, Interleaved: true, Inverse: true}, ropeSpec{N: 3, H: 2, R: 6, Inverse: true}}
 	f.bench = []spec{ropeSpec{N: 512, H: 16, R: 64, Interleaved: true}, ropeSpec{N: 512, H: 16, R: 64}}
 	return f
 }
@@ -31,27 +31,25 @@ func ropeFamily() family {
 func (ropeSpec) op() string { return "RoPE" }
 
 func (c ropeSpec) build(s *setup) {
-	const positions = 50
+	d := c.Still + c.R
 	var x, y *operand
 	if c.InPlace {
-		x = s.update("X", rows, c.N, c.H, c.R)
+		x = s.update("X", rows, c.N, c.H, d)
 		y = x
 	} else {
-		x, y = s.read("X", rows, c.N, c.H, c.R), s.write("Y", rows, c.N, c.H, c.R)
+		x, y = s.read("X", rows, c.N, c.H, d), s.write("Y", rows, c.N, c.H, d)
 	}
-	pos := s.ints("Pos", free, s.below(0, positions), c.N)
-	half := c.R / 2
-	angle := func(i int) float64 {
-		return float64(i/max(half, 1)) * math.Pow(1e4, -float64(i%max(half, 1))/float64(max(half, 1)))
-	}
-	cos := s.readWith("Cos", flat, func(i int) float64 { return math.Cos(angle(i)) }, positions, half)
-	sin := s.readWith("Sin", flat, func(i int) float64 { return math.Sin(angle(i)) }, positions, half)
+	pos, cos, sin := s.angles(c.N, c.R)
 	s.op = &backend.RoPE{Y: y.view, X: x.view, Pos: pos.view, Cos: cos.view, Sin: sin.view, Interleaved: c.Interleaved, Inverse: c.Inverse}
 	s.flops = 3 * float64(c.N*c.H*c.R)
 	s.want = func() {
 		want, size := c.rotate(x.vals, pos.vals, cos.vals, sin.vals, c.Inverse)
 		for i, v := range want {
-			y.expect(i, v, 2*size[i])
+			if i%d >= c.Still {
+				y.expect(i, v, 2*size[i])
+			} else if !c.InPlace { // nothing writes there in place
+				y.expect(i, v, 0)
+			}
 		}
 		if c.Inverse { // the gradient of rotating forward, X being the gradient of the result
 			input := make([]float64, len(x.vals))
@@ -66,13 +64,25 @@ func (c ropeSpec) build(s *setup) {
 	}
 }
 
-// rotate is the rotation of x and the magnitude of each element's terms.
+// angles are the positions of n tokens and the cosines and sines of r/2 pairs.
+func (s *setup) angles(n, r int) (pos, cos, sin *operand) {
+	const positions = 50
+	half := max(r/2, 1)
+	angle := func(i int) float64 { return float64(i/half) * math.Pow(1e4, -float64(i%half)/float64(half)) }
+	pos = s.ints("Pos", free, s.below(0, positions), n)
+	cos = s.readWith("Cos", flat, func(i int) float64 { return math.Cos(angle(i)) }, positions, r/2)
+	sin = s.readWith("Sin", flat, func(i int) float64 { return math.Sin(angle(i)) }, positions, r/2)
+	return pos, cos, sin
+}
+
+// rotate is x with the ends of its rows rotated, and the magnitude of each
+// element's terms.
 func (c ropeSpec) rotate(x, pos, cos, sin []float64, inverse bool) (y, size []float64) {
-	y, size = make([]float64, len(x)), make([]float64, len(x))
+	y, size = append([]float64(nil), x...), make([]float64, len(x))
 	half := c.R / 2
 	for i := range c.N {
 		for h := range c.H {
-			row := (i*c.H + h) * c.R
+			row := (i*c.H+h)*(c.Still+c.R) + c.Still
 			for j := range half {
 				p, q := row+j, row+j+half
 				if c.Interleaved {

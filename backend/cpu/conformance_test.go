@@ -17,7 +17,7 @@ var supported = []string{
 	"Sum", "SumSquares", "ReduceMax", "Softmax", "TopK",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
-	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE",
+	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE", "MLAKeys", "MLAKeysGrad",
 	"Attention", "AttentionGrad",
 	"LogSumExp", "LinearLogProb", "LinearLogProbGrad", "Sample",
 	"MoEGate", "MoEGateGrad", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",

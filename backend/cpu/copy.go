@@ -192,6 +192,13 @@ func (o *fill) run(_ *worker, lo, hi int) {
 }
 
 func fillRow[T any](dst []T, n, stride int, x T) {
+	if stride == 1 && n > 0 {
+		dst[0] = x
+		for i := 1; i < n; i *= 2 {
+			copy(dst[i:n], dst[:i])
+		}
+		return
+	}
 	for i := range n {
 		dst[i*stride] = x
 	}

@@ -24,6 +24,10 @@ func (b *CPU) doFused(op backend.Op) error {
 		return kernel(b, o.X.DType, (*rmsNorm[float32])(o), (*rmsNorm[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
 	case *backend.RoPE:
 		return kernel(b, o.X.DType, (*rope[float32])(o), (*rope[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]*o.X.Shape[2]))
+	case *backend.MLAKeys:
+		return kernel(b, o.K.DType, (*mlaKeys[float32])(o), (*mlaKeys[float64])(o), o.Up.Shape[0], rowGrain(o.Up.Shape[1]*o.Up.Shape[2]))
+	case *backend.MLAKeysGrad:
+		return kernel(b, o.DK.DType, (*mlaKeysGrad[float32])(o), (*mlaKeysGrad[float64])(o), o.DUp.Shape[0], rowGrain(o.DUp.Shape[1]*o.DUp.Shape[2]))
 	case *backend.SwiGLU:
 		return kernel(b, o.Y.DType, (*swiGLU[float32])(o), (*swiGLU[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
 	case *backend.SwiGLUGrad:

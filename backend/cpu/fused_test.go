@@ -164,6 +164,14 @@ var fusedCases = []struct {
 	{"RoPE", true, func(s *bench) backend.Op {
 		return &backend.RoPE{Y: s.zeros(caseRows, 3, 8), X: s.normal(caseRows, 3, 8), Pos: s.ints(s.ids(caseRows, 50), caseRows), Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
 	}},
+	{"MLAKeys", true, func(s *bench) backend.Op {
+		return &backend.MLAKeys{K: s.zeros(caseRows, 3, 13), V: s.zeros(caseRows, 3, 7), Up: s.normal(caseRows, 3, 12), KR: s.normal(caseRows, 8), Pos: s.ints(s.ids(caseRows, 50), caseRows),
+			Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
+	}},
+	{"MLAKeysGrad", true, func(s *bench) backend.Op {
+		return &backend.MLAKeysGrad{DUp: s.zeros(caseRows, 3, 12), DKR: s.zeros(caseRows, 8), DK: s.normal(caseRows, 3, 13), DV: s.normal(caseRows, 3, 7), Pos: s.ints(s.ids(caseRows, 50), caseRows),
+			Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
+	}},
 	{"SwiGLU", true, func(s *bench) backend.Op {
 		return &backend.SwiGLU{Y: s.zeros(caseRows, 37), Gate: s.normal(caseRows, 37), Up: s.normal(caseRows, 37)}
 	}},

@@ -1,31 +1,68 @@
 package cpu
 
-import "github.com/aha-go/aha/backend"
+import (
+	"unsafe"
+
+	"github.com/aha-go/aha/backend"
+)
 
 type rope[T number] backend.RoPE
 
 func (o *rope[T]) run(_ *worker, lo, hi int) {
-	x, y, pos, cos, sin := data[T](&o.X), data[T](&o.Y), data[int32](&o.Pos), data[T](&o.Cos), data[T](&o.Sin)
-	heads, half := o.X.Shape[1], o.X.Shape[2]/2
-	step, second := 1, half // pair p is elements p·step and p·step + second
-	if o.Interleaved {
-		step, second = 2, 1
-	}
-	sign := T(1)
-	if o.Inverse {
-		sign = -1
-	}
+	x, y, pos := data[T](&o.X), data[T](&o.Y), data[int32](&o.Pos)
+	heads, d := o.X.Shape[1], o.X.Shape[2]
+	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, o.Inverse)
+	still := d - 2*a.half
+	inPlace := unsafe.SliceData(x) == unsafe.SliceData(y)
 	for i := lo; i < hi; i++ {
-		p := row("RoPE", "position", pos[i*o.Pos.Strides[0]], o.Cos.Shape[0])
-		c, s := cos[p*half:][:half], sin[p*half:][:half]
+		c, s := a.at("RoPE", pos[i*o.Pos.Strides[0]])
 		for h := range heads {
-			in := x[i*o.X.Strides[0]+h*o.X.Strides[1]:][:2*half]
-			out := y[i*o.Y.Strides[0]+h*o.Y.Strides[1]:][:2*half]
-			for k := range half {
-				a, b, sk := in[k*step], in[k*step+second], sign*s[k]
-				out[k*step] = T(a*c[k]) - T(b*sk)
-				out[k*step+second] = T(a*sk) + T(b*c[k])
+			in := x[i*o.X.Strides[0]+h*o.X.Strides[1]:][:d]
+			out := y[i*o.Y.Strides[0]+h*o.Y.Strides[1]:][:d]
+			if !inPlace {
+				copy(out[:still], in)
 			}
+			a.rotate(out[still:], in[still:], c, s)
 		}
+	}
+}
+
+// angles are the tables and the convention of a rotation.
+type angles[T number] struct {
+	cos, sin        []T
+	half, positions int
+	interleaved     bool
+	sign            T // −1 rotates back
+}
+
+func anglesOf[T number](cos, sin *backend.View, interleaved, inverse bool) angles[T] {
+	a := angles[T]{data[T](cos), data[T](sin), cos.Shape[1], cos.Shape[0], interleaved, 1}
+	if inverse {
+		a.sign = -1
+	}
+	return a
+}
+
+// at is the cosines and sines of a position.
+func (a *angles[T]) at(op string, position int32) (cos, sin []T) {
+	p := row(op, "position", position, a.positions)
+	return a.cos[p*a.half:][:a.half], a.sin[p*a.half:][:a.half]
+}
+
+// rotate turns the pairs of in into out, which may be in.
+func (a *angles[T]) rotate(out, in, cos, sin []T) {
+	if a.interleaved {
+		in, out = in[:2*len(cos)], out[:2*len(cos)]
+		for k, c := range cos {
+			x, y, s := in[2*k], in[2*k+1], a.sign*sin[k]
+			out[2*k], out[2*k+1] = T(x*c)-T(y*s), T(x*s)+T(y*c)
+		}
+		return
+	}
+	x, y := in[:len(cos)], in[len(cos):][:len(cos)]
+	u, v := out[:len(cos)], out[len(cos):][:len(cos)]
+	for k, c := range cos {
+		p, q, s := x[k], y[k], a.sign*sin[k]
+		u[k], v[k] = T(p*c)-T(q*s), T(p*s)+T(q*c)
 	}
 }

@@ -62,9 +62,9 @@ func (l *Linear) product(x Tensor) Tensor {
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
-			g := s.newGradient(x)
-			s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: w.transposed()})
-			s.give(x, g)
+			s.gather(x, func(g backend.View, add bool) backend.Op {
+				return &backend.MatMul{C: g, A: dy[0].View, B: w.transposed(), Accumulate: add}
+			})
 		}
 		if train {
 			dyv := dy[0].View

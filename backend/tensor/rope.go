@@ -5,21 +5,44 @@ import "github.com/aha-go/aha/backend"
 // Angles are the cosines and sines of rotary embedding, [P, R/2] each.
 type Angles struct{ Cos, Sin *Param }
 
-// RoPE rotates x [N, H, R] by the angles of each token's position, see
-// backend.RoPE.
+// RoPE rotates the last R elements of the rows of x [N, H, D] by the angles of
+// each token's position, see backend.RoPE.
 func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 	s := x.s
 	y := s.allocLike(x.view)
-	op := backend.RoPE{Y: y.view, X: x.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved}
-	s.do(&op)
+	s.do(&backend.RoPE{Y: y.view, X: x.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved})
 	if s.needs(x) {
 		s.track([]*Tensor{&y}, []Tensor{pos}, func(dy []gradient) {
-			g := s.newGradient(x)
-			d := s.contiguous(dy[0])
-			s.do(&backend.RoPE{Y: g.View, X: d.View, Pos: pos.view, Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved, Inverse: true})
-			d.release()
-			s.give(x, g)
+			d := s.owned(dy[0])
+			s.do(&backend.RoPE{Y: d.View, X: d.View, Pos: pos.view, Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved, Inverse: true})
+			s.give(x, d)
 		})
 	}
 	return y
+}
+
+// MLAKeys is the keys [N, H, nope+R] and, as a view of up, the values [N, H, V]
+// of multi-head latent attention, from up [N, H, nope+V] and the heads' shared
+// key kR [N, R], which is rotated here; see backend.MLAKeys.
+func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Tensor) {
+	s := up.s
+	k = s.alloc(up.view.DType, up.Dim(0), up.Dim(1), nope+kR.Dim(1))
+	v = up
+	v.view, v.val = up.view.Slice(2, nope, up.Dim(2)), nil
+	s.do(&backend.MLAKeys{K: k.view, Up: up.View(), KR: kR.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved})
+	if s.needs(up, kR) {
+		s.track([]*Tensor{&k, &v}, []Tensor{pos}, func(dy []gradient) {
+			dUp, dKR := s.newGradient(up), s.newGradient(kR)
+			dk, dv := s.orZero(dy[0], k), s.orZero(dy[1], v)
+			s.do(&backend.MLAKeysGrad{
+				DUp: dUp.View, DKR: dKR.View, DK: dk.View, DV: dv.View,
+				Pos: pos.view, Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved,
+			})
+			dk.release()
+			dv.release()
+			s.give(up, dUp)
+			s.give(kR, dKR)
+		})
+	}
+	return k, v
 }

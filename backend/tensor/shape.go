@@ -47,6 +47,28 @@ func (s *Scope) contiguous(g gradient) gradient {
 	return c
 }
 
+// owned is g with a reference of its own in memory that its holder may write
+// to: copied if another gradient reads it too or it is scattered.
+func (s *Scope) owned(g gradient) gradient {
+	if g.st.refs == 1 {
+		return s.contiguous(g)
+	}
+	c := s.newGradient(Tensor{view: g.View})
+	s.do(&backend.Copy{Dst: c.View, Src: g.View})
+	return c
+}
+
+// orZero is the gradient g of t, contiguous and with a reference of its own, or
+// zeros where none has reached t.
+func (s *Scope) orZero(g gradient, t Tensor) gradient {
+	if g.st != nil {
+		return s.contiguous(g)
+	}
+	zero := s.newGradient(t)
+	s.do(&backend.Fill{Dst: zero.View})
+	return zero
+}
+
 // Permute reorders dimensions without a copy: dimension i of the result is
 // order[i] of t.
 func (t Tensor) Permute(order ...int) Tensor {

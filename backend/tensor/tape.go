@@ -108,6 +108,18 @@ func (s *Scope) give(t Tensor, g gradient) {
 	}
 }
 
+// gather adds to t's gradient what op writes, or adds to what is there where add
+// is set.
+func (s *Scope) gather(t Tensor, op func(g backend.View, add bool) backend.Op) {
+	if g := t.val.grad; g.st != nil && g.st.refs == 1 && s.err == nil {
+		s.do(op(g.View, true))
+		return
+	}
+	g := s.newGradient(t)
+	s.do(op(g.View, false))
+	s.give(t, g)
+}
+
 // share adds view, which lies in g's block, to t's gradient; g stays the caller's.
 func (s *Scope) share(t Tensor, g gradient, view backend.View) {
 	if t.val == nil || g.st == nil {

@@ -10,8 +10,11 @@ import (
 // tileRows is the number of rows of C that gemmTileDot holds in registers.
 const tileRows = 14
 
-// blockStrips is the number of strips of tileRows in a block of A, 147 KiB.
-const blockStrips = 14
+const (
+	blockKBF16  = 512  // two panels' blocks, 32 KiB, and a strip of A stream through the first-level cache
+	blockStrips = 7    // a block of A, 98 KiB, stays in the second-level cache
+	copyRowsAt  = 2048 // rows of A 4 KiB or more apart compete for few sets of the first-level cache
+)
 
 // gemmTileDot computes rows ≤ 14 of C, the given number of columns ≤ 32 from two
 // packed panels, panelStep apart. Rows of A are ars apart. rows, pairs and
@@ -63,15 +66,15 @@ func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate b
 		}
 	}
 	var buf *[]uint16
-	if k > blockK && m > 4 {
+	if k >= copyRowsAt && m > 4 {
 		buf = blockOfA.Get().(*[]uint16)
 		defer blockOfA.Put(buf)
 	}
 	// Strips of A differ by at most one row: short ones cannot hide the latency.
 	strips := (m + tileRows - 1) / tileRows
 	base, longer := m/strips, m%strips
-	for p := 0; p < k; p += blockK {
-		kb := min(blockK, k-p)
+	for p := 0; p < k; p += blockKBF16 {
+		kb := min(blockKBF16, k-p)
 		for first := 0; first < strips; first += blockStrips {
 			last := min(first+blockStrips, strips)
 			i0 := first*base + min(first, longer)
@@ -103,10 +106,9 @@ func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate b
 	}
 }
 
-// blockOfA recycles blocks of A whose rows are adjacent: in place, rows a power of
-// two apart would fall into one set of the first-level cache.
+// blockOfA recycles the copies of blocks of A.
 var blockOfA = sync.Pool{New: func() any {
-	block := make([]uint16, blockStrips*tileRows*blockK)
+	block := make([]uint16, blockStrips*tileRows*blockKBF16)
 	return &block
 }}
 

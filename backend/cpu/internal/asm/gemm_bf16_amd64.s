@@ -57,8 +57,8 @@ zero: \
 loop: \
 	VMOVUPS (BX), Z28 \
 	VMOVUPS (BX)(R15*1), Z29 \
-	PREFETCHT0 (BX)(R15*2) \
-	PREFETCHT0 (BX)(R14*1) \
+	PREFETCHT1 (BX)(R15*2) \
+	PREFETCHT1 (BX)(R14*1) \
 	ROWS(PAIR) \
 	ADDQ $4, SI \
 	ADDQ $4, DX \

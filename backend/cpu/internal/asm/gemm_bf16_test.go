@@ -8,6 +8,11 @@ import (
 	"unsafe"
 )
 
+const (
+	twoBlocks = 514  // longer than a block of k on every path
+	farRows   = 2052 // rows a page apart
+)
+
 // endOfPageOf is endOfPage for narrow elements.
 func endOfPageOf[T uint8 | uint16](t testing.TB, n int) []T {
 	per := 4 / int(unsafe.Sizeof(T(0)))
@@ -120,7 +125,7 @@ func TestGemmBF16FollowsItsDefinition(t *testing.T) {
 		rng := newRand(t)
 		for _, m := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 211} {
 			for _, n := range []int{0, 1, 15, 16, 17, 32, 33, 64, 71, 140} {
-				for _, k := range []int{0, 1, 2, 9, blockK + 1} {
+				for _, k := range []int{0, 1, 2, 9, twoBlocks + 1} {
 					a, b, bp := operandsBF16(rng, m, n, k)
 					a = append(endOfPageOf[uint16](t, len(a))[:0], a...)
 					bp = append(endOfPageOf[uint16](t, len(bp))[:0], bp...)
@@ -180,7 +185,7 @@ func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b,
 func TestGemmBF16RowHasTheSameBitsForEveryM(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		const m, k, n = 1000, blockK + 60, 147
+		const m, k, n = 500, farRows, 147
 		a, _, bp := operandsBF16(rng, m, n, k)
 		whole := make([]float32, m*n)
 		GemmBF16(m, n, k, a, bp, whole, n, false)
@@ -196,7 +201,7 @@ func TestGemmBF16RowHasTheSameBitsForEveryM(t *testing.T) {
 func TestGemmBF16HasTheSameBitsHoweverItIsSplit(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		const m, k, n = 61, 2*blockK + 30, 83
+		const m, k, n = 61, 2 * twoBlocks, 83
 		a, b, bp := operandsBF16(rng, m, n, k)
 		want := make([]float32, m*n)
 		GemmBF16(m, n, k, a, bp, want, n, false)
@@ -264,7 +269,7 @@ func TestGemmBF16KeepsNaNInItsRowAndColumn(t *testing.T) {
 
 func TestGemmBF16AllocatesNothingInTheSteadyState(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
-		const m, n, k = 20, 48, blockK + 2
+		const m, n, k = 20, 48, farRows
 		a, _, bp := operandsBF16(newRand(t), m, n, k)
 		c := make([]float32, m*n)
 		if got := testing.AllocsPerRun(10, func() { GemmBF16(m, n, k, a, bp, c, n, false) }); got != 0 {

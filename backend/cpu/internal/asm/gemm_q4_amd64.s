@@ -13,6 +13,7 @@ GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 // OCT is eight k, of which the weights are at byte w: the first four in the lower
 // halves of the bytes.
 #define OCT(ROWS, k0, k4, w) \
+	AHEAD(w)                    \
 	VMOVDQU32 w(BX), Z26        \
 	VMOVDQU32 w(BX)(DX*1), Z27  \
 	VPANDD Z26, Z30, Z24        \

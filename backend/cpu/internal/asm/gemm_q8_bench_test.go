@@ -1,25 +1,15 @@
 package asm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
-
-// quantFormats are the two formats of weights, for tests of both.
-var quantFormats = []struct {
-	name                     string
-	packedBytes              func(k, n int) int
-	panelBytes               func(k int) int
-	pack                     func(dst []byte, b []float32, k, n, rs, cs int)
-	unpack                   func(dst []float32, src []byte, k, n, rs, cs int)
-	gemm                     func(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
-	blockBytes, largest, min int
-}{
-	{"Q8", PackedBytesQ8, PanelBytesQ8, PackQ8, UnpackQ8, GemmQ8, blockBytesQ8, 127, -128},
-	{"Q4", PackedBytesQ4, PanelBytesQ4, PackQ4, UnpackQ4, GemmQ4, blockBytesQ4, 7, -8},
-}
 
 // int8Peak returns the rate of independent dot products, in operations a second.
 func int8Peak() float64 {
@@ -61,5 +51,73 @@ func BenchmarkGemmQuant(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkGemvQuant reads weights from memory with as many goroutines as
+// processors, as decoding does: few rows, and more weights than the caches hold.
+// It interleaves passes that only add the same bytes up as float32.
+func BenchmarkGemvQuant(b *testing.B) {
+	const k, n = 1536, 98304
+	for _, f := range quantFormats {
+		rng := rand.New(rand.NewPCG(1, 2))
+		bp := make([]byte, f.packedBytes(k, n))
+		for i := range len(bp) / 8 {
+			binary.LittleEndian.PutUint64(bp[8*i:], rng.Uint64()&0x3f3f3f3f3f3f3f3f) // no scale is NaN
+		}
+		words := unsafe.Slice((*float32)(unsafe.Pointer(&bp[0])), len(bp)/4)
+		for _, m := range []int{1, 2, 4} {
+			b.Run(fmt.Sprintf("%s/%dx%dx%d", f.name, m, n, k), func(b *testing.B) {
+				rows, c := make([]byte, RowsBytesQ8(m, k)), make([]float32, m*n)
+				RowsQ8(rows, random(rng, m*k), m, k, k, 1)
+				product, read := time.Duration(1<<62), time.Duration(1<<62)
+				for b.Loop() {
+					product = min(product, parallel(n/PanelWidth, func(lo, hi int) {
+						f.gemm(m, (hi-lo)*PanelWidth, k, rows, bp[lo*f.panelBytes(k):], c[lo*PanelWidth:], n, false)
+					}))
+					read = min(read, parallel(len(words), func(lo, hi int) { Sum(words[lo:hi]) }))
+				}
+				rate := float64(len(bp)) / product.Seconds() / 1e9
+				b.ReportMetric(rate, "GB/s")
+				b.ReportMetric(100*rate*1e9*read.Seconds()/float64(len(bp)), "%read")
+			})
+		}
+	}
+}
+
+// parallel runs f on one part of n items per processor and returns how long it
+// took.
+func parallel(n int, f func(lo, hi int)) time.Duration {
+	start := time.Now()
+	var group sync.WaitGroup
+	parts := runtime.GOMAXPROCS(0)
+	for i := range parts {
+		group.Go(func() { f(i*n/parts, (i+1)*n/parts) })
+	}
+	group.Wait()
+	return time.Since(start)
+}
+
+func BenchmarkPackQuant(b *testing.B) {
+	const k, n = 1536, 128
+	w := random(rand.New(rand.NewPCG(1, 2)), k*n)
+	for _, f := range quantFormats {
+		b.Run(f.name, func(b *testing.B) {
+			bp := make([]byte, f.packedBytes(k, n))
+			for b.Loop() {
+				f.pack(bp, w, k, n, 1, k)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(k*n), "ns/weight")
+		})
+	}
+}
+
+func BenchmarkRowsQ8(b *testing.B) {
+	const m, k = 16, 1536
+	a := random(rand.New(rand.NewPCG(1, 2)), m*k)
+	rows := make([]byte, RowsBytesQ8(m, k))
+	b.SetBytes(4 * m * k)
+	for b.Loop() {
+		RowsQ8(rows, a, m, k, k, 1)
 	}
 }

@@ -14,49 +14,105 @@ func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep in
 //go:noescape
 func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
 
-// int8LoopDot runs n rounds of eight independent dot products.
+// gemmQ8AVX2 computes m rows of 16 columns of C from one packed panel.
+//
+//go:noescape
+func gemmQ8AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
+
+// gemmQ4AVX2 is gemmQ8AVX2 for panels of Q4.
+//
+//go:noescape
+func gemmQ4AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
+
+// int8LoopDot runs n rounds of eight independent dot products of 64 bytes.
 func int8LoopDot(n int)
 
-// rowsQuantBytes bounds a block of rows of A: it stays in the second-level cache
-// while the panels pass.
-const rowsQuantBytes = 384 << 10
-
 func gemmQ8(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	if !useDot {
+	switch {
+	case useDot:
+		gemmQuantDot(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
+	case useAVX2:
+		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
+	default:
 		gemmQ8Generic(m, n, blocks, rows, bp, c, ldc, accumulate)
-		return
 	}
-	gemmQuantDot(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ8)
 }
 
 func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	if !useDot {
+	switch {
+	case useDot:
+		gemmQuantDot(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
+	case useAVX2:
+		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
+	default:
 		gemmQ4Generic(m, n, blocks, rows, bp, c, ldc, accumulate)
-		return
 	}
-	gemmQuantDot(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ4)
 }
 
-// gemmQuantDot runs a block of rows over all panels, two at a time, then the next.
-func gemmQuantDot(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool, blockBytes int) {
+// rowsQuantBytes bounds a block of rows of A: it stays in the second-level cache
+// while the panels pass.
+const rowsQuantBytes = 512 << 10
+
+// rowsQuant returns how many rows of A a block has: whole strips of six.
+func rowsQuant(rowStep int) int { return max(rowsQuantBytes/(6*rowStep), 4) * 6 }
+
+// gemmQuantDot runs the kernel of the format whose blocks take blockBytes over
+// blocks of rows and pairs of panels.
+func gemmQuantDot(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
-	most := max(rowsQuantBytes/rowStep/6, 4) * 6
+	most := rowsQuant(rowStep)
 	for i := 0; i < m; i += most {
+		mb, row := min(most, m-i), &rows[i*rowStep]
 		for j := 0; j < n; j += 2 * PanelWidth {
 			mask, second := ^uint32(0), panelStep
 			if left := n - j; left < 2*PanelWidth {
 				mask = 1<<left - 1
 				if left <= PanelWidth {
-					second = 0
+					second = 0 // no second panel: its columns are masked
 				}
 			}
-			row, panel, out := &rows[i*rowStep], &bp[j/PanelWidth*panelStep], &c[i*ldc+j]
+			panel, out := &bp[j/PanelWidth*panelStep], &c[i*ldc+j]
 			if blockBytes == blockBytesQ8 {
-				gemmQ8Dot(min(most, m-i), blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
+				gemmQ8Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
 			} else {
-				gemmQ4Dot(min(most, m-i), blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
+				gemmQ4Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
 			}
 		}
+	}
+}
+
+// gemmQuantAVX2 runs the kernel of the format whose blocks take blockBytes over
+// blocks of rows and single panels.
+func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
+	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
+	most := rowsQuant(rowStep)
+	whole := n &^ (PanelWidth - 1)
+	for i := 0; i < m; i += most {
+		for j := 0; j < whole; j += PanelWidth {
+			gemmPanelQuantAVX2(min(most, m-i), blocks, &rows[i*rowStep], rowStep, &bp[j/PanelWidth*panelStep], blockBytes, &c[i*ldc+j], ldc, accumulate)
+		}
+	}
+	if whole == n {
+		return
+	}
+	// The last panel is padded, but C is not: go through full rows.
+	panel := &bp[whole/PanelWidth*panelStep]
+	for i := range m {
+		var row [PanelWidth]float32
+		out := c[i*ldc+whole:][:n-whole]
+		if accumulate {
+			copy(row[:], out)
+		}
+		gemmPanelQuantAVX2(1, blocks, &rows[i*rowStep], rowStep, panel, blockBytes, &row[0], PanelWidth, accumulate)
+		copy(out, row[:])
+	}
+}
+
+func gemmPanelQuantAVX2(m, blocks int, rows *byte, rowStep int, panel *byte, blockBytes int, c *float32, ldc int, resume bool) {
+	if blockBytes == blockBytesQ8 {
+		gemmQ8AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
+	} else {
+		gemmQ4AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
 	}
 }
 
