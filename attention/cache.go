@@ -47,6 +47,15 @@ func (c *Cache) Free() {
 	c.bufs = nil
 }
 
+// CopyRows copies n rows of keys and values from one row on to those from
+// another on; the two ranges do not overlap. Errors are the scope's.
+func (c *Cache) CopyRows(s *tensor.Scope, to, from, n int) {
+	views := []backend.View{c.K, c.V}
+	for _, v := range views[:len(c.bufs)] { // a V within K is copied with it
+		s.Do(&backend.Copy{Dst: v.Slice(0, to, to+n), Src: v.Slice(0, from, from+n)})
+	}
+}
+
 // append writes the rows of x [N, G, D] to their places in dst.
 func (c *Cache) append(dst backend.View, x tensor.Tensor, rows Rows) {
 	s := x.Scope()

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -66,7 +67,8 @@ type GeneratorOptions struct {
 }
 
 // Generator decodes with continuous batching: a finished sequence leaves the
-// batch at once and a waiting one takes its slot. Each step is the training
+// batch at once and a waiting one takes its slot. Requests in a row that have
+// one prompt, such as a group of GRPO, share the reading of it. Each step is the training
 // forward over cached keys, so that log-probabilities agree with training's
 // bit for bit. It is used by one goroutine.
 type Generator struct {
@@ -141,47 +143,51 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		return nil, err
 	}
 	out := make([]Completion, len(requests))
-	free := make([]int, g.o.Slots)
-	for i := range free {
-		free[i] = g.o.Slots - 1 - i
-	}
+	q := newQueue(requests, g.o.Slots)
 	var batch []running
-	for next := 0; next < len(requests) || len(batch) > 0; {
+	for q.waiting() || len(batch) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var admitted []running
-		for rows := 0; next < len(requests) && len(free) > 0; next++ {
-			n := len(requests[next].Prompt)
-			if rows > 0 && rows+n > g.o.PrefillRows {
-				break
-			}
-			rows += n
-			admitted = append(admitted, running{request: next, slot: free[len(free)-1]})
-			free = free[:len(free)-1]
-		}
+		fresh, shared := q.admit(g.o.PrefillRows)
 		step := batch // those that get a token now
 		var err error
-		if len(admitted) > 0 {
-			batch = append(batch, admitted...)
-			step = batch[len(batch)-len(admitted):]
+		if len(fresh)+len(shared) > 0 {
+			batch = append(batch, fresh...)
+			for _, s := range shared {
+				batch = append(batch, s.running)
+			}
+			at := len(batch) - len(shared)
+			step = batch[at-len(fresh) : at]
 			err = g.prefill(step, requests)
+			g.copyKeys(shared)
 		} else {
 			err = g.decode(step, requests)
 		}
-		if err != nil {
+		if err = cmp.Or(err, g.s.Err()); err != nil {
 			return nil, err
 		}
 		g.take(step, out)
 		batch = slices.DeleteFunc(batch, func(r running) bool {
 			done := finished(&out[r.request], requests[r.request], g.m.Config)
 			if done {
-				free = append(free, r.slot)
+				q.free = append(q.free, r.slot)
 			}
 			return done
 		})
 	}
 	return out, nil
+}
+
+// copyKeys gives sequences the keys of their prompts, but for the last token's.
+func (g *Generator) copyKeys(shared []share) {
+	for _, s := range shared {
+		for _, c := range g.caches {
+			if s.slot != s.from {
+				c.CopyRows(g.s, s.slot*g.o.MaxLen, s.from*g.o.MaxLen, s.length)
+			}
+		}
+	}
 }
 
 func (g *Generator) validate(r Request) error {
@@ -215,6 +221,9 @@ func (g *Generator) take(batch []running, out []Completion) {
 
 // finished reports whether c is complete, and says why in c.
 func finished(c *Completion, r Request, cfg Config) bool {
+	if len(c.Tokens) == 0 { // its prompt is shared: its first token comes next
+		return false
+	}
 	last := c.Tokens[len(c.Tokens)-1]
 	stop := slices.Contains(r.Stop, last)
 	if r.Stop == nil {
@@ -231,6 +240,9 @@ func finished(c *Completion, r Request, cfg Config) bool {
 // prefill runs the prompts of the admitted sequences and draws their first
 // tokens.
 func (g *Generator) prefill(admitted []running, requests []Request) error {
+	if len(admitted) == 0 {
+		return nil
+	}
 	g.s.Reset()
 	var ids, pos, start, length, row, last []int32
 	for i := range admitted {
@@ -240,7 +252,6 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 			ids, pos, start = append(ids, id), append(pos, int32(p)), append(start, base)
 			length, row = append(length, int32(p+1)), append(row, base+int32(p))
 		}
-		r.length = len(requests[r.request].Prompt)
 		last = append(last, int32(len(ids)-1))
 	}
 	n := len(ids)

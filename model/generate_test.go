@@ -75,6 +75,86 @@ func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
+// readRows counts the tokens that prefill reads: the rows of lookups of more
+// tokens than there are slots.
+type readRows struct {
+	backend.Backend
+	slots, rows int
+}
+
+func (c *readRows) Do(op backend.Op) error {
+	if g, ok := op.(*backend.Gather); ok && g.Y.Shape[0] > c.slots {
+		c.rows += g.Y.Shape[0]
+	}
+	return c.Backend.Do(op)
+}
+
+// Bitwise: so do those that share a prompt, which is read once for a group.
+func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
+	b := open(t)
+	const seed = 45
+	t.Log("seed", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var reqs []model.Request
+	const groups, size, tokens = 5, 7, 11
+	for range groups {
+		prompt := randomTokens(rng, tokens)
+		for range size {
+			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(20), Sampling: model.Sampling{Temperature: 1}, Seed: rng.Uint64(), Stop: []int32{7}})
+		}
+	}
+	one := randomTokens(rng, 1) // has no keys to share
+	reqs = append(reqs, model.Request{Prompt: one, MaxTokens: 5, Seed: 1}, model.Request{Prompt: one, MaxTokens: 5, Sampling: model.Sampling{Temperature: 1}, Seed: 2})
+	for _, o := range []model.Options{{}, {Absorbed: true}} {
+		c := &readRows{Backend: b, slots: 10}
+		m, _ := newSmall(t, c, o)
+		want := make([]model.Completion, len(reqs))
+		alone := newGenerator(t, m, model.GeneratorOptions{Slots: 1})
+		for i := range reqs {
+			out, err := alone.Generate(context.Background(), reqs[i:i+1])
+			must(t, err)
+			want[i] = out[0]
+		}
+		for _, slots := range []int{1, 2, 4, c.slots} {
+			c.rows = 0
+			for i, got := range complete(t, m, model.GeneratorOptions{Slots: slots}, reqs) {
+				if !same(got, want[i]) {
+					t.Fatalf("%+v, %d slots: request %d: %v, want %v", o, slots, i, got, want[i])
+				}
+			}
+			if c.rows != groups*tokens {
+				t.Errorf("%+v, %d slots: %d prompt tokens were read, want %d", o, slots, c.rows, groups*tokens)
+			}
+		}
+	}
+}
+
+// Twice the tokens take no more allocations, but for the completions' own growth.
+func TestDecodingAllocatesNothingPerToken(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	b := open(t)
+	m, _ := newSmall(t, b, model.Options{})
+	const slots, tokens = 4, 16
+	g := newGenerator(t, m, model.GeneratorOptions{Slots: slots})
+	count := func(n int) float64 {
+		reqs := make([]model.Request, slots)
+		for i := range reqs {
+			reqs[i] = model.Request{Prompt: []int32{1, int32(2 + i)}, MaxTokens: n, Sampling: model.Sampling{Temperature: 1}, Seed: uint64(i), Stop: []int32{-1}}
+		}
+		return testing.AllocsPerRun(5, func() {
+			if _, err := g.Generate(context.Background(), reqs); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	once, twice := count(tokens), count(2*tokens)
+	if growth := 2.0 * slots; twice-once > growth {
+		t.Errorf("%g allocations for %d tokens a sequence, %g for %d; want at most %g more", once, tokens, twice, 2*tokens, growth)
+	}
+}
+
 // Bitwise: a generator is as good as new after other requests.
 func TestGeneratorIsReusable(t *testing.T) {
 	b := open(t)

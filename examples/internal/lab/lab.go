@@ -147,7 +147,7 @@ func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(d
 	e := rl.Evaluation{
 		Sampler: Sampler(g, sc), Seed: splitSeed, Reward: Reward(), Correct: "countdown",
 		Extract: func(s rl.Sample) string { return countdown.Answer(s.IDs) },
-		N:       sc.Samples, K: []int{1, sc.PassAt}, Chunk: 64, Progress: progress,
+		N:       sc.Samples, K: []int{1, sc.PassAt}, Chunk: 128, Progress: progress,
 	}
 	return e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))
 }

@@ -37,6 +37,10 @@ func gemmRowAVX2(k int, a *float32, acs int, panel *float32, panelStep int, c *f
 
 func packPanel(dst, b []float32, k, n, rs, cs int) {
 	switch {
+	case useAVX512 && cs == 1:
+		packRowsAVX512(&dst[0], &b[0], k, n, rs)
+	case useAVX512 && rs == 1:
+		packTransposedAVX512(&dst[0], &b[0], k, n, cs)
 	case !useAVX2 || n < PanelWidth:
 		packPanelGeneric(dst, b, k, n, rs, cs)
 	case cs == 1:
@@ -59,9 +63,10 @@ func packPanel(dst, b []float32, k, n, rs, cs int) {
 // of the first-level cache; and when packAFor columns of C or more gain by it.
 const (
 	packACols = 1024
-	packAFor  = 64
+	packAFor  = 256
 )
 
+// gemm is GemmPacked for positive m, n and k.
 func gemm(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
 	if useAVX512 {
 		gemmAVX512(m, n, k, a, ars, acs, bp, c, ldc, resume)

@@ -9,7 +9,6 @@
 
 // QUAD is four k, of which the weights are at byte w.
 #define QUAD(ROWS, k, w) \
-	AHEAD(w)                    \
 	VMOVDQU32 w(BX), Z24        \
 	VMOVDQU32 w(BX)(DX*1), Z25  \
 	ROWS(DOT, k)

@@ -8,8 +8,8 @@
 //	   their registers, the registers of their sums)
 //
 // SI and R9 walk rows 0 and 3 of A, R8 apart; DI and R12 are rows 0 and 3 of C,
-// R11 apart; BX and BX+DX walk the panels, R10 is 3·DX. K1 and K2 hold the columns
-// of C.
+// R11 apart; BX and BX+DX walk the panels. K1 and K2 hold the columns of C. R10
+// is left to the format.
 
 #define ROWS1(OP, off) OP(off(SI), (DI), 64(DI), Z0, Z1, Z12, Z13)
 #define ROWS2(OP, off) ROWS1(OP, off); OP(off(SI)(R8*1), (DI)(R11*1), 64(DI)(R11*1), Z2, Z3, Z14, Z15)
@@ -21,10 +21,6 @@
 #define ZERO(a, c0, c1, f0, f1, s0, s1)  VPXORD f0, f0, f0; VPXORD f1, f1, f1
 #define LOAD(a, c0, c1, f0, f1, s0, s1)  VMOVUPS.Z c0, K1, f0; VMOVUPS.Z c1, K2, f1
 #define STORE(a, c0, c1, f0, f1, s0, s1) VMOVUPS f0, K1, c0; VMOVUPS f1, K2, c1
-
-// AHEAD fetches byte w of the block in the next two panels into the second-level
-// cache. It costs a large product nothing, and few rows wait less for memory.
-#define AHEAD(w) PREFETCHT1 w(BX)(DX*2); PREFETCHT1 w(BX)(R10*1)
 
 // DOT multiplies four activations with 4×16 unsigned weights of each panel, in
 // Z24 and Z25.
@@ -74,7 +70,6 @@ loop:                              \
 	MOVQ rows+16(FP), AX       \
 	MOVQ rowStep+24(FP), R8    \
 	MOVQ panelStep+40(FP), DX  \
-	LEAQ (DX)(DX*2), R10       \
 	MOVQ c+48(FP), DI          \
 	MOVQ ldc+56(FP), R11       \
 	SHLQ $2, R11               \

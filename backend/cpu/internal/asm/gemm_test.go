@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -36,8 +37,8 @@ func layouts(t *testing.T, rng *rand.Rand, rows, cols int) map[string]matrix {
 func TestPackBPlacesEveryElement(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		for _, k := range []int{0, 1, 3, 4, 5, 8, 31} {
-			for _, n := range []int{0, 1, 7, 15, 16, 17, 32, 50} {
+		for _, k := range []int{0, 1, 3, 4, 5, 8, 15, 16, 31, 33} {
+			for _, n := range []int{0, 1, 7, 12, 15, 16, 17, 32, 50} {
 				for name, b := range layouts(t, rng, k, n) {
 					dst := poisoned(endOfPage(t, PackedSize(k, n)))
 					PackB(dst, b.data, k, n, b.rs, b.cs)
@@ -146,6 +147,53 @@ func TestGemmRowHasTheSameBitsForEveryM(t *testing.T) {
 				GemmPacked(m, n, k, at, 1, acs, bp, c, n, false)
 				sameBits(t, fmt.Sprintf("%d rows of A by columns %d apart", m, acs), c, whole[:m*n])
 			}
+		}
+	})
+}
+
+// Kernels hold so many rows of so many panels: cover every shape of both.
+func TestGemmComputesEveryTile(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		const k = 5
+		for m := 1; m <= 29; m++ {
+			for n := 1; n <= 4*PanelWidth+3; n++ {
+				a := matrix{data: fill(rng, endOfPage(t, m*k)), rs: k, cs: 1}
+				b := random(rng, k*n)
+				bp := fill(rng, endOfPage(t, PackedSize(k, n)))
+				PackB(bp, b, k, n, n, 1)
+				checkGemm(t, fmt.Sprintf("%dx%dx%d", m, n, k), rng, m, n, k, a, b, bp, m%2 == 0)
+			}
+		}
+	})
+}
+
+func TestFusedPathsHaveTheSameGemmBits(t *testing.T) {
+	rng := newRand(t)
+	const m, k, n = 27, 2500, 173
+	a, b := random(rng, m*k), random(rng, k*n)
+	bp := packed(b, k, n)
+	start := random(rng, m*n)
+	var want []float32
+	eachPath(t, func(t *testing.T) {
+		if path == pathPortable {
+			t.Skip("rounds each product")
+		}
+		got := slices.Clone(start)
+		GemmPacked(m, n, k, a, k, 1, bp, got, n, true)
+		if want == nil {
+			want = got
+		}
+		sameBits(t, "the product", got, want)
+	})
+}
+
+func TestGemmDoesNotAllocate(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		const m, k, n = 20, 40, 70
+		a, bp, c := make([]float32, m*k), make([]float32, PackedSize(k, n)), make([]float32, m*n)
+		if got := testing.AllocsPerRun(20, func() { GemmPacked(m, n, k, a, k, 1, bp, c, n, false) }); got != 0 {
+			t.Errorf("%g allocations", got)
 		}
 	})
 }

@@ -1,0 +1,34 @@
+package asm
+
+// FMALoop runs n rounds of independent float32 multiply-adds that touch no
+// memory, and returns the number of floating-point operations done: two for each
+// multiply-add, nothing for n ≤ 0. Timed, it tells the peak that a matrix product
+// on this path can reach.
+func FMALoop(n int) int {
+	if n <= 0 {
+		return 0
+	}
+	return n * fmaLoop(n)
+}
+
+// fmaLoopGeneric keeps eight chains: as many as hide the latency of both
+// operations in the scalar registers that every architecture has.
+func fmaLoopGeneric(n int) int {
+	var c0, c1, c2, c3, c4, c5, c6, c7 float32
+	x := float32(1) / 2
+	for range n {
+		c0 = float32(c0*x) + x
+		c1 = float32(c1*x) + x
+		c2 = float32(c2*x) + x
+		c3 = float32(c3*x) + x
+		c4 = float32(c4*x) + x
+		c5 = float32(c5*x) + x
+		c6 = float32(c6*x) + x
+		c7 = float32(c7*x) + x
+	}
+	fmaSink = c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7
+	return 2 * 8
+}
+
+// fmaSink keeps the compiler from dropping the loop.
+var fmaSink float32

@@ -1,0 +1,27 @@
+//go:build !noasm
+
+package asm
+
+// fmaLoopAVX2 does twelve multiply-adds of 8 lanes a round.
+//
+//go:noescape
+func fmaLoopAVX2(n int)
+
+// fmaLoopAVX512 does sixteen multiply-adds of 16 lanes a round.
+//
+//go:noescape
+func fmaLoopAVX512(n int)
+
+// fmaLoop runs n > 0 rounds and returns the operations of one.
+func fmaLoop(n int) int {
+	switch {
+	case useAVX512:
+		fmaLoopAVX512(n)
+		return 2 * 16 * 16
+	case useAVX2:
+		fmaLoopAVX2(n)
+		return 2 * 12 * 8
+	default:
+		return fmaLoopGeneric(n)
+	}
+}
