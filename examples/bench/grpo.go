@@ -1,0 +1,97 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+func checkGRPO(o options, shape string) error {
+	s, err := sizes(shape, 1)
+	if err == nil && s[0] < 2 { // one for each of the two updates of a step
+		err = fmt.Errorf("%d prompts, want at least 2", s[0])
+	}
+	if err == nil && o.Batch == 1 {
+		err = fmt.Errorf("-batch 1: a group of one completion teaches nothing")
+	}
+	return err
+}
+
+// measureGRPO times the rollout and the training of GRPO steps as examples/r1zero
+// makes them. A fresh model knows no problem's answer, so completions have a
+// fixed length, and the reward is the share of digits in them: every group has
+// something to learn from.
+func measureGRPO(ctx context.Context, b *bench, t task) error {
+	prompts, err := sizes(t.shape, 1)
+	if err != nil {
+		return err
+	}
+	scale := lab.Full
+	scale.Prompts, scale.Group, scale.MaxTokens = prompts[0], cmp.Or(b.Batch, scale.Group), cmp.Or(b.Context, 64)
+	m, err := model.NewWith(b.b, lab.Teacher(), 1, model.Options{Format: backend.Format(t.format)})
+	if err != nil {
+		return err
+	}
+	defer m.Free()
+	gen, err := lab.NewGenerator(m, scale)
+	if err != nil {
+		return err
+	}
+	defer gen.Close()
+	trainer := &train.Trainer{Model: m, Seed: 1}
+	defer trainer.Close()
+	g := lab.GRPO(trainer, gen, scale)
+	defer g.Close()
+	g.Sampler.Stop = []int32{}
+	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: digits}}}
+	g.Alarms.MaxTruncated = -1
+	var wrote time.Time
+	samples, prompt := 0, 0
+	g.OnRollout = func(r *rl.Rollout) {
+		wrote = time.Now()
+		samples, prompt = len(r.Samples), len(r.Prompts[0].IDs)
+	}
+	work := cost{f32: 1, bf16: 1} // what the limits depend on
+	res, err := b.rounds(ctx, work, func() ([]float64, error) {
+		began := time.Now()
+		_, err := g.Step(ctx)
+		return []float64{wrote.Sub(began).Seconds(), time.Since(wrote).Seconds()}, err
+	})
+	if err != nil {
+		return err
+	}
+	d := demandOf(m)
+	n, length := float64(samples), float64(prompt+scale.MaxTokens)
+	rollout := d.forward(n, length).plus(d.head.times(n * float64(scale.MaxTokens)))
+	rollout.bytes = 0 // the weights stay in the caches
+	for i, part := range []struct {
+		name string
+		cost cost
+	}{{"rollout", rollout}, {"training", d.train(n, length)}} {
+		l := t.line(b)
+		l.Part = part.name
+		if err := b.emit(res.rate(l, i, n*float64(scale.MaxTokens), "tok/s", part.cost)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digits is the share of digits in a completion.
+func digits(_ context.Context, s reward.Sample) reward.Verdict {
+	n := 0
+	for _, c := range s.Completion {
+		if '0' <= c && c <= '9' {
+			n++
+		}
+	}
+	return reward.Verdict{Value: float64(n) / float64(max(len(s.Completion), 1)), Status: reward.Wrong}
+}

@@ -1,0 +1,213 @@
+// Command bench measures named workloads on the CPU and prints one JSON object a
+// line, each beside what the machine allows for that work: its peak rates and
+// its read bandwidth, measured in turn with the workload.
+//
+//	go run ./examples/bench -workload matmul
+//	go run ./examples/bench -workload decode -shapes r1-distill-qwen-1.5b -format q8
+//	go run ./examples/bench -list
+//
+// A line has at least workload, shape, format, threads, value, unit, limit (the
+// machine's own for that work, in the same unit) and share (value over limit).
+// value is a median. Models have random weights; nothing is downloaded.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+)
+
+// options are the flags.
+type options struct {
+	Workload string
+	Shapes   string // separated by commas; "" means the workload's own
+	Formats  string // likewise
+	Threads  int    // 0 means all
+	Seconds  float64
+	Layers   int // 0 means all
+	Context  int // 0 means the workload's own
+	Batch    int // 0 means the workload's own
+}
+
+func main() {
+	var o options
+	list := flag.Bool("list", false, "print workloads, shapes and formats, and end")
+	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
+	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
+	flag.StringVar(&o.Formats, "format", "", "formats of weights and products: f32, bf16, q8, q4, separated by commas (default the workload's)")
+	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
+	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
+	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")
+	flag.IntVar(&o.Context, "context", 0, "tokens: of a prompt (default 128), of the longer cache of mla (default 8192), of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
+	flag.IntVar(&o.Batch, "batch", 0, "sequences: decoded or prefilled together (default 1), in a step of train (default 16), completions of a prompt of grpo (default 8)")
+	flag.Parse()
+
+	lab.Main("bench", "lines already printed stand", func(ctx context.Context) error {
+		if flag.NArg() > 0 {
+			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+		}
+		if *list {
+			fmt.Print(listing())
+			return nil
+		}
+		return start(ctx, o)
+	})
+}
+
+func start(ctx context.Context, o options) error {
+	plan, err := o.plan()
+	if err != nil {
+		return err
+	}
+	if o.Threads > 0 {
+		runtime.GOMAXPROCS(o.Threads)
+	}
+	bar := progress.New(len(plan), "measuring", "measurements")
+	defer bar.Close()
+	return run(ctx, o, plan, bar, func(t task) { bar.Describe(t.String()) }, func() { bar.Add(1) })
+}
+
+// run carries out the plan, one line of JSON after the other to out.
+func run(ctx context.Context, o options, plan []task, out io.Writer, before func(task), after func()) error {
+	b := cpu.New()
+	defer b.Close()
+	lines := json.NewEncoder(out)
+	x := &bench{
+		options: o, b: b, meter: cpu.NewMeter(0), threads: runtime.GOMAXPROCS(0),
+		emit: func(l line) error { return lines.Encode(l) },
+	}
+	for _, t := range plan {
+		before(t)
+		if err := t.workload.measure(ctx, x, t); err != nil {
+			return fmt.Errorf("%s: %w", t, err)
+		}
+		after()
+		runtime.GC() // the next model finds the memory of this one
+	}
+	return nil
+}
+
+// task is one measurement: a workload on a shape in a format.
+type task struct {
+	workload *workload
+	shape    string
+	format   format
+}
+
+func (t task) String() string { return fmt.Sprintf("%s %s %s", t.workload.name, t.shape, t.format) }
+
+// line is what is printed of a task.
+func (t task) line(b *bench) line {
+	return line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path()}
+}
+
+// plan lists the tasks in order.
+func (o options) plan() ([]task, error) {
+	switch {
+	case !(o.Seconds > 0 && o.Seconds < 1e6):
+		return nil, fmt.Errorf("-seconds %g, want more than 0", o.Seconds)
+	case o.Threads < 0 || o.Layers < 0 || o.Context < 0 || o.Batch < 0:
+		return nil, fmt.Errorf("-threads %d -layers %d -context %d -batch %d: want no negative numbers", o.Threads, o.Layers, o.Context, o.Batch)
+	}
+	chosen, err := o.workloads()
+	if err != nil {
+		return nil, err
+	}
+	var plan []task
+	for _, w := range chosen {
+		shapes := w.defaults
+		if o.Shapes != "" {
+			shapes = split(o.Shapes)
+		}
+		formats, err := w.formatsOf(o.Formats, len(chosen) == 1)
+		if err != nil {
+			return nil, err
+		}
+		for _, shape := range shapes {
+			if err := w.check(o, shape); err != nil {
+				return nil, fmt.Errorf("-workload %s -shapes %s: %w", w.name, shape, err)
+			}
+			for _, f := range formats {
+				plan = append(plan, task{w, shape, f})
+			}
+		}
+	}
+	if len(plan) == 0 {
+		return nil, fmt.Errorf("-workload %s -format %s: nothing to measure", o.Workload, o.Formats)
+	}
+	return plan, nil
+}
+
+func (o options) workloads() ([]*workload, error) {
+	var chosen []*workload
+	for _, name := range split(o.Workload) {
+		i := slices.IndexFunc(workloads(), func(w *workload) bool { return w.name == name })
+		switch {
+		case name == "all":
+			chosen = append(chosen, workloads()...)
+		case i < 0:
+			return nil, fmt.Errorf("-workload %q, want all or some of %s", name, strings.Join(names(), ", "))
+		default:
+			chosen = append(chosen, workloads()[i])
+		}
+	}
+	return chosen, nil
+}
+
+// formatsOf are the formats of a flag, those that w lacks left out unless it is
+// the only workload.
+func (w *workload) formatsOf(flag string, alone bool) ([]format, error) {
+	if flag == "" {
+		return w.usual, nil
+	}
+	var formats []format
+	for _, name := range split(flag) {
+		f, err := parseFormat(name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case slices.Contains(w.formats, f):
+			formats = append(formats, f)
+		case alone:
+			return nil, fmt.Errorf("-workload %s -format %s: it has %v", w.name, name, w.formats)
+		}
+	}
+	return formats, nil
+}
+
+func split(list string) []string {
+	parts := strings.Split(list, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+// seconds is o.Seconds as a duration.
+func (o options) seconds() time.Duration { return time.Duration(o.Seconds * float64(time.Second)) }
+
+// format is a backend.Format by the name it has on the command line.
+type format backend.Format
+
+var formatNames = []string{backend.Native: "f32", backend.BFloat16: "bf16", backend.Q8: "q8", backend.Q4: "q4"}
+
+func (f format) String() string { return formatNames[f] }
+
+func parseFormat(name string) (format, error) {
+	if i := slices.Index(formatNames, name); i >= 0 {
+		return format(i), nil
+	}
+	return 0, fmt.Errorf("-format %q, want some of %s", name, strings.Join(formatNames, ", "))
+}

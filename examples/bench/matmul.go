@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aha-go/aha/backend"
+)
+
+var matmulShapes = []string{"1024x1024x1024", "2048x2048x2048", "1x4096x4096", "8x4096x4096", "32x4096x4096"}
+
+const (
+	fewRows   = 64        // of a product that reads its weights from memory
+	coldBytes = 256 << 20 // of weights, so that none is still in a cache when its turn comes
+)
+
+func checkMatMul(_ options, shape string) error {
+	_, err := sizes(shape, 3)
+	return err
+}
+
+// measureMatMul times C = A·B with B packed before and, for formats that need no
+// packing, with B as it lies.
+func measureMatMul(ctx context.Context, b *bench, t task) error {
+	s, err := sizes(t.shape, 3)
+	if err != nil {
+		return err
+	}
+	m, n, k := s[0], s[1], s[2]
+	p := product{b: b, m: m, n: n, k: k, f: backend.Format(t.format)}
+	defer p.free()
+	work := operations(t.format, 2*float64(m)*float64(n)*float64(k))
+	reads := p.f.Bits(backend.F32) / 8 * float64(n) * float64(k)
+	variants := []bool{true}
+	if m > fewRows && t.format != q8 && t.format != q4 {
+		variants = []bool{false, true}
+	}
+	for _, packed := range variants {
+		l := t.line(b)
+		l.Part = "unpacked"
+		c := work
+		copies := 1
+		if packed {
+			l.Part = "packed"
+			if m <= fewRows {
+				c.bytes = reads
+				copies = max(int(coldBytes/reads), 1)
+			}
+		}
+		if err := b.fits(t.String(), 4*float64(n)*float64(k)+reads*float64(copies)); err != nil {
+			return err
+		}
+		call, err := p.call(packed, copies)
+		if err != nil {
+			return err
+		}
+		res, err := b.rounds(ctx, c, parts(call))
+		if err != nil {
+			return err
+		}
+		unit := "GFLOP/s"
+		if c.int8 > 0 {
+			unit = "Gop/s"
+		}
+		if err := b.emit(res.rate(l, 0, 2*float64(m)*float64(n)*float64(k)/1e9, unit, c)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// product holds the operands of a matrix product.
+type product struct {
+	b       *bench
+	m, n, k int
+	f       backend.Format
+	bufs    []backend.Buffer
+}
+
+func (p *product) free() {
+	for _, buf := range p.bufs {
+		p.b.b.Free(buf)
+	}
+}
+
+func (p *product) alloc(dt backend.DType, shape ...int) (backend.View, error) {
+	v := backend.NewView(nil, dt, shape...)
+	buf, err := p.b.b.Alloc(v.Len() * dt.Size())
+	if err != nil {
+		return v, err
+	}
+	p.bufs = append(p.bufs, buf)
+	v.Buf = buf
+	return v, nil
+}
+
+// random is a matrix of standard normal numbers.
+func (p *product) random(stream uint64, shape ...int) (backend.View, error) {
+	v, err := p.alloc(backend.F32, shape...)
+	if err == nil {
+		err = p.b.b.Do(&backend.Random{Dst: v, Seed: 1, Stream: stream, Distribution: backend.Normal})
+	}
+	return v, err
+}
+
+// call is one product; each call takes the next of several copies of B.
+func (p *product) call(packed bool, copies int) (func() error, error) {
+	a, errA := p.random(1, p.m, p.k)
+	w, errW := p.random(2, p.k, p.n)
+	c, errC := p.alloc(backend.F32, p.m, p.n)
+	if err := errors.Join(errA, errW, errC); err != nil {
+		return nil, err
+	}
+	ops := []*backend.MatMul{{C: c, A: a, B: backend.Matrix{Data: w, Format: p.f}}}
+	if packed {
+		ops = ops[:0]
+		for range copies {
+			m, err := p.pack(w)
+			if err != nil {
+				return nil, err
+			}
+			ops = append(ops, &backend.MatMul{C: c, A: a, B: m})
+		}
+	}
+	next := 0
+	return func() error {
+		next++
+		return p.b.b.Do(ops[next%len(ops)])
+	}, nil
+}
+
+func (p *product) pack(w backend.View) (backend.Matrix, error) {
+	dt, size := p.b.b.PackedLen(p.f, w.DType, p.k, p.n)
+	if size == 0 {
+		return backend.Matrix{}, fmt.Errorf("no packed layout of a [%d %d] matrix in format %s", p.k, p.n, p.f)
+	}
+	v, err := p.alloc(dt, size)
+	if err != nil {
+		return backend.Matrix{}, err
+	}
+	return backend.Matrix{Data: v, Layout: backend.Panels, Format: p.f, K: p.k, N: p.n},
+		p.b.b.Do(&backend.Pack{Dst: v, Src: w, Format: p.f})
+}

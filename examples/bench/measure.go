@@ -1,0 +1,220 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aha-go/aha/backend/cpu"
+)
+
+// line is one result.
+type line struct {
+	Workload string  `json:"workload"`
+	Shape    string  `json:"shape"`
+	Part     string  `json:"part,omitempty"` // of the workload, where it has several
+	Format   string  `json:"format"`
+	Threads  int     `json:"threads"`
+	Value    float64 `json:"value"` // median
+	Unit     string  `json:"unit"`
+	Limit    float64 `json:"limit"` // of the machine for this work, in the same unit
+	Share    float64 `json:"share"` // Value over Limit, of times Limit over Value
+	Bound    string  `json:"bound"` // what sets the limit
+	Seconds  float64 `json:"seconds"`
+	Rounds   int     `json:"rounds"` // that the median is of
+	Ratio    float64 `json:"ratio,omitempty"`
+	Path     string  `json:"path"` // of the kernels
+}
+
+// bench is what the workloads share.
+type bench struct {
+	options
+	b       *cpu.CPU
+	meter   *cpu.Meter
+	threads int
+	emit    func(line) error
+}
+
+// cost is the least that some work asks of the machine.
+type cost struct {
+	f32, bf16, int8 float64 // operations, by the rate that bounds them
+	bytes           float64 // read from memory
+}
+
+// operations is the cost of n of them on operands of format f.
+func operations(f format, n float64) cost {
+	switch f {
+	case f32:
+		return cost{f32: n}
+	case bf16:
+		return cost{bf16: n}
+	default:
+		return cost{int8: n}
+	}
+}
+
+func (c cost) plus(d cost) cost {
+	return cost{c.f32 + d.f32, c.bf16 + d.bf16, c.int8 + d.int8, c.bytes + d.bytes}
+}
+
+func (c cost) times(n float64) cost { return cost{c.f32 * n, c.bf16 * n, c.int8 * n, c.bytes * n} }
+
+// seconds is the time the work takes at the machine's limits, computing and
+// reading at once, and which of the two is longer.
+func (c cost) seconds(l cpu.Limits) (least float64, bound string) {
+	compute := 0.0
+	for _, x := range []struct{ n, rate float64 }{{c.f32, l.F32}, {c.bf16, l.BF16}, {c.int8, l.Int8}} {
+		if x.n > 0 {
+			compute += x.n / x.rate
+		}
+	}
+	read := 0.0
+	if c.bytes > 0 {
+		read = c.bytes / l.ReadBandwidth
+	}
+	if read > compute {
+		return read, "read"
+	}
+	return compute, "compute"
+}
+
+// probeTime is how long a limit is measured between two rounds.
+const probeTime = 20 * time.Millisecond
+
+// probe measures the limits that c depends on. A path without BF16 or 8-bit dot
+// products computes in float32, whose rate then is the limit.
+func (b *bench) probe(c cost) cpu.Limits {
+	var l cpu.Limits
+	if c.f32 > 0 || c.bf16 > 0 || c.int8 > 0 {
+		l.F32 = b.meter.F32(probeTime)
+	}
+	if c.bf16 > 0 {
+		l.BF16 = cmp.Or(b.meter.BF16(probeTime), l.F32)
+	}
+	if c.int8 > 0 {
+		l.Int8 = cmp.Or(b.meter.Int8(probeTime), l.F32)
+	}
+	if c.bytes > 0 {
+		l.ReadBandwidth = b.meter.ReadBandwidth(probeTime)
+	}
+	return l
+}
+
+// timing are the medians of the rounds of one measurement.
+type timing struct {
+	seconds []float64 // of each part
+	limits  cpu.Limits
+	rounds  int
+}
+
+// minRounds are made even when they take longer than asked for.
+const minRounds = 3
+
+// rounds repeats trial, which returns the seconds of each of its parts, and
+// measures the limits that c depends on in between: both meet the same neighbours
+// on a shared machine. One trial before the first round is for warming up.
+func (b *bench) rounds(ctx context.Context, c cost, trial func() ([]float64, error)) (timing, error) {
+	if _, err := trial(); err != nil {
+		return timing{}, err
+	}
+	var parts [][]float64
+	var limits []cpu.Limits
+	for began := time.Now(); len(limits) < minRounds || time.Since(began) < b.seconds(); {
+		if err := ctx.Err(); err != nil {
+			return timing{}, err
+		}
+		seconds, err := trial()
+		if err != nil {
+			return timing{}, err
+		}
+		for i, s := range seconds {
+			if len(parts) == i {
+				parts = append(parts, nil)
+			}
+			parts[i] = append(parts[i], s)
+		}
+		limits = append(limits, b.probe(c))
+	}
+	t := timing{rounds: len(limits)}
+	for _, p := range parts {
+		t.seconds = append(t.seconds, median(p))
+	}
+	of := func(rate func(cpu.Limits) float64) float64 {
+		rates := make([]float64, len(limits))
+		for i, l := range limits {
+			rates[i] = rate(l)
+		}
+		return median(rates)
+	}
+	t.limits = cpu.Limits{
+		F32:           of(func(l cpu.Limits) float64 { return l.F32 }),
+		BF16:          of(func(l cpu.Limits) float64 { return l.BF16 }),
+		Int8:          of(func(l cpu.Limits) float64 { return l.Int8 }),
+		ReadBandwidth: of(func(l cpu.Limits) float64 { return l.ReadBandwidth }),
+	}
+	return t, nil
+}
+
+// median sorts x and returns its middle.
+func median(x []float64) float64 {
+	slices.Sort(x)
+	if n := len(x); n%2 == 0 {
+		return (x[n/2-1] + x[n/2]) / 2
+	}
+	return x[len(x)/2]
+}
+
+// rate completes l by part i of t, which does the given amount of work in unit at
+// cost c.
+func (t timing) rate(l line, i int, amount float64, unit string, c cost) line {
+	least, bound := c.seconds(t.limits)
+	l.Value, l.Unit = amount/t.seconds[i], unit
+	l.Limit, l.Bound = amount/least, bound
+	l.Share = l.Value / l.Limit
+	l.Seconds, l.Rounds = t.seconds[i], t.rounds
+	return l
+}
+
+// callTime is the least that a trial's part takes: shorter work is repeated.
+const callTime = 20 * time.Millisecond
+
+// parts is a trial that calls each of some pieces of work in turn, often enough
+// to be timed well, and returns the seconds of one call of each.
+func parts(work ...func() error) func() ([]float64, error) {
+	calls := make([]int, len(work)) // of each piece; 0 until known
+	return func() ([]float64, error) {
+		seconds := make([]float64, len(work))
+		for i, f := range work {
+			if calls[i] == 0 {
+				if err := f(); err != nil { // whatever is prepared once
+					return nil, err
+				}
+				calls[i] = 1
+			}
+			for {
+				began := time.Now()
+				for range calls[i] {
+					if err := f(); err != nil {
+						return nil, err
+					}
+				}
+				took := time.Since(began)
+				if seconds[i] = took.Seconds() / float64(calls[i]); took >= callTime/2 {
+					break
+				}
+				calls[i] *= max(2, int(callTime/max(took, 1)))
+			}
+		}
+		return seconds, nil
+	}
+}
+
+// fits refuses what needs more memory than the machine has.
+func (b *bench) fits(what string, bytes float64) error {
+	if total, _ := b.b.MemInfo(); total > 0 && bytes > 0.95*float64(total) {
+		return fmt.Errorf("%s takes %.1f GB, the machine has %.1f; -layers cuts a model", what, bytes/1e9, float64(total)/1e9)
+	}
+	return nil
+}

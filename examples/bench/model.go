@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
+)
+
+// presets are the models by name.
+var presets = []struct {
+	name   string
+	config func() model.Config
+}{
+	{"tiny", model.Tiny},
+	{"r1-distill-qwen-1.5b", model.R1DistillQwen1_5B},
+	{"r1-distill-qwen-7b", model.R1DistillQwen7B},
+	{"r1-distill-qwen-14b", model.R1DistillQwen14B},
+	{"r1-distill-qwen-32b", model.R1DistillQwen32B},
+	{"r1-distill-llama-8b", model.R1DistillLlama8B},
+	{"r1-distill-llama-70b", model.R1DistillLlama70B},
+	{"deepseek-v2-lite", model.DeepSeekV2Lite},
+	{"moonlight-16b-a3b", model.Moonlight16BA3B},
+	{"deepseek-v2", model.DeepSeekV2},
+	{"deepseek-v3", model.DeepSeekV3},
+}
+
+func presetNames() []string {
+	var names []string
+	for _, p := range presets {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// mlaPresets are the presets with multi-head latent attention.
+func mlaPresets() []string {
+	return slices.DeleteFunc(presetNames(), func(name string) bool {
+		c, _ := preset(name)
+		return !c.IsMLA()
+	})
+}
+
+func preset(name string) (model.Config, error) {
+	for _, p := range presets {
+		if p.name == name {
+			return p.config(), nil
+		}
+	}
+	return model.Config{}, fmt.Errorf("no such model, want some of %s", strings.Join(presetNames(), ", "))
+}
+
+// cut is the preset of a name with o.Layers of its layers and none of its modules
+// of multi-token prediction.
+func (o options) cut(name string) (model.Config, error) {
+	c, err := preset(name)
+	if err != nil {
+		return c, err
+	}
+	if o.Layers > c.NumHiddenLayers {
+		return c, fmt.Errorf("-layers %d of a model of %d", o.Layers, c.NumHiddenLayers)
+	}
+	c.NumHiddenLayers = cmp.Or(o.Layers, c.NumHiddenLayers)
+	c.NumNextNPredictLayers = 0
+	c.Quantization = nil
+	return c, nil
+}
+
+// modelSize is the memory that the weights of c take in format f, its embedding
+// in float32.
+func modelSize(c model.Config, f format) float64 {
+	total, _ := c.NumParams()
+	table := float64(c.VocabSize) * float64(c.HiddenSize)
+	return 4*table + (float64(total)-table)*backend.Format(f).Bits(backend.F32)/8
+}
+
+// demand is the least that a model asks of the machine.
+type demand struct {
+	layers, head cost // of one row's products with weights
+	pair         cost // of attending from one token to one key, in all layers
+	experts      float64
+	topK         float64
+	weights      float64 // bytes of the layers' weights, the routed experts left out
+	expertBytes  float64 // and of all routed experts
+}
+
+// demandOf adds up what m's weights ask for, in the formats they are in.
+func demandOf(m *model.Model) demand {
+	c := m.Config
+	d := demand{experts: float64(c.NRoutedExperts), topK: float64(c.NumExpertsPerTok)}
+	for _, p := range m.Params.All() {
+		n, bytes := float64(p.Len()), float64(p.Bytes())
+		switch {
+		case p == m.Head:
+			d.head = operations(format(p.Format), 2*n)
+			d.head.bytes = bytes
+		case p == m.Embed || len(p.Shape()) < 2:
+		case len(p.Shape()) == 3:
+			d.layers = d.layers.plus(operations(format(p.Format), 2*n*d.topK/d.experts))
+			d.expertBytes += bytes
+		default:
+			d.layers = d.layers.plus(operations(format(p.Format), 2*n))
+			d.weights += bytes
+		}
+	}
+	heads, layers := float64(c.NumAttentionHeads), float64(c.NumHiddenLayers)
+	const element = 4 // bytes in the cache
+	switch {
+	case !c.IsMLA():
+		d.pair = cost{f32: 4 * heads * float64(c.QKHeadDim()), bytes: 2 * element * float64(c.NumKeyValueHeads*c.QKHeadDim())}
+	case m.Options.Absorbed:
+		latent, rope := float64(c.KVLoRARank), float64(c.QKRopeHeadDim)
+		d.pair = cost{f32: 2 * heads * (2*latent + rope), bytes: element * (latent + rope)}
+	default:
+		width := heads * float64(c.QKHeadDim()+c.VHeadDim)
+		d.pair = cost{f32: 2 * width, bytes: element * width}
+	}
+	d.pair = d.pair.times(layers)
+	return d
+}
+
+// read is the bytes of the layers' weights that rows of one forward need: of the
+// experts those that some row chooses, on average, if each is as likely.
+func (d demand) read(rows float64) float64 {
+	if d.experts == 0 {
+		return d.weights
+	}
+	return d.weights + d.expertBytes*(1-math.Pow(1-d.topK/d.experts, rows))
+}
+
+// decode is the cost of one step of that many sequences with the given number of
+// cached tokens each.
+func (d demand) decode(sequences, context float64) cost {
+	c := d.layers.plus(cost{f32: d.head.f32, bf16: d.head.bf16, int8: d.head.int8}).plus(d.pair.times(context)).times(sequences)
+	c.bytes += d.read(sequences) + d.head.bytes
+	return c
+}
+
+// prefill is the cost of that many prompts of the given length, each with one
+// token drawn at its end.
+func (d demand) prefill(sequences, length float64) cost {
+	c := d.forward(sequences, length).plus(cost{f32: d.head.f32, bf16: d.head.bf16, int8: d.head.int8}.times(sequences))
+	c.bytes = d.read(sequences*length) + d.head.bytes
+	return c
+}
+
+// train is the computing of a step on that many sequences of the given length:
+// forward, and twice that backward.
+func (d demand) train(sequences, length float64) cost {
+	c := d.forward(sequences, length).plus(d.head.times(sequences * length)).times(3)
+	c.bytes = 0
+	return c
+}
+
+// forward is the computing of the layers on that many sequences, each token
+// attending to itself and those before it.
+func (d demand) forward(sequences, length float64) cost {
+	c := d.layers.times(length).plus(d.pair.times(length * (length + 1) / 2)).times(sequences)
+	c.bytes = 0
+	return c
+}

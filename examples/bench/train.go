@@ -1,0 +1,91 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+)
+
+var trainShapes = []string{"4x256", "12x512"}
+
+const (
+	trainVocab = 512
+	headDim    = 64
+)
+
+func checkTrain(_ options, shape string) error {
+	_, err := trainConfig(shape, 1)
+	return err
+}
+
+// trainConfig is a dense model of layers×width. Its SwiGLU is as large as the
+// two matrices of a feed-forward 4 times as wide as the model, or a little
+// larger: 3·d·f ≥ 2·d·4d with f a multiple of 16.
+func trainConfig(shape string, length int) (model.Config, error) {
+	s, err := sizes(shape, 2)
+	if err != nil {
+		return model.Config{}, err
+	}
+	layers, width := s[0], s[1]
+	if width%headDim != 0 {
+		return model.Config{}, fmt.Errorf("width %d, want a multiple of %d", width, headDim)
+	}
+	const step = 16
+	return model.Config{
+		ModelType:             model.TypeLlama,
+		VocabSize:             trainVocab,
+		HiddenSize:            width,
+		IntermediateSize:      (8*width + 3*step - 1) / (3 * step) * step,
+		NumHiddenLayers:       layers,
+		NumAttentionHeads:     width / headDim,
+		NumKeyValueHeads:      width / headDim,
+		HeadDim:               headDim,
+		MaxPositionEmbeddings: length,
+		HiddenAct:             "silu",
+		RMSNormEps:            1e-6,
+		InitializerRange:      0.02,
+		RoPETheta:             1e4,
+	}, nil
+}
+
+// measureTrain times whole steps: forward, backward, AdamW.
+func measureTrain(ctx context.Context, b *bench, t task) error {
+	sequences, length := cmp.Or(b.Batch, 16), cmp.Or(b.Context, 128)
+	config, err := trainConfig(t.shape, length)
+	if err != nil {
+		return err
+	}
+	if err := b.fits("training state", 4*modelSize(config, f32)); err != nil {
+		return err
+	}
+	m, err := model.NewWith(b.b, config, 1, model.Options{Format: backend.Format(t.format)})
+	if err != nil {
+		return err
+	}
+	defer m.Free()
+	trainer := train.Trainer{Model: m, Optimizer: train.AdamW{LR: 3e-4}, ClipNorm: math.Inf(1)}
+	defer trainer.Close()
+	r := rand.New(rand.NewPCG(1, 0))
+	batch := make([]model.Sequence, sequences)
+	for i := range batch {
+		batch[i].IDs = make([]int32, length+1)
+		for j := range batch[i].IDs {
+			batch[i].IDs[j] = r.Int32N(trainVocab)
+		}
+	}
+	work := demandOf(m).train(float64(sequences), float64(length))
+	res, err := b.rounds(ctx, work, parts(func() error {
+		_, err := trainer.Step(ctx, batch)
+		return err
+	}))
+	if err != nil {
+		return err
+	}
+	return b.emit(res.rate(t.line(b), 0, float64(sequences*length), "tok/s", work))
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// workload is a kind of work that can be measured.
+type workload struct {
+	name, about string
+	shape       string   // how a shape is written
+	shapes      []string // those worth naming
+	defaults    []string // those measured unless told otherwise
+	formats     []format // those it has
+	usual       []format // those measured unless told otherwise
+	check       func(o options, shape string) error
+	measure     func(ctx context.Context, b *bench, t task) error
+}
+
+const (
+	f32  = format(backend.Native)
+	bf16 = format(backend.BFloat16)
+	q8   = format(backend.Q8)
+	q4   = format(backend.Q4)
+)
+
+// workloads lists them in the order in which all of them run.
+func workloads() []*workload {
+	all := []format{f32, bf16, q8, q4}
+	return []*workload{
+		{
+			name: "limits", about: "what the machine does at best: value is the median, limit the best interval",
+			shape: "f32, bf16, int8 (register loops) or read (memory)", defaults: limitShapes, shapes: limitShapes,
+			formats: []format{f32}, usual: []format{f32}, check: checkLimit, measure: measureLimit,
+		},
+		{
+			name: "matmul", about: "one product, its right side packed once and, where the format allows, as it lies; packed ones of few rows take turns among more weights than caches hold",
+			shape: "M×N×K, such as 8x4096x4096", defaults: matmulShapes, shapes: matmulShapes,
+			formats: all, usual: all, check: checkMatMul, measure: measureMatMul,
+		},
+		{
+			name: "train", about: "a training step of a dense model: forward, backward, AdamW",
+			shape: "layers×width", defaults: trainShapes, shapes: trainShapes,
+			formats: []format{f32, bf16}, usual: []format{f32, bf16}, check: checkTrain, measure: measureTrain,
+		},
+		{
+			name: "moe", about: "an MoE layer beside a dense FFN of the same active operations; ratio is its time over the dense one's",
+			shape: "hidden×experts×intermediate×top-k", defaults: moeShapes, shapes: moeShapes,
+			formats: all, usual: []format{f32, bf16}, check: checkMoE, measure: measureMoE,
+		},
+		{
+			name: "mla", about: "absorbed MLA decode: the time of one more cached token, from caches of a quarter of and all of -context",
+			shape: "a model", defaults: []string{"deepseek-v2-lite"}, shapes: mlaPresets(),
+			formats: []format{f32}, usual: []format{f32}, check: checkMLA, measure: measureMLA,
+		},
+		{
+			name: "decode", about: "tokens a second after a prompt",
+			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
+			formats: all, usual: []format{bf16, q8, q4}, check: checkModel, measure: measureDecode,
+		},
+		{
+			name: "prefill", about: "prompt tokens a second until the first token is drawn",
+			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
+			formats: all, usual: []format{bf16, q8, q4}, check: checkModel, measure: measurePrefill,
+		},
+		{
+			name: "grpo", about: "a step of examples/r1zero with completions of fixed length: rollout and training",
+			shape: "prompts of a step", defaults: []string{"64"}, shapes: []string{"64"},
+			formats: []format{f32, bf16}, usual: []format{f32}, check: checkGRPO, measure: measureGRPO,
+		},
+	}
+}
+
+func names() []string {
+	var all []string
+	for _, w := range workloads() {
+		all = append(all, w.name)
+	}
+	return all
+}
+
+// listing is what -list prints.
+func listing() string {
+	var s strings.Builder
+	for _, w := range workloads() {
+		fmt.Fprintf(&s, "%s: %s\n  shapes, each %s:\n", w.name, w.about, w.shape)
+		for _, shape := range w.shapes {
+			mark := ""
+			if slices.Contains(w.defaults, shape) {
+				mark = " (default)"
+			}
+			fmt.Fprintf(&s, "    %s%s\n", shape, mark)
+		}
+		fmt.Fprintf(&s, "  formats: %v, by default %v\n", w.formats, w.usual)
+	}
+	return s.String()
+}
+
+// sizes reads a shape such as 8x4096x4096 of the given number of positive sizes.
+func sizes(shape string, want int) ([]int, error) {
+	parts := strings.Split(shape, "x")
+	out := make([]int, len(parts))
+	for i, p := range parts {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 || n > 1<<24 {
+			return nil, fmt.Errorf("%q is no size", p)
+		}
+		out[i] = n
+	}
+	if len(out) != want {
+		return nil, fmt.Errorf("%d sizes, want %d", len(out), want)
+	}
+	return out, nil
+}
