@@ -37,6 +37,13 @@ func attentionCases() []attentionSpec {
 		{Seqs: []int{70, 64}, H: 2, G: 1, Dk: 64, Dv: 64, Dead: 1},
 		{Seqs: []int{257}, H: 1, G: 1, Dk: 4, Dv: 4},
 		{Seqs: []int{2}, Prefix: 383, H: 1, G: 1, Dk: 65, Dv: 4},
+		// Many query vectors on the same keys, within a segment and across.
+		{Seqs: []int{1, 2}, Prefix: 300, Dead: 1, H: 16, G: 1, Dk: 40, Dv: 32},
+		{Seqs: []int{40, 13}, Dead: 1, H: 24, G: 2, Dk: 20, Dv: 16},
+		{Seqs: []int{20, 30}, H: 16, G: 1, Dk: 24, Dv: 24, Spoiled: true},
+		{Seqs: []int{18, 8}, Dead: 1, H: 2, G: 2, Dk: 8, Dv: 12, Blank: true, Spoiled: true},
+		{Seqs: []int{9}, Prefix: 509, H: 2, G: 1, Dk: 8, Dv: 8},
+		{Seqs: []int{140}, Prefix: 120, H: 6, G: 1, Dk: 16, Dv: 9},
 	}
 	for i := range list {
 		if list[i].Scale == 0 {

@@ -8,128 +8,81 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// attention is a job over tiles of query rows × key heads. A row's scores are
-// indexed from its first key on, which is position 0 of its sequence; a score
-// is one chain over the head's width, an output one chain over its keys. So
-// neither tiling, packing, chunking nor the cache changes any of its bits.
+// attention is a job over blocks: the rows of a tile under one key head. It
+// keeps scores of one segment of keys at a time (Dao et al. 2022, Milakov and
+// Gimelshein 2018).
+//
+// A row's keys are numbered from its first one, which is position 0 of its
+// sequence, and cut into segments of segmentKeys. A segment starts afresh: a
+// score is one chain over the head's width, its exponential is taken against the
+// segment's own maximum, the output is one chain over the segment's keys. The
+// segments' (m, sum, o) then merge in ascending order. So neither tiling,
+// chunking, the split over threads nor the cache changes any bit of a row.
 type attention[T number] struct {
 	*backend.Attention
-	tiles []segment
+	tiles []tile
+	split attentionSplit[T]
 }
 
-// segment is a run of query rows, [lo, hi), that share their first key; most
-// and least are how many keys its rows see.
-type segment struct{ lo, hi, first, most, least int }
+// tile is a run of query rows, [lo, hi), that share their first key; most is how
+// many keys its rows see at most.
+type tile struct{ lo, hi, first, most int }
 
 const (
-	// attentionTile is the most query rows of one sequence that are scored
-	// together: enough to pay for packing their keys.
-	attentionTile = 32
-	// packValues is how many query vectors pay for packing their values.
-	packValues = 4
+	segmentKeys = asm.LaneKeys
+	// tileVectors is about how many query vectors share what is prepared of a
+	// segment.
+	tileVectors = 128
+	// laneVectors is how many query vectors make it worth to give each a lane of
+	// its own. Fewer go row by row, their keys in the lanes.
+	laneVectors = 12
 )
 
 func (j *attention[T]) do(p *pool, o *backend.Attention) {
 	j.Attention = o
-	j.tiles = segments(j.tiles[:0], "Attention", &o.Start, &o.Len, o.K.Shape[0], attentionTile)
-	work := 0
+	kHeads := o.K.Shape[1]
+	group := o.Q.Shape[1] / kHeads
+	j.tiles = tiles(j.tiles[:0], "Attention", &o.Start, &o.Len, o.K.Shape[0], tileLimit(group))
+	units, work, longest := len(j.tiles)*kHeads, 0, 0
 	for _, t := range j.tiles {
 		work += (t.hi - t.lo) * t.most
+		longest = max(longest, t.most)
 	}
-	kHeads := o.K.Shape[1]
-	work = work / max(len(j.tiles), 1) * (o.Q.Shape[2] + o.V.Shape[2]) * o.Q.Shape[1] / kHeads
-	p.run(len(j.tiles)*kHeads, 1+pieceWork/4/(1+work), j)
+	if len(p.workers) > 1 && units < 4*len(p.workers) && longest > segmentKeys {
+		j.split.do(p, j)
+	} else {
+		work = work / max(len(j.tiles), 1) * (o.Q.Shape[2] + o.V.Shape[2]) * group
+		p.run(units, 1+pieceWork/4/(1+work), j)
+	}
 	j.Attention = nil
 }
 
-// segments appends the runs of rows that share their first key, of at most
-// limit rows each. Rows that see nothing join any run.
-func segments(to []segment, op string, start, length *backend.View, keyRows, limit int) []segment {
+// tileLimit is the most rows of a tile whose key heads serve group heads each.
+func tileLimit(group int) int {
+	if group%asm.Lanes == 0 {
+		return max(tileVectors/2/group, 1)
+	}
+	return max(tileVectors/group&^(asm.Lanes-1), 2*asm.Lanes)
+}
+
+// tiles appends the runs of rows that share their first key, of at most limit
+// rows each. Rows that see nothing join any run.
+func tiles(to []tile, op string, start, length *backend.View, keyRows, limit int) []tile {
 	for i := range start.Shape[0] {
 		first, keys := keyWindow(op, start, length, i, keyRows)
 		if n := len(to); n > 0 && to[n-1].hi-to[n-1].lo < limit {
-			s := &to[n-1]
-			if s.most == 0 {
-				s.first = first
+			t := &to[n-1]
+			if t.most == 0 {
+				t.first = first
 			}
-			if keys == 0 || s.first == first {
-				s.hi, s.most, s.least = i+1, max(s.most, keys), min(s.least, keys)
+			if keys == 0 || t.first == first {
+				t.hi, t.most = i+1, max(t.most, keys)
 				continue
 			}
 		}
-		to = append(to, segment{i, i + 1, first, keys, keys})
+		to = append(to, tile{i, i + 1, first, keys})
 	}
 	return to
-}
-
-// vectors are n query vectors that see the same keys: rows i, i+di, … of heads
-// h, h+dh, …
-type vectors struct{ n, i, di, h, dh int }
-
-func (j *attention[T]) run(w *worker, lo, hi int) {
-	kHeads := j.K.Shape[1]
-	group := j.Q.Shape[1] / kHeads
-	d, dv := j.Q.Shape[2], j.V.Shape[2]
-	for ; lo < hi; lo++ {
-		t, g := j.tiles[lo/kHeads], lo%kHeads
-		rows := t.hi - t.lo
-		block := max(rows, group) // query vectors that are scored at once
-		packedK, packedV := asm.PackedSize(d, t.most), 0
-		if block >= packValues {
-			packedV = asm.PackedSize(t.least, dv)
-		}
-		buf := scratch[T](w, packedK+packedV+block*t.most)
-		keys, values, scores := buf[:packedK], buf[packedK:][:packedV], buf[packedK+packedV:]
-		if t.most > 0 {
-			packPanels(keys, keyRows[T](&j.K, t.first, g), d, t.most, 1, j.K.Strides[0])
-		}
-		if packedV > 0 {
-			packPanels(values, keyRows[T](&j.V, t.first, g), t.least, dv, j.V.Strides[0], 1)
-		}
-		if rows == 1 { // decoding: the heads that share keys
-			j.attend(t, g, vectors{n: group, i: t.lo, h: g * group, dh: 1}, keys, values, scores)
-			continue
-		}
-		for h := g * group; h < (g+1)*group; h++ {
-			j.attend(t, g, vectors{n: rows, i: t.lo, di: 1, h: h}, keys, values, scores)
-		}
-	}
-}
-
-// attend computes the outputs of q from the packed keys of its tile, and from
-// its packed values where there are any.
-func (j *attention[T]) attend(t segment, g int, q vectors, keys, values, scores []T) {
-	query, out, lse := data[T](&j.Q), data[T](&j.O), data[T](&j.LSE)
-	length, d, dv := data[int32](&j.Len), j.Q.Shape[2], j.V.Shape[2]
-	if t.most > 0 {
-		from := q.i*j.Q.Strides[0] + q.h*j.Q.Strides[1]
-		gemmPacked(q.n, t.most, d, query[from:], q.di*j.Q.Strides[0]+q.dh*j.Q.Strides[1], 1, keys, scores, t.most, false)
-	}
-	for r := range q.n {
-		n := int(max(length[q.i+r*q.di], 0))
-		p := scores[r*t.most:][:n]
-		scale(p, p, T(j.Scale))
-		m, sum := expShifted(p, p)
-		lse[(q.i+r*q.di)*j.Q.Shape[1]+q.h+r*q.dh] = m + T(math.Log(float64(sum)))
-		if n > 0 {
-			scale(p, p, 1/sum)
-		}
-	}
-	from, step := q.i*j.O.Strides[0]+q.h*j.O.Strides[1], q.di*j.O.Strides[0]+q.dh*j.O.Strides[1]
-	shared := 0 // keys that every row sees: one product; the others row by row
-	if len(values) > 0 {
-		shared = t.least
-		gemmPacked(q.n, dv, shared, scores, t.most, 1, values, out[from:], step, false)
-	}
-	for r := range q.n {
-		o := out[from+r*step:][:dv]
-		if shared == 0 {
-			clear(o)
-		}
-		if n := int(max(length[q.i+r*q.di], 0)); n > shared {
-			weightedSum(o, scores[r*t.most+shared:][:n-shared], keyRows[T](&j.V, t.first+shared, g), j.V.Strides[0])
-		}
-	}
 }
 
 // keyWindow is the first key row and the number of keys that query row i sees.
@@ -147,4 +100,171 @@ func keyWindow(op string, start, length *backend.View, i, rows int) (first, n in
 // keyRows is the memory of v [R, G, D] from row first of key head g on.
 func keyRows[T number](v *backend.View, first, g int) []T {
 	return data[T](v)[first*v.Strides[0]+g*v.Strides[1]:]
+}
+
+// block is the query vectors, rows × heads, of a tile that share key head g.
+// They are taken in batches of the same size.
+type block struct {
+	tile
+	g, group int
+	lanes    bool // each vector of a batch has a lane of its own
+	across   bool // a batch is heads of one row, not rows of one head
+	size     int  // vectors of a batch, and the place for them
+	width    int
+}
+
+func (j *attention[T]) block(unit int) block {
+	kHeads := j.K.Shape[1]
+	b := block{tile: j.tiles[unit/kHeads], g: unit % kHeads, group: j.Q.Shape[1] / kHeads}
+	rows := b.hi - b.lo
+	b.across = rows == 1 || b.group%asm.Lanes == 0
+	b.size = rows
+	if b.across {
+		b.size = b.group
+	}
+	b.width = b.size
+	if _, ok := any(j).(*attention[float32]); ok && b.size >= laneVectors {
+		b.lanes, b.size, b.width = true, min(b.size, asm.Lanes), asm.Lanes
+	}
+	return b
+}
+
+// segments is how many segments of keys the block's rows see.
+func (b *block) segments() int { return ceil(b.most, segmentKeys) }
+
+// perLine is the number of batches of one row or head.
+func (b *block) perLine() int {
+	if b.across {
+		return ceil(b.group, b.width)
+	}
+	return ceil(b.hi-b.lo, b.width)
+}
+
+func (b *block) batches() int {
+	if b.across {
+		return b.perLine() * (b.hi - b.lo)
+	}
+	return b.perLine() * b.group
+}
+
+// vectors are n query vectors: rows i, i+di, … of heads h, h+dh, …
+type vectors struct{ n, i, di, h, dh int }
+
+// batch is the l-th batch. The last of a row or head may overlap the one before:
+// full lanes cost no more than some.
+func (b *block) batch(l int) vectors {
+	line, at := l/b.perLine(), l%b.perLine()*b.width
+	if b.across {
+		return vectors{n: b.size, i: b.lo + line, h: b.g*b.group + min(at, b.group-b.size), dh: 1}
+	}
+	return vectors{n: b.size, i: b.lo + min(at, b.hi-b.lo-b.size), di: 1, h: b.g*b.group + line}
+}
+
+// place is the offset and the step of q's vectors in v [N, H, D].
+func (q *vectors) place(v *backend.View) (from, step int) {
+	return q.i*v.Strides[0] + q.h*v.Strides[1], q.di*v.Strides[0] + q.dh*v.Strides[1]
+}
+
+// visible is how many of the n keys from key first on vector r of q sees.
+func (q *vectors) visible(length []int32, r, first, n int) int {
+	return min(max(int(length[q.i+r*q.di])-first, 0), n)
+}
+
+// partial is what some segments make of a block's vectors: o = Σ exp(S−m)·V, not
+// normalised, the maxima m and the sums of exp(S−m). Rows have one vector after
+// the other in o; lanes have [Dv, Lanes] for each batch.
+type partial[T number] struct{ o, m, sum []T }
+
+// partialSize is the memory of a block's partial.
+func (j *attention[T]) partialSize(b *block) int {
+	return aligned(b.batches() * b.width * (j.V.Shape[2] + 2))
+}
+
+// aligned rounds a number of elements up to whole cache lines, so that what
+// follows in the same memory begins with one.
+func aligned(n int) int { return (n + 15) &^ 15 }
+
+func (j *attention[T]) partial(b *block, mem []T) partial[T] {
+	n := b.batches() * b.width
+	dv := j.V.Shape[2]
+	return partial[T]{o: mem[:n*dv], m: mem[n*dv:][:n], sum: mem[n*(dv+1):][:n]}
+}
+
+func (j *attention[T]) run(w *worker, lo, hi int) {
+	for ; lo < hi; lo++ {
+		b := j.block(lo)
+		size := j.partialSize(&b)
+		buf := scratch[T](w, 2*size+j.prepareSize(&b))
+		into, part, buf := j.partial(&b, buf), j.partial(&b, buf[size:]), buf[2*size:]
+		p := j.prepare(&b, buf)
+		for s := range b.segments() {
+			if s == 0 {
+				j.attend(&b, s, &p, into)
+				continue
+			}
+			j.attend(&b, s, &p, part)
+			j.merge(&b, into, part)
+		}
+		j.finish(&b, &p, into)
+	}
+}
+
+// prepared is the scratch memory of a block, in the form that it takes.
+type prepared[T number] struct {
+	rows  rowScratch[T]
+	lanes laneScratch
+}
+
+func (j *attention[T]) prepareSize(b *block) int {
+	if b.lanes {
+		return laneScratchSize(j.Attention, b)
+	}
+	return j.rowScratchSize(b)
+}
+
+func (j *attention[T]) prepare(b *block, buf []T) (p prepared[T]) {
+	if b.lanes {
+		p.lanes = newLaneScratch(j.Attention, b, any(buf).([]float32))
+	} else {
+		p.rows = j.newRowScratch(b, buf)
+	}
+	return p
+}
+
+// attend computes what segment s makes of the block.
+func (j *attention[T]) attend(b *block, s int, p *prepared[T], to partial[T]) {
+	if b.lanes {
+		attendLanes(j.Attention, b, s, &p.lanes, any(to).(partial[float32]))
+	} else {
+		j.attendRows(b, s, &p.rows, to)
+	}
+}
+
+// merge adds a later segment to the block's partial:
+//
+//	m = max(m₁, m₂)   o = o₁·exp(m₁−m) + o₂·exp(m₂−m)   and so for the sum.
+func (j *attention[T]) merge(b *block, into, part partial[T]) {
+	if b.lanes {
+		mergeLanes(b, any(into).(partial[float32]), any(part).(partial[float32]))
+	} else {
+		mergeRows(into, part)
+	}
+}
+
+// finish divides by the sums and writes O and LSE.
+func (j *attention[T]) finish(b *block, p *prepared[T], from partial[T]) {
+	if b.lanes {
+		finishLanes(j.Attention, b, &p.lanes, any(from).(partial[float32]))
+	} else {
+		j.finishRows(b, from)
+	}
+}
+
+// logSum is the log-sum-exp of scores with maximum m and Σ exp(S−m) = sum.
+func logSum[T number](m, sum T) T { return m + T(math.Log(float64(sum))) }
+
+// unseen writes the result of an empty window.
+func unseen[T number](o []T, lse *T) {
+	clear(o)
+	*lse = T(math.Inf(-1))
 }

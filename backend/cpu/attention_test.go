@@ -7,80 +7,178 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-func TestAttentionHasTheSameBitsPackedChunkedAndDecoded(t *testing.T) {
-	t.Run("F32", func(t *testing.T) { testAttentionForms[float32](t, backend.F32) })
-	t.Run("F64", func(t *testing.T) { testAttentionForms[float64](t, backend.F64) })
+// form is the shape of one kind of attention.
+type form struct {
+	name                  string
+	heads, groups, dk, dv int
+	latent                bool // V is the first dv elements of K
 }
 
-func testAttentionForms[T number](t *testing.T, dt backend.DType) {
-	const first, n, heads, groups, dk, dv, slots, place = 29, 75, 4, 2, 48, 32, 300, 130
+// forms take every way through the kernels: heads alone, heads that share keys in
+// twos, in sixes and by the lane width or more.
+var forms = []form{
+	{name: "naive MLA", heads: 3, groups: 3, dk: 24, dv: 16},
+	{name: "GQA", heads: 4, groups: 2, dk: 48, dv: 32},
+	{name: "GQA of 6", heads: 12, groups: 2, dk: 33, dv: 17},
+	{name: "13 heads", heads: 13, groups: 1, dk: 16, dv: 20},
+	{name: "absorbed MLA", heads: 16, groups: 1, dk: 72, dv: 64, latent: true},
+	{name: "absorbed MLA of 20 heads", heads: 20, groups: 1, dk: 40, dv: 32, latent: true},
+}
+
+// random is an op over n query rows and r key rows.
+func (f form) random(s *bench, n, r int) *backend.Attention {
+	op := &backend.Attention{
+		O: s.zeros(n, f.heads, f.dv), LSE: s.zeros(n, f.heads), Q: s.normal(n, f.heads, f.dk),
+		K: s.normal(r, f.groups, f.dk), Scale: 0.144,
+	}
+	if f.latent {
+		op.V = op.K.Slice(2, 0, f.dv)
+	} else {
+		op.V = s.normal(r, f.groups, f.dv)
+	}
+	return op
+}
+
+func TestAttentionHasTheSameBitsPackedChunkedAndDecoded(t *testing.T) {
+	for _, f := range forms {
+		t.Run("F32/"+f.name, func(t *testing.T) { testAttentionForms[float32](t, backend.F32, f) })
+	}
+	t.Run("F64", func(t *testing.T) { testAttentionForms[float64](t, backend.F64, forms[1]) })
+}
+
+func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
+	const first, n, slots, place = 29, 270, 500, 130
 	s := newBench(t, dt, 2, 4)
 	// The trainer's batch: this sequence lies between two others.
 	start, length := sequencesOf(first, n, 40)
 	total := len(start)
-	batch := &backend.Attention{
-		O: s.zeros(total, heads, dv), LSE: s.zeros(total, heads),
-		Q: s.normal(total, heads, dk), K: s.normal(total, groups, dk), V: s.normal(total, groups, dv),
-		Start: s.ints(start, total), Len: s.ints(length, total), Scale: 0.144,
-	}
+	batch := f.random(s, total, total)
+	batch.Start, batch.Len = s.ints(start, total), s.ints(length, total)
 	s.do(batch)
 	wantO, wantLSE := content[T](batch.O.Slice(0, first, first+n)), content[T](batch.LSE.Slice(0, first, first+n))
 
 	// The rollout's cache: the same keys and values as parts of wider rows, at
 	// another place, beside the leftovers of another request.
-	cache := s.normal(slots, groups, dk+dv)
+	cache := s.normal(slots, f.groups, f.dk+f.dv)
 	for i := range n {
-		for v, from := range map[*backend.View]int{&batch.K: 0, &batch.V: dk} {
+		for v, from := range map[*backend.View]int{&batch.K: 0, &batch.V: f.dk} {
 			src, dst := v.Index(first+i), cache.Index(place+i).Slice(1, from, from+v.Shape[2])
 			s.do(&backend.Copy{Dst: dst, Src: src})
 		}
 	}
-	for _, chunks := range [][]int{{n}, {1, n - 1}, {40, 30, 5}, {n - 3, 1, 1, 1}} {
-		var o, lse []T
-		done := 0
-		for _, c := range chunks {
-			start, length := make([]int32, c), make([]int32, c)
-			for i := range c {
-				start[i], length[i] = place, int32(done+i+1)
+	ones := make([]int, n)
+	for i := range ones {
+		ones[i] = 1
+	}
+	for workers, splits := range map[int][][]int{1: {{120, 90, 55, 5}}, 3: {{n}, {1, n - 1}, {14, n - 14}, ones}} {
+		s.b = withWorkers(t, workers)
+		for _, chunks := range splits {
+			var o, lse []T
+			done := 0
+			for _, c := range chunks {
+				start, length := make([]int32, c), make([]int32, c)
+				for i := range c {
+					start[i], length[i] = place, int32(done+i+1)
+				}
+				op := &backend.Attention{
+					O: s.zeros(c, f.heads, f.dv), LSE: s.zeros(c, f.heads), Q: batch.Q.Slice(0, first+done, first+done+c),
+					K: cache.Slice(2, 0, f.dk), V: cache.Slice(2, f.dk, f.dk+f.dv), Start: s.ints(start, c), Len: s.ints(length, c), Scale: 0.144,
+				}
+				s.do(op)
+				o, lse = append(o, content[T](op.O)...), append(lse, content[T](op.LSE)...)
+				done += c
 			}
-			op := &backend.Attention{
-				O: s.zeros(c, heads, dv), LSE: s.zeros(c, heads), Q: batch.Q.Slice(0, first+done, first+done+c),
-				K: cache.Slice(2, 0, dk), V: cache.Slice(2, dk, dk+dv), Start: s.ints(start, c), Len: s.ints(length, c), Scale: 0.144,
-			}
-			s.do(op)
-			o, lse = append(o, content[T](op.O)...), append(lse, content[T](op.LSE)...)
-			done += c
+			what := fmt.Sprintf("%d workers, chunks %v", workers, chunks[:min(len(chunks), 4)])
+			sameBits(t, "O: "+what, o, wantO)
+			sameBits(t, "LSE: "+what, lse, wantLSE)
 		}
-		sameBits(t, fmt.Sprint("O in chunks ", chunks), o, wantO)
-		sameBits(t, fmt.Sprint("LSE in chunks ", chunks), lse, wantLSE)
+	}
+}
+
+// Few sequences with long caches are split over the threads, in several waves.
+func TestAttentionHasTheSameBitsAtEveryNumberOfThreads(t *testing.T) {
+	for _, f := range forms {
+		t.Run(f.name, func(t *testing.T) {
+			var wantO, wantLSE []float32
+			for _, workers := range []int{1, 2, 5} {
+				s := newBench(t, backend.F32, workers, 8)
+				start, length := []int32{0, 0, 3000, 3100, 3100}, []int32{2900, 2901, 77, 0, 513}
+				op := f.random(s, len(start), 3700)
+				op.Start, op.Len = s.ints(start, len(start)), s.ints(length, len(start))
+				s.do(op)
+				o, lse := content[float32](op.O), content[float32](op.LSE)
+				if wantO == nil {
+					wantO, wantLSE = o, lse
+				}
+				sameBits(t, fmt.Sprint("O with workers ", workers), o, wantO)
+				sameBits(t, fmt.Sprint("LSE with workers ", workers), lse, wantLSE)
+			}
+		})
+	}
+}
+
+func TestAttentionAllocatesNothing(t *testing.T) {
+	for _, f := range forms {
+		s := newBench(t, backend.F32, 2, 9)
+		for i := range s.b.pool.workers { // each may meet its largest piece late
+			scratch[float32](&s.b.pool.workers[i], 1<<18)
+		}
+		for _, c := range []struct{ start, length []int32 }{
+			{[]int32{0}, []int32{700}}, // split over the threads
+			{[]int32{0, 300, 600, 900, 0, 0, 0, 0, 0}, []int32{9, 99, 199, 1, 2, 3, 4, 5, 6}},
+		} {
+			op := f.random(s, len(c.start), 1000)
+			op.Start, op.Len = s.ints(c.start, len(c.start)), s.ints(c.length, len(c.start))
+			s.do(op)
+			if n := testing.AllocsPerRun(5, func() { s.do(op) }); n != 0 {
+				t.Errorf("%s: %g allocations for %v", f.name, n, c.length)
+			}
+			grad := &backend.AttentionGrad{
+				DQ: s.zeros(op.Q.Dims()...), DK: s.zeros(op.K.Dims()...), DV: s.zeros(op.V.Dims()...),
+				DO: op.O, O: op.O, LSE: op.LSE, Q: op.Q, K: op.K, V: op.V, Start: op.Start, Len: op.Len, Scale: op.Scale,
+			}
+			s.do(grad)
+			if n := testing.AllocsPerRun(5, func() { s.do(grad) }); n != 0 {
+				t.Errorf("%s: %g allocations for the gradient of %v", f.name, n, c.length)
+			}
+		}
 	}
 }
 
 func TestAttentionGradOfASequenceDoesNotDependOnTheBatch(t *testing.T) {
-	const first, n, heads, groups, dk, dv = 50, 33, 4, 2, 48, 32
+	for _, f := range []form{forms[1], forms[4]} {
+		t.Run(f.name, func(t *testing.T) { testAttentionGradAlone(t, f) })
+	}
+}
+
+func testAttentionGradAlone(t *testing.T, f form) {
+	const first, n = 50, 550
 	s := newBench(t, backend.F32, 2, 5)
 	start, length := sequencesOf(first, n, 20)
 	total := len(start)
-	op := func(lo, hi int, start, length []int32, in backend.AttentionGrad) *backend.AttentionGrad {
-		return &backend.AttentionGrad{
-			DQ: s.zeros(hi-lo, heads, dk), DK: s.zeros(hi-lo, groups, dk), DV: s.zeros(hi-lo, groups, dv),
-			DO: in.DO.Slice(0, lo, hi), O: in.O.Slice(0, lo, hi), LSE: in.LSE.Slice(0, lo, hi),
+	in := f.random(s, total, total)
+	in.Start, in.Len = s.ints(start, total), s.ints(length, total)
+	s.do(in)
+	do := s.normal(total, f.heads, f.dv)
+	op := func(lo, hi int, start, length []int32) *backend.AttentionGrad {
+		op := &backend.AttentionGrad{
+			DQ: s.zeros(hi-lo, f.heads, f.dk), DK: s.zeros(hi-lo, f.groups, f.dk), DV: s.zeros(hi-lo, f.groups, f.dv),
+			DO: do.Slice(0, lo, hi), O: in.O.Slice(0, lo, hi), LSE: in.LSE.Slice(0, lo, hi),
 			Q: in.Q.Slice(0, lo, hi), K: in.K.Slice(0, lo, hi), V: in.V.Slice(0, lo, hi),
-			Start: s.ints(start, hi-lo), Len: s.ints(length, hi-lo), Scale: 0.1,
+			Start: s.ints(start, hi-lo), Len: s.ints(length, hi-lo), Scale: in.Scale,
 		}
+		s.do(op)
+		return op
 	}
-	in := backend.AttentionGrad{
-		DO: s.normal(total, heads, dv), O: s.normal(total, heads, dv), LSE: s.positive(total, heads),
-		Q: s.normal(total, heads, dk), K: s.normal(total, groups, dk), V: s.normal(total, groups, dv),
-	}
-	batch := op(0, total, start, length, in)
-	s.do(batch)
+	batch := op(0, total, start, length)
 	start, length = sequencesOf(n)
-	alone := op(first, first+n, start, length, in)
-	s.do(alone)
-	sameBits(t, "DQ", content[float32](alone.DQ), content[float32](batch.DQ.Slice(0, first, first+n)))
-	sameBits(t, "DK", content[float32](alone.DK), content[float32](batch.DK.Slice(0, first, first+n)))
-	sameBits(t, "DV", content[float32](alone.DV), content[float32](batch.DV.Slice(0, first, first+n)))
+	for _, workers := range []int{1, 3} {
+		s.b = withWorkers(t, workers)
+		alone := op(first, first+n, start, length)
+		sameBits(t, "DQ", content[float32](alone.DQ), content[float32](batch.DQ.Slice(0, first, first+n)))
+		sameBits(t, "DK", content[float32](alone.DK), content[float32](batch.DK.Slice(0, first, first+n)))
+		sameBits(t, "DV", content[float32](alone.DV), content[float32](batch.DV.Slice(0, first, first+n)))
+	}
 }
 
 func TestAttentionNamesTheRowWhoseKeysAreOutside(t *testing.T) {

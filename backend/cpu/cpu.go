@@ -79,6 +79,7 @@ func (b *CPU) Alloc(bytes int) (backend.Buffer, error) {
 		return nil, fmt.Errorf("cpu: Alloc(%d): the machine has %d bytes", bytes, total)
 	}
 	raw := make([]byte, bytes+align)
+	adviseHuge(raw)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
 	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes}, nil
 }

@@ -320,5 +320,35 @@ func TestGradientsOfRoPE(t *testing.T) {
 		g.run(fmt.Sprintf("interleaved %v", interleaved), func(s *tensor.Scope) []tensor.Tensor {
 			return one(tensor.RoPE(x.In(s), s.Ints([]int32{5, 0, 2}, 3), a, interleaved))
 		})
+		wide := g.param(3, 2, 7)
+		g.run(fmt.Sprintf("the end of wider rows, read twice, interleaved %v", interleaved), func(s *tensor.Scope) []tensor.Tensor {
+			h := wide.In(s)
+			return one(tensor.Add(h, tensor.RoPE(h, s.Ints([]int32{5, 0, 2}, 3), a, interleaved)))
+		})
+		for name, use := range map[string]func(k, v tensor.Tensor) []tensor.Tensor{
+			"keys and values": func(k, v tensor.Tensor) []tensor.Tensor { return []tensor.Tensor{k, v} },
+			"keys alone":      func(k, _ tensor.Tensor) []tensor.Tensor { return one(k) },
+		} {
+			up, kR := g.param(3, 2, 8), g.param(3, 4)
+			g.run(fmt.Sprintf("MLA %s, interleaved %v", name, interleaved), func(s *tensor.Scope) []tensor.Tensor {
+				return use(tensor.MLAKeys(up.In(s), kR.In(s), s.Ints([]int32{5, 0, 2}, 3), 3, a, interleaved))
+			})
+		}
 	}
+}
+
+// The second product adds to the gradient that the first has left.
+func TestGradientsOfProductsThatShareAnInput(t *testing.T) {
+	g := check(t)
+	x, a, b := g.param(3, 4), g.param(5, 4), g.param(2, 4)
+	g.run("two", func(s *tensor.Scope) []tensor.Tensor {
+		h := x.In(s)
+		return []tensor.Tensor{(&tensor.Linear{W: a}).Forward(h), (&tensor.Linear{W: b}).Forward(h)}
+	})
+	x, a, b = g.param(3, 4), g.param(5, 4), g.param(2, 4)
+	g.run("of a gradient that another tensor reads", func(s *tensor.Scope) []tensor.Tensor {
+		h := x.In(s)
+		y := tensor.Add(h, tensor.Scale(h, 2))
+		return []tensor.Tensor{y, (&tensor.Linear{W: a}).Forward(h), (&tensor.Linear{W: b}).Forward(y)}
+	})
 }

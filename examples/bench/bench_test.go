@@ -17,7 +17,7 @@ import (
 // small are options under which each workload is done at once.
 var small = []options{
 	{Workload: "limits", Shapes: "f32,read"},
-	{Workload: "matmul", Shapes: "80x64x96,3x64x96"},
+	{Workload: "matmul", Shapes: "80x64x96,3x64x96,2x2048x1024"},
 	{Workload: "train", Shapes: "1x64", Context: 16, Batch: 2},
 	{Workload: "moe", Shapes: "64x8x32x2", Context: 32, Formats: "f32,bf16,q8"},
 	{Workload: "mla", Shapes: "tiny", Context: 512},

@@ -29,7 +29,7 @@ func measureLimit(ctx context.Context, b *bench, t task) error {
 	case "read":
 		rate, unit = b.meter.ReadBandwidth, "GB/s"
 	}
-	if rate(probeTime) == 0 {
+	if rate(b.slice()) == 0 {
 		return fmt.Errorf("the path %s has no such instruction", b.b.Path())
 	}
 	var rates []float64
@@ -37,10 +37,10 @@ func measureLimit(ctx context.Context, b *bench, t task) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		rates = append(rates, rate(probeTime)/scale)
+		rates = append(rates, rate(b.slice())/scale)
 	}
 	l := t.line(b)
 	l.Value, l.Limit, l.Unit, l.Bound = median(rates), slices.Max(rates), unit, t.shape
-	l.Share, l.Seconds, l.Rounds = l.Value/l.Limit, probeTime.Seconds(), len(rates)
+	l.Share, l.Seconds, l.Rounds = l.Value/l.Limit, b.slice().Seconds(), len(rates)
 	return b.emit(l)
 }

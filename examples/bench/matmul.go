@@ -11,8 +11,9 @@ import (
 var matmulShapes = []string{"1024x1024x1024", "2048x2048x2048", "1x4096x4096", "8x4096x4096", "32x4096x4096"}
 
 const (
-	fewRows   = 64        // of a product that reads its weights from memory
-	coldBytes = 256 << 20 // of weights, so that none is still in a cache when its turn comes
+	fewRows   = 64        // of a product that waits for its weights
+	coldBytes = 256 << 20 // that take turns, so that none is still in a cache when its turn comes
+	mostTurns = 64        // smaller weights stay in the caches
 )
 
 func checkMatMul(_ options, shape string) error {
@@ -43,7 +44,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 		copies := 1
 		if packed {
 			l.Part = "packed"
-			if m <= fewRows {
+			if m <= fewRows && reads*mostTurns >= coldBytes {
 				c.bytes = reads
 				copies = max(int(coldBytes/reads), 1)
 			}
@@ -55,7 +56,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 		if err != nil {
 			return err
 		}
-		res, err := b.rounds(ctx, c, parts(call))
+		res, err := b.rounds(ctx, c, b.parts(call))
 		if err != nil {
 			return err
 		}

@@ -80,24 +80,24 @@ func (c cost) seconds(l cpu.Limits) (least float64, bound string) {
 	return compute, "compute"
 }
 
-// probeTime is how long a limit is measured between two rounds.
-const probeTime = 20 * time.Millisecond
+// slice is how long a limit is measured between two rounds.
+func (o options) slice() time.Duration { return o.seconds() / 100 }
 
 // probe measures the limits that c depends on. A path without BF16 or 8-bit dot
 // products computes in float32, whose rate then is the limit.
 func (b *bench) probe(c cost) cpu.Limits {
 	var l cpu.Limits
 	if c.f32 > 0 || c.bf16 > 0 || c.int8 > 0 {
-		l.F32 = b.meter.F32(probeTime)
+		l.F32 = b.meter.F32(b.slice())
 	}
 	if c.bf16 > 0 {
-		l.BF16 = cmp.Or(b.meter.BF16(probeTime), l.F32)
+		l.BF16 = cmp.Or(b.meter.BF16(b.slice()), l.F32)
 	}
 	if c.int8 > 0 {
-		l.Int8 = cmp.Or(b.meter.Int8(probeTime), l.F32)
+		l.Int8 = cmp.Or(b.meter.Int8(b.slice()), l.F32)
 	}
 	if c.bytes > 0 {
-		l.ReadBandwidth = b.meter.ReadBandwidth(probeTime)
+		l.ReadBandwidth = b.meter.ReadBandwidth(b.slice())
 	}
 	return l
 }
@@ -177,12 +177,9 @@ func (t timing) rate(l line, i int, amount float64, unit string, c cost) line {
 	return l
 }
 
-// callTime is the least that a trial's part takes: shorter work is repeated.
-const callTime = 20 * time.Millisecond
-
-// parts is a trial that calls each of some pieces of work in turn, often enough
-// to be timed well, and returns the seconds of one call of each.
-func parts(work ...func() error) func() ([]float64, error) {
+// parts is a trial that calls each of some pieces of work in turn, each for half a
+// slice at least, and returns the seconds of one call of each.
+func (b *bench) parts(work ...func() error) func() ([]float64, error) {
 	calls := make([]int, len(work)) // of each piece; 0 until known
 	return func() ([]float64, error) {
 		seconds := make([]float64, len(work))
@@ -201,10 +198,10 @@ func parts(work ...func() error) func() ([]float64, error) {
 					}
 				}
 				took := time.Since(began)
-				if seconds[i] = took.Seconds() / float64(calls[i]); took >= callTime/2 {
+				if seconds[i] = took.Seconds() / float64(calls[i]); took >= b.slice()/2 {
 					break
 				}
-				calls[i] *= max(2, int(callTime/max(took, 1)))
+				calls[i] *= max(2, int(b.slice()/max(took, 1)))
 			}
 		}
 		return seconds, nil

@@ -47,7 +47,7 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 	pair := demandOf(m).pair
 	d := latentDecode{m: m, s: tensor.NewScope(b.b, tensor.Options{})}
 	defer d.close()
-	caches := max(int(coldBytes/(pair.bytes*float64(length))), 1)
+	caches := min(max(int(coldBytes/(pair.bytes*float64(length))), 1), mostTurns)
 	if err := b.fits("caches", pair.bytes*float64(length*caches)); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 			return err
 		}
 	}
-	both := parts(d.call(0), d.call(1))
+	both := b.parts(d.call(0), d.call(1))
 	res, err := b.rounds(ctx, pair, func() ([]float64, error) {
 		s, err := both()
 		if err != nil {

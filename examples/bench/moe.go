@@ -82,7 +82,7 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 			continue
 		}
 		s := tensor.NewScope(b.b, tensor.Options{Grad: pass.grads})
-		res, err := b.rounds(ctx, pass.cost, parts(layers[0].call(s), layers[1].call(s)))
+		res, err := b.rounds(ctx, pass.cost, b.parts(layers[0].call(s), layers[1].call(s)))
 		s.Close()
 		if err != nil {
 			return err

@@ -80,7 +80,7 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 		}
 	}
 	work := demandOf(m).train(float64(sequences), float64(length))
-	res, err := b.rounds(ctx, work, parts(func() error {
+	res, err := b.rounds(ctx, work, b.parts(func() error {
 		_, err := trainer.Step(ctx, batch)
 		return err
 	}))

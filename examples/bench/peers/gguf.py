@@ -6,6 +6,7 @@ import math
 import os
 import struct
 
+import llama_cpp
 import numpy as np
 
 F32, BF16 = 0, 30  # ggml types
@@ -163,7 +164,8 @@ def v2_lite(layers):
 
 
 def quantise(source, target, kind):
-    import llama_cpp
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)  # kept alive by its name
+    llama_cpp.llama_log_set(quiet, None)
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = kind
     params.pure = True  # every matrix, the head too, in the one format
@@ -180,7 +182,6 @@ def main():
     os.makedirs(o.folder, exist_ok=True)
     base = os.path.join(o.folder, o.model + (f"-{o.layers}" if o.layers else ""))
     (qwen if o.model == "qwen" else v2_lite)(o.layers).write(base + "-bf16.gguf")
-    import llama_cpp
     quantise(base + "-bf16.gguf", base + "-q8.gguf", llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0)
     quantise(base + "-bf16.gguf", base + "-q4.gguf", llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0)
 

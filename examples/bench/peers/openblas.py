@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 ROW_MAJOR, NO_TRANS, TRANS = 101, 111, 112
-FEW_ROWS, COLD_BYTES = 64, 256 << 20  # as in matmul.go
+FEW_ROWS, COLD_BYTES, MOST_TURNS = 64, 256 << 20, 64  # as in matmul.go
 
 
 def load(threads):
@@ -31,7 +31,8 @@ def sgemm(lib, m, n, k, a, b, c, trans_b):
 def measure(lib, m, n, k, seconds):
     """Median seconds of a product, for the faster way to store B."""
     rng = np.random.default_rng(1)
-    copies = max(COLD_BYTES // (4 * n * k), 1) if m <= FEW_ROWS else 1
+    cold = m <= FEW_ROWS and 4 * n * k * MOST_TURNS >= COLD_BYTES
+    copies = max(COLD_BYTES // (4 * n * k), 1) if cold else 1
     a = rng.standard_normal((m, k), dtype=np.float32)
     weights = [rng.standard_normal((k, n), dtype=np.float32) for _ in range(copies)]
     c = np.empty((m, n), np.float32)

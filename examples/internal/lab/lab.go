@@ -115,7 +115,7 @@ func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 	updates := sc.RLSteps * miniBatches
 	t.Optimizer = train.AdamW{LR: 3e-4}
 	t.Schedule = train.WarmUp(5*miniBatches, train.Linear(0, updates, 0.1))
-	t.MaxRows = 2048 // activations of half a gigabyte, without recomputation
+	t.MaxRows = 2048 // bounds the activations: none is recomputed
 	t.SaveEvery = sc.SaveEvery
 	t.KeepLast = 2
 	return &rl.GRPO{

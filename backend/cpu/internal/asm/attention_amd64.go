@@ -2,15 +2,21 @@
 
 package asm
 
-// weightedSumAVX2 wants n and d positive.
+// weightedSumAVX2 and weightedSumAVX512 want n and d positive.
 //
 //go:noescape
 func weightedSumAVX2(o, p, v *float32, stride, n, d int)
 
+//go:noescape
+func weightedSumAVX512(o, p, v *float32, stride, n, d int)
+
 func weightedSum(o, p, v []float32, stride, n, d int) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		weightedSumAVX512(&o[0], &p[0], &v[0], stride, n, d)
+	case useAVX2:
 		weightedSumAVX2(&o[0], &p[0], &v[0], stride, n, d)
-		return
+	default:
+		weightedSumGeneric(o, p, v, stride, n, d)
 	}
-	weightedSumGeneric(o, p, v, stride, n, d)
 }

@@ -2,60 +2,7 @@
 
 #include "textflag.h"
 #include "lanes_amd64.h"
-
-// EIGHT defines eight copies of a 32-bit constant, given twice in 64 bits.
-#define EIGHT(name, bits) \
-	DATA name<>+0(SB)/8, bits  \
-	DATA name<>+8(SB)/8, bits  \
-	DATA name<>+16(SB)/8, bits \
-	DATA name<>+24(SB)/8, bits \
-	GLOBL name<>(SB), RODATA|NOPTR, $32
-
-// The constants of exp.go.
-EIGHT(expMax, $0x42b2000042b20000) // 89.0
-EIGHT(expMin, $0xc2d00000c2d00000) // -104.0
-EIGHT(log2e, $0x3fb8aa3b3fb8aa3b) // 1.4426950408889634
-EIGHT(ln2Hi, $0x3f3180003f318000) // 0.693359375
-EIGHT(ln2Lo, $0xb95e8083b95e8083) // -0.00021219444
-EIGHT(exp0, $0x3950696739506967) // 0.000198756915
-EIGHT(exp1, $0x3ab743ce3ab743ce) // 0.0013981999507
-EIGHT(exp2, $0x3c0889083c088908) // 0.0083334519073
-EIGHT(exp3, $0x3d2aa9c13d2aa9c1) // 0.041665795894
-EIGHT(exp4, $0x3e2aaaaa3e2aaaaa) // 0.16666665459
-EIGHT(exp5, $0x3f0000003f000000) // 0.50000001201
-EIGHT(one, $0x3f8000003f800000) // 1.0
-EIGHT(bias, $0x0000007f0000007f) // 127, of the exponent
-EIGHT(signBit, $0x8000000080000000)
-
-// EXP replaces Y0 by its exponential, as exp32 does. It clobbers Y1 to Y3. VMINPS
-// and VMAXPS return their second operand, here Y0, when either is NaN.
-#define EXP \
-	VMOVUPS expMax<>(SB), Y1          \
-	VMINPS Y0, Y1, Y0                 \
-	VMOVUPS expMin<>(SB), Y1          \
-	VMAXPS Y0, Y1, Y0                 \
-	VMULPS log2e<>(SB), Y0, Y1        \
-	VROUNDPS $0, Y1, Y1               \
-	VFNMADD231PS ln2Hi<>(SB), Y1, Y0  \
-	VFNMADD231PS ln2Lo<>(SB), Y1, Y0  \
-	VMOVUPS exp0<>(SB), Y2            \
-	VFMADD213PS exp1<>(SB), Y0, Y2    \
-	VFMADD213PS exp2<>(SB), Y0, Y2    \
-	VFMADD213PS exp3<>(SB), Y0, Y2    \
-	VFMADD213PS exp4<>(SB), Y0, Y2    \
-	VFMADD213PS exp5<>(SB), Y0, Y2    \
-	VMULPS Y0, Y0, Y3                 \
-	VFMADD213PS Y0, Y3, Y2            \
-	VADDPS one<>(SB), Y2, Y2          \
-	VCVTPS2DQ Y1, Y1                  \
-	VPSRAD $1, Y1, Y3                 \
-	VPSUBD Y3, Y1, Y1                 \
-	VPADDD bias<>(SB), Y1, Y1         \
-	VPADDD bias<>(SB), Y3, Y3         \
-	VPSLLD $23, Y1, Y1                \
-	VPSLLD $23, Y3, Y3                \
-	VMULPS Y1, Y2, Y0                 \
-	VMULPS Y3, Y0, Y0
+#include "exp_amd64.h"
 
 // ONEPLUSEXPNEG replaces Y0 by 1+exp(-Y0).
 #define ONEPLUSEXPNEG \

@@ -1,0 +1,101 @@
+package cpu
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// attentionLoad is sequences of rows queries each, the last of which sees keys.
+type attentionLoad struct {
+	name             string
+	form             form
+	seqs, rows, keys int
+	caches           int // taken in turn, as layers are, so that none stays in the processor's caches
+}
+
+// The heads of known models.
+var (
+	benchLatent = form{heads: 16, groups: 1, dk: 512 + 64, dv: 512, latent: true} // DeepSeek-V2-Lite, absorbed
+	benchNaive  = form{heads: 16, groups: 16, dk: 128 + 64, dv: 128}              // the same, naive
+	benchGQA    = form{heads: 12, groups: 2, dk: 128, dv: 128}                    // R1-Distill-Qwen-1.5B
+	benchTiny   = form{heads: 8, groups: 8, dk: 24 + 8, dv: 24}
+)
+
+func (l attentionLoad) build(b *testing.B) (ops []*backend.Attention, s *bench) {
+	s = newBench(b, backend.F32, runtime.GOMAXPROCS(0), 1)
+	var start, length []int32
+	for q := range l.seqs {
+		for i := range l.rows {
+			start, length = append(start, int32(q*l.keys)), append(length, int32(l.keys-l.rows+i+1))
+		}
+	}
+	for range l.caches {
+		op := l.form.random(s, len(start), l.seqs*l.keys)
+		op.Start, op.Len = s.ints(start, len(start)), s.ints(length, len(start))
+		ops = append(ops, op)
+	}
+	return ops, s
+}
+
+// report gives the rate of what is visible, flops for each query, head and key.
+func (l attentionLoad) report(b *testing.B, flops int) {
+	pairs := l.seqs * l.rows * (2*l.keys - l.rows + 1) / 2 * l.form.heads
+	ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+	b.ReportMetric(float64(flops*pairs)/ns, "GFLOP/s")
+	if l.rows == 1 {
+		b.ReportMetric(ns/float64(l.seqs*l.keys), "ns/key")
+	}
+}
+
+func BenchmarkAttention(b *testing.B) {
+	for _, l := range []attentionLoad{
+		{"decode/absorbed/1024", benchLatent, 1, 1, 1024, 32},
+		{"decode/absorbed/2048", benchLatent, 1, 1, 2048, 16},
+		{"decode/absorbed/4096", benchLatent, 1, 1, 4096, 8},
+		{"decode/absorbed/8192", benchLatent, 1, 1, 8192, 4},
+		{"decode/absorbed/4x2048", benchLatent, 4, 1, 2048, 4},
+		{"decode/GQA/4096", benchGQA, 1, 1, 4096, 8},
+		{"decode/naive/1024", benchNaive, 1, 1, 1024, 4},
+		{"decode/tiny/64x128", benchTiny, 64, 1, 128, 2},
+		{"prefill/GQA/1024", benchGQA, 1, 1024, 1024, 1},
+		{"prefill/naive/1024", benchNaive, 1, 1024, 1024, 1},
+		{"prefill/naive/128", benchNaive, 1, 128, 128, 1},
+		{"prefill/absorbed/256", benchLatent, 1, 256, 256, 1},
+		{"prefill/128 wide/2048", form{heads: 4, groups: 4, dk: 128, dv: 128}, 1, 2048, 2048, 1},
+		{"train/tiny/16x60", benchTiny, 16, 60, 60, 1},
+	} {
+		b.Run(l.name, func(b *testing.B) {
+			ops, s := l.build(b)
+			for i := 0; b.Loop(); i++ {
+				s.do(ops[i%len(ops)])
+			}
+			l.report(b, 2*(l.form.dk+l.form.dv))
+		})
+	}
+}
+
+func BenchmarkAttentionGrad(b *testing.B) {
+	for _, l := range []attentionLoad{
+		{"GQA/1024", benchGQA, 1, 1024, 1024, 1},
+		{"naive/1024", benchNaive, 1, 1024, 1024, 1},
+		{"naive/128", benchNaive, 1, 128, 128, 1},
+		{"absorbed/256", benchLatent, 1, 256, 256, 1},
+		{"tiny/16x60", benchTiny, 16, 60, 60, 1},
+	} {
+		b.Run(l.name, func(b *testing.B) {
+			ops, s := l.build(b)
+			o := ops[0]
+			s.do(o)
+			grad := &backend.AttentionGrad{
+				DQ: s.zeros(o.Q.Dims()...), DK: s.zeros(o.K.Dims()...), DV: s.zeros(o.V.Dims()...),
+				DO: s.normal(o.O.Dims()...), O: o.O, LSE: o.LSE, Q: o.Q, K: o.K, V: o.V, Start: o.Start, Len: o.Len, Scale: o.Scale,
+			}
+			for b.Loop() {
+				s.do(grad)
+			}
+			l.report(b, 2*(3*l.form.dk+2*l.form.dv))
+		})
+	}
+}

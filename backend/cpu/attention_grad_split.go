@@ -1,0 +1,87 @@
+package cpu
+
+// attentionGradSplit shares few sequences × key heads between the threads: in
+// waves, each computes tiles of query rows, then each adds all tiles of the wave
+// to some rows of DK or DV, in order.
+type attentionGradSplit[T number] struct {
+	*attentionGrad[T]
+	segment keySegment[T]
+	tiles   []gradTile[T]
+	wave    []gradTile[T] // those in use
+	memory  []T
+}
+
+const (
+	// waveTiles is how many tiles of a wave each worker takes.
+	waveTiles = 4
+	// gradKeys is how many rows of DK or DV are a thread's share.
+	gradKeys = 32
+)
+
+func (j *attentionGradSplit[T]) do(p *pool, a *attentionGrad[T]) {
+	j.attentionGrad = a
+	limit, size, keys := waveTiles*len(p.workers), a.gradTileSize(), 0
+	for _, s := range a.seqs {
+		keys = max(keys, a.keySegmentSize(s))
+	}
+	j.memory = grow(j.memory, keys+limit*size)
+	j.tiles = grow(j.tiles, limit)
+	for i := range j.tiles {
+		j.tiles[i] = a.newGradTile(j.memory[keys+i*size:])
+	}
+	group := a.Q.Shape[1] / a.K.Shape[1]
+	for _, s := range a.seqs {
+		for g := range a.K.Shape[1] {
+			a.clearUnseen(s, g)
+			j.segment = a.newKeySegment(s, g, j.memory)
+			for x := &j.segment; x.first < s.most; x.first += gradSegment {
+				a.pack(x)
+				j.wave = j.tiles[:0]
+				for h := g * group; h < (g+1)*group; h++ {
+					for lo, hi := a.rows(s, s.lo); lo < s.hi; lo, hi = a.rows(s, hi) {
+						j.wave = j.wave[:len(j.wave)+1]
+						t := &j.wave[len(j.wave)-1]
+						t.h, t.lo, t.hi = h, lo, hi
+						if len(j.wave) == limit {
+							j.flush(p)
+						}
+					}
+				}
+				j.flush(p)
+			}
+		}
+	}
+	j.attentionGrad = nil
+}
+
+// flush computes the tiles of the wave and empties it.
+func (j *attentionGradSplit[T]) flush(p *pool) {
+	p.run(len(j.wave), 1, j)
+	p.run(2*ceil(j.segment.n, gradKeys), 1, (*attentionKeyGrads[T])(j))
+	j.wave = j.tiles[:0]
+}
+
+func (j *attentionGradSplit[T]) run(_ *worker, lo, hi int) {
+	for ; lo < hi; lo++ {
+		j.scores(&j.segment, &j.wave[lo])
+	}
+}
+
+// attentionKeyGrads is the job over a segment's rows of DK, then DV.
+type attentionKeyGrads[T number] attentionGradSplit[T]
+
+func (j *attentionKeyGrads[T]) run(_ *worker, lo, hi int) {
+	parts := ceil(j.segment.n, gradKeys)
+	for ; lo < hi; lo++ {
+		from := lo % parts * gradKeys
+		to := min(from+gradKeys, j.segment.n)
+		for i := range j.wave {
+			t := &j.wave[i]
+			if lo < parts {
+				j.keyGrads(&j.segment, t, &j.DK, t.ds, t.query, from, to)
+			} else {
+				j.keyGrads(&j.segment, t, &j.DV, t.p, t.dOut, from, to)
+			}
+		}
+	}
+}

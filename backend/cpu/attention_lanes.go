@@ -1,0 +1,159 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
+
+// The form of attention for many query vectors: 16 of them in the lanes of the
+// kernels. A segment's scores are K·Qᵀ [keys, Lanes], its output Vᵀ·P
+// [Dv, Lanes], so the keys and values are broadcast as they lie in memory and
+// only the queries are packed. Every lane has the bits of attention by rows.
+
+// laneScratch is the memory of one block: its queries packed, the scores of one
+// batch, which is room to transpose its output too, and copies of a segment's
+// keys and values where they are needed.
+type laneScratch struct {
+	queries, scores, keys, values []float32
+	keyStride, valueStride        int
+}
+
+func laneScratchSize(o *backend.Attention, b *block) int {
+	size := b.batches()*asm.PackedSize(o.Q.Shape[2], asm.Lanes) + scoresSize(o)
+	if stride, copied := copyStride(o, &o.K, b); copied {
+		size += segmentKeys * stride
+	}
+	if stride, copied := copyStride(o, &o.V, b); copied {
+		size += segmentKeys * stride
+	}
+	return size
+}
+
+func scoresSize(o *backend.Attention) int {
+	return max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]))
+}
+
+// copyStride tells whether a segment of v [R, G, D] is worth copying: values
+// are walked by columns, so those that are not a part of the keys, and thus in
+// the cache already, come row by row first; and rows a multiple of 2 KiB apart
+// share a few sets of the first-level cache, which matters where several batches
+// use them. The copy's rows are an odd number of cache lines apart.
+func copyStride(o *backend.Attention, v *backend.View, b *block) (stride int, copied bool) {
+	const line = 16
+	if v.Buf == o.K.Buf && (v.Strides[0]%512 != 0 || b.batches() < 3) {
+		return v.Strides[0], false
+	}
+	return (ceil(v.Shape[2], line) | 1) * line, true
+}
+
+func newLaneScratch(o *backend.Attention, b *block, buf []float32) (p laneScratch) {
+	d := o.Q.Shape[2]
+	size := asm.PackedSize(d, asm.Lanes)
+	p.queries, buf = buf[:b.batches()*size], buf[b.batches()*size:]
+	p.scores, buf = buf[:scoresSize(o)], buf[scoresSize(o):]
+	var copied bool
+	if p.keyStride, copied = copyStride(o, &o.K, b); copied {
+		p.keys, buf = buf[:segmentKeys*p.keyStride], buf[segmentKeys*p.keyStride:]
+	}
+	if p.valueStride, copied = copyStride(o, &o.V, b); copied {
+		p.values = buf[:segmentKeys*p.valueStride]
+	}
+	query := data[float32](&o.Q)
+	for l := range b.batches() {
+		q := b.batch(l)
+		from, step := q.place(&o.Q)
+		asm.PackB(p.queries[l*size:][:size], query[from:], d, q.n, 1, step)
+	}
+	return p
+}
+
+// rowsOf is n rows of v [R, G, D] from row first of head g on, in buf if there
+// is one.
+func rowsOf(v *backend.View, first, n, g int, buf []float32, stride int) []float32 {
+	x := keyRows[float32](v, first, g)
+	if buf == nil {
+		return x
+	}
+	for i := range n {
+		copy(buf[i*stride:][:v.Shape[2]], x[i*v.Strides[0]:])
+	}
+	return buf
+}
+
+func attendLanes(op *backend.Attention, b *block, s int, p *laneScratch, to partial[float32]) {
+	first := s * segmentKeys
+	n, d, dv := min(b.most-first, segmentKeys), op.Q.Shape[2], op.V.Shape[2]
+	keys := rowsOf(&op.K, b.first+first, n, b.g, p.keys, p.keyStride)
+	values := rowsOf(&op.V, b.first+first, n, b.g, p.values, p.valueStride)
+	length := data[int32](&op.Len)
+	for l := range b.batches() {
+		q := b.batch(l)
+		var visible [asm.Lanes]int32
+		most, least := 0, n // keys that some vector sees, and that each does
+		for r := range q.n {
+			seen := q.visible(length, r, first, n)
+			visible[r], most, least = int32(seen), max(most, seen), min(least, seen)
+		}
+		at := l * asm.Lanes
+		asm.ScoreLanes(p.scores, keys, p.keyStride, most, d, p.queries[at*d:])
+		asm.SoftmaxLanes(p.scores, most, &visible, float32(op.Scale), (*[asm.Lanes]float32)(to.m[at:]), (*[asm.Lanes]float32)(to.sum[at:]))
+		o := to.o[at*dv:][:asm.Lanes*dv]
+		asm.GemmPacked(dv, asm.Lanes, least, values, 1, p.valueStride, p.scores, o, asm.Lanes, false)
+		asm.WeightedSumLanes(o, values, p.valueStride, dv, p.scores, least, most, &visible)
+	}
+}
+
+func mergeLanes(b *block, into, part partial[float32]) {
+	dv := len(into.o) / len(into.m)
+	for at := 0; at < len(into.m); at += asm.Lanes {
+		m1, m2 := into.m[at:][:asm.Lanes], part.m[at:][:asm.Lanes]
+		var w1, w2 [asm.Lanes]float32
+		for i := range asm.Lanes {
+			m := max(m1[i], m2[i])
+			w1[i], w2[i] = m1[i], m2[i]
+			if !math.IsInf(float64(m), -1) {
+				w1[i] -= m
+				w2[i] -= m
+			}
+			m1[i] = m
+		}
+		asm.Exp(w1[:], w1[:])
+		asm.Exp(w2[:], w2[:])
+		sum1, sum2 := into.sum[at:][:asm.Lanes], part.sum[at:][:asm.Lanes]
+		for i := range asm.Lanes {
+			sum1[i] = float32(sum1[i]*w1[i]) + float32(sum2[i]*w2[i])
+		}
+		asm.MergeLanes(into.o[at*dv:][:asm.Lanes*dv], part.o[at*dv:], &w1, &w2)
+	}
+}
+
+func finishLanes(op *backend.Attention, b *block, p *laneScratch, from partial[float32]) {
+	out, lse := data[float32](&op.O), data[float32](&op.LSE)
+	length, heads, dv := data[int32](&op.Len), op.Q.Shape[1], op.V.Shape[2]
+	for l := range b.batches() {
+		q := b.batch(l)
+		at := l * asm.Lanes
+		sum, o := from.sum[at:][:asm.Lanes], from.o[at*dv:][:asm.Lanes*dv]
+		var inverse [asm.Lanes]float32
+		for i, v := range sum {
+			inverse[i] = 1 / v
+		}
+		asm.ScaleLanes(o, &inverse)
+		asm.PackB(p.scores, o, asm.Lanes, dv, 1, asm.Lanes)
+		place, step := q.place(&op.O)
+		for r := range q.n {
+			y := out[place+r*step:][:dv]
+			ls := &lse[(q.i+r*q.di)*heads+q.h+r*q.dh]
+			if length[q.i+r*q.di] <= 0 {
+				unseen(y, ls)
+				continue
+			}
+			for c := 0; c < dv; c += asm.Lanes {
+				copy(y[c:], p.scores[(c+r)*asm.Lanes:][:asm.Lanes])
+			}
+			*ls = logSum(from.m[at+r], sum[r])
+		}
+	}
+}
