@@ -30,8 +30,14 @@ func (f Format) Bits(dt DType) float64 {
 	return [...]float64{8 * float64(dt.Size()), 16, 8.5, 4.5}[f]
 }
 
+// known requires f to be one of the formats.
+func (c *checker) known(f Format) *checker {
+	return c.that(f <= Q4, "unknown format %d", int(f))
+}
+
 // fits requires the views to suit a product whose right operand lies in data.
 func (c *checker) fits(f Format, layout Layout, data *View, views ...*View) *checker {
+	c.known(f)
 	if f == Native {
 		return c.float(views...).sameDType(views[0], data)
 	}

@@ -182,7 +182,7 @@ func (o *Pack) Operands(visit func(*View, Access)) {
 }
 
 func (o *Pack) Check() error {
-	c := check(o).contiguous("Dst", &o.Dst)
+	c := check(o).known(o.Format).contiguous("Dst", &o.Dst)
 	if o.Format == Native {
 		c.float(&o.Dst, &o.Src)
 	} else {

@@ -236,7 +236,11 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	offsets := filled(b, []int32{0, 100, n}, 3)
 	experts := filled(b, normals[float32](rng, 2*d*d), 2, d, d)
 	flat, repeated := x.Reshape(n*d), s.BroadcastTo(n, d)
+	few, wide := filled(b, normals[float32](rng, 20*d), 20, d), filled(b, normals[float32](rng, 3000*d), 3000, d)
+	scores, weights := filled(b, make([]float32, 20*3000), 20, 3000), packed(t, b, w)
 	ops := []func(){
+		func() { b.matMul(&backend.MatMul{C: scores, A: few, B: backend.Dense(wide.T())}) },
+		func() { b.matMul(&backend.MatMul{C: y, A: x, B: weights}) },
 		func() { b.matMul(&backend.MatMul{C: y, A: x, B: backend.Dense(w.T())}) },
 		func() {
 			b.groupedMatMul(&backend.GroupedMatMul{C: y, A: x, B: backend.Dense(experts), Offsets: offsets})

@@ -84,6 +84,7 @@ func (m *Meter) ReadBandwidth(d time.Duration) float64 {
 		m.parts, m.at = make([][]byte, m.threads), make([]int, m.threads)
 		for i := range m.parts {
 			m.parts[i] = make([]byte, max(readBytes/m.threads/readChunk, 1)*readChunk)
+			adviseHuge(m.parts[i]) // as buffers are
 			for at := 0; at < len(m.parts[i]); at += 4096 {
 				m.parts[i][at] = 1 // pages never written to are all the same one
 			}

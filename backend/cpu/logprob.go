@@ -45,7 +45,7 @@ func (o operand[T]) rows(i int) operand[T] {
 
 // packRange packs the [k, n] matrix at the start of src into pack's own memory.
 func packRange[T number](p *pool, pack *packing[T], src operand[T], k, n int) {
-	*pack = packing[T]{dst: pack.dst, src: src, inner: 1, k: k, n: n}
+	*pack = packing[T]{dst: pack.dst, src: src, k: k, n: n}
 	pack.dst = grow(pack.dst, pack.size())
 	if k > 0 {
 		p.run(ceil(n, asm.PanelWidth), packGrain(k), pack)

@@ -94,6 +94,7 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 	// One row costs the time of several, since B must be read.
 	perUnit := max(work, 8*work/max(most, 1)) / max(units, 1)
 	p.run(units, max(ceil(pieceWork, max(perUnit, 1)), units/(16*len(p.workers))), f)
+	clear(f.parts) // keeps no operand alive
 	f.right = nil
 }
 
@@ -152,7 +153,9 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 		rows += f.parts[i].m
 		work += f.parts[i].m * f.parts[i].k
 	}
-	p.run(rows, 1+elements*rows/max(work, 1), e)
+	// Rows that lie across memory are encoded a panel at a time.
+	grain := 1 + elements*rows/max(work, 1)
+	p.run(rows, ceil(grain, asm.PanelWidth)*asm.PanelWidth, e)
 }
 
 func (e *encodeRows) run(_ *worker, lo, hi int) {

@@ -3,9 +3,11 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
 // strew copies a matrix [M, N] into a view of the given layout.
@@ -97,7 +99,7 @@ func nearProduct[T number](t *testing.T, name string, got, a, w, c0 []T, m, n, k
 	}
 }
 
-func packed(t *testing.T, b *CPU, src backend.View) backend.Matrix {
+func packed(t testing.TB, b *CPU, src backend.View) backend.Matrix {
 	t.Helper()
 	k, n := src.Dim(-2), src.Dim(-1)
 	_, size := b.PackedLen(backend.Native, src.DType, k, n)
@@ -164,19 +166,70 @@ func TestMatMulBatchIsItsMatrices(t *testing.T) {
 	}
 }
 
-func TestMatMulPacksWideMatricesInParts(t *testing.T) {
-	b, rng := withWorkers(t, 2), newRand(t)
-	const k, n = 1024, maxPanels/1024 + 40
-	x, a := normals[float32](rng, n+k), normals[float32](rng, k)
-	w := filled(b, x, n+k).Slice(0, 0, n).Unsqueeze(0)
-	w.Shape[0], w.Strides[0] = k, 1 // w[p, j] = x[p+j]
-	c := filled(b, make([]float32, n), 1, n)
-	do(t, b, &backend.MatMul{C: c, A: filled(b, a, 1, k), B: backend.Dense(w)})
-	one := filled(b, make([]float32, 1), 1, 1)
-	for _, j := range []int{0, 1, n - 42, n - 41, n - 40, n - 39, n - 1} {
-		do(t, b, &backend.MatMul{C: one, A: filled(b, a, 1, k), B: backend.Dense(w.Slice(1, j, j+1))})
-		sameBits(t, fmt.Sprintf("column %d", j), content[float32](c.Slice(1, j, j+1)), content[float32](one))
+// A product is cut by rows, by columns, by blocks of K and by the memory for
+// panels, as its shape and the number of threads ask; the reference is one call
+// of the kernel.
+func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
+	rng := newRand(t)
+	for _, s := range [][3]int{{1, 700, 1000}, {20, 1300, 900}, {100, 130, 800}, {400, 70, 450}, {700, 500, 100}, {manyRows, 130, maxShared/100 + 1}} {
+		m, n, k := s[0], s[1], s[2]
+		accumulate := m%2 == 0
+		serial := withWorkers(t, 1)
+		x := normals[float32](rng, k+n)
+		w := filled(serial, x, k+n).Slice(0, 0, n).Unsqueeze(0)
+		w.Shape[0], w.Strides[0] = k, 1 // w[p, j] = x[p+j]
+		a := normals[float32](rng, min(m*k, 1<<20)+k)
+		left := filled(serial, a, len(a)).Slice(0, 0, k).Unsqueeze(0)
+		left.Shape[0], left.Strides[0] = m, min(k, (1<<20)/m)
+		start := normals[float32](rng, m*n)
+
+		panels, want := make([]float32, asm.PackedSize(k, n)), slices.Clone(start)
+		packPanels(panels, x, k, n, 1, 1)
+		gemmPacked(m, n, k, a, left.Strides[0], 1, panels, want, n, accumulate)
+		for _, workers := range []int{1, 2, 3} {
+			b := withWorkers(t, workers)
+			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)), Layout: backend.Panels, K: k, N: n}} {
+				c := filled(b, start, m, n)
+				do(t, b, &backend.MatMul{C: c, A: left, B: matrix, Accumulate: accumulate})
+				sameBits(t, fmt.Sprintf("%v, layout %d, %d workers", s, matrix.Layout, workers), content[float32](c), want)
+			}
+		}
 	}
+}
+
+func TestGroupedProductsOfEverySizeAreTheirGroupsMatMuls(t *testing.T) {
+	b, rng := withWorkers(t, 3), newRand(t)
+	const e, k, n = 4, 500, 700
+	groups := []int32{0, 3, 3, 390, 400} // all but one group are small
+	m := int(groups[e])
+	offsets := filled(b, groups, e+1)
+	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, e*k*n), e, k, n)
+	c, dw := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, e*k*n), e, k, n)
+	do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: offsets})
+	do(t, b, &backend.GroupedOuter{C: dw, A: a, B: c, Offsets: offsets})
+	one := withWorkers(t, 1)
+	for i := range e {
+		lo, hi := int(groups[i]), int(groups[i+1])
+		x, y := a.Slice(0, lo, hi), c.Slice(0, lo, hi)
+		want, wantW := filled(b, make([]float32, (hi-lo)*n), hi-lo, n), filled(b, make([]float32, k*n), k, n)
+		do(t, one, &backend.MatMul{C: want, A: x, B: backend.Dense(w.Index(i))})
+		do(t, one, &backend.MatMul{C: wantW, A: x.T(), B: backend.Dense(y)})
+		sameBits(t, fmt.Sprintf("product of group %d", i), content[float32](y), content[float32](want))
+		sameBits(t, fmt.Sprintf("gradient of group %d", i), content[float32](dw.Index(i)), content[float32](wantW))
+	}
+}
+
+// The threads wait for each other's panels: one that fails must not leave the
+// others waiting.
+func TestMatMulThatFailsWhilePackingPanics(t *testing.T) {
+	b := withWorkers(t, 2)
+	const m, n, k = 2 * manyRows, 100, 200
+	a, c := filled(b, make([]float32, m*k), m, k), filled(b, make([]float32, m*n), m, n)
+	w := filled(b, make([]float32, k*n), k, n)
+	op := &backend.MatMul{C: c, A: a, B: backend.Dense(w)}
+	do(t, b, op)
+	b.Free(w.Buf)
+	panics(t, func() { b.Do(op) }, "")
 }
 
 func TestGroupedOpsAreTheirGroupsMatMuls(t *testing.T) {

@@ -20,51 +20,6 @@ func (b *CPU) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.D
 	return dt, 0
 }
 
-// packing copies a batch of K×N matrices into panels. Its units are panels.
-type packing[T number] struct {
-	dst    []T
-	step   int // elements of dst from one matrix to the next
-	src    operand[T]
-	inner  int // size of the inner one of src's two batch dimensions
-	k, n   int
-	groups []int // where set, matrices whose group is empty are left out
-}
-
-// size is the length of one packed matrix.
-func (p *packing[T]) size() int { return asm.PackedSize(p.k, p.n) }
-
-func (p *packing[T]) run(_ *worker, lo, hi int) {
-	for per := ceil(p.n, asm.PanelWidth); lo < hi; {
-		e, u := lo/per, lo%per
-		count := min(per-u, hi-lo)
-		lo += count
-		if p.groups != nil && p.groups[e] == p.groups[e+1] {
-			continue
-		}
-		j := u * asm.PanelWidth
-		src := p.src.data[e/p.inner*p.src.batch[0]+e%p.inner*p.src.batch[1]:]
-		packPanels(p.dst[e*p.step+j*p.k:], src[j*p.src.cs:], p.k, min(count*asm.PanelWidth, p.n-j), p.src.rs, p.src.cs)
-	}
-}
-
-// packAll packs the given number of matrices as s.pack says, one after the
-// other, into the state's own memory.
-func (s *products[T]) packAll(p *pool, matrices int) []T {
-	s.pack.step = s.pack.size()
-	s.pack.dst = s.reserve(matrices * s.pack.step)
-	s.packInto(p, matrices)
-	return s.pack.dst
-}
-
-func (s *products[T]) packInto(p *pool, matrices int) {
-	if s.pack.k > 0 {
-		p.run(matrices*ceil(s.pack.n, asm.PanelWidth), packGrain(s.pack.k), &s.pack)
-	}
-}
-
-// packGrain is how many panels of k rows are worth handing to a thread.
-func packGrain(k int) int { return 1 + 1024/max(k, 1) }
-
 func (b *CPU) packMatrices(o *backend.Pack) {
 	if o.Src.DType == backend.F64 {
 		b.f64.packMatrices(b.pool, o)
@@ -74,7 +29,6 @@ func (b *CPU) packMatrices(o *backend.Pack) {
 }
 
 func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
-	src := operandOf[T](&o.Src)
 	k, n := o.Src.Dim(-2), o.Src.Dim(-1)
 	matrices := 1
 	if o.Src.Rank == 3 {
@@ -83,8 +37,35 @@ func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
 	if want := asm.PackedSize(k, n); o.Dst.Dim(-1) != want {
 		panic(fmt.Errorf("cpu: Pack: Dst %v for Src %v, want %d elements a matrix", o.Dst, o.Src, want))
 	}
-	s.pack = packing[T]{dst: data[T](&o.Dst), step: asm.PackedSize(k, n), src: src, inner: max(matrices, 1), k: k, n: n}
-	s.packInto(p, matrices)
+	if k == 0 {
+		return
+	}
+	s.pack = packing[T]{dst: data[T](&o.Dst), src: operandOf[T](&o.Src), k: k, n: n}
+	p.run(matrices*ceil(n, asm.PanelWidth), packGrain(k), &s.pack)
+}
+
+// packGrain is how many panels of k rows are worth handing to a thread.
+func packGrain(k int) int { return 1 + 16384/max(k, 1) }
+
+// packing copies matrices into panels, one after the other. Its units are
+// panels.
+type packing[T number] struct {
+	dst  []T
+	src  operand[T]
+	k, n int
+}
+
+// size is the length of one packed matrix.
+func (p *packing[T]) size() int { return asm.PackedSize(p.k, p.n) }
+
+func (p *packing[T]) run(_ *worker, lo, hi int) {
+	for per := ceil(p.n, asm.PanelWidth); lo < hi; {
+		e, j := lo/per, lo%per*asm.PanelWidth
+		count := min(per-lo%per, hi-lo)
+		lo += count
+		packPanels(p.dst[e*p.size()+j*p.k:], p.src.data[e*p.src.batch[1]+j*p.src.cs:],
+			p.k, min(count*asm.PanelWidth, p.n-j), p.src.rs, p.src.cs)
+	}
 }
 
 // packPanels is asm.PackB for either dtype.

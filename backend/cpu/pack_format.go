@@ -39,6 +39,7 @@ func (j *packFormat) do(p *pool) {
 		most = max(most, j.list[i].k)
 	}
 	p.run(len(j.list)*ceil(j.n, asm.PanelWidth), packGrain(most), j)
+	clear(j.list) // keeps no operand alive
 }
 
 func (j *packFormat) run(w *worker, lo, hi int) {
@@ -97,7 +98,6 @@ func (f *formatted) packMatrices(p *pool, o *backend.Pack) {
 		}
 	}
 	j.do(p)
-	clear(j.list)
 }
 
 // unpackFormat is the job of Unpack for the formats other than Native. Its units

@@ -20,6 +20,7 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 		if s.recording && p.Trainable {
 			panic(fmt.Sprintf("tensor: parameter %s is held as %s for inference only", p.Name, p.Format))
 		}
+		p.mustKeepFormat()
 		return p.packed.matrix
 	}
 	strided := backend.Matrix{Data: p.value.T(), Format: p.Format}
@@ -37,6 +38,7 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 		m.State = &backend.PackState{Weights: p.version, Copy: p.version - 1}
 		p.packed = &packed{m, m.State}
 	}
+	p.mustKeepFormat()
 	if st := p.packed.state; st.Copy != st.Weights {
 		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix.Data, Src: strided.Data, Format: p.Format}); err != nil {
 			s.Fail(fmt.Errorf("tensor: pack %s: %w", p.Name, err))
@@ -47,9 +49,20 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 	return p.packed.matrix
 }
 
+// mustKeepFormat panics if Format changed since p was packed: its products would
+// no longer be those of training, or of the values it holds.
+func (p *Param) mustKeepFormat() {
+	if f := p.packed.matrix.Format; f != p.Format {
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, but its format is now %s", p.Name, f, p.Format))
+	}
+}
+
 // transposed is p's value as it lies, [out, in] or [E, out, in], as the right
-// side of the product that a backward pass needs.
-func (p *Param) transposed() backend.Matrix { return backend.Matrix{Data: p.value, Format: p.Format} }
+// side of the product that a backward pass needs. One held packed has no such
+// form: it panics.
+func (p *Param) transposed() backend.Matrix {
+	return backend.Matrix{Data: p.Value(), Format: p.Format}
+}
 
 // panels allocates memory for a packed copy; ok is false where the backend does
 // not pack this parameter.

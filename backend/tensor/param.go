@@ -17,6 +17,7 @@ type Param struct {
 	// Decay says that weight decay applies (matrices, by convention).
 	Decay bool
 	// Format is the arithmetic of products with a matrix, forward and backward.
+	// It is set before the first product.
 	Format backend.Format
 
 	b       backend.Backend
@@ -70,10 +71,11 @@ func (p *Param) Shape() []int { return p.value.Dims() }
 // Len is the number of elements.
 func (p *Param) Len() int { return p.value.Len() }
 
-// Touch marks the value as changed: packed copies become outdated.
+// Touch marks the value as changed: packed copies become outdated, except one
+// that is all there is.
 func (p *Param) Touch() {
 	p.version++
-	if p.packed != nil {
+	if p.packed != nil && !p.Held() {
 		p.packed.state.Weights = p.version
 	}
 }
@@ -125,13 +127,23 @@ func (p *Param) SetFloats(data []float64) error {
 	s := NewScope(p.b, Options{})
 	defer s.Close()
 	t := s.Floats(p.value.DType, data, p.Shape()...)
-	if p.Held() {
-		s.do(&backend.Pack{Dst: p.packed.matrix.Data, Src: t.view.T(), Format: p.Format})
-	} else {
-		s.do(&backend.Copy{Dst: p.value, Src: t.view})
-		p.Touch()
+	if err := s.Err(); err != nil {
+		return err
 	}
-	return s.Err()
+	return p.set(t.view)
+}
+
+// set overwrites the value by v, which has its shape.
+func (p *Param) set(v backend.View) error {
+	var op backend.Op = &backend.Copy{Dst: p.value, Src: v}
+	if p.Held() {
+		op = &backend.Pack{Dst: p.packed.matrix.Data, Src: v.T(), Format: p.packed.matrix.Format}
+	}
+	if err := p.b.Do(op); err != nil {
+		return fmt.Errorf("tensor: set %s: %w", p.Name, err)
+	}
+	p.Touch()
+	return nil
 }
 
 // Floats is the value as host numbers in row-major order: of a parameter that is

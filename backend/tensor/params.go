@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -153,16 +154,23 @@ func (ps *Params) ZeroGrad() error {
 
 // CopyFrom overwrites the values of ps by those of src, name by name, on the
 // same device. src may have more parameters, such as those of MTP modules.
+// Those of ps may be held packed, those of src may not: their master values are
+// gone.
 func (ps *Params) CopyFrom(src *Params) error {
 	for _, p := range ps.all {
 		q := src.index[p.Name]
 		if q == nil {
 			return fmt.Errorf("tensor: copy: the source has no parameter %s", p.Name)
 		}
-		if err := ps.b.Do(&backend.Copy{Dst: p.value, Src: q.value}); err != nil {
-			return fmt.Errorf("tensor: copy %s: %w", p.Name, err)
+		if q.Held() {
+			return fmt.Errorf("tensor: copy %s: the source is held as %s: it has no master value", p.Name, q.packed.matrix.Format)
 		}
-		p.Touch()
+		if !slices.Equal(p.Shape(), q.Shape()) {
+			panic(fmt.Sprintf("tensor: copy %s: %v from %v", p.Name, p.Shape(), q.Shape()))
+		}
+		if err := p.set(q.value); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/aha-go/aha/backend"
@@ -23,15 +24,14 @@ func checkModel(o options, shape string) error {
 
 // measureDecode times the tokens after the first one.
 func measureDecode(ctx context.Context, b *bench, t task) error {
-	g, err := newGeneration(b, t, newTokens)
+	g, err := b.generation(t)
 	if err != nil {
 		return err
 	}
-	defer g.close()
 	middle := float64(g.prompt) + float64(newTokens+1)/2
 	work := g.demand.decode(float64(g.sequences), middle)
 	res, err := b.rounds(ctx, work, func() ([]float64, error) {
-		_, decode, err := g.run(ctx)
+		_, decode, err := g.run(ctx, newTokens)
 		return []float64{decode / newTokens}, err
 	})
 	if err != nil {
@@ -42,14 +42,13 @@ func measureDecode(ctx context.Context, b *bench, t task) error {
 
 // measurePrefill times the prompt until its first token is drawn.
 func measurePrefill(ctx context.Context, b *bench, t task) error {
-	g, err := newGeneration(b, t, 0)
+	g, err := b.generation(t)
 	if err != nil {
 		return err
 	}
-	defer g.close()
 	work := g.demand.prefill(float64(g.sequences), float64(g.prompt))
 	res, err := b.rounds(ctx, work, func() ([]float64, error) {
-		prefill, _, err := g.run(ctx)
+		prefill, _, err := g.run(ctx, 0)
 		return []float64{prefill}, err
 	})
 	if err != nil {
@@ -58,22 +57,49 @@ func measurePrefill(ctx context.Context, b *bench, t task) error {
 	return b.emit(res.rate(t.line(b), 0, float64(g.sequences*g.prompt), "tok/s", work))
 }
 
-// generation is a model with random weights and the requests it answers.
+// generation is a model with random weights and the prompts it answers.
 type generation struct {
+	shape             string
+	format            format
 	m                 *model.Model
 	g                 *model.Generator
-	requests          []model.Request
+	prompts           [][]int32
 	sequences, prompt int
 	demand            demand
 }
 
-func newGeneration(b *bench, t task, after int) (*generation, error) {
-	g := &generation{sequences: cmp.Or(b.Batch, 1), prompt: cmp.Or(b.Context, promptTokens)}
+// generation is the one of t: that of the task before if it is the same, since
+// drawing billions of weights takes longer than measuring.
+func (b *bench) generation(t task) (*generation, error) {
+	if g := b.last; g != nil && g.shape == t.shape && g.format == t.format {
+		return g, nil
+	}
+	b.free()
+	g, err := newGeneration(b, t)
+	if err != nil {
+		return nil, err
+	}
+	b.last = g
+	return g, nil
+}
+
+// free gives back what the tasks before have left.
+func (b *bench) free() {
+	if b.last != nil {
+		b.last.g.Close()
+		b.last.m.Free()
+		b.last = nil
+		runtime.GC() // the next model finds the memory of this one
+	}
+}
+
+func newGeneration(b *bench, t task) (*generation, error) {
+	g := &generation{shape: t.shape, format: t.format, sequences: cmp.Or(b.Batch, 1), prompt: cmp.Or(b.Context, promptTokens)}
 	config, err := b.cut(t.shape)
 	if err != nil {
 		return nil, err
 	}
-	length := g.prompt + 1 + after
+	length := g.prompt + 1 + newTokens
 	if length > config.MaxPositionEmbeddings {
 		return nil, fmt.Errorf("%d tokens, max_position_embeddings is %d", length, config.MaxPositionEmbeddings)
 	}
@@ -96,26 +122,25 @@ func newGeneration(b *bench, t task, after int) (*generation, error) {
 		for i := range prompt {
 			prompt[i] = r.Int32N(int32(config.VocabSize))
 		}
-		g.requests = append(g.requests, model.Request{Prompt: prompt, MaxTokens: 1 + after, Stop: []int32{}})
+		g.prompts = append(g.prompts, prompt)
 	}
 	return g, nil
 }
 
-func (g *generation) close() {
-	g.g.Close()
-	g.m.Free()
-}
-
-// run answers the requests once and returns the seconds until the first tokens
-// are drawn and those after.
-func (g *generation) run(ctx context.Context) (prefill, decode float64, err error) {
+// run answers the prompts with one token each and as many more as after says, and
+// returns the seconds until the first ones are drawn and those after.
+func (g *generation) run(ctx context.Context, after int) (prefill, decode float64, err error) {
+	requests := make([]model.Request, len(g.prompts))
+	for i, p := range g.prompts {
+		requests[i] = model.Request{Prompt: p, MaxTokens: 1 + after, Stop: []int32{}}
+	}
 	clock := &steps{Context: ctx}
-	if _, err := g.g.Generate(clock, g.requests); err != nil {
+	if _, err := g.g.Generate(clock, requests); err != nil {
 		return 0, 0, err
 	}
 	end := time.Now()
 	first := end
-	if len(clock.began) > 1 {
+	if after > 0 {
 		first = clock.began[1]
 	}
 	return first.Sub(clock.began[0]).Seconds(), end.Sub(first).Seconds(), nil

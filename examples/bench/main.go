@@ -87,13 +87,13 @@ func run(ctx context.Context, o options, plan []task, out io.Writer, before func
 		options: o, b: b, meter: cpu.NewMeter(0), threads: runtime.GOMAXPROCS(0),
 		emit: func(l line) error { return lines.Encode(l) },
 	}
+	defer x.free()
 	for _, t := range plan {
 		before(t)
 		if err := t.workload.measure(ctx, x, t); err != nil {
 			return fmt.Errorf("%s: %w", t, err)
 		}
 		after()
-		runtime.GC() // the next model finds the memory of this one
 	}
 	return nil
 }
@@ -146,7 +146,22 @@ func (o options) plan() ([]task, error) {
 	if len(plan) == 0 {
 		return nil, fmt.Errorf("-workload %s -format %s: nothing to measure", o.Workload, o.Formats)
 	}
-	return plan, nil
+	return together(plan), nil
+}
+
+// together puts tasks that generate with the same model next to each other, so
+// that it is made once.
+func together(plan []task) []task {
+	var ordered []task
+	for _, t := range plan {
+		for _, u := range plan {
+			same := u == t || t.workload.generates && u.workload.generates && u.shape == t.shape && u.format == t.format
+			if same && !slices.Contains(ordered, u) {
+				ordered = append(ordered, u)
+			}
+		}
+	}
+	return ordered
 }
 
 func (o options) workloads() ([]*workload, error) {

@@ -35,6 +35,7 @@ type bench struct {
 	meter   *cpu.Meter
 	threads int
 	emit    func(line) error
+	last    *generation // of the task before; nil if it had none
 }
 
 // cost is the least that some work asks of the machine.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ func checkMLA(o options, shape string) error {
 }
 
 const mlaContext = 8192
+
+// errNoise is the end of a measurement that others on the machine have spoilt.
+var errNoise = errors.New("attending to more tokens took no longer: the machine is too busy for this; try more -seconds or -context")
 
 // measureMLA times the attention of one layer for one token after a quarter of
 // -context cached ones and after all of them. The difference, divided, is the
@@ -67,6 +71,9 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !(res.seconds[0] > 0) {
+		return errNoise
 	}
 	l := res.rate(t.line(b), 0, 1, "", pair)
 	least, bound := pair.seconds(res.limits)

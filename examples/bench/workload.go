@@ -19,6 +19,7 @@ type workload struct {
 	formats     []format // those it has
 	usual       []format // those measured unless told otherwise
 	check       func(o options, shape string) error
+	generates   bool // with a whole model
 	measure     func(ctx context.Context, b *bench, t task) error
 }
 
@@ -61,12 +62,12 @@ func workloads() []*workload {
 		{
 			name: "decode", about: "tokens a second after a prompt",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
-			formats: all, usual: []format{bf16, q8, q4}, check: checkModel, measure: measureDecode,
+			formats: all, usual: []format{bf16, q8, q4}, generates: true, check: checkModel, measure: measureDecode,
 		},
 		{
 			name: "prefill", about: "prompt tokens a second until the first token is drawn",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
-			formats: all, usual: []format{bf16, q8, q4}, check: checkModel, measure: measurePrefill,
+			formats: all, usual: []format{bf16, q8, q4}, generates: true, check: checkModel, measure: measurePrefill,
 		},
 		{
 			name: "grpo", about: "a step of examples/r1zero with completions of fixed length: rollout and training",

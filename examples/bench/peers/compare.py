@@ -79,7 +79,8 @@ def train(o, bench, c):
         for form in "f32", "bf16":
             found = lines(bench + ["-workload", "train", "-format", form, "-shapes", shapes])
             for line in found:
-                line["part"], line["format"] = line["format"], "f32"  # the peer's, for both
+                if form != "f32":
+                    line["part"], line["format"] = f"computed in {form}", "f32"  # beside the peer's f32
             c.add_ours(found)
         c.add_theirs(lines(command, {"OMP_WAIT_POLICY": "passive"}), "passive")
         c.add_theirs(lines(command))
@@ -116,6 +117,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         binary = os.path.join(folder, "bench")
         subprocess.run(["go", "build", "-o", binary, "./examples/bench"], check=True)
+        print("load average before:", *os.getloadavg(), "(ours and theirs need all cores to themselves)", flush=True)
         c = Comparison()
         {"matmul": matmul, "train": train, "llama": llama}[o.what](
             o, [binary, "-threads", str(o.threads), "-seconds", str(o.seconds)], c)

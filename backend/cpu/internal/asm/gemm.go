@@ -28,7 +28,7 @@ func PackB(dst, b []float32, k, n, rs, cs int) {
 	}
 	need("PackB", "dst", len(dst), PackedSize(k, n))
 	need("PackB", "b", len(b), extent(k, n, rs, cs))
-	for j := 0; j < n; j += PanelWidth {
+	for j := packWide(dst, b, k, n, rs, cs); j < n; j += PanelWidth {
 		packPanel(dst[j*k:][:PanelWidth*k], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
 	}
 }

@@ -35,6 +35,21 @@ func gemmPanelAVX2(m, k int, a *float32, ars, acs, astep int, panel, c *float32,
 //go:noescape
 func gemmRowAVX2(k int, a *float32, acs int, panel *float32, panelStep int, c *float32, resume bool)
 
+// packWide packs the columns that go four panels at a time and returns their
+// number. Rows a power of two apart share few sets of the caches: they are read
+// two to three times faster in whole runs of cache lines.
+func packWide(dst, b []float32, k, n, rs, cs int) int {
+	if !useAVX512 || cs != 1 {
+		return 0
+	}
+	const wide = 4 * PanelWidth
+	j := 0
+	for ; j+wide <= n; j += wide {
+		packWideAVX512(&dst[j*k], &b[j], k, rs, k*PanelWidth)
+	}
+	return j
+}
+
 func packPanel(dst, b []float32, k, n, rs, cs int) {
 	switch {
 	case useAVX512 && cs == 1:

@@ -28,6 +28,9 @@ func gemmPanelNEON(m, k int, a *float32, ars, acs int, panel, c *float32, ldc in
 //go:noescape
 func gemmRowNEON(k int, a *float32, acs int, panel *float32, panelStep int, c *float32, resume bool)
 
+// packWide packs several panels at a time: none here.
+func packWide(dst, b []float32, k, n, rs, cs int) int { return 0 }
+
 func packPanel(dst, b []float32, k, n, rs, cs int) {
 	switch {
 	case !useNEON || n < PanelWidth:

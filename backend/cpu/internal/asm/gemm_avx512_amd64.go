@@ -13,6 +13,12 @@ func gemmStripAVX512(rows, n, k int, a *float32, ars, acs int, bp *float32, pane
 //go:noescape
 func packRowsAVX512(dst, b *float32, k, n, rs int)
 
+// packWideAVX512 packs four panels of adjacent columns, step apart in dst: k
+// rows, rs apart.
+//
+//go:noescape
+func packWideAVX512(dst, b *float32, k, rs, step int)
+
 // packTransposedAVX512 packs a panel of n ≤ 16 columns, cs apart, that are
 // contiguous in k.
 //

@@ -25,6 +25,33 @@ rows:
 	VZEROUPPER
 	RET
 
+// func packWideAVX512(dst, b *float32, k, rs, step int)
+TEXT ·packWideAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ b+8(FP), SI
+	MOVQ k+16(FP), CX
+	MOVQ rs+24(FP), R8
+	SHLQ $2, R8
+	MOVQ step+32(FP), R9
+	SHLQ $2, R9
+	LEAQ (R9)(R9*2), R10
+
+rows:
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVUPS 128(SI), Z2
+	VMOVUPS 192(SI), Z3
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R9*1)
+	VMOVUPS Z2, (DI)(R9*2)
+	VMOVUPS Z3, (DI)(R10*1)
+	ADDQ R8, SI
+	ADDQ $64, DI
+	DECQ CX
+	JNZ  rows
+	VZEROUPPER
+	RET
+
 // The transpose takes 16 elements of 16 columns at a time. COLUMNi loads column i
 // unless there are only i; lanes of missing columns hold what they held and are
 // cleared at the end. FOUR turns four columns into u, where u[r] has in its

@@ -38,7 +38,7 @@ func TestPackBPlacesEveryElement(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
 		for _, k := range []int{0, 1, 3, 4, 5, 8, 15, 16, 31, 33} {
-			for _, n := range []int{0, 1, 7, 12, 15, 16, 17, 32, 50} {
+			for _, n := range []int{0, 1, 7, 12, 15, 16, 17, 32, 50, 64, 150} {
 				for name, b := range layouts(t, rng, k, n) {
 					dst := poisoned(endOfPage(t, PackedSize(k, n)))
 					PackB(dst, b.data, k, n, b.rs, b.cs)

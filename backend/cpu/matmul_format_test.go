@@ -1,0 +1,128 @@
+package cpu
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+)
+
+var formats = []backend.Format{backend.BFloat16, backend.Q8, backend.Q4}
+
+// packedAs is src packed in a format.
+func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.Matrix {
+	t.Helper()
+	k, n := src.Dim(-2), src.Dim(-1)
+	dt, size := b.PackedLen(f, src.DType, k, n)
+	dst := backend.NewView(nil, dt, append(src.Dims()[:src.Rank-2], size)...)
+	buf, err := b.Alloc(dst.Len() * dt.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst.Buf = buf
+	do(t, b, &backend.Pack{Dst: dst, Src: src, Format: f})
+	return backend.Matrix{Data: dst, Layout: backend.Panels, Format: f, K: k, N: n}
+}
+
+// A row's products are the same bits alone and among many, whatever the number
+// of threads, the layouts and the value they continue from.
+func TestFormatProductRowsDoNotDependOnWhatIsComputedBesideThem(t *testing.T) {
+	const m = 200
+	for _, s := range [][2]int{{96, 17}, {333, 300}, {1030, 70}} {
+		k, n := s[0], s[1]
+		for _, f := range formats {
+			rng := newRand(t)
+			a, w, c0 := normals[float32](rng, m*k), normals[float32](rng, k*n), normals[float32](rng, m*n)
+			for _, accumulate := range []bool{false, true} {
+				one := withWorkers(t, 1)
+				matrix, want := packedAs(t, one, f, filled(one, w, k, n)), slices.Clone(c0)
+				for i := range m {
+					row := filled(one, c0[i*n:][:n], 1, n)
+					do(t, one, &backend.MatMul{C: row, A: filled(one, a[i*k:][:k], 1, k), B: matrix, Accumulate: accumulate})
+					copy(want[i*n:], content[float32](row))
+				}
+				for _, workers := range []int{1, 2, 3} {
+					b := withWorkers(t, workers)
+					matrices := []backend.Matrix{packedAs(t, b, f, strew(b, w, k, n, "columns"))}
+					if f == backend.BFloat16 {
+						matrices = append(matrices, backend.Matrix{Data: strew(b, w, k, n, "wide rows"), Format: f})
+					}
+					for i, layout := range layouts {
+						for _, matrix := range matrices {
+							c := strew(b, c0, m, n, layout)
+							do(t, b, &backend.MatMul{C: c, A: strew(b, a, m, k, layouts[(i+1)%len(layouts)]), B: matrix, Accumulate: accumulate})
+							sameBits(t, fmt.Sprintf("%s [%d %d %d], layout %d, C by %s, accumulate %t, %d workers", f, m, k, n, matrix.Layout, layout, accumulate, workers), content[float32](c), want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestFormatGroupedProductsAreTheirGroupsMatMuls(t *testing.T) {
+	const e, m, n = 5, 205, 70
+	for _, k := range []int{0, 70, 257} {
+		for _, groups := range [][]int32{{0, 0, 1, 60, 60, m}, {0, 0, 0, 0, 0, 0}, {2, 2, 5, 5, 5, 9}} {
+			for _, f := range formats {
+				for _, workers := range []int{1, 2, 3} {
+					b, rng := withWorkers(t, workers), newRand(t)
+					a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, e*n*k), e, n, k).T()
+					untouched, offsets := normals[float32](rng, m*n), filled(b, groups, e+1)
+					c, want := strew(b, untouched, m, n, "every third"), filled(b, untouched, m, n)
+					matrix := packedAs(t, b, f, w)
+					do(t, b, &backend.GroupedMatMul{C: c, A: a, B: matrix, Offsets: offsets})
+					for i := range e {
+						lo, hi := int(groups[i]), int(groups[i+1])
+						one := matrix
+						one.Data = matrix.Data.Index(i)
+						do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: one})
+					}
+					sameBits(t, fmt.Sprintf("%s %v, K %d, %d workers", f, groups, k, workers), content[float32](c), content[float32](want))
+				}
+			}
+		}
+	}
+}
+
+func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
+	b, rng := withWorkers(t, 2), newRand(t)
+	const e, k, n = 3, 320, 700
+	w := filled(b, normals[float32](rng, e*k*n), e, k, n)
+	for _, f := range formats {
+		stack := packedAs(t, b, f, w)
+		single := packedAs(t, b, f, w.Index(0))
+		for _, m := range []int{1, 64} {
+			a, c := filled(b, normals[float32](rng, m*k), m, k), filled(b, make([]float32, m*n), m, n)
+			product := &backend.MatMul{C: c, A: a, B: single}
+			grouped := &backend.GroupedMatMul{C: c, A: a, B: stack, Offsets: filled(b, []int32{0, int32(m / 2), int32(m / 2), int32(m)}, e+1)}
+			ops := []backend.Op{product, grouped}
+			if f == backend.BFloat16 {
+				ops = append(ops, &backend.MatMul{C: c, A: a, B: backend.Matrix{Data: w.Index(0), Format: f}})
+			}
+			for i, op := range ops {
+				if got := testing.AllocsPerRun(20, func() { do(t, b, op) }); got > 0 {
+					t.Errorf("%s, M = %d, op %d: %v allocations a run", f, m, i, got)
+				}
+			}
+		}
+	}
+}
+
+func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
+	b := withWorkers(t, 1)
+	w := filled(b, make([]float32, 64*16), 64, 16)
+	a, c := filled(b, make([]float32, 64), 1, 64), filled(b, make([]float32, 16), 1, 16)
+	matrix := packedAs(t, b, backend.Q8, w)
+	unknown, other, strided := matrix, matrix, backend.Dense(w)
+	unknown.Format, other.Format, strided.Format = backend.Q4+1, backend.Q4, backend.Q4
+	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: unknown}) }, "MatMul", "unknown format 4")
+	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: other}) }, "MatMul", "q4")
+	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: strided}) }, "MatMul", "packed only")
+	panics(t, func() { b.Do(&backend.Pack{Dst: matrix.Data, Src: w, Format: backend.Q4 + 1}) }, "Pack", "unknown format 4")
+	panics(t, func() { b.Do(&backend.Pack{Dst: matrix.Data, Src: w, Format: backend.Q4}) }, "Pack", "q4")
+	matrix.State = &backend.PackState{Weights: 2, Copy: 1}
+	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: matrix}) }, "MatMul", "version 1")
+	panics(t, func() { b.Do(&backend.Unpack{Dst: w, Src: matrix}) }, "Unpack", "version 1")
+}
