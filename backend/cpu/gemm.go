@@ -265,16 +265,12 @@ func (g *gemm[T]) product(m, n, k int, a, b, c []T, accumulate bool, tile []T) {
 			cols := min(tileColumns, n-j)
 			if accumulate {
 				for r := range rows {
-					for q := range cols {
-						tile[r*cols+q] = c[(i+r)*g.c.rs+(j+q)*g.c.cs]
-					}
+					moveRow(tile[r*cols:], c[(i+r)*g.c.rs+j*g.c.cs:], cols, 1, g.c.cs)
 				}
 			}
 			gemmPacked(rows, cols, k, a[i*g.a.rs:], g.a.rs, g.a.cs, b[j*k:], tile, cols, accumulate)
 			for r := range rows {
-				for q := range cols {
-					c[(i+r)*g.c.rs+(j+q)*g.c.cs] = tile[r*cols+q]
-				}
+				moveRow(c[(i+r)*g.c.rs+j*g.c.cs:], tile[r*cols:], cols, g.c.cs, 1)
 			}
 		}
 	}
