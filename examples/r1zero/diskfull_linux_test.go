@@ -1,40 +1,66 @@
 package main
 
 import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// GRPO saves to a file system that holds two checkpoints and a half.
-func TestFullDiskLeavesTheLastCheckpoint(t *testing.T) {
-	out := clone(t)
-	grpo := filepath.Join(out, "grpo")
-	if err := os.RemoveAll(grpo); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(grpo, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", grpo, "tmpfs", 0, "size=68m"); err != nil {
+// disks is raised by .ci/soak.
+var disks = flag.Int("disks", 2, "how many disks of random sizes the test of full disks fills")
+
+// mount makes out a file system of the given size.
+func mount(t *testing.T, out string, size int64) (resize func(size int64)) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", out, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
 		t.Skipf("skipped: cannot mount a small file system: %v", err)
 	}
-	defer syscall.Unmount(grpo, 0)
-	o := finish(t, command(t, "-out", out, "-resume"))
-	if o.code != 1 || !strings.Contains(o.stderr, "no space left on device") || !strings.Contains(o.stderr, grpo) {
-		t.Errorf("exit code %d, %s", o.code, o.stderr)
+	t.Cleanup(func() { syscall.Unmount(out, 0) })
+	return func(size int64) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	last := newest(t, grpo)
-	if _, err := checkpoint.Verify(last); err != nil {
-		t.Error(err)
-	}
-	if err := syscall.Mount("tmpfs", grpo, "tmpfs", syscall.MS_REMOUNT, "size=200m"); err != nil {
+}
+
+// A disk fills up somewhere in the run, which says so; with more room it
+// continues.
+func TestFullDiskStopsARunThatContinuesWithMoreRoom(t *testing.T) {
+	dir, _ := reference(t)
+	var whole int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			whole += info.Size()
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, result := must(t, out, "-resume")
-	wantUndisturbed(t, "after a full disk", out, result)
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for i := range *disks {
+		out := t.TempDir()
+		size := int64(os.Getpagesize()) + random.Int64N(whole)
+		what := fmt.Sprintf("seed %d, disk %d of %d bytes", seed, i, size)
+		resize := mount(t, out, size)
+		o := finish(t, command(t, "-out", out))
+		if o.code != 1 || !strings.Contains(o.stderr, "no space left on device") || !strings.Contains(o.stderr, out) {
+			t.Errorf("%s: exit code %d, %s", what, o.code, o.stderr)
+		}
+		resize(4 * whole)
+		_, result := must(t, out, "-resume")
+		wantUndisturbed(t, what, out, result)
+	}
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -10,101 +13,124 @@ import (
 	"time"
 )
 
-// killed starts r1zero and kills it after the delay or as soon as the sign is
-// given. It reports whether the run had ended before.
-func killed(t *testing.T, c *exec.Cmd, delay time.Duration, sign func() bool) (ended bool) {
+// kills is raised by .ci/soak.
+var kills = flag.Int("kills", 4, "how many times the test of killed runs kills one")
+
+// The phases of a run, as its folder shows them.
+const (
+	inBase       = "base training"
+	inEvaluation = "evaluation"
+	inRollout    = "rollout"
+	inUpdate     = "update"
+	inCheckpoint = "checkpoint"
+	inBetween    = "start or end"
+)
+
+// phase is what the run in out is doing.
+func phase(out string) string {
+	if unfinished, _ := filepath.Glob(filepath.Join(out, "*", ".step-*")); len(unfinished) > 0 {
+		return inCheckpoint
+	}
+	trained, started := lines(out, "base", "metrics.jsonl")
+	judged, sampling := lines(out, "grpo", "verdicts.jsonl")
+	learned, _ := lines(out, "grpo", "metrics.jsonl")
+	switch {
+	case !started:
+		return inBetween
+	case trained < tiny.BaseSteps:
+		return inBase
+	case !sampling:
+		return inEvaluation
+	case judged > learned:
+		return inUpdate
+	case judged < tiny.RLSteps:
+		return inRollout
+	}
+	return inBetween
+}
+
+// lines counts the lines of a file that may not be there yet.
+func lines(elem ...string) (n int, exists bool) {
+	text, err := os.ReadFile(filepath.Join(elem...))
+	return bytes.Count(text, []byte{'\n'}), err == nil
+}
+
+// killed starts a run in out and kills it at the given delay after it has entered
+// the phase for the n-th time. It returns the phase in which that was, or "" if
+// the run had ended before.
+func killed(t *testing.T, c *exec.Cmd, out, target string, n int, delay time.Duration) (at string) {
 	t.Helper()
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	deadline := time.After(delay)
+	var kill <-chan time.Time
+	was := ""
 	for {
 		select {
 		case err := <-done:
 			if err != nil {
 				t.Fatalf("%v: %v", c.Args[1:], err)
 			}
-			return true
-		case <-deadline:
+			return ""
+		case <-kill:
+			at = phase(out)
+			if err := c.Process.Kill(); err != nil && err != os.ErrProcessDone {
+				t.Fatal(err)
+			}
+			<-done
+			return at
 		case <-time.After(200 * time.Microsecond):
-			if !sign() {
-				continue
+		}
+		now := phase(out)
+		if now != was && now == target {
+			if n--; n == 0 {
+				kill = time.After(delay)
 			}
 		}
-		if err := c.Process.Kill(); err != nil && err != os.ErrProcessDone {
-			t.Fatal(err)
-		}
-		<-done
-		return false
+		was = now
 	}
 }
 
-func never() bool { return false }
-
-// The moments of the kills are spread over the whole run, each in a run that may
-// be killed again.
+// A run is killed one to three times, at moments spread over all that it does,
+// and then resumed.
 func TestKilledRunsEndWithTheSameWeights(t *testing.T) {
 	reference(t)
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	runs, budget := 8, 15*time.Second
+	targets := []string{inBase, inRollout, inUpdate, inCheckpoint}
+	want := *kills
 	if testing.Short() {
-		runs, budget = 1, 0
+		want = 1
 	}
-	began, kills := time.Now(), 0
-	for i, part := range random.Perm(runs) {
-		if i > 1 && time.Since(began) > budget {
-			runs = i
-			break
-		}
+	runs, made, at := 0, 0, map[string]int{}
+	for made < want {
 		out := t.TempDir()
 		args := []string{"-out", out}
-		what := fmt.Sprintf("seed %d, run %d, killed after", seed, i)
-		share := (float64(part) + random.Float64()) / float64(runs)
-		for range 3 {
-			delay := time.Duration(share * float64(undisturbed.took))
-			if killed(t, command(t, args...), delay, never) {
+		what := fmt.Sprintf("seed %d, run %d, killed", seed, runs)
+		for range 1 + random.IntN(3) {
+			target := targets[made%len(targets)]
+			// Half a millisecond to a quarter of a second.
+			delay := time.Duration(float64(time.Millisecond) * math.Pow(2, 9*random.Float64()-1))
+			was := killed(t, command(t, args...), out, target, 1+random.IntN(2), delay)
+			if was == "" {
 				break
 			}
-			kills++
-			what += fmt.Sprint(" ", delay)
+			made++
+			at[was]++
+			what += fmt.Sprintf(", %v after the beginning of %s: in %s", delay, target, was)
 			args = []string{"-out", out, "-resume"}
-			share = 0.8 * random.Float64()
 		}
 		_, result := must(t, out, "-resume")
 		wantUndisturbed(t, what, out, result)
+		os.RemoveAll(out)
+		runs++
 	}
-	t.Logf("seed %d: %d runs killed %d times", seed, runs, kills)
-}
-
-// A checkpoint is a small part of a run's time, so its writing is waited for.
-func TestRunsKilledWhileTheySaveEndWithTheSameWeights(t *testing.T) {
-	reference(t)
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
-	out := t.TempDir()
-	args, what := []string{"-out", out}, fmt.Sprintf("seed %d, killed in a save of", seed)
-	for _, phase := range []string{"base", "grpo"} {
-		var since time.Time
-		wait := time.Duration(random.IntN(60)) * time.Millisecond
-		saving := func() bool {
-			unfinished, err := filepath.Glob(filepath.Join(out, phase, ".step-*"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if since.IsZero() && len(unfinished) > 0 {
-				since = time.Now()
-			}
-			return !since.IsZero() && time.Since(since) >= wait
+	t.Logf("seed %d: %d runs of %v killed %d times: %v", seed, runs, undisturbed.took.Round(time.Millisecond), made, at)
+	for _, target := range targets {
+		if want >= 40 && at[target] == 0 {
+			t.Errorf("no kill hit %s", target)
 		}
-		if killed(t, command(t, args...), time.Minute, saving) {
-			t.Errorf("seed %d: the run saved nothing in %s", seed, phase)
-		}
-		what += fmt.Sprintf(" %s after %v", phase, wait)
-		args = []string{"-out", out, "-resume"}
 	}
-	_, result := must(t, out, "-resume")
-	wantUndisturbed(t, what, out, result)
 }
