@@ -1,5 +1,10 @@
 package backend
 
+// PageRows is the number of key rows of a page, see Attention.Pages. It is the
+// segment of keys after which every kernel of attention begins a new sum, so that
+// paging changes no bit of a result.
+const PageRows = 128
+
 // Attention is causal attention over ragged rows. Query row i sees the Len[i]
 // key rows from Start[i] on, its own being the last:
 //
@@ -22,7 +27,13 @@ type Attention struct {
 	K          View // [R, G, Dk]
 	V          View // [R, G, Dv]
 	Start, Len View // [N] I32
-	Scale      float64
+	// Pages [P] I32 is an optional page table. With it, Start and Len count rows
+	// of P pages one after the other, of which row r is row
+	// Pages[r/PageRows]·PageRows + r%PageRows of K and V, and Start is a multiple
+	// of PageRows. Windows may share pages; entries that no window needs may have
+	// any value.
+	Pages View
+	Scale float64
 }
 
 func (o *Attention) Name() string { return "Attention" }
@@ -35,10 +46,16 @@ func (o *Attention) Operands(visit func(*View, Access)) {
 	visit(&o.V, Read)
 	visit(&o.Start, Read)
 	visit(&o.Len, Read)
+	if o.Pages.Present() {
+		visit(&o.Pages, Read)
+	}
 }
 
 func (o *Attention) Check() error {
-	c := check(o).float(&o.O, &o.LSE, &o.Q, &o.K, &o.V)
+	c := check(o).float(&o.O, &o.LSE, &o.Q, &o.K, &o.V).ints(&o.Pages).contiguous("Pages", &o.Pages)
+	if o.Pages.Present() {
+		c.rank("Pages", &o.Pages, 1)
+	}
 	return c.attention(&o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).done()
 }
 

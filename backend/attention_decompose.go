@@ -19,10 +19,16 @@ func (x *Expander) keysByGroup(v View, h int) View {
 func (o *Attention) Decompose(x *Expander) {
 	n, h, r, g, dv := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1], o.V.Shape[2]
 	dt := o.Q.DType
+	keys, vals := o.K, o.V
+	if o.Pages.Present() {
+		rows := x.pageRows(o.Pages, r)
+		keys, vals = x.gatherKeys(keys, rows), x.gatherKeys(vals, rows)
+		r = rows.Shape[0]
+	}
 	mask := x.visible(o.Start, o.Len, r)
 
 	s := x.Temp(dt, g, h/g, n, r)
-	x.Do(&MatMul{C: s, A: byGroup(o.Q, g), B: Dense(x.keysByGroup(o.K, h).T())})
+	x.Do(&MatMul{C: s, A: byGroup(o.Q, g), B: Dense(x.keysByGroup(keys, h).T())})
 	x.affine(s, s, o.Scale, 0)
 	x.choose(s, mask, s, x.constant(dt, math.Inf(-1)))
 
@@ -39,10 +45,10 @@ func (o *Attention) Decompose(x *Expander) {
 	// V with 0 for what is not finite, and where that was, per key row.
 	size, finite := x.Temp(dt, r, g, dv), x.Temp(I32, r, g, dv)
 	values, broken := x.Temp(dt, r, g, dv), x.Temp(dt, r, g, dv)
-	x.unary(Abs, size, o.V)
+	x.unary(Abs, size, vals)
 	x.binary(LessEqual, size, size, x.constant(dt, dt.largest()))
 	x.copy(finite, size)
-	x.choose(values, finite, o.V, x.constant(dt, 0))
+	x.choose(values, finite, vals, x.constant(dt, 0))
 	x.affine(broken, size, -1, 1)
 
 	out := x.Temp(dt, g, h/g, n, dv)
@@ -56,6 +62,31 @@ func (o *Attention) Decompose(x *Expander) {
 	x.Do(&MatMul{C: seen, A: visible, B: Dense(broken.Reshape(r, g*dv))})
 	x.copy(spoiled, seen)
 	x.choose(byGroup(o.O, g), spoiled.Reshape(n, g, dv).Permute(1, 0, 2).Unsqueeze(1), x.constant(dt, math.NaN()), out)
+}
+
+// pageRows is the row of K, of which there are r, behind each row of the pages
+// [P·PageRows]; −1 where there is none.
+func (x *Expander) pageRows(pages View, r int) View {
+	rows, within := x.Temp(I32, pages.Shape[0], PageRows), x.Temp(I32, PageRows)
+	there := x.Temp(I32, pages.Shape[0], PageRows)
+	x.Do(&Iota{Dst: within})
+	x.binary(Mul, rows, pages.Unsqueeze(1), x.constant(I32, PageRows))
+	x.binary(Add, rows, rows, within)
+	x.binary(Less, there, rows, x.constant(I32, float64(r)))
+	one := x.constant(I32, 1)
+	x.binary(Add, rows, rows, one)
+	x.binary(Mul, rows, rows, there)
+	x.binary(Sub, rows, rows, one)
+	return rows.Reshape(pages.Shape[0] * PageRows)
+}
+
+// gatherKeys is the rows of v [R, G, D], zeros for those that are negative.
+func (x *Expander) gatherKeys(v, rows View) View {
+	r, g, d := v.Shape[0], v.Shape[1], v.Shape[2]
+	flat, out := x.Temp(v.DType, r, g, d), x.Temp(v.DType, rows.Shape[0], g, d)
+	x.copy(flat, v)
+	x.Do(&Gather{Y: out.Reshape(rows.Shape[0], g*d), X: flat.Reshape(r, g*d), Index: rows})
+	return out
 }
 
 // visible is the mask [N, R] of the keys each query row sees.

@@ -17,6 +17,9 @@ type attentionSpec struct {
 	Blank        bool // query rows of window length 0, NaN in Q, end each sequence
 	Spoiled      bool // the last key of the first sequence is NaN: only its own query may see that
 	Scale        float64
+	// Paged puts the keys in pages that lie in any order, with pages of NaN
+	// between them; entries of the page table that no window needs are absurd.
+	Paged bool
 }
 
 func attentionCases() []attentionSpec {
@@ -45,6 +48,11 @@ func attentionCases() []attentionSpec {
 		{Seqs: []int{9}, Prefix: 509, H: 2, G: 1, Dk: 8, Dv: 8},
 		{Seqs: []int{140}, Prefix: 120, H: 6, G: 1, Dk: 16, Dv: 9},
 	}
+	for _, i := range []int{0, 1, 2, 7, 8, 9, 10, 11, 14, 15, 16, 17, 19, 20, 21} {
+		c := list[i]
+		c.Paged = true
+		list = append(list, c)
+	}
 	for i := range list {
 		if list[i].Scale == 0 {
 			list[i].Scale = 0.3
@@ -57,7 +65,7 @@ func randomAttention(r *rand.Rand) attentionSpec {
 	g := 1 + r.IntN(3)
 	c := attentionSpec{
 		Prefix: r.IntN(2) * r.IntN(70), Dead: r.IntN(3), H: g * (1 + r.IntN(3)), G: g,
-		Dk: size(r, 1), Dv: size(r, 1), Blank: r.IntN(5) == 0, Scale: 0.3,
+		Dk: size(r, 1), Dv: size(r, 1), Blank: r.IntN(5) == 0, Scale: 0.3, Paged: r.IntN(3) == 0,
 	}
 	for range r.IntN(4) {
 		c.Seqs = append(c.Seqs, r.IntN(20))
@@ -71,6 +79,9 @@ func attentionFamily() family {
 		f.cases = append(f.cases, c)
 	}
 	f.bench = []spec{attentionSpec{Seqs: []int{512}, H: 8, G: 8, Dk: 96, Dv: 64, Scale: 0.1}, attentionSpec{Seqs: []int{1}, Prefix: 2047, H: 16, G: 1, Dk: 288, Dv: 256, Scale: 0.06}}
+	paged := f.bench[1].(attentionSpec)
+	paged.Paged = true
+	f.bench = append(f.bench, paged)
 	return f
 }
 
@@ -81,7 +92,9 @@ type attention struct {
 	attentionSpec
 	q, k, v       *operand
 	start, length *operand
+	pages         *operand // nil unless Paged
 	n, r          int
+	row           []int // the row of K and V behind each row that a window counts
 }
 
 // inputs makes the operands that Attention reads.
@@ -97,17 +110,27 @@ func (c attentionSpec) inputs(s *setup) *attention {
 		if c.Blank {
 			starts, lengths = append(starts, first), append(lengths, 0)
 		}
-		a.r += c.Prefix + t + c.Dead
+		tail := c.Dead
+		if c.Paged { // the next sequence begins with a page
+			tail = (c.Prefix+t+backend.PageRows-1)/backend.PageRows*backend.PageRows - c.Prefix - t
+		}
+		a.r += c.Prefix + t + tail
 		for range c.Prefix + t {
 			dead = append(dead, false)
 		}
-		for range c.Dead {
+		for range tail {
 			dead = append(dead, true)
 		}
 	}
 	a.n = len(starts)
 	if c.Spoiled {
 		dead[c.Prefix+c.Seqs[0]-1] = true
+	}
+	for r := range a.r {
+		a.row = append(a.row, r)
+	}
+	if c.Paged {
+		dead = a.page(s, dead)
 	}
 	key := func(width int) func(int) float64 {
 		return func(i int) float64 {
@@ -124,13 +147,36 @@ func (c attentionSpec) inputs(s *setup) *attention {
 		return s.rng.NormFloat64()
 	}
 	// Repeated rows would put a dead key's NaN under a live one.
-	repeat := c.Dead == 0 && !c.Blank && !c.Spoiled
+	repeat := c.Dead == 0 && !c.Blank && !c.Spoiled && !c.Paged
 	a.q = s.operand("Q", s.dt, rows, repeat, []int{a.n, c.H, c.Dk}).store(query)
 	a.k = s.operand("K", s.dt, rows, repeat, []int{a.r, c.G, c.Dk}).store(key(c.G * c.Dk))
 	a.v = s.operand("V", s.dt, rows, repeat, []int{a.r, c.G, c.Dv}).store(key(c.G * c.Dv))
 	a.start = s.ints("Start", flat, func(i int) int { return starts[i] }, a.n)
 	a.length = s.ints("Len", flat, func(i int) int { return lengths[i] }, a.n)
 	return a
+}
+
+// page deals the rows, of which those in dead are never seen, out to pages. It
+// returns which rows of K and V are never seen.
+func (a *attention) page(s *setup, dead []bool) (deadRows []bool) {
+	used := a.r / backend.PageRows
+	order := s.rng.Perm(used + a.Dead)
+	a.r = len(order) * backend.PageRows
+	deadRows = make([]bool, a.r)
+	for i := range deadRows {
+		deadRows[i] = true
+	}
+	for r := range a.row {
+		a.row[r] = order[r/backend.PageRows]*backend.PageRows + r%backend.PageRows
+		deadRows[a.row[r]] = dead[r]
+	}
+	a.pages = s.ints("Pages", flat, func(i int) int {
+		if i < used {
+			return order[i]
+		}
+		return 1<<24 - 1<<25*(i%2)
+	}, used+2)
+	return deadRows
 }
 
 // window is the first key row of query row i and their number.
@@ -141,11 +187,11 @@ func (a *attention) window(i int) (start, n int) {
 func (a *attention) query(i, h int) []float64 { return a.q.vals[(i*a.H+h)*a.Dk:][:a.Dk] }
 
 func (a *attention) key(j, h int) []float64 {
-	return a.k.vals[(j*a.G+h/(a.H/a.G))*a.Dk:][:a.Dk]
+	return a.k.vals[(a.row[j]*a.G+h/(a.H/a.G))*a.Dk:][:a.Dk]
 }
 
 func (a *attention) value(j, h int) []float64 {
-	return a.v.vals[(j*a.G+h/(a.H/a.G))*a.Dv:][:a.Dv]
+	return a.v.vals[(a.row[j]*a.G+h/(a.H/a.G))*a.Dv:][:a.Dv]
 }
 
 // scores is the scaled scores of row i and head h over its window, and the
@@ -188,7 +234,11 @@ func (a *attention) forward() (o, lse, boundO, boundLSE []float64) {
 func (c attentionSpec) build(s *setup) {
 	a := c.inputs(s)
 	o, lse := s.write("O", rows, a.n, c.H, c.Dv), s.write("LSE", flat, a.n, c.H)
-	s.op = &backend.Attention{O: o.view, LSE: lse.view, Q: a.q.view, K: a.k.view, V: a.v.view, Start: a.start.view, Len: a.length.view, Scale: c.Scale}
+	op := &backend.Attention{O: o.view, LSE: lse.view, Q: a.q.view, K: a.k.view, V: a.v.view, Start: a.start.view, Len: a.length.view, Scale: c.Scale}
+	if c.Paged {
+		op.Pages = a.pages.view
+	}
+	s.op = op
 	for _, n := range a.length.vals {
 		s.flops += 2 * n * float64(c.H*(c.Dk+c.Dv))
 	}

@@ -205,9 +205,15 @@ func roundoff(dt backend.DType) float64 {
 // slack multiplies every bound: bounds are first-order estimates.
 const slack = 4
 
-// underflow is allowed beside the bound: numbers below 2⁻¹²⁶ may be flushed to 0
-// before they are multiplied by the hundreds that cases contain.
-const underflow = 0x1p-116
+// underflow is allowed beside the bound: numbers below the smallest normal one,
+// 2⁻¹²⁶ or F64's 2⁻¹⁰²², lose digits or are flushed to 0 before they are
+// multiplied by the hundreds that cases contain.
+func underflow(dt backend.DType) float64 {
+	if dt == backend.F64 {
+		return 0x1p-1012
+	}
+	return 0x1p-116
+}
 
 // compare takes the worst element of o, whose buffer now holds mem, into r.
 func (r *Result) compare(o *operand, mem []byte) {
@@ -227,8 +233,8 @@ func (r *Result) compare(o *operand, mem []byte) {
 			want = float64(float32(want))
 		}
 		allowed := slack * o.bound[i] * roundoff(dt)
-		if o.bound[i] > 0 && dt != backend.F64 {
-			allowed += underflow
+		if o.bound[i] > 0 {
+			allowed += underflow(dt)
 		}
 		if e := excess(got, want, allowed); e > r.MaxError || r.Operand == "" {
 			r.MaxError, r.Operand, r.Index, r.Got, r.Want, r.Tolerance = e, o.name, unravel(o.view, i), got, want, allowed

@@ -29,7 +29,7 @@ type attention[T number] struct {
 type tile struct{ lo, hi, first, most int }
 
 const (
-	segmentKeys = asm.LaneKeys
+	segmentKeys = backend.PageRows // at most asm.LaneKeys
 	// tileVectors is about how many query vectors share what is prepared of a
 	// segment.
 	tileVectors = 128
@@ -42,7 +42,7 @@ func (j *attention[T]) do(p *pool, o *backend.Attention) {
 	j.Attention = o
 	kHeads := o.K.Shape[1]
 	group := o.Q.Shape[1] / kHeads
-	j.tiles = tiles(j.tiles[:0], "Attention", &o.Start, &o.Len, o.K.Shape[0], tileLimit(group))
+	j.tiles = tiles(j.tiles[:0], "Attention", &o.Start, &o.Len, &o.Pages, o.K.Shape[0], tileLimit(group))
 	units, work, longest := len(j.tiles)*kHeads, 0, 0
 	for _, t := range j.tiles {
 		work += (t.hi - t.lo) * t.most
@@ -67,9 +67,9 @@ func tileLimit(group int) int {
 
 // tiles appends the runs of rows that share their first key, of at most limit
 // rows each. Rows that see nothing join any run.
-func tiles(to []tile, op string, start, length *backend.View, keyRows, limit int) []tile {
+func tiles(to []tile, op string, start, length, pages *backend.View, keyRows, limit int) []tile {
 	for i := range start.Shape[0] {
-		first, keys := keyWindow(op, start, length, i, keyRows)
+		first, keys := keyWindow(op, start, length, pages, i, keyRows)
 		if n := len(to); n > 0 && to[n-1].hi-to[n-1].lo < limit {
 			t := &to[n-1]
 			if t.most == 0 {
@@ -86,15 +86,42 @@ func tiles(to []tile, op string, start, length *backend.View, keyRows, limit int
 }
 
 // keyWindow is the first key row and the number of keys that query row i sees.
-func keyWindow(op string, start, length *backend.View, i, rows int) (first, n int) {
+func keyWindow(op string, start, length, pages *backend.View, i, rows int) (first, n int) {
 	first, n = int(data[int32](start)[i]), int(data[int32](length)[i])
 	if n <= 0 {
 		return 0, 0
+	}
+	if pages.Present() {
+		checkPages(op, pages, i, first, n, rows)
+		return first, n
 	}
 	if first < 0 || first+n > rows {
 		panic(fmt.Errorf("cpu: %s: row %d: keys %d to %d of %d", op, i, first, first+n, rows))
 	}
 	return first, n
+}
+
+// checkPages panics unless the pages have each of the n keys from first on that
+// query row i sees.
+func checkPages(op string, pages *backend.View, i, first, n, rows int) {
+	table := data[int32](pages)[:pages.Shape[0]]
+	if first < 0 || first%segmentKeys != 0 || first+n > len(table)*segmentKeys {
+		panic(fmt.Errorf("cpu: %s: row %d: keys %d to %d of %d pages of %d", op, i, first, first+n, len(table), segmentKeys))
+	}
+	for at := first; at < first+n; at += segmentKeys {
+		page := int(table[at/segmentKeys])
+		if last := page*segmentKeys + min(segmentKeys, first+n-at); page < 0 || last > rows {
+			panic(fmt.Errorf("cpu: %s: row %d: page %d is %d, there are %d key rows", op, i, at/segmentKeys, page, rows))
+		}
+	}
+}
+
+// segmentRow is the row of K and V at which segment s of the block's keys begins.
+func segmentRow(o *backend.Attention, b *block, s int) int {
+	if o.Pages.Present() {
+		return int(data[int32](&o.Pages)[b.first/segmentKeys+s]) * segmentKeys
+	}
+	return b.first + s*segmentKeys
 }
 
 // keyRows is the memory of v [R, G, D] from row first of key head g on.

@@ -25,7 +25,7 @@ const (
 func (j *attentionGrad[T]) do(p *pool, o *backend.AttentionGrad) {
 	j.AttentionGrad = o
 	p.run(o.K.Shape[0], 64, (*zeroKeyGrads[T])(o))
-	j.seqs = tiles(j.seqs[:0], "AttentionGrad", &o.Start, &o.Len, o.K.Shape[0], o.Q.Shape[0])
+	j.seqs = tiles(j.seqs[:0], "AttentionGrad", &o.Start, &o.Len, &backend.View{}, o.K.Shape[0], o.Q.Shape[0])
 	j.per = len(j.seqs)
 	if j.disjoint() {
 		j.per = 1

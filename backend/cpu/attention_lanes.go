@@ -85,8 +85,9 @@ func rowsOf(v *backend.View, first, n, g int, buf []float32, stride int) []float
 func attendLanes(op *backend.Attention, b *block, s int, p *laneScratch, to partial[float32]) {
 	first := s * segmentKeys
 	n, d, dv := min(b.most-first, segmentKeys), op.Q.Shape[2], op.V.Shape[2]
-	keys := rowsOf(&op.K, b.first+first, n, b.g, p.keys, p.keyStride)
-	values := rowsOf(&op.V, b.first+first, n, b.g, p.values, p.valueStride)
+	row := segmentRow(op, b, s)
+	keys := rowsOf(&op.K, row, n, b.g, p.keys, p.keyStride)
+	values := rowsOf(&op.V, row, n, b.g, p.values, p.valueStride)
 	length := data[int32](&op.Len)
 	for l := range b.batches() {
 		q := b.batch(l)

@@ -35,11 +35,12 @@ func (j *attention[T]) newRowScratch(b *block, buf []T) (p rowScratch[T]) {
 func (j *attention[T]) attendRows(b *block, s int, p *rowScratch[T], to partial[T]) {
 	first := s * segmentKeys
 	n, d, dv := min(b.most-first, segmentKeys), j.Q.Shape[2], j.V.Shape[2]
-	keys, values := keyRows[T](&j.K, b.first+first, b.g), keyRows[T](&j.V, b.first+first, b.g)
+	row := segmentRow(j.Attention, b, s)
+	keys, values := keyRows[T](&j.K, row, b.g), keyRows[T](&j.V, row, b.g)
 	query, length := data[T](&j.Q), data[int32](&j.Len)
 	// A whole panel packs faster: keys beyond the last join it where there are
 	// some, and nobody looks at their scores.
-	width := min(aligned(n), j.K.Shape[0]-b.first-first)
+	width := min(aligned(n), j.K.Shape[0]-row)
 	packPanels(p.keys, keys, d, width, 1, j.K.Strides[0])
 	packed := 0 // keys whose values are packed: those that every row sees
 	if len(p.values) > 0 {

@@ -39,7 +39,7 @@ func (f form) random(s *bench, n, r int) *backend.Attention {
 	return op
 }
 
-func TestAttentionHasTheSameBitsPackedChunkedAndDecoded(t *testing.T) {
+func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 	for _, f := range forms {
 		t.Run("F32/"+f.name, func(t *testing.T) { testAttentionForms[float32](t, backend.F32, f) })
 	}
@@ -60,10 +60,14 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 	// The rollout's cache: the same keys and values as parts of wider rows, at
 	// another place, beside the leftovers of another request.
 	cache := s.normal(slots, f.groups, f.dk+f.dv)
+	// The engine's cache: the same again, in pages that lie in any order.
+	pages, table := s.normal(5*backend.PageRows, f.groups, f.dk+f.dv), []int32{-1, 4, 0, 2}
 	for i := range n {
+		page := int(table[1+i/backend.PageRows])
 		for v, from := range map[*backend.View]int{&batch.K: 0, &batch.V: f.dk} {
-			src, dst := v.Index(first+i), cache.Index(place+i).Slice(1, from, from+v.Shape[2])
-			s.do(&backend.Copy{Dst: dst, Src: src})
+			for _, row := range []backend.View{cache.Index(place + i), pages.Index(page*backend.PageRows + i%backend.PageRows)} {
+				s.do(&backend.Copy{Dst: row.Slice(1, from, from+v.Shape[2]), Src: v.Index(first + i)})
+			}
 		}
 	}
 	ones := make([]int, n)
@@ -73,12 +77,12 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 	for workers, splits := range map[int][][]int{1: {{120, 90, 55, 5}}, 3: {{n}, {1, n - 1}, {14, n - 14}, ones}} {
 		s.b = withWorkers(t, workers)
 		for _, chunks := range splits {
-			var o, lse []T
+			var o, lse, pagedO, pagedLSE []T
 			done := 0
 			for _, c := range chunks {
-				start, length := make([]int32, c), make([]int32, c)
+				start, first1, length := make([]int32, c), make([]int32, c), make([]int32, c)
 				for i := range c {
-					start[i], length[i] = place, int32(done+i+1)
+					start[i], first1[i], length[i] = place, backend.PageRows, int32(done+i+1)
 				}
 				op := &backend.Attention{
 					O: s.zeros(c, f.heads, f.dv), LSE: s.zeros(c, f.heads), Q: batch.Q.Slice(0, first+done, first+done+c),
@@ -86,11 +90,17 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 				}
 				s.do(op)
 				o, lse = append(o, content[T](op.O)...), append(lse, content[T](op.LSE)...)
+				op.K, op.V = pages.Slice(2, 0, f.dk), pages.Slice(2, f.dk, f.dk+f.dv)
+				op.Start, op.Pages = s.ints(first1, c), s.ints(table, len(table))
+				s.do(op)
+				pagedO, pagedLSE = append(pagedO, content[T](op.O)...), append(pagedLSE, content[T](op.LSE)...)
 				done += c
 			}
 			what := fmt.Sprintf("%d workers, chunks %v", workers, chunks[:min(len(chunks), 4)])
 			sameBits(t, "O: "+what, o, wantO)
 			sameBits(t, "LSE: "+what, lse, wantLSE)
+			sameBits(t, "paged O: "+what, pagedO, wantO)
+			sameBits(t, "paged LSE: "+what, pagedLSE, wantLSE)
 		}
 	}
 }
@@ -189,4 +199,17 @@ func TestAttentionNamesTheRowWhoseKeysAreOutside(t *testing.T) {
 	op := &backend.Attention{O: s.zeros(2, 1, 4), LSE: s.zeros(2, 1), Q: s.normal(2, 1, 4), K: s.normal(3, 1, 4), V: s.normal(3, 1, 4),
 		Start: s.ints([]int32{0, 2}, 2), Len: s.ints([]int32{1, 2}, 2), Scale: 1}
 	panics(t, func() { s.do(op) }, "Attention", "row 1", "2 to 4 of 3")
+
+	op.K, op.V = s.normal(200, 1, 4), s.normal(200, 1, 4)
+	op.Pages = s.ints([]int32{0, 1, 2}, 3)
+	for _, c := range []struct {
+		start, length int32
+		want          string
+	}{
+		{0, 201, "page 1 is 1, there are 200 key rows"}, {256, 1, "page 2 is 2"},
+		{128, 257, "keys 128 to 385 of 3 pages of 128"}, {64, 1, "keys 64 to 65"}, {-128, 1, "keys -128 to -127"},
+	} {
+		op.Start, op.Len = s.ints([]int32{0, c.start}, 2), s.ints([]int32{1, c.length}, 2)
+		panics(t, func() { s.do(op) }, "Attention", "row 1", c.want)
+	}
 }
