@@ -104,6 +104,31 @@ func (c *checker) float(views ...*View) *checker {
 	return c
 }
 
+// activations requires F32 or BF16 of each present view, or F64 of all. An op
+// widens BF16 as it reads, computes in F32 and rounds once, to nearest even, as it
+// writes.
+func (c *checker) activations(views ...*View) *checker {
+	for _, v := range views {
+		if c.err == nil && v.Present() && v.DType.Compute() != views[0].DType.Compute() {
+			c.failf("dtypes %s and %s do not go together", views[0].DType, v.DType)
+		}
+	}
+	if dt := views[0].DType.Compute(); c.err == nil && dt != F32 && dt != F64 {
+		c.failf("dtype %s, want F32, BF16 or F64", dt)
+	}
+	return c
+}
+
+// statistics requires the dtype in which an op on x computes of all present views.
+func (c *checker) statistics(x *View, views ...*View) *checker {
+	for _, v := range views {
+		if dt := x.DType.Compute(); c.err == nil && v.Present() && v.DType != dt {
+			c.failf("%s beside activations of %s, want %s", v.DType, x.DType, dt)
+		}
+	}
+	return c
+}
+
 func (c *checker) ints(views ...*View) *checker {
 	for _, v := range views {
 		if c.err == nil && v.Present() && v.DType != I32 {

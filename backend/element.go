@@ -44,6 +44,13 @@ func (d DType) Put(mem []byte, i int, x float64) {
 	}
 }
 
+// Round is x as an element of d holds it.
+func (d DType) Round(x float64) float64 {
+	var mem [8]byte
+	d.Put(mem[:], 0, x)
+	return d.Get(mem[:], 0)
+}
+
 // bf16 rounds to nearest even. NaN stays NaN even where its payload is lost.
 func bf16(x float32) uint16 {
 	bits := math.Float32bits(x)

@@ -52,7 +52,7 @@ func (f UnaryFn) String() string {
 }
 
 // Unary computes Y = Fn(X) element by element. A and B are the parameters of
-// Affine and Clamp. Y may be X.
+// Affine and Clamp. Y may be X. Each is F32 or BF16.
 type Unary struct {
 	Y, X View
 	Fn   UnaryFn
@@ -67,7 +67,7 @@ func (o *Unary) Operands(visit func(*View, Access)) {
 }
 
 func (o *Unary) Check() error {
-	return check(o).float(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).done()
+	return check(o).activations(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).done()
 }
 
 // BinaryFn selects the function of a Binary op.
@@ -92,6 +92,7 @@ func (f BinaryFn) String() string {
 // Binary computes Y = Fn(A, B) element by element; A and B have Y's shape,
 // broadcast by stride 0 where they repeat. Y may be A or B. All functions but
 // Div take I32 operands too. Comparisons may write I32 whatever they compare.
+// Operands that are not I32 are F32 or BF16 each.
 type Binary struct {
 	Y, A, B View
 	Fn      BinaryFn
@@ -108,19 +109,24 @@ func (o *Binary) Operands(visit func(*View, Access)) {
 func (o *Binary) Check() error {
 	c := check(o).
 		shape("A", &o.A, o.Y.Shape[:o.Y.Rank]...).
-		shape("B", &o.B, o.Y.Shape[:o.Y.Rank]...).
-		sameDType(&o.A, &o.B)
-	if o.Fn < Less && (o.Y.DType != I32 || o.Fn == Div) {
-		c.float(&o.Y, &o.A, &o.B)
-	}
-	if o.Fn < Less {
-		c.sameDType(&o.Y, &o.A)
+		shape("B", &o.B, o.Y.Shape[:o.Y.Rank]...)
+	switch {
+	case o.A.DType == I32 && o.Fn != Div:
+		c.ints(&o.B)
+		if o.Fn < Less {
+			c.ints(&o.Y)
+		}
+	case o.Fn < Less:
+		c.activations(&o.A, &o.B, &o.Y)
+	default:
+		c.activations(&o.A, &o.B)
 	}
 	return c.done()
 }
 
 // Select computes Y = A where Cond is nonzero, else B: the value not selected
-// is never used in arithmetic, so a NaN there does not spread. Y may be A or B.
+// is never used in arithmetic, so a NaN there does not spread. Y may be A or B. Y, A
+// and B are F32 or BF16 each.
 type Select struct{ Y, Cond, A, B View }
 
 func (o *Select) Name() string { return "Select" }
@@ -134,6 +140,6 @@ func (o *Select) Operands(visit func(*View, Access)) {
 
 func (o *Select) Check() error {
 	shape := o.Y.Shape[:o.Y.Rank]
-	return check(o).float(&o.Y, &o.A, &o.B).ints(&o.Cond).
+	return check(o).activations(&o.Y, &o.A, &o.B).ints(&o.Cond).
 		shape("Cond", &o.Cond, shape...).shape("A", &o.A, shape...).shape("B", &o.B, shape...).done()
 }

@@ -1,7 +1,8 @@
 package backend
 
 // RMSNorm computes Y[i, :] = X[i, :]·W / sqrt(mean(X[i, :]²) + Eps) and
-// Rstd[i] = 1/sqrt(mean(X[i, :]²) + Eps) (Zhang and Sennrich 2019).
+// Rstd[i] = 1/sqrt(mean(X[i, :]²) + Eps) (Zhang and Sennrich 2019). X and Y are
+// activations, F32 or BF16; Rstd and W are F32.
 type RMSNorm struct {
 	Y    View // [N, D]
 	Rstd View // [N]
@@ -20,7 +21,7 @@ func (o *RMSNorm) Operands(visit func(*View, Access)) {
 }
 
 func (o *RMSNorm) Check() error {
-	c := check(o).float(&o.Y, &o.Rstd, &o.X, &o.W).rank("X", &o.X, 2)
+	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Rstd, &o.W).rank("X", &o.X, 2)
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("Y", &o.Y, n, d).shape("Rstd", &o.Rstd, n).shape("W", &o.W, d).
@@ -33,7 +34,8 @@ func (o *RMSNorm) Check() error {
 //
 //	DX[i, :] = Rstd[i]·(u − x̂·mean(u·x̂))    DW += Σ_i DY[i, :]·x̂
 //
-// DW is optional and is summed over rows in an order set by N alone.
+// DW is optional and is summed over rows in an order set by N alone. DX, DY and X
+// are activations, F32 or BF16; DW, W and Rstd are F32.
 type RMSNormGrad struct {
 	DX, DW   View // [N, D], [D]
 	DY, X, W View // [N, D], [N, D], [D]
@@ -54,7 +56,7 @@ func (o *RMSNormGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *RMSNormGrad) Check() error {
-	c := check(o).float(&o.DX, &o.DW, &o.DY, &o.X, &o.W, &o.Rstd).rank("X", &o.X, 2)
+	c := check(o).activations(&o.X, &o.DX, &o.DY).statistics(&o.X, &o.DW, &o.W, &o.Rstd).rank("X", &o.X, 2)
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("DX", &o.DX, n, d).shape("DY", &o.DY, n, d).shape("W", &o.W, d).shape("DW", &o.DW, d).shape("Rstd", &o.Rstd, n).
@@ -70,14 +72,15 @@ func (o *RMSNorm) Decompose(x *Expander) {
 	x.affine(o.Rstd, o.Rstd, 1/d, o.Eps)
 	x.unary(Sqrt, o.Rstd, o.Rstd)
 	x.unary(Reciprocal, o.Rstd, o.Rstd)
-	x.binary(Mul, o.Y, o.X, o.Rstd.Unsqueeze(1))
-	x.binary(Mul, o.Y, o.Y, o.W)
+	y := x.Temp(o.Rstd.DType, o.X.Dims()...)
+	x.binary(Mul, y, o.X, o.Rstd.Unsqueeze(1))
+	x.binary(Mul, o.Y, y, o.W)
 }
 
 // Decompose is RMSNormGrad by its definition.
 func (o *RMSNormGrad) Decompose(x *Expander) {
 	n, d := o.X.Shape[0], o.X.Shape[1]
-	dt := o.X.DType
+	dt := o.X.DType.Compute()
 	rstd := o.Rstd.Unsqueeze(1)
 	xHat, u, mean := x.Temp(dt, n, d), x.Temp(dt, n, d), x.Temp(dt, n)
 	x.binary(Mul, xHat, o.X, rstd)

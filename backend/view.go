@@ -12,7 +12,7 @@ type DType uint8
 const (
 	F32  DType = iota
 	F64        // test-only compute dtype: whole models run in it against finite differences
-	BF16       // storage: upper 16 bits of an F32, rounded to nearest even
+	BF16       // activations, caches, moments: upper 16 bits of an F32, rounded to nearest even
 	I32        // ids, positions, offsets
 	I8         // bytes of packed quantised matrices
 	E4M3       // storage: FP8 of the OCP standard, largest value 448, without infinities
@@ -22,6 +22,15 @@ const (
 func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1}[d] }
 
 func (d DType) String() string { return [...]string{"F32", "F64", "BF16", "I32", "I8", "E4M3"}[d] }
+
+// Compute is the dtype in which ops on activations of dtype d keep statistics
+// and accumulators: F32 for BF16, else d itself.
+func (d DType) Compute() DType {
+	if d == BF16 {
+		return F32
+	}
+	return d
+}
 
 // IsFloat reports whether d is a floating-point type.
 func (d DType) IsFloat() bool { return d != I32 && d != I8 }

@@ -29,7 +29,7 @@ import (
 // from Cases and RandomCase.
 type Case struct {
 	Op      string        // the op's name
-	DType   backend.DType // of the arithmetic
+	DType   backend.DType // of the activations; their arithmetic is in its Compute
 	Strided bool          // operands lie at odd offsets with gaps, permuted or repeated, as far as the op allows
 	Seed    uint64        // of the operands' values and layout
 	spec    spec
@@ -66,6 +66,7 @@ type family struct {
 	random   func(r *rand.Rand) spec // any case of small size
 	gradient []spec                  // for finite differences: small and smooth
 	bench    []spec                  // of real sizes
+	bf16     bool                    // the op takes activations in BF16
 }
 
 // families is a fresh list in a fixed order.
@@ -87,20 +88,23 @@ func families() []family {
 }
 
 // Cases lists the cases of every op: lengths 0, 1 and around block sizes, ties,
-// empty groups, large magnitudes, NaN. Each comes in F32 and F64, dense and
-// strided, and is the same on every run.
+// empty groups, large magnitudes, NaN. Each comes in F32, F64 and, where the op
+// takes it, BF16, dense and strided, and is the same on every run.
 func Cases() []Case {
 	var cases []Case
 	for _, f := range families() {
 		for _, s := range f.cases {
-			cases = append(cases, variants(s)...)
+			cases = append(cases, variants(s, f.bf16)...)
 		}
 	}
 	return cases
 }
 
-func variants(s spec) []Case {
+func variants(s spec, bf16 bool) []Case {
 	dtypes := []backend.DType{backend.F32, backend.F64}
+	if bf16 {
+		dtypes = append(dtypes, backend.BF16)
+	}
 	if t, ok := s.(typed); ok {
 		dtypes = []backend.DType{t.dtype()}
 	}
@@ -122,10 +126,16 @@ func variants(s spec) []Case {
 func RandomCase(seed uint64) Case {
 	r := rand.New(rand.NewPCG(seed, 1))
 	all := families()
-	s := all[r.IntN(len(all))].random(r)
+	f := all[r.IntN(len(all))]
+	s := f.random(r)
 	c := Case{Op: s.op(), DType: backend.F32, Strided: r.IntN(4) > 0, Seed: seed, spec: s}
-	if r.IntN(3) == 0 {
+	switch r.IntN(3) {
+	case 0:
 		c.DType = backend.F64
+	case 1:
+		if f.bf16 {
+			c.DType = backend.BF16
+		}
 	}
 	if t, ok := s.(typed); ok {
 		c.DType = t.dtype()

@@ -232,9 +232,12 @@ func (r *Result) compare(o *operand, mem []byte) {
 		if dt == backend.F32 && math.Abs(want) > math.MaxFloat32 {
 			want = float64(float32(want))
 		}
-		allowed := slack * o.bound[i] * roundoff(dt)
+		allowed := slack * o.bound[i] * roundoff(dt.Compute())
 		if o.bound[i] > 0 {
-			allowed += underflow(dt)
+			allowed += underflow(dt.Compute())
+		}
+		if dt == backend.BF16 {
+			allowed = afterRounding(want, allowed)
 		}
 		if e := excess(got, want, allowed); e > r.MaxError || r.Operand == "" {
 			r.MaxError, r.Operand, r.Index, r.Got, r.Want, r.Tolerance = e, o.name, unravel(o.view, i), got, want, allowed
@@ -251,6 +254,13 @@ func (r *Result) compare(o *operand, mem []byte) {
 		}
 		r.Err = fmt.Errorf("%s: %s, element %d of the buffer (the view starts at %d)", what, o.name, at/n, o.view.Offset)
 	}
+}
+
+// afterRounding is how far the BF16 result of a computation may be from want if
+// the computation itself is at most within from it: it is rounded once.
+func afterRounding(want, within float64) float64 {
+	lo, hi := backend.BF16.Round(want-within), backend.BF16.Round(want+within)
+	return max(hi-want, want-lo)
 }
 
 // excess is |got − want| as a multiple of what is allowed.

@@ -20,7 +20,7 @@ type unarySpec struct {
 }
 
 func unaryFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return unarySpec{backend.UnaryFn(r.IntN(int(backend.Sign) + 1)), randomShape(r, 0), r.IntN(2) == 0}
 	}}
 	for fn := backend.Affine; fn <= backend.Sign; fn++ {
@@ -94,7 +94,7 @@ type binarySpec struct {
 }
 
 func binaryFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		c := binarySpec{Fn: backend.BinaryFn(r.IntN(int(backend.Equal) + 1)), Shape: randomShape(r, 0), Ints: r.IntN(3) == 0}
 		c.Ints = c.Ints && c.Fn != backend.Div
 		c.IntY = c.Ints && c.Fn < backend.Less || c.Fn >= backend.Less && r.IntN(2) == 0
@@ -120,19 +120,19 @@ func binaryFamily() family {
 func (c binarySpec) op() string { return c.Fn.String() }
 
 func (c binarySpec) build(s *setup) {
-	dtA, dtY := s.dt, s.dt
+	dtA, dtB, dtY := s.activation(), s.activation(), s.activation()
 	gen := s.mix(3, specials...)
 	if c.Fn <= backend.Div { // sums of opposite infinities are covered; 1e30·1e30 is not F32's business
 		gen = s.mix(3, 0, 1, -1, 1e4, 1e15, -1e15, math.Inf(1), math.NaN())
 	}
 	if c.Ints {
-		dtA, gen = backend.I32, func(int) float64 { return float64(s.rng.IntN(9) - 4) }
+		dtA, dtB, gen = backend.I32, backend.I32, func(int) float64 { return float64(s.rng.IntN(9) - 4) }
 	}
 	if c.IntY {
 		dtY = backend.I32
 	}
 	a := s.operand("A", dtA, free, !c.InPlace, c.Shape).store(gen)
-	b := s.operand("B", dtA, free, true, c.Shape).store(gen)
+	b := s.operand("B", dtB, free, true, c.Shape).store(gen)
 	y := a
 	if !c.InPlace {
 		y = s.operand("Y", dtY, free, false, c.Shape)
@@ -182,7 +182,7 @@ func binary(fn backend.BinaryFn, a, b float64) float64 {
 type selectSpec struct{ Shape []int }
 
 func selectFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return selectSpec{randomShape(r, 0)} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return selectSpec{randomShape(r, 0)} }}
 	for _, shape := range shapes {
 		f.cases = append(f.cases, selectSpec{shape})
 	}

@@ -15,7 +15,7 @@ type rmsNormSpec struct {
 }
 
 func rmsNormFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return rmsNormSpec{size(r, 0), size(r, 1), 1} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return rmsNormSpec{size(r, 0), size(r, 1), 1} }}
 	for i, d := range edges[1:] {
 		f.cases = append(f.cases, rmsNormSpec{1 + i%5, d, 1})
 	}
@@ -27,8 +27,8 @@ func rmsNormFamily() family {
 func (rmsNormSpec) op() string { return "RMSNorm" }
 
 func (c rmsNormSpec) build(s *setup) {
-	x, w := s.readWith("X", rows, s.normal(c.Scale), c.N, c.D), s.read("W", flat, c.D)
-	y, rstd := s.write("Y", rows, c.N, c.D), s.write("Rstd", flat, c.N)
+	x, w := s.readWith("X", rows, s.normal(c.Scale), c.N, c.D), s.readStat("W", flat, c.D)
+	y, rstd := s.write("Y", rows, c.N, c.D), s.writeStat("Rstd", flat, c.N)
 	s.op = &backend.RMSNorm{Y: y.view, Rstd: rstd.view, X: x.view, W: w.view, Eps: normEps}
 	s.flops = 4 * float64(c.N*c.D)
 	s.want = func() {
@@ -61,7 +61,7 @@ type rmsNormGradSpec struct {
 }
 
 func rmsNormGradFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return rmsNormGradSpec{size(r, 0), size(r, 1), r.IntN(3) == 0} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return rmsNormGradSpec{size(r, 0), size(r, 1), r.IntN(3) == 0} }}
 	for i, d := range edges[1:] {
 		f.cases = append(f.cases, rmsNormGradSpec{1 + i%5, d, i%4 == 3})
 	}
@@ -74,14 +74,14 @@ func rmsNormGradFamily() family {
 func (rmsNormGradSpec) op() string { return "RMSNormGrad" }
 
 func (c rmsNormGradSpec) build(s *setup) {
-	x, w, dy := s.read("X", rows, c.N, c.D), s.read("W", flat, c.D), s.read("DY", rows, c.N, c.D)
+	x, w, dy := s.read("X", rows, c.N, c.D), s.readStat("W", flat, c.D), s.read("DY", rows, c.N, c.D)
 	_, r := rmsNorm(x.vals, w.vals, c.N)
-	rstd := s.readWith("Rstd", flat, func(i int) float64 { return r[i] }, c.N)
+	rstd := s.readStatWith("Rstd", flat, func(i int) float64 { return r[i] }, c.N)
 	dx := s.write("DX", rows, c.N, c.D)
 	op := &backend.RMSNormGrad{DX: dx.view, DY: dy.view, X: x.view, W: w.view, Rstd: rstd.view}
 	var dw *operand
 	if !c.NoDW {
-		dw = s.update("DW", flat, c.D)
+		dw = s.updateStat("DW", flat, c.D)
 		op.DW = dw.view
 	}
 	s.op = op

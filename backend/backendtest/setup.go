@@ -11,7 +11,7 @@ import (
 // what it must compute.
 type setup struct {
 	rng     *rand.Rand
-	dt      backend.DType
+	dt      backend.DType // of activations
 	strided bool
 	packer  backend.Packer // nil where the backend does not pack
 
@@ -125,7 +125,38 @@ func (s *setup) read(name string, l layout, shape ...int) *operand {
 }
 
 func (s *setup) readWith(name string, l layout, gen func(i int) float64, shape ...int) *operand {
-	return s.operand(name, s.dt, l, true, shape).store(gen)
+	return s.operand(name, s.activation(), l, true, shape).store(gen)
+}
+
+// activation is the dtype of the next operand that holds activations. Where the
+// case is BF16 and strided, some are F32: ops take any mix.
+func (s *setup) activation() backend.DType {
+	if s.dt == backend.BF16 && s.strided && s.rng.IntN(4) == 0 {
+		return backend.F32
+	}
+	return s.dt
+}
+
+// compute is the dtype of statistics and parameters, and of the arithmetic.
+func (s *setup) compute() backend.DType { return s.dt.Compute() }
+
+// readStat is read for statistics and parameters.
+func (s *setup) readStat(name string, l layout, shape ...int) *operand {
+	return s.readStatWith(name, l, s.normal(1), shape...)
+}
+
+func (s *setup) readStatWith(name string, l layout, gen func(i int) float64, shape ...int) *operand {
+	return s.operand(name, s.compute(), l, true, shape).store(gen)
+}
+
+// updateStat is update for statistics and parameters.
+func (s *setup) updateStat(name string, l layout, shape ...int) *operand {
+	return s.operand(name, s.compute(), l, false, shape).store(s.normal(1))
+}
+
+// writeStat is write for statistics and parameters.
+func (s *setup) writeStat(name string, l layout, shape ...int) *operand {
+	return s.operand(name, s.compute(), l, false, shape)
 }
 
 func (s *setup) ints(name string, l layout, gen func(i int) int, shape ...int) *operand {
@@ -134,13 +165,13 @@ func (s *setup) ints(name string, l layout, gen func(i int) int, shape ...int) *
 
 // update is an operand of normal values that the op reads and writes.
 func (s *setup) update(name string, l layout, shape ...int) *operand {
-	return s.operand(name, s.dt, l, false, shape).store(s.normal(1))
+	return s.operand(name, s.activation(), l, false, shape).store(s.normal(1))
 }
 
 // write is an operand that the op writes without reading: its memory holds
 // poison.
 func (s *setup) write(name string, l layout, shape ...int) *operand {
-	return s.operand(name, s.dt, l, false, shape)
+	return s.operand(name, s.activation(), l, false, shape)
 }
 
 func (s *setup) writeInts(name string, l layout, shape ...int) *operand {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
 // copyJob moves elements of one dtype as they are, converts between F32 and
@@ -20,9 +21,9 @@ func copyJob(o *backend.Copy) job {
 	case dst == src:
 		return (*move[float64])(o)
 	case dst == backend.BF16 && src == backend.F32:
-		return (*narrow)(o)
+		return (*narrowCopy)(o)
 	case dst == backend.F32 && src == backend.BF16:
-		return (*widen)(o)
+		return (*widenCopy)(o)
 	case dst == backend.E4M3 && src == backend.F32:
 		return (*encodeE4M3)(o)
 	case dst == backend.F32 && src == backend.E4M3:
@@ -51,22 +52,30 @@ func moveRow[T any](dst, src []T, n, sd, ss int) {
 	}
 }
 
-type narrow backend.Copy
+type narrowCopy backend.Copy
 
-func (o *narrow) run(_ *worker, lo, hi int) {
+func (o *narrowCopy) run(_ *worker, lo, hi int) {
 	dst, src := data[uint16](&o.Dst), data[float32](&o.Src)
 	for it := newWalk(lo, hi, &o.Dst, &o.Src); it.next(); {
+		if it.stride(0) == 1 && it.stride(1) == 1 {
+			asm.ToBF16(dst[it.off[0]:], src[it.off[1]:][:it.n])
+			continue
+		}
 		for i := range it.n {
 			dst[it.off[0]+i*it.stride(0)] = bfloat16(src[it.off[1]+i*it.stride(1)])
 		}
 	}
 }
 
-type widen backend.Copy
+type widenCopy backend.Copy
 
-func (o *widen) run(_ *worker, lo, hi int) {
+func (o *widenCopy) run(_ *worker, lo, hi int) {
 	dst, src := data[float32](&o.Dst), data[uint16](&o.Src)
 	for it := newWalk(lo, hi, &o.Dst, &o.Src); it.next(); {
+		if it.stride(0) == 1 && it.stride(1) == 1 {
+			asm.FromBF16(dst[it.off[0]:], src[it.off[1]:][:it.n])
+			continue
+		}
 		for i := range it.n {
 			dst[it.off[0]+i*it.stride(0)] = fromBFloat16(src[it.off[1]+i*it.stride(1)])
 		}

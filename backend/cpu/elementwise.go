@@ -17,14 +17,14 @@ const elements = 8 * blockLen
 type unary[T number] backend.Unary
 
 func (o *unary[T]) run(w *worker, lo, hi int) {
-	y, x := data[T](&o.Y), data[T](&o.X)
 	buf := scratch[T](w, 2*blockLen)
+	x, buf := newRunReader(&o.X, buf)
+	y, _ := newRunWriter(&o.Y, buf)
 	for it := newWalk(lo, hi, &o.Y, &o.X); it.next(); {
-		in := load(x[it.off[1]:], it.stride(1), it.n, buf)
-		to := y[it.off[0]:]
-		out := place(to, it.stride(0), it.n, buf[blockLen:])
+		in := x.load(it.off[1], it.stride(1), it.n)
+		out := y.place(it.off[0], it.stride(0), it.n)
 		apply(o.Fn, out, in, T(o.A), T(o.B))
-		store(to, it.stride(0), out)
+		y.store(it.off[0], it.stride(0), out)
 	}
 }
 
@@ -99,7 +99,7 @@ func (b *CPU) binary(o *backend.Binary) error {
 // binaryJob is the kernel for o's dtypes, or nil.
 func binaryJob(o *backend.Binary) job {
 	if o.Fn >= backend.Less {
-		switch o.Y.DType {
+		switch o.Y.DType.Compute() {
 		case backend.F32:
 			return compareJob[float32](o)
 		case backend.F64:
@@ -109,7 +109,7 @@ func binaryJob(o *backend.Binary) job {
 		}
 		return nil
 	}
-	switch o.Y.DType {
+	switch o.Y.DType.Compute() {
 	case backend.F32:
 		return (*arithmetic[float32])(o)
 	case backend.F64:
@@ -119,7 +119,7 @@ func binaryJob(o *backend.Binary) job {
 }
 
 func compareJob[Y number | int32](o *backend.Binary) job {
-	switch o.A.DType {
+	switch o.A.DType.Compute() {
 	case backend.F32:
 		return (*compare[Y, float32])(o)
 	case backend.F64:
@@ -133,15 +133,15 @@ func compareJob[Y number | int32](o *backend.Binary) job {
 type arithmetic[T number | int32] backend.Binary
 
 func (o *arithmetic[T]) run(w *worker, lo, hi int) {
-	y, a, b := data[T](&o.Y), data[T](&o.A), data[T](&o.B)
 	buf := scratch[T](w, 3*blockLen)
+	a, buf := newRunReader(&o.A, buf)
+	b, buf := newRunReader(&o.B, buf)
+	y, _ := newRunWriter(&o.Y, buf)
 	for it := newWalk(lo, hi, &o.Y, &o.A, &o.B); it.next(); {
-		inA := load(a[it.off[1]:], it.stride(1), it.n, buf)
-		inB := load(b[it.off[2]:], it.stride(2), it.n, buf[blockLen:])
-		to := y[it.off[0]:]
-		out := place(to, it.stride(0), it.n, buf[2*blockLen:])
+		inA, inB := a.load(it.off[1], it.stride(1), it.n), b.load(it.off[2], it.stride(2), it.n)
+		out := y.place(it.off[0], it.stride(0), it.n)
 		combine(o.Fn, out, inA, inB)
-		store(to, it.stride(0), out)
+		y.store(it.off[0], it.stride(0), out)
 	}
 }
 
@@ -185,12 +185,16 @@ func combine[T number | int32](fn backend.BinaryFn, y, a, b []T) {
 // compare is a comparison of T that gives 0 or 1 as Y.
 type compare[Y, T number | int32] backend.Binary
 
-func (o *compare[Y, T]) run(_ *worker, lo, hi int) {
-	y, a, b := data[Y](&o.Y), data[T](&o.A), data[T](&o.B)
+func (o *compare[Y, T]) run(w *worker, lo, hi int) {
+	buf := scratch[T](w, 3*blockLen)
+	a, buf := newRunReader(&o.A, buf)
+	b, _ := newRunReader(&o.B, buf)
+	y, _ := newRunWriter(&o.Y, scratch[Y](w, 3*blockLen)[2*blockLen:]) // Y may be T
 	for it := newWalk(lo, hi, &o.Y, &o.A, &o.B); it.next(); {
-		sy, sa, sb := it.stride(0), it.stride(1), it.stride(2)
-		for i := range it.n {
-			p, q := a[it.off[1]+i*sa], b[it.off[2]+i*sb]
+		inA, inB := a.load(it.off[1], it.stride(1), it.n), b.load(it.off[2], it.stride(2), it.n)
+		out := y.place(it.off[0], it.stride(0), it.n)
+		for i, p := range inA {
+			q := inB[i]
 			var holds bool
 			switch o.Fn {
 			case backend.Less:
@@ -200,27 +204,32 @@ func (o *compare[Y, T]) run(_ *worker, lo, hi int) {
 			case backend.Equal:
 				holds = p == q
 			}
-			var r Y
+			out[i] = 0
 			if holds {
-				r = 1
+				out[i] = 1
 			}
-			y[it.off[0]+i*sy] = r
 		}
+		y.store(it.off[0], it.stride(0), out)
 	}
 }
 
 type selection[T number] backend.Select
 
-func (o *selection[T]) run(_ *worker, lo, hi int) {
-	y, cond, a, b := data[T](&o.Y), data[int32](&o.Cond), data[T](&o.A), data[T](&o.B)
+func (o *selection[T]) run(w *worker, lo, hi int) {
+	buf := scratch[T](w, 3*blockLen)
+	a, buf := newRunReader(&o.A, buf)
+	b, buf := newRunReader(&o.B, buf)
+	y, _ := newRunWriter(&o.Y, buf)
+	cond := data[int32](&o.Cond)
 	for it := newWalk(lo, hi, &o.Y, &o.Cond, &o.A, &o.B); it.next(); {
-		sy, sc, sa, sb := it.stride(0), it.stride(1), it.stride(2), it.stride(3)
-		for i := range it.n {
-			v := b[it.off[3]+i*sb]
-			if cond[it.off[1]+i*sc] != 0 {
-				v = a[it.off[2]+i*sa]
+		inA, inB := a.load(it.off[2], it.stride(2), it.n), b.load(it.off[3], it.stride(3), it.n)
+		out := y.place(it.off[0], it.stride(0), it.n)
+		for i, v := range inB {
+			if cond[it.off[1]+i*it.stride(1)] != 0 {
+				v = inA[i]
 			}
-			y[it.off[0]+i*sy] = v
+			out[i] = v
 		}
+		y.store(it.off[0], it.stride(0), out)
 	}
 }

@@ -4,11 +4,16 @@ import "github.com/aha-go/aha/backend"
 
 type rmsNorm[T number] backend.RMSNorm
 
-func (o *rmsNorm[T]) run(_ *worker, lo, hi int) {
-	x, y, w, rstd := data[T](&o.X), data[T](&o.Y), data[T](&o.W), data[T](&o.Rstd)
+func (o *rmsNorm[T]) run(w *worker, lo, hi int) {
 	d := o.X.Shape[1]
+	buf := scratch[T](w, bufferSize(&o.X, d)+bufferSize(&o.Y, d))
+	x, buf := newReader(&o.X, d, buf)
+	y, _ := newWriter(&o.Y, d, buf)
+	gain, rstd := data[T](&o.W), data[T](&o.Rstd)
 	for i := lo; i < hi; i++ {
-		rstd[i] = rmsNormRow(y[i*o.Y.Strides[0]:][:d], x[i*o.X.Strides[0]:][:d], w[:d], T(o.Eps))
+		to := i * o.Y.Strides[0]
+		rstd[i] = rmsNormRow(y.at(to, d), x.at(i*o.X.Strides[0], d), gain[:d], T(o.Eps))
+		y.done(to, d)
 	}
 }
 
@@ -39,9 +44,13 @@ func (j *rmsNormGrad[T]) do(p *pool, o *backend.RMSNormGrad) {
 	j.RMSNormGrad = nil
 }
 
-func (j *rmsNormGrad[T]) run(_ *worker, lo, hi int) {
-	dx, dy, x, w, rstd := data[T](&j.DX), data[T](&j.DY), data[T](&j.X), data[T](&j.W), data[T](&j.Rstd)
+func (j *rmsNormGrad[T]) run(worker *worker, lo, hi int) {
 	n, d := j.X.Shape[0], j.X.Shape[1]
+	buf := scratch[T](worker, bufferSize(&j.X, d)+bufferSize(&j.DY, d)+bufferSize(&j.DX, d))
+	x, buf := newReader(&j.X, d, buf)
+	dy, buf := newReader(&j.DY, d, buf)
+	dx, _ := newWriter(&j.DX, d, buf)
+	w, rstd := data[T](&j.W), data[T](&j.Rstd)
 	for b := lo; b < hi; b++ {
 		var dw []T
 		if j.DW.Present() {
@@ -49,11 +58,13 @@ func (j *rmsNormGrad[T]) run(_ *worker, lo, hi int) {
 			clear(dw)
 		}
 		for i := b * sumRows; i < min((b+1)*sumRows, n); i++ {
-			dyi, xi := dy[i*j.DY.Strides[0]:][:d], x[i*j.X.Strides[0]:][:d]
+			dyi, xi := dy.at(i*j.DY.Strides[0], d), x.at(i*j.X.Strides[0], d)
 			if j.DW.Present() {
 				rmsNormGradWeight(dw, dyi, xi, rstd[i])
 			}
-			rmsNormGradRow(dx[i*j.DX.Strides[0]:][:d], dyi, xi, w[:d], rstd[i])
+			to := i * j.DX.Strides[0]
+			rmsNormGradRow(dx.at(to, d), dyi, xi, w[:d], rstd[i])
+			dx.done(to, d)
 		}
 	}
 }

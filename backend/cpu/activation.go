@@ -1,0 +1,124 @@
+package cpu
+
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
+
+// reader reads runs of a view's elements as T: those of BF16 are widened to
+// float32 on the way, in a buffer that stays in the first-level cache.
+type reader[T number | int32] struct {
+	whole []T
+	half  []uint16 // of BF16, else nil
+	buf   []T
+}
+
+// bufferSize is how many elements of scratch a reader or writer of v needs for
+// runs of n elements.
+func bufferSize(v *backend.View, n int) int {
+	if v.DType == backend.BF16 {
+		return n
+	}
+	return 0
+}
+
+// newReader takes its buffer, for runs of up to n elements, from the front of
+// scratch and returns the rest.
+func newReader[T number | int32](v *backend.View, n int, scratch []T) (r reader[T], rest []T) {
+	if v.DType == backend.BF16 {
+		return reader[T]{half: data[uint16](v), buf: scratch[:n]}, scratch[n:]
+	}
+	return reader[T]{whole: data[T](v)}, scratch
+}
+
+// newRunReader is newReader for runs of a walk, which may lie strided.
+func newRunReader[T number | int32](v *backend.View, scratch []T) (r reader[T], rest []T) {
+	r, _ = newReader(v, blockLen, scratch)
+	r.buf = scratch[:blockLen]
+	return r, scratch[blockLen:]
+}
+
+// load is n elements from off on that lie stride apart, to be read until the next
+// call. r is of newRunReader.
+func (r *reader[T]) load(off, stride, n int) []T {
+	if r.half == nil {
+		return load(r.whole[off:], stride, n, r.buf)
+	}
+	if stride == 1 || n == 1 {
+		return r.at(off, n)
+	}
+	x, buf := r.half[off:], r.buf[:n]
+	for i := range buf {
+		buf[i] = T(fromBFloat16(x[i*stride]))
+	}
+	return buf
+}
+
+// at is the n adjacent elements from off on, to be read until the next call.
+func (r *reader[T]) at(off, n int) []T {
+	if r.half == nil {
+		return r.whole[off:][:n]
+	}
+	widen(r.buf[:n], r.half[off:][:n])
+	return r.buf[:n]
+}
+
+// writer writes runs of a view's elements: those of BF16 are computed in a buffer
+// and rounded as they leave it.
+type writer[T number | int32] struct{ reader[T] }
+
+func newWriter[T number | int32](v *backend.View, n int, scratch []T) (w writer[T], rest []T) {
+	w.reader, rest = newReader(v, n, scratch)
+	return w, rest
+}
+
+// newRunWriter is newWriter for runs of a walk, which may lie strided.
+func newRunWriter[T number | int32](v *backend.View, scratch []T) (w writer[T], rest []T) {
+	w.reader, rest = newRunReader(v, scratch)
+	return w, rest
+}
+
+// place is where to write n elements that lie stride apart from off on, with
+// undefined content; store must follow. w is of newRunWriter.
+func (w *writer[T]) place(off, stride, n int) []T {
+	if w.half == nil {
+		return place(w.whole[off:], stride, n, w.buf)
+	}
+	return w.buf[:n]
+}
+
+// store spreads what was written to place's result.
+func (w *writer[T]) store(off, stride int, from []T) {
+	switch {
+	case w.half == nil:
+		store(w.whole[off:], stride, from)
+	case stride == 1 || len(from) == 1:
+		narrow(w.half[off:][:len(from)], from)
+	default:
+		for i, x := range from {
+			w.half[off+i*stride] = bfloat16(float32(x))
+		}
+	}
+}
+
+// at is the place of the n adjacent elements from off on, with undefined content;
+// done must follow.
+func (w *writer[T]) at(off, n int) []T {
+	if w.half == nil {
+		return w.whole[off:][:n]
+	}
+	return w.buf[:n]
+}
+
+// done stores what was written to the place of the n elements from off on.
+func (w *writer[T]) done(off, n int) {
+	if w.half != nil {
+		narrow(w.half[off:][:n], w.buf[:n])
+	}
+}
+
+// widen sets dst to the BF16 numbers x. T is float32.
+func widen[T number | int32](dst []T, x []uint16) { asm.FromBF16(any(dst).([]float32), x) }
+
+// narrow rounds x to BF16. T is float32.
+func narrow[T number | int32](dst []uint16, x []T) { asm.ToBF16(dst, any(x).([]float32)) }
