@@ -80,7 +80,7 @@ func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float
 		name string
 		data []float64
 	}{{&a.Cos, "rope.cos", cos}, {&a.Sin, "rope.sin", sin}} {
-		p, err := tensor.NewParam(b, t.name, dt, length, len(freq))
+		p, err := tensor.NewParamFor(b, backend.Tables, t.name, dt, length, len(freq))
 		if err == nil {
 			*t.dst = p
 			p.Trainable = false

@@ -39,7 +39,8 @@ type Backend interface {
 	Do(Op) error
 	// Sync waits for all queued work.
 	Sync() error
-	// MemInfo is the device's total and free memory in bytes; 0, 0 if unknown.
+	// MemInfo is the memory that buffers may take together and what is left of
+	// it, in bytes; 0, 0 if unknown.
 	MemInfo() (total, free int)
 	Close() error
 }

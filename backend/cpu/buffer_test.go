@@ -28,7 +28,11 @@ func TestTransfersBeyondABufferPanic(t *testing.T) {
 }
 
 func TestAllocRefusesMoreThanTheMachineHas(t *testing.T) {
-	b := withWorkers(t, 1)
+	b, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
 	for _, bytes := range []int{-1, 1 << 60, int(^uint(0) >> 1)} {
 		if buf, err := b.Alloc(bytes); err == nil {
 			t.Errorf("Alloc(%d) gave %v", bytes, buf)
