@@ -24,7 +24,8 @@ const (
 //	Weight = s[Index] / (Σ s[Index] + GateEps if Normalize) · Scale
 //
 // Ties go to the lowest id. The op's output order is by id, so that a token's
-// experts are always summed in ascending id.
+// experts are always summed in ascending id. Where a logit is not finite, or a
+// bias is NaN or +Inf, no choice is right: the row's weights are NaN.
 type MoEGate struct {
 	Weight    View // [N, K]
 	Index     View // [N, K] I32

@@ -33,6 +33,9 @@ func TestAllocRefusesMoreThanTheMachineHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	if total, _ := b.MemInfo(); total == 0 {
+		t.Skip("the machine's memory is not known on this system")
+	}
 	for _, bytes := range []int{-1, 1 << 60, int(^uint(0) >> 1)} {
 		if buf, err := b.Alloc(bytes); err == nil {
 			t.Errorf("Alloc(%d) gave %v", bytes, buf)
