@@ -31,6 +31,19 @@ const (
 	Llama3                // Llama 3.1
 )
 
+// String returns the rope_type of config.json.
+func (k ScalingKind) String() string {
+	switch k {
+	case NoScaling:
+		return "default"
+	case YaRN:
+		return "yarn"
+	case Llama3:
+		return "llama3"
+	}
+	return fmt.Sprintf("ScalingKind(%d)", uint8(k))
+}
+
 // Frequencies are the angles per position of each of the dim/2 rotated pairs.
 func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 	f := make([]float64, dim/2)

@@ -54,7 +54,9 @@ const (
 	ReadWrite
 )
 
-func (a Access) String() string { return [...]string{"read", "write", "read-write"}[a] }
+var accessNames = []string{"read", "write", "read-write"}
+
+func (a Access) String() string { return word("Access", a, accessNames) }
 
 // Op is one operation on device memory. Ops are passed by pointer and may be
 // kept and run again (Record); what changes from run to run therefore lives in

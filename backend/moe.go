@@ -8,6 +8,10 @@ const (
 	ScoreSoftmax                // DeepSeek-V2 and before
 )
 
+var scoringNames = []string{"sigmoid", "softmax"}
+
+func (s Scoring) String() string { return word("Scoring", s, scoringNames) }
+
 // GroupScore selects how a group of experts is ranked.
 type GroupScore uint8
 
@@ -15,6 +19,10 @@ const (
 	GroupTop2Sum GroupScore = iota // sum of the two largest: V3
 	GroupMax                       // the largest: V2
 )
+
+var groupScoreNames = []string{"sum of top 2", "max"}
+
+func (g GroupScore) String() string { return word("GroupScore", g, groupScoreNames) }
 
 // MoEGate routes each token to K of E experts (DeepSeek-V3 §2.1.2, eq. 12–16):
 //

@@ -46,6 +46,16 @@ const (
 	Truncated               // it reached MaxTokens
 )
 
+func (f Finish) String() string {
+	switch f {
+	case Stopped:
+		return "stopped"
+	case Truncated:
+		return "truncated"
+	}
+	return fmt.Sprintf("Finish(%d)", uint8(f))
+}
+
 // Completion is the answer to a Request.
 type Completion struct {
 	Tokens []int32 // new tokens, the stop token included
