@@ -56,6 +56,9 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 
 // spoiled reports whether a logit is not finite, or a biased score NaN or +Inf.
 func spoiled[T number](logits, biased []T) bool {
+	if finite(dot(logits, logits)) && finite(dot(biased, biased)) { // nearly always, and quick
+		return false
+	}
 	for i, z := range logits {
 		if !finite(z) || !(biased[i] < T(math.Inf(1))) {
 			return true
