@@ -111,6 +111,14 @@ func (m *MLA) query(x tensor.Tensor) tensor.Tensor {
 	return m.QB.Forward(cQ).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
 }
 
+// CacheWidth is the number of elements that a token takes in a cache.
+func (c MLAConfig) CacheWidth() int {
+	if c.Absorbed {
+		return c.KVRank + c.Rope
+	}
+	return c.Heads * (c.Nope + c.Rope + c.Value)
+}
+
 // NewCache allocates a cache for this layer: expanded keys and values in the
 // naive form, latent and rotated key in the absorbed form.
 func (m *MLA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {

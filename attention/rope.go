@@ -31,6 +31,19 @@ const (
 	Llama3                // Llama 3.1
 )
 
+// String returns the rope_type of config.json.
+func (k ScalingKind) String() string {
+	switch k {
+	case NoScaling:
+		return "default"
+	case YaRN:
+		return "yarn"
+	case Llama3:
+		return "llama3"
+	}
+	return fmt.Sprintf("ScalingKind(%d)", uint8(k))
+}
+
 // Frequencies are the angles per position of each of the dim/2 rotated pairs.
 func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 	f := make([]float64, dim/2)
@@ -80,7 +93,7 @@ func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float
 		name string
 		data []float64
 	}{{&a.Cos, "rope.cos", cos}, {&a.Sin, "rope.sin", sin}} {
-		p, err := tensor.NewParam(b, t.name, dt, length, len(freq))
+		p, err := tensor.NewParamFor(b, backend.Tables, t.name, dt, length, len(freq))
 		if err == nil {
 			*t.dst = p
 			p.Trainable = false

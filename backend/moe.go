@@ -8,6 +8,10 @@ const (
 	ScoreSoftmax                // DeepSeek-V2 and before
 )
 
+var scoringNames = []string{"sigmoid", "softmax"}
+
+func (s Scoring) String() string { return word("Scoring", s, scoringNames) }
+
 // GroupScore selects how a group of experts is ranked.
 type GroupScore uint8
 
@@ -15,6 +19,10 @@ const (
 	GroupTop2Sum GroupScore = iota // sum of the two largest: V3
 	GroupMax                       // the largest: V2
 )
+
+var groupScoreNames = []string{"sum of top 2", "max"}
+
+func (g GroupScore) String() string { return word("GroupScore", g, groupScoreNames) }
 
 // MoEGate routes each token to K of E experts (DeepSeek-V3 §2.1.2, eq. 12–16):
 //
@@ -24,7 +32,8 @@ const (
 //	Weight = s[Index] / (Σ s[Index] + GateEps if Normalize) · Scale
 //
 // Ties go to the lowest id. The op's output order is by id, so that a token's
-// experts are always summed in ascending id.
+// experts are always summed in ascending id. Where a logit is not finite, or a
+// bias is NaN or +Inf, no choice is right: the row's weights are NaN.
 type MoEGate struct {
 	Weight    View // [N, K]
 	Index     View // [N, K] I32

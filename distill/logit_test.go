@@ -46,7 +46,10 @@ func newModel(t testing.TB, b backend.Backend, c model.Config, seed uint64, dt b
 }
 
 func newCPU(t testing.TB) backend.Backend {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.Close() })
 	return b
 }

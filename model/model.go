@@ -4,6 +4,8 @@
 package model
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/aha-go/aha/attention"
@@ -105,6 +107,15 @@ func (m *Model) Free() {
 	m.Params.Free()
 	m.Angles.Cos.Free()
 	m.Angles.Sin.Free()
+}
+
+// notFinite says why logits are not finite.
+func (m *Model) notFinite() error {
+	bad, err := tensor.NotFinite(m.Params.All())
+	if err == nil && bad == "" {
+		bad = "all weights are, so that activations overflow"
+	}
+	return cmp.Or(err, errors.New(bad))
 }
 
 // Backend is the device the model lives on.

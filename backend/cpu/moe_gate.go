@@ -37,6 +37,10 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 			}
 		}
 		slices.Sort(chosen)
+		if spoiled(z, biased) {
+			fillRow(wt, k, 1, T(math.NaN()))
+			continue
+		}
 		var sum T
 		for n, e := range chosen {
 			wt[n] = s[e]
@@ -48,6 +52,19 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 		}
 		scale(wt, wt, factor)
 	}
+}
+
+// spoiled reports whether a logit is not finite, or a biased score NaN or +Inf.
+func spoiled[T number](logits, biased []T) bool {
+	if finite(dot(logits, logits)) && finite(dot(biased, biased)) { // nearly always, and quick
+		return false
+	}
+	for i, z := range logits {
+		if !finite(z) || !(biased[i] < T(math.Inf(1))) {
+			return true
+		}
+	}
+	return false
 }
 
 // rankGroups scores each group of experts.

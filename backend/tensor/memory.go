@@ -67,7 +67,7 @@ func (m *memory) get(bytes int) (*storage, error) {
 	}
 	if buf == nil {
 		var err error
-		if buf, err = m.b.Alloc(size); err != nil {
+		if buf, err = backend.AllocFor(m.b, backend.Activations, size); err != nil {
 			return nil, err
 		}
 	}

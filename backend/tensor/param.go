@@ -30,8 +30,14 @@ type Param struct {
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
 // F32, or F64 for test-only runs in double precision.
 func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*Param, error) {
+	return NewParamFor(b, backend.Parameters, name, dt, shape...)
+}
+
+// NewParamFor is NewParam for memory of another holder, such as the moments of
+// an optimizer.
+func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DType, shape ...int) (*Param, error) {
 	p := &Param{Name: name, Trainable: true, Decay: len(shape) > 1, b: b}
-	v, err := p.alloc(dt, shape...)
+	v, err := p.alloc(h, dt, shape...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +45,9 @@ func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*
 	return p, nil
 }
 
-func (p *Param) alloc(dt backend.DType, shape ...int) (backend.View, error) {
+func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
 	v := backend.NewView(nil, dt, shape...)
-	buf, err := p.b.Alloc(v.Len() * dt.Size())
+	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
 	if err != nil {
 		return v, fmt.Errorf("tensor: parameter %s %s%v: %w", p.Name, dt, shape, err)
 	}
@@ -92,7 +98,7 @@ func (p *Param) Grad() (backend.View, error) {
 		return p.grad, fmt.Errorf("tensor: parameter %s is held as %s for inference only: it has no gradient", p.Name, p.Format)
 	}
 	if !p.grad.Present() {
-		g, err := p.alloc(p.value.DType, p.Shape()...)
+		g, err := p.alloc(backend.Gradients, p.value.DType, p.Shape()...)
 		if err != nil {
 			return g, err
 		}

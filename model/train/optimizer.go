@@ -52,7 +52,7 @@ func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
 		}
 		var list []*tensor.Param
 		for _, m := range opt.Moments(p) {
-			q, err := tensor.NewParam(p.Backend(), p.Name+"."+m.Name, m.DType, p.Shape()...)
+			q, err := tensor.NewParamFor(p.Backend(), backend.Optimizer, p.Name+"."+m.Name, m.DType, p.Shape()...)
 			if err != nil {
 				ms.Free()
 				return nil, err

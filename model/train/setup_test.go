@@ -22,7 +22,10 @@ func small() model.Config {
 
 func newModel(t testing.TB, dt backend.DType) *model.Model {
 	t.Helper()
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	m, err := model.NewWith(b, small(), 7, model.Options{DType: dt})
 	if err != nil {
 		t.Fatal(err)

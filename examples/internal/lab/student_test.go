@@ -73,7 +73,10 @@ func write(t *testing.T, path, text string) {
 }
 
 func TestLoadReasonerFindsTheNewestCheckpoint(t *testing.T) {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	dir := t.TempDir()
 	want := reasoner(t, b, dir)
@@ -93,7 +96,10 @@ func TestLoadReasonerFindsTheNewestCheckpoint(t *testing.T) {
 }
 
 func TestLoadReasonerSaysWhatIsMissing(t *testing.T) {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	for _, c := range []struct {
 		name, want string
