@@ -22,10 +22,13 @@ type Config struct {
 	Groups    int // groups of experts; 0 means 1
 	TopGroups int // groups a token may use; 0 means all
 
-	Scoring   backend.Scoring    // sigmoid (V3) is the zero value
-	GroupBy   backend.GroupScore // sum of the top two (V3) is the zero value
-	Normalize bool               // the K weights are divided by their sum
-	Scale     float64            // multiplies the routed output; 0 means 1
+	Scoring backend.Scoring    // sigmoid (V3) is the zero value
+	GroupBy backend.GroupScore // sum of the top two (V3) is the zero value
+	// Normalize divides the K weights by their sum. With TopK 1 the weight is then
+	// always Scale, so that only a balance loss trains the gate: without one its
+	// gradient is exactly 0 and its weights stay as they were drawn.
+	Normalize bool
+	Scale     float64 // multiplies the routed output; 0 means 1
 	// Bias gives the gate the selection bias of auxiliary-loss-free balance.
 	Bias bool
 }
