@@ -5,8 +5,6 @@
 package moe
 
 import (
-	"fmt"
-
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
@@ -42,7 +40,8 @@ type MoE struct {
 }
 
 // New creates a layer whose parameters are named prefix.gate.weight,
-// prefix.experts.*.gate_proj.weight and so on.
+// prefix.experts.*.gate_proj.weight and so on. An impossible shape panics; a
+// failure of the device is the error of ps.
 func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
 	if cfg.Groups == 0 {
 		cfg.Groups = 1
@@ -53,9 +52,7 @@ func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
 	if cfg.Scale == 0 {
 		cfg.Scale = 1
 	}
-	if cfg.TopK < 1 || cfg.Experts%cfg.Groups != 0 || cfg.TopGroups > cfg.Groups || cfg.TopK > cfg.Experts/cfg.Groups*cfg.TopGroups {
-		panic(fmt.Sprintf("moe: New %s: top %d of %d experts in %d of %d groups", prefix, cfg.TopK, cfg.Experts, cfg.TopGroups, cfg.Groups))
-	}
+	cfg.check("New " + prefix)
 	m := &MoE{Config: cfg}
 	m.Gate = newGate(ps, prefix+".gate", cfg)
 	m.Experts = newExperts(ps, prefix+".experts", cfg)
