@@ -18,6 +18,7 @@ type Cache struct {
 
 // newCache allocates a cache of keys [G, dk] and, unless dv is 0, values [G, dv].
 func newCache(b backend.Backend, dt backend.DType, rows, g, dk, dv int) (*Cache, error) {
+	mustBePositive("NewCache", size{"rows", rows})
 	c := &Cache{b: b}
 	for _, x := range []struct {
 		dst *backend.View

@@ -10,10 +10,10 @@ type GQAConfig struct {
 	Hidden  int     // D
 	Heads   int     // H
 	KVHeads int     // G, divides Heads
-	HeadDim int     // d
+	HeadDim int     // d, even
 	Bias    bool    // on q, k and v, as Qwen2 has
 	QKNorm  bool    // RMSNorm on each head of q and k, as Qwen3 has
-	Eps     float64 // of QKNorm
+	Eps     float64 // of QKNorm, which requires it
 }
 
 // GQA is grouped-query attention (Ainslie et al. 2023) with half-rotated RoPE,
@@ -25,8 +25,13 @@ type GQA struct {
 	Angles       tensor.Angles
 }
 
-// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so on.
+// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so
+// on. angles are of dimension cfg.HeadDim. An impossible shape panics; a failure
+// of the device is the error of ps.
 func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angles) *GQA {
+	what := "NewGQA " + prefix
+	cfg.check(what)
+	mustTurn(what, angles, size{"HeadDim", cfg.HeadDim})
 	linear := func(name string, out, in int, bias bool) *tensor.Linear {
 		l := &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
 		if bias {

@@ -12,7 +12,7 @@ type MLAConfig struct {
 	QRank  int // width of the compressed query; 0 means none
 	KVRank int // C, width of the latent
 	Nope   int // per head, without position
-	Rope   int // per head, rotated; its key is shared by all heads
+	Rope   int // per head, rotated, even; its key is shared by all heads
 	Value  int // V, per head
 
 	Interleaved bool    // RoPE pairs (2i, 2i+1), as DeepSeek's checkpoints have them
@@ -42,8 +42,12 @@ type MLA struct {
 }
 
 // NewMLA creates an MLA whose parameters are named prefix.q_proj.weight and so
-// on. angles are of dimension cfg.Rope.
+// on. angles are of dimension cfg.Rope. An impossible shape panics; a failure of
+// the device is the error of ps.
 func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angles) *MLA {
+	what := "NewMLA " + prefix
+	cfg.check(what)
+	mustTurn(what, angles, size{"Rope", cfg.Rope})
 	if cfg.Scale == 0 {
 		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}

@@ -52,6 +52,8 @@ type Options struct {
 
 func (o Options) validate() error {
 	switch {
+	case o.DType != backend.F32 && o.DType != backend.F64:
+		return fmt.Errorf("model: Options.DType is %s, want F32 or F64", o.DType)
 	case o.Format > backend.Q4:
 		return fmt.Errorf("model: unknown weight format %d", o.Format)
 	case o.Format != backend.Native && o.DType != backend.F32:

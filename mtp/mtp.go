@@ -58,7 +58,7 @@ type Module struct {
 // on. Lambda starts at V3's 0.3.
 func New(m *model.Model) (*MTP, error) {
 	if m.Config.NumNextNPredictLayers < 1 {
-		return nil, fmt.Errorf("mtp: the config has num_nextn_predict_layers %d", m.Config.NumNextNPredictLayers)
+		return nil, fmt.Errorf("mtp: New: num_nextn_predict_layers is %d, want at least 1", m.Config.NumNextNPredictLayers)
 	}
 	d := &MTP{Lambda: 0.3, m: m}
 	ps, hidden := m.Params, m.Config.HiddenSize

@@ -198,6 +198,9 @@ func moeGateGradFamily() family {
 		f.cases = append(f.cases, moeGateGradSpec{c, i%4 == 3, i%4 == 1})
 	}
 	for _, soft := range []bool{false, true} {
+		one := moeGateSpec{N: 9, E: 8, K: 1, Groups: 1, TopGroups: 1, Softmax: soft, Normalize: true}
+		f.cases = append(f.cases, moeGateGradSpec{one, false, true}, moeGateGradSpec{one, false, false})
+		f.gradient = append(f.gradient, moeGateGradSpec{one, false, false})
 		for _, normalize := range []bool{false, true} {
 			f.gradient = append(f.gradient, moeGateGradSpec{moeGateSpec{N: 3, E: 6, K: 2, Groups: 2, TopGroups: 1, Softmax: soft, Normalize: normalize}, false, false})
 		}
@@ -254,11 +257,15 @@ func (c moeGateGradSpec) build(s *setup) {
 	}
 }
 
-// backward is the gradient of one token's logits and its magnitude.
+// backward is the gradient of one token's logits and its magnitude. A single
+// normalised weight is constant: dweight must add nothing, not even rounding.
 func (c moeGateSpec) backward(s []float64, chosen []int, dweight, dscores []float64) (g, size []float64) {
 	ds, dsSize := slices.Clone(dscores), make([]float64, c.E)
 	for e, v := range dscores {
 		dsSize[e] = math.Abs(v)
+	}
+	if c.Normalize && c.K == 1 {
+		chosen = nil
 	}
 	total, mean, meanSize := 1.0, 0.0, 0.0
 	if c.Normalize {

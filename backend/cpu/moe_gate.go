@@ -157,6 +157,9 @@ func (o *moeGateGrad[T]) run(_ *worker, lo, hi int) {
 // throughWeights adds to ds what the gradient g of the chosen experts' weights
 // gives their scores.
 func (o *moeGateGrad[T]) throughWeights(ds, g, s []T, chosen []int32) {
+	if (*backend.MoEGateGrad)(o).ConstantWeights() {
+		return
+	}
 	factor, mean := T(o.Scale), T(0)
 	if o.Normalize {
 		var sum T

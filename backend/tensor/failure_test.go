@@ -274,7 +274,7 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	const lost = "which an earlier Backward has passed"
 	x := p.In(s)
 	shared := tensor.Exp(x).Keep()
-	first, second := tensor.Sum(shared), tensor.Sum(tensor.Mul(shared, shared))
+	first, second := tensor.Sum(shared), tensor.Sum(tensor.Mul(shared, shared)).Keep()
 	if err := s.Backward(first); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -28,7 +29,8 @@ type Param struct {
 }
 
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
-// F32, or F64 for test-only runs in double precision.
+// F32, or F64 for test-only runs in double precision. A dimension below 1 panics;
+// errors are the device's.
 func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*Param, error) {
 	return NewParamFor(b, backend.Parameters, name, dt, shape...)
 }
@@ -36,6 +38,7 @@ func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*
 // NewParamFor is NewParam for memory of another holder, such as the moments of
 // an optimizer.
 func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DType, shape ...int) (*Param, error) {
+	mustHaveShape(name, shape)
 	p := &Param{Name: name, Trainable: true, Decay: len(shape) > 1, b: b}
 	v, err := p.alloc(h, dt, shape...)
 	if err != nil {
@@ -43,6 +46,15 @@ func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DT
 	}
 	p.value = v
 	return p, nil
+}
+
+// mustHaveShape panics if a dimension of the parameter of that name is below 1.
+func mustHaveShape(name string, shape []int) {
+	for i, n := range shape {
+		if n < 1 {
+			panic(fmt.Sprintf("tensor: parameter %s %v: dimension %d is %d, want at least 1", name, slices.Clone(shape), i, n))
+		}
+	}
 }
 
 func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
