@@ -16,6 +16,7 @@ import (
 // be: Validate and so New name it, and NewBlock, which gives no error, panics.
 func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 	b := newCPU(t)
+	blocks := 0
 	for _, p := range presets {
 		cfg := p.config()
 		refused := func(key string) {
@@ -27,6 +28,10 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 			if _, newErr := New(b, cfg, 1); newErr == nil || newErr.Error() != err.Error() {
 				t.Errorf("%s: New with a bad %s: %v, want %v", p.name, key, newErr, err)
 			}
+			if p.name != "Tiny" {
+				return // one that slips through would be drawn in full size
+			}
+			blocks++
 			ps := tensor.NewParams(b, tensor.Init{})
 			defer func() {
 				t.Helper()
@@ -41,6 +46,9 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 		if cfg.RoPEScaling != nil {
 			spoil(reflect.ValueOf(cfg.RoPEScaling).Elem(), "rope_scaling.", refused)
 		}
+	}
+	if blocks < 20 {
+		t.Errorf("NewBlock was tried with %d bad numbers only", blocks)
 	}
 }
 
