@@ -68,7 +68,8 @@ func declaredEnums(t *testing.T) map[string]int {
 		if err != nil {
 			return err
 		}
-		if name := d.Name(); d.IsDir() && (name == "internal" || name == "examples" || name == "testdata" || len(name) > 1 && name[0] == '.') {
+		hidden := len(d.Name()) > 1 && d.Name()[0] == '.'
+		if d.IsDir() && (hidden || slices.Contains([]string{"internal", "examples", "testdata"}, d.Name())) {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

@@ -59,7 +59,8 @@ func TestGeneratingWithAWeightThatIsNotFiniteNamesIt(t *testing.T) {
 				for _, x := range []float64{math.NaN(), math.Inf(1)} {
 					name, mend := spoil(t, p, x)
 					out, err := g.Generate(context.Background(), reqs)
-					if err == nil || !strings.HasPrefix(err.Error(), "model: generate: request 0, token 0: the logits are not finite: "+name) {
+					want := "model: generate: request 0, token 0: the logits are not finite: " + name
+					if err == nil || !strings.HasPrefix(err.Error(), want) {
 						t.Errorf("%s: error %v, completions %v (%+v, %+v)", name, err, out, o, s)
 					}
 					mend()

@@ -248,7 +248,8 @@ func (g *Generator) take(batch []running, out []Completion) error {
 	for i := range batch {
 		r, c := &batch[i], &out[batch[i].request]
 		if lp := g.decoder.logProbs[i]; math.IsNaN(lp) || math.IsInf(lp, 0) {
-			return fmt.Errorf("model: generate: request %d, token %d: the logits are not finite: %w", r.request, len(c.Tokens), g.m.notFinite())
+			return fmt.Errorf("model: generate: request %d, token %d: the logits are not finite: %w",
+				r.request, len(c.Tokens), g.m.notFinite())
 		}
 		r.last = g.decoder.tokens[i]
 		c.Tokens = append(c.Tokens, r.last)

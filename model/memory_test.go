@@ -107,7 +107,11 @@ func TestModelsAndGeneratorsThatDoNotFitAreErrors(t *testing.T) {
 	complete(t, m, model.GeneratorOptions{Slots: 1}, []model.Request{{Prompt: prompt, MaxTokens: 2}})
 	g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 4})
 	must(t, err)
-	_, err = g.Generate(t.Context(), []model.Request{{Prompt: prompt, MaxTokens: 2}, {Prompt: prompt[1:], MaxTokens: 2}, {Prompt: prompt[2:], MaxTokens: 2}, {Prompt: prompt[3:], MaxTokens: 2}})
+	var reqs []model.Request
+	for i := range 4 {
+		reqs = append(reqs, model.Request{Prompt: prompt[i:], MaxTokens: 2})
+	}
+	_, err = g.Generate(t.Context(), reqs)
 	refused(err, "for activations do not fit", "KV cache ", "packed copies ")
 	g.Close()
 	m.Free()

@@ -89,12 +89,16 @@ func TestTheSmallestLimitIsTheBudget(t *testing.T) {
 }
 
 func TestSizesReadAsTheyAreWritten(t *testing.T) {
-	for s, want := range map[string]int{"1": 1, "7B": 7, "3KiB": 3 << 10, "512MiB": 512 << 20, "8GiB": 8 << 30, "2TiB": 2 << 40} {
+	for s, want := range map[string]int{
+		"1": 1, "7B": 7, "3KiB": 3 << 10, "512MiB": 512 << 20, "8GiB": 8 << 30, "2TiB": 2 << 40,
+	} {
 		if got, err := parseSize(s); got != want || err != nil {
 			t.Errorf("%s: %d, %v", s, got, err)
 		}
 	}
-	for bytes, want := range map[int]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 29: "1.5 GiB", 5000 << 40: "5000.0 TiB"} {
+	for bytes, want := range map[int]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 29: "1.5 GiB", 5000 << 40: "5000.0 TiB",
+	} {
 		if got := size(bytes); got != want {
 			t.Errorf("%d: %s, want %s", bytes, got, want)
 		}

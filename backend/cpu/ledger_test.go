@@ -31,7 +31,8 @@ func TestOutOfMemoryNamesTheBudgetAndTheLargestHolders(t *testing.T) {
 	allocFor(t, b, backend.Parameters, 2<<20)
 	p := allocFor(t, b, backend.Parameters, 3<<20)
 	b.Free(allocFor(t, b, backend.Activations, 1<<20))
-	const want = "cpu: out of memory: 5.0 MiB for optimizer do not fit: the budget is 10.0 MiB (test), 6.0 MiB are in use: parameters 5.0 MiB, KV cache 1.0 MiB"
+	const want = "cpu: out of memory: 5.0 MiB for optimizer do not fit: the budget is 10.0 MiB (test), " +
+		"6.0 MiB are in use: parameters 5.0 MiB, KV cache 1.0 MiB"
 	if _, err := b.AllocFor(backend.Optimizer, 5<<20); err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)
 	}
@@ -57,7 +58,9 @@ func TestCPUsOfAProcessShareItsBudget(t *testing.T) {
 	defer b.Close()
 	buf := allocFor(t, a, backend.Parameters, 8<<20)
 	const want = "6.0 MiB for KV cache do not fit"
-	if _, err := b.AllocFor(backend.KVCache, 6<<20); err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), "other CPU backends of this process 8.0 MiB") {
+	_, err := b.AllocFor(backend.KVCache, 6<<20)
+	if err == nil || !strings.Contains(err.Error(), want) ||
+		!strings.HasSuffix(err.Error(), "other CPU backends of this process 8.0 MiB") {
 		t.Errorf("error %v, want %q and the other's 8 MiB", err, want)
 	}
 	a.Close()
