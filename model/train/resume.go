@@ -83,7 +83,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
-			text, err := json.MarshalIndent(t.Model.Config, "", "  ")
+			text, err := json.MarshalIndent(t.Model.Config.StoredAs(t.Model.Params.DType()), "", "  ")
 			if err == nil {
 				_, err = w.Write(append(text, '\n'))
 			}
@@ -191,6 +191,12 @@ func (t *Trainer) sameRun(was state) error {
 		}
 		delete(then, "platform")
 		delete(now, "platform")
+	}
+	for _, c := range []any{then["config"], now["config"]} {
+		if c, ok := c.(map[string]any); ok { // how weights were stored before is no part of a run
+			delete(c, "torch_dtype")
+			delete(c, "quantization_config")
+		}
 	}
 	found := differences("", then, now)
 	// A function cannot be compared with what it was, but its next value can.
