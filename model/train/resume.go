@@ -51,6 +51,9 @@ func (t *Trainer) Save() error {
 	if t.Dir == "" || t.step == t.saved {
 		return nil
 	}
+	if err := t.start(); err != nil {
+		return err
+	}
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -106,6 +109,11 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 // whether there was one. A checkpoint of a run with other settings is refused
 // with a list of the differences. After an error the weights are undefined.
 func (t *Trainer) Resume() (bool, error) {
+	if t.started {
+		if err := t.record(); err != nil {
+			return false, err
+		}
+	}
 	if err := t.start(); err != nil {
 		return false, err
 	}
