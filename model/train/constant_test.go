@@ -127,6 +127,52 @@ func TestADrafterOfAnotherModelIsRefused(t *testing.T) {
 	}
 }
 
+// An adapter whose matrices are not among the model's parameters would get
+// gradients and never move, whenever it is attached.
+func TestAnAdapterThatWouldNeverTrainIsNamed(t *testing.T) {
+	for _, steps := range []int{0, 1} {
+		m := newModel(t, backend.F32)
+		d := newMTP(t, m)
+		tr := &Trainer{Model: m, Drafter: d, Optimizer: AdamW{LR: 1e-3}}
+		defer tr.Close()
+		for range steps {
+			mustStep(t, tr, randomText(2))
+		}
+		alone := func(name string, shape ...int) *tensor.Param {
+			p, err := tensor.NewParam(m.Backend(), name, backend.F32, shape...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		d.Modules[0].EHProj.Adapter = &tensor.LowRank{A: alone("lora_A", 2, 64), B: alone("lora_B", 32, 2), Scale: 1}
+		before, _ := WeightsSHA256(m.Params.All())
+		_, err := tr.Step(t.Context(), mustBatch(t, randomText(2), 0))
+		if !says(err, "parameter lora_B has a gradient and would never be updated") {
+			t.Errorf("after %d steps: got %v", steps, err)
+		}
+		if after, _ := WeightsSHA256(m.Params.All()); after != before {
+			t.Errorf("after %d steps: the step had an effect", steps)
+		}
+	}
+}
+
+// A Loss that leaves the Drafter out is said once.
+func TestADrafterThatTheLossLeavesOutIsSaid(t *testing.T) {
+	m := newModel(t, backend.F32)
+	tr := &Trainer{Model: m, Drafter: newMTP(t, m), Optimizer: AdamW{LR: 1e-3}}
+	defer tr.Close()
+	tr.Loss = func(s *tensor.Scope, b model.Batch) tensor.Tensor {
+		return tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, m.Forward(s, b).LogProbs(b.Targets))))
+	}
+	for step, want := range []string{"the loss does not reach Trainer.Drafter", ""} {
+		got := stderr(t, func() { mustStep(t, tr, randomText(2)) })
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("step %d said %q, want %q", step+1, got, want)
+		}
+	}
+}
+
 // forgetful is a Drafter that does not list its gates.
 type forgetful struct{ *mtp.MTP }
 

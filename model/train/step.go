@@ -94,6 +94,7 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 	if err != nil {
 		return fail(err)
 	}
+	t.warnIdle()
 	norm, bad, err := t.moments.GradNorm()
 	if err != nil {
 		return fail(err)
@@ -189,6 +190,24 @@ func (t *Trainer) apply(at At, loads [][]int, biasRate float64) error {
 		return t.ema.update()
 	}
 	return nil
+}
+
+// warnIdle warns of a Drafter that the loss did not reach. GradNorm gives every
+// parameter a gradient, so it speaks once.
+func (t *Trainer) warnIdle() {
+	if t.Drafter == nil {
+		return
+	}
+	idle := false
+	for _, p := range t.Drafter.Params() {
+		if p.HasGrad() {
+			return
+		}
+		idle = idle || p.Trainable
+	}
+	if idle {
+		t.log().Warn("the loss does not reach Trainer.Drafter: it is not trained, see AddAuxiliary", "step", t.step+1)
+	}
 }
 
 // nonFinite says what of a step is not finite.

@@ -53,7 +53,8 @@ type Trainer struct {
 	Steps     int       // optimizer steps of Run, those before a resume included; required there
 
 	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
-	// DefaultLoss. Batch.Weight is normalised over the global batch, so a sum
+	// DefaultLoss. One's own adds the losses of Drafter and balance by AddAuxiliary.
+	// Batch.Weight is normalised over the global batch, so a sum
 	// weighted by it does not depend on how the batch was split.
 	Loss func(s *tensor.Scope, b model.Batch) tensor.Tensor
 
@@ -214,7 +215,7 @@ func (t *Trainer) start() error {
 		}
 	}
 	t.moments = moments
-	t.scope = tensor.NewScope(t.Model.Backend(), tensor.Options{Grad: true})
+	t.scope = tensor.NewScope(t.Model.Backend(), tensor.Options{Grad: true, Trained: t.Model.Params})
 	t.started = true
 	return nil
 }
