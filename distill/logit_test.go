@@ -14,6 +14,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/mtp"
 )
 
 // dense is a small student.
@@ -278,6 +279,33 @@ func TestMicroBatchesChangeNothing(t *testing.T) {
 			// AdamW's first step is ±LR where a gradient is not tiny.
 			near(t, fmt.Sprintf("weight %d, micro-batches of %d rows", i, rows), w[i], weights[i], 1e-8)
 		}
+	}
+}
+
+// A student's Drafter and the balance of its experts are trained beside it.
+func TestTrainerLossHasTheTermsOfTheArchitecture(t *testing.T) {
+	b := newCPU(t)
+	c := sparse()
+	c.NumNextNPredictLayers = 1
+	m := newModel(t, b, c, 34, backend.F64)
+	d, err := mtp.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher := NewTeacher(newModel(t, b, sparse(), 35, backend.F64))
+	defer teacher.Close()
+	tr := &train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-2}, BalanceAlpha: 0.1}
+	defer tr.Close()
+	tr.Loss = Logit{}.TrainerLoss(tr, teacher)
+	x, err := tr.Step(t.Context(), sequences(36, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Values["mtp_loss"] <= 0 || x.Values["aux_loss"] <= 0 || x.Values["loss"] <= x.Values["mtp_loss"]+x.Values["aux_loss"] {
+		t.Errorf("metrics %v", x.Values)
+	}
+	if !d.Modules[0].EHProj.W.HasGrad() {
+		t.Error("the Drafter has no gradient")
 	}
 }
 

@@ -387,9 +387,11 @@ func TestReferenceModel(t *testing.T) {
 	}
 }
 
-// MTP modules are trained on the sampled tokens where the trainer has them, and
-// stay as they are otherwise; the reference model does without.
+// MTP modules are trained on the sampled tokens where the trainer has them, the
+// balance of their gates included, and stay as they are otherwise; the reference
+// model does without.
 func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
+	var balance []float64
 	for _, asked := range []bool{false, true} {
 		c := tiny()
 		c.NumNextNPredictLayers = 1
@@ -403,6 +405,7 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		}
 		g := newRunOf(t, m)
 		g.Objective.Beta = 0.01
+		g.Trainer.BalanceAlpha = 0.1
 		if asked {
 			g.Trainer.Drafter = d
 		}
@@ -410,7 +413,9 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, observed := mustStep(t, g).Values["mtp_loss"]
+		values := mustStep(t, g).Values
+		_, observed := values["mtp_loss"]
+		balance = append(balance, values["aux_loss"])
 		after, err := d.Modules[0].EHProj.W.Floats()
 		if err != nil {
 			t.Fatal(err)
@@ -418,6 +423,9 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		if moved := !slices.Equal(before, after); moved != asked || observed != asked {
 			t.Errorf("asked %v: moved %v, observed %v", asked, moved, observed)
 		}
+	}
+	if balance[0] == 0 || balance[1] < balance[0]+0.05 {
+		t.Errorf("aux_loss %g with the drafter's gate, %g without: want α more", balance[1], balance[0])
 	}
 }
 

@@ -139,6 +139,7 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 // still is an optimizer that moves nothing.
 type still struct{}
 
+func (still) Validate() error                      { return nil }
 func (still) LearningRate() float64                { return 1 }
 func (still) Moments(*tensor.Param) []train.Moment { return nil }
 func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, train.At) {

@@ -192,8 +192,13 @@ func (p *Param) In(s *Scope) Tensor {
 }
 
 // gradOf is p's gradient block; ok is false, and the scope failed, if there is
-// no memory for it.
+// no memory for it or p is not among the parameters trained.
 func (s *Scope) gradOf(p *Param) (backend.View, bool) {
+	if s.trained != nil && s.trained.Get(p.Name) != p {
+		s.Fail(fmt.Errorf("tensor: parameter %s has a gradient and would never be updated: "+
+			"it is not among the parameters that are trained", p.Name))
+		return backend.View{}, false
+	}
 	g, err := p.Grad()
 	if err != nil {
 		s.Fail(err)

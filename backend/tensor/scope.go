@@ -35,6 +35,7 @@ type Scope struct {
 	unwinding bool // Backward is walking the tape
 	deferred  []deferral
 	deferW    bool
+	trained   *Params // see Options.Trained
 	err       error
 }
 
@@ -45,11 +46,14 @@ type Options struct {
 	// DeferWeights makes Backward leave the weight gradients of Linear and
 	// GroupedLinear for RunDeferred, as ZB1P and DualPipe need.
 	DeferWeights bool
+	// Trained, if not nil, holds every parameter that somebody will update: a
+	// gradient for another one is an error that names it, since it would be lost.
+	Trained *Params
 }
 
 // NewScope returns an empty scope on b. Close it to give its memory back.
 func NewScope(b backend.Backend, o Options) *Scope {
-	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights}
+	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained}
 }
 
 // Backend is the device the scope's tensors live on.
@@ -103,7 +107,10 @@ func (s *Scope) Close() {
 
 // child is a scope on the same memory.
 func (s *Scope) child(recording bool) *Scope {
-	return &Scope{b: s.b, parent: s, mem: s.mem, recording: recording, inference: s.inference, deferW: s.deferW, replaying: s.replaying, err: s.err}
+	return &Scope{
+		b: s.b, parent: s, mem: s.mem, recording: recording, inference: s.inference, deferW: s.deferW,
+		replaying: s.replaying, trained: s.trained, err: s.err,
+	}
 }
 
 // LiveBytes is the memory in use by tensors of this scope's memory;

@@ -50,7 +50,7 @@ func ExampleTrainer() {
 		lp := out.LogProbs(b.Targets) // [N], never the full logits
 		w := tensor.Mul(b.Weight, tensor.Detach(tensor.Exp(tensor.Scale(lp, -.5))))
 		t.Observe("lm_loss", tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
-		return tensor.Add(tensor.Neg(tensor.Sum(tensor.Mul(w, lp))), d.Loss(s, out, b))
+		return t.AddAuxiliary(s, tensor.Neg(tensor.Sum(tensor.Mul(w, lp))), out, b)
 	}
 	t.OnStep = func(x train.Metrics) {
 		if x.Step == 1 || x.Step == t.Steps {

@@ -51,6 +51,9 @@ func (t *Trainer) Save() error {
 	if t.Dir == "" || t.step == t.saved {
 		return nil
 	}
+	if err := t.start(); err != nil {
+		return err
+	}
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
-			text, err := json.MarshalIndent(t.Model.Config, "", "  ")
+			text, err := json.MarshalIndent(t.Model.Config.StoredAs(t.Model.Params.DType()), "", "  ")
 			if err == nil {
 				_, err = w.Write(append(text, '\n'))
 			}
@@ -106,6 +109,11 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 // whether there was one. A checkpoint of a run with other settings is refused
 // with a list of the differences. After an error the weights are undefined.
 func (t *Trainer) Resume() (bool, error) {
+	if t.started {
+		if err := t.record(); err != nil {
+			return false, err
+		}
+	}
 	if err := t.start(); err != nil {
 		return false, err
 	}
@@ -191,6 +199,12 @@ func (t *Trainer) sameRun(was state) error {
 		}
 		delete(then, "platform")
 		delete(now, "platform")
+	}
+	for _, c := range []any{then["config"], now["config"]} {
+		if c, ok := c.(map[string]any); ok { // how weights were stored before is no part of a run
+			delete(c, "torch_dtype")
+			delete(c, "quantization_config")
+		}
 	}
 	found := differences("", then, now)
 	// A function cannot be compared with what it was, but its next value can.
