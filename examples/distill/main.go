@@ -57,7 +57,7 @@ func start(ctx context.Context, o options) error {
 	if o.Teacher == "" {
 		o.Teacher = folder("r1zero", o)
 	}
-	r := &run{options: o, scale: full}
+	r := &experiment{options: o, scale: full}
 	if o.Quick {
 		r.scale = quick
 	}

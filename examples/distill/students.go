@@ -10,10 +10,11 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // students takes the base student the four ways.
-func (r *run) students(ctx context.Context) error {
+func (r *experiment) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
 	tokens := int64(model.Totals(traces).Weight)
 	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, int(tokens)), nil); err != nil {
@@ -36,7 +37,7 @@ func (r *run) students(ctx context.Context) error {
 }
 
 // fresh is a copy of the base student.
-func (r *run) fresh() (*model.Model, error) {
+func (r *experiment) fresh() (*model.Model, error) {
 	m, err := model.New(r.b, r.base.Config, r.Seed)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (r *run) fresh() (*model.Model, error) {
 // finetune trains a copy of the base student on seqs: on their tokens, or on the
 // teacher's distributions over them where match says how. s holds what it has
 // cost before.
-func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 // reinforce trains a copy of the base student by GRPO, as r1zero does, for as
 // many steps as should be worth budget: at lengths halfway between those of the
 // base and of the teacher, who shows where GRPO leads.
-func (r *run) reinforce(ctx context.Context, budget float64) error {
+func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (r *run) reinforce(ctx context.Context, budget float64) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl/reward"
 )
 
@@ -107,7 +107,7 @@ func TestRewardThatPanicsOrHangsBecomesAVerdict(t *testing.T) {
 	c := command(t, "-json", "-out", out)
 	c.Env = append(c.Env, badReward+"=1")
 	o, _ := mustFinish(t, c)
-	rows, err := lab.ReadMetrics(filepath.Join(out, "grpo", "metrics.jsonl"))
+	rows, err := run.ReadMetrics(filepath.Join(out, "grpo", "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}

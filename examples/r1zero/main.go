@@ -74,7 +74,7 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer b.Close()
-	r := &run{options: o, scale: scale, b: b}
+	r := &experiment{options: o, scale: scale, b: b}
 	if err := r.all(ctx); err != nil {
 		return err
 	}

@@ -113,17 +113,17 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	dir := t.TempDir()
 	mustRun(t, newRun(t, AdamW{LR: 1e-3}, dir, 2))
 	for want, change := range map[string]func(*Trainer){
-		"optimizer.LR: 0.001 in the checkpoint, 0.002 now":    func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} },
-		`optimizer_type: "train.AdamW" in the checkpoint`:     func(t *Trainer) { t.Optimizer = Muon{LR: 1e-3} },
-		`seed: "18446744073709551615" in the checkpoint, "0"`: func(t *Trainer) { t.Seed = 0 },
-		"config.routed_scaling_factor":                        func(t *Trainer) { t.Model.Config.RoutedScalingFactor = 3 },
-		"max_rows: 20 in the checkpoint, 21 now":              func(t *Trainer) { t.MaxRows = 21 },
-		`clip_norm: "1" in the checkpoint, "2" now`:           func(t *Trainer) { t.ClipNorm = 2 },
-		"balance_alpha":                    func(t *Trainer) { t.BalanceAlpha = 0 },
-		"ema_decay":                        func(t *Trainer) { t.EMADecay = 0.5 },
-		"settings: null in the checkpoint": func(t *Trainer) { t.Settings = map[string]any{"beta": 0.1} },
-		"Schedule after step 2: 1 in the checkpoint, 0.5 now":  func(t *Trainer) { t.Schedule = Constant(0.5) },
-		"BiasRate after step 2: 0.01 in the checkpoint, 0 now": func(t *Trainer) { t.BiasRate = Constant(0) },
+		"optimizer.LR: 0.001 there, 0.002 now":     func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} },
+		`optimizer_type: "train.AdamW" there`:      func(t *Trainer) { t.Optimizer = Muon{LR: 1e-3} },
+		`seed: "18446744073709551615" there, "0"`:  func(t *Trainer) { t.Seed = 0 },
+		"config.routed_scaling_factor":             func(t *Trainer) { t.Model.Config.RoutedScalingFactor = 3 },
+		"max_rows: 20 there, 21 now":               func(t *Trainer) { t.MaxRows = 21 },
+		`clip_norm: "1" there, "2" now`:            func(t *Trainer) { t.ClipNorm = 2 },
+		"balance_alpha":                            func(t *Trainer) { t.BalanceAlpha = 0 },
+		"ema_decay":                                func(t *Trainer) { t.EMADecay = 0.5 },
+		"settings: null there":                     func(t *Trainer) { t.Settings = map[string]any{"beta": 0.1} },
+		"Schedule after step 2: 1 there, 0.5 now":  func(t *Trainer) { t.Schedule = Constant(0.5) },
+		"BiasRate after step 2: 0.01 there, 0 now": func(t *Trainer) { t.BiasRate = Constant(0) },
 	} {
 		tr := newRun(t, AdamW{LR: 1e-3}, dir, 4)
 		change(tr)
