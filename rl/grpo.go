@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -96,14 +95,17 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	if err := g.prepare(); err != nil {
 		return err
 	}
+	if g.step > g.Steps {
+		return fmt.Errorf("rl: GRPO.Steps is %d, but %d steps are made", g.Steps, g.step)
+	}
 	if g.step == 0 {
 		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
 			return err
 		}
 	}
 	var file *train.MetricsFile
-	if dir := g.Trainer.Dir; dir != "" {
-		if file, err = train.OpenMetricsFile(filepath.Join(dir, "metrics.jsonl"), g.step); err != nil {
+	if g.Trainer.Dir != "" {
+		if file, err = g.Trainer.OpenMetrics(g.step); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -111,7 +113,7 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	for g.step < g.Steps {
 		m, err := g.Step(ctx)
 		if err != nil && ctx.Err() != nil && g.failed == nil {
-			return errors.Join(fmt.Errorf("rl: stopped after step %d: %w", g.step, context.Cause(ctx)), g.Trainer.Save())
+			return g.Trainer.Stopped(ctx, "rl", g.step)
 		} else if err != nil {
 			return err
 		}

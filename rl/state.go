@@ -103,8 +103,14 @@ func (g *GRPO) prepare() (err error) {
 		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
 			return fmt.Errorf("rl: %w", err)
 		}
-		if g.verdicts, err = openVerdictLog(t.Dir, g.step); err != nil {
+		var repairs []error
+		if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
 			return err
+		}
+		for _, r := range repairs {
+			if t.Log != nil {
+				t.Log.Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
+			}
 		}
 		g.verdicts.rescore = t.AllowDifferentPath
 	}

@@ -100,9 +100,6 @@ func (r *experiment) all(ctx context.Context) error {
 // settle puts everything that decides the result to config.json. A folder with
 // another configuration is refused, with what differs.
 func (r *experiment) settle(c model.Config) error {
-	if err := os.MkdirAll(r.Out, 0o777); err != nil {
-		return err
-	}
 	sum, err := train.WeightsSHA256(r.teacher.Model.Params.All())
 	if err != nil {
 		return err
@@ -120,6 +117,7 @@ func (r *experiment) settle(c model.Config) error {
 // from the output folder.
 func (r *experiment) trainBase(ctx context.Context) error {
 	bar := progress.New(r.scale.BaseSteps, "base student", "steps")
+	defer bar.Close()
 	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
 	base.OnStep = func(m train.Metrics) {
 		bar.Add(1)

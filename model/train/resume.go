@@ -63,6 +63,11 @@ func (t *Trainer) Save() error {
 	if err != nil {
 		return fmt.Errorf("train: save: %w", err)
 	}
+	if t.metrics != nil { // whoever resumes from the checkpoint finds the lines up to it
+		if err := t.metrics.sync(); err != nil {
+			return err
+		}
+	}
 	if err := t.store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta}); err != nil {
 		return err
 	}
