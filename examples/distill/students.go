@@ -61,6 +61,7 @@ func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []mo
 	data := &distill.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
 	steps := data.Steps(r.scale.Epochs)
 	bar := progress.New(steps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: r.scale.LR},
 		Schedule: train.WarmUp(max(steps*3/100, 1), train.Cosine(0, steps, 0.1)),
@@ -110,6 +111,7 @@ func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	completions := sc.Prompts * sc.Group
 	sc.RLSteps = rlSteps(budget, r.result.Params, completions, (r.result.Students[base].Length+r.result.Teacher.Length)/2)
 	bar := progress.New(sc.RLSteps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{Model: m, Dir: filepath.Join(r.Out, "grpo"), Seed: r.Seed}
 	defer t.Close()
 	g := lab.GRPO(t, gen, sc)

@@ -58,6 +58,24 @@ func TestDamagedCheckpointFallsBackToTheOneBefore(t *testing.T) {
 	}
 }
 
+func TestTornRecordsAreMendedAndSaid(t *testing.T) {
+	out := clone(t)
+	names := []string{"base/metrics.jsonl", "grpo/metrics.jsonl", "grpo/verdicts.jsonl"}
+	for _, name := range names {
+		path := filepath.Join(out, name)
+		if err := os.WriteFile(path, []byte(read(t, path)+`{"loss":0.`), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, result := must(t, out, "-resume")
+	for _, name := range names {
+		if !strings.Contains(o.stdout, filepath.Join(out, name)+` damage="line 4: it has no end`) {
+			t.Errorf("nothing is said about %s:\n%s", name, o.stdout)
+		}
+	}
+	wantUndisturbed(t, "torn records", out, result)
+}
+
 func TestNothingButDamagedCheckpointsIsAnError(t *testing.T) {
 	out := clone(t)
 	steps, err := filepath.Glob(filepath.Join(out, "grpo", "step-*"))
