@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -94,9 +96,6 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	}
 	if err := g.prepare(); err != nil {
 		return err
-	}
-	if g.step > g.Steps {
-		return fmt.Errorf("rl: GRPO.Steps is %d, but %d steps are made", g.Steps, g.step)
 	}
 	if g.step == 0 {
 		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
@@ -187,6 +186,14 @@ func (g *GRPO) alarm(alarms []string) {
 			log.Warn(a, "step", g.step)
 		}
 	}
+}
+
+// log is Trainer.Log, or standard error.
+func (g *GRPO) log() *slog.Logger {
+	if g.Trainer.Log == nil {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return g.Trainer.Log
 }
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }

@@ -100,17 +100,12 @@ func (g *GRPO) prepare() (err error) {
 		return err
 	}
 	if t.Dir != "" {
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return fmt.Errorf("rl: %w", err)
-		}
 		var repairs []error
 		if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
 			return err
 		}
 		for _, r := range repairs {
-			if t.Log != nil {
-				t.Log.Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
-			}
+			g.log().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
 		}
 		g.verdicts.rescore = t.AllowDifferentPath
 	}

@@ -141,9 +141,6 @@ func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 			return err
 		}
 	}
-	if t.step > t.Steps {
-		return fmt.Errorf("train: Trainer.Steps is %d, but %d steps are made", t.Steps, t.step)
-	}
 	var file *MetricsFile
 	if t.Dir != "" {
 		if file, err = t.OpenMetrics(t.step); err != nil {
