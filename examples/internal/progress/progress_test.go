@@ -63,6 +63,22 @@ func output(t *testing.T, f func()) string {
 	return string(text)
 }
 
+func TestNullDeviceIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	stderr := os.Stderr
+	defer func() { os.Stderr = stderr }()
+	os.Stderr = null
+	b := New(3, "base", "steps")
+	defer b.Close()
+	if b.lines == nil {
+		t.Error("a bar is drawn on the null device")
+	}
+}
+
 func TestShortWorkSaysNothingOffATerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := output(t, func() {
