@@ -77,7 +77,8 @@ func (l *verdictLog) read(steps int) (end int64, repairs []error, err error) {
 		v, damage := parseVerdicts(line)
 		switch {
 		case damage != nil && (next >= steps || err == io.EOF):
-			return end, append(repairs, fmt.Errorf("line %d: %w: cut off, steps from %d on are scored anew", n, damage, max(next, steps))), nil
+			cut := fmt.Errorf("line %d: %w: cut off, steps from %d on are scored anew", n, damage, max(next, steps))
+			return end, append(repairs, cut), nil
 		case damage != nil:
 			repairs = append(repairs, fmt.Errorf("line %d: %w: left as it is, its step is made", n, damage))
 		case v.Version != verdictVersion:

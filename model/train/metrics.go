@@ -88,7 +88,8 @@ func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
 		return nil, fmt.Errorf("train: %s: %w", path, err)
 	}
 	if kept.damage != nil {
-		t.log().Warn("metrics file repaired: cut off from a damaged line on", "file", path, "damage", kept.damage, "step", step)
+		t.log().Warn("metrics file repaired: cut off from a damaged line on",
+			"file", path, "damage", kept.damage, "step", step)
 	}
 	t.metrics = &MetricsFile{f}
 	return t.metrics, nil
@@ -116,7 +117,8 @@ func linesUntil(r io.Reader, step int) (keptLines, error) {
 		if damage != nil {
 			damage = fmt.Errorf("line %d: %w", n, damage)
 			if last < step {
-				return kept, fmt.Errorf("%w; lines up to step %d, where the run continues, cannot be written again: mend or remove it", damage, step)
+				const text = "%w; lines up to step %d, where the run continues, cannot be written again: mend or remove it"
+				return kept, fmt.Errorf(text, damage, step)
 			}
 			kept.damage = damage
 			return kept, nil

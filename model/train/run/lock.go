@@ -164,5 +164,6 @@ func (h holder) Error() string {
 	if me := self(); h.PID == me.PID && h.Host == me.Host {
 		return fmt.Sprintf("this process (since %s); close what holds it first", since)
 	}
-	return fmt.Sprintf("process %d on host %s (%s, since %s); wait for it or choose another folder", h.PID, h.Host, h.Command, since)
+	return fmt.Sprintf("process %d on host %s (%s, since %s); wait for it or choose another folder",
+		h.PID, h.Host, h.Command, since)
 }

@@ -51,7 +51,8 @@ func Settle(path string, settings any) error {
 		return err
 	}
 	if d := Differences(then, now); len(d) > 0 {
-		return fmt.Errorf("%s is of a run with other settings (choose another folder, or those settings):\n  %s", path, strings.Join(d, "\n  "))
+		return fmt.Errorf("%s is of a run with other settings (choose another folder, or those settings):\n  %s",
+			path, strings.Join(d, "\n  "))
 	}
 	return nil
 }
