@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -102,8 +103,8 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 		}
 	}
 	var file *train.MetricsFile
-	if dir := g.Trainer.Dir; dir != "" {
-		if file, err = train.OpenMetricsFile(filepath.Join(dir, "metrics.jsonl"), g.step); err != nil {
+	if g.Trainer.Dir != "" {
+		if file, err = g.Trainer.OpenMetrics(g.step); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -111,7 +112,7 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	for g.step < g.Steps {
 		m, err := g.Step(ctx)
 		if err != nil && ctx.Err() != nil && g.failed == nil {
-			return errors.Join(fmt.Errorf("rl: stopped after step %d: %w", g.step, context.Cause(ctx)), g.Trainer.Save())
+			return g.Trainer.Stopped(ctx, "rl", g.step)
 		} else if err != nil {
 			return err
 		}
@@ -185,6 +186,14 @@ func (g *GRPO) alarm(alarms []string) {
 			log.Warn(a, "step", g.step)
 		}
 	}
+}
+
+// log is Trainer.Log, or standard error.
+func (g *GRPO) log() *slog.Logger {
+	if g.Trainer.Log == nil {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return g.Trainer.Log
 }
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }

@@ -100,11 +100,12 @@ func (g *GRPO) prepare() (err error) {
 		return err
 	}
 	if t.Dir != "" {
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return fmt.Errorf("rl: %w", err)
-		}
-		if g.verdicts, err = openVerdictLog(t.Dir, g.step); err != nil {
+		var repairs []error
+		if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
 			return err
+		}
+		for _, r := range repairs {
+			g.log().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
 		}
 		g.verdicts.rescore = t.AllowDifferentPath
 	}

@@ -10,10 +10,11 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // students takes the base student the four ways.
-func (r *run) students(ctx context.Context) error {
+func (r *experiment) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
 	tokens := int64(model.Totals(traces).Weight)
 	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, int(tokens)), nil); err != nil {
@@ -36,7 +37,7 @@ func (r *run) students(ctx context.Context) error {
 }
 
 // fresh is a copy of the base student.
-func (r *run) fresh() (*model.Model, error) {
+func (r *experiment) fresh() (*model.Model, error) {
 	m, err := model.New(r.b, r.base.Config, r.Seed)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (r *run) fresh() (*model.Model, error) {
 // finetune trains a copy of the base student on seqs: on their tokens, or on the
 // teacher's distributions over them where match says how. s holds what it has
 // cost before.
-func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -60,6 +61,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 	data := &distill.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
 	steps := data.Steps(r.scale.Epochs)
 	bar := progress.New(steps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: r.scale.LR},
 		Schedule: train.WarmUp(max(steps*3/100, 1), train.Cosine(0, steps, 0.1)),
@@ -80,7 +82,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 // reinforce trains a copy of the base student by GRPO, as r1zero does, for as
 // many steps as should be worth budget: at lengths halfway between those of the
 // base and of the teacher, who shows where GRPO leads.
-func (r *run) reinforce(ctx context.Context, budget float64) error {
+func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -109,6 +111,7 @@ func (r *run) reinforce(ctx context.Context, budget float64) error {
 	completions := sc.Prompts * sc.Group
 	sc.RLSteps = rlSteps(budget, r.result.Params, completions, (r.result.Students[base].Length+r.result.Teacher.Length)/2)
 	bar := progress.New(sc.RLSteps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{Model: m, Dir: filepath.Join(r.Out, "grpo"), Seed: r.Seed}
 	defer t.Close()
 	g := lab.GRPO(t, gen, sc)
@@ -120,7 +123,7 @@ func (r *run) reinforce(ctx context.Context, budget float64) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}

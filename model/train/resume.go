@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // The files of a checkpoint beside checkpoint.SingleFile and the caller's own.
@@ -65,6 +65,11 @@ func (t *Trainer) Save() error {
 	})
 	if err != nil {
 		return fmt.Errorf("train: save: %w", err)
+	}
+	if t.metrics != nil { // whoever resumes from the checkpoint finds the lines up to it
+		if err := t.metrics.sync(); err != nil {
+			return err
+		}
 	}
 	if err := t.store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta}); err != nil {
 		return err
@@ -194,7 +199,7 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("identity: %w", err)
 	}
 	if t.AllowDifferentPath {
-		if d := differences("", then["platform"], now["platform"]); len(d) > 0 {
+		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
 			t.log().Warn("resuming on another platform: the bits will differ", "differences", d)
 		}
 		delete(then, "platform")
@@ -206,11 +211,11 @@ func (t *Trainer) sameRun(was state) error {
 			delete(c, "quantization_config")
 		}
 	}
-	found := differences("", then, now)
+	found := run.Differences(then, now)
 	// A function cannot be compared with what it was, but its next value can.
 	probe := func(name string, then, now float64) {
 		if then != now {
-			found = append(found, fmt.Sprintf("%s after step %d: %v in the checkpoint, %v now", name, was.Step, then, now))
+			found = append(found, fmt.Sprintf("%s after step %d: %v there, %v now", name, was.Step, then, now))
 		}
 	}
 	probe("Schedule", was.Factor, t.Schedule.at(was.Step, was.Tokens, 1))
@@ -219,25 +224,4 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
 	}
 	return nil
-}
-
-// differences lists where two JSON documents differ, by path.
-func differences(path string, then, now any) []string {
-	a, okA := then.(map[string]any)
-	b, okB := now.(map[string]any)
-	if okA && okB {
-		keys := maps.Clone(a)
-		maps.Copy(keys, b)
-		var found []string
-		for _, k := range slices.Sorted(maps.Keys(keys)) {
-			found = append(found, differences(strings.TrimPrefix(path+"."+k, "."), a[k], b[k])...)
-		}
-		return found
-	}
-	textA, _ := json.Marshal(then) // decoded JSON always encodes
-	textB, _ := json.Marshal(now)
-	if string(textA) == string(textB) {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: %s in the checkpoint, %s now", path, textA, textB)}
 }

@@ -12,13 +12,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/moe"
 )
 
@@ -70,7 +71,8 @@ type Trainer struct {
 	EMADecay     float64  // keeps an exponential moving average of all parameters; 0 means none
 
 	// Dir receives checkpoints and, from Run, metrics.jsonl; "" means no files.
-	// A run continues from the newest complete checkpoint there.
+	// A run continues from the newest complete checkpoint there. The Trainer locks
+	// the folder from its first call until Close, see run.Lock.
 	Dir       string
 	SaveEvery int // steps between checkpoints; 0 means only when Run ends
 	KeepLast  int // newest checkpoints to keep; 0 means all
@@ -89,10 +91,10 @@ type Trainer struct {
 	AllowDifferentPath bool
 
 	OnStep func(Metrics) // called after each step of Run; nil means not
-	// Log receives what looks wrong (skipped updates, damaged checkpoints, another
-	// platform) as warnings, and resumes and checkpoints as information. If nil,
-	// warnings go to standard error and the rest is dropped; to log nothing, use
-	// slog.New(slog.DiscardHandler).
+	// Log receives what looks wrong (skipped updates, damaged checkpoints, repaired
+	// files, another platform) as warnings, and resumes and checkpoints as
+	// information. If nil, warnings go to standard error and the rest is dropped; to
+	// log nothing, use slog.New(slog.DiscardHandler).
 	Log *slog.Logger
 
 	begun   constants // what the fields were at the start
@@ -108,6 +110,8 @@ type Trainer struct {
 	moments *Moments
 	ema     *average
 	store   checkpoint.Store
+	lock    io.Closer      // of Dir; nil without
+	metrics *MetricsFile   // opened last; nil if none was
 	sums    []observed     // of the running step
 	after   []func() error // of the running micro-batch
 }
@@ -139,10 +143,7 @@ func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 	}
 	var file *MetricsFile
 	if t.Dir != "" {
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if file, err = OpenMetricsFile(filepath.Join(t.Dir, "metrics.jsonl"), t.step); err != nil {
+		if file, err = t.OpenMetrics(t.step); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -180,7 +181,24 @@ func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 
 // stop ends a cancelled run.
 func (t *Trainer) stop(ctx context.Context) error {
-	return errors.Join(fmt.Errorf("train: stopped after step %d: %w", t.step, context.Cause(ctx)), t.Save())
+	return t.Stopped(ctx, "train", t.step)
+}
+
+// Stopped saves a run that was cancelled after the given step, and returns an
+// error that wraps the cause and says where the run was saved. If it cannot be
+// saved, the error wraps the reason instead. what begins the text.
+func (t *Trainer) Stopped(ctx context.Context, what string, step int) error {
+	cause := context.Cause(ctx)
+	if err := t.Save(); err != nil {
+		return fmt.Errorf("%s: stopped after step %d (%v), but not saved: %w", what, step, cause, err)
+	}
+	switch {
+	case t.Dir == "":
+		return fmt.Errorf("%s: stopped after step %d, Dir is empty, nothing is saved: %w", what, step, cause)
+	case t.step == 0:
+		return fmt.Errorf("%s: stopped before the first step, nothing is to be saved: %w", what, cause)
+	}
+	return fmt.Errorf("%s: stopped after step %d, saved in %s: %w", what, step, t.Dir, cause)
 }
 
 // start checks the fields and allocates what a run needs, once. Later calls check
@@ -204,6 +222,13 @@ func (t *Trainer) start() error {
 		return err
 	}
 	t.store.Dir = t.Dir
+	if t.Dir != "" && t.lock == nil {
+		lock, err := run.Lock(t.Dir)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		t.lock = lock
+	}
 	moments, err := NewMoments(t.Optimizer, t.params)
 	if err != nil {
 		return err
@@ -235,10 +260,17 @@ func (t *Trainer) allGates() []layerGate {
 	return all
 }
 
-// Close gives back the memory of optimizer state, averages and activations, and
-// ends the Trainer: what is called later fails. The model stays the caller's.
+// Close gives back the memory of optimizer state, averages and activations,
+// unlocks Dir, and ends the Trainer: what is called later fails. The model stays
+// the caller's.
 func (t *Trainer) Close() {
 	t.closed = true
+	if t.lock != nil {
+		if err := t.lock.Close(); err != nil {
+			t.log().Warn("the lock of the folder", "dir", t.Dir, "error", err)
+		}
+		t.lock = nil
+	}
 	if !t.started {
 		return
 	}

@@ -162,10 +162,3 @@ func TestBaseTracesAreOfBaseQuality(t *testing.T) {
 		t.Errorf("%.3f of the traces are correct, %.3f of the base text", share, want)
 	}
 }
-
-func TestSumLeavesOutMissingValues(t *testing.T) {
-	rows := Rows{{"a": 1.5}, {"a": nil}, {"b": 7.0}, {"a": 2.0}}
-	if got := rows.Sum("a"); got != 3.5 {
-		t.Errorf("sum %g, want 3.5", got)
-	}
-}
