@@ -11,15 +11,15 @@ import (
 func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	out := t.Model.Forward(s, b)
 	loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
-	t.Observe("lm_loss", loss)
+	t.Observe(MetricLMLoss, loss)
 	if t.Drafter != nil {
 		ahead := t.Drafter.Loss(s, out, b)
-		t.Observe("mtp_loss", ahead)
+		t.Observe(MetricMTPLoss, ahead)
 		loss = tensor.Add(loss, ahead)
 	}
 	if t.BalanceAlpha != 0 {
 		if balance, ok := out.BalanceLoss(b, t.BalanceAlpha); ok {
-			t.Observe("aux_loss", balance)
+			t.Observe(MetricAuxLoss, balance)
 			loss = tensor.Add(loss, balance)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,9 @@ const (
 type ExtraFile struct {
 	Name  string // unlike those of the trainer and of checkpoint
 	Write func(w io.Writer) error
-	Read  func(path string) error // called with the file's path on resume, after the trainer's own state is back
+	// Read is called with the file's path on resume, before the weights are
+	// loaded: a Read that fails leaves them as they are.
+	Read func(path string) error
 }
 
 // state is what the manifest keeps of a run.
@@ -105,7 +108,11 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 // Resume continues from the newest complete checkpoint in Dir, and reports
 // whether there was one. A checkpoint of a run with other settings is refused
 // with a list of the differences. After an error the weights are undefined.
-func (t *Trainer) Resume() (bool, error) {
+func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
+
+// resume is Resume that refuses a checkpoint of more than the given steps,
+// before anything has changed.
+func (t *Trainer) resume(most int) (bool, error) {
 	if err := t.start(); err != nil {
 		return false, err
 	}
@@ -121,14 +128,14 @@ func (t *Trainer) Resume() (bool, error) {
 	for _, err := range snapshot.Refused {
 		t.log().Warn("checkpoint passed over", "reason", err)
 	}
-	if err := t.restore(snapshot); err != nil {
+	if err := t.restore(snapshot, most); err != nil {
 		return false, fmt.Errorf("train: resume from %s: %w", snapshot.Dir, err)
 	}
 	t.log().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
 	return true, nil
 }
 
-func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
+func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	var was state
 	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
 		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
@@ -136,8 +143,16 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 	if was.Version != stateVersion {
 		return fmt.Errorf("its state has version %d, this one knows %d", was.Version, stateVersion)
 	}
+	if was.Step > most {
+		return fmt.Errorf("Trainer.Steps is %d, the checkpoint has %d", most, was.Step)
+	}
 	if err := t.sameRun(was); err != nil {
 		return err
+	}
+	for _, x := range t.Extra {
+		if err := x.Read(snapshot.Path(x.Name)); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 	}
 	type load struct {
 		file   string
@@ -164,11 +179,6 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 		}
 	}
 	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
-	for _, x := range t.Extra {
-		if err := x.Read(snapshot.Path(x.Name)); err != nil {
-			return fmt.Errorf("%s: %w", x.Name, err)
-		}
-	}
 	return nil
 }
 

@@ -102,10 +102,10 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 		return fail(err)
 	}
 	at := At{Step: t.step + 1, Factor: t.Schedule.at(t.step, t.tokens, 1), GradScale: clipScale(norm, t.clipNorm())}
-	m.Values["loss"] = loss
-	m.Values["grad_norm"] = norm
-	m.Values["learning_rate"] = at.Factor * t.Optimizer.LearningRate()
-	m.Values["num_tokens"] = float64(t.tokens + tokens)
+	m.Values[MetricLoss] = loss
+	m.Values[MetricGradNorm] = norm
+	m.Values[MetricLearningRate] = at.Factor * t.Optimizer.LearningRate()
+	m.Values[MetricNumTokens] = float64(t.tokens + tokens)
 	for _, o := range t.sums {
 		m.Values[o.name] += o.value
 	}
@@ -114,7 +114,7 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 			return fail(err)
 		}
 		t.log().Warn("update skipped", "step", t.step+1, "reason", err)
-		m.Values["skipped"] = 1
+		m.Values[MetricSkipped] = 1
 	} else if err := t.apply(at, loads); err != nil {
 		t.failed = fmt.Errorf("train: step %d broke off halfway: %w", t.step+1, err)
 		return Metrics{}, t.failed
