@@ -14,6 +14,9 @@ import (
 
 	"github.com/aha-go/aha/examples/internal/curves"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // WriteSettings writes a run's settings to path.
@@ -186,7 +189,7 @@ func Draw(path string, rows Rows) error {
 			for _, n := range load {
 				total += float64(n)
 			}
-			h.X = append(h.X, flat["step"])
+			h.X = append(h.X, flat[train.MetricStep])
 			for e, n := range load {
 				h.Z[e] = append(h.Z[e], float64(n)/total)
 			}
@@ -194,8 +197,11 @@ func Draw(path string, rows Rows) error {
 	}
 	slices.Sort(layers)
 	var f curves.Figure
-	for _, name := range []string{"reward", "rewards/countdown/mean", "completions/mean_length", "entropy", "frac_reward_zero_std", "grad_norm"} {
-		if p := curves.Series(steps, "step", name); len(p.X) > 0 {
+	for _, name := range []string{
+		rl.MetricReward, reward.MetricMean("countdown"), rl.MetricMeanLength,
+		rl.MetricEntropy, rl.MetricRewardZeroStd, train.MetricGradNorm,
+	} {
+		if p := curves.Series(steps, train.MetricStep, name); len(p.X) > 0 {
 			f.Panels = append(f.Panels, p)
 		}
 	}
