@@ -30,7 +30,7 @@ func (g *GRPO) fixed() []setting {
 			}
 		case reflect.Func, reflect.Interface:
 		case reflect.Slice:
-			out = append(out, setting{name, fmt.Sprint(v.Interface())})
+			out = append(out, setting{name, fmt.Sprintf("%#v", v.Interface())})
 		default:
 			out = append(out, setting{name, v.Interface()})
 		}
