@@ -77,6 +77,7 @@ func killedRun(t testing.TB, dir string) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	g.Trainer.Close()
 }
 
 // A preflight shows the model as it is and touches neither it nor the run's

@@ -84,6 +84,9 @@ func (g *GRPO) prepare() (err error) {
 	if err := g.check(); err != nil || g.prepared {
 		return err
 	}
+	if _, err := g.prompts(); err != nil { // those of a new run: it is refused before it has files
+		return err
+	}
 	t := g.Trainer
 	own, extra := t.Settings, t.Extra
 	g.restore = func() { t.Settings, t.Extra = own, extra }
@@ -107,11 +110,6 @@ func (g *GRPO) prepare() (err error) {
 	}
 	if _, err := t.Resume(); err != nil {
 		return err
-	}
-	if g.Steps == 0 || g.step < g.Steps {
-		if _, err := g.prompts(); err != nil {
-			return err
-		}
 	}
 	if t.Dir != "" {
 		if err := os.MkdirAll(t.Dir, 0o777); err != nil {

@@ -271,6 +271,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	done := newRun(t, AdamW{LR: 1e-3}, dir, 3)
 	mustRun(t, done)
+	done.Close()
 	fewer := newRun(t, AdamW{LR: 1e-3}, dir, 2)
 	before := weights(t, fewer)
 	err := fewer.Run(t.Context(), randomText(2))
@@ -280,15 +281,20 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	if weights(t, fewer) != before || fewer.StepCount() != 0 {
 		t.Error("the model was changed")
 	}
-	done.Steps = 2
-	err = done.Run(t.Context(), randomText(2))
-	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, 3 are made") {
-		t.Errorf("a second run's error is %v", err)
-	}
+	fewer.Close()
 	equal := newRun(t, AdamW{LR: 1e-3}, dir, 3)
 	mustRun(t, equal)
 	if weights(t, equal) != weights(t, done) {
 		t.Error("a run that is done changed the model")
+	}
+	again := newRun(t, AdamW{LR: 1e-3}, "", 3)
+	if err := again.Run(t.Context(), randomText(2)); err != nil {
+		t.Fatal(err)
+	}
+	again.Steps = 2
+	err = again.Run(t.Context(), randomText(2))
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, 3 are made") {
+		t.Errorf("a second run's error is %v", err)
 	}
 }
 
@@ -304,7 +310,9 @@ func TestCallersFileIsReadBeforeTheWeights(t *testing.T) {
 		}}
 		return tr
 	}
-	mustRun(t, with(1))
+	first := with(1)
+	mustRun(t, first)
+	first.Close()
 	second := with(2)
 	before := weights(t, second)
 	if _, err := second.Resume(); err == nil || !strings.Contains(err.Error(), "cursor.txt: lost") {
@@ -313,6 +321,7 @@ func TestCallersFileIsReadBeforeTheWeights(t *testing.T) {
 	if weights(t, second) != before || second.StepCount() != 0 {
 		t.Error("the weights were loaded")
 	}
+	second.Close()
 }
 
 func TestDirectoryWithoutCheckpointsStartsAfresh(t *testing.T) {
