@@ -2,6 +2,7 @@ package distill
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -118,8 +119,9 @@ func (l Logit) temperature() float64 {
 }
 
 func (l Logit) check() {
-	if !(l.temperature() > 0) || l.TopK < 0 {
-		panic(fmt.Sprintf("distill: Logit: temperature %g, top-k %d: want a positive temperature and no negative k", l.Temperature, l.TopK))
+	if t := l.temperature(); !(t > 0 && t <= math.MaxFloat64) || l.TopK < 0 {
+		panic(fmt.Sprintf("distill: Logit: Temperature %g, TopK %d: want a positive, finite temperature and no negative k",
+			l.Temperature, l.TopK))
 	}
 }
 

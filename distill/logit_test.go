@@ -380,8 +380,11 @@ func TestMistakesPanicWithTheirNumbers(t *testing.T) {
 	defer teacher.Close()
 	for want, call := range map[string]func(){
 		"a student of 13 tokens, a teacher of 12": func() { Logit{}.TrainerLoss(&train.Trainer{Model: student}, teacher) },
-		"temperature -1": func() { evaluate(t, Logit{Temperature: -1}, teacher.model, teacher.model, sequences(1, 1)) },
-		"top-k -2":       func() { evaluate(t, Logit{TopK: -2}, teacher.model, teacher.model, sequences(1, 1)) },
+		"Temperature -1": func() { evaluate(t, Logit{Temperature: -1}, teacher.model, teacher.model, sequences(1, 1)) },
+		"Temperature +Inf": func() {
+			evaluate(t, Logit{Temperature: math.Inf(1)}, teacher.model, teacher.model, sequences(1, 1))
+		},
+		"TopK -2": func() { evaluate(t, Logit{TopK: -2}, teacher.model, teacher.model, sequences(1, 1)) },
 	} {
 		func() {
 			defer func() {

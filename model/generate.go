@@ -14,15 +14,17 @@ import (
 
 // Sampling is how tokens are drawn from the model's distribution.
 type Sampling struct {
-	Temperature float64 // 0 means greedy: the most likely token; else at least 1e-5
+	Temperature float64 // 0 means greedy: the most likely token; else at least MinTemperature
 	TopK        int     // keep this many of the most likely; 0 means all
 	TopP        float64 // then the fewest with this mass; 0 means 1, all
 }
 
-// temperatureFits reports whether logits divided by the temperature stay finite
-// in F32; DeepSeek's own generate.py goes no lower either.
+// MinTemperature is the lowest temperature: logits divided by it stay finite in
+// F32, and DeepSeek's own generate.py goes no lower either.
+const MinTemperature = 1e-5
+
 func (s Sampling) temperatureFits() bool {
-	return s.Temperature == 0 || s.Temperature >= 1e-5 && s.Temperature <= math.MaxFloat64
+	return s.Temperature == 0 || s.Temperature >= MinTemperature && s.Temperature <= math.MaxFloat64
 }
 
 // Request asks for one completion.
@@ -144,6 +146,12 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	}
 	return g, nil
 }
+
+// Model is the model whose weights the generator reads.
+func (g *Generator) Model() *Model { return g.m }
+
+// MaxLen is the longest sequence in tokens, prompt and completion.
+func (g *Generator) MaxLen() int { return g.o.MaxLen }
 
 // Close gives back the generator's memory.
 func (g *Generator) Close() {

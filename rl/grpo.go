@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -17,7 +15,8 @@ import (
 )
 
 // GRPO trains a model by group relative policy optimization. Fill in the fields
-// and call Run, from one goroutine. Defaults are TRL's.
+// and call Run, from one goroutine; but for Steps, FailOnMismatch, Alarms and
+// functions they must not change after the first step. Defaults are TRL's.
 type GRPO struct {
 	// Trainer makes the optimizer updates of its Model, see train.Trainer.Update;
 	// its Schedule counts updates. Its MaxRows bounds micro-batches, its Drafter's
@@ -36,12 +35,15 @@ type GRPO struct {
 
 	Scaling Scaling // of the advantages; "" means ScaleGroup
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
-	// SkipZeroStd leaves groups without spread out of the loss and its
-	// normaliser. They have no advantage anyway, only terms of divergence and
-	// entropy.
+	// SkipZeroStd leaves groups without spread out of the loss, and out of its
+	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,
+	// only terms of divergence and entropy. TRL has no such option: it counts
+	// these groups.
 	SkipZeroStd bool
-	// MaskTruncated leaves completions that met MaxTokens out of the loss and its
-	// normaliser. Their rewards count in their group all the same.
+	// MaskTruncated leaves the tokens of completions that met MaxTokens out of
+	// the loss: TRL's mask_truncated_completions. The rewards count in their
+	// group all the same, and LossGRPO and LossDrGRPO divide by these completions
+	// too.
 	MaskTruncated bool
 	// Shuffle permutes the rewards across the batch: the control that must not
 	// learn the task.
@@ -67,14 +69,17 @@ type GRPO struct {
 	// update are not those of its rollout, bit for bit.
 	FailOnMismatch bool
 	Alarms         Thresholds
-	OnAlarm        func(step int, alarms []string) // told what looks wrong in a step; nil means Trainer.Log is
-	OnRollout      func(r *Rollout)                // shown each rollout before it is learned from; nil means nobody is
-	OnStep         func(m train.Metrics)           // given the metrics of each step; nil means nobody is
+	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
+	// Trainer.Logger.
+	OnAlarm   func(step int, alarms []string)
+	OnRollout func(r *Rollout)      // shown each rollout before it is learned from; nil means nobody is
+	OnStep    func(m train.Metrics) // given the metrics of each step; nil means nobody is
 	// Report receives the preflight of a new run; nil means that it is checked
 	// but not shown.
 	Report io.Writer
 
 	prepared  bool
+	began     []setting // the fields at the first step
 	closed    bool
 	restore   func()       // gives the Trainer back the fields that prepare set
 	failed    error        // set when a step broke off between its updates
@@ -88,14 +93,18 @@ type GRPO struct {
 func (g *GRPO) StepCount() int { return g.step }
 
 // Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end.
-// When ctx is cancelled it saves what it has and returns the cause.
+// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end. It
+// fails if more than Steps are made already. When ctx is cancelled it saves what
+// it has and returns the cause.
 func (g *GRPO) Run(ctx context.Context) (err error) {
 	if g.Steps == 0 {
 		return errors.New("rl: GRPO.Steps is 0")
 	}
 	if err := g.prepare(); err != nil {
 		return err
+	}
+	if g.step > g.Steps {
+		return fmt.Errorf("rl: GRPO.Steps is %d, %d are made", g.Steps, g.step)
 	}
 	if g.step == 0 {
 		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
@@ -181,19 +190,10 @@ func (g *GRPO) alarm(alarms []string) {
 		g.OnAlarm(g.step, alarms)
 		return
 	}
-	if log := g.Trainer.Log; log != nil {
-		for _, a := range alarms {
-			log.Warn(a, "step", g.step)
-		}
+	log := g.Trainer.Logger()
+	for _, a := range alarms {
+		log.Warn(a, "step", g.step)
 	}
-}
-
-// log is Trainer.Log, or standard error.
-func (g *GRPO) log() *slog.Logger {
-	if g.Trainer.Log == nil {
-		return slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	return g.Trainer.Log
 }
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }

@@ -199,3 +199,33 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 		other.Trainer.Close()
 	}
 }
+
+// Steps below what was made is a mistake, not a run that is done; as many steps
+// are a run that is done.
+func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	done := everything(t, dir, 2)
+	mustRun(t, done)
+	done.Trainer.Close()
+	files := listing(t, dir)
+	fewer := everything(t, dir, 1)
+	before := weights(t, fewer)
+	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, the checkpoint has 2")
+	if weights(t, fewer) != before || fewer.StepCount() != 0 {
+		t.Error("the model was changed")
+	}
+	fewer.Trainer.Close()
+	if now := listing(t, dir); now != files {
+		t.Errorf("the folder was\n%s\nand is\n%s", files, now)
+	}
+	equal := everything(t, dir, 2)
+	if steps := mustRun(t, equal); len(steps) != 0 || weights(t, equal) != weights(t, done) {
+		t.Errorf("%d more steps", len(steps))
+	}
+	again := everything(t, "", 2)
+	if err := again.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again.Steps = 1
+	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, 2 are made")
+}

@@ -30,7 +30,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), maxTokens: g.Sampler.MaxTokens,
+			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)

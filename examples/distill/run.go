@@ -121,7 +121,7 @@ func (r *experiment) trainBase(ctx context.Context) error {
 	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
 	base.OnStep = func(m train.Metrics) {
 		bar.Add(1)
-		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values["loss"]))
+		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values[train.MetricLoss]))
 	}
 	if err := base.Train(ctx, r.base); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (r *experiment) trainBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.result.BaseSeconds = rows.Sum("step_time")
+	r.result.BaseSeconds = rows.Sum(train.MetricStepTime)
 	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
+	"github.com/aha-go/aha/rl"
 )
 
 // students takes the base student the four ways.
@@ -69,7 +70,7 @@ func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []mo
 		Seed: r.Seed, Settings: r.scale,
 		OnStep: func(x train.Metrics) {
 			bar.Add(1)
-			bar.Describe(fmt.Sprintf("%s, loss %.3f", s.Name, x.Values["loss"]))
+			bar.Describe(fmt.Sprintf("%s, loss %.3f", s.Name, x.Values[train.MetricLoss]))
 		},
 	}
 	defer t.Close()
@@ -88,7 +89,7 @@ func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []mo
 	}
 	s.Trained = int64(r.scale.Epochs) * int64(model.Totals(seqs).Weight)
 	s.FLOP += learning(r.result.Params, s.Trained)
-	s.Seconds += metrics.Sum("step_time")
+	s.Seconds += metrics.Sum(train.MetricStepTime)
 	return r.enter(ctx, s, m, name)
 }
 
@@ -117,7 +118,7 @@ func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	g := lab.GRPO(t, gen, sc)
 	g.OnStep = func(x train.Metrics) {
 		bar.Add(1)
-		bar.Describe(fmt.Sprintf("%s, reward %.2f", s.Name, x.Values["reward"]))
+		bar.Describe(fmt.Sprintf("%s, reward %.2f", s.Name, x.Values[rl.MetricReward]))
 	}
 	if err := g.Run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
@@ -128,8 +129,8 @@ func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 		return err
 	}
 	s.Trained = t.Tokens()
-	s.Sampled = int64(metrics.Sum("completions/mean_length")*float64(completions) + 0.5)
+	s.Sampled = int64(metrics.Sum(rl.MetricMeanLength)*float64(completions) + 0.5)
 	s.FLOP = reading(r.result.Params, s.Sampled) + learning(r.result.Params, s.Trained)
-	s.Seconds = metrics.Sum("step_time")
+	s.Seconds = metrics.Sum(train.MetricStepTime)
 	return r.enter(ctx, s, m, "grpo")
 }

@@ -129,8 +129,10 @@ func TestRewardThatPanicsOrHangsBecomesAVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows.Sum("rewards/countdown/error") == 0 || rows.Sum("rewards/countdown/timeout") == 0 || rows.Sum("rewards/countdown/correct") == 0 {
-		t.Errorf("%g errors, %g timeouts, %g correct", rows.Sum("rewards/countdown/error"), rows.Sum("rewards/countdown/timeout"), rows.Sum("rewards/countdown/correct"))
+	for _, status := range []reward.Status{reward.Error, reward.Timeout, reward.Correct} {
+		if rows.Sum(reward.MetricStatus("countdown", status)) == 0 {
+			t.Errorf("no verdict is %v", status)
+		}
 	}
 	if !strings.Contains(o.stdout, "ALARM") || !strings.Contains(o.stdout, "rewards failed") {
 		t.Errorf("no alarm in\n%s", o.stdout)

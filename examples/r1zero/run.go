@@ -18,6 +18,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // experiment is one run from base model to report.
@@ -156,7 +157,7 @@ func (r *experiment) trainBase(ctx context.Context, base lab.Base) error {
 	first := firstStep(bar)
 	base.OnStep = func(m train.Metrics) {
 		first(m.Step)
-		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values["lm_loss"]))
+		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values[train.MetricLMLoss]))
 		bar.Add(1)
 	}
 	base.Log = warnings(bar)
@@ -253,7 +254,7 @@ func (r *experiment) grpo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const difference = "sampling/sampling_logp_difference/max"
+	const difference = rl.MetricSamplingDifferenceMax
 	switch most, ok := rows.Max(difference); {
 	case math.IsNaN(most):
 		return fmt.Errorf("%s: %s is not finite", dir, difference)
@@ -281,11 +282,12 @@ func (r *experiment) trainGRPO(ctx context.Context, dir string) error {
 		r.result.UpdateSeconds += updates.Seconds()
 		r.result.RolloutSeconds += (m.Time - updates).Seconds()
 		v := m.Values
-		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v["reward"], v["completions/mean_length"]))
+		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v[rl.MetricReward], v[rl.MetricMeanLength]))
 		bar.Add(1)
 		if every := max(r.scale.RLSteps/10, 1); m.Step%every == 0 {
 			fmt.Fprintf(bar, "step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f\n",
-				m.Step, v["reward"], v["rewards/countdown/mean"], v["completions/mean_length"], v["completions/clipped_ratio"], v["entropy"], v["frac_reward_zero_std"])
+				m.Step, v[rl.MetricReward], v[reward.MetricMean("countdown")], v[rl.MetricMeanLength],
+				v[rl.MetricTruncated], v[rl.MetricEntropy], v[rl.MetricRewardZeroStd])
 		}
 	}
 	g.OnAlarm = func(step int, alarms []string) {

@@ -88,9 +88,11 @@ func TestASavedConfigSaysHowTheWeightsAreStored(t *testing.T) {
 func TestARunResumesWithTheConfigOfItsCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	mustRun(t, publishedRun(t, dir, 1))
-	if ok, err := publishedRun(t, dir, 2).Resume(); !ok || err != nil {
+	same := publishedRun(t, dir, 2)
+	if ok, err := same.Resume(); !ok || err != nil {
 		t.Errorf("with its own config: %v, %v", ok, err)
 	}
+	same.Close()
 	again := publishedRun(t, dir, 2)
 	again.Model.Config = again.Model.Config.StoredAs(backend.F32)
 	if ok, err := again.Resume(); !ok || err != nil {

@@ -14,7 +14,7 @@ import (
 func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	out := t.Model.Forward(s, b)
 	loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
-	t.Observe("lm_loss", loss)
+	t.Observe(MetricLMLoss, loss)
 	return t.AddAuxiliary(s, loss, out, b)
 }
 
@@ -29,12 +29,12 @@ func (t *Trainer) AddAuxiliary(s *tensor.Scope, loss tensor.Tensor, out model.Ou
 		var ahead tensor.Tensor
 		ahead, drafted = t.Drafter.Loss(s, out, b)
 		s.Fail(t.knows(drafted))
-		t.Observe("mtp_loss", ahead)
+		t.Observe(MetricMTPLoss, ahead)
 		loss = tensor.Add(loss, ahead)
 	}
 	if t.BalanceAlpha != 0 {
 		if balance, ok := out.BalanceLoss(b, t.BalanceAlpha, drafted...); ok {
-			t.Observe("aux_loss", balance)
+			t.Observe(MetricAuxLoss, balance)
 			loss = tensor.Add(loss, balance)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/aha-go/aha/moe"
@@ -20,10 +19,11 @@ import (
 type Metrics struct {
 	Step int           // steps made, this one included
 	Time time.Duration // wall time: the one value that is not reproducible
-	// Values has loss, grad_norm (before clipping), learning_rate, num_tokens
-	// (so far), moe/<layer>/maxvio and what the loss observed.
+	// Values has MetricLoss, MetricGradNorm (before clipping),
+	// MetricLearningRate, MetricNumTokens (so far), MetricMaxVio of each MoE layer
+	// and what the loss observed.
 	Values map[string]float64
-	Loads  map[string][]int // moe/<layer>/load: assignments to each expert
+	Loads  map[string][]int // by MetricLoad of each MoE layer: assignments to each expert
 }
 
 // MarshalJSON is one flat object with sorted keys: step, step_time in seconds,
@@ -39,8 +39,8 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	for name, load := range m.Loads {
 		flat[name] = load
 	}
-	flat["step"] = m.Step
-	flat["step_time"] = m.Time.Seconds()
+	flat[MetricStep] = m.Step
+	flat[MetricStepTime] = m.Time.Seconds()
 	return json.Marshal(flat)
 }
 
@@ -52,9 +52,8 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("layer %d: %w", g.layer, err)
 		}
-		prefix := "moe/" + strconv.Itoa(g.layer)
-		m.Loads[prefix+"/load"] = load
-		m.Values[prefix+"/maxvio"] = moe.MaxVio(load)
+		m.Loads[MetricLoad(g.layer)] = load
+		m.Values[MetricMaxVio(g.layer)] = moe.MaxVio(load)
 		loads[i] = load
 	}
 	return loads, nil
@@ -88,7 +87,7 @@ func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
 		return nil, fmt.Errorf("train: %s: %w", path, err)
 	}
 	if kept.damage != nil {
-		t.log().Warn("metrics file repaired: cut off from a damaged line on",
+		t.Logger().Warn("metrics file repaired: cut off from a damaged line on",
 			"file", path, "damage", kept.damage, "step", step)
 	}
 	t.metrics = &MetricsFile{f}

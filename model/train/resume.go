@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,9 @@ const (
 type ExtraFile struct {
 	Name  string // unlike those of the trainer and of checkpoint
 	Write func(w io.Writer) error
-	Read  func(path string) error // called with the file's path on resume, after the trainer's own state is back
+	// Read is called with the file's path on resume, before the weights are
+	// loaded: a Read that fails leaves them as they are.
+	Read func(path string) error
 }
 
 // state is what the manifest keeps of a run.
@@ -75,7 +78,7 @@ func (t *Trainer) Save() error {
 		return err
 	}
 	t.saved = t.step
-	t.log().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
+	t.Logger().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
 	if t.KeepLast > 0 {
 		return t.store.Prune(t.KeepLast)
 	}
@@ -113,7 +116,11 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 // Resume continues from the newest complete checkpoint in Dir, and reports
 // whether there was one. A checkpoint of a run with other settings is refused
 // with a list of the differences. After an error the weights are undefined.
-func (t *Trainer) Resume() (bool, error) {
+func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
+
+// resume is Resume that refuses a checkpoint of more than the given steps,
+// before anything has changed.
+func (t *Trainer) resume(most int) (bool, error) {
 	if t.started {
 		if err := t.record(); err != nil {
 			return false, err
@@ -132,16 +139,16 @@ func (t *Trainer) Resume() (bool, error) {
 		return false, err
 	}
 	for _, err := range snapshot.Refused {
-		t.log().Warn("checkpoint passed over", "reason", err)
+		t.Logger().Warn("checkpoint passed over", "reason", err)
 	}
-	if err := t.restore(snapshot); err != nil {
+	if err := t.restore(snapshot, most); err != nil {
 		return false, fmt.Errorf("train: resume from %s: %w", snapshot.Dir, err)
 	}
-	t.log().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
+	t.Logger().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
 	return true, nil
 }
 
-func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
+func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	var was state
 	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
 		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
@@ -149,8 +156,16 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 	if was.Version != stateVersion {
 		return fmt.Errorf("its state has version %d, this one knows %d", was.Version, stateVersion)
 	}
+	if was.Step > most {
+		return fmt.Errorf("Trainer.Steps is %d, the checkpoint has %d", most, was.Step)
+	}
 	if err := t.sameRun(was); err != nil {
 		return err
+	}
+	for _, x := range t.Extra {
+		if err := x.Read(snapshot.Path(x.Name)); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 	}
 	type load struct {
 		file   string
@@ -177,11 +192,6 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 		}
 	}
 	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
-	for _, x := range t.Extra {
-		if err := x.Read(snapshot.Path(x.Name)); err != nil {
-			return fmt.Errorf("%s: %w", x.Name, err)
-		}
-	}
 	return nil
 }
 
@@ -200,7 +210,7 @@ func (t *Trainer) sameRun(was state) error {
 	}
 	if t.AllowDifferentPath {
 		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
-			t.log().Warn("resuming on another platform: the bits will differ", "differences", d)
+			t.Logger().Warn("resuming on another platform: the bits will differ", "differences", d)
 		}
 		delete(then, "platform")
 		delete(now, "platform")

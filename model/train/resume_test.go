@@ -319,6 +319,74 @@ func TestCallersFilesAndForeignTensorsTravelAlong(t *testing.T) {
 	}
 }
 
+func weights(t testing.TB, tr *Trainer) string {
+	t.Helper()
+	h, err := WeightsSHA256(tr.Model.Params.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// Steps below what was made is a mistake, not a run that is done; as many steps
+// are a run that is done.
+func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	done := newRun(t, AdamW{LR: 1e-3}, dir, 3)
+	mustRun(t, done)
+	done.Close()
+	fewer := newRun(t, AdamW{LR: 1e-3}, dir, 2)
+	before := weights(t, fewer)
+	err := fewer.Run(t.Context(), randomText(2))
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, the checkpoint has 3") {
+		t.Errorf("error is %v", err)
+	}
+	if weights(t, fewer) != before || fewer.StepCount() != 0 {
+		t.Error("the model was changed")
+	}
+	fewer.Close()
+	equal := newRun(t, AdamW{LR: 1e-3}, dir, 3)
+	mustRun(t, equal)
+	if weights(t, equal) != weights(t, done) {
+		t.Error("a run that is done changed the model")
+	}
+	again := newRun(t, AdamW{LR: 1e-3}, "", 3)
+	if err := again.Run(t.Context(), randomText(2)); err != nil {
+		t.Fatal(err)
+	}
+	again.Steps = 2
+	err = again.Run(t.Context(), randomText(2))
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, 3 are made") {
+		t.Errorf("a second run's error is %v", err)
+	}
+}
+
+// A caller's file that cannot be read leaves the weights as they are.
+func TestCallersFileIsReadBeforeTheWeights(t *testing.T) {
+	dir := t.TempDir()
+	with := func(steps int) *Trainer {
+		tr := newRun(t, AdamW{LR: 1e-3}, dir, steps)
+		tr.Extra = []ExtraFile{{
+			Name:  "cursor.txt",
+			Write: func(io.Writer) error { return nil },
+			Read:  func(string) error { return errors.New("lost") },
+		}}
+		return tr
+	}
+	first := with(1)
+	mustRun(t, first)
+	first.Close()
+	second := with(2)
+	before := weights(t, second)
+	if _, err := second.Resume(); err == nil || !strings.Contains(err.Error(), "cursor.txt: lost") {
+		t.Errorf("error is %v", err)
+	}
+	if weights(t, second) != before || second.StepCount() != 0 {
+		t.Error("the weights were loaded")
+	}
+	second.Close()
+}
+
 func TestDirectoryWithoutCheckpointsStartsAfresh(t *testing.T) {
 	tr := newRun(t, AdamW{LR: 1e-3}, filepath.Join(t.TempDir(), "absent"), 1)
 	if ok, err := tr.Resume(); ok || err != nil {

@@ -105,10 +105,10 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 		return fail(err)
 	}
 	at := At{Step: t.step + 1, Factor: next.factor, GradScale: clipScale(norm, t.clipNorm())}
-	m.Values["loss"] = loss
-	m.Values["grad_norm"] = norm
-	m.Values["learning_rate"] = at.Factor * t.Optimizer.LearningRate()
-	m.Values["num_tokens"] = float64(t.tokens + tokens)
+	m.Values[MetricLoss] = loss
+	m.Values[MetricGradNorm] = norm
+	m.Values[MetricLearningRate] = at.Factor * t.Optimizer.LearningRate()
+	m.Values[MetricNumTokens] = float64(t.tokens + tokens)
 	for _, o := range t.sums {
 		m.Values[o.name] += o.value
 	}
@@ -116,8 +116,8 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 		if !t.SkipNonFinite {
 			return fail(err)
 		}
-		t.log().Warn("update skipped", "step", t.step+1, "reason", err)
-		m.Values["skipped"] = 1
+		t.Logger().Warn("update skipped", "step", t.step+1, "reason", err)
+		m.Values[MetricSkipped] = 1
 	} else if err := t.apply(at, loads, next.biasRate); err != nil {
 		t.failed = fmt.Errorf("train: step %d broke off halfway: %w", t.step+1, err)
 		return Metrics{}, t.failed
@@ -206,7 +206,7 @@ func (t *Trainer) warnIdle() {
 		idle = idle || p.Trainable
 	}
 	if idle {
-		t.log().Warn("the loss does not reach Trainer.Drafter: it is not trained, see AddAuxiliary", "step", t.step+1)
+		t.Logger().Warn("the loss does not reach Trainer.Drafter: it is not trained, see AddAuxiliary", "step", t.step+1)
 	}
 }
 

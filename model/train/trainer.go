@@ -62,7 +62,7 @@ type Trainer struct {
 	MaxRows  int     // rows of a micro-batch of Step, see model.MicroBatches; 0 means the whole batch
 	ClipNorm float64 // largest norm of the gradient; 0 means 1, as V3 has it; +Inf means no clipping
 	// SkipNonFinite leaves out the update of a step whose loss or gradient is not
-	// finite, and reports it as the metric "skipped". Otherwise it is an error.
+	// finite, and reports it as MetricSkipped. Otherwise it is an error.
 	SkipNonFinite bool
 
 	BalanceAlpha float64  // factor of the sequence-wise balance loss, see AddAuxiliary; 0 leaves it out, V3 uses 1e-4
@@ -130,16 +130,20 @@ func (t *Trainer) StepCount() int { return t.step }
 func (t *Trainer) Tokens() int64 { return t.tokens }
 
 // Run trains until Steps steps are made, beginning with the newest complete
-// checkpoint in Dir, if there is one, and saving at the end. When ctx is
-// cancelled it saves what it has and returns the cause.
+// checkpoint in Dir, if there is one, and saving at the end. It fails if more
+// than Steps are made already. When ctx is cancelled it saves what it has and
+// returns the cause.
 func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 	if t.Steps <= 0 {
 		return fmt.Errorf("train: Trainer.Steps is %d, want 1 or more", t.Steps)
 	}
 	if t.step == 0 {
-		if _, err := t.Resume(); err != nil {
+		if _, err := t.resume(t.Steps); err != nil {
 			return err
 		}
+	}
+	if t.step > t.Steps {
+		return fmt.Errorf("train: Trainer.Steps is %d, %d are made", t.Steps, t.step)
 	}
 	var file *MetricsFile
 	if t.Dir != "" {
@@ -267,7 +271,7 @@ func (t *Trainer) Close() {
 	t.closed = true
 	if t.lock != nil {
 		if err := t.lock.Close(); err != nil {
-			t.log().Warn("the lock of the folder", "dir", t.Dir, "error", err)
+			t.Logger().Warn("the lock of the folder", "dir", t.Dir, "error", err)
 		}
 		t.lock = nil
 	}
@@ -285,7 +289,9 @@ func (t *Trainer) Close() {
 
 func (t *Trainer) clipNorm() float64 { return cmp.Or(t.ClipNorm, 1) }
 
-func (t *Trainer) log() *slog.Logger {
+// Logger is Log or, if that is nil, a logger of warnings to standard error. What
+// builds on a Trainer reports to it.
+func (t *Trainer) Logger() *slog.Logger {
 	if t.Log == nil {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}

@@ -5,7 +5,10 @@ import (
 	"strings"
 
 	"github.com/aha-go/aha/examples/internal/curves"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // loads are the experts' loads of a row by metric name.
@@ -63,7 +66,7 @@ func Draw(path string, rows run.Rows) error {
 			for _, n := range load {
 				total += float64(n)
 			}
-			h.X = append(h.X, flat["step"])
+			h.X = append(h.X, flat[train.MetricStep])
 			for e, n := range load {
 				h.Z[e] = append(h.Z[e], float64(n)/total)
 			}
@@ -71,8 +74,11 @@ func Draw(path string, rows run.Rows) error {
 	}
 	slices.Sort(layers)
 	var f curves.Figure
-	for _, name := range []string{"reward", "rewards/countdown/mean", "completions/mean_length", "entropy", "frac_reward_zero_std", "grad_norm"} {
-		if p := curves.Series(steps, "step", name); len(p.X) > 0 {
+	for _, name := range []string{
+		rl.MetricReward, reward.MetricMean("countdown"), rl.MetricMeanLength,
+		rl.MetricEntropy, rl.MetricRewardZeroStd, train.MetricGradNorm,
+	} {
+		if p := curves.Series(steps, train.MetricStep, name); len(p.X) > 0 {
 			f.Panels = append(f.Panels, p)
 		}
 	}

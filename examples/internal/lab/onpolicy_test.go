@@ -89,7 +89,7 @@ func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, ok := step.Values["sampling/sampling_logp_difference/max"]
+		d, ok := step.Values[rl.MetricSamplingDifferenceMax]
 		if !ok {
 			t.Fatal("nothing was compared")
 		}
