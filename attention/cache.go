@@ -18,6 +18,7 @@ type Cache struct {
 
 // newCache allocates a cache of keys [G, dk] and, unless dv is 0, values [G, dv].
 func newCache(b backend.Backend, dt backend.DType, rows, g, dk, dv int) (*Cache, error) {
+	mustBePositive("NewCache", size{"rows", rows})
 	c := &Cache{b: b}
 	for _, x := range []struct {
 		dst *backend.View
@@ -27,10 +28,10 @@ func newCache(b backend.Backend, dt backend.DType, rows, g, dk, dv int) (*Cache,
 			continue
 		}
 		v := backend.NewView(nil, dt, rows, g, x.d)
-		buf, err := b.Alloc(v.Len() * dt.Size())
+		buf, err := backend.AllocFor(b, backend.KVCache, v.Len()*dt.Size())
 		if err != nil {
 			c.Free()
-			return nil, fmt.Errorf("attention: cache %s: %w", v, err)
+			return nil, fmt.Errorf("attention: cache %s%v: %w", dt, v.Dims(), err)
 		}
 		v.Buf = buf
 		c.bufs = append(c.bufs, buf)

@@ -10,10 +10,10 @@ type GQAConfig struct {
 	Hidden  int     // D
 	Heads   int     // H
 	KVHeads int     // G, divides Heads
-	HeadDim int     // d
+	HeadDim int     // d, even
 	Bias    bool    // on q, k and v, as Qwen2 has
 	QKNorm  bool    // RMSNorm on each head of q and k, as Qwen3 has
-	Eps     float64 // of QKNorm
+	Eps     float64 // of QKNorm, which requires it
 }
 
 // GQA is grouped-query attention (Ainslie et al. 2023) with half-rotated RoPE,
@@ -25,8 +25,13 @@ type GQA struct {
 	Angles       tensor.Angles
 }
 
-// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so on.
+// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so
+// on. angles are of dimension cfg.HeadDim. An impossible shape panics; a failure
+// of the device is the error of ps.
 func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angles) *GQA {
+	what := "NewGQA " + prefix
+	cfg.check(what)
+	mustTurn(what, angles, size{"HeadDim", cfg.HeadDim})
 	linear := func(name string, out, in int, bias bool) *tensor.Linear {
 		l := &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
 		if bias {
@@ -70,6 +75,9 @@ func (g *GQA) rotated(x tensor.Tensor, heads int, norm *tensor.Param, rows Rows)
 	}
 	return tensor.RoPE(x.Reshape(n, heads, g.HeadDim), rows.Pos, g.Angles, false)
 }
+
+// CacheWidth is the number of elements that a token takes in a cache.
+func (c GQAConfig) CacheWidth() int { return 2 * c.KVHeads * c.HeadDim }
 
 // NewCache allocates a cache for this layer.
 func (g *GQA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {

@@ -12,7 +12,7 @@ type MLAConfig struct {
 	QRank  int // width of the compressed query; 0 means none
 	KVRank int // C, width of the latent
 	Nope   int // per head, without position
-	Rope   int // per head, rotated; its key is shared by all heads
+	Rope   int // per head, rotated, even; its key is shared by all heads
 	Value  int // V, per head
 
 	Interleaved bool    // RoPE pairs (2i, 2i+1), as DeepSeek's checkpoints have them
@@ -42,8 +42,12 @@ type MLA struct {
 }
 
 // NewMLA creates an MLA whose parameters are named prefix.q_proj.weight and so
-// on. angles are of dimension cfg.Rope.
+// on. angles are of dimension cfg.Rope. An impossible shape panics; a failure of
+// the device is the error of ps.
 func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angles) *MLA {
+	what := "NewMLA " + prefix
+	cfg.check(what)
+	mustTurn(what, angles, size{"Rope", cfg.Rope})
 	if cfg.Scale == 0 {
 		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}
@@ -109,6 +113,14 @@ func (m *MLA) query(x tensor.Tensor) tensor.Tensor {
 	}
 	cQ := tensor.RMSNorm(m.QA.Forward(x), m.QNorm, latentEps)
 	return m.QB.Forward(cQ).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
+}
+
+// CacheWidth is the number of elements that a token takes in a cache.
+func (c MLAConfig) CacheWidth() int {
+	if c.Absorbed {
+		return c.KVRank + c.Rope
+	}
+	return c.Heads * (c.Nope + c.Rope + c.Value)
 }
 
 // NewCache allocates a cache for this layer: expanded keys and values in the

@@ -31,8 +31,23 @@ const (
 	Llama3                // Llama 3.1
 )
 
-// Frequencies are the angles per position of each of the dim/2 rotated pairs.
+// String returns the rope_type of config.json.
+func (k ScalingKind) String() string {
+	switch k {
+	case NoScaling:
+		return "default"
+	case YaRN:
+		return "yarn"
+	case Llama3:
+		return "llama3"
+	}
+	return fmt.Sprintf("ScalingKind(%d)", uint8(k))
+}
+
+// Frequencies are the angles per position of each of the dim/2 rotated pairs. An
+// odd dim, a theta of at most 1 and an impossible scaling panic.
 func Frequencies(dim int, theta float64, sc Scaling) []float64 {
+	sc.check("Frequencies", dim, theta)
 	f := make([]float64, dim/2)
 	for i := range f {
 		f[i] = math.Pow(theta, -2*float64(i)/float64(dim))
@@ -46,10 +61,16 @@ func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 	return f
 }
 
+// freqFactors are LowFreqFactor and HighFreqFactor or their defaults.
+func (sc Scaling) freqFactors() (low, high float64) {
+	return cmp.Or(sc.LowFreqFactor, 1), cmp.Or(sc.HighFreqFactor, 4)
+}
+
 // llama3 divides the frequencies of long waves by Factor, leaves short ones,
 // and blends between.
 func (sc Scaling) llama3(f []float64) {
-	old, low, high := float64(sc.Original), cmp.Or(sc.LowFreqFactor, 1), cmp.Or(sc.HighFreqFactor, 4)
+	old := float64(sc.Original)
+	low, high := sc.freqFactors()
 	for i, freq := range f {
 		wave := 2 * math.Pi / freq
 		blend := (old/wave - low) / (high - low)
@@ -59,12 +80,11 @@ func (sc Scaling) llama3(f []float64) {
 }
 
 // NewAngles tabulates cosines and sines for positions 0 to length−1, computed
-// in float64 and rounded once. It fails for want of memory, and for a scaling
-// without Factor or Original.
+// in float64 and rounded once. A length below 1, an odd dim, a theta of at most
+// 1 and an impossible scaling panic; errors are the device's.
 func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float64, sc Scaling) (tensor.Angles, error) {
-	if sc.Kind != NoScaling && (!(sc.Factor >= 1) || sc.Original < 1) {
-		return tensor.Angles{}, fmt.Errorf("attention: scaling %+v: want Factor and Original of at least 1", sc)
-	}
+	mustBePositive("NewAngles", size{"length", length})
+	sc.check("NewAngles", dim, theta)
 	freq := Frequencies(dim, theta, sc)
 	m := sc.amplitude()
 	cos, sin := make([]float64, length*len(freq)), make([]float64, length*len(freq))
@@ -80,7 +100,7 @@ func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float
 		name string
 		data []float64
 	}{{&a.Cos, "rope.cos", cos}, {&a.Sin, "rope.sin", sin}} {
-		p, err := tensor.NewParam(b, t.name, dt, length, len(freq))
+		p, err := tensor.NewParamFor(b, backend.Tables, t.name, dt, length, len(freq))
 		if err == nil {
 			*t.dst = p
 			p.Trainable = false

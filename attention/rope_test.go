@@ -120,12 +120,6 @@ func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 			}
 		}
 	}
-	b := open(t)
-	for _, sc := range []attention.Scaling{{Kind: attention.YaRN, Factor: 40}, {Kind: attention.YaRN, Original: 4096}, {Kind: attention.Llama3}} {
-		if _, err := attention.NewAngles(b, backend.F32, 4, 8, 10000, sc); err == nil {
-			t.Errorf("%+v makes angles", sc)
-		}
-	}
 }
 
 func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {

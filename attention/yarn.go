@@ -5,6 +5,11 @@ import (
 	"math"
 )
 
+// betas are BetaFast and BetaSlow or their defaults.
+func (sc Scaling) betas() (fast, slow float64) {
+	return cmp.Or(sc.BetaFast, 32), cmp.Or(sc.BetaSlow, 1)
+}
+
 // yarn interpolates the frequencies that turn less than BetaSlow times over
 // the old length, leaves those that turn more than BetaFast times, and ramps
 // between (Peng et al. 2023; the constants as in DeepSeek-V3's
@@ -13,8 +18,9 @@ func (sc Scaling) yarn(f []float64, dim int, theta float64) {
 	turn := func(n float64) float64 {
 		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
 	}
-	low := max(math.Floor(turn(cmp.Or(sc.BetaFast, 32))), 0)
-	high := min(math.Ceil(turn(cmp.Or(sc.BetaSlow, 1))), float64(dim-1))
+	fast, slow := sc.betas()
+	low := max(math.Floor(turn(fast)), 0)
+	high := min(math.Ceil(turn(slow)), float64(dim-1))
 	if low == high {
 		high += 0.001
 	}

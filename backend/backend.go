@@ -39,7 +39,8 @@ type Backend interface {
 	Do(Op) error
 	// Sync waits for all queued work.
 	Sync() error
-	// MemInfo is the device's total and free memory in bytes; 0, 0 if unknown.
+	// MemInfo is the memory that buffers may take together and what is left of
+	// it, in bytes; 0, 0 if unknown.
 	MemInfo() (total, free int)
 	Close() error
 }
@@ -53,7 +54,9 @@ const (
 	ReadWrite
 )
 
-func (a Access) String() string { return [...]string{"read", "write", "read-write"}[a] }
+var accessNames = []string{"read", "write", "read-write"}
+
+func (a Access) String() string { return word("Access", a, accessNames) }
 
 // Op is one operation on device memory. Ops are passed by pointer and may be
 // kept and run again (Record); what changes from run to run therefore lives in

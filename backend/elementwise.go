@@ -47,9 +47,9 @@ const (
 	Sign                      // −1, 0 or 1; NaN stays NaN
 )
 
-func (f UnaryFn) String() string {
-	return [...]string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign"}[f]
-}
+var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign"}
+
+func (f UnaryFn) String() string { return word("UnaryFn", f, unaryNames) }
 
 // Unary computes Y = Fn(X) element by element. A and B are the parameters of
 // Affine and Clamp. Y may be X. Each is F32 or BF16.
@@ -85,9 +85,9 @@ const (
 	Equal     // 1 if a = b, else 0
 )
 
-func (f BinaryFn) String() string {
-	return [...]string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal"}[f]
-}
+var binaryNames = []string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal"}
+
+func (f BinaryFn) String() string { return word("BinaryFn", f, binaryNames) }
 
 // Binary computes Y = Fn(A, B) element by element; A and B have Y's shape,
 // broadcast by stride 0 where they repeat. Y may be A or B. All functions but

@@ -30,7 +30,7 @@ func (x *Expander) Temp(dt DType, shape ...int) View {
 	if x.err != nil {
 		return v
 	}
-	buf, err := x.b.Alloc(v.Len() * dt.Size())
+	buf, err := AllocFor(x.b, Activations, v.Len()*dt.Size())
 	if err != nil {
 		x.err = err
 		return v

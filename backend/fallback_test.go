@@ -74,7 +74,8 @@ func TestFallbackRefusesPackedMatrices(t *testing.T) {
 	}
 }
 
-func TestDecoratorsForwardPacking(t *testing.T) {
+func TestDecoratorsForwardOptionalInterfaces(t *testing.T) {
+	t.Setenv("AHA_MEMORY", "1GiB")
 	c := newCPU(t)
 	length := func(b backend.Backend) int {
 		p, ok := b.(backend.Packer)
@@ -98,6 +99,10 @@ func TestDecoratorsForwardPacking(t *testing.T) {
 	} {
 		if length(b) != want {
 			t.Errorf("%s hides that the backend inside packs", name)
+		}
+		const holder = "for KV cache do not fit"
+		if _, err := backend.AllocFor(b, backend.KVCache, 2<<30); err == nil || !strings.Contains(err.Error(), holder) {
+			t.Errorf("%s: error %v, want %q: the backend inside counts by holder", name, err, holder)
 		}
 	}
 	plain := backend.CheckNaN(without(c))

@@ -22,7 +22,9 @@ const (
 // QuantBlock is the number of elements along K that share a scale in Q8 and Q4.
 const QuantBlock = 32
 
-func (f Format) String() string { return [...]string{"native", "bf16", "q8", "q4"}[f] }
+var formatNames = []string{"native", "bf16", "q8", "q4"}
+
+func (f Format) String() string { return word("Format", f, formatNames) }
 
 // Bits is the storage of one packed element, scales included; dt is the dtype
 // of the unpacked one.

@@ -135,7 +135,9 @@ func (o *LinearLogProbGrad) Check() error {
 //	order, at which the kept mass exceeds u
 //	LogProb = z[Token] − LSE of the kept
 //
-// With nothing filtered the LSE is exactly LogSumExp's.
+// With nothing filtered the LSE is exactly LogSumExp's. Of a row with NaN or +Inf,
+// or of −Inf alone, LogProb is NaN, whatever a filter drops, and Token is one of
+// the row's.
 type Sample struct {
 	Token             View // [N] I32
 	LogProb           View // [N]

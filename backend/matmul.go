@@ -8,6 +8,10 @@ const (
 	Panels                // Data is a backend-specific packed copy made by Pack
 )
 
+var layoutNames = []string{"strided", "panels"}
+
+func (l Layout) String() string { return word("Layout", l, layoutNames) }
+
 // Matrix is the right-hand operand of a matrix product: a strided view, or a
 // packed copy of one. Its logical shape is [..., K, N].
 type Matrix struct {

@@ -8,6 +8,10 @@ const (
 	ScoreSoftmax                // DeepSeek-V2 and before
 )
 
+var scoringNames = []string{"sigmoid", "softmax"}
+
+func (s Scoring) String() string { return word("Scoring", s, scoringNames) }
+
 // GroupScore selects how a group of experts is ranked.
 type GroupScore uint8
 
@@ -15,6 +19,10 @@ const (
 	GroupTop2Sum GroupScore = iota // sum of the two largest: V3
 	GroupMax                       // the largest: V2
 )
+
+var groupScoreNames = []string{"sum of top 2", "max"}
+
+func (g GroupScore) String() string { return word("GroupScore", g, groupScoreNames) }
 
 // MoEGate routes each token to K of E experts (DeepSeek-V3 §2.1.2, eq. 12–16):
 //
@@ -24,7 +32,11 @@ const (
 //	Weight = s[Index] / (Σ s[Index] + GateEps if Normalize) · Scale
 //
 // Ties go to the lowest id. The op's output order is by id, so that a token's
-// experts are always summed in ascending id.
+// experts are always summed in ascending id. Where a logit is not finite, or a
+// bias is NaN or +Inf, no choice is right: the row's weights are NaN.
+//
+// With K = 1 and Normalize the weight is s/s·Scale, a constant: the output does
+// not train the logits, see MoEGateGrad.
 type MoEGate struct {
 	Weight    View // [N, K]
 	Index     View // [N, K] I32
@@ -77,6 +89,10 @@ func (o *MoEGate) Check() error {
 //
 //	∂s_i = Scale/S·(G_i − Σ_I G·ŵ) if Normalize, else Scale·G_i   for i in I
 //	DLogits = (∂s + DScores) through sigmoid or softmax
+//
+// With K = 1 and Normalize, ŵ = 1 and ∂s is 0: exactly, not up to rounding, since
+// Adam divides a gradient by its own size and would turn the rounding errors
+// into steps of full length. DScores still passes.
 type MoEGateGrad struct {
 	DLogits   View // [N, E]
 	DWeight   View // [N, K]; optional
@@ -87,6 +103,10 @@ type MoEGateGrad struct {
 	Normalize bool
 	Scale     float64
 }
+
+// ConstantWeights reports whether the weights do not depend on the scores: one
+// expert a token, its weight normalised. DWeight is then not read.
+func (o *MoEGateGrad) ConstantWeights() bool { return o.Normalize && o.Index.Shape[1] == 1 }
 
 func (o *MoEGateGrad) Name() string { return "MoEGateGrad" }
 

@@ -10,7 +10,7 @@ func (o *MoEGateGrad) Decompose(x *Expander) {
 	} else {
 		x.fill(ds, 0)
 	}
-	if o.DWeight.Present() {
+	if o.DWeight.Present() && !o.ConstantWeights() {
 		g := x.Temp(dt, n, k)
 		x.affine(g, o.DWeight, o.Scale, 0)
 		if o.Normalize {

@@ -10,6 +10,10 @@ const (
 	Normal                      // mean 0, standard deviation 1
 )
 
+var distributionNames = []string{"uniform", "normal"}
+
+func (d Distribution) String() string { return word("Distribution", d, distributionNames) }
+
 // Random fills Dst with draws that depend only on Seed, Stream and the
 // element's row-major index: element i takes word i%4 of Philox block i/4.
 // Uniform is word·2⁻³², in F32 at most 1−2⁻²⁴; Normal pairs words (0,1) and

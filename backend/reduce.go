@@ -9,7 +9,9 @@ const (
 	ReduceMax           // −Inf of nothing; NaN if any is NaN
 )
 
-func (f ReduceFn) String() string { return [...]string{"Sum", "SumSquares", "ReduceMax"}[f] }
+var reduceNames = []string{"Sum", "SumSquares", "ReduceMax"}
+
+func (f ReduceFn) String() string { return word("ReduceFn", f, reduceNames) }
 
 // Reduce folds the last dimension: Y[...] = Fn over j of X[..., j]. The order
 // of summation depends only on the length of that dimension.

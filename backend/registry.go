@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,9 @@ var drivers = struct {
 	sync.Mutex
 	open map[string]func(device string) (Backend, error)
 }{open: map[string]func(string) (Backend, error){}}
+
+// known is where the drivers of this module are.
+var known = map[string]string{"cpu": "github.com/aha-go/aha/backend/cpu"}
 
 // Register makes a driver available to Open under a name such as "cuda". It
 // panics if the name is taken. Drivers call it from init.
@@ -31,14 +36,23 @@ func Open(name string) (Backend, error) {
 	open, ok := drivers.open[driver]
 	drivers.Unlock()
 	if !ok {
-		return nil, fmt.Errorf("backend: Open(%q): no driver %q; imported drivers: %s (import _ \"github.com/aha-go/aha/backend/%s\"?)",
-			name, driver, strings.Join(Drivers(), ", "), driver)
+		return nil, fmt.Errorf("backend: Open(%q): %s", name, missing(driver))
 	}
 	b, err := open(device)
 	if err != nil {
 		return nil, fmt.Errorf("backend: Open(%q): %w", name, err)
 	}
 	return b, nil
+}
+
+// missing says why there is no driver of a name, and what there is.
+func missing(driver string) string {
+	registered := cmp.Or(strings.Join(Drivers(), ", "), "none")
+	if path, ok := known[driver]; ok {
+		return fmt.Sprintf("driver %q is not imported: add import _ %q; registered drivers: %s", driver, path, registered)
+	}
+	return fmt.Sprintf("unknown driver %q; registered drivers: %s; drivers of this module: %s",
+		driver, registered, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 }
 
 // Drivers lists the registered driver names in order.

@@ -21,7 +21,9 @@ const (
 // Size is the size of one element in bytes.
 func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1}[d] }
 
-func (d DType) String() string { return [...]string{"F32", "F64", "BF16", "I32", "I8", "E4M3"}[d] }
+var dtypeNames = []string{"F32", "F64", "BF16", "I32", "I8", "E4M3"}
+
+func (d DType) String() string { return word("DType", d, dtypeNames) }
 
 // Compute is the dtype in which ops on activations of dtype d keep statistics
 // and accumulators: F32 for BF16, else d itself.

@@ -3,6 +3,7 @@ package distill
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/aha-go/aha/model"
@@ -37,6 +38,9 @@ func (e *Epochs) Steps(n int) int {
 func (e *Epochs) Batch(step int) ([]model.Sequence, error) {
 	if len(e.Sequences) == 0 {
 		return nil, errors.New("distill: no sequences to train on")
+	}
+	if e.Rows < 0 {
+		return nil, fmt.Errorf("distill: Epochs.Rows is %d, want 0 or more", e.Rows)
 	}
 	for len(e.deal) <= step {
 		e.next()

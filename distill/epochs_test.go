@@ -3,6 +3,7 @@ package distill
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/model"
@@ -89,6 +90,10 @@ func TestALongSequenceIsAlone(t *testing.T) {
 }
 
 func TestNothingToTrainOnIsAnError(t *testing.T) {
+	_, err := (&Epochs{Sequences: named(3), Rows: -1}).Batch(0)
+	if err == nil || !strings.Contains(err.Error(), "Epochs.Rows is -1") {
+		t.Errorf("negative Rows: %v", err)
+	}
 	e := &Epochs{}
 	if _, err := e.Batch(0); err == nil || e.Steps(3) != 0 {
 		t.Errorf("no sequences: error %v, %d steps", err, e.Steps(3))

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -97,15 +98,16 @@ func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Tar
 }
 
 // TrainerLoss is a loss for t, a trainer of the student: on every batch the
-// student is taken towards the teacher. Losses of the student's architecture,
-// such as the balance of experts, are not in it.
+// student is taken towards the teacher. The loss of t.Drafter and the balance
+// loss are added where t has them, see train.Trainer.AddAuxiliary.
 func (l Logit) TrainerLoss(t *train.Trainer, teacher *Teacher) func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	if v, w := t.Model.Config.VocabSize, teacher.model.Config.VocabSize; v != w {
 		panic(fmt.Sprintf("distill: Logit: a student of %d tokens, a teacher of %d: want one vocabulary", v, w))
 	}
 	return func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 		q := l.Targets(s, teacher, b)
-		return l.Loss(t.Model, t.Model.Forward(s, b), b, q)
+		out := t.Model.Forward(s, b)
+		return t.AddAuxiliary(s, l.Loss(t.Model, out, b, q), out, b)
 	}
 }
 
@@ -117,8 +119,9 @@ func (l Logit) temperature() float64 {
 }
 
 func (l Logit) check() {
-	if !(l.temperature() > 0) || l.TopK < 0 {
-		panic(fmt.Sprintf("distill: Logit: temperature %g, top-k %d: want a positive temperature and no negative k", l.Temperature, l.TopK))
+	if t := l.temperature(); !(t > 0 && t <= math.MaxFloat64) || l.TopK < 0 {
+		panic(fmt.Sprintf("distill: Logit: Temperature %g, TopK %d: want a positive, finite temperature and no negative k",
+			l.Temperature, l.TopK))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/mtp"
 )
 
 // dense is a small student.
@@ -46,7 +47,10 @@ func newModel(t testing.TB, b backend.Backend, c model.Config, seed uint64, dt b
 }
 
 func newCPU(t testing.TB) backend.Backend {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -278,6 +282,33 @@ func TestMicroBatchesChangeNothing(t *testing.T) {
 	}
 }
 
+// A student's Drafter and the balance of its experts are trained beside it.
+func TestTrainerLossHasTheTermsOfTheArchitecture(t *testing.T) {
+	b := newCPU(t)
+	c := sparse()
+	c.NumNextNPredictLayers = 1
+	m := newModel(t, b, c, 34, backend.F64)
+	d, err := mtp.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher := NewTeacher(newModel(t, b, sparse(), 35, backend.F64))
+	defer teacher.Close()
+	tr := &train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-2}, BalanceAlpha: 0.1}
+	defer tr.Close()
+	tr.Loss = Logit{}.TrainerLoss(tr, teacher)
+	x, err := tr.Step(t.Context(), sequences(36, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Values["mtp_loss"] <= 0 || x.Values["aux_loss"] <= 0 || x.Values["loss"] <= x.Values["mtp_loss"]+x.Values["aux_loss"] {
+		t.Errorf("metrics %v", x.Values)
+	}
+	if !d.Modules[0].EHProj.W.HasGrad() {
+		t.Error("the Drafter has no gradient")
+	}
+}
+
 func TestTeacherIsOnlyRead(t *testing.T) {
 	b := newCPU(t)
 	m := newModel(t, b, sparse(), 31, backend.F32)
@@ -349,8 +380,11 @@ func TestMistakesPanicWithTheirNumbers(t *testing.T) {
 	defer teacher.Close()
 	for want, call := range map[string]func(){
 		"a student of 13 tokens, a teacher of 12": func() { Logit{}.TrainerLoss(&train.Trainer{Model: student}, teacher) },
-		"temperature -1": func() { evaluate(t, Logit{Temperature: -1}, teacher.model, teacher.model, sequences(1, 1)) },
-		"top-k -2":       func() { evaluate(t, Logit{TopK: -2}, teacher.model, teacher.model, sequences(1, 1)) },
+		"Temperature -1": func() { evaluate(t, Logit{Temperature: -1}, teacher.model, teacher.model, sequences(1, 1)) },
+		"Temperature +Inf": func() {
+			evaluate(t, Logit{Temperature: math.Inf(1)}, teacher.model, teacher.model, sequences(1, 1))
+		},
+		"TopK -2": func() { evaluate(t, Logit{TopK: -2}, teacher.model, teacher.model, sequences(1, 1)) },
 	} {
 		func() {
 			defer func() {

@@ -54,8 +54,8 @@ const chunk = 256
 // Collect samples and judges. What is kept is a function of the weights, the
 // prompts and the fields, as far as the reward is one.
 func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collection, error) {
-	if r.N < 0 || r.Keep < 0 || r.Reward == nil {
-		return nil, fmt.Errorf("distill: rejection sampling: N %d, Keep %d, Reward set: %v: want no negative number and a reward", r.N, r.Keep, r.Reward != nil)
+	if err := r.validate(prompts); err != nil {
+		return nil, err
 	}
 	n := cmp.Or(r.N, 4)
 	c := &Collection{Prompts: prompts}
@@ -83,6 +83,23 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collecti
 		}
 	}
 	return c, nil
+}
+
+// validate refuses, before anything is sampled, fields and prompts that Collect
+// cannot work with.
+func (r *Rejection) validate(prompts []rl.Prompt) error {
+	switch {
+	case r.N < 0:
+		return fmt.Errorf("distill: Rejection.N is %d, want 0 or more", r.N)
+	case r.Keep < 0:
+		return fmt.Errorf("distill: Rejection.Keep is %d, want 0 or more", r.Keep)
+	case r.Reward == nil:
+		return errors.New("distill: Rejection.Reward is nil")
+	}
+	if err := cmp.Or(r.Reward.Validate(), r.Sampler.Validate(prompts)); err != nil {
+		return fmt.Errorf("distill: Rejection: %w", err)
+	}
+	return nil
 }
 
 // judged are the samples as the reward functions see them.

@@ -3,6 +3,7 @@ package distill
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -191,15 +192,29 @@ func TestResponseWeighsTheResponseAlone(t *testing.T) {
 func TestCollectReportsWhatIsAmiss(t *testing.T) {
 	r := rejection(t, verdict)
 	for want, broken := range map[string]*Rejection{
-		"N -1":              {Sampler: r.Sampler, Reward: r.Reward, N: -1},
-		"Keep -2":           {Sampler: r.Sampler, Reward: r.Reward, Keep: -2},
-		"Reward set: false": {Sampler: r.Sampler},
-		"suite has no":      {Sampler: r.Sampler, Reward: &reward.Suite{}},
-		"Decode set: false": {Reward: r.Reward},
+		"Rejection.N is -1":        {Sampler: r.Sampler, Reward: r.Reward, N: -1},
+		"Rejection.Keep is -2":     {Sampler: r.Sampler, Reward: r.Reward, Keep: -2},
+		"Rejection.Reward is nil":  {Sampler: r.Sampler},
+		"Suite.Funcs is empty":     {Sampler: r.Sampler, Reward: &reward.Suite{}},
+		"Sampler.Generator is nil": {Reward: r.Reward},
+		"Sampler.Temperature is NaN": {Reward: r.Reward, Sampler: rl.Sampler{
+			Generator: r.Sampler.Generator, Decode: r.Sampler.Decode, MaxTokens: 1, Temperature: math.NaN(),
+		}},
+		"Sampler.MaxTokens is 0": {Reward: r.Reward, Sampler: rl.Sampler{
+			Generator: r.Sampler.Generator, Decode: r.Sampler.Decode,
+		}},
 	} {
+		broken.Progress = func(int, int) { t.Errorf("%s: found after sampling", want) }
 		if _, err := broken.Collect(t.Context(), prompts(2)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q in it", err, want)
 		}
+	}
+	r.Progress = func(int, int) { t.Error("a prompt that does not fit was found after sampling") }
+	long := prompts(chunk + 1)
+	long[chunk] = rl.Prompt{IDs: make([]int32, 1000), Text: "too long"}
+	_, err := r.Collect(t.Context(), long)
+	if err == nil || !strings.Contains(err.Error(), `prompt 256 ("too long") has 1000 tokens`) {
+		t.Errorf("error %v, want it to name the prompt", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend"
@@ -27,8 +28,16 @@ type Block struct {
 
 // NewBlock creates the layer model.layers.<l> of cfg, with MLA in its absorbed
 // form if absorbed is set. Layers past the last are those of multi-token
-// prediction.
+// prediction. A config that Validate refuses panics, and so does a layer it does
+// not have; a failure of the device is the error of ps.
 func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, absorbed bool) *Block {
+	if err := cfg.Validate(); err != nil {
+		panic(fmt.Sprintf("model: NewBlock: %s", strings.TrimPrefix(err.Error(), "model: ")))
+	}
+	if layers := cfg.NumHiddenLayers + cfg.NumNextNPredictLayers; l < 0 || l >= layers {
+		panic(fmt.Sprintf("model: NewBlock: l is %d, want 0 or more and less than %d, num_hidden_layers and "+
+			"num_nextn_predict_layers together", l, layers))
+	}
 	prefix := fmt.Sprintf("model.layers.%d", l)
 	b := &Block{eps: cfg.RMSNormEps}
 	b.InputNorm = ps.Gain(prefix+".input_layernorm.weight", cfg.HiddenSize)

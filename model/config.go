@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/aha-go/aha/backend"
 )
 
 // Model types, the values of model_type in a config.json.
@@ -15,7 +17,8 @@ const (
 )
 
 // Config is the shape of a model. Its JSON form is Hugging Face's config.json:
-// [ReadConfig] reads one and MarshalJSON writes one that transformers reads.
+// [ReadConfig] reads one and MarshalJSON writes one that transformers reads. A
+// checkpoint's own says how its tensors are stored, see [Config.StoredAs].
 //
 // Dimensions have no defaults: a key missing from a file is an error, and a
 // zero where a size is due fails [Config.Validate]. The tag family says which
@@ -73,6 +76,24 @@ type Config struct {
 
 	DType        string        `json:"torch_dtype"`         // dtype of the stored weights, such as "bfloat16"; "" means not said
 	Quantization *Quantization `json:"quantization_config"` // nil means the weights are stored as DType
+}
+
+// StoredAs is c as the config.json of weights that are stored unquantised in
+// dt: DType says so and Quantization is nil. A file that says less than its
+// tensors hold is rounded by whoever loads it as it says.
+func (c Config) StoredAs(dt backend.DType) Config {
+	switch dt {
+	case backend.F32:
+		c.DType = "float32"
+	case backend.F64:
+		c.DType = "float64"
+	case backend.BF16:
+		c.DType = "bfloat16"
+	default:
+		panic("model: StoredAs: no weights are stored as " + dt.String())
+	}
+	c.Quantization = nil
+	return c
 }
 
 // RoPEScaling stretches RoPE beyond the length it was trained on.

@@ -31,8 +31,18 @@ func (l *ledger) Free(b backend.Buffer) {
 	l.Backend.Free(b)
 }
 
+// newLedger is a ledger on a CPU of its own.
+func newLedger(t *testing.T, limit int) *ledger {
+	t.Helper()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ledger{Backend: b, limit: limit}
+}
+
 func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
-	b := &ledger{Backend: cpu.New(), limit: -1}
+	b := newLedger(t, -1)
 	defer b.Close()
 	m, err := New(b, Tiny(), 1)
 	if err != nil {
@@ -64,7 +74,7 @@ func TestAModelThatDoesNotFitLeavesNothing(t *testing.T) {
 	c := Tiny()
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize, c.NumHiddenLayers = 8, 8, 8, 2
 	for limit := 0; ; limit++ {
-		b := &ledger{Backend: cpu.New(), limit: limit}
+		b := newLedger(t, limit)
 		m, err := New(b, c, 1)
 		if err == nil {
 			m.Free()

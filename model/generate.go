@@ -14,15 +14,17 @@ import (
 
 // Sampling is how tokens are drawn from the model's distribution.
 type Sampling struct {
-	Temperature float64 // 0 means greedy: the most likely token; else at least 1e-5
+	Temperature float64 // 0 means greedy: the most likely token; else at least MinTemperature
 	TopK        int     // keep this many of the most likely; 0 means all
 	TopP        float64 // then the fewest with this mass; 0 means 1, all
 }
 
-// temperatureFits reports whether logits divided by the temperature stay finite
-// in F32; DeepSeek's own generate.py goes no lower either.
+// MinTemperature is the lowest temperature: logits divided by it stay finite in
+// F32, and DeepSeek's own generate.py goes no lower either.
+const MinTemperature = 1e-5
+
 func (s Sampling) temperatureFits() bool {
-	return s.Temperature == 0 || s.Temperature >= 1e-5 && s.Temperature <= math.MaxFloat64
+	return s.Temperature == 0 || s.Temperature >= MinTemperature && s.Temperature <= math.MaxFloat64
 }
 
 // Request asks for one completion.
@@ -46,6 +48,16 @@ const (
 	Truncated               // it reached MaxTokens
 )
 
+func (f Finish) String() string {
+	switch f {
+	case Stopped:
+		return "stopped"
+	case Truncated:
+		return "truncated"
+	}
+	return fmt.Sprintf("Finish(%d)", uint8(f))
+}
+
 // Completion is the answer to a Request.
 type Completion struct {
 	Tokens []int32 // new tokens, the stop token included
@@ -57,13 +69,42 @@ type Completion struct {
 
 // GeneratorOptions size a Generator.
 type GeneratorOptions struct {
-	// Slots is the number of sequences decoded together; 0 means 64.
+	// Slots is the number of sequences decoded together; 0 means as many as keep
+	// their keys and values in 2 GiB, at least 1 and at most 64: 9 sequences of
+	// 4096 tokens of R1DistillQwen1_5B, whose keys and values take 56 KiB a
+	// token.
 	Slots int
 	// MaxLen is the longest sequence, prompt and completion; 0 means the
-	// config's max_position_embeddings.
+	// config's max_position_embeddings, at most 4096.
 	MaxLen int
 	// PrefillRows bounds the prompt tokens of one forward; 0 means 4096.
 	PrefillRows int
+}
+
+// withDefaults fills in what is 0.
+func (o GeneratorOptions) withDefaults(c Config, mo Options) GeneratorOptions {
+	const budget, maxSlots, maxLen = 2 << 30, 64, 4096
+	if o.MaxLen == 0 {
+		o.MaxLen = min(c.MaxPositionEmbeddings, maxLen)
+	}
+	if o.Slots == 0 {
+		o.Slots = min(max(budget/(cacheBytes(c, mo)*max(o.MaxLen, 1)), 1), maxSlots)
+	}
+	if o.PrefillRows == 0 {
+		o.PrefillRows = 4096
+	}
+	return o
+}
+
+// cacheBytes is the memory of the keys and values of one token in all layers.
+func cacheBytes(c Config, o Options) int {
+	width := c.gqa().CacheWidth()
+	if c.IsMLA() {
+		shape := c.mla()
+		shape.Absorbed = o.Absorbed
+		width = shape.CacheWidth()
+	}
+	return c.NumHiddenLayers * width * o.DType.Size()
 }
 
 // Generator decodes with continuous batching: a finished sequence leaves the
@@ -83,15 +124,7 @@ type Generator struct {
 
 // NewGenerator allocates the caches and buffers for m.
 func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
-	if o.Slots == 0 {
-		o.Slots = 64
-	}
-	if o.MaxLen == 0 {
-		o.MaxLen = m.Config.MaxPositionEmbeddings
-	}
-	if o.PrefillRows == 0 {
-		o.PrefillRows = 4096
-	}
+	o = o.withDefaults(m.Config, m.Options)
 	if o.Slots < 0 || o.MaxLen < 0 || o.MaxLen > m.Config.MaxPositionEmbeddings || o.PrefillRows < 0 {
 		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows a prefill; max_position_embeddings is %d",
 			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
@@ -114,6 +147,12 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	return g, nil
 }
 
+// Model is the model whose weights the generator reads.
+func (g *Generator) Model() *Model { return g.m }
+
+// MaxLen is the longest sequence in tokens, prompt and completion.
+func (g *Generator) MaxLen() int { return g.o.MaxLen }
+
 // Close gives back the generator's memory.
 func (g *Generator) Close() {
 	for _, c := range g.caches {
@@ -132,7 +171,8 @@ type running struct {
 }
 
 // Generate completes all requests, in as many steps as it takes, and returns
-// their completions in order. A cancelled context ends it within a step.
+// their completions in order. A cancelled context ends it within a step. Logits
+// that are not finite are an error that names the first weight at fault.
 func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Completion, error) {
 	for i, r := range requests {
 		if err := g.validate(r); err != nil {
@@ -167,7 +207,9 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		if err = cmp.Or(err, g.s.Err()); err != nil {
 			return nil, err
 		}
-		g.take(step, out)
+		if err := g.take(step, out); err != nil {
+			return nil, err
+		}
 		batch = slices.DeleteFunc(batch, func(r running) bool {
 			done := finished(&out[r.request], requests[r.request], g.m.Config)
 			if done {
@@ -210,13 +252,18 @@ func (g *Generator) validate(r Request) error {
 }
 
 // take appends the step's tokens to the completions of batch.
-func (g *Generator) take(batch []running, out []Completion) {
+func (g *Generator) take(batch []running, out []Completion) error {
 	for i := range batch {
 		r, c := &batch[i], &out[batch[i].request]
+		if lp := g.decoder.logProbs[i]; math.IsNaN(lp) || math.IsInf(lp, 0) {
+			return fmt.Errorf("model: generate: request %d, token %d: the logits are not finite: %w",
+				r.request, len(c.Tokens), g.m.notFinite())
+		}
 		r.last = g.decoder.tokens[i]
 		c.Tokens = append(c.Tokens, r.last)
 		c.LogProbs = append(c.LogProbs, g.decoder.logProbs[i])
 	}
+	return nil
 }
 
 // finished reports whether c is complete, and says why in c.

@@ -104,7 +104,7 @@ func (g golden) losses(m *model.Model, d *mtp.MTP, s *tensor.Scope) (out model.O
 	terms[0] = tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
 	terms[1] = s.Full(m.Params.DType(), 0, 1)
 	if d != nil {
-		terms[1] = d.Loss(s, out, b)
+		terms[1], _ = d.Loss(s, out, b)
 	}
 	terms[2] = s.Full(m.Params.DType(), 0, 1)
 	if m.Config.ModelType == model.TypeDeepSeekV3 {

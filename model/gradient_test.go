@@ -59,10 +59,13 @@ func fullLoss(m *model.Model, d *mtp.MTP, s *tensor.Scope, seqs []model.Sequence
 	b := m.NewBatch(s, seqs, g)
 	out := m.Forward(s, b)
 	l := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
+	var drafted []model.Gated
 	if d != nil {
-		l = tensor.Add(l, d.Loss(s, out, b))
+		var ahead tensor.Tensor
+		ahead, drafted = d.Loss(s, out, b)
+		l = tensor.Add(l, ahead)
 	}
-	if balance, ok := out.BalanceLoss(b, 0.5); ok {
+	if balance, ok := out.BalanceLoss(b, 0.5, drafted...); ok {
 		l = tensor.Add(l, balance)
 	}
 	return l

@@ -4,6 +4,8 @@
 package model
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/aha-go/aha/attention"
@@ -50,6 +52,8 @@ type Options struct {
 
 func (o Options) validate() error {
 	switch {
+	case o.DType != backend.F32 && o.DType != backend.F64:
+		return fmt.Errorf("model: Options.DType is %s, want F32 or F64", o.DType)
 	case o.Format > backend.Q4:
 		return fmt.Errorf("model: unknown weight format %d", o.Format)
 	case o.Format != backend.Native && o.DType != backend.F32:
@@ -107,6 +111,15 @@ func (m *Model) Free() {
 	m.Angles.Sin.Free()
 }
 
+// notFinite says why logits are not finite.
+func (m *Model) notFinite() error {
+	bad, err := tensor.NotFinite(m.Params.All())
+	if err == nil && bad == "" {
+		bad = "all weights are, so that activations overflow"
+	}
+	return cmp.Or(err, errors.New(bad))
+}
+
 // Backend is the device the model lives on.
 func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
 
@@ -139,7 +152,7 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 			cache = caches[l]
 		}
 		var scores tensor.Tensor
-		h, scores = m.block(b, h, rows, cache)
+		h, scores = m.ForwardBlock(b, h, rows, cache)
 		out.Scores = append(out.Scores, scores)
 	}
 	out.Stream = h
@@ -147,9 +160,9 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 	return out
 }
 
-// block runs one block: recomputed in training where Recompute says so, its
-// temporaries freed at once in inference.
-func (m *Model) block(b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
+// ForwardBlock is b.Forward for a block of m or of its Drafter: recomputed in
+// training if Recompute is set, its temporaries freed at once in inference.
+func (m *Model) ForwardBlock(b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
 	s := h.Scope()
 	if !s.Recording() {
 		out = s.Local(func() tensor.Tensor {
@@ -201,19 +214,30 @@ func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entr
 
 // BalanceLoss is the sequence-wise balance loss summed over the MoE layers, of
 // shape [1], and whether there are any: alpha averaged over the sequences of
-// the global batch (DeepSeek-V3 eq. 17–20).
-func (o Output) BalanceLoss(b Batch, alpha float64) (loss tensor.Tensor, ok bool) {
+// the global batch (DeepSeek-V3 eq. 17–20). drafted are the MoE layers of the
+// Drafter, as its Loss returns them.
+func (o Output) BalanceLoss(b Batch, alpha float64, drafted ...Gated) (loss tensor.Tensor, ok bool) {
+	var layers []Gated
 	for l, scores := range o.Scores {
-		if !scores.Present() {
-			continue
+		if scores.Present() {
+			layers = append(layers, Gated{o.model.Blocks[l].MoE, scores, b.SeqStart})
 		}
-		term := o.model.Blocks[l].MoE.BalanceLoss(scores, b.SeqStart, alpha, b.Sequences)
+	}
+	for _, g := range append(layers, drafted...) {
+		term := g.MoE.BalanceLoss(g.Scores, g.SeqStart, alpha, b.Sequences)
 		if ok {
 			term = tensor.Add(loss, term)
 		}
 		loss, ok = term, true
 	}
 	return loss, ok
+}
+
+// Gated is what an MoE layer's gate did in a forward of N rows of S sequences.
+type Gated struct {
+	MoE      *moe.MoE
+	Scores   tensor.Tensor // [N, E]: the gate's affinities
+	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, and N
 }
 
 // Gates lists the gates of the MoE layers in order, with the layer each is in.
@@ -230,6 +254,18 @@ func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
 // Drafter proposes tokens ahead of the model: the multi-token prediction
 // modules of package mtp.
 type Drafter interface {
-	// Loss is the drafter's training loss on a batch, of shape [1].
-	Loss(s *tensor.Scope, out Output, b Batch) tensor.Tensor
+	// Loss is the drafter's training loss on a batch, of shape [1], and the MoE
+	// layers it used, for Output.BalanceLoss.
+	Loss(s *tensor.Scope, out Output, b Batch) (loss tensor.Tensor, gated []Gated)
+	// Params lists the parameters of the drafter's own, which are among those of
+	// the model.
+	Params() []*tensor.Param
+	// Gates lists the gates of the drafter's MoE layers, with the layer each is in.
+	Gates() (gates []*moe.Gate, layers []int)
+	// Advance tells the drafter before each update how many tokens were consumed,
+	// for what changes with them. An error ends the update before it has begun.
+	Advance(tokens int64) error
+	// Settings are what decides Loss beside weights and tokens, as data that
+	// encoding/json writes: a resumed run must have the same.
+	Settings() any
 }

@@ -9,8 +9,9 @@ type FFN struct {
 }
 
 // NewFFN creates an FFN whose parameters are named prefix.gate_proj.weight and
-// so on.
+// so on. A dimension below 1 panics; a failure of the device is the error of ps.
 func NewFFN(ps *tensor.Params, prefix string, hidden, intermediate int) *FFN {
+	mustBeAtLeast("NewFFN "+prefix, 1, size{"hidden", hidden}, size{"intermediate", intermediate})
 	linear := func(name string, out, in int) *tensor.Linear {
 		return &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
 	}

@@ -3,12 +3,10 @@ package moe_test
 import (
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
-	"github.com/aha-go/aha/moe"
 )
 
 func TestGateEqualsItsDefinition(t *testing.T) {
@@ -67,29 +65,5 @@ func TestTiesGoToTheLowestExperts(t *testing.T) {
 	}
 	if got := values(t, weight); !slices.Equal(got, []float64{0.625, 0.625, 0.625, 0.625}) {
 		t.Errorf("weights %v, want 2.5/4 each", got)
-	}
-}
-
-func TestImpossibleShapesPanicWithTheLayersName(t *testing.T) {
-	b := open(t)
-	for name, change := range map[string]func(*moe.Config){
-		"no expert per token":         func(c *moe.Config) { c.TopK = 0 },
-		"more experts than kept":      func(c *moe.Config) { c.TopK = 9 },
-		"more groups kept than are":   func(c *moe.Config) { c.TopGroups = 5 },
-		"groups of different size":    func(c *moe.Config) { c.Groups = 3 },
-		"more per token than experts": func(c *moe.Config) { c.Groups, c.TopGroups, c.TopK = 1, 1, 17 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := variant("V3")
-			change(&cfg)
-			ps := tensor.NewParams(b, tensor.Init{})
-			defer ps.Free()
-			defer func() {
-				if r, ok := recover().(string); !ok || !strings.Contains(r, "layers.3.mlp") {
-					t.Errorf("panic %q, want one that names the layer", r)
-				}
-			}()
-			moe.New(ps, "layers.3.mlp", cfg)
-		})
 	}
 }

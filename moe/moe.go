@@ -5,8 +5,6 @@
 package moe
 
 import (
-	"fmt"
-
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
@@ -22,10 +20,13 @@ type Config struct {
 	Groups    int // groups of experts; 0 means 1
 	TopGroups int // groups a token may use; 0 means all
 
-	Scoring   backend.Scoring    // sigmoid (V3) is the zero value
-	GroupBy   backend.GroupScore // sum of the top two (V3) is the zero value
-	Normalize bool               // the K weights are divided by their sum
-	Scale     float64            // multiplies the routed output; 0 means 1
+	Scoring backend.Scoring    // sigmoid (V3) is the zero value
+	GroupBy backend.GroupScore // sum of the top two (V3) is the zero value
+	// Normalize divides the K weights by their sum. With TopK 1 the weight is then
+	// always Scale, so that only a balance loss trains the gate: without one its
+	// gradient is exactly 0 and its weights stay as they were drawn.
+	Normalize bool
+	Scale     float64 // multiplies the routed output; 0 means 1
 	// Bias gives the gate the selection bias of auxiliary-loss-free balance.
 	Bias bool
 }
@@ -39,7 +40,8 @@ type MoE struct {
 }
 
 // New creates a layer whose parameters are named prefix.gate.weight,
-// prefix.experts.*.gate_proj.weight and so on.
+// prefix.experts.*.gate_proj.weight and so on. An impossible shape panics; a
+// failure of the device is the error of ps.
 func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
 	if cfg.Groups == 0 {
 		cfg.Groups = 1
@@ -50,9 +52,7 @@ func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
 	if cfg.Scale == 0 {
 		cfg.Scale = 1
 	}
-	if cfg.TopK < 1 || cfg.Experts%cfg.Groups != 0 || cfg.TopGroups > cfg.Groups || cfg.TopK > cfg.Experts/cfg.Groups*cfg.TopGroups {
-		panic(fmt.Sprintf("moe: New %s: top %d of %d experts in %d of %d groups", prefix, cfg.TopK, cfg.Experts, cfg.TopGroups, cfg.Groups))
-	}
+	cfg.check("New " + prefix)
 	m := &MoE{Config: cfg}
 	m.Gate = newGate(ps, prefix+".gate", cfg)
 	m.Experts = newExperts(ps, prefix+".experts", cfg)

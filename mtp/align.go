@@ -12,6 +12,15 @@ type alignment struct {
 	weight  []float64
 }
 
+// starts is the first row of each sequence, and the number of rows.
+func (a alignment) starts() []int32 {
+	at := []int32{0}
+	for _, n := range a.lengths {
+		at = append(at, at[len(at)-1]+int32(n))
+	}
+	return at
+}
+
 func lengths(seqs []model.Sequence) []int {
 	n := make([]int, len(seqs))
 	for i, q := range seqs {

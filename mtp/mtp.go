@@ -4,7 +4,10 @@
 package mtp
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend/tensor"
@@ -21,14 +24,30 @@ type MTP struct {
 	// is V3Schedule.
 	Schedule *Schedule
 	m        *model.Model
+	params   []*tensor.Param
 }
 
 // Advance tells the modules how many tokens were consumed, before each update:
-// Schedule then sets Lambda. train.Trainer calls it.
-func (d *MTP) Advance(tokens int64) {
-	if d.Schedule != nil {
-		d.Lambda = d.Schedule.At(tokens)
+// Schedule then sets Lambda. A weight that is negative or not finite is an
+// error. train.Trainer calls it.
+func (d *MTP) Advance(tokens int64) error {
+	sched := d.Schedule
+	if sched == nil {
+		return weight("MTP.Lambda", d.Lambda)
 	}
+	if err := errors.Join(weight("MTP.Schedule.Early", sched.Early), weight("MTP.Schedule.Late", sched.Late)); err != nil {
+		return err
+	}
+	d.Lambda = sched.At(tokens)
+	return nil
+}
+
+// weight checks a weight of the loss.
+func weight(name string, v float64) error {
+	if !(v >= 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("mtp: %s is %g, want a finite number, 0 or more", name, v)
+	}
+	return nil
 }
 
 // Settings are what decides the loss beside the weights: a resumed run must
@@ -58,10 +77,11 @@ type Module struct {
 // on. Lambda starts at V3's 0.3.
 func New(m *model.Model) (*MTP, error) {
 	if m.Config.NumNextNPredictLayers < 1 {
-		return nil, fmt.Errorf("mtp: the config has num_nextn_predict_layers %d", m.Config.NumNextNPredictLayers)
+		return nil, fmt.Errorf("mtp: New: num_nextn_predict_layers is %d, want at least 1", m.Config.NumNextNPredictLayers)
 	}
 	d := &MTP{Lambda: 0.3, m: m}
 	ps, hidden := m.Params, m.Config.HiddenSize
+	before := len(ps.All())
 	for k := range m.Config.NumNextNPredictLayers {
 		l := m.Config.NumHiddenLayers + k
 		prefix := fmt.Sprintf("model.layers.%d", l)
@@ -74,6 +94,7 @@ func New(m *model.Model) (*MTP, error) {
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)
 	}
+	d.params = slices.Clone(ps.All()[before:])
 	return d, ps.Err()
 }
 
@@ -81,19 +102,23 @@ func New(m *model.Model) (*MTP, error) {
 
 // Forward advances one depth: from the hidden states h [N, D] of depth k−1 and
 // the ids [N] of the tokens k places ahead to the hidden states of depth k.
-func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) tensor.Tensor {
+// scores are the gate's affinities [N, E] in an MoE layer, absent in a dense
+// one. The block is recomputed in the backward pass if m.Recompute is set.
+func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) (out, scores tensor.Tensor) {
 	eps := m.Config.RMSNormEps
 	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids), mod.ENorm, eps)
 	x := mod.EHProj.Forward(tensor.Concat(1, e, tensor.RMSNorm(h, mod.HNorm, eps))) // [N,D]
-	out, _ := mod.Block.Forward(x, rows, nil)
-	return out
+	return m.ForwardBlock(mod.Block, x, rows, nil)
 }
 
 // Loss is L_MTP = λ/D·Σ_k L^k (DeepSeek-V3 eq. 24–25), of shape [1], where the
 // loss of a target keeps the weight it has in the batch. Depth k sees the
 // first T−k rows of each sequence of T; nothing crosses sequences. The first
 // depth reads the residual stream before the final norm.
-func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) tensor.Tensor {
+//
+// gated are the modules that are MoE layers, over those T−k rows; λ does not
+// weigh their balance loss. Where λ is 0 there are none.
+func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tensor.Tensor, gated []model.Gated) {
 	total := s.Full(d.m.Params.DType(), 0, 1)
 	h := out.Stream
 	prev := lengths(b.Host)
@@ -104,14 +129,21 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) tensor.Tens
 		}
 		n := len(a.ids)
 		h = tensor.GatherRows(h, s.Ints(a.keep, n))
-		h = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
+		var scores tensor.Tensor
+		h, scores = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
+		if scores.Present() && d.Lambda != 0 {
+			gated = append(gated, model.Gated{MoE: mod.Block.MoE, Scores: scores, SeqStart: s.Ints(a.starts(), len(a.lengths)+1)})
+		}
 		lp, _ := tensor.LogProbs(tensor.RMSNorm(h, mod.Norm, d.m.Config.RMSNormEps), d.m.Head, s.Ints(a.targets, n), 1)
 		w := s.Floats(d.m.Params.DType(), a.weight, n)
 		total = tensor.Sub(total, tensor.Sum(tensor.Mul(w, lp)))
 		prev = a.lengths
 	}
-	return tensor.Scale(total, d.Lambda/float64(len(d.Modules)))
+	return tensor.Scale(total, d.Lambda/float64(len(d.Modules))), gated
 }
+
+// Params lists the parameters of the modules, which are the model's too.
+func (d *MTP) Params() []*tensor.Param { return d.params }
 
 // Gates lists the gates of the modules that are MoE layers.
 func (d *MTP) Gates() (gates []*moe.Gate, layers []int) {

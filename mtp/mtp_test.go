@@ -67,7 +67,8 @@ func loss(t testing.TB, m *model.Model, d *mtp.MTP, seqs []model.Sequence, g mod
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
 	b := m.NewBatch(s, seqs, g)
-	v, err := d.Loss(s, m.Forward(s, b), b).Item()
+	l, _ := d.Loss(s, m.Forward(s, b), b)
+	v, err := l.Item()
 	must(t, err)
 	return v
 }
@@ -162,7 +163,7 @@ func TestLossIsTheMeanOverDepthsOfCrossEntropies(t *testing.T) {
 				break
 			}
 			one := m.NewBatch(s, []model.Sequence{{IDs: make([]int32, rows+1)}}, total) // positions 0 to rows−1
-			h = mod.Forward(m, h.Slice(0, 0, rows).Contiguous(), s.Ints(q.IDs[k+1:k+1+rows], rows), one.Rows)
+			h, _ = mod.Forward(m, h.Slice(0, 0, rows).Contiguous(), s.Ints(q.IDs[k+1:k+1+rows], rows), one.Rows)
 			logits, err := tensor.Logits(tensor.RMSNorm(h, mod.Norm, m.Config.RMSNormEps), m.Head).Values()
 			must(t, err)
 			for i := range rows {
@@ -208,7 +209,8 @@ func TestShortSequences(t *testing.T) {
 	defer s.Close()
 	seqs := sequences(seed, 3, 2)
 	b := m.NewBatch(s, seqs, model.Totals(seqs))
-	must(t, s.Backward(d.Loss(s, m.Forward(s, b), b)))
+	l, _ := d.Loss(s, m.Forward(s, b), b)
+	must(t, s.Backward(l))
 	for k, mod := range d.Modules {
 		if got := mod.EHProj.W.HasGrad(); got != (k == 0) {
 			t.Errorf("module %d has a gradient: %v", k, got)

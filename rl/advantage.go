@@ -62,10 +62,10 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	for i, v := range totals {
 		a.Scored[i] = v.Status.Scored()
 	}
-	_, batchStd, _ := spread(totals)
+	_, _, batchStd, _ := spread(totals)
 	for p := range groups {
 		group := totals[p*g : (p+1)*g]
-		mean, std, equal := spread(group)
+		_, mean, std, equal := spread(group)
 		a.Mean[p], a.Std[p], a.ZeroStd[p] = mean, std, equal
 		if equal { // the mean is rounded: r − mean need not be 0
 			continue
@@ -90,10 +90,10 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	return a
 }
 
-// spread is the mean and the unbiased standard deviation of the scored values,
-// and whether they are all equal.
-func spread(verdicts []reward.Verdict) (mean, std float64, equal bool) {
-	n, sum := 0.0, 0.0
+// spread is the number of the scored values, their mean and unbiased standard
+// deviation, and whether they are all equal.
+func spread(verdicts []reward.Verdict) (n, mean, std float64, equal bool) {
+	sum := 0.0
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, v := range verdicts {
 		if v.Status.Scored() {
@@ -103,11 +103,11 @@ func spread(verdicts []reward.Verdict) (mean, std float64, equal bool) {
 		}
 	}
 	if n == 0 {
-		return 0, 0, true
+		return 0, 0, 0, true
 	}
 	mean = sum / n
 	if lo == hi {
-		return mean, 0, true
+		return n, mean, 0, true
 	}
 	squares := 0.0
 	for _, v := range verdicts {
@@ -115,7 +115,7 @@ func spread(verdicts []reward.Verdict) (mean, std float64, equal bool) {
 			squares += float64((v.Value - mean) * (v.Value - mean))
 		}
 	}
-	return mean, math.Sqrt(squares / (n - 1)), false
+	return n, mean, math.Sqrt(squares / (n - 1)), false
 }
 
 // ZeroStdShare is the share of groups without spread: frac_reward_zero_std.

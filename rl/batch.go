@@ -41,7 +41,8 @@ type split struct {
 	rows       int // of a micro-batch; 0 means no bound
 	seed       uint64
 	loss       LossType
-	allSamples int // of the rollout, those masked out included
+	allSamples int // of the rollout
+	kept       int // of them, those with a reward and in a group that is not skipped
 	maxTokens  int // longest completion allowed
 }
 
@@ -56,18 +57,21 @@ func (s split) miniBatches(xs []experience) []miniBatch {
 	if m > 1 {
 		order = rand.New(rand.NewPCG(s.seed, 0)).Perm(len(xs))
 	}
-	n := normalizer{updates: m, allSamples: s.allSamples, maxTokens: s.maxTokens, rolloutTokens: countTokens(xs)}
+	n := normalizer{
+		updates: m, allSamples: s.allSamples, kept: s.kept, maxTokens: s.maxTokens, rolloutTokens: countTokens(xs),
+	}
 	batches := make([]miniBatch, m)
 	for u := range batches {
 		var part []experience
 		for _, i := range order[u*len(xs)/m : (u+1)*len(xs)/m] {
 			part = append(part, xs[i])
 		}
-		n.samples, n.tokens = len(part), countTokens(part)
+		n.tokens = countTokens(part)
 		for i := range part {
 			part[i].weight = s.loss.weight(n, len(part[i].IDs))
 		}
-		batches[u] = miniBatch{microBatches(part, s.rows), model.Global{Weight: float64(n.tokens), Sequences: n.samples}}
+		global := model.Global{Weight: float64(n.tokens), Sequences: len(part)}
+		batches[u] = miniBatch{microBatches(part, s.rows), global}
 	}
 	return batches
 }
@@ -120,7 +124,7 @@ func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, te
 	t := Tokens{
 		LogProb: logProb.Keep(), Entropy: entropy.Keep(),
 		OldLogProb: s.Floats(dt, old, n), Advantage: s.Floats(dt, advantage, n), Weight: s.Floats(dt, weight, n),
-		Batch: b, Output: out,
+		MeanWeight: b.Weight, Batch: b, Output: out,
 	}
 	if ref != nil {
 		t.RefLogProb = s.Floats(dt, ref, n)

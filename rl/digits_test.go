@@ -118,10 +118,11 @@ func TestDigitCompletionFromRandomWeights(t *testing.T) {
 		Data:      digitPrompts(seed, 32),
 		Reward:    &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:     14,
+		Alarms:    rl.Thresholds{MaxTruncated: -1}, // untrained models do not stop
 		Objective: rl.Objective{EntropyCoef: 0.01}, NumIterations: 2, FailOnMismatch: true,
 	}
 	var rewards []float64
-	g.OnStep = func(m train.Metrics) { rewards = append(rewards, m.Values["reward"]) }
+	g.OnStep = func(m train.Metrics) { rewards = append(rewards, m.Values[rl.MetricReward]) }
 	if err := g.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}

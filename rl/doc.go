@@ -18,4 +18,58 @@
 // A step is a pure function of (seed, step, weights): what a resumed run does
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
+//
+// # Metrics
+//
+// The metrics of a step, in train.Metrics and in metrics.jsonl, have TRL's names
+// where TRL has them; each is a constant Metric… of package train, of package
+// reward or of this one. Units: nats; tok, tokens; s, seconds; n, a count; 1, a
+// number without one. A token is one of a completion in the loss where nothing
+// else is said. Of several updates in a step, metrics are means, minima and
+// maxima extremes.
+//
+//	name                                              unit  absent                   meaning
+//	step                                              n     never                    steps made, this one included
+//	step_time                                         s     never                    wall time
+//	loss                                              1     no update                the loss, all terms added
+//	grad_norm                                         1     no update                norm of the gradient before clipping
+//	learning_rate                                     1     no update                of the last update
+//	num_tokens                                        tok   never                    so far; GRPO: read and written
+//	lm_loss                                           nats  GRPO                     cross-entropy of the next token
+//	mtp_loss                                          1     no Drafter               loss of the Drafter
+//	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
+//	skipped                                           1     none was skipped         share of updates skipped
+//	moe/<layer>/maxvio                                1     no experts, no update    max/mean − 1 of the load
+//	moe/<layer>/load                                  n     no experts, no update    assignments to each expert
+//
+// Of a step of GRPO:
+//
+//	completions/{mean,min,max}_length                 tok   never                    length of all completions
+//	completions/{mean,min,max}_terminated_length      tok   never                    of those not truncated; 0 for none
+//	completions/clipped_ratio                         1     never                    share of truncated completions
+//	rewards/<fn>/{mean,std}                           1     none was scored          of one function, before its weight
+//	rewards/<fn>/<status>                             n     never                    verdicts with a status
+//	reward                                            1     none has a reward        mean of the total
+//	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
+//	frac_reward_zero_std                              1     never                    share of groups with equal rewards
+//	policy_loss                                       1     no update                loss without entropy and extra terms
+//	entropy                                           nats  no update                mean over tokens
+//	kl                                                nats  Beta is 0, no update     k3(π_θ ‖ π_ref), mean over tokens
+//	approx_kl                                         nats  no update                k3(π_old ‖ π_θ), mean over tokens
+//	clip_ratio/{low,high,region}_mean                 1     no update                share of tokens clipped
+//	clip_ratio/low_min                                1     no update                least share in a completion
+//	clip_ratio/high_max                               1     no update                greatest share in a completion
+//	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
+//	sampling/sampling_logp_difference/{mean,max}      nats  no update                |log π_θ − log π_old|, first update
+//	sampling/importance_sampling_ratio/{min,mean,max} 1     no update                π_θ/π_old, first update
+//
+// Of an [Evaluation], by EvalResult.Metrics, as verl names it; there are also
+// the completions/… and rewards/… of above, after eval_:
+//
+//	val-core/<source>/mean@<n>                        1     never                    avg@n, which estimates pass@1
+//	val-core/<source>/best@<n>/mean                   1     never                    pass@n
+//	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
+//
+// approx_kl, ratio/…, moe/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped
+// are not TRL's.
 package rl

@@ -57,12 +57,15 @@ type EvalSource struct {
 // Run samples, scores and counts. A verifier that fails on a sample (Error,
 // Timeout) makes it incorrect and shows in Scores.
 func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, error) {
-	n, ks, err := e.sizes()
-	if err != nil {
-		return nil, err
-	}
 	if len(prompts) == 0 {
 		return nil, errors.New("rl: evaluation without prompts")
+	}
+	if err := e.validate(prompts); err != nil {
+		return nil, err
+	}
+	n, ks := cmp.Or(e.N, 1), e.K
+	if len(ks) == 0 {
+		ks = []int{n}
 	}
 	fn, err := e.correct()
 	if err != nil {
@@ -93,29 +96,14 @@ func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, er
 
 // correct is the index of the function that tells correctness.
 func (e *Evaluation) correct() (int, error) {
-	if e.Reward == nil || len(e.Reward.Funcs) == 0 {
-		return 0, errors.New("rl: evaluation without reward functions")
-	}
 	if e.Correct == "" {
 		return 0, nil
 	}
 	fn := slices.IndexFunc(e.Reward.Funcs, func(f reward.Func) bool { return f.Name == e.Correct })
 	if fn < 0 {
-		return 0, fmt.Errorf("rl: evaluation: no reward function is named %q", e.Correct)
+		return 0, fmt.Errorf("rl: Evaluation.Correct is %q: no reward function has that name", e.Correct)
 	}
 	return fn, nil
-}
-
-// sizes are N and K with their defaults.
-func (e *Evaluation) sizes() (n int, ks []int, err error) {
-	n, ks = cmp.Or(e.N, 1), e.K
-	if len(ks) == 0 {
-		ks = []int{n}
-	}
-	if n < 1 || e.Chunk < 0 || slices.Min(ks) < 1 || slices.Max(ks) > n {
-		return 0, nil, fmt.Errorf("rl: evaluation: N %d, K %v, Chunk %d: want N >= 1, K within 1 and N, Chunk >= 0", n, ks, e.Chunk)
-	}
-	return n, ks, nil
 }
 
 // count fills Sources from the verdicts on correctness.
@@ -176,20 +164,19 @@ func (r *EvalResult) count(prompts []Prompt, verdicts []reward.Verdict, ks []int
 func (r *EvalResult) Metrics() map[string]float64 {
 	m := map[string]float64{}
 	for _, s := range r.Sources {
-		prefix := "val-core/" + cmp.Or(s.Source, "unknown") + "/"
-		m[prefix+fmt.Sprintf("mean@%d", r.N)] = s.Mean
+		m[MetricMeanAt(s.Source, r.N)] = s.Mean
 		for k, v := range s.Pass {
-			m[prefix+fmt.Sprintf("best@%d/mean", k)] = v
+			m[MetricBestAt(s.Source, k)] = v
 		}
 		for k, v := range s.Maj {
-			m[prefix+fmt.Sprintf("maj@%d/mean", k)] = v
+			m[MetricMajAt(s.Source, k)] = v
 		}
 	}
 	for name, v := range lengthMetrics(r.Samples) {
-		m["eval_"+name] = v
+		m[MetricEval+name] = v
 	}
 	for name, v := range r.Scores.Metrics() {
-		m["eval_"+name] = v
+		m[MetricEval+name] = v
 	}
 	return m
 }

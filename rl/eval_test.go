@@ -101,8 +101,8 @@ func TestEvaluationRefusesBadFields(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	prompts, _ := g.Data(0)
 	for want, e := range map[string]Evaluation{
-		"K [3]":            {K: []int{3}, N: 2},
-		`named "accuracy"`: {Correct: "accuracy"},
+		"Evaluation.K[0] is 3":             {K: []int{3}, N: 2},
+		`Evaluation.Correct is "accuracy"`: {Correct: "accuracy"},
 	} {
 		e.Sampler, e.Reward = g.Sampler, g.Reward
 		e.Progress = func(int, int) { t.Errorf("%s: found after sampling", want) }
@@ -110,7 +110,8 @@ func TestEvaluationRefusesBadFields(t *testing.T) {
 			t.Errorf("error is %v, want it to say %s", err, want)
 		}
 	}
-	if _, err := (&Evaluation{Sampler: g.Sampler}).Run(context.Background(), prompts); err == nil || !strings.Contains(err.Error(), "reward") {
+	_, err := (&Evaluation{Sampler: g.Sampler}).Run(context.Background(), prompts)
+	if err == nil || !strings.Contains(err.Error(), "Evaluation.Reward is nil") {
 		t.Errorf("without rewards the error is %v", err)
 	}
 	e := Evaluation{Sampler: g.Sampler, Reward: g.Reward}

@@ -49,16 +49,17 @@ func ExampleGRPO() {
 		Data:    digitPrompts(1, 8),
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:   20,
+		Alarms:  rl.Thresholds{MaxTruncated: -1}, // completions are of one length
 	}
 	g.Loss = func(t rl.Tokens) tensor.Tensor {
 		return tensor.Neg(tensor.Sum(tensor.Mul(t.Weight, tensor.Mul(t.Advantage, t.LogProb))))
 	}
 	g.OnStep = func(m train.Metrics) {
 		if m.Step == 1 {
-			fmt.Println("importance ratio of the first update:", m.Values["sampling/importance_sampling_ratio/max"])
+			fmt.Println("importance ratio of the first update:", m.Values[rl.MetricSamplingRatioMax])
 		}
 		if m.Step == 1 || m.Step == 20 {
-			fmt.Println("step", m.Step, "mean reward above 0.1:", m.Values["reward"] > 0.1)
+			fmt.Println("step", m.Step, "mean reward above 0.1:", m.Values[rl.MetricReward] > 0.1)
 		}
 	}
 	if err := g.Run(context.Background()); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -16,7 +15,8 @@ import (
 )
 
 // GRPO trains a model by group relative policy optimization. Fill in the fields
-// and call Run, from one goroutine. Defaults are TRL's.
+// and call Run, from one goroutine; but for Steps, FailOnMismatch, Alarms and
+// functions they must not change after the first step. Defaults are TRL's.
 type GRPO struct {
 	// Trainer makes the optimizer updates of its Model, see train.Trainer.Update;
 	// its Schedule counts updates. Its MaxRows bounds micro-batches, its Drafter's
@@ -35,12 +35,15 @@ type GRPO struct {
 
 	Scaling Scaling // of the advantages; "" means ScaleGroup
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
-	// SkipZeroStd leaves groups without spread out of the loss and its
-	// normaliser. They have no advantage anyway, only terms of divergence and
-	// entropy.
+	// SkipZeroStd leaves groups without spread out of the loss, and out of its
+	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,
+	// only terms of divergence and entropy. TRL has no such option: it counts
+	// these groups.
 	SkipZeroStd bool
-	// MaskTruncated leaves completions that met MaxTokens out of the loss and its
-	// normaliser. Their rewards count in their group all the same.
+	// MaskTruncated leaves the tokens of completions that met MaxTokens out of
+	// the loss: TRL's mask_truncated_completions. The rewards count in their
+	// group all the same, and LossGRPO and LossDrGRPO divide by these completions
+	// too.
 	MaskTruncated bool
 	// Shuffle permutes the rewards across the batch: the control that must not
 	// learn the task.
@@ -66,14 +69,17 @@ type GRPO struct {
 	// update are not those of its rollout, bit for bit.
 	FailOnMismatch bool
 	Alarms         Thresholds
-	OnAlarm        func(step int, alarms []string) // told what looks wrong in a step; nil means Trainer.Log is
-	OnRollout      func(r *Rollout)                // shown each rollout before it is learned from; nil means nobody is
-	OnStep         func(m train.Metrics)           // given the metrics of each step; nil means nobody is
+	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
+	// Trainer.Logger.
+	OnAlarm   func(step int, alarms []string)
+	OnRollout func(r *Rollout)      // shown each rollout before it is learned from; nil means nobody is
+	OnStep    func(m train.Metrics) // given the metrics of each step; nil means nobody is
 	// Report receives the preflight of a new run; nil means that it is checked
 	// but not shown.
 	Report io.Writer
 
 	prepared  bool
+	began     []setting // the fields at the first step
 	closed    bool
 	restore   func()       // gives the Trainer back the fields that prepare set
 	failed    error        // set when a step broke off between its updates
@@ -87,8 +93,9 @@ type GRPO struct {
 func (g *GRPO) StepCount() int { return g.step }
 
 // Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end.
-// When ctx is cancelled it saves what it has and returns the cause.
+// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end. It
+// fails if more than Steps are made already. When ctx is cancelled it saves what
+// it has and returns the cause.
 func (g *GRPO) Run(ctx context.Context) (err error) {
 	if g.Steps == 0 {
 		return errors.New("rl: GRPO.Steps is 0")
@@ -96,14 +103,17 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	if err := g.prepare(); err != nil {
 		return err
 	}
+	if g.step > g.Steps {
+		return fmt.Errorf("rl: GRPO.Steps is %d, %d are made", g.Steps, g.step)
+	}
 	if g.step == 0 {
 		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
 			return err
 		}
 	}
 	var file *train.MetricsFile
-	if dir := g.Trainer.Dir; dir != "" {
-		if file, err = train.OpenMetricsFile(filepath.Join(dir, "metrics.jsonl"), g.step); err != nil {
+	if g.Trainer.Dir != "" {
+		if file, err = g.Trainer.OpenMetrics(g.step); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -111,7 +121,7 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 	for g.step < g.Steps {
 		m, err := g.Step(ctx)
 		if err != nil && ctx.Err() != nil && g.failed == nil {
-			return errors.Join(fmt.Errorf("rl: stopped after step %d: %w", g.step, context.Cause(ctx)), g.Trainer.Save())
+			return g.Trainer.Stopped(ctx, "rl", g.step)
 		} else if err != nil {
 			return err
 		}
@@ -180,10 +190,9 @@ func (g *GRPO) alarm(alarms []string) {
 		g.OnAlarm(g.step, alarms)
 		return
 	}
-	if log := g.Trainer.Log; log != nil {
-		for _, a := range alarms {
-			log.Warn(a, "step", g.step)
-		}
+	log := g.Trainer.Logger()
+	for _, a := range alarms {
+		log.Warn(a, "step", g.step)
 	}
 }
 

@@ -1,10 +1,10 @@
 package rl
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
 	"slices"
@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
@@ -62,7 +63,7 @@ func newRunOf(t testing.TB, m *model.Model) *GRPO {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5}
+	tr := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)}
 	g := &GRPO{
 		Trainer: tr,
 		Sampler: Sampler{Generator: gen, Decode: hexText, MaxTokens: 8},
@@ -289,27 +290,60 @@ func TestMicroBatchesChangeNothing(t *testing.T) {
 	}
 }
 
-func TestWhatIsInTheLoss(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	calls := 0
-	g.Reward.Workers = 1 // calls in order
-	g.Reward.Funcs[0].Score = func(_ context.Context, s reward.Sample) reward.Verdict {
-		calls++
-		switch i := (calls - 1) % 16; {
-		case i < 4: // group 0 is dead
-			return reward.Verdict{Value: 1, Status: reward.Correct}
-		case i == 5:
-			return reward.Verdict{Status: reward.NotApplicable}
-		case i == 6:
-			return reward.Verdict{Status: reward.Error, Err: errors.New("boom")}
-		default:
-			return reward.Verdict{Value: float64(i % 2), Status: reward.Wrong}
+// A plain mean over the completion tokens of an update, whatever its
+// micro-batches and whatever the loss's own weights.
+func TestMeanWeightsSumToOneInAnUpdate(t *testing.T) {
+	for _, loss := range []LossType{LossGRPO, LossDrGRPO} {
+		g := newRun(t, openCPU(t), model.Options{DType: backend.F64})
+		g.LossType, g.MiniBatches, g.Trainer.MaxRows = loss, 2, 25
+		sum, micros := 0.0, 0
+		g.Loss = func(tokens Tokens) tensor.Tensor {
+			w, err := tokens.MeanWeight.Values()
+			if err != nil {
+				t.Fatal(err)
+			}
+			completion, err := tokens.Weight.Values()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range w {
+				sum += w[i]
+				if (w[i] == 0) != (completion[i] == 0) {
+					t.Errorf("row %d has weight %g, its mean weight is %g", i, completion[i], w[i])
+				}
+			}
+			micros++
+			return g.Objective.Loss(tokens)
 		}
+		mustStep(t, g)
+		if micros < 4 {
+			t.Fatalf("%d micro-batches: the case shows too little", micros)
+		}
+		near(t, "sum of the mean weights of two updates", sum, 2, 1e-12)
 	}
+}
+
+func TestWhatIsInTheLoss(t *testing.T) {
 	var alarms []string
-	g.Alarms.MaxTruncated = -1
-	g.OnAlarm = func(_ int, a []string) { alarms = append(alarms, a...) }
 	for _, c := range []struct{ skip, mask bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		g := newRun(t, openCPU(t), model.Options{})
+		calls := 0
+		g.Reward.Workers = 1 // calls in order
+		g.Reward.Funcs[0].Score = func(_ context.Context, s reward.Sample) reward.Verdict {
+			calls++
+			switch i := calls - 1; {
+			case i < 4: // group 0 is dead
+				return reward.Verdict{Value: 1, Status: reward.Correct}
+			case i == 5:
+				return reward.Verdict{Status: reward.NotApplicable}
+			case i == 6:
+				return reward.Verdict{Status: reward.Error, Err: errors.New("boom")}
+			default:
+				return reward.Verdict{Value: float64(i % 2), Status: reward.Wrong}
+			}
+		}
+		g.Alarms.MaxTruncated = -1
+		g.OnAlarm = func(_ int, a []string) { alarms = append(alarms, a...) }
 		g.SkipZeroStd, g.MaskTruncated = c.skip, c.mask
 		truncated := 0
 		g.OnRollout = func(r *Rollout) {
@@ -327,12 +361,19 @@ func TestWhatIsInTheLoss(t *testing.T) {
 					truncated++
 				}
 			}
+			want := 14 // all but those without a reward
+			if c.skip {
+				want = 10
+			}
+			if n := g.kept(r); n != want {
+				t.Errorf("%+v: %d samples in the normaliser, want %d", c, n, want)
+			}
 		}
 		m := mustStep(t, g).Values
 		if truncated == 0 || truncated == 16 {
 			t.Fatalf("%d of 16 completions truncated: the case shows nothing", truncated)
 		}
-		if m["frac_reward_zero_std"] != 0.25 || m["rewards/sevens/error"] != 1 || m["rewards/sevens/not_applicable"] != 1 {
+		if m[MetricRewardZeroStd] != 0.25 || m["rewards/sevens/error"] != 1 || m["rewards/sevens/not_applicable"] != 1 {
 			t.Errorf("metrics %v", m)
 		}
 	}
@@ -387,9 +428,11 @@ func TestReferenceModel(t *testing.T) {
 	}
 }
 
-// MTP modules are trained on the sampled tokens where the trainer has them, and
-// stay as they are otherwise; the reference model does without.
+// MTP modules are trained on the sampled tokens where the trainer has them, the
+// balance of their gates included, and stay as they are otherwise; the reference
+// model does without.
 func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
+	var balance []float64
 	for _, asked := range []bool{false, true} {
 		c := tiny()
 		c.NumNextNPredictLayers = 1
@@ -403,6 +446,7 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		}
 		g := newRunOf(t, m)
 		g.Objective.Beta = 0.01
+		g.Trainer.BalanceAlpha = 0.1
 		if asked {
 			g.Trainer.Drafter = d
 		}
@@ -410,7 +454,9 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, observed := mustStep(t, g).Values["mtp_loss"]
+		values := mustStep(t, g).Values
+		_, observed := values["mtp_loss"]
+		balance = append(balance, values["aux_loss"])
 		after, err := d.Modules[0].EHProj.W.Floats()
 		if err != nil {
 			t.Fatal(err)
@@ -418,6 +464,9 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		if moved := !slices.Equal(before, after); moved != asked || observed != asked {
 			t.Errorf("asked %v: moved %v, observed %v", asked, moved, observed)
 		}
+	}
+	if balance[0] == 0 || balance[1] < balance[0]+0.05 {
+		t.Errorf("aux_loss %g with the drafter's gate, %g without: want α more", balance[1], balance[0])
 	}
 }
 
@@ -433,7 +482,7 @@ func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 	for _, parts := range []int{1, 3, 11, 20} {
 		seen := map[*Sample]int{}
 		weight := 0.0
-		batches := split{parts: parts, rows: 12, seed: 1, allSamples: 16, maxTokens: 32}.miniBatches(xs)
+		batches := split{parts: parts, rows: 12, seed: 1, allSamples: 16, kept: 16, maxTokens: 32}.miniBatches(xs)
 		for _, b := range batches {
 			n, tokens := 0, 0
 			for _, micro := range b.micro {
@@ -456,28 +505,5 @@ func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 		}
 		// A token weighs parts/total in whichever update it is.
 		near(t, "sum of the weights", weight, float64(len(batches)), 1e-12)
-	}
-}
-
-func TestPreflight(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	before := weights(t, g)
-	var out bytes.Buffer
-	if err := g.Preflight(context.Background(), &out); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"prompt: 2 tokens [0 2]\n\"go\"", "completion: ", "rewards/sevens: ", "reward: "} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("report lacks %q:\n%s", want, out.String())
-		}
-	}
-	if weights(t, g) != before || g.StepCount() != 0 {
-		t.Error("preflight changed the run")
-	}
-	g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
-		return reward.Verdict{Status: reward.Error, Err: errors.New("no such compiler")}
-	}
-	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "no such compiler") {
-		t.Errorf("a run whose rewards all fail: %v", err)
 	}
 }

@@ -1,8 +1,6 @@
 package rl
 
 import (
-	"fmt"
-
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -20,6 +18,10 @@ type Tokens struct {
 	// the global batch, so that a loss is a weighted sum and splitting a batch
 	// into micro-batches changes nothing; see LossType.
 	Weight tensor.Tensor
+	// MeanWeight [N] is 1 over the number of completion tokens of the optimizer
+	// update: a sum weighted by it is the plain mean over them, whatever the
+	// LossType.
+	MeanWeight tensor.Tensor
 
 	Batch  model.Batch
 	Output model.Output
@@ -36,7 +38,9 @@ type Objective struct {
 	// Beta weighs the divergence from the reference model; 0 means none, and no
 	// reference model. DeepSeek-R1-Zero used 0.001.
 	Beta float64
-	// EntropyCoef rewards entropy; 0 means not.
+	// EntropyCoef c subtracts c times the mean entropy of the completion tokens
+	// from the loss; 0 means no bonus. The mean is plain, as TRL's: it does not
+	// depend on the LossType.
 	EntropyCoef float64
 }
 
@@ -53,14 +57,14 @@ func (o Objective) bounds() (lo, hi float64) {
 }
 
 // maxLogRatio bounds log-ratios on both sides before they are exponentiated, as
-// verl does, so that one token cannot overflow a step.
+// verl does and TRL does not, so that one token cannot overflow a step.
 const maxLogRatio = 20
 
 // Loss is −J (arXiv 2402.03300 eq. 3), of shape [1], with the entropy bonus:
 //
 //	ρ = π_θ/π_old
 //	k3 = π_ref/π_θ − log(π_ref/π_θ) − 1
-//	loss = Σ w·( −min(ρ·A, clip(ρ, 1−ε_low, 1+ε_high)·A) + β·k3 − c·H )
+//	loss = Σ w·( −min(ρ·A, clip(ρ, 1−ε_low, 1+ε_high)·A) + β·k3 ) − c·mean(H)
 func (o Objective) Loss(t Tokens) tensor.Tensor {
 	lo, hi := o.bounds()
 	ratio := tensor.Exp(logRatio(t.LogProb, t.OldLogProb))
@@ -69,10 +73,11 @@ func (o Objective) Loss(t Tokens) tensor.Tensor {
 	if o.Beta != 0 {
 		loss = tensor.Add(loss, tensor.Scale(K3(t.LogProb, t.RefLogProb), o.Beta))
 	}
+	total := tensor.Sum(tensor.Mul(t.Weight, loss))
 	if o.EntropyCoef != 0 {
-		loss = tensor.Sub(loss, tensor.Scale(t.Entropy, o.EntropyCoef))
+		total = tensor.Sub(total, tensor.Scale(tensor.Sum(tensor.Mul(t.MeanWeight, t.Entropy)), o.EntropyCoef))
 	}
-	return tensor.Sum(tensor.Mul(t.Weight, loss))
+	return total
 }
 
 // K3 is Schulman's unbiased, never negative estimate of KL(π_θ ‖ π_ref) from
@@ -88,18 +93,24 @@ func logRatio(p, q tensor.Tensor) tensor.Tensor {
 	return tensor.Clamp(tensor.Sub(p, q), -maxLogRatio, maxLogRatio)
 }
 
-// LossType says how the losses of tokens are averaged. Names are TRL's. |o| is
-// the number of tokens of a completion, Σ goes over the tokens of one optimizer
-// update, and a rollout feeds M = MiniBatches updates per iteration.
+// LossType says how the losses of tokens are averaged. Names and formulas are
+// TRL's, with its gradient_accumulation_steps at 1. |o| is the number of tokens
+// of a completion, Σ goes over the tokens of one optimizer update, and a rollout
+// feeds M = MiniBatches updates per iteration. Tokens masked by
+// GRPO.MaskTruncated are in no Σ.
+//
+// Two things are not TRL's. Completions without a reward are in no count, where
+// TRL keeps their divergence. GRPO.SkipZeroStd, which TRL lacks, takes groups
+// out of every count but that of LossDrGRPO.
 type LossType string
 
 const (
 	// LossDAPO is Σℓ / (tokens of the rollout / M): every token weighs the same
 	// (arXiv 2503.14476; verl's token-mean). It is what the empty LossType means.
 	LossDAPO LossType = "dapo"
-	// LossGRPO is (1/n) Σ_i (1/|o_i|) Σ_t ℓ over the n completions of the
-	// update: every completion weighs the same, so that a token of a long one
-	// weighs less.
+	// LossGRPO is (M/n) Σ_i (1/|o_i|) Σ_t ℓ with the n completions of the
+	// rollout, masked ones included: every completion weighs the same, so that a
+	// token of a long one weighs less.
 	LossGRPO LossType = "grpo"
 	// LossDrGRPO is Σℓ / (n·MaxTokens) with the n samples of the rollout, masked
 	// and skipped ones included, over M: a constant (arXiv 2503.20783).
@@ -109,22 +120,13 @@ const (
 	LossBNPO LossType = "bnpo"
 )
 
-func (l LossType) validate() error {
-	switch l {
-	case LossDAPO, LossGRPO, LossDrGRPO, LossBNPO, "":
-		return nil
-	}
-	return fmt.Errorf("loss type %q, want dapo, grpo, dr_grpo or bnpo", l)
-}
-
-// normalizer are the counts that token weights come from. Samples and tokens
-// that are masked out count in allSamples alone.
+// normalizer are the counts that token weights come from.
 type normalizer struct {
 	updates       int // M: mini-batches that the rollout is split into
 	allSamples    int // of the rollout
-	rolloutTokens int
-	samples       int // of the update
-	tokens        int
+	kept          int // of them, those with a reward and in a group that is not skipped
+	rolloutTokens int // in the loss
+	tokens        int // in the loss of the update
 	maxTokens     int // longest completion allowed
 }
 
@@ -132,7 +134,7 @@ type normalizer struct {
 func (l LossType) weight(n normalizer, length int) float64 {
 	switch l {
 	case LossGRPO:
-		return 1 / (float64(n.samples) * float64(length))
+		return float64(n.updates) / (float64(n.kept) * float64(length))
 	case LossDrGRPO:
 		return float64(n.updates) / (float64(n.allSamples) * float64(n.maxTokens))
 	case LossBNPO:

@@ -22,7 +22,7 @@ func openCPU(t testing.TB) backend.Backend {
 }
 
 // lossCase is a row of tokens in float64.
-type lossCase struct{ logProb, entropy, old, ref, advantage, weight []float64 }
+type lossCase struct{ logProb, entropy, old, ref, advantage, weight, mean []float64 }
 
 // evaluate is the loss and its gradient by log-probability and entropy.
 func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64, byLogProb, byEntropy []float64) {
@@ -45,7 +45,7 @@ func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) te
 	floats := func(x []float64) tensor.Tensor { return s.Floats(backend.F64, x, n) }
 	l := loss(Tokens{
 		LogProb: lp.In(s), Entropy: h.In(s), OldLogProb: floats(c.old), RefLogProb: floats(c.ref),
-		Advantage: floats(c.advantage), Weight: floats(c.weight),
+		Advantage: floats(c.advantage), Weight: floats(c.weight), MeanWeight: floats(c.mean),
 	})
 	if err := s.Backward(l); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) te
 func one(logRatio, advantage float64) lossCase {
 	return lossCase{
 		logProb: []float64{-1 + logRatio}, entropy: []float64{0.7}, old: []float64{-1}, ref: []float64{-1},
-		advantage: []float64{advantage}, weight: []float64{1},
+		advantage: []float64{advantage}, weight: []float64{1}, mean: []float64{0.5},
 	}
 }
 
@@ -116,7 +116,7 @@ func TestK3ByHand(t *testing.T) {
 	// ln 2 − 1/2 = 0.193147…, derivative 1 − 1/2 = 1/2. With β = 0.1 and A = 0:
 	c := lossCase{
 		logProb: []float64{math.Log(.5)}, entropy: []float64{0}, old: []float64{math.Log(.5)}, ref: []float64{math.Log(.25)},
-		advantage: []float64{0}, weight: []float64{1},
+		advantage: []float64{0}, weight: []float64{1}, mean: []float64{1},
 	}
 	loss, grad, _ := c.evaluate(t, b, Objective{Beta: 0.1}.Loss)
 	near(t, "β·k3", loss, 0.1*(math.Ln2-0.5), 1e-15)
@@ -132,9 +132,9 @@ func TestK3ByHand(t *testing.T) {
 
 func TestEntropyBonusByHand(t *testing.T) {
 	loss, grad, byEntropy := one(0, 2).evaluate(t, openCPU(t), Objective{EntropyCoef: 0.01}.Loss)
-	near(t, "loss", loss, -2-0.01*0.7, 1e-15)
+	near(t, "loss", loss, -2-0.01*0.5*0.7, 1e-15)
 	near(t, "gradient by log π", grad[0], -2, 1e-15)
-	near(t, "gradient by entropy", byEntropy[0], -0.01, 1e-15)
+	near(t, "gradient by entropy", byEntropy[0], -0.01*0.5, 1e-15)
 }
 
 // The gradient of the whole objective agrees with finite differences, and its
@@ -154,7 +154,7 @@ func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
 		c.ref = append(c.ref, old+0.4*rng.NormFloat64())
 		c.entropy = append(c.entropy, rng.Float64())
 		c.advantage = append(c.advantage, rng.NormFloat64())
-		c.weight = append(c.weight, rng.Float64())
+		c.weight, c.mean = append(c.weight, rng.Float64()), append(c.mean, 1./n)
 	}
 	definition := func(c lossCase) float64 {
 		sum := 0.0
@@ -162,7 +162,8 @@ func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
 			r := math.Exp(c.logProb[i] - c.old[i])
 			clip := math.Max(0.9, math.Min(1.3, r))
 			q := math.Exp(c.ref[i] - c.logProb[i])
-			sum += c.weight[i] * (-math.Min(r*c.advantage[i], clip*c.advantage[i]) + 0.05*(q-math.Log(q)-1) - 0.02*c.entropy[i])
+			surrogate := -math.Min(r*c.advantage[i], clip*c.advantage[i])
+			sum += c.weight[i]*(surrogate+0.05*(q-math.Log(q)-1)) - 0.02*c.entropy[i]/n
 		}
 		return sum
 	}
@@ -188,19 +189,20 @@ func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
 }
 
 func TestTokenWeightsByHand(t *testing.T) {
-	// A rollout of 6 samples, of which 4 are in the loss, with 2, 3, 5 and 10
-	// tokens, fed to 2 updates; this one has the first two. At most 16 tokens.
-	n := normalizer{updates: 2, allSamples: 6, rolloutTokens: 20, samples: 2, tokens: 5, maxTokens: 16}
+	// A rollout of 7 samples of at most 16 tokens, one in a group that is skipped
+	// and two masked; those in the loss have 2, 3, 5 and 10 tokens and are fed to 2
+	// updates, of which this one has the first two.
+	n := normalizer{updates: 2, allSamples: 7, kept: 6, rolloutTokens: 20, tokens: 5, maxTokens: 16}
 	for _, c := range []struct {
 		loss   LossType
 		length int
 		want   float64
 	}{
-		{LossGRPO, 2, 1. / 4},                    // 1/2 · 1/2
-		{LossGRPO, 3, 1. / 6},                    // 1/2 · 1/3
+		{LossGRPO, 2, 1. / 6},                    // 2/6 · 1/2
+		{LossGRPO, 3, 1. / 9},                    // 2/6 · 1/3
 		{LossDAPO, 2, 1. / 10}, {"", 3, 1. / 10}, // 1/(20/2)
 		{LossBNPO, 2, 1. / 5}, {LossBNPO, 3, 1. / 5},
-		{LossDrGRPO, 2, 1. / 48}, {LossDrGRPO, 3, 1. / 48}, // 1/(6/2·16)
+		{LossDrGRPO, 2, 1. / 56}, {LossDrGRPO, 3, 1. / 56}, // 1/(7/2·16)
 	} {
 		near(t, string(c.loss), c.loss.weight(n, c.length), c.want, 1e-16)
 	}

@@ -9,18 +9,17 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// metrics are a step's, under TRL's names. Of several updates they are the
-// mean; clip_ratio/low_min, high_max and the limits of ratio/… are the extremes,
-// learning_rate is the last, sampling/… are of the first, whose weights are
-// those of the rollout, and loads are summed. They are absent where nothing was
-// in the loss. approx_kl is k3 between π_old and π_θ, kl between π_θ and π_ref.
+// metrics are a step's. Of several updates they are the mean; minima and maxima
+// are the extremes, the learning rate is the last, those of sampling are of the
+// first, whose weights are those of the rollout, and loads are summed. They are
+// absent where nothing was in the loss.
 func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	m := train.Metrics{Step: g.step, Values: lengthMetrics(r.Samples), Loads: map[string][]int{}}
 	maps.Copy(m.Values, r.Scores.Metrics())
-	m.Values["num_tokens"] = float64(g.numTokens)
-	m.Values["frac_reward_zero_std"] = r.Advantages.ZeroStdShare()
-	if mean, std, ok := r.Advantages.average(); ok {
-		m.Values["reward"], m.Values["reward_std"] = mean, std
+	m.Values[train.MetricNumTokens] = float64(g.numTokens)
+	m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
+	if n, mean, std, _ := spread(r.totals()); n > 0 {
+		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
 	for i, u := range all {
 		u.enter(m, i == 0, 1/float64(len(all)))
@@ -28,28 +27,13 @@ func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	return m
 }
 
-// average is the mean over the groups with a scored sample of their means and
-// standard deviations.
-func (a Advantages) average() (mean, std float64, ok bool) {
-	n, size := 0.0, len(a.Scored)/len(a.Mean)
-	for p := range a.Mean {
-		for _, scored := range a.Scored[p*size : (p+1)*size] {
-			if scored {
-				n, mean, std = n+1, mean+a.Mean[p], std+a.Std[p]
-				break
-			}
-		}
-	}
-	return mean / n, std / n, n > 0
-}
-
 // enter adds an update's metrics to a step's; share is its part in means.
 func (u update) enter(m train.Metrics, first bool, share float64) {
 	v := m.Values
 	for name, x := range u.Values {
 		switch name {
-		case "num_tokens": // counts the tokens trained on, not those read and written
-		case "learning_rate":
+		case train.MetricNumTokens: // counts the tokens trained on, not those read and written
+		case train.MetricLearningRate:
 			v[name] = x
 		default:
 			v[name] += x * share
@@ -67,32 +51,32 @@ func (u update) enter(m train.Metrics, first bool, share float64) {
 	}
 	low, high := u.low/u.n, u.high/u.n
 	if first {
-		v["sampling/sampling_logp_difference/mean"] = u.difference.sum / u.n
-		v["sampling/sampling_logp_difference/max"] = u.difference.max
-		v["sampling/importance_sampling_ratio/min"] = u.ratio.min
-		v["sampling/importance_sampling_ratio/mean"] = u.ratio.sum / u.n
-		v["sampling/importance_sampling_ratio/max"] = u.ratio.max
-		v["clip_ratio/low_min"], v["clip_ratio/high_max"] = low, high
-		v["ratio/min"], v["ratio/max"] = u.ratio.min, u.ratio.max
+		v[MetricSamplingDifferenceMean] = u.difference.sum / u.n
+		v[MetricSamplingDifferenceMax] = u.difference.max
+		v[MetricSamplingRatioMin] = u.ratio.min
+		v[MetricSamplingRatioMean] = u.ratio.sum / u.n
+		v[MetricSamplingRatioMax] = u.ratio.max
+		v[MetricClipLowMin], v[MetricClipHighMax] = u.lowMin, u.highMax
+		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}
-	v["clip_ratio/low_min"] = min(v["clip_ratio/low_min"], low)
-	v["clip_ratio/high_max"] = max(v["clip_ratio/high_max"], high)
-	v["ratio/min"] = min(v["ratio/min"], u.ratio.min)
-	v["ratio/max"] = max(v["ratio/max"], u.ratio.max)
-	v["clip_ratio/low_mean"] += low * share
-	v["clip_ratio/high_mean"] += high * share
-	v["clip_ratio/region_mean"] += (low + high) * share
-	v["ratio/mean"] += u.ratio.sum / u.n * share
-	v["approx_kl"] += u.approxKL / u.n * share
-	v["entropy"] += u.entropy / u.n * share
-	v["policy_loss"] += u.policyLoss * share
+	v[MetricClipLowMin] = min(v[MetricClipLowMin], u.lowMin)
+	v[MetricClipHighMax] = max(v[MetricClipHighMax], u.highMax)
+	v[MetricRatioMin] = min(v[MetricRatioMin], u.ratio.min)
+	v[MetricRatioMax] = max(v[MetricRatioMax], u.ratio.max)
+	v[MetricClipLowMean] += low * share
+	v[MetricClipHighMean] += high * share
+	v[MetricClipRegionMean] += (low + high) * share
+	v[MetricRatioMean] += u.ratio.sum / u.n * share
+	v[MetricApproxKL] += u.approxKL / u.n * share
+	v[MetricEntropy] += u.entropy / u.n * share
+	v[MetricPolicyLoss] += u.policyLoss * share
 	if u.hasReference {
-		v["kl"] += u.kl / u.n * share
+		v[MetricKL] += u.kl / u.n * share
 	}
 }
 
 // Thresholds are what sets off an alarm. A zero field means the default it
-// names, a negative one no alarm.
+// names, a negative one no alarm; NaN is refused.
 type Thresholds struct {
 	MinEntropy   float64 // entropy below this, in nats; 0 means 0.01
 	MaxTruncated float64 // completions/clipped_ratio above this; 0 means 0.5
@@ -109,12 +93,12 @@ func (t Thresholds) check(m map[string]float64, s *reward.Scores) []string {
 			alarms = append(alarms, fmt.Sprintf("%s: %s is %.4g, the limit is %.4g", text, metric, v, bound))
 		}
 	}
-	limit("entropy", cmp.Or(t.MinEntropy, 0.01), -1, "the entropy collapsed")
-	limit("completions/clipped_ratio", cmp.Or(t.MaxTruncated, 0.5), 1, "many completions are truncated")
-	limit("clip_ratio/region_mean", cmp.Or(t.MaxClipRatio, 0.2), 1, "many tokens are clipped")
-	limit("kl", cmp.Or(t.MaxKL, 1), 1, "the policy is far from the reference")
-	if m["frac_reward_zero_std"] == 1 {
-		alarms = append(alarms, "all groups are dead: frac_reward_zero_std is 1, the step teaches nothing")
+	limit(MetricEntropy, cmp.Or(t.MinEntropy, 0.01), -1, "the entropy collapsed")
+	limit(MetricTruncated, cmp.Or(t.MaxTruncated, 0.5), 1, "many completions are truncated")
+	limit(MetricClipRegionMean, cmp.Or(t.MaxClipRatio, 0.2), 1, "many tokens are clipped")
+	limit(MetricKL, cmp.Or(t.MaxKL, 1), 1, "the policy is far from the reference")
+	if m[MetricRewardZeroStd] == 1 {
+		alarms = append(alarms, "all groups are dead: "+MetricRewardZeroStd+" is 1, the step teaches nothing")
 	}
 	if n, first := failures(s); n > 0 {
 		alarms = append(alarms, fmt.Sprintf("%d of %d rewards failed, the first with: %v", n, len(s.Totals), first))

@@ -2,8 +2,12 @@ package rl
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,26 +16,6 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
 )
-
-func TestMetricNames(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Objective.Beta = 0.01
-	g.Trainer.BalanceAlpha = 0.001
-	m := mustStep(t, g)
-	for _, name := range strings.Fields(`num_tokens completions/mean_length completions/min_length completions/max_length
-		completions/mean_terminated_length completions/min_terminated_length completions/max_terminated_length completions/clipped_ratio
-		rewards/sevens/mean rewards/sevens/std reward reward_std frac_reward_zero_std kl entropy policy_loss aux_loss
-		clip_ratio/low_mean clip_ratio/low_min clip_ratio/high_mean clip_ratio/high_max clip_ratio/region_mean
-		sampling/sampling_logp_difference/mean sampling/sampling_logp_difference/max sampling/importance_sampling_ratio/min
-		sampling/importance_sampling_ratio/mean sampling/importance_sampling_ratio/max loss grad_norm learning_rate moe/1/maxvio`) {
-		if _, ok := m.Values[name]; !ok {
-			t.Errorf("no metric %s", name)
-		}
-	}
-	if len(m.Loads["moe/1/load"]) != 4 {
-		t.Errorf("loads %v", m.Loads)
-	}
-}
 
 func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
@@ -48,6 +32,51 @@ func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("log: %q", out.String())
 	}
+}
+
+// Without a logger, alarms go to standard error.
+func TestAlarmsGoToStandardErrorByDefault(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	g := newRun(t, openCPU(t), model.Options{})
+	g.Trainer.Log = nil
+	g.Alarms = Thresholds{MinEntropy: 100, MaxTruncated: -1}
+	was := os.Stderr
+	os.Stderr = w
+	_, stepErr := g.Step(context.Background())
+	os.Stderr = was
+	w.Close()
+	out, err := io.ReadAll(r)
+	if err := errors.Join(stepErr, err); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(out); !strings.Contains(text, "the entropy collapsed: entropy is 2.") || !strings.Contains(text, "step=1") {
+		t.Errorf("standard error has %q", text)
+	}
+}
+
+// Four completions of two prompts, one of them without a reward: mean and deviation
+// are those of the rewards of the batch, as TRL has them.
+func TestRewardMetricsByHand(t *testing.T) {
+	r := &Rollout{
+		Samples: []Sample{
+			{Reward: reward.Verdict{Value: 1, Status: reward.Correct}},
+			{Reward: reward.Verdict{Value: 0, Status: reward.Wrong}},
+			{Reward: reward.Verdict{Value: 5, Status: reward.Correct}},
+			{Reward: reward.Verdict{Status: reward.Timeout}},
+		},
+		Scores: &reward.Scores{},
+	}
+	g := &GRPO{G: 2}
+	g.judge(r)
+	m := g.metrics(r, nil)
+	// (1 + 0 + 5)/3 = 2; squares 1 + 4 + 9 over 3 − 1.
+	near(t, "reward", m.Values[MetricReward], 2, 0)
+	near(t, "reward_std", m.Values[MetricRewardStd], math.Sqrt(7), 1e-15)
+	near(t, "frac_reward_zero_std", m.Values[MetricRewardZeroStd], 0.5, 0)
 }
 
 // Two completions of two tokens and one, after prompts of two tokens and one,
@@ -101,10 +130,10 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 	updates := []update{
 		{
 			train.Metrics{Values: map[string]float64{"loss": 1, "grad_norm": 2, "learning_rate": 7, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {1, 2}}},
-			tokenStats{n: 2, low: 1, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3, hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
+			tokenStats{n: 2, low: 1, lowMin: .25, highMax: .125, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3, hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
 		}, {
 			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {10, 20}}},
-			tokenStats{n: 4, high: 3, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1, hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
+			tokenStats{n: 4, high: 3, lowMin: .5, highMax: 1, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1, hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
 		},
 	}
 	r := &Rollout{Samples: make([]Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true}, Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
@@ -112,7 +141,7 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 	for name, want := range map[string]float64{
 		"loss": 2, "grad_norm": 3, "learning_rate": 5, "num_tokens": 42,
 		"kl": 1, "approx_kl": 1.5, "entropy": 2, "policy_loss": 2,
-		"clip_ratio/low_mean": .25, "clip_ratio/low_min": 0, "clip_ratio/high_mean": .375, "clip_ratio/high_max": .75, "clip_ratio/region_mean": .625,
+		"clip_ratio/low_mean": .25, "clip_ratio/low_min": .25, "clip_ratio/high_mean": .375, "clip_ratio/high_max": 1, "clip_ratio/region_mean": .625,
 		"ratio/min": .25, "ratio/mean": 1.5, "ratio/max": 4,
 		"sampling/sampling_logp_difference/mean": .5, "sampling/sampling_logp_difference/max": 1,
 		"sampling/importance_sampling_ratio/min": .5, "sampling/importance_sampling_ratio/mean": 1, "sampling/importance_sampling_ratio/max": 1.5,

@@ -11,10 +11,14 @@ import (
 
 // Preflight shows on w what the run is about to do, before it costs anything:
 // the exact prompt of the first problem, a completion of it, and what every
-// reward function says about that. It samples one group and changes nothing. It
-// fails if not one sample of the group gets a reward.
+// reward function says about that. It fails if not one sample of the group gets
+// a reward.
+//
+// It samples one group and changes nothing, neither the run nor a file. So it
+// resumes nothing either: before Run or Step it shows the model as it is, on the
+// prompts of step 0, whatever checkpoint Trainer.Dir has.
 func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
-	if err := g.prepare(); err != nil {
+	if err := g.check(); err != nil {
 		return err
 	}
 	prompts, err := g.prompts()

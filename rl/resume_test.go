@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,8 +28,10 @@ func everything(t testing.TB, dir string, steps int) *GRPO {
 	return g
 }
 
+// mustRun runs g and closes its Trainer: another may have the folder then.
 func mustRun(t testing.TB, g *GRPO) []train.Metrics {
 	t.Helper()
+	defer g.Trainer.Close()
 	var all []train.Metrics
 	g.OnStep = func(m train.Metrics) {
 		m.Time = 0
@@ -84,6 +87,7 @@ func TestCancelledRunGoesOnWhereItStopped(t *testing.T) {
 	if first.StepCount() != 2 {
 		t.Errorf("stopped after step %d", first.StepCount())
 	}
+	first.Trainer.Close()
 	second := everything(t, dir, 4)
 	if steps := mustRun(t, second); len(steps) != 2 {
 		t.Errorf("%d steps after resuming", len(steps))
@@ -117,6 +121,7 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	mustStep(t, first)
 	want := weights(t, first)
 	made := calls.Load()
+	first.Trainer.Close()
 
 	// It is killed here, in the middle of a line of the log.
 	path := filepath.Join(dir, "verdicts.jsonl")
@@ -128,7 +133,12 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	f.Close()
 
 	second := start()
+	var log strings.Builder
+	second.Trainer.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m := mustStep(t, second)
+	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) || !strings.Contains(log.String(), "line 3: it has no end: cut off, steps from 2 on are scored anew") {
+		t.Errorf("logged %q", log.String())
+	}
 	if calls.Load() != made {
 		t.Errorf("%d verdicts were asked for again", calls.Load()-made)
 	}
@@ -146,12 +156,15 @@ func TestVerdictsAreReplayed(t *testing.T) {
 
 func TestLogOfAnotherRolloutIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	mustStep(t, everything(t, dir, 3)) // no checkpoint
+	first := everything(t, dir, 3)
+	mustStep(t, first) // no checkpoint
+	first.Trainer.Close()
 	other := everything(t, dir, 3)
 	other.Trainer.Seed++
 	if _, err := other.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "verdicts.jsonl") {
 		t.Errorf("error is %v", err)
 	}
+	other.Trainer.Close()
 	moved := everything(t, dir, 3)
 	moved.Trainer.Seed++
 	moved.Trainer.AllowDifferentPath = true
@@ -183,5 +196,36 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 		if err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error is %v", name, err)
 		}
+		other.Trainer.Close()
 	}
+}
+
+// Steps below what was made is a mistake, not a run that is done; as many steps
+// are a run that is done.
+func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	done := everything(t, dir, 2)
+	mustRun(t, done)
+	done.Trainer.Close()
+	files := listing(t, dir)
+	fewer := everything(t, dir, 1)
+	before := weights(t, fewer)
+	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, the checkpoint has 2")
+	if weights(t, fewer) != before || fewer.StepCount() != 0 {
+		t.Error("the model was changed")
+	}
+	fewer.Trainer.Close()
+	if now := listing(t, dir); now != files {
+		t.Errorf("the folder was\n%s\nand is\n%s", files, now)
+	}
+	equal := everything(t, dir, 2)
+	if steps := mustRun(t, equal); len(steps) != 0 || weights(t, equal) != weights(t, done) {
+		t.Errorf("%d more steps", len(steps))
+	}
+	again := everything(t, "", 2)
+	if err := again.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again.Steps = 1
+	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, 2 are made")
 }

@@ -49,7 +49,7 @@ type Sampler struct {
 	// eos_token_id.
 	Stop        []int32
 	MaxTokens   int     // longest completion, the stop token included; at least 1
-	Temperature float64 // 0 means 1
+	Temperature float64 // 0 means 1; else at least model.MinTemperature
 }
 
 // Sample writes g completions of every prompt, sample i of prompt p at p·g + i.
@@ -61,8 +61,11 @@ func (s *Sampler) Sample(ctx context.Context, seed uint64, g int, prompts []Prom
 
 // sample is Sample for the part of a batch that begins at prompt base.
 func (s *Sampler) sample(ctx context.Context, seed uint64, base, g int, prompts []Prompt) ([]Sample, error) {
-	if s.Generator == nil || s.Decode == nil || g < 1 {
-		return nil, fmt.Errorf("rl: sampler: Generator set: %v, Decode set: %v, completions of each prompt: %d", s.Generator != nil, s.Decode != nil, g)
+	if g < 1 {
+		return nil, fmt.Errorf("rl: Sampler: %d completions of each prompt, want 1 or more", g)
+	}
+	if err := s.Validate(prompts); err != nil {
+		return nil, err
 	}
 	requests := make([]model.Request, 0, g*len(prompts))
 	for p, prompt := range prompts {
@@ -125,18 +128,13 @@ func lengthMetrics(samples []Sample) map[string]float64 {
 			terminated = append(terminated, len(s.IDs))
 		}
 	}
-	m := map[string]float64{"completions/clipped_ratio": 1 - float64(len(terminated))/float64(len(all))}
-	enter := func(suffix string, lengths []int) {
-		var s summary
-		for i, n := range lengths {
-			s.add(float64(n), i == 0)
-		}
-		m["completions/mean_"+suffix] = s.sum / float64(max(len(lengths), 1))
-		m["completions/min_"+suffix], m["completions/max_"+suffix] = s.min, s.max
+	a, t := summarize(all), summarize(terminated)
+	return map[string]float64{
+		MetricMeanLength: a.sum / float64(len(all)), MetricMinLength: a.min, MetricMaxLength: a.max,
+		MetricMeanTerminatedLength: t.sum / float64(max(len(terminated), 1)),
+		MetricMinTerminatedLength:  t.min, MetricMaxTerminatedLength: t.max,
+		MetricTruncated: 1 - float64(len(terminated))/float64(len(all)),
 	}
-	enter("length", all)
-	enter("terminated_length", terminated)
-	return m
 }
 
 // shuffle permutes the rewards of a batch: the control that must not learn.

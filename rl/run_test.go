@@ -66,12 +66,12 @@ func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
 func TestBadFieldsAreErrors(t *testing.T) {
 	for name, spoil := range map[string]func(*GRPO){
 		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
-		`loss type "sapo"`:      func(g *GRPO) { g.LossType = "sapo" },
+		`LossType is "sapo"`:    func(g *GRPO) { g.LossType = "sapo" },
 		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
 		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
 		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
 		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]Prompt, error) { return nil, nil } },
-		"max tokens 0":          func(g *GRPO) { g.Sampler.MaxTokens = 0 },
+		"MaxTokens is 0":        func(g *GRPO) { g.Sampler.MaxTokens = 0 },
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		spoil(g)
@@ -139,6 +139,7 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 // still is an optimizer that moves nothing.
 type still struct{}
 
+func (still) Validate() error                      { return nil }
 func (still) LearningRate() float64                { return 1 }
 func (still) Moments(*tensor.Param) []train.Moment { return nil }
 func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, train.At) {

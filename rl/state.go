@@ -64,16 +64,28 @@ func rewardWeights(s *reward.Suite) []weight {
 	return out
 }
 
-// prepare checks the fields, allocates what a run needs and resumes, once.
-func (g *GRPO) prepare() (err error) {
+// check refuses fields that no run could mean or that have changed since the
+// first step, and a GRPO that is closed.
+func (g *GRPO) check() error {
 	if g.closed {
 		return errors.New("rl: the GRPO is closed")
 	}
-	if g.prepared {
-		return nil
-	}
 	if err := g.validate(); err != nil {
 		return fmt.Errorf("rl: %w", err)
+	}
+	if g.prepared {
+		return g.unchanged()
+	}
+	return nil
+}
+
+// prepare checks the fields and, once, allocates what a run needs and resumes.
+func (g *GRPO) prepare() (err error) {
+	if err := g.check(); err != nil || g.prepared {
+		return err
+	}
+	if _, err := g.prompts(); err != nil { // those of a new run: it is refused before it has files
+		return err
 	}
 	t := g.Trainer
 	own, extra := t.Settings, t.Extra
@@ -100,41 +112,17 @@ func (g *GRPO) prepare() (err error) {
 		return err
 	}
 	if t.Dir != "" {
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return fmt.Errorf("rl: %w", err)
-		}
-		if g.verdicts, err = openVerdictLog(t.Dir, g.step); err != nil {
+		var repairs []error
+		if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
 			return err
+		}
+		for _, r := range repairs {
+			g.Trainer.Logger().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
 		}
 		g.verdicts.rescore = t.AllowDifferentPath
 	}
-	g.prepared = true
+	g.prepared, g.began = true, g.fixed()
 	return nil
-}
-
-func (g *GRPO) validate() error {
-	switch o := g.Objective; {
-	case g.Trainer == nil || g.Trainer.Model == nil:
-		return errors.New("GRPO.Trainer or its Model is nil")
-	case g.Data == nil || g.Reward == nil:
-		return errors.New("GRPO.Data or GRPO.Reward is nil")
-	case g.G < 0 || g.G == 1:
-		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
-	case g.Steps < 0 || g.NumIterations < 0 || g.MiniBatches < 0 || g.RefSync < 0:
-		return fmt.Errorf("GRPO: Steps %d, NumIterations %d, MiniBatches %d, RefSync %d: none may be negative", g.Steps, g.NumIterations, g.MiniBatches, g.RefSync)
-	case o.EpsilonLow < 0 || o.EpsilonLow > 1 || o.EpsilonHigh < 0 || o.Beta < 0:
-		return fmt.Errorf("GRPO.Objective is %+v: want EpsilonLow within 0 and 1, EpsilonHigh and Beta not negative", o)
-	case g.RefSync > 0 && o.Beta == 0:
-		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
-	case g.Sampler.Temperature < 0:
-		return fmt.Errorf("GRPO.Sampler.Temperature is %g", g.Sampler.Temperature)
-	}
-	switch g.Scaling {
-	case "", ScaleGroup, ScaleBatch, ScaleNone:
-	default:
-		return fmt.Errorf("GRPO.Scaling is %q, want group, batch or none", g.Scaling)
-	}
-	return g.LossType.validate()
 }
 
 // newReference makes the reference model, a copy of the present one.
@@ -187,6 +175,9 @@ func (g *GRPO) readState(path string) error {
 	}
 	if s.Version != stateVersion {
 		return fmt.Errorf("version %d, this program knows %d", s.Version, stateVersion)
+	}
+	if g.Steps > 0 && s.Step > g.Steps {
+		return fmt.Errorf("GRPO.Steps is %d, the checkpoint has %d", g.Steps, s.Step)
 	}
 	g.step, g.numTokens = s.Step, s.NumTokens
 	return nil

@@ -7,11 +7,13 @@ import "math"
 type tokenStats struct {
 	n            float64
 	low, high    float64 // tokens whose ratio is clipped, with the advantage that matters
+	lowMin       float64 // least share of such tokens in a completion
+	highMax      float64 // greatest
 	kl, approxKL float64
 	entropy      float64
 	ratio        summary // π_θ/π_old
 	difference   summary // |log π_θ − log π_old|
-	policyLoss   float64
+	policyLoss   float64 // the loss but for the entropy bonus
 	hasReference bool
 }
 
@@ -23,6 +25,14 @@ func (s *summary) add(v float64, first bool) {
 		s.min, s.max = v, v
 	}
 	s.min, s.max, s.sum = min(s.min, v), max(s.max, v), s.sum+v
+}
+
+func summarize(values []int) summary {
+	var s summary
+	for i, v := range values {
+		s.add(float64(v), i == 0)
+	}
+	return s
 }
 
 // read takes in a micro-batch after its backward pass.
@@ -43,6 +53,7 @@ func (t *tokenStats) read(o Objective, xs []experience, tokens Tokens) error {
 func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float64) {
 	lo, hi := o.bounds()
 	for _, x := range xs {
+		fresh, low, high := t.n == 0, t.low, t.high
 		for i, old := range x.LogProbs {
 			lp := logProb[x.first()+i]
 			first := t.n == 0
@@ -62,9 +73,16 @@ func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float6
 			t.policyLoss -= float64(x.weight * min(ratio*x.Advantage, clipped*x.Advantage))
 			if x.ref != nil {
 				t.hasReference = true
-				t.kl += k3(lp, x.ref[i])
+				kl := k3(lp, x.ref[i])
+				t.kl += kl
+				t.policyLoss += float64(x.weight * o.Beta * kl)
 			}
 		}
+		low, high = (t.low-low)/float64(len(x.IDs)), (t.high-high)/float64(len(x.IDs))
+		if fresh {
+			t.lowMin, t.highMax = low, high
+		}
+		t.lowMin, t.highMax = min(t.lowMin, low), max(t.highMax, high)
 		logProb, entropy = logProb[x.seq.Rows():], entropy[x.seq.Rows():]
 	}
 }

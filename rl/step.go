@@ -2,6 +2,7 @@ package rl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aha-go/aha/model"
@@ -44,7 +45,10 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 func (g *GRPO) prompts() ([]Prompt, error) {
 	prompts, err := g.Data(g.step)
 	if err == nil && len(prompts) == 0 {
-		err = fmt.Errorf("there are none")
+		err = errors.New("there are none")
+	}
+	if err == nil {
+		err = g.Sampler.fits(prompts)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rl: prompts of step %d: %w", g.step, err)
@@ -71,16 +75,36 @@ func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
 
 // judge sets the advantages and decides what is in the loss.
 func (g *GRPO) judge(r *Rollout) {
+	r.Advantages = GroupAdvantages(r.totals(), g.groupSize(), g.Scaling, g.StdEps)
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		s.Advantage = r.Advantages.Value[i]
+		s.InLoss = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
+	}
+}
+
+// totals are the rewards of the samples.
+func (r *Rollout) totals() []reward.Verdict {
 	totals := make([]reward.Verdict, len(r.Samples))
 	for i, s := range r.Samples {
 		totals[i] = s.Reward
 	}
-	r.Advantages = GroupAdvantages(totals, g.groupSize(), g.Scaling, g.StdEps)
+	return totals
+}
+
+// keeps reports whether sample i has a reward and is in a group that is not
+// skipped.
+func (g *GRPO) keeps(r *Rollout, i int) bool {
+	return r.Advantages.Scored[i] && !(g.SkipZeroStd && r.Advantages.ZeroStd[r.Samples[i].Prompt])
+}
+
+// kept counts the samples that keeps accepts.
+func (g *GRPO) kept(r *Rollout) int {
+	n := 0
 	for i := range r.Samples {
-		s := &r.Samples[i]
-		s.Advantage = r.Advantages.Value[i]
-		s.InLoss = r.Advantages.Scored[i] &&
-			!(g.SkipZeroStd && r.Advantages.ZeroStd[s.Prompt]) &&
-			!(g.MaskTruncated && s.Finish == model.Truncated)
+		if g.keeps(r, i) {
+			n++
+		}
 	}
+	return n
 }

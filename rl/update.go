@@ -30,7 +30,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), maxTokens: g.Sampler.MaxTokens,
+			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)
@@ -90,17 +90,5 @@ func (g *GRPO) loss(s *tensor.Scope, t Tokens) tensor.Tensor {
 	if g.Loss != nil {
 		loss = g.Loss
 	}
-	total := loss(t)
-	if d := g.Trainer.Drafter; d != nil {
-		ahead := d.Loss(s, t.Output, t.Batch)
-		g.Trainer.Observe("mtp_loss", ahead)
-		total = tensor.Add(total, ahead)
-	}
-	if alpha := g.Trainer.BalanceAlpha; alpha != 0 {
-		if balance, ok := t.Output.BalanceLoss(t.Batch, alpha); ok {
-			g.Trainer.Observe("aux_loss", balance)
-			total = tensor.Add(total, balance)
-		}
-	}
-	return total
+	return g.Trainer.AddAuxiliary(s, loss(t), t.Output, t.Batch)
 }

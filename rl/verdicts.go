@@ -38,15 +38,17 @@ type verdictLine struct {
 const verdictVersion = 1
 
 // openVerdictLog opens the log in dir for a run that has made the given number
-// of steps. What a killed run left of an unfinished line is cut off.
-func openVerdictLog(dir string, steps int) (*verdictLog, error) {
+// of steps. A damaged line of a step that is made already, which nothing depends
+// on, stays as it is. From one of a later step on the log is cut off: those steps
+// are scored anew. repairs says so of each.
+func openVerdictLog(dir string, steps int) (l *verdictLog, repairs []error, err error) {
 	path := filepath.Join(dir, "verdicts.jsonl")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, fmt.Errorf("rl: %w", err)
+		return nil, nil, fmt.Errorf("rl: %w", err)
 	}
-	l := &verdictLog{f: f, ahead: map[int]verdictLine{}}
-	end, err := l.read(steps)
+	l = &verdictLog{f: f, ahead: map[int]verdictLine{}}
+	end, repairs, err := l.read(steps)
 	if err == nil {
 		err = f.Truncate(end)
 	}
@@ -55,34 +57,49 @@ func openVerdictLog(dir string, steps int) (*verdictLog, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("rl: %s: %w", path, err)
+		return nil, nil, fmt.Errorf("rl: %s: %w", path, err)
 	}
-	return l, nil
+	return l, repairs, nil
 }
 
 // read keeps the lines of steps from steps on and returns the offset behind the
-// last whole line. Of several lines for a step the last counts.
-func (l *verdictLog) read(steps int) (end int64, err error) {
+// last line to keep. Of several lines for a step the last counts.
+func (l *verdictLog) read(steps int) (end int64, repairs []error, err error) {
 	lines := bufio.NewReader(l.f)
+	next := 0 // step of the line that should follow
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
-		if err == io.EOF {
-			return end, nil
-		} else if err != nil {
-			return 0, err
+		if err == io.EOF && len(line) == 0 {
+			return end, repairs, nil
+		} else if err != nil && err != io.EOF {
+			return 0, nil, err
 		}
-		var v verdictLine
-		if err := json.NewDecoder(bytes.NewReader(line)).Decode(&v); err != nil {
-			return 0, fmt.Errorf("line %d: %w", n, err)
-		}
-		if v.Version != verdictVersion {
-			return 0, fmt.Errorf("line %d: version %d, this program knows %d", n, v.Version, verdictVersion)
-		}
-		if v.Step >= steps {
+		v, damage := parseVerdicts(line)
+		switch {
+		case damage != nil && (next >= steps || err == io.EOF):
+			cut := fmt.Errorf("line %d: %w: cut off, steps from %d on are scored anew", n, damage, max(next, steps))
+			return end, append(repairs, cut), nil
+		case damage != nil:
+			repairs = append(repairs, fmt.Errorf("line %d: %w: left as it is, its step is made", n, damage))
+		case v.Version != verdictVersion:
+			return 0, nil, fmt.Errorf("line %d: version %d, this program knows %d", n, v.Version, verdictVersion)
+		case v.Step >= steps:
 			l.ahead[v.Step] = v
+			fallthrough
+		default:
+			next = max(next, v.Step+1)
 		}
 		end += int64(len(line))
 	}
+}
+
+// parseVerdicts reads a line of the log.
+func parseVerdicts(line []byte) (v verdictLine, err error) {
+	if !bytes.HasSuffix(line, []byte("\n")) {
+		return v, errors.New("it has no end")
+	}
+	err = json.Unmarshal(line, &v)
+	return v, err
 }
 
 // of is what the log says about a rollout; nil if nothing.

@@ -17,7 +17,10 @@ import (
 )
 
 func newCPU(t testing.TB) backend.Backend {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.Close() })
 	return b
 }

@@ -37,12 +37,15 @@ func (p *pair) Bytes() int { return p.b.Bytes() }
 
 // Alloc gives both sides the same content, zeros: an op may leave part of a
 // result alone.
-func (c *comparer) Alloc(bytes int) (backend.Buffer, error) {
-	b, err := c.Backend.Alloc(bytes)
+func (c *comparer) Alloc(bytes int) (backend.Buffer, error) { return c.AllocFor(backend.Other, bytes) }
+
+// AllocFor counts on both sides.
+func (c *comparer) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
+	b, err := backend.AllocFor(c.Backend, h, bytes)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := c.ref.Alloc(bytes)
+	ref, err := backend.AllocFor(c.ref, h, bytes)
 	if err != nil {
 		c.Backend.Free(b)
 		return nil, err

@@ -14,6 +14,7 @@ type moeGateSpec struct {
 	Softmax           bool // scoring, else sigmoid
 	GroupMax          bool // group score, else the sum of the top two
 	Bias, Normalize   bool
+	Spoil             float64 // a logit, or bias if there is one, that is not finite; 0 for none
 }
 
 func moeGateCases() []moeGateSpec {
@@ -30,6 +31,18 @@ func moeGateCases() []moeGateSpec {
 		moeGateSpec{N: 3, E: 8, K: 0, Groups: 2, TopGroups: 1, Normalize: true})
 }
 
+// spoiledMoEGates have a logit or a bias that is not finite.
+func spoiledMoEGates() (list []spec) {
+	for _, x := range []float64{math.NaN(), math.Inf(1)} {
+		for _, bias := range []bool{false, true} {
+			list = append(list,
+				moeGateSpec{N: 5, E: 16, K: 2, Groups: 1, TopGroups: 1, Bias: bias, Normalize: true, Spoil: x},
+				moeGateSpec{N: 5, E: 16, K: 2, Groups: 4, TopGroups: 1, Bias: bias, Softmax: true, Spoil: x})
+		}
+	}
+	return list
+}
+
 func randomMoEGate(r *rand.Rand) moeGateSpec {
 	groups, each := 1+r.IntN(5), 1+r.IntN(9)
 	c := moeGateSpec{N: size(r, 0), E: groups * each, Groups: groups, TopGroups: 1 + r.IntN(groups)}
@@ -43,6 +56,7 @@ func moeGateFamily() family {
 	for _, c := range moeGateCases() {
 		f.cases = append(f.cases, c)
 	}
+	f.cases = append(f.cases, spoiledMoEGates()...)
 	f.bench = []spec{moeGateSpec{N: 1024, E: 256, K: 8, Groups: 8, TopGroups: 4, Bias: true, Normalize: true}}
 	return f
 }
@@ -126,12 +140,32 @@ func (c moeGateSpec) build(s *setup) {
 	if c.GroupMax {
 		op.GroupBy = backend.GroupMax
 	}
+	var b *operand
 	var bias []float64
 	if c.Bias {
-		b := s.readWith("Bias", flat, func(int) float64 { return float64(s.rng.IntN(5)-2) / 16 }, c.E)
+		b = s.readWith("Bias", flat, func(int) float64 { return float64(s.rng.IntN(5)-2) / 16 }, c.E)
 		op.Bias, bias = b.view, b.vals
 	}
 	s.op = op
+	if c.Spoil != 0 {
+		spoiled := logits
+		if b != nil {
+			spoiled = b
+		}
+		spoiled.store(func(i int) float64 {
+			if i%c.E == c.E/2 {
+				return c.Spoil
+			}
+			return spoiled.vals[i]
+		})
+		index.opaque, scores.opaque = true, true // any experts will do
+		s.want = func() {
+			for i := range c.N * c.K {
+				weight.expect(i, math.NaN(), 0)
+			}
+		}
+		return
+	}
 	s.want = func() {
 		bound := 4.0
 		if c.Softmax {
@@ -164,6 +198,9 @@ func moeGateGradFamily() family {
 		f.cases = append(f.cases, moeGateGradSpec{c, i%4 == 3, i%4 == 1})
 	}
 	for _, soft := range []bool{false, true} {
+		one := moeGateSpec{N: 9, E: 8, K: 1, Groups: 1, TopGroups: 1, Softmax: soft, Normalize: true}
+		f.cases = append(f.cases, moeGateGradSpec{one, false, true}, moeGateGradSpec{one, false, false})
+		f.gradient = append(f.gradient, moeGateGradSpec{one, false, false})
 		for _, normalize := range []bool{false, true} {
 			f.gradient = append(f.gradient, moeGateGradSpec{moeGateSpec{N: 3, E: 6, K: 2, Groups: 2, TopGroups: 1, Softmax: soft, Normalize: normalize}, false, false})
 		}
@@ -220,11 +257,15 @@ func (c moeGateGradSpec) build(s *setup) {
 	}
 }
 
-// backward is the gradient of one token's logits and its magnitude.
+// backward is the gradient of one token's logits and its magnitude. A single
+// normalised weight is constant: dweight must add nothing, not even rounding.
 func (c moeGateSpec) backward(s []float64, chosen []int, dweight, dscores []float64) (g, size []float64) {
 	ds, dsSize := slices.Clone(dscores), make([]float64, c.E)
 	for e, v := range dscores {
 		dsSize[e] = math.Abs(v)
+	}
+	if c.Normalize && c.K == 1 {
+		chosen = nil
 	}
 	total, mean, meanSize := 1.0, 0.0, 0.0
 	if c.Normalize {

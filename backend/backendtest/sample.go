@@ -11,15 +11,18 @@ import (
 type sampleSpec struct {
 	N, V  int
 	Scale float64 // of the logits
+	Spoil float64 // a logit of each row that is not finite; 0 for none
 }
 
 func sampleFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return sampleSpec{r.IntN(12), size(r, 1), 2} }}
+	f := family{random: func(r *rand.Rand) spec { return sampleSpec{N: r.IntN(12), V: size(r, 1), Scale: 2} }}
 	for _, v := range edges[1:] {
-		f.cases = append(f.cases, sampleSpec{9, v, 2})
+		f.cases = append(f.cases, sampleSpec{9, v, 2, 0})
 	}
-	f.cases = append(f.cases, sampleSpec{0, 9, 2}, sampleSpec{9, 20, 1e4}, sampleSpec{40, 100, 1}, sampleSpec{6, backend.VocabChunk + 1, 3}, sampleSpec{6, 2*backend.VocabChunk + 1, 3})
-	f.bench = []spec{sampleSpec{16, 32768, 2}}
+	f.cases = append(f.cases, sampleSpec{0, 9, 2, 0}, sampleSpec{9, 20, 1e4, 0}, sampleSpec{40, 100, 1, 0},
+		sampleSpec{6, backend.VocabChunk + 1, 3, 0}, sampleSpec{6, 2*backend.VocabChunk + 1, 3, 0},
+		sampleSpec{40, 20, 2, math.NaN()}, sampleSpec{40, 20, 2, math.Inf(1)}, sampleSpec{9, backend.VocabChunk + 1, 3, math.NaN()})
+	f.bench = []spec{sampleSpec{16, 32768, 2, 0}}
 	return f
 }
 
@@ -69,8 +72,21 @@ func (c sampleSpec) build(s *setup) {
 		Token: token.view, LogProb: logProb.view, X: x.view, Seed: seed.view, Pos: pos.view,
 		TopK: count.view, Temperature: temperature.view, TopP: topP.view,
 	}
+	if c.Spoil != 0 {
+		x.store(func(i int) float64 {
+			if i%c.V == c.V/2 {
+				return c.Spoil
+			}
+			return x.vals[i]
+		})
+		token.opaque = true // any will do
+	}
 	s.want = func() {
 		for i, t := range picked {
+			if c.Spoil != 0 {
+				logProb.expect(i, math.NaN(), 0)
+				continue
+			}
 			d := draws[i].kept
 			if temperature.vals[i] == 0 {
 				t = topK(d.z, 1)[0]

@@ -18,6 +18,7 @@ import (
 	"unsafe"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
 func init() {
@@ -25,7 +26,7 @@ func init() {
 		if device != "" {
 			return nil, fmt.Errorf("the cpu has no device %q", device)
 		}
-		return New(), nil
+		return New(Options{})
 	})
 }
 
@@ -33,6 +34,7 @@ func init() {
 // GOMAXPROCS threads.
 type CPU struct {
 	pool   *pool
+	memory ledger
 	closed bool
 
 	f32    state[float32]
@@ -42,8 +44,34 @@ type CPU struct {
 	formatted formatted
 }
 
-// New returns a CPU backend with GOMAXPROCS(0) workers, the caller included.
-func New() *CPU { return &CPU{pool: newPool(runtime.GOMAXPROCS(0))} }
+// Options configure a CPU.
+type Options struct {
+	// MemoryLimit is the most bytes that the buffers of this CPU may take
+	// together; 0 means as many as the machine, the cgroup and the environment
+	// variable AHA_MEMORY allow, which bound it in any case.
+	//
+	// It bounds buffers, not the process: the garbage of the program itself may
+	// grow with the heap, buffers included, unless GOMEMLIMIT bounds it.
+	MemoryLimit int
+}
+
+// New returns a CPU backend with GOMAXPROCS(0) workers, the caller included. It
+// returns an error if AHA_CPU names no kernels of this machine, AHA_MEMORY is no
+// size such as "8GiB", or an option is out of range.
+func New(o Options) (*CPU, error) {
+	if err := asm.PathErr(); err != nil {
+		return nil, fmt.Errorf("cpu: %w", err)
+	}
+	lims, err := limits(o.MemoryLimit)
+	if err != nil {
+		return nil, err
+	}
+	return newCPU(runtime.GOMAXPROCS(0), lims), nil
+}
+
+func newCPU(workers int, limits []limit) *CPU {
+	return &CPU{pool: newPool(workers), memory: ledger{limits: limits, held: map[backend.Holder]int{}}}
+}
 
 // Name is "cpu".
 func (b *CPU) Name() string { return "cpu" }
@@ -57,8 +85,9 @@ type state[T number] struct {
 }
 
 type buffer struct {
-	mem   []byte // aligned to 64 bytes
-	bytes int
+	mem    []byte // aligned to 64 bytes
+	bytes  int
+	holder backend.Holder
 }
 
 func (b *buffer) Bytes() int { return b.bytes }
@@ -66,26 +95,46 @@ func (b *buffer) Bytes() int { return b.bytes }
 // align is the alignment of buffers in bytes: one cache line, one zmm register.
 const align = 64
 
-// Alloc returns zeroed memory of the Go heap. It refuses more than the machine
-// has, which would end the process.
-func (b *CPU) Alloc(bytes int) (backend.Buffer, error) {
-	if bytes < 0 {
+// Alloc is AllocFor on behalf of backend.Other.
+func (b *CPU) Alloc(bytes int) (backend.Buffer, error) { return b.AllocFor(backend.Other, bytes) }
+
+// AllocFor returns zeroed memory of the Go heap. It refuses what exceeds the
+// budget, with an error that names the budget and the largest holders: running
+// out of memory would end the process. The budget is the smallest of the
+// machine's memory, what of it was available when the CPU was made, the limit of
+// the process's cgroup, AHA_MEMORY and Options.MemoryLimit.
+func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
+	if bytes < 0 || bytes > math.MaxInt-align {
 		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
 	}
 	if b.closed {
 		return nil, errors.New("cpu: Alloc after Close")
 	}
-	if total, _ := b.MemInfo(); total > 0 && bytes > total || bytes > math.MaxInt-align {
-		return nil, fmt.Errorf("cpu: Alloc(%d): the machine has %d bytes", bytes, total)
+	if err := b.memory.take(h, bytes); err != nil {
+		return nil, err
 	}
 	raw := make([]byte, bytes+align)
 	adviseHuge(raw)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
-	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes}, nil
+	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes, holder: h}, nil
 }
 
 // Free drops the buffer's memory; using it afterwards panics.
-func (b *CPU) Free(buf backend.Buffer) { buf.(*buffer).mem = nil }
+func (b *CPU) Free(buf backend.Buffer) {
+	if f := buf.(*buffer); f.mem != nil {
+		f.mem = nil
+		b.memory.give(f.holder, f.bytes)
+	}
+}
+
+// MemInfo is the budget of buffers and what is left of it, in bytes; 0, 0 where
+// nothing bounds it. Where several limits do, it is that with the least left.
+func (b *CPU) MemInfo() (total, free int) {
+	if tight, room := b.memory.room(); tight != nil {
+		return tight.bytes, room
+	}
+	return 0, 0
+}
 
 // Upload copies src into dst. It panics where src does not fit.
 func (b *CPU) Upload(dst backend.Buffer, off int, src []byte) error {
@@ -115,6 +164,7 @@ func (b *CPU) Sync() error { return nil }
 func (b *CPU) Close() error {
 	if !b.closed {
 		b.closed = true
+		b.memory.close()
 		b.pool.close()
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 
 // withWorkers is a backend with the given number of threads.
 func withWorkers(t testing.TB, n int) *CPU {
-	b := &CPU{pool: newPool(n)}
+	b := newCPU(n, nil)
 	t.Cleanup(func() { b.Close() })
 	return b
 }

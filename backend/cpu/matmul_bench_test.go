@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
@@ -19,8 +20,7 @@ func (peak) run(_ *worker, lo, hi int) {
 
 // BenchmarkPeak is the rate that no product can exceed.
 func BenchmarkPeak(b *testing.B) {
-	p := New()
-	defer p.Close()
+	p := withWorkers(b, runtime.GOMAXPROCS(0))
 	const units = 64
 	for b.Loop() {
 		p.pool.run(units, 1, peak{})
@@ -59,8 +59,7 @@ func benchOp(b *testing.B, c *CPU, name string, op backend.Op, flops float64) {
 // BenchmarkMatMul covers large products, the layers of small models in training
 // (forward, input gradient, weight gradient) and decoding.
 func BenchmarkMatMul(b *testing.B) {
-	c := New()
-	defer c.Close()
+	c := withWorkers(b, runtime.GOMAXPROCS(0))
 	for _, s := range [][3]int{
 		{1024, 1024, 1024}, {2048, 2048, 2048},
 		{2048, 768, 256}, {2048, 256, 1024}, {768, 256, 2048}, {2048, 1536, 512}, {512, 512, 2048},
@@ -85,8 +84,7 @@ func BenchmarkMatMul(b *testing.B) {
 // BenchmarkGrouped covers the experts of a large layer (fewer of them, to fit in
 // memory) and of a small model in training and decoding.
 func BenchmarkGrouped(b *testing.B) {
-	c := New()
-	defer c.Close()
+	c := withWorkers(b, runtime.GOMAXPROCS(0))
 	for _, s := range []struct{ experts, each, k, n int }{{16, 192, 2048, 1408}, {16, 512, 128, 64}, {16, 16, 128, 64}, {16, 4, 128, 64}} {
 		m := s.experts * s.each
 		bounds := make([]int32, s.experts+1)

@@ -37,6 +37,10 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 			}
 		}
 		slices.Sort(chosen)
+		if spoiled(z, biased) {
+			fillRow(wt, k, 1, T(math.NaN()))
+			continue
+		}
 		var sum T
 		for n, e := range chosen {
 			wt[n] = s[e]
@@ -48,6 +52,19 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 		}
 		scale(wt, wt, factor)
 	}
+}
+
+// spoiled reports whether a logit is not finite, or a biased score NaN or +Inf.
+func spoiled[T number](logits, biased []T) bool {
+	if finite(dot(logits, logits)) && finite(dot(biased, biased)) { // nearly always, and quick
+		return false
+	}
+	for i, z := range logits {
+		if !finite(z) || !(biased[i] < T(math.Inf(1))) {
+			return true
+		}
+	}
+	return false
 }
 
 // rankGroups scores each group of experts.
@@ -140,6 +157,9 @@ func (o *moeGateGrad[T]) run(_ *worker, lo, hi int) {
 // throughWeights adds to ds what the gradient g of the chosen experts' weights
 // gives their scores.
 func (o *moeGateGrad[T]) throughWeights(ds, g, s []T, chosen []int32) {
+	if (*backend.MoEGateGrad)(o).ConstantWeights() {
+		return
+	}
 	factor, mean := T(o.Scale), T(0)
 	if o.Normalize {
 		var sum T

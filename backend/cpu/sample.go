@@ -19,8 +19,9 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 		t, lp := 0, T(0)
 		if temperature := float64(at[T](&o.Temperature, i)); temperature == 0 {
 			t, lp = d.greedy(x)
+		} else if d.score(x, T(1/temperature)); !finite(d.lse) {
+			t, lp = firstMax(d.z), T(math.NaN()) // a filter might drop what is not finite
 		} else {
-			d.score(x, T(1/temperature))
 			d.filter(w, int(at[int32](&o.TopK, i)), float64(at[T](&o.TopP, i)))
 			seed := data[int32](&o.Seed)[2*i:]
 			key := uint64(uint32(seed[1]))<<32 | uint64(uint32(seed[0]))
@@ -93,11 +94,11 @@ func (d *draw[T]) pick(u float64) int {
 			last = v
 		}
 	}
-	if last < 0 {
-		return firstMax(d.z) // of a row with NaN
-	}
 	return last
 }
+
+// finite reports whether x is neither NaN nor infinite.
+func finite[T number](x T) bool { return x-x == 0 }
 
 // firstMax is the lowest index of the largest element, NaN counting as −Inf.
 func firstMax[T number](x []T) int {

@@ -10,7 +10,7 @@ import (
 // values v [R, G, Dv]: row i sees the length[i] key rows from start[i] on. See
 // backend.Attention. The gradient needs packed sequences.
 func Attention(q, k, v, start, length Tensor, scale float64) Tensor {
-	s := q.s
+	s := scopeOf("Attention", q, k, v, start, length)
 	if q.view.Rank != 3 || k.view.Rank != 3 || v.view.Rank != 3 {
 		panic(fmt.Sprintf("tensor: Attention: q %v, k %v, v %v: want rank 3", q.Shape(), k.Shape(), v.Shape()))
 	}

@@ -8,8 +8,8 @@ import (
 
 // unary computes fn(x); back gives dx from dy, x and y, of which those named
 // in saves are kept for it.
-func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(dx, dy, x, y backend.View)) Tensor {
-	s := x.s
+func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(s *Scope, dx, dy, x, y backend.View)) Tensor {
+	s := scopeOf(op.Fn.String(), x)
 	y := s.allocLike(x.view)
 	op.Y, op.X = y.view, x.View()
 	s.do(&op)
@@ -24,7 +24,7 @@ func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(dx, dy, x, y
 		yv := y.view
 		s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 			g := s.newGradient(x)
-			back(g.View, dy[0].View, x.view, yv)
+			back(s, g.View, dy[0].View, x.view, yv)
 			s.give(x, g)
 		})
 	}
@@ -47,29 +47,25 @@ func Neg(x Tensor) Tensor { return Affine(x, -1, 0) }
 
 // Affine is a·x + b.
 func Affine(x Tensor, a, b float64) Tensor {
-	s := x.s
 	return unary(x, backend.Unary{Fn: backend.Affine, A: a, B: b}, false, false,
-		func(dx, dy, _, _ backend.View) { s.affine(dx, dy, a, 0) })
+		func(s *Scope, dx, dy, _, _ backend.View) { s.affine(dx, dy, a, 0) })
 }
 
 // Exp is eˣ.
 func Exp(x Tensor) Tensor {
-	s := x.s
 	return unary(x, backend.Unary{Fn: backend.Exp}, false, true,
-		func(dx, dy, _, y backend.View) { s.binary(backend.Mul, dx, dy, y) })
+		func(s *Scope, dx, dy, _, y backend.View) { s.binary(backend.Mul, dx, dy, y) })
 }
 
 // Log is ln x.
 func Log(x Tensor) Tensor {
-	s := x.s
 	return unary(x, backend.Unary{Fn: backend.Log}, true, false,
-		func(dx, dy, x, _ backend.View) { s.binary(backend.Div, dx, dy, x) })
+		func(s *Scope, dx, dy, x, _ backend.View) { s.binary(backend.Div, dx, dy, x) })
 }
 
 // Sigmoid is 1/(1+e⁻ˣ).
 func Sigmoid(x Tensor) Tensor {
-	s := x.s
-	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(dx, dy, _, y backend.View) {
+	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(s *Scope, dx, dy, _, y backend.View) {
 		s.affine(dx, y, -1, 1) // 1−y
 		s.binary(backend.Mul, dx, dx, y)
 		s.binary(backend.Mul, dx, dx, dy)
@@ -78,8 +74,7 @@ func Sigmoid(x Tensor) Tensor {
 
 // Clamp limits x to [lo, hi]; the gradient passes where lo ≤ x ≤ hi.
 func Clamp(x Tensor, lo, hi float64) Tensor {
-	s := x.s
-	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(dx, dy, x, y backend.View) {
+	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(s *Scope, dx, dy, x, y backend.View) {
 		s.binary(backend.Equal, dx, x, y)
 		s.binary(backend.Mul, dx, dx, dy)
 	})
@@ -114,13 +109,13 @@ func binaryShape(fn backend.BinaryFn, a, b Tensor) []int {
 // shape, and names what it reads besides dy.
 type gradFn struct {
 	a, b, y bool
-	run     func(d, dy, a, b, y backend.View)
+	run     func(s *Scope, d, dy, a, b, y backend.View)
 }
 
 // binary computes fn(a, b) with broadcasting; da and db are its gradients.
 func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
-	s := a.s
-	y := combine(fn, a, b)
+	s := scopeOf(fn.String(), a, b)
+	y := s.combine(fn, a, b)
 	if !s.needs(a, b) {
 		return y
 	}
@@ -144,7 +139,7 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 				return
 			}
 			g := s.newGradient(Tensor{view: yv})
-			d.run(g.View, dy[0].View, av, bv, yv)
+			d.run(s, g.View, dy[0].View, av, bv, yv)
 			s.give(t, s.unbroadcast(g, t))
 			g.release()
 		}
@@ -155,8 +150,7 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 }
 
 // combine is the value of fn(a, b).
-func combine(fn backend.BinaryFn, a, b Tensor) Tensor {
-	s := a.s
+func (s *Scope) combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 	if a.view.DType != b.view.DType {
 		panic(fmt.Sprintf("tensor: %s: a %s%v, b %s%v: dtypes differ", fn, a.DType(), a.Shape(), b.DType(), b.Shape()))
 	}
@@ -173,8 +167,8 @@ func combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 
 // Add is a + b, broadcasting trailing dimensions.
 func Add(a, b Tensor) Tensor {
-	s := a.s
-	y := combine(backend.Add, a, b)
+	s := scopeOf("Add", a, b)
+	y := s.combine(backend.Add, a, b)
 	if s.needs(a, b) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) { // both share dy's block
 			for _, t := range [...]Tensor{a, b} {
@@ -189,26 +183,23 @@ func Add(a, b Tensor) Tensor {
 
 // Sub is a − b, broadcasting trailing dimensions.
 func Sub(a, b Tensor) Tensor {
-	s := a.s
 	return binary(backend.Sub, a, b,
-		gradFn{run: func(d, dy, _, _, _ backend.View) { s.affine(d, dy, 1, 0) }},
-		gradFn{run: func(d, dy, _, _, _ backend.View) { s.affine(d, dy, -1, 0) }})
+		gradFn{run: func(s *Scope, d, dy, _, _, _ backend.View) { s.affine(d, dy, 1, 0) }},
+		gradFn{run: func(s *Scope, d, dy, _, _, _ backend.View) { s.affine(d, dy, -1, 0) }})
 }
 
 // Mul is a·b element by element, broadcasting trailing dimensions.
 func Mul(a, b Tensor) Tensor {
-	s := a.s
 	return binary(backend.Mul, a, b,
-		gradFn{b: true, run: func(d, dy, _, b, _ backend.View) { s.binary(backend.Mul, d, dy, b) }},
-		gradFn{a: true, run: func(d, dy, a, _, _ backend.View) { s.binary(backend.Mul, d, dy, a) }})
+		gradFn{b: true, run: func(s *Scope, d, dy, _, b, _ backend.View) { s.binary(backend.Mul, d, dy, b) }},
+		gradFn{a: true, run: func(s *Scope, d, dy, a, _, _ backend.View) { s.binary(backend.Mul, d, dy, a) }})
 }
 
 // Div is a/b element by element, broadcasting trailing dimensions.
 func Div(a, b Tensor) Tensor {
-	s := a.s
 	return binary(backend.Div, a, b,
-		gradFn{b: true, run: func(d, dy, _, b, _ backend.View) { s.binary(backend.Div, d, dy, b) }},
-		gradFn{b: true, y: true, run: func(d, dy, _, b, y backend.View) { // −dy·y/b
+		gradFn{b: true, run: func(s *Scope, d, dy, _, b, _ backend.View) { s.binary(backend.Div, d, dy, b) }},
+		gradFn{b: true, y: true, run: func(s *Scope, d, dy, _, b, y backend.View) { // −dy·y/b
 			s.binary(backend.Mul, d, dy, y)
 			s.binary(backend.Div, d, d, b)
 			s.affine(d, d, -1, 0)
@@ -222,13 +213,12 @@ func Minimum(a, b Tensor) Tensor { return extremum(backend.Min, a, b) }
 func Maximum(a, b Tensor) Tensor { return extremum(backend.Max, a, b) }
 
 func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
-	s := a.s
 	return binary(fn, a, b,
-		gradFn{a: true, y: true, run: func(d, dy, a, _, y backend.View) {
+		gradFn{a: true, y: true, run: func(s *Scope, d, dy, a, _, y backend.View) {
 			s.binary(backend.Equal, d, a, y)
 			s.binary(backend.Mul, d, d, dy)
 		}},
-		gradFn{a: true, y: true, run: func(d, dy, a, _, y backend.View) { // 1 − [a = y]
+		gradFn{a: true, y: true, run: func(s *Scope, d, dy, a, _, y backend.View) { // 1 − [a = y]
 			s.binary(backend.Equal, d, a, y)
 			s.affine(d, d, -1, 1)
 			s.binary(backend.Mul, d, d, dy)
@@ -237,11 +227,11 @@ func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
 
 // Sum is the sum of all elements, of shape [1].
 func Sum(x Tensor) Tensor {
-	s := x.s
+	s := scopeOf("Sum", x)
 	flat := x.Contiguous()
 	y := s.alloc(x.view.DType, 1)
 	if s.err == nil {
-		s.do(&backend.Reduce{Y: y.view, X: flat.view.Reshape(1, x.Len()), Fn: backend.Sum})
+		s.do(&backend.Reduce{Y: y.view, X: flat.View().Reshape(1, x.Len()), Fn: backend.Sum})
 	}
 	if s.needs(flat) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
@@ -258,7 +248,7 @@ func Mean(x Tensor) Tensor { return Scale(Sum(x), 1/float64(x.Len())) }
 
 // SumLast sums over the last dimension, which disappears.
 func SumLast(x Tensor) Tensor {
-	s := x.s
+	s := scopeOf("SumLast", x)
 	shape := x.Shape()
 	if len(shape) == 0 {
 		panic("tensor: SumLast of a scalar")

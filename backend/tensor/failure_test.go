@@ -274,7 +274,7 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	const lost = "which an earlier Backward has passed"
 	x := p.In(s)
 	shared := tensor.Exp(x).Keep()
-	first, second := tensor.Sum(shared), tensor.Sum(tensor.Mul(shared, shared))
+	first, second := tensor.Sum(shared), tensor.Sum(tensor.Mul(shared, shared)).Keep()
 	if err := s.Backward(first); err != nil {
 		t.Fatal(err)
 	}
@@ -286,5 +286,37 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	s.Reset()
 	if err := s.Backward(tensor.Sum(p.In(s))); err != nil {
 		t.Error(err)
+	}
+}
+
+// A gradient for a parameter that nobody updates would be lost.
+func TestAGradientForAParameterThatIsNotTrainedIsAnError(t *testing.T) {
+	b := open(t)
+	ps := tensor.NewParams(b, tensor.Init{Std: 1})
+	own := ps.Matrix("own", 3, 3)
+	stray, err := tensor.NewParam(b, "own", backend.F32, 3, 3) // of the same name
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, recompute := range []bool{false, true} {
+		s := tensor.NewScope(b, tensor.Options{Grad: true, Trained: ps})
+		through := func(p *tensor.Param) error {
+			fn := func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor {
+				return []tensor.Tensor{(&tensor.Linear{W: p}).Forward(in[0])}
+			}
+			x := own.In(s)
+			if recompute {
+				return s.Backward(tensor.Sum(tensor.Recompute(fn, x)[0]))
+			}
+			return s.Backward(tensor.Sum(fn(s, []tensor.Tensor{x})[0]))
+		}
+		if err := through(own); err != nil {
+			t.Errorf("recompute %v: %v", recompute, err)
+		}
+		err := through(stray)
+		if err == nil || !strings.Contains(err.Error(), "parameter own has a gradient and would never be updated") || stray.HasGrad() {
+			t.Errorf("recompute %v: got %v", recompute, err)
+		}
+		s.Close()
 	}
 }

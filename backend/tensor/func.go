@@ -13,9 +13,9 @@ type Func struct {
 	Backward func(s *Scope, in []Tensor, out, dOut Tensor) []Tensor
 }
 
-// Apply runs f on inputs that share one scope.
+// Apply runs f on its inputs.
 func (f Func) Apply(in ...Tensor) Tensor {
-	s := in[0].s
+	s := scopeOf("Func", in...)
 	quiet := func(run func()) {
 		was := s.recording
 		s.recording = false
@@ -25,9 +25,11 @@ func (f Func) Apply(in ...Tensor) Tensor {
 	plain := make([]Tensor, len(in))
 	for i, t := range in {
 		plain[i] = Detach(t)
+		plain[i].s = s
 	}
 	var y Tensor
 	quiet(func() { y = Detach(f.Forward(s, plain)) })
+	y.s = s
 	if s.needs(in...) {
 		out := y
 		s.track([]*Tensor{&y}, append(plain, out), func(dy []gradient) {
@@ -60,7 +62,7 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 		}
 		c := g.Contiguous()
 		if c.st == nil { // a parameter's own memory
-			c = copied(g)
+			c = s.copied(g)
 		}
 		s.share(in[i], gradient{c.view, c.st}, c.view)
 	}
@@ -78,7 +80,7 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 // positions and ids included, must be an input: others may be gone by then.
 // Outside a scope with gradients it just runs fn.
 func Recompute(fn func(s *Scope, in []Tensor) []Tensor, in ...Tensor) []Tensor {
-	s := in[0].s
+	s := scopeOf("Recompute", in...)
 	if !s.recording {
 		return fn(s, in)
 	}
@@ -96,6 +98,7 @@ func Recompute(fn func(s *Scope, in []Tensor) []Tensor, in ...Tensor) []Tensor {
 		refs[i] = &outs[i]
 	}
 	inner.handOver(outs, s)
+	inner.ended = true
 	s.track(refs, plain, func(dy []gradient) { s.again(fn, in, dy) })
 	return outs
 }
@@ -142,4 +145,5 @@ func (s *Scope) again(fn func(s *Scope, in []Tensor) []Tensor, in []Tensor, dy [
 	s.Fail(inner.unwind())
 	s.deferred, inner.deferred = inner.deferred, nil
 	inner.Reset()
+	inner.ended = true
 }

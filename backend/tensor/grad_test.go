@@ -15,7 +15,10 @@ import (
 const seed = 7
 
 func open(t testing.TB) backend.Backend {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

@@ -27,7 +27,7 @@ type LowRank struct {
 func (l *Linear) Forward(x Tensor) Tensor {
 	y := l.product(x)
 	if l.Bias != nil {
-		y = Add(y, l.Bias.In(x.s))
+		y = Add(y, l.Bias.In(y.s))
 	}
 	if a := l.Adapter; a != nil {
 		down := Linear{W: a.A}
@@ -48,7 +48,7 @@ func mustFit(op string, x Tensor, w *Param, rank int) {
 }
 
 func (l *Linear) product(x Tensor) Tensor {
-	s, w := x.s, l.W
+	s, w := scopeOf("Linear", x), l.W
 	mustFit("Linear", x, w, 2)
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
@@ -78,7 +78,7 @@ func (l *Linear) product(x Tensor) Tensor {
 
 // Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D].
 func Embedding(w *Param, ids Tensor) Tensor {
-	s := ids.s
+	s := scopeOf("Embedding", ids)
 	if w.value.Rank != 2 {
 		panic(fmt.Sprintf("tensor: Embedding: %s %v: want rank 2", w.Name, w.Shape()))
 	}
@@ -96,7 +96,7 @@ func Embedding(w *Param, ids Tensor) Tensor {
 
 // GatherRows picks rows of x [R, D] by index [N]: the result is [N, D].
 func GatherRows(x, index Tensor) Tensor {
-	s := x.s
+	s := scopeOf("GatherRows", x, index)
 	y := s.alloc(x.view.DType, index.Len(), x.Dim(1))
 	s.do(&backend.Gather{Y: y.view, X: x.View(), Index: index.View()})
 	if s.needs(x) {

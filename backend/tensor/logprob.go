@@ -8,7 +8,7 @@ import "github.com/aha-go/aha/backend"
 // negative target gives 0 and no gradient.
 func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, entropy Tensor) {
 	mustFit("LogProbs", x, w, 2)
-	s, n, dt := x.s, x.Dim(0), x.view.DType
+	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType
 	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
 	lse := s.alloc(dt, n)
 	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.Value(), Target: targets.View(), InvTemp: invTemp})
@@ -53,7 +53,7 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 // is put on the tape.
 func Logits(x Tensor, w *Param) Tensor {
 	mustFit("Logits", x, w, 2)
-	s := x.s
+	s := scopeOf("Logits", x)
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
 	return y

@@ -10,7 +10,7 @@ import (
 // MatMul is a·b over the last two dimensions: a [..., M, K], b [..., K, N]
 // with equal leading dimensions.
 func MatMul(a, b Tensor) Tensor {
-	s := a.s
+	s := scopeOf("MatMul", a, b)
 	shape := matMulShape(a, b)
 	y := s.alloc(a.view.DType, shape...)
 	s.do(&backend.MatMul{C: y.view, A: a.View(), B: backend.Dense(b.View())})

@@ -42,6 +42,9 @@ type memory struct {
 	free map[int][]backend.Buffer
 	live int
 	peak int
+	// closed is set by Scope.Close: blocks that the tape of another scope still
+	// held are freed when it lets go.
+	closed bool
 	// program, while one is recorded, holds the blocks freed since: its ops may
 	// use them again, but nothing outside may, since they run again later.
 	program map[int][]backend.Buffer
@@ -67,7 +70,7 @@ func (m *memory) get(bytes int) (*storage, error) {
 	}
 	if buf == nil {
 		var err error
-		if buf, err = m.b.Alloc(size); err != nil {
+		if buf, err = backend.AllocFor(m.b, backend.Activations, size); err != nil {
 			return nil, err
 		}
 	}
@@ -97,6 +100,10 @@ func (m *memory) use(buf backend.Buffer, size int) *storage {
 func (m *memory) put(st *storage) {
 	st.dead = true
 	m.live -= st.size
+	if m.closed {
+		m.b.Free(st.buf)
+		return
+	}
 	free := m.free
 	if m.program != nil {
 		free = m.program
@@ -119,6 +126,7 @@ func (m *memory) endProgram() []*storage {
 }
 
 func (m *memory) close() {
+	m.closed = true
 	for size, list := range m.free {
 		for _, buf := range list {
 			m.b.Free(buf)

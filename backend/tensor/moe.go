@@ -18,7 +18,7 @@ func mustBe2D(op, name string, t Tensor) {
 // differentiable, and the expert ids [N, k] in ascending order.
 func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scores, index Tensor) {
 	mustBe2D("Gate", "logits", logits)
-	s, n, e := logits.s, logits.Dim(0), logits.Dim(1)
+	s, n, e := scopeOf("Gate", logits), logits.Dim(0), logits.Dim(1)
 	dt := logits.view.DType
 	weight, scores, index = s.alloc(dt, n, k), s.alloc(dt, n, e), s.alloc(backend.I32, n, k)
 	op := rule
@@ -54,7 +54,7 @@ type Routing struct {
 // Route sorts the assignments index [N, K] by expert, of which there are e.
 func Route(index Tensor, e int) Routing {
 	mustBe2D("Route", "index", index)
-	s, n, k := index.s, index.Dim(0), index.Dim(1)
+	s, n, k := scopeOf("Route", index), index.Dim(0), index.Dim(1)
 	r := Routing{s.alloc(backend.I32, e+1), s.alloc(backend.I32, n*k), s.alloc(backend.I32, n, k)}
 	s.do(&backend.MoERoute{Offsets: r.Offsets.view, Perm: r.Perm.view, Inverse: r.Inverse.view, Index: index.View()})
 	return r
@@ -63,7 +63,7 @@ func Route(index Tensor, e int) Routing {
 // Dispatch copies each token of x [N, D] to the slots of its experts, [N·K, D].
 func Dispatch(x Tensor, r Routing) Tensor {
 	mustBe2D("Dispatch", "x", x)
-	s := x.s
+	s := scopeOf("Dispatch", x, r.Perm, r.Inverse)
 	y := s.alloc(x.view.DType, r.Perm.Len(), x.Dim(1))
 	s.do(&backend.MoEDispatch{Y: y.view, X: x.View(), Perm: r.Perm.View()})
 	if s.needs(x) {
@@ -83,7 +83,7 @@ func Dispatch(x Tensor, r Routing) Tensor {
 func Combine(x, weight Tensor, r Routing) Tensor {
 	mustBe2D("Combine", "x", x)
 	mustBe2D("Combine", "weight", weight)
-	s := x.s
+	s := scopeOf("Combine", x, weight, r.Inverse)
 	y := s.alloc(x.view.DType, weight.Dim(0), x.Dim(1))
 	s.do(&backend.MoECombine{Y: y.view, X: x.View(), Weight: weight.View(), Inverse: r.Inverse.View()})
 	if s.needs(x, weight) {
@@ -102,7 +102,7 @@ func Combine(x, weight Tensor, r Routing) Tensor {
 // GroupedLinear applies one matrix per expert of the stack w [E, out, in] to
 // the ragged groups of rows of x [M, in]: [M, out].
 func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
-	s := x.s
+	s := scopeOf("GroupedLinear", x, offsets)
 	mustFit("GroupedLinear", x, w, 3)
 	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[1])
 	s.do(&backend.GroupedMatMul{C: y.view, A: x.View(), B: w.matrix(s), Offsets: offsets.View()})
@@ -133,7 +133,7 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 // SequenceBalance is the sequence-wise balance loss of scores [N, E] over the
 // sequences bounded by seqStart [S+1], of shape [1]; see backend.SequenceBalance.
 func SequenceBalance(scores, seqStart Tensor, k int, coef float64) Tensor {
-	s := scores.s
+	s := scopeOf("SequenceBalance", scores, seqStart)
 	y := s.alloc(scores.view.DType, 1)
 	s.do(&backend.SequenceBalance{Loss: y.view, Scores: scores.View(), SeqStart: seqStart.View(), K: k, Coef: coef})
 	if s.needs(scores) {

@@ -28,7 +28,7 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 		return strided
 	}
 	if p.packed == nil {
-		m, ok, err := p.panels()
+		m, ok, err := p.panels(backend.PackedCopies)
 		if err != nil {
 			s.Fail(err)
 		}
@@ -64,9 +64,9 @@ func (p *Param) transposed() backend.Matrix {
 	return backend.Matrix{Data: p.Value(), Format: p.Format}
 }
 
-// panels allocates memory for a packed copy; ok is false where the backend does
+// panels allocates memory of h for a packed copy; ok is false where the backend does
 // not pack this parameter.
-func (p *Param) panels() (m backend.Matrix, ok bool, err error) {
+func (p *Param) panels(h backend.Holder) (m backend.Matrix, ok bool, err error) {
 	packer, ok := p.b.(backend.Packer)
 	if !ok {
 		return m, false, nil
@@ -77,7 +77,7 @@ func (p *Param) panels() (m backend.Matrix, ok bool, err error) {
 		return m, false, nil
 	}
 	v := backend.NewView(nil, dt, append(p.Shape()[:p.value.Rank-2], size)...)
-	buf, err := p.b.Alloc(v.Len() * dt.Size())
+	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
 	if err != nil {
 		return m, false, fmt.Errorf("tensor: packed copy of %s, %d elements of %s: %w", p.Name, v.Len(), dt, err)
 	}
@@ -94,7 +94,7 @@ func (p *Param) Hold() error {
 	if p.value.Rank < 2 {
 		return fmt.Errorf("tensor: hold %s %v: want a matrix or a stack of them", p.Name, p.Shape())
 	}
-	m, ok, err := p.panels()
+	m, ok, err := p.panels(backend.Parameters)
 	if err != nil {
 		return err
 	}

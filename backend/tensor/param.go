@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -28,10 +29,18 @@ type Param struct {
 }
 
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
-// F32, or F64 for test-only runs in double precision.
+// F32, or F64 for test-only runs in double precision. A dimension below 1 panics;
+// errors are the device's.
 func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*Param, error) {
+	return NewParamFor(b, backend.Parameters, name, dt, shape...)
+}
+
+// NewParamFor is NewParam for memory of another holder, such as the moments of
+// an optimizer.
+func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DType, shape ...int) (*Param, error) {
+	mustHaveShape(name, shape)
 	p := &Param{Name: name, Trainable: true, Decay: len(shape) > 1, b: b}
-	v, err := p.alloc(dt, shape...)
+	v, err := p.alloc(h, dt, shape...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +48,18 @@ func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*
 	return p, nil
 }
 
-func (p *Param) alloc(dt backend.DType, shape ...int) (backend.View, error) {
+// mustHaveShape panics if a dimension of the parameter of that name is below 1.
+func mustHaveShape(name string, shape []int) {
+	for i, n := range shape {
+		if n < 1 {
+			panic(fmt.Sprintf("tensor: parameter %s %v: dimension %d is %d, want at least 1", name, slices.Clone(shape), i, n))
+		}
+	}
+}
+
+func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
 	v := backend.NewView(nil, dt, shape...)
-	buf, err := p.b.Alloc(v.Len() * dt.Size())
+	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
 	if err != nil {
 		return v, fmt.Errorf("tensor: parameter %s %s%v: %w", p.Name, dt, shape, err)
 	}
@@ -92,7 +110,7 @@ func (p *Param) Grad() (backend.View, error) {
 		return p.grad, fmt.Errorf("tensor: parameter %s is held as %s for inference only: it has no gradient", p.Name, p.Format)
 	}
 	if !p.grad.Present() {
-		g, err := p.alloc(p.value.DType, p.Shape()...)
+		g, err := p.alloc(backend.Gradients, p.value.DType, p.Shape()...)
 		if err != nil {
 			return g, err
 		}
@@ -174,8 +192,13 @@ func (p *Param) In(s *Scope) Tensor {
 }
 
 // gradOf is p's gradient block; ok is false, and the scope failed, if there is
-// no memory for it.
+// no memory for it or p is not among the parameters trained.
 func (s *Scope) gradOf(p *Param) (backend.View, bool) {
+	if s.trained != nil && s.trained.Get(p.Name) != p {
+		s.Fail(fmt.Errorf("tensor: parameter %s has a gradient and would never be updated: "+
+			"it is not among the parameters that are trained", p.Name))
+		return backend.View{}, false
+	}
 	g, err := p.Grad()
 	if err != nil {
 		s.Fail(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 
 	"github.com/aha-go/aha/backend"
@@ -38,8 +39,18 @@ type Init struct {
 	Hold bool
 }
 
-// NewParams returns an empty set on b.
+// NewParams returns an empty set on b. Like the dimensions of its parameters,
+// which are at least 1, an impossible init panics.
 func NewParams(b backend.Backend, init Init) *Params {
+	if !(init.Std >= 0) || math.IsInf(init.Std, 0) {
+		panic(fmt.Sprintf("tensor: NewParams: Init.Std is %v, want 0 or more and finite", init.Std))
+	}
+	if init.DType != backend.F32 && init.DType != backend.F64 {
+		panic(fmt.Sprintf("tensor: NewParams: Init.DType is %s, want F32 or F64", init.DType))
+	}
+	if init.Format > backend.Q4 {
+		panic(fmt.Sprintf("tensor: NewParams: Init.Format is %d, want one of backend's formats", uint8(init.Format)))
+	}
 	if init.Std == 0 {
 		init.Std = 0.006
 	}
@@ -128,6 +139,7 @@ func (ps *Params) fail(p *Param, err error) {
 // add creates a zero parameter; after a failure it is a placeholder without
 // memory.
 func (ps *Params) add(name string, shape []int) *Param {
+	mustHaveShape(name, shape)
 	if ps.index[name] != nil {
 		panic("tensor: two parameters named " + name)
 	}

@@ -102,3 +102,36 @@ func TestParamsKeepTheFirstErrorAndLeakNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestParametersRefuseWhatTheyCannotBe(t *testing.T) {
+	b := open(t)
+	for _, c := range []struct {
+		init tensor.Init
+		want string
+	}{
+		{tensor.Init{Std: -1}, "Init.Std is -1, want 0 or more"},
+		{tensor.Init{Std: math.NaN()}, "Init.Std is NaN"},
+		{tensor.Init{Std: math.Inf(1)}, "Init.Std is +Inf"},
+		{tensor.Init{DType: backend.BF16}, "Init.DType is BF16, want F32 or F64"},
+		{tensor.Init{Format: 99}, "Init.Format is 99"},
+	} {
+		mustPanic(t, "tensor: NewParams: "+c.want, func() { tensor.NewParams(b, c.init) })
+	}
+	ps := tensor.NewParams(b, tensor.Init{})
+	for _, c := range []struct {
+		want   string
+		create func()
+	}{
+		{"parameter w [0 4]: dimension 0 is 0, want at least 1", func() { ps.Matrix("w", 0, 4) }},
+		{"parameter w [4 -1]: dimension 1 is -1", func() { ps.Table("w", 4, -1) }},
+		{"parameter w [2 0 4]: dimension 1 is 0", func() { ps.Stack("w", 2, 0, 4) }},
+		{"parameter w [0]: dimension 0 is 0", func() { ps.Gain("w", 0) }},
+		{"parameter w [-3]: dimension 0 is -3", func() { ps.Bias("w", -3) }},
+		{"parameter w [2 0]: dimension 1 is 0", func() { tensor.NewParam(b, "w", backend.F32, 2, 0) }},
+	} {
+		mustPanic(t, "tensor: "+c.want, c.create)
+	}
+	if n := len(ps.All()); n > 0 {
+		t.Errorf("%d parameters were made", n)
+	}
+}

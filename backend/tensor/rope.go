@@ -8,7 +8,7 @@ type Angles struct{ Cos, Sin *Param }
 // RoPE rotates the last R elements of the rows of x [N, H, D] by the angles of
 // each token's position, see backend.RoPE.
 func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
-	s := x.s
+	s := scopeOf("RoPE", x, pos)
 	y := s.allocLike(x.view)
 	s.do(&backend.RoPE{Y: y.view, X: x.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved})
 	if s.needs(x) {
@@ -25,7 +25,7 @@ func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 // of multi-head latent attention, from up [N, H, nope+V] and the heads' shared
 // key kR [N, R], which is rotated here; see backend.MLAKeys.
 func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Tensor) {
-	s := up.s
+	s := scopeOf("MLAKeys", up, kR, pos)
 	k = s.alloc(up.view.DType, up.Dim(0), up.Dim(1), nope+kR.Dim(1))
 	v = up
 	v.view, v.val = up.view.Slice(2, nope, up.Dim(2)), nil

@@ -16,9 +16,16 @@ import (
 // Every tensor made in it lives until Reset or Close, or, for those the
 // backward pass has read for the last time, until then.
 //
+// A tensor may be used in another scope too, where it is a constant: a teacher's
+// output in the student's loss. The op then belongs to the scope that records its
+// gradients, in whatever order the operands stand; tensors on the tapes of two
+// scopes panic.
+//
 // A Scope is used by one goroutine.
 type Scope struct {
 	b         backend.Backend
+	parent    *Scope // the scope around Recompute; nil outside of it
+	ended     bool   // Recompute is done with it: what is left belongs to parent
 	mem       *memory
 	recording bool
 	replaying bool // running again inside Recompute's backward
@@ -28,6 +35,7 @@ type Scope struct {
 	unwinding bool // Backward is walking the tape
 	deferred  []deferral
 	deferW    bool
+	trained   *Params // see Options.Trained
 	err       error
 }
 
@@ -38,11 +46,14 @@ type Options struct {
 	// DeferWeights makes Backward leave the weight gradients of Linear and
 	// GroupedLinear for RunDeferred, as ZB1P and DualPipe need.
 	DeferWeights bool
+	// Trained, if not nil, holds every parameter that somebody will update: a
+	// gradient for another one is an error that names it, since it would be lost.
+	Trained *Params
 }
 
 // NewScope returns an empty scope on b. Close it to give its memory back.
 func NewScope(b backend.Backend, o Options) *Scope {
-	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights}
+	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained}
 }
 
 // Backend is the device the scope's tensors live on.
@@ -96,7 +107,10 @@ func (s *Scope) Close() {
 
 // child is a scope on the same memory.
 func (s *Scope) child(recording bool) *Scope {
-	return &Scope{b: s.b, mem: s.mem, recording: recording, inference: s.inference, deferW: s.deferW, replaying: s.replaying, err: s.err}
+	return &Scope{
+		b: s.b, parent: s, mem: s.mem, recording: recording, inference: s.inference, deferW: s.deferW,
+		replaying: s.replaying, trained: s.trained, err: s.err,
+	}
 }
 
 // LiveBytes is the memory in use by tensors of this scope's memory;
@@ -134,11 +148,12 @@ func (s *Scope) Record(fn func()) (*backend.Program, error) {
 // its result and tensors marked by Keep: the peak of a deep forward is then
 // that of its largest block. With gradients it just runs fn.
 func (s *Scope) Local(fn func() Tensor) Tensor {
-	if s.recording {
-		return fn()
-	}
 	mark := len(s.held)
 	out := fn()
+	out.mustLive("Local")
+	if s.recording {
+		return out
+	}
 	kept := mark
 	for _, st := range s.held[mark:] {
 		if st == out.st || st.kept {
@@ -169,6 +184,7 @@ func (s *Scope) do(op backend.Op) {
 // Scatter writes the rows of x [N, D] to the rows index [N] of dst [R, D],
 // memory outside the scope such as a cache. Nothing is put on the tape.
 func (s *Scope) Scatter(dst backend.View, x, index Tensor) {
+	s.Fail(scopeOf("Scatter", x, index).err)
 	s.do(&backend.Scatter{Y: dst, X: x.View(), Index: index.View()})
 }
 

@@ -9,10 +9,11 @@ import (
 
 // rearrange makes a result that shares t's memory under another view; undo is
 // the same rearrangement backwards, applied to the gradient.
-func rearrange(t Tensor, view backend.View, undo func(dy backend.View) backend.View) Tensor {
+func rearrange(op string, t Tensor, view backend.View, undo func(dy backend.View) backend.View) Tensor {
+	s := scopeOf(op, t)
 	y := t
 	y.view, y.val = view, nil
-	if s := t.s; s.needs(t) {
+	if s.needs(t) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) { s.share(t, dy[0], undo(dy[0].View)) })
 	}
 	return y
@@ -21,9 +22,10 @@ func rearrange(t Tensor, view backend.View, undo func(dy backend.View) backend.V
 // Reshape is t's elements under another shape, without a copy; t must be
 // contiguous.
 func (t Tensor) Reshape(shape ...int) Tensor {
+	s := scopeOf("Reshape", t)
 	y := t
 	y.view, y.val = t.view.Reshape(shape...), nil
-	if s := t.s; s.needs(t) {
+	if s.needs(t) {
 		old := t.Shape()
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
 			g := s.contiguous(dy[0])
@@ -77,19 +79,20 @@ func (t Tensor) Permute(order ...int) Tensor {
 	for i, o := range order {
 		inverse[o] = i
 	}
-	return rearrange(t, view, func(dy backend.View) backend.View { return dy.Permute(inverse...) })
+	return rearrange("Permute", t, view, func(dy backend.View) backend.View { return dy.Permute(inverse...) })
 }
 
 // T swaps the last two dimensions without a copy.
 func (t Tensor) T() Tensor {
-	return rearrange(t, t.view.T(), backend.View.T)
+	return rearrange("T", t, t.view.T(), backend.View.T)
 }
 
 // Slice is the window [lo, hi) of dimension axis, without a copy.
 func (t Tensor) Slice(axis, lo, hi int) Tensor {
+	s := scopeOf("Slice", t)
 	y := t
 	y.view, y.val = t.view.Slice(axis, lo, hi), nil
-	if s := t.s; s.needs(t) {
+	if s.needs(t) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
 			g := s.newGradient(t)
 			s.do(&backend.Fill{Dst: g.View})
@@ -103,6 +106,7 @@ func (t Tensor) Slice(axis, lo, hi int) Tensor {
 // Split cuts dimension axis into consecutive windows of the given sizes,
 // without a copy.
 func (t Tensor) Split(axis int, sizes ...int) []Tensor {
+	s := scopeOf("Split", t)
 	outs := make([]Tensor, len(sizes))
 	refs := make([]*Tensor, len(sizes))
 	total := 0
@@ -119,7 +123,7 @@ func (t Tensor) Split(axis int, sizes ...int) []Tensor {
 		refs[i] = &outs[i]
 		at += n
 	}
-	if s := t.s; s.needs(t) {
+	if s.needs(t) {
 		s.track(refs, nil, func(dy []gradient) {
 			g := s.newGradient(t)
 			at := 0
@@ -140,15 +144,15 @@ func (t Tensor) Split(axis int, sizes ...int) []Tensor {
 
 // Contiguous is t, copied if its elements do not lie row-major.
 func (t Tensor) Contiguous() Tensor {
+	s := scopeOf("Contiguous", t)
 	if t.view.Contiguous() {
 		return t
 	}
-	return copied(t)
+	return s.copied(t)
 }
 
 // copied is t in row-major memory of its own.
-func copied(t Tensor) Tensor {
-	s := t.s
+func (s *Scope) copied(t Tensor) Tensor {
 	y := s.allocLike(t.view)
 	s.do(&backend.Copy{Dst: y.view, Src: t.View()})
 	if s.needs(t) {
@@ -159,7 +163,7 @@ func copied(t Tensor) Tensor {
 
 // Concat joins tensors along dimension axis.
 func Concat(axis int, ts ...Tensor) Tensor {
-	s := ts[0].s
+	s := scopeOf("Concat", ts...)
 	shape := ts[0].Shape()
 	if axis < 0 {
 		axis += len(shape)
@@ -201,9 +205,10 @@ func Concat(axis int, ts ...Tensor) Tensor {
 // Expand repeats t to the given shape without a copy, aligning trailing
 // dimensions; its gradient sums over the repeats.
 func (t Tensor) Expand(shape ...int) Tensor {
+	s := scopeOf("Expand", t)
 	y := t
 	y.view, y.val = t.view.BroadcastTo(shape...), nil
-	if s := t.s; s.needs(t) {
+	if s.needs(t) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) {
 			s.give(t, s.unbroadcast(dy[0], t))
 		})

@@ -4,7 +4,7 @@ import "github.com/aha-go/aha/backend"
 
 // SwiGLU is SiLU(gate)·up, for equal shapes [N, F].
 func SwiGLU(gate, up Tensor) Tensor {
-	s := gate.s
+	s := scopeOf("SwiGLU", gate, up)
 	y := s.allocLike(gate.view)
 	s.do(&backend.SwiGLU{Y: y.view, Gate: gate.View(), Up: up.View()})
 	if s.needs(gate, up) {

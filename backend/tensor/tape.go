@@ -30,19 +30,16 @@ type node struct {
 }
 
 // needs reports whether any of ts is on the tape, so that an op on them must be.
-// One on another scope's tape would lose its gradient: that is a mistake.
 func (s *Scope) needs(ts ...Tensor) bool {
-	on := false
-	for _, t := range ts {
-		if t.val == nil {
-			continue
-		}
-		if t.s != s {
-			panic(fmt.Sprintf("tensor: %s is on the tape of another scope; a tensor made outside of Recompute must be one of its inputs", t.view))
-		}
-		on = true
+	if !s.recording {
+		return false
 	}
-	return on && s.recording
+	for _, t := range ts {
+		if t.val != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // track puts an op on the tape: its results, the tensors its backward reads,
@@ -140,6 +137,9 @@ func (s *Scope) share(t Tensor, g gradient, view backend.View) {
 func (s *Scope) Backward(loss Tensor) error {
 	if loss.Len() != 1 {
 		panic(fmt.Sprintf("tensor: Backward of %s: want one element", loss.view))
+	}
+	if scopeOf("Backward", loss) != s {
+		panic(fmt.Sprintf("tensor: Backward of %s, which is of another scope", loss.view))
 	}
 	if loss.val == nil && s.err == nil {
 		panic("tensor: Backward of a tensor that depends on no trainable parameter, or in a scope without Grad")
@@ -244,6 +244,7 @@ func (s *Scope) dropDeferred() {
 
 // Detach is t's value as a constant.
 func Detach(t Tensor) Tensor {
+	t.mustLive("Detach")
 	t.val = nil
 	return t
 }

@@ -9,6 +9,10 @@ import (
 
 // Tensor is a value in a Scope: a view on device memory and its place on the
 // tape. It is passed by value; the zero Tensor is absent.
+//
+// Once its memory was given back, Present, Scope, Shape, Dim, Rank, Len, DType
+// and String still describe it; every other function and method panics. One that
+// shows a parameter's own memory, or a cache's, lives as long as that does.
 type Tensor struct {
 	view backend.View
 	s    *Scope
@@ -34,14 +38,19 @@ func (v *value) spend() {
 // Present reports whether t is there.
 func (t Tensor) Present() bool { return t.s != nil }
 
-// Scope is the scope t was made in.
-func (t Tensor) Scope() *Scope { return t.s }
+// Scope is the scope t was made in, or the one around it if that was one of
+// Recompute and has ended; nil if t is absent.
+func (t Tensor) Scope() *Scope {
+	s := t.s
+	for s != nil && s.ended {
+		s = s.parent
+	}
+	return s
+}
 
 // View is t's memory, for backend ops.
 func (t Tensor) View() backend.View {
-	if t.st != nil && t.st.dead {
-		panic("tensor: use of a tensor after its memory was given back (by Reset, Local or Backward; see Keep)")
-	}
+	t.mustLive("View")
 	return t.view
 }
 
@@ -65,6 +74,7 @@ func (t Tensor) String() string { return t.view.String() }
 
 // Keep makes t readable after Backward, until Reset, and returns it.
 func (t Tensor) Keep() Tensor {
+	t.mustLive("Keep")
 	if t.st != nil {
 		t.st.kept = true
 	}

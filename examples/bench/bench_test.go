@@ -174,7 +174,10 @@ func TestTrainShapesHaveThePeersParameters(t *testing.T) {
 
 // Counted by hand: one layer of width 64 with one head, vocabulary 512.
 func TestDemandCountsWhatAModelHasToDo(t *testing.T) {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	c, err := trainConfig("1x64", 16)
 	if err != nil {
@@ -241,7 +244,10 @@ func TestGeneratorAsksItsContextOnceAStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	x := &bench{options: o, b: b}
 	defer x.free()

@@ -80,7 +80,10 @@ func start(ctx context.Context, o options) error {
 
 // run carries out the plan, one line of JSON after the other to out.
 func run(ctx context.Context, o options, plan []task, out io.Writer, before func(task), after func()) error {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		return err
+	}
 	defer b.Close()
 	lines := json.NewEncoder(out)
 	x := &bench{

@@ -22,6 +22,7 @@ import (
 
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // options are the flags.
@@ -57,7 +58,7 @@ func start(ctx context.Context, o options) error {
 	if o.Teacher == "" {
 		o.Teacher = folder("r1zero", o)
 	}
-	r := &run{options: o, scale: full}
+	r := &experiment{options: o, scale: full}
 	if o.Quick {
 		r.scale = quick
 	}
@@ -66,6 +67,11 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer b.Close()
+	lock, err := run.Lock(o.Out)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	r.b = b
 	if err := r.all(ctx); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl/reward"
 )
 
@@ -39,8 +40,8 @@ func sized(s lab.Scale, baseSteps, problems int) scale {
 	return scale{Scale: s, Traces: 4, Epochs: 2, Rows: 4096, LR: 1e-3}
 }
 
-// run is one run from base text to table.
-type run struct {
+// experiment is one run from base text to table.
+type experiment struct {
 	options
 	scale   scale
 	b       backend.Backend
@@ -66,7 +67,7 @@ type result struct {
 	Out           string  `json:"out"`
 }
 
-func (r *run) all(ctx context.Context) error {
+func (r *experiment) all(ctx context.Context) error {
 	began := time.Now()
 	teacher, err := lab.LoadReasoner(r.b, r.Teacher)
 	if err != nil {
@@ -98,15 +99,12 @@ func (r *run) all(ctx context.Context) error {
 
 // settle puts everything that decides the result to config.json. A folder with
 // another configuration is refused, with what differs.
-func (r *run) settle(c model.Config) error {
-	if err := os.MkdirAll(r.Out, 0o777); err != nil {
-		return err
-	}
+func (r *experiment) settle(c model.Config) error {
 	sum, err := train.WeightsSHA256(r.teacher.Model.Params.All())
 	if err != nil {
 		return err
 	}
-	return lab.Settle(filepath.Join(r.Out, "config.json"), struct {
+	return run.Settle(filepath.Join(r.Out, "config.json"), struct {
 		options
 		Scale    scale        `json:"scale"`
 		Model    model.Config `json:"model"`
@@ -117,27 +115,28 @@ func (r *run) settle(c model.Config) error {
 
 // trainBase trains the student on the base text of its teacher, or loads it
 // from the output folder.
-func (r *run) trainBase(ctx context.Context) error {
+func (r *experiment) trainBase(ctx context.Context) error {
 	bar := progress.New(r.scale.BaseSteps, "base student", "steps")
+	defer bar.Close()
 	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
 	base.OnStep = func(m train.Metrics) {
 		bar.Add(1)
-		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values["loss"]))
+		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values[train.MetricLoss]))
 	}
 	if err := base.Train(ctx, r.base); err != nil {
 		return err
 	}
 	bar.Close()
-	rows, err := lab.ReadMetrics(filepath.Join(base.Dir, "metrics.jsonl"))
+	rows, err := run.ReadMetrics(filepath.Join(base.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
-	r.result.BaseSeconds = rows.Sum("step_time")
+	r.result.BaseSeconds = rows.Sum(train.MetricStepTime)
 	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 
 // enter evaluates m, which name's folder is of, and adds its row.
-func (r *run) enter(ctx context.Context, s row, m *model.Model, name string) error {
+func (r *experiment) enter(ctx context.Context, s row, m *model.Model, name string) error {
 	if err := r.evaluate(ctx, &s, m, name); err != nil {
 		return err
 	}
@@ -145,7 +144,7 @@ func (r *run) enter(ctx context.Context, s row, m *model.Model, name string) err
 	return nil
 }
 
-func (r *run) evaluate(ctx context.Context, s *row, m *model.Model, name string) error {
+func (r *experiment) evaluate(ctx context.Context, s *row, m *model.Model, name string) error {
 	gen, err := lab.NewGenerator(m, r.scale.Scale)
 	if err != nil {
 		return err
@@ -166,14 +165,14 @@ func (r *run) evaluate(ctx context.Context, s *row, m *model.Model, name string)
 	return nil
 }
 
-func (r *run) measureTeacher(ctx context.Context) error {
+func (r *experiment) measureTeacher(ctx context.Context) error {
 	r.result.Teacher.Name = "teacher"
 	return r.evaluate(ctx, &r.result.Teacher, r.teacher.Model, "teacher")
 }
 
 // collect has the teacher write traces for training problems and keeps the
 // correct ones.
-func (r *run) collect(ctx context.Context) error {
+func (r *experiment) collect(ctx context.Context) error {
 	gen, err := lab.NewGenerator(r.teacher.Model, r.scale.Scale)
 	if err != nil {
 		return err
@@ -209,7 +208,7 @@ func (r *run) collect(ctx context.Context) error {
 }
 
 // report prints the table and what follows from it.
-func (r *run) report() error {
+func (r *experiment) report() error {
 	s := r.result.Students
 	fmt.Println()
 	if err := print(os.Stdout, append(append([]row{}, s...), r.result.Teacher)); err != nil {

@@ -10,10 +10,12 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
+	"github.com/aha-go/aha/rl"
 )
 
 // students takes the base student the four ways.
-func (r *run) students(ctx context.Context) error {
+func (r *experiment) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
 	tokens := int64(model.Totals(traces).Weight)
 	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, int(tokens)), nil); err != nil {
@@ -36,7 +38,7 @@ func (r *run) students(ctx context.Context) error {
 }
 
 // fresh is a copy of the base student.
-func (r *run) fresh() (*model.Model, error) {
+func (r *experiment) fresh() (*model.Model, error) {
 	m, err := model.New(r.b, r.base.Config, r.Seed)
 	if err != nil {
 		return nil, err
@@ -51,7 +53,7 @@ func (r *run) fresh() (*model.Model, error) {
 // finetune trains a copy of the base student on seqs: on their tokens, or on the
 // teacher's distributions over them where match says how. s holds what it has
 // cost before.
-func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -60,6 +62,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 	data := &distill.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
 	steps := data.Steps(r.scale.Epochs)
 	bar := progress.New(steps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: r.scale.LR},
 		Schedule: train.WarmUp(max(steps*3/100, 1), train.Cosine(0, steps, 0.1)),
@@ -67,7 +70,7 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 		Seed: r.Seed, Settings: r.scale,
 		OnStep: func(x train.Metrics) {
 			bar.Add(1)
-			bar.Describe(fmt.Sprintf("%s, loss %.3f", s.Name, x.Values["loss"]))
+			bar.Describe(fmt.Sprintf("%s, loss %.3f", s.Name, x.Values[train.MetricLoss]))
 		},
 	}
 	defer t.Close()
@@ -80,20 +83,20 @@ func (r *run) finetune(ctx context.Context, s row, name string, seqs []model.Seq
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
 	s.Trained = int64(r.scale.Epochs) * int64(model.Totals(seqs).Weight)
 	s.FLOP += learning(r.result.Params, s.Trained)
-	s.Seconds += metrics.Sum("step_time")
+	s.Seconds += metrics.Sum(train.MetricStepTime)
 	return r.enter(ctx, s, m, name)
 }
 
 // reinforce trains a copy of the base student by GRPO, as r1zero does, for as
 // many steps as should be worth budget: at lengths halfway between those of the
 // base and of the teacher, who shows where GRPO leads.
-func (r *run) reinforce(ctx context.Context, budget float64) error {
+func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err
@@ -109,24 +112,25 @@ func (r *run) reinforce(ctx context.Context, budget float64) error {
 	completions := sc.Prompts * sc.Group
 	sc.RLSteps = rlSteps(budget, r.result.Params, completions, (r.result.Students[base].Length+r.result.Teacher.Length)/2)
 	bar := progress.New(sc.RLSteps, s.Name, "steps")
+	defer bar.Close()
 	t := &train.Trainer{Model: m, Dir: filepath.Join(r.Out, "grpo"), Seed: r.Seed}
 	defer t.Close()
 	g := lab.GRPO(t, gen, sc)
 	g.OnStep = func(x train.Metrics) {
 		bar.Add(1)
-		bar.Describe(fmt.Sprintf("%s, reward %.2f", s.Name, x.Values["reward"]))
+		bar.Describe(fmt.Sprintf("%s, reward %.2f", s.Name, x.Values[rl.MetricReward]))
 	}
 	if err := g.Run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	bar.Close()
-	metrics, err := lab.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
+	metrics, err := run.ReadMetrics(filepath.Join(t.Dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
 	s.Trained = t.Tokens()
-	s.Sampled = int64(metrics.Sum("completions/mean_length")*float64(completions) + 0.5)
+	s.Sampled = int64(metrics.Sum(rl.MetricMeanLength)*float64(completions) + 0.5)
 	s.FLOP = reading(r.result.Params, s.Sampled) + learning(r.result.Params, s.Trained)
-	s.Seconds = metrics.Sum("step_time")
+	s.Seconds = metrics.Sum(train.MetricStepTime)
 	return r.enter(ctx, s, m, "grpo")
 }

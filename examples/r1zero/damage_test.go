@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl/reward"
 )
 
@@ -56,6 +56,24 @@ func TestDamagedCheckpointFallsBackToTheOneBefore(t *testing.T) {
 	if _, err := checkpoint.Verify(filepath.Dir(grpo)); err != nil {
 		t.Errorf("the damaged checkpoint was not replaced: %v", err)
 	}
+}
+
+func TestTornRecordsAreMendedAndSaid(t *testing.T) {
+	out := clone(t)
+	names := []string{"base/metrics.jsonl", "grpo/metrics.jsonl", "grpo/verdicts.jsonl"}
+	for _, name := range names {
+		path := filepath.Join(out, name)
+		if err := os.WriteFile(path, []byte(read(t, path)+`{"loss":0.`), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, result := must(t, out, "-resume")
+	for _, name := range names {
+		if !strings.Contains(o.stdout, filepath.Join(out, name)+` damage="line 4: it has no end`) {
+			t.Errorf("nothing is said about %s:\n%s", name, o.stdout)
+		}
+	}
+	wantUndisturbed(t, "torn records", out, result)
 }
 
 func TestNothingButDamagedCheckpointsIsAnError(t *testing.T) {
@@ -107,12 +125,14 @@ func TestRewardThatPanicsOrHangsBecomesAVerdict(t *testing.T) {
 	c := command(t, "-json", "-out", out)
 	c.Env = append(c.Env, badReward+"=1")
 	o, _ := mustFinish(t, c)
-	rows, err := lab.ReadMetrics(filepath.Join(out, "grpo", "metrics.jsonl"))
+	rows, err := run.ReadMetrics(filepath.Join(out, "grpo", "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows.Sum("rewards/countdown/error") == 0 || rows.Sum("rewards/countdown/timeout") == 0 || rows.Sum("rewards/countdown/correct") == 0 {
-		t.Errorf("%g errors, %g timeouts, %g correct", rows.Sum("rewards/countdown/error"), rows.Sum("rewards/countdown/timeout"), rows.Sum("rewards/countdown/correct"))
+	for _, status := range []reward.Status{reward.Error, reward.Timeout, reward.Correct} {
+		if rows.Sum(reward.MetricStatus("countdown", status)) == 0 {
+			t.Errorf("no verdict is %v", status)
+		}
 	}
 	if !strings.Contains(o.stdout, "ALARM") || !strings.Contains(o.stdout, "rewards failed") {
 		t.Errorf("no alarm in\n%s", o.stdout)

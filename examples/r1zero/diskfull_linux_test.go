@@ -64,3 +64,19 @@ func TestFullDiskStopsARunThatContinuesWithMoreRoom(t *testing.T) {
 		wantUndisturbed(t, what, out, result)
 	}
 }
+func TestReadOnlyFolderIsAnErrorBeforeAnythingIsComputed(t *testing.T) {
+	out := clone(t)
+	if err := syscall.Mount(out, out, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("skipped: cannot mount a folder read-only: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(out, 0) })
+	if err := syscall.Mount("", out, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("skipped: cannot mount a folder read-only: %v", err)
+	}
+	for _, args := range [][]string{{"-out", out}, {"-out", out, "-resume"}, {"-out", filepath.Join(out, "new")}} {
+		o := finish(t, command(t, args...))
+		if o.code != 1 || o.stdout != "" || !strings.Contains(o.stderr, "read-only file system") || !strings.Contains(o.stderr, out) {
+			t.Errorf("%v: exit code %d, %s%s", args, o.code, o.stdout, o.stderr)
+		}
+	}
+}

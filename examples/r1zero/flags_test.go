@@ -20,7 +20,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{[]string{"-control", "none"}, 1, `-control "none", want shuffled or unbalanced`},
 		{[]string{"-steps", "-3"}, 1, "-steps -3, want a positive number"},
 		{[]string{"-quick", "again"}, 1, `unexpected argument "again"`},
-		{[]string{"-device", "tpu"}, 1, `-device: backend: Open("tpu"): no driver "tpu"; imported drivers: cpu`},
+		{[]string{"-device", "tpu"}, 1, `-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu; drivers of this module: cpu`},
 		{[]string{"-out", file}, 1, file},
 		{[]string{"-seed", "-1"}, 2, "-seed"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
@@ -118,12 +118,12 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"-resume", "-seed", "2"}, []string{"seed: there 1, now 2"}},
-		{[]string{"-resume", "-steps", "9"}, []string{"scale.rl_steps: there 3, now 9"}},
-		{[]string{"-resume", "-quick"}, []string{"quick: there false, now true", "scale.rl_steps: there 3, now 1"}},
-		{[]string{"-resume", "-control", "shuffled", "-seed", "3"}, []string{`control: there "", now "shuffled"`, "seed: there 1, now 3"}},
-		{[]string{"-seed", "2"}, []string{"seed: there 1, now 2"}},
-		{[]string{"-control", "unbalanced"}, []string{"unbalanced: there false, now true"}},
+		{[]string{"-resume", "-seed", "2"}, []string{"seed: 1 there, 2 now"}},
+		{[]string{"-resume", "-steps", "9"}, []string{"scale.rl_steps: 3 there, 9 now"}},
+		{[]string{"-resume", "-quick"}, []string{"quick: false there, true now", "scale.rl_steps: 3 there, 1 now"}},
+		{[]string{"-resume", "-control", "shuffled", "-seed", "3"}, []string{`control: "" there, "shuffled" now`, "seed: 1 there, 3 now"}},
+		{[]string{"-seed", "2"}, []string{"seed: 1 there, 2 now"}},
+		{[]string{"-control", "unbalanced"}, []string{"unbalanced: false there, true now"}},
 	} {
 		o := finish(t, command(t, append(c.args, "-out", out)...))
 		if o.code != 1 || !strings.Contains(o.stderr, filepath.Join(out, "")) {
@@ -134,7 +134,7 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 				t.Errorf("%v: no %q in %s", c.args, want, o.stderr)
 			}
 		}
-		if n := strings.Count(o.stderr, "there "); n != len(c.want) {
+		if n := strings.Count(o.stderr, " there, "); n != len(c.want) {
 			t.Errorf("%v: %d differences, want %d: %s", c.args, n, len(c.want), o.stderr)
 		}
 	}

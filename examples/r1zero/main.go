@@ -20,6 +20,7 @@ import (
 
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // options are the flags.
@@ -74,7 +75,12 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer b.Close()
-	r := &run{options: o, scale: scale, b: b}
+	lock, err := run.Lock(o.Out)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	r := &experiment{options: o, scale: scale, b: b}
 	if err := r.all(ctx); err != nil {
 		return err
 	}

@@ -162,9 +162,17 @@ func wantUndisturbed(t *testing.T, what, out string, result map[string]any) {
 			t.Errorf("%s: %s is %v, undisturbed %v", what, name, got, w)
 		}
 	}
-	for _, name := range []string{"config.json", "base/evaluation.json", "base/metrics.jsonl", "grpo/metrics.jsonl", "grpo/verdicts.jsonl", "curves.png"} {
-		a, b := read(t, dir, name), read(t, out, name)
-		if stepTime.ReplaceAllString(a, "") != stepTime.ReplaceAllString(b, "") {
+	sameRecords(t, what, dir, out)
+}
+
+// records are the files in which a run says something about itself.
+var records = []string{"config.json", "base/evaluation.json", "base/metrics.jsonl", "grpo/metrics.jsonl", "grpo/verdicts.jsonl", "curves.png"}
+
+// sameRecords compares what the folders of two runs say about them but times.
+func sameRecords(t *testing.T, what, want, got string) {
+	t.Helper()
+	for _, name := range records {
+		if stepTime.ReplaceAllString(read(t, want, name), "") != stepTime.ReplaceAllString(read(t, got, name), "") {
 			t.Errorf("%s: %s differs from the undisturbed run's", what, name)
 		}
 	}

@@ -16,11 +16,13 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
 
-// run is one run from base model to report.
-type run struct {
+// experiment is one run from base model to report.
+type experiment struct {
 	options
 	scale  lab.Scale
 	b      backend.Backend
@@ -59,7 +61,7 @@ type result struct {
 	Out            string   `json:"out"`
 }
 
-func (r *run) all(ctx context.Context) error {
+func (r *experiment) all(ctx context.Context) error {
 	began := time.Now()
 	config := lab.Teacher()
 	m, err := model.New(r.b, config, r.Seed)
@@ -97,7 +99,7 @@ func (r *run) all(ctx context.Context) error {
 // decides the base model's to base/config.json. A folder with another base model
 // or, with -resume, another run is refused, with what differs. Without -resume
 // the GRPO run that is there is set aside.
-func (r *run) settle(c model.Config) error {
+func (r *experiment) settle(c model.Config) error {
 	base := struct {
 		Device     string       `json:"device"`
 		Seed       uint64       `json:"seed"`
@@ -115,23 +117,23 @@ func (r *run) settle(c model.Config) error {
 		return err
 	}
 	if r.Resume {
-		if err := lab.Settle(config, all); err != nil {
+		if err := run.Settle(config, all); err != nil {
 			return err
 		}
 	}
-	if err := lab.Settle(filepath.Join(r.Out, "base", "config.json"), base); err != nil || r.Resume {
+	if err := run.Settle(filepath.Join(r.Out, "base", "config.json"), base); err != nil || r.Resume {
 		return err
 	}
 	if err := setAside(r.Out); err != nil {
 		return err
 	}
-	return lab.WriteSettings(config, all)
+	return run.WriteSettings(config, all)
 }
 
-func (r *run) unbalanced() bool { return r.Control == "unbalanced" }
+func (r *experiment) unbalanced() bool { return r.Control == "unbalanced" }
 
 // base trains the base model, or loads the one in the output folder.
-func (r *run) base(ctx context.Context) error {
+func (r *experiment) base(ctx context.Context) error {
 	corpus := lab.Corpus(r.Seed)
 	correct, tries := corpus.CorrectShare(20000)
 	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; none is selected for it\n", 100*correct, tries)
@@ -149,13 +151,13 @@ func (r *run) base(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) trainBase(ctx context.Context, base lab.Base) error {
+func (r *experiment) trainBase(ctx context.Context, base lab.Base) error {
 	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
 	defer bar.Close()
 	first := firstStep(bar)
 	base.OnStep = func(m train.Metrics) {
 		first(m.Step)
-		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values["lm_loss"]))
+		bar.Describe(fmt.Sprintf("base model, loss %.3f", m.Values[train.MetricLMLoss]))
 		bar.Add(1)
 	}
 	base.Log = warnings(bar)
@@ -189,14 +191,14 @@ func warnings(bar *progress.Bar) *slog.Logger {
 // balanceWindows is how many windows a printed MaxVio averages.
 const balanceWindows = 10
 
-func (r *run) describe() {
+func (r *experiment) describe() {
 	_, active := r.m.Config.NumParams()
 	r.result.Params, r.result.ActiveParams = r.m.Params.Len(), active
 	fmt.Printf("model: %d parameters with its prediction module, %d active per token without; %s\n", r.result.Params, active, machine())
 }
 
 // learn is R1-Zero: evaluate, GRPO, evaluate again.
-func (r *run) learn(ctx context.Context) error {
+func (r *experiment) learn(ctx context.Context) error {
 	gen, err := lab.NewGenerator(r.m, r.scale)
 	if err != nil {
 		return err
@@ -241,18 +243,18 @@ func (r *run) learn(ctx context.Context) error {
 
 // grpo trains by GRPO, from the base model or from the newest checkpoint, and
 // draws how it went.
-func (r *run) grpo(ctx context.Context) error {
+func (r *experiment) grpo(ctx context.Context) error {
 	began := time.Now()
 	dir := filepath.Join(r.Out, "grpo")
 	if err := r.trainGRPO(ctx, dir); err != nil {
 		return err
 	}
 	r.result.RLSeconds = time.Since(began).Seconds()
-	rows, err := lab.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+	rows, err := run.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
-	const difference = "sampling/sampling_logp_difference/max"
+	const difference = rl.MetricSamplingDifferenceMax
 	switch most, ok := rows.Max(difference); {
 	case math.IsNaN(most):
 		return fmt.Errorf("%s: %s is not finite", dir, difference)
@@ -262,7 +264,7 @@ func (r *run) grpo(ctx context.Context) error {
 	return lab.Draw(filepath.Join(r.Out, "curves.png"), rows)
 }
 
-func (r *run) trainGRPO(ctx context.Context, dir string) error {
+func (r *experiment) trainGRPO(ctx context.Context, dir string) error {
 	bar := progress.New(r.scale.RLSteps, "GRPO", "steps")
 	defer bar.Close()
 	t := &train.Trainer{Model: r.m, Dir: dir, Seed: r.Seed, Log: warnings(bar)}
@@ -280,11 +282,12 @@ func (r *run) trainGRPO(ctx context.Context, dir string) error {
 		r.result.UpdateSeconds += updates.Seconds()
 		r.result.RolloutSeconds += (m.Time - updates).Seconds()
 		v := m.Values
-		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v["reward"], v["completions/mean_length"]))
+		bar.Describe(fmt.Sprintf("GRPO, reward %.2f, length %.0f", v[rl.MetricReward], v[rl.MetricMeanLength]))
 		bar.Add(1)
 		if every := max(r.scale.RLSteps/10, 1); m.Step%every == 0 {
 			fmt.Fprintf(bar, "step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f\n",
-				m.Step, v["reward"], v["rewards/countdown/mean"], v["completions/mean_length"], v["completions/clipped_ratio"], v["entropy"], v["frac_reward_zero_std"])
+				m.Step, v[rl.MetricReward], v[reward.MetricMean("countdown")], v[rl.MetricMeanLength],
+				v[rl.MetricTruncated], v[rl.MetricEntropy], v[rl.MetricRewardZeroStd])
 		}
 	}
 	g.OnAlarm = func(step int, alarms []string) {

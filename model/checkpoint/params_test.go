@@ -19,7 +19,10 @@ import (
 )
 
 func newParams(t *testing.T, dt backend.DType) *tensor.Params {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.Close() })
 	return tensor.NewParams(b, tensor.Init{Seed: 1, DType: dt})
 }

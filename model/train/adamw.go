@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -21,6 +22,20 @@ type AdamW struct {
 	// BF16Moments keeps both moments of F32 parameters in BF16, as V3 does
 	// (§3.3.3), in half the memory.
 	BF16Moments bool
+}
+
+// Validate wants LR above 0, the betas within [0, 1), Eps and WeightDecay 0 or
+// more, and all of them finite.
+func (a AdamW) Validate() error {
+	return errors.Join(positive("AdamW.LR", a.LR), a.coefficients("AdamW"))
+}
+
+// coefficients checks everything but LR.
+func (a AdamW) coefficients(name string) error {
+	return errors.Join(
+		fraction(name+".Beta1", a.Beta1), fraction(name+".Beta2", a.Beta2),
+		notNegative(name+".Eps", a.Eps), notNegative(name+".WeightDecay", a.WeightDecay),
+	)
 }
 
 // LearningRate is LR.

@@ -19,7 +19,7 @@ type average struct {
 func newAverage(decay float64, params []*tensor.Param) (*average, error) {
 	a := &average{decay: decay, params: params, scratch: tensor.NewScope(params[0].Backend(), tensor.Options{})}
 	for _, p := range params {
-		q, err := tensor.NewParam(p.Backend(), p.Name, p.Value().DType, p.Shape()...)
+		q, err := tensor.NewParamFor(p.Backend(), backend.Optimizer, p.Name, p.Value().DType, p.Shape()...)
 		if err == nil {
 			a.values = append(a.values, q)
 			err = p.Backend().Do(&backend.Copy{Dst: q.Value(), Src: p.Value()})

@@ -49,12 +49,12 @@ func ExampleTrainer() {
 		out := m.Forward(s, b)
 		lp := out.LogProbs(b.Targets) // [N], never the full logits
 		w := tensor.Mul(b.Weight, tensor.Detach(tensor.Exp(tensor.Scale(lp, -.5))))
-		t.Observe("lm_loss", tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
-		return tensor.Add(tensor.Neg(tensor.Sum(tensor.Mul(w, lp))), d.Loss(s, out, b))
+		t.Observe(train.MetricLMLoss, tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
+		return t.AddAuxiliary(s, tensor.Neg(tensor.Sum(tensor.Mul(w, lp))), out, b)
 	}
 	t.OnStep = func(x train.Metrics) {
 		if x.Step == 1 || x.Step == t.Steps {
-			loss := x.Values["lm_loss"]
+			loss := x.Values[train.MetricLMLoss]
 			fmt.Printf("step %d: above one nat: %v, below a tenth: %v\n", x.Step, loss > 1, loss < 0.1)
 		}
 	}

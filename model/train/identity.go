@@ -14,9 +14,6 @@ import (
 // identity is the JSON of all settings that decide the bits of a run, as far as
 // they are data. Functions are not: Settings speaks for those.
 func (t *Trainer) identity() (json.RawMessage, error) {
-	if err := t.start(); err != nil {
-		return nil, err
-	}
 	type platform struct {
 		Backend string `json:"backend"` // the driver: a run may move to another of its devices
 		Path    string `json:"path"`    // its kernels
@@ -55,14 +52,10 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	return text, nil
 }
 
-// drafter is what is recorded of the Drafter: its settings, or its type where
-// it has none to tell; nil without one.
+// drafter is the Drafter's settings, nil without one.
 func (t *Trainer) drafter() any {
-	if d, ok := t.Drafter.(scheduled); ok {
-		return d.Settings()
-	}
 	if t.Drafter == nil {
 		return nil
 	}
-	return fmt.Sprintf("%T", t.Drafter)
+	return t.Drafter.Settings()
 }

@@ -1,6 +1,9 @@
 package train
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -11,19 +14,46 @@ import (
 func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	out := t.Model.Forward(s, b)
 	loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
-	t.Observe("lm_loss", loss)
+	t.Observe(MetricLMLoss, loss)
+	return t.AddAuxiliary(s, loss, out, b)
+}
+
+// AddAuxiliary adds to the loss of a task, of shape [1], the losses of the
+// model's architecture: the Drafter's, observed as mtp_loss, and BalanceAlpha
+// times the balance loss of the MoE layers, the Drafter's included, observed as
+// aux_loss. out is the model's forward of b. Every Loss that trains a Drafter or
+// looks after the balance of experts ends with it.
+func (t *Trainer) AddAuxiliary(s *tensor.Scope, loss tensor.Tensor, out model.Output, b model.Batch) tensor.Tensor {
+	var drafted []model.Gated
 	if t.Drafter != nil {
-		ahead := t.Drafter.Loss(s, out, b)
-		t.Observe("mtp_loss", ahead)
+		var ahead tensor.Tensor
+		ahead, drafted = t.Drafter.Loss(s, out, b)
+		s.Fail(t.knows(drafted))
+		t.Observe(MetricMTPLoss, ahead)
 		loss = tensor.Add(loss, ahead)
 	}
 	if t.BalanceAlpha != 0 {
-		if balance, ok := out.BalanceLoss(b, t.BalanceAlpha); ok {
-			t.Observe("aux_loss", balance)
+		if balance, ok := out.BalanceLoss(b, t.BalanceAlpha, drafted...); ok {
+			t.Observe(MetricAuxLoss, balance)
 			loss = tensor.Add(loss, balance)
 		}
 	}
 	return loss
+}
+
+// knows reports the first MoE layer of the Drafter whose gate its Gates does not
+// list: nobody would move that gate's bias or read its load.
+func (t *Trainer) knows(drafted []model.Gated) error {
+	if len(drafted) == 0 {
+		return nil
+	}
+	gates, _ := t.Drafter.Gates()
+	for i, g := range drafted {
+		if !slices.Contains(gates, g.MoE.Gate) {
+			return fmt.Errorf("train: Trainer.Drafter's Gates does not list the gate of MoE layer %d that its Loss used", i)
+		}
+	}
+	return nil
 }
 
 // Observe adds x, of one element, to a metric of the running step: a loss calls

@@ -2,13 +2,14 @@ package train
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"strconv"
+	"path/filepath"
 	"time"
 
 	"github.com/aha-go/aha/moe"
@@ -18,10 +19,11 @@ import (
 type Metrics struct {
 	Step int           // steps made, this one included
 	Time time.Duration // wall time: the one value that is not reproducible
-	// Values has loss, grad_norm (before clipping), learning_rate, num_tokens
-	// (so far), moe/<layer>/maxvio and what the loss observed.
+	// Values has MetricLoss, MetricGradNorm (before clipping),
+	// MetricLearningRate, MetricNumTokens (so far), MetricMaxVio of each MoE layer
+	// and what the loss observed.
 	Values map[string]float64
-	Loads  map[string][]int // moe/<layer>/load: assignments to each expert
+	Loads  map[string][]int // by MetricLoad of each MoE layer: assignments to each expert
 }
 
 // MarshalJSON is one flat object with sorted keys: step, step_time in seconds,
@@ -37,8 +39,8 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	for name, load := range m.Loads {
 		flat[name] = load
 	}
-	flat["step"] = m.Step
-	flat["step_time"] = m.Time.Seconds()
+	flat[MetricStep] = m.Step
+	flat[MetricStepTime] = m.Time.Seconds()
 	return json.Marshal(flat)
 }
 
@@ -50,9 +52,8 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("layer %d: %w", g.layer, err)
 		}
-		prefix := "moe/" + strconv.Itoa(g.layer)
-		m.Loads[prefix+"/load"] = load
-		m.Values[prefix+"/maxvio"] = moe.MaxVio(load)
+		m.Loads[MetricLoad(g.layer)] = load
+		m.Values[MetricMaxVio(g.layer)] = moe.MaxVio(load)
 		loads[i] = load
 	}
 	return loads, nil
@@ -61,53 +62,89 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 // MetricsFile is a file of metrics, one JSON object a line.
 type MetricsFile struct{ f *os.File }
 
-// OpenMetricsFile opens the file at path to continue a run after the given step,
-// creating it if need be. Lines of later steps are cut off, and with them what a
-// killed run left unfinished.
-func OpenMetricsFile(path string, step int) (*MetricsFile, error) {
+// OpenMetrics opens metrics.jsonl in Dir to continue a run after the given step,
+// creating it if need be. Lines of later steps are cut off: they are written
+// again. A damaged line is cut off with them, and logged, if all steps up to the
+// given one have lines before it; otherwise it is an error.
+func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
+	if err := t.start(); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(t.Dir, "metrics.jsonl")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	end, err := endOfStep(f, step)
+	kept, err := linesUntil(f, step)
 	if err == nil {
-		err = f.Truncate(end)
+		err = f.Truncate(kept.end)
 	}
 	if err == nil {
-		_, err = f.Seek(end, io.SeekStart)
+		_, err = f.Seek(kept.end, io.SeekStart)
 	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("train: %s: %w", path, err)
 	}
-	return &MetricsFile{f}, nil
+	if kept.damage != nil {
+		t.Logger().Warn("metrics file repaired: cut off from a damaged line on",
+			"file", path, "damage", kept.damage, "step", step)
+	}
+	t.metrics = &MetricsFile{f}
+	return t.metrics, nil
 }
 
-// endOfStep is the offset behind the last line up to step.
-func endOfStep(r io.Reader, step int) (int64, error) {
-	var end int64
+// keptLines are the lines of a metrics file that a resumed run keeps.
+type keptLines struct {
+	end    int64 // offset behind them
+	damage error // of the line that follows; nil if there is none, or a whole one
+}
+
+// linesUntil finds the lines up to step.
+func linesUntil(r io.Reader, step int) (keptLines, error) {
+	var kept keptLines
+	last := 0
 	lines := bufio.NewReader(r)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
-		if err == io.EOF { // a line without its end was never finished
-			return end, nil
-		} else if err != nil {
-			return 0, err
+		if err == io.EOF && len(line) == 0 {
+			return kept, nil
+		} else if err != nil && err != io.EOF {
+			return kept, err
 		}
-		var record struct {
-			Step *int `json:"step"`
+		at, damage := stepOf(line)
+		if damage != nil {
+			damage = fmt.Errorf("line %d: %w", n, damage)
+			if last < step {
+				const text = "%w; lines up to step %d, where the run continues, cannot be written again: mend or remove it"
+				return kept, fmt.Errorf(text, damage, step)
+			}
+			kept.damage = damage
+			return kept, nil
 		}
-		if err := json.Unmarshal(line, &record); err != nil {
-			return 0, fmt.Errorf("line %d: %w", n, err)
+		if at > step {
+			return kept, nil
 		}
-		if record.Step == nil {
-			return 0, fmt.Errorf("line %d has no step", n)
-		}
-		if *record.Step > step {
-			return end, nil
-		}
-		end += int64(len(line))
+		last = at
+		kept.end += int64(len(line))
 	}
+}
+
+// stepOf is the step of a line.
+func stepOf(line []byte) (int, error) {
+	if !bytes.HasSuffix(line, []byte("\n")) {
+		return 0, errors.New("it has no end")
+	}
+	var record struct {
+		Step *int `json:"step"`
+	}
+	if err := json.Unmarshal(line, &record); err != nil {
+		return 0, err
+	}
+	if record.Step == nil {
+		return 0, errors.New("it has no step")
+	}
+	return *record.Step, nil
 }
 
 // Write appends one line.
@@ -117,6 +154,14 @@ func (f *MetricsFile) Write(m Metrics) error {
 		_, err = f.f.Write(append(line, '\n'))
 	}
 	if err != nil {
+		return fmt.Errorf("train: metrics: %w", err)
+	}
+	return nil
+}
+
+// sync flushes the file to disk, unless it is closed.
+func (f *MetricsFile) sync() error {
+	if err := f.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"strings"
 
@@ -28,6 +29,15 @@ type Muon struct {
 	WeightDecay float64
 	// AdamW moves the rest. Its LR 0 means Muon's.
 	AdamW AdamW
+}
+
+// Validate wants LR above 0, Momentum within [0, 1), WeightDecay 0 or more, an
+// AdamW whose LR may be 0, and all of them finite.
+func (o Muon) Validate() error {
+	return errors.Join(
+		positive("Muon.LR", o.LR), fraction("Muon.Momentum", o.Momentum), notNegative("Muon.WeightDecay", o.WeightDecay),
+		notNegative("Muon.AdamW.LR", o.AdamW.LR), o.AdamW.coefficients("Muon.AdamW"),
+	)
 }
 
 // LearningRate is LR.

@@ -9,8 +9,12 @@ import (
 )
 
 // Optimizer is the rule that moves parameters: AdamW or Muon. It is plain
-// configuration; the moments it works on are kept by a Moments.
+// configuration that encoding/json can write, for checkpoints to record; the
+// moments it works on are kept by a Moments.
 type Optimizer interface {
+	// Validate reports settings that cannot train, each by the name of its field.
+	// A run that begins calls it first.
+	Validate() error
 	// LearningRate is the peak, which a Schedule multiplies.
 	LearningRate() float64
 	// Moments lists the state of one parameter.
@@ -43,8 +47,12 @@ type Moments struct {
 }
 
 // NewMoments allocates zero moments for those of params that are trainable. To
-// freeze or thaw parameters later takes a new Moments.
+// freeze or thaw parameters later takes a new Moments. It fails where opt does
+// not validate.
 func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
 	ms := &Moments{opt: opt}
 	for _, p := range params {
 		if !p.Trainable {
@@ -52,7 +60,7 @@ func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
 		}
 		var list []*tensor.Param
 		for _, m := range opt.Moments(p) {
-			q, err := tensor.NewParam(p.Backend(), p.Name+"."+m.Name, m.DType, p.Shape()...)
+			q, err := tensor.NewParamFor(p.Backend(), backend.Optimizer, p.Name+"."+m.Name, m.DType, p.Shape()...)
 			if err != nil {
 				ms.Free()
 				return nil, err

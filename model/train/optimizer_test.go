@@ -12,7 +12,10 @@ import (
 )
 
 func newParams(t testing.TB, dt backend.DType) *tensor.Params {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.Close() })
 	return tensor.NewParams(b, tensor.Init{Seed: 3, Std: 1, DType: dt})
 }

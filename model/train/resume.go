@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 )
 
 // The files of a checkpoint beside checkpoint.SingleFile and the caller's own.
@@ -27,7 +28,9 @@ const (
 type ExtraFile struct {
 	Name  string // unlike those of the trainer and of checkpoint
 	Write func(w io.Writer) error
-	Read  func(path string) error // called with the file's path on resume, after the trainer's own state is back
+	// Read is called with the file's path on resume, before the weights are
+	// loaded: a Read that fails leaves them as they are.
+	Read func(path string) error
 }
 
 // state is what the manifest keeps of a run.
@@ -51,6 +54,9 @@ func (t *Trainer) Save() error {
 	if t.Dir == "" || t.step == t.saved {
 		return nil
 	}
+	if err := t.start(); err != nil {
+		return err
+	}
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -63,11 +69,16 @@ func (t *Trainer) Save() error {
 	if err != nil {
 		return fmt.Errorf("train: save: %w", err)
 	}
+	if t.metrics != nil { // whoever resumes from the checkpoint finds the lines up to it
+		if err := t.metrics.sync(); err != nil {
+			return err
+		}
+	}
 	if err := t.store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta}); err != nil {
 		return err
 	}
 	t.saved = t.step
-	t.log().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
+	t.Logger().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
 	if t.KeepLast > 0 {
 		return t.store.Prune(t.KeepLast)
 	}
@@ -83,7 +94,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
-			text, err := json.MarshalIndent(t.Model.Config, "", "  ")
+			text, err := json.MarshalIndent(t.Model.Config.StoredAs(t.Model.Params.DType()), "", "  ")
 			if err == nil {
 				_, err = w.Write(append(text, '\n'))
 			}
@@ -105,7 +116,16 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 // Resume continues from the newest complete checkpoint in Dir, and reports
 // whether there was one. A checkpoint of a run with other settings is refused
 // with a list of the differences. After an error the weights are undefined.
-func (t *Trainer) Resume() (bool, error) {
+func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
+
+// resume is Resume that refuses a checkpoint of more than the given steps,
+// before anything has changed.
+func (t *Trainer) resume(most int) (bool, error) {
+	if t.started {
+		if err := t.record(); err != nil {
+			return false, err
+		}
+	}
 	if err := t.start(); err != nil {
 		return false, err
 	}
@@ -119,16 +139,16 @@ func (t *Trainer) Resume() (bool, error) {
 		return false, err
 	}
 	for _, err := range snapshot.Refused {
-		t.log().Warn("checkpoint passed over", "reason", err)
+		t.Logger().Warn("checkpoint passed over", "reason", err)
 	}
-	if err := t.restore(snapshot); err != nil {
+	if err := t.restore(snapshot, most); err != nil {
 		return false, fmt.Errorf("train: resume from %s: %w", snapshot.Dir, err)
 	}
-	t.log().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
+	t.Logger().Info("resumed", "step", t.step, "checkpoint", snapshot.Dir)
 	return true, nil
 }
 
-func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
+func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	var was state
 	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
 		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
@@ -136,8 +156,16 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 	if was.Version != stateVersion {
 		return fmt.Errorf("its state has version %d, this one knows %d", was.Version, stateVersion)
 	}
+	if was.Step > most {
+		return fmt.Errorf("Trainer.Steps is %d, the checkpoint has %d", most, was.Step)
+	}
 	if err := t.sameRun(was); err != nil {
 		return err
+	}
+	for _, x := range t.Extra {
+		if err := x.Read(snapshot.Path(x.Name)); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 	}
 	type load struct {
 		file   string
@@ -164,11 +192,6 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot) error {
 		}
 	}
 	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
-	for _, x := range t.Extra {
-		if err := x.Read(snapshot.Path(x.Name)); err != nil {
-			return fmt.Errorf("%s: %w", x.Name, err)
-		}
-	}
 	return nil
 }
 
@@ -186,17 +209,23 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("identity: %w", err)
 	}
 	if t.AllowDifferentPath {
-		if d := differences("", then["platform"], now["platform"]); len(d) > 0 {
-			t.log().Warn("resuming on another platform: the bits will differ", "differences", d)
+		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
+			t.Logger().Warn("resuming on another platform: the bits will differ", "differences", d)
 		}
 		delete(then, "platform")
 		delete(now, "platform")
 	}
-	found := differences("", then, now)
+	for _, c := range []any{then["config"], now["config"]} {
+		if c, ok := c.(map[string]any); ok { // how weights were stored before is no part of a run
+			delete(c, "torch_dtype")
+			delete(c, "quantization_config")
+		}
+	}
+	found := run.Differences(then, now)
 	// A function cannot be compared with what it was, but its next value can.
 	probe := func(name string, then, now float64) {
 		if then != now {
-			found = append(found, fmt.Sprintf("%s after step %d: %v in the checkpoint, %v now", name, was.Step, then, now))
+			found = append(found, fmt.Sprintf("%s after step %d: %v there, %v now", name, was.Step, then, now))
 		}
 	}
 	probe("Schedule", was.Factor, t.Schedule.at(was.Step, was.Tokens, 1))
@@ -205,25 +234,4 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
 	}
 	return nil
-}
-
-// differences lists where two JSON documents differ, by path.
-func differences(path string, then, now any) []string {
-	a, okA := then.(map[string]any)
-	b, okB := now.(map[string]any)
-	if okA && okB {
-		keys := maps.Clone(a)
-		maps.Copy(keys, b)
-		var found []string
-		for _, k := range slices.Sorted(maps.Keys(keys)) {
-			found = append(found, differences(strings.TrimPrefix(path+"."+k, "."), a[k], b[k])...)
-		}
-		return found
-	}
-	textA, _ := json.Marshal(then) // decoded JSON always encodes
-	textB, _ := json.Marshal(now)
-	if string(textA) == string(textB) {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: %s in the checkpoint, %s now", path, textA, textB)}
 }

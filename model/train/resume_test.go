@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -33,8 +32,10 @@ func newRun(t testing.TB, o Optimizer, dir string, steps int) *Trainer {
 	return tr
 }
 
+// mustRun runs tr, and closes it: another may have its folder then.
 func mustRun(t testing.TB, tr *Trainer) string {
 	t.Helper()
+	defer tr.Close()
 	if err := tr.Run(t.Context(), randomText(4)); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +58,7 @@ func TestResumedRunEndsWhereAnUndisturbedOneDoes(t *testing.T) {
 		}
 		mustStep(t, lost, randomText(4))
 		mustStep(t, lost, randomText(4))
+		lost.Close()
 
 		resumed := newRun(t, o, dir, 8)
 		var metrics []Metrics
@@ -113,17 +115,17 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	dir := t.TempDir()
 	mustRun(t, newRun(t, AdamW{LR: 1e-3}, dir, 2))
 	for want, change := range map[string]func(*Trainer){
-		"optimizer.LR: 0.001 in the checkpoint, 0.002 now":    func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} },
-		`optimizer_type: "train.AdamW" in the checkpoint`:     func(t *Trainer) { t.Optimizer = Muon{LR: 1e-3} },
-		`seed: "18446744073709551615" in the checkpoint, "0"`: func(t *Trainer) { t.Seed = 0 },
-		"config.routed_scaling_factor":                        func(t *Trainer) { t.Model.Config.RoutedScalingFactor = 3 },
-		"max_rows: 20 in the checkpoint, 21 now":              func(t *Trainer) { t.MaxRows = 21 },
-		`clip_norm: "1" in the checkpoint, "2" now`:           func(t *Trainer) { t.ClipNorm = 2 },
-		"balance_alpha":                    func(t *Trainer) { t.BalanceAlpha = 0 },
-		"ema_decay":                        func(t *Trainer) { t.EMADecay = 0.5 },
-		"settings: null in the checkpoint": func(t *Trainer) { t.Settings = map[string]any{"beta": 0.1} },
-		"Schedule after step 2: 1 in the checkpoint, 0.5 now":  func(t *Trainer) { t.Schedule = Constant(0.5) },
-		"BiasRate after step 2: 0.01 in the checkpoint, 0 now": func(t *Trainer) { t.BiasRate = Constant(0) },
+		"optimizer.LR: 0.001 there, 0.002 now":     func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} },
+		`optimizer_type: "train.AdamW" there`:      func(t *Trainer) { t.Optimizer = Muon{LR: 1e-3} },
+		`seed: "18446744073709551615" there, "0"`:  func(t *Trainer) { t.Seed = 0 },
+		"config.routed_scaling_factor":             func(t *Trainer) { t.Model.Config.RoutedScalingFactor = 3 },
+		"max_rows: 20 there, 21 now":               func(t *Trainer) { t.MaxRows = 21 },
+		`clip_norm: "1" there, "2" now`:            func(t *Trainer) { t.ClipNorm = 2 },
+		"balance_alpha":                            func(t *Trainer) { t.BalanceAlpha = 0 },
+		"ema_decay":                                func(t *Trainer) { t.EMADecay = 0.5 },
+		"settings: null there":                     func(t *Trainer) { t.Settings = map[string]any{"beta": 0.1} },
+		"Schedule after step 2: 1 there, 0.5 now":  func(t *Trainer) { t.Schedule = Constant(0.5) },
+		"BiasRate after step 2: 0.01 there, 0 now": func(t *Trainer) { t.BiasRate = Constant(0) },
 	} {
 		tr := newRun(t, AdamW{LR: 1e-3}, dir, 4)
 		change(tr)
@@ -135,6 +137,7 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 		if after, _ := WeightsSHA256(tr.Model.Params.All()); after != before {
 			t.Errorf("%s: weights were overwritten", want)
 		}
+		tr.Close()
 	}
 }
 
@@ -159,6 +162,7 @@ func TestAnotherKernelPathNeedsPermission(t *testing.T) {
 	if _, err := tr.Resume(); err == nil || !strings.Contains(err.Error(), `platform.path: "`) || !strings.Contains(err.Error(), `"other" now`) {
 		t.Errorf("got %v", err)
 	}
+	tr.Close()
 	tr = elsewhere()
 	tr.AllowDifferentPath = true
 	if ok, err := tr.Resume(); !ok || err != nil || tr.StepCount() != 2 {
@@ -181,6 +185,7 @@ func TestAFullDiskLeavesTheLastCheckpoint(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "step-000004") {
 		t.Fatalf("got %v", err)
 	}
+	tr.Close()
 	again := newRun(t, o, dir, 6)
 	if ok, err := again.Resume(); !ok || err != nil || again.StepCount() != 2 {
 		t.Fatalf("resumed at step %d, %v", again.StepCount(), err)
@@ -201,12 +206,70 @@ func TestACancelledRunSavesItsSteps(t *testing.T) {
 			cancel(why)
 		}
 	}
-	if err := tr.Run(ctx, randomText(4)); !errors.Is(err, why) || !strings.Contains(err.Error(), "step 3") {
+	if err := tr.Run(ctx, randomText(4)); !errors.Is(err, why) || err.Error() != "train: stopped after step 3, saved in "+dir+": interrupted" {
 		t.Fatalf("got %v", err)
 	}
+	tr.Close()
 	if got, want := mustRun(t, newRun(t, o, dir, 6)), mustRun(t, newRun(t, o, "", 6)); got != want {
 		t.Error("the resumed run ends elsewhere")
 	}
+}
+
+// What cannot be saved is no cancellation that the same command could go on from.
+func TestACancelledRunThatCannotBeSavedSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 6)
+	tr.store.Before = func(op, _ string) error {
+		if op == "write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	tr.OnStep = func(Metrics) { cancel() }
+	err := tr.Run(ctx, randomText(4))
+	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped after step 1 (context canceled), but not saved") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFolderIsTheTrainersUntilClose(t *testing.T) {
+	dir := t.TempDir()
+	first := newRun(t, AdamW{LR: 1e-3}, dir, 1)
+	if err := first.Run(t.Context(), randomText(4)); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, dir)
+	second := newRun(t, AdamW{LR: 1e-3}, dir, 2)
+	_, err := second.Resume()
+	for _, err := range []error{err, second.Run(t.Context(), randomText(4))} {
+		if err == nil || !strings.Contains(err.Error(), "train: "+dir+" is in use by this process") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("the refused Trainer changed the folder: %s", diff)
+	}
+	mustRun(t, newRun(t, AdamW{LR: 1e-3}, "", 1)) // no folder, no lock
+	first.Close()
+	mustRun(t, second)
+}
+
+// contents are the files of a folder.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func TestOnlyTheNewestCheckpointsAreKept(t *testing.T) {
@@ -256,6 +319,74 @@ func TestCallersFilesAndForeignTensorsTravelAlong(t *testing.T) {
 	}
 }
 
+func weights(t testing.TB, tr *Trainer) string {
+	t.Helper()
+	h, err := WeightsSHA256(tr.Model.Params.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// Steps below what was made is a mistake, not a run that is done; as many steps
+// are a run that is done.
+func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	done := newRun(t, AdamW{LR: 1e-3}, dir, 3)
+	mustRun(t, done)
+	done.Close()
+	fewer := newRun(t, AdamW{LR: 1e-3}, dir, 2)
+	before := weights(t, fewer)
+	err := fewer.Run(t.Context(), randomText(2))
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, the checkpoint has 3") {
+		t.Errorf("error is %v", err)
+	}
+	if weights(t, fewer) != before || fewer.StepCount() != 0 {
+		t.Error("the model was changed")
+	}
+	fewer.Close()
+	equal := newRun(t, AdamW{LR: 1e-3}, dir, 3)
+	mustRun(t, equal)
+	if weights(t, equal) != weights(t, done) {
+		t.Error("a run that is done changed the model")
+	}
+	again := newRun(t, AdamW{LR: 1e-3}, "", 3)
+	if err := again.Run(t.Context(), randomText(2)); err != nil {
+		t.Fatal(err)
+	}
+	again.Steps = 2
+	err = again.Run(t.Context(), randomText(2))
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, 3 are made") {
+		t.Errorf("a second run's error is %v", err)
+	}
+}
+
+// A caller's file that cannot be read leaves the weights as they are.
+func TestCallersFileIsReadBeforeTheWeights(t *testing.T) {
+	dir := t.TempDir()
+	with := func(steps int) *Trainer {
+		tr := newRun(t, AdamW{LR: 1e-3}, dir, steps)
+		tr.Extra = []ExtraFile{{
+			Name:  "cursor.txt",
+			Write: func(io.Writer) error { return nil },
+			Read:  func(string) error { return errors.New("lost") },
+		}}
+		return tr
+	}
+	first := with(1)
+	mustRun(t, first)
+	first.Close()
+	second := with(2)
+	before := weights(t, second)
+	if _, err := second.Resume(); err == nil || !strings.Contains(err.Error(), "cursor.txt: lost") {
+		t.Errorf("error is %v", err)
+	}
+	if weights(t, second) != before || second.StepCount() != 0 {
+		t.Error("the weights were loaded")
+	}
+	second.Close()
+}
+
 func TestDirectoryWithoutCheckpointsStartsAfresh(t *testing.T) {
 	tr := newRun(t, AdamW{LR: 1e-3}, filepath.Join(t.TempDir(), "absent"), 1)
 	if ok, err := tr.Resume(); ok || err != nil {
@@ -264,54 +395,8 @@ func TestDirectoryWithoutCheckpointsStartsAfresh(t *testing.T) {
 	if err := tr.Save(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(tr.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a save without a step left %v", err)
-	}
-}
-
-func TestMetricsFileIsCutBackToTheResumedStep(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	lines := func(steps ...int) string {
-		var b strings.Builder
-		for _, s := range steps {
-			fmt.Fprintf(&b, `{"loss":0.5,"moe/1/load":[1,2],"step":%d,"step_time":0}`+"\n", s)
-		}
-		return b.String()
-	}
-	for _, c := range []struct {
-		before string
-		step   int
-		want   string
-	}{
-		{"", 0, lines(1)},
-		{lines(1, 2, 3), 0, lines(1)},
-		{lines(1, 2, 3), 2, lines(1, 2, 3)},
-		{lines(1, 2, 3, 4, 5), 2, lines(1, 2, 3)},
-		{lines(1, 2) + `{"loss":0.`, 2, lines(1, 2, 3)},
-	} {
-		if err := os.WriteFile(path, []byte(c.before), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		f, err := OpenMetricsFile(path, c.step)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = errors.Join(f.Write(Metrics{Step: c.step + 1, Values: map[string]float64{"loss": 0.5}, Loads: map[string][]int{"moe/1/load": {1, 2}}}), f.Close())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		if err != nil || string(got) != c.want {
-			t.Errorf("after step %d: %v\n%s\nwant\n%s", c.step, err, got, c.want)
-		}
-	}
-	for _, damaged := range []string{"{}\n", "not JSON\n" + lines(2)} {
-		if err := os.WriteFile(path, []byte(damaged), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := OpenMetricsFile(path, 5); err == nil || !strings.Contains(err.Error(), "line 1") {
-			t.Errorf("%q: %v", damaged, err)
-		}
+	if files, err := os.ReadDir(tr.Dir); err != nil || len(files) != 1 || files[0].Name() != ".lock" {
+		t.Errorf("a save without a step left %v, %v", files, err)
 	}
 }
 

@@ -1,6 +1,9 @@
 package train
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Schedule is the factor that multiplies the learning rates of a step, 1 at
 // their peak. step is the number of optimizer steps made before, tokens the
@@ -19,14 +22,21 @@ func (s Schedule) at(step int, tokens int64, otherwise float64) float64 {
 // defaultBiasRate is γ without a schedule: what V3 uses but at the very end.
 const defaultBiasRate = 0.001
 
+// The constructors panic on numbers that make no schedule: a factor that is
+// negative or not finite, negative steps, an end before the beginning.
+
 // Constant is the same factor throughout.
 func Constant(factor float64) Schedule {
+	mustFactor("Constant", factor)
 	return func(int, int64) float64 { return factor }
 }
 
 // WarmUp multiplies then by a factor that grows linearly over the first steps:
 // 1/steps in the first of them, 1 from the last of them on. A nil then is 1.
 func WarmUp(steps int, then Schedule) Schedule {
+	if steps < 0 {
+		panic(fmt.Sprintf("train: WarmUp over %d steps, want 0 or more", steps))
+	}
 	return func(step int, tokens int64) float64 {
 		f := then.at(step, tokens, 1)
 		if step < steps {
@@ -39,6 +49,7 @@ func WarmUp(steps int, then Schedule) Schedule {
 // Linear is 1 until step from, falls along a line to floor at step to, and
 // stays there.
 func Linear(from, to int, floor float64) Schedule {
+	mustFall("Linear", from, to, floor)
 	return func(step int, _ int64) float64 {
 		return floor + (1-floor)*(1-progress(int64(step), int64(from), int64(to)))
 	}
@@ -47,11 +58,25 @@ func Linear(from, to int, floor float64) Schedule {
 // Cosine is 1 until step from, falls along half a cosine to floor at step to,
 // and stays there.
 func Cosine(from, to int, floor float64) Schedule {
+	mustFall("Cosine", from, to, floor)
 	return func(step int, _ int64) float64 { return cosine(int64(step), int64(from), int64(to), floor) }
 }
 
 func cosine(at, from, to int64, floor float64) float64 {
 	return floor + 0.5*(1-floor)*(1+math.Cos(math.Pi*progress(at, from, to)))
+}
+
+func mustFactor(name string, factor float64) {
+	if err := notNegative("train: "+name+"'s factor", factor); err != nil {
+		panic(err.Error())
+	}
+}
+
+func mustFall(name string, from, to int, floor float64) {
+	if from < 0 || to < from {
+		panic(fmt.Sprintf("train: %s from step %d to %d, want 0 or more and an end that is not before it", name, from, to))
+	}
+	mustFactor(name, floor)
 }
 
 // progress is the part of the way from one bound to the other, within [0, 1].
@@ -102,7 +127,11 @@ type Ramp struct {
 // V3Batch is the ramp of DeepSeek-V3.
 var V3Batch = Ramp{From: 3072, To: 15360, Tokens: 469e9}
 
-// At is the number of sequences of the next batch.
+// At is the number of sequences of the next batch. It panics where From or To is
+// below 1 or Tokens negative.
 func (r Ramp) At(tokens int64) int {
+	if r.From < 1 || r.To < 1 || r.Tokens < 0 {
+		panic(fmt.Sprintf("train: Ramp%+v: want From and To 1 or more, Tokens 0 or more", r))
+	}
 	return r.From + int(float64(r.To-r.From)*progress(tokens, 0, r.Tokens))
 }

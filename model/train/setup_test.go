@@ -22,13 +22,22 @@ func small() model.Config {
 
 func newModel(t testing.TB, dt backend.DType) *model.Model {
 	t.Helper()
-	b := cpu.New()
-	m, err := model.NewWith(b, small(), 7, model.Options{DType: dt})
+	m, err := model.NewWith(newCPU(t), small(), 7, model.Options{DType: dt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// newCPU opens a CPU for the test.
+func newCPU(t testing.TB) *cpu.CPU {
+	t.Helper()
+	b, err := cpu.New(cpu.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	return m
+	return b
 }
 
 func newMTP(t testing.TB, m *model.Model) *mtp.MTP {

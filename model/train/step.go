@@ -65,7 +65,8 @@ func (t *Trainer) check(seqs []model.Sequence) error {
 // consumes, for the schedules and num_tokens. In turn: backward passes, clipping,
 // optimizer, selection biases, moving average.
 //
-// When ctx is cancelled between micro-batches, or anything fails before the
+// A Schedule or BiasRate that gives a number that is negative or not finite is an
+// error. When ctx is cancelled between micro-batches, or anything fails before the
 // optimizer begins, nothing has changed. After a failure within it the weights
 // are unusable: further calls, Save included, return the same error.
 func (t *Trainer) Update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope, micro int) tensor.Tensor) (Metrics, error) {
@@ -85,13 +86,15 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 	fail := func(err error) (Metrics, error) {
 		return Metrics{}, fmt.Errorf("train: step %d: %w", t.step+1, err)
 	}
-	if d, ok := t.Drafter.(scheduled); ok {
-		d.Advance(t.tokens)
+	next, err := t.next()
+	if err != nil {
+		return fail(err)
 	}
 	loss, err := t.backward(ctx, micros, build)
 	if err != nil {
 		return fail(err)
 	}
+	t.warnIdle()
 	norm, bad, err := t.moments.GradNorm()
 	if err != nil {
 		return fail(err)
@@ -101,11 +104,11 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 	if err != nil {
 		return fail(err)
 	}
-	at := At{Step: t.step + 1, Factor: t.Schedule.at(t.step, t.tokens, 1), GradScale: clipScale(norm, t.clipNorm())}
-	m.Values["loss"] = loss
-	m.Values["grad_norm"] = norm
-	m.Values["learning_rate"] = at.Factor * t.Optimizer.LearningRate()
-	m.Values["num_tokens"] = float64(t.tokens + tokens)
+	at := At{Step: t.step + 1, Factor: next.factor, GradScale: clipScale(norm, t.clipNorm())}
+	m.Values[MetricLoss] = loss
+	m.Values[MetricGradNorm] = norm
+	m.Values[MetricLearningRate] = at.Factor * t.Optimizer.LearningRate()
+	m.Values[MetricNumTokens] = float64(t.tokens + tokens)
 	for _, o := range t.sums {
 		m.Values[o.name] += o.value
 	}
@@ -113,9 +116,9 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 		if !t.SkipNonFinite {
 			return fail(err)
 		}
-		t.log().Warn("update skipped", "step", t.step+1, "reason", err)
-		m.Values["skipped"] = 1
-	} else if err := t.apply(at, loads); err != nil {
+		t.Logger().Warn("update skipped", "step", t.step+1, "reason", err)
+		m.Values[MetricSkipped] = 1
+	} else if err := t.apply(at, loads, next.biasRate); err != nil {
 		t.failed = fmt.Errorf("train: step %d broke off halfway: %w", t.step+1, err)
 		return Metrics{}, t.failed
 	}
@@ -174,13 +177,12 @@ func (t *Trainer) micro(i int, build func(s *tensor.Scope, micro int) tensor.Ten
 }
 
 // apply moves everything that a step moves.
-func (t *Trainer) apply(at At, loads [][]int) error {
+func (t *Trainer) apply(at At, loads [][]int, biasRate float64) error {
 	if err := t.moments.Step(at); err != nil {
 		return err
 	}
-	rate := t.BiasRate.at(t.step, t.tokens, defaultBiasRate)
 	for i, g := range t.gates {
-		if err := g.UpdateBias(loads[i], rate, t.CenterBias); err != nil {
+		if err := g.UpdateBias(loads[i], biasRate, t.CenterBias); err != nil {
 			return fmt.Errorf("selection bias of layer %d: %w", g.layer, err)
 		}
 	}
@@ -188,6 +190,24 @@ func (t *Trainer) apply(at At, loads [][]int) error {
 		return t.ema.update()
 	}
 	return nil
+}
+
+// warnIdle warns of a Drafter that the loss did not reach. GradNorm gives every
+// parameter a gradient, so it speaks once.
+func (t *Trainer) warnIdle() {
+	if t.Drafter == nil {
+		return
+	}
+	idle := false
+	for _, p := range t.Drafter.Params() {
+		if p.HasGrad() {
+			return
+		}
+		idle = idle || p.Trainable
+	}
+	if idle {
+		t.Logger().Warn("the loss does not reach Trainer.Drafter: it is not trained, see AddAuxiliary", "step", t.step+1)
+	}
 }
 
 // nonFinite says what of a step is not finite.

@@ -12,14 +12,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/moe"
 )
 
@@ -37,34 +37,42 @@ type DataFunc func(step int) ([]model.Sequence, error)
 func (f DataFunc) Batch(step int) ([]model.Sequence, error) { return f(step) }
 
 // Trainer trains a model. Fill in the fields, then call Run, or Step or Update
-// as often as needed, from one goroutine; the fields must not change between.
+// as often as needed, from one goroutine. From the first call on, the fields that
+// decide what is trained or recorded must not change, and the model and the
+// Drafter must keep their parameters and gates: otherwise calls fail with an
+// error that names what changed. Steps, SaveEvery, KeepLast, OnStep, Log and
+// AllowDifferentPath are free. Settings, Extra and Keep may change before a call
+// of Resume.
 type Trainer struct {
 	Model *model.Model // required
-	// Drafter's loss is added by DefaultLoss; nil means none. If it has gates
-	// (mtp.MTP does), their balance is looked after too.
+	// Drafter's loss is added by DefaultLoss, and the balance of its gates looked
+	// after with that of the model's; nil means none. It is one of Model's, and its
+	// parameters are among the model's.
 	Drafter   model.Drafter
 	Optimizer Optimizer // required
 	Schedule  Schedule  // multiplies the learning rates; nil means Constant(1)
 	Steps     int       // optimizer steps of Run, those before a resume included; required there
 
 	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
-	// DefaultLoss. Batch.Weight is normalised over the global batch, so a sum
+	// DefaultLoss. One's own adds the losses of Drafter and balance by AddAuxiliary.
+	// Batch.Weight is normalised over the global batch, so a sum
 	// weighted by it does not depend on how the batch was split.
 	Loss func(s *tensor.Scope, b model.Batch) tensor.Tensor
 
 	MaxRows  int     // rows of a micro-batch of Step, see model.MicroBatches; 0 means the whole batch
 	ClipNorm float64 // largest norm of the gradient; 0 means 1, as V3 has it; +Inf means no clipping
 	// SkipNonFinite leaves out the update of a step whose loss or gradient is not
-	// finite, and reports it as the metric "skipped". Otherwise it is an error.
+	// finite, and reports it as MetricSkipped. Otherwise it is an error.
 	SkipNonFinite bool
 
-	BalanceAlpha float64  // factor of the sequence-wise balance loss of DefaultLoss; 0 leaves it out, V3 uses 1e-4
+	BalanceAlpha float64  // factor of the sequence-wise balance loss, see AddAuxiliary; 0 leaves it out, V3 uses 1e-4
 	BiasRate     Schedule // γ, the step of the gates' selection biases; nil means 0.001, see V3BiasRate
 	CenterBias   bool     // keeps the sum of each gate's biases constant, as Moonlight does
 	EMADecay     float64  // keeps an exponential moving average of all parameters; 0 means none
 
 	// Dir receives checkpoints and, from Run, metrics.jsonl; "" means no files.
-	// A run continues from the newest complete checkpoint there.
+	// A run continues from the newest complete checkpoint there. The Trainer locks
+	// the folder from its first call until Close, see run.Lock.
 	Dir       string
 	SaveEvery int // steps between checkpoints; 0 means only when Run ends
 	KeepLast  int // newest checkpoints to keep; 0 means all
@@ -83,8 +91,13 @@ type Trainer struct {
 	AllowDifferentPath bool
 
 	OnStep func(Metrics) // called after each step of Run; nil means not
-	Log    *slog.Logger  // hears of resumes, checkpoints and skipped steps; nil means silence
+	// Log receives what looks wrong (skipped updates, damaged checkpoints, repaired
+	// files, another platform) as warnings, and resumes and checkpoints as
+	// information. If nil, warnings go to standard error and the rest is dropped; to
+	// log nothing, use slog.New(slog.DiscardHandler).
+	Log *slog.Logger
 
+	begun   constants // what the fields were at the start
 	started bool
 	closed  bool
 	failed  error // set when an update broke off halfway
@@ -97,6 +110,8 @@ type Trainer struct {
 	moments *Moments
 	ema     *average
 	store   checkpoint.Store
+	lock    io.Closer      // of Dir; nil without
+	metrics *MetricsFile   // opened last; nil if none was
 	sums    []observed     // of the running step
 	after   []func() error // of the running micro-batch
 }
@@ -107,18 +122,6 @@ type layerGate struct {
 	layer int
 }
 
-// scheduled is a Drafter whose loss changes with the tokens consumed, and whose
-// settings a resumed run must share; mtp.MTP is one.
-type scheduled interface {
-	Advance(tokens int64)
-	Settings() any
-}
-
-// gated is a Drafter that has mixture-of-experts layers.
-type gated interface {
-	Gates() (gates []*moe.Gate, layers []int)
-}
-
 // StepCount is the number of optimizer steps made, those before a resume
 // included.
 func (t *Trainer) StepCount() int { return t.step }
@@ -127,23 +130,24 @@ func (t *Trainer) StepCount() int { return t.step }
 func (t *Trainer) Tokens() int64 { return t.tokens }
 
 // Run trains until Steps steps are made, beginning with the newest complete
-// checkpoint in Dir, if there is one, and saving at the end. When ctx is
-// cancelled it saves what it has and returns the cause.
+// checkpoint in Dir, if there is one, and saving at the end. It fails if more
+// than Steps are made already. When ctx is cancelled it saves what it has and
+// returns the cause.
 func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 	if t.Steps <= 0 {
-		return fmt.Errorf("train: Trainer.Steps is %d", t.Steps)
+		return fmt.Errorf("train: Trainer.Steps is %d, want 1 or more", t.Steps)
 	}
 	if t.step == 0 {
-		if _, err := t.Resume(); err != nil {
+		if _, err := t.resume(t.Steps); err != nil {
 			return err
 		}
 	}
+	if t.step > t.Steps {
+		return fmt.Errorf("train: Trainer.Steps is %d, %d are made", t.Steps, t.step)
+	}
 	var file *MetricsFile
 	if t.Dir != "" {
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if file, err = OpenMetricsFile(filepath.Join(t.Dir, "metrics.jsonl"), t.step); err != nil {
+		if file, err = t.OpenMetrics(t.step); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -181,13 +185,31 @@ func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 
 // stop ends a cancelled run.
 func (t *Trainer) stop(ctx context.Context) error {
-	return errors.Join(fmt.Errorf("train: stopped after step %d: %w", t.step, context.Cause(ctx)), t.Save())
+	return t.Stopped(ctx, "train", t.step)
 }
 
-// start checks the fields and allocates what a run needs, once.
+// Stopped saves a run that was cancelled after the given step, and returns an
+// error that wraps the cause and says where the run was saved. If it cannot be
+// saved, the error wraps the reason instead. what begins the text.
+func (t *Trainer) Stopped(ctx context.Context, what string, step int) error {
+	cause := context.Cause(ctx)
+	if err := t.Save(); err != nil {
+		return fmt.Errorf("%s: stopped after step %d (%v), but not saved: %w", what, step, cause, err)
+	}
+	switch {
+	case t.Dir == "":
+		return fmt.Errorf("%s: stopped after step %d, Dir is empty, nothing is saved: %w", what, step, cause)
+	case t.step == 0:
+		return fmt.Errorf("%s: stopped before the first step, nothing is to be saved: %w", what, cause)
+	}
+	return fmt.Errorf("%s: stopped after step %d, saved in %s: %w", what, step, t.Dir, cause)
+}
+
+// start checks the fields and allocates what a run needs, once. Later calls check
+// that the fields are still those.
 func (t *Trainer) start() error {
 	if t.started {
-		return nil
+		return t.unchanged()
 	}
 	switch {
 	case t.closed:
@@ -196,19 +218,20 @@ func (t *Trainer) start() error {
 		return errors.New("train: Trainer.Model is nil")
 	case t.Optimizer == nil:
 		return errors.New("train: Trainer.Optimizer is nil")
-	case !(t.Optimizer.LearningRate() > 0):
-		return fmt.Errorf("train: the optimizer's learning rate is %g", t.Optimizer.LearningRate())
-	case t.ClipNorm < 0 || math.IsNaN(t.ClipNorm):
-		return fmt.Errorf("train: Trainer.ClipNorm is %g", t.ClipNorm)
-	case t.EMADecay < 0 || t.EMADecay >= 1:
-		return fmt.Errorf("train: Trainer.EMADecay is %g, want 0 or more and less than 1", t.EMADecay)
 	}
-	t.params = t.Model.Params.All()
+	if err := t.validate(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := t.begin(); err != nil {
+		return err
+	}
 	t.store.Dir = t.Dir
-	t.gates = nil
-	t.addGates(t.Model.Gates())
-	if d, ok := t.Drafter.(gated); ok {
-		t.addGates(d.Gates())
+	if t.Dir != "" && t.lock == nil {
+		lock, err := run.Lock(t.Dir)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		t.lock = lock
 	}
 	moments, err := NewMoments(t.Optimizer, t.params)
 	if err != nil {
@@ -221,21 +244,37 @@ func (t *Trainer) start() error {
 		}
 	}
 	t.moments = moments
-	t.scope = tensor.NewScope(t.Model.Backend(), tensor.Options{Grad: true})
+	t.scope = tensor.NewScope(t.Model.Backend(), tensor.Options{Grad: true, Trained: t.Model.Params})
 	t.started = true
 	return nil
 }
 
-func (t *Trainer) addGates(gates []*moe.Gate, layers []int) {
-	for i, g := range gates {
-		t.gates = append(t.gates, layerGate{g, layers[i]})
+// allGates are the gates of the model and of the Drafter.
+func (t *Trainer) allGates() []layerGate {
+	var all []layerGate
+	add := func(gates []*moe.Gate, layers []int) {
+		for i, g := range gates {
+			all = append(all, layerGate{g, layers[i]})
+		}
 	}
+	add(t.Model.Gates())
+	if t.Drafter != nil {
+		add(t.Drafter.Gates())
+	}
+	return all
 }
 
-// Close gives back the memory of optimizer state, averages and activations, and
-// ends the Trainer: what is called later fails. The model stays the caller's.
+// Close gives back the memory of optimizer state, averages and activations,
+// unlocks Dir, and ends the Trainer: what is called later fails. The model stays
+// the caller's.
 func (t *Trainer) Close() {
 	t.closed = true
+	if t.lock != nil {
+		if err := t.lock.Close(); err != nil {
+			t.Logger().Warn("the lock of the folder", "dir", t.Dir, "error", err)
+		}
+		t.lock = nil
+	}
 	if !t.started {
 		return
 	}
@@ -250,9 +289,11 @@ func (t *Trainer) Close() {
 
 func (t *Trainer) clipNorm() float64 { return cmp.Or(t.ClipNorm, 1) }
 
-func (t *Trainer) log() *slog.Logger {
+// Logger is Log or, if that is nil, a logger of warnings to standard error. What
+// builds on a Trainer reports to it.
+func (t *Trainer) Logger() *slog.Logger {
 	if t.Log == nil {
-		return slog.New(slog.DiscardHandler)
+		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	return t.Log
 }

@@ -304,7 +304,7 @@ func TestSettingsThatCannotTrainAreRefused(t *testing.T) {
 	good := func() *Trainer { return &Trainer{Model: m, Optimizer: AdamW{LR: 1}, Steps: 1} }
 	for name, spoil := range map[string]func(*Trainer){
 		"Model": func(t *Trainer) { t.Model = nil }, "Optimizer": func(t *Trainer) { t.Optimizer = nil },
-		"learning rate": func(t *Trainer) { t.Optimizer = AdamW{} }, "Steps": func(t *Trainer) { t.Steps = 0 },
+		"AdamW.LR": func(t *Trainer) { t.Optimizer = AdamW{} }, "Steps": func(t *Trainer) { t.Steps = 0 },
 		"ClipNorm": func(t *Trainer) { t.ClipNorm = -1 }, "EMADecay": func(t *Trainer) { t.EMADecay = 1 },
 	} {
 		tr := good()

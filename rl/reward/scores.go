@@ -68,16 +68,14 @@ func total(funcs []Func, verdicts [][]Verdict, sample int) Verdict {
 	return sum
 }
 
-// Metrics returns, for each function, rewards/<fn>/mean and rewards/<fn>/std
-// over the samples it scored (std with n−1; 0 for one sample; both absent when
-// it scored none), and rewards/<fn>/<status>, the number of verdicts of each
-// status, zeros included.
+// Metrics returns, for each function, MetricMean and MetricStd over the samples
+// it scored (std with n−1; 0 for one sample; both absent when it scored none),
+// and MetricStatus, the number of verdicts of each status, zeros included.
 func (s *Scores) Metrics() map[string]float64 {
 	m := map[string]float64{}
 	for f, name := range s.Functions {
-		prefix := "rewards/" + name + "/"
 		for status := Correct; status <= NotApplicable; status++ {
-			m[prefix+status.String()] = float64(s.Counts[f][status])
+			m[MetricStatus(name, status)] = float64(s.Counts[f][status])
 		}
 		var n, sum float64
 		for _, v := range s.Verdicts[f] {
@@ -96,8 +94,8 @@ func (s *Scores) Metrics() map[string]float64 {
 				squares += float64((v.Value - mean) * (v.Value - mean))
 			}
 		}
-		m[prefix+"mean"] = mean
-		m[prefix+"std"] = math.Sqrt(squares / max(n-1, 1))
+		m[MetricMean(name)] = mean
+		m[MetricStd(name)] = math.Sqrt(squares / max(n-1, 1))
 	}
 	return m
 }

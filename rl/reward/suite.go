@@ -60,12 +60,11 @@ type task struct {
 
 // Score judges every sample by every function.
 //
-// It fails if the suite is ill-formed (no function, a name missing or used
-// twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
-// knob), if ctx ends before the work does, or if MaxAbandoned is reached. A
-// function that fails on a sample is no failure of Score: see Scores.
+// It fails as Validate does, if ctx ends before the work does, or if
+// MaxAbandoned is reached. A function that fails on a sample is no failure of
+// Score: see Scores.
 func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
-	if err := s.validate(); err != nil {
+	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	// An abandoned call may still read the samples after Score has returned.
@@ -98,7 +97,7 @@ func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
 // It fails if the log has other functions, another number of verdicts or a
 // verdict that no run could have produced.
 func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
-	if err := s.validate(); err != nil {
+	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	names := make([]string, len(s.Funcs))
@@ -128,12 +127,19 @@ func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 	return newScores(s.Funcs, verdicts, samples), nil
 }
 
-func (s *Suite) validate() error {
-	if len(s.Funcs) == 0 {
-		return errors.New("reward: suite has no functions")
-	}
-	if s.Timeout < 0 || s.Workers < 0 || s.MaxAbandoned < 0 {
-		return fmt.Errorf("reward: suite: Timeout %v, Workers %d, MaxAbandoned %d: none may be negative", s.Timeout, s.Workers, s.MaxAbandoned)
+// Validate fails if the suite is ill-formed: no function, a name missing or used
+// twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
+// Timeout, Workers or MaxAbandoned.
+func (s *Suite) Validate() error {
+	switch {
+	case len(s.Funcs) == 0:
+		return errors.New("reward: Suite.Funcs is empty")
+	case s.Timeout < 0:
+		return fmt.Errorf("reward: Suite.Timeout is %v, want 0 or more", s.Timeout)
+	case s.Workers < 0:
+		return fmt.Errorf("reward: Suite.Workers is %d, want 0 or more", s.Workers)
+	case s.MaxAbandoned < 0:
+		return fmt.Errorf("reward: Suite.MaxAbandoned is %d, want 0 or more", s.MaxAbandoned)
 	}
 	seen := map[string]bool{}
 	for i, fn := range s.Funcs {
@@ -145,7 +151,7 @@ func (s *Suite) validate() error {
 		case (fn.Score == nil) == (fn.ScoreAll == nil):
 			return fmt.Errorf("reward: function %q must set exactly one of Score and ScoreAll", fn.Name)
 		case math.IsNaN(fn.Weight) || math.IsInf(fn.Weight, 0):
-			return fmt.Errorf("reward: function %q has weight %v", fn.Name, fn.Weight)
+			return fmt.Errorf("reward: Suite.Funcs[%d].Weight is %v, want a finite number", i, fn.Weight)
 		}
 		seen[fn.Name] = true
 	}

@@ -268,13 +268,15 @@ func TestIllFormedSuitesAreRefused(t *testing.T) {
 	ok := constant(pass(true))
 	all := func(context.Context, []Sample) []Verdict { return nil }
 	for want, s := range map[string]*Suite{
-		"no functions":           {},
-		`two functions are name`: {Funcs: []Func{{Name: "a", Score: ok}, {Name: "a", Score: ok}}},
-		"has no name":            {Funcs: []Func{{Score: ok}}},
-		`"a" must set exactly`:   {Funcs: []Func{{Name: "a"}}},
-		`"b" must set exactly`:   {Funcs: []Func{{Name: "b", Score: ok, ScoreAll: all}}},
-		"weight NaN":             {Funcs: []Func{{Name: "a", Score: ok, Weight: math.NaN()}}},
-		"Workers -1":             {Funcs: []Func{{Name: "a", Score: ok}}, Workers: -1},
+		"Funcs is empty":          {},
+		`two functions are name`:  {Funcs: []Func{{Name: "a", Score: ok}, {Name: "a", Score: ok}}},
+		"has no name":             {Funcs: []Func{{Score: ok}}},
+		`"a" must set exactly`:    {Funcs: []Func{{Name: "a"}}},
+		`"b" must set exactly`:    {Funcs: []Func{{Name: "b", Score: ok, ScoreAll: all}}},
+		"Funcs[0].Weight":         {Funcs: []Func{{Name: "a", Score: ok, Weight: math.NaN()}}},
+		"Suite.Workers is -1":     {Funcs: []Func{{Name: "a", Score: ok}}, Workers: -1},
+		"Suite.Timeout is -1s":    {Funcs: []Func{{Name: "a", Score: ok}}, Timeout: -time.Second},
+		"Suite.MaxAbandoned is -": {Funcs: []Func{{Name: "a", Score: ok}}, MaxAbandoned: -1},
 	} {
 		if _, err := s.Score(t.Context(), make([]Sample, 1)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)

@@ -34,7 +34,10 @@ func scaled(factor float64) tensor.Func {
 }
 
 func TestCheckFindsWhatIsWrong(t *testing.T) {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	p, q := gradtest.Normal(t, b, 1, 1, "p", 3), gradtest.Normal(t, b, 2, 1, "q", 3)
 	before, err := p.Floats()

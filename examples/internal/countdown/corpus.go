@@ -13,7 +13,15 @@ const (
 
 // String returns the kind's name.
 func (k Kind) String() string {
-	return [...]string{"trace", "check", "arithmetic"}[k]
+	switch k {
+	case Trace:
+		return "trace"
+	case Check:
+		return "check"
+	case Arithmetic:
+		return "arithmetic"
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
 // Document is one text of the base corpus.

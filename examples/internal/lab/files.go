@@ -1,135 +1,15 @@
 package lab
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/examples/internal/curves"
-	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
+	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
-
-// WriteSettings writes a run's settings to path.
-func WriteSettings(path string, settings any) error {
-	text, err := json.MarshalIndent(settings, "", "  ")
-	if err != nil {
-		return err
-	}
-	return checkpoint.WriteAtomic(path, func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
-}
-
-// Settle writes a run's settings to path, or, where a run with other settings
-// wrote its own there before, says what differs.
-func Settle(path string, settings any) error {
-	have, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return WriteSettings(path, settings)
-	} else if err != nil {
-		return err
-	}
-	want, err := json.Marshal(settings)
-	if err != nil {
-		return err
-	}
-	then, err := decode(have)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	now, err := decode(want)
-	if err != nil {
-		return err
-	}
-	if d := differences("", then, now); len(d) > 0 {
-		return fmt.Errorf("%s is of a run with other settings (choose another -out, or those settings):\n  %s", path, strings.Join(d, "\n  "))
-	}
-	return nil
-}
-
-// decode keeps numbers as they are written: a seed may have 64 bits.
-func decode(text []byte) (v any, err error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	err = d.Decode(&v)
-	return v, err
-}
-
-// differences lists where two JSON values differ, by path.
-func differences(path string, a, b any) []string {
-	x, ok1 := a.(map[string]any)
-	y, ok2 := b.(map[string]any)
-	if !ok1 || !ok2 {
-		s, _ := json.Marshal(a)
-		t, _ := json.Marshal(b)
-		if bytes.Equal(s, t) {
-			return nil
-		}
-		return []string{fmt.Sprintf("%s: there %s, now %s", strings.TrimPrefix(path, "."), s, t)}
-	}
-	var keys []string
-	for k := range x {
-		keys = append(keys, k)
-	}
-	for k := range y {
-		if _, both := x[k]; !both {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	var out []string
-	for _, k := range keys {
-		out = append(out, differences(path+"."+k, x[k], y[k])...)
-	}
-	return out
-}
-
-// Rows are the lines of a metrics file.
-type Rows []map[string]any
-
-// ReadMetrics reads a metrics.jsonl.
-func ReadMetrics(path string) (Rows, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var rows Rows
-	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
-		var row map[string]any
-		if err := json.Unmarshal(line, &row); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, i+1, err)
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
-// Max is the largest value of a metric over the rows that have it, if any do.
-// A null, which stands for a value that is not finite, makes it NaN.
-func (rows Rows) Max(name string) (most float64, ok bool) {
-	for _, row := range rows {
-		v, has := row[name]
-		if !has {
-			continue
-		}
-		f, finite := v.(float64)
-		if !finite {
-			return math.NaN(), true
-		}
-		if most = max(most, f); !ok {
-			most, ok = f, true
-		}
-	}
-	return most, ok
-}
 
 // loads are the experts' loads of a row by metric name.
 func loads(row map[string]any) map[string][]int {
@@ -149,7 +29,7 @@ func loads(row map[string]any) map[string][]int {
 
 // ReadBalance follows the balance of the experts through a metrics file.
 func ReadBalance(path string) (*Balance, error) {
-	rows, err := ReadMetrics(path)
+	rows, err := run.ReadMetrics(path)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +43,7 @@ func ReadBalance(path string) (*Balance, error) {
 // Draw draws reward, accuracy, length, entropy, dead groups and the load of
 // each layer's experts over the steps of a GRPO run. What no step has, for want
 // of anything to learn from, is left out.
-func Draw(path string, rows Rows) error {
+func Draw(path string, rows run.Rows) error {
 	var steps []map[string]float64
 	heat := map[string]*curves.HeatMap{}
 	var layers []string
@@ -186,7 +66,7 @@ func Draw(path string, rows Rows) error {
 			for _, n := range load {
 				total += float64(n)
 			}
-			h.X = append(h.X, flat["step"])
+			h.X = append(h.X, flat[train.MetricStep])
 			for e, n := range load {
 				h.Z[e] = append(h.Z[e], float64(n)/total)
 			}
@@ -194,8 +74,11 @@ func Draw(path string, rows Rows) error {
 	}
 	slices.Sort(layers)
 	var f curves.Figure
-	for _, name := range []string{"reward", "rewards/countdown/mean", "completions/mean_length", "entropy", "frac_reward_zero_std", "grad_norm"} {
-		if p := curves.Series(steps, "step", name); len(p.X) > 0 {
+	for _, name := range []string{
+		rl.MetricReward, reward.MetricMean("countdown"), rl.MetricMeanLength,
+		rl.MetricEntropy, rl.MetricRewardZeroStd, train.MetricGradNorm,
+	} {
+		if p := curves.Series(steps, train.MetricStep, name); len(p.X) > 0 {
 			f.Panels = append(f.Panels, p)
 		}
 	}

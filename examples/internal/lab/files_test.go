@@ -2,88 +2,14 @@ package lab
 
 import (
 	"image/png"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/aha-go/aha/model/train/run"
 )
-
-type settings struct {
-	Seed  uint64         `json:"seed"`
-	Scale Scale          `json:"scale"`
-	More  map[string]any `json:"more,omitempty"`
-}
-
-func TestSettleListsEveryDifference(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "config.json")
-	first := settings{Seed: 1<<63 + 1, Scale: Full}
-	for range 2 {
-		if err := Settle(path, first); err != nil {
-			t.Fatal(err)
-		}
-	}
-	other := settings{Seed: 1 << 63, Scale: Full, More: map[string]any{"new": true}}
-	other.Scale.Group, other.Scale.MaxTokens = 16, 100
-	err := Settle(path, other)
-	if err == nil {
-		t.Fatal("other settings were accepted")
-	}
-	for _, want := range []string{
-		path, "seed: there 9223372036854775809, now 9223372036854775808",
-		"scale.group: there 8, now 16", "scale.max_tokens: there 200, now 100", `more: there null, now {"new":true}`,
-	} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("no %q in: %v", want, err)
-		}
-	}
-	if n := strings.Count(err.Error(), "there "); n != 4 {
-		t.Errorf("%d differences: %v", n, err)
-	}
-	if err := Settle(path, first); err != nil {
-		t.Errorf("the refusal changed the file: %v", err)
-	}
-	write(t, path, "{")
-	if err := Settle(path, first); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("error for a damaged file: %v", err)
-	}
-}
-
-func TestReadMetricsNamesTheBadLine(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	write(t, path, "{\"step\":1,\"reward\":0.5}\n{\"step\":2,\"reward\":null}\n")
-	rows, err := ReadMetrics(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Rows{{"step": 1.0, "reward": 0.5}, {"step": 2.0, "reward": nil}}, rows); diff != "" {
-		t.Error(diff)
-	}
-	write(t, path, "{\"step\":1}\n{\"step\"\n")
-	if _, err := ReadMetrics(path); err == nil || !strings.Contains(err.Error(), path+": line 2") {
-		t.Errorf("error is %v", err)
-	}
-}
-
-func TestMaxIsOverTheRowsThatHaveTheMetric(t *testing.T) {
-	for _, c := range []struct {
-		rows Rows
-		want float64
-		ok   bool
-	}{
-		{Rows{{"a": -3.0}, {"b": 9.0}, {"a": -2.0}}, -2, true},
-		{Rows{{"a": 1.0}, {"a": nil}, {"a": 2.0}}, math.NaN(), true},
-		{Rows{{"b": 9.0}}, 0, false},
-		{nil, 0, false},
-	} {
-		got, ok := c.rows.Max("a")
-		if ok != c.ok || got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
-			t.Errorf("%v: %g, %v; want %g, %v", c.rows, got, ok, c.want, c.ok)
-		}
-	}
-}
 
 func TestBalanceAveragesWindowsOfEnoughAssignments(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
@@ -120,7 +46,7 @@ func TestDrawLeavesOutWhatNoStepHas(t *testing.T) {
 	}
 	dead := map[string]any{"step": 1.0, "reward": 0.0, "rewards/countdown/mean": 0.0, "completions/mean_length": 50.0, "frac_reward_zero_std": 1.0}
 	var heights []int
-	for _, rows := range []Rows{{dead}, {dead, whole}} {
+	for _, rows := range []run.Rows{{dead}, {dead, whole}} {
 		path := filepath.Join(t.TempDir(), "curves.png")
 		if err := Draw(path, rows); err != nil {
 			t.Fatal(err)

@@ -149,5 +149,9 @@ func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(d
 		Extract: func(s rl.Sample) string { return countdown.Answer(s.IDs) },
 		N:       sc.Samples, K: []int{1, sc.PassAt}, Chunk: 128, Progress: progress,
 	}
-	return e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))
+	r, err := e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
+	}
+	return r, err
 }

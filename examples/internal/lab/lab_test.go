@@ -85,7 +85,10 @@ func TestRewardIsCorrectnessAndATenthForFormat(t *testing.T) {
 }
 
 func TestEvaluationOfTheBaseIsKeptWhileWeightsAndScaleLast(t *testing.T) {
-	b := cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer b.Close()
 	sc := Scale{Problems: 2, Samples: 2, PassAt: 2, MaxTokens: 8, Slots: 4}
 	path := filepath.Join(t.TempDir(), "evaluation.json")

@@ -57,7 +57,11 @@ func (f *flipper) Do(op backend.Op) error {
 // rollout and of the trainer in a run of two steps.
 func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
 	t.Helper()
-	f.Backend = cpu.New()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Backend = b
 	defer f.Backend.Close()
 	m, err := model.New(f, Teacher(), 3)
 	if err != nil {
@@ -85,7 +89,7 @@ func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, ok := step.Values["sampling/sampling_logp_difference/max"]
+		d, ok := step.Values[rl.MetricSamplingDifferenceMax]
 		if !ok {
 			t.Fatal("nothing was compared")
 		}

@@ -103,13 +103,3 @@ func BaseTraces(seed uint64, tokens int) []model.Sequence {
 	}
 	return seqs
 }
-
-// Sum is the sum of a metric over the rows that have it.
-func (rows Rows) Sum(name string) float64 {
-	sum := 0.0
-	for _, row := range rows {
-		v, _ := row[name].(float64)
-		sum += v
-	}
-	return sum
-}

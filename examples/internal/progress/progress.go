@@ -1,5 +1,6 @@
 // Package progress shows how far a long run has come: a line with rate and time
-// left on a terminal, nothing anywhere else.
+// left, drawn again and again on a terminal and written every 30 seconds anywhere
+// else.
 package progress
 
 import (
@@ -8,30 +9,45 @@ import (
 	"os"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
 // Bar is a progress line. It is used by one goroutine.
 type Bar struct {
-	bar  *progressbar.ProgressBar
-	out  io.Writer // where Close ends the line; io.Discard if there is none
-	what string
-	done int
-	text []byte // handed to Write, of a line without its end
+	bar    *progressbar.ProgressBar
+	lines  *lines    // nil on a terminal
+	out    io.Writer // where Close ends the line; io.Discard if there is none
+	what   string
+	done   int
+	closed bool
+	text   []byte // handed to Write, of a line without its end
 }
 
 // New starts a line on standard error for total ≥ 1 units of work, such as
-// "steps", with what before it. It shows nothing if standard error is not a
-// terminal.
+// "steps", with what before it. If standard error is not a terminal, nothing is
+// shown of work shorter than 30 seconds.
 func New(total int, what, units string) *Bar {
-	if !isTerminal(os.Stderr) {
-		return on(io.Discard, false, total, what, units)
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return on(os.Stderr, total, what, units)
 	}
-	return on(os.Stderr, true, total, what, units)
+	return off(os.Stderr, total, what, units)
 }
 
-// on is New for any writer.
-func on(out io.Writer, visible bool, total int, what, units string) *Bar {
-	return &Bar{out: out, what: what, bar: progressbar.NewOptions(total,
+// on is New for a terminal.
+func on(out io.Writer, total int, what, units string) *Bar {
+	return &Bar{out: out, what: what, bar: newBar(out, true, total, what, units)}
+}
+
+// off is New for anything else.
+func off(out io.Writer, total int, what, units string) *Bar {
+	return &Bar{
+		out: io.Discard, what: what, bar: newBar(io.Discard, false, total, what, units),
+		lines: newLines(out, total, what, units),
+	}
+}
+
+func newBar(out io.Writer, visible bool, total int, what, units string) *progressbar.ProgressBar {
+	return progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(out),
 		progressbar.OptionSetVisibility(visible),
 		progressbar.OptionSetDescription(what),
@@ -42,14 +58,7 @@ func on(out io.Writer, visible bool, total int, what, units string) *Bar {
 		progressbar.OptionShowElapsedTimeOnFinish(),
 		progressbar.OptionSetWidth(20),
 		progressbar.OptionSetRenderBlankState(true), // starts the clock before the first Add
-	)}
-}
-
-// isTerminal reports whether f is a character device. The null device is one too,
-// where a line does no harm.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	)
 }
 
 // Add counts n more units as done. That the line cannot be written is no reason
@@ -57,13 +66,20 @@ func isTerminal(f *os.File) bool {
 func (b *Bar) Add(n int) {
 	b.done += n
 	_ = b.bar.Add(n)
+	if b.lines != nil {
+		b.lines.update(func(l *lines) { l.count += n })
+	}
 }
 
 // Skip takes n units off the total: a resumed run counts only what it has still
 // to do, so that rate and time left are its own.
 func (b *Bar) Skip(n int) {
-	if n > 0 {
-		b.bar.ChangeMax(b.bar.GetMax() - n)
+	if n <= 0 {
+		return
+	}
+	b.bar.ChangeMax(b.bar.GetMax() - n)
+	if b.lines != nil {
+		b.lines.update(func(l *lines) { l.total -= n })
 	}
 }
 
@@ -71,6 +87,9 @@ func (b *Bar) Skip(n int) {
 func (b *Bar) Describe(what string) {
 	b.what = what
 	b.bar.Describe(what)
+	if b.lines != nil {
+		b.lines.update(func(l *lines) { l.what = what })
+	}
 }
 
 // Write prints to standard output, line by line, above the progress line.
@@ -92,9 +111,16 @@ func (b *Bar) Write(text []byte) (int, error) {
 }
 
 // Close ends the line where it stands, so that what is printed next begins a new
-// one; a line on which nothing was done disappears. Call it once, by defer: the
-// run may stop early.
+// one; a line on which nothing was done disappears. Call it by defer, since the
+// run may stop early; a second call does nothing.
 func (b *Bar) Close() {
+	if b.closed {
+		return
+	}
+	b.closed = true
+	if b.lines != nil {
+		b.lines.close()
+	}
 	_ = b.bar.Exit()
 	if b.done == 0 {
 		_ = b.bar.Clear()
@@ -108,12 +134,10 @@ func (b *Bar) Close() {
 // or with a call of end, for work that stops early.
 func Watch(what, units string) (progress func(done, total int), end func()) {
 	var bar *Bar
-	ended := false
 	end = func() {
-		if bar != nil && !ended {
+		if bar != nil {
 			bar.Close()
 		}
-		ended = true
 	}
 	return func(done, total int) {
 		if bar == nil {

@@ -49,14 +49,15 @@ const (
 )
 
 // path is the chosen one. Kernels look at the booleans that use sets, in the
-// files of their architecture.
-var path string
+// files of their architecture. pathErr says what is wrong with AHA_CPU.
+var (
+	path    string
+	pathErr error
+)
 
 func init() {
-	chosen, err := choosePath(os.Getenv("AHA_CPU"), available())
-	if err != nil {
-		panic(err)
-	}
+	var chosen string
+	chosen, pathErr = choosePath(os.Getenv("AHA_CPU"), available())
 	usePath(chosen)
 }
 
@@ -71,17 +72,22 @@ func usePath(name string) {
 // empty, the fastest that the build and the processor support is taken.
 func Path() string { return path }
 
+// PathErr is an error if AHA_CPU names no path that the build and the processor
+// support. The fastest one is in use then.
+func PathErr() error { return pathErr }
+
 // Paths lists the paths that the build and the processor support, fastest
 // first. The last is "portable".
 func Paths() []string { return available() }
 
-// choosePath picks the path for a value of AHA_CPU among those available.
+// choosePath picks the path for a value of AHA_CPU among those available: with
+// an error, the first.
 func choosePath(env string, available []string) (string, error) {
 	if env == "" {
 		return available[0], nil
 	}
 	if !slices.Contains(available, env) {
-		return "", fmt.Errorf("asm: AHA_CPU=%q: this processor or build has the paths %s", env, strings.Join(available, ", "))
+		return available[0], fmt.Errorf("AHA_CPU=%q: this processor or build has the paths %s", env, strings.Join(available, ", "))
 	}
 	return env, nil
 }

@@ -17,10 +17,10 @@ func TestPathFollowsEnvironmentAndProcessor(t *testing.T) {
 		{"", all[2:], "portable", ""},
 		{"avx512", all, "avx512", ""},
 		{"avx2", all, "avx2", ""},
-		{"avx2", all[2:], "", `AHA_CPU="avx2": this processor or build has the paths portable`},
-		{"avx512dot", all, "", `AHA_CPU="avx512dot": this processor or build has the paths avx512, avx2, portable`},
+		{"avx2", all[2:], "portable", `AHA_CPU="avx2": this processor or build has the paths portable`},
+		{"avx512dot", all, "avx512", `AHA_CPU="avx512dot": this processor or build has the paths avx512, avx2, portable`},
 		{"portable", all, "portable", ""},
-		{"AVX2", all, "", `AHA_CPU="AVX2"`},
+		{"AVX2", all, "avx512", `AHA_CPU="AVX2"`},
 	} {
 		got, err := choosePath(c.env, c.available)
 		if got != c.want {

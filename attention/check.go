@@ -1,0 +1,121 @@
+package attention
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// refuse panics with the field of a constructor's config that cannot be.
+func refuse(what, field string, value any, want string, args ...any) {
+	panic(fmt.Sprintf("attention: %s: %s is %v, want %s", what, field, value, fmt.Sprintf(want, args...)))
+}
+
+// size is a dimension by the name of its field.
+type size struct {
+	field string
+	n     int
+}
+
+// mustBePositive refuses the first size below 1.
+func mustBePositive(what string, sizes ...size) {
+	for _, s := range sizes {
+		if s.n < 1 {
+			refuse(what, s.field, s.n, "at least 1")
+		}
+	}
+}
+
+// mustBeEven refuses a width that RoPE cannot rotate in pairs.
+func mustBeEven(what string, s size) {
+	if s.n%2 != 0 {
+		refuse(what, s.field, s.n, "an even number, since RoPE rotates pairs")
+	}
+}
+
+// mustBeFactor refuses what is not positive and finite.
+func mustBeFactor(what, field string, v float64) {
+	if !positive(v) {
+		refuse(what, field, v, "positive and finite")
+	}
+}
+
+// positive reports whether v is above 0 and finite as a float32 too.
+func positive(v float64) bool {
+	f := float32(v)
+	return f > 0 && !math.IsInf(float64(f), 0)
+}
+
+// mustTurn refuses angles that are absent or of another dimension than dim.
+func mustTurn(what string, a tensor.Angles, dim size) {
+	if a.Cos == nil || a.Sin == nil {
+		refuse(what, "angles", "absent", "those of NewAngles")
+	}
+	for _, p := range []*tensor.Param{a.Cos, a.Sin} {
+		if shape := p.Shape(); len(shape) != 2 || 2*shape[1] != dim.n {
+			refuse(what, "angles "+p.Name, shape, "[positions %d] for %s %d", dim.n/2, dim.field, dim.n)
+		}
+	}
+}
+
+func (c GQAConfig) check(what string) {
+	mustBePositive(what, size{"Hidden", c.Hidden}, size{"Heads", c.Heads}, size{"KVHeads", c.KVHeads},
+		size{"HeadDim", c.HeadDim})
+	mustBeEven(what, size{"HeadDim", c.HeadDim})
+	if c.Heads%c.KVHeads != 0 {
+		refuse(what, "KVHeads", c.KVHeads, "a divisor of Heads %d", c.Heads)
+	}
+	if c.QKNorm {
+		mustBeFactor(what, "Eps", c.Eps)
+	}
+}
+
+func (c MLAConfig) check(what string) {
+	mustBePositive(what, size{"Hidden", c.Hidden}, size{"Heads", c.Heads}, size{"KVRank", c.KVRank},
+		size{"Nope", c.Nope}, size{"Rope", c.Rope}, size{"Value", c.Value})
+	mustBeEven(what, size{"Rope", c.Rope})
+	if c.QRank < 0 {
+		refuse(what, "QRank", c.QRank, "at least 0")
+	}
+	if c.Scale != 0 {
+		mustBeFactor(what, "Scale", c.Scale)
+	}
+}
+
+// check refuses what makes no frequencies for dim elements of base theta.
+func (sc Scaling) check(what string, dim int, theta float64) {
+	mustBePositive(what, size{"dim", dim})
+	mustBeEven(what, size{"dim", dim})
+	if !positive(theta) || theta <= 1 {
+		refuse(what, "theta", theta, "above 1 and finite")
+	}
+	if sc.Kind > Llama3 {
+		refuse(what, "Scaling.Kind", sc.Kind, "NoScaling, YaRN or Llama3")
+	}
+	if sc.Kind == NoScaling {
+		return
+	}
+	if !positive(sc.Factor) || sc.Factor < 1 {
+		refuse(what, "Scaling.Factor", sc.Factor, "at least 1 and finite")
+	}
+	mustBePositive(what, size{"Scaling.Original", sc.Original})
+	for _, f := range []struct {
+		field string
+		v     float64
+	}{
+		{"Scaling.BetaFast", sc.BetaFast}, {"Scaling.BetaSlow", sc.BetaSlow},
+		{"Scaling.MScale", sc.MScale}, {"Scaling.MScaleAllDim", sc.MScaleAllDim},
+		{"Scaling.LowFreqFactor", sc.LowFreqFactor}, {"Scaling.HighFreqFactor", sc.HighFreqFactor},
+	} {
+		if f.v != 0 {
+			mustBeFactor(what, f.field, f.v)
+		}
+	}
+	if fast, slow := sc.betas(); fast < slow {
+		refuse(what, "Scaling.BetaFast", fast, "at least BetaSlow %v", slow)
+	}
+	if low, high := sc.freqFactors(); high <= low {
+		refuse(what, "Scaling.HighFreqFactor", high, "above LowFreqFactor %v", low)
+	}
+}

@@ -1,0 +1,127 @@
+package cpu
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// ledger counts the memory of one CPU's buffers by holder and keeps it within
+// limits.
+type ledger struct {
+	limits []limit
+	held   map[backend.Holder]int // bytes
+	used   int                    // sum of held
+	closed bool
+}
+
+// limit is a number of bytes that buffers may take together.
+type limit struct {
+	bytes  int
+	source string // where it comes from
+	own    bool   // bounds this CPU alone, not all of the process
+}
+
+var (
+	// processUsed is the memory of the buffers of all open CPUs.
+	processUsed atomic.Int64
+	// uncollected is the memory of freed buffers that the garbage collector may
+	// not have returned yet.
+	uncollected atomic.Int64
+)
+
+// take counts bytes for h, or returns an error if they exceed a limit.
+func (l *ledger) take(h backend.Holder, bytes int) error {
+	tight, room := l.room()
+	if tight != nil {
+		if bytes > room {
+			return l.exceeded(tight, h, bytes)
+		}
+		// Freed buffers count as free at once, but stay resident until they are
+		// collected: do so before the two together exceed the limit.
+		if garbage := int(uncollected.Load()); garbage > 0 && bytes > room-garbage {
+			debug.FreeOSMemory()
+			uncollected.Store(0)
+		}
+	}
+	l.add(h, bytes)
+	return nil
+}
+
+// give counts bytes of h as free.
+func (l *ledger) give(h backend.Holder, bytes int) {
+	if l.closed { // the process counts them as free already
+		return
+	}
+	l.add(h, -bytes)
+	uncollected.Add(int64(bytes))
+}
+
+func (l *ledger) add(h backend.Holder, bytes int) {
+	l.held[h] += bytes
+	l.used += bytes
+	processUsed.Add(int64(bytes))
+}
+
+// close counts all memory as free for the rest of the process.
+func (l *ledger) close() {
+	l.closed = true
+	processUsed.Add(int64(-l.used))
+	uncollected.Add(int64(l.used))
+}
+
+// room is the number of bytes left below the limit that has the fewest left; nil
+// without limits.
+func (l *ledger) room() (tight *limit, room int) {
+	for i := range l.limits {
+		lim := &l.limits[i]
+		if left := lim.bytes - l.usedOf(lim); tight == nil || left < room {
+			tight, room = lim, left
+		}
+	}
+	return tight, max(room, 0)
+}
+
+// usedOf is the memory that counts against lim.
+func (l *ledger) usedOf(lim *limit) int {
+	if lim.own {
+		return l.used
+	}
+	return int(processUsed.Load())
+}
+
+// exceeded is the error of an allocation that lim has no room for.
+func (l *ledger) exceeded(lim *limit, h backend.Holder, bytes int) error {
+	used := l.usedOf(lim)
+	err := fmt.Sprintf("cpu: out of memory: %s for %s do not fit: the budget is %s (%s), %s are in use",
+		size(bytes), h, size(lim.bytes), lim.source, size(used))
+	holders := l.holders()
+	if others := used - l.used; others > 0 {
+		holders = append(holders, "other CPU backends of this process "+size(others))
+	}
+	if len(holders) > 0 {
+		err += ": " + strings.Join(holders, ", ")
+	}
+	return errors.New(err)
+}
+
+// holders lists who holds how much, the largest first.
+func (l *ledger) holders() []string {
+	names := slices.SortedFunc(maps.Keys(l.held), func(a, b backend.Holder) int {
+		return cmp.Or(cmp.Compare(l.held[b], l.held[a]), cmp.Compare(a, b))
+	})
+	var list []string
+	for _, h := range names {
+		if l.held[h] > 0 {
+			list = append(list, string(h)+" "+size(l.held[h]))
+		}
+	}
+	return list
+}

@@ -1,0 +1,39 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// units are the suffixes of sizes, each 1024 times the one before.
+var units = []string{"B", "KiB", "MiB", "GiB", "TiB"}
+
+// size is a number of bytes in the largest unit of which there is one.
+func size(bytes int) string {
+	v, u := float64(bytes), 0
+	for ; v >= 1024 && u < len(units)-1; u++ {
+		v /= 1024
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[u])
+}
+
+// parseSize reads a positive number of bytes such as "8GiB", "512MiB" or
+// "1000000", as GOMEMLIMIT is written.
+func parseSize(s string) (int, error) {
+	digits := strings.TrimRight(s, "BKMGTi")
+	unit := 0
+	if suffix := s[len(digits):]; suffix != "" {
+		unit = slices.Index(units, suffix)
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || n == 0 || unit < 0 || n > math.MaxInt>>(10*unit) {
+		return 0, fmt.Errorf("%q is no size: want a number of bytes above 0, such as 8GiB, 512MiB or 1000000", s)
+	}
+	return int(n) << (10 * unit), nil
+}

@@ -1,0 +1,35 @@
+package backend
+
+// Holder says what memory is for. A backend that runs out of memory lists its
+// largest holders.
+type Holder string
+
+const (
+	Parameters   Holder = "parameters"
+	Gradients    Holder = "gradients"
+	Optimizer    Holder = "optimizer"     // moments, and moving averages of parameters
+	PackedCopies Holder = "packed copies" // of parameters, for inference
+	KVCache      Holder = "KV cache"      // keys and values of generated sequences
+	Activations  Holder = "activations"   // and other temporaries
+	Tables       Holder = "tables"        // constants such as the angles of RoPE
+	Other        Holder = "other"         // what Alloc is called for
+)
+
+// HolderAllocator is a backend that counts its memory by holder.
+type HolderAllocator interface {
+	// AllocFor is Alloc on behalf of a holder.
+	AllocFor(h Holder, bytes int) (Buffer, error)
+}
+
+// AllocFor allocates from b on behalf of h, where b counts by holder. Elsewhere
+// it is b.Alloc.
+func AllocFor(b Backend, h Holder, bytes int) (Buffer, error) {
+	if a, ok := b.(HolderAllocator); ok {
+		return a.AllocFor(h, bytes)
+	}
+	return b.Alloc(bytes)
+}
+
+func (f forward) AllocFor(h Holder, bytes int) (Buffer, error) {
+	return AllocFor(f.Backend, h, bytes)
+}

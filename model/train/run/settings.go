@@ -1,0 +1,90 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// WriteSettings writes a run's settings to path as JSON. A file that is there is
+// replaced atomically.
+func WriteSettings(path string, settings any) error {
+	text, err := json.MarshalIndent(settings, "", "  ")
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}
+
+// Settle compares a run's settings with those in the file at path, which it
+// writes if there is none. Settings that differ are an error that lists them all;
+// the file stays as it is.
+func Settle(path string, settings any) error {
+	have, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return WriteSettings(path, settings)
+	} else if err != nil {
+		return err
+	}
+	want, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	then, err := decode(have)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	now, err := decode(want)
+	if err != nil {
+		return err
+	}
+	if d := Differences(then, now); len(d) > 0 {
+		return fmt.Errorf("%s is of a run with other settings (choose another folder, or those settings):\n  %s",
+			path, strings.Join(d, "\n  "))
+	}
+	return nil
+}
+
+// decode keeps numbers as they are written: a seed may have 64 bits.
+func decode(text []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
+}
+
+// Differences lists where two decoded JSON values differ, in the order of the
+// paths: "scale.group: 8 there, 16 now". A key that one of them lacks is null.
+func Differences(there, now any) []string { return differences("", there, now) }
+
+func differences(path string, there, now any) []string {
+	a, okA := there.(map[string]any)
+	b, okB := now.(map[string]any)
+	if okA && okB {
+		keys := maps.Clone(a)
+		maps.Copy(keys, b)
+		var found []string
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			found = append(found, differences(strings.TrimPrefix(path+"."+k, "."), a[k], b[k])...)
+		}
+		return found
+	}
+	textA, _ := json.Marshal(there) // decoded JSON always encodes
+	textB, _ := json.Marshal(now)
+	if bytes.Equal(textA, textB) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %s there, %s now", path, textA, textB)}
+}

@@ -1,0 +1,79 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// validate reports every field that cannot train.
+func (t *Trainer) validate() error {
+	errs := []error{
+		t.Optimizer.Validate(),
+		count("Trainer.Steps", t.Steps), count("Trainer.MaxRows", t.MaxRows),
+		count("Trainer.SaveEvery", t.SaveEvery), count("Trainer.KeepLast", t.KeepLast),
+		notNegative("Trainer.BalanceAlpha", t.BalanceAlpha), fraction("Trainer.EMADecay", t.EMADecay),
+	}
+	if t.ClipNorm < 0 || math.IsNaN(t.ClipNorm) {
+		errs = append(errs, fmt.Errorf("Trainer.ClipNorm is %g, want 0 or more, or +Inf", t.ClipNorm))
+	}
+	if t.Drafter != nil {
+		errs = append(errs, t.ownDrafter(), t.Drafter.Advance(t.tokens))
+	}
+	return errors.Join(errs...)
+}
+
+// ownDrafter checks that the Drafter's parameters are the model's: others would
+// get gradients and never move.
+func (t *Trainer) ownDrafter() error {
+	for _, p := range t.Drafter.Params() {
+		if t.Model.Params.Get(p.Name) != p {
+			return fmt.Errorf("Trainer.Drafter is not of Trainer.Model: its parameter %s is not among the model's", p.Name)
+		}
+	}
+	return nil
+}
+
+// rates are what the schedules give for the next update.
+type rates struct{ factor, biasRate float64 }
+
+// next asks the schedules, the Drafter's included, and refuses what no update
+// can be made with.
+func (t *Trainer) next() (rates, error) {
+	if t.Drafter != nil {
+		if err := t.Drafter.Advance(t.tokens); err != nil {
+			return rates{}, err
+		}
+	}
+	r := rates{t.Schedule.at(t.step, t.tokens, 1), t.BiasRate.at(t.step, t.tokens, defaultBiasRate)}
+	at := fmt.Sprintf("(%d, %d)", t.step, t.tokens)
+	return r, errors.Join(notNegative("Trainer.Schedule"+at, r.factor), notNegative("Trainer.BiasRate"+at, r.biasRate))
+}
+
+func positive(name string, v float64) error {
+	if !(v > 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("%s is %g, want a finite number above 0", name, v)
+	}
+	return nil
+}
+
+func notNegative(name string, v float64) error {
+	if !(v >= 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("%s is %g, want a finite number, 0 or more", name, v)
+	}
+	return nil
+}
+
+func fraction(name string, v float64) error {
+	if !(v >= 0 && v < 1) {
+		return fmt.Errorf("%s is %g, want 0 or more and less than 1", name, v)
+	}
+	return nil
+}
+
+func count(name string, n int) error {
+	if n < 0 {
+		return fmt.Errorf("%s is %d, want 0 or more", name, n)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package rl
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// alter visits every field of a GRPO that can be compared, at any depth, and
+// sets it to another value.
+func alter(name string, v reflect.Value, visit func(name string, set func())) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				alter(name+"."+f.Name, v.Field(i), visit)
+			}
+		}
+	case reflect.Int:
+		visit(name, func() { v.SetInt(v.Int() + 1) })
+	case reflect.Float64:
+		visit(name, func() { v.SetFloat(v.Float() + 0.25) })
+	case reflect.Bool:
+		visit(name, func() { v.SetBool(!v.Bool()) })
+	case reflect.String:
+		visit(name, func() { v.SetString(map[string]string{"GRPO.Scaling": "none", "GRPO.LossType": "grpo"}[name]) })
+	case reflect.Slice:
+		visit(name, func() { v.Index(0).SetInt(2) })
+	}
+}
+
+func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
+	m, err := model.New(openCPU(t), tiny(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tried []string
+	begin := func() *GRPO {
+		base := newRunOf(t, m)
+		base.Objective.Beta = 0.01
+		base.Sampler.Stop = []int32{1}
+		mustStep(t, base)
+		return base
+	}
+	check := func(name string, g *GRPO) {
+		t.Helper()
+		before := weights(t, g)
+		_, err := g.Step(context.Background())
+		tried = append(tried, name)
+		if mayChange[strings.Split(name, ".")[1]] {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			return
+		}
+		wantError(t, err, name+" is ")
+		if weights(t, g) != before {
+			t.Errorf("%s: the weights moved", name)
+		}
+	}
+	alter("GRPO", reflect.ValueOf(begin()).Elem(), func(name string, _ func()) {
+		g := begin()
+		g.OnAlarm = func(int, []string) {}
+		alter("GRPO", reflect.ValueOf(g).Elem(), func(other string, set func()) {
+			if other == name {
+				set()
+			}
+		})
+		check(name, g)
+	})
+	for _, name := range []string{
+		"GRPO.G", "GRPO.Objective.EpsilonHigh", "GRPO.Sampler.Temperature", "GRPO.Sampler.Stop", "GRPO.LossType", "GRPO.Shuffle",
+	} {
+		if !slices.Contains(tried, name) {
+			t.Errorf("the walk misses %s", name)
+		}
+	}
+	for name, set := range map[string]func(g *GRPO){
+		"GRPO.Trainer": func(g *GRPO) { g.Trainer = &train.Trainer{Model: m, Optimizer: g.Trainer.Optimizer} },
+		"GRPO.Reward":  func(g *GRPO) { g.Reward = &reward.Suite{Funcs: g.Reward.Funcs} },
+		"GRPO.Sampler.Generator": func(g *GRPO) {
+			gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 2, MaxLen: 16})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(gen.Close)
+			g.Sampler.Generator = gen
+		},
+		"GRPO.Reward.Funcs": func(g *GRPO) { g.Reward.Funcs[0].Weight = 2 },
+	} {
+		g := begin()
+		set(g)
+		check(name, g)
+	}
+}

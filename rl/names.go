@@ -1,0 +1,66 @@
+package rl
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// The names of the metrics of a step, as keys of train.Metrics.Values, beside
+// those of package train and of package reward. The package documentation has a
+// table of what each means.
+const (
+	MetricMeanLength           = "completions/mean_length"
+	MetricMinLength            = "completions/min_length"
+	MetricMaxLength            = "completions/max_length"
+	MetricMeanTerminatedLength = "completions/mean_terminated_length"
+	MetricMinTerminatedLength  = "completions/min_terminated_length"
+	MetricMaxTerminatedLength  = "completions/max_terminated_length"
+	MetricTruncated            = "completions/clipped_ratio"
+
+	MetricReward        = "reward"
+	MetricRewardStd     = "reward_std"
+	MetricRewardZeroStd = "frac_reward_zero_std"
+
+	MetricPolicyLoss = "policy_loss"
+	MetricEntropy    = "entropy"
+	MetricKL         = "kl"
+	MetricApproxKL   = "approx_kl"
+
+	MetricClipLowMean    = "clip_ratio/low_mean"
+	MetricClipLowMin     = "clip_ratio/low_min"
+	MetricClipHighMean   = "clip_ratio/high_mean"
+	MetricClipHighMax    = "clip_ratio/high_max"
+	MetricClipRegionMean = "clip_ratio/region_mean"
+
+	MetricRatioMin  = "ratio/min"
+	MetricRatioMean = "ratio/mean"
+	MetricRatioMax  = "ratio/max"
+
+	MetricSamplingDifferenceMean = "sampling/sampling_logp_difference/mean"
+	MetricSamplingDifferenceMax  = "sampling/sampling_logp_difference/max"
+	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"
+	MetricSamplingRatioMean      = "sampling/importance_sampling_ratio/mean"
+	MetricSamplingRatioMax       = "sampling/importance_sampling_ratio/max"
+)
+
+// MetricEval is the prefix of the metrics of an evaluation that are named as
+// those of a step.
+const MetricEval = "eval_"
+
+// MetricMeanAt is the name of avg@n on a source.
+func MetricMeanAt(source string, n int) string {
+	return fmt.Sprintf("%smean@%d", core(source), n)
+}
+
+// MetricBestAt is the name of pass@k on a source.
+func MetricBestAt(source string, k int) string {
+	return fmt.Sprintf("%sbest@%d/mean", core(source), k)
+}
+
+// MetricMajAt is the name of maj@k on a source.
+func MetricMajAt(source string, k int) string {
+	return fmt.Sprintf("%smaj@%d/mean", core(source), k)
+}
+
+// core is the prefix of the metrics of a source.
+func core(source string) string { return "val-core/" + cmp.Or(source, "unknown") + "/" }

@@ -1,0 +1,159 @@
+package rl
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/aha-go/aha/model"
+)
+
+// trlLoss is testdata/trl_loss.json: what TRL's own trainer computes.
+type trlLoss struct {
+	EpsilonLow  float64   `json:"epsilon_low"`
+	EpsilonHigh float64   `json:"epsilon_high"`
+	MaxTokens   int       `json:"max_tokens"`
+	Tokens      []int     `json:"tokens"`
+	Truncated   []bool    `json:"truncated"`
+	Advantage   []float64 `json:"advantage"`
+	LogProb     []float64 `json:"log_prob"`
+	OldLogProb  []float64 `json:"old_log_prob"`
+	RefLogProb  []float64 `json:"ref_log_prob"`
+	Entropy     []float64 `json:"entropy"`
+	Cases       []struct {
+		LossType    LossType    `json:"loss_type"`
+		Beta        float64     `json:"beta"`
+		EntropyCoef float64     `json:"entropy_coef"`
+		Updates     []trlUpdate `json:"updates"`
+	} `json:"cases"`
+}
+
+type trlUpdate struct {
+	Loss        float64            `json:"loss"`
+	GradLogProb []float64          `json:"grad_log_prob"`
+	GradEntropy []float64          `json:"grad_entropy"`
+	Metrics     map[string]float64 `json:"metrics"`
+}
+
+// at is where the tokens of completion i begin in the flat lists.
+func (f *trlLoss) at(i int) int {
+	n := 0
+	for _, tokens := range f.Tokens[:i] {
+		n += tokens
+	}
+	return n
+}
+
+// experiences are the completions that are not masked, and the numbers of all.
+func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[*Sample]int) {
+	n := len(f.Tokens)
+	r = &Rollout{Samples: make([]Sample, n)}
+	r.Advantages = Advantages{Scored: slices.Repeat([]bool{true}, n), ZeroStd: make([]bool, 1)}
+	number = map[*Sample]int{}
+	for i := range r.Samples {
+		s, from, to := &r.Samples[i], f.at(i), f.at(i+1)
+		*s = Sample{
+			IDs: make([]int32, f.Tokens[i]), LogProbs: f.OldLogProb[from:to], Advantage: f.Advantage[i], Finish: model.Stopped,
+		}
+		number[s] = i
+		if f.Truncated[i] {
+			s.Finish = model.Truncated
+			continue
+		}
+		x := newExperience(Prompt{IDs: []int32{0}}, s) // the first row is the first token's
+		if g.Objective.Beta != 0 {
+			x.ref = f.RefLogProb[from:to]
+		}
+		xs = append(xs, x)
+	}
+	return r, xs, number
+}
+
+// deal is the seed with which miniBatches puts the completions of the first half
+// of the rollout, and no others, in the first of two updates.
+func deal(s split, xs []experience, number map[*Sample]int, half int) split {
+	for s.parts == 2 {
+		first := s.miniBatches(xs)[0].micro[0]
+		if !slices.ContainsFunc(first, func(x experience) bool { return number[x.Sample] >= half }) {
+			break
+		}
+		s.seed++
+	}
+	return s
+}
+
+// Loss, gradients and metrics are those of TRL's own code, with 6 of 16
+// completions truncated and masked, in one update and in two.
+func TestLossesAreTRLs(t *testing.T) {
+	text, err := os.ReadFile("testdata/trl_loss.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f trlLoss
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	b := openCPU(t)
+	for _, c := range f.Cases {
+		g := &GRPO{MaskTruncated: true, Objective: Objective{
+			EpsilonLow: f.EpsilonLow, EpsilonHigh: f.EpsilonHigh, Beta: c.Beta, EntropyCoef: c.EntropyCoef,
+		}}
+		r, xs, number := f.experiences(g)
+		parts, size := len(c.Updates), len(f.Tokens)/len(c.Updates)
+		s := split{parts: parts, loss: c.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: f.MaxTokens}
+		for u, mini := range deal(s, xs, number, size).miniBatches(xs) {
+			name := fmt.Sprintf("%s, β %g, entropy_coef %g, update %d of %d", c.LossType, c.Beta, c.EntropyCoef, u, parts)
+			want, base := c.Updates[u], f.at(u*size)
+			var row lossCase
+			var tokens []int // of the row in the fixture's lists of the update
+			for _, x := range mini.micro[0] {
+				from := f.at(number[x.Sample])
+				for i, old := range x.LogProbs {
+					tokens = append(tokens, from+i-base)
+					row.logProb = append(row.logProb, f.LogProb[from+i])
+					row.entropy = append(row.entropy, f.Entropy[from+i])
+					row.old, row.ref = append(row.old, old), append(row.ref, f.RefLogProb[from+i])
+					row.advantage, row.weight = append(row.advantage, x.Advantage), append(row.weight, x.weight)
+					row.mean = append(row.mean, 1/mini.global.Weight)
+				}
+			}
+			loss, byLogProb, byEntropy := row.evaluate(t, b, g.Objective.Loss)
+			near(t, name+": loss", loss, want.Loss, 1e-9)
+			seen := make([]bool, len(want.GradLogProb))
+			for i, k := range tokens {
+				seen[k] = true
+				near(t, fmt.Sprintf("%s: gradient %d by log π", name, i), byLogProb[i], want.GradLogProb[k], 1e-9)
+				near(t, fmt.Sprintf("%s: gradient %d by entropy", name, i), byEntropy[i], want.GradEntropy[k], 1e-9)
+			}
+			for k, is := range seen {
+				if !is && (want.GradLogProb[k] != 0 || want.GradEntropy[k] != 0) {
+					t.Errorf("%s: TRL trains on token %d, which is left out here", name, k)
+				}
+			}
+			checkTRLMetrics(t, name, g.Objective, mini, row, want.Metrics)
+		}
+	}
+}
+
+func checkTRLMetrics(t *testing.T, name string, o Objective, mini miniBatch, row lossCase, want map[string]float64) {
+	t.Helper()
+	var s tokenStats
+	s.add(o, mini.micro[0], row.logProb, row.entropy)
+	got := map[string]float64{
+		MetricEntropy: s.entropy / s.n, MetricKL: s.kl / s.n, MetricPolicyLoss: s.policyLoss,
+		MetricClipLowMean: s.low / s.n, MetricClipHighMean: s.high / s.n, MetricClipRegionMean: (s.low + s.high) / s.n,
+		MetricClipLowMin: s.lowMin, MetricClipHighMax: s.highMax,
+	}
+	for metric, v := range want {
+		if metric == "entropy_coef" { // a setting
+			continue
+		}
+		if have, ok := got[metric]; !ok {
+			t.Errorf("%s: no metric %s", name, metric)
+		} else { // TRL counts clipped tokens in float32
+			near(t, name+": "+metric, have, v, 1e-7)
+		}
+	}
+}
