@@ -14,7 +14,8 @@ var reduceNames = []string{"Sum", "SumSquares", "ReduceMax"}
 func (f ReduceFn) String() string { return word("ReduceFn", f, reduceNames) }
 
 // Reduce folds the last dimension: Y[...] = Fn over j of X[..., j]. The order
-// of summation depends only on the length of that dimension.
+// of summation depends only on the length of that dimension. X and Y are F32 or
+// BF16 each.
 type Reduce struct {
 	Y, X View
 	Fn   ReduceFn
@@ -28,7 +29,7 @@ func (o *Reduce) Operands(visit func(*View, Access)) {
 }
 
 func (o *Reduce) Check() error {
-	c := check(o).float(&o.Y, &o.X).thatViews(o.X.Rank >= 1, "X %v has no dimension to reduce", &o.X)
+	c := check(o).activations(&o.X, &o.Y).thatViews(o.X.Rank >= 1, "X %v has no dimension to reduce", &o.X)
 	if c.err == nil {
 		c.shape("Y", &o.Y, o.X.Shape[:o.X.Rank-1]...)
 	}
@@ -36,7 +37,7 @@ func (o *Reduce) Check() error {
 }
 
 // Softmax computes Y[..., j] = exp(X[..., j]) / Σ exp(X[..., ·]) over the last
-// dimension, shifted by the row's maximum. Y may be X.
+// dimension, shifted by the row's maximum. Y may be X. Each is F32 or BF16.
 type Softmax struct{ Y, X View }
 
 func (o *Softmax) Name() string { return "Softmax" }
@@ -47,13 +48,13 @@ func (o *Softmax) Operands(visit func(*View, Access)) {
 }
 
 func (o *Softmax) Check() error {
-	return check(o).float(&o.Y, &o.X).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).
+	return check(o).activations(&o.X, &o.Y).shape("X", &o.X, o.Y.Shape[:o.Y.Rank]...).
 		thatViews(o.X.Rank >= 1, "X %v has no dimension to normalise", &o.X).done()
 }
 
 // TopK finds the K largest of each row of X [N, E], in descending order; ties
 // go to the lowest index and NaN counts as −Inf, also in Values, which is
-// optional.
+// optional. X and Values are F32 or BF16 each.
 type TopK struct {
 	Values View // [N, K]
 	Index  View // [N, K] I32
@@ -73,7 +74,7 @@ func (o *TopK) Operands(visit func(*View, Access)) {
 func (o *TopK) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
-		c.float(&o.X, &o.Values).
+		c.activations(&o.X, &o.Values).
 			shape("Index", &o.Index, o.X.Shape[0], o.Index.Shape[1]).
 			shape("Values", &o.Values, o.X.Shape[0], o.Index.Shape[1]).
 			that(o.Index.Shape[1] <= o.X.Shape[1], "K %d of %d columns", o.Index.Shape[1], o.X.Shape[1])

@@ -1,6 +1,7 @@
 package backend
 
-// SwiGLU computes Y = SiLU(Gate)·Up, SiLU(z) = z·σ(z) (Shazeer 2020).
+// SwiGLU computes Y = SiLU(Gate)·Up, SiLU(z) = z·σ(z) (Shazeer 2020). Each is F32
+// or BF16.
 type SwiGLU struct{ Y, Gate, Up View } // [N, F] each
 
 func (o *SwiGLU) Name() string { return "SwiGLU" }
@@ -12,7 +13,7 @@ func (o *SwiGLU) Operands(visit func(*View, Access)) {
 }
 
 func (o *SwiGLU) Check() error {
-	c := check(o).float(&o.Y, &o.Gate, &o.Up).rank("Gate", &o.Gate, 2)
+	c := check(o).activations(&o.Gate, &o.Y, &o.Up).rank("Gate", &o.Gate, 2)
 	if c.err == nil {
 		s := o.Gate.Shape[:2]
 		c.shape("Y", &o.Y, s...).shape("Up", &o.Up, s...).dense("Y", &o.Y).dense("Gate", &o.Gate).dense("Up", &o.Up)
@@ -21,7 +22,7 @@ func (o *SwiGLU) Check() error {
 }
 
 // SwiGLUGrad is the backward of SwiGLU: DUp = DY·SiLU(Gate) and
-// DGate = DY·Up·σ(z)(1 + z(1 − σ(z))) with z = Gate.
+// DGate = DY·Up·σ(z)(1 + z(1 − σ(z))) with z = Gate. Each is F32 or BF16.
 type SwiGLUGrad struct{ DGate, DUp, DY, Gate, Up View } // [N, F] each
 
 func (o *SwiGLUGrad) Name() string { return "SwiGLUGrad" }
@@ -35,7 +36,7 @@ func (o *SwiGLUGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *SwiGLUGrad) Check() error {
-	c := check(o).float(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).rank("Gate", &o.Gate, 2)
+	c := check(o).activations(&o.Gate, &o.DGate, &o.DUp, &o.DY, &o.Up).rank("Gate", &o.Gate, 2)
 	if c.err == nil {
 		s := o.Gate.Shape[:2]
 		c.shape("DGate", &o.DGate, s...).shape("DUp", &o.DUp, s...).shape("DY", &o.DY, s...).shape("Up", &o.Up, s...).
@@ -46,7 +47,7 @@ func (o *SwiGLUGrad) Check() error {
 
 // Decompose is SwiGLU by its definition.
 func (o *SwiGLU) Decompose(x *Expander) {
-	t := x.Temp(o.Y.DType, o.Y.Dims()...)
+	t := x.Temp(o.Gate.DType.Compute(), o.Y.Dims()...)
 	x.unary(Sigmoid, t, o.Gate)
 	x.binary(Mul, t, t, o.Gate)
 	x.binary(Mul, o.Y, t, o.Up)
@@ -54,7 +55,7 @@ func (o *SwiGLU) Decompose(x *Expander) {
 
 // Decompose is SwiGLUGrad by its definition.
 func (o *SwiGLUGrad) Decompose(x *Expander) {
-	dt, shape := o.Gate.DType, o.Gate.Dims()
+	dt, shape := o.Gate.DType.Compute(), o.Gate.Dims()
 	sigma, silu, slope := x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...)
 	x.unary(Sigmoid, sigma, o.Gate)
 	x.binary(Mul, silu, o.Gate, sigma)

@@ -15,7 +15,7 @@ type reduceSpec struct {
 }
 
 func reduceFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return reduceSpec{backend.ReduceFn(r.IntN(3)), randomShape(r, 1), r.IntN(4) == 0}
 	}}
 	for fn := backend.Sum; fn <= backend.ReduceMax; fn++ {
@@ -74,7 +74,7 @@ type softmaxSpec struct {
 }
 
 func softmaxFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		shape := randomShape(r, 1)
 		shape[len(shape)-1] = max(shape[len(shape)-1], 1)
 		return softmaxSpec{shape, 3}
@@ -146,7 +146,7 @@ type topKSpec struct {
 }
 
 func topKFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		e := size(r, 0)
 		return topKSpec{r.IntN(6), e, r.IntN(e + 1), r.IntN(2) == 0, r.IntN(3) == 0, r.IntN(3) == 0}
 	}}

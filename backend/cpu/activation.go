@@ -31,15 +31,22 @@ func newReader[T number | int32](v *backend.View, n int, scratch []T) (r reader[
 	return reader[T]{whole: data[T](v)}, scratch
 }
 
-// newRunReader is newReader for runs of a walk, which may lie strided.
+// newStridedReader is a reader of elements that may lie strided, as many at a time
+// as buf has.
+func newStridedReader[T number | int32](v *backend.View, buf []T) (r reader[T]) {
+	r, _ = newReader(v, len(buf), buf)
+	r.buf = buf
+	return r
+}
+
+// newRunReader is newStridedReader for the runs of a walk. It takes its buffer
+// from the front of scratch and returns the rest.
 func newRunReader[T number | int32](v *backend.View, scratch []T) (r reader[T], rest []T) {
-	r, _ = newReader(v, blockLen, scratch)
-	r.buf = scratch[:blockLen]
-	return r, scratch[blockLen:]
+	return newStridedReader(v, scratch[:blockLen]), scratch[blockLen:]
 }
 
 // load is n elements from off on that lie stride apart, to be read until the next
-// call. r is of newRunReader.
+// call. r is of newStridedReader or newRunReader.
 func (r *reader[T]) load(off, stride, n int) []T {
 	if r.half == nil {
 		return load(r.whole[off:], stride, n, r.buf)
@@ -72,7 +79,7 @@ func newWriter[T number | int32](v *backend.View, n int, scratch []T) (w writer[
 	return w, rest
 }
 
-// newRunWriter is newWriter for runs of a walk, which may lie strided.
+// newRunWriter is newRunReader for a writer.
 func newRunWriter[T number | int32](v *backend.View, scratch []T) (w writer[T], rest []T) {
 	w.reader, rest = newRunReader(v, scratch)
 	return w, rest
@@ -89,9 +96,18 @@ func (w *writer[T]) place(off, stride, n int) []T {
 
 // store spreads what was written to place's result.
 func (w *writer[T]) store(off, stride int, from []T) {
+	if w.half == nil {
+		store(w.whole[off:], stride, from)
+		return
+	}
+	w.put(off, stride, from)
+}
+
+// put writes from to elements that lie stride apart from off on.
+func (w *writer[T]) put(off, stride int, from []T) {
 	switch {
 	case w.half == nil:
-		store(w.whole[off:], stride, from)
+		moveRow(w.whole[off:], from, len(from), stride, 1)
 	case stride == 1 || len(from) == 1:
 		narrow(w.half[off:][:len(from)], from)
 	default:

@@ -35,39 +35,48 @@ func (j *reduce[T]) do(p *pool, o *backend.Reduce) {
 	}
 	p.run(rows*j.chunks, rowGrain(min(n, reduceChunk)), j)
 	if j.chunks > 1 {
-		y, i := data[T](&o.Y), 0
+		i := 0
+		y, _ := newRunWriter(&o.Y, scratch[T](&p.workers[0], blockLen))
 		for it := newWalk(0, rows, &o.Y); it.next(); i += it.n {
-			for r := range it.n {
-				y[it.off[0]+r*it.stride(0)] = merge(o.Fn, j.partials[(i+r)*j.chunks:][:j.chunks])
+			out := y.place(it.off[0], it.stride(0), it.n)
+			for r := range out {
+				out[r] = merge(o.Fn, j.partials[(i+r)*j.chunks:][:j.chunks])
 			}
+			y.store(it.off[0], it.stride(0), out)
 		}
 	}
 	j.Reduce = nil
 }
 
 func (j *reduce[T]) run(w *worker, lo, hi int) {
-	x, y := data[T](&j.X), data[T](&j.Y)
 	n, step := j.X.Dim(-1), j.X.Stride(-1)
 	rows := j.X
 	rows.Rank--
 	if n == 0 {
 		rows.Strides = [backend.MaxRank]int{} // nothing to read, wherever they lead
 	}
-	buf := scratch[T](w, min(n, reduceChunk))
+	width := min(n, reduceChunk)
+	buf := scratch[T](w, width+blockLen)
+	x := newStridedReader(&j.X, buf[:width])
+	y, _ := newRunWriter(&j.Y, buf[width:])
 	first := lo / j.chunks * j.chunks // unit of the row's first chunk
 	for it := newWalk(lo/j.chunks, ceil(hi, j.chunks), &j.Y, &rows); it.next(); {
-		for r := range it.n {
+		out := y.place(it.off[0], it.stride(0), it.n)
+		for r := range out {
 			for c := max(lo-first, 0); c < min(hi-first, j.chunks); c++ {
 				from := c * reduceChunk
 				m := min(reduceChunk, n-from)
-				v := fold(j.Fn, load(x[it.off[1]+r*it.stride(1)+from*step:], step, m, buf))
+				v := fold(j.Fn, x.load(it.off[1]+r*it.stride(1)+from*step, step, m))
 				if j.chunks > 1 {
 					j.partials[first+c] = v
 				} else {
-					y[it.off[0]+r*it.stride(0)] = v
+					out[r] = v
 				}
 			}
 			first += j.chunks
+		}
+		if j.chunks == 1 {
+			y.store(it.off[0], it.stride(0), out)
 		}
 	}
 }
@@ -114,20 +123,19 @@ func merge[T number](fn backend.ReduceFn, x []T) T {
 type softmax[T number] backend.Softmax
 
 func (o *softmax[T]) run(w *worker, lo, hi int) {
-	x, y := data[T](&o.X), data[T](&o.Y)
 	n, sx, sy := o.X.Dim(-1), o.X.Stride(-1), o.Y.Stride(-1)
 	rowsX, rowsY := o.X, o.Y
 	rowsX.Rank--
 	rowsY.Rank--
 	buf := scratch[T](w, 2*n)
+	x, y := newStridedReader(&o.X, buf[:n]), writer[T]{newStridedReader(&o.Y, buf[n:])}
 	for it := newWalk(lo, hi, &rowsY, &rowsX); it.next(); {
 		for r := range it.n {
-			in := load(x[it.off[1]+r*it.stride(1):], sx, n, buf[:n])
-			to := y[it.off[0]+r*it.stride(0):]
-			out := place(to, sy, n, buf[n:])
-			_, sum := expShifted(out, in)
+			to := it.off[0] + r*it.stride(0)
+			out := y.place(to, sy, n)
+			_, sum := expShifted(out, x.load(it.off[1]+r*it.stride(1), sx, n))
 			scale(out, out, 1/sum)
-			store(to, sy, out)
+			y.store(to, sy, out)
 		}
 	}
 }
@@ -135,15 +143,15 @@ func (o *softmax[T]) run(w *worker, lo, hi int) {
 type topK[T number] backend.TopK
 
 func (o *topK[T]) run(w *worker, lo, hi int) {
-	x, index := data[T](&o.X), data[int32](&o.Index)
+	index := data[int32](&o.Index)
 	e, k := o.X.Shape[1], o.Index.Shape[1]
-	best := scratch[T](w, k)
+	buf := scratch[T](w, k+e)
+	best := buf[:k]
+	x := newStridedReader(&o.X, buf[k:])
 	for i := lo; i < hi; i++ {
-		row, ids := x[i*o.X.Strides[0]:], index[i*o.Index.Strides[0]:]
-		step := o.Index.Strides[1]
+		ids, step := index[i*o.Index.Strides[0]:], o.Index.Strides[1]
 		found := 0
-		for j := range e {
-			v := row[j*o.X.Strides[1]]
+		for j, v := range x.load(i*o.X.Strides[0], o.X.Strides[1], e) {
 			if v != v {
 				v = T(math.Inf(-1))
 			}
@@ -160,7 +168,8 @@ func (o *topK[T]) run(w *worker, lo, hi int) {
 			found = min(found+1, k)
 		}
 		if o.Values.Present() {
-			moveRow(data[T](&o.Values)[i*o.Values.Strides[0]:], best, k, o.Values.Strides[1], 1)
+			values := writer[T]{newStridedReader(&o.Values, best)}
+			values.put(i*o.Values.Strides[0], o.Values.Strides[1], best)
 		}
 	}
 }

@@ -4,21 +4,38 @@ import "github.com/aha-go/aha/backend"
 
 type swiGLU[T number] backend.SwiGLU
 
-func (o *swiGLU[T]) run(_ *worker, lo, hi int) {
-	y, gate, up := data[T](&o.Y), data[T](&o.Gate), data[T](&o.Up)
+func (o *swiGLU[T]) run(w *worker, lo, hi int) {
 	f := o.Gate.Shape[1]
+	buf := scratch[T](w, bufferSize(&o.Gate, f)+bufferSize(&o.Up, f)+bufferSize(&o.Y, f))
+	gate, buf := newReader(&o.Gate, f, buf)
+	up, buf := newReader(&o.Up, f, buf)
+	y, _ := newWriter(&o.Y, f, buf)
 	for i := lo; i < hi; i++ {
-		swiGLURow(y[i*o.Y.Strides[0]:][:f], gate[i*o.Gate.Strides[0]:][:f], up[i*o.Up.Strides[0]:][:f])
+		to := i * o.Y.Strides[0]
+		swiGLURow(y.at(to, f), gate.at(i*o.Gate.Strides[0], f), up.at(i*o.Up.Strides[0], f))
+		y.done(to, f)
 	}
 }
 
 type swiGLUGrad[T number] backend.SwiGLUGrad
 
-func (o *swiGLUGrad[T]) run(_ *worker, lo, hi int) {
-	dgate, dup, dy, gate, up := data[T](&o.DGate), data[T](&o.DUp), data[T](&o.DY), data[T](&o.Gate), data[T](&o.Up)
+func (o *swiGLUGrad[T]) run(w *worker, lo, hi int) {
 	f := o.Gate.Shape[1]
+	size := 0
+	for _, v := range [...]*backend.View{&o.Gate, &o.Up, &o.DY, &o.DGate, &o.DUp} {
+		size += bufferSize(v, f)
+	}
+	buf := scratch[T](w, size)
+	gate, buf := newReader(&o.Gate, f, buf)
+	up, buf := newReader(&o.Up, f, buf)
+	dy, buf := newReader(&o.DY, f, buf)
+	dGate, buf := newWriter(&o.DGate, f, buf)
+	dUp, _ := newWriter(&o.DUp, f, buf)
 	for i := lo; i < hi; i++ {
-		swiGLUGradRow(dgate[i*o.DGate.Strides[0]:][:f], dup[i*o.DUp.Strides[0]:][:f],
-			dy[i*o.DY.Strides[0]:][:f], gate[i*o.Gate.Strides[0]:][:f], up[i*o.Up.Strides[0]:][:f])
+		toGate, toUp := i*o.DGate.Strides[0], i*o.DUp.Strides[0]
+		swiGLUGradRow(dGate.at(toGate, f), dUp.at(toUp, f),
+			dy.at(i*o.DY.Strides[0], f), gate.at(i*o.Gate.Strides[0], f), up.at(i*o.Up.Strides[0], f))
+		dGate.done(toGate, f)
+		dUp.done(toUp, f)
 	}
 }
