@@ -178,6 +178,14 @@ func (c *checker) thatViews(ok bool, format string, views ...*View) *checker {
 	return c
 }
 
+// convertible requires a and b to have one dtype or to be F32 and BF16.
+func (c *checker) convertible(a, b *View) *checker {
+	if c.err == nil && a.DType.Compute() != b.DType.Compute() {
+		c.failf("dtypes %s and %s", a.DType, b.DType)
+	}
+	return c
+}
+
 // sameDType requires a and b to have one dtype.
 func (c *checker) sameDType(a, b *View) *checker {
 	if c.err == nil && a.DType != b.DType {

@@ -1,7 +1,8 @@
 package backend
 
 // Gather computes Y[i, :] = X[Index[i], :]. A negative index gives a row of
-// zeros. Index is a vector of N; X is [R, D]; Y is [N, D].
+// zeros. Index is a vector of N; X is [R, D]; Y is [N, D]. X and Y have one dtype,
+// any, or are F32 and BF16 each.
 type Gather struct{ Y, X, Index View }
 
 func (o *Gather) Name() string { return "Gather" }
@@ -16,7 +17,7 @@ func (o *Gather) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Y", &o.Y, 2).rank("Index", &o.Index, 1)
 	if c.err == nil {
 		c.shape("Y", &o.Y, o.Index.Shape[0], o.X.Shape[1]).
-			sameDType(&o.X, &o.Y)
+			convertible(&o.X, &o.Y)
 	}
 	return c.done()
 }
@@ -24,7 +25,8 @@ func (o *Gather) Check() error {
 // Scatter writes rows: Y[Index[i], :] = X[i, :], or += where Add is set. Rows
 // are taken in ascending i, so repeated indices are deterministic: the last
 // one wins, or all are added in order. Negative indices are skipped; rows of Y
-// that no index names keep their value.
+// that no index names keep their value. X and Y have one dtype, any, or are F32
+// and BF16 each; sums are not in BF16.
 type Scatter struct {
 	Y, X, Index View // [R, D], [N, D], [N] I32
 	Add         bool
@@ -47,13 +49,13 @@ func (o *Scatter) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Y", &o.Y, 2).rank("Index", &o.Index, 1)
 	if c.err == nil {
 		c.shape("X", &o.X, o.Index.Shape[0], o.Y.Shape[1]).
-			sameDType(&o.X, &o.Y)
+			convertible(&o.X, &o.Y).thatViews(!o.Add || o.Y.DType != BF16, "sums in %v", &o.Y)
 	}
 	return c.done()
 }
 
 // GatherLast picks columns row by row: Y[i, j] = X[i, Index[i, j]]; a negative
-// index gives 0.
+// index gives 0. X and Y are scores: F32, or F64.
 type GatherLast struct{ Y, X, Index View } // [N, K], [N, E], [N, K] I32
 
 func (o *GatherLast) Name() string { return "GatherLast" }
@@ -74,7 +76,7 @@ func (o *GatherLast) Check() error {
 }
 
 // ScatterLast adds column by column, in ascending j: Y[i, Index[i, j]] += X[i, j].
-// Negative indices are skipped. It is the gradient of GatherLast.
+// Negative indices are skipped. It is the gradient of GatherLast, of its dtypes.
 type ScatterLast struct{ Y, X, Index View } // [N, E], [N, K], [N, K] I32
 
 func (o *ScatterLast) Name() string { return "ScatterLast" }

@@ -37,6 +37,8 @@ func (g GroupScore) String() string { return word("GroupScore", g, groupScoreNam
 //
 // With K = 1 and Normalize the weight is s/s·Scale, a constant: the output does
 // not train the logits, see MoEGateGrad.
+//
+// Logits are F32 or BF16; Weight, Scores and Bias are F32.
 type MoEGate struct {
 	Weight    View // [N, K]
 	Index     View // [N, K] I32
@@ -69,7 +71,7 @@ func (o *MoEGate) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoEGate) Check() error {
-	c := check(o).float(&o.Weight, &o.Scores, &o.Logits, &o.Bias).ints(&o.Index).rank("Logits", &o.Logits, 2).rank("Index", &o.Index, 2)
+	c := check(o).activations(&o.Logits).statistics(&o.Logits, &o.Weight, &o.Scores, &o.Bias).ints(&o.Index).rank("Logits", &o.Logits, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Logits.Shape[0], o.Logits.Shape[1], o.Index.Shape[1]
 		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).shape("Scores", &o.Scores, n, e).shape("Bias", &o.Bias, e).
@@ -93,6 +95,8 @@ func (o *MoEGate) Check() error {
 // With K = 1 and Normalize, ŵ = 1 and ∂s is 0: exactly, not up to rounding, since
 // Adam divides a gradient by its own size and would turn the rounding errors
 // into steps of full length. DScores still passes.
+//
+// DLogits are F32 or BF16, all else F32.
 type MoEGateGrad struct {
 	DLogits   View // [N, E]
 	DWeight   View // [N, K]; optional
@@ -123,7 +127,7 @@ func (o *MoEGateGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoEGateGrad) Check() error {
-	c := check(o).float(&o.DLogits, &o.DWeight, &o.DScores, &o.Scores).ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
+	c := check(o).activations(&o.DLogits).statistics(&o.DLogits, &o.DWeight, &o.DScores, &o.Scores).ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Scores.Shape[0], o.Scores.Shape[1], o.Index.Shape[1]
 		c.shape("DLogits", &o.DLogits, n, e).shape("DWeight", &o.DWeight, n, k).shape("DScores", &o.DScores, n, e).shape("Index", &o.Index, n, k).
@@ -164,7 +168,7 @@ func (o *MoERoute) Check() error {
 }
 
 // MoEDispatch copies each token to the slots of its experts:
-// Y[s, :] = X[Perm[s]/K, :].
+// Y[s, :] = X[Perm[s]/K, :]. Both are F32, or both BF16.
 type MoEDispatch struct {
 	Y    View // [N·K, D]
 	X    View // [N, D]
@@ -180,7 +184,7 @@ func (o *MoEDispatch) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoEDispatch) Check() error {
-	c := check(o).float(&o.Y, &o.X).ints(&o.Perm).rank("X", &o.X, 2).rank("Y", &o.Y, 2)
+	c := check(o).activations(&o.X).sameDType(&o.X, &o.Y).ints(&o.Perm).rank("X", &o.X, 2).rank("Y", &o.Y, 2)
 	if c.err == nil {
 		n, s := o.X.Shape[0], o.Y.Shape[0]
 		c.shape("Y", &o.Y, s, o.X.Shape[1]).shape("Perm", &o.Perm, s).
@@ -192,7 +196,8 @@ func (o *MoEDispatch) Check() error {
 
 // MoECombine gathers the experts' outputs of each token in ascending k, which
 // is ascending expert id: Y[n, :] = Σ_k Weight[n, k]·X[Inverse[n, k], :].
-// Without Weight the sum is plain, which is the gradient of MoEDispatch.
+// Without Weight the sum is plain, which is the gradient of MoEDispatch. X and Y
+// are F32 or BF16 each; Weight is F32.
 type MoECombine struct {
 	Y       View // [N, D]
 	X       View // [N·K, D]
@@ -212,7 +217,7 @@ func (o *MoECombine) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoECombine) Check() error {
-	c := check(o).float(&o.Y, &o.X, &o.Weight).ints(&o.Inverse).rank("Y", &o.Y, 2).rank("Inverse", &o.Inverse, 2)
+	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Weight).ints(&o.Inverse).rank("Y", &o.Y, 2).rank("Inverse", &o.Inverse, 2)
 	if c.err == nil {
 		n, d, k := o.Y.Shape[0], o.Y.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("Weight", &o.Weight, n, k).shape("Inverse", &o.Inverse, n, k).
@@ -223,6 +228,7 @@ func (o *MoECombine) Check() error {
 
 // MoECombineGrad is the backward of a weighted MoECombine:
 // DX[Inverse[n, k], :] = Weight[n, k]·DY[n, :] and DWeight[n, k] = DY[n, :]·X[Inverse[n, k], :].
+// DX, DY and X are F32 or BF16 each; Weight and DWeight are F32.
 type MoECombineGrad struct {
 	DX, DWeight   View // [N·K, D], [N, K]
 	DY, X, Weight View // [N, D], [N·K, D], [N, K]
@@ -241,7 +247,7 @@ func (o *MoECombineGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoECombineGrad) Check() error {
-	c := check(o).float(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight).ints(&o.Inverse).rank("DY", &o.DY, 2).rank("Inverse", &o.Inverse, 2)
+	c := check(o).activations(&o.X, &o.DX, &o.DY).statistics(&o.X, &o.DWeight, &o.Weight).ints(&o.Inverse).rank("DY", &o.DY, 2).rank("Inverse", &o.Inverse, 2)
 	if c.err == nil {
 		n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight", &o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).

@@ -53,21 +53,23 @@ func (o *MoEDispatch) Decompose(x *Expander) {
 // Decompose gathers the K-th expert's rows of all tokens at a time.
 func (o *MoECombine) Decompose(x *Expander) {
 	n, d, k := o.Y.Shape[0], o.Y.Shape[1], o.Inverse.Shape[1]
-	rows := x.Temp(o.X.DType, n, d)
-	x.fill(o.Y, 0)
+	dt := o.X.DType.Compute()
+	rows, sum := x.Temp(dt, n, d), x.Temp(dt, n, d)
+	x.fill(sum, 0)
 	for i := range k {
 		x.Do(&Gather{Y: rows, X: o.X, Index: o.Inverse.column(i)})
 		if o.Weight.Present() {
 			x.binary(Mul, rows, rows, o.Weight.Slice(1, i, i+1))
 		}
-		x.binary(Add, o.Y, o.Y, rows)
+		x.binary(Add, sum, sum, rows)
 	}
+	x.copy(o.Y, sum)
 }
 
 // Decompose handles the K-th expert's rows of all tokens at a time.
 func (o *MoECombineGrad) Decompose(x *Expander) {
 	n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
-	rows := x.Temp(o.X.DType, n, d)
+	rows := x.Temp(o.X.DType.Compute(), n, d)
 	for i := range k {
 		x.Do(&Gather{Y: rows, X: o.X, Index: o.Inverse.column(i)})
 		x.binary(Mul, rows, rows, o.DY)

@@ -18,7 +18,7 @@ var tables = []tableSpec{{0, 3, 4}, {3, 1, 0}, {1, 1, 1}, {7, 3, 8}, {40, 9, 17}
 // gatherSpec gathers elements of any dtype.
 type gatherSpec struct {
 	tableSpec
-	DType backend.DType
+	DType, To backend.DType
 }
 
 func gatherFamily() family {
@@ -26,11 +26,20 @@ func gatherFamily() family {
 	dtypes := []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32}
 	for _, dt := range dtypes {
 		for _, t := range tables {
-			f.cases = append(f.cases, gatherSpec{t, dt})
+			f.cases = append(f.cases, gatherSpec{t, dt, dt})
 		}
 	}
-	f.random = func(r *rand.Rand) spec { return gatherSpec{randomTable(r), dtypes[r.IntN(4)]} }
-	f.bench = []spec{gatherSpec{tableSpec{512, 4096, 1024}, backend.F32}}
+	for _, t := range tables {
+		f.cases = append(f.cases, gatherSpec{t, backend.F32, backend.BF16}, gatherSpec{t, backend.BF16, backend.F32})
+	}
+	f.random = func(r *rand.Rand) spec {
+		if r.IntN(4) == 0 {
+			return gatherSpec{randomTable(r), backend.F32, backend.BF16}
+		}
+		dt := dtypes[r.IntN(4)]
+		return gatherSpec{randomTable(r), dt, dt}
+	}
+	f.bench = []spec{gatherSpec{tableSpec{512, 4096, 1024}, backend.F32, backend.F32}}
 	return f
 }
 
@@ -49,7 +58,7 @@ func (c gatherSpec) build(s *setup) {
 		x.store(s.normal(100))
 	}
 	index := s.ints("Index", free, s.below(-1, c.R), c.N)
-	y := s.operand("Y", c.DType, free, false, []int{c.N, c.D})
+	y := s.operand("Y", c.To, free, false, []int{c.N, c.D})
 	s.op = &backend.Gather{Y: y.view, X: x.view, Index: index.view}
 	s.want = func() {
 		for i, r := range index.vals {
@@ -58,7 +67,7 @@ func (c gatherSpec) build(s *setup) {
 				if r >= 0 {
 					v = x.vals[int(r)*c.D+j]
 				}
-				y.expect(i*c.D+j, v, 0)
+				y.expect(i*c.D+j, c.To.Round(v), 0)
 			}
 		}
 	}
@@ -70,7 +79,7 @@ type scatterSpec struct {
 }
 
 func scatterFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return scatterSpec{randomTable(r), r.IntN(2) == 0} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return scatterSpec{randomTable(r), r.IntN(2) == 0} }}
 	for _, t := range tables {
 		f.cases = append(f.cases, scatterSpec{t, false}, scatterSpec{t, true})
 	}
@@ -86,7 +95,11 @@ func (c scatterSpec) op() string {
 }
 
 func (c scatterSpec) build(s *setup) {
-	x, y := s.read("X", free, c.N, c.D), s.update("Y", free, c.R, c.D)
+	x, update := s.read("X", free, c.N, c.D), s.update
+	if c.Add { // sums are not in BF16
+		update = s.updateStat
+	}
+	y := update("Y", free, c.R, c.D)
 	index := s.ints("Index", free, s.below(-1, c.R), c.N)
 	s.op = &backend.Scatter{Y: y.view, X: x.view, Index: index.view, Add: c.Add}
 	s.want = func() {

@@ -52,7 +52,7 @@ func randomMoEGate(r *rand.Rand) moeGateSpec {
 }
 
 func moeGateFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return randomMoEGate(r) }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return randomMoEGate(r) }}
 	for _, c := range moeGateCases() {
 		f.cases = append(f.cases, c)
 	}
@@ -132,7 +132,7 @@ func (c moeGateSpec) build(s *setup) {
 	// rounding decides. The offset keeps σ(x) + σ(−x) = 1 from making a near tie
 	// of two groups.
 	logits := s.readWith("Logits", rows, func(int) float64 { return float64(s.rng.IntN(48)-24)/8 + 0.0390625 }, c.N, c.E)
-	weight, index, scores := s.write("Weight", flat, c.N, c.K), s.writeInts("Index", flat, c.N, c.K), s.write("Scores", flat, c.N, c.E)
+	weight, index, scores := s.writeStat("Weight", flat, c.N, c.K), s.writeInts("Index", flat, c.N, c.K), s.writeStat("Scores", flat, c.N, c.E)
 	op := &backend.MoEGate{
 		Weight: weight.view, Index: index.view, Scores: scores.view, Logits: logits.view,
 		Scoring: c.scoring(), Groups: c.Groups, TopGroups: c.TopGroups, Normalize: c.Normalize, Scale: routeScale,
@@ -143,7 +143,7 @@ func (c moeGateSpec) build(s *setup) {
 	var b *operand
 	var bias []float64
 	if c.Bias {
-		b = s.readWith("Bias", flat, func(int) float64 { return float64(s.rng.IntN(5)-2) / 16 }, c.E)
+		b = s.readStatWith("Bias", flat, func(int) float64 { return float64(s.rng.IntN(5)-2) / 16 }, c.E)
 		op.Bias, bias = b.view, b.vals
 	}
 	s.op = op
@@ -191,7 +191,7 @@ type moeGateGradSpec struct {
 }
 
 func moeGateGradFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return moeGateGradSpec{randomMoEGate(r), r.IntN(3) == 0, r.IntN(3) == 0}
 	}}
 	for i, c := range moeGateCases() {
@@ -223,17 +223,17 @@ func (c moeGateGradSpec) build(s *setup) {
 		valsScores = append(valsScores, score...)
 		chosen = append(chosen, c.choose(score, nil))
 	}
-	scores := s.readWith("Scores", flat, func(i int) float64 { return valsScores[i] }, c.N, c.E)
+	scores := s.readStatWith("Scores", flat, func(i int) float64 { return valsScores[i] }, c.N, c.E)
 	index := s.ints("Index", flat, func(i int) int { return chosen[i/c.K][i%c.K] }, c.N, c.K)
 	dlogits := s.write("DLogits", flat, c.N, c.E)
 	op := &backend.MoEGateGrad{DLogits: dlogits.view, Scores: scores.view, Index: index.view, Scoring: c.scoring(), Normalize: c.Normalize, Scale: routeScale}
 	dweight, dscores := make([]float64, c.N*c.K), make([]float64, c.N*c.E)
 	if !c.NoWeight {
-		o := s.read("DWeight", flat, c.N, c.K)
+		o := s.readStat("DWeight", flat, c.N, c.K)
 		op.DWeight, dweight = o.view, o.vals
 	}
 	if !c.NoScores {
-		o := s.read("DScores", flat, c.N, c.E)
+		o := s.readStat("DScores", flat, c.N, c.E)
 		op.DScores, dscores = o.view, o.vals
 	}
 	s.op = op

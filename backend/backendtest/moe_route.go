@@ -85,7 +85,7 @@ func (c moeRouteSpec) build(s *setup) {
 type moeDispatchSpec struct{ routeSpec }
 
 func moeDispatchFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return moeDispatchSpec{randomRoute(r)} }, bench: []spec{moeDispatchSpec{benchRoute}}}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeDispatchSpec{randomRoute(r)} }, bench: []spec{moeDispatchSpec{benchRoute}}}
 	for _, c := range routes {
 		f.cases = append(f.cases, moeDispatchSpec{c})
 	}
@@ -96,7 +96,8 @@ func (moeDispatchSpec) op() string { return "MoEDispatch" }
 
 func (c moeDispatchSpec) build(s *setup) {
 	_, slots, _ := c.slots(c.experts(s))
-	x, y := s.read("X", rows, c.N, c.D), s.write("Y", rows, c.N*c.K, c.D)
+	x := s.operand("X", s.dt, rows, true, []int{c.N, c.D}).store(s.normal(1))
+	y := s.operand("Y", s.dt, rows, false, []int{c.N * c.K, c.D})
 	perm := s.ints("Perm", flat, func(i int) int { return slots[i] }, c.N*c.K)
 	s.op = &backend.MoEDispatch{Y: y.view, X: x.view, Perm: perm.view}
 	s.want = func() {
@@ -114,7 +115,7 @@ type moeCombineSpec struct {
 }
 
 func moeCombineFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return moeCombineSpec{randomRoute(r), r.IntN(3) == 0} }, bench: []spec{moeCombineSpec{benchRoute, false}}}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeCombineSpec{randomRoute(r), r.IntN(3) == 0} }, bench: []spec{moeCombineSpec{benchRoute, false}}}
 	for _, c := range routes {
 		f.cases = append(f.cases, moeCombineSpec{c, false}, moeCombineSpec{c, true})
 	}
@@ -139,7 +140,7 @@ func (c moeCombineSpec) build(s *setup) {
 		weight[i] = 1
 	}
 	if !c.Plain {
-		w := s.read("Weight", flat, c.N, c.K)
+		w := s.readStat("Weight", flat, c.N, c.K)
 		op.Weight, weight = w.view, w.vals
 	}
 	s.op = op
@@ -171,6 +172,7 @@ type moeCombineGradSpec struct{ routeSpec }
 
 func moeCombineGradFamily() family {
 	f := family{
+		bf16:     true,
 		random:   func(r *rand.Rand) spec { return moeCombineGradSpec{randomRoute(r)} },
 		gradient: []spec{moeCombineGradSpec{routeSpec{3, 4, 2, 5}}},
 		bench:    []spec{moeCombineGradSpec{benchRoute}},
@@ -185,8 +187,8 @@ func (moeCombineGradSpec) op() string { return "MoECombineGrad" }
 
 func (c moeCombineGradSpec) build(s *setup) {
 	inverse, slots := c.slotted(s)
-	dy, x, weight := s.read("DY", rows, c.N, c.D), s.read("X", rows, c.N*c.K, c.D), s.read("Weight", flat, c.N, c.K)
-	dx, dweight := s.write("DX", rows, c.N*c.K, c.D), s.write("DWeight", flat, c.N, c.K)
+	dy, x, weight := s.read("DY", rows, c.N, c.D), s.read("X", rows, c.N*c.K, c.D), s.readStat("Weight", flat, c.N, c.K)
+	dx, dweight := s.write("DX", rows, c.N*c.K, c.D), s.writeStat("DWeight", flat, c.N, c.K)
 	s.op = &backend.MoECombineGrad{DX: dx.view, DWeight: dweight.view, DY: dy.view, X: x.view, Weight: weight.view, Inverse: inverse.view}
 	s.flops = 3 * float64(c.N*c.K*c.D)
 	s.want = func() {

@@ -42,6 +42,10 @@ func (b *CPU) doFused(op backend.Op) error {
 		route(o)
 		return nil
 	case *backend.MoEDispatch:
+		if o.Y.DType == backend.BF16 {
+			b.pool.run(o.Y.Shape[0], rowGrain(o.Y.Shape[1]), (*moeDispatch[uint16])(o))
+			return nil
+		}
 		return kernel(b, o.X.DType, (*moeDispatch[float32])(o), (*moeDispatch[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
 	case *backend.MoECombine:
 		return kernel(b, o.Y.DType, (*moeCombine[float32])(o), (*moeCombine[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]*o.Inverse.Shape[1]))

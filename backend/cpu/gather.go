@@ -3,6 +3,9 @@ package cpu
 import "github.com/aha-go/aha/backend"
 
 func gatherJob(o *backend.Gather) job {
+	if o.X.DType != o.Y.DType {
+		return (*gatherRounded)(o)
+	}
 	return sized(o.Y.DType, (*gather[uint8])(o), (*gather[uint16])(o), (*gather[int32])(o), (*gather[float64])(o))
 }
 
@@ -37,6 +40,24 @@ func (o *gather[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
+// gatherRounded is the work of Gather between F32 and BF16.
+type gatherRounded backend.Gather
+
+func (o *gatherRounded) run(w *worker, lo, hi int) {
+	d := o.X.Shape[1]
+	buf := scratch[float32](w, 2*d)
+	x, y := newStridedReader(&o.X, buf[:d]), writer[float32]{newStridedReader(&o.Y, buf[d:])}
+	for i := lo; i < hi; i++ {
+		to, step := i*o.Y.Strides[0], o.Y.Strides[1]
+		if id := at[int32](&o.Index, i); id >= 0 {
+			y.put(to, step, x.load(row("Gather", "index", id, o.X.Shape[0])*o.X.Strides[0], o.X.Strides[1], d))
+		} else {
+			clear(buf[d:])
+			y.put(to, step, buf[d:])
+		}
+	}
+}
+
 // scatter is the work of Scatter without Add. Its units are columns: the rows
 // of one column are written in ascending order by one thread.
 type scatter[T number | int32 | uint16 | uint8] backend.Scatter
@@ -54,11 +75,27 @@ func (o *scatter[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
+// scatterRounded is the work of Scatter between F32 and BF16, split as scatter is.
+type scatterRounded backend.Scatter
+
+func (o *scatterRounded) run(w *worker, lo, hi int) {
+	buf := scratch[float32](w, hi-lo)
+	x, y := newStridedReader(&o.X, buf), writer[float32]{newStridedReader(&o.Y, buf)}
+	for i := range o.Index.Shape[0] {
+		if id := at[int32](&o.Index, i); id >= 0 {
+			r := row("Scatter", "index", id, o.Y.Shape[0])
+			from := x.load(i*o.X.Strides[0]+lo*o.X.Strides[1], o.X.Strides[1], hi-lo)
+			y.put(r*o.Y.Strides[0]+lo*o.Y.Strides[1], o.Y.Strides[1], from)
+		}
+	}
+}
+
 // scatterAdd is the work of Scatter with Add, split as scatter is.
 type scatterAdd[T number | int32] backend.Scatter
 
-func (o *scatterAdd[T]) run(_ *worker, lo, hi int) {
-	y, x, index := data[T](&o.Y), data[T](&o.X), data[int32](&o.Index)
+func (o *scatterAdd[T]) run(w *worker, lo, hi int) {
+	y, index := data[T](&o.Y), data[int32](&o.Index)
+	x := newStridedReader(&o.X, scratch[T](w, hi-lo))
 	sy, sx := o.Y.Strides[1], o.X.Strides[1]
 	for i := range o.Index.Shape[0] {
 		id := index[i*o.Index.Strides[0]]
@@ -66,13 +103,13 @@ func (o *scatterAdd[T]) run(_ *worker, lo, hi int) {
 			continue
 		}
 		r := row("ScatterAdd", "index", id, o.Y.Shape[0])
-		to, from := y[r*o.Y.Strides[0]+lo*sy:], x[i*o.X.Strides[0]+lo*sx:]
-		if sy == 1 && sx == 1 {
-			combine(backend.Add, to[:hi-lo], to[:hi-lo], from[:hi-lo])
+		to, from := y[r*o.Y.Strides[0]+lo*sy:], x.load(i*o.X.Strides[0]+lo*sx, sx, hi-lo)
+		if sy == 1 {
+			combine(backend.Add, to[:hi-lo], to[:hi-lo], from)
 			continue
 		}
-		for j := range hi - lo {
-			to[j*sy] += from[j*sx]
+		for j, v := range from {
+			to[j*sy] += v
 		}
 	}
 }
@@ -80,6 +117,8 @@ func (o *scatterAdd[T]) run(_ *worker, lo, hi int) {
 func (b *CPU) scatter(o *backend.Scatter) error {
 	var j job
 	switch {
+	case !o.Add && o.X.DType != o.Y.DType:
+		j = (*scatterRounded)(o)
 	case !o.Add:
 		j = sized(o.Y.DType, (*scatter[uint8])(o), (*scatter[uint16])(o), (*scatter[int32])(o), (*scatter[float64])(o))
 	case o.Y.DType == backend.F32:

@@ -10,13 +10,14 @@ import (
 type moeGate[T number] backend.MoEGate
 
 func (o *moeGate[T]) run(w *worker, lo, hi int) {
-	weight, index, scores, logits := data[T](&o.Weight), data[int32](&o.Index), data[T](&o.Scores), data[T](&o.Logits)
+	weight, index, scores := data[T](&o.Weight), data[int32](&o.Index), data[T](&o.Scores)
 	experts, k := o.Logits.Shape[1], o.Index.Shape[1]
-	buf := scratch[T](w, experts+o.Groups+k)
-	biased, groups, best := buf[:experts], buf[experts:][:o.Groups], buf[experts+o.Groups:]
+	buf := scratch[T](w, experts+o.Groups+k+bufferSize(&o.Logits, experts))
+	biased, groups, best := buf[:experts], buf[experts:][:o.Groups], buf[experts+o.Groups:][:k]
+	logits, _ := newReader(&o.Logits, experts, buf[experts+o.Groups+k:])
 	for i := lo; i < hi; i++ {
 		s, chosen, wt := scores[i*experts:][:experts], index[i*k:][:k], weight[i*k:][:k]
-		z := logits[i*o.Logits.Strides[0]:][:experts]
+		z := logits.at(i*o.Logits.Strides[0], experts)
 		if o.Scoring == backend.ScoreSigmoid {
 			sigmoid(s, z)
 		} else {
@@ -131,11 +132,12 @@ func (t *topList[T]) offer(id int32, v T) {
 
 type moeGateGrad[T number] backend.MoEGateGrad
 
-func (o *moeGateGrad[T]) run(_ *worker, lo, hi int) {
-	dlogits, scores, index := data[T](&o.DLogits), data[T](&o.Scores), data[int32](&o.Index)
+func (o *moeGateGrad[T]) run(w *worker, lo, hi int) {
+	scores, index := data[T](&o.Scores), data[int32](&o.Index)
 	experts, k := o.Scores.Shape[1], o.Index.Shape[1]
+	dLogits, _ := newWriter(&o.DLogits, experts, scratch[T](w, bufferSize(&o.DLogits, experts)))
 	for i := lo; i < hi; i++ {
-		d, s, chosen := dlogits[i*experts:][:experts], scores[i*experts:][:experts], index[i*k:][:k]
+		d, s, chosen := dLogits.at(i*experts, experts), scores[i*experts:][:experts], index[i*k:][:k]
 		if o.DScores.Present() {
 			copy(d, data[T](&o.DScores)[i*experts:])
 		} else {
@@ -151,6 +153,7 @@ func (o *moeGateGrad[T]) run(_ *worker, lo, hi int) {
 		} else {
 			softmaxGrad(d, s, d, dot(s, d), 1)
 		}
+		dLogits.done(i*experts, experts)
 	}
 }
 

@@ -27,7 +27,7 @@ func route(o *backend.MoERoute) {
 }
 
 // moeDispatch is a job over slots.
-type moeDispatch[T number] backend.MoEDispatch
+type moeDispatch[T number | uint16] backend.MoEDispatch
 
 func (o *moeDispatch[T]) run(_ *worker, lo, hi int) {
 	x, y, perm := data[T](&o.X), data[T](&o.Y), data[int32](&o.Perm)
@@ -42,36 +42,46 @@ func (o *moeDispatch[T]) run(_ *worker, lo, hi int) {
 // moeCombine is a job over tokens.
 type moeCombine[T number] backend.MoECombine
 
-func (o *moeCombine[T]) run(_ *worker, lo, hi int) {
-	x, y, inverse := data[T](&o.X), data[T](&o.Y), data[int32](&o.Inverse)
+func (o *moeCombine[T]) run(w *worker, lo, hi int) {
+	inverse := data[int32](&o.Inverse)
 	d, k := o.Y.Shape[1], o.Inverse.Shape[1]
+	buf := scratch[T](w, bufferSize(&o.X, d)+bufferSize(&o.Y, d))
+	x, buf := newReader(&o.X, d, buf)
+	y, _ := newWriter(&o.Y, d, buf)
 	for i := lo; i < hi; i++ {
-		yi := y[i*o.Y.Strides[0]:][:d]
-		clear(yi)
+		to := i * o.Y.Strides[0]
+		sum := y.at(to, d)
+		clear(sum)
 		for a := i * k; a < (i+1)*k; a++ {
 			weight := T(1)
 			if o.Weight.Present() {
 				weight = data[T](&o.Weight)[a]
 			}
 			s := row("MoECombine", "slot", inverse[a], o.X.Shape[0])
-			addScaled(yi, x[s*o.X.Strides[0]:][:d], weight)
+			addScaled(sum, x.at(s*o.X.Strides[0], d), weight)
 		}
+		y.done(to, d)
 	}
 }
 
 // moeCombineGrad is a job over tokens.
 type moeCombineGrad[T number] backend.MoECombineGrad
 
-func (o *moeCombineGrad[T]) run(_ *worker, lo, hi int) {
-	dx, dweight, dy, x := data[T](&o.DX), data[T](&o.DWeight), data[T](&o.DY), data[T](&o.X)
-	weight, inverse := data[T](&o.Weight), data[int32](&o.Inverse)
+func (o *moeCombineGrad[T]) run(w *worker, lo, hi int) {
+	dWeight, weight, inverse := data[T](&o.DWeight), data[T](&o.Weight), data[int32](&o.Inverse)
 	d, k := o.DY.Shape[1], o.Inverse.Shape[1]
+	buf := scratch[T](w, bufferSize(&o.X, d)+bufferSize(&o.DY, d)+bufferSize(&o.DX, d))
+	x, buf := newReader(&o.X, d, buf)
+	dy, buf := newReader(&o.DY, d, buf)
+	dx, _ := newWriter(&o.DX, d, buf)
 	for i := lo; i < hi; i++ {
-		dyi := dy[i*o.DY.Strides[0]:][:d]
+		dyi := dy.at(i*o.DY.Strides[0], d)
 		for a := i * k; a < (i+1)*k; a++ {
 			s := row("MoECombineGrad", "slot", inverse[a], o.X.Shape[0])
-			dweight[a] = dot(dyi, x[s*o.X.Strides[0]:][:d])
-			scale(dx[s*o.DX.Strides[0]:][:d], dyi, weight[a])
+			dWeight[a] = dot(dyi, x.at(s*o.X.Strides[0], d))
+			to := s * o.DX.Strides[0]
+			scale(dx.at(to, d), dyi, weight[a])
+			dx.done(to, d)
 		}
 	}
 }
