@@ -1,6 +1,9 @@
 package attention
 
-import "github.com/aha-go/aha/backend/tensor"
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
 
 // absorbed is the weight-absorbed form (DeepSeek-V2 §2.1.2): with W_UK and
 // W_UV the two halves of kv_b per head,
@@ -21,7 +24,10 @@ func (m *MLA) absorbed(q, cKV, kR tensor.Tensor, rows Rows, cache *Cache) tensor
 	qC := tensor.MatMul(parts[0].Permute(1, 0, 2), w[0]).Permute(1, 0, 2) // [N,H,C]
 	q = tensor.Concat(2, qC, parts[1])                                    // [N,H,C+R]
 	k := tensor.Concat(2, cKV.Reshape(n, 1, m.KVRank), kR)                // [N,1,C+R]
-	v := k.Slice(2, 0, m.KVRank)                                          // [N,1,C]
+	if m.RoundKV {
+		k = k.Cast(backend.BF16)
+	}
+	v := k.Slice(2, 0, m.KVRank) // [N,1,C]
 	if cache != nil {
 		cache.append(cache.K, k, rows)
 		k, v = cKV.Scope().Constant(cache.K), cKV.Scope().Constant(cache.V)

@@ -14,6 +14,9 @@ type GQAConfig struct {
 	Bias    bool    // on q, k and v, as Qwen2 has
 	QKNorm  bool    // RMSNorm on each head of q and k, as Qwen3 has
 	Eps     float64 // of QKNorm, which requires it
+	// RoundKV rounds keys and values to BF16 before they are attended to, as a
+	// cache of that dtype does.
+	RoundKV bool
 }
 
 // GQA is grouped-query attention (Ainslie et al. 2023) with half-rotated RoPE,
@@ -62,6 +65,8 @@ func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 		cache.append(cache.K, k, rows)
 		cache.append(cache.V, v, rows)
 		k, v = x.Scope().Constant(cache.K), x.Scope().Constant(cache.V)
+	} else if g.RoundKV {
+		k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
 	}
 	o := tensor.Attention(q, k, v, rows.Start, rows.Len, Scaling{}.SoftmaxScale(g.HeadDim))
 	return g.O.Forward(o.Reshape(n, g.Heads*g.HeadDim))

@@ -20,6 +20,9 @@ type MLAConfig struct {
 	// Absorbed selects the form that works on the latent itself, for training
 	// and decoding alike: equal in exact arithmetic, not in bits.
 	Absorbed bool
+	// RoundKV rounds keys and values to BF16 before they are attended to, as a
+	// cache of that dtype does.
+	RoundKV bool
 }
 
 // latentEps is the epsilon of the query's and the latent's norm whatever the
@@ -96,7 +99,11 @@ func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 // or the cache, after theirs have been written to it.
 func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.Tensor) {
 	if cache == nil {
-		return tensor.MLAKeys(up, kR, rows.Pos, m.Nope, m.Angles, m.Interleaved)
+		k, v = tensor.MLAKeys(up, kR, rows.Pos, m.Nope, m.Angles, m.Interleaved)
+		if m.RoundKV {
+			k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
+		}
+		return k, v
 	}
 	s := up.Scope()
 	s.Do(&backend.MLAKeys{

@@ -26,11 +26,11 @@ type Block struct {
 	eps       float64
 }
 
-// NewBlock creates the layer model.layers.<l> of cfg, with MLA in its absorbed
-// form if absorbed is set. Layers past the last are those of multi-token
+// NewBlock creates the layer model.layers.<l> of cfg, in the form and precision
+// that o says. Layers past the last are those of multi-token
 // prediction. A config that Validate refuses panics, and so does a layer it does
 // not have; a failure of the device is the error of ps.
-func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, absorbed bool) *Block {
+func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Options) *Block {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("model: NewBlock: %s", strings.TrimPrefix(err.Error(), "model: ")))
 	}
@@ -43,10 +43,12 @@ func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, absorb
 	b.InputNorm = ps.Gain(prefix+".input_layernorm.weight", cfg.HiddenSize)
 	if cfg.IsMLA() {
 		shape := cfg.mla()
-		shape.Absorbed = absorbed
+		shape.Absorbed, shape.RoundKV = o.Absorbed, o.RoundKV
 		b.Attention = attention.NewMLA(ps, prefix+".self_attn", shape, angles)
 	} else {
-		b.Attention = attention.NewGQA(ps, prefix+".self_attn", cfg.gqa(), angles)
+		shape := cfg.gqa()
+		shape.RoundKV = o.RoundKV
+		b.Attention = attention.NewGQA(ps, prefix+".self_attn", shape, angles)
 	}
 	b.PostNorm = ps.Gain(prefix+".post_attention_layernorm.weight", cfg.HiddenSize)
 	if cfg.IsMoELayer(l) {

@@ -40,7 +40,7 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 					t.Errorf("%s: NewBlock with a bad %s: panic %q after %d parameters, want %q", p.name, key, r, len(ps.All()), want)
 				}
 			}()
-			NewBlock(ps, cfg, 0, tensor.Angles{}, false)
+			NewBlock(ps, cfg, 0, tensor.Angles{}, Options{})
 		}
 		spoil(reflect.ValueOf(&cfg).Elem(), "", refused)
 		if cfg.RoPEScaling != nil {
@@ -90,7 +90,7 @@ func TestNewBlockPanicsOnALayerThatTheModelLacks(t *testing.T) {
 					t.Errorf("panic %q, want %q", r, want)
 				}
 			}()
-			NewBlock(tensor.NewParams(b, tensor.Init{}), Tiny(), l, tensor.Angles{}, false)
+			NewBlock(tensor.NewParams(b, tensor.Init{}), Tiny(), l, tensor.Angles{}, Options{})
 		}()
 	}
 }

@@ -79,6 +79,19 @@ type GeneratorOptions struct {
 	MaxLen int
 	// PrefillRows bounds the prompt tokens of one forward; 0 means 4096.
 	PrefillRows int
+	// Cache is the dtype of cached keys and values: BF16, or 0 for that of the
+	// model's training. BF16 beside a model that trains without Options.RoundKV or
+	// Precision BF16 saves half the memory, and log-probabilities differ from
+	// training's.
+	Cache backend.DType
+}
+
+// cacheDType is the dtype of the cache beside a model made with mo.
+func (o GeneratorOptions) cacheDType(mo Options) backend.DType {
+	if o.Cache == backend.BF16 {
+		return backend.BF16
+	}
+	return mo.cacheDType()
 }
 
 // withDefaults fills in what is 0.
@@ -88,7 +101,7 @@ func (o GeneratorOptions) withDefaults(c Config, mo Options) GeneratorOptions {
 		o.MaxLen = min(c.MaxPositionEmbeddings, maxLen)
 	}
 	if o.Slots == 0 {
-		o.Slots = min(max(budget/(cacheBytes(c, mo)*max(o.MaxLen, 1)), 1), maxSlots)
+		o.Slots = min(max(budget/(cacheBytes(c, mo, o.cacheDType(mo))*max(o.MaxLen, 1)), 1), maxSlots)
 	}
 	if o.PrefillRows == 0 {
 		o.PrefillRows = 4096
@@ -97,14 +110,14 @@ func (o GeneratorOptions) withDefaults(c Config, mo Options) GeneratorOptions {
 }
 
 // cacheBytes is the memory of the keys and values of one token in all layers.
-func cacheBytes(c Config, o Options) int {
+func cacheBytes(c Config, o Options, dt backend.DType) int {
 	width := c.gqa().CacheWidth()
 	if c.IsMLA() {
 		shape := c.mla()
 		shape.Absorbed = o.Absorbed
 		width = shape.CacheWidth()
 	}
-	return c.NumHiddenLayers * width * o.DType.Size()
+	return c.NumHiddenLayers * width * dt.Size()
 }
 
 // Generator decodes with continuous batching: a finished sequence leaves the
@@ -129,10 +142,13 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows a prefill; max_position_embeddings is %d",
 			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
 	}
+	if o.Cache != backend.F32 && o.Cache != backend.BF16 || o.Cache == backend.BF16 && m.Options.DType != backend.F32 {
+		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s beside a model of %s, want BF16 beside F32, or 0", o.Cache, m.Options.DType)
+	}
 	b := m.Backend()
 	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}), programs: map[int]*backend.Program{}}
 	for _, blk := range m.Blocks {
-		c, err := blk.Attention.NewCache(b, m.Params.DType(), o.Slots*o.MaxLen)
+		c, err := blk.Attention.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
 		if err != nil {
 			g.Close()
 			return nil, err

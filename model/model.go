@@ -36,6 +36,14 @@ type Model struct {
 type Options struct {
 	// DType is the dtype of weights and arithmetic: F32, or F64 for tests.
 	DType backend.DType
+	// Precision is the dtype of activations and of their gradients, and of the
+	// keys and values that a generator caches: BF16, or 0 for DType. Weights,
+	// their gradients, statistics and sums stay F32.
+	Precision backend.DType
+	// RoundKV trains with keys and values rounded to BF16, so that a generator
+	// whose cache is BF16 agrees with training bit for bit although Precision is
+	// not.
+	RoundKV bool
 	// Absorbed selects the weight-absorbed form of MLA, for training and
 	// generation alike.
 	Absorbed bool
@@ -54,6 +62,10 @@ func (o Options) validate() error {
 	switch {
 	case o.DType != backend.F32 && o.DType != backend.F64:
 		return fmt.Errorf("model: Options.DType is %s, want F32 or F64", o.DType)
+	case o.Precision != backend.F32 && o.Precision != backend.BF16:
+		return fmt.Errorf("model: Options.Precision is %s, want BF16 or 0", o.Precision)
+	case o.DType != backend.F32 && (o.Precision == backend.BF16 || o.RoundKV):
+		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these go with F32, not with %s", o.Precision, o.RoundKV, o.DType)
 	case o.Format > backend.Q4:
 		return fmt.Errorf("model: unknown weight format %d", o.Format)
 	case o.Format != backend.Native && o.DType != backend.F32:
@@ -86,7 +98,7 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	m := &Model{Config: cfg, Options: o, Params: ps, Angles: angles}
 	m.Embed = ps.Table("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for l := range cfg.NumHiddenLayers {
-		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles, o.Absorbed))
+		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles, o))
 	}
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
@@ -123,6 +135,24 @@ func (m *Model) notFinite() error {
 // Backend is the device the model lives on.
 func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
 
+// ActivationDType is the dtype of the residual stream and of all activations.
+func (m *Model) ActivationDType() backend.DType { return m.Options.activations() }
+
+func (o Options) activations() backend.DType {
+	if o.Precision == backend.BF16 {
+		return backend.BF16
+	}
+	return o.DType
+}
+
+// cacheDType is the dtype in which keys and values are attended to in training.
+func (o Options) cacheDType() backend.DType {
+	if o.RoundKV {
+		return backend.BF16
+	}
+	return o.activations()
+}
+
 // Absorbed reports whether MLA works in its weight-absorbed form.
 func (m *Model) Absorbed() bool {
 	a, ok := m.Blocks[0].Attention.(*attention.MLA)
@@ -145,7 +175,7 @@ func (m *Model) Forward(s *tensor.Scope, b Batch) Output {
 // forward runs the model over packed rows, with one cache a layer or none.
 func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows, caches []*attention.Cache) Output {
 	out := Output{model: m}
-	h := tensor.Embedding(m.Embed, ids) // [N,D]
+	h := tensor.Embedding(m.Embed, ids, m.ActivationDType()) // [N,D]
 	for l, b := range m.Blocks {
 		var cache *attention.Cache
 		if caches != nil {
@@ -206,7 +236,7 @@ func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entr
 	if temperature <= 0 {
 		panic(fmt.Sprintf("model: Score at temperature %g", temperature))
 	}
-	if o.Hidden.DType() == backend.F32 { // the sampler reads it from an F32 buffer
+	if o.Hidden.DType().Compute() == backend.F32 { // the sampler reads it from an F32 buffer
 		temperature = float64(float32(temperature))
 	}
 	return tensor.LogProbs(o.Hidden, o.model.Head, targets, 1/temperature)

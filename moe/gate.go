@@ -26,10 +26,11 @@ func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
 }
 
 // Forward returns the weights [N, K], the scores [N, E] and the experts
-// [N, K] of x [N, D].
+// [N, K] of x [N, D]. Weights and scores are F32 for x in BF16, as in
+// modeling_deepseek_v3.py.
 func (g *Gate) Forward(x tensor.Tensor) (weight, scores, index tensor.Tensor) {
 	c := g.cfg
-	return tensor.Gate(g.W.Forward(x), g.Bias, c.TopK, backend.MoEGate{
+	return tensor.Gate(g.W.ForwardAs(x, x.DType().Compute()), g.Bias, c.TopK, backend.MoEGate{
 		Scoring: c.Scoring, GroupBy: c.GroupBy, Groups: c.Groups, TopGroups: c.TopGroups, Normalize: c.Normalize, Scale: c.Scale,
 	})
 }

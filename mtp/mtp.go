@@ -90,7 +90,7 @@ func New(m *model.Model) (*MTP, error) {
 			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
 		}
 		mod.EHProj = &tensor.Linear{W: ps.Matrix(prefix+".eh_proj.weight", hidden, 2*hidden)}
-		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles, m.Absorbed())
+		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles, m.Options)
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)
 	}
@@ -106,7 +106,7 @@ func New(m *model.Model) (*MTP, error) {
 // one. The block is recomputed in the backward pass if m.Recompute is set.
 func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) (out, scores tensor.Tensor) {
 	eps := m.Config.RMSNormEps
-	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids), mod.ENorm, eps)
+	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids, m.ActivationDType()), mod.ENorm, eps)
 	x := mod.EHProj.Forward(tensor.Concat(1, e, tensor.RMSNorm(h, mod.HNorm, eps))) // [N,D]
 	return m.ForwardBlock(mod.Block, x, rows, nil)
 }

@@ -8,14 +8,15 @@ import (
 
 // Attention is causal attention of q [N, H, Dk] over keys k [R, G, Dk] and
 // values v [R, G, Dv]: row i sees the length[i] key rows from start[i] on. See
-// backend.Attention. The gradient needs packed sequences.
+// backend.Attention. The gradient needs packed sequences. The result has the dtype
+// of q.
 func Attention(q, k, v, start, length Tensor, scale float64) Tensor {
 	s := scopeOf("Attention", q, k, v, start, length)
 	if q.view.Rank != 3 || k.view.Rank != 3 || v.view.Rank != 3 {
 		panic(fmt.Sprintf("tensor: Attention: q %v, k %v, v %v: want rank 3", q.Shape(), k.Shape(), v.Shape()))
 	}
 	o := s.alloc(q.view.DType, q.Dim(0), q.Dim(1), v.Dim(2))
-	lse := s.alloc(q.view.DType, q.Dim(0), q.Dim(1))
+	lse := s.alloc(q.view.DType.Compute(), q.Dim(0), q.Dim(1))
 	s.do(&backend.Attention{O: o.view, LSE: lse.view, Q: q.View(), K: k.View(), V: v.View(), Start: start.View(), Len: length.View(), Scale: scale})
 	if s.needs(q, k, v) {
 		s.track([]*Tensor{&o}, []Tensor{q, k, v, o, lse, start, length}, func(dy []gradient) {

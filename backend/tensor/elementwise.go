@@ -149,9 +149,10 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 	return y
 }
 
-// combine is the value of fn(a, b).
+// combine is the value of fn(a, b), in the dtype of a where one is BF16 and the
+// other F32.
 func (s *Scope) combine(fn backend.BinaryFn, a, b Tensor) Tensor {
-	if a.view.DType != b.view.DType {
+	if a.view.DType.Compute() != b.view.DType.Compute() {
 		panic(fmt.Sprintf("tensor: %s: a %s%v, b %s%v: dtypes differ", fn, a.DType(), a.Shape(), b.DType(), b.Shape()))
 	}
 	if a.view.Rank == b.view.Rank && a.view.Shape == b.view.Shape {
@@ -165,7 +166,8 @@ func (s *Scope) combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 	return y
 }
 
-// Add is a + b, broadcasting trailing dimensions.
+// Add is a + b, broadcasting trailing dimensions. As of all functions of two
+// tensors, the result has the dtype of a where one is BF16 and the other F32.
 func Add(a, b Tensor) Tensor {
 	s := scopeOf("Add", a, b)
 	y := s.combine(backend.Add, a, b)
@@ -225,11 +227,11 @@ func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
 		}})
 }
 
-// Sum is the sum of all elements, of shape [1].
+// Sum is the sum of all elements, of shape [1], F32 for x in BF16.
 func Sum(x Tensor) Tensor {
 	s := scopeOf("Sum", x)
 	flat := x.Contiguous()
-	y := s.alloc(x.view.DType, 1)
+	y := s.alloc(x.view.DType.Compute(), 1)
 	if s.err == nil {
 		s.do(&backend.Reduce{Y: y.view, X: flat.View().Reshape(1, x.Len()), Fn: backend.Sum})
 	}
@@ -246,14 +248,14 @@ func Sum(x Tensor) Tensor {
 // Mean is the mean of all elements, of shape [1].
 func Mean(x Tensor) Tensor { return Scale(Sum(x), 1/float64(x.Len())) }
 
-// SumLast sums over the last dimension, which disappears.
+// SumLast sums over the last dimension, which disappears: F32 for x in BF16.
 func SumLast(x Tensor) Tensor {
 	s := scopeOf("SumLast", x)
 	shape := x.Shape()
 	if len(shape) == 0 {
 		panic("tensor: SumLast of a scalar")
 	}
-	y := s.alloc(x.view.DType, shape[:len(shape)-1]...)
+	y := s.alloc(x.view.DType.Compute(), shape[:len(shape)-1]...)
 	s.do(&backend.Reduce{Y: y.view, X: x.View(), Fn: backend.Sum})
 	if s.needs(x) {
 		s.track([]*Tensor{&y}, nil, func(dy []gradient) {

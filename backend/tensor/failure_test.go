@@ -220,7 +220,7 @@ func TestShapeMistakesPanicWithOpAndShapes(t *testing.T) {
 		{"tensor: RoPE: Pos I32[3], want shape [2]", func() { tensor.RoPE(f(2, 1, 4), ids(3), angles, false) }},
 		{"tensor: Attention: q [2 1 4], k [2 3], v [2 1 4]: want rank 3", func() { tensor.Attention(f(2, 1, 4), f(2, 3), f(2, 1, 4), ids(2), ids(2), 1) }},
 		{"tensor: Attention: K F32[2 1 3], want shape [2 1 4]", func() { tensor.Attention(f(2, 1, 4), f(2, 1, 3), f(2, 1, 4), ids(2), ids(2), 1) }},
-		{"tensor: Gather: Index I32[2 2], want rank 1", func() { tensor.Embedding(param("embed", 3, 4), ids(4).Reshape(2, 2)) }},
+		{"tensor: Gather: Index I32[2 2], want rank 1", func() { tensor.Embedding(param("embed", 3, 4), ids(4).Reshape(2, 2), backend.F32) }},
 		{"tensor: LogProbs: x [2 3], lm_head [7 4]", func() { tensor.LogProbs(f(2, 3), param("lm_head", 7, 4), ids(2), 1) }},
 		{"tensor: Logits: x [2 3], lm_head [7 4]", func() { tensor.Logits(f(2, 3), param("lm_head", 7, 4)) }},
 		{"tensor: Gate: logits [2 3 4], want rank 2", func() { tensor.Gate(f(2, 3, 4), nil, 2, backend.MoEGate{}) }},

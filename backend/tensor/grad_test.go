@@ -284,7 +284,7 @@ func TestGradientOfEmbeddingAddsRepeatedIDs(t *testing.T) {
 	g := check(t)
 	w := g.param(5, 3)
 	g.run("Embedding", func(s *tensor.Scope) []tensor.Tensor { // row 4 is read thrice, row 0 never, −1 is nothing
-		return one(tensor.Embedding(w, s.Ints([]int32{4, 1, 4, -1, 2, 4, 3}, 7)))
+		return one(tensor.Embedding(w, s.Ints([]int32{4, 1, 4, -1, 2, 4, 3}, 7), w.Value().DType))
 	})
 }
 

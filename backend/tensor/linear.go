@@ -23,16 +23,20 @@ type LowRank struct {
 	Scale float64
 }
 
-// Forward maps x [N, in] to [N, out].
-func (l *Linear) Forward(x Tensor) Tensor {
-	y := l.product(x)
+// Forward maps x [N, in] to [N, out], in the dtype of x.
+func (l *Linear) Forward(x Tensor) Tensor { return l.ForwardAs(x, x.view.DType) }
+
+// ForwardAs is Forward with a result of the given dtype: that of x or, for scores
+// of activations in BF16, F32.
+func (l *Linear) ForwardAs(x Tensor, dt backend.DType) Tensor {
+	y := l.product(x, dt)
 	if l.Bias != nil {
 		y = Add(y, l.Bias.In(y.s))
 	}
 	if a := l.Adapter; a != nil {
 		down := Linear{W: a.A}
 		up := Linear{W: a.B}
-		y = Add(y, Scale(up.product(down.product(x)), a.Scale))
+		y = Add(y, Scale(up.product(down.product(x, dt), dt), a.Scale))
 	}
 	return y
 }
@@ -47,10 +51,10 @@ func mustFit(op string, x Tensor, w *Param, rank int) {
 	}
 }
 
-func (l *Linear) product(x Tensor) Tensor {
+func (l *Linear) product(x Tensor, dt backend.DType) Tensor {
 	s, w := scopeOf("Linear", x), l.W
 	mustFit("Linear", x, w, 2)
-	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
+	y := s.alloc(dt, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
 	train := s.recording && w.Trainable
 	if !s.needs(x) && !train {
@@ -76,13 +80,14 @@ func (l *Linear) product(x Tensor) Tensor {
 	return y
 }
 
-// Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D].
-func Embedding(w *Param, ids Tensor) Tensor {
+// Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D], of dtype
+// dt, that of w or BF16.
+func Embedding(w *Param, ids Tensor, dt backend.DType) Tensor {
 	s := scopeOf("Embedding", ids)
 	if w.value.Rank != 2 {
 		panic(fmt.Sprintf("tensor: Embedding: %s %v: want rank 2", w.Name, w.Shape()))
 	}
-	y := s.alloc(w.value.DType, ids.Len(), w.value.Shape[1])
+	y := s.alloc(dt, ids.Len(), w.value.Shape[1])
 	s.do(&backend.Gather{Y: y.view, X: w.Value(), Index: ids.View()})
 	if s.recording && w.Trainable {
 		s.track([]*Tensor{&y}, []Tensor{ids}, func(dy []gradient) {
@@ -101,7 +106,7 @@ func GatherRows(x, index Tensor) Tensor {
 	s.do(&backend.Gather{Y: y.view, X: x.View(), Index: index.View()})
 	if s.needs(x) {
 		s.track([]*Tensor{&y}, []Tensor{index}, func(dy []gradient) {
-			g := s.newGradient(x)
+			g := s.newGradientAs(x, x.view.DType.Compute())
 			s.do(&backend.Fill{Dst: g.View})
 			s.do(&backend.Scatter{Y: g.View, X: dy[0].View, Index: index.view, Add: true})
 			s.give(x, g)

@@ -5,10 +5,10 @@ import "github.com/aha-go/aha/backend"
 // LogProbs is the log-probability of each row's target under the head w
 // [V, D] at inverse temperature invTemp, and the entropy of each row's
 // distribution, without holding the logits. x is [N, D], targets [N] I32; a
-// negative target gives 0 and no gradient.
+// negative target gives 0 and no gradient. Both results are F32 for x in BF16.
 func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, entropy Tensor) {
 	mustFit("LogProbs", x, w, 2)
-	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType
+	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType.Compute()
 	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
 	lse := s.alloc(dt, n)
 	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.Value(), Target: targets.View(), InvTemp: invTemp})
@@ -49,12 +49,12 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	return logProb, entropy
 }
 
-// Logits is x·wᵀ [N, V] for the head w [V, D]: what the sampler reads. Nothing
-// is put on the tape.
+// Logits is x·wᵀ [N, V] for the head w [V, D]: what the sampler reads, F32 for x
+// in BF16. Nothing is put on the tape.
 func Logits(x Tensor, w *Param) Tensor {
 	mustFit("Logits", x, w, 2)
 	s := scopeOf("Logits", x)
-	y := s.alloc(x.view.DType, x.Dim(0), w.value.Shape[0])
+	y := s.alloc(x.view.DType.Compute(), x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
 	return y
 }

@@ -77,7 +77,7 @@ func batch(s *tensor.Scope) tokens {
 
 // hidden is the block's output [N, D] and the gate's scores [N, E].
 func (m *small) hidden(s *tensor.Scope, t tokens) (x, scores tensor.Tensor) {
-	x = tensor.Embedding(m.embed, t.ids)
+	x = tensor.Embedding(m.embed, t.ids, m.embed.Value().DType)
 	if m.recompute {
 		x = tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor {
 			return []tensor.Tensor{m.attend(in[0], in[1], in[2], in[3])}

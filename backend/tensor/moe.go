@@ -19,7 +19,7 @@ func mustBe2D(op, name string, t Tensor) {
 func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scores, index Tensor) {
 	mustBe2D("Gate", "logits", logits)
 	s, n, e := scopeOf("Gate", logits), logits.Dim(0), logits.Dim(1)
-	dt := logits.view.DType
+	dt := logits.view.DType.Compute()
 	weight, scores, index = s.alloc(dt, n, k), s.alloc(dt, n, e), s.alloc(backend.I32, n, k)
 	op := rule
 	op.Weight, op.Scores, op.Index, op.Logits = weight.view, scores.view, index.view, logits.View()

@@ -44,7 +44,7 @@ func TestHeldParameterRefusesWhatNeedsItsMaster(t *testing.T) {
 	x := s.Floats(backend.F32, ramp(64, 0), 1, 64)
 	targets := s.Ints([]int32{3}, 1)
 	mustPanic(t, want, func() { p.In(s) })
-	mustPanic(t, want, func() { tensor.Embedding(p, targets) })
+	mustPanic(t, want, func() { tensor.Embedding(p, targets, backend.F32) })
 	mustPanic(t, want, func() { tensor.LogProbs(x, p, targets, 1) })
 
 	other := tensor.NewParams(b, tensor.Init{Format: backend.Q8})

@@ -2,11 +2,12 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// RMSNorm is x·w/sqrt(mean(x²)+eps) row by row, for x [N, D] and w [D].
+// RMSNorm is x·w/sqrt(mean(x²)+eps) row by row, for x [N, D] and w [D], in the
+// dtype of x.
 func RMSNorm(x Tensor, w *Param, eps float64) Tensor {
 	s := scopeOf("RMSNorm", x)
 	y := s.allocLike(x.view)
-	rstd := s.alloc(x.view.DType, x.Dim(0))
+	rstd := s.alloc(x.view.DType.Compute(), x.Dim(0))
 	s.do(&backend.RMSNorm{Y: y.view, Rstd: rstd.view, X: x.View(), W: w.value, Eps: eps})
 	if !s.needs(x) && !(s.recording && w.Trainable) {
 		return y

@@ -142,6 +142,24 @@ func (t Tensor) Split(axis int, sizes ...int) []Tensor {
 	return outs
 }
 
+// Cast is t as elements of dt: F32 and BF16 become each other, the latter rounded
+// to nearest even. A tensor of dt is returned as it is. Its gradient is cast back.
+func (t Tensor) Cast(dt backend.DType) Tensor {
+	s := scopeOf("Cast", t)
+	if t.view.DType == dt {
+		return t
+	}
+	if dt.Compute() != t.view.DType.Compute() {
+		panic(fmt.Sprintf("tensor: Cast of %s to %s", t.view, dt))
+	}
+	y := s.alloc(dt, t.Shape()...)
+	s.do(&backend.Copy{Dst: y.view, Src: t.View()})
+	if s.needs(t) {
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) { s.share(t, dy[0], dy[0].View) })
+	}
+	return y
+}
+
 // Contiguous is t, copied if its elements do not lie row-major.
 func (t Tensor) Contiguous() Tensor {
 	s := scopeOf("Contiguous", t)
@@ -239,7 +257,7 @@ func (s *Scope) unbroadcast(dy gradient, t Tensor) gradient {
 	cur := dy.View.Permute(append(slices.Clone(keep), fold...)...)
 	var last gradient
 	for range fold {
-		sum := s.newGradient(Tensor{view: backend.NewView(nil, cur.DType, cur.Shape[:cur.Rank-1]...)})
+		sum := s.newGradient(Tensor{view: backend.NewView(nil, cur.DType.Compute(), cur.Shape[:cur.Rank-1]...)})
 		s.do(&backend.Reduce{Y: sum.View, X: cur, Fn: backend.Sum})
 		if last.st != nil {
 			last.st.release()

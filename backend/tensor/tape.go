@@ -62,9 +62,12 @@ func (s *Scope) track(outs []*Tensor, saved []Tensor, back func(dy []gradient)) 
 	s.tape = append(s.tape, n)
 }
 
-// newGradient is a fresh contiguous block of t's shape.
-func (s *Scope) newGradient(t Tensor) gradient {
-	g := gradient{View: backend.NewView(nil, t.view.DType, t.view.Shape[:t.view.Rank]...)}
+// newGradient is a fresh contiguous block of t's shape and dtype.
+func (s *Scope) newGradient(t Tensor) gradient { return s.newGradientAs(t, t.view.DType) }
+
+// newGradientAs is newGradient of another dtype, for a sum on its way to give.
+func (s *Scope) newGradientAs(t Tensor, dt backend.DType) gradient {
+	g := gradient{View: backend.NewView(nil, dt, t.view.Shape[:t.view.Rank]...)}
 	if s.err != nil {
 		return g
 	}
@@ -78,7 +81,8 @@ func (s *Scope) newGradient(t Tensor) gradient {
 	return g
 }
 
-// give adds g to t's gradient and takes its reference.
+// give adds g to t's gradient and takes its reference. The gradient has the dtype
+// of t.
 func (s *Scope) give(t Tensor, g gradient) {
 	if t.val == nil || s.err != nil {
 		if g.st != nil {
@@ -91,6 +95,10 @@ func (s *Scope) give(t Tensor, g gradient) {
 		panic(fmt.Sprintf("tensor: Backward reaches %s, which an earlier Backward has passed or Reset has taken off the tape", t.view))
 	}
 	switch {
+	case v.grad.st == nil && g.DType != t.view.DType:
+		v.grad = s.newGradient(t)
+		s.do(&backend.Copy{Dst: v.grad.View, Src: g.View})
+		g.st.release()
 	case v.grad.st == nil:
 		v.grad = g
 	case v.grad.st.refs == 1:

@@ -36,7 +36,7 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	}
 	scale := lab.Full
 	scale.Prompts, scale.Group, scale.MaxTokens = prompts[0], cmp.Or(b.Batch, scale.Group), cmp.Or(b.Context, 64)
-	m, err := model.NewWith(b.b, lab.Teacher(), 1, model.Options{Format: backend.Format(t.format)})
+	m, err := model.NewWith(b.b, lab.Teacher(), 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
 	if err != nil {
 		return err
 	}

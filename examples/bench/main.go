@@ -30,14 +30,15 @@ import (
 
 // options are the flags.
 type options struct {
-	Workload string
-	Shapes   string // separated by commas; "" means the workload's own
-	Formats  string // likewise
-	Threads  int    // 0 means all
-	Seconds  float64
-	Layers   int // 0 means all
-	Context  int // 0 means the workload's own
-	Batch    int // 0 means the workload's own
+	Workload  string
+	Shapes    string // separated by commas; "" means the workload's own
+	Formats   string // likewise
+	Precision string // of activations and caches: "", f32 or bf16
+	Threads   int    // 0 means all
+	Seconds   float64
+	Layers    int // 0 means all
+	Context   int // 0 means the workload's own
+	Batch     int // 0 means the workload's own
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
 	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
 	flag.StringVar(&o.Formats, "format", "", "formats of weights and products: f32, bf16, q8, q4, separated by commas (default the workload's)")
+	flag.StringVar(&o.Precision, "precision", "f32", "of the activations and caches of train, decode, prefill and grpo: f32 or bf16")
 	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
 	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
 	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")
@@ -80,6 +82,10 @@ func start(ctx context.Context, o options) error {
 
 // run carries out the plan, one line of JSON after the other to out.
 func run(ctx context.Context, o options, plan []task, out io.Writer, before func(task), after func()) error {
+	precision, err := lab.Precision(o.Precision)
+	if err != nil {
+		return err
+	}
 	b, err := cpu.New(cpu.Options{})
 	if err != nil {
 		return err
@@ -87,7 +93,7 @@ func run(ctx context.Context, o options, plan []task, out io.Writer, before func
 	defer b.Close()
 	lines := json.NewEncoder(out)
 	x := &bench{
-		options: o, b: b, meter: cpu.NewMeter(0), threads: runtime.GOMAXPROCS(0),
+		options: o, precision: precision, b: b, meter: cpu.NewMeter(0), threads: runtime.GOMAXPROCS(0),
 		emit: func(l line) error { return lines.Encode(l) },
 	}
 	defer x.free()
@@ -112,7 +118,11 @@ func (t task) String() string { return fmt.Sprintf("%s %s %s", t.workload.name, 
 
 // line is what is printed of a task.
 func (t task) line(b *bench) line {
-	return line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path()}
+	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path()}
+	if b.precision == backend.BF16 {
+		l.Precision = b.Precision
+	}
+	return l
 }
 
 // plan lists the tasks in order.

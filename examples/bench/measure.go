@@ -7,35 +7,38 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu"
 )
 
 // line is one result.
 type line struct {
-	Workload string  `json:"workload"`
-	Shape    string  `json:"shape"`
-	Part     string  `json:"part,omitempty"` // of the workload, where it has several
-	Format   string  `json:"format"`
-	Threads  int     `json:"threads"`
-	Value    float64 `json:"value"` // median
-	Unit     string  `json:"unit"`
-	Limit    float64 `json:"limit"` // of the machine for this work, in the same unit
-	Share    float64 `json:"share"` // Value over Limit, of times Limit over Value
-	Bound    string  `json:"bound"` // what sets the limit
-	Seconds  float64 `json:"seconds"`
-	Rounds   int     `json:"rounds"` // that the median is of
-	Ratio    float64 `json:"ratio,omitempty"`
-	Path     string  `json:"path"` // of the kernels
+	Workload  string  `json:"workload"`
+	Shape     string  `json:"shape"`
+	Part      string  `json:"part,omitempty"` // of the workload, where it has several
+	Format    string  `json:"format"`
+	Precision string  `json:"precision,omitempty"` // of activations and caches, where it is not f32
+	Threads   int     `json:"threads"`
+	Value     float64 `json:"value"` // median
+	Unit      string  `json:"unit"`
+	Limit     float64 `json:"limit"` // of the machine for this work, in the same unit
+	Share     float64 `json:"share"` // Value over Limit, of times Limit over Value
+	Bound     string  `json:"bound"` // what sets the limit
+	Seconds   float64 `json:"seconds"`
+	Rounds    int     `json:"rounds"` // that the median is of
+	Ratio     float64 `json:"ratio,omitempty"`
+	Path      string  `json:"path"` // of the kernels
 }
 
 // bench is what the workloads share.
 type bench struct {
 	options
-	b       *cpu.CPU
-	meter   *cpu.Meter
-	threads int
-	emit    func(line) error
-	last    *generation // of the task before; nil if it had none
+	precision backend.DType
+	b         *cpu.CPU
+	meter     *cpu.Meter
+	threads   int
+	emit      func(line) error
+	last      *generation // of the task before; nil if it had none
 }
 
 // cost is the least that some work asks of the machine.

@@ -64,7 +64,7 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 	if err := b.fits("training state", 4*modelSize(config, f32)); err != nil {
 		return err
 	}
-	m, err := model.NewWith(b.b, config, 1, model.Options{Format: backend.Format(t.format)})
+	m, err := model.NewWith(b.b, config, 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
 	if err != nil {
 		return err
 	}

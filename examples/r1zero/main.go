@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/train/run"
@@ -32,18 +33,21 @@ type options struct {
 	Resume  bool   `json:"-"`
 	Quick   bool   `json:"quick"`
 	Control string `json:"control"`
-	JSON    bool   `json:"-"`
+	// Precision is that of activations and caches, "" for f32.
+	Precision string `json:"precision,omitempty"`
+	JSON      bool   `json:"-"`
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
-	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -seed and -control)")
+	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
 	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
 	flag.BoolVar(&o.Resume, "resume", false, "continue the GRPO run in the output folder; without it, one that is there is set aside")
 	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
 	flag.StringVar(&o.Control, "control", "", "shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
+	flag.StringVar(&o.Precision, "precision", "f32", "of activations and of the cached keys and values: f32 or bf16")
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
 	flag.Parse()
 
@@ -59,6 +63,13 @@ func start(ctx context.Context, o options) error {
 	}
 	if o.Control != "" && o.Control != "shuffled" && o.Control != "unbalanced" {
 		return fmt.Errorf("-control %q, want shuffled or unbalanced", o.Control)
+	}
+	precision, err := lab.Precision(o.Precision)
+	if err != nil {
+		return err
+	}
+	if precision == backend.F32 {
+		o.Precision = "" // as before there was a choice
 	}
 	if o.Out == "" {
 		o.Out = defaultOut(o)
@@ -80,7 +91,7 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer lock.Close()
-	r := &experiment{options: o, scale: scale, b: b}
+	r := &experiment{options: o, scale: scale, precision: precision, b: b}
 	if err := r.all(ctx); err != nil {
 		return err
 	}
@@ -94,6 +105,9 @@ func defaultOut(o options) string {
 	name := "r1zero"
 	if o.Quick {
 		name += "-quick"
+	}
+	if o.Precision != "" {
+		name += "-" + o.Precision
 	}
 	if o.Seed != 1 {
 		name += fmt.Sprintf("-seed%d", o.Seed)

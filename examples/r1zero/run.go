@@ -24,11 +24,12 @@ import (
 // experiment is one run from base model to report.
 type experiment struct {
 	options
-	scale  lab.Scale
-	b      backend.Backend
-	m      *model.Model
-	gen    *model.Generator
-	result result
+	scale     lab.Scale
+	precision backend.DType
+	b         backend.Backend
+	m         *model.Model
+	gen       *model.Generator
+	result    result
 }
 
 // resultVersion counts the changes of the result's keys.
@@ -64,7 +65,7 @@ type result struct {
 func (r *experiment) all(ctx context.Context) error {
 	began := time.Now()
 	config := lab.Teacher()
-	m, err := model.New(r.b, config, r.Seed)
+	m, err := model.NewWith(r.b, config, r.Seed, model.Options{Precision: r.precision})
 	if err != nil {
 		return err
 	}
@@ -103,10 +104,11 @@ func (r *experiment) settle(c model.Config) error {
 	base := struct {
 		Device     string       `json:"device"`
 		Seed       uint64       `json:"seed"`
+		Precision  string       `json:"precision,omitempty"`
 		Unbalanced bool         `json:"unbalanced"`
 		Scale      lab.Scale    `json:"scale"`
 		Model      model.Config `json:"model"`
-	}{r.Device, r.Seed, r.unbalanced(), r.scale.Base(), c}
+	}{r.Device, r.Seed, r.Precision, r.unbalanced(), r.scale.Base(), c}
 	all := struct {
 		options
 		Scale lab.Scale    `json:"scale"`

@@ -21,9 +21,15 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	}
 	b := t.Model.Backend()
 	driver, _, _ := strings.Cut(b.Name(), ":")
+	precision := ""
+	if dt := t.Model.ActivationDType(); dt != t.Model.Params.DType() {
+		precision = dt.String()
+	}
 	text, err := json.Marshal(struct {
 		Config    model.Config `json:"config"`
 		DType     string       `json:"dtype"`
+		Precision string       `json:"precision,omitempty"` // where it is not dtype
+		RoundKV   bool         `json:"round_kv,omitempty"`
 		Format    string       `json:"format"`
 		Absorbed  bool         `json:"absorbed_mla"`
 		Drafter   any          `json:"drafter"`
@@ -40,6 +46,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Platform  platform     `json:"platform"`
 	}{
 		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(), Absorbed: t.Model.Absorbed(),
+		Precision: precision, RoundKV: t.Model.Options.RoundKV,
 		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),

@@ -130,6 +130,17 @@ func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 // miniBatches is the number of updates from one rollout.
 const miniBatches = 2
 
+// Precision is the dtype of activations that the flag -precision names.
+func Precision(name string) (backend.DType, error) {
+	switch name {
+	case "f32", "":
+		return backend.F32, nil
+	case "bf16":
+		return backend.BF16, nil
+	}
+	return 0, fmt.Errorf("-precision %q, want f32 or bf16", name)
+}
+
 // Open opens the device and reports what to do if its name is unknown.
 func Open(device string) (backend.Backend, error) {
 	b, err := backend.Open(device)

@@ -52,7 +52,8 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 		return nil, err
 	}
 	var config struct {
-		Seed *uint64 `json:"seed"`
+		Seed      *uint64 `json:"seed"`
+		Precision string  `json:"precision"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
@@ -70,7 +71,11 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.New(b, shape, *config.Seed)
+	precision, err := Precision(config.Precision)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	m, err := model.NewWith(b, shape, *config.Seed, model.Options{Precision: precision})
 	if err != nil {
 		return nil, err
 	}
