@@ -2,19 +2,20 @@ package backend
 
 import "math"
 
-// AdamW updates one tensor in place (Loshchilov and Hutter 2019). With
-// g = G·GradScale and step t ≥ 1:
+// AdamW updates one tensor in place (Loshchilov and Hutter 2019). At holds what
+// changes from step to step, the step t ≥ 1, a factor f of the learning rate and
+// a scale c of the gradient. With g = c·G:
 //
 //	M ← β₁M + (1−β₁)g    V ← β₂V + (1−β₂)g²
-//	W ← W − LR·( M/(1−β₁ᵗ) / (√(V/(1−β₂ᵗ)) + Eps) + WeightDecay·W )
+//	W ← W − f·LR·( M/(1−β₁ᵗ) / (√(V/(1−β₂ᵗ)) + Eps) + WeightDecay·W )
 //
 // M and V may be BF16 (as V3 keeps them) beside F32 weights: they are rounded as
 // they are stored, after W has used them.
 type AdamW struct {
-	W, G, M, V             View // one shape, contiguous
-	LR, Beta1, Beta2, Eps  float64
-	WeightDecay, GradScale float64
-	Step                   int
+	W, G, M, V            View // one shape, contiguous
+	At                    View // [3] F64: t, f, c
+	LR, Beta1, Beta2, Eps float64
+	WeightDecay           float64
 }
 
 func (o *AdamW) Name() string { return "AdamW" }
@@ -24,6 +25,7 @@ func (o *AdamW) Operands(visit func(*View, Access)) {
 	visit(&o.G, Read)
 	visit(&o.M, ReadWrite)
 	visit(&o.V, ReadWrite)
+	visit(&o.At, Read)
 }
 
 func (o *AdamW) Check() error {
@@ -32,7 +34,7 @@ func (o *AdamW) Check() error {
 		shape("G", &o.G, s...).shape("M", &o.M, s...).shape("V", &o.V, s...).
 		contiguous("W", &o.W).contiguous("G", &o.G).contiguous("M", &o.M).contiguous("V", &o.V).
 		thatViews(o.M.DType == o.V.DType && (o.M.DType == o.W.DType || o.M.DType == BF16 && o.W.DType == F32), "moments %v, %v of weights %v", &o.M, &o.V, &o.W).
-		that(o.Step >= 1, "step %d", o.Step).done()
+		shape("At", &o.At, 3).contiguous("At", &o.At).thatViews(o.At.DType == F64, "At %v, want F64", &o.At).done()
 }
 
 // Decompose is AdamW by its definition. Moments are rounded when they are
@@ -40,7 +42,24 @@ func (o *AdamW) Check() error {
 func (o *AdamW) Decompose(x *Expander) {
 	dt, shape := o.W.DType, o.W.Dims()
 	g, m, v, t := x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...)
-	x.affine(g, o.G, o.GradScale, 0)
+	step, factor, gradScale := o.At.Slice(0, 0, 1), o.At.Slice(0, 1, 2), o.At.Slice(0, 2, 3)
+	// scalar is what fn makes of one element, rounded to dt and broadcast.
+	scalar := func(fn func(y View)) View {
+		y, z := x.Temp(F64, 1), x.Temp(dt, 1)
+		fn(y)
+		x.copy(z, y)
+		return z
+	}
+	// correction is 1/(1−βᵗ).
+	correction := func(beta float64) View {
+		return scalar(func(y View) {
+			x.affine(y, step, math.Log(beta), 0)
+			x.unary(Exp, y, y)
+			x.affine(y, y, -1, 1)
+			x.unary(Reciprocal, y, y)
+		})
+	}
+	x.binary(Mul, g, o.G, scalar(func(y View) { x.copy(y, gradScale) }))
 	x.copy(m, o.M)
 	x.affine(m, m, o.Beta1, 0)
 	x.affine(t, g, 1-o.Beta1, 0)
@@ -53,14 +72,13 @@ func (o *AdamW) Decompose(x *Expander) {
 	x.binary(Add, v, v, g)
 	x.copy(o.V, v)
 
-	step := float64(o.Step)
-	x.affine(m, m, 1/(1-math.Pow(o.Beta1, step)), 0)
-	x.affine(v, v, 1/(1-math.Pow(o.Beta2, step)), 0)
+	x.binary(Mul, m, m, correction(o.Beta1))
+	x.binary(Mul, v, v, correction(o.Beta2))
 	x.unary(Sqrt, v, v)
 	x.affine(v, v, 1, o.Eps)
 	x.binary(Div, m, m, v)
 	x.affine(t, o.W, o.WeightDecay, 0)
 	x.binary(Add, m, m, t)
-	x.affine(m, m, o.LR, 0)
+	x.binary(Mul, m, m, scalar(func(y View) { x.affine(y, factor, o.LR, 0) }))
 	x.binary(Sub, o.W, o.W, m)
 }

@@ -142,7 +142,7 @@ type still struct{}
 func (still) Validate() error                      { return nil }
 func (still) LearningRate() float64                { return 1 }
 func (still) Moments(*tensor.Param) []train.Moment { return nil }
-func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, train.At) {
+func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, backend.View) {
 }
 
 // Reward functions see the prefilled beginning and the completion, without the

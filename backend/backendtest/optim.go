@@ -26,7 +26,7 @@ func adamWFamily() family {
 func (adamWSpec) op() string { return "AdamW" }
 
 func (c adamWSpec) build(s *setup) {
-	const lr, beta1, beta2, eps, decay, gradScale = 0.01, 0.9, 0.95, 1e-8, 0.1, 0.25
+	const lr, factor, beta1, beta2, eps, decay, gradScale = 0.01, 0.5, 0.9, 0.95, 1e-8, 0.1, 0.25
 	moments := s.dt
 	if c.BF16 && s.dt == backend.F32 {
 		moments = backend.BF16
@@ -35,9 +35,12 @@ func (c adamWSpec) build(s *setup) {
 	g := s.readWith("G", flat, s.mix(1, 0, 1e4, 1e-4), c.Shape...)
 	m := s.operand("M", moments, flat, false, c.Shape).store(s.normal(0.1))
 	v := s.operand("V", moments, flat, false, c.Shape).store(func(int) float64 { return 0.01 * s.rng.ExpFloat64() })
+	at := s.operand("At", backend.F64, flat, false, []int{3}).store(func(i int) float64 {
+		return []float64{float64(c.Step), factor, gradScale}[i]
+	})
 	s.op = &backend.AdamW{
-		W: w.view, G: g.view, M: m.view, V: v.view,
-		LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay, GradScale: gradScale, Step: c.Step,
+		W: w.view, G: g.view, M: m.view, V: v.view, At: at.view,
+		LR: lr / factor, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay,
 	}
 	s.want = func() {
 		t := float64(c.Step)

@@ -195,7 +195,7 @@ func testThreads[T number](t *testing.T) {
 			const n = 40_001
 			w, g := filled(b, normals[T](rng, n), n), filled(b, normals[T](rng, n), n)
 			m, v := filled(b, make([]T, n), n), filled(b, make([]T, n), n)
-			do(t, b, &backend.AdamW{W: w, G: g, M: m, V: v, LR: .1, Beta1: .9, Beta2: .99, Eps: 1e-8, GradScale: 1, Step: 3})
+			do(t, b, &backend.AdamW{W: w, G: g, M: m, V: v, At: filled(b, []float64{3, 1, 1}, 3), LR: .1, Beta1: .9, Beta2: .99, Eps: 1e-8})
 			return w
 		}},
 		{"Exp of a transpose", func(b *CPU, rng *rand.Rand) backend.View {

@@ -24,9 +24,10 @@ func (b *CPU) adamW(o *backend.AdamW) {
 }
 
 func adamWStep(o *backend.AdamW) asm.AdamWStep {
+	at := data[float64](&o.At)
 	return asm.AdamWStep{
-		Step: o.Step, LR: o.LR, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
-		WeightDecay: o.WeightDecay, GradScale: o.GradScale,
+		Step: int(at[0]), LR: at[1] * o.LR, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
+		WeightDecay: o.WeightDecay, GradScale: at[2],
 	}
 }
 
@@ -61,13 +62,14 @@ type adamWF64 backend.AdamW
 
 func (o *adamWF64) run(_ *worker, lo, hi int) {
 	w, g, m, v := data[float64](&o.W), data[float64](&o.G), data[float64](&o.M), data[float64](&o.V)
-	correct1 := 1 / (1 - math.Pow(o.Beta1, float64(o.Step)))
-	correct2 := 1 / (1 - math.Pow(o.Beta2, float64(o.Step)))
+	step := adamWStep((*backend.AdamW)(o))
+	correct1 := 1 / (1 - math.Pow(o.Beta1, float64(step.Step)))
+	correct2 := 1 / (1 - math.Pow(o.Beta2, float64(step.Step)))
 	for i := lo; i < hi; i++ {
-		d := g[i] * o.GradScale
+		d := g[i] * step.GradScale
 		m[i] = float64(o.Beta1*m[i]) + float64((1-o.Beta1)*d)
 		v[i] = float64(o.Beta2*v[i]) + float64((1-o.Beta2)*float64(d*d))
 		u := m[i] * correct1 / (math.Sqrt(v[i]*correct2) + o.Eps)
-		w[i] -= float64(o.LR * (u + float64(o.WeightDecay*w[i])))
+		w[i] -= float64(step.LR * (u + float64(o.WeightDecay*w[i])))
 	}
 }

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
@@ -24,7 +25,8 @@ func TestAdamWFollowsTheTextbook(t *testing.T) {
 	w16, m16, v16 := filled(b, single(w0), n), filled(b, make([]uint16, n), n), filled(b, make([]uint16, n), n)
 	g64, g32 := filled(b, g, n), filled(b, single(g), n)
 	for step := 1; step <= 3; step++ {
-		op := backend.AdamW{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay, GradScale: scale, Step: step}
+		at := filled(b, []float64{float64(step), 1, scale}, 3)
+		op := backend.AdamW{At: at, LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay}
 		op.W, op.G, op.M, op.V = w64, g64, m64, v64
 		do(t, b, &op)
 		op.W, op.G, op.M, op.V = w32, g32, m32, v32
@@ -63,6 +65,41 @@ func TestAdamWWithGradScaleZeroOnlyDecays(t *testing.T) {
 	b := withWorkers(t, 1)
 	w := filled(b, []float32{2, -4}, 2)
 	m, v := filled(b, make([]float32, 2), 2), filled(b, make([]float32, 2), 2)
-	do(t, b, &backend.AdamW{W: w, G: filled(b, []float32{5, 5}, 2), M: m, V: v, LR: .5, Beta1: .9, Beta2: .9, Eps: 1, WeightDecay: .5, Step: 1})
+	at := filled(b, []float64{1, 1, 0}, 3)
+	do(t, b, &backend.AdamW{W: w, G: filled(b, []float32{5, 5}, 2), M: m, V: v, At: at, LR: .5, Beta1: .9, Beta2: .9, Eps: 1, WeightDecay: .5})
 	sameBits(t, "weights", content[float32](w), []float32{1.5, -3})
+}
+
+// A recorded step is replayed with another learning rate, step and scale.
+func TestAdamWReadsWhatChangesFromItsBuffer(t *testing.T) {
+	const n = 100
+	b := withWorkers(t, 1)
+	w0 := normals[float32](rand.New(rand.NewPCG(3, 0)), n)
+	g := filled(b, normals[float32](rand.New(rand.NewPCG(4, 0)), n), n)
+	at := filled(b, make([]float64, 3), 3)
+	op := func() backend.AdamW {
+		zeros := make([]float32, n)
+		return backend.AdamW{
+			W: filled(b, w0, n), G: g, M: filled(b, zeros, n), V: filled(b, zeros, n),
+			At: at, LR: 0.1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
+		}
+	}
+	recorded, direct := op(), op()
+	program, err := backend.Record(b, func(b backend.Backend) error { return b.Do(&recorded) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range [][]float64{{1, 0.5, 1}, {2, 1, 0.25}, {3, 0.1, 2}} {
+		copy(data[float64](&at), step)
+		if err := program.Run(); err != nil {
+			t.Fatal(err)
+		}
+		do(t, b, &direct)
+	}
+	sameBits(t, "weights", content[float32](recorded.W), content[float32](direct.W))
+	once := op()
+	do(t, b, &once)
+	if content[float32](once.W)[0] == content[float32](recorded.W)[0] {
+		t.Error("three steps are as one")
+	}
 }

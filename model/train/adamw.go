@@ -51,15 +51,14 @@ func (a AdamW) Moments(p *tensor.Param) []Moment {
 }
 
 // Update is one step.
-func (a AdamW) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At) {
+func (a AdamW) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View) {
 	decay := a.WeightDecay
 	if !p.Decay {
 		decay = 0
 	}
 	s.Do(&backend.AdamW{
-		W: p.Value(), G: g, M: m[0], V: m[1],
-		LR:    at.Factor * a.LR,
+		W: p.Value(), G: g, M: m[0], V: m[1], At: at, LR: a.LR,
 		Beta1: cmp.Or(a.Beta1, 0.9), Beta2: cmp.Or(a.Beta2, 0.95), Eps: cmp.Or(a.Eps, 1e-8),
-		WeightDecay: decay, GradScale: at.GradScale, Step: at.Step,
+		WeightDecay: decay,
 	})
 }

@@ -57,7 +57,7 @@ func (o Muon) Moments(p *tensor.Param) []Moment {
 }
 
 // Update is one step.
-func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At) {
+func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View) {
 	if !o.takes(p) {
 		a := o.AdamW
 		a.LR = cmp.Or(a.LR, o.LR)
@@ -67,18 +67,30 @@ func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backe
 	mu, momentum, w := cmp.Or(o.Momentum, 0.95), m[0], p.Value()
 	shape := p.Shape()
 	scaled, update := s.Empty(g.DType, shape...).View(), s.Empty(g.DType, shape...).View()
-	affine(s, scaled, g, at.GradScale)
+	dt := g.DType
+	multiply(s, scaled, g, s.Constant(at.Slice(0, 2, 3)), dt)
 	affine(s, momentum, momentum, mu)
 	add(s, momentum, momentum, scaled)
 	affine(s, update, momentum, mu)
 	add(s, update, update, scaled)
 	update = newtonSchulz(s, update)
 
-	lr := at.Factor * o.LR
+	lr := tensor.Scale(s.Constant(at.Slice(0, 1, 2)), o.LR)
 	r, c := w.Dim(-2), w.Dim(-1)
-	affine(s, w, w, 1-lr*o.WeightDecay)
-	affine(s, scaled, update, -lr*0.2*math.Sqrt(float64(max(r, c))))
+	multiply(s, w, w, tensor.Affine(lr, -o.WeightDecay, 1), dt)
+	rms := tensor.Scale(tensor.Scale(lr, -0.2), math.Sqrt(float64(max(r, c))))
+	multiply(s, scaled, update, rms, dt)
 	add(s, w, w, scaled)
+}
+
+// multiply computes y = k·x for k [1] in F64, which is rounded to dt first.
+func multiply(s *tensor.Scope, y, x backend.View, k tensor.Tensor, dt backend.DType) {
+	rounded := s.Empty(dt, 1).View()
+	if s.Err() != nil {
+		return
+	}
+	s.Do(&backend.Copy{Dst: rounded, Src: k.View()})
+	s.Do(&backend.Binary{Y: y, A: x, B: rounded.BroadcastTo(x.Dims()...), Fn: backend.Mul})
 }
 
 // newtonSchulz approximates, for each matrix of x [..., R, C], the nearest

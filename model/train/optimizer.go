@@ -20,8 +20,10 @@ type Optimizer interface {
 	// Moments lists the state of one parameter.
 	Moments(p *tensor.Param) []Moment
 	// Update queues one step of p from its gradient g; m are the moments in the
-	// order of Moments. Temporaries come from s.
-	Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At)
+	// order of Moments. at [3] F64 has the step, the factor of the learning rates
+	// and the scale of the gradient, see At: a recorded step reads them anew.
+	// Temporaries come from s.
+	Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View)
 }
 
 // Moment is a tensor of the shape of a parameter that the optimizer carries
@@ -43,6 +45,7 @@ type Moments struct {
 	opt     Optimizer
 	params  []*tensor.Param // those that were trainable
 	moments [][]*tensor.Param
+	at      *tensor.Param // [3]: the running step's At; nil without params
 	scratch *tensor.Scope
 }
 
@@ -71,6 +74,12 @@ func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
 		ms.moments = append(ms.moments, list)
 	}
 	if len(ms.params) > 0 {
+		at, err := tensor.NewParamFor(ms.params[0].Backend(), backend.Optimizer, "the step", backend.F64, 3)
+		if err != nil {
+			ms.Free()
+			return nil, err
+		}
+		ms.at = at
 		ms.scratch = tensor.NewScope(ms.params[0].Backend(), tensor.Options{})
 	}
 	return ms, nil
@@ -90,6 +99,12 @@ func (ms *Moments) Params() []*tensor.Param {
 // zero: that a gradient was ever allocated is no part of the state of a run.
 // After an error some parameters have moved and others have not.
 func (ms *Moments) Step(at At) error {
+	if len(ms.params) == 0 {
+		return nil
+	}
+	if err := ms.at.SetFloats([]float64{float64(at.Step), at.Factor, at.GradScale}); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	for i, p := range ms.params {
 		if !p.Trainable {
 			return fmt.Errorf("train: %s was trainable when its moments were made and is frozen now", p.Name)
@@ -102,7 +117,7 @@ func (ms *Moments) Step(at At) error {
 		for j, m := range ms.moments[i] {
 			views[j] = m.Value()
 		}
-		ms.opt.Update(ms.scratch, p, g, views, at)
+		ms.opt.Update(ms.scratch, p, g, views, ms.at.Value())
 		err = ms.scratch.Err()
 		ms.scratch.Reset()
 		if err != nil {
@@ -152,6 +167,9 @@ func (ms *Moments) GradNorm() (norm float64, bad *tensor.Param, err error) {
 func (ms *Moments) Free() {
 	for _, m := range ms.Params() {
 		m.Free()
+	}
+	if ms.at != nil {
+		ms.at.Free()
 	}
 	if ms.scratch != nil {
 		ms.scratch.Close()

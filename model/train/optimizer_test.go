@@ -77,7 +77,7 @@ func TestAdamWFollowsItsDefinition(t *testing.T) {
 				setGrad(t, vector, make([]float64, 15))
 				setGrad(t, p, g)
 				at := At{Step: step, Factor: 1 / float64(step), GradScale: 0.5}
-				alone := &Moments{opt: ms.opt, scratch: ms.scratch}
+				alone := &Moments{opt: ms.opt, at: ms.at, scratch: ms.scratch}
 				for i, q := range ms.params {
 					if q == p {
 						alone.params, alone.moments = ms.params[i:i+1], ms.moments[i:i+1]

@@ -343,8 +343,10 @@ type scales struct {
 	seen *[]float64
 }
 
-func (o scales) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at At) {
-	*o.seen = append(*o.seen, at.GradScale)
+func (o scales) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View) {
+	values, err := backend.Values(p.Backend(), at)
+	s.Fail(err)
+	*o.seen = append(*o.seen, values[2])
 	o.AdamW.Update(s, p, g, m, at)
 }
 
