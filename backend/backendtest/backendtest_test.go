@@ -301,3 +301,43 @@ func TestToleranceSeesALostTermOfALongSum(t *testing.T) {
 		t.Error("NaN, infinity or an inexact result passed")
 	}
 }
+
+func TestEveryOpHasATolerance(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Cases() {
+		seen[c.Op] = true
+		if tol, ok := ToleranceOf(c.Op, c.DType); !ok || tol.Bound == "" {
+			t.Errorf("%s has no entry in the table of bounds", c.Op)
+			return
+		}
+	}
+	for op := range bounds {
+		if !seen[op] {
+			t.Errorf("the table of bounds has %s, which has no cases", op)
+		}
+	}
+	listed := map[string]int{}
+	for _, tol := range Tolerances() {
+		listed[tol.Op]++
+	}
+	for op := range seen {
+		if listed[op] < 3 {
+			t.Errorf("Tolerances lists %s %d times, want once a dtype", op, listed[op])
+		}
+	}
+}
+
+func TestToleranceOfBF16IsOneRounding(t *testing.T) {
+	tol, _ := ToleranceOf("RMSNorm", backend.BF16)
+	for _, c := range []struct {
+		got, want float64
+		ok        bool
+	}{
+		{1, 1, true}, {1 + 0x1p-7, 1 + 0x1p-8, true}, {1, 1 + 0x1p-8, true}, // a tie, either way within the F32 error
+		{1 + 0x1p-7, 1 + 0x1p-9, false}, {1, 1 - 0x1p-8, false},
+	} {
+		if ok := math.Abs(c.got-c.want) <= tol.Allowed(c.want, 1); ok != c.ok {
+			t.Errorf("%v for %v: %t, want %t", c.got, c.want, ok, c.ok)
+		}
+	}
+}

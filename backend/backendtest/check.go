@@ -189,32 +189,6 @@ func (m *memory) free() {
 	}
 }
 
-// roundoff is half the distance from 1 to the next number.
-func roundoff(dt backend.DType) float64 {
-	switch dt {
-	case backend.F32:
-		return 0x1p-24
-	case backend.F64:
-		return 0x1p-53
-	case backend.BF16:
-		return 0x1p-9
-	}
-	return 0
-}
-
-// slack multiplies every bound: bounds are first-order estimates.
-const slack = 4
-
-// underflow is allowed beside the bound: numbers below the smallest normal one,
-// 2⁻¹²⁶ or F64's 2⁻¹⁰²², lose digits or are flushed to 0 before they are
-// multiplied by the hundreds that cases contain.
-func underflow(dt backend.DType) float64 {
-	if dt == backend.F64 {
-		return 0x1p-1012
-	}
-	return 0x1p-116
-}
-
 // compare takes the worst element of o, whose buffer now holds mem, into r.
 func (r *Result) compare(o *operand, mem []byte) {
 	host := o.view.Buf.(*hostBuffer).mem
@@ -232,13 +206,8 @@ func (r *Result) compare(o *operand, mem []byte) {
 		if dt == backend.F32 && math.Abs(want) > math.MaxFloat32 {
 			want = float64(float32(want))
 		}
-		allowed := slack * o.bound[i] * roundoff(dt.Compute())
-		if o.bound[i] > 0 {
-			allowed += underflow(dt.Compute())
-		}
-		if dt == backend.BF16 {
-			allowed = afterRounding(want, allowed)
-		}
+		t, _ := ToleranceOf(r.Case.Op, dt)
+		allowed := t.Allowed(want, o.bound[i])
 		if e := excess(got, want, allowed); e > r.MaxError || r.Operand == "" {
 			r.MaxError, r.Operand, r.Index, r.Got, r.Want, r.Tolerance = e, o.name, unravel(o.view, i), got, want, allowed
 		}
@@ -254,13 +223,6 @@ func (r *Result) compare(o *operand, mem []byte) {
 		}
 		r.Err = fmt.Errorf("%s: %s, element %d of the buffer (the view starts at %d)", what, o.name, at/n, o.view.Offset)
 	}
-}
-
-// afterRounding is how far the BF16 result of a computation may be from want if
-// the computation itself is at most within from it: it is rounded once.
-func afterRounding(want, within float64) float64 {
-	lo, hi := backend.BF16.Round(want-within), backend.BF16.Round(want+within)
-	return max(hi-want, want-lo)
 }
 
 // excess is |got − want| as a multiple of what is allowed.

@@ -129,6 +129,20 @@ func on(op backend.Op, side func(*pair) backend.Buffer, do func(backend.Op) erro
 	return do(op)
 }
 
+// disagreement is how far two backends may be apart, as a share of the largest
+// element of a result: 4096 roundoffs, two of BF16, nothing for integers.
+func disagreement(dt backend.DType) float64 {
+	switch dt {
+	case backend.F32:
+		return 0x1p-12
+	case backend.F64:
+		return 0x1p-41
+	case backend.BF16:
+		return 0x1p-8
+	}
+	return 0
+}
+
 // compare judges the view v that op wrote and copies it from b to ref.
 func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
 	lo, hi := v.Span()
@@ -144,7 +158,7 @@ func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
 			largest = x
 		}
 	})
-	allowed := largest * min(4096*roundoff(v.DType), 2*roundoff(backend.BF16))
+	allowed := largest * disagreement(v.DType)
 	var err error
 	v.Each(func(i, at int) {
 		x, y := v.DType.Get(got, at-lo), v.DType.Get(want, at-lo)

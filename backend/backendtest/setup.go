@@ -206,12 +206,6 @@ func (s *setup) below(lo, n int) func(int) int {
 	return func(int) int { return lo + s.rng.IntN(max(n-lo, 1)) }
 }
 
-// terms is the error, in units of roundoff and of the sum of magnitudes, that a
-// sum of n terms may have. It grows as the square root, as errors of random
-// sign do, and a little with n, for equal terms, whose errors all have one
-// sign. The worst case, n, would let a missing term of a long sum pass.
-func terms(n int) float64 { return 4 + math.Sqrt(float64(n)) + float64(n)/32 }
-
 // gradient is a claim: g is the derivative of loss by x.
 type gradient struct {
 	name string

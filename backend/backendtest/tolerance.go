@@ -1,0 +1,160 @@
+package backendtest
+
+import (
+	"math"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Tolerance is how far an element that an op writes may be from its definition,
+// computed in float64 from the operands as their dtypes hold them:
+//
+//	Slack · Roundoff · bound + Underflow
+//
+// and, where the element is BF16, the distance to what that interval's ends are
+// rounded to, since a result is rounded to BF16 once. bound is the first-order
+// error of the op in units of roundoff; Bound says what it is for each op. An
+// element whose bound is 0 is exact.
+type Tolerance struct {
+	Op        string
+	DType     backend.DType // of the element
+	Roundoff  float64       // of the arithmetic: half the distance from 1 to the next number of DType.Compute
+	Slack     float64       // bounds are first-order estimates
+	Underflow float64       // what numbers below the smallest normal one may lose
+	Bound     string        // bound as a formula, and why
+}
+
+// Allowed is the largest difference from want that an element with the given
+// bound may have.
+func (t Tolerance) Allowed(want, bound float64) float64 {
+	allowed := 0.0
+	if bound > 0 {
+		allowed = t.Slack*t.Roundoff*bound + t.Underflow
+	}
+	if t.DType == backend.BF16 {
+		return afterRounding(want, allowed)
+	}
+	return allowed
+}
+
+// ToleranceOf is the tolerance of elements of dt that op writes, and whether the
+// suite has cases of op.
+func ToleranceOf(op string, dt backend.DType) (t Tolerance, ok bool) {
+	bound, ok := bounds[op]
+	return Tolerance{
+		Op: op, DType: dt, Roundoff: roundoff(dt.Compute()), Slack: slack, Underflow: underflow(dt.Compute()), Bound: bound,
+	}, ok
+}
+
+// Tolerances is the table of all ops, in F32, F64 and BF16.
+func Tolerances() []Tolerance {
+	var all []Tolerance
+	for _, f := range families() {
+		for _, s := range f.cases {
+			if n := len(all); n > 0 && all[n-1].Op == s.op() {
+				continue
+			}
+			for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
+				t, _ := ToleranceOf(s.op(), dt)
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
+// T(n) in the formulas below is terms(n) = 4 + √n + n/32, the error of a sum of n
+// terms in units of the sum of their magnitudes: errors of random sign grow as
+// the square root, those of equal terms with n. The worst case, n, would let a
+// missing term of a long sum pass.
+const (
+	exactBound    = "0: the op only moves, selects or counts"
+	productBound  = "T(K)·Σ|a·b|: one sum of K products; in a format, of the rounded operands, an error of its own for each of their scales"
+	lseBound      = "(T(V)+|LSE|)·the largest |z|'s error: a product for each logit, then a sum of V exponentials whose logarithm is taken"
+	gradientBound = "the sum over its terms of each term's own error, times T of their number over 2"
+)
+
+// bounds is what bound is for each op.
+var bounds = map[string]string{
+	"Copy": exactBound, "Fill": exactBound, "Iota": exactBound, "Select": exactBound, "ReduceMax": exactBound, "TopK": exactBound,
+	"Gather": exactBound, "Scatter": exactBound, "GatherLast": exactBound, "MoEDispatch": exactBound, "MoERoute": exactBound,
+	"Clamp": exactBound, "Abs": exactBound, "Sign": exactBound, "Less": exactBound, "LessEqual": exactBound, "Equal": exactBound,
+
+	"Affine":     "|A·x| + |B|: one product and one sum",
+	"Exp":        "2·eˣ: correctly rounded but for the last digit",
+	"Log":        "2·|ln x|: correctly rounded but for the last digit",
+	"Sigmoid":    "3·σ(x): an exponential, a sum, a quotient",
+	"Sqrt":       "√x: correctly rounded",
+	"Reciprocal": "1/|x|: correctly rounded",
+	"Add":        "|y|: correctly rounded",
+	"Sub":        "|y|: correctly rounded",
+	"Mul":        "|y|: correctly rounded",
+	"Div":        "|y|: correctly rounded",
+	"Max":        "|y|: one of the operands",
+	"Min":        "|y|: one of the operands",
+
+	"Sum":         "T(n)·Σ|x|: one sum of n terms",
+	"SumSquares":  "T(n)·Σx²: one sum of n terms",
+	"Softmax":     "y·(min(max x − x, 200) + T(n)): the shift's rounding through the exponential, then the sum",
+	"ScatterAdd":  "T(N)·Σ|terms|: one sum of at most N terms",
+	"ScatterLast": "T(K)·Σ|terms|: one sum of at most K terms",
+	"Random":      "|y|, and for the normal distribution 16 roundoffs of float64 on the radius of its Box–Muller pair",
+
+	"MatMul": productBound, "GroupedMatMul": productBound, "GroupedOuter": productBound, "Unpack": "the largest step of the format's scale",
+
+	"RMSNorm":     "T(D)·|y|: the mean square is a sum of D terms",
+	"RMSNormGrad": "T(D)·Rstd·(|u| + |x̂|·mean|u·x̂|); DW: T(N)·Σ|dy·x̂|, one sum over rows",
+	"SwiGLU":      "6·|y|: a sigmoid and two products",
+	"SwiGLUGrad":  "6·|dy·up·σ|·(1+|z|), 6·|dy·z·σ|: a sigmoid and a few products",
+	"RoPE":        "2·(|a·cos| + |b·sin|): two products and a sum; 0 for elements that are not rotated",
+	"MLAKeys":     "2·(|a·cos| + |b·sin|) for rotated elements, 0 for the others",
+	"MLAKeysGrad": "T(H+2)·Σ|dk|, rotated: one sum over heads; 0 for DUp",
+
+	"Attention": "e = the error of the largest score, T(Dk)·Scale·Σ|q·k|, plus |LSE| + T(keys): " +
+		"e for LSE, e·Σ p·|v| for O, as an error of a score is one of its exponential",
+	"AttentionGrad": gradientBound + "; a term's error is that of its probability, which is Attention's, times its magnitude",
+
+	"LogSumExp": lseBound + "; the entropy likewise, of Σ p·z", "LinearLogProb": "twice " + lseBound,
+	"LinearLogProbGrad": gradientBound, "Sample": "twice " + lseBound + "; 0 for the token",
+
+	"MoEGate":             "3·σ or T(E)·softmax for scores, T(K) more for normalised weights; 0 for the experts chosen",
+	"MoEGateGrad":         "(T(E)+T(K))·the magnitudes of what is subtracted",
+	"MoECombine":          gradientBound,
+	"MoECombineGrad":      gradientBound,
+	"SequenceBalance":     "(T(N·E)+T(E))·Loss: a sum over rows and experts of quotients by a sum over experts",
+	"SequenceBalanceGrad": "2·T(E)·|factor|·(f + mean f): the difference of a frequency and a weighted mean of E",
+
+	"AdamW": "|w| + f·LR·(8·|step| + 4·|decay·w|) for W, 4·Σ|terms| for M and 4·V for V: a few operations each",
+}
+
+// roundoff is half the distance from 1 to the next number.
+func roundoff(dt backend.DType) float64 {
+	if dt == backend.F64 {
+		return 0x1p-53
+	}
+	return 0x1p-24
+}
+
+// slack multiplies every bound: bounds are first-order estimates.
+const slack = 4
+
+// underflow is allowed beside the bound: numbers below the smallest normal one,
+// 2⁻¹²⁶ or F64's 2⁻¹⁰²², lose digits or are flushed to 0 before they are
+// multiplied by the hundreds that cases contain.
+func underflow(dt backend.DType) float64 {
+	if dt == backend.F64 {
+		return 0x1p-1012
+	}
+	return 0x1p-116
+}
+
+// afterRounding is how far the BF16 result of a computation may be from want if
+// the computation itself is at most within from it: it is rounded once.
+func afterRounding(want, within float64) float64 {
+	lo, hi := backend.BF16.Round(want-within), backend.BF16.Round(want+within)
+	return max(hi-want, want-lo)
+}
+
+// terms is the error, in units of roundoff and of the sum of magnitudes, that a
+// sum of n terms may have: T(n) of the table of bounds.
+func terms(n int) float64 { return 4 + math.Sqrt(float64(n)) + float64(n)/32 }
