@@ -18,6 +18,9 @@ const PageRows = 128
 // alone. Keys outside the window are never read into the arithmetic. Len 0
 // gives O = 0 and LSE = −Inf.
 //
+// O, Q, K and V are activations, F32 or BF16 each; LSE is F32, and so are scores,
+// exponentials and sums.
+//
 // MLA's naive form has G = H; its absorbed form is multi-query attention with
 // G = 1 over the latent, V a view of K.
 type Attention struct {
@@ -52,7 +55,7 @@ func (o *Attention) Operands(visit func(*View, Access)) {
 }
 
 func (o *Attention) Check() error {
-	c := check(o).float(&o.O, &o.LSE, &o.Q, &o.K, &o.V).ints(&o.Pages).contiguous("Pages", &o.Pages)
+	c := check(o).activations(&o.Q, &o.K, &o.V, &o.O).statistics(&o.Q, &o.LSE).ints(&o.Pages).contiguous("Pages", &o.Pages)
 	if o.Pages.Present() {
 		c.rank("Pages", &o.Pages, 1)
 	}
@@ -83,7 +86,8 @@ func (c *checker) attention(o, lse, q, k, v, start, length *View) *checker {
 // rows that see nothing are not touched by it.
 //
 // DQ, DK and DV are overwritten; key rows no query sees get 0. Sums over i and
-// h run in ascending h, then i.
+// h run in ascending h, then i. LSE is F32; the other operands but Start and Len
+// are activations, F32 or BF16 each, and sums are F32, rounded once.
 type AttentionGrad struct {
 	DQ, DK, DV          View
 	DO, O, LSE, Q, K, V View
@@ -108,7 +112,7 @@ func (o *AttentionGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *AttentionGrad) Check() error {
-	c := check(o).float(&o.DQ, &o.DK, &o.DV, &o.DO, &o.O, &o.LSE, &o.Q, &o.K, &o.V)
+	c := check(o).activations(&o.Q, &o.K, &o.V, &o.O, &o.DO, &o.DQ, &o.DK, &o.DV).statistics(&o.Q, &o.LSE)
 	c.attention(&o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len)
 	if c.err == nil {
 		c.shape("DO", &o.DO, o.O.Shape[:3]...).shape("DQ", &o.DQ, o.Q.Shape[:3]...).

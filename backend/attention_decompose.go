@@ -18,17 +18,18 @@ func (x *Expander) keysByGroup(v View, h int) View {
 // makes its output column NaN.
 func (o *Attention) Decompose(x *Expander) {
 	n, h, r, g, dv := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1], o.V.Shape[2]
-	dt := o.Q.DType
+	dt := o.Q.DType.Compute()
 	keys, vals := o.K, o.V
 	if o.Pages.Present() {
 		rows := x.pageRows(o.Pages, r)
 		keys, vals = x.gatherKeys(keys, rows), x.gatherKeys(vals, rows)
 		r = rows.Shape[0]
 	}
+	keys = x.as(dt, keys)
 	mask := x.visible(o.Start, o.Len, r)
 
 	s := x.Temp(dt, g, h/g, n, r)
-	x.Do(&MatMul{C: s, A: byGroup(o.Q, g), B: Dense(x.keysByGroup(keys, h).T())})
+	x.Do(&MatMul{C: s, A: byGroup(x.as(dt, o.Q), g), B: Dense(x.keysByGroup(keys, h).T())})
 	x.affine(s, s, o.Scale, 0)
 	x.choose(s, mask, s, x.constant(dt, math.Inf(-1)))
 
@@ -102,7 +103,7 @@ func (x *Expander) visible(start, length View, r int) View {
 func (o *AttentionGrad) Decompose(x *Expander) {
 	n, h, r, g := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1]
 	dk, dv := o.Q.Shape[2], o.V.Shape[2]
-	dt := o.Q.DType
+	dt := o.Q.DType.Compute()
 	heads := h / max(g, 1)
 	mask := x.visible(o.Start, o.Len, r)
 	visible, sees, seen := x.Temp(dt, n, r), x.Temp(dt, n), x.Temp(dt, r)

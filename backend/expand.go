@@ -65,6 +65,16 @@ func (x *Expander) copy(dst, src View) {
 	x.Do(&Copy{Dst: dst, Src: src.BroadcastTo(dst.Dims()...)})
 }
 
+// as is v in dtype dt: v itself or a copy.
+func (x *Expander) as(dt DType, v View) View {
+	if v.DType == dt {
+		return v
+	}
+	w := x.Temp(dt, v.Dims()...)
+	x.copy(w, v)
+	return w
+}
+
 func (x *Expander) fill(dst View, value float64) { x.Do(&Fill{Dst: dst, Value: value}) }
 
 func (x *Expander) unary(fn UnaryFn, y, v View) {

@@ -9,7 +9,8 @@ package backend
 //
 // V is optional, since Up's own rows are a view of it. With Row, K and V are a
 // cache: no two tokens share a row, a token with a negative one is left out, and
-// other rows keep what they hold. Pos, Cos, Sin and Interleaved are RoPE's.
+// other rows keep what they hold. Pos, Cos, Sin and Interleaved are RoPE's. K, V,
+// Up and KR are activations, F32 or BF16; Cos and Sin are F32.
 type MLAKeys struct {
 	K, V        View // [R, H, n+r], [R, H, v]
 	Up          View // [N, H, n+v]
@@ -39,7 +40,7 @@ func (o *MLAKeys) Operands(visit func(*View, Access)) {
 }
 
 func (o *MLAKeys) Check() error {
-	c := check(o).float(&o.K, &o.V, &o.Up, &o.KR, &o.Cos, &o.Sin).ints(&o.Pos, &o.Row)
+	c := check(o).activations(&o.K, &o.V, &o.Up, &o.KR).statistics(&o.K, &o.Cos, &o.Sin).ints(&o.Pos, &o.Row)
 	c.latentKeys(&o.K, &o.V, &o.Up, &o.KR, &o.Pos, &o.Cos, &o.Sin, o.Row.Present())
 	if c.err == nil {
 		c.shape("Row", &o.Row, o.Up.Shape[0])
@@ -86,6 +87,9 @@ func (o *MLAKeys) Decompose(x *Expander) {
 		}
 		return
 	}
+	if o.V.Present() {
+		value = x.as(o.V.DType, value)
+	}
 	for i := range h {
 		x.Do(&Scatter{Y: o.K.head(i), X: k.head(i), Index: o.Row})
 		if o.V.Present() {
@@ -101,7 +105,8 @@ func (v View) head(i int) View { return v.Permute(1, 0, 2).Index(i) }
 //
 //	DUp[i, h, :] = (DK[i, h, :n], DV[i, h, :])    DKR[i, :] = RoPE⁻¹(Σ_h DK[i, h, n:])
 //
-// The sum over heads is in ascending h.
+// The sum over heads is in ascending h. DUp, DKR, DK and DV are activations, F32
+// or BF16; Cos and Sin are F32.
 type MLAKeysGrad struct {
 	DUp, DKR    View // [N, H, n+v], [N, r]
 	DK, DV      View // [N, H, n+r], [N, H, v]
@@ -123,7 +128,7 @@ func (o *MLAKeysGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *MLAKeysGrad) Check() error {
-	c := check(o).float(&o.DUp, &o.DKR, &o.DK, &o.DV, &o.Cos, &o.Sin).ints(&o.Pos)
+	c := check(o).activations(&o.DK, &o.DV, &o.DUp, &o.DKR).statistics(&o.DK, &o.Cos, &o.Sin).ints(&o.Pos)
 	return c.latentKeys(&o.DK, &o.DV, &o.DUp, &o.DKR, &o.Pos, &o.Cos, &o.Sin, false).done()
 }
 
@@ -133,7 +138,7 @@ func (o *MLAKeysGrad) Decompose(x *Expander) {
 	nope := o.DK.Shape[2] - r
 	x.copy(o.DUp.Slice(2, 0, nope), o.DK.Slice(2, 0, nope))
 	x.copy(o.DUp.Slice(2, nope, o.DUp.Shape[2]), o.DV)
-	sum := x.Temp(o.DK.DType, n, r)
+	sum := x.Temp(o.DK.DType.Compute(), n, r)
 	x.reduce(Sum, sum, o.DK.Slice(2, nope, nope+r).Permute(0, 2, 1))
 	x.Do(&RoPE{
 		Y: o.DKR.Unsqueeze(1), X: sum.Unsqueeze(1),

@@ -8,7 +8,8 @@ package backend
 //
 //	(a, b) → (a·cos − b·sin, a·sin + b·cos)
 //
-// Inverse rotates back, which is also the gradient. Y may be X.
+// Inverse rotates back, which is also the gradient. Y may be X. X and Y are
+// activations, F32 or BF16; Cos and Sin are F32.
 type RoPE struct {
 	Y, X                 View // [N, H, D]
 	Pos                  View // [N] I32
@@ -27,7 +28,7 @@ func (o *RoPE) Operands(visit func(*View, Access)) {
 }
 
 func (o *RoPE) Check() error {
-	c := check(o).float(&o.Y, &o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
+	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
 	if c.err == nil {
 		n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
 		c.thatViews(2*half <= d, "X %v, Cos %v: more angles than pairs", &o.X, &o.Cos).
@@ -40,7 +41,7 @@ func (o *RoPE) Check() error {
 // Decompose is RoPE by its definition.
 func (o *RoPE) Decompose(x *Expander) {
 	n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
-	dt := o.X.DType
+	dt := o.X.DType.Compute()
 	pair := func(v View) (a, b View) {
 		if o.Interleaved {
 			return v.step2(0), v.step2(1)

@@ -74,7 +74,7 @@ func randomAttention(r *rand.Rand) attentionSpec {
 }
 
 func attentionFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return randomAttention(r) }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return randomAttention(r) }}
 	for _, c := range attentionCases() {
 		f.cases = append(f.cases, c)
 	}
@@ -148,9 +148,9 @@ func (c attentionSpec) inputs(s *setup) *attention {
 	}
 	// Repeated rows would put a dead key's NaN under a live one.
 	repeat := c.Dead == 0 && !c.Blank && !c.Spoiled && !c.Paged
-	a.q = s.operand("Q", s.dt, rows, repeat, []int{a.n, c.H, c.Dk}).store(query)
-	a.k = s.operand("K", s.dt, rows, repeat, []int{a.r, c.G, c.Dk}).store(key(c.G * c.Dk))
-	a.v = s.operand("V", s.dt, rows, repeat, []int{a.r, c.G, c.Dv}).store(key(c.G * c.Dv))
+	a.q = s.operand("Q", s.activation(), rows, repeat, []int{a.n, c.H, c.Dk}).store(query)
+	a.k = s.operand("K", s.activation(), rows, repeat, []int{a.r, c.G, c.Dk}).store(key(c.G * c.Dk))
+	a.v = s.operand("V", s.activation(), rows, repeat, []int{a.r, c.G, c.Dv}).store(key(c.G * c.Dv))
 	a.start = s.ints("Start", flat, func(i int) int { return starts[i] }, a.n)
 	a.length = s.ints("Len", flat, func(i int) int { return lengths[i] }, a.n)
 	return a
@@ -233,7 +233,7 @@ func (a *attention) forward() (o, lse, boundO, boundLSE []float64) {
 
 func (c attentionSpec) build(s *setup) {
 	a := c.inputs(s)
-	o, lse := s.write("O", rows, a.n, c.H, c.Dv), s.write("LSE", flat, a.n, c.H)
+	o, lse := s.write("O", rows, a.n, c.H, c.Dv), s.writeStat("LSE", flat, a.n, c.H)
 	op := &backend.Attention{O: o.view, LSE: lse.view, Q: a.q.view, K: a.k.view, V: a.v.view, Start: a.start.view, Len: a.length.view, Scale: c.Scale}
 	if c.Paged {
 		op.Pages = a.pages.view

@@ -10,7 +10,7 @@ import (
 type attentionGradSpec struct{ attentionSpec }
 
 func attentionGradFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		c := randomAttention(r)
 		c.Paged = false
 		return attentionGradSpec{c}
@@ -33,14 +33,14 @@ func (attentionGradSpec) op() string { return "AttentionGrad" }
 func (c attentionGradSpec) build(s *setup) {
 	a := c.inputs(s)
 	valsO, valsLSE, _, _ := a.forward()
-	dout := s.operand("DO", s.dt, rows, !c.Blank, []int{a.n, c.H, c.Dv}).store(func(i int) float64 {
+	dout := s.operand("DO", s.activation(), rows, !c.Blank, []int{a.n, c.H, c.Dv}).store(func(i int) float64 {
 		if a.length.vals[i/(c.H*c.Dv)] == 0 {
 			return math.NaN()
 		}
 		return s.rng.NormFloat64()
 	})
-	o := s.operand("O", s.dt, rows, false, []int{a.n, c.H, c.Dv}).store(func(i int) float64 { return valsO[i] })
-	lse := s.operand("LSE", s.dt, flat, false, []int{a.n, c.H}).store(func(i int) float64 { return valsLSE[i] })
+	o := s.operand("O", s.activation(), rows, false, []int{a.n, c.H, c.Dv}).store(func(i int) float64 { return valsO[i] })
+	lse := s.operand("LSE", s.compute(), flat, false, []int{a.n, c.H}).store(func(i int) float64 { return valsLSE[i] })
 	dq, dk, dv := s.write("DQ", rows, a.n, c.H, c.Dk), s.write("DK", rows, a.r, c.G, c.Dk), s.write("DV", rows, a.r, c.G, c.Dv)
 	s.op = &backend.AttentionGrad{
 		DQ: dq.view, DK: dk.view, DV: dv.view, DO: dout.view, O: o.view, LSE: lse.view,

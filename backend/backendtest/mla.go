@@ -28,7 +28,7 @@ func randomMLAKeys(r *rand.Rand) mlaKeysSpec {
 }
 
 func mlaKeysFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return randomMLAKeys(r) }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return randomMLAKeys(r) }}
 	for i, c := range mlaKeysShapes {
 		c.Interleaved = i%2 == 0
 		f.cases = append(f.cases, c)
@@ -94,7 +94,7 @@ func (c mlaKeysSpec) build(s *setup) {
 type mlaKeysGradSpec struct{ mlaKeysSpec }
 
 func mlaKeysGradFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return mlaKeysGradSpec{randomMLAKeys(r)} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return mlaKeysGradSpec{randomMLAKeys(r)} }}
 	for i, c := range mlaKeysShapes {
 		c.Interleaved = i%2 == 0
 		f.cases = append(f.cases, mlaKeysGradSpec{c})

@@ -14,7 +14,7 @@ type ropeSpec struct {
 }
 
 func ropeFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return ropeSpec{size(r, 0), r.IntN(5), 2 * r.IntN(40), r.IntN(2) * r.IntN(20), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0}
 	}}
 	for i, half := range []int{0, 1, 3, 4, 7, 8, 9, 16, 17, 32, 33, 64} {
@@ -70,8 +70,8 @@ func (s *setup) angles(n, r int) (pos, cos, sin *operand) {
 	half := max(r/2, 1)
 	angle := func(i int) float64 { return float64(i/half) * math.Pow(1e4, -float64(i%half)/float64(half)) }
 	pos = s.ints("Pos", free, s.below(0, positions), n)
-	cos = s.readWith("Cos", flat, func(i int) float64 { return math.Cos(angle(i)) }, positions, r/2)
-	sin = s.readWith("Sin", flat, func(i int) float64 { return math.Sin(angle(i)) }, positions, r/2)
+	cos = s.readStatWith("Cos", flat, func(i int) float64 { return math.Cos(angle(i)) }, positions, r/2)
+	sin = s.readStatWith("Sin", flat, func(i int) float64 { return math.Sin(angle(i)) }, positions, r/2)
 	return pos, cos, sin
 }
 

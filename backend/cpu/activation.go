@@ -133,6 +133,21 @@ func (w *writer[T]) done(off, n int) {
 	}
 }
 
+// copy writes the n adjacent elements of x from off on to those from to on. It
+// needs no buffer.
+func (w *writer[T]) copy(to int, x *reader[T], off, n int) {
+	switch {
+	case w.half != nil && x.half != nil:
+		copy(w.half[to:][:n], x.half[off:])
+	case w.half != nil:
+		narrow(w.half[to:][:n], x.whole[off:][:n])
+	case x.half != nil:
+		widen(w.whole[to:][:n], x.half[off:][:n])
+	default:
+		copy(w.whole[to:][:n], x.whole[off:])
+	}
+}
+
 // widen sets dst to the BF16 numbers x. T is float32.
 func widen[T number | int32](dst []T, x []uint16) { asm.FromBF16(any(dst).([]float32), x) }
 

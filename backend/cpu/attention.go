@@ -125,8 +125,24 @@ func segmentRow(o *backend.Attention, b *block, s int) int {
 }
 
 // keyRows is the memory of v [R, G, D] from row first of key head g on.
-func keyRows[T number](v *backend.View, first, g int) []T {
+func keyRows[T number | uint16](v *backend.View, first, g int) []T {
 	return data[T](v)[first*v.Strides[0]+g*v.Strides[1]:]
+}
+
+// widenRows sets rows of dst, stride apart, to n rows of v [R, G, D], which is
+// BF16, from row first of key head g on.
+func widenRows[T number](dst []T, stride int, v *backend.View, first, n, g int) {
+	x, d := keyRows[uint16](v, first, g), v.Shape[2]
+	for i := range n {
+		widen(dst[i*stride:][:d], x[i*v.Strides[0]:][:d])
+	}
+}
+
+// valuesInKeys is where in a row of K the row of V begins, if it is a part of it.
+func valuesInKeys(o *backend.Attention) (at int, ok bool) {
+	at = o.V.Offset - o.K.Offset
+	same := o.V.Buf == o.K.Buf && o.V.DType == o.K.DType && o.V.Strides == o.K.Strides
+	return at, same && at >= 0 && at+o.V.Shape[2] <= o.K.Shape[2]
 }
 
 // block is the query vectors, rows × heads, of a tile that share key head g.
@@ -190,6 +206,16 @@ func (b *block) batch(l int) vectors {
 // place is the offset and the step of q's vectors in v [N, H, D].
 func (q *vectors) place(v *backend.View) (from, step int) {
 	return q.i*v.Strides[0] + q.h*v.Strides[1], q.di*v.Strides[0] + q.dh*v.Strides[1]
+}
+
+// widenVectors sets dst to q's vectors in v [N, H, D], which is BF16, one after
+// the other.
+func widenVectors[T number](dst []T, q *vectors, v *backend.View) {
+	from, step := q.place(v)
+	x, d := data[uint16](v)[from:], v.Shape[2]
+	for r := range q.n {
+		widen(dst[r*d:][:d], x[r*step:][:d])
+	}
 }
 
 // visible is how many of the n keys from key first on vector r of q sees.
@@ -283,7 +309,7 @@ func (j *attention[T]) finish(b *block, p *prepared[T], from partial[T]) {
 	if b.lanes {
 		finishLanes(j.Attention, b, &p.lanes, any(from).(partial[float32]))
 	} else {
-		j.finishRows(b, from)
+		j.finishRows(b, &p.rows, from)
 	}
 }
 

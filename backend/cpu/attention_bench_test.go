@@ -66,13 +66,17 @@ func BenchmarkAttention(b *testing.B) {
 		{"prefill/128 wide/2048", form{heads: 4, groups: 4, dk: 128, dv: 128}, 1, 2048, 2048, 1},
 		{"train/tiny/16x60", benchTiny, 16, 60, 60, 1},
 	} {
-		b.Run(l.name, func(b *testing.B) {
-			ops, s := l.build(b)
-			for i := 0; b.Loop(); i++ {
-				s.do(ops[i%len(ops)])
-			}
-			l.report(b, 2*(l.form.dk+l.form.dv))
-		})
+		for _, cache := range []string{"f32", "bf16"} {
+			b.Run(l.name+"/"+cache, func(b *testing.B) {
+				l := l
+				l.form.cache = cache == "bf16"
+				ops, s := l.build(b)
+				for i := 0; b.Loop(); i++ {
+					s.do(ops[i%len(ops)])
+				}
+				l.report(b, 2*(l.form.dk+l.form.dv))
+			})
+		}
 	}
 }
 

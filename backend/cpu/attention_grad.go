@@ -61,26 +61,113 @@ func (j *attentionGrad[T]) disjoint() bool {
 func (j *attentionGrad[T]) run(w *worker, lo, hi int) {
 	heads := j.K.Shape[1]
 	for t := lo; t < hi; t++ {
-		for _, s := range j.seqs[t/heads*j.per:][:j.per] {
-			j.sequence(w, s, t%heads)
+		seqs := j.seqs[t/heads*j.per:][:j.per]
+		size := 0
+		for _, s := range seqs {
+			size = max(size, j.keySegmentSize(s))
+		}
+		buf := scratch[T](w, j.keySumsSize(seqs)+size+j.gradTileSize())
+		sums, buf := j.newKeySums(seqs, t%heads, buf)
+		for _, s := range seqs {
+			j.sequence(s, sums, buf[:size], buf[size:])
+		}
+		sums.round(&j.DK, &j.DV, 0, sums.n)
+	}
+}
+
+// keySums are the sums of the rows of DK and DV, n from row first on under head g,
+// that some sequences see. Those of BF16 are summed in scratch memory.
+type keySums[T number] struct {
+	g, first, n int
+	dk, dv      gradSum[T]
+}
+
+// keyRange is the key rows, n from row first on, that seqs see.
+func keyRange(seqs []tile) (first, n int) {
+	end := 0
+	for _, s := range seqs {
+		if s.most > 0 {
+			if end == 0 {
+				first = s.first
+			}
+			first, end = min(first, s.first), max(end, s.first+s.most)
+		}
+	}
+	return first, end - first
+}
+
+func (j *attentionGrad[T]) keySumsSize(seqs []tile) int {
+	_, n := keyRange(seqs)
+	return gradSumSize(&j.DK, n, 1) + gradSumSize(&j.DV, n, 1)
+}
+
+// newKeySums takes its memory from the front of buf and returns the rest.
+func (j *attentionGrad[T]) newKeySums(seqs []tile, g int, buf []T) (s keySums[T], rest []T) {
+	s.g = g
+	s.first, s.n = keyRange(seqs)
+	clear(buf[:j.keySumsSize(seqs)])
+	s.dk, buf = newGradSum(&j.DK, s.first, s.n, g, 1, buf)
+	s.dv, buf = newGradSum(&j.DV, s.first, s.n, g, 1, buf)
+	return s, buf
+}
+
+// round writes rows lo to hi of those of BF16.
+func (s *keySums[T]) round(dk, dv *backend.View, lo, hi int) {
+	s.dk.round(dk, s.first+lo, s.first+hi, s.g, s.g+1)
+	s.dv.round(dv, s.first+lo, s.first+hi, s.g, s.g+1)
+}
+
+// gradSum is where some rows and heads of a gradient [N, H, D] are summed: the
+// gradient itself or, of one in BF16, scratch memory.
+type gradSum[T number] struct {
+	x         []T // begins with row i and head h
+	i, h      int
+	row, head int // strides
+}
+
+func gradSumSize(v *backend.View, rows, heads int) int {
+	return bufferSize(v, aligned(rows*heads*v.Shape[2]))
+}
+
+// newGradSum is for rows from i on and heads from h on. It takes its memory from
+// the front of buf and returns the rest.
+func newGradSum[T number](v *backend.View, i, rows, h, heads int, buf []T) (s gradSum[T], rest []T) {
+	if v.DType != backend.BF16 {
+		return gradSum[T]{x: data[T](v), row: v.Strides[0], head: v.Strides[1]}, buf
+	}
+	n, d := gradSumSize(v, rows, heads), v.Shape[2]
+	return gradSum[T]{buf[:n], i, h, heads * d, d}, buf[n:]
+}
+
+// at begins with row i and head h.
+func (s *gradSum[T]) at(i, h int) []T { return s.x[(i-s.i)*s.row+(h-s.h)*s.head:] }
+
+// round writes the sums of rows i to n and heads h to m to v if that is BF16.
+func (s *gradSum[T]) round(v *backend.View, i, n, h, m int) {
+	if v.DType != backend.BF16 {
+		return
+	}
+	to, d := data[uint16](v), v.Shape[2]
+	for ; i < n; i++ {
+		for h := h; h < m; h++ {
+			narrow(to[i*v.Strides[0]+h*v.Strides[1]:][:d], s.at(i, h)[:d])
 		}
 	}
 }
 
-// sequence adds the gradients of one sequence under key head g.
-func (j *attentionGrad[T]) sequence(w *worker, s tile, g int) {
-	n := j.keySegmentSize(s)
-	buf := scratch[T](w, n+j.gradTileSize())
-	x, t := j.newKeySegment(s, g, buf), j.newGradTile(buf[n:])
+// sequence adds the gradients of one sequence.
+func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], segment, tile []T) {
+	g := sums.g
+	x, t := j.newKeySegment(s, sums, segment), j.newGradTile(tile)
 	j.clearUnseen(s, g)
 	group := j.Q.Shape[1] / j.K.Shape[1]
 	for ; x.first < s.most; x.first += gradSegment {
 		j.pack(&x)
 		for t.h = g * group; t.h < (g+1)*group; t.h++ {
 			for t.lo, t.hi = j.rows(s, s.lo); t.lo < s.hi; t.lo, t.hi = j.rows(s, t.hi) {
-				j.scores(&x, &t)
-				j.keyGrads(&x, &t, &j.DK, t.ds, t.query, 0, x.n)
-				j.keyGrads(&x, &t, &j.DV, t.p, t.dOut, 0, x.n)
+				j.tile(&x, &t)
+				j.keyGrads(&x, &t, &x.sums.dk, j.DK.Shape[2], t.ds, t.query, 0, x.n)
+				j.keyGrads(&x, &t, &x.sums.dv, j.DV.Shape[2], t.p, t.dOut, 0, x.n)
 			}
 		}
 	}
@@ -102,12 +189,24 @@ func (j *attentionGrad[T]) rows(s tile, i int) (lo, hi int) {
 // clearUnseen clears DQ of the rows that see nothing: what they hold must not
 // spread.
 func (j *attentionGrad[T]) clearUnseen(s tile, g int) {
-	dq, length := data[T](&j.DQ), data[int32](&j.Len)
-	group := j.Q.Shape[1] / j.K.Shape[1]
+	length, group := data[int32](&j.Len), j.Q.Shape[1]/j.K.Shape[1]
 	for i := s.lo; i < s.hi; i++ {
 		for h := g * group; h < (g+1)*group && length[i] <= 0; h++ {
-			clear(dq[i*j.DQ.Strides[0]+h*j.DQ.Strides[1]:][:j.Q.Shape[2]])
+			clearRow(&j.DQ, i, h)
 		}
+	}
+}
+
+// clearRow clears the row of v [N, H, D].
+func clearRow(v *backend.View, i, h int) {
+	at, d := i*v.Strides[0]+h*v.Strides[1], v.Shape[2]
+	switch v.DType {
+	case backend.F64:
+		clear(data[float64](v)[at:][:d])
+	case backend.BF16:
+		clear(data[uint16](v)[at:][:d])
+	default:
+		clear(data[float32](v)[at:][:d])
 	}
 }
 
@@ -115,29 +214,50 @@ func (j *attentionGrad[T]) clearUnseen(s tile, g int) {
 // first on, packed.
 type keySegment[T number] struct {
 	seq          tile
-	g, first, n  int
+	first, n     int
 	keysT, valsT []T // Kᵀ [Dk, n] and Vᵀ [Dv, n] in panels
 	keys         []T // K [n, Dk] in panels
+	wide         []T // BF16 keys or values before they are packed
+	sums         keySums[T]
+	dq           gradSum[T] // of the sequence's rows
 }
 
 func (j *attentionGrad[T]) keySegmentSize(s tile) int {
 	n, d, dv := min(s.most, gradSegment), j.Q.Shape[2], j.V.Shape[2]
-	return asm.PackedSize(d, n) + asm.PackedSize(dv, n) + aligned(asm.PackedSize(n, d))
+	wide := max(bufferSize(&j.K, n*d), bufferSize(&j.V, n*dv))
+	return asm.PackedSize(d, n) + asm.PackedSize(dv, n) + aligned(asm.PackedSize(n, d)) + aligned(wide) +
+		gradSumSize(&j.DQ, s.hi-s.lo, j.Q.Shape[1]/j.K.Shape[1])
 }
 
-func (j *attentionGrad[T]) newKeySegment(s tile, g int, buf []T) keySegment[T] {
-	n, d, dv := min(s.most, gradSegment), j.Q.Shape[2], j.V.Shape[2]
+func (j *attentionGrad[T]) newKeySegment(s tile, sums keySums[T], buf []T) (x keySegment[T]) {
+	n, d, dv, group := min(s.most, gradSegment), j.Q.Shape[2], j.V.Shape[2], j.Q.Shape[1]/j.K.Shape[1]
+	x.seq, x.sums = s, sums
 	a, b := asm.PackedSize(d, n), asm.PackedSize(dv, n)
-	return keySegment[T]{seq: s, g: g, keysT: buf[:a], valsT: buf[a:][:b], keys: buf[a+b:][:asm.PackedSize(n, d)]}
+	x.keysT, x.valsT, buf = buf[:a], buf[a:][:b], buf[a+b:]
+	x.keys, buf = buf[:asm.PackedSize(n, d)], buf[aligned(asm.PackedSize(n, d)):]
+	x.dq, x.wide = newGradSum(&j.DQ, s.lo, s.hi-s.lo, sums.g*group, group, buf)
+	return x
 }
 
 func (j *attentionGrad[T]) pack(x *keySegment[T]) {
 	x.n = min(gradSegment, x.seq.most-x.first)
 	d, dv := j.Q.Shape[2], j.V.Shape[2]
-	keys, values := keyRows[T](&j.K, x.seq.first+x.first, x.g), keyRows[T](&j.V, x.seq.first+x.first, x.g)
-	packPanels(x.keysT, keys, d, x.n, 1, j.K.Strides[0])
-	packPanels(x.valsT, values, dv, x.n, 1, j.V.Strides[0])
-	packPanels(x.keys, keys, x.n, d, j.K.Strides[0], 1)
+	keys, stride := x.rows(&j.K)
+	packPanels(x.keysT, keys, d, x.n, 1, stride)
+	packPanels(x.keys, keys, x.n, d, stride, 1)
+	values, stride := x.rows(&j.V)
+	packPanels(x.valsT, values, dv, x.n, 1, stride)
+}
+
+// rows is the segment's rows of v [R, G, D] and how far apart they lie, to be read
+// until the next call.
+func (x *keySegment[T]) rows(v *backend.View) (rows []T, stride int) {
+	first := x.seq.first + x.first
+	if v.DType != backend.BF16 {
+		return keyRows[T](v, first, x.sums.g), v.Strides[0]
+	}
+	widenRows(x.wide, v.Shape[2], v, first, x.n, x.sums.g)
+	return x.wide, v.Shape[2]
 }
 
 // gradTile is query rows lo to hi of head h, all of which see something, and
@@ -147,17 +267,28 @@ type gradTile[T number] struct {
 	most        int // keys of the segment that any row sees
 	query, dOut []T // Q [rows, Dk] and DO [rows, Dv] in panels
 	p, ds       []T // [rows, most]
+	wide        []T // BF16 rows of Q, DO and O before they are packed
 }
 
 func (j *attentionGrad[T]) gradTileSize() int {
-	return asm.PackedSize(gradTileRows, j.Q.Shape[2]) + asm.PackedSize(gradTileRows, j.V.Shape[2]) + 2*gradTileRows*gradSegment
+	d, dv := j.Q.Shape[2], j.V.Shape[2]
+	wide := bufferSize(&j.Q, gradTileRows*d) + bufferSize(&j.DO, gradTileRows*dv) + bufferSize(&j.O, dv)
+	return asm.PackedSize(gradTileRows, d) + asm.PackedSize(gradTileRows, dv) + 2*gradTileRows*gradSegment + aligned(wide)
 }
 
 func (j *attentionGrad[T]) newGradTile(buf []T) (t gradTile[T]) {
 	const n = gradTileRows * gradSegment
 	a, b := asm.PackedSize(gradTileRows, j.Q.Shape[2]), asm.PackedSize(gradTileRows, j.V.Shape[2])
-	t.query, t.dOut, t.p, t.ds = buf[:a], buf[a:][:b], buf[a+b:][:n], buf[a+b+n:][:n]
+	t.query, t.dOut, t.p, t.ds, t.wide = buf[:a], buf[a:][:b], buf[a+b:][:n], buf[a+b+n:][:n], buf[a+b+2*n:]
 	return t
+}
+
+// tile computes what keyGrads needs of t and adds what the segment gives to DQ.
+func (j *attentionGrad[T]) tile(x *keySegment[T], t *gradTile[T]) {
+	j.scores(x, t)
+	if x.first+x.n == x.seq.most {
+		x.dq.round(&j.DQ, t.lo, t.hi, t.h, t.h+1)
+	}
 }
 
 // scores computes P, dS and the packed operands of t, and adds what the segment
@@ -165,9 +296,9 @@ func (j *attentionGrad[T]) newGradTile(buf []T) (t gradTile[T]) {
 func (j *attentionGrad[T]) scores(x *keySegment[T], t *gradTile[T]) {
 	length, logSums, heads, rows := data[int32](&j.Len), data[T](&j.LSE), j.Q.Shape[1], t.hi-t.lo
 	d, dv := j.Q.Shape[2], j.V.Shape[2]
-	query := data[T](&j.Q)[t.lo*j.Q.Strides[0]+t.h*j.Q.Strides[1]:]
-	dOut := data[T](&j.DO)[t.lo*j.DO.Strides[0]+t.h*j.DO.Strides[1]:]
-	out := data[T](&j.O)[t.lo*j.O.Strides[0]+t.h*j.O.Strides[1]:]
+	query, queryStride, buf := t.rows(&j.Q, t.wide)
+	dOut, dOutStride, buf := t.rows(&j.DO, buf)
+	out, _ := newReader(&j.O, dv, buf)
 	var visible [gradTileRows]int32
 	var lse, delta [gradTileRows]T
 	t.most = 0
@@ -175,33 +306,44 @@ func (j *attentionGrad[T]) scores(x *keySegment[T], t *gradTile[T]) {
 		seen := min(max(int(length[t.lo+r])-x.first, 0), x.n)
 		visible[r], t.most = int32(seen), max(t.most, seen)
 		lse[r] = logSums[(t.lo+r)*heads+t.h]
-		delta[r] = dot(dOut[r*j.DO.Strides[0]:][:dv], out[r*j.O.Strides[0]:][:dv])
+		delta[r] = dot(dOut[r*dOutStride:][:dv], out.at((t.lo+r)*j.O.Strides[0]+t.h*j.O.Strides[1], dv))
 	}
 	if t.most == 0 {
 		return
 	}
-	gemmPacked(rows, t.most, d, query, j.Q.Strides[0], 1, x.keysT, t.p, t.most, false)
-	gemmPacked(rows, t.most, dv, dOut, j.DO.Strides[0], 1, x.valsT, t.ds, t.most, false)
+	gemmPacked(rows, t.most, d, query, queryStride, 1, x.keysT, t.p, t.most, false)
+	gemmPacked(rows, t.most, dv, dOut, dOutStride, 1, x.valsT, t.ds, t.most, false)
 	softmaxGradRows(t.p[:rows*t.most], t.ds, visible[:rows], lse[:], delta[:], T(j.Scale))
 
-	dq := data[T](&j.DQ)[t.lo*j.DQ.Strides[0]+t.h*j.DQ.Strides[1]:]
+	dq := x.dq.at(t.lo, t.h)
 	wide := d
 	if t.most < x.n { // the first rows of each panel
 		wide = asm.PanelWidth
 	}
 	for c := 0; c < d; c += wide {
-		gemmPacked(rows, min(wide, d-c), t.most, t.ds, t.most, 1, x.keys[c*x.n:], dq[c:], j.DQ.Strides[0], x.first > 0)
+		gemmPacked(rows, min(wide, d-c), t.most, t.ds, t.most, 1, x.keys[c*x.n:], dq[c:], x.dq.row, x.first > 0)
 	}
-	packPanels(t.query, query, rows, d, j.Q.Strides[0], 1)
-	packPanels(t.dOut, dOut, rows, dv, j.DO.Strides[0], 1)
+	packPanels(t.query, query, rows, d, queryStride, 1)
+	packPanels(t.dOut, dOut, rows, dv, dOutStride, 1)
+}
+
+// rows is the tile's rows of v [N, H, D] and how far apart they lie: those of BF16
+// in memory from the front of buf, of which the rest is returned.
+func (t *gradTile[T]) rows(v *backend.View, buf []T) (rows []T, stride int, rest []T) {
+	if v.DType != backend.BF16 {
+		return data[T](v)[t.lo*v.Strides[0]+t.h*v.Strides[1]:], v.Strides[0], buf
+	}
+	d := v.Shape[2]
+	widenRows(buf, d, v, t.lo, t.hi-t.lo, t.h)
+	return buf, d, buf[(t.hi-t.lo)*d:]
 }
 
 // keyGrads adds weightsᵀ·rows to keys lo to hi of the segment: dSᵀ·Q to DK, or
 // Pᵀ·DO to DV.
-func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], grad *backend.View, weights, rows []T, lo, hi int) {
+func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], grad *gradSum[T], d int, weights, rows []T, lo, hi int) {
 	if hi = min(hi, t.most); lo < hi {
-		to := keyRows[T](grad, x.seq.first+x.first+lo, x.g)
-		gemmPacked(hi-lo, grad.Shape[2], t.hi-t.lo, weights[lo:], 1, t.most, rows, to, grad.Strides[0], true)
+		to := grad.at(x.seq.first+x.first+lo, x.sums.g)
+		gemmPacked(hi-lo, d, t.hi-t.lo, weights[lo:], 1, t.most, rows, to, grad.row, true)
 	}
 }
 
@@ -230,8 +372,8 @@ type zeroKeyGrads[T number] backend.AttentionGrad
 func (o *zeroKeyGrads[T]) run(_ *worker, lo, hi int) {
 	for r := lo; r < hi; r++ {
 		for g := range o.K.Shape[1] {
-			clear(keyRows[T](&o.DK, r, g)[:o.DK.Shape[2]])
-			clear(keyRows[T](&o.DV, r, g)[:o.DV.Shape[2]])
+			clearRow(&o.DK, r, g)
+			clearRow(&o.DV, r, g)
 		}
 	}
 }

@@ -21,37 +21,50 @@ const (
 func (j *attentionGradSplit[T]) do(p *pool, a *attentionGrad[T]) {
 	j.attentionGrad = a
 	limit, size, keys := waveTiles*len(p.workers), a.gradTileSize(), 0
-	for _, s := range a.seqs {
-		keys = max(keys, a.keySegmentSize(s))
+	for lo := 0; lo < len(a.seqs); lo += a.per {
+		seqs := a.seqs[lo:][:a.per]
+		for _, s := range seqs {
+			keys = max(keys, a.keySumsSize(seqs)+a.keySegmentSize(s))
+		}
 	}
 	j.memory = grow(j.memory, keys+limit*size)
 	j.tiles = grow(j.tiles, limit)
 	for i := range j.tiles {
 		j.tiles[i] = a.newGradTile(j.memory[keys+i*size:])
 	}
-	group := a.Q.Shape[1] / a.K.Shape[1]
-	for _, s := range a.seqs {
+	for lo := 0; lo < len(a.seqs); lo += a.per {
+		seqs := a.seqs[lo:][:a.per]
 		for g := range a.K.Shape[1] {
-			a.clearUnseen(s, g)
-			j.segment = a.newKeySegment(s, g, j.memory)
-			for x := &j.segment; x.first < s.most; x.first += gradSegment {
-				a.pack(x)
-				j.wave = j.tiles[:0]
-				for h := g * group; h < (g+1)*group; h++ {
-					for lo, hi := a.rows(s, s.lo); lo < s.hi; lo, hi = a.rows(s, hi) {
-						j.wave = j.wave[:len(j.wave)+1]
-						t := &j.wave[len(j.wave)-1]
-						t.h, t.lo, t.hi = h, lo, hi
-						if len(j.wave) == limit {
-							j.flush(p)
-						}
-					}
-				}
-				j.flush(p)
+			sums, buf := a.newKeySums(seqs, g, j.memory)
+			for _, s := range seqs {
+				j.sequence(p, s, sums, buf)
 			}
+			sums.round(&a.DK, &a.DV, 0, sums.n)
 		}
 	}
 	j.attentionGrad = nil
+}
+
+// sequence adds the gradients of one sequence.
+func (j *attentionGradSplit[T]) sequence(p *pool, s tile, sums keySums[T], buf []T) {
+	group := j.Q.Shape[1] / j.K.Shape[1]
+	j.clearUnseen(s, sums.g)
+	j.segment = j.newKeySegment(s, sums, buf)
+	for x := &j.segment; x.first < s.most; x.first += gradSegment {
+		j.pack(x)
+		j.wave = j.tiles[:0]
+		for h := sums.g * group; h < (sums.g+1)*group; h++ {
+			for lo, hi := j.rows(s, s.lo); lo < s.hi; lo, hi = j.rows(s, hi) {
+				j.wave = j.wave[:len(j.wave)+1]
+				t := &j.wave[len(j.wave)-1]
+				t.h, t.lo, t.hi = h, lo, hi
+				if len(j.wave) == len(j.tiles) {
+					j.flush(p)
+				}
+			}
+		}
+		j.flush(p)
+	}
 }
 
 // flush computes the tiles of the wave and empties it.
@@ -63,7 +76,7 @@ func (j *attentionGradSplit[T]) flush(p *pool) {
 
 func (j *attentionGradSplit[T]) run(_ *worker, lo, hi int) {
 	for ; lo < hi; lo++ {
-		j.scores(&j.segment, &j.wave[lo])
+		j.tile(&j.segment, &j.wave[lo])
 	}
 }
 
@@ -78,9 +91,9 @@ func (j *attentionKeyGrads[T]) run(_ *worker, lo, hi int) {
 		for i := range j.wave {
 			t := &j.wave[i]
 			if lo < parts {
-				j.keyGrads(&j.segment, t, &j.DK, t.ds, t.query, from, to)
+				j.keyGrads(&j.segment, t, &j.segment.sums.dk, j.DK.Shape[2], t.ds, t.query, from, to)
 			} else {
-				j.keyGrads(&j.segment, t, &j.DV, t.p, t.dOut, from, to)
+				j.keyGrads(&j.segment, t, &j.segment.sums.dv, j.DV.Shape[2], t.p, t.dOut, from, to)
 			}
 		}
 	}

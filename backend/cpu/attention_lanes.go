@@ -13,15 +13,15 @@ import (
 // only the queries are packed. Every lane has the bits of attention by rows.
 
 // laneScratch is the memory of one block: its queries packed, the scores of one
-// batch, which is room to transpose its output too, and copies of a segment's
-// keys and values where they are needed.
+// batch, which is room to transpose its output too, copies of a segment's keys
+// and values where they are needed, and a row of BF16 output before it is rounded.
 type laneScratch struct {
-	queries, scores, keys, values []float32
-	keyStride, valueStride        int
+	queries, scores, keys, values, out []float32
+	keyStride, valueStride             int
 }
 
 func laneScratchSize(o *backend.Attention, b *block) int {
-	size := b.batches()*asm.PackedSize(o.Q.Shape[2], asm.Lanes) + scoresSize(o)
+	size := b.batches()*asm.PackedSize(o.Q.Shape[2], asm.Lanes) + scoresSize(o) + bufferSize(&o.O, aligned(o.V.Shape[2]))
 	if stride, copied := copyStride(o, &o.K, b); copied {
 		size += segmentKeys * stride
 	}
@@ -32,17 +32,24 @@ func laneScratchSize(o *backend.Attention, b *block) int {
 }
 
 func scoresSize(o *backend.Attention) int {
-	return max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]))
+	return max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]), bufferSize(&o.Q, asm.Lanes*aligned(o.Q.Shape[2])))
 }
 
-// copyStride tells whether a segment of v [R, G, D] is worth copying: values
-// are walked by columns, so those that are not a part of the keys, and thus in
-// the cache already, come row by row first; and rows a multiple of 2 KiB apart
-// share a few sets of the first-level cache, which matters where several batches
-// use them. The copy's rows are an odd number of cache lines apart.
+// copyStride tells whether a segment of v [R, G, D] must be or is worth copying:
+// BF16 is widened; values are walked by columns, so those that are not a part of
+// the keys, and thus in the cache already, come row by row first; and rows a
+// multiple of 2 KiB apart share a few sets of the first-level cache, which matters
+// where several batches use them. The copy's rows are an odd number of cache lines
+// apart. Values that are a part of the keys are a part of their copy.
 func copyStride(o *backend.Attention, v *backend.View, b *block) (stride int, copied bool) {
 	const line = 16
-	if v.Buf == o.K.Buf && (v.Strides[0]%512 != 0 || b.batches() < 3) {
+	if v == &o.V {
+		if _, ok := valuesInKeys(o); ok {
+			stride, _ = copyStride(o, &o.K, b)
+			return stride, false
+		}
+	}
+	if v.DType != backend.BF16 && v.Buf == o.K.Buf && (v.Strides[0]%512 != 0 || b.batches() < 3) {
 		return v.Strides[0], false
 	}
 	return (ceil(v.Shape[2], line) | 1) * line, true
@@ -58,13 +65,20 @@ func newLaneScratch(o *backend.Attention, b *block, buf []float32) (p laneScratc
 		p.keys, buf = buf[:segmentKeys*p.keyStride], buf[segmentKeys*p.keyStride:]
 	}
 	if p.valueStride, copied = copyStride(o, &o.V, b); copied {
-		p.values = buf[:segmentKeys*p.valueStride]
+		p.values, buf = buf[:segmentKeys*p.valueStride], buf[segmentKeys*p.valueStride:]
 	}
-	query := data[float32](&o.Q)
+	p.out = buf[:bufferSize(&o.O, o.V.Shape[2])]
 	for l := range b.batches() {
 		q := b.batch(l)
-		from, step := q.place(&o.Q)
-		asm.PackB(p.queries[l*size:][:size], query[from:], d, q.n, 1, step)
+		query, step := p.scores, d
+		if o.Q.DType == backend.BF16 {
+			widenVectors(p.scores, &q, &o.Q)
+		} else {
+			var from int
+			from, step = q.place(&o.Q)
+			query = data[float32](&o.Q)[from:]
+		}
+		asm.PackB(p.queries[l*size:][:size], query, d, q.n, 1, step)
 	}
 	return p
 }
@@ -72,6 +86,10 @@ func newLaneScratch(o *backend.Attention, b *block, buf []float32) (p laneScratc
 // rowsOf is n rows of v [R, G, D] from row first of head g on, in buf if there
 // is one.
 func rowsOf(v *backend.View, first, n, g int, buf []float32, stride int) []float32 {
+	if v.DType == backend.BF16 {
+		widenRows(buf, stride, v, first, n, g)
+		return buf
+	}
 	x := keyRows[float32](v, first, g)
 	if buf == nil {
 		return x
@@ -87,7 +105,12 @@ func attendLanes(op *backend.Attention, b *block, s int, p *laneScratch, to part
 	n, d, dv := min(b.most-first, segmentKeys), op.Q.Shape[2], op.V.Shape[2]
 	row := segmentRow(op, b, s)
 	keys := rowsOf(&op.K, row, n, b.g, p.keys, p.keyStride)
-	values := rowsOf(&op.V, row, n, b.g, p.values, p.valueStride)
+	var values []float32
+	if at, ok := valuesInKeys(op); ok {
+		values = keys[at:]
+	} else {
+		values = rowsOf(&op.V, row, n, b.g, p.values, p.valueStride)
+	}
 	length := data[int32](&op.Len)
 	for l := range b.batches() {
 		q := b.batch(l)
@@ -131,8 +154,9 @@ func mergeLanes(b *block, into, part partial[float32]) {
 }
 
 func finishLanes(op *backend.Attention, b *block, p *laneScratch, from partial[float32]) {
-	out, lse := data[float32](&op.O), data[float32](&op.LSE)
 	length, heads, dv := data[int32](&op.Len), op.Q.Shape[1], op.V.Shape[2]
+	lse := data[float32](&op.LSE)
+	out, _ := newWriter(&op.O, dv, p.out)
 	for l := range b.batches() {
 		q := b.batch(l)
 		at := l * asm.Lanes
@@ -145,16 +169,17 @@ func finishLanes(op *backend.Attention, b *block, p *laneScratch, from partial[f
 		asm.PackB(p.scores, o, asm.Lanes, dv, 1, asm.Lanes)
 		place, step := q.place(&op.O)
 		for r := range q.n {
-			y := out[place+r*step:][:dv]
+			y := out.at(place+r*step, dv)
 			ls := &lse[(q.i+r*q.di)*heads+q.h+r*q.dh]
 			if length[q.i+r*q.di] <= 0 {
 				unseen(y, ls)
-				continue
+			} else {
+				for c := 0; c < dv; c += asm.Lanes {
+					copy(y[c:], p.scores[(c+r)*asm.Lanes:][:asm.Lanes])
+				}
+				*ls = logSum(from.m[at+r], sum[r])
 			}
-			for c := 0; c < dv; c += asm.Lanes {
-				copy(y[c:], p.scores[(c+r)*asm.Lanes:][:asm.Lanes])
-			}
-			*ls = logSum(from.m[at+r], sum[r])
+			out.done(place+r*step, dv)
 		}
 	}
 }

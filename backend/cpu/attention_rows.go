@@ -3,6 +3,7 @@ package cpu
 import (
 	"math"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
@@ -13,8 +14,12 @@ import (
 const packValues = 4
 
 // rowScratch is the memory of one segment: keys and values packed, scores of one
-// batch.
-type rowScratch[T number] struct{ keys, values, scores []T }
+// batch, and what is BF16 widened: the block's queries, a panel of keys, values, a
+// row of the output.
+type rowScratch[T number] struct {
+	keys, values, scores             []T
+	query, wideKeys, wideValues, out []T
+}
 
 func (j *attention[T]) rowScratchSize(b *block) int {
 	n := min(aligned(b.most), segmentKeys)
@@ -22,38 +27,84 @@ func (j *attention[T]) rowScratchSize(b *block) int {
 	if b.size >= packValues {
 		size += asm.PackedSize(n, j.V.Shape[2])
 	}
-	return size
+	return size + bufferSize(&j.Q, b.batches()*b.size*j.Q.Shape[2]) + bufferSize(&j.K, asm.PanelWidth*j.Q.Shape[2]) +
+		bufferSize(&j.V, n*j.V.Shape[2]) + bufferSize(&j.O, j.V.Shape[2])
 }
 
 func (j *attention[T]) newRowScratch(b *block, buf []T) (p rowScratch[T]) {
 	n := min(aligned(b.most), segmentKeys)
 	p.keys, buf = buf[:asm.PackedSize(j.Q.Shape[2], n)], buf[asm.PackedSize(j.Q.Shape[2], n):]
-	p.scores, p.values = buf[:b.size*n], buf[aligned(b.size*n):]
+	p.scores, buf = buf[:b.size*n], buf[aligned(b.size*n):]
+	if b.size >= packValues {
+		size := asm.PackedSize(n, j.V.Shape[2])
+		p.values, buf = buf[:size], buf[size:]
+	}
+	take := func(v *backend.View, n int) (part []T) {
+		n = bufferSize(v, n)
+		part, buf = buf[:n], buf[n:]
+		return part
+	}
+	p.query = take(&j.Q, b.batches()*b.size*j.Q.Shape[2])
+	p.wideKeys, p.wideValues = take(&j.K, asm.PanelWidth*j.Q.Shape[2]), take(&j.V, n*j.V.Shape[2])
+	p.out = take(&j.O, j.V.Shape[2])
+	for l := range b.batches() {
+		if q := b.batch(l); len(p.query) > 0 {
+			widenVectors(p.query[l*b.size*j.Q.Shape[2]:], &q, &j.Q)
+		}
+	}
 	return p
+}
+
+// packKeys packs n keys of head g from row first on.
+func (p *rowScratch[T]) packKeys(k *backend.View, first, n, g int) {
+	d := k.Shape[2]
+	if k.DType != backend.BF16 {
+		packPanels(p.keys, keyRows[T](k, first, g), d, n, 1, k.Strides[0])
+		return
+	}
+	for i := 0; i < n; i += asm.PanelWidth { // a panel stays in the first-level cache
+		m := min(asm.PanelWidth, n-i)
+		widenRows(p.wideKeys, d, k, first+i, m, g)
+		packPanels(p.keys[i*d:], p.wideKeys, d, m, 1, d)
+	}
+}
+
+// valueRows is n values of head g from row first on and how far apart they lie.
+func (p *rowScratch[T]) valueRows(v *backend.View, first, n, g int) (rows []T, stride int) {
+	if v.DType != backend.BF16 {
+		return keyRows[T](v, first, g), v.Strides[0]
+	}
+	widenRows(p.wideValues, v.Shape[2], v, first, n, g)
+	return p.wideValues, v.Shape[2]
 }
 
 func (j *attention[T]) attendRows(b *block, s int, p *rowScratch[T], to partial[T]) {
 	first := s * segmentKeys
 	n, d, dv := min(b.most-first, segmentKeys), j.Q.Shape[2], j.V.Shape[2]
 	row := segmentRow(j.Attention, b, s)
-	keys, values := keyRows[T](&j.K, row, b.g), keyRows[T](&j.V, row, b.g)
-	query, length := data[T](&j.Q), data[int32](&j.Len)
+	length := data[int32](&j.Len)
 	// A whole panel packs faster: keys beyond the last join it where there are
 	// some, and nobody looks at their scores.
 	width := min(aligned(n), j.K.Shape[0]-row)
-	packPanels(p.keys, keys, d, width, 1, j.K.Strides[0])
+	p.packKeys(&j.K, row, width, b.g)
+	values, valueStride := p.valueRows(&j.V, row, n, b.g)
 	packed := 0 // keys whose values are packed: those that every row sees
 	if len(p.values) > 0 {
 		packed = n
 		for i := b.lo; i < b.hi; i++ {
 			packed = min(packed, max(int(length[i])-first, 0))
 		}
-		packPanels(p.values, values, packed, dv, j.V.Strides[0], 1)
+		packPanels(p.values, values, packed, dv, valueStride, 1)
 	}
 	for l := range b.batches() {
 		q := b.batch(l)
-		from, step := q.place(&j.Q)
-		gemmPacked(q.n, width, d, query[from:], step, 1, p.keys, p.scores, width, false)
+		query, step := p.query[min(l*b.size*d, len(p.query)):], d
+		if j.Q.DType != backend.BF16 {
+			var from int
+			from, step = q.place(&j.Q)
+			query = data[T](&j.Q)[from:]
+		}
+		gemmPacked(q.n, width, d, query, step, 1, p.keys, p.scores, width, false)
 		at := l * b.width
 		for r := range q.n {
 			x := p.scores[r*width:][:q.visible(length, r, first, n)]
@@ -64,7 +115,7 @@ func (j *attention[T]) attendRows(b *block, s int, p *rowScratch[T], to partial[
 		gemmPacked(q.n, dv, packed, p.scores, width, 1, p.values, o, dv, false)
 		for r := range q.n {
 			if seen := q.visible(length, r, first, n); seen > packed {
-				weightedSum(o[r*dv:][:dv], p.scores[r*width+packed:][:seen-packed], values[packed*j.V.Strides[0]:], j.V.Strides[0])
+				weightedSum(o[r*dv:][:dv], p.scores[r*width+packed:][:seen-packed], values[packed*valueStride:], valueStride)
 			}
 		}
 	}
@@ -87,22 +138,24 @@ func mergeRows[T number](into, part partial[T]) {
 	}
 }
 
-func (j *attention[T]) finishRows(b *block, from partial[T]) {
-	out, lse := data[T](&j.O), data[T](&j.LSE)
+func (j *attention[T]) finishRows(b *block, p *rowScratch[T], from partial[T]) {
 	length, heads, dv := data[int32](&j.Len), j.Q.Shape[1], j.V.Shape[2]
+	lse := data[T](&j.LSE)
+	out, _ := newWriter(&j.O, dv, p.out)
 	for l := range b.batches() {
 		q := b.batch(l)
 		place, step := q.place(&j.O)
 		for r := range q.n {
-			o, at := out[place+r*step:][:dv], l*b.width+r
+			o, at := out.at(place+r*step, dv), l*b.width+r
 			ls := &lse[(q.i+r*q.di)*heads+q.h+r*q.dh]
 			if length[q.i+r*q.di] <= 0 {
 				unseen(o, ls)
-				continue
+			} else {
+				clear(o)
+				addScaled(o, from.o[at*dv:][:dv], 1/from.sum[at])
+				*ls = logSum(from.m[at], from.sum[at])
 			}
-			clear(o)
-			addScaled(o, from.o[at*dv:][:dv], 1/from.sum[at])
-			*ls = logSum(from.m[at], from.sum[at])
+			out.done(place+r*step, dv)
 		}
 	}
 }

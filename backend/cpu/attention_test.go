@@ -12,6 +12,7 @@ type form struct {
 	name                  string
 	heads, groups, dk, dv int
 	latent                bool // V is the first dv elements of K
+	cache                 bool // K and V are BF16, whatever the other operands are
 }
 
 // forms take every way through the kernels: heads alone, heads that share keys in
@@ -27,14 +28,18 @@ var forms = []form{
 
 // random is an op over n query rows and r key rows.
 func (f form) random(s *bench, n, r int) *backend.Attention {
+	dt := s.dtype
+	if f.cache {
+		dt = backend.BF16
+	}
 	op := &backend.Attention{
-		O: s.zeros(n, f.heads, f.dv), LSE: s.zeros(n, f.heads), Q: s.normal(n, f.heads, f.dk),
-		K: s.normal(r, f.groups, f.dk), Scale: 0.144,
+		O: s.zeros(n, f.heads, f.dv), LSE: s.stats(n, f.heads), Q: s.normal(n, f.heads, f.dk),
+		K: s.normalOf(dt, r, f.groups, f.dk), Scale: 0.144,
 	}
 	if f.latent {
 		op.V = op.K.Slice(2, 0, f.dv)
 	} else {
-		op.V = s.normal(r, f.groups, f.dv)
+		op.V = s.normalOf(dt, r, f.groups, f.dv)
 	}
 	return op
 }

@@ -36,9 +36,14 @@ func (s *bench) alloc(dt backend.DType, shape ...int) backend.View {
 	return v
 }
 
+// stats is a zeroed view of the dtype of statistics.
+func (s *bench) stats(shape ...int) backend.View { return s.alloc(s.dtype.Compute(), shape...) }
+
 // normal is a view of standard normal draws.
-func (s *bench) normal(shape ...int) backend.View {
-	v := s.zeros(shape...)
+func (s *bench) normal(shape ...int) backend.View { return s.normalOf(s.dtype, shape...) }
+
+func (s *bench) normalOf(dt backend.DType, shape ...int) backend.View {
+	v := s.alloc(dt, shape...)
 	for i := range v.Len() {
 		s.set(v, i, s.rng.NormFloat64())
 	}
@@ -55,9 +60,12 @@ func (s *bench) values(x []float64, shape ...int) backend.View {
 }
 
 func (s *bench) set(v backend.View, i int, x float64) {
-	if v.DType == backend.F64 {
+	switch v.DType {
+	case backend.F64:
 		data[float64](&v)[i] = x
-	} else {
+	case backend.BF16:
+		data[uint16](&v)[i] = bfloat16(float32(x))
+	default:
 		data[float32](&v)[i] = float32(x)
 	}
 }

@@ -6,11 +6,18 @@ import "github.com/aha-go/aha/backend"
 type mlaKeys[T number] backend.MLAKeys
 
 func (o *mlaKeys[T]) run(w *worker, lo, hi int) {
-	k, up, kR, pos := data[T](&o.K), data[T](&o.Up), data[T](&o.KR), data[int32](&o.Pos)
-	heads, width, r := o.Up.Shape[1], o.Up.Shape[2], o.KR.Shape[1]
+	pos, heads, width, r := data[int32](&o.Pos), o.Up.Shape[1], o.Up.Shape[2], o.KR.Shape[1]
 	nope := o.K.Shape[2] - r
 	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, false)
-	rotated := scratch[T](w, r)
+	buf := scratch[T](w, r+bufferSize(&o.KR, r))
+	rotated := buf[:r]
+	kR, _ := newReader(&o.KR, r, buf[r:])
+	up, _ := newReader[T](&o.Up, 0, nil)
+	k, _ := newWriter[T](&o.K, 0, nil)
+	var v writer[T]
+	if o.V.Present() {
+		v, _ = newWriter[T](&o.V, 0, nil)
+	}
 	for i := lo; i < hi; i++ {
 		to := i
 		if o.Row.Present() {
@@ -21,14 +28,13 @@ func (o *mlaKeys[T]) run(w *worker, lo, hi int) {
 			to = row("MLAKeys", "row", at, o.K.Shape[0])
 		}
 		cos, sin := a.at("MLAKeys", pos[i*o.Pos.Strides[0]])
-		a.rotate(rotated, kR[i*o.KR.Strides[0]:], cos, sin)
+		a.rotate(rotated, kR.at(i*o.KR.Strides[0], r), cos, sin)
 		for h := range heads {
-			from := up[i*o.Up.Strides[0]+h*o.Up.Strides[1]:][:width]
-			key := k[to*o.K.Strides[0]+h*o.K.Strides[1]:][:nope+r]
-			copy(key, from[:nope])
-			copy(key[nope:], rotated)
+			from, key := i*o.Up.Strides[0]+h*o.Up.Strides[1], to*o.K.Strides[0]+h*o.K.Strides[1]
+			k.copy(key, &up, from, nope)
+			k.put(key+nope, 1, rotated)
 			if o.V.Present() {
-				copy(data[T](&o.V)[to*o.V.Strides[0]+h*o.V.Strides[1]:], from[nope:])
+				v.copy(to*o.V.Strides[0]+h*o.V.Strides[1], &up, from+nope, width-nope)
 			}
 		}
 	}
@@ -38,21 +44,26 @@ func (o *mlaKeys[T]) run(w *worker, lo, hi int) {
 type mlaKeysGrad[T number] backend.MLAKeysGrad
 
 func (o *mlaKeysGrad[T]) run(w *worker, lo, hi int) {
-	dUp, dKR, dK, dV, pos := data[T](&o.DUp), data[T](&o.DKR), data[T](&o.DK), data[T](&o.DV), data[int32](&o.Pos)
-	heads, width, r := o.DUp.Shape[1], o.DUp.Shape[2], o.DKR.Shape[1]
+	pos, heads, width, r := data[int32](&o.Pos), o.DUp.Shape[1], o.DUp.Shape[2], o.DKR.Shape[1]
 	nope := o.DK.Shape[2] - r
 	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, true)
-	sum := scratch[T](w, r)
+	buf := scratch[T](w, r+bufferSize(&o.DK, r)+bufferSize(&o.DKR, r))
+	sum := buf[:r]
+	dK, buf := newReader(&o.DK, r, buf[r:])
+	dKR, _ := newWriter(&o.DKR, r, buf)
+	dV, _ := newReader[T](&o.DV, 0, nil)
+	dUp, _ := newWriter[T](&o.DUp, 0, nil)
 	for i := lo; i < hi; i++ {
 		clear(sum)
 		for h := range heads {
-			to := dUp[i*o.DUp.Strides[0]+h*o.DUp.Strides[1]:][:width]
-			key := dK[i*o.DK.Strides[0]+h*o.DK.Strides[1]:][:nope+r]
-			copy(to, key[:nope])
-			copy(to[nope:], dV[i*o.DV.Strides[0]+h*o.DV.Strides[1]:])
-			addScaled(sum, key[nope:], 1)
+			to, key := i*o.DUp.Strides[0]+h*o.DUp.Strides[1], i*o.DK.Strides[0]+h*o.DK.Strides[1]
+			dUp.copy(to, &dK, key, nope)
+			dUp.copy(to+nope, &dV, i*o.DV.Strides[0]+h*o.DV.Strides[1], width-nope)
+			addScaled(sum, dK.at(key+nope, r), 1)
 		}
 		cos, sin := a.at("MLAKeysGrad", pos[i*o.Pos.Strides[0]])
-		a.rotate(dKR[i*o.DKR.Strides[0]:], sum, cos, sin)
+		to := i * o.DKR.Strides[0]
+		a.rotate(dKR.at(to, r), sum, cos, sin)
+		dKR.done(to, r)
 	}
 }

@@ -1,28 +1,27 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"github.com/aha-go/aha/backend"
-)
+import "github.com/aha-go/aha/backend"
 
 type rope[T number] backend.RoPE
 
-func (o *rope[T]) run(_ *worker, lo, hi int) {
-	x, y, pos := data[T](&o.X), data[T](&o.Y), data[int32](&o.Pos)
-	heads, d := o.X.Shape[1], o.X.Shape[2]
+func (o *rope[T]) run(w *worker, lo, hi int) {
+	pos, heads, d := data[int32](&o.Pos), o.X.Shape[1], o.X.Shape[2]
 	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, o.Inverse)
-	still := d - 2*a.half
-	inPlace := unsafe.SliceData(x) == unsafe.SliceData(y)
+	turned := 2 * a.half
+	still := d - turned
+	buf := scratch[T](w, bufferSize(&o.X, turned)+bufferSize(&o.Y, turned))
+	x, buf := newReader(&o.X, turned, buf)
+	y, _ := newWriter(&o.Y, turned, buf)
+	inPlace := o.X.Buf == o.Y.Buf && o.X.Offset == o.Y.Offset
 	for i := lo; i < hi; i++ {
 		c, s := a.at("RoPE", pos[i*o.Pos.Strides[0]])
 		for h := range heads {
-			in := x[i*o.X.Strides[0]+h*o.X.Strides[1]:][:d]
-			out := y[i*o.Y.Strides[0]+h*o.Y.Strides[1]:][:d]
+			from, to := i*o.X.Strides[0]+h*o.X.Strides[1], i*o.Y.Strides[0]+h*o.Y.Strides[1]
 			if !inPlace {
-				copy(out[:still], in)
+				y.copy(to, &x, from, still)
 			}
-			a.rotate(out[still:], in[still:], c, s)
+			a.rotate(y.at(to+still, turned), x.at(from+still, turned), c, s)
+			y.done(to+still, turned)
 		}
 	}
 }
