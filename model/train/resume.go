@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -201,12 +202,13 @@ func (t *Trainer) sameRun(was state) error {
 	if err != nil {
 		return err
 	}
-	var then, now map[string]any
-	if err := json.Unmarshal(was.Identity, &then); err != nil {
-		return fmt.Errorf("identity: %w", err)
+	then, err := decodeIdentity(was.Identity)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(identity, &now); err != nil {
-		return fmt.Errorf("identity: %w", err)
+	now, err := decodeIdentity(identity)
+	if err != nil {
+		return err
 	}
 	if t.AllowDifferentPath {
 		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
@@ -234,4 +236,15 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
 	}
 	return nil
+}
+
+// decodeIdentity keeps numbers as they are written: a seed among the settings may
+// have 64 bits.
+func decodeIdentity(text json.RawMessage) (v map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return v, nil
 }

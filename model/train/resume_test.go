@@ -141,6 +141,23 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	}
 }
 
+// Seeds of 64 bits that one float64 stands for differ all the same.
+func TestOtherSettingsAreRefusedToTheLastBit(t *testing.T) {
+	dir := t.TempDir()
+	with := func(seed uint64) *Trainer {
+		tr := newRun(t, AdamW{LR: 1e-3}, dir, 1)
+		tr.Settings = struct{ Seed uint64 }{seed}
+		return tr
+	}
+	mustRun(t, with(1<<60))
+	tr := with(1<<60 + 1)
+	defer tr.Close()
+	const want = "settings.Seed: 1152921504606846976 there, 1152921504606846977 now"
+	if ok, err := tr.Resume(); ok || !says(err, want) {
+		t.Errorf("want %s, got %v", want, err)
+	}
+}
+
 // otherPath is a backend that says it has other kernels.
 type otherPath struct{ backend.Backend }
 
