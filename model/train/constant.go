@@ -57,6 +57,7 @@ func (t *Trainer) now() ([]constant, error) {
 	}
 	return []constant{
 		{name: "Model", value: t.Model},
+		{name: "Model.Config", value: describe(t.Model)},
 		{name: "Drafter", value: drafterIdentity(t.Drafter)},
 		{name: "Drafter's settings", value: string(drafter)},
 		{name: "Optimizer", value: fmt.Sprintf("%T%s", t.Optimizer, optimizer)},
@@ -80,6 +81,18 @@ func (t *Trainer) now() ([]constant, error) {
 // identify is the identity of a function: that of its closure, so that two
 // results of Constant(1) differ.
 func identify[F any](f F) identifier { return *(*identifier)(unsafe.Pointer(&f)) }
+
+// configText is a model's config, for comparison.
+type configText string
+
+// describe is all of m's config; empty without m. It is quicker than JSON.
+func describe(m *model.Model) configText {
+	if m == nil {
+		return ""
+	}
+	c := m.Config
+	return configText(fmt.Sprintf("%+v %+v %+v", c, c.RoPEScaling, c.Quantization))
+}
 
 // drafterIdentity is d, or its type where d cannot be compared.
 func drafterIdentity(d model.Drafter) any {
@@ -168,6 +181,8 @@ func change(was, is any) string {
 	switch is.(type) {
 	case string, int, uint64, float64, bool, backend.Format:
 		return fmt.Sprintf("changed from %v to %v", was, is)
+	case configText:
+		return "changed"
 	}
 	switch none := func(v any) bool { return v == nil || v == identifier(nil) }; {
 	case none(was):
