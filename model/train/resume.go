@@ -58,6 +58,9 @@ func (t *Trainer) Save() error {
 	if err := t.start(); err != nil {
 		return err
 	}
+	if err := t.relock(); err != nil {
+		return err
+	}
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -83,6 +86,25 @@ func (t *Trainer) Save() error {
 	if t.KeepLast > 0 {
 		return t.store.Prune(t.KeepLast)
 	}
+	return nil
+}
+
+// relock locks Dir anew where it was deleted or moved since the run began: it is
+// another run's folder if that one was first.
+func (t *Trainer) relock() error {
+	if !t.lock.Lost() {
+		return nil
+	}
+	lock, err := run.Lock(t.Dir)
+	if err != nil {
+		return fmt.Errorf("train: %s was deleted or moved since the run began: %w", t.Dir, err)
+	}
+	if err := t.lock.Close(); err != nil {
+		t.Logger().Warn("the lock of the folder that is gone", "dir", t.Dir, "error", err)
+	}
+	t.lock = lock
+	t.Logger().Warn("the folder was deleted or moved since the run began: "+
+		"it is made anew, without the checkpoints and metrics so far", "dir", t.Dir)
 	return nil
 }
 
