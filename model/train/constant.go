@@ -117,8 +117,13 @@ func (t *Trainer) begin() error {
 	return nil
 }
 
-// record takes the fields that concern checkpoints anew.
-func (t *Trainer) record() error {
+// AcceptSettings lets a run go on with the present Settings, Extra and Keep, which
+// its next checkpoint is of. It is for what sets and restores them around a
+// Trainer's work, as rl.GRPO does; Resume accepts them too.
+func (t *Trainer) AcceptSettings() error {
+	if !t.started {
+		return nil
+	}
 	fields, err := t.now()
 	if err != nil {
 		return err

@@ -144,10 +144,8 @@ func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
 // resume is Resume that refuses a checkpoint of more than the given steps,
 // before anything has changed.
 func (t *Trainer) resume(most int) (bool, error) {
-	if t.started {
-		if err := t.record(); err != nil {
-			return false, err
-		}
+	if err := t.AcceptSettings(); err != nil {
+		return false, err
 	}
 	if err := t.start(); err != nil {
 		return false, err
