@@ -99,3 +99,26 @@ func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
 		check(name, g)
 	}
 }
+
+// After Close the Trainer is the caller's as it was: it trains and saves on.
+func TestTrainerGoesOnAfterItsGRPO(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		g := newRun(t, openCPU(t), model.Options{})
+		g.Trainer.Dir, g.Trainer.Settings = dir, "own"
+		mustStep(t, g)
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+		seqs := []model.Sequence{{IDs: []int32{1, 2, 3, 4}}}
+		if _, err := g.Trainer.Step(context.Background(), seqs); err != nil {
+			t.Errorf("step in %q: %v", dir, err)
+		}
+		if err := g.Trainer.Save(); err != nil {
+			t.Errorf("save in %q: %v", dir, err)
+		}
+		g.Trainer.Settings = "others"
+		if _, err := g.Trainer.Step(context.Background(), seqs); err == nil {
+			t.Errorf("in %q other settings pass", dir)
+		}
+	}
+}

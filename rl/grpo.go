@@ -81,7 +81,7 @@ type GRPO struct {
 	prepared  bool
 	began     []setting // the fields at the first step
 	closed    bool
-	restore   func()       // gives the Trainer back the fields that prepare set
+	restore   func() error // gives the Trainer back the fields that prepare set
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts

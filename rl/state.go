@@ -89,7 +89,10 @@ func (g *GRPO) prepare() (err error) {
 	}
 	t := g.Trainer
 	own, extra := t.Settings, t.Extra
-	g.restore = func() { t.Settings, t.Extra = own, extra }
+	g.restore = func() error {
+		t.Settings, t.Extra = own, extra
+		return t.AcceptSettings()
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.release())
@@ -148,16 +151,16 @@ func (g *GRPO) Close() error {
 	return g.release()
 }
 
-func (g *GRPO) release() error {
+func (g *GRPO) release() (err error) {
 	if g.restore != nil {
-		g.restore()
+		err = g.restore()
 		g.restore = nil
 	}
 	if g.reference != nil {
 		g.reference.Free()
 		g.reference = nil
 	}
-	return g.verdicts.close()
+	return errors.Join(err, g.verdicts.close())
 }
 
 func (g *GRPO) writeState(w io.Writer) error {

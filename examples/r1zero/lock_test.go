@@ -203,3 +203,23 @@ func TestKilledHolderLetsGo(t *testing.T) {
 	_, result := must(t, out, "-resume")
 	wantUndisturbed(t, "a killed run", out, result)
 }
+
+// A GRPO run that another program, such as one of the user's own, continues by
+// itself is not moved away from under it.
+func TestGRPORunInUseIsNotSetAside(t *testing.T) {
+	out := clone(t)
+	grpo := filepath.Join(out, "grpo")
+	lock, err := run.Lock(grpo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	before := names(t, out)
+	o := finish(t, command(t, "-out", out))
+	if want := fmt.Sprintf("r1zero: %s is in use by process %d ", grpo, os.Getpid()); o.code != 1 || !strings.HasPrefix(o.stderr, want) {
+		t.Errorf("exit code %d, %q, want %q", o.code, o.stderr, want)
+	}
+	if diff := cmp.Diff(before, names(t, out)); diff != "" {
+		t.Errorf("files were moved: %s", diff)
+	}
+}

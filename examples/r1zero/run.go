@@ -307,11 +307,19 @@ func (r *experiment) trainGRPO(ctx context.Context, dir string) error {
 var suite = lab.Reward
 
 // setAside moves the GRPO run in an output folder, finished or abandoned, out of
-// the way, with its settings and curves: nothing is deleted.
+// the way, with its settings and curves: nothing is deleted. A folder that another
+// program is using stays where it is.
 func setAside(out string) error {
 	dir := filepath.Join(out, "grpo")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	lock, err := run.Lock(dir)
+	if err != nil {
+		return err
+	}
+	if err := lock.Close(); err != nil { // Windows moves no folder of open files
+		return err
 	}
 	to := ""
 	for i := 1; ; i++ {

@@ -25,7 +25,7 @@ type AdamW struct {
 }
 
 // Validate wants LR above 0, the betas within [0, 1), Eps and WeightDecay 0 or
-// more, and all of them finite.
+// more, all of them finite, and an Eps that float32 does not round to 0.
 func (a AdamW) Validate() error {
 	return errors.Join(positive("AdamW.LR", a.LR), a.coefficients("AdamW"))
 }
@@ -34,7 +34,7 @@ func (a AdamW) Validate() error {
 func (a AdamW) coefficients(name string) error {
 	return errors.Join(
 		fraction(name+".Beta1", a.Beta1), fraction(name+".Beta2", a.Beta2),
-		notNegative(name+".Eps", a.Eps), notNegative(name+".WeightDecay", a.WeightDecay),
+		divisor(name+".Eps", a.Eps), notNegative(name+".WeightDecay", a.WeightDecay),
 	)
 }
 

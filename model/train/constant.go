@@ -57,6 +57,7 @@ func (t *Trainer) now() ([]constant, error) {
 	}
 	return []constant{
 		{name: "Model", value: t.Model},
+		{name: "Model.Config", value: describe(t.Model)},
 		{name: "Drafter", value: drafterIdentity(t.Drafter)},
 		{name: "Drafter's settings", value: string(drafter)},
 		{name: "Optimizer", value: fmt.Sprintf("%T%s", t.Optimizer, optimizer)},
@@ -81,6 +82,18 @@ func (t *Trainer) now() ([]constant, error) {
 // results of Constant(1) differ.
 func identify[F any](f F) identifier { return *(*identifier)(unsafe.Pointer(&f)) }
 
+// configText is a model's config, for comparison.
+type configText string
+
+// describe is all of m's config; empty without m. It is quicker than JSON.
+func describe(m *model.Model) configText {
+	if m == nil {
+		return ""
+	}
+	c := m.Config
+	return configText(fmt.Sprintf("%+v %+v %+v", c, c.RoPEScaling, c.Quantization))
+}
+
 // drafterIdentity is d, or its type where d cannot be compared.
 func drafterIdentity(d model.Drafter) any {
 	if d != nil && !reflect.ValueOf(d).Comparable() {
@@ -104,8 +117,13 @@ func (t *Trainer) begin() error {
 	return nil
 }
 
-// record takes the fields that concern checkpoints anew.
-func (t *Trainer) record() error {
+// AcceptSettings lets a run go on with the present Settings, Extra and Keep, which
+// its next checkpoint is of. It is for what sets and restores them around a
+// Trainer's work, as rl.GRPO does; Resume accepts them too.
+func (t *Trainer) AcceptSettings() error {
+	if !t.started {
+		return nil
+	}
 	fields, err := t.now()
 	if err != nil {
 		return err
@@ -168,6 +186,8 @@ func change(was, is any) string {
 	switch is.(type) {
 	case string, int, uint64, float64, bool, backend.Format:
 		return fmt.Sprintf("changed from %v to %v", was, is)
+	case configText:
+		return "changed"
 	}
 	switch none := func(v any) bool { return v == nil || v == identifier(nil) }; {
 	case none(was):

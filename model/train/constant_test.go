@@ -86,6 +86,7 @@ func TestWhatWouldNeverTrainIsNamed(t *testing.T) {
 		"Trainable of parameter " + gain + " changed from true to false": func(t *Trainer) { t.Model.Norm.Trainable = false },
 		"Decay of parameter " + gain + " changed from false to true":     func(t *Trainer) { t.Model.Norm.Decay = true },
 		"Format of parameter lm_head.weight":                             func(t *Trainer) { t.Model.Head.Format = backend.BFloat16 },
+		"Trainer.Model.Config changed":                                   func(t *Trainer) { t.Model.Config.RMSNormEps *= 2 },
 		"the gate of layer 1 was replaced":                               func(t *Trainer) { t.Model.Blocks[1].MoE.Gate = &moe.Gate{} },
 		"the gate of layer 2 was removed":                                func(t *Trainer) { drafter(t).Modules = nil },
 		`Drafter's settings changed from {"lambda":0.3} to {"lambda":0}`: func(t *Trainer) { drafter(t).Lambda = 0 },

@@ -10,6 +10,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aha-go/aha/moe"
@@ -64,8 +66,9 @@ type MetricsFile struct{ f *os.File }
 
 // OpenMetrics opens metrics.jsonl in Dir to continue a run after the given step,
 // creating it if need be. Lines of later steps are cut off: they are written
-// again. A damaged line is cut off with them, and logged, if all steps up to the
-// given one have lines before it; otherwise it is an error.
+// again. A damaged line is cut off with them, and logged, if it is the unfinished
+// last one or all steps up to the given one have lines before it; otherwise it is
+// an error. Steps that have no line are logged.
 func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
 	if err := t.start(); err != nil {
 		return nil, err
@@ -90,42 +93,58 @@ func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
 		t.Logger().Warn("metrics file repaired: cut off from a damaged line on",
 			"file", path, "damage", kept.damage, "step", step)
 	}
+	if len(kept.missing) > 0 {
+		t.Logger().Warn("metrics file lacks steps that are made", "file", path, "steps", strings.Join(kept.missing, ", "))
+	}
 	t.metrics = &MetricsFile{f}
 	return t.metrics, nil
 }
 
 // keptLines are the lines of a metrics file that a resumed run keeps.
 type keptLines struct {
-	end    int64 // offset behind them
-	damage error // of the line that follows; nil if there is none, or a whole one
+	end     int64    // offset behind them
+	last    int      // greatest step that has a line
+	missing []string // steps without a line, such as "3" or "5 to 8"
+	damage  error    // of the line that follows; nil if there is none, or a whole one
+}
+
+// lack notes that the steps between the last one and next have no line.
+func (k *keptLines) lack(next int) {
+	switch n := next - k.last - 1; {
+	case n == 1:
+		k.missing = append(k.missing, strconv.Itoa(next-1))
+	case n > 1:
+		k.missing = append(k.missing, fmt.Sprintf("%d to %d", k.last+1, next-1))
+	}
 }
 
 // linesUntil finds the lines up to step.
 func linesUntil(r io.Reader, step int) (keptLines, error) {
 	var kept keptLines
-	last := 0
 	lines := bufio.NewReader(r)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
-		if err == io.EOF && len(line) == 0 {
-			return kept, nil
-		} else if err != nil && err != io.EOF {
+		if err != nil && err != io.EOF {
 			return kept, err
 		}
-		at, damage := stepOf(line)
+		at, damage := step+1, error(nil) // after the last line
+		if len(line) > 0 {
+			at, damage = stepOf(line)
+		}
 		if damage != nil {
 			damage = fmt.Errorf("line %d: %w", n, damage)
-			if last < step {
+			if kept.last < step && err == nil {
 				const text = "%w; lines up to step %d, where the run continues, cannot be written again: mend or remove it"
 				return kept, fmt.Errorf(text, damage, step)
 			}
-			kept.damage = damage
-			return kept, nil
+			kept.damage, at = damage, step+1
 		}
 		if at > step {
+			kept.lack(step + 1)
 			return kept, nil
 		}
-		last = at
+		kept.lack(at)
+		kept.last = max(kept.last, at)
 		kept.end += int64(len(line))
 	}
 }

@@ -75,7 +75,6 @@ func TestDamagedMetricsOfMadeStepsAreRefused(t *testing.T) {
 		"{}\n":                                 "line 1: it has no step",
 		"not JSON\n" + metricLines(2, 3, 4, 5): "line 1: ",
 		metricLines(1, 2) + "\x00" + metricLines(4, 5): "line 3: ",
-		metricLines(1, 2, 3, 4) + `{"loss":0.`:         "line 5: it has no end",
 	} {
 		_, path, _, err := openMetrics(t, damaged, 5)
 		if err == nil || !strings.Contains(err.Error(), path+": "+want) {
@@ -83,6 +82,36 @@ func TestDamagedMetricsOfMadeStepsAreRefused(t *testing.T) {
 		}
 		if text, err := os.ReadFile(path); err != nil || string(text) != damaged {
 			t.Errorf("%q: changed to %q, %v", damaged, text, err)
+		}
+	}
+}
+
+// A step that is made and has no line, for whatever reason, is said.
+func TestMissingMetricsOfMadeStepsAreSaid(t *testing.T) {
+	for _, c := range []struct{ before, want, missing string }{
+		{"", "", "1 to 5"},
+		{metricLines(1, 2, 3, 4), metricLines(1, 2, 3, 4), "5"},
+		{metricLines(1, 2, 3, 4) + `{"loss":0.`, metricLines(1, 2, 3, 4), "5"},
+		{"\x00\x00", "", "1 to 5"},
+		{metricLines(1, 3, 6), metricLines(1, 3), "2, 4 to 5"},
+		{metricLines(1, 2, 2, 1, 2, 3, 4, 5), metricLines(1, 2, 2, 1, 2, 3, 4, 5), ""},
+		{strings.ReplaceAll(metricLines(1, 2, 3, 4, 5), "\n", "\r\n"), strings.ReplaceAll(metricLines(1, 2, 3, 4, 5), "\n", "\r\n"), ""},
+	} {
+		f, path, logged, err := openMetrics(t, c.before, 5)
+		if err != nil {
+			t.Errorf("%q: %v", c.before, err)
+			continue
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != c.want {
+			t.Errorf("%q: changed to %q, %v", c.before, text, err)
+		}
+		const lacks = "metrics file lacks steps that are made"
+		if said := strings.Contains(logged, lacks); said != (c.missing != "") ||
+			said && !strings.Contains(logged, "steps="+c.missing) && !strings.Contains(logged, `steps="`+c.missing+`"`) {
+			t.Errorf("%q: logged %q, want steps %q", c.before, logged, c.missing)
 		}
 	}
 }

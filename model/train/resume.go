@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ func (t *Trainer) Save() error {
 	if err := t.start(); err != nil {
 		return err
 	}
+	if err := t.relock(); err != nil {
+		return err
+	}
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -82,6 +86,25 @@ func (t *Trainer) Save() error {
 	if t.KeepLast > 0 {
 		return t.store.Prune(t.KeepLast)
 	}
+	return nil
+}
+
+// relock locks Dir anew where it was deleted or moved since the run began: it is
+// another run's folder if that one was first.
+func (t *Trainer) relock() error {
+	if !t.lock.Lost() {
+		return nil
+	}
+	lock, err := run.Lock(t.Dir)
+	if err != nil {
+		return fmt.Errorf("train: %s was deleted or moved since the run began: %w", t.Dir, err)
+	}
+	if err := t.lock.Close(); err != nil {
+		t.Logger().Warn("the lock of the folder that is gone", "dir", t.Dir, "error", err)
+	}
+	t.lock = lock
+	t.Logger().Warn("the folder was deleted or moved since the run began: "+
+		"it is made anew, without the checkpoints and metrics so far", "dir", t.Dir)
 	return nil
 }
 
@@ -121,10 +144,8 @@ func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
 // resume is Resume that refuses a checkpoint of more than the given steps,
 // before anything has changed.
 func (t *Trainer) resume(most int) (bool, error) {
-	if t.started {
-		if err := t.record(); err != nil {
-			return false, err
-		}
+	if err := t.AcceptSettings(); err != nil {
+		return false, err
 	}
 	if err := t.start(); err != nil {
 		return false, err
@@ -201,12 +222,13 @@ func (t *Trainer) sameRun(was state) error {
 	if err != nil {
 		return err
 	}
-	var then, now map[string]any
-	if err := json.Unmarshal(was.Identity, &then); err != nil {
-		return fmt.Errorf("identity: %w", err)
+	then, err := decodeIdentity(was.Identity)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(identity, &now); err != nil {
-		return fmt.Errorf("identity: %w", err)
+	now, err := decodeIdentity(identity)
+	if err != nil {
+		return err
 	}
 	if t.AllowDifferentPath {
 		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
@@ -234,4 +256,15 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
 	}
 	return nil
+}
+
+// decodeIdentity keeps numbers as they are written: a seed among the settings may
+// have 64 bits.
+func decodeIdentity(text json.RawMessage) (v map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return v, nil
 }

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
@@ -110,10 +109,10 @@ type Trainer struct {
 	moments *Moments
 	ema     *average
 	store   checkpoint.Store
-	lock    io.Closer      // of Dir; nil without
-	metrics *MetricsFile   // opened last; nil if none was
-	sums    []observed     // of the running step
-	after   []func() error // of the running micro-batch
+	lock    *run.FolderLock // of Dir; nil without
+	metrics *MetricsFile    // opened last; nil if none was
+	sums    []observed      // of the running step
+	after   []func() error  // of the running micro-batch
 }
 
 // layerGate is a gate and the layer it is in.

@@ -47,22 +47,37 @@ func (t *Trainer) next() (rates, error) {
 	}
 	r := rates{t.Schedule.at(t.step, t.tokens, 1), t.BiasRate.at(t.step, t.tokens, defaultBiasRate)}
 	at := fmt.Sprintf("(%d, %d)", t.step, t.tokens)
-	return r, errors.Join(notNegative("Trainer.Schedule"+at, r.factor), notNegative("Trainer.BiasRate"+at, r.biasRate))
+	err := errors.Join(notNegative("Trainer.Schedule"+at, r.factor), notNegative("Trainer.BiasRate"+at, r.biasRate))
+	if lr := r.factor * t.Optimizer.LearningRate(); err == nil && !finite(lr) {
+		err = fmt.Errorf("Trainer.Schedule%s is %g, the learning rate %g: want a finite product", at, r.factor, t.Optimizer.LearningRate())
+	}
+	return r, err
 }
 
 func positive(name string, v float64) error {
-	if !(v > 0) || math.IsInf(v, 0) {
+	if !(v > 0) || !finite(v) {
 		return fmt.Errorf("%s is %g, want a finite number above 0", name, v)
 	}
 	return nil
 }
 
 func notNegative(name string, v float64) error {
-	if !(v >= 0) || math.IsInf(v, 0) {
+	if !(v >= 0) || !finite(v) {
 		return fmt.Errorf("%s is %g, want a finite number, 0 or more", name, v)
 	}
 	return nil
 }
+
+// divisor is notNegative for what keeps a denominator from being 0.
+func divisor(name string, v float64) error {
+	if v > 0 && float32(v) == 0 {
+		return fmt.Errorf("%s is %g, want a number that float32 does not round to 0, or 0 for the default", name, v)
+	}
+	return notNegative(name, v)
+}
+
+// finite reports whether v is finite as a float32, which kernels compute with.
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
 func fraction(name string, v float64) error {
 	if !(v >= 0 && v < 1) {

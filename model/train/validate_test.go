@@ -86,6 +86,11 @@ func TestNumbersThatCannotTrainAreRefusedByName(t *testing.T) {
 		"Muon.AdamW.Beta1 is 1,":     Muon{LR: 1, AdamW: AdamW{Beta1: 1}},
 		"Muon.AdamW.LR is -1":        Muon{LR: 1, AdamW: AdamW{LR: -1}},
 		"AdamW.Eps is -1, want a fi": AdamW{LR: 1, Beta1: 2, Eps: -1}, // all faults at once
+		// No finite number of the float32 that kernels compute with.
+		"AdamW.LR is 1e+39, want":          AdamW{LR: 1e39},
+		"AdamW.WeightDecay is 1e+39, want": AdamW{LR: 1, WeightDecay: 1e39},
+		"AdamW.Eps is 1e-60, want":         AdamW{LR: 1, Eps: 1e-60},
+		"Muon.LR is 1e+39, want":           Muon{LR: 1e39},
 	} {
 		if _, err := (&Trainer{Model: m, Optimizer: o}).Step(t.Context(), text); !says(err, name) {
 			t.Errorf("got %v, want %s", err, name)
@@ -107,10 +112,20 @@ func reflectField(v reflect.Value, name string) reflect.Value {
 	return v
 }
 
+// A schedule may give a number that is none any more as a learning rate.
+func TestALearningRateBeyondFloat32IsRefused(t *testing.T) {
+	tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: AdamW{LR: 1e20}, Schedule: Constant(1e20)}
+	defer tr.Close()
+	_, err := tr.Step(t.Context(), mustBatch(t, randomText(2), 0))
+	if !says(err, "Trainer.Schedule(0, 0) is 1e+20, the learning rate 1e+20: want a finite product") || tr.StepCount() != 0 {
+		t.Errorf("after %d steps: %v", tr.StepCount(), err)
+	}
+}
+
 // A schedule that gives no usable number at some step ends the run there, before
 // that step's update.
 func TestSchedulesThatGiveNoNumberAreRefusedAtTheirStep(t *testing.T) {
-	for _, bad := range []float64{math.NaN(), math.Inf(1), -0.5} {
+	for _, bad := range []float64{math.NaN(), math.Inf(1), -0.5, 1e39} {
 		late := func(step int, _ int64) float64 {
 			if step == 1 {
 				return bad

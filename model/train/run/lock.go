@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,8 +42,8 @@ const textAt = 1
 // write who it is.
 const patience = time.Second
 
-// lock is a lock that is held.
-type lock struct {
+// FolderLock is a lock that is held.
+type FolderLock struct {
 	file   *os.File // for the text
 	kernel *flock.Flock
 	length int // of the text
@@ -52,7 +53,7 @@ type lock struct {
 // be. If another process, or another part of this one, has locked it, the error
 // names the holder. The lock is advisory: it keeps out only those who ask for it.
 // It ends with Close, or with the process, however that ends.
-func Lock(dir string) (io.Closer, error) {
+func Lock(dir string) (*FolderLock, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func Lock(dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lock{file: file, kernel: flock.New(path, flock.SetFlag(os.O_RDWR))}
+	l := &FolderLock{file: file, kernel: flock.New(path, flock.SetFlag(os.O_RDWR))}
 	if err = l.take(dir); err == nil {
 		err = l.sign()
 	}
@@ -74,7 +75,7 @@ func Lock(dir string) (io.Closer, error) {
 
 // take locks the file. Where it is locked already, take goes on trying until the
 // file names a holder that is alive.
-func (l *lock) take(dir string) error {
+func (l *FolderLock) take(dir string) error {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		locked, err := l.kernel.TryLock()
 		if err != nil {
@@ -95,7 +96,7 @@ func (l *lock) take(dir string) error {
 }
 
 // sign writes who holds the lock, over whatever a killed holder left.
-func (l *lock) sign() error {
+func (l *FolderLock) sign() error {
 	text, err := json.Marshal(self())
 	if err != nil {
 		return err
@@ -110,8 +111,19 @@ func (l *lock) sign() error {
 	return err
 }
 
+// Lost reports whether the folder or its lock file was deleted or moved since
+// Lock: what is there now is not locked.
+func (l *FolderLock) Lost() bool {
+	there, err := os.Stat(l.kernel.Path())
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	mine, err := l.file.Stat()
+	return err == nil && !os.SameFile(there, mine)
+}
+
 // Close releases the lock.
-func (l *lock) Close() error {
+func (l *FolderLock) Close() error {
 	var err error
 	if l.kernel.Locked() {
 		_, err = l.file.WriteAt([]byte(strings.Repeat(" ", l.length)), textAt)
