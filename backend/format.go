@@ -1,11 +1,11 @@
 package backend
 
 // Format says how a product takes the elements of a Matrix, and with it the
-// arithmetic. Results are F32 (F64 only with Native).
+// arithmetic. Sums are F32 (F64 only with Native).
 type Format uint8
 
 const (
-	// Native is the dtype of the matrix's data itself, F32 or F64.
+	// Native is F32 or F64, as the left operand's Compute. BF16 is widened.
 	Native Format = iota
 	// BFloat16 rounds both operands to BF16, to nearest even, and sums the
 	// products of each two adjacent k at a time in F32.
@@ -40,13 +40,14 @@ func (c *checker) known(f Format) *checker {
 // fits requires the views to suit a product whose right operand lies in data.
 func (c *checker) fits(f Format, layout Layout, data *View, views ...*View) *checker {
 	c.known(f)
-	if f == Native {
-		return c.float(views...).sameDType(views[0], data)
+	c.activations(views...)
+	switch {
+	case layout == Panels && f == Native:
+		c.statistics(views[0], data)
+	case layout != Panels:
+		c.thatViews(data.DType.Compute() == views[0].DType.Compute(), "%v beside %v: want both F64 or neither", data, views[0])
 	}
-	for _, v := range views {
-		c.thatViews(v.DType == F32, "%v: products in a format other than native are of F32", v)
-	}
-	c.that(layout == Panels || f == BFloat16, "format %d exists packed only", int(f))
-	c.thatViews(layout == Panels || data.DType == F32 || data.DType == BF16, "%v: want F32 or BF16", data)
+	c.that(f == Native || views[0].DType != F64, "format %d is not for F64", int(f))
+	c.that(layout == Panels || f <= BFloat16, "format %d exists packed only", int(f))
 	return c
 }

@@ -12,7 +12,8 @@ const VocabChunk = 4096
 //	Entropy[i] = LSE[i] − Σ_v softmax(z)[v]·z[v]   (optional, in nats)
 //
 // The vocabulary is folded in chunks of VocabChunk: each gives its maximum m,
-// l = Σ exp(z−m) and a = Σ exp(z−m)·z, merged in ascending order.
+// l = Σ exp(z−m) and a = Σ exp(z−m)·z, merged in ascending order. X is F32 or BF16,
+// LSE and Entropy are F32.
 type LogSumExp struct {
 	LSE, Entropy View // [N], [N] optional
 	X            View // [N, V]
@@ -30,7 +31,7 @@ func (o *LogSumExp) Operands(visit func(*View, Access)) {
 }
 
 func (o *LogSumExp) Check() error {
-	c := check(o).float(&o.LSE, &o.Entropy, &o.X).rank("X", &o.X, 2)
+	c := check(o).activations(&o.X).statistics(&o.X, &o.LSE, &o.Entropy).rank("X", &o.X, 2)
 	if c.err == nil {
 		c.shape("LSE", &o.LSE, o.X.Shape[0]).shape("Entropy", &o.Entropy, o.X.Shape[0]).
 			dense("X", &o.X).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy)
@@ -44,7 +45,8 @@ func (o *LogSumExp) Check() error {
 //
 //	LogProb[i] = z[Target[i]] − LSE[i]      LSE, Entropy as in LogSumExp
 //
-// A negative target gives LogProb 0 and no gradient. Entropy is optional.
+// A negative target gives LogProb 0 and no gradient. Entropy is optional. X and W
+// are F32 or BF16, the others F32; logits are F32 and never rounded.
 type LinearLogProb struct {
 	LogProb, LSE, Entropy View // [N]
 	X                     View // [N, D]
@@ -67,7 +69,7 @@ func (o *LinearLogProb) Operands(visit func(*View, Access)) {
 }
 
 func (o *LinearLogProb) Check() error {
-	c := check(o).float(&o.LogProb, &o.LSE, &o.Entropy, &o.X, &o.W).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	c := check(o).activations(&o.X, &o.W).statistics(&o.X, &o.LogProb, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("W", &o.W, o.W.Shape[0], d).shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
@@ -82,7 +84,7 @@ func (o *LinearLogProb) Check() error {
 //	DX = InvTemp·dz·W      DW += InvTemp·dzᵀ·X
 //
 // Rows with a negative target get no DLogProb part. DX and DW are optional, as
-// is the pair DEntropy, Entropy.
+// is the pair DEntropy, Entropy. X, W and DX are F32 or BF16, the others F32.
 type LinearLogProbGrad struct {
 	DX, DW             View // [N, D], [V, D]
 	DLogProb, DEntropy View // [N]
@@ -113,7 +115,7 @@ func (o *LinearLogProbGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *LinearLogProbGrad) Check() error {
-	c := check(o).float(&o.X, &o.W, &o.DX, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	c := check(o).activations(&o.X, &o.W, &o.DX).statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
 	if c.err == nil {
 		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Shape[0]
 		c.shape("W", &o.W, v, d).shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
@@ -134,6 +136,8 @@ func (o *LinearLogProbGrad) Check() error {
 //	u = uniform of Philox(Seed, 0, Pos); Token is the first id, in ascending
 //	order, at which the kept mass exceeds u
 //	LogProb = z[Token] − LSE of the kept
+//
+// X is F32 or BF16; LogProb, Temperature and TopP are F32.
 //
 // With nothing filtered the LSE is exactly LogSumExp's. Of a row with NaN or +Inf,
 // or of −Inf alone, LogProb is NaN, whatever a filter drops, and Token is one of
@@ -159,7 +163,7 @@ func (o *Sample) Operands(visit func(*View, Access)) {
 }
 
 func (o *Sample) Check() error {
-	c := check(o).float(&o.X, &o.LogProb, &o.Temperature, &o.TopP).ints(&o.Token, &o.Seed, &o.Pos, &o.TopK).rank("X", &o.X, 2)
+	c := check(o).activations(&o.X).statistics(&o.X, &o.LogProb, &o.Temperature, &o.TopP).ints(&o.Token, &o.Seed, &o.Pos, &o.TopK).rank("X", &o.X, 2)
 	if c.err == nil {
 		n := o.X.Shape[0]
 		c.shape("Token", &o.Token, n).shape("LogProb", &o.LogProb, n).shape("Seed", &o.Seed, n, 2).shape("Pos", &o.Pos, n).

@@ -3,7 +3,7 @@ package backend
 // Decompose is LogSumExp by its definition, each row as one chunk.
 func (o *LogSumExp) Decompose(x *Expander) {
 	n, v := o.X.Shape[0], o.X.Shape[1]
-	dt := o.X.DType
+	dt := o.X.DType.Compute()
 	z, e, top, sum := x.Temp(dt, n, v), x.Temp(dt, n, v), x.Temp(dt, n), x.Temp(dt, n)
 	x.affine(z, o.X, o.InvTemp, 0)
 	x.reduce(ReduceMax, top, z)
@@ -32,7 +32,7 @@ func (x *Expander) targeted(target View) View {
 // Decompose is LinearLogProb through the full logits, which it holds.
 func (o *LinearLogProb) Decompose(x *Expander) {
 	n, v := o.X.Shape[0], o.W.Shape[0]
-	dt := o.X.DType
+	dt := o.X.DType.Compute()
 	logits, picked := x.Temp(dt, n, v), x.Temp(dt, n, 1)
 	x.Do(&MatMul{C: logits, A: o.X, B: Dense(o.W.T())})
 	x.Do(&LogSumExp{LSE: o.LSE, Entropy: o.Entropy, X: logits, InvTemp: o.InvTemp})
@@ -46,7 +46,7 @@ func (o *LinearLogProb) Decompose(x *Expander) {
 // Decompose is LinearLogProbGrad through the full logits and their gradient.
 func (o *LinearLogProbGrad) Decompose(x *Expander) {
 	n, v := o.X.Shape[0], o.W.Shape[0]
-	dt := o.X.DType
+	dt := o.X.DType.Compute()
 	z, p, weight := x.Temp(dt, n, v), x.Temp(dt, n, v), x.Temp(dt, n)
 	x.Do(&MatMul{C: z, A: o.X, B: Dense(o.W.T())})
 	x.affine(z, z, o.InvTemp, 0)

@@ -57,6 +57,10 @@ func (m *Matrix) batch() []int {
 // Each element is one chain over ascending k, starting at 0 or at the value of
 // C, whatever M, N, the batch and the layouts are: the row of a single token
 // has the same bits in a batch of a thousand.
+//
+// A and C are activations, F32 or BF16; B in Native holds F32 or BF16 (packed,
+// F32 alone). The chain is F32 to its end: BF16 is widened as it is read, and C is
+// rounded once.
 type MatMul struct {
 	C, A       View
 	B          Matrix
@@ -101,7 +105,8 @@ func (o *MatMul) Check() error {
 //
 //	C[r, :] = A[r, :] · B[e]   for Offsets[e] ≤ r < Offsets[e+1]
 //
-// A is [M, K], B [E, K, N], C [M, N]. Empty groups are fine.
+// A is [M, K], B [E, K, N], C [M, N], of the dtypes of MatMul. Empty groups are
+// fine.
 type GroupedMatMul struct {
 	C, A    View
 	B       Matrix
@@ -135,7 +140,8 @@ func (o *GroupedMatMul) Check() error {
 //
 //	C[e] += Σ_r A[r, :]ᵀ · B[r, :]   over Offsets[e] ≤ r < Offsets[e+1]
 //
-// A is [M, P], B [M, Q], C [E, P, Q].
+// A is [M, P], B [M, Q], C [E, P, Q]. A and B are activations, F32 or BF16; C is
+// F32.
 //
 // In BFloat16 the rows of a group are paired from its first one on.
 type GroupedOuter struct {
@@ -154,7 +160,7 @@ func (o *GroupedOuter) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedOuter) Check() error {
-	c := check(o).fits(o.Format, Strided, &o.B, &o.C, &o.A).ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
+	c := check(o).fits(o.Format, Strided, &o.B, &o.A).statistics(&o.A, &o.C).ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
 	if c.err == nil {
 		c.shape("B", &o.B, o.A.Shape[0], o.B.Shape[1]).
 			shape("C", &o.C, o.C.Shape[0], o.A.Shape[1], o.B.Shape[1]).
@@ -215,7 +221,7 @@ func (o *Unpack) Operands(visit func(*View, Access)) {
 }
 
 func (o *Unpack) Check() error {
-	c := check(o).fits(o.Src.Format, o.Src.Layout, &o.Src.Data, &o.Dst).fresh(&o.Src)
+	c := check(o).fits(o.Src.Format, o.Src.Layout, &o.Src.Data, &o.Dst).float(&o.Dst).fresh(&o.Src)
 	c.that(o.Src.Layout == Panels, "the matrix is not packed")
 	c.thatViews(o.Dst.Rank == o.Src.Data.Rank+1, "Dst %v for packed Src %v", &o.Dst, &o.Src.Data)
 	if c.err == nil {

@@ -4,7 +4,7 @@ package backend
 func (o *GroupedMatMul) Decompose(x *Expander) {
 	m, n := o.C.Shape[0], o.C.Shape[1]
 	groups := o.Offsets.Shape[0] - 1
-	product := x.Temp(o.C.DType, m, n)
+	product := x.Temp(o.C.DType.Compute(), m, n)
 	for e := range groups {
 		b := o.B
 		b.Data = o.B.Data.Index(e)
@@ -15,9 +15,8 @@ func (o *GroupedMatMul) Decompose(x *Expander) {
 
 // Decompose multiplies, for each group, all rows with the others' set to zero.
 func (o *GroupedOuter) Decompose(x *Expander) {
-	dt := o.C.DType
-	zero := x.constant(dt, 0)
-	a, b := x.Temp(dt, o.A.Dims()...), x.Temp(dt, o.B.Dims()...)
+	zero := x.constant(o.C.DType, 0)
+	a, b := x.Temp(o.A.DType, o.A.Dims()...), x.Temp(o.B.DType, o.B.Dims()...)
 	for e := range o.C.Shape[0] {
 		mask := x.group(o.Offsets, e, o.A.Shape[0])
 		x.choose(a, mask, o.A, zero)

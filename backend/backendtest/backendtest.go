@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend"
@@ -59,6 +60,9 @@ type spec interface {
 
 // typed is a spec that fixes the dtype itself, in the operands it mixes.
 type typed interface{ dtype() backend.DType }
+
+// singly is a spec without cases in F64.
+type singly interface{ noF64() }
 
 // family is the cases of one op.
 type family struct {
@@ -105,6 +109,9 @@ func variants(s spec, bf16 bool) []Case {
 	if bf16 {
 		dtypes = append(dtypes, backend.BF16)
 	}
+	if _, ok := s.(singly); ok {
+		dtypes = slices.Delete(dtypes, 1, 2)
+	}
 	if t, ok := s.(typed); ok {
 		dtypes = []backend.DType{t.dtype()}
 	}
@@ -136,6 +143,9 @@ func RandomCase(seed uint64) Case {
 		if f.bf16 {
 			c.DType = backend.BF16
 		}
+	}
+	if _, ok := s.(singly); ok && c.DType == backend.F64 {
+		c.DType = backend.F32
 	}
 	if t, ok := s.(typed); ok {
 		c.DType = t.dtype()

@@ -73,7 +73,7 @@ type formatMatMulSpec struct {
 }
 
 func formatMatMulFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		c := matMulFamily().random(r).(matMulSpec)
 		format := formats[r.IntN(3)]
 		if c.Panels = c.Panels || format != backend.BFloat16; c.Panels && len(c.Batch) == 2 {
@@ -106,11 +106,11 @@ func formatMatMulFamily() family {
 	return f
 }
 
-func (formatMatMulSpec) dtype() backend.DType { return backend.F32 }
+func (formatMatMulSpec) noF64() {}
 
 func (c formatMatMulSpec) build(s *setup) {
 	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
-	a, b := s.read("A", free, dims(c.M, c.K)...), s.read("B", free, dims(c.K, c.N)...)
+	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", false, s.normal(1), dims(c.K, c.N)...)
 	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels, c.Format), Accumulate: c.Accumulate}
 	out := s.write("C", free, dims(c.M, c.N)...)
 	if c.Accumulate {
@@ -146,7 +146,7 @@ type formatGroupedSpec struct {
 }
 
 func formatGroupedFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return formatGroupedSpec{formats[r.IntN(3)], groupedMatMulSpec{randomGroups(r), true}}
 	}}
 	for _, g := range groups {
@@ -158,12 +158,13 @@ func formatGroupedFamily() family {
 	return f
 }
 
-func (formatGroupedSpec) dtype() backend.DType { return backend.F32 }
+func (formatGroupedSpec) noF64() {}
 
 func (c formatGroupedSpec) build(s *setup) {
 	m := c.rows()
 	a := s.readWith("A", free, s.normal(1), m, c.P)
-	b, out, offsets := s.read("B", free, len(c.Sizes), c.P, c.Q), s.write("C", free, m, c.Q), c.offsets(s)
+	b := s.matrixOperand("B", false, s.normal(1), len(c.Sizes), c.P, c.Q)
+	out, offsets := s.write("C", free, m, c.Q), c.offsets(s)
 	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels, c.Format), Offsets: offsets.view}
 	s.want = func() {
 		c.each(func(e, row int) {
@@ -180,14 +181,14 @@ func (c formatGroupedSpec) build(s *setup) {
 type formatOuterSpec struct{ groupedOuterSpec }
 
 func formatOuterFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return formatOuterSpec{groupedOuterSpec{randomGroups(r)}} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return formatOuterSpec{groupedOuterSpec{randomGroups(r)}} }}
 	for _, g := range groups {
 		f.cases = append(f.cases, formatOuterSpec{groupedOuterSpec{g}})
 	}
 	return f
 }
 
-func (formatOuterSpec) dtype() backend.DType { return backend.F32 }
+func (formatOuterSpec) noF64() {}
 
 func (c formatOuterSpec) build(s *setup) {
 	c.groupedOuterSpec.build(s)
@@ -239,12 +240,7 @@ func unpackFamily() family {
 
 func (unpackSpec) op() string { return "Unpack" }
 
-func (c unpackSpec) dtype() backend.DType {
-	if c.Src == backend.F64 {
-		return backend.F64
-	}
-	return backend.F32
-}
+func (c unpackSpec) dtype() backend.DType { return c.Src.Compute() }
 
 func (c unpackSpec) build(s *setup) {
 	src := s.operand("Src", c.Src, free, true, c.Shape).store(s.normal(1))

@@ -62,7 +62,7 @@ type groupedMatMulSpec struct {
 }
 
 func groupedMatMulFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return groupedMatMulSpec{randomGroups(r), r.IntN(3) == 0} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return groupedMatMulSpec{randomGroups(r), r.IntN(3) == 0} }}
 	for _, g := range groups {
 		f.cases = append(f.cases, groupedMatMulSpec{g, false}, groupedMatMulSpec{g, true})
 	}
@@ -76,7 +76,8 @@ func (groupedMatMulSpec) op() string { return "GroupedMatMul" }
 func (c groupedMatMulSpec) build(s *setup) {
 	m := c.rows()
 	a := s.readWith("A", free, s.normal(1), m, c.P)
-	b, out, offsets := s.read("B", free, len(c.Sizes), c.P, c.Q), s.write("C", free, m, c.Q), c.offsets(s)
+	b := s.matrixOperand("B", c.Panels, s.normal(1), len(c.Sizes), c.P, c.Q)
+	out, offsets := s.write("C", free, m, c.Q), c.offsets(s)
 	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels, backend.Native), Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {
@@ -93,7 +94,7 @@ func (c groupedMatMulSpec) build(s *setup) {
 type groupedOuterSpec struct{ groupSpec }
 
 func groupedOuterFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return groupedOuterSpec{randomGroups(r)} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return groupedOuterSpec{randomGroups(r)} }}
 	for _, g := range groups {
 		f.cases = append(f.cases, groupedOuterSpec{g})
 	}
@@ -106,7 +107,7 @@ func (groupedOuterSpec) op() string { return "GroupedOuter" }
 
 func (c groupedOuterSpec) build(s *setup) {
 	m, e := c.rows(), len(c.Sizes)
-	a, b, out, offsets := s.read("A", free, m, c.P), s.read("B", free, m, c.Q), s.update("C", free, e, c.P, c.Q), c.offsets(s)
+	a, b, out, offsets := s.read("A", free, m, c.P), s.read("B", free, m, c.Q), s.updateStat("C", free, e, c.P, c.Q), c.offsets(s)
 	s.op = &backend.GroupedOuter{C: out.view, A: a.view, B: b.view, Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {

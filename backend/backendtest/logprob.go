@@ -31,7 +31,7 @@ func randomLinearLogProb(r *rand.Rand) linearLogProbSpec {
 }
 
 func linearLogProbFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return randomLinearLogProb(r) }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return randomLinearLogProb(r) }}
 	for _, c := range linearLogProbCases() {
 		f.cases = append(f.cases, c)
 	}
@@ -48,7 +48,7 @@ type head struct {
 }
 
 func (c linearLogProbSpec) head(s *setup) *head {
-	return &head{c, s.read("X", free, c.N, c.D), s.readWith("W", free, s.normal(0.5), c.V, c.D), s.ints("Target", flat, s.below(-1, c.V), c.N)}
+	return &head{c, s.read("X", free, c.N, c.D), s.matrixOperand("W", false, s.normal(0.5), c.V, c.D), s.ints("Target", flat, s.below(-1, c.V), c.N)}
 }
 
 // row is the distribution of row i.
@@ -65,11 +65,11 @@ func (h *head) row(i int) *distribution {
 
 func (c linearLogProbSpec) build(s *setup) {
 	h := c.head(s)
-	logProb, lse := s.write("LogProb", flat, c.N), s.write("LSE", flat, c.N)
+	logProb, lse := s.writeStat("LogProb", flat, c.N), s.writeStat("LSE", flat, c.N)
 	op := &backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, X: h.x.view, W: h.w.view, Target: h.target.view, InvTemp: c.InvTemp}
 	var entropy *operand
 	if c.Entropy {
-		entropy = s.write("Entropy", flat, c.N)
+		entropy = s.writeStat("Entropy", flat, c.N)
 		op.Entropy = entropy.view
 	}
 	s.op = op
@@ -96,7 +96,7 @@ type linearLogProbGradSpec struct {
 }
 
 func linearLogProbGradFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return linearLogProbGradSpec{randomLinearLogProb(r), r.IntN(4) == 0, r.IntN(4) == 0}
 	}}
 	for i, c := range linearLogProbCases() {
@@ -116,13 +116,13 @@ func (c linearLogProbGradSpec) build(s *setup) {
 		p := h.row(i)
 		lses, entropies = append(lses, p.lse), append(entropies, p.entropy())
 	}
-	lse := s.operand("LSE", s.dt, flat, false, []int{c.N}).store(func(i int) float64 { return lses[i] })
-	dlogProb := s.read("DLogProb", flat, c.N)
+	lse := s.operand("LSE", s.compute(), flat, false, []int{c.N}).store(func(i int) float64 { return lses[i] })
+	dlogProb := s.readStat("DLogProb", flat, c.N)
 	op := &backend.LinearLogProbGrad{DLogProb: dlogProb.view, X: h.x.view, W: h.w.view, Target: h.target.view, LSE: lse.view, InvTemp: c.InvTemp}
 	dentropy, entropy := make([]float64, c.N), make([]float64, c.N)
 	if c.Entropy {
-		de := s.read("DEntropy", flat, c.N)
-		e := s.operand("Entropy", s.dt, flat, false, []int{c.N}).store(func(i int) float64 { return entropies[i] })
+		de := s.readStat("DEntropy", flat, c.N)
+		e := s.operand("Entropy", s.compute(), flat, false, []int{c.N}).store(func(i int) float64 { return entropies[i] })
 		dentropy, entropy = de.vals, e.vals
 		op.DEntropy, op.Entropy = de.view, e.view
 	}
@@ -132,7 +132,7 @@ func (c linearLogProbGradSpec) build(s *setup) {
 		op.DX = dx.view
 	}
 	if !c.NoDW {
-		dw = s.update("DW", rows, c.V, c.D)
+		dw = s.updateStat("DW", rows, c.V, c.D)
 		op.DW = dw.view
 	}
 	s.op = op

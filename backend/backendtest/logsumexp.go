@@ -15,7 +15,7 @@ type logSumExpSpec struct {
 }
 
 func logSumExpFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		return logSumExpSpec{size(r, 0), size(r, 1), r.IntN(2) == 0, 0.5 + r.Float64(), 3}
 	}}
 	for i, v := range edges[1:] {
@@ -38,11 +38,11 @@ func (c logSumExpSpec) build(s *setup) {
 	if c.InvTemp == 0 {
 		x.store(s.normal(1))
 	}
-	lse := s.write("LSE", flat, c.N)
+	lse := s.writeStat("LSE", flat, c.N)
 	op := &backend.LogSumExp{LSE: lse.view, X: x.view, InvTemp: c.InvTemp}
 	var entropy *operand
 	if c.Entropy {
-		entropy = s.write("Entropy", flat, c.N)
+		entropy = s.writeStat("Entropy", flat, c.N)
 		op.Entropy = entropy.view
 	}
 	s.op = op

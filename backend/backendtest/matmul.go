@@ -15,7 +15,7 @@ type matMulSpec struct {
 }
 
 func matMulFamily() family {
-	f := family{random: func(r *rand.Rand) spec {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
 		c := matMulSpec{M: size(r, 0), K: size(r, 0), N: size(r, 0), Accumulate: r.IntN(3) == 0, Panels: r.IntN(4) == 0}
 		for len(c.Batch) < 2 && r.IntN(3) == 0 {
 			c.Batch = append(c.Batch, r.IntN(4))
@@ -48,7 +48,7 @@ func (matMulSpec) op() string { return "MatMul" }
 
 func (c matMulSpec) build(s *setup) {
 	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
-	a, b := s.read("A", free, dims(c.M, c.K)...), s.read("B", free, dims(c.K, c.N)...)
+	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", c.Panels, s.normal(1), dims(c.K, c.N)...)
 	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels, backend.Native), Accumulate: c.Accumulate}
 	out := s.write("C", free, dims(c.M, c.N)...)
 	if c.Accumulate {

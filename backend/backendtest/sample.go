@@ -15,7 +15,7 @@ type sampleSpec struct {
 }
 
 func sampleFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return sampleSpec{N: r.IntN(12), V: size(r, 1), Scale: 2} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return sampleSpec{N: r.IntN(12), V: size(r, 1), Scale: 2} }}
 	for _, v := range edges[1:] {
 		f.cases = append(f.cases, sampleSpec{9, v, 2, 0})
 	}
@@ -30,20 +30,20 @@ func (sampleSpec) op() string { return "Sample" }
 
 func (c sampleSpec) build(s *setup) {
 	logit := s.mix(c.Scale, c.Scale, c.Scale, math.Inf(-1))
-	x := s.operand("X", s.dt, rows, false, []int{c.N, c.V}).store(func(i int) float64 {
+	x := s.operand("X", s.activation(), rows, false, []int{c.N, c.V}).store(func(i int) float64 {
 		if i%c.V == 0 {
 			return 0.5 // a row needs one finite logit
 		}
 		return logit(i)
 	})
 	seed := s.ints("Seed", flat, func(int) int { return int(int32(s.rng.Uint32())) }, c.N, 2)
-	temperature := s.operand("Temperature", s.dt, free, false, []int{c.N}).store(func(int) float64 { return []float64{0, 0.6, 1, 1, 1.7}[s.rng.IntN(5)] })
+	temperature := s.operand("Temperature", s.compute(), free, false, []int{c.N}).store(func(int) float64 { return []float64{0, 0.6, 1, 1, 1.7}[s.rng.IntN(5)] })
 	count := s.ints("TopK", free, func(int) int { return []int{0, 0, 1, 5, c.V, c.V + 1}[s.rng.IntN(6)] }, c.N)
 
 	// Thresholds so close to a partial sum that rounding decides have no single
 	// right answer: they are drawn again.
 	draws := make([]draw, c.N)
-	topP := s.operand("TopP", s.dt, free, false, []int{c.N}).store(func(i int) float64 {
+	topP := s.operand("TopP", s.compute(), free, false, []int{c.N}).store(func(i int) float64 {
 		for {
 			p := 1.0
 			if s.rng.IntN(2) == 0 {
@@ -67,7 +67,7 @@ func (c sampleSpec) build(s *setup) {
 			}
 		}
 	}, c.N)
-	token, logProb := s.writeInts("Token", free, c.N), s.write("LogProb", free, c.N)
+	token, logProb := s.writeInts("Token", free, c.N), s.writeStat("LogProb", free, c.N)
 	s.op = &backend.Sample{
 		Token: token.view, LogProb: logProb.view, X: x.view, Seed: seed.view, Pos: pos.view,
 		TopK: count.view, Temperature: temperature.view, TopP: topP.view,

@@ -137,6 +137,15 @@ func (s *setup) activation() backend.DType {
 	return s.dt
 }
 
+// matrixOperand is a right operand of a product: a parameter or, unless it is to be
+// packed, an activation.
+func (s *setup) matrixOperand(name string, panels bool, gen func(i int) float64, shape ...int) *operand {
+	if panels || s.dt == backend.BF16 && s.rng.IntN(2) == 0 {
+		return s.readStatWith(name, free, gen, shape...)
+	}
+	return s.readWith(name, free, gen, shape...)
+}
+
 // compute is the dtype of statistics and parameters, and of the arithmetic.
 func (s *setup) compute() backend.DType { return s.dt.Compute() }
 

@@ -51,14 +51,8 @@ func (r *reader[T]) load(off, stride, n int) []T {
 	if r.half == nil {
 		return load(r.whole[off:], stride, n, r.buf)
 	}
-	if stride == 1 || n == 1 {
-		return r.at(off, n)
-	}
-	x, buf := r.half[off:], r.buf[:n]
-	for i := range buf {
-		buf[i] = T(fromBFloat16(x[i*stride]))
-	}
-	return buf
+	widenRun(r.buf[:n], r.half[off:], stride)
+	return r.buf[:n]
 }
 
 // at is the n adjacent elements from off on, to be read until the next call.
@@ -105,15 +99,10 @@ func (w *writer[T]) store(off, stride int, from []T) {
 
 // put writes from to elements that lie stride apart from off on.
 func (w *writer[T]) put(off, stride int, from []T) {
-	switch {
-	case w.half == nil:
+	if w.half == nil {
 		moveRow(w.whole[off:], from, len(from), stride, 1)
-	case stride == 1 || len(from) == 1:
-		narrow(w.half[off:][:len(from)], from)
-	default:
-		for i, x := range from {
-			w.half[off+i*stride] = bfloat16(float32(x))
-		}
+	} else {
+		narrowRun(w.half[off:], stride, from)
 	}
 }
 
@@ -153,3 +142,25 @@ func widen[T number | int32](dst []T, x []uint16) { asm.FromBF16(any(dst).([]flo
 
 // narrow rounds x to BF16. T is float32.
 func narrow[T number | int32](dst []uint16, x []T) { asm.ToBF16(dst, any(x).([]float32)) }
+
+// widenRun is widen of elements of x that lie stride apart.
+func widenRun[T number | int32](dst []T, x []uint16, stride int) {
+	if stride == 1 || len(dst) <= 1 {
+		widen(dst, x[:len(dst)])
+		return
+	}
+	for i := range dst {
+		dst[i] = T(fromBFloat16(x[i*stride]))
+	}
+}
+
+// narrowRun is narrow to elements of dst that lie stride apart.
+func narrowRun[T number | int32](dst []uint16, stride int, x []T) {
+	if stride == 1 || len(x) <= 1 {
+		narrow(dst[:len(x)], x)
+		return
+	}
+	for i, v := range x {
+		dst[i*stride] = bfloat16(float32(v))
+	}
+}

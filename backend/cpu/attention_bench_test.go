@@ -92,10 +92,7 @@ func BenchmarkAttentionGrad(b *testing.B) {
 			ops, s := l.build(b)
 			o := ops[0]
 			s.do(o)
-			grad := &backend.AttentionGrad{
-				DQ: s.zeros(o.Q.Dims()...), DK: s.zeros(o.K.Dims()...), DV: s.zeros(o.V.Dims()...),
-				DO: s.normal(o.O.Dims()...), O: o.O, LSE: o.LSE, Q: o.Q, K: o.K, V: o.V, Start: o.Start, Len: o.Len, Scale: o.Scale,
-			}
+			grad := s.gradOf(o, s.normal(o.O.Dims()...))
 			for b.Loop() {
 				s.do(grad)
 			}

@@ -26,6 +26,13 @@ var forms = []form{
 	{name: "absorbed MLA of 20 heads", heads: 20, groups: 1, dk: 40, dv: 32, latent: true},
 }
 
+// numbers is the elements of a view of floats, row by row.
+func numbers(v backend.View) []float64 {
+	x, mem := make([]float64, v.Len()), v.Buf.(*buffer).mem
+	v.Each(func(i, at int) { x[i] = v.DType.Get(mem, at) })
+	return x
+}
+
 // random is an op over n query rows and r key rows.
 func (f form) random(s *bench, n, r int) *backend.Attention {
 	dt := s.dtype
@@ -46,12 +53,15 @@ func (f form) random(s *bench, n, r int) *backend.Attention {
 
 func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 	for _, f := range forms {
-		t.Run("F32/"+f.name, func(t *testing.T) { testAttentionForms[float32](t, backend.F32, f) })
+		t.Run("F32/"+f.name, func(t *testing.T) { testAttentionForms(t, backend.F32, f) })
+		t.Run("BF16/"+f.name, func(t *testing.T) { testAttentionForms(t, backend.BF16, f) })
+		f.cache = true
+		t.Run("BF16 cache/"+f.name, func(t *testing.T) { testAttentionForms(t, backend.F32, f) })
 	}
-	t.Run("F64", func(t *testing.T) { testAttentionForms[float64](t, backend.F64, forms[1]) })
+	t.Run("F64", func(t *testing.T) { testAttentionForms(t, backend.F64, forms[1]) })
 }
 
-func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
+func testAttentionForms(t *testing.T, dt backend.DType, f form) {
 	const first, n, slots, place = 29, 270, 500, 130
 	s := newBench(t, dt, 2, 4)
 	// The trainer's batch: this sequence lies between two others.
@@ -60,13 +70,13 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 	batch := f.random(s, total, total)
 	batch.Start, batch.Len = s.ints(start, total), s.ints(length, total)
 	s.do(batch)
-	wantO, wantLSE := content[T](batch.O.Slice(0, first, first+n)), content[T](batch.LSE.Slice(0, first, first+n))
+	wantO, wantLSE := numbers(batch.O.Slice(0, first, first+n)), numbers(batch.LSE.Slice(0, first, first+n))
 
 	// The rollout's cache: the same keys and values as parts of wider rows, at
 	// another place, beside the leftovers of another request.
-	cache := s.normal(slots, f.groups, f.dk+f.dv)
+	cache := s.normalOf(batch.K.DType, slots, f.groups, f.dk+f.dv)
 	// The engine's cache: the same again, in pages that lie in any order.
-	pages, table := s.normal(5*backend.PageRows, f.groups, f.dk+f.dv), []int32{-1, 4, 0, 2}
+	pages, table := s.normalOf(batch.K.DType, 5*backend.PageRows, f.groups, f.dk+f.dv), []int32{-1, 4, 0, 2}
 	for i := range n {
 		page := int(table[1+i/backend.PageRows])
 		for v, from := range map[*backend.View]int{&batch.K: 0, &batch.V: f.dk} {
@@ -82,7 +92,7 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 	for workers, splits := range map[int][][]int{1: {{120, 90, 55, 5}}, 3: {{n}, {1, n - 1}, {14, n - 14}, ones}} {
 		s.b = withWorkers(t, workers)
 		for _, chunks := range splits {
-			var o, lse, pagedO, pagedLSE []T
+			var o, lse, pagedO, pagedLSE []float64
 			done := 0
 			for _, c := range chunks {
 				start, first1, length := make([]int32, c), make([]int32, c), make([]int32, c)
@@ -90,15 +100,15 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 					start[i], first1[i], length[i] = place, backend.PageRows, int32(done+i+1)
 				}
 				op := &backend.Attention{
-					O: s.zeros(c, f.heads, f.dv), LSE: s.zeros(c, f.heads), Q: batch.Q.Slice(0, first+done, first+done+c),
+					O: s.zeros(c, f.heads, f.dv), LSE: s.stats(c, f.heads), Q: batch.Q.Slice(0, first+done, first+done+c),
 					K: cache.Slice(2, 0, f.dk), V: cache.Slice(2, f.dk, f.dk+f.dv), Start: s.ints(start, c), Len: s.ints(length, c), Scale: 0.144,
 				}
 				s.do(op)
-				o, lse = append(o, content[T](op.O)...), append(lse, content[T](op.LSE)...)
+				o, lse = append(o, numbers(op.O)...), append(lse, numbers(op.LSE)...)
 				op.K, op.V = pages.Slice(2, 0, f.dk), pages.Slice(2, f.dk, f.dk+f.dv)
 				op.Start, op.Pages = s.ints(first1, c), s.ints(table, len(table))
 				s.do(op)
-				pagedO, pagedLSE = append(pagedO, content[T](op.O)...), append(pagedLSE, content[T](op.LSE)...)
+				pagedO, pagedLSE = append(pagedO, numbers(op.O)...), append(pagedLSE, numbers(op.LSE)...)
 				done += c
 			}
 			what := fmt.Sprintf("%d workers, chunks %v", workers, chunks[:min(len(chunks), 4)])
@@ -113,23 +123,97 @@ func testAttentionForms[T number](t *testing.T, dt backend.DType, f form) {
 // Few sequences with long caches are split over the threads, in several waves.
 func TestAttentionHasTheSameBitsAtEveryNumberOfThreads(t *testing.T) {
 	for _, f := range forms {
-		t.Run(f.name, func(t *testing.T) {
-			var wantO, wantLSE []float32
-			for _, workers := range []int{1, 2, 5} {
-				s := newBench(t, backend.F32, workers, 8)
-				start, length := []int32{0, 0, 3000, 3100, 3100}, []int32{2900, 2901, 77, 0, 513}
-				op := f.random(s, len(start), 3700)
-				op.Start, op.Len = s.ints(start, len(start)), s.ints(length, len(start))
-				s.do(op)
-				o, lse := content[float32](op.O), content[float32](op.LSE)
-				if wantO == nil {
-					wantO, wantLSE = o, lse
+		for _, dt := range []backend.DType{backend.F32, backend.BF16} {
+			t.Run(f.name+"/"+dt.String(), func(t *testing.T) {
+				var wantO, wantLSE []float64
+				for _, workers := range []int{1, 2, 5} {
+					s := newBench(t, dt, workers, 8)
+					start, length := []int32{0, 0, 3000, 3100, 3100}, []int32{2900, 2901, 77, 0, 513}
+					op := f.random(s, len(start), 3700)
+					op.Start, op.Len = s.ints(start, len(start)), s.ints(length, len(start))
+					s.do(op)
+					o, lse := numbers(op.O), numbers(op.LSE)
+					if wantO == nil {
+						wantO, wantLSE = o, lse
+					}
+					sameBits(t, fmt.Sprint("O with workers ", workers), o, wantO)
+					sameBits(t, fmt.Sprint("LSE with workers ", workers), lse, wantLSE)
 				}
-				sameBits(t, fmt.Sprint("O with workers ", workers), o, wantO)
-				sameBits(t, fmt.Sprint("LSE with workers ", workers), lse, wantLSE)
-			}
-		})
+			})
+		}
 	}
+}
+
+// gradOf is the backward of op, whose result has the gradient do.
+func (s *bench) gradOf(op *backend.Attention, do backend.View) *backend.AttentionGrad {
+	return &backend.AttentionGrad{
+		DQ: s.alloc(op.Q.DType, op.Q.Dims()...), DK: s.alloc(op.K.DType, op.K.Dims()...), DV: s.alloc(op.V.DType, op.V.Dims()...),
+		DO: do, O: op.O, LSE: op.LSE, Q: op.Q, K: op.K, V: op.V, Start: op.Start, Len: op.Len, Scale: op.Scale,
+	}
+}
+
+// Where several segments or sequences add to a gradient, too, it is rounded once.
+func TestAttentionInBF16IsThatInF32RoundedOnce(t *testing.T) {
+	for _, f := range forms {
+		for name, c := range map[string]struct{ start, length []int32 }{
+			"one sequence": {[]int32{0}, []int32{600}},
+			"overlapping":  {[]int32{5, 0, 300}, []int32{20, 530, 40}},
+			"apart":        {[]int32{100, 180, 700}, []int32{70, 90, 0}},
+		} {
+			t.Run(f.name+"/"+name, func(t *testing.T) {
+				for _, workers := range []int{1, 3} {
+					testAttentionRounding(t, f, workers, c.start, c.length)
+				}
+			})
+		}
+	}
+}
+
+// testAttentionRounding takes sequences of 40 rows, the last of which see lengths keys.
+func testAttentionRounding(t *testing.T, f form, workers int, starts, lengths []int32) {
+	const rows, keys = 40, 800
+	s := newBench(t, backend.BF16, workers, 11)
+	var start, length []int32
+	for i := range starts {
+		for r := range int32(rows) {
+			start, length = append(start, starts[i]), append(length, max(lengths[i]-rows+1+r, 0))
+		}
+	}
+	half := f.random(s, len(start), keys)
+	half.Start, half.Len = s.ints(start, len(start)), s.ints(length, len(start))
+	s.do(half)
+	s.dtype = backend.F32
+	whole := *half
+	whole.O, whole.LSE = s.zeros(half.O.Dims()...), s.zeros(half.LSE.Dims()...)
+	whole.Q, whole.K, whole.V = s.widen(half.Q), s.widen(half.K), s.widen(half.V)
+	s.do(&whole)
+	rounded := func(what string, got, want backend.View) {
+		t.Helper()
+		x := numbers(want)
+		for i, v := range x {
+			x[i] = backend.BF16.Round(v)
+		}
+		sameBits(t, what, numbers(got), x)
+	}
+	rounded("O", half.O, whole.O)
+	sameBits(t, "LSE", numbers(half.LSE), numbers(whole.LSE))
+
+	do := s.normalOf(backend.BF16, half.O.Dims()...)
+	gradHalf := s.gradOf(half, do)
+	s.do(gradHalf)
+	whole.O = s.widen(half.O)
+	gradWhole := s.gradOf(&whole, s.widen(do))
+	s.do(gradWhole)
+	rounded("DQ", gradHalf.DQ, gradWhole.DQ)
+	rounded("DK", gradHalf.DK, gradWhole.DK)
+	rounded("DV", gradHalf.DV, gradWhole.DV)
+}
+
+// widen is v in F32.
+func (s *bench) widen(v backend.View) backend.View {
+	w := s.alloc(backend.F32, v.Dims()...)
+	s.do(&backend.Copy{Dst: w, Src: v})
+	return w
 }
 
 func TestAttentionAllocatesNothing(t *testing.T) {
@@ -137,41 +221,45 @@ func TestAttentionAllocatesNothing(t *testing.T) {
 		t.Skip("under the race detector, sync.Pool drops at random what it is given")
 	}
 	for _, f := range forms {
-		s := newBench(t, backend.F32, 2, 9)
-		for i := range s.b.pool.workers { // each may meet its largest piece late
-			scratch[float32](&s.b.pool.workers[i], 1<<18)
+		testAttentionAllocations(t, backend.F32, f)
+		testAttentionAllocations(t, backend.BF16, f)
+	}
+}
+
+func testAttentionAllocations(t *testing.T, dt backend.DType, f form) {
+	s := newBench(t, dt, 2, 9)
+	for i := range s.b.pool.workers { // each may meet its largest piece late
+		scratch[float32](&s.b.pool.workers[i], 1<<18)
+	}
+	for _, c := range []struct{ start, length []int32 }{
+		{[]int32{0}, []int32{700}}, // split over the threads
+		{[]int32{0, 300, 600, 900, 0, 0, 0, 0, 0}, []int32{9, 99, 199, 1, 2, 3, 4, 5, 6}},
+	} {
+		op := f.random(s, len(c.start), 1000)
+		op.Start, op.Len = s.ints(c.start, len(c.start)), s.ints(c.length, len(c.start))
+		s.do(op)
+		if n := testing.AllocsPerRun(5, func() { s.do(op) }); n != 0 {
+			t.Errorf("%s in %s: %g allocations for %v", f.name, dt, n, c.length)
 		}
-		for _, c := range []struct{ start, length []int32 }{
-			{[]int32{0}, []int32{700}}, // split over the threads
-			{[]int32{0, 300, 600, 900, 0, 0, 0, 0, 0}, []int32{9, 99, 199, 1, 2, 3, 4, 5, 6}},
-		} {
-			op := f.random(s, len(c.start), 1000)
-			op.Start, op.Len = s.ints(c.start, len(c.start)), s.ints(c.length, len(c.start))
-			s.do(op)
-			if n := testing.AllocsPerRun(5, func() { s.do(op) }); n != 0 {
-				t.Errorf("%s: %g allocations for %v", f.name, n, c.length)
-			}
-			grad := &backend.AttentionGrad{
-				DQ: s.zeros(op.Q.Dims()...), DK: s.zeros(op.K.Dims()...), DV: s.zeros(op.V.Dims()...),
-				DO: op.O, O: op.O, LSE: op.LSE, Q: op.Q, K: op.K, V: op.V, Start: op.Start, Len: op.Len, Scale: op.Scale,
-			}
-			s.do(grad)
-			if n := testing.AllocsPerRun(5, func() { s.do(grad) }); n != 0 {
-				t.Errorf("%s: %g allocations for the gradient of %v", f.name, n, c.length)
-			}
+		grad := s.gradOf(op, op.O)
+		s.do(grad)
+		if n := testing.AllocsPerRun(5, func() { s.do(grad) }); n != 0 {
+			t.Errorf("%s in %s: %g allocations for the gradient of %v", f.name, dt, n, c.length)
 		}
 	}
 }
 
 func TestAttentionGradOfASequenceDoesNotDependOnTheBatch(t *testing.T) {
 	for _, f := range []form{forms[1], forms[4]} {
-		t.Run(f.name, func(t *testing.T) { testAttentionGradAlone(t, f) })
+		for _, dt := range []backend.DType{backend.F32, backend.BF16} {
+			t.Run(f.name+"/"+dt.String(), func(t *testing.T) { testAttentionGradAlone(t, dt, f) })
+		}
 	}
 }
 
-func testAttentionGradAlone(t *testing.T, f form) {
+func testAttentionGradAlone(t *testing.T, dt backend.DType, f form) {
 	const first, n = 50, 550
-	s := newBench(t, backend.F32, 2, 5)
+	s := newBench(t, dt, 2, 5)
 	start, length := sequencesOf(first, n, 20)
 	total := len(start)
 	in := f.random(s, total, total)
@@ -193,9 +281,9 @@ func testAttentionGradAlone(t *testing.T, f form) {
 	for _, workers := range []int{1, 3} {
 		s.b = withWorkers(t, workers)
 		alone := op(first, first+n, start, length)
-		sameBits(t, "DQ", content[float32](alone.DQ), content[float32](batch.DQ.Slice(0, first, first+n)))
-		sameBits(t, "DK", content[float32](alone.DK), content[float32](batch.DK.Slice(0, first, first+n)))
-		sameBits(t, "DV", content[float32](alone.DV), content[float32](batch.DV.Slice(0, first, first+n)))
+		sameBits(t, "DQ", numbers(alone.DQ), numbers(batch.DQ.Slice(0, first, first+n)))
+		sameBits(t, "DK", numbers(alone.DK), numbers(batch.DK.Slice(0, first, first+n)))
+		sameBits(t, "DV", numbers(alone.DV), numbers(batch.DV.Slice(0, first, first+n)))
 	}
 }
 

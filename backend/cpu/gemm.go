@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
@@ -24,29 +23,11 @@ const (
 	blockSize    = 1 << 17 // elements of B: 512 KiB stay in the second-level cache
 	manyRows     = 336     // are worth packing all of B for
 	maxShared    = 1 << 22 // elements of B that are packed for all threads at a time
-	tileRows     = 48      // the tile through which a C without unit stride goes
+	tileRows     = 48      // the tile through which a C in BF16 or without unit stride goes
 	tileColumns  = 256
+	tileK        = 384     // columns of A in BF16 that are widened at a time
+	maxSums      = 1 << 17 // elements of C in BF16 whose sums are held while K is cut
 )
-
-// operand is a batch of strided matrices. Element (i, j) of matrix (e0, e1) is
-// data[e0*batch[0] + e1*batch[1] + i*rs + j*cs].
-type operand[T number] struct {
-	data   []T
-	rs, cs int
-	batch  [2]int
-}
-
-func operandOf[T number](v *backend.View) operand[T] {
-	o := operand[T]{data: data[T](v), rs: v.Stride(-2), cs: v.Stride(-1)}
-	copy(o.batch[4-v.Rank:], v.Strides[:v.Rank-2])
-	return o
-}
-
-// transposed exchanges rows and columns.
-func (o operand[T]) transposed() operand[T] {
-	o.rs, o.cs = o.cs, o.rs
-	return o
-}
 
 // ragged says which dimension of its parts a product's groups bound.
 type ragged uint8
@@ -149,6 +130,9 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 	case !g.packed:
 		block := blockSize / max(evenly(depth, blockK, asm.PanelWidth), 1)
 		wanted = max(wanted, ceil(g.n, block))
+		if g.c.half != nil && depth > blockK {
+			wanted = max(wanted, ceil(most*g.n, maxSums))
+		}
 		across, down = grid(wanted, g.n/leastColumns, most/manyRows)
 	case most >= g.n:
 		down, across = grid(wanted, most/leastRows, g.n/leastColumns)
@@ -218,7 +202,7 @@ func (g *gemm[T]) packPiece(i int) {
 	defer g.ended.Add(1)
 	panels := ceil(g.n, asm.PanelWidth)
 	from, to := panels*i/g.packs*asm.PanelWidth, min(panels*(i+1)/g.packs*asm.PanelWidth, g.n)
-	packPanels(g.shared[from*g.k:], g.b.data[from*g.b.cs:], g.k, to-from, g.b.rs, g.b.cs)
+	packOperand(g.shared[from*g.k:], g.b.from(from*g.b.cs), g.k, to-from)
 }
 
 // unit computes unit u of part e. Units of the same columns follow each other.
@@ -227,64 +211,111 @@ func (g *gemm[T]) unit(w *worker, e, u int) {
 	down := ceil(m, g.rows)
 	i, j := u%down*g.rows, u/down*g.columns
 	m, n := min(g.rows, m-i), min(g.columns, g.n-j)
-	as, cs := g.a.data[a+i*g.a.rs:], g.c.data[c+i*g.c.rs+j*g.c.cs:]
-	tile := 0
-	if g.c.cs != 1 {
-		tile = tileRows * tileColumns
-	}
+	as, cs := g.a.from(a+i*g.a.rs), g.c.from(c+i*g.c.rs+j*g.c.cs)
 	switch {
 	case k == 0:
-		g.product(m, n, 0, nil, nil, cs, false, scratch[T](w, tile))
+		product(m, n, 0, operand[T]{}, nil, 0, cs, false, scratch[T](w, tileSize(as, cs)))
 	case g.packed:
-		g.product(m, n, k, as, g.b.data[b+j*k:], cs, g.accumulate, scratch[T](w, tile))
+		product(m, n, k, as, g.b.data[b+j*k:], k*asm.PanelWidth, cs, g.accumulate, scratch[T](w, tileSize(as, cs)))
 	case g.packs > 0:
-		g.product(m, n, k, as, g.shared[j*k:], cs, g.accumulate, scratch[T](w, tile))
+		product(m, n, k, as, g.shared[j*k:], k*asm.PanelWidth, cs, g.accumulate, scratch[T](w, tileSize(as, cs)))
 	default:
-		bs := g.b.data[b+j*g.b.cs:]
-		block := evenly(k, max(blockSize/g.columns, asm.PanelWidth), asm.PanelWidth)
-		buf := scratch[T](w, asm.PackedSize(block, n)+tile)
-		for p := 0; p < k; p += block {
-			depth := min(block, k-p)
-			panels := buf[:asm.PackedSize(depth, n)]
-			packPanels(panels, bs[p*g.b.rs:], depth, n, g.b.rs, g.b.cs)
-			g.product(m, n, depth, as[p*g.a.cs:], panels, cs, g.accumulate || p > 0, buf[len(panels):])
-		}
+		g.blocks(w, m, n, k, as, g.b.from(b+j*g.b.cs), cs)
 	}
 }
 
-// product computes an m×n product whose operands begin at a, b (in panels) and
-// c. Where the columns of c are not adjacent, it goes through the tile.
-func (g *gemm[T]) product(m, n, k int, a, b, c []T, accumulate bool, tile []T) {
-	if g.c.cs == 1 {
-		gemmPacked(m, n, k, a, g.a.rs, g.a.cs, b, c, g.c.rs, accumulate)
+// blocks computes an m×n product, packing what it needs of B block by block. The
+// sums of a C in BF16 are held until the last block.
+func (g *gemm[T]) blocks(w *worker, m, n, k int, a, b, c operand[T]) {
+	block := evenly(k, max(blockSize/g.columns, asm.PanelWidth), asm.PanelWidth)
+	sums := 0
+	if c.half != nil && block < k {
+		sums = m * n
+	}
+	buf := scratch[T](w, sums+asm.PackedSize(min(block, k), n)+tileSize(a, c))
+	to := c
+	if sums > 0 {
+		to, buf = operand[T]{data: buf[:sums], rs: n, cs: 1}, buf[sums:]
+		if g.accumulate {
+			c.read(to.data, m, n)
+		}
+	}
+	for p := 0; p < k; p += block {
+		depth := min(block, k-p)
+		panels := buf[:asm.PackedSize(depth, n)]
+		packOperand(panels, b.from(p*b.rs), depth, n)
+		product(m, n, depth, a.from(p*a.cs), panels, depth*asm.PanelWidth, to, g.accumulate || p > 0, buf[len(panels):])
+	}
+	if sums > 0 {
+		c.write(to.data, m, n)
+	}
+}
+
+// tileSize is the length of the buffer that product needs.
+func tileSize[T number](a, c operand[T]) int {
+	size := 0
+	if c.half != nil || c.cs != 1 {
+		size += tileRows * tileColumns
+	}
+	if a.half != nil {
+		size += tileRows * tileK
+	}
+	return size
+}
+
+// product computes an m×n product with b in panels, step elements apart. Where A
+// or C is BF16 or the columns of C are not adjacent, it goes through tiles in buf.
+func product[T number](m, n, k int, a operand[T], b []T, step int, c operand[T], accumulate bool, buf []T) {
+	direct := c.half == nil && c.cs == 1
+	if direct && a.half == nil {
+		gemmPart(m, n, k, a.data, a.rs, a.cs, b, step, c.data, c.rs, accumulate)
 		return
+	}
+	depth := max(k, 1)
+	if a.half != nil {
+		depth = tileK
+	}
+	tile, wide := buf, buf
+	if !direct {
+		wide = buf[tileRows*tileColumns:]
 	}
 	for i := 0; i < m; i += tileRows {
 		rows := min(tileRows, m-i)
 		for j := 0; j < n; j += tileColumns {
 			cols := min(tileColumns, n-j)
-			if accumulate {
-				for r := range rows {
-					moveRow(tile[r*cols:], c[(i+r)*g.c.rs+j*g.c.cs:], cols, 1, g.c.cs)
-				}
+			to, ld := c.from(i*c.rs+j*c.cs), cols
+			if direct {
+				tile, ld = to.data, c.rs
+			} else if accumulate {
+				to.read(tile, rows, cols)
 			}
-			gemmPacked(rows, cols, k, a[i*g.a.rs:], g.a.rs, g.a.cs, b[j*k:], tile, cols, accumulate)
-			for r := range rows {
-				moveRow(c[(i+r)*g.c.rs+j*g.c.cs:], tile[r*cols:], cols, g.c.cs, 1)
+			for p := 0; p == 0 || p < k; p += depth {
+				part := min(depth, k-p)
+				x := a.from(i*a.rs+p*a.cs).whole(rows, part, wide)
+				panels := b[min(j/asm.PanelWidth*step+p*asm.PanelWidth, len(b)):]
+				gemmPart(rows, cols, part, x.data, x.rs, x.cs, panels, step, tile, ld, accumulate || p > 0)
+			}
+			if !direct {
+				to.write(tile, rows, cols)
 			}
 		}
 	}
 }
 
-// gemmPacked computes C = A·B or C += A·B on the calling goroutine; see
-// asm.GemmPacked for the layout. The float64 loop is the definition.
+// gemmPacked is gemmPart with panels of k rows.
 func gemmPacked[T number](m, n, k int, a []T, ars, acs int, b, c []T, ldc int, accumulate bool) {
+	gemmPart(m, n, k, a, ars, acs, b, k*asm.PanelWidth, c, ldc, accumulate)
+}
+
+// gemmPart computes C = A·B or C += A·B on the calling goroutine; see
+// asm.GemmPart for the layout. The float64 loop is the definition.
+func gemmPart[T number](m, n, k int, a []T, ars, acs int, b []T, step int, c []T, ldc int, accumulate bool) {
 	if a, ok := any(a).([]float32); ok {
-		asm.GemmPacked(m, n, k, a, ars, acs, any(b).([]float32), any(c).([]float32), ldc, accumulate)
+		asm.GemmPart(m, n, k, a, ars, acs, any(b).([]float32), step, any(c).([]float32), ldc, accumulate)
 		return
 	}
 	for j := 0; j < n; j += asm.PanelWidth {
-		panel := b[j*k:][:k*asm.PanelWidth]
+		panel := b[j/asm.PanelWidth*step:][:k*asm.PanelWidth]
 		width := min(asm.PanelWidth, n-j)
 		for i := range m {
 			var row [asm.PanelWidth]T

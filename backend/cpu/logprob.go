@@ -23,24 +23,23 @@ func (h *head[T]) open(x, w *backend.View, invTemp float64) {
 	h.x, h.w, h.d, h.vocab, h.invTemp = operandOf[T](x), operandOf[T](w), x.Shape[1], w.Shape[0], T(invTemp)
 }
 
+// scratch is the length of the buffer that logits needs.
+func (h *head[T]) scratch() int { return tileSize(h.x, operand[T]{cs: 1}) }
+
 // load packs the chunk that begins at lo.
 func (h *head[T]) load(p *pool, lo int) {
 	h.lo, h.hi = lo, min(lo+backend.VocabChunk, h.vocab)
 	packRange(p, &h.pack, h.w.rows(lo).transposed(), h.d, h.hi-lo)
 }
 
-// logits computes n rows of the chunk from row i on into z, densely.
-func (h *head[T]) logits(z []T, i, n int) {
+// logits computes n rows of the chunk from row i on into z, densely. buf has
+// h.scratch elements.
+func (h *head[T]) logits(z []T, i, n int, buf []T) {
 	width := h.hi - h.lo
 	z = z[:n*width]
-	gemmPacked(n, width, h.d, h.x.rows(i).data, h.x.rs, h.x.cs, h.pack.dst, z, width, false)
+	c := operand[T]{data: z, rs: width, cs: 1}
+	product(n, width, h.d, h.x.rows(i), h.pack.dst, h.d*asm.PanelWidth, c, false, buf)
 	scale(z, z, h.invTemp)
-}
-
-// rows is o from row i on.
-func (o operand[T]) rows(i int) operand[T] {
-	o.data = o.data[min(i*o.rs, len(o.data)):]
-	return o
 }
 
 // packRange packs the [k, n] matrix at the start of src into pack's own memory.
@@ -94,17 +93,17 @@ func (j *linearLogProb[T]) run(w *worker, lo, hi int) {
 	h, n := &j.head, j.X.Shape[0]
 	logProb, target := data[T](&j.LogProb), data[int32](&j.Target)
 	width := h.hi - h.lo
-	buf := scratch[T](w, headRows*width+width)
+	buf := scratch[T](w, headRows*width+max(width, h.scratch()))
 	for b := lo; b < hi; b++ {
 		first := b * headRows
 		rows := min(headRows, n-first)
-		h.logits(buf, first, rows)
+		h.logits(buf, first, rows, buf[headRows*width:])
 		for r := range rows {
 			z := buf[r*width:][:width]
 			if t := int(target[first+r]); h.lo <= t && t < h.hi {
 				logProb[first+r] = z[t-h.lo]
 			}
-			j.scores[first+r].add(z, buf[headRows*width:], j.Entropy.Present())
+			j.scores[first+r].add(z, buf[headRows*width:][:width], j.Entropy.Present())
 		}
 	}
 }

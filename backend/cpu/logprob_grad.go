@@ -3,12 +3,13 @@ package cpu
 import "github.com/aha-go/aha/backend"
 
 const (
-	gradRows  = 256 // rows whose dz is held at a time: 4 MiB with backend.VocabChunk columns
-	gradBlock = 24  // rows, or entries of the vocabulary, that one thread takes at a time
+	gradRows  = 256  // rows whose dz is held at a time: 4 MiB with backend.VocabChunk columns
+	gradBlock = 24   // rows, or entries of the vocabulary, that one thread takes at a time
+	sumsRows  = 1024 // rows of a DX in BF16 whose sums over the vocabulary are held at a time
 )
 
 // linearLogProbGrad takes the vocabulary in chunks and the rows in runs of
-// gradRows. For each pair it is a job over blocks of rows, which computes dz
+// gradRows, all of them for one chunk after the other, or sumsRows at a time. For each pair it is a job over blocks of rows, which computes dz
 // and adds to DX; headWeightGrad then adds to DW. Each element of DX and DW is
 // one chain over ascending v or i, so no bit depends on the sizes above.
 type linearLogProbGrad[T number] struct {
@@ -17,7 +18,10 @@ type linearLogProbGrad[T number] struct {
 	packW       packing[T] // of W[chunk]
 	packX       packing[T] // of X[first:first+rows]
 	first, rows int
-	dz          []T // [rows, chunk], times InvTemp
+	dz          []T        // [rows, chunk], times InvTemp
+	dx          operand[T] // F32 or F64: DX, or sums of its rows from start on
+	start       int
+	sums        []T
 }
 
 func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
@@ -29,45 +33,65 @@ func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
 			row("LinearLogProbGrad", "target", t, h.vocab)
 		}
 	}
-	if o.DX.Present() {
-		for i := range n {
-			clear(data[T](&o.DX)[i*o.DX.Strides[0]:][:h.d])
+	if !o.DX.Present() || o.DX.DType != backend.BF16 {
+		if o.DX.Present() {
+			j.dx = operandOf[T](&o.DX)
+		}
+		j.span(p, 0, n)
+	} else {
+		dx := operandOf[T](&o.DX)
+		for start := 0; start < n; start += sumsRows {
+			rows := min(sumsRows, n-start)
+			j.sums = grow(j.sums, rows*h.d)
+			j.dx, j.start = operand[T]{data: j.sums, rs: h.d, cs: 1}, start
+			j.span(p, start, start+rows)
+			dx.rows(start).write(j.sums, rows, h.d)
+		}
+	}
+	j.LinearLogProbGrad, j.dx, j.start = nil, operand[T]{}, 0
+}
+
+// span computes rows [lo, hi) of DX and adds their part to DW.
+func (j *linearLogProbGrad[T]) span(p *pool, lo, hi int) {
+	h := &j.head
+	if j.DX.Present() {
+		for i := lo; i < hi; i++ {
+			clear(j.dx.rows(i - j.start).data[:h.d])
 		}
 	}
 	for v := 0; v < h.vocab; v += backend.VocabChunk {
 		h.load(p, v)
 		width := h.hi - h.lo
-		if o.DX.Present() {
+		if j.DX.Present() {
 			packRange(p, &j.packW, h.w.rows(v), width, h.d)
 		}
-		for j.first = 0; j.first < n; j.first += gradRows {
-			j.rows = min(gradRows, n-j.first)
+		for j.first = lo; j.first < hi; j.first += gradRows {
+			j.rows = min(gradRows, hi-j.first)
 			j.dz = grow(j.dz, j.rows*width)
 			p.run(ceil(j.rows, gradBlock), 1, j)
-			if o.DW.Present() {
+			if j.DW.Present() {
 				packRange(p, &j.packX, h.x.rows(j.first), j.rows, h.d)
 				p.run(ceil(width, gradBlock), 1, (*headWeightGrad[T])(j))
 			}
 		}
 	}
-	j.LinearLogProbGrad = nil
 }
 
 func (j *linearLogProbGrad[T]) run(w *worker, lo, hi int) {
 	h := &j.head
 	width := h.hi - h.lo
-	p := scratch[T](w, width)
+	buf := scratch[T](w, max(width, h.scratch()))
 	for b := lo; b < hi; b++ {
 		from := b * gradBlock
 		n := min(gradBlock, j.rows-from)
 		dz := j.dz[from*width:][:n*width]
-		h.logits(dz, j.first+from, n)
+		h.logits(dz, j.first+from, n, buf)
 		for r := range n {
-			j.logitGrad(dz[r*width:][:width], p, j.first+from+r)
+			j.logitGrad(dz[r*width:][:width], buf[:width], j.first+from+r)
 		}
 		if j.DX.Present() {
-			dx := data[T](&j.DX)[(j.first+from)*j.DX.Strides[0]:]
-			gemmPacked(n, h.d, width, dz, width, 1, j.packW.dst, dx, j.DX.Strides[0], true)
+			dx := j.dx.rows(j.first + from - j.start)
+			gemmPacked(n, h.d, width, dz, width, 1, j.packW.dst, dx.data, dx.rs, true)
 		}
 	}
 }

@@ -69,11 +69,12 @@ func scoreRow[T number](z, x, p []T, invTemp T, entropy bool) vocabScore[T] {
 type logSumExp[T number] backend.LogSumExp
 
 func (o *logSumExp[T]) run(w *worker, lo, hi int) {
-	x, lse := data[T](&o.X), data[T](&o.LSE)
+	lse := data[T](&o.LSE)
 	vocab := o.X.Shape[1]
 	buf := scratch[T](w, 2*vocab)
+	x, _ := newReader(&o.X, vocab, buf) // widens to where the scores go
 	for i := lo; i < hi; i++ {
-		s := scoreRow(buf[:vocab], x[i*o.X.Strides[0]:][:vocab], buf[vocab:], T(o.InvTemp), o.Entropy.Present())
+		s := scoreRow(buf[:vocab], x.at(i*o.X.Strides[0], vocab), buf[vocab:], T(o.InvTemp), o.Entropy.Present())
 		lse[i] = s.lse()
 		if o.Entropy.Present() {
 			data[T](&o.Entropy)[i] = s.entropy()

@@ -51,10 +51,10 @@ func (s *products[T]) matMul(p *pool, o *backend.MatMul) {
 		return
 	}
 	// B is packed whole, in memory of bounded size.
-	whole, b, c := g.n, g.b.data, g.c.data
+	whole, b, c := g.n, g.b, g.c
 	step := max(maxShared/g.k&^(leastColumns-1), leastColumns)
 	for j := 0; j < whole; j += step {
-		g.n, g.b.data, g.c.data = min(step, whole-j), b[j*g.b.cs:], c[j*g.c.cs:]
+		g.n, g.b, g.c = min(step, whole-j), b.from(j*b.cs), c.from(j*c.cs)
 		s.multiply(p, 1)
 	}
 }

@@ -121,21 +121,17 @@ func (f *formatted) block(w *worker, t *part, i, j int) {
 	if t.k > 0 {
 		panels = f.right[t.panels+j/asm.PanelWidth*f.panelBytes(t.k):]
 	}
-	c := t.c.data[i*t.c.rs+j*t.c.cs:]
-	if t.c.cs == 1 || n == 1 {
-		f.gemm(m, n, t.k, rows, panels, c, t.c.rs, f.accumulate)
+	c := t.c.from(i*t.c.rs + j*t.c.cs)
+	if c.half == nil && (c.cs == 1 || n == 1) {
+		f.gemm(m, n, t.k, rows, panels, c.data, c.rs, f.accumulate)
 		return
 	}
 	buf := scratch[float32](w, m*n)
 	if f.accumulate {
-		for r := range m {
-			moveRow(buf[r*n:], c[r*t.c.rs:], n, 1, t.c.cs)
-		}
+		c.read(buf, m, n)
 	}
 	f.gemm(m, n, t.k, rows, panels, buf, n, f.accumulate)
-	for r := range m {
-		moveRow(c[r*t.c.rs:], buf[r*n:], n, t.c.cs, 1)
-	}
+	c.write(buf, m, n)
 }
 
 // encodeRows encodes the left operands of all parts. Its units are rows,
@@ -158,50 +154,53 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 	p.run(rows, ceil(grain, asm.PanelWidth)*asm.PanelWidth, e)
 }
 
-func (e *encodeRows) run(_ *worker, lo, hi int) {
+func (e *encodeRows) run(w *worker, lo, hi int) {
 	i := sort.SearchInts(e.first, lo+1) - 1
 	for lo < hi {
 		t := &e.f.parts[i]
 		from := lo - e.first[i]
 		n := min(t.m-from, hi-lo)
 		if t.k > 0 {
-			e.f.encoding.encode(e.f.left[t.rows+from*e.f.rowBytes(t.k):], t.a.data[from*t.a.rs:], n, t.k, t.a.rs, t.a.cs)
+			e.rows(w, t, from, n)
 		}
 		lo += n
 		i++
 	}
 }
 
-func (b *CPU) formatMatMul(o *backend.MatMul) error {
-	if !packable(&o.B) {
-		return backend.Unsupported(b, o, "a strided matrix of "+o.B.Data.DType.String())
+// rows encodes n rows of t from the given one on, widening those of BF16 a panel
+// at a time.
+func (e *encodeRows) rows(w *worker, t *part, from, n int) {
+	step, size := n, e.f.rowBytes(t.k)
+	if t.a.half != nil {
+		step = asm.PanelWidth
 	}
+	for ; n > 0; from, n = from+step, n-step {
+		rows := min(step, n)
+		var buf []float32
+		if t.a.half != nil {
+			buf = scratch[float32](w, rows*t.k)
+		}
+		a := t.a.rows(from).whole(rows, t.k, buf)
+		e.f.encoding.encode(e.f.left[t.rows+from*size:], a.data, rows, t.k, a.rs, a.cs)
+	}
+}
+
+func (b *CPU) formatMatMul(o *backend.MatMul) error {
 	b.formatted.matMul(b.pool, o)
 	return nil
 }
 
 func (b *CPU) formatGroupedMatMul(o *backend.GroupedMatMul) error {
 	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
-	if !packable(&o.B) {
-		return backend.Unsupported(b, o, "a strided matrix of "+o.B.Data.DType.String())
-	}
 	b.formatted.groupedMatMul(b.pool, o, groups)
 	return nil
 }
 
 func (b *CPU) formatGroupedOuter(o *backend.GroupedOuter) error {
 	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
-	if o.B.DType != backend.F32 {
-		return backend.Unsupported(b, o, "B of "+o.B.DType.String())
-	}
 	b.formatted.groupedOuter(b.pool, o, groups)
 	return nil
-}
-
-// packable reports whether m is packed, or strided in a dtype that products
-// pack themselves.
-func packable(m *backend.Matrix) bool {
-	return m.Layout == backend.Panels || m.Data.DType == backend.F32
 }
 
 func (f *formatted) matMul(p *pool, o *backend.MatMul) {
@@ -229,12 +228,6 @@ func (f *formatted) matMul(p *pool, o *backend.MatMul) {
 		}
 	}
 	f.multiply(p, strided, strided && b.batch == [2]int{})
-}
-
-// matrix is matrix (e0, e1) of a batch.
-func (o operand[T]) matrix(e0, e1 int) operand[T] {
-	o.data = o.data[min(e0*o.batch[0]+e1*o.batch[1], len(o.data)):]
-	return o
 }
 
 func (f *formatted) groupedMatMul(p *pool, o *backend.GroupedMatMul, groups []int) {

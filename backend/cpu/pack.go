@@ -63,8 +63,25 @@ func (p *packing[T]) run(_ *worker, lo, hi int) {
 		e, j := lo/per, lo%per*asm.PanelWidth
 		count := min(per-lo%per, hi-lo)
 		lo += count
-		packPanels(p.dst[e*p.size()+j*p.k:], p.src.data[e*p.src.batch[1]+j*p.src.cs:],
-			p.k, min(count*asm.PanelWidth, p.n-j), p.src.rs, p.src.cs)
+		packOperand(p.dst[e*p.size()+j*p.k:], p.src.from(e*p.src.batch[1]+j*p.src.cs), p.k, min(count*asm.PanelWidth, p.n-j))
+	}
+}
+
+// packOperand packs the k×n matrix at the start of b, widening BF16 a panel's
+// block at a time.
+func packOperand[T number](dst []T, b operand[T], k, n int) {
+	if b.half == nil {
+		packPanels(dst, b.data, k, n, b.rs, b.cs)
+		return
+	}
+	var block [asm.PanelWidth * 256]T
+	for j := 0; j < n; j += asm.PanelWidth {
+		cols := min(asm.PanelWidth, n-j)
+		for p := 0; p < k; p += 256 {
+			rows := min(256, k-p)
+			x := b.from(p*b.rs+j*b.cs).whole(rows, cols, block[:])
+			packPanels(dst[j*k+p*asm.PanelWidth:][:rows*asm.PanelWidth], x.data, rows, cols, x.rs, x.cs)
+		}
 	}
 }
 

@@ -17,8 +17,6 @@ type packFormat struct {
 type packItem struct {
 	dst []byte
 	src operand[float32]
-	raw *backend.View // a BF16 source, in place of src
-	at  int           // its first element
 	k   int
 }
 
@@ -46,40 +44,23 @@ func (j *packFormat) run(w *worker, lo, hi int) {
 	for per := ceil(j.n, asm.PanelWidth); lo < hi; lo++ {
 		t, col := &j.list[lo/per], lo%per*asm.PanelWidth
 		n := min(asm.PanelWidth, j.n-col)
-		dst, src := t.dst[lo%per*j.panelBytes(t.k):], t.src
-		if t.raw != nil {
-			src = widened(w, t, col, n)
-		} else {
-			src.data = src.data[col*src.cs:]
+		dst, src := t.dst[lo%per*j.panelBytes(t.k):], t.src.from(col*t.src.cs)
+		var buf []float32
+		if src.half != nil {
+			buf = scratch[float32](w, n*t.k)
 		}
+		src = src.whole(t.k, n, buf)
 		j.encoding.pack(dst, src.data, t.k, n, src.rs, src.cs)
 	}
-}
-
-// widened is n columns of a BF16 source in F32, contiguous along k.
-func widened(w *worker, t *packItem, col, n int) operand[float32] {
-	buf, x := scratch[float32](w, n*t.k), data[uint16](t.raw)[t.at:]
-	rs, cs := t.raw.Stride(-2), t.raw.Stride(-1)
-	for c := range n {
-		to, from := buf[c*t.k:][:t.k], x[(col+c)*cs:]
-		if rs == 1 {
-			asm.FromBF16(to, from[:t.k])
-			continue
-		}
-		for p := range to {
-			to[p] = fromBFloat16(from[p*rs])
-		}
-	}
-	return operand[float32]{data: buf, rs: 1, cs: t.k}
 }
 
 func (f *formatted) packMatrices(p *pool, o *backend.Pack) {
 	k, n := o.Src.Dim(-2), o.Src.Dim(-1)
 	j := &f.packer
 	j.encoding, j.n, j.list = &encodings[o.Format], n, j.list[:0]
-	matrices, step := 1, 0
+	matrices := 1
 	if o.Src.Rank == 3 {
-		matrices, step = o.Src.Shape[0], o.Src.Strides[0]
+		matrices = o.Src.Shape[0]
 	}
 	size := j.packedBytes(k, n)
 	if o.Dst.DType != j.dtype || o.Dst.Dim(-1)*j.dtype.Size() != size {
@@ -87,14 +68,8 @@ func (f *formatted) packMatrices(p *pool, o *backend.Pack) {
 	}
 	dst := bytesOf(&o.Dst)
 	for e := range matrices {
-		t := packItem{dst: dst[e*size:], k: k}
-		if o.Src.DType == backend.BF16 {
-			t.raw, t.at = &o.Src, e*step
-		} else {
-			t.src = operandOf[float32](&o.Src).matrix(0, e)
-		}
 		if k > 0 && n > 0 {
-			j.list = append(j.list, t)
+			j.list = append(j.list, packItem{dst: dst[e*size:], src: operandOf[float32](&o.Src).matrix(0, e), k: k})
 		}
 	}
 	j.do(p)

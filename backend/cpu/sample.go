@@ -14,8 +14,9 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 	vocab := o.X.Shape[1]
 	buf := scratch[T](w, 2*vocab)
 	d := draw[T]{z: buf[:vocab], p: buf[vocab:]}
+	rows, _ := newReader(&o.X, vocab, buf) // widens to where the scores go
 	for i := lo; i < hi; i++ {
-		x := data[T](&o.X)[i*o.X.Strides[0]:][:vocab]
+		x := rows.at(i*o.X.Strides[0], vocab)
 		t, lp := 0, T(0)
 		if temperature := float64(at[T](&o.Temperature, i)); temperature == 0 {
 			t, lp = d.greedy(x)

@@ -55,6 +55,12 @@ func packPanelGeneric(dst, b []float32, k, n, rs, cs int) {
 // columns j0 to j1, with j0 a multiple of PanelWidth, are
 // GemmPacked(m, j1-j0, k, a, …, bp[j0*k:], c[j0:], …).
 func GemmPacked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, accumulate bool) {
+	GemmPart(m, n, k, a, ars, acs, bp, k*PanelWidth, c, ldc, accumulate)
+}
+
+// GemmPart is GemmPacked with k rows of longer panels: bp begins at the first of
+// them, and panels are panelStep elements apart.
+func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -69,17 +75,17 @@ func GemmPacked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int
 		return
 	}
 	need("GemmPacked", "a", len(a), extent(m, k, ars, acs))
-	need("GemmPacked", "bp", len(bp), PackedSize(k, n))
-	gemm(m, n, k, a, ars, acs, bp, c, ldc, accumulate)
+	need("GemmPacked", "bp", len(bp), (n-1)/PanelWidth*panelStep+k*PanelWidth)
+	gemm(m, n, k, a, ars, acs, bp, panelStep, c, ldc, accumulate)
 }
 
-// gemmBlocked is GemmPacked in blocks that gemmBlock computes.
-func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
+// gemmBlocked is GemmPart in blocks that gemmBlock computes.
+func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
 	for p := 0; p < k; p += blockK {
 		kb := min(blockK, k-p)
 		for i := 0; i < m; i += blockM {
 			mb := min(blockM, m-i)
-			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], k*PanelWidth, c[i*ldc:], ldc, resume || p > 0)
+			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], panelStep, c[i*ldc:], ldc, resume || p > 0)
 		}
 	}
 }

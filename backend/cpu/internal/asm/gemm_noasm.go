@@ -13,7 +13,7 @@ func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep i
 	gemmBlockGeneric(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
 }
 
-// gemm is GemmPacked for positive m, n and k.
-func gemm(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, resume bool) {
-	gemmBlocked(m, n, k, a, ars, acs, bp, c, ldc, resume)
+// gemm is GemmPart for positive m, n and k.
+func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+	gemmBlocked(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
 }

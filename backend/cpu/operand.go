@@ -1,0 +1,84 @@
+package cpu
+
+import "github.com/aha-go/aha/backend"
+
+// operand is a batch of strided matrices. Element (i, j) of matrix (e0, e1) is
+// number e0*batch[0] + e1*batch[1] + i*rs + j*cs of data, or of half.
+type operand[T number] struct {
+	data   []T
+	half   []uint16 // of BF16, else nil
+	rs, cs int
+	batch  [2]int
+}
+
+func operandOf[T number](v *backend.View) operand[T] {
+	o := operand[T]{rs: v.Stride(-2), cs: v.Stride(-1)}
+	if v.DType == backend.BF16 {
+		o.half = data[uint16](v)
+	} else {
+		o.data = data[T](v)
+	}
+	copy(o.batch[4-v.Rank:], v.Strides[:v.Rank-2])
+	return o
+}
+
+// transposed exchanges rows and columns.
+func (o operand[T]) transposed() operand[T] {
+	o.rs, o.cs = o.cs, o.rs
+	return o
+}
+
+// from is o from element n of its memory on.
+func (o operand[T]) from(n int) operand[T] {
+	if o.half != nil {
+		o.half = o.half[min(n, len(o.half)):]
+	} else {
+		o.data = o.data[min(n, len(o.data)):]
+	}
+	return o
+}
+
+// rows is o from row i on.
+func (o operand[T]) rows(i int) operand[T] { return o.from(i * o.rs) }
+
+// matrix is matrix (e0, e1) of a batch.
+func (o operand[T]) matrix(e0, e1 int) operand[T] { return o.from(e0*o.batch[0] + e1*o.batch[1]) }
+
+// whole is the m×n matrix at the start of o as T: in place, or widened to buf with
+// the same dimension contiguous.
+func (o operand[T]) whole(m, n int, buf []T) operand[T] {
+	if o.half == nil {
+		return o
+	}
+	w := operand[T]{data: buf[:m*n], rs: n, cs: 1}
+	if o.rs == 1 && o.cs != 1 {
+		w.rs, w.cs = 1, m
+		m, n, o = n, m, o.transposed()
+	}
+	for i := range m {
+		widenRun(buf[i*n:][:n], o.half[i*o.rs:], o.cs)
+	}
+	return w
+}
+
+// read copies the m×n matrix at the start of o to dst, whose rows are n long.
+func (o operand[T]) read(dst []T, m, n int) {
+	for i := range m {
+		if o.half != nil {
+			widenRun(dst[i*n:][:n], o.half[i*o.rs:], o.cs)
+		} else {
+			moveRow(dst[i*n:], o.data[i*o.rs:], n, 1, o.cs)
+		}
+	}
+}
+
+// write copies src, whose rows are n long, to the m×n matrix at the start of o.
+func (o operand[T]) write(src []T, m, n int) {
+	for i := range m {
+		if o.half != nil {
+			narrowRun(o.half[i*o.rs:], o.cs, src[i*n:][:n])
+		} else {
+			moveRow(o.data[i*o.rs:], src[i*n:], n, o.cs, 1)
+		}
+	}
+}
