@@ -11,7 +11,7 @@ import (
 )
 
 // strew copies a matrix [M, N] into a view of the given layout.
-func strew[T number](b *CPU, x []T, m, n int, layout string) backend.View {
+func strew[T number | uint16](b *CPU, x []T, m, n int, layout string) backend.View {
 	var v backend.View
 	switch layout {
 	case "rows":
