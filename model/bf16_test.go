@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// bf16Cases are the models that testdata/generate_bf16.py ran in BF16.
-var bf16Cases = []string{"qwen3", "deepseek_v3_plain_query"}
+// bf16Cases are the models that testdata/generate_bf16.py ran in BF16. Rounding may
+// turn a choice of experts that is nearly even; in these it does not.
+var bf16Cases = []string{"qwen3", "deepseek_v3_groups_yarn"}
 
 // In BF16 the logits are as near to the float64 ones as those of transformers in
 // BF16, and as near to these as two computations with such errors are. Both round
@@ -30,7 +32,7 @@ func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 			for i := range theirs {
 				theirs[i] = backend.F32.Get(raw, i)
 			}
-			b := newCPU(t)
+			b := newBackend(t)
 			m, _ := g.load(t, b, model.Options{Precision: backend.BF16})
 			s := tensor.NewScope(b, tensor.Options{})
 			defer s.Close()
@@ -56,4 +58,12 @@ func rmsDiff(x, y []float64) float64 {
 		sum += (v - y[i]) * (v - y[i])
 	}
 	return math.Sqrt(sum / float64(len(x)))
+}
+
+func newBackend(t *testing.T) *cpu.CPU {
+	t.Helper()
+	b, err := cpu.New(cpu.Options{})
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
 }

@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-CASES = ("qwen3", "deepseek_v3_plain_query")
+CASES = ("qwen3", "deepseek_v3_groups_yarn")
 
 torch.set_num_threads(1)
 
