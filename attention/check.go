@@ -47,8 +47,8 @@ func positive(v float64) bool {
 	return f > 0 && !math.IsInf(float64(f), 0)
 }
 
-// mustTurn refuses angles that are absent or of another dimension than dim.
-func mustTurn(what string, a tensor.Angles, dim size) {
+// mustHaveAngles refuses angles that are absent or of a dimension other than dim.
+func mustHaveAngles(what string, a tensor.Angles, dim size) {
 	if a.Cos == nil || a.Sin == nil {
 		refuse(what, "angles", "absent", "those of NewAngles")
 	}

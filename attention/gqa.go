@@ -34,7 +34,7 @@ type GQA struct {
 func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angles) *GQA {
 	what := "NewGQA " + prefix
 	cfg.check(what)
-	mustTurn(what, angles, size{"HeadDim", cfg.HeadDim})
+	mustHaveAngles(what, angles, size{"HeadDim", cfg.HeadDim})
 	linear := func(name string, out, in int, bias bool) *tensor.Linear {
 		l := &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
 		if bias {

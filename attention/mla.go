@@ -50,7 +50,7 @@ type MLA struct {
 func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angles) *MLA {
 	what := "NewMLA " + prefix
 	cfg.check(what)
-	mustTurn(what, angles, size{"Rope", cfg.Rope})
+	mustHaveAngles(what, angles, size{"Rope", cfg.Rope})
 	if cfg.Scale == 0 {
 		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}

@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -133,6 +134,7 @@ type Generator struct {
 	caches   []*attention.Cache
 	decoder  decoder
 	programs map[int]*backend.Program // the recorded decode step by batch size
+	closed   bool
 }
 
 // NewGenerator allocates the caches and buffers for m.
@@ -169,8 +171,9 @@ func (g *Generator) Model() *Model { return g.m }
 // MaxLen is the longest sequence in tokens, prompt and completion.
 func (g *Generator) MaxLen() int { return g.o.MaxLen }
 
-// Close gives back the generator's memory.
+// Close gives back the generator's memory and ends it: Generate fails.
 func (g *Generator) Close() {
+	g.closed = true
 	for _, c := range g.caches {
 		c.Free()
 	}
@@ -190,6 +193,9 @@ type running struct {
 // their completions in order. A cancelled context ends it within a step. Logits
 // that are not finite are an error that names the first weight at fault.
 func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Completion, error) {
+	if g.closed {
+		return nil, errors.New("model: generate: the generator is closed")
+	}
 	for i, r := range requests {
 		if err := g.validate(r); err != nil {
 			return nil, fmt.Errorf("model: request %d: %w", i, err)

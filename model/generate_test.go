@@ -510,6 +510,17 @@ func TestBadRequestsAreNamed(t *testing.T) {
 	}
 }
 
+func TestClosedGeneratorIsAnError(t *testing.T) {
+	m, _ := newSmall(t, open(t), model.Options{})
+	g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1})
+	must(t, err)
+	g.Close()
+	_, err = g.Generate(t.Context(), []model.Request{{Prompt: []int32{1}, MaxTokens: 1}})
+	if err == nil || !strings.Contains(err.Error(), "the generator is closed") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestImpossibleGeneratorsAreErrors(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})

@@ -192,7 +192,9 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 
 // ForwardBlock is b.Forward for a block of m or of its Drafter: recomputed in
 // training if Recompute is set, its temporaries freed at once in inference.
-func (m *Model) ForwardBlock(b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out, scores tensor.Tensor) {
+func (m *Model) ForwardBlock(
+	b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
+) (out, scores tensor.Tensor) {
 	s := h.Scope()
 	if !s.Recording() {
 		out = s.Local(func() tensor.Tensor {

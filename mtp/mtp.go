@@ -35,7 +35,8 @@ func (d *MTP) Advance(tokens int64) error {
 	if sched == nil {
 		return weight("MTP.Lambda", d.Lambda)
 	}
-	if err := errors.Join(weight("MTP.Schedule.Early", sched.Early), weight("MTP.Schedule.Late", sched.Late)); err != nil {
+	err := errors.Join(weight("MTP.Schedule.Early", sched.Early), weight("MTP.Schedule.Late", sched.Late))
+	if err != nil {
 		return err
 	}
 	d.Lambda = sched.At(tokens)
@@ -132,7 +133,8 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tenso
 		var scores tensor.Tensor
 		h, scores = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
 		if scores.Present() && d.Lambda != 0 {
-			gated = append(gated, model.Gated{MoE: mod.Block.MoE, Scores: scores, SeqStart: s.Ints(a.starts(), len(a.lengths)+1)})
+			starts := s.Ints(a.starts(), len(a.lengths)+1)
+			gated = append(gated, model.Gated{MoE: mod.Block.MoE, Scores: scores, SeqStart: starts})
 		}
 		lp, _ := tensor.LogProbs(tensor.RMSNorm(h, mod.Norm, d.m.Config.RMSNormEps), d.m.Head, s.Ints(a.targets, n), 1)
 		w := s.Floats(d.m.Params.DType(), a.weight, n)

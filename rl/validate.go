@@ -118,8 +118,8 @@ func (s *Sampler) fits(prompts []Prompt) error {
 		case n == 0:
 			return fmt.Errorf("prompt %d (%s) has no tokens", i, p.name())
 		case s.MaxTokens > most-n:
-			return fmt.Errorf("prompt %d (%s) has %d tokens and Sampler.MaxTokens is %d: more than the %d that the generator holds",
-				i, p.name(), n, s.MaxTokens, most)
+			const text = "prompt %d (%s) has %d tokens and Sampler.MaxTokens is %d: more than the %d that the generator holds"
+			return fmt.Errorf(text, i, p.name(), n, s.MaxTokens, most)
 		}
 		for j, id := range p.IDs {
 			if id < 0 || int(id) >= vocab {

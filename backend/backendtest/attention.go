@@ -234,7 +234,10 @@ func (a *attention) forward() (o, lse, boundO, boundLSE []float64) {
 func (c attentionSpec) build(s *setup) {
 	a := c.inputs(s)
 	o, lse := s.write("O", rows, a.n, c.H, c.Dv), s.writeStat("LSE", flat, a.n, c.H)
-	op := &backend.Attention{O: o.view, LSE: lse.view, Q: a.q.view, K: a.k.view, V: a.v.view, Start: a.start.view, Len: a.length.view, Scale: c.Scale}
+	op := &backend.Attention{
+		O: o.view, LSE: lse.view, Q: a.q.view, K: a.k.view, V: a.v.view,
+		Start: a.start.view, Len: a.length.view, Scale: c.Scale,
+	}
 	if c.Paged {
 		op.Pages = a.pages.view
 	}

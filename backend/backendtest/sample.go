@@ -21,7 +21,8 @@ func sampleFamily() family {
 	}
 	f.cases = append(f.cases, sampleSpec{0, 9, 2, 0}, sampleSpec{9, 20, 1e4, 0}, sampleSpec{40, 100, 1, 0},
 		sampleSpec{6, backend.VocabChunk + 1, 3, 0}, sampleSpec{6, 2*backend.VocabChunk + 1, 3, 0},
-		sampleSpec{40, 20, 2, math.NaN()}, sampleSpec{40, 20, 2, math.Inf(1)}, sampleSpec{9, backend.VocabChunk + 1, 3, math.NaN()})
+		sampleSpec{40, 20, 2, math.NaN()}, sampleSpec{40, 20, 2, math.Inf(1)},
+		sampleSpec{9, backend.VocabChunk + 1, 3, math.NaN()})
 	f.bench = []spec{sampleSpec{16, 32768, 2, 0}}
 	return f
 }

@@ -53,7 +53,9 @@ type Options struct {
 
 // NewScope returns an empty scope on b. Close it to give its memory back.
 func NewScope(b backend.Backend, o Options) *Scope {
-	return &Scope{b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained}
+	return &Scope{
+		b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained,
+	}
 }
 
 // Backend is the device the scope's tensors live on.

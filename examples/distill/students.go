@@ -53,7 +53,9 @@ func (r *experiment) fresh() (*model.Model, error) {
 // finetune trains a copy of the base student on seqs: on their tokens, or on the
 // teacher's distributions over them where match says how. s holds what it has
 // cost before.
-func (r *experiment) finetune(ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit) error {
+func (r *experiment) finetune(
+	ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit,
+) error {
 	m, err := r.fresh()
 	if err != nil {
 		return err

@@ -36,9 +36,13 @@ type paramState struct {
 
 // now lists the present values of the fields.
 func (t *Trainer) now() ([]constant, error) {
-	optimizer, err := json.Marshal(t.Optimizer)
-	if err != nil {
-		return nil, fmt.Errorf("train: Trainer.Optimizer: %w", err)
+	var optimizer any
+	if t.Optimizer != nil {
+		text, err := json.Marshal(t.Optimizer)
+		if err != nil {
+			return nil, fmt.Errorf("train: Trainer.Optimizer: %w", err)
+		}
+		optimizer = fmt.Sprintf("%T%s", t.Optimizer, text)
 	}
 	settings, err := json.Marshal(t.Settings)
 	if err != nil {
@@ -60,7 +64,7 @@ func (t *Trainer) now() ([]constant, error) {
 		{name: "Model.Config", value: describe(t.Model)},
 		{name: "Drafter", value: drafterIdentity(t.Drafter)},
 		{name: "Drafter's settings", value: string(drafter)},
-		{name: "Optimizer", value: fmt.Sprintf("%T%s", t.Optimizer, optimizer)},
+		{name: "Optimizer", value: optimizer},
 		{name: "Schedule", value: identify(t.Schedule)},
 		{name: "Loss", value: identify(t.Loss)},
 		{name: "MaxRows", value: t.MaxRows},

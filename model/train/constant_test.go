@@ -36,6 +36,7 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 		"Model":         {func(t *Trainer) { t.Model = &model.Model{} }, "Model was replaced"},
 		"Drafter":       {func(t *Trainer) { t.Drafter = nil }, "Drafter was set to nil"},
 		"Optimizer":     {func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} }, `Optimizer changed from train.AdamW{"LR":0.001`},
+		"no Optimizer":  {func(t *Trainer) { t.Optimizer = nil }, "Optimizer was set to nil"},
 		"Schedule":      {func(t *Trainer) { t.Schedule = Constant(1) }, "Schedule was replaced"},
 		"Loss":          {func(t *Trainer) { t.Loss = t.DefaultLoss }, "Loss was set since"},
 		"MaxRows":       {func(t *Trainer) { t.MaxRows = 21 }, "MaxRows changed from 20 to 21"},

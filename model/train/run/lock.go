@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -70,8 +71,13 @@ func Lock(dir string) (*FolderLock, error) {
 		l.Close()
 		return nil, err
 	}
+	held.Store(l, nil)
 	return l, nil
 }
+
+// held are the locks of this process. One that is dropped without Close must not
+// be collected, since the garbage collector closes files.
+var held sync.Map
 
 // take locks the file. Where it is locked already, take goes on trying until the
 // file names a holder that is alive.
@@ -124,12 +130,16 @@ func (l *FolderLock) Lost() bool {
 
 // Close releases the lock.
 func (l *FolderLock) Close() error {
+	held.Delete(l)
 	var err error
 	if l.kernel.Locked() {
 		_, err = l.file.WriteAt([]byte(strings.Repeat(" ", l.length)), textAt)
 	}
 	return errors.Join(err, l.kernel.Close(), l.file.Close())
 }
+
+// longest is how many bytes of a command line are written down.
+const longest = 500
 
 // holder is the text of a lock file.
 type holder struct {
@@ -145,8 +155,11 @@ func self() holder {
 	if err != nil {
 		host = "unknown"
 	}
-	args := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
-	return holder{os.Getpid(), host, strings.Join(args, " "), time.Now().Truncate(time.Second)}
+	command := strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " ")
+	if len(command) > longest {
+		command = command[:longest] + "…"
+	}
+	return holder{os.Getpid(), host, command, time.Now().Truncate(time.Second)}
 }
 
 func readHolder(file *os.File) (h holder, err error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,41 @@ func TestSameProcessIsRefusedUntilClose(t *testing.T) {
 	mustClose(t, mustLock(t, filepath.Join(dir, "below"))) // another folder
 	mustClose(t, l)
 	mustClose(t, mustLock(t, dir))
+}
+
+// A lock that its caller drops is not the garbage collector's to release.
+func TestLockThatIsDroppedIsHeld(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Lock(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		runtime.GC()
+		time.Sleep(time.Millisecond) // for finalizers
+	}
+	if _, err := Lock(dir); err == nil || !strings.Contains(err.Error(), "in use by this process") {
+		t.Errorf("after a collection: %v", err)
+	}
+	held.Range(func(l, _ any) bool { // so that Windows can remove the folder
+		mustClose(t, l.(*FolderLock))
+		return true
+	})
+}
+
+func TestLongCommandLinesAreCutInTheName(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = []string{"run", strings.Repeat("x", 1<<17)}
+	dir := t.TempDir()
+	defer mustClose(t, mustLock(t, dir))
+	file, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if h, err := readHolder(file); err != nil || h.PID != os.Getpid() || !strings.HasPrefix(h.Command, "run xxx") {
+		t.Errorf("holder %d, %v", h.PID, err)
+	}
 }
 
 // The holder has the lock before its name is in the file: until then the file

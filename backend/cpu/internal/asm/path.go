@@ -87,7 +87,8 @@ func choosePath(env string, available []string) (string, error) {
 		return available[0], nil
 	}
 	if !slices.Contains(available, env) {
-		return available[0], fmt.Errorf("AHA_CPU=%q: this processor or build has the paths %s", env, strings.Join(available, ", "))
+		const text = "AHA_CPU=%q: this processor or build has the paths %s"
+		return available[0], fmt.Errorf(text, env, strings.Join(available, ", "))
 	}
 	return env, nil
 }
