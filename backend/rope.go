@@ -28,7 +28,8 @@ func (o *RoPE) Operands(visit func(*View, Access)) {
 }
 
 func (o *RoPE) Check() error {
-	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Cos, &o.Sin).ints(&o.Pos).rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
+	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Cos, &o.Sin).ints(&o.Pos)
+	c.rank("X", &o.X, 3).rank("Cos", &o.Cos, 2)
 	if c.err == nil {
 		n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
 		c.thatViews(2*half <= d, "X %v, Cos %v: more angles than pairs", &o.X, &o.Cos).

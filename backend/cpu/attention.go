@@ -132,10 +132,7 @@ func keyRows[T number | uint16](v *backend.View, first, g int) []T {
 // widenRows sets rows of dst, stride apart, to n rows of v [R, G, D], which is
 // BF16, from row first of key head g on.
 func widenRows[T number](dst []T, stride int, v *backend.View, first, n, g int) {
-	x, d := keyRows[uint16](v, first, g), v.Shape[2]
-	for i := range n {
-		widen(dst[i*stride:][:d], x[i*v.Strides[0]:][:d])
-	}
+	asm.FromBF16Rows(any(dst).([]float32), stride, keyRows[uint16](v, first, g), v.Strides[0], n, v.Shape[2])
 }
 
 // valuesInKeys is where in a row of K the row of V begins, if it is a part of it.
@@ -212,10 +209,8 @@ func (q *vectors) place(v *backend.View) (from, step int) {
 // the other.
 func widenVectors[T number](dst []T, q *vectors, v *backend.View) {
 	from, step := q.place(v)
-	x, d := data[uint16](v)[from:], v.Shape[2]
-	for r := range q.n {
-		widen(dst[r*d:][:d], x[r*step:][:d])
-	}
+	d := v.Shape[2]
+	asm.FromBF16Rows(any(dst).([]float32), d, data[uint16](v)[from:], step, q.n, d)
 }
 
 // visible is how many of the n keys from key first on vector r of q sees.

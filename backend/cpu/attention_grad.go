@@ -71,7 +71,7 @@ func (j *attentionGrad[T]) run(w *worker, lo, hi int) {
 		for _, s := range seqs {
 			j.sequence(s, sums, buf[:size], buf[size:])
 		}
-		sums.round(&j.DK, &j.DV, 0, sums.n)
+		sums.round(&j.DK, &j.DV)
 	}
 }
 
@@ -111,10 +111,10 @@ func (j *attentionGrad[T]) newKeySums(seqs []tile, g int, buf []T) (s keySums[T]
 	return s, buf
 }
 
-// round writes rows lo to hi of those of BF16.
-func (s *keySums[T]) round(dk, dv *backend.View, lo, hi int) {
-	s.dk.round(dk, s.first+lo, s.first+hi, s.g, s.g+1)
-	s.dv.round(dv, s.first+lo, s.first+hi, s.g, s.g+1)
+// round writes those of BF16.
+func (s *keySums[T]) round(dk, dv *backend.View) {
+	s.dk.round(dk, s.first, s.first+s.n, s.g, s.g+1)
+	s.dv.round(dv, s.first, s.first+s.n, s.g, s.g+1)
 }
 
 // gradSum is where some rows and heads of a gradient [N, H, D] are summed: the
@@ -123,6 +123,7 @@ type gradSum[T number] struct {
 	x         []T // begins with row i and head h
 	i, h      int
 	row, head int // strides
+	d         int
 }
 
 func gradSumSize(v *backend.View, rows, heads int) int {
@@ -133,10 +134,10 @@ func gradSumSize(v *backend.View, rows, heads int) int {
 // the front of buf and returns the rest.
 func newGradSum[T number](v *backend.View, i, rows, h, heads int, buf []T) (s gradSum[T], rest []T) {
 	if v.DType != backend.BF16 {
-		return gradSum[T]{x: data[T](v), row: v.Strides[0], head: v.Strides[1]}, buf
+		return gradSum[T]{x: data[T](v), row: v.Strides[0], head: v.Strides[1], d: v.Shape[2]}, buf
 	}
 	n, d := gradSumSize(v, rows, heads), v.Shape[2]
-	return gradSum[T]{buf[:n], i, h, heads * d, d}, buf[n:]
+	return gradSum[T]{x: buf[:n], i: i, h: h, row: heads * d, head: d, d: d}, buf[n:]
 }
 
 // at begins with row i and head h.
@@ -147,18 +148,18 @@ func (s *gradSum[T]) round(v *backend.View, i, n, h, m int) {
 	if v.DType != backend.BF16 {
 		return
 	}
-	to, d := data[uint16](v), v.Shape[2]
+	to := data[uint16](v)
 	for ; i < n; i++ {
 		for h := h; h < m; h++ {
-			narrow(to[i*v.Strides[0]+h*v.Strides[1]:][:d], s.at(i, h)[:d])
+			narrow(to[i*v.Strides[0]+h*v.Strides[1]:][:s.d], s.at(i, h)[:s.d])
 		}
 	}
 }
 
 // sequence adds the gradients of one sequence.
-func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], segment, tile []T) {
+func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], forKeys, forTile []T) {
 	g := sums.g
-	x, t := j.newKeySegment(s, sums, segment), j.newGradTile(tile)
+	x, t := j.newKeySegment(s, sums, forKeys), j.newGradTile(forTile)
 	j.clearUnseen(s, g)
 	group := j.Q.Shape[1] / j.K.Shape[1]
 	for ; x.first < s.most; x.first += gradSegment {
@@ -166,8 +167,8 @@ func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], segment, tile []T) 
 		for t.h = g * group; t.h < (g+1)*group; t.h++ {
 			for t.lo, t.hi = j.rows(s, s.lo); t.lo < s.hi; t.lo, t.hi = j.rows(s, t.hi) {
 				j.tile(&x, &t)
-				j.keyGrads(&x, &t, &x.sums.dk, j.DK.Shape[2], t.ds, t.query, 0, x.n)
-				j.keyGrads(&x, &t, &x.sums.dv, j.DV.Shape[2], t.p, t.dOut, 0, x.n)
+				j.keyGrads(&x, &t, &x.sums.dk, t.ds, t.query, 0, x.n)
+				j.keyGrads(&x, &t, &x.sums.dv, t.p, t.dOut, 0, x.n)
 			}
 		}
 	}
@@ -340,10 +341,10 @@ func (t *gradTile[T]) rows(v *backend.View, buf []T) (rows []T, stride int, rest
 
 // keyGrads adds weightsᵀ·rows to keys lo to hi of the segment: dSᵀ·Q to DK, or
 // Pᵀ·DO to DV.
-func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], grad *gradSum[T], d int, weights, rows []T, lo, hi int) {
+func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], to *gradSum[T], weights, rows []T, lo, hi int) {
 	if hi = min(hi, t.most); lo < hi {
-		to := grad.at(x.seq.first+x.first+lo, x.sums.g)
-		gemmPacked(hi-lo, d, t.hi-t.lo, weights[lo:], 1, t.most, rows, to, grad.row, true)
+		sum := to.at(x.seq.first+x.first+lo, x.sums.g)
+		gemmPacked(hi-lo, to.d, t.hi-t.lo, weights[lo:], 1, t.most, rows, sum, to.row, true)
 	}
 }
 

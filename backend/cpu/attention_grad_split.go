@@ -39,7 +39,7 @@ func (j *attentionGradSplit[T]) do(p *pool, a *attentionGrad[T]) {
 			for _, s := range seqs {
 				j.sequence(p, s, sums, buf)
 			}
-			sums.round(&a.DK, &a.DV, 0, sums.n)
+			sums.round(&a.DK, &a.DV)
 		}
 	}
 	j.attentionGrad = nil
@@ -91,9 +91,9 @@ func (j *attentionKeyGrads[T]) run(_ *worker, lo, hi int) {
 		for i := range j.wave {
 			t := &j.wave[i]
 			if lo < parts {
-				j.keyGrads(&j.segment, t, &j.segment.sums.dk, j.DK.Shape[2], t.ds, t.query, from, to)
+				j.keyGrads(&j.segment, t, &j.segment.sums.dk, t.ds, t.query, from, to)
 			} else {
-				j.keyGrads(&j.segment, t, &j.segment.sums.dv, j.DV.Shape[2], t.p, t.dOut, from, to)
+				j.keyGrads(&j.segment, t, &j.segment.sums.dv, t.p, t.dOut, from, to)
 			}
 		}
 	}

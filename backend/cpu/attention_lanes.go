@@ -32,7 +32,8 @@ func laneScratchSize(o *backend.Attention, b *block) int {
 }
 
 func scoresSize(o *backend.Attention) int {
-	return max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]), bufferSize(&o.Q, asm.Lanes*aligned(o.Q.Shape[2])))
+	size := max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]))
+	return max(size, bufferSize(&o.Q, asm.Lanes*aligned(o.Q.Shape[2]))) // queries before they are packed
 }
 
 // copyStride tells whether a segment of v [R, G, D] must be or is worth copying:

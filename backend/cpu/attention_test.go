@@ -147,7 +147,8 @@ func TestAttentionHasTheSameBitsAtEveryNumberOfThreads(t *testing.T) {
 // gradOf is the backward of op, whose result has the gradient do.
 func (s *bench) gradOf(op *backend.Attention, do backend.View) *backend.AttentionGrad {
 	return &backend.AttentionGrad{
-		DQ: s.alloc(op.Q.DType, op.Q.Dims()...), DK: s.alloc(op.K.DType, op.K.Dims()...), DV: s.alloc(op.V.DType, op.V.Dims()...),
+		DQ: s.alloc(op.Q.DType, op.Q.Dims()...),
+		DK: s.alloc(op.K.DType, op.K.Dims()...), DV: s.alloc(op.V.DType, op.V.Dims()...),
 		DO: do, O: op.O, LSE: op.LSE, Q: op.Q, K: op.K, V: op.V, Start: op.Start, Len: op.Len, Scale: op.Scale,
 	}
 }

@@ -39,6 +39,25 @@ func fromBF16Generic(dst []float32, x []uint16) {
 
 func fromBF16(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
 
+// FromBF16Rows is [FromBF16] for rows of d elements, row i from x[i*stride] to
+// dst[i*dstStride]. It asks for rows ahead of time: short ones far apart are slow to
+// come from memory.
+func FromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
+	if rows <= 0 || d <= 0 {
+		return
+	}
+	needRows("FromBF16Rows", "dst", rows, d, dstStride)
+	need("FromBF16Rows", "dst", len(dst), extent(rows, d, dstStride, 1))
+	need("FromBF16Rows", "x", len(x), extent(rows, d, stride, 1))
+	fromBF16Rows(dst, dstStride, x, stride, rows, d)
+}
+
+func fromBF16RowsGeneric(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
+	for i := range rows {
+		fromBF16Generic(dst[i*dstStride:][:d], x[i*stride:][:d])
+	}
+}
+
 // ToE4M3 rounds x to the 8-bit format E4M3 of "FP8 Formats for Deep Learning"
 // (Micikevicius et al., 2022), to nearest with ties to even: 1 sign bit, 4
 // exponent bits of bias 7, 3 bits of mantissa, subnormals down to 2^-9, no

@@ -29,6 +29,23 @@ func fromBF16s(dst []float32, x []uint16) {
 	fromBF16Generic(dst[n:], x[n:])
 }
 
+// fromBF16RowsAVX2 takes a positive number of rows of d elements, a positive
+// multiple of 8.
+//
+//go:noescape
+func fromBF16RowsAVX2(dst *float32, dstStride int, x *uint16, stride, rows, d int)
+
+func fromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
+	n := 0
+	if useAVX2 && d >= 8 {
+		n = d &^ 7
+		fromBF16RowsAVX2(&dst[0], dstStride, &x[0], stride, rows, n)
+	}
+	if n < d {
+		fromBF16RowsGeneric(dst[n:], dstStride, x[n:], stride, rows, d-n)
+	}
+}
+
 //go:noescape
 func toE4M3AVX2(dst *uint8, x *float32, n int)
 

@@ -48,6 +48,54 @@ loop:
 	VMOVDQU Y1, 32(DI)(DX*4)
 	NEXT(loop)
 
+// func fromBF16RowsAVX2(dst *float32, dstStride int, x *uint16, stride, rows, d int)
+TEXT ·fromBF16RowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DI
+	MOVQ dstStride+8(FP), R8
+	MOVQ x+16(FP), SI
+	MOVQ stride+24(FP), R9
+	MOVQ rows+32(FP), BX
+	MOVQ d+40(FP), CX
+	SHLQ $2, R8
+	SHLQ $1, R9
+	LEAQ (SI)(R9*8), R10 // the row eight ahead
+	MOVQ CX, R11
+	ANDQ $-16, R11
+
+row:
+	XORL  DX, DX
+	TESTQ R11, R11
+	JZ    tail
+
+pair:
+	PREFETCHT0 (R10)(DX*2)
+	VPMOVZXWD (SI)(DX*2), Y0
+	VPMOVZXWD 16(SI)(DX*2), Y1
+	VPSLLD $16, Y0, Y0
+	VPSLLD $16, Y1, Y1
+	VMOVDQU Y0, (DI)(DX*4)
+	VMOVDQU Y1, 32(DI)(DX*4)
+	ADDQ $16, DX
+	CMPQ DX, R11
+	JLT  pair
+
+tail:
+	CMPQ DX, CX
+	JGE  next
+	PREFETCHT0 (R10)(DX*2)
+	VPMOVZXWD (SI)(DX*2), Y0
+	VPSLLD $16, Y0, Y0
+	VMOVDQU Y0, (DI)(DX*4)
+
+next:
+	ADDQ R8, DI
+	ADDQ R9, SI
+	ADDQ R9, R10
+	DECQ BX
+	JNZ  row
+	VZEROUPPER
+	RET
+
 #define CONSTANT(name, x) \
 	DATA name<>+0(SB)/4, $x \
 	GLOBL name<>(SB), RODATA|NOPTR, $4

@@ -4,5 +4,8 @@ package asm
 
 func toBF16s(dst []uint16, x []float32)   { toBF16Generic(dst, x) }
 func fromBF16s(dst []float32, x []uint16) { fromBF16Generic(dst, x) }
-func toE4M3s(dst []uint8, x []float32)    { toE4M3Generic(dst, x) }
-func fromE4M3s(dst []float32, x []uint8)  { fromE4M3Generic(dst, x) }
+func fromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
+	fromBF16RowsGeneric(dst, dstStride, x, stride, rows, d)
+}
+func toE4M3s(dst []uint8, x []float32)   { toE4M3Generic(dst, x) }
+func fromE4M3s(dst []float32, x []uint8) { fromE4M3Generic(dst, x) }

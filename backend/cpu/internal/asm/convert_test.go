@@ -108,6 +108,34 @@ func TestFromBF16DecodesEveryCode(t *testing.T) {
 	})
 }
 
+func TestFromBF16RowsDecodesEachRowAndNothingBetween(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for _, d := range []int{1, 7, 8, 9, 16, 24, 31, 40, 128} {
+			for _, rows := range []int{1, 3, 16} {
+				stride, dstStride := d+5, d+3
+				codes := endOfPageOf[uint16](t, (rows-1)*stride+d)
+				for i := range codes {
+					codes[i] = uint16(i * 977)
+				}
+				got := endOfPage(t, (rows-1)*dstStride+d)
+				for i := range got {
+					got[i] = -3
+				}
+				FromBF16Rows(got, dstStride, codes, stride, rows, d)
+				for i, x := range got {
+					want := -3.0
+					if c := i % dstStride; c < d {
+						want = bf16Value(codes[i/dstStride*stride+c])
+					}
+					if !sameValue(x, want) {
+						t.Fatalf("%d rows of %d: element %d is %g, want %g", rows, d, i, x, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestToBF16RoundsToTheNearestCode(t *testing.T) {
 	// The value past the largest is where an infinity begins to be nearest.
 	values := make([]float64, 0x7f81)
