@@ -23,7 +23,7 @@ const (
 	blockSize    = 1 << 17 // elements of B: 512 KiB stay in the second-level cache
 	manyRows     = 336     // are worth packing all of B for
 	maxShared    = 1 << 22 // elements of B that are packed for all threads at a time
-	tileRows     = 48      // the tile through which a C in BF16 or without unit stride goes
+	tileRows     = 96      // the tile through which a C in BF16 or without unit stride goes
 	tileColumns  = 256
 	tileK        = 384     // columns of A in BF16 that are widened at a time
 	maxSums      = 1 << 17 // elements of C in BF16 whose sums are held while K is cut

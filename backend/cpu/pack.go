@@ -67,20 +67,26 @@ func (p *packing[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// packOperand packs the k×n matrix at the start of b, widening BF16 a panel's
-// block at a time.
+// packOperand packs the k×n matrix at the start of b, widening BF16 a block at a
+// time: of four panels where rows are contiguous, else of one and more rows.
 func packOperand[T number](dst []T, b operand[T], k, n int) {
 	if b.half == nil {
 		packPanels(dst, b.data, k, n, b.rs, b.cs)
 		return
 	}
-	var block [asm.PanelWidth * 256]T
-	for j := 0; j < n; j += asm.PanelWidth {
-		cols := min(asm.PanelWidth, n-j)
-		for p := 0; p < k; p += 256 {
-			rows := min(256, k-p)
+	width, depth := asm.PanelWidth, 112
+	if b.cs == 1 {
+		width, depth = 4*asm.PanelWidth, 28
+	}
+	var block [112 * asm.PanelWidth]T
+	for j := 0; j < n; j += width {
+		for p := 0; p < k; p += depth {
+			rows, cols := min(depth, k-p), min(width, n-j)
 			x := b.from(p*b.rs+j*b.cs).whole(rows, cols, block[:])
-			packPanels(dst[j*k+p*asm.PanelWidth:][:rows*asm.PanelWidth], x.data, rows, cols, x.rs, x.cs)
+			for q := 0; q < cols; q += asm.PanelWidth {
+				panel := dst[(j+q)*k+p*asm.PanelWidth:][:rows*asm.PanelWidth]
+				packPanels(panel, x.data[q*x.cs:], rows, min(asm.PanelWidth, cols-q), x.rs, x.cs)
+			}
 		}
 	}
 }
