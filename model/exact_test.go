@@ -31,14 +31,19 @@ func open(t testing.TB) backend.Backend {
 // Rollout log-probabilities, from cached decoding in a changing batch, equal
 // the trainer's, from its packed forward with gradients, bit for bit.
 func TestRolloutLogProbsEqualTrainers(t *testing.T) {
+	const bf16 = backend.BF16
 	for _, c := range []struct {
-		absorbed    bool
+		o           model.Options
 		temperature float64
-		format      backend.Format
-	}{{false, 1, backend.Native}, {true, 1, backend.Native}, {false, 0.7, backend.Native}, {false, 1, backend.BFloat16}} {
-		absorbed, temperature := c.absorbed, c.temperature
+	}{
+		{model.Options{}, 1}, {model.Options{Absorbed: true}, 1}, {model.Options{}, 0.7}, {model.Options{Format: backend.BFloat16}, 1},
+		{model.Options{Precision: bf16}, 1}, {model.Options{Precision: bf16, Absorbed: true}, 0.7},
+		{model.Options{Precision: bf16, Format: backend.BFloat16}, 1},
+		{model.Options{RoundKV: true}, 1}, {model.Options{RoundKV: true, Absorbed: true}, 1},
+	} {
+		temperature := c.temperature
 		b := open(t)
-		m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Absorbed: absorbed, Format: c.format})
+		m, err := model.NewWith(b, model.Tiny(), 1, c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +84,8 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			for i, r := range reqs {
 				for j := range seqs[i].Rows() {
 					if k := j - (len(r.Prompt) - 1); k >= 0 && got[row] != outs[i].LogProbs[k] {
-						t.Fatalf("format %s absorbed %v temperature %v recompute %v: request %d token %d: trainer %v, rollout %v", c.format, absorbed, temperature, recompute, i, k, got[row], outs[i].LogProbs[k])
+						t.Fatalf("%+v temperature %v recompute %v: request %d token %d: trainer %v, rollout %v",
+							c.o, temperature, recompute, i, k, got[row], outs[i].LogProbs[k])
 					}
 					row++
 				}

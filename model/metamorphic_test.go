@@ -129,7 +129,7 @@ func TestRecomputeChangesNoBit(t *testing.T) {
 	const seed = 32
 	t.Log("seed", seed)
 	seqs := randomSequences(seed, 9, 2, 17, 5)
-	for _, o := range []model.Options{{}, {DType: backend.F64}, {Absorbed: true}} {
+	for _, o := range []model.Options{{}, {DType: backend.F64}, {Absorbed: true}, {Precision: backend.BF16}, {RoundKV: true}} {
 		var losses []float64
 		var grads []map[string][]float64
 		var loads [][]int
@@ -184,6 +184,12 @@ func TestAbsorbedEqualsNaive(t *testing.T) {
 
 // Bitwise: losses, gradients and completions on one and on two threads.
 func TestThreadsChangeNoBit(t *testing.T) {
+	for _, o := range []model.Options{{}, {Precision: backend.BF16}} {
+		t.Run(o.Precision.String(), func(t *testing.T) { testThreads(t, o) })
+	}
+}
+
+func testThreads(t *testing.T, o model.Options) {
 	const seed = 34
 	t.Log("seed", seed)
 	seqs := randomSequences(seed, 40, 2, 170, 75, 3)
@@ -196,7 +202,7 @@ func TestThreadsChangeNoBit(t *testing.T) {
 		b, err := backend.Open("cpu")
 		must(t, err)
 		cfg := model.Tiny()
-		m, err := model.New(b, cfg, 4)
+		m, err := model.NewWith(b, cfg, 4, o)
 		must(t, err)
 		d, err := mtp.New(m)
 		must(t, err)
