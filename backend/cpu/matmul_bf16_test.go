@@ -77,13 +77,17 @@ func strewEither(b *CPU, half bool, x16 []uint16, x []float32, m, n int, layout 
 func TestBF16ProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 	rng := newRand(t)
 	for _, s := range [][3]int{
-		{1, 70, 33}, {7, 17, 16}, {20, 65, 401}, {60, 300, 9}, {3, 4, 0}, {400, 70, 450}, {1, 300, 4100}, {350, 140, 4100}, {30, 20, 2500},
+		{1, 70, 33}, {7, 17, 16}, {20, 65, 401}, {60, 300, 9}, {3, 4, 0}, {400, 70, 450}, {1, 300, 4100}, {350, 70, 4100}, {30, 20, 2500},
 	} {
 		p := product16{m: s[0], n: s[1], k: s[2]}
 		p.a16, p.a = halves16(rng, p.m*p.k)
 		p.w16, p.w = halves16(rng, p.k*p.n)
 		p.c16, p.c0 = halves16(rng, p.m*p.n)
 		for _, p.format = range []backend.Format{backend.Native, backend.BFloat16, backend.Q8, backend.Q4} {
+			large := p.m*p.n*p.k > 1e7
+			if large && p.format != backend.Native {
+				continue // only Native cuts K
+			}
 			for _, p.accumulate = range []bool{false, true} {
 				b := withWorkers(t, 1)
 				whole := &backend.MatMul{C: filled(b, p.c0, p.m, p.n), A: filled(b, p.a, p.m, p.k), Accumulate: p.accumulate}
@@ -91,6 +95,9 @@ func TestBF16ProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 				do(t, b, whole)
 				want := content[float32](whole.C)
 				for kind := range 8 {
+					if large && kind != 5 && kind != 7 {
+						continue
+					}
 					p.halfA, p.halfB, p.halfC = kind&1 > 0, kind&2 > 0, kind&4 > 0
 					b := withWorkers(t, 1+rng.IntN(3))
 					p.layoutA, p.layoutC = layouts[rng.IntN(4)], layouts[rng.IntN(4)]
