@@ -45,7 +45,8 @@ func (c *checker) fits(f Format, layout Layout, data *View, views ...*View) *che
 	case layout == Panels && f == Native:
 		c.statistics(views[0], data)
 	case layout != Panels:
-		c.thatViews(data.DType.Compute() == views[0].DType.Compute(), "%v beside %v: want both F64 or neither", data, views[0])
+		same := data.DType.Compute() == views[0].DType.Compute()
+		c.thatViews(same, "%v beside %v: want both F64 or neither", data, views[0])
 	}
 	c.that(f == Native || views[0].DType != F64, "format %d is not for F64", int(f))
 	c.that(layout == Panels || f <= BFloat16, "format %d exists packed only", int(f))

@@ -69,7 +69,8 @@ func (o *LinearLogProb) Operands(visit func(*View, Access)) {
 }
 
 func (o *LinearLogProb) Check() error {
-	c := check(o).activations(&o.X, &o.W).statistics(&o.X, &o.LogProb, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	c := check(o).activations(&o.X, &o.W).statistics(&o.X, &o.LogProb, &o.LSE, &o.Entropy).
+		ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("W", &o.W, o.W.Shape[0], d).shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
@@ -115,7 +116,8 @@ func (o *LinearLogProbGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *LinearLogProbGrad) Check() error {
-	c := check(o).activations(&o.X, &o.W, &o.DX).statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	c := check(o).activations(&o.X, &o.W, &o.DX).
+		statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
 	if c.err == nil {
 		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Shape[0]
 		c.shape("W", &o.W, v, d).shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
@@ -163,7 +165,8 @@ func (o *Sample) Operands(visit func(*View, Access)) {
 }
 
 func (o *Sample) Check() error {
-	c := check(o).activations(&o.X).statistics(&o.X, &o.LogProb, &o.Temperature, &o.TopP).ints(&o.Token, &o.Seed, &o.Pos, &o.TopK).rank("X", &o.X, 2)
+	c := check(o).activations(&o.X).statistics(&o.X, &o.LogProb, &o.Temperature, &o.TopP).
+		ints(&o.Token, &o.Seed, &o.Pos, &o.TopK).rank("X", &o.X, 2)
 	if c.err == nil {
 		n := o.X.Shape[0]
 		c.shape("Token", &o.Token, n).shape("LogProb", &o.LogProb, n).shape("Seed", &o.Seed, n, 2).shape("Pos", &o.Pos, n).

@@ -160,7 +160,8 @@ func (o *GroupedOuter) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedOuter) Check() error {
-	c := check(o).fits(o.Format, Strided, &o.B, &o.A).statistics(&o.A, &o.C).ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
+	c := check(o).fits(o.Format, Strided, &o.B, &o.A).statistics(&o.A, &o.C).
+		ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
 	if c.err == nil {
 		c.shape("B", &o.B, o.A.Shape[0], o.B.Shape[1]).
 			shape("C", &o.C, o.C.Shape[0], o.A.Shape[1], o.B.Shape[1]).

@@ -107,7 +107,8 @@ func (groupedOuterSpec) op() string { return "GroupedOuter" }
 
 func (c groupedOuterSpec) build(s *setup) {
 	m, e := c.rows(), len(c.Sizes)
-	a, b, out, offsets := s.read("A", free, m, c.P), s.read("B", free, m, c.Q), s.updateStat("C", free, e, c.P, c.Q), c.offsets(s)
+	a, b := s.read("A", free, m, c.P), s.read("B", free, m, c.Q)
+	out, offsets := s.updateStat("C", free, e, c.P, c.Q), c.offsets(s)
 	s.op = &backend.GroupedOuter{C: out.view, A: a.view, B: b.view, Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {

@@ -48,7 +48,8 @@ type head struct {
 }
 
 func (c linearLogProbSpec) head(s *setup) *head {
-	return &head{c, s.read("X", free, c.N, c.D), s.matrixOperand("W", false, s.normal(0.5), c.V, c.D), s.ints("Target", flat, s.below(-1, c.V), c.N)}
+	x, w := s.read("X", free, c.N, c.D), s.matrixOperand("W", false, s.normal(0.5), c.V, c.D)
+	return &head{c, x, w, s.ints("Target", flat, s.below(-1, c.V), c.N)}
 }
 
 // row is the distribution of row i.

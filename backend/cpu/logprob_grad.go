@@ -9,9 +9,11 @@ const (
 )
 
 // linearLogProbGrad takes the vocabulary in chunks and the rows in runs of
-// gradRows, all of them for one chunk after the other, or sumsRows at a time. For each pair it is a job over blocks of rows, which computes dz
-// and adds to DX; headWeightGrad then adds to DW. Each element of DX and DW is
-// one chain over ascending v or i, so no bit depends on the sizes above.
+// gradRows. For each pair it is a job over blocks of rows, which computes dz
+// and adds to DX; headWeightGrad then adds to DW. A chunk's runs follow each other,
+// but a DX in BF16 takes all chunks for sumsRows rows before it takes others. Each
+// element of DX and DW is one chain over ascending v or i, so no bit depends on the
+// sizes above.
 type linearLogProbGrad[T number] struct {
 	*backend.LinearLogProbGrad
 	head        head[T]

@@ -63,7 +63,8 @@ func (p *packing[T]) run(_ *worker, lo, hi int) {
 		e, j := lo/per, lo%per*asm.PanelWidth
 		count := min(per-lo%per, hi-lo)
 		lo += count
-		packOperand(p.dst[e*p.size()+j*p.k:], p.src.from(e*p.src.batch[1]+j*p.src.cs), p.k, min(count*asm.PanelWidth, p.n-j))
+		src := p.src.from(e*p.src.batch[1] + j*p.src.cs)
+		packOperand(p.dst[e*p.size()+j*p.k:], src, p.k, min(count*asm.PanelWidth, p.n-j))
 	}
 }
 

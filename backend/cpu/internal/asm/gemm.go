@@ -59,8 +59,8 @@ func GemmPacked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int
 }
 
 // GemmPart is GemmPacked with k rows of longer panels: bp begins at the first of
-// them, and panels are panelStep elements apart.
-func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, accumulate bool) {
+// them, and panels are step elements apart.
+func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -75,17 +75,17 @@ func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep in
 		return
 	}
 	need("GemmPacked", "a", len(a), extent(m, k, ars, acs))
-	need("GemmPacked", "bp", len(bp), (n-1)/PanelWidth*panelStep+k*PanelWidth)
-	gemm(m, n, k, a, ars, acs, bp, panelStep, c, ldc, accumulate)
+	need("GemmPacked", "bp", len(bp), (n-1)/PanelWidth*step+k*PanelWidth)
+	gemm(m, n, k, a, ars, acs, bp, step, c, ldc, accumulate)
 }
 
 // gemmBlocked is GemmPart in blocks that gemmBlock computes.
-func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	for p := 0; p < k; p += blockK {
 		kb := min(blockK, k-p)
 		for i := 0; i < m; i += blockM {
 			mb := min(blockM, m-i)
-			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], panelStep, c[i*ldc:], ldc, resume || p > 0)
+			gemmBlock(mb, n, kb, a[i*ars+p*acs:], ars, acs, bp[p*PanelWidth:], step, c[i*ldc:], ldc, resume || p > 0)
 		}
 	}
 }

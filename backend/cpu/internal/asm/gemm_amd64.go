@@ -82,12 +82,12 @@ const (
 )
 
 // gemm is GemmPart for positive m, n and k.
-func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	if useAVX512 {
-		gemmAVX512(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+		gemmAVX512(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 		return
 	}
-	gemmBlocked(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+	gemmBlocked(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 }
 
 // gemmBlock computes one block of C, as gemmBlockGeneric does.

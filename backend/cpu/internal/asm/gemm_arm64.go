@@ -50,8 +50,8 @@ func packPanel(dst, b []float32, k, n, rs, cs int) {
 	}
 }
 
-func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
-	gemmBlocked(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
+	gemmBlocked(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 }
 
 // gemmBlock computes one block of C, as gemmBlockGeneric does.

@@ -43,7 +43,7 @@ const (
 // gemmAVX512 is GemmPart for positive m, n and k. A block of B stays in the
 // second-level cache for all strips of A, and a strip in the first or second one
 // for all panels of the block.
-func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	most := blockKAlong
 	if acs != 1 {
 		most = blockKAcross
@@ -54,13 +54,13 @@ func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep 
 		kb := min(kStep, k-p)
 		for j := 0; j < n; j += nStep {
 			nb := min(nStep, n-j)
-			panels := &bp[j/PanelWidth*panelStep+p*PanelWidth]
+			panels := &bp[j/PanelWidth*step+p*PanelWidth]
 			for i := 0; i < m; {
 				rows := min(m-i, stripRowsAVX512)
 				if m-i < 2*stripRowsAVX512 {
 					rows = evenStep(m-i, stripRowsAVX512) // not 8 and 1: one row is slow
 				}
-				gemmStripAVX512(rows, nb, kb, &a[i*ars+p*acs], ars, acs, panels, panelStep, &c[i*ldc+j], ldc, resume || p > 0)
+				gemmStripAVX512(rows, nb, kb, &a[i*ars+p*acs], ars, acs, panels, step, &c[i*ldc+j], ldc, resume || p > 0)
 				i += rows
 			}
 		}

@@ -14,6 +14,6 @@ func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep i
 }
 
 // gemm is GemmPart for positive m, n and k.
-func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
-	gemmBlocked(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
+func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
+	gemmBlocked(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 }

@@ -225,6 +225,13 @@ func TestGemmHasTheSameBitsHoweverItIsSplit(t *testing.T) {
 				GemmPacked(m, n, k-p, a[p:], k, 1, packed(b[p*n:], k-p, n), got, n, true)
 			}
 			sameBits(t, fmt.Sprintf("k split at %d", p), got, want)
+
+			got = make([]float32, m*n)
+			GemmPart(m, n, p, a, k, 1, bp, k*PanelWidth, got, n, false)
+			if p < k {
+				GemmPart(m, n, k-p, a[p:], k, 1, bp[p*PanelWidth:], k*PanelWidth, got, n, true)
+			}
+			sameBits(t, fmt.Sprintf("panels split at %d", p), got, want)
 		}
 	})
 }
