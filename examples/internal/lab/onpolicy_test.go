@@ -24,7 +24,7 @@ var small = Scale{RLSteps: 2, Prompts: 4, Group: 4, MaxTokens: 20, Slots: 5}
 type flipper struct {
 	backend.Backend
 	n      int // 0 means none
-	bit    int
+	bit    int // of an F32, of which a BF16 has the upper 16
 	writes int
 	what   string // what was flipped
 }
@@ -42,20 +42,21 @@ func (f *flipper) Do(op backend.Op) error {
 	if err := f.Download(index, s.Row.Buf, 4*s.Row.Offset); err != nil {
 		return err
 	}
-	at := s.K.Offset + int(backend.I32.Get(index, 0))*s.K.Stride(0)
-	word := make([]byte, 4)
-	if err := f.Download(word, s.K.Buf, 4*at); err != nil {
+	dt := s.K.DType
+	at, bit := s.K.Offset+int(backend.I32.Get(index, 0))*s.K.Stride(0), f.bit-(32-8*dt.Size())
+	word := make([]byte, dt.Size())
+	if err := f.Download(word, s.K.Buf, dt.Size()*at); err != nil {
 		return err
 	}
-	was := backend.F32.Get(word, 0)
-	word[f.bit/8] ^= 1 << (f.bit % 8)
-	f.what = fmt.Sprintf("write %d, bit %d: %g became %g", f.n, f.bit, was, backend.F32.Get(word, 0))
-	return f.Upload(s.K.Buf, 4*at, word)
+	was := dt.Get(word, 0)
+	word[bit/8] ^= 1 << (bit % 8)
+	f.what = fmt.Sprintf("write %d, bit %d of %s: %g became %g", f.n, bit, dt, was, dt.Get(word, 0))
+	return f.Upload(s.K.Buf, dt.Size()*at, word)
 }
 
 // difference is the largest difference between the log-probabilities of a
 // rollout and of the trainer in a run of two steps.
-func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
+func difference(t *testing.T, f *flipper, precision backend.DType, onRollout func(*rl.Rollout)) float64 {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
 	if err != nil {
@@ -63,7 +64,7 @@ func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
 	}
 	f.Backend = b
 	defer f.Backend.Close()
-	m, err := model.New(f, Teacher(), 3)
+	m, err := model.NewWith(f, Teacher(), 3, model.Options{Precision: precision})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,32 +99,39 @@ func difference(t *testing.T, f *flipper, onRollout func(*rl.Rollout)) float64 {
 	return most
 }
 
+// precisions are those of activations and caches.
+var precisions = []backend.DType{backend.F32, backend.BF16}
+
 func TestCachedDecodingAndTrainingAgreeBitForBit(t *testing.T) {
-	f := &flipper{}
-	if d := difference(t, f, nil); d != 0 {
-		t.Errorf("log-probabilities differ by up to %g", d)
-	}
-	layers, steps := 4, small.MaxTokens
-	if f.writes < layers*steps {
-		t.Errorf("%d writes to the caches were seen", f.writes)
+	for _, precision := range precisions {
+		f := &flipper{}
+		if d := difference(t, f, precision, nil); d != 0 {
+			t.Errorf("%s: log-probabilities differ by up to %g", precision, d)
+		}
+		layers, steps := 4, small.MaxTokens
+		if f.writes < layers*steps {
+			t.Errorf("%s: %d writes to the caches were seen", precision, f.writes)
+		}
 	}
 }
 
 func TestFlippedBitInTheCacheIsNoticed(t *testing.T) {
 	const seed = 1 // fixed: now and then a low bit of an untrained model's cache changes no log-probability
-	random := rand.New(rand.NewPCG(seed, 0))
-	f := &flipper{n: 17 + random.IntN(64), bit: 18 + random.IntN(5)} // high in a mantissa
-	if d := difference(t, f, nil); !(d > 0) {
-		t.Errorf("seed %d: difference %g after %s", seed, d, f.what)
-	}
-	if f.what == "" {
-		t.Errorf("seed %d: no bit was flipped in %d writes", seed, f.writes)
+	for _, precision := range precisions {
+		random := rand.New(rand.NewPCG(seed, 0))
+		f := &flipper{n: 17 + random.IntN(64), bit: 18 + random.IntN(5)} // high in a mantissa
+		if d := difference(t, f, precision, nil); !(d > 0) {
+			t.Errorf("seed %d, %s: difference %g after %s", seed, precision, d, f.what)
+		}
+		if f.what == "" {
+			t.Errorf("seed %d, %s: no bit was flipped in %d writes", seed, precision, f.writes)
+		}
 	}
 }
 
 func TestFlippedBitOfARecordedLogProbIsNoticed(t *testing.T) {
 	want := 0.0
-	d := difference(t, &flipper{}, func(r *rl.Rollout) {
+	d := difference(t, &flipper{}, backend.F32, func(r *rl.Rollout) {
 		if r.Step == 1 {
 			lp := &r.Samples[9].LogProbs[0]
 			flipped := float64(math.Float32frombits(math.Float32bits(float32(*lp)) ^ 1))
