@@ -100,6 +100,9 @@ func TestDecoratorsForwardOptionalInterfaces(t *testing.T) {
 		if length(b) != want {
 			t.Errorf("%s hides that the backend inside packs", name)
 		}
+		if !backend.Supports(b, "RMSNorm", backend.BF16) || backend.Supports(b, "SequenceBalance", backend.BF16) {
+			t.Errorf("%s does not tell what the backend inside supports", name)
+		}
 		const holder = "for KV cache do not fit"
 		if _, err := backend.AllocFor(b, backend.KVCache, 2<<30); err == nil || !strings.Contains(err.Error(), holder) {
 			t.Errorf("%s: error %v, want %q: the backend inside counts by holder", name, err, holder)

@@ -40,7 +40,8 @@ const maxFailures = 5
 // supported lists what b has, as paths that begin a case's name: "RMSNorm",
 // "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
 // unsupported fails, so no op is lost unseen; so does an op that works but has
-// no entry, so that the list stays complete.
+// no entry, so that the list stays complete. Where b is a backend.Supporter, what
+// it says of an op and a dtype has to be so.
 func Run(t *testing.T, b backend.Backend, supported []string) {
 	cases := Cases()
 	for seed := range uint64(300) {
@@ -84,6 +85,7 @@ func Run(t *testing.T, b backend.Backend, supported []string) {
 func checkOp(b backend.Backend, op string, cases []Case, supported []string) []string {
 	var problems []string
 	failures, works := 0, false
+	worksIn := map[backend.DType]bool{}
 	report := func(format string, args ...any) {
 		if failures++; failures <= maxFailures {
 			problems = append(problems, fmt.Sprintf(format, args...))
@@ -97,7 +99,15 @@ func checkOp(b backend.Backend, op string, cases []Case, supported []string) []s
 		case r.Unsupported && listed(c.Name(), supported):
 			report("%s: listed as supported, but %s lacks it", c, b.Name())
 		case !r.Unsupported && r.Skipped == "":
-			works = true
+			works, worksIn[c.DType] = true, true
+		}
+	}
+	if _, tells := b.(backend.Supporter); tells {
+		for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
+			tried := slices.ContainsFunc(cases, func(c Case) bool { return c.DType == dt })
+			if says := backend.Supports(b, op, dt); tried && says != worksIn[dt] {
+				report("Supports(%q, %s) is %t on %s, but its cases say %t", op, dt, says, b.Name(), worksIn[dt])
+			}
 		}
 	}
 	if works && !slices.ContainsFunc(supported, func(entry string) bool { return entry == op || strings.HasPrefix(entry, op+"/") }) {

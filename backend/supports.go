@@ -1,0 +1,23 @@
+package backend
+
+// Supporter is a backend that tells which ops it has without running them.
+type Supporter interface {
+	// Supports reports whether the backend has kernels for the op of that name on
+	// activations of dt.
+	Supports(op string, dt DType) bool
+}
+
+// Supports reports whether b has kernels of its own for the op of that name, such
+// as "RMSNorm", on activations of dt. It is false for a backend that does not
+// tell; such a backend answers Do alone, before any effect.
+func Supports(b Backend, op string, dt DType) bool {
+	s, ok := b.(Supporter)
+	return ok && s.Supports(op, dt)
+}
+
+func (f forward) Supports(op string, dt DType) bool { return Supports(f.Backend, op, dt) }
+
+// Supports reports what either backend has.
+func (f *Fallbacker) Supports(op string, dt DType) bool {
+	return Supports(f.Backend, op, dt) || Supports(f.second, op, dt)
+}
