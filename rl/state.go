@@ -43,11 +43,15 @@ type settings struct {
 	Shuffle     bool      `json:"shuffle"`
 	Objective   Objective `json:"objective"`
 	LossType    LossType  `json:"loss_type"`
-	Iterations  int       `json:"num_iterations"`
-	MiniBatches int       `json:"mini_batches"`
-	RefSync     int       `json:"ref_sync"`
-	Rewards     []weight  `json:"reward_funcs"`
-	Own         any       `json:"own"` // the caller's Trainer.Settings
+	// TRL says that the run's loss is one that was brought to TRL's definition.
+	// Checkpoints of before that lack it, so that their runs do not go on with
+	// another loss.
+	TRL         bool     `json:"trl_loss,omitempty"`
+	Iterations  int      `json:"num_iterations"`
+	MiniBatches int      `json:"mini_batches"`
+	RefSync     int      `json:"ref_sync"`
+	Rewards     []weight `json:"reward_funcs"`
+	Own         any      `json:"own"` // the caller's Trainer.Settings
 }
 
 // weight is a reward function's name and its weight in the total.
@@ -102,6 +106,7 @@ func (g *GRPO) prepare() (err error) {
 		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated, Shuffle: g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
+		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Rewards: rewardWeights(g.Reward), Own: own,
 	}
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})

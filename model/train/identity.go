@@ -21,6 +21,11 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	}
 	b := t.Model.Backend()
 	driver, _, _ := strings.Cut(b.Name(), ":")
+	drafted := false
+	if t.Drafter != nil && t.BalanceAlpha != 0 {
+		gates, _ := t.Drafter.Gates()
+		drafted = len(gates) > 0
+	}
 	precision := ""
 	if dt := t.Model.ActivationDType(); dt != t.Model.Params.DType() {
 		precision = dt.String()
@@ -39,18 +44,21 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		MaxRows   int          `json:"max_rows"`
 		ClipNorm  string       `json:"clip_norm"` // text: may be +Inf
 		Alpha     float64      `json:"balance_alpha"`
-		Center    bool         `json:"center_bias"`
-		EMADecay  float64      `json:"ema_decay"`
-		Skip      bool         `json:"skip_non_finite"`
-		Settings  any          `json:"settings"`
-		Platform  platform     `json:"platform"`
+		// Drafted says that Alpha covers gates of the Drafter. Checkpoints of before
+		// it did lack it, so that their runs do not go on with another loss.
+		Drafted  bool     `json:"balance_of_drafter,omitempty"`
+		Center   bool     `json:"center_bias"`
+		EMADecay float64  `json:"ema_decay"`
+		Skip     bool     `json:"skip_non_finite"`
+		Settings any      `json:"settings"`
+		Platform platform `json:"platform"`
 	}{
 		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(), Absorbed: t.Model.Absorbed(),
 		Precision: precision, RoundKV: t.Model.Options.RoundKV,
 		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),
-		Alpha: t.BalanceAlpha, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
+		Alpha: t.BalanceAlpha, Drafted: drafted, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
 		Settings: t.Settings, Platform: platform{driver, backend.Path(b), runtime.GOARCH},
 	})
 	if err != nil {
