@@ -52,6 +52,10 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		{"64 slots at most", tiny, model.Options{}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 		{"MLA", mla, model.Options{}, model.GeneratorOptions{}, 12 * 4096, 2 * 16 * (128 + 64 + 128)},
 		{"absorbed MLA", mla, model.Options{Absorbed: true}, model.GeneratorOptions{}, 64 * 4096, 2 * (512 + 64)},
+		// In BF16 a token takes half, so that twice as many fit.
+		{"BF16", model.R1DistillQwen1_5B(), model.Options{Precision: backend.BF16}, model.GeneratorOptions{}, 18 * 4096, 28 * 2 * 2 * 128},
+		{"a cache of BF16", tiny, model.Options{}, model.GeneratorOptions{Cache: backend.BF16}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
+		{"RoundKV", tiny, model.Options{RoundKV: true}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 	} {
 		h := &hollow{open(t), map[backend.Holder]int{}}
 		m, err := model.NewWith(h, c.cfg, 1, c.o)
@@ -59,7 +63,11 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		g, err := model.NewGenerator(m, c.g)
 		must(t, err)
 		g.Close()
-		if got, want := h.asked[backend.KVCache], c.tokens*c.width*4; got != want {
+		size := 4
+		if c.o.Precision == backend.BF16 || c.o.RoundKV || c.g.Cache == backend.BF16 {
+			size = 2
+		}
+		if got, want := h.asked[backend.KVCache], c.tokens*c.width*size; got != want {
 			t.Errorf("%s: %d bytes of keys and values, want %d", c.name, got, want)
 		}
 	}
