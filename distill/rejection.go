@@ -33,7 +33,7 @@ type Trace struct {
 	Text   string  // what the reward read
 }
 
-// Collection is what rejection sampling came to.
+// Collection is the result of rejection sampling.
 type Collection struct {
 	Prompts   []rl.Prompt
 	Traces    []Trace // in the order of the prompts

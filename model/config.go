@@ -74,7 +74,7 @@ type Config struct {
 	BOSTokenID TokenIDs `json:"bos_token_id"` // empty means none
 	EOSTokenID TokenIDs `json:"eos_token_id"` // any of them ends a sequence
 
-	DType        string        `json:"torch_dtype"`         // dtype of the stored weights, such as "bfloat16"; "" means not said
+	DType        string        `json:"torch_dtype"`         // dtype of the stored weights, such as "bfloat16"; "" if the file does not say
 	Quantization *Quantization `json:"quantization_config"` // nil means the weights are stored as DType
 }
 

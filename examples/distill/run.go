@@ -135,7 +135,7 @@ func (r *experiment) trainBase(ctx context.Context) error {
 	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 
-// enter evaluates m, which name's folder is of, and adds its row.
+// enter evaluates m, whose folder is name, and adds its row.
 func (r *experiment) enter(ctx context.Context, s row, m *model.Model, name string) error {
 	if err := r.evaluate(ctx, &s, m, name); err != nil {
 		return err

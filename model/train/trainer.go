@@ -89,7 +89,7 @@ type Trainer struct {
 	// GOARCH, which changes the bits of what follows.
 	AllowDifferentPath bool
 
-	OnStep func(Metrics) // called after each step of Run; nil means not
+	OnStep func(Metrics) // called after each step of Run, unless it is nil
 	// Log receives what looks wrong (skipped updates, damaged checkpoints, repaired
 	// files, another platform) as warnings, and resumes and checkpoints as
 	// information. If nil, warnings go to standard error and the rest is dropped; to
