@@ -125,7 +125,8 @@ var bounds = map[string]string{
 	"LinearLogProbGrad": gradientBound,
 	"Sample":            "2·L for LogProb, 0 for the token, where " + lseBound,
 
-	"MoEGate":             "B = 4 for a sigmoid, 8 + T(E) for softmax: B·s for scores, (2B + T(K))·|w| for weights; 0 for the experts",
+	"MoEGate": "B·s for scores, (2B + T(K))·|w| for weights, 0 for the experts chosen, " +
+		"where B = 4 for a sigmoid and 8 + T(E) for softmax",
 	"MoEGateGrad":         "(T(E)+T(K))·the magnitudes of what is subtracted",
 	"MoECombine":          gradientBound,
 	"MoECombineGrad":      gradientBound,
