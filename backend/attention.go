@@ -55,7 +55,8 @@ func (o *Attention) Operands(visit func(*View, Access)) {
 }
 
 func (o *Attention) Check() error {
-	c := check(o).activations(&o.Q, &o.K, &o.V, &o.O).statistics(&o.Q, &o.LSE).ints(&o.Pages).contiguous("Pages", &o.Pages)
+	c := check(o).activations(&o.Q, &o.K, &o.V, &o.O).statistics(&o.Q, &o.LSE).
+		ints(&o.Pages).contiguous("Pages", &o.Pages)
 	if o.Pages.Present() {
 		c.rank("Pages", &o.Pages, 1)
 	}

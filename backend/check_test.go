@@ -26,6 +26,8 @@ func TestCheckNamesTheInconsistency(t *testing.T) {
 		"Exp: result F32[2 3]/strides[0 1] repeats elements":  &backend.Unary{Y: f(3).BroadcastTo(2, 3), X: f(2, 3), Fn: backend.Exp},
 		"Exp: operand F32[3]/strides[-1] has a negative stri": &backend.Unary{Y: f(3), X: backwards, Fn: backend.Exp},
 		"Gather: index operand F32[4], want I32":              &backend.Gather{Y: f(4, 3), X: f(2, 3), Index: f(4)},
+		"Add: dtypes I32 and F32 differ":                      &backend.Binary{Y: f(2), A: i(2), B: i(2), Fn: backend.Add},
+		"Less: dtypes I32 and F32 differ":                     &backend.Binary{Y: i(2), A: i(2), B: f(2), Fn: backend.Less},
 		"Div: dtype I32, want F32, BF16 or F64":               &backend.Binary{Y: i(2), A: i(2), B: i(2), Fn: backend.Div},
 		"MatMul: A [2 3], B [4 5]: inner dimensions differ":   &backend.MatMul{C: f(2, 5), A: f(2, 3), B: backend.Dense(f(4, 5))},
 		"TopK: K 5 of 3 columns":                              &backend.TopK{Index: i(2, 5), X: f(2, 3)},

@@ -112,9 +112,9 @@ func (o *Binary) Check() error {
 		shape("B", &o.B, o.Y.Shape[:o.Y.Rank]...)
 	switch {
 	case o.A.DType == I32 && o.Fn != Div:
-		c.ints(&o.B)
+		c.sameDType(&o.A, &o.B)
 		if o.Fn < Less {
-			c.ints(&o.Y)
+			c.sameDType(&o.A, &o.Y)
 		}
 	case o.Fn < Less:
 		c.activations(&o.A, &o.B, &o.Y)

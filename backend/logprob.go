@@ -117,7 +117,8 @@ func (o *LinearLogProbGrad) Operands(visit func(*View, Access)) {
 
 func (o *LinearLogProbGrad) Check() error {
 	c := check(o).activations(&o.X, &o.W, &o.DX).
-		statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+		statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).
+		ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
 	if c.err == nil {
 		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Shape[0]
 		c.shape("W", &o.W, v, d).shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).

@@ -71,7 +71,8 @@ func (o *MoEGate) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoEGate) Check() error {
-	c := check(o).activations(&o.Logits).statistics(&o.Logits, &o.Weight, &o.Scores, &o.Bias).ints(&o.Index).rank("Logits", &o.Logits, 2).rank("Index", &o.Index, 2)
+	c := check(o).activations(&o.Logits).statistics(&o.Logits, &o.Weight, &o.Scores, &o.Bias).
+		ints(&o.Index).rank("Logits", &o.Logits, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Logits.Shape[0], o.Logits.Shape[1], o.Index.Shape[1]
 		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).shape("Scores", &o.Scores, n, e).shape("Bias", &o.Bias, e).
@@ -127,7 +128,8 @@ func (o *MoEGateGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoEGateGrad) Check() error {
-	c := check(o).activations(&o.DLogits).statistics(&o.DLogits, &o.DWeight, &o.DScores, &o.Scores).ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
+	c := check(o).activations(&o.DLogits).statistics(&o.DLogits, &o.DWeight, &o.DScores, &o.Scores).
+		ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Scores.Shape[0], o.Scores.Shape[1], o.Index.Shape[1]
 		c.shape("DLogits", &o.DLogits, n, e).shape("DWeight", &o.DWeight, n, k).shape("DScores", &o.DScores, n, e).shape("Index", &o.Index, n, k).
@@ -217,7 +219,8 @@ func (o *MoECombine) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoECombine) Check() error {
-	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Weight).ints(&o.Inverse).rank("Y", &o.Y, 2).rank("Inverse", &o.Inverse, 2)
+	c := check(o).activations(&o.X, &o.Y).statistics(&o.X, &o.Weight).
+		ints(&o.Inverse).rank("Y", &o.Y, 2).rank("Inverse", &o.Inverse, 2)
 	if c.err == nil {
 		n, d, k := o.Y.Shape[0], o.Y.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("Weight", &o.Weight, n, k).shape("Inverse", &o.Inverse, n, k).
@@ -247,7 +250,8 @@ func (o *MoECombineGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *MoECombineGrad) Check() error {
-	c := check(o).activations(&o.X, &o.DX, &o.DY).statistics(&o.X, &o.DWeight, &o.Weight).ints(&o.Inverse).rank("DY", &o.DY, 2).rank("Inverse", &o.Inverse, 2)
+	c := check(o).activations(&o.X, &o.DX, &o.DY).statistics(&o.X, &o.DWeight, &o.Weight).
+		ints(&o.Inverse).rank("DY", &o.DY, 2).rank("Inverse", &o.Inverse, 2)
 	if c.err == nil {
 		n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight", &o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).

@@ -91,8 +91,8 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
 	l.check()
 	head := tensor.Linear{W: student.Head}
-	z := tensor.Scale(head.Forward(out.Hidden), 1/l.temperature()) // [N,V]
-	logP := logSoftmax(z, q.Index)                                 // [N,K]
+	z := head.ForwardAs(out.Hidden, out.Hidden.DType().Compute())   // [N,V]
+	logP := logSoftmax(tensor.Scale(z, 1/l.temperature()), q.Index) // [N,K]
 	kl := tensor.SumLast(tensor.Mul(tensor.Exp(q.LogProb), tensor.Sub(q.LogProb, logP)))
 	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
 }

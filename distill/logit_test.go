@@ -249,6 +249,60 @@ func TestGradientIsThatOfTheLoss(t *testing.T) {
 	}
 }
 
+// Whatever the precision of teacher and student, logits are F32: loss and gradient
+// differ from those in F32 by what activations in BF16 lose.
+func TestTeacherAndStudentMayBeOfTwoPrecisions(t *testing.T) {
+	b, seqs := newCPU(t), sequences(8, 6)
+	run := func(l Logit, precisions [2]backend.DType) (loss float64, grad []float64) {
+		var models [2]*model.Model
+		for i, p := range precisions {
+			m, err := model.NewWith(b, dense(), uint64(i), model.Options{Precision: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Free()
+			models[i] = m
+		}
+		teacher := NewTeacher(models[0])
+		defer teacher.Close()
+		s := tensor.NewScope(b, tensor.Options{Grad: true})
+		defer s.Close()
+		batch := models[1].NewBatch(s, seqs, model.Totals(seqs))
+		x := l.Loss(models[1], models[1].Forward(s, batch), batch, l.Targets(s, teacher, batch))
+		if x.DType() != backend.F32 {
+			t.Errorf("%v: the loss is %s", precisions, x.DType())
+		}
+		if err := s.Backward(x); err != nil {
+			t.Fatal(err)
+		}
+		loss, err := x.Item()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := models[1].Head.Grad()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if grad, err = backend.Values(b, g); err != nil {
+			t.Fatal(err)
+		}
+		return loss, grad
+	}
+	for _, l := range []Logit{{Temperature: 2}, {TopK: 3}} {
+		want, wantGrad := run(l, [2]backend.DType{})
+		for _, p := range [][2]backend.DType{{backend.BF16, 0}, {0, backend.BF16}, {backend.BF16, backend.BF16}} {
+			loss, grad := run(l, p)
+			size, off := 0.0, 0.0
+			for i, x := range wantGrad {
+				size, off = math.Hypot(size, x), math.Hypot(off, grad[i]-x)
+			}
+			if !(math.Abs(loss-want) <= 0.02*want && off <= 0.02*size && off > 0) {
+				t.Errorf("%+v, %v: loss %g, in F32 %g; gradient off by %.3g", l, p, loss, want, off/size)
+			}
+		}
+	}
+}
+
 func TestMicroBatchesChangeNothing(t *testing.T) {
 	b := newCPU(t)
 	teacher := NewTeacher(newModel(t, b, sparse(), 21, backend.F64))

@@ -27,9 +27,9 @@ type Block struct {
 }
 
 // NewBlock creates the layer model.layers.<l> of cfg, in the form and precision
-// that o says. Layers past the last are those of multi-token
-// prediction. A config that Validate refuses panics, and so does a layer it does
-// not have; a failure of the device is the error of ps.
+// that o says. Layers past the last are those of multi-token prediction. A config
+// that Validate refuses panics, and so does a layer it does not have; a failure of
+// the device is the error of ps.
 func NewBlock(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Options) *Block {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("model: NewBlock: %s", strings.TrimPrefix(err.Error(), "model: ")))

@@ -145,7 +145,8 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
 	}
 	if o.Cache != backend.F32 && o.Cache != backend.BF16 || o.Cache == backend.BF16 && m.Options.DType != backend.F32 {
-		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s beside a model of %s, want BF16 beside F32, or 0", o.Cache, m.Options.DType)
+		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s beside a model of %s, want BF16 beside F32, or 0",
+			o.Cache, m.Options.DType)
 	}
 	b := m.Backend()
 	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}), programs: map[int]*backend.Program{}}

@@ -65,7 +65,8 @@ func (o Options) validate() error {
 	case o.Precision != backend.F32 && o.Precision != backend.BF16:
 		return fmt.Errorf("model: Options.Precision is %s, want BF16 or 0", o.Precision)
 	case o.DType != backend.F32 && (o.Precision == backend.BF16 || o.RoundKV):
-		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these go with F32, not with %s", o.Precision, o.RoundKV, o.DType)
+		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these go with F32, not with %s",
+			o.Precision, o.RoundKV, o.DType)
 	case o.Format > backend.Q4:
 		return fmt.Errorf("model: unknown weight format %d", o.Format)
 	case o.Format != backend.Native && o.DType != backend.F32:

@@ -41,19 +41,20 @@ func (t Tolerance) Allowed(want, bound float64) float64 {
 // suite has cases of op.
 func ToleranceOf(op string, dt backend.DType) (t Tolerance, ok bool) {
 	bound, ok := bounds[op]
-	return Tolerance{
-		Op: op, DType: dt, Roundoff: roundoff(dt.Compute()), Slack: slack, Underflow: underflow(dt.Compute()), Bound: bound,
-	}, ok
+	c := dt.Compute()
+	return Tolerance{Op: op, DType: dt, Roundoff: roundoff(c), Slack: slack, Underflow: underflow(c), Bound: bound}, ok
 }
 
 // Tolerances is the table of all ops, in F32, F64 and BF16.
 func Tolerances() []Tolerance {
 	var all []Tolerance
+	seen := map[string]bool{}
 	for _, f := range families() {
 		for _, s := range f.cases {
-			if n := len(all); n > 0 && all[n-1].Op == s.op() {
+			if seen[s.op()] {
 				continue
 			}
+			seen[s.op()] = true
 			for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
 				t, _ := ToleranceOf(s.op(), dt)
 				all = append(all, t)
@@ -68,17 +69,21 @@ func Tolerances() []Tolerance {
 // the square root, those of equal terms with n. The worst case, n, would let a
 // missing term of a long sum pass.
 const (
-	exactBound    = "0: the op only moves, selects or counts"
-	productBound  = "T(K)·Σ|a·b|: one sum of K products; in a format, of the rounded operands, an error of its own for each of their scales"
-	lseBound      = "(T(V)+|LSE|)·the largest |z|'s error: a product for each logit, then a sum of V exponentials whose logarithm is taken"
-	gradientBound = "the sum over its terms of each term's own error, times T of their number over 2"
+	exactBound   = "0: the op only moves, selects or counts"
+	productBound = "T(K)·Σ|a·b|: one sum of K products; in a format, of the operands as it holds them, " +
+		"and the rounding of each that is quantised to steps of its scale"
+	lseBound = "L = e + |LSE| + T(V): e is the error of the largest logit, of a product or the scaling, " +
+		"and the logarithm is of a sum of V exponentials"
+	gradientBound = "T(terms)/2·Σ(error of the term + |term|)"
 )
 
 // bounds is what bound is for each op.
 var bounds = map[string]string{
-	"Copy": exactBound, "Fill": exactBound, "Iota": exactBound, "Select": exactBound, "ReduceMax": exactBound, "TopK": exactBound,
-	"Gather": exactBound, "Scatter": exactBound, "GatherLast": exactBound, "MoEDispatch": exactBound, "MoERoute": exactBound,
-	"Clamp": exactBound, "Abs": exactBound, "Sign": exactBound, "Less": exactBound, "LessEqual": exactBound, "Equal": exactBound,
+	"Copy": exactBound, "Fill": exactBound, "Iota": exactBound, "Select": exactBound,
+	"ReduceMax": exactBound, "TopK": exactBound, "Gather": exactBound, "Scatter": exactBound, "GatherLast": exactBound,
+	"MoEDispatch": exactBound, "MoERoute": exactBound,
+	"Max": exactBound, "Min": exactBound, "Clamp": exactBound, "Abs": exactBound, "Sign": exactBound,
+	"Less": exactBound, "LessEqual": exactBound, "Equal": exactBound,
 
 	"Affine":     "|A·x| + |B|: one product and one sum",
 	"Exp":        "2·eˣ: correctly rounded but for the last digit",
@@ -90,17 +95,17 @@ var bounds = map[string]string{
 	"Sub":        "|y|: correctly rounded",
 	"Mul":        "|y|: correctly rounded",
 	"Div":        "|y|: correctly rounded",
-	"Max":        "|y|: one of the operands",
-	"Min":        "|y|: one of the operands",
 
 	"Sum":         "T(n)·Σ|x|: one sum of n terms",
 	"SumSquares":  "T(n)·Σx²: one sum of n terms",
 	"Softmax":     "y·(min(max x − x, 200) + T(n)): the shift's rounding through the exponential, then the sum",
 	"ScatterAdd":  "T(N)·Σ|terms|: one sum of at most N terms",
 	"ScatterLast": "T(K)·Σ|terms|: one sum of at most K terms",
-	"Random":      "|y|, and for the normal distribution 16 roundoffs of float64 on the radius of its Box–Muller pair",
+	"Random": "|y|, and for the normal distribution 16 roundoffs of float64 on the radius of its " +
+		"Box–Muller pair",
 
-	"MatMul": productBound, "GroupedMatMul": productBound, "GroupedOuter": productBound, "Unpack": "the largest step of the format's scale",
+	"MatMul": productBound, "GroupedMatMul": productBound, "GroupedOuter": productBound,
+	"Unpack": "the rounding to steps of the scale of the element's block; 0 in a format without scales",
 
 	"RMSNorm":     "T(D)·|y|: the mean square is a sum of D terms",
 	"RMSNormGrad": "T(D)·Rstd·(|u| + |x̂|·mean|u·x̂|); DW: T(N)·Σ|dy·x̂|, one sum over rows",
@@ -112,12 +117,16 @@ var bounds = map[string]string{
 
 	"Attention": "e = the error of the largest score, T(Dk)·Scale·Σ|q·k|, plus |LSE| + T(keys): " +
 		"e for LSE, e·Σ p·|v| for O, as an error of a score is one of its exponential",
-	"AttentionGrad": gradientBound + "; a term's error is that of its probability, which is Attention's, times its magnitude",
+	"AttentionGrad": gradientBound + "; a term's error is that of its probability, which is Attention's, " +
+		"times its magnitude",
 
-	"LogSumExp": lseBound + "; the entropy likewise, of Σ p·z", "LinearLogProb": "twice " + lseBound,
-	"LinearLogProbGrad": gradientBound, "Sample": "twice " + lseBound + "; 0 for the token",
+	"LogSumExp":         lseBound + "; L·(1 + Σ p·|z|) for the entropy",
+	"LinearLogProb":     "2·L for LogProb, L for LSE, L·(1 + Σ p·|z|) for the entropy, where " + lseBound,
+	"LinearLogProbGrad": gradientBound,
+	"Sample":            "2·L for LogProb, 0 for the token, where " + lseBound,
 
-	"MoEGate":             "3·σ or T(E)·softmax for scores, T(K) more for normalised weights; 0 for the experts chosen",
+	"MoEGate": "B·s for scores, (2B + T(K))·|w| for weights, 0 for the experts chosen, " +
+		"where B = 4 for a sigmoid and 8 + T(E) for softmax",
 	"MoEGateGrad":         "(T(E)+T(K))·the magnitudes of what is subtracted",
 	"MoECombine":          gradientBound,
 	"MoECombineGrad":      gradientBound,

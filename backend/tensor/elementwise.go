@@ -138,7 +138,11 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 			if t.val == nil {
 				return
 			}
-			g := s.newGradient(Tensor{view: yv})
+			dt := yv.DType
+			if t.view.DType != dt || t.Len() != yv.Len() { // it is summed or an F32 takes part: rounded in give
+				dt = dt.Compute()
+			}
+			g := s.newGradientAs(Tensor{view: yv}, dt)
 			d.run(s, g.View, dy[0].View, av, bv, yv)
 			s.give(t, s.unbroadcast(g, t))
 			g.release()

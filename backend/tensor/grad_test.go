@@ -280,6 +280,35 @@ func TestGradientsOfLinear(t *testing.T) {
 	})
 }
 
+// A parameter's gradient through a product with activations in BF16 is rounded at
+// no term of its sum: 1 + 2⁻⁷ times 1 + 2⁻⁷ needs 15 bits.
+func TestGradientOfAParameterIsNotRoundedToBF16(t *testing.T) {
+	b := open(t)
+	const x = 1 + 0x1p-7
+	for _, shape := range [][]int{{3}, {4, 3}} {
+		w, err := tensor.NewParam(b, "w", backend.F32, shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Trainable = true
+		s := tensor.NewScope(b, tensor.Options{Grad: true})
+		y := tensor.Mul(s.Full(backend.F32, x, 4, 3).Cast(backend.BF16), w.In(s))
+		if err := s.Backward(tensor.Sum(tensor.Mul(y, s.Full(backend.BF16, x, 4, 3)))); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		g, err := w.Grad()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := backend.Values(b, g)
+		if want := x * x * 12 / float64(w.Len()); err != nil || values[0] != want {
+			t.Errorf("%v: gradient %v, %v, want %v", shape, values[0], err, want)
+		}
+		w.Free()
+	}
+}
+
 func TestGradientOfEmbeddingAddsRepeatedIDs(t *testing.T) {
 	g := check(t)
 	w := g.param(5, 3)

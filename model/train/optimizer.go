@@ -102,6 +102,9 @@ func (ms *Moments) Step(at At) error {
 	if len(ms.params) == 0 {
 		return nil
 	}
+	if at.Step < 1 {
+		return fmt.Errorf("train: At.Step is %d, want 1 or more", at.Step)
+	}
 	if err := ms.at.SetFloats([]float64{float64(at.Step), at.Factor, at.GradScale}); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,19 @@ func mustMoments(t testing.TB, o Optimizer, ps *tensor.Params) *Moments {
 	}
 	t.Cleanup(ms.Free)
 	return ms
+}
+
+// Step 0 would divide by 1 − β⁰ and make every weight NaN.
+func TestAStepBeforeTheFirstIsRefused(t *testing.T) {
+	ps := tensor.NewParams(newCPU(t), tensor.Init{})
+	p := ps.Gain("w", 3)
+	ms := mustMoments(t, AdamW{LR: 1}, ps)
+	if err := ms.Step(At{Factor: 1, GradScale: 1}); !says(err, "train: At.Step is 0, want 1 or more") {
+		t.Errorf("got %v", err)
+	}
+	if w, err := p.Floats(); err != nil || !slices.Equal(w, []float64{1, 1, 1}) {
+		t.Errorf("weights %v, %v", w, err)
+	}
 }
 
 func normal(r *rand.Rand, n int) []float64 {

@@ -35,35 +35,12 @@ func PackBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	}
 }
 
-// PackBF16Bits is PackBF16 of a matrix that is bf16 already.
-func PackBF16Bits(dst, b []uint16, k, n, rs, cs int) {
-	if k <= 0 || n <= 0 {
-		return
-	}
-	need("PackBF16Bits", "dst", len(dst), PackedSizeBF16(k, n))
-	need("PackBF16Bits", "b", len(b), extent(k, n, rs, cs))
-	k2 := even(k)
-	for j := 0; j < n; j += PanelWidth {
-		packPanelBF16Bits(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
-	}
-}
-
 // packPanelBF16Generic packs one panel of n ≤ PanelWidth columns.
 func packPanelBF16Generic(dst []uint16, b []float32, k, n, rs, cs int) {
 	clear(dst)
 	for p := range k {
 		for j := range n {
 			dst[p/2*2*PanelWidth+2*j+p%2] = toBF16(b[p*rs+j*cs])
-		}
-	}
-}
-
-// packPanelBF16BitsGeneric packs one panel of n ≤ PanelWidth columns.
-func packPanelBF16BitsGeneric(dst, b []uint16, k, n, rs, cs int) {
-	clear(dst)
-	for p := range k {
-		for j := range n {
-			dst[p/2*2*PanelWidth+2*j+p%2] = b[p*rs+j*cs]
 		}
 	}
 }

@@ -162,11 +162,6 @@ func widenPanelAVX2(dst *float32, panel *uint16, k int)
 //go:noescape
 func packRowPairsAVX2(dst *uint16, b *float32, k, rs int)
 
-// packRowPairsBitsAVX2 is packRowPairsAVX2 from bf16.
-//
-//go:noescape
-func packRowPairsBitsAVX2(dst, b *uint16, k, rs int)
-
 func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	switch whole := k &^ 1; {
 	case !useAVX2 || n < PanelWidth && cs == 1 || cs != 1 && rs != 1:
@@ -191,22 +186,6 @@ func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 			}
 			packPairs(dst[p*PanelWidth:], columns[:], even(kb), n, piece)
 		}
-	}
-}
-
-func packPanelBF16Bits(dst, b []uint16, k, n, rs, cs int) {
-	switch whole := k &^ 1; {
-	case useAVX2 && cs == 1 && n == PanelWidth:
-		if whole > 0 {
-			packRowPairsBitsAVX2(&dst[0], &b[0], whole, rs)
-		}
-		if whole < k {
-			packPanelBF16BitsGeneric(dst[whole*PanelWidth:], b[whole*rs:], 1, n, rs, cs)
-		}
-	case useAVX2 && rs == 1 && cs%2 == 0 && k%2 == 0:
-		packPairs(dst, b, k, n, cs)
-	default:
-		packPanelBF16BitsGeneric(dst, b, k, n, rs, cs)
 	}
 }
 

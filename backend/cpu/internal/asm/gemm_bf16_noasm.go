@@ -6,10 +6,6 @@ func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	packPanelBF16Generic(dst, b, k, n, rs, cs)
 }
 
-func packPanelBF16Bits(dst, b []uint16, k, n, rs, cs int) {
-	packPanelBF16BitsGeneric(dst, b, k, n, rs, cs)
-}
-
 func rowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 	rowsBF16Generic(dst, a, m, k, ars, acs)
 }
