@@ -72,8 +72,8 @@ type GRPO struct {
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
 	// Trainer.Logger.
 	OnAlarm   func(step int, alarms []string)
-	OnRollout func(r *Rollout)      // shown each rollout before it is learned from; nil means nobody is
-	OnStep    func(m train.Metrics) // given the metrics of each step; nil means nobody is
+	OnRollout func(r *Rollout)      // called with each rollout before the updates; optional
+	OnStep    func(m train.Metrics) // called with the metrics of each step; optional
 	// Report receives the preflight of a new run; nil means that it is checked
 	// but not shown.
 	Report io.Writer

@@ -57,7 +57,7 @@ func (p *Param) mustKeepFormat() {
 	}
 }
 
-// transposed is p's value as it lies, [out, in] or [E, out, in], as the right
+// transposed is p's value without transposing it, [out, in] or [E, out, in], as the right
 // side of the product that a backward pass needs. One held packed has no such
 // form: it panics.
 func (p *Param) transposed() backend.Matrix {
