@@ -57,8 +57,8 @@ func (p *Param) mustKeepFormat() {
 	}
 }
 
-// transposed is p's value without transposing it, [out, in] or [E, out, in], as the right
-// side of the product that a backward pass needs. One held packed has no such
+// transposed is the right side of the product that a backward pass needs: p's
+// value, [out, in] or [E, out, in], in place. A parameter held packed has no such
 // form: it panics.
 func (p *Param) transposed() backend.Matrix {
 	return backend.Matrix{Data: p.Value(), Format: p.Format}
