@@ -16,9 +16,14 @@ type encoding struct {
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand, element (i,p) at a[i*rs+p*cs].
 	encode func(dst []byte, a []float32, m, k, rs, cs int)
-	// pack encodes a k×n right operand, element (p,j) at b[p*rs+j*cs]; unpack
-	// gives back the values that products use.
+	// pack encodes a k×n right operand, element (p,j) at b[p*rs+j*cs].
 	pack   func(dst []byte, b []float32, k, n, rs, cs int)
+	// encodeHalf and packHalf are encode and pack from BF16. If nil, it is widened
+	// for the other.
+	encodeHalf func(dst []byte, a []uint16, m, k, rs, cs int)
+	packHalf   func(dst []byte, b []uint16, k, n, rs, cs int)
+
+	// unpack gives back the values that products use of a packed operand.
 	unpack func(dst []float32, panels []byte, k, n, rs, cs int)
 	// gemm is C = A·B or C += A·B for m encoded rows and n packed columns.
 	gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool)
@@ -31,6 +36,8 @@ var encodings = [...]encoding{
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
 		pack:       func(dst []byte, b []float32, k, n, rs, cs int) { asm.PackBF16(halves(dst), b, k, n, rs, cs) },
+		encodeHalf: func(dst []byte, a []uint16, m, k, rs, cs int) { asm.RowsBF16Bits(halves(dst), a, m, k, rs, cs) },
+		packHalf:   func(dst []byte, b []uint16, k, n, rs, cs int) { asm.PackBF16Bits(halves(dst), b, k, n, rs, cs) },
 		unpack:     func(dst []float32, p []byte, k, n, rs, cs int) { asm.UnpackBF16(dst, halves(p), k, n, rs, cs) },
 		gemm: func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
 			asm.GemmBF16(m, n, k, halves(rows), halves(panels), c, ldc, accumulate)
@@ -57,6 +64,36 @@ func halves(b []byte) []uint16 {
 
 // packedBytes is the size of a packed k×n matrix.
 func (e *encoding) packedBytes(k, n int) int { return ceil(n, asm.PanelWidth) * e.panelBytes(k) }
+
+// encodeOperand is encode of the m×k matrix at the start of a. Rows of BF16 that
+// must be widened are encoded a panel at a time.
+func (e *encoding) encodeOperand(dst []byte, a operand[float32], m, k int, w *worker) {
+	switch {
+	case a.half == nil:
+		e.encode(dst, a.data, m, k, a.rs, a.cs)
+	case e.encodeHalf != nil:
+		e.encodeHalf(dst, a.half, m, k, a.rs, a.cs)
+	default:
+		for i := 0; i < m; i += asm.PanelWidth {
+			rows := min(asm.PanelWidth, m-i)
+			x := a.rows(i).whole(rows, k, scratch[float32](w, rows*k))
+			e.encode(dst[i*e.rowBytes(k):], x.data, rows, k, x.rs, x.cs)
+		}
+	}
+}
+
+// packOperand is pack of the k×n matrix at the start of b.
+func (e *encoding) packOperand(dst []byte, b operand[float32], k, n int, w *worker) {
+	switch {
+	case b.half == nil:
+		e.pack(dst, b.data, k, n, b.rs, b.cs)
+	case e.packHalf != nil:
+		e.packHalf(dst, b.half, k, n, b.rs, b.cs)
+	default:
+		x := b.whole(k, n, scratch[float32](w, k*n))
+		e.pack(dst, x.data, k, n, x.rs, x.cs)
+	}
+}
 
 // bytesOf is the memory of v from its first element on.
 func bytesOf(v *backend.View) []byte {

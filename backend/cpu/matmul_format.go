@@ -161,28 +161,10 @@ func (e *encodeRows) run(w *worker, lo, hi int) {
 		from := lo - e.first[i]
 		n := min(t.m-from, hi-lo)
 		if t.k > 0 {
-			e.rows(w, t, from, n)
+			e.f.encodeOperand(e.f.left[t.rows+from*e.f.rowBytes(t.k):], t.a.rows(from), n, t.k, w)
 		}
 		lo += n
 		i++
-	}
-}
-
-// rows encodes n rows of t from the given one on, widening those of BF16 a panel
-// at a time.
-func (e *encodeRows) rows(w *worker, t *part, from, n int) {
-	step, size := n, e.f.rowBytes(t.k)
-	if t.a.half != nil {
-		step = asm.PanelWidth
-	}
-	for ; n > 0; from, n = from+step, n-step {
-		rows := min(step, n)
-		var buf []float32
-		if t.a.half != nil {
-			buf = scratch[float32](w, rows*t.k)
-		}
-		a := t.a.rows(from).whole(rows, t.k, buf)
-		e.f.encoding.encode(e.f.left[t.rows+from*size:], a.data, rows, t.k, a.rs, a.cs)
 	}
 }
 

@@ -45,12 +45,7 @@ func (j *packFormat) run(w *worker, lo, hi int) {
 		t, col := &j.list[lo/per], lo%per*asm.PanelWidth
 		n := min(asm.PanelWidth, j.n-col)
 		dst, src := t.dst[lo%per*j.panelBytes(t.k):], t.src.from(col*t.src.cs)
-		var buf []float32
-		if src.half != nil {
-			buf = scratch[float32](w, n*t.k)
-		}
-		src = src.whole(t.k, n, buf)
-		j.encoding.pack(dst, src.data, t.k, n, src.rs, src.cs)
+		j.encoding.packOperand(dst, src, t.k, n, w)
 	}
 }
 

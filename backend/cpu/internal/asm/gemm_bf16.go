@@ -35,12 +35,35 @@ func PackBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	}
 }
 
+// PackBF16Bits is PackBF16 of a matrix that is bf16 already.
+func PackBF16Bits(dst, b []uint16, k, n, rs, cs int) {
+	if k <= 0 || n <= 0 {
+		return
+	}
+	need("PackBF16Bits", "dst", len(dst), PackedSizeBF16(k, n))
+	need("PackBF16Bits", "b", len(b), extent(k, n, rs, cs))
+	k2 := even(k)
+	for j := 0; j < n; j += PanelWidth {
+		packPanelBF16Bits(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
+	}
+}
+
 // packPanelBF16Generic packs one panel of n ≤ PanelWidth columns.
 func packPanelBF16Generic(dst []uint16, b []float32, k, n, rs, cs int) {
 	clear(dst)
 	for p := range k {
 		for j := range n {
 			dst[p/2*2*PanelWidth+2*j+p%2] = toBF16(b[p*rs+j*cs])
+		}
+	}
+}
+
+// packPanelBF16BitsGeneric packs one panel of n ≤ PanelWidth columns.
+func packPanelBF16BitsGeneric(dst, b []uint16, k, n, rs, cs int) {
+	clear(dst)
+	for p := range k {
+		for j := range n {
+			dst[p/2*2*PanelWidth+2*j+p%2] = b[p*rs+j*cs]
 		}
 	}
 }
@@ -69,6 +92,24 @@ func RowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 	rowsBF16(dst, a, m, k, ars, acs)
 }
 
+// RowsBF16Bits is RowsBF16 of a matrix that is bf16 already.
+func RowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
+	if m <= 0 || k <= 0 {
+		return
+	}
+	need("RowsBF16Bits", "dst", len(dst), RowsSizeBF16(m, k))
+	need("RowsBF16Bits", "a", len(a), extent(m, k, ars, acs))
+	if acs == 1 {
+		k2 := even(k)
+		for i := range m {
+			row := dst[i*k2:][:k2]
+			clear(row[copy(row, a[i*ars:][:k]):])
+		}
+		return
+	}
+	rowsBF16Bits(dst, a, m, k, ars, acs)
+}
+
 // rowsBF16Generic is RowsBF16 of any strides.
 func rowsBF16Generic(dst []uint16, a []float32, m, k, ars, acs int) {
 	k2 := even(k)
@@ -76,6 +117,18 @@ func rowsBF16Generic(dst []uint16, a []float32, m, k, ars, acs int) {
 		row := dst[i*k2:][:k2]
 		for p := range k {
 			row[p] = toBF16(a[i*ars+p*acs])
+		}
+		clear(row[k:])
+	}
+}
+
+// rowsBF16BitsGeneric is RowsBF16Bits of any strides.
+func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
+	k2 := even(k)
+	for i := range m {
+		row := dst[i*k2:][:k2]
+		for p := range k {
+			row[p] = a[i*ars+p*acs]
 		}
 		clear(row[k:])
 	}

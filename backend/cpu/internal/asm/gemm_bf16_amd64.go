@@ -162,6 +162,11 @@ func widenPanelAVX2(dst *float32, panel *uint16, k int)
 //go:noescape
 func packRowPairsAVX2(dst *uint16, b *float32, k, rs int)
 
+// packRowPairsBitsAVX2 is packRowPairsAVX2 from bf16.
+//
+//go:noescape
+func packRowPairsBitsAVX2(dst, b *uint16, k, rs int)
+
 func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	switch whole := k &^ 1; {
 	case !useAVX2 || n < PanelWidth && cs == 1 || cs != 1 && rs != 1:
@@ -189,6 +194,22 @@ func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	}
 }
 
+func packPanelBF16Bits(dst, b []uint16, k, n, rs, cs int) {
+	switch whole := k &^ 1; {
+	case useAVX2 && cs == 1 && n == PanelWidth:
+		if whole > 0 {
+			packRowPairsBitsAVX2(&dst[0], &b[0], whole, rs)
+		}
+		if whole < k {
+			packPanelBF16BitsGeneric(dst[whole*PanelWidth:], b[whole*rs:], 1, n, rs, cs)
+		}
+	case useAVX2 && rs == 1 && cs%2 == 0 && k%2 == 0:
+		packPairs(dst, b, k, n, cs)
+	default:
+		packPanelBF16BitsGeneric(dst, b, k, n, rs, cs)
+	}
+}
+
 // packPairs packs a panel of n columns, cs apart, that are contiguous in k: it is
 // packPanel of the pairs. k and cs are even.
 func packPairs(dst, b []uint16, k, n, cs int) {
@@ -200,12 +221,25 @@ func pairs(x []uint16) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
-// rowsBF16 packs 16 rows at a time as a panel and transposes its pairs.
 func rowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 	if !useAVX2 || ars != 1 {
 		rowsBF16Generic(dst, a, m, k, ars, acs)
 		return
 	}
+	rowsOfColumns(dst, a, m, k, acs, packPanelBF16)
+}
+
+func rowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
+	if !useAVX2 || ars != 1 {
+		rowsBF16BitsGeneric(dst, a, m, k, ars, acs)
+		return
+	}
+	rowsOfColumns(dst, a, m, k, acs, packPanelBF16Bits)
+}
+
+// rowsOfColumns is RowsBF16 of rows that lie side by side, acs the distance of
+// columns: it packs 16 rows at a time as a panel and transposes its pairs.
+func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack func(dst []uint16, b []T, k, n, rs, cs int)) {
 	const piece = 32 // 16 pairs
 	var panel, tile [PanelWidth * piece]uint16
 	k2 := even(k)
@@ -213,7 +247,7 @@ func rowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 		rows := min(PanelWidth, m-i)
 		for p := 0; p < k; p += piece {
 			kb := min(piece, k-p)
-			packPanelBF16(panel[:PanelWidth*even(kb)], a[p*acs+i:], kb, rows, acs, 1)
+			pack(panel[:PanelWidth*even(kb)], a[p*acs+i:], kb, rows, acs, 1)
 			packPanel(pairs(tile[:]), pairs(panel[:]), PanelWidth, PanelWidth, 1, PanelWidth)
 			for r := range rows {
 				copy(dst[(i+r)*k2+p:][:even(kb)], tile[r*piece:])

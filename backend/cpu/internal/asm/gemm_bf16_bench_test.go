@@ -39,7 +39,7 @@ func BenchmarkDotLoopBF16(b *testing.B) {
 func BenchmarkPackBF16(b *testing.B) {
 	const k, n = 512, 128
 	rng := rand.New(rand.NewPCG(1, 2))
-	x, dst := random(rng, k*n), make([]uint16, k*n)
+	x, h, dst := random(rng, k*n), randomBF16(rng, k*n), make([]uint16, k*n)
 	for _, s := range []struct {
 		name string
 		run  func()
@@ -47,8 +47,11 @@ func BenchmarkPackBF16(b *testing.B) {
 	}{
 		{"PackBF16/rows", func() { PackBF16(dst, x, k, n, n, 1) }, 4},
 		{"PackBF16/columns", func() { PackBF16(dst, x, k, n, 1, k) }, 4},
+		{"PackBF16Bits/rows", func() { PackBF16Bits(dst, h, k, n, n, 1) }, 2},
+		{"PackBF16Bits/columns", func() { PackBF16Bits(dst, h, k, n, 1, k) }, 2},
 		{"RowsBF16/rows", func() { RowsBF16(dst, x, n, k, k, 1) }, 4},
 		{"RowsBF16/columns", func() { RowsBF16(dst, x, n, k, 1, n) }, 4},
+		{"RowsBF16Bits/columns", func() { RowsBF16Bits(dst, h, n, k, 1, n) }, 2},
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			b.SetBytes(int64(s.size * k * n))

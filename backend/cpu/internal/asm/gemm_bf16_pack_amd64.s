@@ -96,3 +96,25 @@ rows:
 	JNZ  rows
 	VZEROUPPER
 	RET
+
+// func packRowPairsBitsAVX2(dst, b *uint16, k, rs int)
+TEXT ·packRowPairsBitsAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ b+8(FP), SI
+	MOVQ k+16(FP), CX
+	MOVQ rs+24(FP), R8
+	SHLQ $1, R8
+
+rows:
+	VPERMQ $0xD8, (SI), Y0
+	VPERMQ $0xD8, (SI)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y3
+	VMOVDQU Y2, (DI)
+	VMOVDQU Y3, 32(DI)
+	LEAQ (SI)(R8*2), SI
+	ADDQ $64, DI
+	SUBQ $2, CX
+	JNZ  rows
+	VZEROUPPER
+	RET

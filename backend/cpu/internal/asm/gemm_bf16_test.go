@@ -68,7 +68,13 @@ func TestPackBF16PlacesEveryElement(t *testing.T) {
 					what := fmt.Sprintf("k=%d n=%d %s", k, n, name)
 					got := wrong(endOfPageOf[uint16](t, len(want)))
 					PackBF16(got, b.data, k, n, b.rs, b.cs)
-					sameCodes(t, what, got, want)
+					sameCodes(t, "float32 "+what, got, want)
+
+					bits := endOfPageOf[uint16](t, len(b.data))
+					ToBF16(bits, b.data)
+					wrong(got)
+					PackBF16Bits(got, bits, k, n, b.rs, b.cs)
+					sameCodes(t, "bf16 "+what, got, want)
 				}
 			}
 		}
@@ -89,8 +95,15 @@ func TestRowsBF16PlacesEveryElement(t *testing.T) {
 						}
 					}
 					got := wrong(endOfPageOf[uint16](t, len(want)))
+					what := fmt.Sprintf("m=%d k=%d %s", m, k, name)
 					RowsBF16(got, a.data, m, k, a.rs, a.cs)
-					sameCodes(t, fmt.Sprintf("m=%d k=%d %s", m, k, name), got, want)
+					sameCodes(t, "float32 "+what, got, want)
+
+					bits := endOfPageOf[uint16](t, len(a.data))
+					ToBF16(bits, a.data)
+					wrong(got)
+					RowsBF16Bits(got, bits, m, k, a.rs, a.cs)
+					sameCodes(t, "bf16 "+what, got, want)
 				}
 			}
 		}
@@ -110,9 +123,7 @@ func operandsBF16(rng *rand.Rand, m, n, k int) (a, b, bp []uint16) {
 // packedBF16 returns B, K×N in row-major order, packed.
 func packedBF16(b []uint16, k, n int) []uint16 {
 	bp := make([]uint16, PackedSizeBF16(k, n))
-	wide := make([]float32, len(b))
-	FromBF16(wide, b)
-	PackBF16(bp, wide, k, n, n, 1)
+	PackBF16Bits(bp, b, k, n, n, 1)
 	return bp
 }
 
@@ -312,17 +323,21 @@ func TestBF16KernelsNameTheSliceThatIsTooShort(t *testing.T) {
 	h := func(n int) []uint16 { return make([]uint16, n) }
 	b := func(n int) []uint8 { return make([]uint8, n) }
 	for want, call := range map[string]func(){
-		"PackBF16: dst has 63 elements, needs 64": func() { PackBF16(h(63), f(9), 3, 3, 3, 1) },
-		"PackBF16: b has 8 elements, needs 9":     func() { PackBF16(h(64), f(8), 3, 3, 3, 1) },
-		"RowsBF16: dst has 11 elements, needs 12": func() { RowsBF16(h(11), f(9), 3, 3, 3, 1) },
-		"RowsBF16: a has 8 elements, needs 9":     func() { RowsBF16(h(12), f(8), 3, 3, 1, 3) },
-		"GemmBF16: a has 7 elements, needs 8":     func() { GemmBF16(2, 3, 3, h(7), h(64), f(6), 3, false) },
-		"GemmBF16: bp has 63 elements, needs 64":  func() { GemmBF16(2, 3, 3, h(8), h(63), f(6), 3, false) },
-		"GemmBF16: c has 5 elements, needs 6":     func() { GemmBF16(2, 3, 3, h(8), h(64), f(5), 3, false) },
-		"ToBF16: dst has 1 elements, needs 2":     func() { ToBF16(h(1), f(2)) },
-		"FromBF16: dst has 1 elements, needs 2":   func() { FromBF16(f(1), h(2)) },
-		"ToE4M3: dst has 1 elements, needs 2":     func() { ToE4M3(b(1), f(2)) },
-		"FromE4M3: dst has 1 elements, needs 2":   func() { FromE4M3(f(1), b(2)) },
+		"PackBF16: dst has 63 elements, needs 64":     func() { PackBF16(h(63), f(9), 3, 3, 3, 1) },
+		"PackBF16: b has 8 elements, needs 9":         func() { PackBF16(h(64), f(8), 3, 3, 3, 1) },
+		"PackBF16Bits: dst has 63 elements, needs 64": func() { PackBF16Bits(h(63), h(9), 3, 3, 3, 1) },
+		"PackBF16Bits: b has 8 elements, needs 9":     func() { PackBF16Bits(h(64), h(8), 3, 3, 3, 1) },
+		"RowsBF16: dst has 11 elements, needs 12":     func() { RowsBF16(h(11), f(9), 3, 3, 3, 1) },
+		"RowsBF16: a has 8 elements, needs 9":         func() { RowsBF16(h(12), f(8), 3, 3, 1, 3) },
+		"RowsBF16Bits: dst has 11 elements, needs 12": func() { RowsBF16Bits(h(11), h(9), 3, 3, 3, 1) },
+		"RowsBF16Bits: a has 8 elements, needs 9":     func() { RowsBF16Bits(h(12), h(8), 3, 3, 1, 3) },
+		"GemmBF16: a has 7 elements, needs 8":         func() { GemmBF16(2, 3, 3, h(7), h(64), f(6), 3, false) },
+		"GemmBF16: bp has 63 elements, needs 64":      func() { GemmBF16(2, 3, 3, h(8), h(63), f(6), 3, false) },
+		"GemmBF16: c has 5 elements, needs 6":         func() { GemmBF16(2, 3, 3, h(8), h(64), f(5), 3, false) },
+		"ToBF16: dst has 1 elements, needs 2":         func() { ToBF16(h(1), f(2)) },
+		"FromBF16: dst has 1 elements, needs 2":       func() { FromBF16(f(1), h(2)) },
+		"ToE4M3: dst has 1 elements, needs 2":         func() { ToE4M3(b(1), f(2)) },
+		"FromE4M3: dst has 1 elements, needs 2":       func() { FromE4M3(f(1), b(2)) },
 	} {
 		func() {
 			defer func() {
