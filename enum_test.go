@@ -22,7 +22,7 @@ import (
 // enums are all exported ones that can be imported from here.
 var enums = []any{
 	attention.ScalingKind(0),
-	backend.Access(0), backend.BinaryFn(0), backend.Distribution(0), backend.DType(0), backend.Format(0),
+	backend.Access(0), backend.BinaryFn(0), backend.Distribution(0), backend.DType(0),
 	backend.GroupScore(0), backend.Layout(0), backend.ReduceFn(0), backend.Scoring(0), backend.UnaryFn(0),
 	model.Finish(0),
 	reward.Status(0),

@@ -70,7 +70,7 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	m.KNorm = ps.Gain(prefix+".kv_a_layernorm.weight", cfg.KVRank)
 	up := ps.Matrix
 	if cfg.Absorbed {
-		up = ps.Table // it is taken apart by heads
+		up = ps.FullPrecision // it is taken apart by heads
 	}
 	m.KVB = named(up, "kv_b_proj", cfg.Heads*(cfg.Nope+cfg.Value), cfg.KVRank)
 	m.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.Value)

@@ -65,19 +65,21 @@ func (f *Fallbacker) Do(op Op) error {
 // packedOperand names the operand of op whose layout only its own backend
 // knows, or is empty.
 func packedOperand(op Op) string {
+	name, m := "B", (*Matrix)(nil)
 	switch o := op.(type) {
 	case *Pack:
-		return "Dst"
+		name, m = "Dst", &o.Dst
 	case *Unpack:
-		return "Src"
+		name, m = "Src", &o.Src
 	case *MatMul:
-		if o.B.Layout == Panels {
-			return "B"
-		}
+		m = &o.B
 	case *GroupedMatMul:
-		if o.B.Layout == Panels {
-			return "B"
-		}
+		m = &o.B
+	case *LinearLogProb:
+		name, m = "W", &o.W
+	}
+	if m != nil && m.Layout == Packed {
+		return name
 	}
 	return ""
 }

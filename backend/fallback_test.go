@@ -68,7 +68,7 @@ func TestFallbackRefusesPackedMatrices(t *testing.T) {
 	b := backend.Fallback(without(c, "MatMul"), c)
 	x := upload(t, b, backend.F32, make([]float64, 4), 2, 2)
 	packed := upload(t, b, backend.F32, make([]float64, 64), 64)
-	err := b.Do(&backend.MatMul{C: x, A: x, B: backend.Matrix{Data: packed, Layout: backend.Panels, K: 2, N: 2}})
+	err := b.Do(&backend.MatMul{C: x, A: x, B: backend.Matrix{Data: packed, Layout: backend.Packed, K: 2, N: 2}})
 	if !errors.Is(err, errors.ErrUnsupported) || len(b.Counts()) != 0 {
 		t.Errorf("error %v, counts %v, want ErrUnsupported and no count", err, b.Counts())
 	}

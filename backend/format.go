@@ -1,54 +1,119 @@
 package backend
 
-// Format says how a product takes the elements of a Matrix, and with it the
-// arithmetic. Sums are F32 (F64 only with Native).
-type Format uint8
+import "fmt"
 
-const (
-	// Native is F32 or F64, as the left operand's Compute. BF16 is widened.
-	Native Format = iota
+// Format says how a matrix of weights is stored and how products take it, and
+// with it the arithmetic. It is a descriptor that == compares. Another format is
+// a row of the table below, its definition in package backendtest, and kernels.
+//
+// A strided matrix of F32 or BF16 may have any format: products encode it for the
+// time of the op. Sums are F32 (F64 only with Native).
+type Format struct {
+	// Element is the dtype of the stored elements.
+	Element DType
+	// Width is the number of bits of an element that is narrower than Element; 0
+	// means all of it.
+	Width uint8
+	// BlockK and BlockN are the rows (along K) and columns (along N) of a block of
+	// elements that share a scale, d: an element stands for d·q. The last blocks may
+	// be ragged. 0 means that there are no scales.
+	BlockK, BlockN uint16
+	// Scale is the dtype of the scales.
+	Scale DType
+	// Left is the dtype to which products round their left operand, and LeftBlock
+	// the number of adjacent elements of a row of it that share an F32 scale; 0 means
+	// without scales.
+	Left      DType
+	LeftBlock uint16
+	// ForwardOnly says that products have no backward: the format cannot train.
+	ForwardOnly bool
+}
+
+// The named formats.
+var (
+	// Native is F32, or F64 where activations are F64. BF16 is widened.
+	Native = Format{}
 	// BFloat16 rounds both operands to BF16, to nearest even, and sums the
 	// products of each two adjacent k at a time in F32.
-	BFloat16
-	// Q8 holds blocks of QuantBlock elements along K as int8 with one F16 scale
-	// d = max|w|/127, like Q8_0 of GGML: 8.5 bits an element. It exists packed
-	// only. A backend may quantise the left operand too, row by row in blocks of
-	// QuantBlock, to int8 with an F32 scale.
-	Q8
+	BFloat16 = Format{Element: BF16, Left: BF16}
+	// Q8 holds blocks of 32 elements along K as int8 with one F16 scale d =
+	// max|w|/127, like Q8_0 of GGML: 8.5 bits an element. A backend may leave the
+	// left operand in F32.
+	Q8 = Format{Element: I8, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
 	// Q4 is Q8 with 4-bit integers, like Q4_0 of GGML: 4.5 bits an element.
-	Q4
+	Q4 = Format{Element: I8, Width: 4, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
 )
 
-// QuantBlock is the number of elements along K that share a scale in Q8 and Q4.
-const QuantBlock = 32
-
-var formatNames = []string{"native", "bf16", "q8", "q4"}
-
-func (f Format) String() string { return word("Format", f, formatNames) }
-
-// Bits is the storage of one packed element, scales included; dt is the dtype
-// of the unpacked one.
-func (f Format) Bits(dt DType) float64 {
-	return [...]float64{8 * float64(dt.Size()), 16, 8.5, 4.5}[f]
+// formats names them.
+var formats = []struct {
+	name   string
+	format Format
+}{
+	{"native", Native}, {"bf16", BFloat16}, {"q8", Q8}, {"q4", Q4},
 }
 
-// known requires f to be one of the formats.
-func (c *checker) known(f Format) *checker {
-	return c.that(f <= Q4, "unknown format %d", int(f))
-}
-
-// fits requires the views to suit a product whose right operand lies in data.
-func (c *checker) fits(f Format, layout Layout, data *View, views ...*View) *checker {
-	c.known(f)
-	c.activations(views...)
-	switch {
-	case layout == Panels && f == Native:
-		c.statistics(views[0], data)
-	case layout != Panels:
-		same := data.DType.Compute() == views[0].DType.Compute()
-		c.thatViews(same, "%v beside %v: want both F64 or neither", data, views[0])
+// Formats lists the named formats.
+func Formats() []Format {
+	list := make([]Format, len(formats))
+	for i, row := range formats {
+		list[i] = row.format
 	}
-	c.that(f == Native || views[0].DType != F64, "format %d is not for F64", int(f))
-	c.that(layout == Panels || f <= BFloat16, "format %d exists packed only", int(f))
+	return list
+}
+
+// String is the name of a format, or the descriptor of one without a name.
+func (f Format) String() string {
+	for _, row := range formats {
+		if row.format == f {
+			return row.name
+		}
+	}
+	type descriptor Format // without this method
+	return fmt.Sprintf("Format%+v", descriptor(f))
+}
+
+// Validate reports what is impossible about the descriptor.
+func (f Format) Validate() error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("backend: %s: "+format, append([]any{f}, args...)...)
+	}
+	switch {
+	case f == Native:
+		return nil
+	case int(f.Width) > 8*f.Element.Size():
+		return fail("elements of %d bits in a %s", f.Width, f.Element)
+	case (f.BlockK == 0) != (f.BlockN == 0):
+		return fail("blocks of %d×%d elements, want both or neither above 0", f.BlockK, f.BlockN)
+	case f.BlockK > 0 && f.Scale != F32 && f.Scale != F16:
+		return fail("scales of %s, want F32 or F16", f.Scale)
+	case !f.Element.IsFloat() && f.BlockK == 0:
+		return fail("integers without scales")
+	}
+	return nil
+}
+
+// BitsPerElement is the storage of one packed element, scales included; dt is the
+// dtype of the unpacked one.
+func (f Format) BitsPerElement(dt DType) float64 {
+	bits := float64(f.Width)
+	switch {
+	case f == Native:
+		bits = float64(8 * dt.Size())
+	case bits == 0:
+		bits = float64(8 * f.Element.Size())
+	}
+	if f.BlockK > 0 {
+		bits += float64(8*f.Scale.Size()) / (float64(f.BlockK) * float64(f.BlockN))
+	}
+	return bits
+}
+
+// known requires f to be a possible format.
+func (c *checker) known(f Format) *checker {
+	if c.err == nil {
+		if err := f.Validate(); err != nil {
+			c.failf("%v", err)
+		}
+	}
 	return c
 }

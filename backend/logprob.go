@@ -45,13 +45,13 @@ func (o *LogSumExp) Check() error {
 //
 //	LogProb[i] = z[Target[i]] − LSE[i]      LSE, Entropy as in LogSumExp
 //
-// A negative target gives LogProb 0 and no gradient. Entropy is optional. X and W
-// are F32 or BF16, the others F32; logits are F32 and never rounded.
+// A negative target gives LogProb 0 and no gradient. Entropy is optional. X is F32
+// or BF16, the others F32; logits are those of MatMul in F32 and never rounded.
 type LinearLogProb struct {
-	LogProb, LSE, Entropy View // [N]
-	X                     View // [N, D]
-	W                     View // [V, D]
-	Target                View // [N] I32
+	LogProb, LSE, Entropy View   // [N]
+	X                     View   // [N, D]
+	W                     Matrix // [D, V], the head transposed
+	Target                View   // [N] I32
 	InvTemp               float64
 }
 
@@ -64,34 +64,45 @@ func (o *LinearLogProb) Operands(visit func(*View, Access)) {
 		visit(&o.Entropy, Write)
 	}
 	visit(&o.X, Read)
-	visit(&o.W, Read)
+	o.W.operands(visit, Read)
 	visit(&o.Target, Read)
 }
 
 func (o *LinearLogProb) Check() error {
-	c := check(o).activations(&o.X, &o.W).statistics(&o.X, &o.LogProb, &o.LSE, &o.Entropy).
-		ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+	c := check(o).matrix(&o.W, &o.X).statistics(&o.X, &o.LogProb, &o.LSE, &o.Entropy).
+		ints(&o.Target).rank("X", &o.X, 2).head(&o.W, &o.X)
 	if c.err == nil {
-		n, d := o.X.Shape[0], o.X.Shape[1]
-		c.shape("W", &o.W, o.W.Shape[0], d).shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
+		n := o.X.Shape[0]
+		c.shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
 			contiguous("LogProb", &o.LogProb).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target)
 	}
 	return c.done()
 }
 
+// head requires w to be a matrix [D, V] for x [N, D].
+func (c *checker) head(w *Matrix, x *View) *checker {
+	if c.err == nil {
+		k, _ := w.Dims()
+		c.thatViews(len(w.batch()) == 0 && k == x.Shape[1], "W %v for X %v", &w.Data, x)
+	}
+	return c
+}
+
 // LinearLogProbGrad is the backward of LinearLogProb. With p = exp(z − LSE):
 //
 //	dz[v] = DLogProb·(1[v = Target] − p[v]) − DEntropy·p[v]·(z[v] − LSE + Entropy)
-//	DX = InvTemp·dz·W      DW += InvTemp·dzᵀ·X
+//	DX = InvTemp·dz·Wᵀ     DW += InvTemp·dzᵀ·X
 //
 // Rows with a negative target get no DLogProb part. DX and DW are optional, as
-// is the pair DEntropy, Entropy. X, W and DX are F32 or BF16, the others F32.
+// is the pair DEntropy, Entropy. X and DX are F32 or BF16, the others F32. W is
+// strided, and its format trains.
 type LinearLogProbGrad struct {
-	DX, DW             View // [N, D], [V, D]
-	DLogProb, DEntropy View // [N]
-	X, W               View // [N, D], [V, D]
-	Target             View // [N] I32
-	LSE, Entropy       View // [N]
+	DX, DW             View   // [N, D], [V, D]
+	DLogProb, DEntropy View   // [N]
+	X                  View   // [N, D]
+	W                  Matrix // [D, V], the head transposed
+	Target             View   // [N] I32
+	LSE, Entropy       View   // [N]
 	InvTemp            float64
 }
 
@@ -110,18 +121,21 @@ func (o *LinearLogProbGrad) Operands(visit func(*View, Access)) {
 		visit(&o.Entropy, Read)
 	}
 	visit(&o.X, Read)
-	visit(&o.W, Read)
+	o.W.operands(visit, Read)
 	visit(&o.Target, Read)
 	visit(&o.LSE, Read)
 }
 
 func (o *LinearLogProbGrad) Check() error {
-	c := check(o).activations(&o.X, &o.W, &o.DX).
+	c := check(o).matrix(&o.W, &o.X, &o.DX).
 		statistics(&o.X, &o.DW, &o.DLogProb, &o.DEntropy, &o.LSE, &o.Entropy).
-		ints(&o.Target).rank("X", &o.X, 2).rank("W", &o.W, 2)
+		ints(&o.Target).rank("X", &o.X, 2).head(&o.W, &o.X)
+	if c.err == nil && (o.W.Format.ForwardOnly || o.W.Layout != Strided || o.W.Scale.Present()) {
+		c.failf("W %v in format %s, want a strided matrix in a format that trains", o.W.Data, o.W.Format)
+	}
 	if c.err == nil {
-		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Shape[0]
-		c.shape("W", &o.W, v, d).shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
+		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Data.Shape[1]
+		c.shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
 			shape("DLogProb", &o.DLogProb, n).shape("DEntropy", &o.DEntropy, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).
 			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
 			dense("DX", &o.DX).dense("DW", &o.DW)

@@ -31,10 +31,11 @@ func (x *Expander) targeted(target View) View {
 
 // Decompose is LinearLogProb through the full logits, which it holds.
 func (o *LinearLogProb) Decompose(x *Expander) {
-	n, v := o.X.Shape[0], o.W.Shape[0]
+	n := o.X.Shape[0]
+	_, v := o.W.Dims()
 	dt := o.X.DType.Compute()
 	logits, picked := x.Temp(dt, n, v), x.Temp(dt, n, 1)
-	x.Do(&MatMul{C: logits, A: o.X, B: Dense(o.W.T())})
+	x.Do(&MatMul{C: logits, A: o.X, B: o.W})
 	x.Do(&LogSumExp{LSE: o.LSE, Entropy: o.Entropy, X: logits, InvTemp: o.InvTemp})
 	x.Do(&GatherLast{Y: picked, X: logits, Index: o.Target.Unsqueeze(1)})
 	score := picked.Reshape(n)
@@ -45,10 +46,10 @@ func (o *LinearLogProb) Decompose(x *Expander) {
 
 // Decompose is LinearLogProbGrad through the full logits and their gradient.
 func (o *LinearLogProbGrad) Decompose(x *Expander) {
-	n, v := o.X.Shape[0], o.W.Shape[0]
+	n, v := o.X.Shape[0], o.W.Data.Shape[1]
 	dt := o.X.DType.Compute()
 	z, p, weight := x.Temp(dt, n, v), x.Temp(dt, n, v), x.Temp(dt, n)
-	x.Do(&MatMul{C: z, A: o.X, B: Dense(o.W.T())})
+	x.Do(&MatMul{C: z, A: o.X, B: o.W})
 	x.affine(z, z, o.InvTemp, 0)
 	x.binary(Sub, z, z, o.LSE.Unsqueeze(1))
 	x.unary(Exp, p, z)
@@ -67,9 +68,9 @@ func (o *LinearLogProbGrad) Decompose(x *Expander) {
 	x.Do(&ScatterLast{Y: z, X: weight.Unsqueeze(1), Index: o.Target.Unsqueeze(1)})
 	x.affine(z, z, o.InvTemp, 0)
 	if o.DX.Present() {
-		x.Do(&MatMul{C: o.DX, A: z, B: Dense(o.W)})
+		x.Do(&MatMul{C: o.DX, A: z, B: Matrix{Data: o.W.Data.T(), Format: o.W.Format}})
 	}
 	if o.DW.Present() {
-		x.Do(&MatMul{C: o.DW, A: z.T(), B: Dense(o.X), Accumulate: true})
+		x.Do(&MatMul{C: o.DW, A: z.T(), B: Matrix{Data: o.X, Format: o.W.Format}, Accumulate: true})
 	}
 }

@@ -5,17 +5,23 @@ type Layout uint8
 
 const (
 	Strided Layout = iota // Data is the logical matrix itself
-	Panels                // Data is a backend-specific packed copy made by Pack
+	Packed                // Data is a backend-specific copy made by Pack
 )
 
-var layoutNames = []string{"strided", "panels"}
+var layoutNames = []string{"strided", "packed"}
 
 func (l Layout) String() string { return word("Layout", l, layoutNames) }
 
-// Matrix is the right-hand operand of a matrix product: a strided view, or a
-// packed copy of one. Its logical shape is [..., K, N].
+// Matrix is the right-hand operand of a matrix product. Its logical shape is
+// [..., K, N]. Three forms exist:
+//
+//	strided          Data is F32, F64 or BF16; products encode it in Format
+//	strided, scaled  Data is Format.Element, and Scale [..., ⌈K/BlockK⌉, ⌈N/BlockN⌉]
+//	                 has the blocks' scales
+//	packed           Data is what Pack made of it, scales included
 type Matrix struct {
 	Data   View
+	Scale  View // of the scaled form alone
 	Layout Layout
 	Format Format
 	K, N   int // logical size of a packed matrix; unused when Strided
@@ -29,10 +35,27 @@ func Dense(v View) Matrix { return Matrix{Data: v} }
 
 // Dims is the logical number of rows and columns.
 func (m *Matrix) Dims() (k, n int) {
-	if m.Layout == Panels {
+	if m.Layout == Packed {
 		return m.K, m.N
 	}
 	return m.Data.Dim(-2), m.Data.Dim(-1)
+}
+
+// Index is matrix i of a stack.
+func (m Matrix) Index(i int) Matrix {
+	m.Data = m.Data.Index(i)
+	if m.Scale.Present() {
+		m.Scale = m.Scale.Index(i)
+	}
+	return m
+}
+
+// operands visits the views of m.
+func (m *Matrix) operands(visit func(*View, Access), a Access) {
+	visit(&m.Data, a)
+	if m.Scale.Present() {
+		visit(&m.Scale, a)
+	}
 }
 
 // fresh requires a packed copy to be of the weights' present version.
@@ -43,9 +66,55 @@ func (c *checker) fresh(m *Matrix) *checker {
 	return c
 }
 
+// matrix requires m to be one of the forms and the views to suit a product with
+// it.
+func (c *checker) matrix(m *Matrix, views ...*View) *checker {
+	c.known(m.Format).activations(views...).fresh(m)
+	x := views[0]
+	switch {
+	case m.Layout == Packed:
+		if m.Format == Native {
+			c.statistics(x, &m.Data)
+		}
+		c.thatViews(!m.Scale.Present(), "Scale %v of a packed matrix, which holds its own", &m.Scale)
+	case m.Scale.Present():
+		c.scaled(m)
+	default:
+		same := m.Data.DType.Compute() == x.DType.Compute()
+		c.thatViews(same, "%v beside %v: want both F64 or neither", &m.Data, x)
+	}
+	if c.err == nil && m.Format != Native && x.DType == F64 {
+		c.failf("format %s is not for F64", m.Format)
+	}
+	return c
+}
+
+// scaled requires m to be of the strided, scaled form.
+func (c *checker) scaled(m *Matrix) *checker {
+	f, d, s := m.Format, &m.Data, &m.Scale
+	if c.err != nil {
+		return c
+	}
+	switch {
+	case f.BlockK == 0 || f.Width != 0:
+		c.failf("format %s has no strided form with scales", f)
+	case d.DType != f.Element || s.DType != f.Scale:
+		c.failf("Data %v, Scale %v in format %s, want %s and %s", *d, *s, f, f.Element, f.Scale)
+	case d.Rank < 2 || s.Rank != d.Rank || s.Dim(-2) != blocks(d.Dim(-2), f.BlockK) || s.Dim(-1) != blocks(d.Dim(-1), f.BlockN):
+		c.failf("Data %v, Scale %v: want a scale for each block of %d×%d", *d, *s, f.BlockK, f.BlockN)
+	}
+	for i := 0; c.err == nil && i < d.Rank-2; i++ {
+		c.thatViews(s.Shape[i] == d.Shape[i], "leading dimensions of Data %v, Scale %v differ", d, s)
+	}
+	return c
+}
+
+// blocks is the number of blocks of the given length in n elements.
+func blocks(n int, length uint16) int { return (n + int(length) - 1) / int(length) }
+
 // batch is the size of the leading dimensions: nil for a plain matrix.
 func (m *Matrix) batch() []int {
-	if m.Layout == Panels { // [elements] or [E, elements]
+	if m.Layout == Packed { // [elements] or [E, elements]
 		return m.Data.Shape[:m.Data.Rank-1]
 	}
 	return m.Data.Shape[:m.Data.Rank-2]
@@ -60,7 +129,7 @@ func (m *Matrix) batch() []int {
 //
 // A and C are activations, F32 or BF16; B in Native holds F32 or BF16 (packed,
 // F32 alone). The chain is F32 to its end: BF16 is widened as it is read, and C is
-// rounded once.
+// rounded once. Format says what the others round A and B to.
 type MatMul struct {
 	C, A       View
 	B          Matrix
@@ -76,13 +145,13 @@ func (o *MatMul) Operands(visit func(*View, Access)) {
 		visit(&o.C, Write)
 	}
 	visit(&o.A, Read)
-	visit(&o.B.Data, Read)
+	o.B.operands(visit, Read)
 }
 
 func (o *MatMul) Check() error {
-	c := check(o).fits(o.B.Format, o.B.Layout, &o.B.Data, &o.C, &o.A).fresh(&o.B)
+	c := check(o).matrix(&o.B, &o.C, &o.A)
 	c.thatViews(o.A.Rank >= 2 && o.C.Rank == o.A.Rank, "A %v, C %v: want equal ranks of at least 2", &o.A, &o.C)
-	c.thatViews(o.B.Layout == Panels || o.B.Data.Rank == o.A.Rank, "A %v, B %v: want equal ranks", &o.A, &o.B.Data)
+	c.thatViews(o.B.Layout == Packed || o.B.Data.Rank == o.A.Rank, "A %v, B %v: want equal ranks", &o.A, &o.B.Data)
 	if c.err != nil {
 		return c.done()
 	}
@@ -118,12 +187,12 @@ func (o *GroupedMatMul) Name() string { return "GroupedMatMul" }
 func (o *GroupedMatMul) Operands(visit func(*View, Access)) {
 	visit(&o.C, Write)
 	visit(&o.A, Read)
-	visit(&o.B.Data, Read)
+	o.B.operands(visit, Read)
 	visit(&o.Offsets, Read)
 }
 
 func (o *GroupedMatMul) Check() error {
-	c := check(o).fits(o.B.Format, o.B.Layout, &o.B.Data, &o.C, &o.A).fresh(&o.B).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets", &o.Offsets, 1)
+	c := check(o).matrix(&o.B, &o.C, &o.A).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets", &o.Offsets, 1)
 	if o.B.Layout == Strided {
 		c.rank("B", &o.B.Data, 3)
 	}
@@ -147,7 +216,7 @@ func (o *GroupedMatMul) Check() error {
 type GroupedOuter struct {
 	C, A, B View
 	Offsets View   // [E+1] I32
-	Format  Format // Native or BFloat16
+	Format  Format // one that trains
 }
 
 func (o *GroupedOuter) Name() string { return "GroupedOuter" }
@@ -160,78 +229,15 @@ func (o *GroupedOuter) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedOuter) Check() error {
-	c := check(o).fits(o.Format, Strided, &o.B, &o.A).statistics(&o.A, &o.C).
+	c := check(o).known(o.Format).activations(&o.A, &o.B).statistics(&o.A, &o.C).
 		ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
 	if c.err == nil {
 		c.shape("B", &o.B, o.A.Shape[0], o.B.Shape[1]).
 			shape("C", &o.C, o.C.Shape[0], o.A.Shape[1], o.B.Shape[1]).
 			shape("Offsets", &o.Offsets, o.C.Shape[0]+1)
 	}
-	return c.done()
-}
-
-// Packer is a backend that has a faster layout for matrices used many times.
-type Packer interface {
-	// PackedLen is the dtype and the number of elements of a [k, n] matrix of
-	// dtype dt packed in format f; 0 elements if the backend does not pack that.
-	PackedLen(f Format, dt DType, k, n int) (DType, int)
-}
-
-// Pack writes Src [K, N] or [E, K, N] to Dst [len] or [E, len] in the
-// backend's panel layout and the given format. Src is F32 or F64 for Native, F32
-// or BF16 for the others.
-type Pack struct {
-	Dst, Src View
-	Format   Format
-}
-
-func (o *Pack) Name() string { return "Pack" }
-
-func (o *Pack) Operands(visit func(*View, Access)) {
-	visit(&o.Dst, Write)
-	visit(&o.Src, Read)
-}
-
-func (o *Pack) Check() error {
-	c := check(o).known(o.Format).contiguous("Dst", &o.Dst)
-	if o.Format == Native {
-		c.float(&o.Dst, &o.Src)
-	} else {
-		c.thatViews(o.Src.DType == F32 || o.Src.DType == BF16, "Src %v, want F32 or BF16", &o.Src)
-	}
-	c.thatViews(o.Src.Rank == 2 || o.Src.Rank == 3, "Src %v, want rank 2 or 3", &o.Src)
-	c.thatViews(o.Dst.Rank == o.Src.Rank-1, "Dst %v for Src %v", &o.Dst, &o.Src)
-	if c.err == nil && o.Src.Rank == 3 {
-		c.thatViews(o.Dst.Shape[0] == o.Src.Shape[0], "Dst %v for Src %v", &o.Dst, &o.Src)
+	if c.err == nil && (o.Format.ForwardOnly || o.Format != Native && o.A.DType == F64) {
+		c.failf("format %s does not train on %s", o.Format, o.A.DType)
 	}
 	return c.done()
 }
-
-// Unpack writes the values that products with the packed matrix Src use to Dst
-// [K, N] or [E, K, N], which is F32 (F64 for a matrix packed from F64).
-type Unpack struct {
-	Dst View
-	Src Matrix
-}
-
-func (o *Unpack) Name() string { return "Unpack" }
-
-func (o *Unpack) Operands(visit func(*View, Access)) {
-	visit(&o.Dst, Write)
-	visit(&o.Src.Data, Read)
-}
-
-func (o *Unpack) Check() error {
-	c := check(o).fits(o.Src.Format, o.Src.Layout, &o.Src.Data, &o.Dst).float(&o.Dst).fresh(&o.Src)
-	c.that(o.Src.Layout == Panels, "the matrix is not packed")
-	c.thatViews(o.Dst.Rank == o.Src.Data.Rank+1, "Dst %v for packed Src %v", &o.Dst, &o.Src.Data)
-	if c.err == nil {
-		c.that(o.Dst.Dim(-2) == o.Src.K && o.Dst.Dim(-1) == o.Src.N, "Dst [%d %d] of a packed [%d %d] matrix", o.Dst.Dim(-2), o.Dst.Dim(-1), o.Src.K, o.Src.N)
-		c.thatViews(o.Dst.Rank == 2 || o.Dst.Shape[0] == o.Src.Data.Shape[0], "Dst %v for packed Src %v", &o.Dst, &o.Src.Data)
-	}
-	return c.done()
-}
-
-// PackState tells whether a packed copy still matches the weights it was made
-// from: RL changes them every step.
-type PackState struct{ Weights, Copy uint64 }

@@ -6,9 +6,7 @@ func (o *GroupedMatMul) Decompose(x *Expander) {
 	groups := o.Offsets.Shape[0] - 1
 	product := x.Temp(o.C.DType.Compute(), m, n)
 	for e := range groups {
-		b := o.B
-		b.Data = o.B.Data.Index(e)
-		x.Do(&MatMul{C: product, A: o.A, B: b})
+		x.Do(&MatMul{C: product, A: o.A, B: o.B.Index(e)})
 		x.choose(o.C, x.group(o.Offsets, e, m), product, o.C)
 	}
 }

@@ -49,13 +49,18 @@ type Options struct {
 	Absorbed bool
 	// Format is the arithmetic of products with weight matrices, for training and
 	// generation alike: backend.Native is that of DType; backend.BFloat16 rounds
-	// their operands; backend.Q8 and backend.Q4 cannot train and need Packed. Embeddings and
-	// routers keep DType, and so does the output head unless Packed is set, since
-	// the loss reads it too.
+	// their operands; formats that are forward only, such as backend.Q8, need Packed.
+	// Routers keep DType.
 	Format backend.Format
-	// Packed holds weight matrices in Format only, without a master copy: for
+	// Tables is the Format of the embedding and of the output head, lookups included.
+	Tables backend.Format
+	// Packed keeps weights in their format only, without a master copy: for
 	// inference, in little more memory than the weights take.
 	Packed bool
+	// Uninitialized makes a model without values, for checkpoint.Load: nothing is
+	// drawn, and parameters that are packed never exist in another form. Using one
+	// that was not loaded panics.
+	Uninitialized bool
 }
 
 func (o Options) validate() error {
@@ -67,12 +72,20 @@ func (o Options) validate() error {
 	case o.DType != backend.F32 && (o.Precision == backend.BF16 || o.RoundKV):
 		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these go with F32, not with %s",
 			o.Precision, o.RoundKV, o.DType)
-	case o.Format > backend.Q4:
-		return fmt.Errorf("model: unknown weight format %d", o.Format)
-	case o.Format != backend.Native && o.DType != backend.F32:
-		return fmt.Errorf("model: weight format %s goes with F32, not with %s", o.Format, o.DType)
-	case o.Format > backend.BFloat16 && !o.Packed:
-		return fmt.Errorf("model: weight format %s is for inference: set Packed", o.Format)
+	}
+	for _, f := range []struct {
+		field  string
+		format backend.Format
+	}{{"Format", o.Format}, {"Tables", o.Tables}} {
+		if err := f.format.Validate(); err != nil {
+			return fmt.Errorf("model: Options.%s: %w", f.field, err)
+		}
+		switch {
+		case f.format != backend.Native && o.DType != backend.F32:
+			return fmt.Errorf("model: Options.%s: %s goes with F32, not with %s", f.field, f.format, o.DType)
+		case f.format.ForwardOnly && !o.Packed:
+			return fmt.Errorf("model: Options.%s: %s is for inference: set Packed", f.field, f.format)
+		}
 	}
 	return nil
 }
@@ -95,7 +108,10 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	if err != nil {
 		return nil, err
 	}
-	ps := tensor.NewParams(b, tensor.Init{Seed: seed, Std: cfg.InitializerRange, DType: o.DType, Format: o.Format, Hold: o.Packed})
+	ps := tensor.NewParams(b, tensor.Init{
+		Seed: seed, Std: cfg.InitializerRange, DType: o.DType,
+		Format: o.Format, Tables: o.Tables, Packed: o.Packed, Uninitialized: o.Uninitialized,
+	})
 	m := &Model{Config: cfg, Options: o, Params: ps, Angles: angles}
 	m.Embed = ps.Table("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for l := range cfg.NumHiddenLayers {
@@ -104,11 +120,7 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
 	if !cfg.TieWordEmbeddings {
-		head := ps.Table
-		if o.Packed {
-			head = ps.Matrix
-		}
-		m.Head = head("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
+		m.Head = ps.Table("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
 	}
 	if err := ps.Err(); err != nil {
 		m.Free()

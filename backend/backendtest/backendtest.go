@@ -82,6 +82,7 @@ func families() []family {
 		randomFamily(),
 		matMulFamily(), groupedMatMulFamily(), groupedOuterFamily(),
 		formatMatMulFamily(), formatGroupedFamily(), formatOuterFamily(), unpackFamily(),
+		formatLogProbFamily(), formatLogProbGradFamily(),
 		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(), mlaKeysFamily(), mlaKeysGradFamily(),
 		attentionFamily(), attentionGradFamily(),
 		logSumExpFamily(), linearLogProbFamily(), linearLogProbGradFamily(), sampleFamily(),

@@ -34,8 +34,8 @@ func block(t *testing.T, b backend.Backend) error {
 	if p, ok := b.(backend.Packer); ok {
 		dt, n := p.PackedLen(backend.Native, backend.F32, d, d)
 		packed := view(dt, n)
-		ops = append(ops, &backend.Pack{Dst: packed, Src: weight})
-		right = backend.Matrix{Data: packed, Layout: backend.Panels, K: d, N: d}
+		right = backend.Matrix{Data: packed, Layout: backend.Packed, K: d, N: d}
+		ops = append(ops, &backend.Pack{Dst: right, Src: backend.Dense(weight)})
 	}
 	ops = append(ops,
 		&backend.MatMul{C: h, A: y, B: right},

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -13,59 +14,91 @@ import (
 // its own affair within the step of the integers: an element may be wrong by
 // what both roundings allow.
 
-// step is the largest error of a block element whose largest magnitude is most,
-// in format f: half a step of the integers; for Q4, whose integers reach from −8
-// to 7, a whole one, and more where the scale that errs least in the mean clips
-// the largest. F16 scales add a little.
-func step(f backend.Format, most float64) float64 {
-	switch f {
-	case backend.Q8:
-		return most/254*1.01 + 1e-7
-	case backend.Q4:
+// step is the largest error of a block element whose largest magnitude is most, in
+// integers of the given number of bits: half a step of them; for 4 bits, which
+// reach from −8 to 7, a whole one, and more where the scale that errs least in the
+// mean clips the largest. F16 scales add a little.
+func step(bits int, most float64) float64 {
+	if bits == 4 {
 		return most/6 + 1e-7
 	}
-	return 0
+	return most/254*1.01 + 1e-7
 }
 
-// inexact is a line of operand values along K and the error of each that the
-// format allows.
-type inexact struct{ value, err []float64 }
+// inexact is an operand [rows, cols] of a product, row-major, and the error of each
+// element that the format allows.
+type inexact struct {
+	value, err []float64
+	cols       int
+}
 
-// quantised is x, n elements apart by stride, as an operand of format f. A left
-// operand is quantised to int8 where weights are.
-func quantised(f backend.Format, left bool, x []float64, n, stride int) inexact {
-	q := inexact{make([]float64, n), make([]float64, n)}
-	if left && f == backend.Q4 {
-		f = backend.Q8
+// leftOperand is x [rows, k] as the left operand of a product in format f.
+func leftOperand(f backend.Format, x []float64, rows, k int) inexact {
+	return quantised(f.Left, 8, 1, int(f.LeftBlock), x, rows, k)
+}
+
+// rightOperand is x [k, n] as the right operand of a product in format f.
+func rightOperand(f backend.Format, x []float64, k, n int) inexact {
+	return quantised(f.Element, int(f.Width), int(f.BlockK), int(f.BlockN), x, k, n)
+}
+
+// quantised is x [rows, cols] in elements of dt, of which blocks of height × width
+// share a scale. bits are those of an integer, 0 meaning 8.
+func quantised(dt backend.DType, bits, height, width int, x []float64, rows, cols int) inexact {
+	x = x[:rows*cols]
+	q := inexact{slices.Clone(x), make([]float64, rows*cols), cols}
+	if dt == backend.F32 { // Native: as it is
+		return q
 	}
-	for b := 0; b < n; b += backend.QuantBlock {
-		end, most := min(b+backend.QuantBlock, n), 0.0
-		for k := b; k < end; k++ {
-			if q.value[k] = x[k*stride]; f == backend.BFloat16 {
-				q.value[k] = rounded(backend.BF16, q.value[k])
-			}
-			most = max(most, math.Abs(q.value[k]))
+	if dt != backend.I8 {
+		for i, v := range x {
+			q.value[i] = rounded(dt, v)
 		}
-		for k := b; k < end; k++ {
-			q.err[k] = step(f, most)
+		return q
+	}
+	for i := 0; i < rows; i += height {
+		for j := 0; j < cols; j += width {
+			block := func(visit func(at int)) {
+				for r := i; r < min(i+height, rows); r++ {
+					for c := j; c < min(j+width, cols); c++ {
+						visit(r*cols + c)
+					}
+				}
+			}
+			most := 0.0
+			block(func(at int) { most = max(most, math.Abs(x[at])) })
+			block(func(at int) { q.err[at] = step(bits, most) })
 		}
 	}
 	return q
 }
 
-// dot is Σ a·b and its allowed error in units of F32's roundoff.
-func (a inexact) dot(b inexact) (sum, bound float64) {
+// dot is row i of a times column j of b and its allowed error in units of F32's
+// roundoff.
+func (a inexact) dot(i int, b inexact, j int) (sum, bound float64) {
 	size, extra := 0.0, 0.0
-	for k, x := range a.value {
-		y := b.value[k]
+	for k, x := range a.value[i*a.cols:][:a.cols] {
+		e, at := a.err[i*a.cols+k], k*b.cols+j
+		y, d := b.value[at], b.err[at]
 		sum += x * y
 		size += math.Abs(x * y)
-		extra += math.Abs(x)*b.err[k] + math.Abs(y)*a.err[k] + a.err[k]*b.err[k]
+		extra += math.Abs(x)*d + math.Abs(y)*e + e*d
 	}
-	return sum, terms(len(a.value))*(size+extra) + extra/(slack*roundoff(backend.F32))
+	return sum, terms(a.cols)*(size+extra) + extra/(slack*roundoff(backend.F32))
 }
 
-var formats = []backend.Format{backend.BFloat16, backend.Q8, backend.Q4}
+// formats are all but Native.
+var formats = backend.Formats()[1:]
+
+// trainable are the formats that train, without Native.
+func trainable() (list []backend.Format) {
+	for _, f := range formats {
+		if !f.ForwardOnly {
+			list = append(list, f)
+		}
+	}
+	return list
+}
 
 type formatMatMulSpec struct {
 	Format backend.Format
@@ -74,34 +107,31 @@ type formatMatMulSpec struct {
 
 func formatMatMulFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		c := matMulFamily().random(r).(matMulSpec)
-		format := formats[r.IntN(3)]
-		if c.Panels = c.Panels || format != backend.BFloat16; c.Panels && len(c.Batch) == 2 {
-			c.Batch = c.Batch[:1]
-		}
-		return formatMatMulSpec{format, c}
+		return formatMatMulSpec{formats[r.IntN(len(formats))], matMulFamily().random(r).(matMulSpec)}
 	}}
 	for _, format := range formats {
 		for i, n := range edges {
 			f.cases = append(f.cases,
-				formatMatMulSpec{format, matMulSpec{M: n, K: 37, N: 9, Panels: true, Accumulate: i%2 == 0}},
-				formatMatMulSpec{format, matMulSpec{M: 3, K: n, N: 18, Panels: true, Accumulate: i%2 == 1}},
-				formatMatMulSpec{format, matMulSpec{M: 5, K: 64, N: n, Panels: true}},
-				formatMatMulSpec{format, matMulSpec{M: 1, K: 40, N: n, Panels: true}})
+				formatMatMulSpec{format, matMulSpec{M: n, K: 37, N: 9, Packed: true, Accumulate: i%2 == 0}},
+				formatMatMulSpec{format, matMulSpec{M: 3, K: n, N: 18, Packed: true, Accumulate: i%2 == 1}},
+				formatMatMulSpec{format, matMulSpec{M: 5, K: 64, N: n, Packed: true}},
+				formatMatMulSpec{format, matMulSpec{M: 1, K: 40, N: n, Packed: true}})
 		}
 		f.cases = append(f.cases,
-			formatMatMulSpec{format, matMulSpec{M: 65, K: 129, N: 97, Panels: true}},
-			formatMatMulSpec{format, matMulSpec{M: 9, K: 1025, N: 33, Panels: true, Accumulate: true}},
-			formatMatMulSpec{format, matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Panels: true}},
-			formatMatMulSpec{format, matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Panels: true}})
+			formatMatMulSpec{format, matMulSpec{M: 65, K: 129, N: 97, Packed: true}},
+			formatMatMulSpec{format, matMulSpec{M: 9, K: 1025, N: 33, Packed: true, Accumulate: true}},
+			formatMatMulSpec{format, matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Packed: true}},
+			formatMatMulSpec{format, matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Packed: true}})
 		f.bench = append(f.bench,
-			formatMatMulSpec{format, matMulSpec{M: 512, K: 1024, N: 1024, Panels: true}},
-			formatMatMulSpec{format, matMulSpec{M: 1, K: 1024, N: 1024, Panels: true}})
+			formatMatMulSpec{format, matMulSpec{M: 512, K: 1024, N: 1024, Packed: true}},
+			formatMatMulSpec{format, matMulSpec{M: 1, K: 1024, N: 1024, Packed: true}})
 	}
-	for _, m := range []int{1, 8, 33, 170} {
-		f.cases = append(f.cases,
-			formatMatMulSpec{backend.BFloat16, matMulSpec{M: m, K: 33, N: 65}},
-			formatMatMulSpec{backend.BFloat16, matMulSpec{Batch: []int{2, 3}, M: m, K: 16, N: 7, Accumulate: true}})
+	for _, format := range formats {
+		for _, m := range []int{1, 8, 33, 170} {
+			f.cases = append(f.cases,
+				formatMatMulSpec{format, matMulSpec{M: m, K: 33, N: 65}},
+				formatMatMulSpec{format, matMulSpec{Batch: []int{2, 3}, M: m, K: 16, N: 7, Accumulate: true}})
+		}
 	}
 	return f
 }
@@ -110,8 +140,8 @@ func (formatMatMulSpec) noF64() {}
 
 func (c formatMatMulSpec) build(s *setup) {
 	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
-	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", false, s.normal(1), dims(c.K, c.N)...)
-	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels, c.Format), Accumulate: c.Accumulate}
+	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", c.Packed, s.normal(1), dims(c.K, c.N)...)
+	op := &backend.MatMul{A: a.view, B: s.matrix(b.view, c.Packed, c.Format), Accumulate: c.Accumulate}
 	out := s.write("C", free, dims(c.M, c.N)...)
 	if c.Accumulate {
 		out.store(s.normal(1))
@@ -125,11 +155,12 @@ func (c formatMatMulSpec) build(s *setup) {
 	s.flops = 2 * float64(batch*c.M*c.K*c.N)
 	s.want = func() {
 		for e := range batch {
+			left := leftOperand(c.Format, a.vals[e*c.M*c.K:], c.M, c.K)
+			right := rightOperand(c.Format, b.vals[e*c.K*c.N:], c.K, c.N)
 			for j := range c.N {
-				col := quantised(c.Format, false, b.vals[e*c.K*c.N+min(j, c.K*c.N):], c.K, c.N)
 				for i := range c.M {
 					at := (e*c.M+i)*c.N + j
-					sum, bound := quantised(c.Format, true, a.vals[(e*c.M+i)*c.K:], c.K, 1).dot(col)
+					sum, bound := left.dot(i, right, j)
 					if c.Accumulate {
 						sum, bound = sum+out.vals[at], bound+terms(c.K)*math.Abs(out.vals[at])
 					}
@@ -147,13 +178,13 @@ type formatGroupedSpec struct {
 
 func formatGroupedFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		return formatGroupedSpec{formats[r.IntN(3)], groupedMatMulSpec{randomGroups(r), true}}
+		return formatGroupedSpec{formats[r.IntN(len(formats))], groupedMatMulSpec{randomGroups(r), r.IntN(2) == 0}}
 	}}
 	for _, g := range groups {
 		for _, format := range formats {
-			f.cases = append(f.cases, formatGroupedSpec{format, groupedMatMulSpec{g, true}})
+			f.cases = append(f.cases, formatGroupedSpec{format, groupedMatMulSpec{g, true}},
+				formatGroupedSpec{format, groupedMatMulSpec{g, false}})
 		}
-		f.cases = append(f.cases, formatGroupedSpec{backend.BFloat16, groupedMatMulSpec{g, false}})
 	}
 	return f
 }
@@ -163,27 +194,38 @@ func (formatGroupedSpec) noF64() {}
 func (c formatGroupedSpec) build(s *setup) {
 	m := c.rows()
 	a := s.readWith("A", free, s.normal(1), m, c.P)
-	b := s.matrixOperand("B", false, s.normal(1), len(c.Sizes), c.P, c.Q)
+	b := s.matrixOperand("B", c.Packed, s.normal(1), len(c.Sizes), c.P, c.Q)
 	out, offsets := s.write("C", free, m, c.Q), c.offsets(s)
-	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels, c.Format), Offsets: offsets.view}
+	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b.view, c.Packed, c.Format), Offsets: offsets.view}
 	s.want = func() {
+		left, right := leftOperand(c.Format, a.vals, m, c.P), make([]inexact, len(c.Sizes))
+		for e := range right {
+			right[e] = rightOperand(c.Format, b.vals[e*c.P*c.Q:], c.P, c.Q)
+		}
 		c.each(func(e, row int) {
-			left := quantised(c.Format, true, a.vals[row*c.P:], c.P, 1)
 			for j := range c.Q {
-				sum, bound := left.dot(quantised(c.Format, false, b.vals[min(e*c.P*c.Q+j, len(b.vals)):], c.P, c.Q))
+				sum, bound := left.dot(row, right[e], j)
 				out.expect(row*c.Q+j, sum, bound)
 			}
 		})
 	}
 }
 
-// formatOuterSpec is the weight gradient in BFloat16.
-type formatOuterSpec struct{ groupedOuterSpec }
+// formatOuterSpec is the weight gradient in a format that trains.
+type formatOuterSpec struct {
+	Format backend.Format
+	groupedOuterSpec
+}
 
 func formatOuterFamily() family {
-	f := family{bf16: true, random: func(r *rand.Rand) spec { return formatOuterSpec{groupedOuterSpec{randomGroups(r)}} }}
+	trains := trainable()
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
+		return formatOuterSpec{trains[r.IntN(len(trains))], groupedOuterSpec{randomGroups(r)}}
+	}}
 	for _, g := range groups {
-		f.cases = append(f.cases, formatOuterSpec{groupedOuterSpec{g}})
+		for _, format := range trains {
+			f.cases = append(f.cases, formatOuterSpec{format, groupedOuterSpec{g}})
+		}
 	}
 	return f
 }
@@ -193,16 +235,16 @@ func (formatOuterSpec) noF64() {}
 func (c formatOuterSpec) build(s *setup) {
 	c.groupedOuterSpec.build(s)
 	op := s.op.(*backend.GroupedOuter)
-	op.Format = backend.BFloat16
+	op.Format = c.Format
 	a, b, out := s.operands[0], s.operands[1], s.operands[2]
 	s.gradients, s.want = nil, func() {
 		first := 0
 		for e, n := range c.Sizes {
+			x := leftOperand(c.Format, transposed(a.vals[first*c.P:], n, c.P), c.P, n)
+			y := rightOperand(c.Format, b.vals[first*c.Q:], n, c.Q)
 			for i := range c.P * c.Q {
 				at := e*c.P*c.Q + i
-				x := quantised(backend.BFloat16, true, a.vals[min(first*c.P+i/c.Q, len(a.vals)):], n, c.P)
-				y := quantised(backend.BFloat16, false, b.vals[min(first*c.Q+i%c.Q, len(b.vals)):], n, c.Q)
-				sum, bound := x.dot(y)
+				sum, bound := x.dot(i/c.Q, y, i%c.Q)
 				if n == 0 {
 					out.expect(at, out.vals[at], 0)
 				} else {
@@ -214,26 +256,52 @@ func (c formatOuterSpec) build(s *setup) {
 	}
 }
 
-// unpackSpec packs a matrix, or a stack of them, and unpacks it again.
+// transposed is x [rows, cols], row-major, as [cols, rows].
+func transposed(x []float64, rows, cols int) []float64 {
+	y := make([]float64, rows*cols)
+	for i := range y {
+		y[i] = x[i%rows*cols+i/rows]
+	}
+	return y
+}
+
+// unpackSpec packs a matrix, or a stack of them, at once or in two parts, and
+// unpacks it again: the whole or some of its columns.
 type unpackSpec struct {
-	Format backend.Format
-	Src    backend.DType
-	Shape  []int
+	Format  backend.Format
+	Src     backend.DType
+	Shape   []int
+	Columns int // number of columns that are looked up; 0 means the whole matrix
+	Cut     int // column at which packing is cut in two parts; 0 means in one
 }
 
 func unpackFamily() family {
 	f := family{random: func(r *rand.Rand) spec {
-		c := unpackSpec{backend.Format(r.IntN(4)), backend.F32, []int{size(r, 0), size(r, 0)}}
+		all := backend.Formats()
+		c := unpackSpec{Format: all[r.IntN(len(all))], Src: backend.F32, Shape: []int{size(r, 0), size(r, 0)}}
 		if c.Format != backend.Native && r.IntN(2) == 0 {
 			c.Src = backend.BF16
+		}
+		if c.Format != backend.Native && c.Shape[1] > 0 {
+			c.Columns = r.IntN(5)
 		}
 		return c
 	}}
 	for _, shape := range [][]int{{0, 3}, {1, 1}, {32, 16}, {33, 17}, {65, 97}, {3, 40, 20}, {0, 4, 4}} {
-		f.cases = append(f.cases, unpackSpec{backend.Native, backend.F32, shape}, unpackSpec{backend.Native, backend.F64, shape})
+		f.cases = append(f.cases, unpackSpec{Format: backend.Native, Src: backend.F32, Shape: shape},
+			unpackSpec{Format: backend.Native, Src: backend.F64, Shape: shape})
 		for _, format := range formats {
-			f.cases = append(f.cases, unpackSpec{format, backend.F32, shape}, unpackSpec{format, backend.BF16, shape})
+			for _, src := range []backend.DType{backend.F32, backend.BF16} {
+				f.cases = append(f.cases, unpackSpec{Format: format, Src: src, Shape: shape})
+				if len(shape) == 2 {
+					f.cases = append(f.cases, unpackSpec{Format: format, Src: src, Shape: shape, Columns: 7})
+				}
+			}
 		}
+	}
+	for _, format := range backend.Formats() {
+		f.cases = append(f.cases, unpackSpec{Format: format, Src: backend.F32, Shape: []int{33, 300}, Cut: 128},
+			unpackSpec{Format: format, Src: backend.F32, Shape: []int{2, 5, 256}, Cut: 128})
 	}
 	return f
 }
@@ -244,14 +312,48 @@ func (c unpackSpec) dtype() backend.DType { return c.Src.Compute() }
 
 func (c unpackSpec) build(s *setup) {
 	src := s.operand("Src", c.Src, free, true, c.Shape).store(s.normal(1))
-	out := s.write("Dst", free, c.Shape...)
-	s.op = &backend.Unpack{Dst: out.view, Src: s.matrix(src, true, c.Format)}
 	k, n := src.view.Dim(-2), src.view.Dim(-1)
+	op := &backend.Unpack{Src: s.matrix(src.view, true, c.Format)}
+	if c.Cut > 0 {
+		whole := s.prelude[len(s.prelude)-1].(*backend.Pack)
+		s.prelude = s.prelude[:len(s.prelude)-1]
+		for _, part := range [][2]int{{c.Cut, n}, {0, c.Cut}} {
+			cut := *whole
+			cut.Src.Data, cut.Column = src.view.Slice(-1, part[0], part[1]), part[0]
+			s.prelude = append(s.prelude, &cut)
+		}
+	}
+	var matrices []inexact
+	right := func(i int) (value, err float64) { // of element i of Src
+		for e := len(matrices); e <= i/(k*n); e++ {
+			matrices = append(matrices, rightOperand(c.Format, src.vals[e*k*n:], k, n))
+		}
+		q := matrices[i/(k*n)]
+		return q.value[i%(k*n)], q.err[i%(k*n)]
+	}
+	s.op = op
+	if c.Columns > 0 {
+		index := s.ints("Index", flat, s.below(-1, n), c.Columns)
+		out := s.write("Dst", free, k, c.Columns)
+		op.Dst, op.Index = out.view, index.view
+		s.want = func() {
+			for i := range out.vals {
+				if j := int(index.vals[i%c.Columns]); j < 0 {
+					out.expect(i, 0, 0)
+				} else {
+					value, err := right(i/c.Columns*n + j)
+					out.expect(i, value, err/(slack*roundoff(s.dt)))
+				}
+			}
+		}
+		return
+	}
+	out := s.write("Dst", free, c.Shape...)
+	op.Dst = out.view
 	s.want = func() {
 		for i := range src.vals {
-			at, p := i/(k*n)*k*n+i%n, i%(k*n)/n
-			q := quantised(c.Format, false, src.vals[at:], k, n)
-			out.expect(i, q.value[p], q.err[p]/(slack*roundoff(s.dt)))
+			value, err := right(i)
+			out.expect(i, value, err/(slack*roundoff(s.dt)))
 		}
 	}
 }

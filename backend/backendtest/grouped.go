@@ -58,7 +58,7 @@ func randomGroups(r *rand.Rand) groupSpec {
 
 type groupedMatMulSpec struct {
 	groupSpec
-	Panels bool
+	Packed bool
 }
 
 func groupedMatMulFamily() family {
@@ -76,9 +76,9 @@ func (groupedMatMulSpec) op() string { return "GroupedMatMul" }
 func (c groupedMatMulSpec) build(s *setup) {
 	m := c.rows()
 	a := s.readWith("A", free, s.normal(1), m, c.P)
-	b := s.matrixOperand("B", c.Panels, s.normal(1), len(c.Sizes), c.P, c.Q)
+	b := s.matrixOperand("B", c.Packed, s.normal(1), len(c.Sizes), c.P, c.Q)
 	out, offsets := s.write("C", free, m, c.Q), c.offsets(s)
-	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b, c.Panels, backend.Native), Offsets: offsets.view}
+	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b.view, c.Packed, backend.Native), Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {
 		c.each(func(e, row int) {

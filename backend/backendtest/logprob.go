@@ -12,22 +12,29 @@ type linearLogProbSpec struct {
 	N, D, V int
 	Entropy bool
 	InvTemp float64
+	Format  backend.Format
+	Packed  bool
 }
 
 func linearLogProbCases() []linearLogProbSpec {
 	var list []linearLogProbSpec
 	for i, v := range edges[1:] {
-		list = append(list, linearLogProbSpec{1 + i%4, 1 + i*3, v, i%2 == 0, 0.8})
+		list = append(list, linearLogProbSpec{N: 1 + i%4, D: 1 + i*3, V: v, Entropy: i%2 == 0, InvTemp: 0.8, Packed: i%3 == 0})
 	}
-	list = append(list, linearLogProbSpec{5, 0, 33, true, 1})
+	list = append(list, linearLogProbSpec{N: 5, D: 0, V: 33, Entropy: true, InvTemp: 1})
 	for _, n := range []int{0, 47, 49} {
-		list = append(list, linearLogProbSpec{n, 9, 20, true, 1})
+		list = append(list, linearLogProbSpec{N: n, D: 9, V: 20, Entropy: true, InvTemp: 1})
 	}
-	return append(list, linearLogProbSpec{2, 17, 2*backend.VocabChunk + 3, true, 1}, linearLogProbSpec{300, 8, 33, false, 1.3})
+	return append(list,
+		linearLogProbSpec{N: 2, D: 17, V: 2*backend.VocabChunk + 3, Entropy: true, InvTemp: 1},
+		linearLogProbSpec{N: 300, D: 8, V: 33, InvTemp: 1.3})
 }
 
 func randomLinearLogProb(r *rand.Rand) linearLogProbSpec {
-	return linearLogProbSpec{size(r, 0), size(r, 0), size(r, 1), r.IntN(2) == 0, 0.5 + r.Float64()}
+	return linearLogProbSpec{
+		N: size(r, 0), D: size(r, 0), V: size(r, 1), Entropy: r.IntN(2) == 0, InvTemp: 0.5 + r.Float64(),
+		Packed: r.IntN(3) == 0,
+	}
 }
 
 func linearLogProbFamily() family {
@@ -35,28 +42,89 @@ func linearLogProbFamily() family {
 	for _, c := range linearLogProbCases() {
 		f.cases = append(f.cases, c)
 	}
-	f.bench = []spec{linearLogProbSpec{128, 512, 16384, true, 1}}
+	f.bench = []spec{linearLogProbSpec{N: 128, D: 512, V: 16384, Entropy: true, InvTemp: 1}}
 	return f
 }
 
 func (linearLogProbSpec) op() string { return "LinearLogProb" }
 
+// formatLogProbSpec is LinearLogProb in a format other than Native.
+type formatLogProbSpec struct{ linearLogProbSpec }
+
+func formatLogProbFamily() family {
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
+		c := randomLinearLogProb(r)
+		c.Format = formats[r.IntN(len(formats))]
+		return formatLogProbSpec{c}
+	}}
+	for _, format := range formats {
+		for _, packed := range []bool{false, true} {
+			for _, c := range []linearLogProbSpec{
+				{N: 2, D: 17, V: 2*backend.VocabChunk + 3, Entropy: true, InvTemp: 1},
+				{N: 300, D: 8, V: 33, InvTemp: 1.3}, {N: 5, D: 0, V: 33, Entropy: true, InvTemp: 1},
+				{N: 0, D: 9, V: 20, Entropy: true, InvTemp: 1}, {N: 3, D: 130, V: 300, Entropy: true, InvTemp: 0.8},
+			} {
+				c.Format, c.Packed = format, packed
+				f.cases = append(f.cases, formatLogProbSpec{c})
+			}
+		}
+	}
+	return f
+}
+
+func (formatLogProbSpec) noF64() {}
+
+// formatLogProbGradSpec is LinearLogProbGrad in a format other than Native that
+// trains.
+type formatLogProbGradSpec struct{ linearLogProbGradSpec }
+
+func formatLogProbGradFamily() family {
+	trains := trainable()
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
+		c := linearLogProbGradFamily().random(r).(linearLogProbGradSpec)
+		c.Format = trains[r.IntN(len(trains))]
+		return formatLogProbGradSpec{c}
+	}}
+	for _, c := range linearLogProbGradFamily().cases {
+		for _, format := range trains {
+			c := c.(linearLogProbGradSpec)
+			c.Format = format
+			f.cases = append(f.cases, formatLogProbGradSpec{c})
+		}
+	}
+	return f
+}
+
+func (formatLogProbGradSpec) noF64() {}
+
 // head is the output head's operands.
 type head struct {
 	linearLogProbSpec
 	x, w, target *operand
+	matrix       backend.Matrix
+	left, right  inexact // X and W as the format has them; made by row
 }
 
 func (c linearLogProbSpec) head(s *setup) *head {
-	x, w := s.read("X", free, c.N, c.D), s.matrixOperand("W", false, s.normal(0.5), c.V, c.D)
-	return &head{c, x, w, s.ints("Target", flat, s.below(-1, c.V), c.N)}
+	x, w := s.read("X", free, c.N, c.D), s.matrixOperand("W", c.Packed, s.normal(0.5), c.V, c.D)
+	m := s.matrix(w.view.T(), c.Packed, c.Format)
+	return &head{linearLogProbSpec: c, x: x, w: w, target: s.ints("Target", flat, s.below(-1, c.V), c.N), matrix: m}
 }
 
 // row is the distribution of row i.
 func (h *head) row(i int) *distribution {
 	logits, err := make([]float64, h.V), 0.0
 	x := h.x.vals[i*h.D:][:h.D]
+	if h.Format != backend.Native && h.right.value == nil {
+		h.left = leftOperand(h.Format, h.x.vals, h.N, h.D)
+		h.right = rightOperand(h.Format, transposed(h.w.vals, h.V, h.D), h.D, h.V)
+	}
 	for v := range logits {
+		if h.Format != backend.Native {
+			sum, bound := h.left.dot(i, h.right, v)
+			logits[v], err = sum, max(err, h.InvTemp*bound)
+			continue
+		}
 		w := h.w.vals[v*h.D:][:h.D]
 		logits[v] = dot(x, w)
 		err = max(err, terms(h.D)*h.InvTemp*magnitude(x, w))
@@ -67,7 +135,7 @@ func (h *head) row(i int) *distribution {
 func (c linearLogProbSpec) build(s *setup) {
 	h := c.head(s)
 	logProb, lse := s.writeStat("LogProb", flat, c.N), s.writeStat("LSE", flat, c.N)
-	op := &backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, X: h.x.view, W: h.w.view, Target: h.target.view, InvTemp: c.InvTemp}
+	op := &backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, X: h.x.view, W: h.matrix, Target: h.target.view, InvTemp: c.InvTemp}
 	var entropy *operand
 	if c.Entropy {
 		entropy = s.writeStat("Entropy", flat, c.N)
@@ -91,6 +159,17 @@ func (c linearLogProbSpec) build(s *setup) {
 	}
 }
 
+// leftRounded is x, whose error is bound roundoffs of F32, as the left operand of a
+// product in format f, which has no scales, and its error then.
+func leftRounded(f backend.Format, x, bound float64) (y, after float64) {
+	if f == backend.Native {
+		return x, bound
+	}
+	unit := slack * roundoff(backend.F32)
+	y = rounded(f.Left, x)
+	return y, max(rounded(f.Left, x+unit*bound)-y, y-rounded(f.Left, x-unit*bound)) / unit
+}
+
 type linearLogProbGradSpec struct {
 	linearLogProbSpec
 	NoDX, NoDW bool
@@ -98,13 +177,16 @@ type linearLogProbGradSpec struct {
 
 func linearLogProbGradFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		return linearLogProbGradSpec{randomLinearLogProb(r), r.IntN(4) == 0, r.IntN(4) == 0}
+		c := linearLogProbGradSpec{randomLinearLogProb(r), r.IntN(4) == 0, r.IntN(4) == 0}
+		c.Packed = false
+		return c
 	}}
 	for i, c := range linearLogProbCases() {
+		c.Packed = false
 		f.cases = append(f.cases, linearLogProbGradSpec{c, i%5 == 1, i%5 == 3})
 	}
-	f.gradient = []spec{linearLogProbGradSpec{linearLogProbSpec{4, 3, 5, true, 0.7}, false, false}, linearLogProbGradSpec{linearLogProbSpec{4, 3, 5, false, 1.2}, false, false}}
-	f.bench = []spec{linearLogProbGradSpec{linearLogProbSpec{128, 512, 16384, false, 1}, false, false}}
+	f.gradient = []spec{linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, Entropy: true, InvTemp: 0.7}, false, false}, linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, InvTemp: 1.2}, false, false}}
+	f.bench = []spec{linearLogProbGradSpec{linearLogProbSpec{N: 128, D: 512, V: 16384, InvTemp: 1}, false, false}}
 	return f
 }
 
@@ -119,7 +201,7 @@ func (c linearLogProbGradSpec) build(s *setup) {
 	}
 	lse := s.operand("LSE", s.compute(), flat, false, []int{c.N}).store(func(i int) float64 { return lses[i] })
 	dlogProb := s.readStat("DLogProb", flat, c.N)
-	op := &backend.LinearLogProbGrad{DLogProb: dlogProb.view, X: h.x.view, W: h.w.view, Target: h.target.view, LSE: lse.view, InvTemp: c.InvTemp}
+	op := &backend.LinearLogProbGrad{DLogProb: dlogProb.view, X: h.x.view, W: h.matrix, Target: h.target.view, LSE: lse.view, InvTemp: c.InvTemp}
 	dentropy, entropy := make([]float64, c.N), make([]float64, c.N)
 	if c.Entropy {
 		de := s.readStat("DEntropy", flat, c.N)
@@ -154,9 +236,14 @@ func (c linearLogProbGradSpec) build(s *setup) {
 					dz += g
 					bound += math.Abs(g)
 				}
+				dz, bound = leftRounded(c.Format, c.InvTemp*dz, c.InvTemp*bound)
 				for j := range c.D {
-					gx.add(i*c.D+j, c.InvTemp*dz*h.w.vals[v*c.D+j], c.InvTemp*bound*math.Abs(h.w.vals[v*c.D+j]))
-					gw.add(v*c.D+j, c.InvTemp*dz*h.x.vals[i*c.D+j], c.InvTemp*bound*math.Abs(h.x.vals[i*c.D+j]))
+					w, x := h.w.vals[v*c.D+j], h.x.vals[i*c.D+j]
+					if c.Format != backend.Native {
+						w, x = rounded(c.Format.Element, w), rounded(c.Format.Element, x)
+					}
+					gx.add(i*c.D+j, dz*w, bound*math.Abs(w))
+					gw.add(v*c.D+j, dz*x, bound*math.Abs(x))
 				}
 			}
 		}

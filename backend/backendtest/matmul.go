@@ -11,16 +11,16 @@ type matMulSpec struct {
 	Batch      []int
 	M, K, N    int
 	Accumulate bool
-	Panels     bool // B is packed
+	Packed     bool // B is packed
 }
 
 func matMulFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		c := matMulSpec{M: size(r, 0), K: size(r, 0), N: size(r, 0), Accumulate: r.IntN(3) == 0, Panels: r.IntN(4) == 0}
+		c := matMulSpec{M: size(r, 0), K: size(r, 0), N: size(r, 0), Accumulate: r.IntN(3) == 0, Packed: r.IntN(4) == 0}
 		for len(c.Batch) < 2 && r.IntN(3) == 0 {
 			c.Batch = append(c.Batch, r.IntN(4))
 		}
-		if c.Panels && len(c.Batch) == 2 {
+		if c.Packed && len(c.Batch) == 2 {
 			c.Batch = c.Batch[:1]
 		}
 		return c
@@ -29,18 +29,18 @@ func matMulFamily() family {
 		f.cases = append(f.cases,
 			matMulSpec{M: n, K: 17, N: 9, Accumulate: i%2 == 0},
 			matMulSpec{M: 3, K: n, N: 18, Accumulate: i%2 == 1},
-			matMulSpec{M: 5, K: 12, N: n, Panels: i%3 == 1},
-			matMulSpec{M: 1, K: 40, N: n, Panels: i%3 == 2})
+			matMulSpec{M: 5, K: 12, N: n, Packed: i%3 == 1},
+			matMulSpec{M: 1, K: 40, N: n, Packed: i%3 == 2})
 	}
 	for _, panels := range []bool{false, true} {
 		f.cases = append(f.cases,
-			matMulSpec{M: 65, K: 129, N: 97, Panels: panels},
-			matMulSpec{M: 9, K: 1025, N: 33, Panels: panels, Accumulate: true},
-			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Panels: panels},
-			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Panels: panels})
+			matMulSpec{M: 65, K: 129, N: 97, Packed: panels},
+			matMulSpec{M: 9, K: 1025, N: 33, Packed: panels, Accumulate: true},
+			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Packed: panels},
+			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Packed: panels})
 	}
 	f.cases = append(f.cases, matMulSpec{Batch: []int{2, 3}, M: 9, K: 17, N: 8}, matMulSpec{Batch: []int{2, 2}, M: 1, K: 70, N: 33, Accumulate: true})
-	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Panels: true}, matMulSpec{M: 1, K: 1024, N: 1024, Panels: true}}
+	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Packed: true}, matMulSpec{M: 1, K: 1024, N: 1024, Packed: true}}
 	return f
 }
 
@@ -48,8 +48,8 @@ func (matMulSpec) op() string { return "MatMul" }
 
 func (c matMulSpec) build(s *setup) {
 	dims := func(n ...int) []int { return append(append([]int(nil), c.Batch...), n...) }
-	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", c.Panels, s.normal(1), dims(c.K, c.N)...)
-	op := &backend.MatMul{A: a.view, B: s.matrix(b, c.Panels, backend.Native), Accumulate: c.Accumulate}
+	a, b := s.read("A", free, dims(c.M, c.K)...), s.matrixOperand("B", c.Packed, s.normal(1), dims(c.K, c.N)...)
+	op := &backend.MatMul{A: a.view, B: s.matrix(b.view, c.Packed, backend.Native), Accumulate: c.Accumulate}
 	out := s.write("C", free, dims(c.M, c.N)...)
 	if c.Accumulate {
 		out.store(s.normal(1))
@@ -76,24 +76,25 @@ func (c matMulSpec) build(s *setup) {
 	}
 }
 
-// matrix is b as the right-hand side of a product, packed by the backend where
+// matrix is v as the right-hand side of a product, packed by the backend where
 // asked for.
-func (s *setup) matrix(b *operand, panels bool, f backend.Format) backend.Matrix {
-	if !panels {
-		return backend.Matrix{Data: b.view, Format: f}
+func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Matrix {
+	if !packed {
+		return backend.Matrix{Data: v, Format: f}
 	}
-	k, n := b.view.Dim(-2), b.view.Dim(-1)
-	dt, size := b.view.DType, 0
+	k, n := v.Dim(-2), v.Dim(-1)
+	dt, size := v.DType, 0
 	if s.packer != nil {
 		dt, size = s.packer.PackedLen(f, dt, k, n)
 	}
 	if size == 0 && k > 0 && n > 0 {
 		s.skip = "the backend does not pack in format " + f.String()
 	}
-	packed := s.operand("B packed", dt, flat, false, append(b.view.Dims()[:b.view.Rank-2], size))
-	packed.opaque = true
-	s.prelude = append(s.prelude, &backend.Pack{Dst: packed.view, Src: b.view, Format: f})
-	return backend.Matrix{Data: packed.view, Layout: backend.Panels, Format: f, K: k, N: n}
+	data := s.operand("B packed", dt, flat, false, append(v.Dims()[:v.Rank-2], size))
+	data.opaque = true
+	m := backend.Matrix{Data: data.view, Layout: backend.Packed, Format: f, K: k, N: n}
+	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.Dense(v)})
+	return m
 }
 
 // product is the matrix product of a [·, K] and b [K, N], row-major.

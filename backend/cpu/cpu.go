@@ -41,7 +41,8 @@ type CPU struct {
 	f64    state[float64]
 	groups []int // offsets of the ragged op that runs
 
-	formatted formatted
+	formatted        formatted
+	formattedLogProb formattedLogProb
 }
 
 // Options configure a CPU.

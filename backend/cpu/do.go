@@ -51,13 +51,9 @@ func (b *CPU) Do(op backend.Op) error {
 		}
 		b.groupedOuter(o)
 	case *backend.Pack:
-		if o.Format != backend.Native {
-			b.formatted.packMatrices(b.pool, o)
-		} else {
-			b.packMatrices(o)
-		}
+		return b.packMatrices(o)
 	case *backend.Unpack:
-		b.unpackMatrices(o)
+		return b.unpackMatrices(o)
 	case *backend.Random:
 		return kernel(b, o.Dst.DType, (*random[float32])(o), (*random[float64])(o), ceil(o.Dst.Len(), 4), elements/32)
 	case *backend.AdamW:

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/aha-go/aha/backend"
@@ -11,48 +12,80 @@ import (
 // rows and the right one's panels of asm.PanelWidth columns lie in memory, and
 // the kernels on them. Rows are independent of one another, and so are panels.
 type encoding struct {
+	format     backend.Format
 	dtype      backend.DType // of packed matrices
+	columns    int           // that pack takes at a time, whole panels
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand, element (i,p) at a[i*rs+p*cs].
 	encode func(dst []byte, a []float32, m, k, rs, cs int)
 	// pack encodes a k×n right operand, element (p,j) at b[p*rs+j*cs].
-	pack   func(dst []byte, b []float32, k, n, rs, cs int)
+	pack func(dst []byte, b []float32, k, n, rs, cs int)
 	// encodeHalf and packHalf are encode and pack from BF16. If nil, it is widened
 	// for the other.
 	encodeHalf func(dst []byte, a []uint16, m, k, rs, cs int)
 	packHalf   func(dst []byte, b []uint16, k, n, rs, cs int)
-
-	// unpack gives back the values that products use of a packed operand.
-	unpack func(dst []float32, panels []byte, k, n, rs, cs int)
+	// unpack gives back the values that products use of columns first to first+n of
+	// a packed operand: element (p,first+j) goes to dst[p*rs+j*cs].
+	unpack func(dst []float32, panels []byte, k, first, n, rs, cs int)
 	// gemm is C = A·B or C += A·B for m encoded rows and n packed columns.
 	gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool)
 }
 
-var encodings = [...]encoding{
-	backend.BFloat16: {
+var encodings = []*encoding{
+	{
+		format:     backend.BFloat16,
 		dtype:      backend.BF16,
+		columns:    asm.PanelWidth,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
 		pack:       func(dst []byte, b []float32, k, n, rs, cs int) { asm.PackBF16(halves(dst), b, k, n, rs, cs) },
 		encodeHalf: func(dst []byte, a []uint16, m, k, rs, cs int) { asm.RowsBF16Bits(halves(dst), a, m, k, rs, cs) },
 		packHalf:   func(dst []byte, b []uint16, k, n, rs, cs int) { asm.PackBF16Bits(halves(dst), b, k, n, rs, cs) },
-		unpack:     func(dst []float32, p []byte, k, n, rs, cs int) { asm.UnpackBF16(dst, halves(p), k, n, rs, cs) },
+		unpack: func(dst []float32, p []byte, k, first, n, rs, cs int) {
+			asm.UnpackBF16(dst, halves(p), k, first, n, rs, cs)
+		},
 		gemm: func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
 			asm.GemmBF16(m, n, k, halves(rows), halves(panels), c, ldc, accumulate)
 		},
 	},
-	backend.Q8: {
+	{
+		format:   backend.Q8,
 		dtype:    backend.I8,
+		columns:  asm.PanelWidth,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ8,
 		encode: asm.RowsQ8, pack: asm.PackQ8, unpack: asm.UnpackQ8, gemm: asm.GemmQ8,
 	},
-	backend.Q4: {
+	{
+		format:   backend.Q4,
 		dtype:    backend.I8,
+		columns:  asm.PanelWidth,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ4,
 		encode: asm.RowsQ8, pack: asm.PackQ4, unpack: asm.UnpackQ4, gemm: asm.GemmQ4,
 	},
+}
+
+// encodingOf is the encoding of f, nil if there are no kernels for it.
+func encodingOf(f backend.Format) *encoding {
+	for _, e := range encodings {
+		if e.format == f {
+			return e
+		}
+	}
+	return nil
+}
+
+// encoded is the encoding for an op on m, which is not Native.
+func (b *CPU) encoded(op backend.Op, m *backend.Matrix) (*encoding, error) {
+	e := encodingOf(m.Format)
+	switch {
+	case e == nil:
+		return nil, backend.Unsupported(b, op, m.Format.String())
+	case m.Scale.Present():
+		return nil, backend.Unsupported(b, op, m.Format.String()+" with scales apart")
+	}
+	return e, nil
 }
 
 func rowBytesQ8(k int) int { return asm.RowsBytesQ8(1, k) }
@@ -93,6 +126,16 @@ func (e *encoding) packOperand(dst []byte, b operand[float32], k, n int, w *work
 		x := b.whole(k, n, scratch[float32](w, k*n))
 		e.pack(dst, x.data, k, n, x.rs, x.cs)
 	}
+}
+
+// packedBytesOf is the memory of the packed matrix m, whose length must be
+// PackedLen.
+func (e *encoding) packedBytesOf(op backend.Op, m *backend.Matrix) []byte {
+	want := e.packedBytes(m.K, m.N) / e.dtype.Size()
+	if m.Data.DType != e.dtype || m.Data.Dim(-1) != want {
+		panic(fmt.Errorf("cpu: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s", op.Name(), m.Data, m.K, m.N, m.Format, want, e.dtype))
+	}
+	return bytesOf(&m.Data)
 }
 
 // bytesOf is the memory of v from its first element on.

@@ -64,8 +64,14 @@ func (b *CPU) doFused(op backend.Op) error {
 	case *backend.SequenceBalanceGrad:
 		return b.staged(o.Scores.DType, op)
 	case *backend.LinearLogProb:
+		if o.W.Format != backend.Native {
+			return b.formatLogProb(o)
+		}
 		return b.staged(o.X.DType, op)
 	case *backend.LinearLogProbGrad:
+		if o.W.Format != backend.Native {
+			return b.formatLogProbGrad(o)
+		}
 		return b.staged(o.X.DType, op)
 	}
 	return backend.Unsupported(b, op, "")

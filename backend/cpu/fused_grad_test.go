@@ -186,14 +186,14 @@ func TestLinearLogProbGrad(t *testing.T) {
 			c := newGradCheck(t)
 			target := c.ids(s.n, s.vocab)
 			target[s.n-1] = -1
-			f := &backend.LinearLogProb{LogProb: c.zeros(s.n), LSE: c.zeros(s.n), Entropy: c.zeros(s.n), X: c.normal(s.n, s.d), W: c.normal(s.vocab, s.d), Target: c.ints(target, s.n), InvTemp: 1.3}
+			f := &backend.LinearLogProb{LogProb: c.zeros(s.n), LSE: c.zeros(s.n), Entropy: c.zeros(s.n), X: c.normal(s.n, s.d), W: backend.Dense(c.normal(s.vocab, s.d).T()), Target: c.ints(target, s.n), InvTemp: 1.3}
 			c.forward, c.outputs, c.cotangents = f, []backend.View{f.LogProb, f.Entropy}, []backend.View{c.normal(s.n), c.normal(s.n)}
 			c.do(f)
 			g := &backend.LinearLogProbGrad{DX: c.normal(s.n, s.d), DW: c.zeros(s.vocab, s.d), DLogProb: c.cotangents[0], DEntropy: c.cotangents[1],
 				X: f.X, W: f.W, Target: f.Target, LSE: f.LSE, Entropy: f.Entropy, InvTemp: f.InvTemp}
 			c.do(g)
 			c.gradient("DX", g.DX, f.X, (s.step+99)/100)
-			c.gradient("DW", g.DW, f.W, s.step)
+			c.gradient("DW", g.DW, f.W.Data.T(), s.step)
 
 			c.outputs, c.cotangents = c.outputs[:1], c.cotangents[:1]
 			g.DEntropy, g.DW = backend.View{}, backend.View{}
@@ -206,7 +206,7 @@ func TestLinearLogProbGrad(t *testing.T) {
 func TestWeightGradientsAddToWhatIsThere(t *testing.T) {
 	c := newGradCheck(t)
 	norm := &backend.RMSNormGrad{DX: c.zeros(9, 4), DW: c.zeros(4), DY: c.normal(9, 4), X: c.normal(9, 4), W: c.normal(4), Rstd: c.positive(9)}
-	head := &backend.LinearLogProbGrad{DW: c.zeros(6, 4), DLogProb: c.normal(9), X: c.normal(9, 4), W: c.normal(6, 4), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
+	head := &backend.LinearLogProbGrad{DW: c.zeros(6, 4), DLogProb: c.normal(9), X: c.normal(9, 4), W: backend.Dense(c.normal(6, 4).T()), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
 	for _, g := range []struct {
 		op backend.Op
 		dw backend.View

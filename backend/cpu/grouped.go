@@ -19,7 +19,7 @@ func (s *products[T]) groupedMatMul(p *pool, o *backend.GroupedMatMul, groups []
 	g, parts := &s.gemm, len(groups)-1
 	g.c, g.a, g.b = operandOf[T](&o.C), operandOf[T](&o.A), matrixOf[T](o, &o.B)
 	g.k, g.n = o.B.Dims()
-	g.inner, g.packed = max(parts, 1), o.B.Layout == backend.Panels
+	g.inner, g.packed = max(parts, 1), o.B.Layout == backend.Packed
 	g.ragged, g.groups, g.accumulate = raggedRows, groups, false
 	s.multiply(p, parts)
 }

@@ -9,27 +9,44 @@ import (
 // with backend.VocabChunk columns they stay in the second-level cache.
 const headRows = 48
 
-// head computes the logits of a chunk of the vocabulary: z = InvTemp·X·Wᵀ, with
-// the bits of MatMul.
+// head computes the logits of a chunk of the vocabulary: z = InvTemp·X·W, with
+// the bits of MatMul in Native.
 type head[T number] struct {
 	x, w     operand[T]
+	packed   bool // w holds panels; in formats other than Native it is not here
 	d, vocab int
 	invTemp  T
 	lo, hi   int        // the chunk
-	pack     packing[T] // of W[lo:hi]ᵀ
+	panels   []T        // of W[:, lo:hi]
+	pack     packing[T] // its memory, unless W is packed
 }
 
-func (h *head[T]) open(x, w *backend.View, invTemp float64) {
-	h.x, h.w, h.d, h.vocab, h.invTemp = operandOf[T](x), operandOf[T](w), x.Shape[1], w.Shape[0], T(invTemp)
+func (h *head[T]) open(op backend.Op, x *backend.View, w *backend.Matrix, invTemp float64) {
+	h.x, h.packed, h.invTemp = operandOf[T](x), w.Layout == backend.Packed, T(invTemp)
+	h.d, h.vocab = w.Dims()
+	if h.w = (operand[T]{}); w.Format == backend.Native || !h.packed {
+		h.w = matrixOf[T](op, w)
+	}
 }
 
 // scratch is the length of the buffer that logits needs.
 func (h *head[T]) scratch() int { return tileSize(h.x, operand[T]{cs: 1}) }
 
-// load packs the chunk that begins at lo.
-func (h *head[T]) load(p *pool, lo int) {
+// chunk makes the columns from lo on the present chunk.
+func (h *head[T]) chunk(lo int) (width int) {
 	h.lo, h.hi = lo, min(lo+backend.VocabChunk, h.vocab)
-	packRange(p, &h.pack, h.w.rows(lo).transposed(), h.d, h.hi-lo)
+	return h.hi - h.lo
+}
+
+// load begins the chunk at lo and packs it.
+func (h *head[T]) load(p *pool, lo int) {
+	width := h.chunk(lo)
+	if h.packed {
+		h.panels = h.w.data[lo*h.d:]
+		return
+	}
+	packRange(p, &h.pack, h.w.from(lo*h.w.cs), h.d, width)
+	h.panels = h.pack.dst
 }
 
 // logits computes n rows of the chunk from row i on into z, densely. buf has
@@ -38,7 +55,7 @@ func (h *head[T]) logits(z []T, i, n int, buf []T) {
 	width := h.hi - h.lo
 	z = z[:n*width]
 	c := operand[T]{data: z, rs: width, cs: 1}
-	product(n, width, h.d, h.x.rows(i), h.pack.dst, h.d*asm.PanelWidth, c, false, buf)
+	product(n, width, h.d, h.x.rows(i), h.panels, h.d*asm.PanelWidth, c, false, buf)
 	scale(z, z, h.invTemp)
 }
 
@@ -59,21 +76,30 @@ type linearLogProb[T number] struct {
 }
 
 func (j *linearLogProb[T]) do(p *pool, o *backend.LinearLogProb) {
+	j.begin(o)
+	for v := 0; v < j.head.vocab; v += backend.VocabChunk {
+		j.head.load(p, v)
+		p.run(ceil(o.X.Shape[0], headRows), 1, j)
+	}
+	j.end()
+}
+
+func (j *linearLogProb[T]) begin(o *backend.LinearLogProb) {
 	j.LinearLogProb = o
-	n := o.X.Shape[0]
-	logProb, lse, target := data[T](&o.LogProb), data[T](&o.LSE), data[int32](&o.Target)
-	j.head.open(&o.X, &o.W, o.InvTemp)
-	j.scores = grow(j.scores, n)
+	j.head.open(o, &o.X, &o.W, o.InvTemp)
+	j.scores = grow(j.scores, o.X.Shape[0])
+	target := data[int32](&o.Target)
 	for i := range j.scores {
 		if target[i] >= 0 {
 			row("LinearLogProb", "target", target[i], j.head.vocab)
 		}
 		j.scores[i] = noScore[T]()
 	}
-	for v := 0; v < j.head.vocab; v += backend.VocabChunk {
-		j.head.load(p, v)
-		p.run(ceil(n, headRows), 1, j)
-	}
+}
+
+func (j *linearLogProb[T]) end() {
+	o := j.LinearLogProb
+	logProb, lse, target := data[T](&o.LogProb), data[T](&o.LSE), data[int32](&o.Target)
 	for i := range j.scores {
 		s := &j.scores[i]
 		lse[i] = s.lse()
@@ -86,12 +112,11 @@ func (j *linearLogProb[T]) do(p *pool, o *backend.LinearLogProb) {
 			data[T](&o.Entropy)[i] = s.entropy()
 		}
 	}
-	j.LinearLogProb = nil
+	j.LinearLogProb, j.head.panels = nil, nil
 }
 
 func (j *linearLogProb[T]) run(w *worker, lo, hi int) {
 	h, n := &j.head, j.X.Shape[0]
-	logProb, target := data[T](&j.LogProb), data[int32](&j.Target)
 	width := h.hi - h.lo
 	buf := scratch[T](w, headRows*width+max(width, h.scratch()))
 	for b := lo; b < hi; b++ {
@@ -99,11 +124,16 @@ func (j *linearLogProb[T]) run(w *worker, lo, hi int) {
 		rows := min(headRows, n-first)
 		h.logits(buf, first, rows, buf[headRows*width:])
 		for r := range rows {
-			z := buf[r*width:][:width]
-			if t := int(target[first+r]); h.lo <= t && t < h.hi {
-				logProb[first+r] = z[t-h.lo]
-			}
-			j.scores[first+r].add(z, buf[headRows*width:][:width], j.Entropy.Present())
+			j.fold(first+r, buf[r*width:][:width], buf[headRows*width:][:width])
 		}
 	}
+}
+
+// fold adds the scores z of row i over the present chunk. buf is as long as z.
+func (j *linearLogProb[T]) fold(i int, z, buf []T) {
+	h := &j.head
+	if t := int(data[int32](&j.Target)[i]); h.lo <= t && t < h.hi {
+		data[T](&j.LogProb)[i] = z[t-h.lo]
+	}
+	j.scores[i].add(z, buf, j.Entropy.Present())
 }

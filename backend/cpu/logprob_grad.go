@@ -24,12 +24,15 @@ type linearLogProbGrad[T number] struct {
 	dx          operand[T] // F32 or F64: DX, or sums of its rows from start on
 	start       int
 	sums        []T
+
+	encoding  *encoding // of products in formats other than Native
+	formatted *formatted
 }
 
 func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
 	j.LinearLogProbGrad = o
 	h, n := &j.head, o.X.Shape[0]
-	h.open(&o.X, &o.W, o.InvTemp)
+	h.open(o, &o.X, &o.W, o.InvTemp)
 	for _, t := range data[int32](&o.Target)[:n] {
 		if t >= 0 {
 			row("LinearLogProbGrad", "target", t, h.vocab)
@@ -61,11 +64,15 @@ func (j *linearLogProbGrad[T]) span(p *pool, lo, hi int) {
 			clear(j.dx.rows(i - j.start).data[:h.d])
 		}
 	}
+	if g, ok := any(j).(*linearLogProbGrad[float32]); ok && g.encoding != nil {
+		formattedSpan(g, p, lo, hi)
+		return
+	}
 	for v := 0; v < h.vocab; v += backend.VocabChunk {
 		h.load(p, v)
 		width := h.hi - h.lo
 		if j.DX.Present() {
-			packRange(p, &j.packW, h.w.rows(v), width, h.d)
+			packRange(p, &j.packW, h.w.from(v*h.w.cs).transposed(), width, h.d)
 		}
 		for j.first = lo; j.first < hi; j.first += gradRows {
 			j.rows = min(gradRows, hi-j.first)

@@ -29,7 +29,7 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 	s.do(&backend.Fill{Dst: draw.TopP, Value: 1})
 	s.do(draw)
 
-	loss := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n), X: x, W: w, Target: draw.Token, InvTemp: invTemp}
+	loss := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n), X: x, W: backend.Dense(w.T()), Target: draw.Token, InvTemp: invTemp}
 	s.do(loss)
 	sameBits(t, "LogProb of Sample and of LinearLogProb", content[T](draw.LogProb), content[T](loss.LogProb))
 
@@ -51,7 +51,7 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 
 func TestLinearLogProbSkipsNegativeTargetsAndRefusesUnknownOnes(t *testing.T) {
 	s := newBench(t, backend.F32, 1, 8)
-	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: s.normal(5, 3), Target: s.ints([]int32{-1, 4}, 2), InvTemp: 1}
+	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: backend.Dense(s.normal(5, 3).T()), Target: s.ints([]int32{-1, 4}, 2), InvTemp: 1}
 	s.do(op)
 	if got := floats(op.LogProb); got[0] != 0 || got[1] >= 0 {
 		t.Errorf("LogProb %v, want 0 and a negative number", got)

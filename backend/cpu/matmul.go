@@ -40,7 +40,7 @@ func (s *products[T]) matMul(p *pool, o *backend.MatMul) {
 	k, n := o.B.Dims()
 	g := &s.gemm
 	g.c, g.a, g.b = operandOf[T](&o.C), operandOf[T](&o.A), matrixOf[T](o, &o.B)
-	g.m, g.n, g.k, g.inner, g.packed = o.A.Shape[r-2], n, k, batches[1], o.B.Layout == backend.Panels
+	g.m, g.n, g.k, g.inner, g.packed = o.A.Shape[r-2], n, k, batches[1], o.B.Layout == backend.Packed
 	g.ragged, g.accumulate = batched, o.Accumulate
 	if g.c.cs != 1 && g.c.rs == 1 && !g.packed {
 		g.c, g.a, g.b = g.c.transposed(), g.b.transposed(), g.a.transposed()
@@ -62,7 +62,7 @@ func (s *products[T]) matMul(p *pool, o *backend.MatMul) {
 // matrixOf is a right-hand operand: a strided matrix, or the memory of a packed
 // one, whose length must be PackedLen.
 func matrixOf[T number](op backend.Op, m *backend.Matrix) operand[T] {
-	if m.Layout != backend.Panels {
+	if m.Layout != backend.Packed {
 		return operandOf[T](&m.Data)
 	}
 	if want := asm.PackedSize(m.K, m.N); m.Data.Dim(-1) != want {

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"sort"
 
 	"github.com/aha-go/aha/backend"
@@ -44,9 +43,9 @@ type formatted struct {
 	packer  packFormat
 }
 
-// open begins an op of n columns in format f.
-func (f *formatted) open(format backend.Format, n int, accumulate bool) {
-	f.encoding, f.n, f.accumulate, f.parts = &encodings[format], n, accumulate, f.parts[:0]
+// open begins an op of n columns.
+func (f *formatted) open(e *encoding, n int, accumulate bool) {
+	f.encoding, f.n, f.accumulate, f.parts = e, n, accumulate, f.parts[:0]
 }
 
 // add appends a product of m rows. Its right operand is b where that is
@@ -169,30 +168,37 @@ func (e *encodeRows) run(w *worker, lo, hi int) {
 }
 
 func (b *CPU) formatMatMul(o *backend.MatMul) error {
-	b.formatted.matMul(b.pool, o)
-	return nil
+	e, err := b.encoded(o, &o.B)
+	if err == nil {
+		b.formatted.matMul(b.pool, e, o)
+	}
+	return err
 }
 
 func (b *CPU) formatGroupedMatMul(o *backend.GroupedMatMul) error {
-	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
-	b.formatted.groupedMatMul(b.pool, o, groups)
-	return nil
+	e, err := b.encoded(o, &o.B)
+	if err == nil {
+		b.formatted.groupedMatMul(b.pool, e, o, b.offsets(o, &o.Offsets, o.A.Shape[0]))
+	}
+	return err
 }
 
 func (b *CPU) formatGroupedOuter(o *backend.GroupedOuter) error {
-	groups := b.offsets(o, &o.Offsets, o.A.Shape[0])
-	b.formatted.groupedOuter(b.pool, o, groups)
-	return nil
+	e, err := b.encoded(o, &backend.Matrix{Format: o.Format})
+	if err == nil {
+		b.formatted.groupedOuter(b.pool, e, o, b.offsets(o, &o.Offsets, o.A.Shape[0]))
+	}
+	return err
 }
 
-func (f *formatted) matMul(p *pool, o *backend.MatMul) {
+func (f *formatted) matMul(p *pool, e *encoding, o *backend.MatMul) {
 	if o.C.Len() == 0 {
 		return
 	}
 	strided := o.B.Layout == backend.Strided
 	r := o.A.Rank
 	k, n := o.B.Dims()
-	f.open(o.B.Format, n, o.Accumulate)
+	f.open(e, n, o.Accumulate)
 	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
 	batches, batch := [2]int{1, 1}, [2]int{}
 	copy(batches[4-r:], o.A.Shape[:r-2])
@@ -200,7 +206,7 @@ func (f *formatted) matMul(p *pool, o *backend.MatMul) {
 	if strided {
 		b = operandOf[float32](&o.B.Data)
 	} else {
-		f.right = f.panelsOf(o, &o.B)
+		f.right = f.packedBytesOf(o, &o.B)
 		copy(batch[4-r:], o.B.Data.Strides[:r-2])
 	}
 	size := o.B.Data.DType.Size()
@@ -212,40 +218,31 @@ func (f *formatted) matMul(p *pool, o *backend.MatMul) {
 	f.multiply(p, strided, strided && b.batch == [2]int{})
 }
 
-func (f *formatted) groupedMatMul(p *pool, o *backend.GroupedMatMul, groups []int) {
+func (f *formatted) groupedMatMul(p *pool, e *encoding, o *backend.GroupedMatMul, groups []int) {
 	strided := o.B.Layout == backend.Strided
 	k, n := o.B.Dims()
-	f.open(o.B.Format, n, false)
+	f.open(e, n, false)
 	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
 	var b operand[float32]
 	if strided {
 		b = operandOf[float32](&o.B.Data)
 	} else {
-		f.right = f.panelsOf(o, &o.B)
+		f.right = f.packedBytesOf(o, &o.B)
 	}
 	step := o.B.Data.Strides[0] * o.B.Data.DType.Size()
-	for e := range len(groups) - 1 {
-		f.add(groups[e+1]-groups[e], k, a.rows(groups[e]), c.rows(groups[e]), b.matrix(0, e), e*step)
+	for i := range len(groups) - 1 {
+		f.add(groups[i+1]-groups[i], k, a.rows(groups[i]), c.rows(groups[i]), b.matrix(0, i), i*step)
 	}
 	f.multiply(p, strided, false)
 }
 
-func (f *formatted) groupedOuter(p *pool, o *backend.GroupedOuter, groups []int) {
-	f.open(o.Format, o.B.Shape[1], true)
+func (f *formatted) groupedOuter(p *pool, e *encoding, o *backend.GroupedOuter, groups []int) {
+	f.open(e, o.B.Shape[1], true)
 	a, b, c := operandOf[float32](&o.A), operandOf[float32](&o.B), operandOf[float32](&o.C)
-	for e := range len(groups) - 1 {
-		if k := groups[e+1] - groups[e]; k > 0 {
-			f.add(o.A.Shape[1], k, a.rows(groups[e]).transposed(), c.matrix(0, e), b.rows(groups[e]), 0)
+	for i := range len(groups) - 1 {
+		if k := groups[i+1] - groups[i]; k > 0 {
+			f.add(o.A.Shape[1], k, a.rows(groups[i]).transposed(), c.matrix(0, i), b.rows(groups[i]), 0)
 		}
 	}
 	f.multiply(p, true, false)
-}
-
-// panelsOf is the memory of a packed matrix, whose length must be PackedLen.
-func (f *formatted) panelsOf(op backend.Op, m *backend.Matrix) []byte {
-	want := f.packedBytes(m.K, m.N) / f.dtype.Size()
-	if m.Data.DType != f.dtype || m.Data.Dim(-1) != want {
-		panic(fmt.Errorf("cpu: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s", op.Name(), m.Data, m.K, m.N, m.Format, want, f.dtype))
-	}
-	return bytesOf(&m.Data)
 }

@@ -1,14 +1,17 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
 )
 
-var formats = []backend.Format{backend.BFloat16, backend.Q8, backend.Q4}
+// formats are all but Native.
+var formats = backend.Formats()[1:]
 
 // packedAs is src packed in a format.
 func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.Matrix {
@@ -21,8 +24,9 @@ func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.
 		t.Fatal(err)
 	}
 	dst.Buf = buf
-	do(t, b, &backend.Pack{Dst: dst, Src: src, Format: f})
-	return backend.Matrix{Data: dst, Layout: backend.Panels, Format: f, K: k, N: n}
+	m := backend.Matrix{Data: dst, Layout: backend.Packed, Format: f, K: k, N: n}
+	do(t, b, &backend.Pack{Dst: m, Src: backend.Dense(src)})
+	return m
 }
 
 // A row's products are the same bits alone and among many, whatever the number
@@ -44,9 +48,8 @@ func TestFormatProductRowsDoNotDependOnWhatIsComputedBesideThem(t *testing.T) {
 				}
 				for _, workers := range []int{1, 2, 3} {
 					b := withWorkers(t, workers)
-					matrices := []backend.Matrix{packedAs(t, b, f, strew(b, w, k, n, "columns"))}
-					if f == backend.BFloat16 {
-						matrices = append(matrices, backend.Matrix{Data: strew(b, w, k, n, "wide rows"), Format: f})
+					matrices := []backend.Matrix{
+						packedAs(t, b, f, strew(b, w, k, n, "columns")), {Data: strew(b, w, k, n, "wide rows"), Format: f},
 					}
 					for i, layout := range layouts {
 						for _, matrix := range matrices {
@@ -101,7 +104,7 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 			product := &backend.MatMul{C: c, A: a, B: single}
 			grouped := &backend.GroupedMatMul{C: c, A: a, B: stack, Offsets: filled(b, []int32{0, int32(m / 2), int32(m / 2), int32(m)}, e+1)}
 			ops := []backend.Op{product, grouped}
-			if f == backend.BFloat16 {
+			if !f.ForwardOnly {
 				ops = append(ops, &backend.MatMul{C: c, A: a, B: backend.Matrix{Data: w.Index(0), Format: f}})
 			}
 			for i, op := range ops {
@@ -118,13 +121,20 @@ func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	w := filled(b, make([]float32, 64*16), 64, 16)
 	a, c := filled(b, make([]float32, 64), 1, 64), filled(b, make([]float32, 16), 1, 16)
 	matrix := packedAs(t, b, backend.Q8, w)
-	unknown, other, strided := matrix, matrix, backend.Dense(w)
-	unknown.Format, other.Format, strided.Format = backend.Q4+1, backend.Q4, backend.Q4
-	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: unknown}) }, "MatMul", "unknown format 4")
+	other, impossible, unknown := matrix, matrix, matrix
+	other.Format, impossible.Format.BlockN, unknown.Format.BlockK = backend.Q4, 0, 64
 	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: other}) }, "MatMul", "q4")
-	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: strided}) }, "MatMul", "packed only")
-	panics(t, func() { b.Do(&backend.Pack{Dst: matrix.Data, Src: w, Format: backend.Q4 + 1}) }, "Pack", "unknown format 4")
-	panics(t, func() { b.Do(&backend.Pack{Dst: matrix.Data, Src: w, Format: backend.Q4}) }, "Pack", "q4")
+	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: impossible}) }, "MatMul", "blocks of 32×0 elements")
+	panics(t, func() { b.Do(&backend.Pack{Dst: other, Src: backend.Dense(w)}) }, "Pack", "q4")
+	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: matrix}) }, "Pack", "packed already")
+	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: backend.Dense(w), Column: 8}) }, "Pack", "[8:24]")
+	for _, op := range []backend.Op{
+		&backend.MatMul{C: c, A: a, B: unknown}, &backend.Pack{Dst: unknown, Src: backend.Dense(w)}, &backend.Unpack{Dst: w, Src: unknown},
+	} {
+		if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "BlockK:64") {
+			t.Errorf("%s in a format without kernels: error %v", op.Name(), err)
+		}
+	}
 	matrix.State = &backend.PackState{Weights: 2, Copy: 1}
 	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: matrix}) }, "MatMul", "version 1")
 	panics(t, func() { b.Do(&backend.Unpack{Dst: w, Src: matrix}) }, "Unpack", "version 1")

@@ -113,8 +113,9 @@ func packed(t testing.TB, b *CPU, src backend.View) backend.Matrix {
 		t.Fatal(err)
 	}
 	dst := backend.NewView(buf, src.DType, shape...)
-	do(t, b, &backend.Pack{Dst: dst, Src: src})
-	return backend.Matrix{Data: dst, Layout: backend.Panels, K: k, N: n}
+	m := backend.Matrix{Data: dst, Layout: backend.Packed, K: k, N: n}
+	do(t, b, &backend.Pack{Dst: m, Src: backend.Dense(src)})
+	return m
 }
 
 func TestMatMulRowHasTheSameBitsAloneAndAmongAThousand(t *testing.T) {
@@ -188,7 +189,7 @@ func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 		gemmPacked(m, n, k, a, left.Strides[0], 1, panels, want, n, accumulate)
 		for _, workers := range []int{1, 2, 3} {
 			b := withWorkers(t, workers)
-			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)), Layout: backend.Panels, K: k, N: n}} {
+			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)), Layout: backend.Packed, K: k, N: n}} {
 				c := filled(b, start, m, n)
 				do(t, b, &backend.MatMul{C: c, A: left, B: matrix, Accumulate: accumulate})
 				sameBits(t, fmt.Sprintf("%v, layout %d, %d workers", s, matrix.Layout, workers), content[float32](c), want)
@@ -286,9 +287,11 @@ func TestMatrixOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	}
 	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Dense(x(5, 3))}) }, "MatMul", "[2 4]", "[5 3]")
 	panics(t, func() {
-		b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Matrix{Data: x(4 * 3), Layout: backend.Panels, K: 4, N: 3}})
+		b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3}})
 	}, "MatMul", "64")
-	panics(t, func() { b.Do(&backend.Pack{Dst: x(4 * 3), Src: x(4, 3)}) }, "Pack", "64")
+	panics(t, func() {
+		b.Do(&backend.Pack{Dst: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3}, Src: backend.Dense(x(4, 3))})
+	}, "Pack", "64")
 	for _, groups := range [][]int32{{0, 3, 2}, {-1, 0, 2}, {0, 1, 5}} {
 		offsets := filled(b, groups, 3)
 		panics(t, func() {

@@ -14,33 +14,39 @@ func (b *CPU) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.D
 	case f == backend.Native && (dt == backend.F32 || dt == backend.F64):
 		return dt, asm.PackedSize(k, n)
 	case f != backend.Native && (dt == backend.F32 || dt == backend.BF16):
-		e := &encodings[f]
-		return e.dtype, e.packedBytes(k, n) / e.dtype.Size()
+		if e := encodingOf(f); e != nil {
+			return e.dtype, e.packedBytes(k, n) / e.dtype.Size()
+		}
 	}
 	return dt, 0
 }
 
-func (b *CPU) packMatrices(o *backend.Pack) {
-	if o.Src.DType == backend.F64 {
+func (b *CPU) packMatrices(o *backend.Pack) error {
+	switch {
+	case o.Dst.Format != backend.Native:
+		return b.packFormatted(o)
+	case o.Src.Data.DType == backend.F64:
 		b.f64.packMatrices(b.pool, o)
-	} else {
+	default:
 		b.f32.packMatrices(b.pool, o)
 	}
+	return nil
 }
 
 func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
-	k, n := o.Src.Dim(-2), o.Src.Dim(-1)
+	k, n := o.Src.Dims()
 	matrices := 1
-	if o.Src.Rank == 3 {
-		matrices = o.Src.Shape[0]
+	if o.Src.Data.Rank == 3 {
+		matrices = o.Src.Data.Shape[0]
 	}
-	if want := asm.PackedSize(k, n); o.Dst.Dim(-1) != want {
-		panic(fmt.Errorf("cpu: Pack: Dst %v for Src %v, want %d elements a matrix", o.Dst, o.Src, want))
+	want := asm.PackedSize(k, o.Dst.N)
+	if o.Dst.Data.Dim(-1) != want {
+		panic(fmt.Errorf("cpu: Pack: Dst %v for Src %v, want %d elements a matrix", o.Dst.Data, o.Src.Data, want))
 	}
-	if k == 0 {
+	if k == 0 || matrices*n == 0 {
 		return
 	}
-	s.pack = packing[T]{dst: data[T](&o.Dst), src: operandOf[T](&o.Src), k: k, n: n}
+	s.pack = packing[T]{dst: data[T](&o.Dst.Data)[o.Column*k:], src: operandOf[T](&o.Src.Data), k: k, n: n, step: want}
 	p.run(matrices*ceil(n, asm.PanelWidth), packGrain(k), &s.pack)
 }
 
@@ -53,6 +59,7 @@ type packing[T number] struct {
 	dst  []T
 	src  operand[T]
 	k, n int
+	step int // elements from one packed matrix to the next
 }
 
 // size is the length of one packed matrix.
@@ -64,7 +71,7 @@ func (p *packing[T]) run(_ *worker, lo, hi int) {
 		count := min(per-lo%per, hi-lo)
 		lo += count
 		src := p.src.from(e*p.src.batch[1] + j*p.src.cs)
-		packOperand(p.dst[e*p.size()+j*p.k:], src, p.k, min(count*asm.PanelWidth, p.n-j))
+		packOperand(p.dst[e*p.step+j*p.k:], src, p.k, min(count*asm.PanelWidth, p.n-j))
 	}
 }
 

@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"fmt"
-
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
@@ -36,73 +34,117 @@ func (j *packFormat) do(p *pool) {
 	for i := range j.list {
 		most = max(most, j.list[i].k)
 	}
-	p.run(len(j.list)*ceil(j.n, asm.PanelWidth), packGrain(most), j)
+	p.run(len(j.list)*ceil(j.n, j.columns), ceil(packGrain(most)*asm.PanelWidth, j.columns), j)
 	clear(j.list) // keeps no operand alive
 }
 
 func (j *packFormat) run(w *worker, lo, hi int) {
-	for per := ceil(j.n, asm.PanelWidth); lo < hi; lo++ {
-		t, col := &j.list[lo/per], lo%per*asm.PanelWidth
-		n := min(asm.PanelWidth, j.n-col)
-		dst, src := t.dst[lo%per*j.panelBytes(t.k):], t.src.from(col*t.src.cs)
-		j.encoding.packOperand(dst, src, t.k, n, w)
+	for per := ceil(j.n, j.columns); lo < hi; lo++ {
+		t, col := &j.list[lo/per], lo%per*j.columns
+		dst, n := t.dst[col/asm.PanelWidth*j.panelBytes(t.k):], min(j.columns, j.n-col)
+		j.encoding.packOperand(dst, t.src.from(col*t.src.cs), t.k, n, w)
 	}
 }
 
-func (f *formatted) packMatrices(p *pool, o *backend.Pack) {
-	k, n := o.Src.Dim(-2), o.Src.Dim(-1)
-	j := &f.packer
-	j.encoding, j.n, j.list = &encodings[o.Format], n, j.list[:0]
+func (b *CPU) packFormatted(o *backend.Pack) error {
+	e, err := b.encoded(o, &o.Dst)
+	if err != nil {
+		return err
+	}
+	if o.Src.Scale.Present() {
+		return backend.Unsupported(b, o, o.Src.Format.String()+" with scales apart")
+	}
+	dst := e.packedBytesOf(o, &o.Dst)
+	k, n := o.Src.Dims()
+	j := &b.formatted.packer
+	j.encoding, j.n, j.list = e, n, j.list[:0]
 	matrices := 1
-	if o.Src.Rank == 3 {
-		matrices = o.Src.Shape[0]
+	if o.Src.Data.Rank == 3 {
+		matrices = o.Src.Data.Shape[0]
 	}
-	size := j.packedBytes(k, n)
-	if o.Dst.DType != j.dtype || o.Dst.Dim(-1)*j.dtype.Size() != size {
-		panic(fmt.Errorf("cpu: Pack: Dst %v for Src %v as %s, want %d elements of %s a matrix", o.Dst, o.Src, o.Format, size/j.dtype.Size(), j.dtype))
-	}
-	dst := bytesOf(&o.Dst)
-	for e := range matrices {
+	size, first := e.packedBytes(k, o.Dst.N), o.Column/asm.PanelWidth*e.panelBytes(k)
+	for i := range matrices {
 		if k > 0 && n > 0 {
-			j.list = append(j.list, packItem{dst: dst[e*size:], src: operandOf[float32](&o.Src).matrix(0, e), k: k})
+			src := operandOf[float32](&o.Src.Data).matrix(0, i)
+			j.list = append(j.list, packItem{dst: dst[i*size+first:], src: src, k: k})
 		}
 	}
-	j.do(p)
+	j.do(b.pool)
+	return nil
 }
 
 // unpackFormat is the job of Unpack for the formats other than Native. Its units
-// are matrices × panels.
+// are matrices × runs of columns, each of one panel; with an index, columns of Dst.
 type unpackFormat struct {
 	*backend.Unpack
 	*encoding
 }
 
 func (j *unpackFormat) run(w *worker, lo, hi int) {
-	o := j.Unpack
-	k, n := o.Src.K, o.Src.N
-	size, dst := j.packedBytes(k, n), operandOf[float32](&o.Dst)
-	for per := ceil(n, asm.PanelWidth); lo < hi; lo++ {
-		col := lo % per * asm.PanelWidth
-		to := dst.matrix(0, lo/per)
-		j.unpack(to.data[col*to.cs:], bytesOf(&o.Src.Data)[lo/per*size+lo%per*j.panelBytes(k):], k, min(asm.PanelWidth, n-col), to.rs, to.cs)
+	o, k := j.Unpack, j.Src.K
+	panels, to := bytesOf(&o.Src.Data), operandOf[float32](&o.Dst)
+	size, buf := j.packedBytes(k, o.Src.N), scratch[float32](w, k*asm.PanelWidth)
+	for per := j.units(); lo < hi; lo++ {
+		col, from, n := lo%per*asm.PanelWidth, lo%per*asm.PanelWidth, 0
+		if o.Index.Present() {
+			col, n = lo, 1
+			id := at[int32](&o.Index, lo)
+			if id < 0 {
+				clear(buf[:k])
+				to.from(col*to.cs).write(buf, k, 1)
+				continue
+			}
+			from = row("Unpack", "index", id, o.Src.N)
+		} else {
+			n = min(asm.PanelWidth, o.Src.N-col)
+		}
+		dst := to.matrix(0, lo/per).from(col * to.cs)
+		panel, first := panels[lo/per*size+from/asm.PanelWidth*j.panelBytes(k):], from%asm.PanelWidth
+		if dst.half == nil {
+			j.unpack(dst.data, panel, k, first, n, dst.rs, dst.cs)
+			continue
+		}
+		j.unpack(buf, panel, k, first, n, n, 1)
+		dst.write(buf, k, n)
 	}
 }
 
-func (b *CPU) unpackMatrices(o *backend.Unpack) {
+// units is the number of units of a matrix.
+func (j *unpackFormat) units() int {
+	if j.Index.Present() {
+		return j.Index.Len()
+	}
+	return ceil(j.Src.N, asm.PanelWidth)
+}
+
+func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 	matrices := 1
 	if o.Dst.Rank == 3 {
 		matrices = o.Dst.Shape[0]
 	}
 	units := matrices * ceil(o.Src.N, asm.PanelWidth)
+	if o.Src.Format != backend.Native {
+		e, err := b.encoded(o, &o.Src)
+		if err != nil {
+			return err
+		}
+		e.packedBytesOf(o, &o.Src)
+		if o.Dst.Len() > 0 {
+			j := &unpackFormat{o, e}
+			b.pool.run(matrices*j.units(), packGrain(o.Src.K), j)
+		}
+		return nil
+	}
 	switch {
+	case o.Index.Present() || o.Dst.DType == backend.BF16:
+		return backend.Unsupported(b, o, "columns of Native, or Native to BF16")
 	case o.Dst.Len() == 0:
-	case o.Src.Format != backend.Native:
-		b.pool.run(units, packGrain(o.Src.K), &unpackFormat{o, &encodings[o.Src.Format]})
 	case o.Dst.DType == backend.F64:
 		b.pool.run(units, packGrain(o.Src.K), (*unpackPanels[float64])(o))
 	default:
 		b.pool.run(units, packGrain(o.Src.K), (*unpackPanels[float32])(o))
 	}
+	return nil
 }
 
 // unpackPanels is the job of Unpack for Native. Its units are matrices × panels.

@@ -15,7 +15,7 @@ import (
 func NotFinite(params []*Param) (string, error) {
 	const piece = 1 << 20 // elements
 	for _, p := range params {
-		if p.Held() { // has no other form
+		if p.Packed() { // has no other form
 			x, err := p.Floats()
 			if err != nil {
 				return "", err

@@ -81,14 +81,25 @@ func (l *Linear) product(x Tensor, dt backend.DType) Tensor {
 }
 
 // Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D], of dtype
-// dt, that of w or BF16.
+// dt, that of w or BF16. Values are those that products with w use: rounded to its
+// format.
 func Embedding(w *Param, ids Tensor, dt backend.DType) Tensor {
 	s := scopeOf("Embedding", ids)
 	if w.value.Rank != 2 {
 		panic(fmt.Sprintf("tensor: Embedding: %s %v: want rank 2", w.Name, w.Shape()))
 	}
 	y := s.alloc(dt, ids.Len(), w.value.Shape[1])
-	s.do(&backend.Gather{Y: y.view, X: w.Value(), Index: ids.View()})
+	if w.Packed() {
+		s.do(&backend.Unpack{Dst: y.view.T(), Src: w.matrix(s), Index: ids.View()})
+		return y
+	}
+	if w.Format == backend.BFloat16 && dt != backend.BF16 {
+		half := s.alloc(backend.BF16, y.view.Dims()...)
+		s.do(&backend.Gather{Y: half.view, X: w.Value(), Index: ids.View()})
+		s.do(&backend.Copy{Dst: y.view, Src: half.view})
+	} else {
+		s.do(&backend.Gather{Y: y.view, X: w.Value(), Index: ids.View()})
+	}
 	if s.recording && w.Trainable {
 		s.track([]*Tensor{&y}, []Tensor{ids}, func(dy []gradient) {
 			if g, ok := s.gradOf(w); ok {

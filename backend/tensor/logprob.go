@@ -11,13 +11,13 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType.Compute()
 	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
 	lse := s.alloc(dt, n)
-	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.Value(), Target: targets.View(), InvTemp: invTemp})
+	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.matrix(s), Target: targets.View(), InvTemp: invTemp})
 	if !s.needs(x) && !(s.recording && w.Trainable) {
 		return logProb, entropy
 	}
 	ev := entropy.view
 	s.track([]*Tensor{&logProb, &entropy}, []Tensor{x, lse, entropy, targets}, func(dy []gradient) {
-		op := backend.LinearLogProbGrad{X: x.view, W: w.value, Target: targets.view, LSE: lse.view, InvTemp: invTemp}
+		op := backend.LinearLogProbGrad{X: x.view, W: w.strided(), Target: targets.view, LSE: lse.view, InvTemp: invTemp}
 		var g gradient
 		if x.val != nil {
 			g = s.newGradient(x)

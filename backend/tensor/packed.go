@@ -16,19 +16,20 @@ type packed struct {
 // the right side of a product: packed where the scope is for inference and the
 // backend has a packed layout, strided otherwise.
 func (p *Param) matrix(s *Scope) backend.Matrix {
-	if p.Held() {
+	p.mustBeSet()
+	if p.Packed() {
 		if s.recording && p.Trainable {
-			panic(fmt.Sprintf("tensor: parameter %s is held as %s for inference only", p.Name, p.Format))
+			panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only", p.Name, p.Format))
 		}
 		p.mustKeepFormat()
 		return p.packed.matrix
 	}
-	strided := backend.Matrix{Data: p.value.T(), Format: p.Format}
+	strided := p.strided()
 	if !s.inference || s.err != nil {
 		return strided
 	}
 	if p.packed == nil {
-		m, ok, err := p.panels(backend.PackedCopies)
+		m, ok, err := p.allocPacked(backend.PackedCopies)
 		if err != nil {
 			s.Fail(err)
 		}
@@ -40,13 +41,18 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 	}
 	p.mustKeepFormat()
 	if st := p.packed.state; st.Copy != st.Weights {
-		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix.Data, Src: strided.Data, Format: p.Format}); err != nil {
+		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix, Src: backend.Dense(strided.Data)}); err != nil {
 			s.Fail(fmt.Errorf("tensor: pack %s: %w", p.Name, err))
 			return strided
 		}
 		st.Copy = st.Weights
 	}
 	return p.packed.matrix
+}
+
+// strided is the master value transposed, as the right side of a product.
+func (p *Param) strided() backend.Matrix {
+	return backend.Matrix{Data: p.value.T(), Format: p.Format}
 }
 
 // mustKeepFormat panics if Format changed since p was packed: its products would
@@ -58,15 +64,15 @@ func (p *Param) mustKeepFormat() {
 }
 
 // transposed is the right side of the product that a backward pass needs: p's
-// value, [out, in] or [E, out, in], in place. A parameter held packed has no such
+// value, [out, in] or [E, out, in], in place. A parameter that is packed has no such
 // form: it panics.
 func (p *Param) transposed() backend.Matrix {
 	return backend.Matrix{Data: p.Value(), Format: p.Format}
 }
 
-// panels allocates memory of h for a packed copy; ok is false where the backend does
-// not pack this parameter.
-func (p *Param) panels(h backend.Holder) (m backend.Matrix, ok bool, err error) {
+// allocPacked allocates memory of h for a packed copy; ok is false where the backend
+// does not pack this parameter.
+func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err error) {
 	packer, ok := p.b.(backend.Packer)
 	if !ok {
 		return m, false, nil
@@ -82,41 +88,53 @@ func (p *Param) panels(h backend.Holder) (m backend.Matrix, ok bool, err error) 
 		return m, false, fmt.Errorf("tensor: packed copy of %s, %d elements of %s: %w", p.Name, v.Len(), dt, err)
 	}
 	v.Buf = buf
-	return backend.Matrix{Data: v, Layout: backend.Panels, Format: p.Format, K: k, N: n}, true, nil
+	return backend.Matrix{Data: v, Layout: backend.Packed, Format: p.Format, K: k, N: n}, true, nil
 }
 
-// Hold packs a matrix in its Format and gives the master value back: from then
-// on p serves inference only, in less memory.
-func (p *Param) Hold() error {
-	if p.Held() {
+// Pack turns a matrix, or a stack of them, into its packed form and gives the
+// master value back: from then on p serves inference only, in less memory.
+func (p *Param) Pack() error {
+	if p.Packed() {
 		return nil
 	}
-	if p.value.Rank < 2 {
-		return fmt.Errorf("tensor: hold %s %v: want a matrix or a stack of them", p.Name, p.Shape())
-	}
-	m, ok, err := p.panels(backend.Parameters)
+	m, err := p.newPacked()
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return fmt.Errorf("tensor: hold %s: %s has no packed layout of format %s for %s", p.Name, p.b.Name(), p.Format, p.value.DType)
-	}
-	if err := p.b.Do(&backend.Pack{Dst: m.Data, Src: p.value.T(), Format: p.Format}); err != nil {
-		p.b.Free(m.Data.Buf)
-		return fmt.Errorf("tensor: hold %s: %w", p.Name, err)
+	if p.isSet() {
+		if err := p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(p.value.T())}); err != nil {
+			p.b.Free(m.Data.Buf)
+			return fmt.Errorf("tensor: pack %s: %w", p.Name, err)
+		}
 	}
 	p.Free()
-	p.value.Buf, p.grad, p.Trainable = nil, backend.View{}, false
-	p.packed = &packed{matrix: m}
+	p.becomePacked(m)
 	return nil
 }
 
-// Held reports whether p has only its packed copy.
-func (p *Param) Held() bool { return p.packed != nil && p.packed.state == nil }
+// newPacked allocates the packed form of p.
+func (p *Param) newPacked() (backend.Matrix, error) {
+	if p.value.Rank < 2 {
+		return backend.Matrix{}, fmt.Errorf("tensor: pack %s %v: want a matrix or a stack of them", p.Name, p.Shape())
+	}
+	m, ok, err := p.allocPacked(backend.Parameters)
+	if err == nil && !ok {
+		err = fmt.Errorf("tensor: pack %s: %s has no packed layout of format %s for %s", p.Name, p.b.Name(), p.Format, p.value.DType)
+	}
+	return m, err
+}
 
-// Bytes is the memory of the value, in whatever form it is held.
+func (p *Param) becomePacked(m backend.Matrix) {
+	p.value.Buf, p.grad, p.Trainable = nil, backend.View{}, false
+	p.packed = &packed{matrix: m}
+}
+
+// Packed reports whether p has only its packed form.
+func (p *Param) Packed() bool { return p.packed != nil && p.packed.state == nil }
+
+// Bytes is the memory of the value, in whatever form it is.
 func (p *Param) Bytes() int {
-	if p.Held() {
+	if p.Packed() {
 		return p.packed.matrix.Data.Buf.Bytes()
 	}
 	return p.value.Len() * p.value.DType.Size()

@@ -1,6 +1,7 @@
 package tensor_test
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -19,10 +20,10 @@ func ramp(n int, from float64) []float64 {
 	return x
 }
 
-// held is a matrix [20, 64] that exists as Q8 only.
-func held(t *testing.T) *tensor.Param {
+// packedQ8 is a matrix [20, 64] that exists as Q8 only.
+func packedQ8(t *testing.T) *tensor.Param {
 	t.Helper()
-	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: backend.Q8, Hold: true})
+	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: backend.Q8, Packed: true})
 	t.Cleanup(ps.Free)
 	p := ps.Matrix("w", 20, 64)
 	if err := ps.Err(); err != nil {
@@ -31,10 +32,10 @@ func held(t *testing.T) *tensor.Param {
 	return p
 }
 
-func TestHeldParameterRefusesWhatNeedsItsMaster(t *testing.T) {
-	p := held(t)
+func TestPackedParameterRefusesWhatNeedsItsMaster(t *testing.T) {
+	p := packedQ8(t)
 	b := p.Backend()
-	const want = "tensor: parameter w is held as q8"
+	const want = "tensor: parameter w is packed as q8"
 	mustPanic(t, want, func() { p.Value() })
 	if _, err := p.Grad(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Grad: error %v", err)
@@ -42,26 +43,30 @@ func TestHeldParameterRefusesWhatNeedsItsMaster(t *testing.T) {
 	s := tensor.NewScope(b, tensor.Options{})
 	defer s.Close()
 	x := s.Floats(backend.F32, ramp(64, 0), 1, 64)
-	targets := s.Ints([]int32{3}, 1)
 	mustPanic(t, want, func() { p.In(s) })
-	mustPanic(t, want, func() { tensor.Embedding(p, targets, backend.F32) })
-	mustPanic(t, want, func() { tensor.LogProbs(x, p, targets, 1) })
+	training := tensor.NewScope(b, tensor.Options{Grad: true})
+	defer training.Close()
+	p.Trainable = true
+	mustPanic(t, want, func() {
+		tensor.LogProbs(training.Floats(backend.F32, ramp(64, 0), 1, 64), p, training.Ints([]int32{3}, 1), 1)
+	})
+	p.Trainable = false
 
 	other := tensor.NewParams(b, tensor.Init{Format: backend.Q8})
 	defer other.Free()
 	other.Matrix("w", 20, 64)
-	if err := other.Get("w").Hold(); err != nil {
+	if err := other.Get("w").Pack(); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.CopyFrom(other); err == nil || !strings.Contains(err.Error(), "copy w: the source is held as q8") {
-		t.Errorf("CopyFrom of a held source: error %v", err)
+	if err := other.CopyFrom(other); err == nil || !strings.Contains(err.Error(), "copy w: the source is packed as q8") {
+		t.Errorf("CopyFrom of a packed source: error %v", err)
 	}
 	p.Format = backend.Q4
 	mustPanic(t, "tensor: parameter w is packed as q8, but its format is now q4", func() { tensor.Logits(x, p) })
 }
 
-func TestHeldParameterIsNoPathForGradients(t *testing.T) {
-	p := held(t)
+func TestPackedParameterIsNoPathForGradients(t *testing.T) {
+	p := packedQ8(t)
 	a, err := tensor.NewParam(p.Backend(), "a", backend.F32, 1, 64)
 	if err != nil {
 		t.Fatal(err)
@@ -69,14 +74,14 @@ func TestHeldParameterIsNoPathForGradients(t *testing.T) {
 	defer a.Free()
 	s := tensor.NewScope(p.Backend(), tensor.Options{Grad: true})
 	defer s.Close()
-	mustPanic(t, "tensor: parameter w is held as q8", func() {
+	mustPanic(t, "tensor: parameter w is packed as q8", func() {
 		l := tensor.Linear{W: p}
 		s.Backward(tensor.Sum(l.Forward(a.In(s))))
 	})
 }
 
-func TestHeldParameterTakesNewValues(t *testing.T) {
-	p := held(t)
+func TestPackedParameterTakesNewValues(t *testing.T) {
+	p := packedQ8(t)
 	values := ramp(p.Len(), 0.5)
 	near := func(what string, want []float64) {
 		t.Helper()
@@ -95,8 +100,8 @@ func TestHeldParameterTakesNewValues(t *testing.T) {
 		t.Error("SetFloats did not change the version")
 	}
 	p.Touch()
-	if err := p.Hold(); err != nil {
-		t.Errorf("Hold again: %v", err)
+	if err := p.Pack(); err != nil {
+		t.Errorf("Pack again: %v", err)
 	}
 	if err := tensor.Repack([]*tensor.Param{p}); err != nil {
 		t.Errorf("Repack: %v", err)
@@ -104,10 +109,10 @@ func TestHeldParameterTakesNewValues(t *testing.T) {
 	if err := p.ZeroGrad(); err != nil {
 		t.Errorf("ZeroGrad: %v", err)
 	}
-	near("after Touch, Hold and Repack", values)
+	near("after Touch, Pack and Repack", values)
 
 	// A trainer's masters reach the packed copy of a rollout.
-	src, dst := tensor.NewParams(p.Backend(), tensor.Init{Seed: 7, Std: 0.3}), tensor.NewParams(p.Backend(), tensor.Init{Seed: 8, Format: backend.Q8, Hold: true})
+	src, dst := tensor.NewParams(p.Backend(), tensor.Init{Seed: 7, Std: 0.3}), tensor.NewParams(p.Backend(), tensor.Init{Seed: 8, Format: backend.Q8, Packed: true})
 	defer src.Free()
 	defer dst.Free()
 	src.Stack("e.*.w", 3, 20, 64)
@@ -135,5 +140,111 @@ func TestFormatMustNotChangeAfterPacking(t *testing.T) {
 	after, err := tensor.Logits(x, p).Values()
 	if err != nil || !slices.Equal(before, after) {
 		t.Errorf("%v, error %v, want %v", after, err, before)
+	}
+}
+
+// A table in any format is looked up and scored as the values that it stands for.
+func TestPackedTableIsLookedUpAndScoredAsItsValues(t *testing.T) {
+	b := open(t)
+	for _, f := range backend.Formats() {
+		ps := tensor.NewParams(b, tensor.Init{Seed: 1, Std: 0.3, Tables: f, Packed: true})
+		p := ps.Table("w", 40, 64)
+		if err := ps.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if p.Packed() != (f != backend.Native) {
+			t.Errorf("%s: packed %t", f, p.Packed())
+		}
+		values := floats(t, p)
+		s := tensor.NewScope(b, tensor.Options{})
+		ids := s.Ints([]int32{39, 0, 17, 17}, 4)
+		x := tensor.Embedding(p, ids, backend.F32)
+		got, err := x.Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []float64
+		for _, id := range []int{39, 0, 17, 17} {
+			want = append(want, values[id*64:][:64]...)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: looked up %v, want %v", f, got[:4], want[:4])
+		}
+		logProb, _ := tensor.LogProbs(x, p, ids, 0.8)
+		scores, err := logProb.Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits, err := tensor.Logits(x, p).Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range []int{39, 0, 17, 17} {
+			row, sum := logits[i*40:][:40], 0.0
+			for _, z := range row {
+				sum += math.Exp(0.8 * z)
+			}
+			if want := 0.8*row[id] - math.Log(sum); math.Abs(scores[i]-want) > 1e-5*(1+math.Abs(want)) {
+				t.Errorf("%s: row %d scores %v, want %v", f, i, scores[i], want)
+			}
+		}
+		s.Close()
+		ps.Free()
+	}
+}
+
+func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
+	b := open(t)
+	for _, f := range backend.Formats() {
+		for _, packed := range []bool{false, true} {
+			if f.ForwardOnly && !packed {
+				continue
+			}
+			init := tensor.Init{Seed: 1, Std: 0.3, Format: f, Packed: packed}
+			drawn := tensor.NewParams(b, init)
+			init.Uninitialized = true
+			empty := tensor.NewParams(b, init)
+			for _, ps := range []*tensor.Params{drawn, empty} {
+				ps.Stack("s", 2, 300, 24)
+				ps.Gain("g", 5)
+			}
+			master := tensor.NewParams(b, tensor.Init{Seed: 1, Std: 0.3})
+			master.Stack("s", 2, 300, 24)
+			master.Gain("g", 5)
+			if err := errors.Join(drawn.Err(), empty.Err(), master.Err()); err != nil {
+				t.Fatal(err)
+			}
+			p := empty.Get("s")
+			s := tensor.NewScope(b, tensor.Options{})
+			x := s.Floats(backend.F32, ramp(24, 0), 1, 24)
+			offsets := s.Ints([]int32{0, 1, 1}, 3)
+			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() { tensor.GroupedLinear(x, p, offsets) })
+			mustPanic(t, "tensor: SetRows: rows from 128 on of parameter s before row 0", func() { p.SetRows(128, make([]byte, 24*4)) })
+			mustPanic(t, "tensor: SetRows: 95 bytes for rows from 0 on", func() { p.SetRows(0, make([]byte, 95)) })
+			s.Close()
+			for _, q := range empty.All() {
+				v := master.Get(q.Name).Value()
+				data := make([]byte, v.Len()*4)
+				if err := b.Download(data, v.Buf, 0); err != nil {
+					t.Fatal(err)
+				}
+				pieces := [][2]int{{0, 128}, {128, 300}, {300, 556}, {556, 600}}
+				if q.Name == "g" {
+					pieces = [][2]int{{0, 1}}
+				}
+				width := len(data) / pieces[len(pieces)-1][1]
+				for _, rows := range pieces {
+					if err := q.SetRows(rows[0], data[rows[0]*width:rows[1]*width]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got, want := floats(t, q), floats(t, drawn.Get(q.Name)); !slices.Equal(got, want) {
+					t.Errorf("%s, packed %t: %s is not what Init draws and packs", f, packed, q.Name)
+				}
+			}
+			drawn.Free()
+			empty.Free()
+			master.Free()
+		}
 	}
 }

@@ -26,6 +26,7 @@ type Param struct {
 	grad    backend.View
 	version uint64
 	packed  *packed
+	set     int // leading rows that have values, see SetRows
 }
 
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
@@ -45,6 +46,7 @@ func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DT
 		return nil, err
 	}
 	p.value = v
+	p.set = p.rows()
 	return p, nil
 }
 
@@ -57,13 +59,13 @@ func mustHaveShape(name string, shape []int) {
 	}
 }
 
+// alloc allocates zeros.
 func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
-	v := backend.NewView(nil, dt, shape...)
-	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
+	v, err := p.allocRaw(h, dt, shape...)
 	if err != nil {
-		return v, fmt.Errorf("tensor: parameter %s %s%v: %w", p.Name, dt, shape, err)
+		return v, err
 	}
-	v.Buf = buf
+	buf := v.Buf
 	if err := p.b.Do(&backend.Fill{Dst: v}); err != nil {
 		p.b.Free(buf)
 		return v, fmt.Errorf("tensor: parameter %s: %w", p.Name, err)
@@ -71,16 +73,46 @@ func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend
 	return v, nil
 }
 
+// allocRaw allocates undefined content.
+func (p *Param) allocRaw(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
+	v := backend.NewView(nil, dt, shape...)
+	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
+	if err != nil {
+		return v, fmt.Errorf("tensor: parameter %s %s%v: %w", p.Name, dt, shape, err)
+	}
+	v.Buf = buf
+	return v, nil
+}
+
 // Backend is the device p lives on.
 func (p *Param) Backend() backend.Backend { return p.b }
 
 // Value is the master value. Who writes to it calls Touch. A parameter that is
-// held packed (see Hold) has none: it panics.
+// packed (see Pack) has none, and one that waits for its values (see
+// Init.Uninitialized) has none yet: it panics.
 func (p *Param) Value() backend.View {
-	if p.Held() {
-		panic(fmt.Sprintf("tensor: parameter %s is held as %s for inference only: it has no master value", p.Name, p.Format))
+	if p.Packed() {
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only: it has no master value", p.Name, p.Format))
 	}
+	p.mustBeSet()
 	return p.value
+}
+
+// rows is the number of rows of p as a matrix: the dimensions but the last.
+func (p *Param) rows() int {
+	if p.value.Rank == 0 {
+		return 1
+	}
+	return p.value.Len() / p.value.Dim(-1)
+}
+
+func (p *Param) isSet() bool { return p.set == p.rows() }
+
+// mustBeSet panics if p waits for values.
+func (p *Param) mustBeSet() {
+	if !p.isSet() {
+		panic(fmt.Sprintf("tensor: parameter %s has no values yet: %d of %d rows were set", p.Name, p.set, p.rows()))
+	}
 }
 
 // Shape is the dimensions of the value.
@@ -93,7 +125,7 @@ func (p *Param) Len() int { return p.value.Len() }
 // that is all there is.
 func (p *Param) Touch() {
 	p.version++
-	if p.packed != nil && !p.Held() {
+	if p.packed != nil && !p.Packed() {
 		p.packed.state.Weights = p.version
 	}
 }
@@ -106,8 +138,8 @@ func (p *Param) HasGrad() bool { return p.grad.Present() }
 
 // Grad is the accumulated gradient, allocated and zeroed at the first call.
 func (p *Param) Grad() (backend.View, error) {
-	if p.Held() {
-		return p.grad, fmt.Errorf("tensor: parameter %s is held as %s for inference only: it has no gradient", p.Name, p.Format)
+	if p.Packed() {
+		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s, for inference only: it has no gradient", p.Name, p.Format)
 	}
 	if !p.grad.Present() {
 		g, err := p.alloc(backend.Gradients, p.value.DType, p.Shape()...)
@@ -148,28 +180,30 @@ func (p *Param) SetFloats(data []float64) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return p.set(t.view)
+	return p.setTo(t.view)
 }
 
-// set overwrites the value by v, which has its shape.
-func (p *Param) set(v backend.View) error {
+// setTo overwrites the value by v, which has its shape.
+func (p *Param) setTo(v backend.View) error {
 	var op backend.Op = &backend.Copy{Dst: p.value, Src: v}
-	if p.Held() {
-		op = &backend.Pack{Dst: p.packed.matrix.Data, Src: v.T(), Format: p.packed.matrix.Format}
+	if p.Packed() {
+		op = &backend.Pack{Dst: p.packed.matrix, Src: backend.Dense(v.T())}
 	}
 	if err := p.b.Do(op); err != nil {
 		return fmt.Errorf("tensor: set %s: %w", p.Name, err)
 	}
+	p.set = p.rows()
 	p.Touch()
 	return nil
 }
 
 // Floats is the value as host numbers in row-major order: of a parameter that is
-// held packed, the values that products with it use.
+// packed, the values that products with it use.
 func (p *Param) Floats() ([]float64, error) {
 	s := NewScope(p.b, Options{})
 	defer s.Close()
-	if !p.Held() {
+	p.mustBeSet()
+	if !p.Packed() {
 		return s.Constant(p.value).Values()
 	}
 	t := s.alloc(p.value.DType, p.Shape()...)

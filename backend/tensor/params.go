@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -32,11 +33,15 @@ type Init struct {
 	Std float64
 	// DType is F32 (the zero value) or F64.
 	DType backend.DType
-	// Format is the arithmetic of products with matrices and stacks; the zero
-	// value is that of DType. Tables stay in DType.
-	Format backend.Format
-	// Hold keeps matrices and stacks in their packed form only, see Param.Hold.
-	Hold bool
+	// Format is that of matrices and stacks, and Tables that of tables; the zero
+	// value is DType's.
+	Format, Tables backend.Format
+	// Packed keeps matrices, stacks, and tables in a format other than DType's in
+	// their packed form only, see Param.Pack.
+	Packed bool
+	// Uninitialized makes parameters without values: they are set from a checkpoint.
+	// Using one before panics.
+	Uninitialized bool
 }
 
 // NewParams returns an empty set on b. Like the dimensions of its parameters,
@@ -48,8 +53,10 @@ func NewParams(b backend.Backend, init Init) *Params {
 	if init.DType != backend.F32 && init.DType != backend.F64 {
 		panic(fmt.Sprintf("tensor: NewParams: Init.DType is %s, want F32 or F64", init.DType))
 	}
-	if init.Format > backend.Q4 {
-		panic(fmt.Sprintf("tensor: NewParams: Init.Format is %d, want one of backend's formats", uint8(init.Format)))
+	for _, f := range []backend.Format{init.Format, init.Tables} {
+		if err := f.Validate(); err != nil {
+			panic(fmt.Sprintf("tensor: NewParams: %v", err))
+		}
 	}
 	if init.Std == 0 {
 		init.Std = 0.006
@@ -82,17 +89,28 @@ func (ps *Params) Len() int {
 func (ps *Params) Err() error { return ps.err }
 
 // Matrix creates a normally distributed matrix [out, in] for products.
-func (ps *Params) Matrix(name string, out, in int) *Param { return ps.formed(ps.normal(name, out, in)) }
+func (ps *Params) Matrix(name string, out, in int) *Param {
+	return ps.normal(name, ps.init.Format, ps.init.Packed, out, in)
+}
 
-// Table creates a normally distributed matrix [rows, cols] that keeps the master
-// dtype whatever the format is: an embedding, which is looked up by rows, or a
-// router, which is small and whose decisions are sensitive.
-func (ps *Params) Table(name string, rows, cols int) *Param { return ps.normal(name, rows, cols) }
+// Table creates a normally distributed matrix [rows, cols] of the vocabulary: an
+// embedding, which is looked up by rows, or an output head.
+func (ps *Params) Table(name string, rows, cols int) *Param {
+	f := ps.init.Tables
+	return ps.normal(name, f, ps.init.Packed && f != backend.Native, rows, cols)
+}
+
+// FullPrecision creates a normally distributed matrix [out, in] that keeps the master
+// dtype whatever the format is: a router, which is small and whose decisions are
+// sensitive, or a matrix that is used in parts.
+func (ps *Params) FullPrecision(name string, out, in int) *Param {
+	return ps.normal(name, backend.Native, false, out, in)
+}
 
 // Stack creates a stack of e matrices [e, out, in]; name has a * where the
 // number of each goes.
 func (ps *Params) Stack(name string, e, out, in int) *Param {
-	return ps.formed(ps.normal(name, e, out, in))
+	return ps.normal(name, ps.init.Format, ps.init.Packed, e, out, in)
 }
 
 // Gain creates a vector of ones, exempt from weight decay: a norm's weight.
@@ -101,30 +119,28 @@ func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, n, 1)
 // Bias creates a vector of zeros, exempt from weight decay.
 func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, n, 0) }
 
-// formed gives a fresh matrix the format of the set.
-func (ps *Params) formed(p *Param) *Param {
-	p.Format = ps.init.Format
-	if ps.init.Hold && ps.err == nil {
-		ps.err = p.Hold()
+func (ps *Params) normal(name string, f backend.Format, packed bool, shape ...int) *Param {
+	p := ps.add(name, shape, f, packed)
+	if ps.err == nil && !ps.init.Uninitialized {
+		ps.fail(p, ps.draw(p))
+		if packed && ps.err == nil {
+			ps.err = p.Pack()
+		}
 	}
 	return p
 }
 
-func (ps *Params) normal(name string, shape ...int) *Param {
-	p := ps.add(name, shape)
-	if ps.err != nil {
-		return p
-	}
+// draw sets p to normally distributed values.
+func (ps *Params) draw(p *Param) error {
 	h := fnv.New64a()
-	h.Write([]byte(name))
-	ps.fail(p, ps.b.Do(&backend.Random{Dst: p.value, Seed: ps.init.Seed, Stream: h.Sum64(), Distribution: backend.Normal}))
-	ps.fail(p, ps.b.Do(&backend.Unary{Y: p.value, X: p.value, Fn: backend.Affine, A: ps.init.Std}))
-	return p
+	h.Write([]byte(p.Name))
+	err := ps.b.Do(&backend.Random{Dst: p.value, Seed: ps.init.Seed, Stream: h.Sum64(), Distribution: backend.Normal})
+	return cmp.Or(err, ps.b.Do(&backend.Unary{Y: p.value, X: p.value, Fn: backend.Affine, A: ps.init.Std}))
 }
 
 func (ps *Params) vector(name string, n int, value float64) *Param {
-	p := ps.add(name, []int{n})
-	if ps.err == nil {
+	p := ps.add(name, []int{n}, backend.Native, false)
+	if ps.err == nil && !ps.init.Uninitialized {
 		ps.fail(p, ps.b.Do(&backend.Fill{Dst: p.value, Value: value}))
 	}
 	return p
@@ -136,22 +152,36 @@ func (ps *Params) fail(p *Param, err error) {
 	}
 }
 
-// add creates a zero parameter; after a failure it is a placeholder without
-// memory.
-func (ps *Params) add(name string, shape []int) *Param {
+// add creates a parameter; after a failure it is a placeholder without memory. An
+// uninitialized one to be packed has its packed form alone.
+func (ps *Params) add(name string, shape []int, f backend.Format, packed bool) *Param {
 	mustHaveShape(name, shape)
 	if ps.index[name] != nil {
 		panic("tensor: two parameters named " + name)
 	}
-	p := &Param{Name: name, Trainable: true, Decay: len(shape) > 1, b: ps.b, value: backend.NewView(nil, ps.init.DType, shape...)}
-	if ps.err == nil {
-		p, ps.err = NewParam(ps.b, name, ps.init.DType, shape...)
-		if ps.err != nil {
-			p = &Param{Name: name, b: ps.b, value: backend.NewView(nil, ps.init.DType, shape...)}
-		}
+	p := &Param{
+		Name: name, Trainable: true, Decay: len(shape) > 1, Format: f,
+		b: ps.b, value: backend.NewView(nil, ps.init.DType, shape...),
 	}
 	ps.all = append(ps.all, p)
 	ps.index[name] = p
+	if ps.err != nil {
+		return p
+	}
+	if ps.init.Uninitialized && packed {
+		m, err := p.newPacked()
+		if ps.err = err; err == nil {
+			p.becomePacked(m)
+		}
+		return p
+	}
+	v, err := p.allocRaw(backend.Parameters, ps.init.DType, shape...)
+	if ps.err = err; err == nil {
+		p.value = v
+	}
+	if !ps.init.Uninitialized {
+		p.set = p.rows()
+	}
 	return p
 }
 
@@ -166,21 +196,20 @@ func (ps *Params) ZeroGrad() error {
 
 // CopyFrom overwrites the values of ps by those of src, name by name, on the
 // same device. src may have more parameters, such as those of MTP modules.
-// Those of ps may be held packed, those of src may not: their master values are
-// gone.
+// Those of ps may be packed, those of src may not: their master values are gone.
 func (ps *Params) CopyFrom(src *Params) error {
 	for _, p := range ps.all {
 		q := src.index[p.Name]
 		if q == nil {
 			return fmt.Errorf("tensor: copy: the source has no parameter %s", p.Name)
 		}
-		if q.Held() {
-			return fmt.Errorf("tensor: copy %s: the source is held as %s: it has no master value", p.Name, q.packed.matrix.Format)
+		if q.Packed() {
+			return fmt.Errorf("tensor: copy %s: the source is packed as %s: it has no master value", p.Name, q.packed.matrix.Format)
 		}
 		if !slices.Equal(p.Shape(), q.Shape()) {
 			panic(fmt.Sprintf("tensor: copy %s: %v from %v", p.Name, p.Shape(), q.Shape()))
 		}
-		if err := p.set(q.value); err != nil {
+		if err := p.setTo(q.Value()); err != nil {
 			return err
 		}
 	}
@@ -198,7 +227,7 @@ func (ps *Params) Free() {
 	}
 	ps.owned = nil
 	for _, p := range ps.all {
-		if p.value.Present() || p.Held() {
+		if p.value.Present() || p.Packed() {
 			p.Free()
 		}
 	}

@@ -107,7 +107,7 @@ func newGeneration(b *bench, t task) (*generation, error) {
 	if err := b.fits(fmt.Sprintf("the model in %s", t.format), modelSize(config, t.format)); err != nil {
 		return nil, err
 	}
-	options := model.Options{Format: backend.Format(t.format), Packed: true, Absorbed: config.IsMLA(), Precision: b.precision}
+	options := model.Options{Format: backend.Format(t.format), Tables: backend.Format(t.format), Packed: true, Absorbed: config.IsMLA(), Precision: b.precision}
 	if g.m, err = model.NewWith(b.b, config, 1, options); err != nil {
 		return nil, err
 	}

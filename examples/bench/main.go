@@ -226,16 +226,25 @@ func split(list string) []string {
 // seconds is o.Seconds as a duration.
 func (o options) seconds() time.Duration { return time.Duration(o.Seconds * float64(time.Second)) }
 
-// format is a backend.Format by the name it has on the command line.
+// format is a backend.Format by the name it has on the command line: its own, but
+// f32 for Native.
 type format backend.Format
 
-var formatNames = []string{backend.Native: "f32", backend.BFloat16: "bf16", backend.Q8: "q8", backend.Q4: "q4"}
-
-func (f format) String() string { return formatNames[f] }
+func (f format) String() string {
+	if f == f32 {
+		return "f32"
+	}
+	return backend.Format(f).String()
+}
 
 func parseFormat(name string) (format, error) {
-	if i := slices.Index(formatNames, name); i >= 0 {
-		return format(i), nil
+	var names []string
+	for _, named := range backend.Formats() {
+		f := format(named)
+		if f.String() == name {
+			return f, nil
+		}
+		names = append(names, f.String())
 	}
-	return 0, fmt.Errorf("-format %q, want some of %s", name, strings.Join(formatNames, ", "))
+	return f32, fmt.Errorf("-format %q, want some of %s", name, strings.Join(names, ", "))
 }

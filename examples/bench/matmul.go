@@ -32,7 +32,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 	p := product{b: b, m: m, n: n, k: k, f: backend.Format(t.format)}
 	defer p.free()
 	work := operations(t.format, 2*float64(m)*float64(n)*float64(k))
-	reads := p.f.Bits(backend.F32) / 8 * float64(n) * float64(k)
+	reads := p.f.BitsPerElement(backend.F32) / 8 * float64(n) * float64(k)
 	variants := []bool{true}
 	if m > fewRows && t.format != q8 && t.format != q4 {
 		variants = []bool{false, true}
@@ -140,6 +140,6 @@ func (p *product) pack(w backend.View) (backend.Matrix, error) {
 	if err != nil {
 		return backend.Matrix{}, err
 	}
-	return backend.Matrix{Data: v, Layout: backend.Panels, Format: p.f, K: p.k, N: p.n},
-		p.b.b.Do(&backend.Pack{Dst: v, Src: w, Format: p.f})
+	m := backend.Matrix{Data: v, Layout: backend.Packed, Format: p.f, K: p.k, N: p.n}
+	return m, p.b.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(w)})
 }

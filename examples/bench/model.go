@@ -70,12 +70,10 @@ func (o options) cut(name string) (model.Config, error) {
 	return c, nil
 }
 
-// modelSize is the memory that the weights of c take in format f, its embedding
-// in float32.
+// modelSize is the memory that the weights of c take in format f.
 func modelSize(c model.Config, f format) float64 {
 	total, _ := c.NumParams()
-	table := float64(c.VocabSize) * float64(c.HiddenSize)
-	return 4*table + (float64(total)-table)*backend.Format(f).Bits(backend.F32)/8
+	return float64(total) * backend.Format(f).BitsPerElement(backend.F32) / 8
 }
 
 // demand is the least that a model asks of the machine.

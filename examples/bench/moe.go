@@ -55,7 +55,7 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 	}
 	ps := tensor.NewParams(b.b, tensor.Init{Seed: 1, Std: 0.02, Format: backend.Format(t.format)})
 	defer ps.Free()
-	x := ps.Table("x", rows, shape.hidden)
+	x := ps.FullPrecision("x", rows, shape.hidden)
 	routed := moe.New(ps, "moe", moe.Config{
 		Hidden: shape.hidden, Intermediate: shape.intermediate, Experts: shape.experts, TopK: shape.topK, Normalize: true,
 	})

@@ -23,7 +23,7 @@ type workload struct {
 	measure     func(ctx context.Context, b *bench, t task) error
 }
 
-const (
+var (
 	f32  = format(backend.Native)
 	bf16 = format(backend.BFloat16)
 	q8   = format(backend.Q8)

@@ -26,6 +26,10 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		gates, _ := t.Drafter.Gates()
 		drafted = len(gates) > 0
 	}
+	tables := ""
+	if f := t.Model.Options.Tables; f != backend.Native {
+		tables = f.String()
+	}
 	precision := ""
 	if dt := t.Model.ActivationDType(); dt != t.Model.Params.DType() {
 		precision = dt.String()
@@ -36,6 +40,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Precision string       `json:"precision,omitempty"` // where it is not dtype
 		RoundKV   bool         `json:"round_kv,omitempty"`
 		Format    string       `json:"format"`
+		Tables    string       `json:"tables,omitempty"` // where it is not native
 		Absorbed  bool         `json:"absorbed_mla"`
 		Drafter   any          `json:"drafter"`
 		Optimizer any          `json:"optimizer"`
@@ -54,7 +59,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Platform platform `json:"platform"`
 	}{
 		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(), Absorbed: t.Model.Absorbed(),
-		Precision: precision, RoundKV: t.Model.Options.RoundKV,
+		Tables: tables, Precision: precision, RoundKV: t.Model.Options.RoundKV,
 		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),

@@ -76,10 +76,10 @@ func roundBlockQ8Generic(dst []byte, tile *tileQ, inv *[PanelWidth]float32) {
 	}
 }
 
-// UnpackQ8 stores the weights that the product uses, q·d, into the K×N matrix
-// dst, element (p,j) at dst[p*rs+j*cs].
-func UnpackQ8(dst []float32, src []byte, k, n, rs, cs int) {
-	unpackQuant("UnpackQ8", dst, src, k, n, rs, cs, blockBytesQ8, func(block []byte, p, j int) int {
+// UnpackQ8 stores the weights that the product uses, q·d, of columns first to
+// first+n of a packed matrix of K rows: element (p,first+j) goes to dst[p*rs+j*cs].
+func UnpackQ8(dst []float32, src []byte, k, first, n, rs, cs int) {
+	unpackQuant("UnpackQ8", dst, src, k, first, n, rs, cs, blockBytesQ8, func(block []byte, p, j int) int {
 		return int(block[scalesBytes+p/4*64+4*j+p%4]) - 128
 	})
 }

@@ -33,22 +33,23 @@ func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes 
 	}
 }
 
-// unpackQuant calls value for every element of a packed matrix and stores the
-// result times the scale.
-func unpackQuant(kernel string, dst []float32, src []byte, k, n, rs, cs, blockBytes int, value func(block []byte, p, j int) int) {
+// unpackQuant calls value for every element of columns first to first+n of a packed
+// matrix and stores the result times the scale.
+func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, blockBytes int, value func(block []byte, p, j int) int) {
 	if k <= 0 || n <= 0 {
 		return
 	}
 	panelBytes := quantBlocks(k) * blockBytes
-	need(kernel, "src", len(src), (n+PanelWidth-1)/PanelWidth*panelBytes)
+	need(kernel, "src", len(src), (first+n+PanelWidth-1)/PanelWidth*panelBytes)
 	need(kernel, "dst", len(dst), extent(k, n, rs, cs))
-	for j := range n {
+	for i := range n {
+		j := first + i
 		panel := src[j/PanelWidth*panelBytes:]
 		for p0 := 0; p0 < k; p0 += QuantBlock {
 			block := panel[p0/QuantBlock*blockBytes:][:blockBytes]
 			d := scaleAt(block, j%PanelWidth)
 			for p := range min(QuantBlock, k-p0) {
-				dst[(p0+p)*rs+j*cs] = float32(value(block, p, j%PanelWidth)) * d
+				dst[(p0+p)*rs+i*cs] = float32(value(block, p, j%PanelWidth)) * d
 			}
 		}
 	}

@@ -16,7 +16,7 @@ var quantFormats = []struct {
 	packedBytes func(k, n int) int
 	panelBytes  func(k int) int
 	pack        func(dst []byte, b []float32, k, n, rs, cs int)
-	unpack      func(dst []float32, src []byte, k, n, rs, cs int)
+	unpack      func(dst []float32, src []byte, k, first, n, rs, cs int)
 	gemm        func(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
 }{
 	{"Q8", PackedBytesQ8, PanelBytesQ8, PackQ8, UnpackQ8, GemmQ8},
@@ -56,7 +56,7 @@ func TestGemmQuantMatchesFloat64Definition(t *testing.T) {
 						RowsQ8(rows, random(rng, m*k), m, k, k, 1)
 						f.pack(bp, random(rng, k*n), k, n, n, 1)
 						w := make([]float32, k*n)
-						f.unpack(w, bp, k, n, n, 1)
+						f.unpack(w, bp, k, 0, n, n, 1)
 						for _, accumulate := range []bool{false, true} {
 							what := fmt.Sprintf("%s %dx%dx%d accumulate %t", f.name, m, n, k, accumulate)
 							ldc := n + 3
@@ -416,7 +416,7 @@ func TestQuantisedWeightsAreNoWorseThanGGML(t *testing.T) {
 			reference := []func([]float32) []float64{ggmlQ8, ggmlQ4}[i]
 			bp, w := make([]byte, f.packedBytes(k, n)), make([]float32, k*n)
 			f.pack(bp, b, k, n, 1, k)
-			f.unpack(w, bp, k, n, 1, k)
+			f.unpack(w, bp, k, 0, n, 1, k)
 			var ours, theirs, size float64
 			for p := 0; p < len(b); p += 32 {
 				for q, want := range reference(b[p:][:32]) {

@@ -1,0 +1,119 @@
+package backend
+
+// Packer is a backend that has a faster layout for matrices used many times.
+type Packer interface {
+	// PackedLen is the dtype and the number of elements of a [k, n] matrix of
+	// dtype dt packed in format f; 0 elements if the backend does not pack that.
+	PackedLen(f Format, dt DType, k, n int) (DType, int)
+}
+
+// PackColumns is the number of columns that Pack takes at a time: it begins at a
+// multiple of it. A backend's panels have a width that divides it.
+const PackColumns = 128
+
+// Pack writes Src [..., K, n] in Dst's form and format to the columns of Dst
+// [..., K, N] from Column on: a matrix, or a stack of them.
+//
+// Dst is packed, or strided and scaled. Src is strided: F32 or F64 for Native, F32
+// or BF16 for the others, or already Dst's elements with their scales, which are
+// kept as they are. Scales are those of Format's blocks of Src, so Column and, but
+// for the last columns of Dst, n are multiples of PackColumns.
+type Pack struct {
+	Dst, Src Matrix
+	Column   int
+}
+
+func (o *Pack) Name() string { return "Pack" }
+
+func (o *Pack) Operands(visit func(*View, Access)) {
+	a := Write
+	if o.Dst.Layout == Packed && o.Src.Data.Dim(-1) < o.Dst.N {
+		a = ReadWrite
+	}
+	o.Dst.operands(visit, a)
+	o.Src.operands(visit, Read)
+}
+
+func (o *Pack) Check() error {
+	dst, src := &o.Dst, &o.Src
+	f := dst.Format
+	c := check(o).known(f)
+	if c.err != nil {
+		return c.done()
+	}
+	if dst.Layout == Packed {
+		c.contiguous("Dst", &dst.Data)
+	} else {
+		c.thatViews(dst.Scale.Present(), "Dst %v is neither packed nor scaled", &dst.Data).scaled(dst)
+	}
+	c.that(src.Layout == Strided, "Src is packed already")
+	c.thatViews(src.Data.Rank == 2 || src.Data.Rank == 3, "Src %v, want rank 2 or 3", &src.Data)
+	switch {
+	case c.err != nil:
+		return c.done()
+	case src.Scale.Present():
+		if src.Format != f {
+			c.failf("Src in format %s, Dst in %s", src.Format, f)
+		}
+		c.scaled(src)
+	case f == Native:
+		c.float(&dst.Data, &src.Data)
+	default:
+		c.thatViews(src.Data.DType == F32 || src.Data.DType == BF16, "Src %v, want F32 or BF16", &src.Data)
+	}
+	batch := dst.batch()
+	c.thatViews(len(batch) == src.Data.Rank-2, "Dst %v for Src %v", &dst.Data, &src.Data)
+	if c.err == nil && len(batch) == 1 {
+		c.thatViews(batch[0] == src.Data.Shape[0], "Dst %v for Src %v", &dst.Data, &src.Data)
+	}
+	k, n := dst.Dims()
+	end := o.Column + src.Data.Dim(-1)
+	c.that(src.Data.Dim(-2) == k && o.Column >= 0 && end <= n, "columns [%d:%d] of %d rows into [%d %d]", o.Column, end, src.Data.Dim(-2), k, n)
+	c.that(o.Column%PackColumns == 0 && (end == n || end%PackColumns == 0), "columns [%d:%d] of %d, want multiples of %d", o.Column, end, n, PackColumns)
+	return c.done()
+}
+
+// Unpack writes the values that products with Src, which is packed or scaled, use
+// to Dst [K, N] or [E, K, N]; or, with Index, those of its columns Index to Dst
+// [K, n], zeros for a negative index: rows of an embedding [N, K]. Dst is F32 or
+// BF16 (F64 for a matrix packed from F64).
+type Unpack struct {
+	Dst   View
+	Src   Matrix
+	Index View // [n] I32; optional
+}
+
+func (o *Unpack) Name() string { return "Unpack" }
+
+func (o *Unpack) Operands(visit func(*View, Access)) {
+	visit(&o.Dst, Write)
+	o.Src.operands(visit, Read)
+	if o.Index.Present() {
+		visit(&o.Index, Read)
+	}
+}
+
+func (o *Unpack) Check() error {
+	c := check(o).matrix(&o.Src, &o.Dst).ints(&o.Index)
+	c.that(o.Src.Layout == Packed || o.Src.Scale.Present(), "Src is neither packed nor scaled")
+	if c.err != nil {
+		return c.done()
+	}
+	batch := o.Src.batch()
+	c.thatViews(o.Dst.Rank == 2+len(batch), "Dst %v for Src %v", &o.Dst, &o.Src.Data)
+	if c.err != nil {
+		return c.done()
+	}
+	k, n := o.Src.Dims()
+	if o.Index.Present() {
+		c.rank("Dst", &o.Dst, 2).rank("Index", &o.Index, 1)
+		n = o.Index.Len()
+	}
+	c.that(o.Dst.Dim(-2) == k && o.Dst.Dim(-1) == n, "Dst [%d %d], want [%d %d]", o.Dst.Dim(-2), o.Dst.Dim(-1), k, n)
+	c.thatViews(o.Dst.Rank == 2 || o.Dst.Shape[0] == batch[0], "Dst %v for Src %v", &o.Dst, &o.Src.Data)
+	return c.done()
+}
+
+// PackState tells whether a packed copy still matches the weights it was made
+// from: RL changes them every step.
+type PackState struct{ Weights, Copy uint64 }
