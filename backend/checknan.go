@@ -13,9 +13,9 @@ import (
 // Elements that the op left as they were are not its doing and pass too, such
 // as the unused rows of a GroupedMatMul. Every written operand is downloaded
 // before and after the op: this is for finding the place, not for every day.
-func CheckNaN(b Backend) Backend { return &nanChecker{forward{b}} }
+func CheckNaN(b Backend) Backend { return &nanChecker{Decorator{b}} }
 
-type nanChecker struct{ forward }
+type nanChecker struct{ Decorator }
 
 func (c *nanChecker) Do(op Op) error {
 	before, err := c.written(op)

@@ -16,7 +16,7 @@ type OpCount struct {
 
 // Fallbacker is a backend that runs what it lacks on a second one.
 type Fallbacker struct {
-	forward
+	Decorator
 	second Backend
 	counts map[string]int
 }
@@ -28,7 +28,7 @@ type Fallbacker struct {
 // A fused op falls back as a whole. To have it decomposed on b, do without
 // Fallback.
 func Fallback(b, cpu Backend) *Fallbacker {
-	return &Fallbacker{forward: forward{b}, second: cpu, counts: map[string]int{}}
+	return &Fallbacker{Decorator: Decorator{b}, second: cpu, counts: map[string]int{}}
 }
 
 // Counts lists the ops that ran on the second backend by falling count, then by name.

@@ -29,7 +29,3 @@ func AllocFor(b Backend, h Holder, bytes int) (Buffer, error) {
 	}
 	return b.Alloc(bytes)
 }
-
-func (f forward) AllocFor(h Holder, bytes int) (Buffer, error) {
-	return AllocFor(f.Backend, h, bytes)
-}

@@ -12,5 +12,3 @@ func Path(b Backend) string {
 	}
 	return ""
 }
-
-func (f forward) Path() string { return Path(f.Backend) }

@@ -21,13 +21,13 @@ type OpStats struct {
 // that time falls to the op that took it; on an asynchronous device the sum is
 // therefore longer than the undisturbed run.
 type Profiler struct {
-	forward
+	Decorator
 	stats map[string]*OpStats
 }
 
 // Profile returns b with every op measured.
 func Profile(b Backend) *Profiler {
-	return &Profiler{forward: forward{b}, stats: map[string]*OpStats{}}
+	return &Profiler{Decorator: Decorator{b}, stats: map[string]*OpStats{}}
 }
 
 // Do runs op to its end and adds it to the statistics. Ops that fail are not

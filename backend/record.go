@@ -15,7 +15,7 @@ type Program struct {
 // The backend handed to fn refuses Upload, Download and Sync, whose effect a
 // program could not repeat.
 func Record(b Backend, fn func(Backend) error) (*Program, error) {
-	r := &recorder{forward: forward{b}, p: &Program{b: b}}
+	r := &recorder{Decorator: Decorator{b}, p: &Program{b: b}}
 	if err := fn(r); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (p *Program) Run() error {
 func (p *Program) Len() int { return len(p.ops) }
 
 type recorder struct {
-	forward
+	Decorator
 	p *Program
 }
 

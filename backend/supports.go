@@ -15,8 +15,6 @@ func Supports(b Backend, op string, dt DType) bool {
 	return ok && s.Supports(op, dt)
 }
 
-func (f forward) Supports(op string, dt DType) bool { return Supports(f.Backend, op, dt) }
-
 // Supports reports what either backend has.
 func (f *Fallbacker) Supports(op string, dt DType) bool {
 	return Supports(f.Backend, op, dt) || Supports(f.second, op, dt)

@@ -10,10 +10,10 @@ import (
 // name, its operands with their access, and the error if it failed.
 //
 //	RMSNorm write F32[2 8] write F32[2] read F32[2 8]/strides[16 1] read F32[8]
-func Trace(b Backend, w io.Writer) Backend { return &tracer{forward{b}, w} }
+func Trace(b Backend, w io.Writer) Backend { return &tracer{Decorator{b}, w} }
 
 type tracer struct {
-	forward
+	Decorator
 	w io.Writer
 }
 

@@ -78,7 +78,7 @@ func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
 // readRows counts the tokens that prefill reads: the rows of lookups of more
 // tokens than there are slots.
 type readRows struct {
-	backend.Backend
+	backend.Decorator
 	slots, rows int
 }
 
@@ -106,7 +106,7 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 	one := randomTokens(rng, 1) // has no keys to share
 	reqs = append(reqs, model.Request{Prompt: one, MaxTokens: 5, Seed: 1}, model.Request{Prompt: one, MaxTokens: 5, Sampling: model.Sampling{Temperature: 1}, Seed: 2})
 	for _, o := range []model.Options{{}, {Absorbed: true}} {
-		c := &readRows{Backend: b, slots: 10}
+		c := &readRows{Decorator: backend.Decorator{Backend: b}, slots: 10}
 		m, _ := newSmall(t, c, o)
 		want := make([]model.Completion, len(reqs))
 		alone := newGenerator(t, m, model.GeneratorOptions{Slots: 1})

@@ -36,7 +36,7 @@ func smallSequences() []model.Sequence {
 
 // router is a backend that keeps the experts that every gate chose.
 type router struct {
-	backend.Backend
+	backend.Decorator
 	chosen [][]float64 // per gate, in order of execution
 }
 
@@ -102,7 +102,7 @@ func TestWholeGradientEqualsFiniteDifferences(t *testing.T) {
 		{"recompute", model.Options{DType: backend.F64}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := &router{Backend: open(t)}
+			b := &router{Decorator: backend.Decorator{Backend: open(t)}}
 			m, d := newSmall(t, b, c.o)
 			m.Recompute = c.recompute
 			var routing [][]float64

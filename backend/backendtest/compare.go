@@ -22,10 +22,12 @@ import (
 // decomposition is compared; those that ref lacks are decomposed there.
 //
 // Close closes both.
-func Compare(ref, b backend.Backend) backend.Backend { return &comparer{Backend: b, ref: ref} }
+func Compare(ref, b backend.Backend) backend.Backend {
+	return &comparer{Decorator: backend.Decorator{Backend: b}, ref: ref}
+}
 
 type comparer struct {
-	backend.Backend
+	backend.Decorator
 	ref backend.Backend
 	ops int // run so far
 }
@@ -91,9 +93,6 @@ func (c *comparer) PackedLen(f backend.Format, dt backend.DType, k, n int) (back
 	}
 	return packed, size
 }
-
-// Path is the kernel path of b.
-func (c *comparer) Path() string { return backend.Path(c.Backend) }
 
 // Do runs op on both sides and compares what it wrote.
 func (c *comparer) Do(op backend.Op) error {

@@ -22,7 +22,7 @@ var small = Scale{RLSteps: 2, Prompts: 4, Group: 4, MaxTokens: 20, Slots: 5}
 // flipper changes one bit of one row of the caches of keys: after their nth
 // write.
 type flipper struct {
-	backend.Backend
+	backend.Decorator
 	n      int // 0 means none
 	bit    int // of an F32, of which a BF16 has the upper 16
 	writes int
