@@ -25,7 +25,7 @@ func (w *watched) Do(op backend.Op) error {
 	default:
 		return w.Backend.Do(op)
 	}
-	if right.Layout == backend.Panels {
+	if right.Layout == backend.Packed {
 		w.packed++
 	} else {
 		w.strided++
