@@ -2,13 +2,18 @@ package model_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
 )
 
 // scores is the log-probability of every token of one sequence after its first
@@ -99,5 +104,50 @@ func TestQuantisedMasterCannotTrain(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "q8") || !strings.Contains(err.Error(), "Packed") {
 		t.Errorf("error %v, want it to name the format and Packed", err)
+	}
+}
+
+// A model without values that loads a checkpoint has the bits of one that drew the
+// same weights and packed them, in every format.
+func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
+	b := open(t)
+	cfg := model.Tiny()
+	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6}
+	master, err := model.New(b, cfg, 3)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), checkpoint.SingleFile)
+	must(t, checkpoint.WriteAtomic(path, func(w io.Writer) error { return checkpoint.Write(w, checkpoint.Tensors(master.Params.All()), nil) }))
+	for _, f := range backend.Formats() {
+		for _, tables := range []backend.Format{backend.Native, f} {
+			for _, packed := range []bool{false, true} {
+				if f.ForwardOnly && !packed {
+					continue
+				}
+				o := model.Options{Format: f, Tables: tables, Packed: packed}
+				drawn, err := model.NewWith(b, cfg, 3, o)
+				must(t, err)
+				o.Uninitialized = true
+				loaded, err := model.NewWith(b, cfg, 0, o)
+				must(t, err)
+				func() {
+					defer func() {
+						if text := fmt.Sprint(recover()); !strings.Contains(text, "model.embed_tokens.weight has no values yet") {
+							t.Errorf("used before it was loaded: panic %s", text)
+						}
+					}()
+					scores(t, loaded, ids)
+				}()
+				unclaimed, err := checkpoint.Load(path, loaded.Params.All())
+				must(t, err)
+				if len(unclaimed) > 0 {
+					t.Errorf("%s: unclaimed %v", f, unclaimed)
+				}
+				if got, want := scores(t, loaded, ids), scores(t, drawn, ids); !slices.Equal(got, want) {
+					t.Errorf("%s, tables %s, packed %t: scores %v, want %v", f, tables, packed, got, want)
+				}
+				drawn.Free()
+				loaded.Free()
+			}
+		}
 	}
 }

@@ -26,7 +26,7 @@ type Param struct {
 	grad    backend.View
 	version uint64
 	packed  *packed
-	set     int // leading rows that have values, see SetRows
+	set     int // leading rows that have values, see RowWriter
 }
 
 // NewParam allocates a parameter of the given shape, filled with zeros. dt is
@@ -114,6 +114,9 @@ func (p *Param) mustBeSet() {
 		panic(fmt.Sprintf("tensor: parameter %s has no values yet: %d of %d rows were set", p.Name, p.set, p.rows()))
 	}
 }
+
+// DType is the dtype of the master value, also of a parameter that is packed.
+func (p *Param) DType() backend.DType { return p.value.DType }
 
 // Shape is the dimensions of the value.
 func (p *Param) Shape() []int { return p.value.Dims() }

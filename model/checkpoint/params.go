@@ -22,7 +22,9 @@ const maxFaults = 8
 
 // Load overwrites the values of params by the tensors that have their names in
 // the file or directory at path (see [Open]), and returns the names of tensors
-// that no parameter claimed, sorted.
+// that no parameter claimed, sorted. Parameters may be packed: each tensor is read,
+// converted and packed a piece at a time, so that beside the parameters in their
+// final form only a few megabytes are needed.
 //
 // F64, F32, BF16 and F16 are converted to the parameter's dtype; F64 to F32 and
 // F32 to BF16 round to nearest even. Every name, shape and dtype is checked
@@ -56,13 +58,12 @@ func Load(path string, params []*tensor.Param) (unclaimed []string, err error) {
 		}
 		return nil, errors.Join(faults...)
 	}
+	var l loader
+	defer l.rows.Close()
 	for _, p := range list {
-		if err := r.load(p); err != nil {
+		if err := l.load(r, p); err != nil {
 			return nil, fmt.Errorf("checkpoint: %s: tensor %q: %w", path, p.name, err)
 		}
-	}
-	for _, p := range params {
-		p.Touch()
 	}
 	for _, t := range r.Tensors() {
 		if !claimed[t.Name] {
@@ -78,33 +79,42 @@ func (r *Reader) fits(p part) error {
 	if !ok {
 		return ErrMissing
 	}
-	if !slices.Equal(t.Shape, p.view.Dims()) {
-		return fmt.Errorf("%w %v: the parameter has %v", ErrShape, t.Shape, p.view.Dims())
+	if !slices.Equal(t.Shape, p.shape) {
+		return fmt.Errorf("%w %v: the parameter has %v", ErrShape, t.Shape, p.shape)
 	}
 	switch t.DType {
 	case F64, F32, BF16, F16:
 		return nil
 	}
-	return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.view.DType)
+	return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.p.DType())
+}
+
+// loader copies tensors to parameters through memory that it keeps.
+type loader struct {
+	rows     tensor.RowWriter
+	src, dst []byte
 }
 
 // load copies a tensor that fits to the device.
-func (r *Reader) load(p part) error {
+func (l *loader) load(r *Reader, p part) error {
 	t, _ := r.Lookup(p.name)
 	section, err := r.Section(p.name)
 	if err != nil {
 		return err
 	}
-	n := p.view.Len()
-	from, to := t.DType.Size(), p.view.DType.Size()
-	src, dst := make([]byte, min(n, chunkElements)*from), make([]byte, min(n, chunkElements)*to)
-	for at := 0; at < n; at += chunkElements {
-		count := min(chunkElements, n-at)
-		if _, err := io.ReadFull(section, src[:count*from]); err != nil {
+	dt, width := p.p.DType(), p.width()
+	step := max(1, chunkElements/width)
+	if p.p.Packed() { // which it is by so many rows at a time
+		step = max(backend.PackColumns, step/backend.PackColumns*backend.PackColumns)
+	}
+	from, to := width*t.DType.Size(), width*dt.Size() // bytes of a row
+	for at := 0; at < p.rows(); at += step {
+		n := min(step, p.rows()-at)
+		l.src, l.dst = slices.Grow(l.src[:0], n*from)[:n*from], slices.Grow(l.dst[:0], n*to)[:n*to]
+		if _, err := io.ReadFull(section, l.src); err != nil {
 			return err
 		}
-		data := convert(dst[:count*to], p.view.DType, src[:count*from], t.DType)
-		if err := p.p.Backend().Upload(p.view.Buf, (p.view.Offset+at)*to, data); err != nil {
+		if err := l.rows.Set(p.p, p.first+at, convert(l.dst, dt, l.src, t.DType)); err != nil {
 			return err
 		}
 	}
@@ -159,7 +169,7 @@ func Tensors(params []*tensor.Param) []Tensor {
 	for _, p := range params {
 		for _, part := range parts(p) {
 			list = append(list, Tensor{
-				Name: part.name, DType: fileDType(part.view.DType), Shape: part.view.Dims(), Stream: part.stream,
+				Name: part.name, DType: fileDType(p.DType()), Shape: part.shape, Stream: part.stream,
 			})
 		}
 	}
@@ -167,11 +177,13 @@ func Tensors(params []*tensor.Param) []Tensor {
 }
 
 func (p part) stream(w io.Writer) error {
-	n, size := p.view.Len(), p.view.DType.Size()
+	v := p.p.Value()
+	n, size := p.len(), v.DType.Size()
+	start := v.Offset + p.first*p.width()
 	buf := make([]byte, min(n, chunkElements)*size)
 	for at := 0; at < n; at += chunkElements {
 		data := buf[:min(chunkElements, n-at)*size]
-		if err := p.p.Backend().Download(data, p.view.Buf, (p.view.Offset+at)*size); err != nil {
+		if err := p.p.Backend().Download(data, v.Buf, (start+at)*size); err != nil {
 			return err
 		}
 		if _, err := w.Write(data); err != nil {

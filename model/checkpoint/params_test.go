@@ -18,13 +18,17 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-func newParams(t *testing.T, dt backend.DType) *tensor.Params {
+func open(t *testing.T) backend.Backend {
 	b, err := cpu.New(cpu.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	return tensor.NewParams(b, tensor.Init{Seed: 1, DType: dt})
+	return b
+}
+
+func newParams(t *testing.T, dt backend.DType) *tensor.Params {
+	return tensor.NewParams(open(t), tensor.Init{Seed: 1, DType: dt})
 }
 
 func mustWrite(t *testing.T, tensors []Tensor) string {
