@@ -4,17 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// ErrMissing is wrapped by Load's error for a parameter that no file holds.
-var ErrMissing = errors.New("no such tensor")
+var (
+	// ErrMissing is wrapped by Load's error for a parameter that no file holds.
+	ErrMissing = errors.New("no such tensor")
+	// ErrScaled is wrapped by Load's error for a tensor whose numbers are to be
+	// multiplied by those of another, which Load does not do.
+	ErrScaled = errors.New("tensor has scales")
+)
 
-// chunkElements is how many elements travel between file and device at a time.
+// chunkElements is how many elements travel from file to device, or back, at a time.
 const chunkElements = 1 << 18
 
 // maxFaults limits how many faults one error of Load spells out.
@@ -24,11 +28,12 @@ const maxFaults = 8
 // the file or directory at path (see [Open]), and returns the names of tensors
 // that no parameter claimed, sorted.
 //
-// F64, F32, BF16 and F16 are converted to the parameter's dtype; F64 to F32 and
-// F32 to BF16 round to nearest even. Every name, shape and dtype is checked
-// before the first value is overwritten: the error wraps a [FormatError] with
-// [ErrMissing], [ErrShape] or [ErrDType] for each fault. Only a file or device
-// that fails while it is read leaves some of the parameters changed.
+// F64, F32, BF16, F16, F8_E4M3 and F8_E5M2 are converted to the parameter's dtype
+// by [backend.Copy] on its device. FP8 beside scales, a tensor NAME_scale_inv or
+// NAME_scale, is refused. Every name, shape and dtype is checked before the first
+// value is overwritten: the error wraps a [FormatError] with [ErrMissing],
+// [ErrShape], [ErrDType] or [ErrScaled] for each fault. Only a file or device that
+// fails while it is read leaves some of the parameters changed.
 func Load(path string, params []*tensor.Param) (unclaimed []string, err error) {
 	r, err := Open(path)
 	if err != nil {
@@ -81,75 +86,79 @@ func (r *Reader) fits(p part) error {
 	if !slices.Equal(t.Shape, p.view.Dims()) {
 		return fmt.Errorf("%w %v: the parameter has %v", ErrShape, t.Shape, p.view.Dims())
 	}
-	switch t.DType {
-	case F64, F32, BF16, F16:
+	if dt, ok := deviceDTypes[t.DType]; !ok || !dt.IsFloat() {
+		return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.view.DType)
+	}
+	if t.DType != F8E4M3 && t.DType != F8E5M2 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.view.DType)
+	for _, suffix := range []string{"_scale_inv", "_scale"} {
+		if scale, ok := r.Lookup(p.name + suffix); ok {
+			return fmt.Errorf("%w: %s %v beside %s is not read; convert the file to BF16 first",
+				ErrScaled, scale.Name, scale.Shape, t.DType)
+		}
+	}
+	return nil
 }
 
-// load copies a tensor that fits to the device.
+// load copies a tensor that fits to the device and converts it there.
 func (r *Reader) load(p part) error {
 	t, _ := r.Lookup(p.name)
 	section, err := r.Section(p.name)
 	if err != nil {
 		return err
 	}
-	n := p.view.Len()
-	from, to := t.DType.Size(), p.view.DType.Size()
-	src, dst := make([]byte, min(n, chunkElements)*from), make([]byte, min(n, chunkElements)*to)
+	n, device, from := p.view.Len(), p.p.Backend(), deviceDTypes[t.DType]
+	size := from.Size()
+	host := make([]byte, min(n, chunkElements)*size)
+	var piece backend.Buffer // of the file, unless its dtype is the parameter's
+	if from != p.view.DType {
+		if piece, err = backend.AllocFor(device, backend.Parameters, len(host)); err != nil {
+			return err
+		}
+		defer device.Free(piece)
+	}
 	for at := 0; at < n; at += chunkElements {
 		count := min(chunkElements, n-at)
-		if _, err := io.ReadFull(section, src[:count*from]); err != nil {
+		if _, err := io.ReadFull(section, host[:count*size]); err != nil {
 			return err
 		}
-		data := convert(dst[:count*to], p.view.DType, src[:count*from], t.DType)
-		if err := p.p.Backend().Upload(p.view.Buf, (p.view.Offset+at)*to, data); err != nil {
+		if piece == nil {
+			if err := device.Upload(p.view.Buf, (p.view.Offset+at)*size, host[:count*size]); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := device.Upload(piece, 0, host[:count*size]); err != nil {
 			return err
 		}
+		to := backend.NewView(p.view.Buf, p.view.DType, count)
+		to.Offset = p.view.Offset + at
+		if err := backend.Do(device, &backend.Copy{Dst: to, Src: backend.NewView(piece, from, count)}); err != nil {
+			return err
+		}
+	}
+	if piece != nil {
+		return device.Sync()
 	}
 	return nil
 }
 
-// convert returns src as elements of dt, in dst unless they are that already.
-func convert(dst []byte, dt backend.DType, src []byte, from DType) []byte {
-	if fileDType(dt) == from {
-		return src
-	}
-	for i := range len(dst) / dt.Size() {
-		var x float64
-		switch from {
-		case F64:
-			x = backend.F64.Get(src, i)
-		case F32:
-			x = backend.F32.Get(src, i)
-		case BF16:
-			x = backend.BF16.Get(src, i)
-		case F16:
-			x = halfToFloat(uint16(src[2*i]) | uint16(src[2*i+1])<<8)
-		}
-		dt.Put(dst, i, x)
-	}
-	return dst
+// deviceDTypes is how devices call the dtypes that they share with files.
+var deviceDTypes = map[DType]backend.DType{
+	F64: backend.F64, F32: backend.F32, BF16: backend.BF16, F16: backend.F16,
+	F8E4M3: backend.E4M3, F8E5M2: backend.E5M2, I32: backend.I32, I8: backend.I8,
 }
 
-// halfToFloat is the value of an IEEE 754 binary16.
-func halfToFloat(bits uint16) float64 {
-	sign, exponent, fraction := 1-2*float64(bits>>15), int(bits>>10&31), float64(bits&1023)
-	switch exponent {
-	case 0: // subnormal
-		return sign * math.Ldexp(fraction, -24)
-	case 31:
-		if fraction != 0 {
-			return math.NaN()
+// fileDType is how a file calls a device's dtype.
+func fileDType(dt backend.DType) DType {
+	for file, device := range deviceDTypes {
+		if device == dt {
+			return file
 		}
-		return math.Inf(int(sign))
 	}
-	return sign * math.Ldexp(1024+fraction, exponent-25)
+	panic(fmt.Sprintf("checkpoint: files have no dtype %s", dt))
 }
-
-// fileDType is how a file spells a device dtype.
-func fileDType(dt backend.DType) DType { return DType(dt.String()) }
 
 // Tensors describes the values of params for [Write], each under the name it
 // has in files and in its own dtype. The values are fetched from the device as
