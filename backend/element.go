@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/x448/float16"
 )
 
 // Get is element i of mem, an array of d in little-endian order.
@@ -18,15 +20,22 @@ func (d DType) Get(mem []byte, i int) float64 {
 	case I8:
 		return float64(int8(mem[i]))
 	case E4M3:
-		return e4m3Value(mem[i])
+		return float64(e4m3.values[mem[i]])
+	case E5M2:
+		return float64(e5m2.values[mem[i]])
+	case F16:
+		return float64(float16.Frombits(binary.LittleEndian.Uint16(mem[2*i:])).Float32())
 	default:
 		return float64(int32(binary.LittleEndian.Uint32(mem[4*i:])))
 	}
 }
 
-// Put stores x as element i of mem, an array of d in little-endian order: to
-// BF16 by way of F32 with round to nearest even, to E4M3 likewise, what is larger
-// than 448 becoming 448, to integers toward zero.
+// Put stores x as element i of mem, an array of d in little-endian order. Floats
+// round to nearest, ties to even, and NaN stays NaN. Beyond the largest finite
+// number of F32, BF16 and F16 lie their infinities. E4M3 and E5M2 saturate: finite
+// x beyond the largest number, ±448 or ±57344, becomes that number. An infinity
+// stays one in E5M2; E4M3 has none, and it becomes ±448. (The saturating mode of
+// the OCP standard makes it finite in E5M2 too.) Integers round toward zero.
 func (d DType) Put(mem []byte, i int, x float64) {
 	switch d {
 	case F32:
@@ -34,11 +43,15 @@ func (d DType) Put(mem []byte, i int, x float64) {
 	case F64:
 		binary.LittleEndian.PutUint64(mem[8*i:], math.Float64bits(x))
 	case BF16:
-		binary.LittleEndian.PutUint16(mem[2*i:], bf16(float32(x)))
+		binary.LittleEndian.PutUint16(mem[2*i:], bf16(roundToOdd(x)))
 	case I8:
 		mem[i] = byte(int8(x))
 	case E4M3:
-		mem[i] = e4m3(x)
+		mem[i] = e4m3.encode(x)
+	case E5M2:
+		mem[i] = e5m2.encode(x)
+	case F16:
+		binary.LittleEndian.PutUint16(mem[2*i:], float16.Fromfloat32(roundToOdd(x)).Bits())
 	default:
 		binary.LittleEndian.PutUint32(mem[4*i:], uint32(int32(x)))
 	}
@@ -60,40 +73,19 @@ func bf16(x float32) uint16 {
 	return uint16((bits + 0x7FFF + bits>>16&1) >> 16)
 }
 
-// e4m3 rounds to the nearest FP8 E4M3 number, ties to even, saturating; the OCP
-// 8-bit floating-point specification (2023) §5. NaN stays NaN.
-func e4m3(x float64) byte {
-	sign := byte(0)
-	if math.Signbit(x) {
-		sign = 0x80
+// roundToOdd is x in float32 with the last bit set where digits are lost, so
+// that rounding the result to a format of at most 22 significant bits is rounding
+// x once.
+func roundToOdd(x float64) float32 {
+	f := float32(x)
+	if float64(f) == x || x != x {
+		return f
 	}
-	if x != x {
-		return sign | 0x7f
+	bits := math.Float32bits(f)
+	if math.Abs(float64(f)) > math.Abs(x) {
+		bits--
 	}
-	if x == 0 {
-		return sign
-	}
-	a := min(math.Abs(x), 448)
-	_, exponent := math.Frexp(a)              // a in [2^(exponent−1), 2^exponent)
-	e := max(exponent-1, -6)                  // the smallest normal exponent is −6
-	m := math.RoundToEven(math.Ldexp(a, 3-e)) // multiples of 2^(e−3)
-	return sign | byte(int(m)+(e+6)*8)        // 8 ≤ m ≤ 16 when normal; 16 carries
-}
-
-// e4m3Value is the number that an FP8 E4M3 code stands for.
-func e4m3Value(b byte) float64 {
-	if b&0x7f == 0x7f {
-		return math.NaN()
-	}
-	e, m := int(b>>3&15), float64(b&7)
-	if e > 0 {
-		m += 8
-	}
-	x := math.Ldexp(m, max(e, 1)-7-3)
-	if b&0x80 != 0 {
-		return math.Copysign(x, -1)
-	}
-	return x
+	return math.Float32frombits(bits | 1)
 }
 
 // Each visits the elements of v in row-major order: i counts them, at is the
@@ -126,8 +118,8 @@ func (v *View) unravel(i int) []int {
 	return index
 }
 
-// Values downloads the elements of v in row-major order. I32 and BF16 are exact
-// in float64.
+// Values downloads the elements of v in row-major order. Every dtype is
+// exact in float64.
 func Values(b Backend, v View) ([]float64, error) {
 	x := make([]float64, v.Len())
 	lo, hi := v.Span()

@@ -1,7 +1,8 @@
 package backend
 
-// Copy writes Src to Dst element by element, converting the dtype: to BF16
-// with round to nearest even, to I32 toward zero. Layouts may differ.
+// Copy writes Src to Dst element by element, converting the dtype as DType.Put
+// does; to I32, NaN becomes 0 and what is out of range the nearest end of it.
+// Layouts and dtypes may differ.
 type Copy struct{ Dst, Src View }
 
 func (o *Copy) Name() string { return "Copy" }

@@ -26,7 +26,7 @@ func (o *Gather) Check() error {
 // are taken in ascending i, so repeated indices are deterministic: the last
 // one wins, or all are added in order. Negative indices are skipped; rows of Y
 // that no index names keep their value. X and Y have one dtype, any, or are F32
-// and BF16 each; sums are not in BF16.
+// and BF16 each; sums are in F32, F64 or I32.
 type Scatter struct {
 	Y, X, Index View // [R, D], [N, D], [N] I32
 	Add         bool
@@ -49,7 +49,8 @@ func (o *Scatter) Check() error {
 	c := check(o).ints(&o.Index).rank("X", &o.X, 2).rank("Y", &o.Y, 2).rank("Index", &o.Index, 1)
 	if c.err == nil {
 		c.shape("X", &o.X, o.Index.Shape[0], o.Y.Shape[1]).
-			convertible(&o.X, &o.Y).thatViews(!o.Add || o.Y.DType != BF16, "sums in %v", &o.Y)
+			convertible(&o.X, &o.Y).thatViews(!o.Add || o.Y.DType == F32 || o.Y.DType == F64 || o.Y.DType == I32,
+			"sums in %v, want F32, F64 or I32", &o.Y)
 	}
 	return c.done()
 }

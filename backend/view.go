@@ -16,14 +16,14 @@ const (
 	I32        // ids, positions, offsets
 	I8         // bytes of packed quantised matrices
 	E4M3       // storage: FP8 of the OCP standard, largest value 448, without infinities
-	F16        // storage
-	E5M2       // storage
+	E5M2       // storage: FP8 of the OCP standard, largest finite value 57344
+	F16        // storage: IEEE 754 binary16, largest finite value 65504
 )
 
 // Size is the size of one element in bytes.
-func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1, 2, 1}[d] }
+func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1, 1, 2}[d] }
 
-var dtypeNames = []string{"F32", "F64", "BF16", "I32", "I8", "E4M3", "F16", "E5M2"}
+var dtypeNames = []string{"F32", "F64", "BF16", "I32", "I8", "E4M3", "E5M2", "F16"}
 
 func (d DType) String() string { return word("DType", d, dtypeNames) }
 

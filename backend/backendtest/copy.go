@@ -12,18 +12,27 @@ type copySpec struct {
 	Shape    []int
 }
 
+// copied are the dtypes that Copy converts between.
+var copied = []backend.DType{
+	backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3, backend.E5M2, backend.F16,
+}
+
 func copyFamily() family {
 	var f family
-	dtypes := []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3}
-	for _, dst := range dtypes {
-		for _, src := range dtypes {
+	for _, dst := range copied {
+		for _, src := range copied {
 			for _, shape := range [][]int{{0}, {9}, {3, 17}, {2, 3, 4, 5}, {1030}} {
 				f.cases = append(f.cases, copySpec{dst, src, shape})
 			}
 		}
 	}
-	f.random = func(r *rand.Rand) spec { return copySpec{dtypes[r.IntN(5)], dtypes[r.IntN(5)], randomShape(r, 0)} }
-	f.bench = []spec{copySpec{backend.F32, backend.F32, []int{1024, 1024}}, copySpec{backend.BF16, backend.F32, []int{1024, 1024}}}
+	f.random = func(r *rand.Rand) spec {
+		return copySpec{copied[r.IntN(len(copied))], copied[r.IntN(len(copied))], randomShape(r, 0)}
+	}
+	f.bench = []spec{copySpec{backend.F32, backend.F32, []int{1024, 1024}}}
+	for _, dt := range []backend.DType{backend.BF16, backend.E4M3, backend.E5M2, backend.F16} {
+		f.bench = append(f.bench, copySpec{dt, backend.F32, []int{1024, 1024}}, copySpec{backend.F32, dt, []int{1024, 1024}})
+	}
 	return f
 }
 
@@ -40,14 +49,8 @@ func (c copySpec) build(s *setup) {
 	gen := s.mix(100, specials...)
 	if c.Dst == backend.I32 || c.Src == backend.I32 {
 		gen = s.mix(1e4, 0, 0.5, -0.5, 1.5, -1.5, 1<<20, -1<<20)
-	} else if c.Dst == backend.BF16 {
-		// Halfway between two BF16 numbers, the lower one even and odd, the
-		// largest F32, and one that rounds to the next power of 2.
-		gen = s.mix(100, append(specials, 1+0x1p-8, 1+0x3p-8, -1-0x1p-8, math.MaxFloat32, 2-0x1p-10, 0x1p-130)...)
-	}
-	if c.Dst == backend.E4M3 && c.Src != backend.I32 {
-		// Halfway between two numbers, normal and not, and the largest.
-		gen = s.mix(100, append(specials, 1+0x1p-4, 1+0x3p-4, -17, 0x1p-10, 0x3p-10, 448, 464, 465, 1e9)...)
+	} else if f, ok := narrowFormats[c.Dst]; ok {
+		gen = s.mix(100, append(f.edges(), specials...)...)
 	}
 	src := s.operand("Src", c.Src, free, true, c.Shape).store(gen)
 	dst := s.operand("Dst", c.Dst, free, false, c.Shape)
@@ -59,33 +62,61 @@ func (c copySpec) build(s *setup) {
 	}
 }
 
-// rounded is x as dt holds it, computed apart from DType.Put for BF16: by
-// nearest multiples rather than bits.
-func rounded(dt backend.DType, x float64) float64 {
-	switch dt {
-	case backend.F32:
-		return float64(float32(x))
-	case backend.I32:
-		return math.Trunc(x)
-	case backend.BF16:
-		if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
-			return x
-		}
-		_, exponent := math.Frexp(x) // |x| in [2^(exponent−1), 2^exponent)
-		unit := math.Ldexp(1, max(exponent-8, -133))
-		if y := math.RoundToEven(x/unit) * unit; math.Abs(y) < 0x1p128 {
-			return y
-		}
-		return math.Inf(int(math.Copysign(1, x)))
-	case backend.E4M3:
-		if x == 0 || math.IsNaN(x) {
-			return x
-		}
-		_, exponent := math.Frexp(x)
-		unit := math.Ldexp(1, max(exponent-4, -9))
-		return min(max(math.RoundToEven(x/unit)*unit, -448), 448)
+// narrowFormat is a floating-point format of fewer digits than F32.
+type narrowFormat struct {
+	digits    int     // of a normal number, in base 2
+	least     int     // the smallest number is 2^least
+	largest   float64 // finite
+	saturates bool    // finite numbers beyond the largest become it
+	infinite  bool    // has infinities
+}
+
+var narrowFormats = map[backend.DType]narrowFormat{
+	backend.BF16: {8, -133, 0x1.fep127, false, true},
+	backend.F16:  {11, -24, 65504, false, true},
+	backend.E4M3: {4, -9, 448, true, false},
+	backend.E5M2: {3, -16, 57344, true, true},
+}
+
+// edges is numbers that f has to round with care: halfway between two of its own,
+// the lower one even and odd, and beside that by less than F32 can tell; one that
+// rounds to the next power of 2; below the smallest normal number; about the
+// largest.
+func (f narrowFormat) edges() []float64 {
+	half, least := math.Ldexp(1, -f.digits), math.Ldexp(1, f.least)
+	_, exponent := math.Frexp(f.largest)
+	over := f.largest + math.Ldexp(1, exponent-f.digits-1) // halfway to the number after the largest
+	return []float64{
+		1 + half, 1 + 3*half, -1 - half, 1 + half + 0x1p-40, 1 + 3*half - 0x1p-40, 2 - half/4,
+		least / 2, least * 1.5, -least * 2.5, least * 3, least / 4,
+		f.largest, -f.largest, over, over * (1 - 0x1p-20), -over * (1 + 0x1p-20), over * 1000,
 	}
-	return x
+}
+
+// rounded is x as dt holds it, computed apart from DType.Put: by nearest multiples
+// rather than bits.
+func rounded(dt backend.DType, x float64) float64 {
+	f, narrow := narrowFormats[dt]
+	switch {
+	case dt == backend.F32:
+		return float64(float32(x))
+	case dt == backend.I32 && math.IsNaN(x):
+		return 0
+	case dt == backend.I32:
+		return math.Trunc(min(max(x, math.MinInt32), math.MaxInt32))
+	case !narrow || x == 0 || math.IsNaN(x) || math.IsInf(x, 0) && f.infinite:
+		return x
+	}
+	_, exponent := math.Frexp(x) // |x| in [2^(exponent−1), 2^exponent)
+	unit := math.Ldexp(1, max(exponent-f.digits, f.least))
+	y := math.RoundToEven(x/unit) * unit
+	switch {
+	case math.Abs(y) <= f.largest:
+		return y
+	case f.saturates:
+		return math.Copysign(f.largest, x)
+	}
+	return math.Inf(int(math.Copysign(1, x)))
 }
 
 type fillSpec struct {
@@ -96,15 +127,17 @@ type fillSpec struct {
 
 func fillFamily() family {
 	var f family
-	for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3} {
+	for _, dt := range copied {
 		for _, shape := range shapes {
 			f.cases = append(f.cases, fillSpec{dt, -3, shape})
 		}
 	}
-	for _, x := range []float64{math.Inf(-1), math.NaN(), 0.1, 1e30} {
-		f.cases = append(f.cases, fillSpec{backend.F32, x, []int{9}}, fillSpec{backend.F64, x, []int{9}})
+	for _, dt := range copied {
+		for _, x := range []float64{math.Inf(-1), math.NaN(), 0.1, 1e30} {
+			f.cases = append(f.cases, fillSpec{dt, x, []int{9}})
+		}
 	}
-	f.random = func(r *rand.Rand) spec { return fillSpec{backend.DType(r.IntN(4)), 7, randomShape(r, 0)} }
+	f.random = func(r *rand.Rand) spec { return fillSpec{copied[r.IntN(len(copied))], 7, randomShape(r, 0)} }
 	return f
 }
 

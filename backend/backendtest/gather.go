@@ -23,8 +23,7 @@ type gatherSpec struct {
 
 func gatherFamily() family {
 	var f family
-	dtypes := []backend.DType{backend.F32, backend.F64, backend.BF16, backend.I32}
-	for _, dt := range dtypes {
+	for _, dt := range copied {
 		for _, t := range tables {
 			f.cases = append(f.cases, gatherSpec{t, dt, dt})
 		}
@@ -36,7 +35,7 @@ func gatherFamily() family {
 		if r.IntN(4) == 0 {
 			return gatherSpec{randomTable(r), backend.F32, backend.BF16}
 		}
-		dt := dtypes[r.IntN(4)]
+		dt := copied[r.IntN(len(copied))]
 		return gatherSpec{randomTable(r), dt, dt}
 	}
 	f.bench = []spec{gatherSpec{tableSpec{512, 4096, 1024}, backend.F32, backend.F32}}

@@ -1,33 +1,20 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// copyJob moves elements of one dtype as they are, converts between F32 and
-// BF16 directly, and everything else through float64, which holds every F32,
-// BF16 and I32 exactly.
+// copyJob moves elements of one dtype as they are, and converts through float32
+// those that it holds exactly, the others, F64 and I32, through float64.
 func copyJob(o *backend.Copy) job {
 	switch dst, src := o.Dst.DType, o.Src.DType; {
-	case dst == src && dst.Size() == 1:
-		return (*move[uint8])(o)
-	case dst == src && dst.Size() == 2:
-		return (*move[uint16])(o)
-	case dst == src && dst.Size() == 4:
-		return (*move[int32])(o)
 	case dst == src:
-		return (*move[float64])(o)
-	case dst == backend.BF16 && src == backend.F32:
-		return (*narrowCopy)(o)
-	case dst == backend.F32 && src == backend.BF16:
-		return (*widenCopy)(o)
-	case dst == backend.E4M3 && src == backend.F32:
-		return (*encodeE4M3)(o)
-	case dst == backend.F32 && src == backend.E4M3:
-		return (*decodeE4M3)(o)
+		return sized(dst, (*move[uint8])(o), (*move[uint16])(o), (*move[int32])(o), (*move[float64])(o))
+	case throughF32(dst) && throughF32(src):
+		return (*convertF32)(o)
 	}
 	return (*convert)(o)
 }
@@ -49,36 +36,6 @@ func moveRow[T any](dst, src []T, n, sd, ss int) {
 	}
 	for i := range n {
 		dst[i*sd] = src[i*ss]
-	}
-}
-
-type narrowCopy backend.Copy
-
-func (o *narrowCopy) run(_ *worker, lo, hi int) {
-	dst, src := data[uint16](&o.Dst), data[float32](&o.Src)
-	for it := newWalk(lo, hi, &o.Dst, &o.Src); it.next(); {
-		if it.stride(0) == 1 && it.stride(1) == 1 {
-			asm.ToBF16(dst[it.off[0]:], src[it.off[1]:][:it.n])
-			continue
-		}
-		for i := range it.n {
-			dst[it.off[0]+i*it.stride(0)] = bfloat16(src[it.off[1]+i*it.stride(1)])
-		}
-	}
-}
-
-type widenCopy backend.Copy
-
-func (o *widenCopy) run(_ *worker, lo, hi int) {
-	dst, src := data[float32](&o.Dst), data[uint16](&o.Src)
-	for it := newWalk(lo, hi, &o.Dst, &o.Src); it.next(); {
-		if it.stride(0) == 1 && it.stride(1) == 1 {
-			asm.FromBF16(dst[it.off[0]:], src[it.off[1]:][:it.n])
-			continue
-		}
-		for i := range it.n {
-			dst[it.off[0]+i*it.stride(0)] = fromBFloat16(src[it.off[1]+i*it.stride(1)])
-		}
 	}
 }
 
@@ -110,8 +67,8 @@ func readRow(x []float64, v *backend.View, off, stride int) {
 			x[i] = float64(src[i*stride])
 		}
 	default:
-		for i, src := 0, data[uint8](v)[off:]; i < len(x); i++ {
-			x[i] = v.DType.Get(src[i*stride:], 0)
+		for i, src := 0, elementBytes(v); i < len(x); i++ {
+			x[i] = v.DType.Get(src, off+i*stride)
 		}
 	}
 }
@@ -126,20 +83,15 @@ func writeRow(v *backend.View, off, stride int, x []float64) {
 		}
 	case backend.F64:
 		moveRow(data[float64](v)[off:], x, len(x), stride, 1)
-	case backend.BF16:
-		dst := data[uint16](v)[off:]
-		for i, e := range x {
-			dst[i*stride] = bfloat16(roundToOdd(e))
-		}
 	case backend.I32:
 		dst := data[int32](v)[off:]
 		for i, e := range x {
 			dst[i*stride] = truncate(e)
 		}
 	default:
-		dst := data[uint8](v)[off:]
+		dst := elementBytes(v)
 		for i, e := range x {
-			v.DType.Put(dst[i*stride:], 0, e)
+			v.DType.Put(dst, off+i*stride, e)
 		}
 	}
 }
@@ -154,20 +106,6 @@ func bfloat16(x float32) uint16 {
 }
 
 func fromBFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-
-// roundToOdd is x in float32 with the last bit set where digits are lost, so
-// that rounding the result further is rounding x once.
-func roundToOdd(x float64) float32 {
-	f := float32(x)
-	if float64(f) == x || x != x {
-		return f
-	}
-	u := math.Float32bits(f)
-	if math.Abs(float64(f)) > math.Abs(x) {
-		u--
-	}
-	return math.Float32frombits(u | 1)
-}
 
 // truncate rounds toward zero. NaN gives 0 and what is out of range the nearest
 // end of it, as on CUDA devices.
@@ -188,14 +126,16 @@ func (o *fill) run(_ *worker, lo, hi int) {
 			fillRow(data[float32](&o.Dst)[off:], it.n, stride, float32(o.Value))
 		case backend.F64:
 			fillRow(data[float64](&o.Dst)[off:], it.n, stride, o.Value)
-		case backend.BF16:
-			fillRow(data[uint16](&o.Dst)[off:], it.n, stride, bfloat16(roundToOdd(o.Value)))
 		case backend.I32:
 			fillRow(data[int32](&o.Dst)[off:], it.n, stride, truncate(o.Value))
 		default:
-			var code [1]byte
+			var code [2]byte
 			o.Dst.DType.Put(code[:], 0, o.Value)
-			fillRow(data[uint8](&o.Dst)[off:], it.n, stride, code[0])
+			if o.Dst.DType.Size() == 1 {
+				fillRow(data[uint8](&o.Dst)[off:], it.n, stride, code[0])
+			} else {
+				fillRow(data[uint16](&o.Dst)[off:], it.n, stride, binary.LittleEndian.Uint16(code[:]))
+			}
 		}
 	}
 }

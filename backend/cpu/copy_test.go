@@ -42,6 +42,17 @@ func TestCopyConvertsEveryPairOfDTypes(t *testing.T) {
 	}
 }
 
+func TestStorageDTypesAreSupportedInOpsThatMoveElements(t *testing.T) {
+	b := withWorkers(t, 1)
+	for _, dt := range []backend.DType{backend.E4M3, backend.E5M2, backend.F16} {
+		for op, want := range map[string]bool{"Copy": true, "Fill": true, "Gather": true, "Scatter": true, "ScatterAdd": false, "Add": false, "MatMul": false} {
+			if got := backend.Supports(b, op, dt); got != want {
+				t.Errorf("%s of %s is supported: %t, want %t", op, dt, got, want)
+			}
+		}
+	}
+}
+
 func TestBFloat16RoundsToNearestEven(t *testing.T) {
 	for _, c := range []struct{ in, want uint32 }{
 		{0x3f800000, 0x3f80}, // 1

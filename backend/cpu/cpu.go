@@ -175,7 +175,7 @@ func (b *CPU) Close() error {
 type number interface{ float32 | float64 }
 
 // data is the memory of v from its first element on. T must match v.DType
-// (uint16 for BF16, uint8 for E4M3 and I8).
+// (uint16 for BF16 and F16, uint8 for E4M3, E5M2 and I8).
 func data[T number | int32 | uint16 | uint8](v *backend.View) []T {
 	mem := v.Buf.(*buffer).mem
 	var t T
@@ -185,4 +185,10 @@ func data[T number | int32 | uint16 | uint8](v *backend.View) []T {
 	}
 	all := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/size)
 	return all[min(v.Offset, len(all)):] // an empty view may begin past the end
+}
+
+// elementBytes is the memory of v from its first element on.
+func elementBytes(v *backend.View) []byte {
+	mem := v.Buf.(*buffer).mem
+	return mem[min(v.Offset*v.DType.Size(), len(mem)):]
 }

@@ -23,6 +23,9 @@ var scoreOps = []string{
 	"SequenceBalance", "SequenceBalanceGrad", "AdamW",
 }
 
+// storageOps take dtypes that only store: E4M3, E5M2, F16.
+var storageOps = []string{"Copy", "Fill", "Gather", "Scatter"}
+
 // Supports implements backend.Supporter.
 func (b *CPU) Supports(op string, dt backend.DType) bool {
 	switch dt {
@@ -30,6 +33,8 @@ func (b *CPU) Supports(op string, dt backend.DType) bool {
 		return slices.Contains(activationOps, op) || slices.Contains(scoreOps, op)
 	case backend.BF16:
 		return slices.Contains(activationOps, op)
+	case backend.E4M3, backend.E5M2, backend.F16:
+		return slices.Contains(storageOps, op)
 	}
 	return false
 }

@@ -221,8 +221,8 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 			x := s.Floats(backend.F32, ramp(24, 0), 1, 24)
 			offsets := s.Ints([]int32{0, 1, 1}, 3)
 			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() { tensor.GroupedLinear(x, p, offsets) })
-			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() { w.Set(p, 128, make([]byte, 24*4)) })
-			mustPanic(t, "tensor: Set: 95 bytes for rows from 0 on", func() { w.Set(p, 0, make([]byte, 95)) })
+			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() { w.Set(p, 128, backend.F32, make([]byte, 24*4)) })
+			mustPanic(t, "tensor: Set: 95 bytes of F32 for rows from 0 on", func() { w.Set(p, 0, backend.F32, make([]byte, 95)) })
 			s.Close()
 			for _, q := range empty.All() {
 				v := master.Get(q.Name).Value()
@@ -236,7 +236,7 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 				}
 				width := len(data) / pieces[len(pieces)-1][1]
 				for _, rows := range pieces {
-					if err := w.Set(q, rows[0], data[rows[0]*width:rows[1]*width]); err != nil {
+					if err := w.Set(q, rows[0], backend.F32, data[rows[0]*width:rows[1]*width]); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -8,36 +8,34 @@ import (
 
 // RowWriter sets parameters a piece at a time, each piece in its final form at
 // once: what fills those of Init.Uninitialized from a file. The zero value is ready
-// for use; Close gives back the memory through which packed parameters are filled.
+// for use; Close gives back the memory of the device that pieces pass through.
 type RowWriter struct {
-	b   backend.Backend
-	buf backend.Buffer // at least as large as any piece so far
+	b         backend.Backend
+	raw, wide backend.Buffer // a piece as it comes, and in the dtype of the master
 }
 
-// Set overwrites rows first, first+1, … of p by data, whole rows of p's DType in
-// row-major order, little-endian. The rows are those of all but the last dimension:
-// row r of a stack [E, out, in] is row r%out of matrix r/out. The rows of a piece of
-// a packed parameter lie in one matrix, begin at a multiple of backend.PackColumns
-// in it, and end at one or with the matrix. Rows that have no values yet are set in
-// ascending order.
-func (w *RowWriter) Set(p *Param, first int, data []byte) error {
-	width := p.value.Len() / p.rows() * p.value.DType.Size()
-	n := len(data) / width
+// Set overwrites rows first, first+1, … of p by data: whole rows of elements of dt
+// in row-major order, little-endian. dt is any floating-point dtype. The rows are
+// those of all but the last dimension: row r of a stack [E, out, in] is row r%out of
+// matrix r/out. The rows of a piece of a packed parameter lie in one matrix, begin
+// at a multiple of backend.PackColumns in it, and end at one or with the matrix.
+// Rows that have no values yet are set in ascending order.
+func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) error {
+	width := p.value.Len() / p.rows()
+	n := len(data) / (width * dt.Size())
 	switch {
-	case len(data)%width != 0 || first < 0 || first+n > p.rows():
-		panic(fmt.Sprintf("tensor: Set: %d bytes for rows from %d on of parameter %s %v", len(data), first, p.Name, p.Shape()))
+	case n*width*dt.Size() != len(data) || first < 0 || first+n > p.rows():
+		panic(fmt.Sprintf("tensor: Set: %d bytes of %s for rows from %d on of parameter %s %v", len(data), dt, first, p.Name, p.Shape()))
 	case first > p.set:
 		panic(fmt.Sprintf("tensor: Set: rows from %d on of parameter %s before row %d", first, p.Name, p.set))
 	case n == 0:
 		return nil
 	}
-	var err error
-	if p.Packed() {
-		err = w.pack(p, first, n, data)
-	} else {
-		err = p.b.Upload(p.value.Buf, p.value.Offset*p.value.DType.Size()+first*width, data)
+	if w.b != p.b {
+		w.Close()
+		w.b = p.b
 	}
-	if err != nil {
+	if err := w.write(p, first, n, dt, data); err != nil {
 		return fmt.Errorf("tensor: set rows %d to %d of %s: %w", first, first+n, p.Name, err)
 	}
 	p.set = max(p.set, first+n)
@@ -45,31 +43,65 @@ func (w *RowWriter) Set(p *Param, first int, data []byte) error {
 	return nil
 }
 
-// pack packs n rows of data.
-func (w *RowWriter) pack(p *Param, first, n int, data []byte) error {
-	if w.buf == nil || w.b != p.b || w.buf.Bytes() < len(data) {
-		w.Close()
-		buf, err := backend.AllocFor(p.b, backend.Other, len(data))
+func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data []byte) error {
+	master := p.value.DType
+	width := p.value.Len() / p.rows()
+	at := p.value.Offset + first*width
+	if !p.Packed() && dt == master {
+		return p.b.Upload(p.value.Buf, at*master.Size(), data)
+	}
+	src, err := w.piece(&w.raw, dt, n, width)
+	if err != nil {
+		return err
+	}
+	if err := p.b.Upload(w.raw, 0, data); err != nil {
+		return err
+	}
+	if !p.Packed() {
+		dst := backend.NewView(p.value.Buf, master, n, width)
+		dst.Offset = at
+		return backend.Do(p.b, &backend.Copy{Dst: dst, Src: src})
+	}
+	if dt != master {
+		wide, err := w.piece(&w.wide, master, n, width)
 		if err != nil {
 			return err
 		}
-		w.b, w.buf = p.b, buf
-	}
-	if err := p.b.Upload(w.buf, 0, data); err != nil {
-		return err
+		if err := backend.Do(p.b, &backend.Copy{Dst: wide, Src: src}); err != nil {
+			return err
+		}
+		src = wide
 	}
 	m, out := p.packed.matrix, p.value.Dim(-2)
 	if p.value.Rank == 3 {
 		m = m.Index(first / out)
 	}
-	src := backend.NewView(w.buf, p.value.DType, n, p.value.Dim(-1)).T()
-	return p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(src), Column: first % out})
+	return p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(src.T()), Column: first % out})
+}
+
+// piece is [n, width] elements of dt in *buf, which grows as needed.
+func (w *RowWriter) piece(buf *backend.Buffer, dt backend.DType, n, width int) (backend.View, error) {
+	size := n * width * dt.Size()
+	if *buf == nil || (*buf).Bytes() < size {
+		w.free(buf)
+		b, err := backend.AllocFor(w.b, backend.Other, size)
+		if err != nil {
+			return backend.View{}, err
+		}
+		*buf = b
+	}
+	return backend.NewView(*buf, dt, n, width), nil
+}
+
+func (w *RowWriter) free(buf *backend.Buffer) {
+	if *buf != nil {
+		w.b.Free(*buf)
+		*buf = nil
+	}
 }
 
 // Close gives the memory back.
 func (w *RowWriter) Close() {
-	if w.buf != nil {
-		w.b.Free(w.buf)
-		w.buf = nil
-	}
+	w.free(&w.raw)
+	w.free(&w.wide)
 }

@@ -4,17 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// ErrMissing is wrapped by Load's error for a parameter that no file holds.
-var ErrMissing = errors.New("no such tensor")
+var (
+	// ErrMissing is wrapped by Load's error for a parameter that no file holds.
+	ErrMissing = errors.New("no such tensor")
+	// ErrScaled is wrapped by Load's error for a tensor whose numbers are to be
+	// multiplied by those of another, which Load does not do.
+	ErrScaled = errors.New("tensor has scales")
+)
 
-// chunkElements is how many elements travel between file and device at a time.
+// chunkElements is how many elements travel from file to device, or back, at a time.
 const chunkElements = 1 << 18
 
 // maxFaults limits how many faults one error of Load spells out.
@@ -26,11 +30,12 @@ const maxFaults = 8
 // converted and packed a piece at a time, so that beside the parameters in their
 // final form only a few megabytes are needed.
 //
-// F64, F32, BF16 and F16 are converted to the parameter's dtype; F64 to F32 and
-// F32 to BF16 round to nearest even. Every name, shape and dtype is checked
-// before the first value is overwritten: the error wraps a [FormatError] with
-// [ErrMissing], [ErrShape] or [ErrDType] for each fault. Only a file or device
-// that fails while it is read leaves some of the parameters changed.
+// F64, F32, BF16, F16, F8_E4M3 and F8_E5M2 are converted to the parameter's dtype
+// by [backend.Copy] on its device. FP8 beside scales, a tensor NAME_scale_inv or
+// NAME_scale, is refused. Every name, shape and dtype is checked before the first
+// value is overwritten: the error wraps a [FormatError] with [ErrMissing],
+// [ErrShape], [ErrDType] or [ErrScaled] for each fault. Only a file or device that
+// fails while it is read leaves some of the parameters changed.
 func Load(path string, params []*tensor.Param) (unclaimed []string, err error) {
 	r, err := Open(path)
 	if err != nil {
@@ -82,84 +87,68 @@ func (r *Reader) fits(p part) error {
 	if !slices.Equal(t.Shape, p.shape) {
 		return fmt.Errorf("%w %v: the parameter has %v", ErrShape, t.Shape, p.shape)
 	}
-	switch t.DType {
-	case F64, F32, BF16, F16:
+	if dt, ok := deviceDTypes[t.DType]; !ok || !dt.IsFloat() {
+		return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.p.DType())
+	}
+	if t.DType != F8E4M3 && t.DType != F8E5M2 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s cannot become %s", ErrDType, t.DType, p.p.DType())
+	for _, suffix := range []string{"_scale_inv", "_scale"} {
+		if scale, ok := r.Lookup(p.name + suffix); ok {
+			return fmt.Errorf("%w: %s %v beside %s is not read; convert the file to BF16 first",
+				ErrScaled, scale.Name, scale.Shape, t.DType)
+		}
+	}
+	return nil
 }
 
 // loader copies tensors to parameters through memory that it keeps.
 type loader struct {
-	rows     tensor.RowWriter
-	src, dst []byte
+	rows tensor.RowWriter
+	host []byte
 }
 
-// load copies a tensor that fits to the device.
+// load copies a tensor that fits to the device and converts it there.
 func (l *loader) load(r *Reader, p part) error {
 	t, _ := r.Lookup(p.name)
 	section, err := r.Section(p.name)
 	if err != nil {
 		return err
 	}
-	dt, width := p.p.DType(), p.width()
+	dt, width := deviceDTypes[t.DType], p.width()
 	step := max(1, chunkElements/width)
 	if p.p.Packed() { // which it is by so many rows at a time
 		step = max(backend.PackColumns, step/backend.PackColumns*backend.PackColumns)
 	}
-	from, to := width*t.DType.Size(), width*dt.Size() // bytes of a row
 	for at := 0; at < p.rows(); at += step {
 		n := min(step, p.rows()-at)
-		l.src, l.dst = slices.Grow(l.src[:0], n*from)[:n*from], slices.Grow(l.dst[:0], n*to)[:n*to]
-		if _, err := io.ReadFull(section, l.src); err != nil {
+		size := n * width * dt.Size()
+		l.host = slices.Grow(l.host[:0], size)[:size]
+		if _, err := io.ReadFull(section, l.host); err != nil {
 			return err
 		}
-		if err := l.rows.Set(p.p, p.first+at, convert(l.dst, dt, l.src, t.DType)); err != nil {
+		if err := l.rows.Set(p.p, p.first+at, dt, l.host); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// convert returns src as elements of dt, in dst unless they are that already.
-func convert(dst []byte, dt backend.DType, src []byte, from DType) []byte {
-	if fileDType(dt) == from {
-		return src
-	}
-	for i := range len(dst) / dt.Size() {
-		var x float64
-		switch from {
-		case F64:
-			x = backend.F64.Get(src, i)
-		case F32:
-			x = backend.F32.Get(src, i)
-		case BF16:
-			x = backend.BF16.Get(src, i)
-		case F16:
-			x = halfToFloat(uint16(src[2*i]) | uint16(src[2*i+1])<<8)
-		}
-		dt.Put(dst, i, x)
-	}
-	return dst
+// deviceDTypes is how devices call the dtypes that they share with files.
+var deviceDTypes = map[DType]backend.DType{
+	F64: backend.F64, F32: backend.F32, BF16: backend.BF16, F16: backend.F16,
+	F8E4M3: backend.E4M3, F8E5M2: backend.E5M2, I32: backend.I32, I8: backend.I8,
 }
 
-// halfToFloat is the value of an IEEE 754 binary16.
-func halfToFloat(bits uint16) float64 {
-	sign, exponent, fraction := 1-2*float64(bits>>15), int(bits>>10&31), float64(bits&1023)
-	switch exponent {
-	case 0: // subnormal
-		return sign * math.Ldexp(fraction, -24)
-	case 31:
-		if fraction != 0 {
-			return math.NaN()
+// fileDType is how a file calls a device's dtype.
+func fileDType(dt backend.DType) DType {
+	for file, device := range deviceDTypes {
+		if device == dt {
+			return file
 		}
-		return math.Inf(int(sign))
 	}
-	return sign * math.Ldexp(1024+fraction, exponent-25)
+	panic(fmt.Sprintf("checkpoint: files have no dtype %s", dt))
 }
-
-// fileDType is how a file spells a device dtype.
-func fileDType(dt backend.DType) DType { return DType(dt.String()) }
 
 // Tensors describes the values of params for [Write], each under the name it
 // has in files and in its own dtype. The values are fetched from the device as

@@ -31,6 +31,16 @@ func newParams(t *testing.T, dt backend.DType) *tensor.Params {
 	return tensor.NewParams(open(t), tensor.Init{Seed: 1, DType: dt})
 }
 
+// newParam is a parameter "w" of any dtype.
+func newParam(t *testing.T, dt backend.DType, n int) *tensor.Param {
+	t.Helper()
+	p, err := tensor.NewParam(newParams(t, backend.F32).Backend(), "w", dt, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func mustWrite(t *testing.T, tensors []Tensor) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), SingleFile)
@@ -147,33 +157,87 @@ func TestOtherFloatTypesAreConverted(t *testing.T) {
 		{BF16, littleEndian(uint16(0x3F80), uint16(0xC049), uint16(0x0001)), []float64{1, -3.140625, math.Ldexp(1, -133)}},
 		// one third, the largest, the smallest subnormal
 		{F16, littleEndian(uint16(0x3555), uint16(0xFBFF), uint16(0x0001)), []float64{0.333251953125, -65504, math.Ldexp(1, -24)}},
+		{F16, littleEndian(uint16(0x7C00), uint16(0xFC00), uint16(0x0400)), []float64{math.Inf(1), math.Inf(-1), math.Ldexp(1, -14)}},
+		// 1.125, the largest, the smallest subnormal
+		{F8E4M3, []byte{0x39, 0xFE, 0x01}, []float64{1.125, -448, math.Ldexp(1, -9)}},
+		{F8E5M2, []byte{0x3D, 0xFB, 0x01}, []float64{1.25, -57344, math.Ldexp(1, -16)}},
 	}
 	for _, c := range cases {
-		for _, dt := range []backend.DType{backend.F32, backend.F64} {
-			ps := newParams(t, dt)
-			p := ps.Gain("w", 3)
+		for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
+			p := newParam(t, dt, 3)
 			path := mustWrite(t, []Tensor{{Name: "w", DType: c.dt, Shape: []int{3}, Data: c.data}})
-			if _, err := Load(path, ps.All()); err != nil {
+			if _, err := Load(path, []*tensor.Param{p}); err != nil {
 				t.Fatal(err)
 			}
 			want := slices.Clone(c.want)
-			for i := range want {
-				if dt == backend.F32 {
-					want[i] = float64(float32(want[i]))
-				}
+			for i, x := range want {
+				want[i] = dt.Round(x)
 			}
 			if got := floats(t, p); !slices.Equal(got, want) {
 				t.Errorf("%s to %s: %v, want %v", c.dt, dt, got, want)
 			}
 		}
 	}
-	for bits, want := range map[uint16]float64{0x7C00: math.Inf(1), 0xFC00: math.Inf(-1), 0x0400: math.Ldexp(1, -14), 0x8000: 0} {
-		if got := halfToFloat(bits); got != want {
-			t.Errorf("binary16 %04x is %v, want %v", bits, got, want)
-		}
+}
+
+func TestLongTensorsAreConvertedPieceByPiece(t *testing.T) {
+	const n = 2*chunkElements + 5 // three pieces
+	data := make([]byte, 2*n)
+	want := make([]float64, n)
+	for i := range want {
+		backend.F16.Put(data, i, float64(i%4099)/8-200)
+		want[i] = backend.F16.Get(data, i)
 	}
-	if !math.IsNaN(halfToFloat(0x7E00)) {
-		t.Error("binary16 7e00 is a number")
+	p := newParam(t, backend.F32, n)
+	path := mustWrite(t, []Tensor{{Name: "w", DType: F16, Shape: []int{n}, Data: data}})
+	if _, err := Load(path, []*tensor.Param{p}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(floats(t, p), want) {
+		t.Error("values changed")
+	}
+}
+
+// Experts of a stack are views at offsets of one buffer.
+func TestExpertsAreConvertedIntoTheirPlace(t *testing.T) {
+	ps := newParams(t, backend.F32)
+	stack := ps.Stack("e.*", 3, 1, 2)
+	var files []Tensor
+	for e := range byte(3) {
+		files = append(files, Tensor{Name: fmt.Sprintf("e.%d", e), DType: F8E4M3, Shape: []int{1, 2}, Data: []byte{0x38 + e, 0xB8 + e}})
+	}
+	if _, err := Load(mustWrite(t, files), ps.All()); err != nil {
+		t.Fatal(err)
+	}
+	if got := floats(t, stack); !slices.Equal(got, []float64{1, -1, 1.125, -1.125, 1.25, -1.25}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestParametersOfEveryDTypeAreSavedAsTheyAre(t *testing.T) {
+	for dt, file := range map[backend.DType]DType{
+		backend.F32: F32, backend.F64: F64, backend.BF16: BF16, backend.F16: F16, backend.E4M3: F8E4M3, backend.E5M2: F8E5M2,
+	} {
+		p, back := newParam(t, dt, 3), newParam(t, backend.F64, 3)
+		values := Tensor{Name: "w", DType: F64, Shape: []int{3}, Data: littleEndian(1.5, -0.25, 448.0)}
+		if _, err := Load(mustWrite(t, []Tensor{values}), []*tensor.Param{p}); err != nil {
+			t.Fatal(err)
+		}
+		path := mustWrite(t, Tensors([]*tensor.Param{p}))
+		if _, err := Load(path, []*tensor.Param{back}); err != nil {
+			t.Fatal(err)
+		}
+		if got := floats(t, back); !slices.Equal(got, []float64{1.5, -0.25, 448}) {
+			t.Errorf("%s: %v", dt, got)
+		}
+		r, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if info, _ := r.Lookup("w"); info.DType != file {
+			t.Errorf("%s is saved as %s, want %s", dt, info.DType, file)
+		}
 	}
 }
 
@@ -187,7 +251,14 @@ func TestWhatDoesNotFitIsRefusedByNameBeforeAnythingChanges(t *testing.T) {
 		{"missing", nil, ErrMissing},
 		{"transposed", []Tensor{{Name: "e.0", DType: F32, Shape: []int{3, 2}, Data: make([]byte, 24)}}, ErrShape},
 		{"flat", []Tensor{{Name: "e.0", DType: F32, Shape: []int{6}, Data: make([]byte, 24)}}, ErrShape},
-		{"quantised", []Tensor{{Name: "e.0", DType: F8E4M3, Shape: []int{2, 3}, Data: make([]byte, 6)}}, ErrDType},
+		{"scaled by blocks", []Tensor{
+			{Name: "e.0", DType: F8E4M3, Shape: []int{2, 3}, Data: make([]byte, 6)},
+			{Name: "e.0_scale_inv", DType: F32, Shape: []int{1, 1}, Data: make([]byte, 4)},
+		}, ErrScaled},
+		{"scaled as a whole", []Tensor{
+			{Name: "e.0", DType: F8E5M2, Shape: []int{2, 3}, Data: make([]byte, 6)},
+			{Name: "e.0_scale", DType: BF16, Shape: []int{1}, Data: make([]byte, 2)},
+		}, ErrScaled},
 		{"integers", []Tensor{{Name: "e.0", DType: I32, Shape: []int{2, 3}, Data: make([]byte, 24)}}, ErrDType},
 	}
 	for _, c := range cases {

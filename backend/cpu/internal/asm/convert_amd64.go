@@ -69,3 +69,51 @@ func fromE4M3s(dst []float32, x []uint8) {
 	}
 	fromE4M3Generic(dst[n:], x[n:])
 }
+
+//go:noescape
+func toE5M2AVX2(dst *uint8, x *float32, n int)
+
+func toE5M2s(dst []uint8, x []float32) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		toE5M2AVX2(&dst[0], &x[0], n)
+	}
+	toE5M2Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func fromE5M2AVX2(dst *float32, x *uint8, n int)
+
+func fromE5M2s(dst []float32, x []uint8) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		fromE5M2AVX2(&dst[0], &x[0], n)
+	}
+	fromE5M2Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func toF16AVX2(dst *uint16, x *float32, n int)
+
+func toF16s(dst []uint16, x []float32) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		toF16AVX2(&dst[0], &x[0], n)
+	}
+	toF16Generic(dst[n:], x[n:])
+}
+
+//go:noescape
+func fromF16AVX2(dst *float32, x *uint16, n int)
+
+func fromF16s(dst []float32, x []uint16) {
+	n := 0
+	if useAVX2 && len(x) >= 16 {
+		n = len(x) &^ 15
+		fromF16AVX2(&dst[0], &x[0], n)
+	}
+	fromF16Generic(dst[n:], x[n:])
+}

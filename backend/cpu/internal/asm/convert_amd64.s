@@ -2,21 +2,7 @@
 
 #include "textflag.h"
 #include "convert_amd64.h"
-
-// The conversions take 16 elements at a time, n in all; DX counts them.
-
-#define ARGS \
-	MOVQ dst+0(FP), DI \
-	MOVQ x+8(FP), SI \
-	MOVQ n+16(FP), CX \
-	XORL DX, DX
-
-#define NEXT(loop) \
-	ADDQ $16, DX \
-	CMPQ DX, CX \
-	JLT  loop \
-	VZEROUPPER \
-	RET
+#include "convert_loop_amd64.h"
 
 // func toBF16AVX2(dst *uint16, x *float32, n int)
 TEXT ·toBF16AVX2(SB), NOSPLIT, $0-24
@@ -96,90 +82,24 @@ next:
 	VZEROUPPER
 	RET
 
-#define CONSTANT(name, x) \
-	DATA name<>+0(SB)/4, $x \
-	GLOBL name<>(SB), RODATA|NOPTR, $4
-
-CONSTANT(one, 1)
-CONSTANT(sizeBits, 0x7fffffff)
-CONSTANT(halfUnit, 0x0007ffff)   // just under half of the last bit kept
-CONSTANT(biasChange, 960)        // (127-7)<<3
-CONSTANT(maxE4M3, 0x43e00000)    // 448
-CONSTANT(minNormal, 0x3c800000)  // 2^-6
-CONSTANT(unitShift, 0x46800000)  // 2^14
-CONSTANT(signE4M3, 0x80)
-CONSTANT(nanE4M3, 0x7f)
-CONSTANT(rescale, 0x7b800000)    // 2^120
-CONSTANT(quietNaN, 0x7fc00000)
-
-// ENCODE leaves the E4M3 codes of the eight floats of y in its dwords.
-#define ENCODE(y) \
-	VPSRLD $24, y, Y2 \
-	VPAND Y14, Y2, Y2 \ // sign
-	VCMPPS $3, y, y, Y3 \ // NaN?
-	VPAND Y8, y, y \
-	VMINPS Y11, y, y \ // size
-	VPSRLD $20, y, Y4 \
-	VPAND Y7, Y4, Y4 \
-	VPADDD Y9, Y4, Y4 \
-	VPADDD y, Y4, Y4 \
-	VPSRLD $20, Y4, Y4 \
-	VPSUBD Y10, Y4, Y4 \ // code of a normal
-	VADDPS Y13, y, Y5 \
-	VPSUBD Y13, Y5, Y5 \ // code of a subnormal
-	VCMPPS $1, Y12, y, Y6 \
-	VBLENDVPS Y6, Y5, Y4, y \
-	VPOR Y2, y, y \
-	VBLENDVPS Y3, Y15, y, y
-
-// func toE4M3AVX2(dst *uint8, x *float32, n int)
-TEXT ·toE4M3AVX2(SB), NOSPLIT, $0-24
+// func toF16AVX2(dst *uint16, x *float32, n int)
+TEXT ·toF16AVX2(SB), NOSPLIT, $0-24
 	ARGS
-	VPBROADCASTD one<>(SB), Y7
-	VPBROADCASTD sizeBits<>(SB), Y8
-	VPBROADCASTD halfUnit<>(SB), Y9
-	VPBROADCASTD biasChange<>(SB), Y10
-	VPBROADCASTD maxE4M3<>(SB), Y11
-	VPBROADCASTD minNormal<>(SB), Y12
-	VPBROADCASTD unitShift<>(SB), Y13
-	VPBROADCASTD signE4M3<>(SB), Y14
-	VPBROADCASTD nanE4M3<>(SB), Y15
 
 loop:
 	VMOVUPS (SI)(DX*4), Y0
 	VMOVUPS 32(SI)(DX*4), Y1
-	ENCODE(Y0)
-	ENCODE(Y1)
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ $0xD8, Y0, Y0
-	VEXTRACTI128 $1, Y0, X1
-	VPACKUSWB X1, X0, X0
-	VMOVDQU X0, (DI)(DX*1)
+	VCVTPS2PH $0, Y0, (DI)(DX*2) // to nearest even
+	VCVTPS2PH $0, Y1, 16(DI)(DX*2)
 	NEXT(loop)
 
-// DECODE turns the E4M3 codes in the dwords of y into float32.
-#define DECODE(y) \
-	VPAND Y15, y, Y2 \
-	VPXOR Y2, y, y \
-	VPSLLD $24, y, y \ // sign
-	VPCMPEQD Y15, Y2, Y3 \ // NaN?
-	VPSLLD $20, Y2, Y2 \
-	VMULPS Y14, Y2, Y2 \
-	VBLENDVPS Y3, Y13, Y2, Y2 \
-	VPOR Y2, y, y
-
-// func fromE4M3AVX2(dst *float32, x *uint8, n int)
-TEXT ·fromE4M3AVX2(SB), NOSPLIT, $0-24
+// func fromF16AVX2(dst *float32, x *uint16, n int)
+TEXT ·fromF16AVX2(SB), NOSPLIT, $0-24
 	ARGS
-	VPBROADCASTD quietNaN<>(SB), Y13
-	VPBROADCASTD rescale<>(SB), Y14
-	VPBROADCASTD nanE4M3<>(SB), Y15
 
 loop:
-	VPMOVZXBD (SI)(DX*1), Y0
-	VPMOVZXBD 8(SI)(DX*1), Y1
-	DECODE(Y0)
-	DECODE(Y1)
+	VCVTPH2PS (SI)(DX*2), Y0
+	VCVTPH2PS 16(SI)(DX*2), Y1
 	VMOVUPS Y0, (DI)(DX*4)
 	VMOVUPS Y1, 32(DI)(DX*4)
 	NEXT(loop)

@@ -9,3 +9,7 @@ func fromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int)
 }
 func toE4M3s(dst []uint8, x []float32)   { toE4M3Generic(dst, x) }
 func fromE4M3s(dst []float32, x []uint8) { fromE4M3Generic(dst, x) }
+func toE5M2s(dst []uint8, x []float32)   { toE5M2Generic(dst, x) }
+func fromE5M2s(dst []float32, x []uint8) { fromE5M2Generic(dst, x) }
+func toF16s(dst []uint16, x []float32)   { toF16Generic(dst, x) }
+func fromF16s(dst []float32, x []uint16) { fromF16Generic(dst, x) }

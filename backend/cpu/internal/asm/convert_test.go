@@ -255,6 +255,16 @@ func TestConversionsOfEveryLength(t *testing.T) {
 			for i := range x {
 				near(t, "E4M3", back[i], float64(x[i]), math.Abs(float64(x[i]))*0x1p-4+0x1p-10)
 			}
+			ToE5M2(e, x)
+			FromE5M2(back, e)
+			for i := range x {
+				near(t, "E5M2", back[i], float64(x[i]), math.Abs(float64(x[i]))*0x1p-3+0x1p-17)
+			}
+			ToF16(h, x)
+			FromF16(back, h)
+			for i := range x {
+				near(t, "F16", back[i], float64(x[i]), math.Abs(float64(x[i]))*0x1p-11+0x1p-25)
+			}
 		}
 	})
 }

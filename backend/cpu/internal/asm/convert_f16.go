@@ -2,18 +2,29 @@ package asm
 
 import "math"
 
+// ToF16 rounds x to F16, IEEE 754 binary16, to nearest with ties to even; what is
+// too large for it becomes an infinity, and NaN stays NaN.
+func ToF16(dst []uint16, x []float32) {
+	need("ToF16", "dst", len(dst), len(x))
+	toF16s(dst[:len(x)], x)
+}
+
+func toF16Generic(dst []uint16, x []float32) {
+	for i, v := range x {
+		dst[i] = toF16(v)
+	}
+}
+
 // nanF16 is the NaN that marks a block of weights.
 const nanF16 = 0x7e00
 
-// toF16 rounds x to F16, to nearest with ties to even. What is too large becomes
-// an infinity.
 func toF16(x float32) uint16 {
 	u := math.Float32bits(x)
 	sign := uint16(u >> 16 & 0x8000)
 	u &^= 1 << 31
 	switch {
 	case u > infBits:
-		return sign | nanF16
+		return sign | nanF16 | uint16(u>>13&0x3ff) // quiet, whatever bits are lost
 	case u >= 0x477ff000: // 65520, halfway to the first number out of range
 		return sign | 0x7c00
 	case u < 0x38800000: // 2⁻¹⁴, the least normal number
@@ -24,13 +35,27 @@ func toF16(x float32) uint16 {
 	return sign | uint16((u+0xfff+u>>13&1)>>13-(127-15)<<10)
 }
 
-// fromF16 returns the value of h.
+// FromF16 sets dst to the F16 numbers x.
+func FromF16(dst []float32, x []uint16) {
+	need("FromF16", "dst", len(dst), len(x))
+	fromF16s(dst[:len(x)], x)
+}
+
+func fromF16Generic(dst []float32, x []uint16) {
+	for i, v := range x {
+		dst[i] = fromF16(v)
+	}
+}
+
 func fromF16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	u := uint32(h&0x7fff) << 13
 	switch {
 	case h&0x7c00 == 0x7c00:
 		u |= infBits
+		if h&0x3ff != 0 {
+			u |= 1 << 22 // quiet
+		}
 	case h&0x7c00 == 0:
 		u = math.Float32bits(float32(h&0x3ff) * (1.0 / (1 << 24)))
 	default:
