@@ -1,0 +1,142 @@
+package asm
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Products of E4M3 numbers with float32 scales, as DeepSeek-V3 trains and runs
+// (DeepSeek-AI, "DeepSeek-V3 Technical Report", 2024, section 3.3.2): activations
+// have a scale for every FP8Block numbers along k, weights one for every square of
+// FP8Block×FP8Block. Sums over a block of k are float32.
+//
+// Rows of activations (see RowsFP8) hold the E4M3 numbers as bf16, which
+// represents each of them, in this order:
+//
+//   - the float32 scale of each block of k, and zeros up to a multiple of 64 bytes;
+//   - the bf16 numbers, of which there are K rounded up to even, and zeros.
+//
+// A row's size is an odd multiple of 64 bytes, so that rows lie in different sets
+// of the caches. Panels of PanelWidth columns of weights (see PackFP8) hold
+//
+//   - for each block of k, the float32 scale and a uint32 whose bit j is set if
+//     column j has a NaN in the block, and zeros up to a multiple of 64 bytes;
+//   - the E4M3 codes, the two of a pair of k adjacent: that of (p,j) is at byte
+//     (p/2)*32 + (j%16)*2 + p%2; and zeros up to a multiple of 64 bytes.
+//
+// Numbers are in little-endian order. Quantising and packing give the same bytes,
+// and products the same bits, on every path. On arm64 all of it is plain Go.
+
+// FP8Block is the length of the blocks of FP8 along k and along columns.
+const FP8Block = 128
+
+// lineBytes is the size of a cache line.
+const lineBytes = 64
+
+// lines rounds a size up to whole cache lines.
+func lines(bytes int) int { return (bytes + lineBytes - 1) &^ (lineBytes - 1) }
+
+// shapeFP8 says where the parts of rows and panels are.
+type shapeFP8 struct {
+	k, blocks            int // blocks of k
+	rowHead, rowStep     int // the size of a row's scales, and of a row
+	panelHead, panelStep int // the size of what precedes the codes of a panel, and of a panel
+}
+
+func shapeOfFP8(k int) (s shapeFP8) {
+	s.k, s.blocks = k, (k+FP8Block-1)/FP8Block
+	s.rowHead = lines(4 * s.blocks)
+	s.rowStep = (s.rowHead + lines(2*even(k))) | lineBytes
+	s.panelHead = lines(8 * s.blocks)
+	s.panelStep = s.panelHead + lines(PanelWidth*even(k))
+	return s
+}
+
+// RowsBytesFP8 returns the size of m quantised rows of k activations.
+func RowsBytesFP8(m, k int) int { return m * shapeOfFP8(k).rowStep }
+
+// PanelBytesFP8 returns the size of one panel of k rows.
+func PanelBytesFP8(k int) int { return shapeOfFP8(k).panelStep }
+
+// packedBytesFP8 returns the size of the packed form of a K×N matrix.
+func packedBytesFP8(k, n int) int { return (n + PanelWidth - 1) / PanelWidth * PanelBytesFP8(k) }
+
+// putFloat32 stores x at the start of b.
+func putFloat32(b []byte, x float32) { binary.LittleEndian.PutUint32(b, math.Float32bits(x)) }
+
+// float32At loads a float32 from the start of b.
+func float32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
+
+// GemmFP8 computes C = A·B, or C += A·B when accumulate is set. rows is the M×K
+// matrix A quantised by RowsFP8, panels is B packed by PackFP8 or PackFP8Bits, and
+// C is M×N with element (i,j) at c[i*ldc+j].
+//
+// Each element of C is one chain over ascending blocks of FP8Block k, starting
+// from zero or from the stored element:
+//
+//	c = c + (scaleA·scaleB)·sum
+//
+// where both products and the sum are rounded to float32. sum is a chain over the
+// block's pairs of k in ascending order, starting from zero, which adds the odd
+// product of a pair first, as GemmBF16 does; its products are exact.
+//
+// Splitting M or N changes no bit: rows i0 to i1 are
+// GemmFP8(i1-i0, n, k, rows[i0*RowsBytesFP8(1,k):], panels, c[i0*ldc:], …), and
+// columns j0 to j1, with j0 a multiple of PanelWidth, are
+// GemmFP8(m, j1-j0, k, rows, panels[j0/16*PanelBytesFP8(k):], c[j0:], …). Nor does
+// splitting K at a multiple of FP8Block in two products, the second of which
+// accumulates.
+func GemmFP8(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	needRows("GemmFP8", "c", m, n, ldc)
+	need("GemmFP8", "c", len(c), extent(m, n, ldc, 1))
+	if k > 0 {
+		need("GemmFP8", "rows", len(rows), RowsBytesFP8(m, k))
+		need("GemmFP8", "panels", len(panels), packedBytesFP8(k, n))
+	}
+	if !accumulate {
+		for i := range m {
+			clear(c[i*ldc:][:n])
+		}
+	}
+	if k > 0 {
+		gemmFP8(m, n, shapeOfFP8(k), rows, panels, c, ldc)
+	}
+}
+
+// gemmFP8Generic is C += A·B.
+func gemmFP8Generic(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
+	for j := 0; j < n; j += PanelWidth {
+		panel := panels[j/PanelWidth*s.panelStep:][:s.panelStep]
+		for i := range m {
+			row := rows[i*s.rowStep:][:s.rowStep]
+			out := c[i*ldc+j:][:min(PanelWidth, n-j)]
+			for b := range s.blocks {
+				var sums [PanelWidth]float32
+				for p := b * FP8Block; p < min((b+1)*FP8Block, s.k); p += 2 {
+					x := binary.LittleEndian.Uint32(row[s.rowHead+2*p:])
+					x0, x1 := math.Float32frombits(x<<16), math.Float32frombits(x&0xffff0000)
+					w := panel[s.panelHead+p*PanelWidth:][:2*PanelWidth]
+					for q := range sums {
+						sums[q] += float32(x1 * valuesE4M3[w[2*q+1]])
+						sums[q] += float32(x0 * valuesE4M3[w[2*q]])
+					}
+				}
+				scale := float32(float32At(row[4*b:]) * float32At(panel[8*b:]))
+				for q := range out {
+					out[q] += float32(scale * sums[q])
+				}
+			}
+		}
+	}
+}
+
+// valuesE4M3 has the number of each code.
+var valuesE4M3 = func() (x [256]float32) {
+	for code := range x {
+		x[code] = fromE4M3(uint8(code))
+	}
+	return x
+}()

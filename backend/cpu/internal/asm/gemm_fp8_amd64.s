@@ -1,0 +1,233 @@
+//go:build !noasm
+
+#include "textflag.h"
+#include "gemm_bf16_amd64.h"
+
+// gemmTileFP8Dot keeps the sums of a tile in registers. BX walks both panels; R15
+// is at the scales of rows. K1 and K2 mask the columns of C.
+
+// SCALE adds the sums of a row, times their scales, to C. Z28 and Z29 hold the
+// scales of the columns.
+#define SCALE(a, c, z0, z1, n0, n1) \
+	VMULPS.BCST a, Z28, Z30 \
+	VMULPS.BCST a, Z29, Z31 \
+	VMULPS Z30, z0, z0 \
+	VMULPS Z31, z1, z1 \
+	VMOVUPS.Z c, K1, Z30 \
+	VMOVUPS.Z 64 c, K2, Z31 \
+	VADDPS Z30, z0, z0 \
+	VADDPS Z31, z1, z1 \
+	VMOVUPS z0, K1, c \
+	VMOVUPS z1, K2, 64 c
+
+#define TILE(ROWS, start, loop) \
+start: \
+	ROWS(ZERO) \
+loop: \
+	VMOVUPS (BX), Z28 \
+	VMOVUPS 64(BX), Z29 \
+	ROWS(PAIR) \
+	ADDQ $4, SI \
+	ADDQ $4, DX \
+	ADDQ $128, BX \
+	DECQ CX \
+	JNZ  loop \
+	MOVQ scales+48(FP), BX \
+	VMOVUPS (BX), Z28 \
+	VMOVUPS 64(BX), Z29 \
+	MOVQ R15, SI \
+	LEAQ (SI)(R9*2), DX \
+	ADDQ R8, DX \
+	ROWS(SCALE) \
+	VZEROUPPER \
+	RET
+
+// func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, b *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, c *float32, ldc int, mask uint32)
+TEXT ·gemmTileFP8Dot(SB), NOSPLIT, $0-76
+	MOVL mask+72(FP), CX
+	KMOVW CX, K1
+	SHRL $16, CX
+	KMOVW CX, K2
+	MOVQ rows+0(FP), R14
+	MOVQ pairs+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ rowScales+24(FP), R15
+	MOVQ rowStep+32(FP), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (SI)(R9*2), DX
+	ADDQ R8, DX
+	MOVQ b+40(FP), BX
+	MOVQ c+56(FP), DI
+	MOVQ ldc+64(FP), R11
+	SHLQ $2, R11
+	LEAQ (R11)(R11*2), R13
+	LEAQ (R11)(R11*4), AX
+	LEAQ (DI)(R13*2), R12
+	ADDQ R11, R12
+	TILES(TILE)
+
+// In the place of a bf16 number's, the exponent and mantissa of an E4M3 code give a
+// normal one once 120, the difference of the biases, is added to the exponent:
+// 0x3c00. WIDEN adds a subnormal's bf16 less its code in that place instead. The
+// codes of NaN give ±480 here; scales make the sums of their columns NaN.
+
+#define WORDS(name, x) \
+	DATA name<>+0(SB)/4, $x \
+	GLOBL name<>(SB), RODATA|NOPTR, $4
+
+WORDS(kept, 0x87f087f0)     // sign, exponent and mantissa
+WORDS(exponent, 0x00780078) // that of a code
+WORDS(normal, 0x3c003c00)
+WORDS(quietNaN, 0x7fc00000)
+
+// What is added to each subnormal code, of which the first is zero.
+DATA subnormals<>+0(SB)/8, $0x3b903b603af00000
+DATA subnormals<>+8(SB)/8, $0x3bf03be03bd03bc0
+GLOBL subnormals<>(SB), RODATA|NOPTR, $16
+
+#define WIDENING \
+	VPBROADCASTD kept<>(SB), Z24 \
+	VPBROADCASTD exponent<>(SB), Z25 \
+	VPBROADCASTD normal<>(SB), Z26 \
+	VBROADCASTI32X4 subnormals<>(SB), Z27 \
+	VPBROADCASTD quietNaN<>(SB), Z28
+
+// WIDEN widens 32 codes. It clobbers k and t.
+#define WIDEN(codes, z, k, t) \
+	VPMOVSXBW codes, z \
+	VMOVDQA64 Z26, t \
+	VPTESTNMW Z25, z, k \
+	VPERMW Z27, z, k, t \
+	VPSLLW $4, z, z \
+	VPANDD Z24, z, z \
+	VPADDW t, z, z
+
+// SCALES loads a scale for each column of a panel, NaN where it has one.
+#define SCALES(scale, nan, z) \
+	VBROADCASTSS scale, z \
+	KMOVW nan, K1 \
+	VMOVAPS Z28, K1, z
+
+// gemvFP8Dot keeps the sums of up to four rows of four panels in registers. SI and
+// DI walk rows of A and C; DX walks the scales of A. BX walks the codes of the
+// first panel, AX its scales; R12, R13 and R15 are one, two and three steps between
+// panels. R14 is the number of pairs left, CX that of the block.
+
+// SCALE4 adds the sums of a row, times their scales, to C. Z16 to Z19 hold the
+// scales of the columns.
+#define SCALE4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
+	VMULPS.BCST a, Z16, Z20 \
+	VMULPS.BCST a, Z17, Z21 \
+	VMULPS.BCST a, Z18, Z22 \
+	VMULPS.BCST a, Z19, Z23 \
+	VMULPS Z20, z0, z0 \
+	VMULPS Z21, z1, z1 \
+	VMULPS Z22, z2, z2 \
+	VMULPS Z23, z3, z3 \
+	VADDPS c, z0, z0 \
+	VADDPS 64 c, z1, z1 \
+	VADDPS 128 c, z2, z2 \
+	VADDPS 192 c, z3, z3 \
+	VMOVUPS z0, c \
+	VMOVUPS z1, 64 c \
+	VMOVUPS z2, 128 c \
+	VMOVUPS z3, 192 c
+
+#define GEMV(ROWS, block, loop) \
+block: \
+	MOVQ R14, CX \
+	CMPQ CX, $64 \
+	JLE  2(PC) \
+	MOVQ $64, CX \
+	SUBQ CX, R14 \
+	ROWS(ZERO4) \
+loop: \
+	WIDEN((BX), Z16, K1, Z20) \
+	WIDEN((BX)(R12*1), Z17, K2, Z21) \
+	WIDEN((BX)(R13*1), Z18, K3, Z22) \
+	WIDEN((BX)(R15*1), Z19, K4, Z23) \
+	ROWS(PAIR4) \
+	ADDQ $4, SI \
+	ADDQ $32, BX \
+	DECQ CX \
+	JNZ  loop \
+	SCALES((AX), 4(AX), Z16) \
+	SCALES((AX)(R12*1), 4(AX)(R12*1), Z17) \
+	SCALES((AX)(R13*1), 4(AX)(R13*1), Z18) \
+	SCALES((AX)(R15*1), 4(AX)(R15*1), Z19) \
+	XCHGQ SI, DX \
+	ROWS(SCALE4) \
+	XCHGQ SI, DX \
+	ADDQ $4, DX \
+	ADDQ $8, AX \
+	TESTQ R14, R14 \
+	JNZ  block \
+	VZEROUPPER \
+	RET
+
+// func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int, c *float32, ldc int)
+TEXT ·gemvFP8Dot(SB), NOSPLIT, $0-80
+	WIDENING
+	MOVQ rows+0(FP), CX
+	MOVQ pairs+8(FP), R14
+	MOVQ a+16(FP), DX
+	MOVQ rowHead+24(FP), SI
+	ADDQ DX, SI
+	MOVQ rowStep+32(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ panel+40(FP), AX
+	MOVQ panelHead+48(FP), BX
+	ADDQ AX, BX
+	MOVQ panelStep+56(FP), R12
+	LEAQ (R12)(R12*1), R13
+	LEAQ (R12)(R12*2), R15
+	MOVQ c+64(FP), DI
+	MOVQ ldc+72(FP), R11
+	SHLQ $2, R11
+	LEAQ (R11)(R11*2), R10
+	CMPQ CX, $2
+	JEQ  rows2
+	JGT  rows3to4
+	GEMV(QUAD1, block1, loop1)
+
+rows2:
+	GEMV(QUAD2, block2, loop2)
+
+rows3to4:
+	CMPQ CX, $4
+	JEQ  rows4
+	GEMV(QUAD3, block3, loop3)
+
+rows4:
+	GEMV(QUAD4, block4, loop4)
+
+// func widenFP8Dot(dst *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, codes, scale *byte, panelStep, pairs int)
+TEXT ·widenFP8Dot(SB), NOSPLIT, $0-48
+	WIDENING
+	MOVQ dst+0(FP), DI
+	MOVQ scales+8(FP), DX
+	MOVQ codes+16(FP), BX
+	MOVQ scale+24(FP), AX
+	MOVQ panelStep+32(FP), R12
+	MOVQ pairs+40(FP), CX
+	LEAQ (R12)(R12*2), R13
+	SCALES((AX), 4(AX), Z0)
+	SCALES((AX)(R12*1), 4(AX)(R12*1), Z1)
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+
+	// The next two panels are fetched into the second-level cache.
+loop:
+	WIDEN((BX), Z16, K1, Z20)
+	WIDEN((BX)(R12*1), Z17, K2, Z21)
+	PREFETCHT1 (BX)(R12*2)
+	PREFETCHT1 (BX)(R13*1)
+	VMOVDQU32 Z16, (DI)
+	VMOVDQU32 Z17, 64(DI)
+	ADDQ $32, BX
+	ADDQ $128, DI
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET

@@ -1,0 +1,269 @@
+package asm
+
+import (
+	"encoding/binary"
+	"math"
+	"sync"
+)
+
+// minSizeFP8 is the least largest magnitude of a block of activations.
+const minSizeFP8 = 1e-4
+
+// RowsFP8 quantises the M×K matrix a, element (i,p) at a[i*ars+p*acs], each row by
+// itself, in blocks of FP8Block along k. A block has the scale
+// s = max(max|x|, 1e-4)/448 and the numbers q = x/s rounded to E4M3 as ToE4M3 does,
+// all in float32. A block with a NaN or an infinity gets the scale NaN and zeros:
+// the product's row is NaN. Row i is dst[i*RowsBytesFP8(1, k):].
+func RowsFP8(dst []byte, a []float32, m, k, ars, acs int) {
+	if m <= 0 || k <= 0 {
+		return
+	}
+	need("RowsFP8", "dst", len(dst), RowsBytesFP8(m, k))
+	need("RowsFP8", "a", len(a), extent(m, k, ars, acs))
+	s := shapeOfFP8(k)
+	whole := 0
+	if acs == 1 {
+		whole = k / FP8Block
+	}
+	for i := range m {
+		row := dst[i*s.rowStep:][:s.rowStep]
+		quantRowFP8(row, s.rowHead, a[i*ars:][:whole*FP8Block])
+		clear(row[4*s.blocks : s.rowHead])
+		clear(row[s.rowHead+2*k:])
+	}
+	if whole < s.blocks {
+		gatherRowsFP8(dst, s, whole, a, m, ars, acs)
+	}
+}
+
+// gatherRowsFP8 quantises the blocks from first on of m rows, PanelWidth rows at a
+// time.
+func gatherRowsFP8(dst []byte, s shapeFP8, first int, a []float32, m, ars, acs int) {
+	var rows [PanelWidth * FP8Block]float32
+	for i := 0; i < m; i += PanelWidth {
+		count := min(PanelWidth, m-i)
+		for b := first; b < s.blocks; b++ {
+			p := b * FP8Block
+			kb := min(FP8Block, s.k-p)
+			gatherRows(&rows, a[i*ars+p*acs:], count, kb, ars, acs)
+			for r := range count {
+				var row [4 + 2*FP8Block]byte
+				quantRowFP8(row[:], 4, rows[r*FP8Block:][:FP8Block])
+				out := dst[(i+r)*s.rowStep:]
+				copy(out[4*b:], row[:4])
+				copy(out[s.rowHead+2*p:][:2*kb], row[4:])
+			}
+		}
+	}
+}
+
+// gatherRows copies up to PanelWidth rows of k ≤ FP8Block numbers to the starts
+// of rows of FP8Block, of which the rest becomes zeros.
+func gatherRows(dst *[PanelWidth * FP8Block]float32, a []float32, rows, k, ars, acs int) {
+	if ars != 1 || acs == 1 {
+		for r := range rows {
+			row := dst[r*FP8Block:][:FP8Block]
+			for p := range k {
+				row[p] = a[r*ars+p*acs]
+			}
+			clear(row[k:])
+		}
+		return
+	}
+	// A panel of these rows has PanelWidth columns of a, one after another.
+	var panel [PanelWidth * PanelWidth]float32
+	for p := 0; p < FP8Block; p += PanelWidth {
+		if p < k {
+			packPanel(panel[:rows*PanelWidth], a[p*acs:], rows, min(PanelWidth, k-p), ars, acs)
+		} else {
+			clear(panel[:])
+		}
+		for r := range rows {
+			copy(dst[r*FP8Block+p:], panel[r*PanelWidth:][:PanelWidth])
+		}
+	}
+}
+
+// quantRowFP8Generic quantises whole blocks: scales go to the start of dst, bf16
+// numbers to byte head.
+func quantRowFP8Generic(dst []byte, head int, x []float32) {
+	for b := 0; b < len(x); b += FP8Block {
+		block, codes := x[b:][:FP8Block], dst[head+2*b:][:2*FP8Block]
+		size := largestSizeGeneric(block)
+		if size >= infBits {
+			binary.LittleEndian.PutUint32(dst[b/FP8Block*4:], nanBits)
+			clear(codes)
+			continue
+		}
+		scale := max(math.Float32frombits(size), minSizeFP8) / maxE4M3
+		putFloat32(dst[b/FP8Block*4:], scale)
+		for p, v := range block {
+			q := fromE4M3(toE4M3(v / scale))
+			binary.LittleEndian.PutUint16(codes[2*p:], uint16(math.Float32bits(q)>>16))
+		}
+	}
+}
+
+// largestSizeGeneric returns the bits of the largest magnitude, NaN being above
+// infinity.
+func largestSizeGeneric(x []float32) (size uint32) {
+	for _, v := range x {
+		size = max(size, math.Float32bits(v)&^(1<<31))
+	}
+	return size
+}
+
+// PackFP8 quantises the K×N matrix b, element (p,j) at b[p*rs+j*cs], into panels.
+// Each square of FP8Block×FP8Block, the last ones of a row and a column being
+// smaller, has the scale s = max|w|/448, or 1 where that is zero, and the numbers
+// q = w/s rounded to E4M3 as ToE4M3 does, all in float32. A NaN or an infinity
+// becomes NaN and leaves the scale alone. dst has PanelBytesFP8(k) bytes for every
+// PanelWidth columns, the last of which may be missing.
+//
+// Squares are independent: columns j0 to j1, with j0 a multiple of FP8Block, are
+// packed by PackFP8(dst[j0/16*PanelBytesFP8(k):], b[j0*cs:], k, j1-j0, rs, cs).
+func PackFP8(dst []byte, b []float32, k, n, rs, cs int) {
+	if k <= 0 || n <= 0 {
+		return
+	}
+	need("PackFP8", "dst", len(dst), packedBytesFP8(k, n))
+	need("PackFP8", "b", len(b), extent(k, n, rs, cs))
+	s := shapeOfFP8(k)
+	clearEndsFP8(dst, s, n)
+	square := squares.Get().(*[FP8Block * FP8Block]float32)
+	defer squares.Put(square)
+	for j := 0; j < n; j += FP8Block {
+		nb := min(FP8Block, n-j)
+		for p := 0; p < k; p += FP8Block {
+			kb := min(FP8Block, k-p)
+			tiles := square[:PackedSize(kb, nb)]
+			PackB(tiles, b[p*rs+j*cs:], kb, nb, rs, cs)
+			packSquareFP8(dst[j/PanelWidth*s.panelStep:], s, p/FP8Block, tiles, kb)
+		}
+	}
+}
+
+// squares recycles the copies of squares of weights.
+var squares = sync.Pool{New: func() any { return new([FP8Block * FP8Block]float32) }}
+
+// clearEndsFP8 clears what the blocks of panels do not fill.
+func clearEndsFP8(dst []byte, s shapeFP8, n int) {
+	for j := 0; j < n; j += PanelWidth {
+		panel := dst[j/PanelWidth*s.panelStep:][:s.panelStep]
+		clear(panel[8*s.blocks : s.panelHead])
+		clear(panel[s.panelHead+PanelWidth*even(s.k):])
+	}
+}
+
+// packSquareFP8 quantises the tiles of one square, k rows of PanelWidth columns
+// each, into block b of panels. It may change the tiles.
+func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
+	size := largestSize(tiles)
+	finite := size < infBits
+	if !finite {
+		size = 0
+		for i, w := range tiles {
+			if u := math.Float32bits(w) &^ (1 << 31); u < infBits {
+				size = max(size, u)
+			} else {
+				tiles[i] = math.Float32frombits(nanBits)
+			}
+		}
+	}
+	scale := math.Float32frombits(size) / maxE4M3
+	if scale == 0 {
+		scale = 1
+	}
+	whole := k &^ 1
+	for q := range len(tiles) / (k * PanelWidth) {
+		tile, panel := tiles[q*k*PanelWidth:][:k*PanelWidth], dst[q*s.panelStep:]
+		codes := panel[s.panelHead+b*FP8Block*PanelWidth:][:even(k)*PanelWidth]
+		if whole > 0 {
+			encodePairsFP8(codes, tile[:whole*PanelWidth], scale)
+		}
+		if whole < k {
+			var last [2 * PanelWidth]float32
+			copy(last[:], tile[whole*PanelWidth:])
+			encodePairsFP8(codes[whole*PanelWidth:], last[:], scale)
+		}
+		nan := uint32(0)
+		if !finite {
+			nan = nanColumns(codes)
+		}
+		putFloat32(panel[8*b:], scale)
+		binary.LittleEndian.PutUint32(panel[8*b+4:], nan)
+	}
+}
+
+// encodePairsFP8Generic rounds a tile, divided by scale, to pairs of codes. The
+// tile has an even number of rows.
+func encodePairsFP8Generic(dst []byte, tile []float32, scale float32) {
+	for i, w := range tile {
+		p, j := i/PanelWidth, i%PanelWidth
+		dst[p/2*2*PanelWidth+2*j+p%2] = toE4M3(w / scale)
+	}
+}
+
+// nanColumnsGeneric returns the set of columns of pairs of codes that have a NaN.
+func nanColumnsGeneric(codes []byte) (set uint32) {
+	for i, code := range codes {
+		if code|0x80 == 0xff {
+			set |= 1 << (i / 2 % PanelWidth)
+		}
+	}
+	return set
+}
+
+// PackFP8Bits is PackFP8 of a matrix that is E4M3 already, element (p,j) at
+// b[p*rs+j*cs], and whose square of rows pb*FP8Block and columns jb*FP8Block on has
+// the scale at scale[pb*srs+jb*scs]. It keeps all codes.
+func PackFP8Bits(dst, b []byte, scale []float32, k, n, rs, cs, srs, scs int) {
+	if k <= 0 || n <= 0 {
+		return
+	}
+	s := shapeOfFP8(k)
+	need("PackFP8Bits", "dst", len(dst), packedBytesFP8(k, n))
+	need("PackFP8Bits", "b", len(b), extent(k, n, rs, cs))
+	need("PackFP8Bits", "scale", len(scale), extent(s.blocks, (n+FP8Block-1)/FP8Block, srs, scs))
+	clearEndsFP8(dst, s, n)
+	for j := 0; j < n; j += PanelWidth {
+		panel := dst[j/PanelWidth*s.panelStep:]
+		for pb := range s.blocks {
+			p := pb * FP8Block
+			kb := min(FP8Block, k-p)
+			codes := panel[s.panelHead+p*PanelWidth:][:even(kb)*PanelWidth]
+			packPairsFP8(codes, b[p*rs+j*cs:], kb, min(PanelWidth, n-j), rs, cs)
+			putFloat32(panel[8*pb:], scale[pb*srs+j/FP8Block*scs])
+			binary.LittleEndian.PutUint32(panel[8*pb+4:], nanColumns(codes))
+		}
+	}
+}
+
+// packPairsFP8Generic copies k rows of n ≤ PanelWidth columns of codes to pairs.
+func packPairsFP8Generic(dst, b []byte, k, n, rs, cs int) {
+	clear(dst)
+	for p := range k {
+		for j := range n {
+			dst[p/2*2*PanelWidth+2*j+p%2] = b[p*rs+j*cs]
+		}
+	}
+}
+
+// UnpackFP8 stores the weights that the product uses, q·s rounded to float32, into
+// the K×N matrix dst, element (p,j) at dst[p*rs+j*cs].
+func UnpackFP8(dst []float32, panels []byte, k, n, rs, cs int) {
+	if k <= 0 || n <= 0 {
+		return
+	}
+	need("UnpackFP8", "panels", len(panels), packedBytesFP8(k, n))
+	need("UnpackFP8", "dst", len(dst), extent(k, n, rs, cs))
+	s := shapeOfFP8(k)
+	for j := range n {
+		panel := panels[j/PanelWidth*s.panelStep:][:s.panelStep]
+		codes := panel[s.panelHead+j%PanelWidth*2:]
+		for p := range k {
+			scale := float32At(panel[p/FP8Block*8:])
+			dst[p*rs+j*cs] = valuesE4M3[codes[p/2*2*PanelWidth+p%2]] * scale
+		}
+	}
+}
