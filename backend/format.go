@@ -36,6 +36,17 @@ var (
 	// BFloat16 rounds both operands to BF16, to nearest even, and sums the
 	// products of each two adjacent k at a time in F32.
 	BFloat16 = Format{Element: BF16, Left: BF16}
+	// FP8 holds E4M3 with an F32 scale for each block of 128×128, and rounds each 128
+	// elements of a row of the left operand to E4M3 with an F32 scale of its own
+	// (DeepSeek-V3 §3.3.2). The scale of a block is max|w|/448, or 1 for zeros, and
+	// that of activations max(max|x|, 1e-4)/448. A product adds, block of 128 k by
+	// block in ascending order,
+	//
+	//	c = c + (scaleA·scaleB)·Σ a·b
+	//
+	// where the sum starts from 0 and follows the order of BFloat16, and each
+	// product and sum is rounded to F32.
+	FP8 = Format{Element: E4M3, BlockK: 128, BlockN: 128, Scale: F32, Left: E4M3, LeftBlock: 128, ForwardOnly: true}
 	// Q8 holds blocks of 32 elements along K as int8 with one F16 scale d =
 	// max|w|/127, like Q8_0 of GGML: 8.5 bits an element. A backend may leave the
 	// left operand in F32.
@@ -49,7 +60,7 @@ var formats = []struct {
 	name   string
 	format Format
 }{
-	{"native", Native}, {"bf16", BFloat16}, {"q8", Q8}, {"q4", Q4},
+	{"native", Native}, {"bf16", BFloat16}, {"fp8", FP8}, {"q8", Q8}, {"q4", Q4},
 }
 
 // Formats lists the named formats.

@@ -34,23 +34,27 @@ type inexact struct {
 
 // leftOperand is x [rows, k] as the left operand of a product in format f.
 func leftOperand(f backend.Format, x []float64, rows, k int) inexact {
-	return quantised(f.Left, 8, 1, int(f.LeftBlock), x, rows, k)
+	return quantised(f.Left, 8, 1, int(f.LeftBlock), leastLeft, x, rows, k)
 }
 
 // rightOperand is x [k, n] as the right operand of a product in format f.
 func rightOperand(f backend.Format, x []float64, k, n int) inexact {
-	return quantised(f.Element, int(f.Width), int(f.BlockK), int(f.BlockN), x, k, n)
+	return quantised(f.Element, int(f.Width), int(f.BlockK), int(f.BlockN), 0, x, k, n)
 }
 
+// leastLeft is the least magnitude that scales of a left operand in E4M3 are made for.
+const leastLeft = 1e-4
+
 // quantised is x [rows, cols] in elements of dt, of which blocks of height × width
-// share a scale. bits are those of an integer, 0 meaning 8.
-func quantised(dt backend.DType, bits, height, width int, x []float64, rows, cols int) inexact {
+// share a scale, for magnitudes of at least least. bits are those of an integer, 0
+// meaning 8. Floats are exactly what the format defines.
+func quantised(dt backend.DType, bits, height, width int, least float32, x []float64, rows, cols int) inexact {
 	x = x[:rows*cols]
 	q := inexact{slices.Clone(x), make([]float64, rows*cols), cols}
 	if dt == backend.F32 { // Native: as it is
 		return q
 	}
-	if dt != backend.I8 {
+	if dt.IsFloat() && height*width == 0 {
 		for i, v := range x {
 			q.value[i] = rounded(dt, v)
 		}
@@ -67,6 +71,14 @@ func quantised(dt backend.DType, bits, height, width int, x []float64, rows, col
 			}
 			most := 0.0
 			block(func(at int) { most = max(most, math.Abs(x[at])) })
+			if dt.IsFloat() {
+				d := max(float32(most), least) / 448
+				if d == 0 {
+					d = 1
+				}
+				block(func(at int) { q.value[at] = dt.Round(float64(float32(x[at])/d)) * float64(d) })
+				continue
+			}
 			block(func(at int) { q.err[at] = step(bits, most) })
 		}
 	}
@@ -329,7 +341,11 @@ func (c unpackSpec) build(s *setup) {
 			matrices = append(matrices, rightOperand(c.Format, src.vals[e*k*n:], k, n))
 		}
 		q := matrices[i/(k*n)]
-		return q.value[i%(k*n)], q.err[i%(k*n)]
+		value, err = q.value[i%(k*n)], q.err[i%(k*n)]
+		if c.Format.BlockK > 0 { // a product with a scale
+			value = float64(float32(value))
+		}
+		return value, err
 	}
 	s.op = op
 	if c.Columns > 0 {

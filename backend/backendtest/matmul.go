@@ -3,6 +3,7 @@ package backendtest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -77,10 +78,14 @@ func (c matMulSpec) build(s *setup) {
 }
 
 // matrix is v as the right-hand side of a product, packed by the backend where
-// asked for.
+// asked for. Where it is not, half of those in a format of floats with scales are
+// quantised by the backend beforehand.
 func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Matrix {
-	if !packed {
+	switch {
+	case !packed && (f.BlockK == 0 || !f.Element.IsFloat() || v.Rank > 3 || s.rng.IntN(2) == 0):
 		return backend.Matrix{Data: v, Format: f}
+	case !packed:
+		return s.scaled(v, f)
 	}
 	k, n := v.Dim(-2), v.Dim(-1)
 	dt, size := v.DType, 0
@@ -93,6 +98,18 @@ func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Ma
 	data := s.operand("B packed", dt, flat, false, append(v.Dims()[:v.Rank-2], size))
 	data.opaque = true
 	m := backend.Matrix{Data: data.view, Layout: backend.Packed, Format: f, K: k, N: n}
+	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.Dense(v)})
+	return m
+}
+
+// scaled is v in elements of f with scales apart.
+func (s *setup) scaled(v backend.View, f backend.Format) backend.Matrix {
+	k, n, batch := v.Dim(-2), v.Dim(-1), v.Dims()[:v.Rank-2]
+	across, down := (k+int(f.BlockK)-1)/int(f.BlockK), (n+int(f.BlockN)-1)/int(f.BlockN)
+	codes := s.operand("B codes", f.Element, flat, false, append(slices.Clone(batch), n, k))
+	scales := s.operand("B scales", f.Scale, flat, false, append(slices.Clone(batch), down, across))
+	codes.opaque, scales.opaque = true, true
+	m := backend.Matrix{Data: codes.view.T(), Scale: scales.view.T(), Format: f}
 	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.Dense(v)})
 	return m
 }

@@ -25,6 +25,9 @@ type encoding struct {
 	// for the other.
 	encodeHalf func(dst []byte, a []uint16, m, k, rs, cs int)
 	packHalf   func(dst []byte, b []uint16, k, n, rs, cs int)
+	// packCodes is pack of elements with scales, of a block of rows pb and columns jb
+	// at scale[pb*srs+jb*scs]; nil if the format has no form with scales apart.
+	packCodes func(dst, b []byte, scale []float32, k, n, rs, cs, srs, scs int)
 	// unpack gives back the values that products use of columns first to first+n of
 	// a packed operand: element (p,first+j) goes to dst[p*rs+j*cs].
 	unpack func(dst []float32, panels []byte, k, first, n, rs, cs int)
@@ -49,6 +52,14 @@ var encodings = []*encoding{
 		gemm: func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
 			asm.GemmBF16(m, n, k, halves(rows), halves(panels), c, ldc, accumulate)
 		},
+	},
+	{
+		format:     backend.FP8,
+		dtype:      backend.I8,
+		columns:    asm.FP8Block,
+		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
+		panelBytes: asm.PanelBytesFP8,
+		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8, gemm: asm.GemmFP8,
 	},
 	{
 		format:   backend.Q8,
@@ -82,7 +93,7 @@ func (b *CPU) encoded(op backend.Op, m *backend.Matrix) (*encoding, error) {
 	switch {
 	case e == nil:
 		return nil, backend.Unsupported(b, op, m.Format.String())
-	case m.Scale.Present():
+	case m.Scale.Present() && e.packCodes == nil:
 		return nil, backend.Unsupported(b, op, m.Format.String()+" with scales apart")
 	}
 	return e, nil
@@ -116,8 +127,10 @@ func (e *encoding) encodeOperand(dst []byte, a operand[float32], m, k int, w *wo
 }
 
 // packOperand is pack of the k×n matrix at the start of b.
-func (e *encoding) packOperand(dst []byte, b operand[float32], k, n int, w *worker) {
+func (e *encoding) packOperand(dst []byte, b right, k, n int, w *worker) {
 	switch {
+	case b.codes != nil:
+		e.packCodes(dst, b.codes, b.scale, k, n, b.rs, b.cs, b.srs, b.scs)
 	case b.half == nil:
 		e.pack(dst, b.data, k, n, b.rs, b.cs)
 	case e.packHalf != nil:

@@ -12,8 +12,9 @@ const headRows = 48
 // head computes the logits of a chunk of the vocabulary: z = InvTemp·X·W, with
 // the bits of MatMul in Native.
 type head[T number] struct {
-	x, w     operand[T]
-	packed   bool // w holds panels; in formats other than Native it is not here
+	x        operand[T]
+	w        operand[T] // in Native alone
+	packed   bool       // w holds panels
 	d, vocab int
 	invTemp  T
 	lo, hi   int        // the chunk
@@ -24,7 +25,7 @@ type head[T number] struct {
 func (h *head[T]) open(op backend.Op, x *backend.View, w *backend.Matrix, invTemp float64) {
 	h.x, h.packed, h.invTemp = operandOf[T](x), w.Layout == backend.Packed, T(invTemp)
 	h.d, h.vocab = w.Dims()
-	if h.w = (operand[T]{}); w.Format == backend.Native || !h.packed {
+	if h.w = (operand[T]{}); w.Format == backend.Native {
 		h.w = matrixOf[T](op, w)
 	}
 }

@@ -65,9 +65,9 @@ func (f *formatted) logits(p *pool, e *encoding, op backend.Op, h *head[float32]
 	c := operand[float32]{data: z, rs: width, cs: 1}
 	if w.Layout == backend.Packed {
 		f.right = f.packedBytesOf(op, w)
-		f.add(rows, h.d, h.x.rows(i), c, operand[float32]{}, f.packedBytes(h.d, h.lo))
+		f.add(rows, h.d, h.x.rows(i), c, right{}, f.packedBytes(h.d, h.lo))
 	} else {
-		f.add(rows, h.d, h.x.rows(i), c, h.w.from(h.lo*h.w.cs), 0)
+		f.add(rows, h.d, h.x.rows(i), c, rightOf(w).columns(h.lo), 0)
 	}
 	f.multiply(p, w.Layout == backend.Strided, true)
 }
@@ -77,7 +77,7 @@ func formattedSpan(g *linearLogProbGrad[float32], p *pool, lo, hi int) {
 	h, f, e := &g.head, g.formatted, g.encoding
 	for v := 0; v < h.vocab; v += backend.VocabChunk {
 		width := h.chunk(v)
-		w := h.w.from(v * h.w.cs)
+		w := right{operand: rightOf(&g.W).columns(v).transposed()}
 		for g.first = lo; g.first < hi; g.first += gradRows {
 			g.rows = min(gradRows, hi-g.first)
 			g.dz = grow(g.dz, g.rows*width)
@@ -86,12 +86,12 @@ func formattedSpan(g *linearLogProbGrad[float32], p *pool, lo, hi int) {
 			dz := operand[float32]{data: g.dz, rs: width, cs: 1}
 			if g.DX.Present() {
 				f.open(e, h.d, true)
-				f.add(g.rows, width, dz, g.dx.rows(g.first-g.start), w.transposed(), 0)
+				f.add(g.rows, width, dz, g.dx.rows(g.first-g.start), w, 0)
 				f.multiply(p, true, true)
 			}
 			if g.DW.Present() {
 				f.open(e, h.d, true)
-				f.add(width, g.rows, dz.transposed(), operandOf[float32](&g.DW).rows(v), h.x.rows(g.first), 0)
+				f.add(width, g.rows, dz.transposed(), operandOf[float32](&g.DW).rows(v), right{operand: h.x.rows(g.first)}, 0)
 				f.multiply(p, true, true)
 			}
 		}

@@ -22,10 +22,10 @@ type part struct {
 	m, k   int
 	a      operand[float32] // from its first row
 	c      operand[float32]
-	b      operand[float32] // where B is to be packed
-	rows   int              // where its rows begin in formatted.left, in bytes
-	panels int              // and its panels in formatted.right
-	unit   int              // number of units before it
+	b      right // where B is to be packed
+	rows   int   // where its rows begin in formatted.left, in bytes
+	panels int   // and its panels in formatted.right
+	unit   int   // number of units before it
 }
 
 // formatted is the reusable state of the products in formats other than Native.
@@ -50,7 +50,7 @@ func (f *formatted) open(e *encoding, n int, accumulate bool) {
 
 // add appends a product of m rows. Its right operand is b where that is
 // strided; packed ones are at panels.
-func (f *formatted) add(m, k int, a, c, b operand[float32], panels int) {
+func (f *formatted) add(m, k int, a, c operand[float32], b right, panels int) {
 	if m > 0 && f.n > 0 {
 		f.parts = append(f.parts, part{m: m, k: k, a: a, c: c, b: b, panels: panels})
 	}
@@ -202,10 +202,8 @@ func (f *formatted) matMul(p *pool, e *encoding, o *backend.MatMul) {
 	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
 	batches, batch := [2]int{1, 1}, [2]int{}
 	copy(batches[4-r:], o.A.Shape[:r-2])
-	var b operand[float32]
-	if strided {
-		b = operandOf[float32](&o.B.Data)
-	} else {
+	b := rightOf(&o.B)
+	if !strided {
 		f.right = f.packedBytesOf(o, &o.B)
 		copy(batch[4-r:], o.B.Data.Strides[:r-2])
 	}
@@ -223,10 +221,8 @@ func (f *formatted) groupedMatMul(p *pool, e *encoding, o *backend.GroupedMatMul
 	k, n := o.B.Dims()
 	f.open(e, n, false)
 	a, c := operandOf[float32](&o.A), operandOf[float32](&o.C)
-	var b operand[float32]
-	if strided {
-		b = operandOf[float32](&o.B.Data)
-	} else {
+	b := rightOf(&o.B)
+	if !strided {
 		f.right = f.packedBytesOf(o, &o.B)
 	}
 	step := o.B.Data.Strides[0] * o.B.Data.DType.Size()
@@ -241,7 +237,7 @@ func (f *formatted) groupedOuter(p *pool, e *encoding, o *backend.GroupedOuter, 
 	a, b, c := operandOf[float32](&o.A), operandOf[float32](&o.B), operandOf[float32](&o.C)
 	for i := range len(groups) - 1 {
 		if k := groups[i+1] - groups[i]; k > 0 {
-			f.add(o.A.Shape[1], k, a.rows(groups[i]).transposed(), c.matrix(0, i), b.rows(groups[i]), 0)
+			f.add(o.A.Shape[1], k, a.rows(groups[i]).transposed(), c.matrix(0, i), right{operand: b.rows(groups[i])}, 0)
 		}
 	}
 	f.multiply(p, true, false)

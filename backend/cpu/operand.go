@@ -12,12 +12,18 @@ type operand[T number] struct {
 }
 
 func operandOf[T number](v *backend.View) operand[T] {
-	o := operand[T]{rs: v.Stride(-2), cs: v.Stride(-1)}
+	o := stridesOf[T](v)
 	if v.DType == backend.BF16 {
 		o.half = data[uint16](v)
 	} else {
 		o.data = data[T](v)
 	}
+	return o
+}
+
+// stridesOf is an operand without elements.
+func stridesOf[T number](v *backend.View) operand[T] {
+	o := operand[T]{rs: v.Stride(-2), cs: v.Stride(-1)}
 	copy(o.batch[4-v.Rank:], v.Strides[:v.Rank-2])
 	return o
 }

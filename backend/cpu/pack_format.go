@@ -14,7 +14,7 @@ type packFormat struct {
 
 type packItem struct {
 	dst []byte
-	src operand[float32]
+	src right
 	k   int
 }
 
@@ -42,7 +42,7 @@ func (j *packFormat) run(w *worker, lo, hi int) {
 	for per := ceil(j.n, j.columns); lo < hi; lo++ {
 		t, col := &j.list[lo/per], lo%per*j.columns
 		dst, n := t.dst[col/asm.PanelWidth*j.panelBytes(t.k):], min(j.columns, j.n-col)
-		j.encoding.packOperand(dst, t.src.from(col*t.src.cs), t.k, n, w)
+		j.encoding.packOperand(dst, t.src.columns(col), t.k, n, w)
 	}
 }
 
@@ -51,8 +51,8 @@ func (b *CPU) packFormatted(o *backend.Pack) error {
 	if err != nil {
 		return err
 	}
-	if o.Src.Scale.Present() {
-		return backend.Unsupported(b, o, o.Src.Format.String()+" with scales apart")
+	if o.Dst.Layout == backend.Strided {
+		return b.quantise(o)
 	}
 	dst := e.packedBytesOf(o, &o.Dst)
 	k, n := o.Src.Dims()
@@ -65,8 +65,7 @@ func (b *CPU) packFormatted(o *backend.Pack) error {
 	size, first := e.packedBytes(k, o.Dst.N), o.Column/asm.PanelWidth*e.panelBytes(k)
 	for i := range matrices {
 		if k > 0 && n > 0 {
-			src := operandOf[float32](&o.Src.Data).matrix(0, i)
-			j.list = append(j.list, packItem{dst: dst[i*size+first:], src: src, k: k})
+			j.list = append(j.list, packItem{dst: dst[i*size+first:], src: rightOf(&o.Src).matrix(0, i), k: k})
 		}
 	}
 	j.do(b.pool)
@@ -127,6 +126,9 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 		e, err := b.encoded(o, &o.Src)
 		if err != nil {
 			return err
+		}
+		if o.Src.Layout == backend.Strided {
+			return b.dequantise(o)
 		}
 		e.packedBytesOf(o, &o.Src)
 		if o.Dst.Len() > 0 {

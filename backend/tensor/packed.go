@@ -92,7 +92,8 @@ func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err er
 }
 
 // Pack turns a matrix, or a stack of them, into its packed form and gives the
-// master value back: from then on p serves inference only, in less memory.
+// master value back: from then on p serves inference only, in less memory. Where the
+// backend has no packed layout of the format, elements and scales are strided.
 func (p *Param) Pack() error {
 	if p.Packed() {
 		return nil
@@ -103,7 +104,7 @@ func (p *Param) Pack() error {
 	}
 	if p.isSet() {
 		if err := p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(p.value.T())}); err != nil {
-			p.b.Free(m.Data.Buf)
+			p.freeMatrix(m)
 			return fmt.Errorf("tensor: pack %s: %w", p.Name, err)
 		}
 	}
@@ -118,10 +119,40 @@ func (p *Param) newPacked() (backend.Matrix, error) {
 		return backend.Matrix{}, fmt.Errorf("tensor: pack %s %v: want a matrix or a stack of them", p.Name, p.Shape())
 	}
 	m, ok, err := p.allocPacked(backend.Parameters)
+	if f := p.Format; err == nil && !ok && f.BlockK > 0 && f.Width == 0 {
+		return p.allocScaled()
+	}
 	if err == nil && !ok {
 		err = fmt.Errorf("tensor: pack %s: %s has no packed layout of format %s for %s", p.Name, p.b.Name(), p.Format, p.value.DType)
 	}
 	return m, err
+}
+
+// allocScaled allocates the strided form of p in a format with scales, for a backend
+// without a layout of its own: elements as the master [out, in], or [E, out, in], and
+// scales as checkpoints have them.
+func (p *Param) allocScaled() (m backend.Matrix, err error) {
+	f, n, k := p.Format, p.value.Dim(-2), p.value.Dim(-1)
+	down, across := (n+int(f.BlockN)-1)/int(f.BlockN), (k+int(f.BlockK)-1)/int(f.BlockK)
+	m = backend.Matrix{Format: f}
+	if m.Data, err = p.allocRaw(backend.Parameters, f.Element, p.Shape()...); err != nil {
+		return m, err
+	}
+	shape := append(p.Shape()[:p.value.Rank-2], down, across)
+	if m.Scale, err = p.allocRaw(backend.Parameters, f.Scale, shape...); err != nil {
+		p.b.Free(m.Data.Buf)
+		return m, err
+	}
+	m.Data, m.Scale = m.Data.T(), m.Scale.T()
+	return m, nil
+}
+
+// freeMatrix gives back the memory of m.
+func (p *Param) freeMatrix(m backend.Matrix) {
+	p.b.Free(m.Data.Buf)
+	if m.Scale.Present() {
+		p.b.Free(m.Scale.Buf)
+	}
 }
 
 func (p *Param) becomePacked(m backend.Matrix) {
@@ -135,7 +166,11 @@ func (p *Param) Packed() bool { return p.packed != nil && p.packed.state == nil 
 // Bytes is the memory of the value, in whatever form it is.
 func (p *Param) Bytes() int {
 	if p.Packed() {
-		return p.packed.matrix.Data.Buf.Bytes()
+		n := p.packed.matrix.Data.Buf.Bytes()
+		if s := p.packed.matrix.Scale; s.Present() {
+			n += s.Buf.Bytes()
+		}
+		return n
 	}
 	return p.value.Len() * p.value.DType.Size()
 }

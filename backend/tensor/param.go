@@ -171,7 +171,7 @@ func (p *Param) Free() {
 		p.b.Free(p.grad.Buf)
 	}
 	if p.packed != nil {
-		p.b.Free(p.packed.matrix.Data.Buf)
+		p.freeMatrix(p.packed.matrix)
 	}
 }
 

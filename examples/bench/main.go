@@ -46,7 +46,7 @@ func main() {
 	list := flag.Bool("list", false, "print workloads, shapes and formats, and end")
 	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
 	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
-	flag.StringVar(&o.Formats, "format", "", "formats of weights and products: f32, bf16, q8, q4, separated by commas (default the workload's)")
+	flag.StringVar(&o.Formats, "format", "", "formats of weights and products: f32, bf16, fp8, q8, q4, separated by commas (default the workload's)")
 	flag.StringVar(&o.Precision, "precision", "f32", "of the activations and caches of train, decode, prefill and grpo: f32 or bf16")
 	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
 	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")

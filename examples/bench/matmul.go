@@ -34,7 +34,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 	work := operations(t.format, 2*float64(m)*float64(n)*float64(k))
 	reads := p.f.BitsPerElement(backend.F32) / 8 * float64(n) * float64(k)
 	variants := []bool{true}
-	if m > fewRows && t.format != q8 && t.format != q4 {
+	if m > fewRows && (t.format == f32 || t.format == bf16) {
 		variants = []bool{false, true}
 	}
 	for _, packed := range variants {

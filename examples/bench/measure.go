@@ -52,7 +52,7 @@ func operations(f format, n float64) cost {
 	switch f {
 	case f32:
 		return cost{f32: n}
-	case bf16:
+	case bf16, fp8: // E4M3 is widened to BF16
 		return cost{bf16: n}
 	default:
 		return cost{int8: n}

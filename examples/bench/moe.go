@@ -78,7 +78,7 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 		{"forward", forward, gate.times(float64(rows)), false},
 		{"forward+backward", forward.times(3), gate.times(3 * float64(rows)), true},
 	} {
-		if pass.grads && (t.format == q8 || t.format == q4) {
+		if pass.grads && t.format.ForwardOnly {
 			continue
 		}
 		s := tensor.NewScope(b.b, tensor.Options{Grad: pass.grads})

@@ -26,13 +26,14 @@ type workload struct {
 var (
 	f32  = format(backend.Native)
 	bf16 = format(backend.BFloat16)
+	fp8  = format(backend.FP8)
 	q8   = format(backend.Q8)
 	q4   = format(backend.Q4)
 )
 
 // workloads lists them in the order in which all of them run.
 func workloads() []*workload {
-	all := []format{f32, bf16, q8, q4}
+	all := []format{f32, bf16, fp8, q8, q4}
 	return []*workload{
 		{
 			name: "limits", about: "what the machine does at best: value is the median, limit the best interval",
@@ -62,12 +63,12 @@ func workloads() []*workload {
 		{
 			name: "decode", about: "tokens a second after a prompt",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
-			formats: all, usual: []format{bf16, q8, q4}, generates: true, check: checkModel, measure: measureDecode,
+			formats: all, usual: []format{bf16, fp8, q8, q4}, generates: true, check: checkModel, measure: measureDecode,
 		},
 		{
 			name: "prefill", about: "prompt tokens a second until the first token is drawn",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
-			formats: all, usual: []format{bf16, q8, q4}, generates: true, check: checkModel, measure: measurePrefill,
+			formats: all, usual: []format{bf16, fp8, q8, q4}, generates: true, check: checkModel, measure: measurePrefill,
 		},
 		{
 			name: "grpo", about: "a step of examples/r1zero with completions of fixed length: rollout and training",

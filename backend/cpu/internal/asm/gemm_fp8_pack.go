@@ -158,22 +158,7 @@ func clearEndsFP8(dst []byte, s shapeFP8, n int) {
 // packSquareFP8 quantises the tiles of one square, k rows of PanelWidth columns
 // each, into block b of panels. It may change the tiles.
 func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
-	size := largestSize(tiles)
-	finite := size < infBits
-	if !finite {
-		size = 0
-		for i, w := range tiles {
-			if u := math.Float32bits(w) &^ (1 << 31); u < infBits {
-				size = max(size, u)
-			} else {
-				tiles[i] = math.Float32frombits(nanBits)
-			}
-		}
-	}
-	scale := math.Float32frombits(size) / maxE4M3
-	if scale == 0 {
-		scale = 1
-	}
+	scale, finite := squareScale(tiles, largestSize(tiles))
 	whole := k &^ 1
 	for q := range len(tiles) / (k * PanelWidth) {
 		tile, panel := tiles[q*k*PanelWidth:][:k*PanelWidth], dst[q*s.panelStep:]
@@ -193,6 +178,26 @@ func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
 		putFloat32(panel[8*b:], scale)
 		binary.LittleEndian.PutUint32(panel[8*b+4:], nan)
 	}
+}
+
+// squareScale returns the scale of a square whose largest size is given, and whether
+// all of it is finite. What is not becomes NaN and is left out.
+func squareScale(w []float32, size uint32) (scale float32, finite bool) {
+	finite = size < infBits
+	if !finite {
+		size = 0
+		for i, v := range w {
+			if u := math.Float32bits(v) &^ (1 << 31); u < infBits {
+				size = max(size, u)
+			} else {
+				w[i] = math.Float32frombits(nanBits)
+			}
+		}
+	}
+	if scale = math.Float32frombits(size) / maxE4M3; scale == 0 {
+		scale = 1
+	}
+	return scale, finite
 }
 
 // encodePairsFP8Generic rounds a tile, divided by scale, to pairs of codes. The
@@ -249,21 +254,35 @@ func packPairsFP8Generic(dst, b []byte, k, n, rs, cs int) {
 	}
 }
 
-// UnpackFP8 stores the weights that the product uses, q·s rounded to float32, into
-// the K×N matrix dst, element (p,j) at dst[p*rs+j*cs].
-func UnpackFP8(dst []float32, panels []byte, k, n, rs, cs int) {
+// QuantFP8 quantises one square as PackFP8 does: w is K×N in row-major order, with K
+// and N at most FP8Block, and so are the codes. It may change w.
+func QuantFP8(codes []byte, w []float32, k, n int) (scale float32) {
+	need("QuantFP8", "codes", len(codes), k*n)
+	need("QuantFP8", "w", len(w), k*n)
+	scale, _ = squareScale(w[:k*n], largestSizeGeneric(w[:k*n]))
+	for i, v := range w[:k*n] {
+		codes[i] = toE4M3(v / scale)
+	}
+	return scale
+}
+
+// UnpackFP8 stores the weights that the product uses, q·s rounded to float32, of
+// columns first to first+n of packed panels of K rows: element (p,first+j) goes to
+// dst[p*rs+j*cs].
+func UnpackFP8(dst []float32, panels []byte, k, first, n, rs, cs int) {
 	if k <= 0 || n <= 0 {
 		return
 	}
-	need("UnpackFP8", "panels", len(panels), packedBytesFP8(k, n))
+	need("UnpackFP8", "panels", len(panels), packedBytesFP8(k, first+n))
 	need("UnpackFP8", "dst", len(dst), extent(k, n, rs, cs))
 	s := shapeOfFP8(k)
-	for j := range n {
+	for i := range n {
+		j := first + i
 		panel := panels[j/PanelWidth*s.panelStep:][:s.panelStep]
 		codes := panel[s.panelHead+j%PanelWidth*2:]
 		for p := range k {
 			scale := float32At(panel[p/FP8Block*8:])
-			dst[p*rs+j*cs] = valuesE4M3[codes[p/2*2*PanelWidth+p%2]] * scale
+			dst[p*rs+i*cs] = valuesE4M3[codes[p/2*2*PanelWidth+p%2]] * scale
 		}
 	}
 }

@@ -281,7 +281,7 @@ func TestUnpackFP8GivesTheWeightsOfTheProduct(t *testing.T) {
 	panels := make([]byte, packedBytesFP8(k, n))
 	PackFP8Bits(panels, codes, scales, k, n, n, 1, 2, 1)
 	got := poisoned(make([]float32, n*(k+2)))
-	UnpackFP8(got, panels, k, n, 1, k+2)
+	UnpackFP8(got, panels, k, 0, n, 1, k+2)
 	for j := range n {
 		for p := range k + 2 {
 			x := got[j*(k+2)+p]
@@ -312,7 +312,7 @@ func TestPackFP8RoundsWithinTheBoundsOfE4M3(t *testing.T) {
 			}
 			panels, w := make([]byte, packedBytesFP8(k, n)), make([]float32, k*n)
 			PackFP8(panels, b, k, n, n, 1)
-			UnpackFP8(w, panels, k, n, n, 1)
+			UnpackFP8(w, panels, k, 0, n, n, 1)
 			for i, x := range b {
 				p, j := i/n, i%n
 				scale := float64(float32At(panels[j/PanelWidth*PanelBytesFP8(k)+p/128*8:]))
