@@ -32,7 +32,7 @@ func TestCheckNamesTheInconsistency(t *testing.T) {
 		"Less: dtypes I32 and F32 differ":                     &backend.Binary{Y: i(2), A: i(2), B: f(2), Fn: backend.Less},
 		"Div: dtype I32, want F32, BF16 or F64":               &backend.Binary{Y: i(2), A: i(2), B: i(2), Fn: backend.Div},
 		"MatMul: A [2 3], B [4 5]: inner dimensions differ":   &backend.MatMul{C: f(2, 5), A: f(2, 3), B: backend.Dense(f(4, 5))},
-		"Exp: dtype F16, want F32, BF16 or F64":                &backend.Unary{Y: half(2), X: half(2), Fn: backend.Exp},
+		"Exp: dtype F16, want F32, BF16 or F64":               &backend.Unary{Y: half(2), X: half(2), Fn: backend.Exp},
 		"Add: dtype E5M2, want F32, BF16 or F64":              &backend.Binary{Y: byte8(2), A: byte8(2), B: byte8(2), Fn: backend.Add},
 		"MatMul: dtype F16, want F32, BF16 or F64":            &backend.MatMul{C: half(2, 2), A: half(2, 2), B: backend.Dense(half(2, 2))},
 		"Sum: dtypes E5M2 and F32 do not go together":         &backend.Reduce{Y: f(2), X: byte8(2, 3), Fn: backend.Sum},
