@@ -129,8 +129,8 @@ func on(op backend.Op, side func(*pair) backend.Buffer, do func(backend.Op) erro
 }
 
 // disagreement is how far two backends may be apart, as a share of the largest
-// element of a result: 4096 roundoffs, two of BF16, nothing for integers and for dtypes that only
-// store: ops that write them round what both sides have.
+// element of a result: 4096 roundoffs, two of BF16, nothing for integers and for
+// dtypes that only store: ops that write them round what both sides have.
 func disagreement(dt backend.DType) float64 {
 	switch dt {
 	case backend.F32:
