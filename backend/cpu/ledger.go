@@ -1,12 +1,9 @@
 package cpu
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -101,27 +98,13 @@ func (l *ledger) usedOf(lim *limit) int {
 func (l *ledger) exceeded(lim *limit, h backend.Holder, bytes int) error {
 	used := l.usedOf(lim)
 	err := fmt.Sprintf("cpu: out of memory: %s for %s do not fit: the budget is %s (%s), %s are in use",
-		size(bytes), h, size(lim.bytes), lim.source, size(used))
-	holders := l.holders()
+		backend.FormatBytes(bytes), h, backend.FormatBytes(lim.bytes), lim.source, backend.FormatBytes(used))
+	holders := backend.Memory{By: l.held}.Holders()
 	if others := used - l.used; others > 0 {
-		holders = append(holders, "other CPU backends of this process "+size(others))
+		holders = append(holders, "other CPU backends of this process "+backend.FormatBytes(others))
 	}
 	if len(holders) > 0 {
 		err += ": " + strings.Join(holders, ", ")
 	}
 	return errors.New(err)
-}
-
-// holders lists who holds how much, the largest first.
-func (l *ledger) holders() []string {
-	names := slices.SortedFunc(maps.Keys(l.held), func(a, b backend.Holder) int {
-		return cmp.Or(cmp.Compare(l.held[b], l.held[a]), cmp.Compare(a, b))
-	})
-	var list []string
-	for _, h := range names {
-		if l.held[h] > 0 {
-			list = append(list, string(h)+" "+size(l.held[h]))
-		}
-	}
-	return list
 }
