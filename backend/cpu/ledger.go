@@ -34,19 +34,26 @@ var (
 	uncollected atomic.Int64
 )
 
+// Freed buffers are collected beyond so many bytes, and such a share of those in
+// use.
+const (
+	minGarbage   = 64 << 20
+	garbageShare = 32
+)
+
 // take counts bytes for h, or returns an error if they exceed a limit.
 func (l *ledger) take(h backend.Holder, bytes int) error {
 	tight, room := l.room()
-	if tight != nil {
-		if bytes > room {
-			return l.exceeded(tight, h, bytes)
-		}
-		// Freed buffers count as free at once, but stay resident until they are
-		// collected: do so before the two together exceed the limit.
-		if garbage := int(uncollected.Load()); garbage > 0 && bytes > room-garbage {
-			debug.FreeOSMemory()
-			uncollected.Store(0)
-		}
+	if tight != nil && bytes > room {
+		return l.exceeded(tight, h, bytes)
+	}
+	// Freed buffers count as free at once, but stay resident until they are
+	// collected: do so before the two together exceed the limit, or the process
+	// is noticeably larger than what it holds.
+	garbage := int(uncollected.Load())
+	if garbage > 0 && tight != nil && bytes > room-garbage || garbage > max(minGarbage, int(processUsed.Load())/garbageShare) {
+		debug.FreeOSMemory()
+		uncollected.Store(0)
 	}
 	l.add(h, bytes)
 	return nil

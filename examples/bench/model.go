@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
 )
 
@@ -68,14 +67,6 @@ func (o options) cut(name string) (model.Config, error) {
 	c.NumNextNPredictLayers = 0
 	c.Quantization = nil
 	return c, nil
-}
-
-// modelSize is the memory that the weights of c take in format f, its embedding
-// in float32.
-func modelSize(c model.Config, f format) float64 {
-	total, _ := c.NumParams()
-	table := float64(c.VocabSize) * float64(c.HiddenSize)
-	return 4*table + (float64(total)-table)*backend.Format(f).Bits(backend.F32)/8
 }
 
 // demand is the least that a model asks of the machine.
