@@ -359,6 +359,21 @@ func (g *Generator) decode(batch []running, requests []Request) error {
 	return g.decoder.download(n)
 }
 
+// Prepare records the decode steps of all numbers of sequences up to Slots, which
+// are else recorded when they are first needed: decoding then takes no further
+// memory, whichever sequences end first.
+func (g *Generator) Prepare() error {
+	if g.closed {
+		return errors.New("model: prepare: the generator is closed")
+	}
+	for n := range g.o.Slots {
+		if _, err := g.program(n + 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // program is the decode step of n sequences, recorded at its first use. All
 // programs share the memory of g.s: each writes before it reads.
 func (g *Generator) program(n int) (*backend.Program, error) {

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,34 +10,13 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// hollow is a backend without memory, which computes nothing: it counts what it
-// is asked for.
-type hollow struct {
-	backend.Backend
-	asked map[backend.Holder]int
-}
-
-type emptyBuffer int
-
-func (b emptyBuffer) Bytes() int { return int(b) }
-
-func (h *hollow) AllocFor(holder backend.Holder, bytes int) (backend.Buffer, error) {
-	h.asked[holder] += bytes
-	return emptyBuffer(bytes), nil
-}
-
-func (h *hollow) Free(backend.Buffer)                        {}
-func (h *hollow) Upload(backend.Buffer, int, []byte) error   { return nil }
-func (h *hollow) Download([]byte, backend.Buffer, int) error { return nil }
-func (h *hollow) Do(backend.Op) error                        { return nil }
-
 // Before, the zero options asked for 481 GB of R1DistillQwen1_5B's keys and values.
 func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 	tiny := model.Tiny()
 	long := model.R1DistillQwen1_5B()
 	long.NumHiddenLayers = 300 // a sequence takes more than the budget
 	mla := model.DeepSeekV2Lite()
-	mla.NumHiddenLayers = 2 // the experts' random numbers are not drawn, but named
+	mla.NumHiddenLayers = 2
 	for _, c := range []struct {
 		name   string
 		cfg    model.Config
@@ -57,18 +37,91 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		{"a cache of BF16", tiny, model.Options{}, model.GeneratorOptions{Cache: backend.BF16}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 		{"RoundKV", tiny, model.Options{RoundKV: true}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 	} {
-		h := &hollow{open(t), map[backend.Holder]int{}}
-		m, err := model.NewWith(h, c.cfg, 1, c.o)
+		d := backend.DryRun(open(t))
+		m, err := model.NewWith(d, c.cfg, 1, c.o)
 		must(t, err)
-		g, err := model.NewGenerator(m, c.g)
+		_, err = model.NewGenerator(m, c.g)
 		must(t, err)
-		g.Close()
 		size := 4
 		if c.o.Precision == backend.BF16 || c.o.RoundKV || c.g.Cache == backend.BF16 {
 			size = 2
 		}
-		if got, want := h.asked[backend.KVCache], c.tokens*c.width*size; got != want {
+		if got, want := d.Memory().By[backend.KVCache], c.tokens*c.width*size; got != want {
 			t.Errorf("%s: %d bytes of keys and values, want %d", c.name, got, want)
+		}
+	}
+}
+
+// exactly requires that run takes est.Peak bytes of a CPU: it fits that many, and
+// not one less.
+func exactly(t *testing.T, name string, est backend.Memory, run func(backend.Backend) error) {
+	t.Helper()
+	for _, limit := range []int{est.Peak, est.Peak - 1} {
+		b, err := cpu.New(cpu.Options{MemoryLimit: limit})
+		must(t, err)
+		defer b.Close()
+		fits := est.Fits(b)
+		if err := run(b); (err == nil) != (limit == est.Peak) || (fits == nil) != (err == nil) {
+			t.Errorf("%s: estimated %s; with %d bytes: error %v, Fits %v", name, est, limit, err, fits)
+		}
+	}
+	sum := 0
+	for _, n := range est.By {
+		sum += n
+	}
+	if sum != est.Peak {
+		t.Errorf("%s: holders have %d bytes of %d", name, sum, est.Peak)
+	}
+}
+
+func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
+	qwen := model.R1DistillQwen1_5B()
+	qwen.HiddenSize, qwen.IntermediateSize, qwen.NumHiddenLayers, qwen.VocabSize = 96, 160, 2, 300
+	qwen.NumAttentionHeads, qwen.NumKeyValueHeads, qwen.HeadDim, qwen.MaxPositionEmbeddings = 3, 1, 32, 64
+	qwen.BOSTokenID, qwen.EOSTokenID = nil, nil
+	for _, cfg := range []model.Config{small(), qwen} {
+		for _, o := range []model.Options{
+			{}, {DType: backend.F64}, {Absorbed: cfg.IsMLA()}, {Precision: backend.BF16}, {RoundKV: true}, {Format: backend.BFloat16},
+			{Format: backend.BFloat16, Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true, Precision: backend.BF16},
+		} {
+			name := fmt.Sprintf("%s of width %d, %+v", cfg.ModelType, cfg.HiddenSize, o)
+			est, err := model.Memory(open(t), cfg, o)
+			must(t, err)
+			exactly(t, name, est, func(b backend.Backend) error {
+				m, err := model.NewWith(b, cfg, 1, o)
+				if err == nil {
+					m.Free()
+				}
+				return err
+			})
+			var reqs []model.Request
+			for i := range 5 {
+				reqs = append(reqs, model.Request{Prompt: make([]int32, 3+i), MaxTokens: 3 + 2*i, Stop: []int32{}})
+			}
+			g := model.GeneratorOptions{Slots: 3, MaxLen: 20, PrefillRows: 8}
+			est, err = model.GeneratorMemory(open(t), cfg, o, g, reqs)
+			must(t, err)
+			exactly(t, "generator: "+name, est, func(b backend.Backend) error {
+				m, err := model.NewWith(b, cfg, 1, o)
+				if err != nil {
+					return err
+				}
+				defer m.Free()
+				gen, err := model.NewGenerator(m, g)
+				if err != nil {
+					return err
+				}
+				defer gen.Close()
+				if err := gen.Prepare(); err != nil {
+					return err
+				}
+				for range 2 {
+					if _, err := gen.Generate(t.Context(), reqs); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		}
 	}
 }

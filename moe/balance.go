@@ -66,8 +66,8 @@ func (g *Gate) ResetLoad() error {
 //	b_i ← b_i + gamma·sign(c̄ − c_i)
 //
 // centered subtracts the mean of the signs, which keeps Σb constant and selects
-// the same experts (Moonlight, appendix C). Nothing happens without a bias or
-// without load.
+// the same experts (Moonlight, appendix C). Nothing happens without a bias; without
+// load the bias stays as it is.
 func (g *Gate) UpdateBias(load []int, gamma float64, centered bool) error {
 	if g.Bias == nil {
 		return nil
@@ -76,7 +76,7 @@ func (g *Gate) UpdateBias(load []int, gamma float64, centered bool) error {
 	for _, c := range load {
 		total += c
 	}
-	if total == 0 || gamma == 0 {
+	if gamma == 0 {
 		return nil
 	}
 	bias, err := g.Bias.Floats()

@@ -63,9 +63,22 @@ func newRunOf(t testing.TB, m *model.Model) *GRPO {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)}
-	g := &GRPO{
-		Trainer: tr,
+	g := task(m, gen)
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		g.Trainer.Close()
+		gen.Close()
+		m.Free()
+	})
+	return g
+}
+
+// task has m learn to write sevens.
+func task(m *model.Model, gen *model.Generator) *GRPO {
+	return &GRPO{
+		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
 		Sampler: Sampler{Generator: gen, Decode: hexText, MaxTokens: 8},
 		Data: func(step int) ([]Prompt, error) {
 			prompts := make([]Prompt, 4)
@@ -77,15 +90,6 @@ func newRunOf(t testing.TB, m *model.Model) *GRPO {
 		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: sevens}}},
 		G:      4, Steps: 3, FailOnMismatch: true,
 	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-		tr.Close()
-		gen.Close()
-		m.Free()
-	})
-	return g
 }
 
 func mustStep(t testing.TB, g *GRPO) train.Metrics {

@@ -96,11 +96,4 @@ func TestSizesReadAsTheyAreWritten(t *testing.T) {
 			t.Errorf("%s: %d, %v", s, got, err)
 		}
 	}
-	for bytes, want := range map[int]string{
-		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 29: "1.5 GiB", 5000 << 40: "5000.0 TiB",
-	} {
-		if got := size(bytes); got != want {
-			t.Errorf("%d: %s, want %s", bytes, got, want)
-		}
-	}
 }

@@ -1,12 +1,9 @@
 package cpu
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -37,19 +34,26 @@ var (
 	uncollected atomic.Int64
 )
 
+// Freed buffers are collected beyond so many bytes, and such a share of those in
+// use.
+const (
+	minGarbage   = 64 << 20
+	garbageShare = 32
+)
+
 // take counts bytes for h, or returns an error if they exceed a limit.
 func (l *ledger) take(h backend.Holder, bytes int) error {
 	tight, room := l.room()
-	if tight != nil {
-		if bytes > room {
-			return l.exceeded(tight, h, bytes)
-		}
-		// Freed buffers count as free at once, but stay resident until they are
-		// collected: do so before the two together exceed the limit.
-		if garbage := int(uncollected.Load()); garbage > 0 && bytes > room-garbage {
-			debug.FreeOSMemory()
-			uncollected.Store(0)
-		}
+	if tight != nil && bytes > room {
+		return l.exceeded(tight, h, bytes)
+	}
+	// Freed buffers count as free at once, but stay resident until they are
+	// collected: do so before the two together exceed the limit, or the process
+	// is noticeably larger than what it holds.
+	garbage := int(uncollected.Load())
+	if garbage > 0 && tight != nil && bytes > room-garbage || garbage > max(minGarbage, int(processUsed.Load())/garbageShare) {
+		debug.FreeOSMemory()
+		uncollected.Store(0)
 	}
 	l.add(h, bytes)
 	return nil
@@ -101,27 +105,13 @@ func (l *ledger) usedOf(lim *limit) int {
 func (l *ledger) exceeded(lim *limit, h backend.Holder, bytes int) error {
 	used := l.usedOf(lim)
 	err := fmt.Sprintf("cpu: out of memory: %s for %s do not fit: the budget is %s (%s), %s are in use",
-		size(bytes), h, size(lim.bytes), lim.source, size(used))
-	holders := l.holders()
+		backend.FormatBytes(bytes), h, backend.FormatBytes(lim.bytes), lim.source, backend.FormatBytes(used))
+	holders := backend.Memory{By: l.held}.Holders()
 	if others := used - l.used; others > 0 {
-		holders = append(holders, "other CPU backends of this process "+size(others))
+		holders = append(holders, "other CPU backends of this process "+backend.FormatBytes(others))
 	}
 	if len(holders) > 0 {
 		err += ": " + strings.Join(holders, ", ")
 	}
 	return errors.New(err)
-}
-
-// holders lists who holds how much, the largest first.
-func (l *ledger) holders() []string {
-	names := slices.SortedFunc(maps.Keys(l.held), func(a, b backend.Holder) int {
-		return cmp.Or(cmp.Compare(l.held[b], l.held[a]), cmp.Compare(a, b))
-	})
-	var list []string
-	for _, h := range names {
-		if l.held[h] > 0 {
-			list = append(list, string(h)+" "+size(l.held[h]))
-		}
-	}
-	return list
 }

@@ -90,3 +90,19 @@ func TestFreedMemoryIsCollectedBeforeItExceedsTheBudget(t *testing.T) {
 		}
 	}
 }
+
+// Packing a model frees the F32 form of one matrix after the other: without limits,
+// too, they must not pile up beside what is in use.
+func TestFreedBuffersDoNotPileUp(t *testing.T) {
+	b := newCPU(1, nil)
+	defer b.Close()
+	const bytes = 16 << 20
+	allocFor(t, b, backend.Parameters, bytes)
+	for range 12 {
+		b.Free(allocFor(t, b, backend.Activations, bytes))
+		allowed := max(minGarbage, int(processUsed.Load())/garbageShare) + bytes
+		if garbage := int(uncollected.Load()); garbage > allowed {
+			t.Fatalf("%d bytes of freed buffers may not be collected, want at most %d", garbage, allowed)
+		}
+	}
+}

@@ -11,18 +11,6 @@ import (
 // units are the suffixes of sizes, each 1024 times the one before.
 var units = []string{"B", "KiB", "MiB", "GiB", "TiB"}
 
-// size is a number of bytes in the largest unit of which there is one.
-func size(bytes int) string {
-	v, u := float64(bytes), 0
-	for ; v >= 1024 && u < len(units)-1; u++ {
-		v /= 1024
-	}
-	if u == 0 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[u])
-}
-
 // parseSize reads a positive number of bytes such as "8GiB", "512MiB" or
 // "1000000", as GOMEMLIMIT is written.
 func parseSize(s string) (int, error) {

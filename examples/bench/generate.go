@@ -37,7 +37,7 @@ func measureDecode(ctx context.Context, b *bench, t task) error {
 	if err != nil {
 		return err
 	}
-	return b.emit(res.rate(t.line(b), 0, float64(g.sequences), "tok/s", work))
+	return b.emit(res.rate(t.line(b, g.memory), 0, float64(g.sequences), "tok/s", work))
 }
 
 // measurePrefill times the prompt until its first token is drawn.
@@ -54,7 +54,7 @@ func measurePrefill(ctx context.Context, b *bench, t task) error {
 	if err != nil {
 		return err
 	}
-	return b.emit(res.rate(t.line(b), 0, float64(g.sequences*g.prompt), "tok/s", work))
+	return b.emit(res.rate(t.line(b, g.memory), 0, float64(g.sequences*g.prompt), "tok/s", work))
 }
 
 // generation is a model with random weights and the prompts it answers.
@@ -66,6 +66,7 @@ type generation struct {
 	prompts           [][]int32
 	sequences, prompt int
 	demand            demand
+	memory            backend.Memory // of model and generator
 }
 
 // generation is the one of t: that of the task before if it is the same, since
@@ -104,18 +105,6 @@ func newGeneration(b *bench, t task) (*generation, error) {
 		return nil, fmt.Errorf("%d tokens, max_position_embeddings is %d", length, config.MaxPositionEmbeddings)
 	}
 	config.MaxPositionEmbeddings = length // no table of angles beyond
-	if err := b.fits(fmt.Sprintf("the model in %s", t.format), modelSize(config, t.format)); err != nil {
-		return nil, err
-	}
-	options := model.Options{Format: backend.Format(t.format), Tables: backend.Format(t.format), Packed: true, Absorbed: config.IsMLA(), Precision: b.precision}
-	if g.m, err = model.NewWith(b.b, config, 1, options); err != nil {
-		return nil, err
-	}
-	g.demand = demandOf(g.m)
-	if g.g, err = model.NewGenerator(g.m, model.GeneratorOptions{Slots: g.sequences, MaxLen: length, PrefillRows: g.sequences * g.prompt}); err != nil {
-		g.m.Free()
-		return nil, err
-	}
 	r := rand.New(rand.NewPCG(1, 0))
 	for range g.sequences {
 		prompt := make([]int32, g.prompt)
@@ -124,18 +113,39 @@ func newGeneration(b *bench, t task) (*generation, error) {
 		}
 		g.prompts = append(g.prompts, prompt)
 	}
+	options := model.Options{Format: backend.Format(t.format), Tables: backend.Format(t.format), Packed: true, Absorbed: config.IsMLA(), Precision: b.precision}
+	size := model.GeneratorOptions{Slots: g.sequences, MaxLen: length, PrefillRows: g.sequences * g.prompt}
+	if g.memory, err = model.GeneratorMemory(b.b, config, options, size, g.requests(newTokens)); err != nil {
+		return nil, err
+	}
+	if err := b.holds(g.memory); err != nil {
+		return nil, err
+	}
+	if g.m, err = model.NewWith(b.b, config, 1, options); err != nil {
+		return nil, err
+	}
+	g.demand = demandOf(g.m)
+	if g.g, err = model.NewGenerator(g.m, size); err != nil {
+		g.m.Free()
+		return nil, err
+	}
 	return g, nil
+}
+
+// requests are the prompts with one token each and as many more as after says.
+func (g *generation) requests(after int) []model.Request {
+	requests := make([]model.Request, len(g.prompts))
+	for i, p := range g.prompts {
+		requests[i] = model.Request{Prompt: p, MaxTokens: 1 + after, Stop: []int32{}}
+	}
+	return requests
 }
 
 // run answers the prompts with one token each and as many more as after says, and
 // returns the seconds until the first ones are drawn and those after.
 func (g *generation) run(ctx context.Context, after int) (prefill, decode float64, err error) {
-	requests := make([]model.Request, len(g.prompts))
-	for i, p := range g.prompts {
-		requests[i] = model.Request{Prompt: p, MaxTokens: 1 + after, Stop: []int32{}}
-	}
 	clock := &steps{Context: ctx}
-	if _, err := g.g.Generate(clock, requests); err != nil {
+	if _, err := g.g.Generate(clock, g.requests(after)); err != nil {
 		return 0, 0, err
 	}
 	end := time.Now()

@@ -36,19 +36,33 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	}
 	scale := lab.Full
 	scale.Prompts, scale.Group, scale.MaxTokens = prompts[0], cmp.Or(b.Batch, scale.Group), cmp.Or(b.Context, 64)
-	m, err := model.NewWith(b.b, lab.Teacher(), 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
+	build := func(d backend.Backend) (*rl.GRPO, error) {
+		m, err := model.NewWith(d, lab.Teacher(), 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
+		if err != nil {
+			return nil, err
+		}
+		gen, err := lab.NewGenerator(m, scale)
+		if err != nil {
+			m.Free()
+			return nil, err
+		}
+		return lab.GRPO(&train.Trainer{Model: m, Seed: 1}, gen, scale), nil
+	}
+	memory, err := rl.Memory(b.b, build)
 	if err != nil {
 		return err
 	}
+	if err := b.holds(memory); err != nil {
+		return err
+	}
+	g, err := build(b.b)
+	if err != nil {
+		return err
+	}
+	m := g.Trainer.Model
 	defer m.Free()
-	gen, err := lab.NewGenerator(m, scale)
-	if err != nil {
-		return err
-	}
-	defer gen.Close()
-	trainer := &train.Trainer{Model: m, Seed: 1}
-	defer trainer.Close()
-	g := lab.GRPO(trainer, gen, scale)
+	defer g.Sampler.Generator.Close()
+	defer g.Trainer.Close()
 	defer g.Close()
 	g.Sampler.Stop = []int32{}
 	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: digits}}}
@@ -77,7 +91,7 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 		name string
 		cost cost
 	}{{"rollout", rollout}, {"training", d.train(n, length)}} {
-		l := t.line(b)
+		l := t.line(b, memory)
 		l.Part = part.name
 		if err := b.emit(res.rate(l, i, n*float64(scale.MaxTokens), "tok/s", part.cost)); err != nil {
 			return err

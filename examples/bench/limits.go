@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aha-go/aha/backend"
 )
 
 var limitShapes = []string{"f32", "bf16", "int8", "read"}
@@ -39,7 +41,7 @@ func measureLimit(ctx context.Context, b *bench, t task) error {
 		}
 		rates = append(rates, rate(b.slice())/scale)
 	}
-	l := t.line(b)
+	l := t.line(b, backend.Memory{})
 	l.Value, l.Limit, l.Unit, l.Bound = median(rates), slices.Max(rates), unit, t.shape
 	l.Share, l.Seconds, l.Rounds = l.Value/l.Limit, b.slice().Seconds(), len(rates)
 	return b.emit(l)

@@ -116,9 +116,9 @@ type task struct {
 
 func (t task) String() string { return fmt.Sprintf("%s %s %s", t.workload.name, t.shape, t.format) }
 
-// line is what is printed of a task.
-func (t task) line(b *bench) line {
-	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path()}
+// line is what is printed of a task; memory is that of its model, if it has one.
+func (t task) line(b *bench, memory backend.Memory) line {
+	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path(), Memory: memory.Peak}
 	if b.precision == backend.BF16 {
 		l.Precision = b.Precision
 	}

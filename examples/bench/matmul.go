@@ -38,7 +38,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 		variants = []bool{false, true}
 	}
 	for _, packed := range variants {
-		l := t.line(b)
+		l := t.line(b, backend.Memory{})
 		l.Part = "unpacked"
 		c := work
 		copies := 1

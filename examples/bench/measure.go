@@ -28,6 +28,9 @@ type line struct {
 	Rounds    int     `json:"rounds"` // that the median is of
 	Ratio     float64 `json:"ratio,omitempty"`
 	Path      string  `json:"path"` // of the kernels
+	// Memory is that of weights, caches, activations and training state, as it was
+	// known before: bytes, where a whole model is measured.
+	Memory int `json:"memory_bytes,omitempty"`
 }
 
 // bench is what the workloads share.
@@ -215,7 +218,15 @@ func (b *bench) parts(work ...func() error) func() ([]float64, error) {
 // fits refuses what needs more memory than the machine has.
 func (b *bench) fits(what string, bytes float64) error {
 	if total, _ := b.b.MemInfo(); total > 0 && bytes > 0.95*float64(total) {
-		return fmt.Errorf("%s takes %.1f GB, the machine has %.1f; -layers cuts a model", what, bytes/1e9, float64(total)/1e9)
+		return fmt.Errorf("%s takes %.1f GB, the machine has %.1f", what, bytes/1e9, float64(total)/1e9)
+	}
+	return nil
+}
+
+// holds refuses a model that needs more memory than the machine has.
+func (b *bench) holds(m backend.Memory) error {
+	if err := m.Fits(b.b); err != nil {
+		return fmt.Errorf("%w; -layers cuts a model", err)
 	}
 	return nil
 }

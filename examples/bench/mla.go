@@ -75,7 +75,7 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 	if !(res.seconds[0] > 0) {
 		return errNoise
 	}
-	l := res.rate(t.line(b), 0, 1, "", pair)
+	l := res.rate(t.line(b, backend.Memory{}), 0, 1, "", pair)
 	least, bound := pair.seconds(res.limits)
 	l.Part = fmt.Sprintf("%d to %d cached tokens", short, length)
 	l.Value, l.Limit, l.Unit, l.Bound = 1e9*l.Seconds, 1e9*least, "ns", bound

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
 )
 
@@ -68,12 +67,6 @@ func (o options) cut(name string) (model.Config, error) {
 	c.NumNextNPredictLayers = 0
 	c.Quantization = nil
 	return c, nil
-}
-
-// modelSize is the memory that the weights of c take in format f.
-func modelSize(c model.Config, f format) float64 {
-	total, _ := c.NumParams()
-	return float64(total) * backend.Format(f).BitsPerElement(backend.F32) / 8
 }
 
 // demand is the least that a model asks of the machine.

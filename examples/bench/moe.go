@@ -87,7 +87,7 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 		if err != nil {
 			return err
 		}
-		l := t.line(b)
+		l := t.line(b, backend.Memory{})
 		l.Part = pass.part
 		l.Ratio = res.seconds[0] / res.seconds[1]
 		if err := b.emit(res.rate(l, 0, float64(rows), "tok/s", pass.cost.plus(pass.gate))); err != nil {

@@ -61,16 +61,6 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 	if err != nil {
 		return err
 	}
-	if err := b.fits("training state", 4*modelSize(config, f32)); err != nil {
-		return err
-	}
-	m, err := model.NewWith(b.b, config, 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
-	if err != nil {
-		return err
-	}
-	defer m.Free()
-	trainer := train.Trainer{Model: m, Optimizer: train.AdamW{LR: 3e-4}, ClipNorm: math.Inf(1)}
-	defer trainer.Close()
 	r := rand.New(rand.NewPCG(1, 0))
 	batch := make([]model.Sequence, sequences)
 	for i := range batch {
@@ -79,7 +69,24 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 			batch[i].IDs[j] = r.Int32N(trainVocab)
 		}
 	}
-	work := demandOf(m).train(float64(sequences), float64(length))
+	build := func(d backend.Backend) (*train.Trainer, error) {
+		m, err := model.NewWith(d, config, 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
+		return &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 3e-4}, ClipNorm: math.Inf(1)}, err
+	}
+	memory, err := train.Memory(b.b, build, batch)
+	if err != nil {
+		return err
+	}
+	if err := b.holds(memory); err != nil {
+		return err
+	}
+	trainer, err := build(b.b)
+	if err != nil {
+		return err
+	}
+	defer trainer.Model.Free()
+	defer trainer.Close()
+	work := demandOf(trainer.Model).train(float64(sequences), float64(length))
 	res, err := b.rounds(ctx, work, b.parts(func() error {
 		_, err := trainer.Step(ctx, batch)
 		return err
@@ -87,5 +94,5 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 	if err != nil {
 		return err
 	}
-	return b.emit(res.rate(t.line(b), 0, float64(sequences*length), "tok/s", work))
+	return b.emit(res.rate(t.line(b, memory), 0, float64(sequences*length), "tok/s", work))
 }

@@ -76,6 +76,13 @@ func (r *experiment) all(ctx context.Context) error {
 	defer teacher.Model.Free()
 	r.teacher = teacher
 	config := lab.Student()
+	phases, err := r.baseRun().Phases(r.b, config, model.Options{})
+	if err != nil {
+		return err
+	}
+	if err := lab.Announce(os.Stdout, r.b, phases); err != nil {
+		return err
+	}
 	if r.base, err = model.New(r.b, config, r.Seed); err != nil {
 		return err
 	}
@@ -113,12 +120,17 @@ func (r *experiment) settle(c model.Config) error {
 	}{r.options, r.scale, c, r.teacher.Seed, sum})
 }
 
+// baseRun is the training of the base student.
+func (r *experiment) baseRun() lab.Base {
+	return lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
+}
+
 // trainBase trains the student on the base text of its teacher, or loads it
 // from the output folder.
 func (r *experiment) trainBase(ctx context.Context) error {
 	bar := progress.New(r.scale.BaseSteps, "base student", "steps")
 	defer bar.Close()
-	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
+	base := r.baseRun()
 	base.OnStep = func(m train.Metrics) {
 		bar.Add(1)
 		bar.Describe(fmt.Sprintf("base student, loss %.3f", m.Values[train.MetricLoss]))

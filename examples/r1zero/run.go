@@ -65,7 +65,11 @@ type result struct {
 func (r *experiment) all(ctx context.Context) error {
 	began := time.Now()
 	config := lab.Teacher()
-	m, err := model.NewWith(r.b, config, r.Seed, model.Options{Precision: r.precision})
+	options := model.Options{Precision: r.precision}
+	if err := r.announce(config, options); err != nil {
+		return err
+	}
+	m, err := model.NewWith(r.b, config, r.Seed, options)
 	if err != nil {
 		return err
 	}
@@ -94,6 +98,23 @@ func (r *experiment) all(ctx context.Context) error {
 	fmt.Printf("\ntime: base %.0f s, evaluations %.0f s, GRPO %.0f s (rollouts %.0f s, updates %.0f s), all %.0f s\nweights %s in %s\n",
 		t.BaseSeconds, t.EvalSeconds, t.RLSeconds, t.RolloutSeconds, t.UpdateSeconds, t.Seconds, sum[:16], r.Out)
 	return nil
+}
+
+// announce says how much memory the run takes, and refuses one that does not fit.
+func (r *experiment) announce(c model.Config, o model.Options) error {
+	phases, err := r.baseRun().Phases(r.b, c, o)
+	if err != nil {
+		return err
+	}
+	if r.unbalanced() {
+		phases = phases[:1]
+	}
+	return lab.Announce(os.Stdout, r.b, phases)
+}
+
+// baseRun is the training of the base model.
+func (r *experiment) baseRun() lab.Base {
+	return lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.Seed, Scale: r.scale, Unbalanced: r.unbalanced()}
 }
 
 // settle puts everything that decides the run's result to config.json, and what
@@ -139,7 +160,7 @@ func (r *experiment) base(ctx context.Context) error {
 	corpus := lab.Corpus(r.Seed)
 	correct, tries := corpus.CorrectShare(20000)
 	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; none is selected for it\n", 100*correct, tries)
-	base := lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.Seed, Scale: r.scale, Unbalanced: r.unbalanced()}
+	base := r.baseRun()
 	if err := r.trainBase(ctx, base); err != nil {
 		return err
 	}

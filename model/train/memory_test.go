@@ -1,11 +1,15 @@
 package train
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/mtp"
 )
 
 // A step that does not fit is an error with the largest holders; a smaller one
@@ -50,5 +54,69 @@ func TestStepsThatDoNotFitAreErrors(t *testing.T) {
 	m.Free()
 	if total, free := b.MemInfo(); total != limit || free != limit {
 		t.Errorf("%d of %d bytes are free at the end", free, total)
+	}
+}
+
+// Steps take what Memory says: they fit that many bytes of a CPU, and not one less.
+func TestMemoryOfStepsIsKnownToTheByte(t *testing.T) {
+	seqs := mustBatch(t, randomText(6), 0)
+	for name, set := range map[string]func(*Trainer){
+		"AdamW":           func(*Trainer) {},
+		"BF16 moments":    func(tr *Trainer) { tr.Optimizer = AdamW{LR: 1e-3, BF16Moments: true} },
+		"Muon":            func(tr *Trainer) { tr.Optimizer = Muon{LR: 1e-3} },
+		"an average":      func(tr *Trainer) { tr.EMADecay = 0.9 },
+		"micro-batches":   func(tr *Trainer) { tr.MaxRows = 20 },
+		"balance":         func(tr *Trainer) { tr.BalanceAlpha = 1e-4 },
+		"recomputation":   func(tr *Trainer) { tr.Model.Recompute = true },
+		"a new folder":    func(tr *Trainer) { tr.Dir = filepath.Join(t.TempDir(), "new") },
+		"a frozen matrix": func(tr *Trainer) { tr.Model.Head.Trainable = false },
+	} {
+		for _, o := range []model.Options{{}, {DType: backend.F64}, {Precision: backend.BF16, Format: backend.BFloat16}, {Absorbed: true}} {
+			dir := ""
+			build := func(b backend.Backend) (*Trainer, error) {
+				m, err := model.NewWith(b, small(), 7, o)
+				if err != nil {
+					return nil, err
+				}
+				d, err := mtp.New(m)
+				if err != nil {
+					return nil, err
+				}
+				tr := &Trainer{Model: m, Drafter: d, Optimizer: AdamW{LR: 1e-3}}
+				set(tr)
+				dir = tr.Dir
+				return tr, nil
+			}
+			est, err := Memory(newCPU(t), build, seqs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(dir); dir != "" && !os.IsNotExist(err) {
+				t.Errorf("%s: Memory touched %s: %v", name, dir, err)
+			}
+			steps := func(b backend.Backend) error {
+				tr, err := build(b)
+				if err != nil {
+					return err
+				}
+				defer tr.Close()
+				for range 2 {
+					if _, err := tr.Step(t.Context(), seqs); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for _, limit := range []int{est.Peak, est.Peak - 1} {
+				b, err := cpu.New(cpu.Options{MemoryLimit: limit})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := steps(b); (err == nil) != (limit == est.Peak) {
+					t.Errorf("%s, %+v: estimated %s; with %d bytes: error %v", name, o, est, limit, err)
+				}
+				b.Close()
+			}
+		}
 	}
 }

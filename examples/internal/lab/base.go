@@ -42,8 +42,35 @@ func Corpus(seed uint64) countdown.Corpus { return countdown.Corpus{Seed: seed, 
 // checkpoint, which may already be the last. The multi-token prediction
 // modules of a V3-shaped m are made and trained with it.
 func (b Base) Train(ctx context.Context, m *model.Model) error {
-	batches := &countdown.Batches{Corpus: Corpus(b.Seed), Tokens: b.Scale.BaseTokens}
-	t := train.Trainer{
+	t, err := b.trainer(m)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	batches := b.batches()
+	if err := t.Run(ctx, train.DataFunc(func(step int) ([]model.Sequence, error) {
+		return sequences(batches.Batch(step)), nil
+	})); err != nil {
+		return fmt.Errorf("base model: %w", err)
+	}
+	return nil
+}
+
+func (b Base) batches() *countdown.Batches {
+	return &countdown.Batches{Corpus: Corpus(b.Seed), Tokens: b.Scale.BaseTokens}
+}
+
+func sequences(documents [][]int32) []model.Sequence {
+	var seqs []model.Sequence
+	for _, ids := range documents {
+		seqs = append(seqs, model.Sequence{IDs: ids})
+	}
+	return seqs
+}
+
+// trainer is the one of Train. It makes the multi-token prediction modules of m.
+func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
+	t := &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: 3e-3},
 		Schedule: train.WarmUp(50, train.Linear(b.Scale.BaseSteps/2, b.Scale.BaseSteps, 0)),
 		Steps:    b.Scale.BaseSteps, Dir: b.Dir, SaveEvery: max(b.Scale.BaseSteps/8, 1), KeepLast: 2,
@@ -57,25 +84,14 @@ func (b Base) Train(ctx context.Context, m *model.Model) error {
 	if b.Unbalanced {
 		t.BalanceAlpha, t.BiasRate = 0, train.Constant(0)
 	}
-	defer t.Close()
 	if m.Config.NumNextNPredictLayers > 0 {
 		d, err := mtp.New(m)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t.Drafter = d
 	}
-	err := t.Run(ctx, train.DataFunc(func(step int) ([]model.Sequence, error) {
-		var seqs []model.Sequence
-		for _, ids := range batches.Batch(step) {
-			seqs = append(seqs, model.Sequence{IDs: ids})
-		}
-		return seqs, nil
-	}))
-	if err != nil {
-		return fmt.Errorf("base model: %w", err)
-	}
-	return nil
+	return t, nil
 }
 
 // Base are the parts of a scale that decide a base model.

@@ -1,0 +1,65 @@
+package backend
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Memory is the memory of a device that some work takes, in bytes.
+type Memory struct {
+	Peak int            // the most at any time
+	By   map[Holder]int // who held how much at that time
+}
+
+// String is the peak and its holders, the largest first:
+//
+//	24.1 MiB: optimizer 13.2 MiB, parameters 6.6 MiB, activations 4.3 MiB
+func (m Memory) String() string {
+	if len(m.Holders()) == 0 {
+		return FormatBytes(m.Peak)
+	}
+	return FormatBytes(m.Peak) + ": " + strings.Join(m.Holders(), ", ")
+}
+
+// Holders lists who holds how much, such as "parameters 6.6 MiB", the largest
+// first.
+func (m Memory) Holders() []string {
+	names := slices.SortedFunc(maps.Keys(m.By), func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(m.By[b], m.By[a]), cmp.Compare(a, b))
+	})
+	var list []string
+	for _, h := range names {
+		if m.By[h] > 0 {
+			list = append(list, string(h)+" "+FormatBytes(m.By[h]))
+		}
+	}
+	return list
+}
+
+// Fits is an error with the numbers if b has less memory left than m takes; nil
+// where b does not know.
+func (m Memory) Fits(b Backend) error {
+	total, free := b.MemInfo()
+	if total == 0 || m.Peak <= free {
+		return nil
+	}
+	return fmt.Errorf("%s has %s of %s left, needed are %s", b.Name(), FormatBytes(free), FormatBytes(total), m)
+}
+
+var byteUnits = []string{"B", "KiB", "MiB", "GiB", "TiB"}
+
+// FormatBytes is a number of bytes in the largest unit of which there is one,
+// such as "1.5 GiB".
+func FormatBytes(n int) string {
+	v, u := float64(n), 0
+	for ; v >= 1024 && u < len(byteUnits)-1; u++ {
+		v /= 1024
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, byteUnits[u])
+}

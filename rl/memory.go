@@ -1,0 +1,45 @@
+package rl
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// Memory is what a run takes of b, known before it begins: a GRPO, its model,
+// Generator and Trainer included, and its first two Steps. build makes
+// them on the backend it is given, as the run itself does; here that is
+// backend.DryRun of b. No file is touched and no reward function is called.
+//
+// Every completion has MaxTokens tokens and is learned from, and the Generator is
+// prepared for any number of sequences: a real step, where some stop early or
+// earn nothing, takes less or as much.
+func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
+	d := backend.DryRun(b)
+	g, err := build(d)
+	if err != nil {
+		return backend.Memory{}, err
+	}
+	g.Trainer.Dir, g.Trainer.Log = "", slog.New(slog.DiscardHandler)
+	g.Sampler.Stop = []int32{} // every token is 0, which may be one that stops
+	g.Sampler.Decode = func([]int32) string { return "" }
+	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "none", Score: func(context.Context, reward.Sample) reward.Verdict {
+		return reward.Verdict{Status: reward.Wrong}
+	}}}}
+	g.SkipZeroStd, g.MaskTruncated = false, false
+	g.OnRollout, g.OnAlarm, g.OnStep = nil, func(int, []string) {}, nil
+	if err := g.check(); err != nil {
+		return backend.Memory{}, err
+	}
+	if err := g.Sampler.Generator.Prepare(); err != nil {
+		return backend.Memory{}, err
+	}
+	for range 2 { // the second one finds what the first has left: gradients, blocks of activations
+		if _, err := g.Step(context.Background()); err != nil {
+			return backend.Memory{}, err
+		}
+	}
+	return d.Memory(), nil
+}
