@@ -42,7 +42,7 @@ type Options struct {
 	Precision backend.DType
 	// RoundKV trains with keys and values rounded to BF16, so that a generator
 	// whose cache is BF16 agrees with training bit for bit although Precision is
-	// not.
+	// not. Their gradients are rounded with them.
 	RoundKV bool
 	// Absorbed selects the weight-absorbed form of MLA, for training and
 	// generation alike.
