@@ -9,13 +9,14 @@ import (
 )
 
 // Memory is what a run takes of b, known before it begins: a GRPO, its model,
-// Generator and Trainer included, and its first two Steps. build makes
-// them on the backend it is given, as the run itself does; here that is
-// backend.DryRun of b. No file is touched and no reward function is called.
+// Generator and Trainer included, and its first two Steps. build makes them on the
+// backend it is given, as the run itself does; here that is backend.DryRun of b. No
+// file is touched and no reward function is called.
 //
 // Every completion has MaxTokens tokens and is learned from, and the Generator is
-// prepared for any number of sequences: a real step, where some stop early or
-// earn nothing, takes less or as much.
+// prepared for any number of sequences. Completions that stop early leave
+// micro-batches of other numbers of rows, whose blocks of memory add to those of
+// full ones: see train.Memory.
 func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	g, err := build(d)
