@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -131,6 +132,45 @@ func TestGradientsThroughAPackedHeadAreRefusedByItsName(t *testing.T) {
 	defer s.Close()
 	logProb, _ := tensor.LogProbs(rows.In(s), head, s.Ints([]int32{1, 2, 3}, 3), 1)
 	mustPanic(t, "tensor: parameter head is packed as bf16, for inference only", func() { s.Backward(tensor.Sum(logProb)) })
+}
+
+// Neither silently without rounding nor with the gradients of another product.
+func TestForwardOnlyFormatsWithMastersAreRefusedWhereTheyCannotWork(t *testing.T) {
+	for _, f := range backend.Formats() {
+		if !f.ForwardOnly {
+			continue
+		}
+		ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: f, Tables: f})
+		w, stack, table := ps.Matrix("w", 20, 64), ps.Stack("e.*", 2, 20, 64), ps.Table("t", 20, 64)
+		rows := ps.FullPrecision("rows", 3, 64)
+		for _, trainable := range []bool{true, false} {
+			w.Trainable, stack.Trainable, table.Trainable = trainable, trainable, trainable
+			for _, c := range []struct {
+				want    string
+				forward func(x, ids, offsets tensor.Tensor) tensor.Tensor
+			}{
+				{"tensor: parameter w: products in format %s have no backward", func(x, _, _ tensor.Tensor) tensor.Tensor {
+					return (&tensor.Linear{W: w}).Forward(x)
+				}},
+				{"tensor: parameter e.*: products in format %s have no backward", func(x, _, offsets tensor.Tensor) tensor.Tensor {
+					return tensor.GroupedLinear(x, stack, offsets)
+				}},
+				{"tensor: parameter t: products in format %s have no backward", func(x, ids, _ tensor.Tensor) tensor.Tensor {
+					y, _ := tensor.LogProbs(x, table, ids, 1)
+					return y
+				}},
+				{"tensor: Embedding: t in format %s: want it packed", func(_, ids, _ tensor.Tensor) tensor.Tensor {
+					return tensor.Embedding(table, ids, backend.F32)
+				}},
+			} {
+				s := tensor.NewScope(ps.Backend(), tensor.Options{Grad: true})
+				ids, offsets := s.Ints([]int32{1, 2, 3}, 3), s.Ints([]int32{0, 1, 3}, 3)
+				mustPanic(t, fmt.Sprintf(c.want, f), func() { s.Backward(tensor.Sum(c.forward(rows.In(s), ids, offsets))) })
+				s.Close()
+			}
+		}
+		ps.Free()
+	}
 }
 
 func TestFormatMustNotChangeAfterPacking(t *testing.T) {
