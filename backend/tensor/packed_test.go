@@ -273,6 +273,14 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() { tensor.GroupedLinear(x, p, offsets) })
 			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() { w.Set(p, 128, backend.F32, make([]byte, 24*4)) })
 			mustPanic(t, "tensor: Set: 95 bytes of F32 for rows from 0 on", func() { w.Set(p, 0, backend.F32, make([]byte, 95)) })
+			mustPanic(t, "tensor: Set: I8 for parameter s, want", func() { w.Set(p, 0, backend.I8, make([]byte, 24)) })
+			if packed {
+				for _, n := range []int{7, 600} { // within a block, and beyond the matrix
+					mustPanic(t, fmt.Sprintf("tensor: Set: rows 0 to %d of parameter s [2 300 24], which is packed by 128", n), func() {
+						w.Set(p, 0, backend.BF16, make([]byte, n*24*2))
+					})
+				}
+			}
 			s.Close()
 			for _, q := range empty.All() {
 				v := master.Get(q.Name).Value()
