@@ -1,7 +1,7 @@
 //go:build !noasm
 
 #include "textflag.h"
-#include "e4m3_amd64.h"
+#include "float8_amd64.h"
 
 CONSTANT(topBits, 0xfff00000)   // sign, exponent and three bits of mantissa
 
@@ -45,7 +45,7 @@ TEXT ·quantRowFP8AVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+8(FP), DI
 	MOVQ x+16(FP), SI
 	MOVQ blocks+24(FP), CX
-	ENCODING
+	ENCODING_E4M3
 	VPBROADCASTD topBits<>(SB), Y10
 
 block:
@@ -127,15 +127,15 @@ loop:
 	VZEROUPPER
 	RET
 
-// PAIRS encodes eight columns of a pair of rows, divided by Y2, into the lower
+// PAIRS encodes eight columns of a pair of rows, divided by Y14, into the lower
 // words of the dwords of Y0.
 #define PAIRS(off) \
 	VMOVUPS off(SI), Y0 \
 	VMOVUPS 64+off(SI), Y1 \
-	VDIVPS Y2, Y0, Y0 \
-	VDIVPS Y2, Y1, Y1 \
-	ENCODE(Y0) \
-	ENCODE(Y1) \
+	VDIVPS Y14, Y0, Y0 \
+	VDIVPS Y14, Y1, Y1 \
+	ENCODE_E4M3(Y0) \
+	ENCODE_E4M3(Y1) \
 	VPSLLD $8, Y1, Y1 \
 	VPOR Y1, Y0, Y0
 
@@ -144,13 +144,12 @@ TEXT ·encodePairsFP8AVX2(SB), NOSPLIT, $0-28
 	MOVQ dst+0(FP), DI
 	MOVQ tile+8(FP), SI
 	MOVQ pairs+16(FP), CX
-	ENCODING
+	ENCODING_E4M3
+	VBROADCASTSS scale+24(FP), Y14
 
 loop:
-	VBROADCASTSS scale+24(FP), Y2
 	PAIRS(0)
 	VMOVDQU Y0, (DI)
-	VBROADCASTSS scale+24(FP), Y2
 	PAIRS(32)
 	VMOVDQU (DI), Y1
 	VPACKUSDW Y0, Y1, Y0
