@@ -57,7 +57,11 @@ type emulator struct {
 	stream uintptr
 }
 
-// open starts the emulator with environment variables NAME=value, or skips.
+// last ends the context that is open.
+var last func()
+
+// open starts the emulator with environment variables NAME=value, or skips. It ends
+// the context of the open before.
 func open(t testing.TB, environment ...string) *emulator {
 	t.Helper()
 	for _, name := range []string{"AHA_EMU_SCHEDULE", "AHA_EMU_CHECK", "AHA_EMU_MEMORY", "AHA_EMU_FAIL"} {
@@ -74,6 +78,9 @@ func open(t testing.TB, environment ...string) *emulator {
 		t.Fatal(err)
 	}
 	e := &emulator{TB: t, lib: lib}
+	if last != nil {
+		last()
+	}
 	runtime.LockOSThread() // the current context belongs to the thread
 	e.must("cuInit", 0)
 	var context, stream uintptr
@@ -81,9 +88,15 @@ func open(t testing.TB, environment ...string) *emulator {
 	e.must("cuCtxSetCurrent", context)
 	e.must("cuStreamCreate", &stream, 1)
 	e.stream = stream
-	t.Cleanup(func() {
+	last = func() {
 		e.must("cuDevicePrimaryCtxRelease_v2", 0)
 		runtime.UnlockOSThread()
+		last = nil
+	}
+	t.Cleanup(func() {
+		if last != nil {
+			last()
+		}
 	})
 	return e
 }
@@ -183,14 +196,22 @@ func (e *emulator) compile(source string, options ...string) (image []byte, log 
 	return image, log, code
 }
 
+// images are compiled sources by mode, options and text.
+var images = map[string][]byte{}
+
 // module compiles and loads a source.
-func (e *emulator) module(source string, options ...string) uintptr {
+func (e *emulator) module(source string, options ...string) (module uintptr) {
 	e.Helper()
-	image, log, code := e.compile(source, options...)
-	if code != success {
-		e.Fatalf("compile: code %d\n%s", code, log)
+	key := fmt.Sprint(os.Getenv("AHA_EMU_CHECK"), options, source)
+	image := images[key]
+	if image == nil {
+		var log string
+		var code int
+		if image, log, code = e.compile(source, options...); code != success {
+			e.Fatalf("compile: code %d\n%s", code, log)
+		}
+		images[key] = image
 	}
-	var module uintptr
 	e.must("cuModuleLoadData", &module, &image[0])
 	return module
 }
