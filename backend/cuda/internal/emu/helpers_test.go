@@ -239,6 +239,16 @@ func (e *emulator) launch(f uintptr, grid, block dims, shared int, args ...any) 
 }
 
 func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, args ...any) int {
+	for _, d := range []*dims{&grid, &block} {
+		for i := range d {
+			d[i] = max(d[i], 1)
+		}
+	}
+	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, pack(args), 0)
+}
+
+// pack is an array of pointers to the arguments.
+func pack(args []any) **uint64 {
 	values, params := make([]uint64, len(args)+1), make([]*uint64, len(args)+1)
 	for i, a := range args {
 		switch a := a.(type) {
@@ -249,16 +259,11 @@ func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, ar
 		case float32:
 			values[i] = uint64(math.Float32bits(a))
 		default:
-			panic(fmt.Sprintf("launch: %T", a))
+			panic(fmt.Sprintf("pack: %T", a))
 		}
 		params[i] = &values[i]
 	}
-	for _, d := range []*dims{&grid, &block} {
-		for i := range d {
-			d[i] = max(d[i], 1)
-		}
-	}
-	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, &params[0], 0)
+	return &params[0]
 }
 
 // alloc is device memory of n bytes.
