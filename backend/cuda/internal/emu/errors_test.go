@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 package emu
 
 import (
@@ -65,6 +67,9 @@ func TestBadSettingsAreErrorsOfInit(t *testing.T) {
 		}
 		t.Setenv(name, "")
 	}
+	t.Setenv("AHA_EMU_CHECK", "1") // but the context is one without
+	e.want(invalidValue, "cuInit", 0)
+	t.Setenv("AHA_EMU_CHECK", "")
 	e.must("cuInit", 0)
 }
 
