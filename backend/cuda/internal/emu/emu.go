@@ -101,6 +101,7 @@ func Build(dir string) (string, error) {
 func collect() (map[string]string, [sha256.Size]byte, error) {
 	files := map[string]string{}
 	hash := sha256.New()
+	fmt.Fprintln(hash, flags)
 	var all, embedded strings.Builder
 	err := fs.WalkDir(source, "src", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -126,5 +127,5 @@ func collect() (map[string]string, [sha256.Size]byte, error) {
 	}
 	embedded.WriteString("};\n")
 	files["all.cc"], files["embedded.inc"] = all.String(), embedded.String()
-	return files, [sha256.Size]byte(hash.Sum([]byte{}[:0])), nil
+	return files, [sha256.Size]byte(hash.Sum(nil)), nil
 }

@@ -3,6 +3,7 @@
 package emu
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -54,6 +55,13 @@ func TestInjectedDeviceErrorsAreSticky(t *testing.T) {
 	e := open(t, "AHA_EMU_FAIL=cuStreamSynchronize:1:719")
 	e.want(launchFailed, "cuStreamSynchronize", e.stream)
 	e.want(launchFailed, "cuCtxSynchronize")
+}
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", "")
+	if path, err := Build(t.TempDir()); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "g++ is missing") {
+		t.Errorf("path %q, error %v", path, err)
+	}
 }
 
 func TestBadSettingsAreErrorsOfInit(t *testing.T) {
