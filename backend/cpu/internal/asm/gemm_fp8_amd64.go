@@ -64,7 +64,8 @@ func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int)
 			panel := &panels[j/PanelWidth*s.panelStep]
 			for i := 0; i < m; i += 4 {
 				row, out := &rows[i*s.rowStep], &c[i*ldc+j]
-				gemvFP8Dot(min(4, m-i), quads(s.k), row, s.rowHead, s.rowStep, panel, s.panelHead, s.panelStep, out, ldc)
+				gemvFP8Dot(min(4, m-i), quads(s.k), row, s.rowHead, s.rowStep,
+					panel, s.panelHead, s.panelStep, out, ldc)
 			}
 		}
 	}
@@ -111,7 +112,8 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 							count++
 						}
 						row, out := rows[i*s.rowStep:], &c[i*ldc+j]
-						gemmTileFP8Dot(count, 2*quads, &row[s.rowHead+2*FP8Block*b], &row[4*b], s.rowStep, buf, out, ldc, mask)
+						x := &row[s.rowHead+2*FP8Block*b]
+						gemmTileFP8Dot(count, 2*quads, x, &row[4*b], s.rowStep, buf, out, ldc, mask)
 						i += count
 					}
 				}
