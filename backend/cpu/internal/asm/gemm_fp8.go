@@ -27,8 +27,10 @@ import (
 //     missing k of the last quad are zeros.
 //
 // So 64 bytes are 32 words of which the upper halves are one pair of k and the lower
-// halves the next. Numbers are in little-endian order. Quantising and packing give the same bytes,
-// and products the same bits, on every path. On arm64 all of it is plain Go.
+// halves the next. Numbers are in little-endian order.
+//
+// Quantising and packing give the same bytes, and products the same bits but for
+// those of NaN, on every path. On arm64 all of it is plain Go.
 
 // FP8Block is the length of the blocks of FP8 along k and along columns.
 const FP8Block = 128

@@ -51,14 +51,22 @@ func gemmFP8(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 // widenedFP8s recycles the blocks of gemmStripsFP8Dot.
 var widenedFP8s = sync.Pool{New: func() any { return new(widenedFP8) }}
 
+// gemvRowsFP8 is the number of rows of C up to which four at a time are faster than
+// strips of more, which take fewer panels at a time.
+const gemvRowsFP8 = 16
+
 // gemmFP8Dot is C += A·B by VDPBF16PS.
 func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	const group = 4 * PanelWidth
 	j := 0
-	if m <= 4 {
+	if m <= gemvRowsFP8 {
 		for ; j+group <= n; j += group {
 			panel := &panels[j/PanelWidth*s.panelStep]
-			gemvFP8Dot(m, quads(s.k), &rows[0], s.rowHead, s.rowStep, panel, s.panelHead, s.panelStep, &c[j], ldc)
+			for i := 0; i < m; i += 4 {
+				row, out := &rows[i*s.rowStep], &c[i*ldc+j]
+				gemvFP8Dot(min(4, m-i), quads(s.k), row, s.rowHead, s.rowStep,
+					panel, s.panelHead, s.panelStep, out, ldc)
+			}
 		}
 	}
 	if j < n {
@@ -104,7 +112,8 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 							count++
 						}
 						row, out := rows[i*s.rowStep:], &c[i*ldc+j]
-						gemmTileFP8Dot(count, 2*quads, &row[s.rowHead+2*FP8Block*b], &row[4*b], s.rowStep, buf, out, ldc, mask)
+						x := &row[s.rowHead+2*FP8Block*b]
+						gemmTileFP8Dot(count, 2*quads, x, &row[4*b], s.rowStep, buf, out, ldc, mask)
 						i += count
 					}
 				}
