@@ -34,8 +34,8 @@ func Open(t testing.TB, name string) backend.Backend {
 // maxFailures is how many failing cases of one op are printed.
 const maxFailures = 5
 
-// Run is the conformance test of b: every case and 300 random ones, on b's own
-// kernels and by decomposition, one subtest an op.
+// Run is the conformance test of b: every case and 300 random ones (60 with
+// -short), on b's own kernels and by decomposition, one subtest an op.
 //
 // supported lists what b has, as paths that begin a case's name: "RMSNorm",
 // "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
@@ -43,8 +43,11 @@ const maxFailures = 5
 // no entry, so that the list stays complete. Where b is a backend.Supporter, what
 // it says of an op and a dtype has to be so.
 func Run(t *testing.T, b backend.Backend, supported []string) {
-	cases := Cases()
-	for seed := range uint64(300) {
+	cases, seeds := Cases(), uint64(300)
+	if testing.Short() {
+		seeds = 60
+	}
+	for seed := range seeds {
 		cases = append(cases, RandomCase(seed))
 	}
 	byOp := map[string][]Case{}
