@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -26,13 +27,16 @@ import (
 
 // options are the flags.
 type options struct {
-	Device  string `json:"device"`
-	Seed    uint64 `json:"seed"`
-	Out     string `json:"-"`
-	Steps   int    `json:"-"` // resolved into Scale
-	Resume  bool   `json:"-"`
-	Quick   bool   `json:"quick"`
-	Control string `json:"control"`
+	Device string `json:"device"`
+	Seed   uint64 `json:"seed"`
+	Out    string `json:"-"`
+	// These are resolved into Scale; 0 means its own.
+	BaseSteps int    `json:"-"`
+	Steps     int    `json:"-"`
+	Prompts   int    `json:"-"`
+	Resume    bool   `json:"-"`
+	Quick     bool   `json:"quick"`
+	Control   string `json:"control"`
 	// Precision is that of activations and caches, "" for f32.
 	Precision string `json:"precision,omitempty"`
 	JSON      bool   `json:"-"`
@@ -43,7 +47,9 @@ func main() {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
+	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of the base model's training (default 2000, with -quick 200)")
 	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
+	flag.IntVar(&o.Prompts, "prompts", 0, "prompts of a GRPO step, and then also the problems of the evaluation (default 64 and 512, with -quick 16 and 32)")
 	flag.BoolVar(&o.Resume, "resume", false, "continue the GRPO run in the output folder; without it, one that is there is set aside")
 	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
 	flag.StringVar(&o.Control, "control", "", "shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
@@ -58,8 +64,13 @@ func start(ctx context.Context, o options) error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	if o.Steps < 0 {
-		return fmt.Errorf("-steps %d, want a positive number", o.Steps)
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"base-steps", o.BaseSteps}, {"steps", o.Steps}, {"prompts", o.Prompts}} {
+		if f.value < 0 {
+			return fmt.Errorf("-%s %d, want a positive number", f.name, f.value)
+		}
 	}
 	if o.Control != "" && o.Control != "shuffled" && o.Control != "unbalanced" {
 		return fmt.Errorf("-control %q, want shuffled or unbalanced", o.Control)
@@ -78,8 +89,9 @@ func start(ctx context.Context, o options) error {
 	if o.Quick {
 		scale = lab.Quick
 	}
-	if o.Steps > 0 {
-		scale.RLSteps = o.Steps
+	scale.BaseSteps, scale.RLSteps = cmp.Or(o.BaseSteps, scale.BaseSteps), cmp.Or(o.Steps, scale.RLSteps)
+	if o.Prompts > 0 {
+		scale.Prompts, scale.Problems = o.Prompts, o.Prompts
 	}
 	b, err := lab.Open(o.Device)
 	if err != nil {
