@@ -1,0 +1,52 @@
+// backend.Reduce and Softmax: one block a row. A thread takes every blockDim-th
+// element in ascending order, then the threads' results are folded in halves, so
+// that the order depends on the row's length alone.
+#include "view.cuh"
+#include "math.cuh"
+
+// fold is the result of all threads of the block, in each of them.
+template <class T, class F> __device__ T fold(T x, F op) {
+	__shared__ T part[256];
+	__syncthreads(); // those that still read the last result
+	part[threadIdx.x] = x;
+	for (int half = blockDim.x / 2; half > 0; half /= 2) {
+		__syncthreads();
+		if (threadIdx.x < half) part[threadIdx.x] = op(part[threadIdx.x], part[threadIdx.x + half]);
+	}
+	__syncthreads();
+	return part[0];
+}
+
+template <class T> struct Plus { __device__ T operator()(T a, T b) const { return a + b; } };
+template <class T> struct Larger { __device__ T operator()(T a, T b) const { return larger(a, b); } };
+
+template <class T> __device__ void reduce(const View &y, const View &x, int fn) {
+	for (long long row = blockIdx.x; row < length(y); row += gridDim.x) {
+		Index k = unravel(y, row); // of x without its last dimension
+		long long from = k.i[1] * x.strides[0] + k.i[2] * x.strides[1] + k.i[3] * x.strides[2];
+		T sum = fn == ReduceMax ? -infinity<T>() : (T)0;
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x) {
+			T v = load<T>(x, from + j * x.strides[3]);
+			sum = fn == ReduceMax ? larger(sum, v) : fn == SumSquares ? fused(v, v, sum) : sum + v;
+		}
+		sum = fn == ReduceMax ? fold(sum, Larger<T>()) : fold(sum, Plus<T>());
+		if (threadIdx.x == 0) store(y, at(y, k), sum);
+	}
+}
+KERNELS(reduce, (View y, View x, int fn), (y, x, fn))
+
+template <class T> __device__ void softmax(const View &y, const View &x) {
+	for (long long row = blockIdx.x; row < x.shape[0] * x.shape[1] * x.shape[2]; row += gridDim.x) {
+		Index k = unravel(x, row * x.shape[3]);
+		long long from = at(x, k), to = at(y, k);
+		T top = -infinity<T>(), sum = 0;
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x) top = larger(top, load<T>(x, from + j * x.strides[3]));
+		top = fold(top, Larger<T>());
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x) sum += exponential(load<T>(x, from + j * x.strides[3]) - top);
+		sum = fold(sum, Plus<T>());
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x)
+			store(y, to + j * y.strides[3], exponential(load<T>(x, from + j * x.strides[3]) - top) / sum);
+		__syncthreads();
+	}
+}
+KERNELS(softmax, (View y, View x), (y, x))

@@ -1,0 +1,73 @@
+// Views and their elements. constants.cuh, which Go writes, numbers dtypes and
+// functions as package backend does.
+#pragma once
+#include "constants.cuh"
+
+// A View is a strided window on device memory, of four dimensions: those that the
+// operand lacks come first and have length 1. Strides count elements. data is the
+// address of the first element, 0 if the operand is absent.
+struct View {
+	char *data;
+	long long shape[4], strides[4];
+	long long dtype;
+};
+
+// Index is the position of an element in each dimension.
+struct Index { long long i[4]; };
+
+__device__ inline long long length(const View &v) { return v.shape[0] * v.shape[1] * v.shape[2] * v.shape[3]; }
+
+// unravel is the position of the n-th element in row-major order.
+__device__ inline Index unravel(const View &v, long long n) {
+	Index k;
+	for (int d = 3; d >= 0; d--) {
+		k.i[d] = n % v.shape[d];
+		n /= v.shape[d];
+	}
+	return k;
+}
+
+// at is the place of an element, counted from the first one.
+__device__ inline long long at(const View &v, const Index &k) {
+	return k.i[0] * v.strides[0] + k.i[1] * v.strides[1] + k.i[2] * v.strides[2] + k.i[3] * v.strides[3];
+}
+
+__device__ inline float widen(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
+
+// narrow rounds to BF16, to nearest even. NaN stays NaN.
+__device__ inline unsigned short narrow(float x) {
+	unsigned bits = __float_as_uint(x);
+	if (x != x) return (unsigned short)(bits >> 16 | 0x40);
+	return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// load is the element of v at place p as T.
+template <class T> __device__ inline T load(const View &v, long long p) {
+	switch (v.dtype) {
+	case F32: return (T)((const float *)v.data)[p];
+	case F64: return (T)((const double *)v.data)[p];
+	case BF16: return (T)widen(((const unsigned short *)v.data)[p]);
+	default: return (T)((const int *)v.data)[p];
+	}
+}
+
+// store writes x, rounded, to the element of v at place p.
+template <class T> __device__ inline void store(const View &v, long long p, T x) {
+	switch (v.dtype) {
+	case F32: ((float *)v.data)[p] = (float)x; break;
+	case F64: ((double *)v.data)[p] = (double)x; break;
+	case BF16: ((unsigned short *)v.data)[p] = narrow((float)x); break;
+	default: ((int *)v.data)[p] = (int)x;
+	}
+}
+
+__device__ inline int integer(const View &v, long long p) { return ((const int *)v.data)[p]; }
+
+// EACH runs a statement for every n < count, shared out among all threads.
+#define EACH(n, count) \
+	for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < (count); n += (long long)gridDim.x * blockDim.x)
+
+// KERNELS defines a kernel in F32 and in F64 by a template of the compute dtype.
+#define KERNELS(name, params, args) \
+	extern "C" __global__ void name##_f32 params { name<float> args; } \
+	extern "C" __global__ void name##_f64 params { name<double> args; }
