@@ -79,10 +79,10 @@ func (c *checker) matrix(m *Matrix, views ...*View) *checker {
 		c.thatViews(!m.Scale.Present(), "Scale %v of a packed matrix, which holds its own", &m.Scale)
 	case m.Scale.Present():
 		c.scaled(m)
-	default:
-		same := m.Data.DType.Compute() == x.DType.Compute()
-		c.thatViews(same, "%v beside %v: want both F64 or neither", &m.Data, x)
+	case m.Data.DType.Compute() != x.DType.Compute():
+		c.thatViews(false, "matrix %v beside %v: want F32 or BF16, or F64 for both", &m.Data, x)
 	}
+	c.thatViews(m.Data.Rank > 1 || m.Data.Rank == 1 && m.Layout == Packed, "matrix %v of too low a rank", &m.Data)
 	if c.err == nil && m.Format != Native && x.DType == F64 {
 		c.failf("format %s is not for F64", m.Format)
 	}

@@ -27,11 +27,20 @@ func (o *Pack) Name() string { return "Pack" }
 
 func (o *Pack) Operands(visit func(*View, Access)) {
 	a := Write
-	if o.Dst.Layout == Packed && o.Src.Data.Dim(-1) < o.Dst.N {
+	if !o.whole() {
 		a = ReadWrite
 	}
 	o.Dst.operands(visit, a)
 	o.Src.operands(visit, Read)
+}
+
+// whole reports whether all columns of Dst are written.
+func (o *Pack) whole() bool {
+	if o.Src.Data.Rank < 2 || o.Dst.Layout == Strided && o.Dst.Data.Rank < 2 { // which Check refuses
+		return true
+	}
+	_, n := o.Dst.Dims()
+	return o.Src.Data.Dim(-1) >= n
 }
 
 func (o *Pack) Check() error {
@@ -42,7 +51,7 @@ func (o *Pack) Check() error {
 		return c.done()
 	}
 	if dst.Layout == Packed {
-		c.contiguous("Dst", &dst.Data)
+		c.contiguous("Dst", &dst.Data).thatViews(dst.Data.Rank > 0, "Dst %v, want rank 1 or 2", &dst.Data)
 	} else {
 		c.thatViews(dst.Scale.Present(), "Dst %v is neither packed nor scaled", &dst.Data).scaled(dst)
 	}
@@ -100,7 +109,7 @@ func (o *Unpack) Check() error {
 		return c.done()
 	}
 	batch := o.Src.batch()
-	c.thatViews(o.Dst.Rank == 2+len(batch), "Dst %v for Src %v", &o.Dst, &o.Src.Data)
+	c.thatViews(o.Dst.Rank == 2+len(batch) && o.Dst.Rank <= 3, "Dst %v for Src %v", &o.Dst, &o.Src.Data)
 	if c.err != nil {
 		return c.done()
 	}

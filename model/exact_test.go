@@ -40,10 +40,14 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 		{model.Options{Precision: bf16}, 1}, {model.Options{Precision: bf16, Absorbed: true}, 0.7},
 		{model.Options{Precision: bf16, Format: backend.BFloat16}, 1},
 		{model.Options{RoundKV: true}, 1}, {model.Options{RoundKV: true, Absorbed: true}, 1},
+		{model.Options{Tables: backend.BFloat16}, 0.7}, {model.Options{Format: backend.BFloat16, Tables: backend.BFloat16}, 1},
+		{model.Options{Precision: bf16, Format: backend.BFloat16, Tables: backend.BFloat16}, 0.7},
 	} {
 		temperature := c.temperature
 		b := open(t)
-		m, err := model.NewWith(b, model.Tiny(), 1, c.o)
+		cfg := model.Tiny()
+		cfg.TieWordEmbeddings = c.o.Tables != c.o.Format // some of either
+		m, err := model.NewWith(b, cfg, 1, c.o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,9 @@ import (
 
 // Memory is what NewWith takes of b for a model of c, known without making it:
 // its code runs on backend.DryRun. The peak is above the size of the model where
-// weights are packed, since each matrix is there in both forms for a moment.
+// weights are drawn and packed, since each matrix is there in both forms for a
+// moment. The few megabytes through which checkpoint.Load fills a model of
+// Options.Uninitialized are not counted.
 func Memory(b backend.Backend, c Config, o Options) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	if _, err := NewWith(d, c, 0, o); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
 
@@ -74,6 +75,27 @@ func exactly(t *testing.T, name string, est backend.Memory, run func(backend.Bac
 	}
 }
 
+// fill sets parameters that wait for their values to zeros, matrix by matrix.
+func fill(params []*tensor.Param) error {
+	var w tensor.RowWriter
+	defer w.Close()
+	for _, p := range params {
+		matrices, rows := 1, 1 // rows of each
+		switch shape := p.Shape(); len(shape) {
+		case 2:
+			rows = shape[0]
+		case 3:
+			matrices, rows = shape[0], shape[1]
+		}
+		for i := range matrices {
+			if err := w.Set(p, i*rows, backend.F32, make([]byte, 4*p.Len()/matrices)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 	qwen := model.R1DistillQwen1_5B()
 	qwen.HiddenSize, qwen.IntermediateSize, qwen.NumHiddenLayers, qwen.VocabSize = 96, 160, 2, 300
@@ -83,6 +105,8 @@ func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 		for _, o := range []model.Options{
 			{}, {DType: backend.F64}, {Absorbed: cfg.IsMLA()}, {Precision: backend.BF16}, {RoundKV: true}, {Format: backend.BFloat16},
 			{Format: backend.BFloat16, Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true, Precision: backend.BF16},
+			{Tables: backend.BFloat16}, {Format: backend.FP8, Tables: backend.FP8, Packed: true}, {Uninitialized: true},
+			{Format: backend.Q8, Tables: backend.Q8, Packed: true, Uninitialized: true},
 		} {
 			name := fmt.Sprintf("%s of width %d, %+v", cfg.ModelType, cfg.HiddenSize, o)
 			est, err := model.Memory(open(t), cfg, o)
@@ -107,6 +131,11 @@ func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 					return err
 				}
 				defer m.Free()
+				if o.Uninitialized {
+					if err := fill(m.Params.All()); err != nil {
+						return err
+					}
+				}
 				gen, err := model.NewGenerator(m, g)
 				if err != nil {
 					return err

@@ -38,9 +38,11 @@ type formatted struct {
 	left       []byte // encoded left operands
 	right      []byte // panels of right operands: the op's own, or those in memory
 
-	memory  []byte
-	encoder encodeRows
-	packer  packFormat
+	memory      []byte
+	encoder     encodeRows
+	packer      packFormat
+	unpacker    unpackFormat
+	dequantiser dequantiseColumns
 }
 
 // open begins an op of n columns.
@@ -213,7 +215,7 @@ func (f *formatted) matMul(p *pool, e *encoding, o *backend.MatMul) {
 			f.add(o.A.Shape[r-2], k, a.matrix(e0, e1), c.matrix(e0, e1), b.matrix(e0, e1), (e0*batch[0]+e1*batch[1])*size)
 		}
 	}
-	f.multiply(p, strided, strided && b.batch == [2]int{})
+	f.multiply(p, strided, strided && b.repeats())
 }
 
 func (f *formatted) groupedMatMul(p *pool, e *encoding, o *backend.GroupedMatMul, groups []int) {

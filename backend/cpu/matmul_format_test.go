@@ -103,7 +103,13 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 			a, c := filled(b, normals[float32](rng, m*k), m, k), filled(b, make([]float32, m*n), m, n)
 			product := &backend.MatMul{C: c, A: a, B: single}
 			grouped := &backend.GroupedMatMul{C: c, A: a, B: stack, Offsets: filled(b, []int32{0, int32(m / 2), int32(m / 2), int32(m)}, e+1)}
-			ops := []backend.Op{product, grouped}
+			lookup := &backend.Unpack{Dst: filled(b, make([]float32, m*k), m, k).T(), Src: single, Index: filled(b, make([]int32, m), m)}
+			ops := []backend.Op{product, grouped, lookup}
+			if f == backend.FP8 {
+				scaled := *lookup
+				scaled.Src = scaledAs(t, b, w.Index(0), false)
+				ops = append(ops, &scaled)
+			}
 			if !f.ForwardOnly {
 				ops = append(ops, &backend.MatMul{C: c, A: a, B: backend.Matrix{Data: w.Index(0), Format: f}})
 			}

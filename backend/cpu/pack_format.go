@@ -132,8 +132,10 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 		}
 		e.packedBytesOf(o, &o.Src)
 		if o.Dst.Len() > 0 {
-			j := &unpackFormat{o, e}
+			j := &b.formatted.unpacker
+			*j = unpackFormat{o, e}
 			b.pool.run(matrices*j.units(), packGrain(o.Src.K), j)
+			*j = unpackFormat{} // keeps no operand alive
 		}
 		return nil
 	}

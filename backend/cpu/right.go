@@ -53,3 +53,6 @@ func (r right) from(n, s int) right {
 	r.codes, r.scale = r.codes[min(n, len(r.codes)):], r.scale[min(s, len(r.scale)):]
 	return r
 }
+
+// repeats reports whether all matrices of the batch are one.
+func (r right) repeats() bool { return r.batch == [2]int{} && r.scaleBatch == [2]int{} }

@@ -68,7 +68,10 @@ func (b *CPU) dequantise(o *backend.Unpack) error {
 	if o.Dst.Rank == 3 {
 		matrices = o.Dst.Shape[0]
 	}
-	b.pool.run(matrices*o.Dst.Dim(-1), rowGrain(o.Dst.Dim(-2)), &dequantiseColumns{o, rightOf(&o.Src)})
+	j := &b.formatted.dequantiser
+	*j = dequantiseColumns{o, rightOf(&o.Src)}
+	b.pool.run(matrices*o.Dst.Dim(-1), rowGrain(o.Dst.Dim(-2)), j)
+	*j = dequantiseColumns{} // keeps no operand alive
 	return nil
 }
 
@@ -76,7 +79,7 @@ func (j *dequantiseColumns) run(w *worker, lo, hi int) {
 	k, n := j.Dst.Dim(-2), j.Dst.Dim(-1)
 	_, width := j.Src.Dims()
 	out, values := operandOf[float32](&j.Dst), scratch[float32](w, k)
-	codes := make([]byte, k)
+	var codes [asm.FP8Block]byte
 	for ; lo < hi; lo++ {
 		e, col := lo/n, lo%n
 		dst := out.matrix(0, e).from(col * out.cs)
@@ -90,11 +93,11 @@ func (j *dequantiseColumns) run(w *worker, lo, hi int) {
 			col = row("Unpack", "index", id, width)
 		}
 		src := j.src.matrix(0, e)
-		moveRow(codes, src.codes[min(col*src.cs, len(src.codes)):], k, 1, src.rs)
-		asm.FromE4M3(values, codes)
 		for p := 0; p < k; p += asm.FP8Block {
-			block := values[p:min(p+asm.FP8Block, k)]
-			scale(block, block, src.square(p/asm.FP8Block, col/asm.FP8Block).scale[0])
+			block, square := values[p:min(p+asm.FP8Block, k)], src.square(p/asm.FP8Block, col/asm.FP8Block)
+			moveRow(codes[:], square.codes[col%asm.FP8Block*square.cs:], len(block), 1, square.rs)
+			asm.FromE4M3(block, codes[:len(block)])
+			scale(block, block, square.scale[0])
 		}
 		dst.write(values, k, 1)
 	}

@@ -16,8 +16,8 @@ type packed struct {
 // the right side of a product: packed where the scope is for inference and the
 // backend has a packed layout, strided otherwise.
 func (p *Param) matrix(s *Scope) backend.Matrix {
-	p.mustBeSet()
 	if p.Packed() {
+		p.mustBeSet()
 		if s.recording && p.Trainable {
 			panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only", p.Name, p.Format))
 		}
@@ -50,9 +50,12 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 	return p.packed.matrix
 }
 
-// strided is the master value transposed, as the right side of a product.
+// strided is the master value transposed, as the right side of a product. A
+// parameter that is packed has none: it panics.
 func (p *Param) strided() backend.Matrix {
-	return backend.Matrix{Data: p.value.T(), Format: p.Format}
+	m := p.transposed()
+	m.Data = m.Data.T()
+	return m
 }
 
 // mustKeepFormat panics if Format changed since p was packed: its products would

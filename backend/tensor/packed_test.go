@@ -123,6 +123,16 @@ func TestPackedParameterTakesNewValues(t *testing.T) {
 	near("CopyFrom", floats(t, src.Get("e.*.w")))
 }
 
+func TestGradientsThroughAPackedHeadAreRefusedByItsName(t *testing.T) {
+	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Tables: backend.BFloat16, Packed: true})
+	defer ps.Free()
+	head, rows := ps.Table("head", 20, 64), ps.FullPrecision("rows", 3, 64)
+	s := tensor.NewScope(ps.Backend(), tensor.Options{Grad: true})
+	defer s.Close()
+	logProb, _ := tensor.LogProbs(rows.In(s), head, s.Ints([]int32{1, 2, 3}, 3), 1)
+	mustPanic(t, "tensor: parameter head is packed as bf16, for inference only", func() { s.Backward(tensor.Sum(logProb)) })
+}
+
 func TestFormatMustNotChangeAfterPacking(t *testing.T) {
 	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: backend.BFloat16})
 	defer ps.Free()

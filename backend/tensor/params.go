@@ -40,7 +40,7 @@ type Init struct {
 	// their packed form only, see Param.Pack.
 	Packed bool
 	// Uninitialized makes parameters without values: they are set from a checkpoint.
-	// Using one before panics.
+	// Using one before panics, but for backend.DryRun, where nothing has values.
 	Uninitialized bool
 }
 
@@ -163,6 +163,9 @@ func (ps *Params) add(name string, shape []int, f backend.Format, packed bool) *
 		Name: name, Trainable: true, Decay: len(shape) > 1, Format: f,
 		b: ps.b, value: backend.NewView(nil, ps.init.DType, shape...),
 	}
+	if _, dry := backend.As[*backend.Dry](ps.b); dry || !ps.init.Uninitialized { // a dry run has no values
+		p.set = p.rows()
+	}
 	ps.all = append(ps.all, p)
 	ps.index[name] = p
 	if ps.err != nil {
@@ -178,9 +181,6 @@ func (ps *Params) add(name string, shape []int, f backend.Format, packed bool) *
 	v, err := p.allocRaw(backend.Parameters, ps.init.DType, shape...)
 	if ps.err = err; err == nil {
 		p.value = v
-	}
-	if !ps.init.Uninitialized {
-		p.set = p.rows()
 	}
 	return p
 }

@@ -52,6 +52,9 @@ func shapeOfFP8(k int) (s shapeFP8) {
 	return s
 }
 
+// pairs returns the number of pairs of k of block b.
+func (s *shapeFP8) pairs(b int) int { return even(min(FP8Block, s.k-b*FP8Block)) / 2 }
+
 // RowsBytesFP8 returns the size of m quantised rows of k activations.
 func RowsBytesFP8(m, k int) int { return m * shapeOfFP8(k).rowStep }
 

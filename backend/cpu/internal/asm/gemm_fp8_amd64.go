@@ -12,22 +12,29 @@ import (
 // panel at byte panelHead. rows and pairs are positive.
 //
 //go:noescape
-func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int, c *float32, ldc int)
+func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
+	c *float32, ldc int)
 
-// widenFP8Dot widens a block of the codes of two panels, panelStep bytes apart, to
-// bf16, and their scale to that of each column, NaN where the column has one.
-// pairs is positive.
+// widenedFP8 is one block of two panels: the bf16 numbers, a row of both panels after
+// another, and the scales of the columns, NaN where a column has one.
+type widenedFP8 struct {
+	b      [FP8Block * 2 * PanelWidth]uint16
+	scales [2 * PanelWidth]float32
+}
+
+// widenFP8Dot widens a block of two panels, panelStep bytes apart, from its codes and
+// scale. pairs is positive.
 //
 //go:noescape
-func widenFP8Dot(dst *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, codes, scale *byte, panelStep, pairs int)
+func widenFP8Dot(dst *widenedFP8, codes, scale *byte, panelStep, pairs int)
 
-// gemmTileFP8Dot adds the products of one block to rows ≤ 14 of up to 32 columns
-// of C, those whose bit is set in mask. Rows of A, and their scales, are rowStep
-// bytes apart; b and scales are what widenFP8Dot leaves. rows and pairs are
-// positive.
+// gemmTileFP8Dot adds the products of one block to rows ≤ 14 of up to 32 columns of
+// C, those whose bit is set in mask. Rows of A, and their scales, are rowStep bytes
+// apart. rows and pairs are positive.
 //
 //go:noescape
-func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, b *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, c *float32, ldc int, mask uint32)
+func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, w *widenedFP8,
+	c *float32, ldc int, mask uint32)
 
 // gemmFP8 is C += A·B.
 func gemmFP8(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
@@ -41,58 +48,63 @@ func gemmFP8(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	}
 }
 
-// widenedFP8 is a block of two panels as widenFP8Dot leaves it.
-type widenedFP8 struct {
-	b      [2 * FP8Block * PanelWidth]uint16
-	scales [2 * PanelWidth]float32
-}
-
+// widenedFP8s recycles the blocks of gemmStripsFP8Dot.
 var widenedFP8s = sync.Pool{New: func() any { return new(widenedFP8) }}
 
-// gemmFP8Dot is C += A·B by VDPBF16PS. With more rows of C than gemvFP8Dot takes,
-// each block of two panels is widened once for blockStrips strips of rows.
+// gemmFP8Dot is C += A·B by VDPBF16PS.
 func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	const group = 4 * PanelWidth
-	first := 0
+	j := 0
 	if m <= 4 {
-		for ; first+group <= n; first += group {
-			gemvFP8Dot(m, even(s.k)/2, &rows[0], s.rowHead, s.rowStep, &panels[first/PanelWidth*s.panelStep], s.panelHead, s.panelStep, &c[first], ldc)
-		}
-		if first == n {
-			return
+		for ; j+group <= n; j += group {
+			panel := &panels[j/PanelWidth*s.panelStep]
+			gemvFP8Dot(m, even(s.k)/2, &rows[0], s.rowHead, s.rowStep, panel, s.panelHead, s.panelStep, &c[j], ldc)
 		}
 	}
+	if j < n {
+		gemmStripsFP8Dot(m, n-j, s, rows, panels[j/PanelWidth*s.panelStep:], c[j:], ldc)
+	}
+}
+
+// twoPanels returns the set of up to 32 columns and how far the second of two
+// panels is: if there is none, its columns are masked.
+func twoPanels(n, panelStep int) (mask uint32, step int) {
+	switch {
+	case n >= 2*PanelWidth:
+		return ^uint32(0), panelStep
+	case n > PanelWidth:
+		return 1<<n - 1, panelStep
+	}
+	return 1<<n - 1, 0
+}
+
+// gemmStripsFP8Dot is gemmFP8Dot by strips of rows of C. It widens each block of two
+// panels once for blockStrips of them.
+func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	buf := widenedFP8s.Get().(*widenedFP8)
 	defer widenedFP8s.Put(buf)
 	strips := (m + tileRows - 1) / tileRows
 	base, longer := m/strips, m%strips
-	blocks := s.blocks // those of A that stay in the second-level cache
+	blocks := s.blocks
 	if strips > 1 {
-		blocks = blockKFP8 / FP8Block
+		blocks = blockKFP8 / FP8Block // a block of A stays in the second-level cache
 	}
 	for b0 := 0; b0 < s.blocks; b0 += blocks {
-		for s0 := 0; s0 < strips; s0 += blockStrips {
-			for j := first; j < n; j += 2 * PanelWidth {
-				mask, step := ^uint32(0), s.panelStep
-				if left := n - j; left < 2*PanelWidth {
-					mask = 1<<left - 1
-					if left <= PanelWidth {
-						step = 0 // there is no second panel; its columns are masked
-					}
-				}
+		for first := 0; first < strips; first += blockStrips {
+			for j := 0; j < n; j += 2 * PanelWidth {
+				mask, step := twoPanels(n-j, s.panelStep)
 				panel := panels[j/PanelWidth*s.panelStep:]
 				for b := b0; b < min(b0+blocks, s.blocks); b++ {
-					p := b * FP8Block
-					pairs := even(min(FP8Block, s.k-p)) / 2
-					widenFP8Dot(&buf.b, &buf.scales, &panel[s.panelHead+p*PanelWidth], &panel[8*b], step, pairs)
-					i := s0*base + min(s0, longer)
-					for strip := s0; strip < min(s0+blockStrips, strips); strip++ {
+					p, pairs := b*FP8Block, s.pairs(b)
+					widenFP8Dot(buf, &panel[s.panelHead+p*PanelWidth], &panel[8*b], step, pairs)
+					i := first*base + min(first, longer)
+					for strip := first; strip < min(first+blockStrips, strips); strip++ {
 						count := base
 						if strip < longer {
 							count++
 						}
-						row := rows[i*s.rowStep:]
-						gemmTileFP8Dot(count, pairs, &row[s.rowHead+2*p], &row[4*b], s.rowStep, &buf.b, &buf.scales, &c[i*ldc+j], ldc, mask)
+						row, out := rows[i*s.rowStep:], &c[i*ldc+j]
+						gemmTileFP8Dot(count, pairs, &row[s.rowHead+2*p], &row[4*b], s.rowStep, buf, out, ldc, mask)
 						i += count
 					}
 				}
@@ -116,7 +128,8 @@ func widenPanelFP8AVX2(dst *float32, codes *byte, k int)
 // NaN. m is positive.
 //
 //go:noescape
-func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte, c *float32, ldc int)
+func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte,
+	c *float32, ldc int)
 
 // gemmFP8Widened is C += A·B by the kernels of float32. They sum up blocks of both
 // operands, widened with the elements of each pair of k exchanged, so that the odd
@@ -130,18 +143,20 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 		for i := 0; i < m; i += blockM {
 			mb, block := min(blockM, m-i), rows[i*s.rowStep:]
 			for r := range mb {
-				widenPairsAVX2(&buf.a[r*kb], (*uint16)(unsafe.Pointer(&block[r*s.rowStep+s.rowHead+2*p])), kb)
+				row := &block[r*s.rowStep+s.rowHead+2*p]
+				widenPairsAVX2(&buf.a[r*kb], (*uint16)(unsafe.Pointer(row)), kb)
 			}
 			for j := 0; j < n; j += widenedColumns {
 				nb := min(widenedColumns, n-j)
 				group := panels[j/PanelWidth*s.panelStep:]
 				for q := 0; q < nb; q += PanelWidth {
-					widenPanelFP8AVX2(&buf.b[q*kb], &group[q/PanelWidth*s.panelStep+s.panelHead+p*PanelWidth], kb)
+					panel := group[q/PanelWidth*s.panelStep:]
+					widenPanelFP8AVX2(&buf.b[q*kb], &panel[s.panelHead+p*PanelWidth], kb)
 				}
 				GemmPacked(mb, nb, kb, buf.a[:], kb, 1, buf.b[:], buf.sums[:], widenedColumns, false)
 				for q := 0; q < nb; q += PanelWidth {
-					scale := &group[q/PanelWidth*s.panelStep+8*b]
-					addScaledFP8(mb, min(PanelWidth, nb-q), buf.sums[q:], block[4*b:], s.rowStep, scale, c[i*ldc+j+q:], ldc)
+					scale, out := &group[q/PanelWidth*s.panelStep+8*b], c[i*ldc+j+q:]
+					addScaledFP8(mb, min(PanelWidth, nb-q), buf.sums[q:], block[4*b:], s.rowStep, scale, out, ldc)
 				}
 			}
 		}
@@ -150,7 +165,8 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 
 // addScaledFP8 is addScaledFP8AVX2 of n ≤ PanelWidth columns of sums that are
 // widenedColumns apart.
-func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, scale *byte, c []float32, ldc int) {
+func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, scale *byte,
+	c []float32, ldc int) {
 	if n == PanelWidth {
 		addScaledFP8AVX2(m, &sums[0], widenedColumns, &rowScales[0], rowStep, scale, &c[0], ldc)
 		return

@@ -1,5 +1,6 @@
 //go:build !noasm
 
+#include "go_asm.h"
 #include "textflag.h"
 #include "gemm_bf16_amd64.h"
 
@@ -32,9 +33,9 @@ loop: \
 	ADDQ $128, BX \
 	DECQ CX \
 	JNZ  loop \
-	MOVQ scales+48(FP), BX \
-	VMOVUPS (BX), Z28 \
-	VMOVUPS 64(BX), Z29 \
+	MOVQ w+40(FP), BX \
+	VMOVUPS widenedFP8_scales(BX), Z28 \
+	VMOVUPS widenedFP8_scales+64(BX), Z29 \
 	MOVQ R15, SI \
 	LEAQ (SI)(R9*2), DX \
 	ADDQ R8, DX \
@@ -42,9 +43,10 @@ loop: \
 	VZEROUPPER \
 	RET
 
-// func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, b *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, c *float32, ldc int, mask uint32)
-TEXT ·gemmTileFP8Dot(SB), NOSPLIT, $0-76
-	MOVL mask+72(FP), CX
+// func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, w *widenedFP8,
+//	c *float32, ldc int, mask uint32)
+TEXT ·gemmTileFP8Dot(SB), NOSPLIT, $0-68
+	MOVL mask+64(FP), CX
 	KMOVW CX, K1
 	SHRL $16, CX
 	KMOVW CX, K2
@@ -57,9 +59,9 @@ TEXT ·gemmTileFP8Dot(SB), NOSPLIT, $0-76
 	LEAQ (R8)(R8*4), R10
 	LEAQ (SI)(R9*2), DX
 	ADDQ R8, DX
-	MOVQ b+40(FP), BX
-	MOVQ c+56(FP), DI
-	MOVQ ldc+64(FP), R11
+	MOVQ w+40(FP), BX
+	MOVQ c+48(FP), DI
+	MOVQ ldc+56(FP), R11
 	SHLQ $2, R11
 	LEAQ (R11)(R11*2), R13
 	LEAQ (R11)(R11*4), AX
@@ -166,7 +168,8 @@ loop: \
 	VZEROUPPER \
 	RET
 
-// func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int, c *float32, ldc int)
+// func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
+//	c *float32, ldc int)
 TEXT ·gemvFP8Dot(SB), NOSPLIT, $0-80
 	WIDENING
 	MOVQ rows+0(FP), CX
@@ -202,20 +205,19 @@ rows3to4:
 rows4:
 	GEMV(QUAD4, block4, loop4)
 
-// func widenFP8Dot(dst *[2 * FP8Block * PanelWidth]uint16, scales *[2 * PanelWidth]float32, codes, scale *byte, panelStep, pairs int)
-TEXT ·widenFP8Dot(SB), NOSPLIT, $0-48
+// func widenFP8Dot(dst *widenedFP8, codes, scale *byte, panelStep, pairs int)
+TEXT ·widenFP8Dot(SB), NOSPLIT, $0-40
 	WIDENING
 	MOVQ dst+0(FP), DI
-	MOVQ scales+8(FP), DX
-	MOVQ codes+16(FP), BX
-	MOVQ scale+24(FP), AX
-	MOVQ panelStep+32(FP), R12
-	MOVQ pairs+40(FP), CX
+	MOVQ codes+8(FP), BX
+	MOVQ scale+16(FP), AX
+	MOVQ panelStep+24(FP), R12
+	MOVQ pairs+32(FP), CX
 	LEAQ (R12)(R12*2), R13
 	SCALES((AX), 4(AX), Z0)
 	SCALES((AX)(R12*1), 4(AX)(R12*1), Z1)
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z0, widenedFP8_scales(DI)
+	VMOVUPS Z1, widenedFP8_scales+64(DI)
 
 	// The next two panels are fetched into the second-level cache.
 loop:

@@ -53,7 +53,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte, c *float32, ldc int)
+// func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte,
+//	c *float32, ldc int)
 TEXT ·addScaledFP8AVX2(SB), NOSPLIT, $0-64
 	MOVQ m+0(FP), CX
 	MOVQ sums+8(FP), SI

@@ -69,7 +69,8 @@ func BenchmarkGemmFP8(b *testing.B) {
 // as decoding does. It interleaves passes that only read as many bytes.
 func BenchmarkGemvFP8(b *testing.B) {
 	for _, s := range [][3]int{
-		{1, 98304, 1536}, {2, 98304, 1536}, {4, 98304, 1536}, {8, 98304, 1536}, {1, 24576, 7168}, {1, 8960, 1536},
+		{1, 98304, 1536}, {2, 98304, 1536}, {4, 98304, 1536}, {8, 98304, 1536},
+		{1, 24576, 7168}, {1, 8960, 1536},
 	} {
 		m, n, k := s[0], s[1], s[2]
 		for _, f := range productsFP8(m, n, k) {
