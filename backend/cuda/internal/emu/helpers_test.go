@@ -1,0 +1,274 @@
+package emu
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// Codes of the driver and of NVRTC.
+const (
+	success         = 0
+	invalidValue    = 1
+	outOfMemory     = 2
+	invalidImage    = 200
+	invalidContext  = 201
+	invalidHandle   = 400
+	notFound        = 500
+	notReady        = 600
+	illegalAddress  = 700
+	outOfResources  = 701
+	misaligned      = 716
+	launchFailed    = 719
+	unknown         = 999
+	nvrtcCompile    = 6
+	nvrtcBadOption  = 5
+	attributeShared = 8
+)
+
+// library is the emulator, loaded once.
+var library = sync.OnceValues(func() (uintptr, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	path, err := Build(filepath.Join(cache, "aha", "emu"))
+	if err != nil {
+		return 0, err
+	}
+	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+})
+
+// emulator is an open device of it.
+type emulator struct {
+	testing.TB
+	lib    uintptr
+	stream uintptr
+}
+
+// open starts the emulator with environment variables NAME=value, or skips.
+func open(t testing.TB, environment ...string) *emulator {
+	t.Helper()
+	for _, name := range []string{"AHA_EMU_SCHEDULE", "AHA_EMU_CHECK", "AHA_EMU_MEMORY", "AHA_EMU_FAIL"} {
+		t.Setenv(name, "")
+	}
+	for _, pair := range environment {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	lib, err := library()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	e := &emulator{TB: t, lib: lib}
+	runtime.LockOSThread() // the current context belongs to the thread
+	e.must("cuInit", 0)
+	var context, stream uintptr
+	e.must("cuDevicePrimaryCtxRetain", &context, 0)
+	e.must("cuCtxSetCurrent", context)
+	e.must("cuStreamCreate", &stream, 1)
+	e.stream = stream
+	t.Cleanup(func() {
+		e.must("cuDevicePrimaryCtxRelease_v2", 0)
+		runtime.UnlockOSThread()
+	})
+	return e
+}
+
+// symbols are addresses of entry points by name.
+var symbols sync.Map
+
+// call calls an entry point with integers and pointers, and returns its code.
+func (e *emulator) call(name string, args ...any) int {
+	symbol, ok := symbols.Load(name)
+	if !ok {
+		s, err := purego.Dlsym(e.lib, name)
+		if err != nil {
+			e.Helper()
+			e.Fatal(err)
+		}
+		symbols.Store(name, s)
+		symbol = s
+	}
+	words := make([]uintptr, len(args))
+	for i, a := range args {
+		switch v := reflect.ValueOf(a); v.Kind() {
+		case reflect.Pointer:
+			words[i] = v.Pointer()
+		case reflect.Int:
+			words[i] = uintptr(v.Int())
+		default:
+			words[i] = uintptr(v.Uint())
+		}
+	}
+	code, _, _ := purego.SyscallN(symbol.(uintptr), words...)
+	runtime.KeepAlive(args)
+	return int(int32(code))
+}
+
+func (e *emulator) want(code int, name string, args ...any) {
+	e.Helper()
+	if got := e.call(name, args...); got != code {
+		e.Fatalf("%s: code %d, want %d: %s", name, got, code, e.text(got))
+	}
+}
+
+func (e *emulator) must(name string, args ...any) {
+	e.Helper()
+	e.want(success, name, args...)
+}
+
+// text is what cuGetErrorString says.
+func (e *emulator) text(code int) string {
+	var text *byte
+	e.call("cuGetErrorString", code, &text)
+	if text == nil {
+		return ""
+	}
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(text), n)) != 0 {
+		n++
+	}
+	return unsafe.String(text, n)
+}
+
+// cstring is s with a 0 behind.
+func cstring(s string) *byte { return &append([]byte(s), 0)[0] }
+
+// compile compiles a source and returns the image, the log and the code.
+func (e *emulator) compile(source string, options ...string) (image []byte, log string, code int) {
+	e.Helper()
+	var headers, names []*byte
+	for _, name := range []string{"types.cuh", "ptx.cuh"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "kernels", name))
+		if err != nil {
+			e.Fatal(err)
+		}
+		headers, names = append(headers, cstring(string(text))), append(names, cstring(name))
+	}
+	var program uintptr
+	text, file := cstring(source), cstring("test.cu")
+	e.must("nvrtcCreateProgram", &program, text, file, len(headers), &headers[0], &names[0])
+	defer e.must("nvrtcDestroyProgram", &program)
+	var flags []*byte
+	for _, o := range append([]string{"--gpu-architecture=sm_80"}, options...) {
+		flags = append(flags, cstring(o))
+	}
+	code = e.call("nvrtcCompileProgram", program, len(flags), &flags[0])
+	var size uintptr
+	e.must("nvrtcGetProgramLogSize", program, &size)
+	buf := make([]byte, size)
+	e.must("nvrtcGetProgramLog", program, &buf[0])
+	log = string(buf[:size-1])
+	if code == success {
+		e.must("nvrtcGetCUBINSize", program, &size)
+		image = make([]byte, size)
+		e.must("nvrtcGetCUBIN", program, &image[0])
+	}
+	runtime.KeepAlive(text)
+	runtime.KeepAlive(file)
+	return image, log, code
+}
+
+// module compiles and loads a source.
+func (e *emulator) module(source string, options ...string) uintptr {
+	e.Helper()
+	image, log, code := e.compile(source, options...)
+	if code != success {
+		e.Fatalf("compile: code %d\n%s", code, log)
+	}
+	var module uintptr
+	e.must("cuModuleLoadData", &module, &image[0])
+	return module
+}
+
+func (e *emulator) function(module uintptr, name string) (f uintptr) {
+	e.Helper()
+	e.must("cuModuleGetFunction", &f, module, cstring(name))
+	return f
+}
+
+// kernel compiles a source with one kernel of interest.
+func (e *emulator) kernel(source, name string) uintptr {
+	e.Helper()
+	return e.function(e.module(source), name)
+}
+
+type dims [3]int
+
+// launch queues a kernel on the stream; args are uintptr, int32 or float32.
+func (e *emulator) launch(f uintptr, grid, block dims, shared int, args ...any) {
+	e.Helper()
+	if code := e.tryLaunch(f, e.stream, grid, block, shared, args...); code != success {
+		e.Fatalf("cuLaunchKernel: code %d: %s", code, e.text(code))
+	}
+}
+
+func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, args ...any) int {
+	values, params := make([]uint64, len(args)+1), make([]*uint64, len(args)+1)
+	for i, a := range args {
+		switch a := a.(type) {
+		case uintptr:
+			values[i] = uint64(a)
+		case int:
+			values[i] = uint64(uint32(a))
+		case float32:
+			values[i] = uint64(math.Float32bits(a))
+		default:
+			panic(fmt.Sprintf("launch: %T", a))
+		}
+		params[i] = &values[i]
+	}
+	for _, d := range []*dims{&grid, &block} {
+		for i := range d {
+			d[i] = max(d[i], 1)
+		}
+	}
+	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, &params[0], 0)
+}
+
+// alloc is device memory of n bytes.
+func (e *emulator) alloc(n int) (at uintptr) {
+	e.Helper()
+	e.must("cuMemAlloc_v2", &at, n)
+	return at
+}
+
+// upload is device memory that holds x.
+func upload[T any](e *emulator, x []T) uintptr {
+	e.Helper()
+	n := len(x) * int(unsafe.Sizeof(x[0]))
+	at := e.alloc(n)
+	e.must("cuMemcpyHtoDAsync_v2", at, &x[0], n, e.stream)
+	return at
+}
+
+// download is n elements of device memory, after all that the stream does.
+func download[T any](e *emulator, at uintptr, n int) []T {
+	e.Helper()
+	x := make([]T, n)
+	e.must("cuMemcpyDtoHAsync_v2", &x[0], at, uintptr(n)*unsafe.Sizeof(x[0]), e.stream)
+	return x
+}
+
+// sync waits for the stream.
+func (e *emulator) sync() int { return e.call("cuStreamSynchronize", e.stream) }
+
+// schedules are values of AHA_EMU_SCHEDULE.
+var schedules = []string{"fifo", "reverse", "random:1", "random:2", "random:3"}
+
+// nan is what fresh memory holds.
+var nan = math.Float32frombits(binary.LittleEndian.Uint32([]byte{0xff, 0xff, 0xff, 0x7f}))
