@@ -8,6 +8,9 @@ func computed(dt backend.DType) bool {
 }
 
 func (b *CUDA) copy(o *backend.Copy) error {
+	if !computed(o.Dst.DType) || !computed(o.Src.DType) {
+		return backend.Unsupported(b, o, o.Dst.DType.String()+" from "+o.Src.DType.String())
+	}
 	return b.kernel("copy", "copy").views(&o.Dst, &o.Src).each(o.Dst.Len())
 }
 

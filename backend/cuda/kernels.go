@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,18 +144,22 @@ func sortedKeys(m map[string]string) []string {
 func constants() string {
 	var b strings.Builder
 	b.WriteString("#pragma once\n")
-	enum := func(values ...fmt.Stringer) {
-		b.WriteString("enum {")
-		for i, v := range values {
-			fmt.Fprintf(&b, " %s = %d,", v, i)
-		}
-		b.WriteString(" };\n")
-	}
-	enum(backend.F32, backend.F64, backend.BF16, backend.I32, backend.I8, backend.E4M3, backend.F16, backend.E5M2)
-	enum(backend.Affine, backend.Clamp, backend.Exp, backend.Log, backend.Sigmoid, backend.Sqrt, backend.Reciprocal, backend.Abs, backend.Sign)
-	enum(backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min, backend.Less, backend.LessEqual, backend.Equal)
-	enum(backend.Sum, backend.SumSquares, backend.ReduceMax)
+	enumerate(&b, backend.F32, backend.F64, backend.BF16, backend.I32, backend.I8, backend.E4M3, backend.F16, backend.E5M2)
+	enumerate(&b, backend.Affine, backend.Clamp, backend.Exp, backend.Log, backend.Sigmoid, backend.Sqrt,
+		backend.Reciprocal, backend.Abs, backend.Sign)
+	enumerate(&b, backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min,
+		backend.Less, backend.LessEqual, backend.Equal)
+	enumerate(&b, backend.Sum, backend.SumSquares, backend.ReduceMax)
 	return b.String()
+}
+
+// enumerate writes a C enum of values, which print as their names.
+func enumerate[E ~uint8](w io.Writer, values ...E) {
+	fmt.Fprint(w, "enum {")
+	for _, v := range values {
+		fmt.Fprintf(w, " %v = %d,", v, uint8(v))
+	}
+	fmt.Fprintln(w, " };")
 }
 
 func (k *kernels) unload() error {

@@ -41,6 +41,17 @@ __device__ inline unsigned short narrow(float x) {
 	return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// A double is rounded once: what float drops leaves its mark in the last bit.
+__device__ inline unsigned short narrow(double x) {
+	float f = (float)x;
+	if (f != x && x == x) {
+		unsigned bits = __float_as_uint(f);
+		if ((f < 0 ? -f : f) > (x < 0 ? -x : x)) bits--;
+		f = __uint_as_float(bits | 1);
+	}
+	return narrow(f);
+}
+
 // load is the element of v at place p as T.
 template <class T> __device__ inline T load(const View &v, long long p) {
 	switch (v.dtype) {
@@ -56,7 +67,7 @@ template <class T> __device__ inline void store(const View &v, long long p, T x)
 	switch (v.dtype) {
 	case F32: ((float *)v.data)[p] = (float)x; break;
 	case F64: ((double *)v.data)[p] = (double)x; break;
-	case BF16: ((unsigned short *)v.data)[p] = narrow((float)x); break;
+	case BF16: ((unsigned short *)v.data)[p] = narrow(x); break;
 	default: ((int *)v.data)[p] = (int)x;
 	}
 }
