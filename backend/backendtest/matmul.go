@@ -33,12 +33,12 @@ func matMulFamily() family {
 			matMulSpec{M: 5, K: 12, N: n, Packed: i%3 == 1},
 			matMulSpec{M: 1, K: 40, N: n, Packed: i%3 == 2})
 	}
-	for _, panels := range []bool{false, true} {
+	for _, packed := range []bool{false, true} {
 		f.cases = append(f.cases,
-			matMulSpec{M: 65, K: 129, N: 97, Packed: panels},
-			matMulSpec{M: 9, K: 1025, N: 33, Packed: panels, Accumulate: true},
-			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Packed: panels},
-			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Packed: panels})
+			matMulSpec{M: 65, K: 129, N: 97, Packed: packed},
+			matMulSpec{M: 9, K: 1025, N: 33, Packed: packed, Accumulate: true},
+			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Packed: packed},
+			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Packed: packed})
 	}
 	f.cases = append(f.cases, matMulSpec{Batch: []int{2, 3}, M: 9, K: 17, N: 8}, matMulSpec{Batch: []int{2, 2}, M: 1, K: 70, N: 33, Accumulate: true})
 	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Packed: true}, matMulSpec{M: 1, K: 1024, N: 1024, Packed: true}}

@@ -139,8 +139,8 @@ func (s *setup) activation() backend.DType {
 
 // matrixOperand is a right operand of a product: a parameter or, unless it is to be
 // packed, an activation.
-func (s *setup) matrixOperand(name string, panels bool, gen func(i int) float64, shape ...int) *operand {
-	if panels || s.dt == backend.BF16 && s.rng.IntN(2) == 0 {
+func (s *setup) matrixOperand(name string, packed bool, gen func(i int) float64, shape ...int) *operand {
+	if packed || s.dt == backend.BF16 && s.rng.IntN(2) == 0 {
 		return s.readStatWith(name, free, gen, shape...)
 	}
 	return s.readWith(name, free, gen, shape...)

@@ -110,9 +110,9 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 				scaled.Src = scaledAs(t, b, w.Index(0), false)
 				ops = append(ops, &scaled)
 			}
-			if !f.ForwardOnly {
-				ops = append(ops, &backend.MatMul{C: c, A: a, B: backend.Matrix{Data: w.Index(0), Format: f}})
-			}
+			across := filled(b, normals[float32](rng, m*k), k, m).T()
+			strided := backend.Matrix{Data: w.Index(0), Format: f}
+			ops = append(ops, &backend.MatMul{C: c, A: a, B: strided}, &backend.MatMul{C: c, A: across, B: strided})
 			for i, op := range ops {
 				if got := testing.AllocsPerRun(20, func() { do(t, b, op) }); got > 0 {
 					t.Errorf("%s, M = %d, op %d: %v allocations a run", f, m, i, got)

@@ -82,7 +82,7 @@ func (l *Linear) product(x Tensor, dt backend.DType) Tensor {
 
 // Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D], of dtype
 // dt, that of w or BF16. Values are those that products with w use: rounded to its
-// format.
+// format, which is Native or BFloat16 unless w is packed.
 func Embedding(w *Param, ids Tensor, dt backend.DType) Tensor {
 	s := scopeOf("Embedding", ids)
 	if w.value.Rank != 2 {
@@ -93,11 +93,14 @@ func Embedding(w *Param, ids Tensor, dt backend.DType) Tensor {
 		s.do(&backend.Unpack{Dst: y.view.T(), Src: w.matrix(s), Index: ids.View()})
 		return y
 	}
-	if w.Format == backend.BFloat16 && dt != backend.BF16 {
+	switch {
+	case w.Format != backend.Native && w.Format != backend.BFloat16:
+		panic(fmt.Sprintf("tensor: Embedding: %s in format %s: want it packed", w.Name, w.Format))
+	case w.Format == backend.BFloat16 && dt != backend.BF16:
 		half := s.alloc(backend.BF16, y.view.Dims()...)
 		s.do(&backend.Gather{Y: half.view, X: w.Value(), Index: ids.View()})
 		s.do(&backend.Copy{Dst: y.view, Src: half.view})
-	} else {
+	default:
 		s.do(&backend.Gather{Y: y.view, X: w.Value(), Index: ids.View()})
 	}
 	if s.recording && w.Trainable {

@@ -17,6 +17,7 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	}
 	ev := entropy.view
 	s.track([]*Tensor{&logProb, &entropy}, []Tensor{x, lse, entropy, targets}, func(dy []gradient) {
+		w.mustHaveBackward()
 		op := backend.LinearLogProbGrad{X: x.view, W: w.strided(), Target: targets.view, LSE: lse.view, InvTemp: invTemp}
 		var g gradient
 		if x.val != nil {

@@ -16,11 +16,11 @@ type packed struct {
 // the right side of a product: packed where the scope is for inference and the
 // backend has a packed layout, strided otherwise.
 func (p *Param) matrix(s *Scope) backend.Matrix {
+	if s.recording && p.Trainable {
+		p.mustHaveBackward()
+	}
 	if p.Packed() {
 		p.mustBeSet()
-		if s.recording && p.Trainable {
-			panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only", p.Name, p.Format))
-		}
 		p.mustKeepFormat()
 		return p.packed.matrix
 	}
@@ -53,9 +53,8 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 // strided is the master value transposed, as the right side of a product. A
 // parameter that is packed has none: it panics.
 func (p *Param) strided() backend.Matrix {
-	m := p.transposed()
-	m.Data = m.Data.T()
-	return m
+	v := p.Value()
+	return backend.Matrix{Data: v.T(), Format: p.Format}
 }
 
 // mustKeepFormat panics if Format changed since p was packed: its products would
@@ -67,10 +66,20 @@ func (p *Param) mustKeepFormat() {
 }
 
 // transposed is the right side of the product that a backward pass needs: p's
-// value, [out, in] or [E, out, in], in place. A parameter that is packed has no such
-// form: it panics.
+// value, [out, in] or [E, out, in], in place.
 func (p *Param) transposed() backend.Matrix {
+	p.mustHaveBackward()
 	return backend.Matrix{Data: p.Value(), Format: p.Format}
+}
+
+// mustHaveBackward panics if products with p have no backward.
+func (p *Param) mustHaveBackward() {
+	switch {
+	case p.Packed():
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only", p.Name, p.Format))
+	case p.Format.ForwardOnly:
+		panic(fmt.Sprintf("tensor: parameter %s: products in format %s have no backward", p.Name, p.Format))
+	}
 }
 
 // allocPacked allocates memory of h for a packed copy; ok is false where the backend

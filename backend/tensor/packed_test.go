@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -133,6 +134,45 @@ func TestGradientsThroughAPackedHeadAreRefusedByItsName(t *testing.T) {
 	mustPanic(t, "tensor: parameter head is packed as bf16, for inference only", func() { s.Backward(tensor.Sum(logProb)) })
 }
 
+// Neither silently without rounding nor with the gradients of another product.
+func TestForwardOnlyFormatsWithMastersAreRefusedWhereTheyCannotWork(t *testing.T) {
+	for _, f := range backend.Formats() {
+		if !f.ForwardOnly {
+			continue
+		}
+		ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: f, Tables: f})
+		w, stack, table := ps.Matrix("w", 20, 64), ps.Stack("e.*", 2, 20, 64), ps.Table("t", 20, 64)
+		rows := ps.FullPrecision("rows", 3, 64)
+		for _, trainable := range []bool{true, false} {
+			w.Trainable, stack.Trainable, table.Trainable = trainable, trainable, trainable
+			for _, c := range []struct {
+				want    string
+				forward func(x, ids, offsets tensor.Tensor) tensor.Tensor
+			}{
+				{"tensor: parameter w: products in format %s have no backward", func(x, _, _ tensor.Tensor) tensor.Tensor {
+					return (&tensor.Linear{W: w}).Forward(x)
+				}},
+				{"tensor: parameter e.*: products in format %s have no backward", func(x, _, offsets tensor.Tensor) tensor.Tensor {
+					return tensor.GroupedLinear(x, stack, offsets)
+				}},
+				{"tensor: parameter t: products in format %s have no backward", func(x, ids, _ tensor.Tensor) tensor.Tensor {
+					y, _ := tensor.LogProbs(x, table, ids, 1)
+					return y
+				}},
+				{"tensor: Embedding: t in format %s: want it packed", func(_, ids, _ tensor.Tensor) tensor.Tensor {
+					return tensor.Embedding(table, ids, backend.F32)
+				}},
+			} {
+				s := tensor.NewScope(ps.Backend(), tensor.Options{Grad: true})
+				ids, offsets := s.Ints([]int32{1, 2, 3}, 3), s.Ints([]int32{0, 1, 3}, 3)
+				mustPanic(t, fmt.Sprintf(c.want, f), func() { s.Backward(tensor.Sum(c.forward(rows.In(s), ids, offsets))) })
+				s.Close()
+			}
+		}
+		ps.Free()
+	}
+}
+
 func TestFormatMustNotChangeAfterPacking(t *testing.T) {
 	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: backend.BFloat16})
 	defer ps.Free()
@@ -233,6 +273,14 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() { tensor.GroupedLinear(x, p, offsets) })
 			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() { w.Set(p, 128, backend.F32, make([]byte, 24*4)) })
 			mustPanic(t, "tensor: Set: 95 bytes of F32 for rows from 0 on", func() { w.Set(p, 0, backend.F32, make([]byte, 95)) })
+			mustPanic(t, "tensor: Set: I8 for parameter s, want", func() { w.Set(p, 0, backend.I8, make([]byte, 24)) })
+			if packed {
+				for _, n := range []int{7, 600} { // within a block, and beyond the matrix
+					mustPanic(t, fmt.Sprintf("tensor: Set: rows 0 to %d of parameter s [2 300 24], which is packed by 128", n), func() {
+						w.Set(p, 0, backend.BF16, make([]byte, n*24*2))
+					})
+				}
+			}
 			s.Close()
 			for _, q := range empty.All() {
 				v := master.Get(q.Name).Value()

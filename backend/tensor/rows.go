@@ -24,12 +24,17 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 	width := p.value.Len() / p.rows()
 	n := len(data) / (width * dt.Size())
 	switch {
+	case !dt.IsFloat():
+		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
 	case n*width*dt.Size() != len(data) || first < 0 || first+n > p.rows():
 		panic(fmt.Sprintf("tensor: Set: %d bytes of %s for rows from %d on of parameter %s %v", len(data), dt, first, p.Name, p.Shape()))
 	case first > p.set:
 		panic(fmt.Sprintf("tensor: Set: rows from %d on of parameter %s before row %d", first, p.Name, p.set))
 	case n == 0:
 		return nil
+	case p.Packed() && !p.packable(first, n):
+		panic(fmt.Sprintf("tensor: Set: rows %d to %d of parameter %s %v, which is packed by %d rows of a matrix at a time",
+			first, first+n, p.Name, p.Shape(), backend.PackColumns))
 	}
 	if w.b != p.b {
 		w.Close()
@@ -41,6 +46,14 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 	p.set = max(p.set, first+n)
 	p.Touch()
 	return nil
+}
+
+// packable reports whether n rows from first on can be packed by themselves.
+func (p *Param) packable(first, n int) bool {
+	out := p.value.Dim(-2)
+	begin := first % out
+	end := begin + n
+	return begin%backend.PackColumns == 0 && (end == out || end < out && end%backend.PackColumns == 0)
 }
 
 func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data []byte) error {

@@ -2,77 +2,29 @@
 
 #include "textflag.h"
 #include "convert_loop_amd64.h"
+#include "float8_amd64.h"
 
-#define CONSTANT(name, x) \
-	DATA name<>+0(SB)/4, $x \
-	GLOBL name<>(SB), RODATA|NOPTR, $4
-
-CONSTANT(one, 1)
-CONSTANT(sizeBits, 0x7fffffff)
-CONSTANT(nanFloat8, 0x7f)
 CONSTANT(quietNaN, 0x7fc00000)
 
-// ENCODING sets the constants of ENCODE in Y7 to Y15.
-#define ENCODING(halfUnit, biasChange, largest, minNormal, unitShift) \
-	VPBROADCASTD one<>(SB), Y7 \
-	VPBROADCASTD sizeBits<>(SB), Y8 \
-	VPBROADCASTD halfUnit<>(SB), Y9 \
-	VPBROADCASTD biasChange<>(SB), Y10 \
-	VPBROADCASTD largest<>(SB), Y11 \
-	VPBROADCASTD minNormal<>(SB), Y12 \
-	VPBROADCASTD unitShift<>(SB), Y13 \
-	VPBROADCASTD nanFloat8<>(SB), Y15
-
-// ENCODE leaves the codes of the eight floats of y in its dwords, given the bits
-// of mantissa that are dropped. What has the size in Y14 gets the code after the
-// largest.
-#define ENCODE(dropped, y) \
-	VCMPPS $3, y, y, Y3 \ // NaN?
-	VPAND Y8, y, Y4 \ // size
-	VPXOR Y4, y, Y2 \
-	VPSRLD $24, Y2, Y2 \ // sign
-	VPCMPEQD Y14, Y4, Y6 \
-	VPSUBD Y6, Y2, Y2 \ // and the code after the largest
-	VMINPS Y11, Y4, y \
-	VPSRLD $dropped, y, Y4 \
-	VPAND Y7, Y4, Y4 \
-	VPADDD Y9, Y4, Y4 \
-	VPADDD y, Y4, Y4 \
-	VPSRLD $dropped, Y4, Y4 \
-	VPSUBD Y10, Y4, Y4 \ // code of a normal
-	VADDPS Y13, y, Y5 \
-	VPSUBD Y13, Y5, Y5 \ // code of a subnormal
-	VCMPPS $1, Y12, y, Y6 \
-	VBLENDVPS Y6, Y5, Y4, y \
-	VPADDD Y2, y, y \
-	VBLENDVPS Y3, Y15, y, y
-
 // ENCODE16 encodes 16 floats.
-#define ENCODE16(dropped) \
+#define ENCODE16(encode) \
 	VMOVUPS (SI)(DX*4), Y0 \
 	VMOVUPS 32(SI)(DX*4), Y1 \
-	ENCODE(dropped, Y0) \
-	ENCODE(dropped, Y1) \
+	encode(Y0) \
+	encode(Y1) \
 	VPACKUSDW Y1, Y0, Y0 \
 	VPERMQ $0xD8, Y0, Y0 \
 	VEXTRACTI128 $1, Y0, X1 \
 	VPACKUSWB X1, X0, X0 \
 	VMOVDQU X0, (DI)(DX*1)
 
-CONSTANT(halfUnitE4M3, 0x0007ffff) // just under half of the last bit kept
-CONSTANT(biasChangeE4M3, 960) // (127-7)<<3
-CONSTANT(maxE4M3, 0x43e00000) // 448
-CONSTANT(minNormalE4M3, 0x3c800000) // 2^-6
-CONSTANT(unitShiftE4M3, 0x46800000) // 2^14
-
 // func toE4M3AVX2(dst *uint8, x *float32, n int)
 TEXT ·toE4M3AVX2(SB), NOSPLIT, $0-24
 	ARGS
-	ENCODING(halfUnitE4M3, biasChangeE4M3, maxE4M3, minNormalE4M3, unitShiftE4M3)
-	VPCMPEQD Y14, Y14, Y14 // no size: there are no infinities
+	ENCODING_E4M3
 
 loop:
-	ENCODE16(20)
+	ENCODE16(ENCODE_E4M3)
 	NEXT(loop)
 
 CONSTANT(halfUnitE5M2, 0x000fffff)
@@ -82,6 +34,14 @@ CONSTANT(minNormalE5M2, 0x38800000) // 2^-14
 CONSTANT(unitShiftE5M2, 0x43000000) // 2^7
 CONSTANT(infinity, 0x7f800000)
 
+// ENCODE_E5M2 is ENCODE_E4M3 for E5M2. An infinity, in Y14, has the code after the
+// largest number's.
+#define ENCODE_E5M2(y) \
+	SPLIT(y) \
+	VPCMPEQD Y14, Y4, Y6 \
+	VPSUBD Y6, Y2, Y2 \
+	CODE(21, y)
+
 // func toE5M2AVX2(dst *uint8, x *float32, n int)
 TEXT ·toE5M2AVX2(SB), NOSPLIT, $0-24
 	ARGS
@@ -89,7 +49,7 @@ TEXT ·toE5M2AVX2(SB), NOSPLIT, $0-24
 	VPBROADCASTD infinity<>(SB), Y14
 
 loop:
-	ENCODE16(21)
+	ENCODE16(ENCODE_E5M2)
 	NEXT(loop)
 
 CONSTANT(rescale, 0x7b800000) // 2^120

@@ -237,11 +237,24 @@ func rowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
 	rowsOfColumns(dst, a, m, k, acs, packPanelBF16Bits)
 }
 
+// pieceColumns is the number of columns that rowsOfColumns takes at a time: 16
+// pairs.
+const pieceColumns = 32
+
+// columnPiece is the working memory of rowsOfColumns.
+type columnPiece struct {
+	panel, tile [PanelWidth * pieceColumns]uint16
+}
+
+var columnPieces = sync.Pool{New: func() any { return new(columnPiece) }}
+
 // rowsOfColumns is RowsBF16 of rows that lie side by side, acs the distance of
 // columns: it packs 16 rows at a time as a panel and transposes its pairs.
 func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack func(dst []uint16, b []T, k, n, rs, cs int)) {
-	const piece = 32 // 16 pairs
-	var panel, tile [PanelWidth * piece]uint16
+	const piece = pieceColumns
+	buf := columnPieces.Get().(*columnPiece)
+	defer columnPieces.Put(buf)
+	panel, tile := &buf.panel, &buf.tile
 	k2 := even(k)
 	for i := 0; i < m; i += PanelWidth {
 		rows := min(PanelWidth, m-i)

@@ -14,24 +14,30 @@ import (
 // represents each of them, in this order:
 //
 //   - the float32 scale of each block of k, and zeros up to a multiple of 64 bytes;
-//   - the bf16 numbers, of which there are K rounded up to even, and zeros.
+//   - the bf16 numbers, and zeros.
 //
 // A row's size is an odd multiple of 64 bytes, so that rows lie in different sets
 // of the caches. Panels of PanelWidth columns of weights (see PackFP8) hold
 //
-//   - for each block of k, the float32 scale and a uint32 whose bit j is set if
-//     column j has a NaN in the block, and zeros up to a multiple of 64 bytes;
-//   - the E4M3 codes, the two of a pair of k adjacent: that of (p,j) is at byte
-//     (p/2)*32 + (j%16)*2 + p%2; and zeros up to a multiple of 64 bytes.
+//   - for each block of k, the float32 scale, a uint32 whose bit j is set if column j
+//     has a NaN in the block, and one whose bit t is set if a code for k from 4t to
+//     4t+3 in the block is zero or subnormal; and zeros up to a multiple of 64 bytes;
+//   - the E4M3 codes, 64 bytes for each quad of k: element (p,j) is at byte
+//     (p/4)*64 + (j%16)*4 + 1, 3, 0 or 2 for p%4 of 0, 1, 2 or 3. Missing columns and
+//     missing k of the last quad are zeros.
 //
-// Numbers are in little-endian order. Quantising and packing give the same bytes,
+// So 64 bytes are 32 words of which the upper halves are one pair of k and the lower
+// halves the next. Numbers are in little-endian order. Quantising and packing give the same bytes,
 // and products the same bits, on every path. On arm64 all of it is plain Go.
 
 // FP8Block is the length of the blocks of FP8 along k and along columns.
 const FP8Block = 128
 
-// lineBytes is the size of a cache line.
-const lineBytes = 64
+const (
+	lineBytes    = 64             // of a cache line
+	quadBytes    = 4 * PanelWidth // of the codes of four k
+	markBytesFP8 = 12             // of what precedes the codes of each block of a panel
+)
 
 // lines rounds a size up to whole cache lines.
 func lines(bytes int) int { return (bytes + lineBytes - 1) &^ (lineBytes - 1) }
@@ -40,20 +46,26 @@ func lines(bytes int) int { return (bytes + lineBytes - 1) &^ (lineBytes - 1) }
 type shapeFP8 struct {
 	k, blocks            int // blocks of k
 	rowHead, rowStep     int // the size of a row's scales, and of a row
-	panelHead, panelStep int // the size of what precedes the codes of a panel, and of a panel
+	panelHead, panelStep int // the size of what precedes a panel's codes, and of a panel
 }
 
 func shapeOfFP8(k int) (s shapeFP8) {
 	s.k, s.blocks = k, (k+FP8Block-1)/FP8Block
 	s.rowHead = lines(4 * s.blocks)
 	s.rowStep = (s.rowHead + lines(2*even(k))) | lineBytes
-	s.panelHead = lines(8 * s.blocks)
-	s.panelStep = s.panelHead + lines(PanelWidth*even(k))
+	s.panelHead = lines(markBytesFP8 * s.blocks)
+	s.panelStep = s.panelHead + quads(k)*quadBytes
 	return s
 }
 
-// pairs returns the number of pairs of k of block b.
-func (s *shapeFP8) pairs(b int) int { return even(min(FP8Block, s.k-b*FP8Block)) / 2 }
+// quads returns how many quads cover k elements.
+func quads(k int) int { return (k + 3) / 4 }
+
+// quads returns the number of quads of k of block b.
+func (s *shapeFP8) quads(b int) int { return quads(min(FP8Block, s.k-b*FP8Block)) }
+
+// codeAt is the place of the code of k p < 4 of column j in a quad.
+func codeAt(p, j int) int { return 4*j + p%2*2 + 1 - p/2 }
 
 // RowsBytesFP8 returns the size of m quantised rows of k activations.
 func RowsBytesFP8(m, k int) int { return m * shapeOfFP8(k).rowStep }
@@ -121,13 +133,13 @@ func gemmFP8Generic(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 				for p := b * FP8Block; p < min((b+1)*FP8Block, s.k); p += 2 {
 					x := binary.LittleEndian.Uint32(row[s.rowHead+2*p:])
 					x0, x1 := math.Float32frombits(x<<16), math.Float32frombits(x&0xffff0000)
-					w := panel[s.panelHead+p*PanelWidth:][:2*PanelWidth]
+					quad := panel[s.panelHead+p/4*quadBytes:][:quadBytes]
 					for q := range sums {
-						sums[q] += float32(x1 * valuesE4M3[w[2*q+1]])
-						sums[q] += float32(x0 * valuesE4M3[w[2*q]])
+						sums[q] += float32(x1 * valuesE4M3[quad[codeAt(p%4+1, q)]])
+						sums[q] += float32(x0 * valuesE4M3[quad[codeAt(p%4, q)]])
 					}
 				}
-				scale := float32(float32At(row[4*b:]) * float32At(panel[8*b:]))
+				scale := float32(float32At(row[4*b:]) * float32At(panel[markBytesFP8*b:]))
 				for q := range out {
 					out[q] += float32(scale * sums[q])
 				}

@@ -9,10 +9,10 @@ import (
 
 // gemvFP8Dot adds rows ≤ 4 of 64 columns to C, from four packed panels, panelStep
 // bytes apart. The numbers of a row begin at byte rowHead of it, the codes of a
-// panel at byte panelHead. rows and pairs are positive.
+// panel at byte panelHead. rows and quads are positive.
 //
 //go:noescape
-func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
+func gemvFP8Dot(rows, quads int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
 	c *float32, ldc int)
 
 // widenedFP8 is one block of two panels: the bf16 numbers, a row of both panels after
@@ -22,11 +22,11 @@ type widenedFP8 struct {
 	scales [2 * PanelWidth]float32
 }
 
-// widenFP8Dot widens a block of two panels, panelStep bytes apart, from its codes and
-// scale. pairs is positive.
+// widenFP8Dot widens a block of two panels, panelStep bytes apart. marks is at what
+// precedes the codes. quads is positive.
 //
 //go:noescape
-func widenFP8Dot(dst *widenedFP8, codes, scale *byte, panelStep, pairs int)
+func widenFP8Dot(dst *widenedFP8, codes, marks *byte, panelStep, quads int)
 
 // gemmTileFP8Dot adds the products of one block to rows ≤ 14 of up to 32 columns of
 // C, those whose bit is set in mask. Rows of A, and their scales, are rowStep bytes
@@ -58,7 +58,7 @@ func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int)
 	if m <= 4 {
 		for ; j+group <= n; j += group {
 			panel := &panels[j/PanelWidth*s.panelStep]
-			gemvFP8Dot(m, even(s.k)/2, &rows[0], s.rowHead, s.rowStep, panel, s.panelHead, s.panelStep, &c[j], ldc)
+			gemvFP8Dot(m, quads(s.k), &rows[0], s.rowHead, s.rowStep, panel, s.panelHead, s.panelStep, &c[j], ldc)
 		}
 	}
 	if j < n {
@@ -95,8 +95,8 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 				mask, step := twoPanels(n-j, s.panelStep)
 				panel := panels[j/PanelWidth*s.panelStep:]
 				for b := b0; b < min(b0+blocks, s.blocks); b++ {
-					p, pairs := b*FP8Block, s.pairs(b)
-					widenFP8Dot(buf, &panel[s.panelHead+p*PanelWidth], &panel[8*b], step, pairs)
+					quads := s.quads(b)
+					widenFP8Dot(buf, &s.codes(panel, b)[0], &panel[markBytesFP8*b], step, quads)
 					i := first*base + min(first, longer)
 					for strip := first; strip < min(first+blockStrips, strips); strip++ {
 						count := base
@@ -104,7 +104,7 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 							count++
 						}
 						row, out := rows[i*s.rowStep:], &c[i*ldc+j]
-						gemmTileFP8Dot(count, pairs, &row[s.rowHead+2*p], &row[4*b], s.rowStep, buf, out, ldc, mask)
+						gemmTileFP8Dot(count, 2*quads, &row[s.rowHead+2*FP8Block*b], &row[4*b], s.rowStep, buf, out, ldc, mask)
 						i += count
 					}
 				}
@@ -116,19 +116,18 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 // blockKFP8 is the length along k of a block of A for several strips of rows.
 const blockKFP8 = 512
 
-// widenPanelFP8AVX2 widens k rows of the codes of a panel to float32, multiplied by
-// 2⁻⁸, and exchanges rows p and p+1 for even p. k is even and positive.
+// widenPanelFP8AVX2 widens quads of the codes of a panel to float32, exchanging rows
+// p and p+1 for even p. quads is positive.
 //
 //go:noescape
-func widenPanelFP8AVX2(dst *float32, codes *byte, k int)
+func widenPanelFP8AVX2(dst *float32, codes *byte, quads int)
 
-// addScaledFP8AVX2 adds sums of m rows of PanelWidth columns, multiplied by 2⁸ and
-// their scales, to C. Rows of sums are ldsums elements apart, the scales of rows
-// rowStep bytes; scale is that of the panel, followed by the set of columns with a
-// NaN. m is positive.
+// addScaledFP8AVX2 adds the sums of m rows of PanelWidth columns, times their scales,
+// to C. Rows of sums are ldsums elements apart, the scales of rows rowStep bytes;
+// marks is at what precedes the codes of the block. m is positive.
 //
 //go:noescape
-func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte,
+func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, marks *byte,
 	c *float32, ldc int)
 
 // gemmFP8Widened is C += A·B by the kernels of float32. They sum up blocks of both
@@ -139,7 +138,7 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 	defer sumsFP8s.Put(buf)
 	for b := range s.blocks {
 		p := b * FP8Block
-		kb := even(min(FP8Block, s.k-p))
+		kb := 4 * s.quads(b)
 		for i := 0; i < m; i += blockM {
 			mb, block := min(blockM, m-i), rows[i*s.rowStep:]
 			for r := range mb {
@@ -151,12 +150,12 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 				group := panels[j/PanelWidth*s.panelStep:]
 				for q := 0; q < nb; q += PanelWidth {
 					panel := group[q/PanelWidth*s.panelStep:]
-					widenPanelFP8AVX2(&buf.b[q*kb], &panel[s.panelHead+p*PanelWidth], kb)
+					widenPanelFP8AVX2(&buf.b[q*kb], &s.codes(panel, b)[0], s.quads(b))
 				}
 				GemmPacked(mb, nb, kb, buf.a[:], kb, 1, buf.b[:], buf.sums[:], widenedColumns, false)
 				for q := 0; q < nb; q += PanelWidth {
-					scale, out := &group[q/PanelWidth*s.panelStep+8*b], c[i*ldc+j+q:]
-					addScaledFP8(mb, min(PanelWidth, nb-q), buf.sums[q:], block[4*b:], s.rowStep, scale, out, ldc)
+					marks, out := &group[q/PanelWidth*s.panelStep+markBytesFP8*b], c[i*ldc+j+q:]
+					addScaledFP8(mb, min(PanelWidth, nb-q), buf.sums[q:], block[4*b:], s.rowStep, marks, out, ldc)
 				}
 			}
 		}
@@ -165,10 +164,10 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 
 // addScaledFP8 is addScaledFP8AVX2 of n ≤ PanelWidth columns of sums that are
 // widenedColumns apart.
-func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, scale *byte,
+func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, marks *byte,
 	c []float32, ldc int) {
 	if n == PanelWidth {
-		addScaledFP8AVX2(m, &sums[0], widenedColumns, &rowScales[0], rowStep, scale, &c[0], ldc)
+		addScaledFP8AVX2(m, &sums[0], widenedColumns, &rowScales[0], rowStep, marks, &c[0], ldc)
 		return
 	}
 	for i := range m {
@@ -176,7 +175,7 @@ func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, scale
 		copy(sum[:], sums[i*widenedColumns:][:n])
 		out := c[i*ldc:][:n]
 		copy(row[:], out)
-		addScaledFP8AVX2(1, &sum[0], PanelWidth, &rowScales[i*rowStep], rowStep, scale, &row[0], PanelWidth)
+		addScaledFP8AVX2(1, &sum[0], PanelWidth, &rowScales[i*rowStep], rowStep, marks, &row[0], PanelWidth)
 		copy(out, row[:])
 	}
 }

@@ -4,12 +4,76 @@
 #include "textflag.h"
 #include "gemm_bf16_amd64.h"
 
-// gemmTileFP8Dot keeps the sums of a tile in registers. BX walks both panels; R15
-// is at the scales of rows. K1 and K2 mask the columns of C.
+// In the place of a bf16 number's, the exponent and mantissa of an E4M3 code give a
+// normal one once 120, the difference of the biases, is added to the exponent:
+// 0x3c00. To the code of a subnormal one WIDENALL adds its bf16 less that place.
+// The codes of NaN give ±480 here; scales make the sums of their columns NaN.
 
-// SCALE adds the sums of a row, times their scales, to C. Z28 and Z29 hold the
-// scales of the columns.
-#define SCALE(a, c, z0, z1, n0, n1) \
+#define WORDS(name, x) \
+	DATA name<>+0(SB)/4, $x \
+	GLOBL name<>(SB), RODATA|NOPTR, $4
+
+WORDS(kept, 0x87f087f0)     // sign, exponent and mantissa
+WORDS(exponent, 0x00780078) // that of a code
+WORDS(normal, 0x3c003c00)
+WORDS(quietNaN, 0x7fc00000)
+
+// What is added to each subnormal code, of which the first is zero.
+DATA subnormals<>+0(SB)/8, $0x3b903b603af00000
+DATA subnormals<>+8(SB)/8, $0x3bf03be03bd03bc0
+GLOBL subnormals<>(SB), RODATA|NOPTR, $16
+
+// WIDENING sets the constants of WIDEN, WIDENALL and SCALES, in Z24 to Z27 and Z31.
+#define WIDENING \
+	VPBROADCASTD kept<>(SB), Z24 \
+	VPBROADCASTD exponent<>(SB), Z25 \
+	VPBROADCASTD normal<>(SB), Z26 \
+	VBROADCASTI32X4 subnormals<>(SB), Z27 \
+	VPBROADCASTD quietNaN<>(SB), Z31
+
+// WIDEN widens a quad of normal codes, the first pair to z0 and the second to z1.
+#define WIDEN(codes, z0, z1) \
+	VMOVDQU32 codes, z0 \
+	VPSLLW $8, z0, z1 \
+	VPSRAW $4, z0, z0 \
+	VPSRAW $4, z1, z1 \
+	VPANDD Z24, z0, z0 \
+	VPANDD Z24, z1, z1 \
+	VPADDW Z26, z0, z0 \
+	VPADDW Z26, z1, z1
+
+// WIDENALL is WIDEN of any codes. It clobbers Z29, Z30, K3 and K4.
+#define WIDENALL(codes, z0, z1) \
+	VMOVDQU32 codes, z0 \
+	VPSRLW $8, z0, z1 \
+	VMOVDQA64 Z26, Z29 \
+	VMOVDQA64 Z26, Z30 \
+	VPTESTNMW Z25, z1, K3 \
+	VPTESTNMW Z25, z0, K4 \
+	VPERMW Z27, z1, K3, Z29 \
+	VPERMW Z27, z0, K4, Z30 \
+	VPSLLW $8, z0, z1 \
+	VPSRAW $4, z0, z0 \
+	VPSRAW $4, z1, z1 \
+	VPANDD Z24, z0, z0 \
+	VPANDD Z24, z1, z1 \
+	VPADDW Z29, z0, z0 \
+	VPADDW Z30, z1, z1
+
+// SCALES loads the scale of each column of a panel, NaN where it has one. It
+// clobbers K3.
+#define SCALES(scale, nan, z) \
+	VBROADCASTSS scale, z \
+	KMOVW nan, K3 \
+	VMOVAPS Z31, K3, z
+
+// gemmTileFP8Dot keeps the sums of a tile in registers and then adds them to C. BX
+// walks the widened panels, R15 is at the scales of the rows. K1 and K2 mask the
+// columns of C.
+
+// ADD adds the sums of a row, times their scales, to C. Z28 and Z29 hold the scales
+// of the columns.
+#define ADD(a, c, z0, z1, n0, n1) \
 	VMULPS.BCST a, Z28, Z30 \
 	VMULPS.BCST a, Z29, Z31 \
 	VMULPS Z30, z0, z0 \
@@ -21,8 +85,8 @@
 	VMOVUPS z0, K1, c \
 	VMOVUPS z1, K2, 64 c
 
-#define TILE(ROWS, start, loop) \
-start: \
+#define TILE(ROWS, zero, loop) \
+zero: \
 	ROWS(ZERO) \
 loop: \
 	VMOVUPS (BX), Z28 \
@@ -39,7 +103,7 @@ loop: \
 	MOVQ R15, SI \
 	LEAQ (SI)(R9*2), DX \
 	ADDQ R8, DX \
-	ROWS(SCALE) \
+	ROWS(ADD) \
 	VZEROUPPER \
 	RET
 
@@ -69,56 +133,66 @@ TEXT ·gemmTileFP8Dot(SB), NOSPLIT, $0-68
 	ADDQ R11, R12
 	TILES(TILE)
 
-// In the place of a bf16 number's, the exponent and mantissa of an E4M3 code give a
-// normal one once 120, the difference of the biases, is added to the exponent:
-// 0x3c00. WIDEN adds a subnormal's bf16 less its code in that place instead. The
-// codes of NaN give ±480 here; scales make the sums of their columns NaN.
+// func widenFP8Dot(dst *widenedFP8, codes, marks *byte, panelStep, quads int)
+TEXT ·widenFP8Dot(SB), NOSPLIT, $0-40
+	WIDENING
+	MOVQ dst+0(FP), DI
+	MOVQ codes+8(FP), BX
+	MOVQ marks+16(FP), AX
+	MOVQ panelStep+24(FP), R12
+	MOVQ quads+32(FP), CX
+	LEAQ (R12)(R12*2), R15
+	SCALES((AX), 4(AX), Z0)
+	SCALES((AX)(R12*1), 4(AX)(R12*1), Z1)
+	VMOVUPS Z0, widenedFP8_scales(DI)
+	VMOVUPS Z1, widenedFP8_scales+64(DI)
+	MOVL 8(AX), R13
+	ORL  8(AX)(R12*1), R13
 
-#define WORDS(name, x) \
-	DATA name<>+0(SB)/4, $x \
-	GLOBL name<>(SB), RODATA|NOPTR, $4
+	// The next two panels are fetched into the second-level cache, where their first
+	// use would otherwise wait for memory.
+loop:
+	PREFETCHT1 (BX)(R12*2)
+	PREFETCHT1 (BX)(R15*1)
+	SHRL $1, R13
+	JCS  all
+	WIDEN((BX), Z16, Z20)
+	WIDEN((BX)(R12*1), Z17, Z21)
 
-WORDS(kept, 0x87f087f0)     // sign, exponent and mantissa
-WORDS(exponent, 0x00780078) // that of a code
-WORDS(normal, 0x3c003c00)
-WORDS(quietNaN, 0x7fc00000)
+store:
+	VMOVDQU32 Z16, (DI)
+	VMOVDQU32 Z17, 64(DI)
+	VMOVDQU32 Z20, 128(DI)
+	VMOVDQU32 Z21, 192(DI)
+	ADDQ $64, BX
+	ADDQ $256, DI
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
 
-// What is added to each subnormal code, of which the first is zero.
-DATA subnormals<>+0(SB)/8, $0x3b903b603af00000
-DATA subnormals<>+8(SB)/8, $0x3bf03be03bd03bc0
-GLOBL subnormals<>(SB), RODATA|NOPTR, $16
-
-#define WIDENING \
-	VPBROADCASTD kept<>(SB), Z24 \
-	VPBROADCASTD exponent<>(SB), Z25 \
-	VPBROADCASTD normal<>(SB), Z26 \
-	VBROADCASTI32X4 subnormals<>(SB), Z27 \
-	VPBROADCASTD quietNaN<>(SB), Z28
-
-// WIDEN widens 32 codes. It clobbers k and t.
-#define WIDEN(codes, z, k, t) \
-	VPMOVSXBW codes, z \
-	VMOVDQA64 Z26, t \
-	VPTESTNMW Z25, z, k \
-	VPERMW Z27, z, k, t \
-	VPSLLW $4, z, z \
-	VPANDD Z24, z, z \
-	VPADDW t, z, z
-
-// SCALES loads a scale for each column of a panel, NaN where it has one.
-#define SCALES(scale, nan, z) \
-	VBROADCASTSS scale, z \
-	KMOVW nan, K1 \
-	VMOVAPS Z28, K1, z
+all:
+	WIDENALL((BX), Z16, Z20)
+	WIDENALL((BX)(R12*1), Z17, Z21)
+	JMP  store
 
 // gemvFP8Dot keeps the sums of up to four rows of four panels in registers. SI and
 // DI walk rows of A and C; DX walks the scales of A. BX walks the codes of the
-// first panel, AX its scales; R12, R13 and R15 are one, two and three steps between
-// panels. R14 is the number of pairs left, CX that of the block.
+// first panel, AX its marks; R12 and R15 are one and three steps between panels.
+// R14 is the number of quads left, CX that of the block; the next bit of R13 is set
+// if a code of the quad is zero or subnormal.
 
-// SCALE4 adds the sums of a row, times their scales, to C. Z16 to Z19 hold the
-// scales of the columns.
-#define SCALE4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
+// QUADS multiplies a quad of A with those of four panels, of which the first pairs
+// are in Z16 to Z19 and the second ones in Z20 to Z23.
+#define QUADS(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
+	VPBROADCASTD a, Z28 \
+	DOT(n0, 28, 16); DOT(n1, 28, 17); DOT(n2, 28, 18); DOT(n3, 28, 19) \
+	VPBROADCASTD 4 a, Z29 \
+	DOT(n0, 29, 20); DOT(n1, 29, 21); DOT(n2, 29, 22); DOT(n3, 29, 23)
+
+// ADD4 adds the sums of a row, times their scales, to C. Z16 to Z19 hold the scales
+// of the columns.
+#define ADD4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VMULPS.BCST a, Z16, Z20 \
 	VMULPS.BCST a, Z17, Z21 \
 	VMULPS.BCST a, Z18, Z22 \
@@ -136,44 +210,57 @@ GLOBL subnormals<>(SB), RODATA|NOPTR, $16
 	VMOVUPS z2, 128 c \
 	VMOVUPS z3, 192 c
 
-#define GEMV(ROWS, block, loop) \
+#define GEMV(ROWS, block, loop, all, dots) \
 block: \
 	MOVQ R14, CX \
-	CMPQ CX, $64 \
+	CMPQ CX, $32 \
 	JLE  2(PC) \
-	MOVQ $64, CX \
+	MOVQ $32, CX \
 	SUBQ CX, R14 \
+	MOVL 8(AX), R13 \
+	ORL  8(AX)(R12*1), R13 \
+	ORL  8(AX)(R12*2), R13 \
+	ORL  8(AX)(R15*1), R13 \
 	ROWS(ZERO4) \
 loop: \
-	WIDEN((BX), Z16, K1, Z20) \
-	WIDEN((BX)(R12*1), Z17, K2, Z21) \
-	WIDEN((BX)(R13*1), Z18, K3, Z22) \
-	WIDEN((BX)(R15*1), Z19, K4, Z23) \
-	ROWS(PAIR4) \
-	ADDQ $4, SI \
-	ADDQ $32, BX \
+	SHRL $1, R13 \
+	JCS  all \
+	WIDEN((BX), Z16, Z20) \
+	WIDEN((BX)(R12*1), Z17, Z21) \
+	WIDEN((BX)(R12*2), Z18, Z22) \
+	WIDEN((BX)(R15*1), Z19, Z23) \
+dots: \
+	ROWS(QUADS) \
+	ADDQ $8, SI \
+	ADDQ $64, BX \
 	DECQ CX \
 	JNZ  loop \
 	SCALES((AX), 4(AX), Z16) \
 	SCALES((AX)(R12*1), 4(AX)(R12*1), Z17) \
-	SCALES((AX)(R13*1), 4(AX)(R13*1), Z18) \
+	SCALES((AX)(R12*2), 4(AX)(R12*2), Z18) \
 	SCALES((AX)(R15*1), 4(AX)(R15*1), Z19) \
 	XCHGQ SI, DX \
-	ROWS(SCALE4) \
+	ROWS(ADD4) \
 	XCHGQ SI, DX \
 	ADDQ $4, DX \
-	ADDQ $8, AX \
+	ADDQ $const_markBytesFP8, AX \
 	TESTQ R14, R14 \
 	JNZ  block \
 	VZEROUPPER \
-	RET
+	RET \
+all: \
+	WIDENALL((BX), Z16, Z20) \
+	WIDENALL((BX)(R12*1), Z17, Z21) \
+	WIDENALL((BX)(R12*2), Z18, Z22) \
+	WIDENALL((BX)(R15*1), Z19, Z23) \
+	JMP dots
 
-// func gemvFP8Dot(rows, pairs int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
+// func gemvFP8Dot(rows, quads int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
 //	c *float32, ldc int)
 TEXT ·gemvFP8Dot(SB), NOSPLIT, $0-80
 	WIDENING
 	MOVQ rows+0(FP), CX
-	MOVQ pairs+8(FP), R14
+	MOVQ quads+8(FP), R14
 	MOVQ a+16(FP), DX
 	MOVQ rowHead+24(FP), SI
 	ADDQ DX, SI
@@ -183,7 +270,6 @@ TEXT ·gemvFP8Dot(SB), NOSPLIT, $0-80
 	MOVQ panelHead+48(FP), BX
 	ADDQ AX, BX
 	MOVQ panelStep+56(FP), R12
-	LEAQ (R12)(R12*1), R13
 	LEAQ (R12)(R12*2), R15
 	MOVQ c+64(FP), DI
 	MOVQ ldc+72(FP), R11
@@ -192,44 +278,15 @@ TEXT ·gemvFP8Dot(SB), NOSPLIT, $0-80
 	CMPQ CX, $2
 	JEQ  rows2
 	JGT  rows3to4
-	GEMV(QUAD1, block1, loop1)
+	GEMV(QUAD1, block1, loop1, all1, dots1)
 
 rows2:
-	GEMV(QUAD2, block2, loop2)
+	GEMV(QUAD2, block2, loop2, all2, dots2)
 
 rows3to4:
 	CMPQ CX, $4
 	JEQ  rows4
-	GEMV(QUAD3, block3, loop3)
+	GEMV(QUAD3, block3, loop3, all3, dots3)
 
 rows4:
-	GEMV(QUAD4, block4, loop4)
-
-// func widenFP8Dot(dst *widenedFP8, codes, scale *byte, panelStep, pairs int)
-TEXT ·widenFP8Dot(SB), NOSPLIT, $0-40
-	WIDENING
-	MOVQ dst+0(FP), DI
-	MOVQ codes+8(FP), BX
-	MOVQ scale+16(FP), AX
-	MOVQ panelStep+24(FP), R12
-	MOVQ pairs+32(FP), CX
-	LEAQ (R12)(R12*2), R13
-	SCALES((AX), 4(AX), Z0)
-	SCALES((AX)(R12*1), 4(AX)(R12*1), Z1)
-	VMOVUPS Z0, widenedFP8_scales(DI)
-	VMOVUPS Z1, widenedFP8_scales+64(DI)
-
-	// The next two panels are fetched into the second-level cache.
-loop:
-	WIDEN((BX), Z16, K1, Z20)
-	WIDEN((BX)(R12*1), Z17, K2, Z21)
-	PREFETCHT1 (BX)(R12*2)
-	PREFETCHT1 (BX)(R13*1)
-	VMOVDQU32 Z16, (DI)
-	VMOVDQU32 Z17, 64(DI)
-	ADDQ $32, BX
-	ADDQ $128, DI
-	DECQ CX
-	JNZ  loop
-	VZEROUPPER
-	RET
+	GEMV(QUAD4, block4, loop4, all4, dots4)

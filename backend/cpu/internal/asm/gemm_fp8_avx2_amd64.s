@@ -2,14 +2,14 @@
 
 #include "textflag.h"
 
-// Half precision, F16, has subnormals at the place of those of E4M3: the code
-// shifted into it gives the number times 2⁻⁸. A NaN gives ±480·2⁻⁸; scales make the
-// sums of its column NaN.
+// In the place of a float32's, exponent and mantissa of an E4M3 code give 2⁻¹²⁰
+// times the number, subnormal ones included. The codes of NaN give ±480 here; scales
+// make the sums of their columns NaN.
 
-DATA halves<>+0(SB)/4, $0xbf80bf80 // sign, exponent and mantissa in F16
-DATA halves<>+4(SB)/4, $0x43800000 // 2⁸
-DATA halves<>+8(SB)/4, $0x7fc00000 // NaN
-GLOBL halves<>(SB), RODATA|NOPTR, $12
+DATA singles<>+0(SB)/4, $0x87f00000 // sign, exponent and mantissa
+DATA singles<>+4(SB)/4, $0x7b800000 // 2¹²⁰
+DATA singles<>+8(SB)/4, $0x7fc00000 // NaN
+GLOBL singles<>(SB), RODATA|NOPTR, $12
 
 // The bits of columns.
 DATA columnBits<>+0(SB)/4, $1
@@ -22,38 +22,44 @@ DATA columnBits<>+24(SB)/4, $64
 DATA columnBits<>+28(SB)/4, $128
 GLOBL columnBits<>(SB), RODATA|NOPTR, $32
 
-// func widenPanelFP8AVX2(dst *float32, codes *byte, k int)
+// ROW widens eight columns of a row of codes, which are in the upper bytes of the
+// dwords of y.
+#define ROW(y, off) \
+	VPSRAD $4, y, y \
+	VPAND Y15, y, y \
+	VMULPS Y14, y, y \
+	VMOVUPS y, off(DI)
+
+// ROWS widens eight columns of a quad of rows, exchanging those of each pair.
+#define ROWS(src, dst) \
+	VMOVDQU src(SI), Y0 \
+	VPSLLD $16, Y0, Y1 \
+	VPSLLD $8, Y0, Y2 \
+	VPSLLD $24, Y0, Y3 \
+	ROW(Y0, dst) \
+	ROW(Y1, dst+64) \
+	ROW(Y2, dst+128) \
+	ROW(Y3, dst+192)
+
+// func widenPanelFP8AVX2(dst *float32, codes *byte, quads int)
 TEXT ·widenPanelFP8AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ codes+8(FP), SI
-	MOVQ k+16(FP), CX
-	VPBROADCASTD halves<>+0(SB), Y15
+	MOVQ quads+16(FP), CX
+	VPBROADCASTD singles<>+0(SB), Y15
+	VPBROADCASTD singles<>+4(SB), Y14
 
 loop:
-	VMOVDQU (SI), Y0
-	VPSLLW $8, Y0, Y1
-	VPSRAW $1, Y0, Y0
-	VPSRAW $1, Y1, Y1
-	VPAND Y15, Y0, Y0 // row p+1
-	VPAND Y15, Y1, Y1 // row p
-	VEXTRACTI128 $1, Y0, X2
-	VEXTRACTI128 $1, Y1, X3
-	VCVTPH2PS X0, Y0
-	VCVTPH2PS X2, Y2
-	VCVTPH2PS X1, Y1
-	VCVTPH2PS X3, Y3
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y2, 32(DI)
-	VMOVUPS Y1, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	ADDQ $32, SI
-	ADDQ $128, DI
-	SUBQ $2, CX
+	ROWS(0, 0)
+	ROWS(32, 32)
+	ADDQ $64, SI
+	ADDQ $256, DI
+	DECQ CX
 	JNZ  loop
 	VZEROUPPER
 	RET
 
-// func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, scale *byte,
+// func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, marks *byte,
 //	c *float32, ldc int)
 TEXT ·addScaledFP8AVX2(SB), NOSPLIT, $0-64
 	MOVQ m+0(FP), CX
@@ -62,7 +68,7 @@ TEXT ·addScaledFP8AVX2(SB), NOSPLIT, $0-64
 	SHLQ $2, R8
 	MOVQ rowScales+24(FP), DX
 	MOVQ rowStep+32(FP), R9
-	MOVQ scale+40(FP), AX
+	MOVQ marks+40(FP), AX
 	MOVQ c+48(FP), DI
 	MOVQ ldc+56(FP), R10
 	SHLQ $2, R10
@@ -76,19 +82,16 @@ TEXT ·addScaledFP8AVX2(SB), NOSPLIT, $0-64
 	VPAND Y2, Y1, Y1
 	VPCMPEQD Y2, Y0, Y0
 	VPCMPEQD Y2, Y1, Y1
-	VPBROADCASTD halves<>+8(SB), Y2
+	VPBROADCASTD singles<>+8(SB), Y2
 	VBLENDVPS Y1, Y2, Y12, Y13
 	VBLENDVPS Y0, Y2, Y12, Y12
-	VPBROADCASTD halves<>+4(SB), Y15
 
 row:
 	VBROADCASTSS (DX), Y0
 	VMULPS Y12, Y0, Y1
 	VMULPS Y13, Y0, Y2
-	VMULPS (SI), Y15, Y3
-	VMULPS 32(SI), Y15, Y4
-	VMULPS Y3, Y1, Y1
-	VMULPS Y4, Y2, Y2
+	VMULPS (SI), Y1, Y1
+	VMULPS 32(SI), Y2, Y2
 	VADDPS (DI), Y1, Y1
 	VADDPS 32(DI), Y2, Y2
 	VMOVUPS Y1, (DI)

@@ -146,45 +146,51 @@ func PackFP8(dst []byte, b []float32, k, n, rs, cs int) {
 // squares recycles the copies of squares of weights.
 var squares = sync.Pool{New: func() any { return new([FP8Block * FP8Block]float32) }}
 
-// clearEndsFP8 clears what the blocks of panels do not fill.
+// clearEndsFP8 clears what the marks of blocks leave of the head of panels.
 func clearEndsFP8(dst []byte, s shapeFP8, n int) {
 	for j := 0; j < n; j += PanelWidth {
-		panel := dst[j/PanelWidth*s.panelStep:][:s.panelStep]
-		clear(panel[8*s.blocks : s.panelHead])
-		clear(panel[s.panelHead+PanelWidth*even(s.k):])
+		clear(dst[j/PanelWidth*s.panelStep:][markBytesFP8*s.blocks : s.panelHead])
 	}
+}
+
+// codes returns the codes of block b of a panel.
+func (s *shapeFP8) codes(panel []byte, b int) []byte {
+	return panel[s.panelHead+b*FP8Block*PanelWidth:][:s.quads(b)*quadBytes]
+}
+
+// mark stores what precedes the codes of block b of a panel.
+func (s *shapeFP8) mark(panel []byte, b int, scale float32) {
+	nan, small := marksFP8(s.codes(panel, b))
+	marks := panel[markBytesFP8*b:][:markBytesFP8]
+	putFloat32(marks, scale)
+	binary.LittleEndian.PutUint32(marks[4:], nan)
+	binary.LittleEndian.PutUint32(marks[8:], small)
 }
 
 // packSquareFP8 quantises the tiles of one square, k rows of PanelWidth columns
 // each, into block b of panels. It may change the tiles.
 func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
-	scale, finite := squareScale(tiles, largestSize(tiles))
-	whole := k &^ 1
+	scale := squareScale(tiles, largestSize(tiles))
+	whole := k &^ 3
 	for q := range len(tiles) / (k * PanelWidth) {
 		tile, panel := tiles[q*k*PanelWidth:][:k*PanelWidth], dst[q*s.panelStep:]
-		codes := panel[s.panelHead+b*FP8Block*PanelWidth:][:even(k)*PanelWidth]
+		codes := s.codes(panel, b)
 		if whole > 0 {
-			encodePairsFP8(codes, tile[:whole*PanelWidth], scale)
+			encodeQuadsFP8(codes, tile[:whole*PanelWidth], scale)
 		}
 		if whole < k {
-			var last [2 * PanelWidth]float32
+			var last [4 * PanelWidth]float32
 			copy(last[:], tile[whole*PanelWidth:])
-			encodePairsFP8(codes[whole*PanelWidth:], last[:], scale)
+			encodeQuadsFP8(codes[whole*PanelWidth:], last[:], scale)
 		}
-		nan := uint32(0)
-		if !finite {
-			nan = nanColumns(codes)
-		}
-		putFloat32(panel[8*b:], scale)
-		binary.LittleEndian.PutUint32(panel[8*b+4:], nan)
+		s.mark(panel, b, scale)
 	}
 }
 
-// squareScale returns the scale of a square whose largest size is given, and whether
-// all of it is finite. What is not becomes NaN and is left out.
-func squareScale(w []float32, size uint32) (scale float32, finite bool) {
-	finite = size < infBits
-	if !finite {
+// squareScale returns the scale of a square whose largest size is given. What is not
+// finite becomes NaN and is left out.
+func squareScale(w []float32, size uint32) (scale float32) {
+	if size >= infBits {
 		size = 0
 		for i, v := range w {
 			if u := math.Float32bits(v) &^ (1 << 31); u < infBits {
@@ -197,26 +203,30 @@ func squareScale(w []float32, size uint32) (scale float32, finite bool) {
 	if scale = math.Float32frombits(size) / maxE4M3; scale == 0 {
 		scale = 1
 	}
-	return scale, finite
+	return scale
 }
 
-// encodePairsFP8Generic rounds a tile, divided by scale, to pairs of codes. The
-// tile has an even number of rows.
-func encodePairsFP8Generic(dst []byte, tile []float32, scale float32) {
+// encodeQuadsFP8Generic rounds a tile, divided by scale, to quads of codes. The
+// number of rows of the tile is a multiple of four.
+func encodeQuadsFP8Generic(dst []byte, tile []float32, scale float32) {
 	for i, w := range tile {
 		p, j := i/PanelWidth, i%PanelWidth
-		dst[p/2*2*PanelWidth+2*j+p%2] = toE4M3(w / scale)
+		dst[p/4*quadBytes+codeAt(p%4, j)] = toE4M3(w / scale)
 	}
 }
 
-// nanColumnsGeneric returns the set of columns of pairs of codes that have a NaN.
-func nanColumnsGeneric(codes []byte) (set uint32) {
+// marksFP8Generic returns the set of columns of a block that have a NaN, and that of
+// quads with a zero or a subnormal number.
+func marksFP8Generic(codes []byte) (nan, small uint32) {
 	for i, code := range codes {
-		if code|0x80 == 0xff {
-			set |= 1 << (i / 2 % PanelWidth)
+		switch {
+		case code|0x80 == 0xff:
+			nan |= 1 << (i / 4 % PanelWidth)
+		case code&0x78 == 0:
+			small |= 1 << (i / quadBytes)
 		}
 	}
-	return set
+	return nan, small
 }
 
 // PackFP8Bits is PackFP8 of a matrix that is E4M3 already, element (p,j) at
@@ -236,20 +246,18 @@ func PackFP8Bits(dst, b []byte, scale []float32, k, n, rs, cs, srs, scs int) {
 		for pb := range s.blocks {
 			p := pb * FP8Block
 			kb := min(FP8Block, k-p)
-			codes := panel[s.panelHead+p*PanelWidth:][:even(kb)*PanelWidth]
-			packPairsFP8(codes, b[p*rs+j*cs:], kb, min(PanelWidth, n-j), rs, cs)
-			putFloat32(panel[8*pb:], scale[pb*srs+j/FP8Block*scs])
-			binary.LittleEndian.PutUint32(panel[8*pb+4:], nanColumns(codes))
+			packQuadsFP8(s.codes(panel, pb), b[p*rs+j*cs:], kb, min(PanelWidth, n-j), rs, cs)
+			s.mark(panel, pb, scale[pb*srs+j/FP8Block*scs])
 		}
 	}
 }
 
-// packPairsFP8Generic copies k rows of n ≤ PanelWidth columns of codes to pairs.
-func packPairsFP8Generic(dst, b []byte, k, n, rs, cs int) {
+// packQuadsFP8Generic copies k rows of n ≤ PanelWidth columns of codes to quads.
+func packQuadsFP8Generic(dst, b []byte, k, n, rs, cs int) {
 	clear(dst)
 	for p := range k {
 		for j := range n {
-			dst[p/2*2*PanelWidth+2*j+p%2] = b[p*rs+j*cs]
+			dst[p/4*quadBytes+codeAt(p%4, j)] = b[p*rs+j*cs]
 		}
 	}
 }
@@ -259,7 +267,7 @@ func packPairsFP8Generic(dst, b []byte, k, n, rs, cs int) {
 func QuantFP8(codes []byte, w []float32, k, n int) (scale float32) {
 	need("QuantFP8", "codes", len(codes), k*n)
 	need("QuantFP8", "w", len(w), k*n)
-	scale, _ = squareScale(w[:k*n], largestSizeGeneric(w[:k*n]))
+	scale = squareScale(w[:k*n], largestSizeGeneric(w[:k*n]))
 	for i, v := range w[:k*n] {
 		codes[i] = toE4M3(v / scale)
 	}
@@ -279,10 +287,10 @@ func UnpackFP8(dst []float32, panels []byte, k, first, n, rs, cs int) {
 	for i := range n {
 		j := first + i
 		panel := panels[j/PanelWidth*s.panelStep:][:s.panelStep]
-		codes := panel[s.panelHead+j%PanelWidth*2:]
 		for p := range k {
-			scale := float32At(panel[p/FP8Block*8:])
-			dst[p*rs+i*cs] = valuesE4M3[codes[p/2*2*PanelWidth+p%2]] * scale
+			scale := float32At(panel[p/FP8Block*markBytesFP8:])
+			code := panel[s.panelHead+p/4*quadBytes+codeAt(p%4, j%PanelWidth)]
+			dst[p*rs+i*cs] = valuesE4M3[code] * scale
 		}
 	}
 }

@@ -31,59 +31,61 @@ func largestSize(x []float32) uint32 {
 	return largestSizeGeneric(x)
 }
 
-// encodePairsFP8AVX2 takes a positive number of pairs of rows.
+// encodeQuadsFP8AVX2 takes a positive number of quads of rows.
 //
 //go:noescape
-func encodePairsFP8AVX2(dst *byte, tile *float32, pairs int, scale float32)
+func encodeQuadsFP8AVX2(dst *byte, tile *float32, n int, scale float32)
 
-func encodePairsFP8(dst []byte, tile []float32, scale float32) {
+func encodeQuadsFP8(dst []byte, tile []float32, scale float32) {
 	if useAVX2 {
-		encodePairsFP8AVX2(&dst[0], &tile[0], len(tile)/(2*PanelWidth), scale)
+		encodeQuadsFP8AVX2(&dst[0], &tile[0], len(tile)/(4*PanelWidth), scale)
 		return
 	}
-	encodePairsFP8Generic(dst, tile, scale)
+	encodeQuadsFP8Generic(dst, tile, scale)
 }
 
-// nanColumnsAVX2 takes a positive number of pairs of rows.
+// marksFP8AVX2 takes a positive number of quads of rows.
 //
 //go:noescape
-func nanColumnsAVX2(codes *byte, pairs int) uint32
+func marksFP8AVX2(codes *byte, n int) (nan, small uint32)
 
-func nanColumns(codes []byte) uint32 {
+func marksFP8(codes []byte) (nan, small uint32) {
 	if useAVX2 {
-		return nanColumnsAVX2(&codes[0], len(codes)/(2*PanelWidth))
+		return marksFP8AVX2(&codes[0], len(codes)/quadBytes)
 	}
-	return nanColumnsGeneric(codes)
+	return marksFP8Generic(codes)
 }
 
-// packRowPairsFP8AVX2 packs 16 adjacent columns: pairs of rows, rs apart. pairs is
+// packRowQuadsAVX2 packs 16 adjacent columns: n quads of rows, rs apart. n is
 // positive.
 //
 //go:noescape
-func packRowPairsFP8AVX2(dst, b *byte, pairs, rs int)
+func packRowQuadsAVX2(dst, b *byte, n, rs int)
 
-// splitQuadsAVX2 separates the two pairs of each four k of 16 columns. quads is
-// positive.
+// orderQuadsAVX2 puts codes of n quads that are in ascending k in the order of
+// panels. n is positive.
 //
 //go:noescape
-func splitQuadsAVX2(dst *byte, quads *float32, n int)
+func orderQuadsAVX2(dst *byte, quads *float32, n int)
 
-// packPairsFP8 copies k ≤ FP8Block rows of n ≤ PanelWidth columns of codes to pairs.
-func packPairsFP8(dst, b []byte, k, n, rs, cs int) {
-	whole := 0
+// packQuadsFP8 copies k ≤ FP8Block rows of n ≤ PanelWidth columns of codes to quads.
+func packQuadsFP8(dst, b []byte, k, n, rs, cs int) {
+	whole := k &^ 3
 	switch {
-	case useAVX2 && cs == 1 && n == PanelWidth && k > 1:
-		whole = k &^ 1
-		packRowPairsFP8AVX2(&dst[0], &b[0], whole/2, rs)
-	case useAVX2 && rs == 1 && cs%4 == 0 && k >= 4:
+	case !useAVX2 || whole == 0:
+		whole = 0
+	case cs == 1 && n == PanelWidth:
+		packRowQuadsAVX2(&dst[0], &b[0], whole/4, rs)
+	case rs == 1 && cs%4 == 0:
 		// Transpose four k at a time, as float32.
-		whole = k &^ 3
 		var quads [FP8Block / 4 * PanelWidth]float32
 		words := unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4)
 		packPanel(quads[:whole/4*PanelWidth], words, whole/4, n, 1, cs/4)
-		splitQuadsAVX2(&dst[0], &quads[0], whole/4)
+		orderQuadsAVX2(&dst[0], &quads[0], whole/4)
+	default:
+		whole = 0
 	}
 	if whole < k {
-		packPairsFP8Generic(dst[whole*PanelWidth:], b[whole*rs:], k-whole, n, rs, cs)
+		packQuadsFP8Generic(dst[whole*PanelWidth:], b[whole*rs:], k-whole, n, rs, cs)
 	}
 }

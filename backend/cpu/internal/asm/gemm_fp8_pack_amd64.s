@@ -1,8 +1,10 @@
 //go:build !noasm
 
 #include "textflag.h"
-#include "e4m3_amd64.h"
+#include "float8_amd64.h"
 
+CONSTANT(sizeE4M3, 0x7f7f7f7f)
+CONSTANT(exponentE4M3, 0x78787878)
 CONSTANT(topBits, 0xfff00000)   // sign, exponent and three bits of mantissa
 
 // LARGEST8 leaves the largest of the eight signed integers of y in AX. It
@@ -45,7 +47,7 @@ TEXT ·quantRowFP8AVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+8(FP), DI
 	MOVQ x+16(FP), SI
 	MOVQ blocks+24(FP), CX
-	ENCODING
+	ENCODING_E4M3
 	VPBROADCASTD topBits<>(SB), Y10
 
 block:
@@ -127,108 +129,142 @@ loop:
 	VZEROUPPER
 	RET
 
-// PAIRS encodes eight columns of a pair of rows, divided by Y2, into the lower
-// words of the dwords of Y0.
-#define PAIRS(off) \
+// CODES encodes eight elements, divided by scale, and leaves the codes in byte
+// shift/8 of the dwords of Y0.
+#define CODES(off, shift) \
 	VMOVUPS off(SI), Y0 \
-	VMOVUPS 64+off(SI), Y1 \
-	VDIVPS Y2, Y0, Y0 \
-	VDIVPS Y2, Y1, Y1 \
-	ENCODE(Y0) \
-	ENCODE(Y1) \
-	VPSLLD $8, Y1, Y1 \
-	VPOR Y1, Y0, Y0
+	VDIVPS Y1, Y0, Y0 \
+	ENCODE_E4M3(Y0) \
+	VPSLLD $shift, Y0, Y0
 
-// func encodePairsFP8AVX2(dst *byte, tile *float32, pairs int, scale float32)
-TEXT ·encodePairsFP8AVX2(SB), NOSPLIT, $0-28
+// QUAD encodes eight columns of a quad of rows.
+#define QUAD(off) \
+	CODES(off+128, 0) \
+	VMOVDQU Y0, off(DI) \
+	CODES(off, 8) \
+	VPOR off(DI), Y0, Y0 \
+	VMOVDQU Y0, off(DI) \
+	CODES(off+192, 16) \
+	VPOR off(DI), Y0, Y0 \
+	VMOVDQU Y0, off(DI) \
+	CODES(off+64, 24) \
+	VPOR off(DI), Y0, Y0 \
+	VMOVDQU Y0, off(DI)
+
+// func encodeQuadsFP8AVX2(dst *byte, tile *float32, n int, scale float32)
+TEXT ·encodeQuadsFP8AVX2(SB), NOSPLIT, $0-28
 	MOVQ dst+0(FP), DI
 	MOVQ tile+8(FP), SI
-	MOVQ pairs+16(FP), CX
-	ENCODING
-
-loop:
-	VBROADCASTSS scale+24(FP), Y2
-	PAIRS(0)
-	VMOVDQU Y0, (DI)
-	VBROADCASTSS scale+24(FP), Y2
-	PAIRS(32)
-	VMOVDQU (DI), Y1
-	VPACKUSDW Y0, Y1, Y0
-	VPERMQ $0xd8, Y0, Y0
-	VMOVDQU Y0, (DI)
-	ADDQ $128, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-	VZEROUPPER
-	RET
-
-// func nanColumnsAVX2(codes *byte, pairs int) uint32
-TEXT ·nanColumnsAVX2(SB), NOSPLIT, $0-20
-	MOVQ codes+0(FP), SI
-	MOVQ pairs+8(FP), CX
-	VPCMPEQB Y15, Y15, Y15
-	VPSRLW $1, Y15, Y14
-	VPACKSSWB Y14, Y14, Y14 // 0x7f in each byte
-	VPXOR Y0, Y0, Y0
-
-loop:
-	VPAND (SI), Y14, Y1
-	VPCMPEQB Y14, Y1, Y1
-	VPOR Y1, Y0, Y0
-	ADDQ $32, SI
-	DECQ CX
-	JNZ  loop
-	VPXOR Y1, Y1, Y1
-	VPCMPEQW Y1, Y0, Y0 // words without one
-	VPACKSSWB Y0, Y0, Y0
-	VPERMQ $0xd8, Y0, Y0
-	VPMOVMSKB X0, AX
-	XORL $0xffff, AX
-	MOVL AX, ret+16(FP)
-	VZEROUPPER
-	RET
-
-// func packRowPairsFP8AVX2(dst, b *byte, pairs, rs int)
-TEXT ·packRowPairsFP8AVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ b+8(FP), SI
-	MOVQ pairs+16(FP), CX
-	MOVQ rs+24(FP), R8
-
-loop:
-	VMOVDQU (SI), X0
-	VMOVDQU (SI)(R8*1), X1
-	VPUNPCKLBW X1, X0, X2
-	VPUNPCKHBW X1, X0, X3
-	VMOVDQU X2, (DI)
-	VMOVDQU X3, 16(DI)
-	LEAQ (SI)(R8*2), SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-	RET
-
-// func splitQuadsAVX2(dst *byte, quads *float32, n int)
-TEXT ·splitQuadsAVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ quads+8(FP), SI
 	MOVQ n+16(FP), CX
-	VPXOR Y15, Y15, Y15
+	VBROADCASTSS scale+24(FP), Y1
+	ENCODING_E4M3
+
+loop:
+	QUAD(0)
+	QUAD(32)
+	ADDQ $256, SI
+	ADDQ $64, DI
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func marksFP8AVX2(codes *byte, n int) (nan, small uint32)
+TEXT ·marksFP8AVX2(SB), NOSPLIT, $0-24
+	MOVQ codes+0(FP), SI
+	MOVQ n+8(FP), BX
+	XORL CX, CX
+	XORL DX, DX
+	MOVL $1, R8
+	VPBROADCASTD sizeE4M3<>(SB), Y14
+	VPBROADCASTD exponentE4M3<>(SB), Y15
+	VPXOR Y13, Y13, Y13
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
 
 loop:
 	VMOVDQU (SI), Y0
 	VMOVDQU 32(SI), Y1
-	VPBLENDW $0xaa, Y15, Y0, Y2
-	VPBLENDW $0xaa, Y15, Y1, Y3
-	VPSRLD $16, Y0, Y0
-	VPSRLD $16, Y1, Y1
-	VPACKUSDW Y3, Y2, Y2
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ $0xd8, Y2, Y2
-	VPERMQ $0xd8, Y0, Y0
-	VMOVDQU Y2, (DI)
-	VMOVDQU Y0, 32(DI)
+	VPAND Y14, Y0, Y2
+	VPAND Y14, Y1, Y3
+	VPCMPEQB Y14, Y2, Y2
+	VPCMPEQB Y14, Y3, Y3
+	VPOR Y2, Y10, Y10 // NaN in columns 0 to 7
+	VPOR Y3, Y11, Y11 // and in 8 to 15
+	VPAND Y15, Y0, Y0
+	VPAND Y15, Y1, Y1
+	VPMINUB Y1, Y0, Y0
+	VPCMPEQB Y13, Y0, Y0
+	XORL AX, AX
+	VPTEST Y0, Y0
+	CMOVLNE R8, AX
+	ORL  AX, DX
+	ADDL R8, R8
+	ADDQ $64, SI
+	DECQ BX
+	JNZ  loop
+	MOVL DX, small+20(FP)
+	VPCMPEQD Y13, Y10, Y10
+	VPCMPEQD Y13, Y11, Y11
+	VMOVMSKPS Y10, AX
+	VMOVMSKPS Y11, BX
+	SHLL $8, BX
+	ORL  BX, AX
+	XORL $0xffff, AX
+	MOVL AX, nan+16(FP)
+	VZEROUPPER
+	RET
+
+// func packRowQuadsAVX2(dst, b *byte, n, rs int)
+TEXT ·packRowQuadsAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ b+8(FP), SI
+	MOVQ n+16(FP), CX
+	MOVQ rs+24(FP), R8
+	LEAQ (R8)(R8*2), R9
+
+loop:
+	VMOVDQU (SI), X0
+	VMOVDQU (SI)(R8*1), X1
+	VMOVDQU (SI)(R8*2), X2
+	VMOVDQU (SI)(R9*1), X3
+	VPUNPCKLBW X0, X2, X4 // words of rows 2 and 0
+	VPUNPCKHBW X0, X2, X5
+	VPUNPCKLBW X1, X3, X6 // words of rows 3 and 1
+	VPUNPCKHBW X1, X3, X7
+	VPUNPCKLWD X6, X4, X0
+	VPUNPCKHWD X6, X4, X1
+	VPUNPCKLWD X7, X5, X2
+	VPUNPCKHWD X7, X5, X3
+	VMOVDQU X0, (DI)
+	VMOVDQU X1, 16(DI)
+	VMOVDQU X2, 32(DI)
+	VMOVDQU X3, 48(DI)
+	LEAQ (SI)(R8*4), SI
+	ADDQ $64, DI
+	DECQ CX
+	JNZ  loop
+	RET
+
+// Of each dword, bytes 2, 0, 3 and 1.
+DATA quadOrder<>+0(SB)/8, $0x0507040601030002
+DATA quadOrder<>+8(SB)/8, $0x0d0f0c0e090b080a
+GLOBL quadOrder<>(SB), RODATA|NOPTR, $16
+
+// func orderQuadsAVX2(dst *byte, quads *float32, n int)
+TEXT ·orderQuadsAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ quads+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTI128 quadOrder<>(SB), Y15
+
+loop:
+	VMOVDQU (SI), Y0
+	VMOVDQU 32(SI), Y1
+	VPSHUFB Y15, Y0, Y0
+	VPSHUFB Y15, Y1, Y1
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, 32(DI)
 	ADDQ $64, SI
 	ADDQ $64, DI
 	DECQ CX

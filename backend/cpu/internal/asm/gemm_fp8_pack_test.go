@@ -121,25 +121,31 @@ func TestRowsFP8MarksABlockThatIsNotFinite(t *testing.T) {
 	})
 }
 
+// placeFP8 is the place of the code of k p of column j after the head of its panel.
+func placeFP8(p, j int) int { return p/4*64 + j%16*4 + []int{1, 3, 0, 2}[p%4] }
+
 // panelsFP8 packs codes of a K×N matrix in row-major order as documented; scales has
 // one for each square.
 func panelsFP8(codes []byte, scales []float32, k, n int) []byte {
 	blocks, across := (k+127)/128, (n+127)/128
-	head := linesFP8(8 * blocks)
-	step := head + linesFP8(32*((k+1)/2))
+	head := linesFP8(12 * blocks)
+	step := head + 64*((k+3)/4)
 	out := make([]byte, (n+15)/16*step)
 	for j := range (n + 15) / 16 * 16 {
 		panel := out[j/16*step:]
-		for p := range k {
-			square := panel[p/128*8:]
-			binary.LittleEndian.PutUint32(square, math.Float32bits(scales[p/128*across+j/128]))
-			if j >= n {
-				continue
+		for p := range (k + 3) / 4 * 4 {
+			code := byte(0)
+			if p < k && j < n {
+				code = codes[p*n+j]
 			}
-			code := codes[p*n+j]
-			panel[head+p/2*32+j%16*2+p%2] = code
-			if code|0x80 == 0xff {
-				square[4+j%16/8] |= 1 << (j % 8)
+			panel[head+placeFP8(p, j)] = code
+			marks := panel[p/128*12:]
+			binary.LittleEndian.PutUint32(marks, math.Float32bits(scales[p/128*across+j/128]))
+			switch x := math.Abs(e4m3Value(code)); {
+			case math.IsNaN(x):
+				marks[4+j%16/8] |= 1 << (j % 8)
+			case x < 0x1p-6:
+				marks[8+p%128/32] |= 1 << (p % 32 / 4)
 			}
 		}
 	}
@@ -316,7 +322,7 @@ func TestPackFP8RoundsWithinTheBoundsOfE4M3(t *testing.T) {
 			UnpackFP8(w, panels, k, 0, n, n, 1)
 			for i, x := range b {
 				p, j := i/n, i%n
-				scale := float64(float32At(panels[j/PanelWidth*PanelBytesFP8(k)+p/128*8:]))
+				scale := float64(float32At(panels[j/PanelWidth*PanelBytesFP8(k)+p/128*12:]))
 				size := math.Abs(float64(x))
 				bound := 0x1p-4 * size
 				if size < 0x1p-6*scale {

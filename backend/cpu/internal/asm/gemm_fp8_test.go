@@ -14,10 +14,10 @@ func elementFP8(rows, panels []byte, k, i, j int, start float32) (chain float32,
 	blocks := (k + 127) / 128
 	row := rows[i*RowsBytesFP8(1, k):]
 	panel := panels[j/16*PanelBytesFP8(k):]
-	x, codes := row[linesFP8(4*blocks):], panel[linesFP8(8*blocks):]
+	x, codes := row[linesFP8(4*blocks):], panel[linesFP8(12*blocks):]
 	chain, want, size = start, float64(start), math.Abs(float64(start))
 	for b := range blocks {
-		scaleA, scaleB := float32At(row[4*b:]), float32At(panel[8*b:])
+		scaleA, scaleB := float32At(row[4*b:]), float32At(panel[12*b:])
 		var sum float32
 		for p := b * 128; p < min(k, b*128+128); p += 2 {
 			for _, p := range []int{p + 1, p} {
@@ -25,7 +25,7 @@ func elementFP8(rows, panels []byte, k, i, j int, start float32) (chain float32,
 					continue
 				}
 				a := fromBF16(binary.LittleEndian.Uint16(x[2*p:]))
-				w := float32(e4m3Value(codes[p/2*32+j%16*2+p%2]))
+				w := float32(e4m3Value(codes[placeFP8(p, j)]))
 				sum += float32(a * w)
 				exact := float64(a) * float64(w) * float64(scaleA) * float64(scaleB)
 				want += exact

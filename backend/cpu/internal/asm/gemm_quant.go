@@ -3,11 +3,15 @@ package asm
 import (
 	"encoding/binary"
 	"math"
+	"sync"
 )
 
 // tileQ holds a block of 16 columns of weights while it is packed: element (p,j)
 // at p*PanelWidth+j.
 type tileQ [QuantBlock * PanelWidth]float32
+
+// tilesQ recycles tiles.
+var tilesQ = sync.Pool{New: func() any { return new(tileQ) }}
 
 // scalesBytes is the size of the scales at the start of each block of a panel.
 const scalesBytes = 2 * PanelWidth
@@ -21,7 +25,8 @@ func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes 
 	panelBytes := quantBlocks(k) * blockBytes
 	need(kernel, "dst", len(dst), (n+PanelWidth-1)/PanelWidth*panelBytes)
 	need(kernel, "b", len(b), extent(k, n, rs, cs))
-	tile := new(tileQ)
+	tile := tilesQ.Get().(*tileQ)
+	defer tilesQ.Put(tile)
 	for j := 0; j < n; j += PanelWidth {
 		panel := dst[j/PanelWidth*panelBytes:][:panelBytes]
 		for p := 0; p < k; p += QuantBlock {
