@@ -57,7 +57,11 @@ type emulator struct {
 	stream uintptr
 }
 
-// open starts the emulator with environment variables NAME=value, or skips.
+// last ends the context that is open.
+var last func()
+
+// open starts the emulator with environment variables NAME=value, or skips. It ends
+// the context of the open before.
 func open(t testing.TB, environment ...string) *emulator {
 	t.Helper()
 	for _, name := range []string{"AHA_EMU_SCHEDULE", "AHA_EMU_CHECK", "AHA_EMU_MEMORY", "AHA_EMU_FAIL"} {
@@ -74,6 +78,9 @@ func open(t testing.TB, environment ...string) *emulator {
 		t.Fatal(err)
 	}
 	e := &emulator{TB: t, lib: lib}
+	if last != nil {
+		last()
+	}
 	runtime.LockOSThread() // the current context belongs to the thread
 	e.must("cuInit", 0)
 	var context, stream uintptr
@@ -81,9 +88,15 @@ func open(t testing.TB, environment ...string) *emulator {
 	e.must("cuCtxSetCurrent", context)
 	e.must("cuStreamCreate", &stream, 1)
 	e.stream = stream
-	t.Cleanup(func() {
+	last = func() {
 		e.must("cuDevicePrimaryCtxRelease_v2", 0)
 		runtime.UnlockOSThread()
+		last = nil
+	}
+	t.Cleanup(func() {
+		if last != nil {
+			last()
+		}
 	})
 	return e
 }
@@ -183,14 +196,22 @@ func (e *emulator) compile(source string, options ...string) (image []byte, log 
 	return image, log, code
 }
 
+// images are compiled sources by mode, options and text.
+var images = map[string][]byte{}
+
 // module compiles and loads a source.
-func (e *emulator) module(source string, options ...string) uintptr {
+func (e *emulator) module(source string, options ...string) (module uintptr) {
 	e.Helper()
-	image, log, code := e.compile(source, options...)
-	if code != success {
-		e.Fatalf("compile: code %d\n%s", code, log)
+	key := fmt.Sprint(os.Getenv("AHA_EMU_CHECK"), options, source)
+	image := images[key]
+	if image == nil {
+		var log string
+		var code int
+		if image, log, code = e.compile(source, options...); code != success {
+			e.Fatalf("compile: code %d\n%s", code, log)
+		}
+		images[key] = image
 	}
-	var module uintptr
 	e.must("cuModuleLoadData", &module, &image[0])
 	return module
 }
@@ -218,6 +239,16 @@ func (e *emulator) launch(f uintptr, grid, block dims, shared int, args ...any) 
 }
 
 func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, args ...any) int {
+	for _, d := range []*dims{&grid, &block} {
+		for i := range d {
+			d[i] = max(d[i], 1)
+		}
+	}
+	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, pack(args), 0)
+}
+
+// pack is an array of pointers to the arguments.
+func pack(args []any) **uint64 {
 	values, params := make([]uint64, len(args)+1), make([]*uint64, len(args)+1)
 	for i, a := range args {
 		switch a := a.(type) {
@@ -228,16 +259,11 @@ func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, ar
 		case float32:
 			values[i] = uint64(math.Float32bits(a))
 		default:
-			panic(fmt.Sprintf("launch: %T", a))
+			panic(fmt.Sprintf("pack: %T", a))
 		}
 		params[i] = &values[i]
 	}
-	for _, d := range []*dims{&grid, &block} {
-		for i := range d {
-			d[i] = max(d[i], 1)
-		}
-	}
-	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, &params[0], 0)
+	return &params[0]
 }
 
 // alloc is device memory of n bytes.

@@ -263,7 +263,7 @@ std::string faulted(CUresult *code) {
 	uintptr_t past = fault.at - dynamic_end();
 	if (past < 4096) return format("access %zu bytes after the end of dynamic shared memory", size_t(past));
 	if (fault.at < 4096) return format("null pointer plus %zu", size_t(fault.at));
-	return "access to " + describe(fault.at);
+	return "access: " + describe(fault.at);
 }
 
 CUresult run_block() {

@@ -19,7 +19,7 @@ const uint64_t clock_limit = (1 << 13) - 1;
 
 struct Cells {
 	size_t size;
-	Mark *writes, *reads, *others; // others: the last read by another warp than that of reads
+	Mark *writes, *reads, *others; // others: the last read by another warp or block than that of reads
 };
 
 static uint64_t interval = 0, block_first = 1, op_first = 1;
@@ -144,49 +144,57 @@ static std::string race(Relation how, Mark m, const char *what, const char *befo
 	}
 }
 
-// A Sight is the memory of an access.
+// A Sight is the memory of an access; cells is null for what is not checked.
 struct Sight {
-	Cells *cells = nullptr;
-	size_t offset = 0;
-	bool shared = false;
+	Cells *cells;
+	size_t offset;
+	uint64_t first; // intervals before this one do not count: the shared memory of earlier blocks
 };
 
-// look checks the bounds of an access; cells is null for what is not checked.
-static std::string look(uintptr_t at, size_t size, Sight &s) {
+// outside says what is wrong with the bounds of an access that look refuses.
+static std::string outside(uintptr_t at, size_t size) {
 	const Launch &l = *running.launch;
 	if (on_device(at)) {
 		Allocation *a = find(at);
-		if (!a || !a->live || at < a->at || at - a->at + size > a->size) {
-			if (a && a->live && at >= a->at && at - a->at < a->size) at = a->at + a->size; // begins inside
-			return format("%zu bytes ", size) + describe(at);
-		}
-		s.cells = a->cells;
-		s.offset = at - a->at;
-		return "";
-	}
-	s.shared = true;
-	uintptr_t end = dynamic_end(), begin = end - shared_optin - 4096;
-	if (at - begin < shared_optin + 2 * 4096) {
-		if (at < dynamic_at || at - dynamic_at + size > dynamic_size) {
-			return format("%zu bytes at byte %ld of dynamic shared memory of %zu bytes", size, long(at - dynamic_at), dynamic_size);
-		}
-		s.cells = dynamic_cells;
-		s.offset = at - dynamic_at;
-		return "";
+		if (a && a->live && at >= a->at && at - a->at < a->size) at = a->at + a->size; // begins inside
+		return format("%zu bytes ", size) + describe(at);
 	}
 	const Module &m = *l.function->module;
-	if (at < m.base || at >= m.end) return format("%zu bytes at address %#zx, which is neither device nor shared memory", size, size_t(at));
-	for (const auto &v : l.function->shared) {
+	if (at - m.base < m.end - m.base) {
+		for (const auto &v : l.function->shared) {
+			if (at - v.at < v.size) return format("%zu bytes at byte %zu of %s, which has %zu", size, size_t(at - v.at), v.name.c_str(), v.size);
+		}
+		return format("%zu bytes of shared memory that this kernel does not have", size);
+	}
+	if (at - (dynamic_end() - shared_optin - 4096) < shared_optin + 2 * 4096) {
+		return format("%zu bytes at byte %ld of dynamic shared memory of %zu bytes", size, long(at - dynamic_at), dynamic_size);
+	}
+	return format("%zu bytes at address %#zx, which is neither device nor shared memory", size, size_t(at));
+}
+
+static bool look(uintptr_t at, size_t size, Sight &s) {
+	if (on_device(at)) {
+		Allocation *a = find(at);
+		if (!a || !a->live || at < a->at || at - a->at + size > a->size) return false;
+		s = {a->cells, at - a->at, 1};
+		return true;
+	}
+	if (at - dynamic_at < dynamic_size) {
+		s = {dynamic_cells, at - dynamic_at, block_first};
+		return at - dynamic_at + size <= dynamic_size;
+	}
+	const Module &m = *running.launch->function->module;
+	if (at - m.base >= m.end - m.base) return false;
+	for (const auto &v : running.launch->function->shared) {
 		if (at - v.at >= v.size) continue;
-		if (at - v.at + size > v.size) return format("%zu bytes at byte %zu of %s, which has %zu", size, size_t(at - v.at), v.name.c_str(), v.size);
-		s.cells = m.cells;
-		s.offset = at - m.base;
-		return "";
+		s = {m.cells, at - m.base, block_first};
+		return at - v.at + size <= v.size;
 	}
 	for (const auto &v : m.variables) {
-		if (at - v.at < v.size) return format("%zu bytes of shared memory that this kernel does not have", size);
+		if (at - v.at < v.size) return false;
 	}
-	return ""; // constants
+	s = {}; // a constant
+	return true;
 }
 
 static std::string place(uintptr_t at) {
@@ -198,12 +206,6 @@ static std::string place(uintptr_t at) {
 	return "";
 }
 
-static void note_read(Cells &c, size_t i, Mark own) {
-	if (c.reads[i] == own) return;
-	if (thread_of(c.reads[i]) / 32 != thread_of(own) / 32) c.others[i] = c.reads[i];
-	c.reads[i] = own;
-}
-
 [[noreturn]] static void fail_at(CUresult code, const std::string &what, const void *pc) {
 	fail(code, what, source(*running.launch->function->module, reinterpret_cast<uintptr_t>(pc) - 1));
 }
@@ -213,48 +215,53 @@ void check_access(const void *p, unsigned long size, aha_access kind, const void
 	if (!config.check || at - stacks() < max_threads * stack_size) return;
 	Sight s;
 	const char *verb = kind == AHA_READ ? "reads" : kind == AHA_WRITE ? "writes" : "changes";
-	if (std::string error = look(at, size, s); !error.empty()) {
-		fail_at(ILLEGAL_ADDRESS, std::string(verb) + " " + error, pc);
-	}
+	if (!look(at, size, s)) fail_at(ILLEGAL_ADDRESS, std::string(verb) + " " + outside(at, size), pc);
 	if (!s.cells) return;
 	Mark own = own_mark(kind == AHA_ATOMIC);
-	uint64_t first = s.shared ? block_first : 1; // older marks are of other blocks' shared memory
-	for (size_t i = s.offset; i < s.offset + size; i++) {
-		uintptr_t byte = at + (i - s.offset);
-		Mark w = s.cells->writes[i];
-		if (w >> interval_shift < first) {
-			if (kind != AHA_WRITE) fail_at(LAUNCH_FAILED, std::string(verb) + " what nobody has written" + place(byte), pc);
-		} else if (Relation how = relation(w, own)) {
-			fail_at(LAUNCH_FAILED, race(how, w, verb, "wrote") + place(byte), pc);
+	Mark *writes = s.cells->writes + s.offset, *reads = s.cells->reads + s.offset, *others = s.cells->others + s.offset;
+	Mark seen_write = ~Mark(0);
+	for (size_t i = 0; i < size; i++) {
+		if (Mark w = writes[i]; w != seen_write) { // as a rule, all bytes have the same
+			seen_write = w;
+			if (w >> interval_shift < s.first) {
+				if (kind != AHA_WRITE) fail_at(LAUNCH_FAILED, std::string(verb) + " what nobody has written" + place(at + i), pc);
+			} else if (Relation how = relation(w, own)) {
+				fail_at(LAUNCH_FAILED, race(how, w, verb, "wrote") + place(at + i), pc);
+			}
 		}
 		if (kind == AHA_READ) {
-			note_read(*s.cells, i, own);
+			if (Mark r = reads[i]; r != own) {
+				if (thread_of(r) / 32 != thread_of(own) / 32 || r >> interval_shift < block_first) others[i] = r;
+				reads[i] = own;
+			}
 			continue;
 		}
-		for (Mark r : {s.cells->reads[i], s.cells->others[i]}) {
-			if (r >> interval_shift < first) continue;
-			if (Relation how = relation(r, own)) fail_at(LAUNCH_FAILED, race(how, r, verb, "read") + place(byte), pc);
+		for (Mark r : {reads[i], others[i]}) {
+			if (r >> interval_shift < s.first) continue;
+			if (Relation how = relation(r, own)) fail_at(LAUNCH_FAILED, race(how, r, verb, "read") + place(at + i), pc);
 		}
-		s.cells->writes[i] = own;
+		writes[i] = own;
 	}
 }
 
 std::string check_copy(CUdeviceptr to, CUdeviceptr from, size_t size) {
 	Mark own = own_mark(false);
 	Allocation *source = from ? find(from) : nullptr, *target = to ? find(to) : nullptr;
+	Relation how;
 	for (size_t i = 0; i < size; i++) {
 		Mark written = own;
 		if (source) {
 			size_t at = from - source->at + i;
 			Mark w = source->cells->writes[at];
-			if (Relation how = relation(w, own)) return race(how, w, "a copy reads", "wrote") + place(from + i);
-			note_read(*source->cells, at, own);
+			if ((how = relation(w, own))) return race(how, w, "a copy reads", "wrote") + place(from + i);
+			source->cells->others[at] = source->cells->reads[at];
+			source->cells->reads[at] = own;
 			if (!w) written = 0;
 		}
 		if (!target) continue;
 		size_t at = to - target->at + i;
 		for (Mark m : {target->cells->writes[at], target->cells->reads[at], target->cells->others[at]}) {
-			if (Relation how = relation(m, own)) return race(how, m, "a copy writes", "used") + place(to + i);
+			if ((how = relation(m, own))) return race(how, m, "a copy writes", "used") + place(to + i);
 		}
 		target->cells->writes[at] = written;
 	}

@@ -57,7 +57,7 @@ bool write_file(const std::string &path, const std::string &text) {
 
 // execute runs a command in a folder; its output is added to log.
 bool execute(std::vector<std::string> command, const std::string &folder, std::string &log) {
-	std::string output = folder + "/log";
+	std::string output = folder + "/aha/log";
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
@@ -147,11 +147,10 @@ int compile(Program &p, const std::vector<std::string> &options) {
 		format("-DAHA_EMU_ABI=%u", unsigned(AHA_EMU_ABI)), format("-DAHA_EMU_CHECKED=%d", check_wanted())};
 	if (!translate(options, preprocess, p.log)) return NVRTC_INVALID_OPTION;
 	std::string standard = preprocess[preprocess.size() - 2];
-	preprocess.insert(preprocess.end(), {"source.cu", "-o", "source.ii"});
+	preprocess.insert(preprocess.end(), {"-include", "aha/device.h", p.name, "-o", "aha/source.ii"});
 
 	Folder folder;
-	bool written = !folder.path.empty() &&
-		folder.add("source.cu", "#include \"aha/device.h\"\n#line 1 \"" + p.name + "\"\n" + p.source);
+	bool written = !folder.path.empty() && folder.add(p.name, p.source);
 	for (const auto &h : p.headers) written = written && folder.add(h.first, h.second);
 	for (const auto &h : device_headers) written = written && folder.add(std::string("aha/") + h.name, h.text);
 	if (!written) {
@@ -160,22 +159,22 @@ int compile(Program &p, const std::vector<std::string> &options) {
 	}
 	if (!execute(preprocess, folder.path, p.log)) return NVRTC_COMPILATION;
 	std::string rewritten;
-	if (!rewrite(read_file(folder.path + "/source.ii"), rewritten, p.log)) return NVRTC_COMPILATION;
-	if (!folder.add("rewritten.ii", rewritten)) return NVRTC_INTERNAL_ERROR;
+	if (!rewrite(read_file(folder.path + "/aha/source.ii"), rewritten, p.log)) return NVRTC_COMPILATION;
+	if (!folder.add("aha/rewritten.ii", rewritten)) return NVRTC_INTERNAL_ERROR;
 
 	// -ffp-contract=off: kernels say fma where they mean it.
 	std::vector<std::string> build = {"g++", "-x", "c++", "-fpreprocessed", standard, "-O2", "-g1", "-w", "-fPIC", "-shared",
 		"-ffp-contract=off", "-fno-math-errno", "-fwrapv", "-fno-strict-aliasing", "-fvisibility=hidden", "-fno-gnu-unique",
-		"-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-stack-protector",
+		"-fstack-clash-protection", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-stack-protector",
 		"-fno-asynchronous-unwind-tables", "-ffile-prefix-map=" + folder.path + "=."};
 	if (has_fma()) build.push_back("-march=x86-64-v3");
 	if (check_wanted()) {
 		build.insert(build.end(), {"-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
 			"-fsanitize=bounds-strict,alignment,shift-exponent,integer-divide-by-zero"});
 	}
-	build.insert(build.end(), {"rewritten.ii", "-o", "kernels.so", "-nostartfiles", "-nodefaultlibs", "-lm", "-lc", "-lgcc"});
+	build.insert(build.end(), {"aha/rewritten.ii", "-o", "aha/kernels.so", "-nostartfiles", "-nodefaultlibs", "-lm", "-lc", "-lgcc"});
 	if (!execute(build, folder.path, p.log)) return NVRTC_COMPILATION;
-	p.cubin = read_file(folder.path + "/kernels.so");
+	p.cubin = read_file(folder.path + "/aha/kernels.so");
 	return NVRTC_SUCCESS;
 }
 
@@ -215,7 +214,8 @@ EXPORT int nvrtcCreateProgram(Program **program, const char *source, const char 
 	if (!source || count < 0 || (count && (!headers || !names))) return NVRTC_INVALID_INPUT;
 	auto *p = new Program;
 	p->source = source;
-	p->name = name ? name : "default_program";
+	p->name = std::filesystem::path(name ? name : "").filename();
+	if (p->name.empty()) p->name = "default_program";
 	for (int i = 0; i < count; i++) p->headers.push_back({names[i], headers[i]});
 	programs.insert(p);
 	*program = p;
