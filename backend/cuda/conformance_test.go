@@ -14,7 +14,7 @@ import (
 // supported lists what the backend has. What is missing is decomposed, or returns
 // errors.ErrUnsupported.
 var supported = []string{
-	"Iota",
+	"Copy", "Fill", "Iota",
 	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign",
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax",

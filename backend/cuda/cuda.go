@@ -83,7 +83,10 @@ func (b *CUDA) open(index int, c *nvrtc.Compiler) error {
 		if b.stream, err = b.driver.StreamCreate(driver.StreamNonBlocking); err != nil {
 			return err
 		}
-		b.kernels = kernels{driver: b.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor)}
+		b.kernels = kernels{
+			driver: b.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor),
+			modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
+		}
 		b.memory.driver, b.memory.held = b.driver, map[backend.Holder]int{}
 		if b.bad, err = b.alloc(backend.Other, 4); err != nil {
 			return err

@@ -15,9 +15,9 @@ func (b *CUDA) Do(op backend.Op) error {
 func (b *CUDA) do(op backend.Op) error {
 	switch o := op.(type) {
 	case *backend.Copy:
-		return b.copy(o)
+		return b.kernel("copy", "copy").views(&o.Dst, &o.Src).each(o.Dst.Len())
 	case *backend.Fill:
-		return b.fill(o)
+		return b.kernel("elementwise", "fill").views(&o.Dst).double(o.Value).each(o.Dst.Len())
 	case *backend.Iota:
 		return b.kernel("elementwise", "iota").views(&o.Dst).each(o.Dst.Len())
 	case *backend.Unary:

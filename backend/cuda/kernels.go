@@ -30,6 +30,7 @@ type kernels struct {
 	compiler *nvrtc.Compiler
 	arch     string
 	modules  map[string]driver.Module // by file
+	failed   map[string]error         // of files that could not be compiled or loaded
 	loaded   map[string]*driver.Function
 	indexed  bool // an op that checks indices was launched
 }
@@ -41,24 +42,35 @@ func (k *kernels) function(file, name string) (*driver.Function, error) {
 	}
 	m, ok := k.modules[file]
 	if !ok {
-		cubin, err := k.cubin(file)
-		if err != nil {
+		if err := k.failed[file]; err != nil {
 			return nil, err
 		}
-		if m, err = k.driver.ModuleLoadData(cubin); err != nil {
-			return nil, fmt.Errorf("kernels/%s.cu: %w", file, err)
-		}
-		if k.modules == nil {
-			k.modules, k.loaded = map[string]driver.Module{}, map[string]*driver.Function{}
+		var err error
+		if m, err = k.load(file); err != nil {
+			k.failed[file] = err
+			return nil, err
 		}
 		k.modules[file] = m
 	}
 	f, err := k.driver.ModuleGetFunction(m, name)
 	if err != nil {
-		return nil, fmt.Errorf("kernels/%s.cu: %w", file, err)
+		return nil, fmt.Errorf("cuda: %s.cu: %w", file, err)
 	}
 	k.loaded[name] = f
 	return f, nil
+}
+
+// load compiles kernels/file.cu and loads it.
+func (k *kernels) load(file string) (driver.Module, error) {
+	cubin, err := k.cubin(file)
+	if err != nil {
+		return 0, err
+	}
+	m, err := k.driver.ModuleLoadData(cubin)
+	if err != nil {
+		return 0, fmt.Errorf("cuda: %s.cu: %w", file, err)
+	}
+	return m, nil
 }
 
 // cubin is the compiled form of kernels/file.cu, from the user's cache if it is there.

@@ -27,9 +27,9 @@ template <class T> __device__ void random(const View &dst, unsigned long long se
 		T x[4];
 		for (int i = 0; i < 4; i += 2) {
 			if (normal) {
-				double r = sqrt(-2 * log((w.w[i] + 1.0) * 0x1p-32)), turn = 2 * (w.w[i + 1] * 0x1p-32);
-				x[i] = (T)(r * cospi(turn));
-				x[i + 1] = (T)(r * sinpi(turn));
+				double r = sqrt(-2 * log((w.w[i] + 1.0) * 0x1p-32)), angle = 6.283185307179586 * (w.w[i + 1] * 0x1p-32);
+				x[i] = (T)(r * cos(angle));
+				x[i + 1] = (T)(r * sin(angle));
 			} else {
 				x[i] = uniform<T>(w.w[i]);
 				x[i + 1] = uniform<T>(w.w[i + 1]);

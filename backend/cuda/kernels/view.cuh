@@ -2,6 +2,7 @@
 // functions as package backend does.
 #pragma once
 #include "constants.cuh"
+#include "types.cuh"
 
 // A View is a strided window on device memory, of four dimensions: those that the
 // operand lacks come first and have length 1. Strides count elements. data is the
@@ -32,24 +33,16 @@ __device__ inline long long at(const View &v, const Index &k) {
 	return k.i[0] * v.strides[0] + k.i[1] * v.strides[1] + k.i[2] * v.strides[2] + k.i[3] * v.strides[3];
 }
 
-__device__ inline float widen(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
-
-// narrow rounds to BF16, to nearest even. NaN stays NaN.
-__device__ inline unsigned short narrow(float x) {
-	unsigned bits = __float_as_uint(x);
-	if (x != x) return (unsigned short)(bits >> 16 | 0x40);
-	return (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-// A double is rounded once: what float drops leaves its mark in the last bit.
-__device__ inline unsigned short narrow(double x) {
+// once is x as a float whose last bit keeps a trace of what was dropped, so that
+// rounding it to fewer bits is as rounding x.
+__device__ inline float once(float x) { return x; }
+__device__ inline float once(int x) { return (float)x; }
+__device__ inline float once(double x) {
 	float f = (float)x;
-	if (f != x && x == x) {
-		unsigned bits = __float_as_uint(f);
-		if ((f < 0 ? -f : f) > (x < 0 ? -x : x)) bits--;
-		f = __uint_as_float(bits | 1);
-	}
-	return narrow(f);
+	if (f == x || x != x) return f;
+	unsigned bits = __float_as_uint(f);
+	if ((f < 0 ? -f : f) > (x < 0 ? -x : x)) bits--;
+	return __uint_as_float(bits | 1);
 }
 
 // load is the element of v at place p as T.
@@ -57,9 +50,20 @@ template <class T> __device__ inline T load(const View &v, long long p) {
 	switch (v.dtype) {
 	case F32: return (T)((const float *)v.data)[p];
 	case F64: return (T)((const double *)v.data)[p];
-	case BF16: return (T)widen(((const unsigned short *)v.data)[p]);
+	case BF16: return (T)to_f32(((const bf16 *)v.data)[p]);
+	case F16: return (T)to_f32(((const f16 *)v.data)[p]);
+	case E4M3: return (T)to_f32(((const e4m3 *)v.data)[p]);
+	case E5M2: return (T)to_f32(((const e5m2 *)v.data)[p]);
+	case I8: return (T)((const signed char *)v.data)[p];
 	default: return (T)((const int *)v.data)[p];
 	}
+}
+
+// toInteger truncates. NaN becomes 0 and what is out of range the nearest end of it.
+__device__ inline int toInteger(int x) { return x; }
+__device__ inline int toInteger(double x) {
+	if (x != x) return 0;
+	return x >= 2147483647.0 ? 2147483647 : x <= -2147483648.0 ? -2147483647 - 1 : (int)x;
 }
 
 // store writes x, rounded, to the element of v at place p.
@@ -67,8 +71,12 @@ template <class T> __device__ inline void store(const View &v, long long p, T x)
 	switch (v.dtype) {
 	case F32: ((float *)v.data)[p] = (float)x; break;
 	case F64: ((double *)v.data)[p] = (double)x; break;
-	case BF16: ((unsigned short *)v.data)[p] = narrow(x); break;
-	default: ((int *)v.data)[p] = (int)x;
+	case BF16: ((bf16 *)v.data)[p] = from_f32<bf16>(once(x)); break;
+	case F16: ((f16 *)v.data)[p] = from_f32<f16>(once(x)); break;
+	case E4M3: ((e4m3 *)v.data)[p] = from_f32<e4m3>(once(x)); break;
+	case E5M2: ((e5m2 *)v.data)[p] = from_f32<e5m2>(once(x)); break;
+	case I8: ((signed char *)v.data)[p] = (signed char)x; break;
+	default: ((int *)v.data)[p] = toInteger(x);
 	}
 }
 
