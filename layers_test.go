@@ -159,6 +159,14 @@ func TestOnlyDriversAndExamplesReachPurego(t *testing.T) {
 	}
 }
 
+func TestTheEmulatorIsForTests(t *testing.T) {
+	for _, p := range packages(t) {
+		if slices.Contains(p.Imports, module+"/backend/cuda/internal/emu") {
+			t.Errorf("%s imports the emulator of CUDA outside its tests", p.path())
+		}
+	}
+}
+
 func TestNothingNeedsCgo(t *testing.T) {
 	for _, p := range packages(t) {
 		if !within(p.path(), "examples") && slices.Contains(p.Imports, "C") {

@@ -10,7 +10,9 @@ __device__ __forceinline__ unsigned short f16_bits(float x) {
 	unsigned bits = __float_as_uint(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
 	if (size > 0x7f800000u) return 0x7fff;
 	if (size >= 0x477ff000u) return sign | 0x7c00; // half the last bit beyond the largest, or infinite
-	if (size < 0x38800000u) return sign | __float2int_rn(__uint_as_float(size) * 16777216.0f); // subnormal: multiples of 2^-24
+	if (size < 0x38800000u) { // subnormal: multiples of 2^-24
+		return sign | __float2int_rn(__uint_as_float(size) * 16777216.0f);
+	}
 	return sign | ((size + 0xfffu + (size >> 13 & 1u)) >> 13) - (112u << 10);
 }
 

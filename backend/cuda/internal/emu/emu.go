@@ -18,6 +18,12 @@
 // Compiled kernels differ by AHA_EMU_CHECK, and so does the version that
 // nvrtcVersion returns.
 //
+// Check mode knows the allocations of cuMemAlloc: within a block that an allocator
+// above it divides or gives out again, it sees races, but neither bounds nor reads of
+// what the present owner has not written. Unlike the driver's, cuMemFree does not wait
+// for what is queued, which then faults. A thread that spins until another one writes
+// never ends.
+//
 // It cannot show races that depend on two threads running at the same time (blocks
 // run one after the other), nor the limits of registers, nor speed.
 package emu
@@ -43,7 +49,9 @@ var source embed.FS
 var deviceHeaders = []string{"abi.h", "device.h", "math.h", "sanitize.h"}
 
 // flags of the compiler for the emulator itself.
-var flags = []string{"-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"}
+var flags = []string{
+	"-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread",
+}
 
 // ErrUnsupported says that this machine cannot build the emulator.
 var ErrUnsupported = errors.New("emu: the emulator of CUDA cannot be built here")
@@ -57,7 +65,8 @@ func Build(dir string) (string, error) {
 	}
 	for _, tool := range []string{"g++", "addr2line"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return "", fmt.Errorf("%w: %s is missing (package g++ of Debian or gcc-c++ of Fedora): %v", ErrUnsupported, tool, err)
+			return "", fmt.Errorf("%w: %s is missing (package g++ of Debian, gcc-c++ of Fedora): %v",
+				ErrUnsupported, tool, err)
 		}
 	}
 	files, hash, err := collect()
@@ -101,6 +110,7 @@ func Build(dir string) (string, error) {
 func collect() (map[string]string, [sha256.Size]byte, error) {
 	files := map[string]string{}
 	hash := sha256.New()
+	fmt.Fprintln(hash, flags)
 	var all, embedded strings.Builder
 	err := fs.WalkDir(source, "src", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -126,5 +136,5 @@ func collect() (map[string]string, [sha256.Size]byte, error) {
 	}
 	embedded.WriteString("};\n")
 	files["all.cc"], files["embedded.inc"] = all.String(), embedded.String()
-	return files, [sha256.Size]byte(hash.Sum([]byte{}[:0])), nil
+	return files, [sha256.Size]byte(hash.Sum(nil)), nil
 }

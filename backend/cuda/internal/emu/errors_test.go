@@ -1,6 +1,9 @@
+//go:build linux && amd64
+
 package emu
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -54,9 +57,19 @@ func TestInjectedDeviceErrorsAreSticky(t *testing.T) {
 	e.want(launchFailed, "cuCtxSynchronize")
 }
 
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", "")
+	path, err := Build(t.TempDir())
+	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "g++ is missing") {
+		t.Errorf("path %q, error %v", path, err)
+	}
+}
+
 func TestBadSettingsAreErrorsOfInit(t *testing.T) {
 	e := open(t)
-	for _, setting := range []string{"AHA_EMU_SCHEDULE=lifo", "AHA_EMU_MEMORY=1G", "AHA_EMU_FAIL=cuInit", "AHA_EMU_FAIL=cuInit:1:x"} {
+	for _, setting := range []string{
+		"AHA_EMU_SCHEDULE=lifo", "AHA_EMU_MEMORY=1G", "AHA_EMU_FAIL=cuInit", "AHA_EMU_FAIL=cuInit:1:x",
+	} {
 		name, value, _ := strings.Cut(setting, "=")
 		t.Setenv(name, value)
 		e.want(invalidValue, "cuInit", 0)
@@ -65,6 +78,9 @@ func TestBadSettingsAreErrorsOfInit(t *testing.T) {
 		}
 		t.Setenv(name, "")
 	}
+	t.Setenv("AHA_EMU_CHECK", "1") // but the context is one without
+	e.want(invalidValue, "cuInit", 0)
+	t.Setenv("AHA_EMU_CHECK", "")
 	e.must("cuInit", 0)
 }
 
@@ -85,9 +101,7 @@ func TestTheNullStreamIsRefused(t *testing.T) {
 	e := open(t)
 	f := e.kernel(addSource, "add")
 	at := e.alloc(4)
-	if code := e.tryLaunch(f, 0, dims{1}, dims{1}, 0, at, at, at, 1); code != invalidHandle || !strings.Contains(e.text(code), "NULL stream") {
-		t.Errorf("launch: code %d: %s", code, e.text(code))
-	}
+	e.expect(e.tryLaunch(f, 0, dims{1}, dims{1}, 0, at, at, at, 1), invalidHandle, "NULL stream")
 	e.want(invalidHandle, "cuMemsetD8Async", at, 0, 4, 0)
 	e.want(invalidHandle, "cuStreamSynchronize", 0)
 }
@@ -123,7 +137,10 @@ func TestFaultsOfAKernelDoNotEndTheProcess(t *testing.T) {
 		"x[1 << 30] = 1;": "outside every allocation",
 		"x[0] = 7 / n;":   "integer division by zero",
 		"__trap();":       "__trap",
-		"float deep[100000]; deep[n] = 1; for (int i = 0; i < 100000; i++) deep[i] += x[n] + deep[99999 - i]; x[0] = deep[n + 5];": "stack overflow",
+		`float deep[100000];
+		deep[n] = 1;
+		for (int i = 0; i < 100000; i++) deep[i] += x[n] + deep[99999 - i];
+		x[0] = deep[n + 5];`: "stack overflow",
 	} {
 		e := open(t)
 		f := e.kernel("extern \"C\" __global__ void f(float *x, int n) {\n"+source+"\n}", "f")

@@ -1,7 +1,8 @@
+//go:build linux && amd64
+
 package emu
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -29,7 +30,6 @@ const (
 	notReady        = 600
 	illegalAddress  = 700
 	outOfResources  = 701
-	misaligned      = 716
 	launchFailed    = 719
 	unknown         = 999
 	nvrtcCompile    = 6
@@ -144,6 +144,14 @@ func (e *emulator) must(name string, args ...any) {
 	e.want(success, name, args...)
 }
 
+// expect is a code, and a part of what cuGetErrorString says of it.
+func (e *emulator) expect(code, want int, text string) {
+	e.Helper()
+	if got := e.text(code); code != want || !strings.Contains(got, text) {
+		e.Errorf("code %d: %s; want %d with %q", code, got, want, text)
+	}
+}
+
 // text is what cuGetErrorString says.
 func (e *emulator) text(code int) string {
 	var text *byte
@@ -244,7 +252,8 @@ func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, ar
 			d[i] = max(d[i], 1)
 		}
 	}
-	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream, pack(args), 0)
+	return e.call("cuLaunchKernel", f, grid[0], grid[1], grid[2], block[0], block[1], block[2],
+		shared, stream, pack(args), 0)
 }
 
 // pack is an array of pointers to the arguments.
@@ -295,6 +304,3 @@ func (e *emulator) sync() int { return e.call("cuStreamSynchronize", e.stream) }
 
 // schedules are values of AHA_EMU_SCHEDULE.
 var schedules = []string{"fifo", "reverse", "random:1", "random:2", "random:3"}
-
-// nan is what fresh memory holds.
-var nan = math.Float32frombits(binary.LittleEndian.Uint32([]byte{0xff, 0xff, 0xff, 0x7f}))

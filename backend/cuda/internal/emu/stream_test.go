@@ -1,6 +1,57 @@
+//go:build linux && amd64
+
 package emu
 
-import "testing"
+import (
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// Kernels run while other threads run Go, collect garbage and preempt.
+func TestSeveralThreadsShareTheDevice(t *testing.T) {
+	for _, check := range []string{"0", "1"} {
+		e := open(t, "AHA_EMU_CHECK="+check)
+		f := e.kernel(sumSource, "sum")
+		var context uintptr
+		e.must("cuCtxGetCurrent", &context)
+		const n, rounds = 4096, 30
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = 1
+		}
+		at := upload(e, x)
+		e.must("cuStreamSynchronize", e.stream)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+				own := *e
+				if code := own.call("cuCtxSetCurrent", context); code != success {
+					t.Errorf("cuCtxSetCurrent: code %d", code)
+					return
+				}
+				var out uintptr
+				own.call("cuStreamCreate", &own.stream, 1)
+				own.call("cuMemAlloc_v2", &out, 4*n/256)
+				got := make([]float32, n/256)
+				for range rounds {
+					if code := own.tryLaunch(f, own.stream, dims{n / 256}, dims{256}, 0, at, out, n); code != success {
+						t.Errorf("launch: code %d", code)
+					}
+					own.call("cuMemcpyDtoHAsync_v2", &got[0], out, 4*len(got), own.stream)
+					for i, v := range got {
+						if v != 256 {
+							t.Errorf("block %d: %v", i, v)
+						}
+					}
+					runtime.GC()
+				}
+			})
+		}
+		group.Wait()
+	}
+}
 
 func TestStreamsRunWhenTheHostWaits(t *testing.T) {
 	e := open(t)

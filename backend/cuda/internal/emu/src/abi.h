@@ -20,7 +20,7 @@ typedef void (*aha_all)(void **lanes, unsigned mask, const char *file, int line)
 // and the calls that leave it.
 struct aha_state {
 	struct aha_dim thread, block, block_dim, grid_dim;
-	void *dynamic;             // dynamic shared memory
+	void *dynamic;               // dynamic shared memory
 	unsigned long stack, stacks; // address and size of the stacks of all threads
 	int (*barrier)(enum aha_vote vote, int value, const char *name, const char *file, int line);
 	void (*warp)(unsigned mask, const char *name, void *data, aha_all all, const char *file, int line);

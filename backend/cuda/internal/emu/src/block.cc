@@ -16,7 +16,8 @@ struct Wait {
 	const char *name, *file;
 	int line;
 	bool same(const Wait &w) const {
-		return line == w.line && (file == w.file || !strcmp(file, w.file)) && (name == w.name || !strcmp(name, w.name));
+		return line == w.line && (file == w.file || !strcmp(file, w.file)) &&
+		       (name == w.name || !strcmp(name, w.name));
 	}
 	std::string text() const { return format("%s (%s:%d)", name, file, line); }
 };
@@ -51,17 +52,15 @@ Thread threads[max_threads];
 Warp warps[max_threads / 32];
 unsigned total; // threads of a block
 unsigned started, exited;
-std::vector<unsigned> order;            // in which threads start and leave a barrier
-unsigned ready[max_threads];            // a ring of threads that may go on
+std::vector<unsigned> order; // in which threads start and leave a barrier
+unsigned ready[max_threads]; // a ring of threads that may go on
 unsigned ready_first, ready_count;
 unsigned arrived; // at the barrier
 Wait barrier;
 int votes, vote_result;
 CUresult failure;
 
-void make_ready(unsigned thread) {
-	ready[(ready_first + ready_count++) % max_threads] = thread;
-}
+void make_ready(unsigned thread) { ready[(ready_first + ready_count++) % max_threads] = thread; }
 
 unsigned next_ready() {
 	unsigned t = ready[ready_first];
@@ -199,7 +198,8 @@ void on_warp(unsigned mask, const char *name, void *data, aha_all all, const cha
 	unsigned self = running.thread, w = self / 32, bit = 1u << self % 32;
 	Wait here{name, file, line};
 	if (!(mask & bit)) {
-		fail(LAUNCH_FAILED, format("%s with mask %#010x, which lacks the calling lane %u", here.text().c_str(), mask, self % 32), "");
+		fail(LAUNCH_FAILED,
+			format("%s with mask %#010x, which lacks the calling lane %u", here.text().c_str(), mask, self % 32), "");
 	}
 	threads[self].data = data;
 	threads[self].wait = here;
@@ -209,7 +209,8 @@ void on_warp(unsigned mask, const char *name, void *data, aha_all all, const cha
 	if (i == warp.meetings.size()) {
 		warp.meetings.push_back({mask, 0, all, here});
 	} else if (warp.meetings[i].all != all || !warp.meetings[i].wait.same(here)) {
-		fail(LAUNCH_FAILED, "at " + here.text() + " while other lanes of its mask wait at " + warp.meetings[i].wait.text(), "");
+		fail(LAUNCH_FAILED,
+			"at " + here.text() + " while other lanes of its mask wait at " + warp.meetings[i].wait.text(), "");
 	}
 	Meeting &m = warp.meetings[i];
 	m.arrived |= bit;
@@ -224,7 +225,9 @@ void on_fence() {
 	if (config.check) check_fence();
 }
 
-void on_fail(int code, const char *what, const char *file, int line) { fail(code, what, format("%s:%d", file, line)); }
+void on_fail(int code, const char *what, const char *file, int line) {
+	fail(code, what, format("%s:%d", file, line));
+}
 
 // parted says where the threads of a block are that none of can go on.
 std::string parted() {
@@ -309,7 +312,8 @@ CUresult run_block() {
 std::string position(unsigned thread) {
 	const Launch &l = *running.launch;
 	aha_dim b = state->block, t = places[thread];
-	return format("kernel %s, block (%u,%u,%u), thread (%u,%u,%u)", l.function->name.c_str(), b.x, b.y, b.z, t.x, t.y, t.z);
+	return format(
+		"kernel %s, block (%u,%u,%u), thread (%u,%u,%u)", l.function->name.c_str(), b.x, b.y, b.z, t.x, t.y, t.z);
 }
 
 void fail(CUresult code, const std::string &what, const std::string &where) {

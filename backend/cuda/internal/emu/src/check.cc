@@ -42,8 +42,8 @@ static size_t dynamic_size;
 static Cells *dynamic_cells;
 
 Cells *new_cells(size_t size) {
-	void *p = mmap(nullptr, 3 * size * sizeof(Mark), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(
+		nullptr, 3 * size * sizeof(Mark), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED) return nullptr;
 	auto *marks = static_cast<Mark *>(p);
 	return new Cells{size, marks, marks + size, marks + 2 * size};
@@ -112,8 +112,8 @@ static Relation relation(Mark m, Mark own) {
 	uint64_t i = m >> interval_shift;
 	if (i < op_first) {
 		if (!several_streams || !m) return ordered;
-		auto after = std::upper_bound(operations.begin(), operations.end(), i,
-			[](uint64_t i, const Operation &o) { return i < o.first; });
+		auto after = std::upper_bound(
+			operations.begin(), operations.end(), i, [](uint64_t i, const Operation &o) { return i < o.first; });
 		if (after == operations.begin()) return ordered;
 		const Operation &o = after[-1];
 		bool known = o.stream < op_clock.size() && op_clock[o.stream] >= o.seq;
@@ -133,8 +133,7 @@ static std::string race(Relation how, Mark m, const char *what, const char *befo
 	switch (how) {
 	case other_stream:
 		return format("race: %s what an operation of another stream %s, with no event between them", what, before);
-	case other_block:
-		return format("race: %s what another block of the launch %s", what, before);
+	case other_block: return format("race: %s what another block of the launch %s", what, before);
 	default: {
 		aha_dim b = running.launch->block;
 		unsigned t = thread_of(m);
@@ -162,12 +161,15 @@ static std::string outside(uintptr_t at, size_t size) {
 	const Module &m = *l.function->module;
 	if (at - m.base < m.end - m.base) {
 		for (const auto &v : l.function->shared) {
-			if (at - v.at < v.size) return format("%zu bytes at byte %zu of %s, which has %zu", size, size_t(at - v.at), v.name.c_str(), v.size);
+			if (at - v.at < v.size)
+				return format(
+					"%zu bytes at byte %zu of %s, which has %zu", size, size_t(at - v.at), v.name.c_str(), v.size);
 		}
 		return format("%zu bytes of shared memory that this kernel does not have", size);
 	}
 	if (at - (dynamic_end() - shared_optin - 4096) < shared_optin + 2 * 4096) {
-		return format("%zu bytes at byte %ld of dynamic shared memory of %zu bytes", size, long(at - dynamic_at), dynamic_size);
+		return format(
+			"%zu bytes at byte %ld of dynamic shared memory of %zu bytes", size, long(at - dynamic_at), dynamic_size);
 	}
 	return format("%zu bytes at address %#zx, which is neither device nor shared memory", size, size_t(at));
 }
@@ -199,7 +201,8 @@ static bool look(uintptr_t at, size_t size, Sight &s) {
 
 static std::string place(uintptr_t at) {
 	if (on_device(at)) return " (" + describe(at) + ")";
-	if (at - dynamic_at < dynamic_size) return format(" (byte %zu of dynamic shared memory)", size_t(at - dynamic_at));
+	if (at - dynamic_at < dynamic_size)
+		return format(" (byte %zu of dynamic shared memory)", size_t(at - dynamic_at));
 	for (const auto &v : running.launch->function->shared) {
 		if (at - v.at < v.size) return format(" (byte %zu of %s)", size_t(at - v.at), v.name.c_str());
 	}
@@ -218,13 +221,15 @@ void check_access(const void *p, unsigned long size, aha_access kind, const void
 	if (!look(at, size, s)) fail_at(ILLEGAL_ADDRESS, std::string(verb) + " " + outside(at, size), pc);
 	if (!s.cells) return;
 	Mark own = own_mark(kind == AHA_ATOMIC);
-	Mark *writes = s.cells->writes + s.offset, *reads = s.cells->reads + s.offset, *others = s.cells->others + s.offset;
+	Mark *writes = s.cells->writes + s.offset, *reads = s.cells->reads + s.offset,
+		 *others = s.cells->others + s.offset;
 	Mark seen_write = ~Mark(0);
 	for (size_t i = 0; i < size; i++) {
 		if (Mark w = writes[i]; w != seen_write) { // as a rule, all bytes have the same
 			seen_write = w;
 			if (w >> interval_shift < s.first) {
-				if (kind != AHA_WRITE) fail_at(LAUNCH_FAILED, std::string(verb) + " what nobody has written" + place(at + i), pc);
+				if (kind != AHA_WRITE)
+					fail_at(LAUNCH_FAILED, std::string(verb) + " what nobody has written" + place(at + i), pc);
 			} else if (Relation how = relation(w, own)) {
 				fail_at(LAUNCH_FAILED, race(how, w, verb, "wrote") + place(at + i), pc);
 			}
@@ -238,7 +243,8 @@ void check_access(const void *p, unsigned long size, aha_access kind, const void
 		}
 		for (Mark r : {reads[i], others[i]}) {
 			if (r >> interval_shift < s.first) continue;
-			if (Relation how = relation(r, own)) fail_at(LAUNCH_FAILED, race(how, r, verb, "read") + place(at + i), pc);
+			if (Relation how = relation(r, own))
+				fail_at(LAUNCH_FAILED, race(how, r, verb, "read") + place(at + i), pc);
 		}
 		writes[i] = own;
 	}

@@ -28,7 +28,7 @@ const unsigned aha_module_check = AHA_EMU_CHECKED;
 // Defined out of the compiler's sight: the members of a const object that it has
 // not seen initialised may differ from thread to thread.
 __asm__(".pushsection .data.aha,\"aw\",@progbits\n\t.balign 64\n\t.globl aha_module_state\n"
-	"aha_module_state:\naha_emu:\n\t.zero 512\n\t.popsection");
+		"aha_module_state:\naha_emu:\n\t.zero 512\n\t.popsection");
 
 #define AHA_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
@@ -95,9 +95,7 @@ static inline void __threadfence_block() {}
 static inline void __trap(AHA_SITE) { aha_emu.fail(719, "__trap", file, line); }
 
 // aha_lane is the thread's place in its warp.
-static inline int aha_lane() {
-	return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) & 31;
-}
+static inline int aha_lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) & 31; }
 
 // Warp operations. Each passes a struct of operands and result to the emulator;
 // when all lanes of the mask have arrived, a function computes all results.
@@ -127,8 +125,8 @@ static inline T aha_shuffle_from(unsigned mask, T value, int from, const char *n
 }
 #define AHA_SHUFFLES(T) \
 	static inline T __shfl_sync(unsigned mask, T v, int source, int width = 32, AHA_SITE) { \
-		return aha_shuffle_from(mask, v, (aha_lane() & ~(width - 1)) | (source & (width - 1)), "__shfl_sync", file, \
-			line); \
+		return aha_shuffle_from( \
+			mask, v, (aha_lane() & ~(width - 1)) | (source & (width - 1)), "__shfl_sync", file, line); \
 	} \
 	static inline T __shfl_up_sync(unsigned mask, T v, unsigned delta, int width = 32, AHA_SITE) { \
 		int lane = aha_lane(), from = lane - int(delta); \
@@ -219,7 +217,9 @@ template <class T, class Fold> struct aha_reduce {
 	}
 };
 #define AHA_REDUCE(NAME, T, EXPRESSION) \
-	struct aha_fold##NAME##T { static T fold(T a, T b) { return EXPRESSION; } }; \
+	struct aha_fold##NAME##T { \
+		static T fold(T a, T b) { return EXPRESSION; } \
+	}; \
 	static inline T NAME(unsigned mask, T v, AHA_SITE) { \
 		aha_reduce<T, aha_fold##NAME##T> r{v, v}; \
 		aha_emu.warp(mask, #NAME, &r, r.all, file, line); \
@@ -231,9 +231,9 @@ AHA_REDUCE(__reduce_min_sync, int, a < b ? a : b)
 AHA_REDUCE(__reduce_min_sync, unsigned, a < b ? a : b)
 AHA_REDUCE(__reduce_max_sync, int, a > b ? a : b)
 AHA_REDUCE(__reduce_max_sync, unsigned, a > b ? a : b)
-AHA_REDUCE(__reduce_and_sync, unsigned, a & b)
-AHA_REDUCE(__reduce_or_sync, unsigned, a | b)
-AHA_REDUCE(__reduce_xor_sync, unsigned, a ^ b)
+AHA_REDUCE(__reduce_and_sync, unsigned, (a & b))
+AHA_REDUCE(__reduce_or_sync, unsigned, (a | b))
+AHA_REDUCE(__reduce_xor_sync, unsigned, (a ^ b))
 
 // Integer atomics. There are none on floats: sums in an order that depends on
 // timing are not allowed. Threads never run at the same time, so that plain code is
@@ -249,9 +249,9 @@ AHA_REDUCE(__reduce_xor_sync, unsigned, a ^ b)
 	AHA_ATOMIC_OP(atomicExch, T, v) \
 	AHA_ATOMIC_OP(atomicMin, T, old < v ? old : v) \
 	AHA_ATOMIC_OP(atomicMax, T, old > v ? old : v) \
-	AHA_ATOMIC_OP(atomicAnd, T, old & v) \
-	AHA_ATOMIC_OP(atomicOr, T, old | v) \
-	AHA_ATOMIC_OP(atomicXor, T, old ^ v) \
+	AHA_ATOMIC_OP(atomicAnd, T, (old & v)) \
+	AHA_ATOMIC_OP(atomicOr, T, (old | v)) \
+	AHA_ATOMIC_OP(atomicXor, T, (old ^ v)) \
 	static AHA_UNCHECKED __attribute__((noinline)) T atomicCAS(T *at, T compare, T v) { \
 		aha_emu.access(at, sizeof(T), AHA_ATOMIC, __builtin_return_address(0)); \
 		T old = *at; \
@@ -270,13 +270,15 @@ AHA_ATOMIC_OP(atomicSub, unsigned, old - v)
 AHA_ATOMIC_OP(atomicInc, unsigned, old >= v ? 0 : old + 1)
 
 // Loads and stores with cache hints.
-#define AHA_LOAD(NAME) template <class T> static inline T NAME(const T *at) { return *at; }
+#define AHA_LOAD(NAME) \
+	template <class T> static inline T NAME(const T *at) { return *at; }
 AHA_LOAD(__ldg)
 AHA_LOAD(__ldca)
 AHA_LOAD(__ldcg)
 AHA_LOAD(__ldcs)
 AHA_LOAD(__ldlu)
-#define AHA_STORE(NAME) template <class T> static inline void NAME(T *at, T v) { *at = v; }
+#define AHA_STORE(NAME) \
+	template <class T> static inline void NAME(T *at, T v) { *at = v; }
 AHA_STORE(__stwb)
 AHA_STORE(__stcg)
 AHA_STORE(__stcs)

@@ -1,5 +1,5 @@
 // A CUDA driver and NVRTC on the host, for tests. One lock guards everything: a
-// call holds it from beginning to end, kernels included; compiling has its own.
+// call holds it from beginning to end, kernels included; compiling holds none.
 #pragma once
 
 #include <cstddef>
@@ -65,8 +65,8 @@ bool check_wanted();
 // injected counts a call and returns the code that it is to fail with, or 0.
 int injected(const char *call, int fallback);
 
-uint64_t random_number();                                // reproducible from the seed
-void arrange(std::vector<unsigned> &list, size_t n);     // 0..n-1 in the order of the schedule
+uint64_t random_number();                            // reproducible from the seed
+void arrange(std::vector<unsigned> &list, size_t n); // 0..n-1 in the order of the schedule
 
 // report.cc
 
@@ -91,7 +91,7 @@ struct Allocation {
 };
 
 bool on_device(uintptr_t at);
-Allocation *find(uintptr_t at); // live or freed, or null
+Allocation *find(uintptr_t at);     // live or freed, or null
 std::string describe(uintptr_t at); // for messages
 CUresult allocate(size_t size, CUdeviceptr *out);
 CUresult release(CUdeviceptr at);
@@ -124,6 +124,7 @@ struct Event {
 	bool timing = true;
 };
 
+extern std::vector<std::shared_ptr<Stream>> streams; // that are open
 std::shared_ptr<Stream> new_stream();
 void enqueue(Stream &, std::function<CUresult()>);
 void forget_stream(const std::shared_ptr<Stream> &);
@@ -202,8 +203,8 @@ CUresult run(const Launch &);
 // The state of the launch that runs, for check.cc and fault.cc.
 struct Running {
 	const Launch *launch = nullptr;
-	unsigned thread = 0; // within its block
-	bool inside = false; // a thread runs, on its own stack
+	unsigned thread = 0;  // within its block
+	bool inside = false;  // a thread runs, on its own stack
 	void *main = nullptr; // saved stack pointer of the scheduler
 };
 extern Running running;
@@ -230,8 +231,8 @@ struct Fiber {
 	void *sp = nullptr;
 	unsigned index = 0, thread = 0;
 };
-uintptr_t stacks();                       // address of the stacks of all fibers
-void prepare(Fiber &, void (*entry)());   // makes sp such that a switch enters entry
+uintptr_t stacks();                     // address of the stacks of all fibers
+void prepare(Fiber &, void (*entry)()); // makes sp such that a switch enters entry
 
 // check.cc
 

@@ -20,23 +20,23 @@ double sqrt(double), tan(double), tanh(double), trunc(double);
 void sincosf(float, float *, float *), sincos(double, double *, double *);
 int abs(int);
 }
-#define AHA_FLOAT1(NAME) static inline float NAME(float x) { return NAME##f(x); }
-#define AHA_FLOAT2(NAME) static inline float NAME(float x, float y) { return NAME##f(x, y); }
-AHA_FLOAT1(ceil) AHA_FLOAT1(cos) AHA_FLOAT1(erf) AHA_FLOAT1(exp) AHA_FLOAT1(exp2) AHA_FLOAT1(expm1) AHA_FLOAT1(fabs)
-AHA_FLOAT1(floor) AHA_FLOAT1(log) AHA_FLOAT1(log10) AHA_FLOAT1(log1p) AHA_FLOAT1(log2) AHA_FLOAT1(nearbyint)
-AHA_FLOAT1(rint) AHA_FLOAT1(round) AHA_FLOAT1(sin) AHA_FLOAT1(sqrt) AHA_FLOAT1(tan) AHA_FLOAT1(tanh) AHA_FLOAT1(trunc)
-AHA_FLOAT2(copysign) AHA_FLOAT2(fmax) AHA_FLOAT2(fmin) AHA_FLOAT2(fmod) AHA_FLOAT2(pow)
+#define AHA_FLOAT1(NAME) \
+	static inline float NAME(float x) { return NAME##f(x); }
+#define AHA_FLOAT2(NAME) \
+	static inline float NAME(float x, float y) { return NAME##f(x, y); }
+AHA_FLOAT1(ceil)
+AHA_FLOAT1(cos) AHA_FLOAT1(erf) AHA_FLOAT1(exp) AHA_FLOAT1(exp2) AHA_FLOAT1(expm1) AHA_FLOAT1(fabs) AHA_FLOAT1(floor)
+	AHA_FLOAT1(log) AHA_FLOAT1(log10) AHA_FLOAT1(log1p) AHA_FLOAT1(log2) AHA_FLOAT1(nearbyint) AHA_FLOAT1(rint)
+		AHA_FLOAT1(round) AHA_FLOAT1(sin) AHA_FLOAT1(sqrt) AHA_FLOAT1(tan) AHA_FLOAT1(tanh) AHA_FLOAT1(trunc)
+			AHA_FLOAT2(copysign) AHA_FLOAT2(fmax) AHA_FLOAT2(fmin) AHA_FLOAT2(fmod) AHA_FLOAT2(pow)
 
 #define AHA_MINMAX(T) \
 	static inline T min(T a, T b) { return a < b ? a : b; } \
 	static inline T max(T a, T b) { return a > b ? a : b; }
-AHA_MINMAX(int)
-AHA_MINMAX(unsigned)
-AHA_MINMAX(long)
-AHA_MINMAX(unsigned long)
-AHA_MINMAX(long long)
-AHA_MINMAX(unsigned long long)
-static inline float min(float a, float b) { return fminf(a, b); }
+				AHA_MINMAX(int) AHA_MINMAX(unsigned) AHA_MINMAX(long) AHA_MINMAX(unsigned long) AHA_MINMAX(long long)
+					AHA_MINMAX(unsigned long long) static inline float min(float a, float b) {
+	return fminf(a, b);
+}
 static inline float max(float a, float b) { return fmaxf(a, b); }
 static inline double min(double a, double b) { return fmin(a, b); }
 static inline double max(double a, double b) { return fmax(a, b); }
@@ -129,9 +129,7 @@ static inline int __dp4a(int a, int b, int c) {
 static inline int aha_to_int(double x) {
 	return x != x ? 0 : x >= 2147483647.0 ? 2147483647 : x <= -2147483648.0 ? -2147483647 - 1 : int(x);
 }
-static inline unsigned aha_to_uint(double x) {
-	return !(x > 0) ? 0 : x >= 4294967295.0 ? 4294967295u : unsigned(x);
-}
+static inline unsigned aha_to_uint(double x) { return !(x > 0) ? 0 : x >= 4294967295.0 ? 4294967295u : unsigned(x); }
 static inline int __float2int_rn(float x) { return aha_to_int(__builtin_rintf(x)); }
 static inline int __float2int_rz(float x) { return aha_to_int(__builtin_truncf(x)); }
 static inline int __float2int_rd(float x) { return aha_to_int(__builtin_floorf(x)); }

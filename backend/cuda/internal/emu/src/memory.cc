@@ -134,9 +134,9 @@ std::string describe(uintptr_t at) {
 	}
 	if (!a) return format("address %#zx, outside every allocation", size_t(at));
 	long past = long(at - a->at) - long(a->size);
-	std::string place = at < a->at ? format("%ld bytes before", long(a->at - at))
-		: past >= 0 ? format("%ld bytes after the end of", past)
-					: format("at offset %zu of", size_t(at - a->at));
+	std::string place = at < a->at  ? format("%ld bytes before", long(a->at - at))
+	                    : past >= 0 ? format("%ld bytes after the end of", past)
+	                                : format("at offset %zu of", size_t(at - a->at));
 	return format("%s %s allocation %llu of %zu bytes", place.c_str(), a->live ? "the" : "the freed",
 		(unsigned long long)a->serial, a->size);
 }

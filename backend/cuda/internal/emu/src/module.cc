@@ -119,7 +119,8 @@ Function *function(Module &m, const char *name) {
 
 std::string source(const Module &m, uintptr_t pc) {
 	if (pc < m.base || pc >= m.end) return "";
-	std::string command = format("addr2line -i -e /proc/%d/fd/%d %#zx 2>/dev/null", getpid(), m.file, size_t(pc - m.base));
+	std::string command = format(
+		"addr2line -i -e /proc/%d/fd/%d %#zx 2>/dev/null", getpid(), m.file, size_t(pc - m.base));
 	FILE *p = popen(command.c_str(), "r");
 	if (!p) return "";
 	char line[512] = "";

@@ -37,7 +37,7 @@ struct Program {
 	std::vector<std::pair<std::string, std::string>> headers;
 };
 
-std::mutex compile_lock; // apart from the driver's: compiling takes long
+std::mutex compile_lock; // apart from the driver's
 std::unordered_set<Program *> programs;
 
 bool has_fma() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
@@ -129,8 +129,9 @@ bool translate(const std::vector<std::string> &options, std::vector<std::string>
 		} else if (o.size() > 2 && (!o.compare(0, 2, "-D") || !o.compare(0, 2, "-U"))) {
 			flags.push_back(o);
 		} else if (o == "--fmad=false" || o == "-fmad=false" || o == "--fmad=true" || o == "-fmad=true" ||
-			o == "-lineinfo" || o == "--generate-line-info" || o == "-default-device" || o == "--device-as-default-execution-space" ||
-			o == "--ptxas-options=-v" || o == "-w" || o == "--disable-warnings" || o == "--restrict" || o == "--extra-device-vectorization") {
+				   o == "-lineinfo" || o == "--generate-line-info" || o == "-default-device" ||
+				   o == "--device-as-default-execution-space" || o == "--ptxas-options=-v" || o == "-w" ||
+				   o == "--disable-warnings" || o == "--restrict" || o == "--extra-device-vectorization") {
 			// It changes nothing here.
 		} else {
 			log += "unrecognized option " + o + "\n";
@@ -163,16 +164,17 @@ int compile(Program &p, const std::vector<std::string> &options) {
 	if (!folder.add("aha/rewritten.ii", rewritten)) return NVRTC_INTERNAL_ERROR;
 
 	// -ffp-contract=off: kernels say fma where they mean it.
-	std::vector<std::string> build = {"g++", "-x", "c++", "-fpreprocessed", standard, "-O2", "-g1", "-w", "-fPIC", "-shared",
-		"-ffp-contract=off", "-fno-math-errno", "-fwrapv", "-fno-strict-aliasing", "-fvisibility=hidden", "-fno-gnu-unique",
-		"-fstack-clash-protection", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-stack-protector",
-		"-fno-asynchronous-unwind-tables", "-ffile-prefix-map=" + folder.path + "=."};
+	std::vector<std::string> build = {"g++", "-x", "c++", "-fpreprocessed", standard, "-O2", "-g1", "-w", "-fPIC",
+		"-shared", "-ffp-contract=off", "-fno-math-errno", "-fwrapv", "-fno-strict-aliasing", "-fvisibility=hidden",
+		"-fno-gnu-unique", "-fstack-clash-protection", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics",
+		"-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-ffile-prefix-map=" + folder.path + "=."};
 	if (has_fma()) build.push_back("-march=x86-64-v3");
 	if (check_wanted()) {
 		build.insert(build.end(), {"-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
-			"-fsanitize=bounds-strict,alignment,shift-exponent,integer-divide-by-zero"});
+									  "-fsanitize=bounds-strict,alignment,shift-exponent,integer-divide-by-zero"});
 	}
-	build.insert(build.end(), {"aha/rewritten.ii", "-o", "aha/kernels.so", "-nostartfiles", "-nodefaultlibs", "-lm", "-lc", "-lgcc"});
+	build.insert(build.end(),
+		{"aha/rewritten.ii", "-o", "aha/kernels.so", "-nostartfiles", "-nodefaultlibs", "-lm", "-lc", "-lgcc"});
 	if (!execute(build, folder.path, p.log)) return NVRTC_COMPILATION;
 	p.cubin = read_file(folder.path + "/aha/kernels.so");
 	return NVRTC_SUCCESS;
@@ -232,9 +234,11 @@ EXPORT int nvrtcDestroyProgram(Program **program) {
 }
 
 EXPORT int nvrtcCompileProgram(Program *program, int count, const char *const *options) {
-	NVRTC_ENTER("nvrtcCompileProgram", NVRTC_COMPILATION);
-	PROGRAM(program);
-	program->log.clear();
+	{
+		NVRTC_ENTER("nvrtcCompileProgram", NVRTC_COMPILATION);
+		PROGRAM(program);
+	}
+	program->log.clear(); // without the lock: programs are compiled at the same time
 	program->cubin.clear();
 	return compile(*program, std::vector<std::string>(options, options + count));
 }

@@ -30,8 +30,12 @@ struct Rewriter {
 	std::vector<Brace> braces;
 	size_t statement = 0; // the token that begins it
 
-	std::string text(size_t i) const { return i < tokens.size() ? in.substr(tokens[i].at, tokens[i].end - tokens[i].at) : ""; }
-	bool is(size_t i, const char *what) const { return i < tokens.size() && !in.compare(tokens[i].at, tokens[i].end - tokens[i].at, what); }
+	std::string text(size_t i) const {
+		return i < tokens.size() ? in.substr(tokens[i].at, tokens[i].end - tokens[i].at) : "";
+	}
+	bool is(size_t i, const char *what) const {
+		return i < tokens.size() && !in.compare(tokens[i].at, tokens[i].end - tokens[i].at, what);
+	}
 
 	std::string join(size_t from, size_t to) const {
 		std::string s;
@@ -122,7 +126,8 @@ struct Rewriter {
 		std::string bound = "1024";
 		size_t name = i + 1;
 		for (;; name++) {
-			if (name >= tokens.size() || is(name, ";") || is(name, "{")) return error(i, "no kernel follows __global__");
+			if (name >= tokens.size() || is(name, ";") || is(name, "{"))
+				return error(i, "no kernel follows __global__");
 			if (!tokens[name].word || !is(name + 1, "(")) continue;
 			if (is(name, "__launch_bounds__")) {
 				size_t close = matching(name + 1), first = name + 2;
@@ -143,9 +148,11 @@ struct Rewriter {
 		size_t close = matching(name + 1);
 		if (is(close + 1, ";")) return true; // a declaration
 		std::string n = text(name), type = "aha_signature<decltype(&" + n + ")>";
-		std::string before = "extern \"C\" void " + n + join(name + 1, close + 1) + "; extern \"C\" { extern const aha_kernel aha_kernel_" +
-			n + " __attribute__((visibility(\"default\"))); const aha_kernel aha_kernel_" + n + " = {" + type + "::call<&" + n +
-			">, " + type + "::count, " + type + "::sizes, unsigned(" + bound + ")}; } ";
+		std::string before = "extern \"C\" void " + n + join(name + 1, close + 1) +
+		                     "; extern \"C\" { extern const aha_kernel aha_kernel_" + n +
+		                     " __attribute__((visibility(\"default\"))); const aha_kernel aha_kernel_" + n + " = {" +
+		                     type + "::call<&" + n + ">, " + type + "::count, " + type + "::sizes, unsigned(" +
+		                     bound + ")}; } ";
 		edits.push_back({tokens[statement].at, tokens[statement].at, before});
 		return true;
 	}

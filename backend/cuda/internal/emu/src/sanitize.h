@@ -3,7 +3,8 @@
 // the sanitizers' own libraries.
 #pragma once
 
-#define AHA_CALLBACK extern "C" __attribute__((visibility("hidden"), no_sanitize("thread"), no_sanitize("undefined"), used))
+#define AHA_CALLBACK \
+	extern "C" __attribute__((visibility("hidden"), no_sanitize("thread"), no_sanitize("undefined"), used))
 
 // A stack holds a thread's own variables.
 #define AHA_CHECKED(NAME, SIZE, KIND) \

@@ -10,7 +10,7 @@ namespace emu {
 
 CUresult sticky = SUCCESS;
 
-static std::vector<std::shared_ptr<Stream>> streams;
+std::vector<std::shared_ptr<Stream>> streams;
 static unsigned next_id = 0;
 static Clock host_clock;
 

@@ -1,0 +1,43 @@
+// What the entry points of libcuda share.
+#pragma once
+
+#include "emu.h"
+
+#include <unordered_set>
+
+namespace emu {
+
+extern std::mutex lock; // of all but compiling
+extern bool initialized;
+
+extern std::unordered_set<Event *> events;
+extern std::unordered_set<Module *> modules;
+extern std::unordered_set<Function *> functions;
+
+// A Call is the time within an entry point. Its rc is what the call returns at once
+// if it is not SUCCESS.
+struct Call {
+	std::lock_guard<std::mutex> guard{lock};
+	CUresult rc = SUCCESS;
+
+	// What a call needs: an initialised driver, a current context without an error.
+	enum Needs { nothing, init, context };
+
+	Call(const char *name, Needs needs, CUresult failure = UNKNOWN);
+};
+
+#define ENTER(NAME, NEEDS, ...) \
+	Call call(NAME, Call::NEEDS, ##__VA_ARGS__); \
+	if (call.rc) return call.rc
+
+// refuse reports why a call fails.
+CUresult refuse(const std::string &text, CUresult rc = INVALID_VALUE);
+
+std::shared_ptr<Stream> stream_of(void *handle, CUresult *rc);
+
+#define STREAM(NAME, HANDLE) \
+	CUresult unknown = SUCCESS; \
+	auto NAME = stream_of(HANDLE, &unknown); \
+	if (unknown) return unknown
+
+} // namespace emu
