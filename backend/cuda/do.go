@@ -46,6 +46,14 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.RMSNorm:
+		return b.rmsNorm(o)
+	case *backend.SwiGLU:
+		return b.kernel("swiglu", "swiGLU"+suffix(o.Y.DType)).views(&o.Y, &o.Gate, &o.Up).each(o.Y.Len())
+	case *backend.SwiGLUGrad:
+		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
+	case *backend.RMSNormGrad:
+		return b.rmsNormGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }

@@ -2,23 +2,7 @@
 // element in ascending order, then the threads' results are folded in halves, so
 // that the order depends on the row's length alone.
 #include "view.cuh"
-#include "math.cuh"
-
-// fold is the result of all threads of the block, in each of them.
-template <class T, class F> __device__ T fold(T x, F op) {
-	__shared__ T part[256];
-	__syncthreads(); // those that still read the last result
-	part[threadIdx.x] = x;
-	for (int half = blockDim.x / 2; half > 0; half /= 2) {
-		__syncthreads();
-		if (threadIdx.x < half) part[threadIdx.x] = op(part[threadIdx.x], part[threadIdx.x + half]);
-	}
-	__syncthreads();
-	return part[0];
-}
-
-template <class T> struct Plus { __device__ T operator()(T a, T b) const { return a + b; } };
-template <class T> struct Larger { __device__ T operator()(T a, T b) const { return larger(a, b); } };
+#include "fold.cuh"
 
 template <class T> __device__ void reduce(const View &y, const View &x, int fn) {
 	for (long long row = blockIdx.x; row < length(y); row += gridDim.x) {

@@ -82,6 +82,14 @@ template <class T> __device__ inline void store(const View &v, long long p, T x)
 
 __device__ inline int integer(const View &v, long long p) { return ((const int *)v.data)[p]; }
 
+// valid reports whether id is an index of count elements. bad receives one that is
+// not: plus 1, unless it is negative.
+__device__ inline bool valid(long long id, long long count, int *bad) {
+	if (id >= 0 && id < count) return true;
+	*bad = (int)(id < 0 ? id : id + 1);
+	return false;
+}
+
 // EACH runs a statement for every n < count, shared out among all threads.
 #define EACH(n, count) \
 	for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < (count); n += (long long)gridDim.x * blockDim.x)
