@@ -46,8 +46,16 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.AdamW:
+		return b.adamW(o)
 	case *backend.RMSNorm:
 		return b.rmsNorm(o)
+	case *backend.RoPE:
+		return b.rope(o)
+	case *backend.MLAKeys:
+		return b.mlaKeys(o)
+	case *backend.MLAKeysGrad:
+		return b.mlaKeysGrad(o)
 	case *backend.SwiGLU:
 		return b.kernel("swiglu", "swiGLU"+suffix(o.Y.DType)).views(&o.Y, &o.Gate, &o.Up).each(o.Y.Len())
 	case *backend.SwiGLUGrad:
