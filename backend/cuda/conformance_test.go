@@ -20,6 +20,8 @@ var supported = []string{
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
+	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
+	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or
