@@ -19,6 +19,7 @@ var supported = []string{
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

@@ -46,6 +46,14 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.GroupedMatMul:
+		return b.groupedMatMul(o)
+	case *backend.GroupedOuter:
+		return b.groupedOuter(o)
+	case *backend.Pack:
+		return b.pack(o)
+	case *backend.Unpack:
+		return b.unpack(o)
 	}
 	return backend.Unsupported(b, op, "")
 }
