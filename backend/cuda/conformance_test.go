@@ -22,6 +22,7 @@ var supported = []string{
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
 	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

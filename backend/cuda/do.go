@@ -74,6 +74,14 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
 	case *backend.RMSNormGrad:
 		return b.rmsNormGrad(o)
+	case *backend.GroupedMatMul:
+		return b.groupedMatMul(o)
+	case *backend.GroupedOuter:
+		return b.groupedOuter(o)
+	case *backend.Pack:
+		return b.pack(o)
+	case *backend.Unpack:
+		return b.unpack(o)
 	}
 	return backend.Unsupported(b, op, "")
 }
