@@ -142,9 +142,6 @@ func (b *CUDA) indexes() error {
 		return err
 	}
 	if v := int(backend.I32.Get(bad[:], 0)); v != 0 {
-		if v > 0 {
-			v--
-		}
 		if err := b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream); err != nil {
 			return err
 		}
