@@ -20,6 +20,7 @@ var supported = []string{
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
+	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

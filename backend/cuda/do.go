@@ -48,6 +48,10 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.MoEGate:
+		return b.moeGate(o)
+	case *backend.MoEGateGrad:
+		return b.moeGateGrad(o)
 	case *backend.MoERoute:
 		return b.kernel("moe_route", "moeRoute").views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
 	case *backend.MoEDispatch:
@@ -58,6 +62,10 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.MoECombineGrad:
 		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
 			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())
+	case *backend.SequenceBalance:
+		return b.sequenceBalance(o)
+	case *backend.SequenceBalanceGrad:
+		return b.sequenceBalanceGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }
