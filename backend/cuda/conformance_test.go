@@ -21,6 +21,7 @@ var supported = []string{
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
 	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
+	"LogSumExp", "Sample",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

@@ -48,6 +48,11 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.LogSumExp:
+		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+	case *backend.Sample:
+		return b.kernel("sample", "sample"+suffix(o.X.DType)).
+			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
 	case *backend.MoEGate:
 		return b.moeGate(o)
 	case *backend.MoEGateGrad:
