@@ -23,6 +23,8 @@ var supported = []string{
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
 	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
 	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
+	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
+	"LogSumExp", "Sample",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

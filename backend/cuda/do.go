@@ -48,6 +48,15 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.LogSumExp:
+		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+	case *backend.Sample:
+		return b.kernel("sample", "sample"+suffix(o.X.DType)).
+			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
+	case *backend.MoEGate:
+		return b.moeGate(o)
+	case *backend.MoEGateGrad:
+		return b.moeGateGrad(o)
 	case *backend.MoERoute:
 		return b.kernel("moe_route", "moeRoute").views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
 	case *backend.MoEDispatch:
@@ -82,6 +91,10 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.pack(o)
 	case *backend.Unpack:
 		return b.unpack(o)
+	case *backend.SequenceBalance:
+		return b.sequenceBalance(o)
+	case *backend.SequenceBalanceGrad:
+		return b.sequenceBalanceGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }

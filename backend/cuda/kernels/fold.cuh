@@ -1,10 +1,9 @@
-// Folds over the threads of a block, in an order that depends on nothing but the
-// number of threads.
+// Results of all threads of a block. Threads' values are combined in halves, so that
+// the order depends on nothing but the number of threads.
 #pragma once
 #include "math.cuh"
 
-// fold is the result of all threads of the block, in each of them. It takes halves:
-// thread i with thread i + 128, then i + 64, and so on.
+// fold is the combination of x of all threads of the block, in each of them.
 template <class T, class F> __device__ T fold(T x, F op) {
 	__shared__ T part[256];
 	__syncthreads(); // those that still read the last result

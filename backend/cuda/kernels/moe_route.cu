@@ -13,7 +13,7 @@ extern "C" __global__ void moeRoute(View offsets, View perm, View inverse, View 
 		int lower = 0;
 		for (long long a = threadIdx.x; a < count; a += blockDim.x) {
 			int id = integer(index, a);
-			lower += within(id, experts, bad) && id < e;
+			lower += valid(id, experts, bad) && id < e;
 		}
 		int slot = fold(lower, Plus<int>());
 		if (threadIdx.x == 0) store(offsets, e, slot);
@@ -42,7 +42,7 @@ extern "C" __global__ void moeDispatch(View y, View x, View perm, int k, int *ba
 	EACH(n, length(y)) {
 		long long s = n / y.shape[3], j = n % y.shape[3];
 		int a = integer(perm, s);
-		if (within(a, y.shape[2], bad)) move(y, s * y.strides[2] + j * y.strides[3], x, a / k * x.strides[2] + j * x.strides[3]);
+		if (valid(a, y.shape[2], bad)) move(y, s * y.strides[2] + j * y.strides[3], x, a / k * x.strides[2] + j * x.strides[3]);
 	}
 }
 
@@ -52,7 +52,7 @@ template <class T> __device__ void moeCombine(const View &y, const View &x, cons
 		T sum = 0;
 		for (long long a = i * k; a < (i + 1) * k; a++) {
 			int s = integer(inverse, a);
-			if (!within(s, x.shape[2], bad)) continue;
+			if (!valid(s, x.shape[2], bad)) continue;
 			T w = weight.data ? load<T>(weight, a) : (T)1;
 			sum = fused(w, load<T>(x, s * x.strides[2] + j * x.strides[3]), sum);
 		}
@@ -66,7 +66,7 @@ template <class T> __device__ void moeCombineGrad(const View &dx, const View &dw
 		const View &weight, const View &inverse, int *bad) {
 	for (long long a = blockIdx.x; a < length(inverse); a += gridDim.x) {
 		int s = integer(inverse, a);
-		if (!within(s, x.shape[2], bad)) continue;
+		if (!valid(s, x.shape[2], bad)) continue;
 		long long i = a / inverse.shape[3];
 		T w = load<T>(weight, a), sum = 0;
 		for (long long j = threadIdx.x; j < dy.shape[3]; j += blockDim.x) {
