@@ -21,7 +21,7 @@ var supported = []string{
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
 	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
-	"Attention",
+	"Attention", "AttentionGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

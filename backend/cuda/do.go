@@ -64,6 +64,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.attention(o)
 	case *backend.RMSNormGrad:
 		return b.rmsNormGrad(o)
+	case *backend.AttentionGrad:
+		return b.attentionGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }
