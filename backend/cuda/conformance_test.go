@@ -25,6 +25,7 @@ var supported = []string{
 	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
 	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
 	"LogSumExp", "Sample",
+	"Attention", "AttentionGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

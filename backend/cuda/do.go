@@ -81,6 +81,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("swiglu", "swiGLU"+suffix(o.Y.DType)).views(&o.Y, &o.Gate, &o.Up).each(o.Y.Len())
 	case *backend.SwiGLUGrad:
 		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
+	case *backend.Attention:
+		return b.attention(o)
 	case *backend.RMSNormGrad:
 		return b.rmsNormGrad(o)
 	case *backend.GroupedMatMul:
@@ -95,6 +97,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.sequenceBalance(o)
 	case *backend.SequenceBalanceGrad:
 		return b.sequenceBalanceGrad(o)
+	case *backend.AttentionGrad:
+		return b.attentionGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }
