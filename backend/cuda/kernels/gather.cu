@@ -24,7 +24,7 @@ extern "C" __global__ void gather(View y, View x, View index, int *bad) {
 		long long i = n / y.shape[3], j = n % y.shape[3], to = i * y.strides[2] + j * y.strides[3];
 		int id = integer(index, i * index.strides[3]);
 		if (id < 0) zero(y, to);
-		else if (within(id, x.shape[2], bad)) element(y, to, x, id * x.strides[2] + j * x.strides[3]);
+		else if (valid(id, x.shape[2], bad)) element(y, to, x, id * x.strides[2] + j * x.strides[3]);
 	}
 }
 
@@ -33,7 +33,7 @@ extern "C" __global__ void scatter(View y, View x, View index, int *bad) {
 	EACH(j, y.shape[3]) {
 		for (long long i = 0; i < index.shape[3]; i++) {
 			int id = integer(index, i * index.strides[3]);
-			if (id < 0 || !within(id, y.shape[2], bad)) continue;
+			if (id < 0 || !valid(id, y.shape[2], bad)) continue;
 			element(y, id * y.strides[2] + j * y.strides[3], x, i * x.strides[2] + j * x.strides[3]);
 		}
 	}
@@ -43,7 +43,7 @@ template <class T> __device__ void scatterAdd(const View &y, const View &x, cons
 	EACH(j, y.shape[3]) {
 		for (long long i = 0; i < index.shape[3]; i++) {
 			int id = integer(index, i * index.strides[3]);
-			if (id < 0 || !within(id, y.shape[2], bad)) continue;
+			if (id < 0 || !valid(id, y.shape[2], bad)) continue;
 			long long to = id * y.strides[2] + j * y.strides[3];
 			store(y, to, load<T>(y, to) + load<T>(x, i * x.strides[2] + j * x.strides[3]));
 		}
@@ -57,7 +57,7 @@ template <class T> __device__ void gatherLast(const View &y, const View &x, cons
 		long long i = n / index.shape[3], j = n % index.shape[3], to = i * y.strides[2] + j * y.strides[3];
 		int id = integer(index, i * index.strides[2] + j * index.strides[3]);
 		if (id < 0) store(y, to, (T)0);
-		else if (within(id, x.shape[3], bad)) store(y, to, load<T>(x, i * x.strides[2] + id * x.strides[3]));
+		else if (valid(id, x.shape[3], bad)) store(y, to, load<T>(x, i * x.strides[2] + id * x.strides[3]));
 	}
 }
 KERNELS(gatherLast, (View y, View x, View index, int *bad), (y, x, index, bad))
@@ -67,7 +67,7 @@ template <class T> __device__ void scatterLast(const View &y, const View &x, con
 	EACH(i, index.shape[2]) {
 		for (long long j = 0; j < index.shape[3]; j++) {
 			int id = integer(index, i * index.strides[2] + j * index.strides[3]);
-			if (id < 0 || !within(id, y.shape[3], bad)) continue;
+			if (id < 0 || !valid(id, y.shape[3], bad)) continue;
 			long long to = i * y.strides[2] + id * y.strides[3];
 			store(y, to, load<T>(y, to) + load<T>(x, i * x.strides[2] + j * x.strides[3]));
 		}

@@ -18,14 +18,14 @@ template <class T> __device__ void mlaKeys(const View &k, const View &v, const V
 		long long i = n / items / heads, h = n / items % heads, j = n % items, to = i;
 		if (row.data) {
 			to = integer(row, i * row.strides[3]);
-			if (to < 0 || !within(to, k.shape[1], bad)) continue;
+			if (to < 0 || !valid(to, k.shape[1], bad)) continue;
 		}
 		long long from = place(up, i, h), key = place(k, to, h);
 		if (j < nope) {
 			copyElement<T>(k, key + j * k.strides[3], up, from + j * up.strides[3]);
 		} else if (j < nope + half) {
 			int p = integer(pos, i * pos.strides[3]);
-			if (!within(p, r.cos.shape[2], bad)) continue;
+			if (!valid(p, r.cos.shape[2], bad)) continue;
 			long long pair = j - nope, first = r.first(pair), second = r.second(pair);
 			T a = load<T>(kr, i * kr.strides[2] + first * kr.strides[3]), b = load<T>(kr, i * kr.strides[2] + second * kr.strides[3]);
 			r.turn(a, b, p, pair);
@@ -51,7 +51,7 @@ template <class T> __device__ void mlaKeysGrad(const View &dUp, const View &dKR,
 	EACH(n, dKR.shape[2] * r.half()) {
 		long long i = n / r.half(), k = n % r.half(), first = r.first(k), second = r.second(k);
 		int p = integer(pos, i * pos.strides[3]);
-		if (!within(p, r.cos.shape[2], bad)) continue;
+		if (!valid(p, r.cos.shape[2], bad)) continue;
 		T a = 0, b = 0;
 		for (long long h = 0; h < heads; h++) {
 			long long from = place(dK, i, h) + nope * dK.strides[3];

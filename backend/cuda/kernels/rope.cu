@@ -11,7 +11,7 @@ template <class T> __device__ void rope(const View &y, const View &x, const View
 			continue;
 		}
 		int p = integer(pos, i * pos.strides[3]);
-		if (!within(p, r.cos.shape[2], bad)) continue;
+		if (!valid(p, r.cos.shape[2], bad)) continue;
 		long long k = j - still, first = still + r.first(k), second = still + r.second(k);
 		T a = load<T>(x, from + first * x.strides[3]), b = load<T>(x, from + second * x.strides[3]);
 		r.turn(a, b, p, k);
