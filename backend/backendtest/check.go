@@ -102,7 +102,12 @@ func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result) {
 		return r
 	}
 	for _, op := range s.prelude {
-		if err := b.Do(op); err != nil {
+		err := b.Do(op)
+		if errors.Is(err, errors.ErrUnsupported) {
+			r.Unsupported = true
+			return r
+		}
+		if err != nil {
 			r.Err = fmt.Errorf("before the op: %w", err)
 			return r
 		}

@@ -92,7 +92,7 @@ func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Ma
 	if s.packer != nil {
 		dt, size = s.packer.PackedLen(f, dt, k, n)
 	}
-	if size == 0 && k > 0 && n > 0 {
+	if size == 0 && (s.packer == nil || k > 0 && n > 0) {
 		s.skip = "the backend does not pack in format " + f.String()
 	}
 	data := s.operand("B packed", dt, flat, false, append(v.Dims()[:v.Rank-2], size))

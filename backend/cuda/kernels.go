@@ -1,0 +1,186 @@
+package cuda
+
+import (
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cuda/internal/driver"
+	"github.com/aha-go/aha/backend/cuda/internal/nvrtc"
+)
+
+//go:embed kernels
+var sources embed.FS
+
+// options of the compiler. Multiply-adds are fused only where kernels say so: their
+// bits must not depend on what a compiler version contracts.
+var options = []string{"--std=c++17", "--fmad=false"}
+
+// kernels compiles, caches and loads the kernels of a device, file by file, when one
+// of them is first launched.
+type kernels struct {
+	driver   *driver.Driver
+	compiler *nvrtc.Compiler
+	arch     string
+	modules  map[string]driver.Module // by file
+	failed   map[string]error         // of files that could not be compiled or loaded
+	loaded   map[string]*driver.Function
+	indexed  bool // an op that checks indices was launched
+}
+
+// function is the kernel of that name in kernels/file.cu.
+func (k *kernels) function(file, name string) (*driver.Function, error) {
+	if f := k.loaded[name]; f != nil {
+		return f, nil
+	}
+	m, ok := k.modules[file]
+	if !ok {
+		if err := k.failed[file]; err != nil {
+			return nil, err
+		}
+		var err error
+		if m, err = k.load(file); err != nil {
+			k.failed[file] = err
+			return nil, err
+		}
+		k.modules[file] = m
+	}
+	f, err := k.driver.ModuleGetFunction(m, name)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %s.cu: %w", file, err)
+	}
+	k.loaded[name] = f
+	return f, nil
+}
+
+// load compiles kernels/file.cu and loads it.
+func (k *kernels) load(file string) (driver.Module, error) {
+	cubin, err := k.cubin(file)
+	if err != nil {
+		return 0, err
+	}
+	m, err := k.driver.ModuleLoadData(cubin)
+	if err != nil {
+		return 0, fmt.Errorf("cuda: %s.cu: %w", file, err)
+	}
+	return m, nil
+}
+
+// cubin is the compiled form of kernels/file.cu, from the user's cache if it is there.
+// Its name has the hash of all that it depends on.
+func (k *kernels) cubin(file string) ([]byte, error) {
+	source, headers, err := sourceOf(file)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d.%d %q\n%s", k.arch, k.compiler.Major, k.compiler.Minor, options, source)
+	for _, name := range sortedKeys(headers) {
+		fmt.Fprintf(h, "\n%s\n%s", name, headers[name])
+	}
+	path := ""
+	if dir, err := os.UserCacheDir(); err == nil {
+		path = filepath.Join(dir, "aha", "cuda", fmt.Sprintf("%s-%s-%x.cubin", file, k.arch, h.Sum(nil)[:12]))
+		if cubin, err := os.ReadFile(path); err == nil {
+			return cubin, nil
+		}
+	}
+	cubin, _, err := k.compiler.Compile(file+".cu", source, headers, k.arch, options)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if path != "" {
+		keep(path, cubin) // the next process compiles again if this fails
+	}
+	return cubin, nil
+}
+
+// keep writes a file of the cache, whole or not at all.
+func keep(path string, data []byte) {
+	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+}
+
+// sourceOf is the text of kernels/file.cu and of all headers by name.
+func sourceOf(file string) (source string, headers map[string]string, err error) {
+	text, err := sources.ReadFile("kernels/" + file + ".cu")
+	if err != nil {
+		return "", nil, fmt.Errorf("cuda: %w", err)
+	}
+	entries, err := sources.ReadDir("kernels")
+	if err != nil {
+		return "", nil, fmt.Errorf("cuda: %w", err)
+	}
+	headers = map[string]string{"constants.cuh": constants()}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".cuh") {
+			text, err := sources.ReadFile("kernels/" + e.Name())
+			if err != nil {
+				return "", nil, fmt.Errorf("cuda: %w", err)
+			}
+			headers[e.Name()] = string(text)
+		}
+	}
+	return string(text), headers, nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// constants is the header that numbers dtypes and functions as package backend does,
+// and has the sizes that kernels share with Go.
+func constants() string {
+	var b strings.Builder
+	b.WriteString("#pragma once\n")
+	enumerate(&b, backend.F32, backend.F64, backend.BF16, backend.I32, backend.I8, backend.E4M3, backend.F16, backend.E5M2)
+	enumerate(&b, backend.Affine, backend.Clamp, backend.Exp, backend.Log, backend.Sigmoid, backend.Sqrt,
+		backend.Reciprocal, backend.Abs, backend.Sign)
+	enumerate(&b, backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min,
+		backend.Less, backend.LessEqual, backend.Equal)
+	enumerate(&b, backend.Sum, backend.SumSquares, backend.ReduceMax)
+	fmt.Fprintf(&b, "enum { VocabChunk = %d, MaxExperts = %d };\n", backend.VocabChunk, maxExperts)
+	return b.String()
+}
+
+// enumerate writes a C enum of values, which print as their names.
+func enumerate[E ~uint8](w io.Writer, values ...E) {
+	fmt.Fprint(w, "enum {")
+	for _, v := range values {
+		fmt.Fprintf(w, " %v = %d,", v, uint8(v))
+	}
+	fmt.Fprintln(w, " };")
+}
+
+func (k *kernels) unload() error {
+	var errs []error
+	for _, m := range k.modules {
+		errs = append(errs, k.driver.ModuleUnload(m))
+	}
+	k.modules, k.loaded = nil, nil
+	return errors.Join(errs...)
+}

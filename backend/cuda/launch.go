@@ -1,0 +1,96 @@
+package cuda
+
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cuda/internal/driver"
+)
+
+// threads is the number of threads of a block.
+const threads = 256
+
+// view is the View of kernels/view.cuh.
+type view struct {
+	data    uint64
+	shape   [4]int64
+	strides [4]int64
+	dtype   int64
+}
+
+// viewOf is v with four dimensions.
+func viewOf(v *backend.View) view {
+	k := view{dtype: int64(v.DType)}
+	if v.Present() {
+		k.data = uint64(v.Buf.(*buffer).ptr) + uint64(v.Offset*v.DType.Size())
+	}
+	first := backend.MaxRank - v.Rank
+	for i := range first {
+		k.shape[i] = 1
+	}
+	for i := range v.Rank {
+		k.shape[first+i], k.strides[first+i] = int64(v.Shape[i]), int64(v.Strides[i])
+	}
+	return k
+}
+
+// call is a launch in the making: the parameters of a kernel, in its order.
+type call struct {
+	b    *CUDA
+	f    *driver.Function
+	args *driver.Args
+	err  error
+}
+
+// kernel begins a launch of the kernel of that name in kernels/file.cu.
+func (b *CUDA) kernel(file, name string) *call {
+	f, err := b.kernels.function(file, name)
+	return &call{b: b, f: f, args: b.driver.Args(), err: err}
+}
+
+// suffix is how kernels in the compute dtype of dt end.
+func suffix(dt backend.DType) string {
+	if dt == backend.F64 {
+		return "_f64"
+	}
+	return "_f32"
+}
+
+func (c *call) views(list ...*backend.View) *call {
+	for _, v := range list {
+		k := viewOf(v)
+		driver.Struct(c.args, &k)
+	}
+	return c
+}
+
+func (c *call) int(v int) *call { c.args.I32(int32(v)); return c }
+
+// flag adds an int that is 1 if v is set and 0 otherwise.
+func (c *call) flag(v bool) *call {
+	if v {
+		return c.int(1)
+	}
+	return c.int(0)
+}
+
+func (c *call) u64(v uint64) *call { c.args.U64(v); return c }
+
+func (c *call) double(v float64) *call { c.args.F64(v); return c }
+
+// index adds the address of where out-of-range indices are reported.
+func (c *call) index() *call {
+	c.args.Ptr(c.b.bad.ptr)
+	c.b.kernels.indexed = true
+	return c
+}
+
+// each launches a thread for each of n elements, or as many as keep the device busy.
+func (c *call) each(n int) error { return c.blocks((n + threads - 1) / threads) }
+
+// blocks launches n blocks, or as many as keep the device busy. n may be 0.
+func (c *call) blocks(n int) error {
+	if c.err != nil || n == 0 {
+		return c.err
+	}
+	grid := min(n, 32*c.b.units)
+	return c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: threads}, 0, c.b.stream, c.args)
+}
