@@ -47,15 +47,10 @@ template <class T> struct Draw {
 	}
 
 	// pick is the first token at which the mass exceeds u. Where rounding leaves it
-	// short of u, pick is the token that completes it.
+	// short of u, pick is the last token that has any.
 	__device__ int pick(double u) const {
-		long long n = x.shape[3];
-		auto upTo = [&](long long id) { return sum([&](long long v) { return (double)p(v); }, id + 1); };
-		double all = upTo(n - 1);
-		return (int)firstWith([&](long long id) {
-			double mass = upTo(id);
-			return mass > u || mass == all;
-		}, n);
+		auto weight = [&](long long v) { return (double)p(v); };
+		return (int)reachIndex(weight, [&](double mass) { return mass > u; }, x.shape[3], 0);
 	}
 };
 
