@@ -20,8 +20,12 @@ var supported = []string{
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
+	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
+	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
 	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
 	"LogSumExp", "Sample",
+	"Attention", "AttentionGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

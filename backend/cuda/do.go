@@ -67,10 +67,38 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.MoECombineGrad:
 		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
 			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())
+	case *backend.AdamW:
+		return b.adamW(o)
+	case *backend.RMSNorm:
+		return b.rmsNorm(o)
+	case *backend.RoPE:
+		return b.rope(o)
+	case *backend.MLAKeys:
+		return b.mlaKeys(o)
+	case *backend.MLAKeysGrad:
+		return b.mlaKeysGrad(o)
+	case *backend.SwiGLU:
+		return b.kernel("swiglu", "swiGLU"+suffix(o.Y.DType)).views(&o.Y, &o.Gate, &o.Up).each(o.Y.Len())
+	case *backend.SwiGLUGrad:
+		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
+	case *backend.Attention:
+		return b.attention(o)
+	case *backend.RMSNormGrad:
+		return b.rmsNormGrad(o)
+	case *backend.GroupedMatMul:
+		return b.groupedMatMul(o)
+	case *backend.GroupedOuter:
+		return b.groupedOuter(o)
+	case *backend.Pack:
+		return b.pack(o)
+	case *backend.Unpack:
+		return b.unpack(o)
 	case *backend.SequenceBalance:
 		return b.sequenceBalance(o)
 	case *backend.SequenceBalanceGrad:
 		return b.sequenceBalanceGrad(o)
+	case *backend.AttentionGrad:
+		return b.attentionGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }

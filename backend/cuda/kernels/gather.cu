@@ -19,14 +19,6 @@ __device__ inline void element(const View &y, long long to, const View &x, long 
 	else store(y, to, load<float>(x, from));
 }
 
-// Indices that are not negative must be below the number of rows: bad receives one
-// that is not, plus 1.
-__device__ inline bool valid(int id, long long rows, int *bad) {
-	if (id < rows) return true;
-	*bad = id + 1;
-	return false;
-}
-
 extern "C" __global__ void gather(View y, View x, View index, int *bad) {
 	EACH(n, length(y)) {
 		long long i = n / y.shape[3], j = n % y.shape[3], to = i * y.strides[2] + j * y.strides[3];

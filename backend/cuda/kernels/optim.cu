@@ -1,0 +1,36 @@
+// backend.AdamW: one element a thread. What all elements share is computed in F64 and
+// rounded to the compute dtype once.
+#include "view.cuh"
+#include "math.cuh"
+
+template <class T> struct Step { T gradScale, beta1, gain1, beta2, gain2, correct1, correct2, eps, lr, decay; };
+
+template <class T> __device__ void adamW(const View &w, const View &g, const View &m, const View &v, const View &at,
+		double lr, double beta1, double beta2, double eps, double decay) {
+	__shared__ Step<T> shared;
+	if (threadIdx.x == 0) {
+		const double *numbers = (const double *)at.data; // step, factor of lr, scale of g
+		shared.gradScale = (T)numbers[2];
+		shared.beta1 = (T)beta1;
+		shared.gain1 = (T)(1 - beta1);
+		shared.beta2 = (T)beta2;
+		shared.gain2 = (T)(1 - beta2);
+		shared.correct1 = (T)(1 / (1 - pow(beta1, numbers[0])));
+		shared.correct2 = (T)(1 / (1 - pow(beta2, numbers[0])));
+		shared.eps = (T)eps;
+		shared.lr = (T)(lr * numbers[1]);
+		shared.decay = (T)decay;
+	}
+	__syncthreads();
+	Step<T> c = shared;
+	EACH(n, length(w)) {
+		T d = load<T>(g, n) * c.gradScale, x = load<T>(w, n);
+		T newM = load<T>(m, n) * c.beta1 + c.gain1 * d, newV = load<T>(v, n) * c.beta2 + c.gain2 * (d * d);
+		T u = newM * c.correct1 / (root(newV * c.correct2) + c.eps) + c.decay * x;
+		store(w, n, x - c.lr * u);
+		store(m, n, newM);
+		store(v, n, newV);
+	}
+}
+KERNELS(adamW, (View w, View g, View m, View v, View at, double lr, double beta1, double beta2, double eps, double decay),
+	(w, g, m, v, at, lr, beta1, beta2, eps, decay))
