@@ -17,7 +17,8 @@ struct PlusDigits {
 // reach is the code of the first of the n elements at which the sum, which begins with
 // base, satisfies reached, or the last one that weighs anything. base becomes the
 // sum before it. Codes are below 8 << top, and top is a multiple of 3.
-template <class C, class Code, class W, class R> __device__ C reach(Code code, W weight, R reached, long long n, int top, double &base) {
+template <class C, class Code, class W, class R>
+__device__ C reach(Code code, W weight, R reached, long long n, int top, double &base) {
 	C found = 0;
 	for (int shift = top; shift >= 0; shift -= 3) {
 		Digits sums = {};
