@@ -49,7 +49,8 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.MatMul:
 		return b.matMul(o)
 	case *backend.LogSumExp:
-		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).
+			views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
 	case *backend.Sample:
 		return b.kernel("sample", "sample"+suffix(o.X.DType)).
 			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
@@ -58,12 +59,14 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.MoEGateGrad:
 		return b.moeGateGrad(o)
 	case *backend.MoERoute:
-		return b.kernel("moe_route", "moeRoute").views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
+		return b.kernel("moe_route", "moeRoute").
+			views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
 	case *backend.MoEDispatch:
 		k := o.Y.Shape[0] / max(o.X.Shape[0], 1)
 		return b.kernel("moe_route", "moeDispatch").views(&o.Y, &o.X, &o.Perm).int(k).index().each(o.Y.Len())
 	case *backend.MoECombine:
-		return b.kernel("moe_route", "moeCombine"+suffix(o.X.DType)).views(&o.Y, &o.X, &o.Weight, &o.Inverse).index().each(o.Y.Len())
+		return b.kernel("moe_route", "moeCombine"+suffix(o.X.DType)).
+			views(&o.Y, &o.X, &o.Weight, &o.Inverse).index().each(o.Y.Len())
 	case *backend.MoECombineGrad:
 		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
 			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())

@@ -1,59 +1,83 @@
-// The first elements of a row, by falling value and, among equals, rising index, that
-// hold enough together. Nothing is sorted: what is sought is found bit by bit, with a
-// sum over the row for each. A sum of numbers that are not negative, in a fixed order,
-// does not fall when one of them grows from 0, so the search is exact.
+// Where a running sum over elements in some order reaches a bound, without sorting
+// them. Each element has a weight, not negative, and a code; they come by rising code.
+// What is sought is found digit by digit, with sums over all elements for each.
 #pragma once
 #include "fold.cuh"
 
-// key orders numbers as their values do: −0 equals 0, and no number but NaN has key 0.
-__device__ inline unsigned key(float x) {
-	unsigned bits = __float_as_uint(x == 0 ? 0 : x);
-	return bits >> 31 ? ~bits : bits | 1u << 31;
-}
-__device__ inline unsigned long long key(double x) {
-	unsigned long long bits = (unsigned long long)__double_as_longlong(x == 0 ? 0 : x);
-	return bits >> 63 ? ~bits : bits | 1ull << 63;
-}
-
-// sum is Σ f(i) over i < n, in all threads of the block.
-template <class F> __device__ double sum(F f, long long n) {
-	double total = 0;
-	for (long long i = threadIdx.x; i < n; i += blockDim.x) total += f(i);
-	return fold(total, Plus<double>());
-}
-
-// firstWith is the lowest id for which enough(id) holds, n - 1 if it holds for none
-// below. What holds for an id holds for those above.
-template <class F> __device__ long long firstWith(F enough, long long n) {
-	long long low = 0, high = n - 1;
-	while (low < high) {
-		long long middle = (low + high) / 2;
-		if (enough(middle)) high = middle;
-		else low = middle + 1;
+// Digits has a sum for each value of a digit.
+struct Digits { double of[8]; };
+struct PlusDigits {
+	__device__ Digits operator()(const Digits &a, const Digits &b) const {
+		Digits sum;
+		for (int d = 0; d < 8; d++) sum.of[d] = a.of[d] + b.of[d];
+		return sum;
 	}
-	return low;
-}
-
-// Cut keeps the elements that do not rank after the one of the given key and index.
-template <class T> struct Cut {
-	decltype(key(T())) last = 0; // keeps all
-	long long id = 0;
-
-	__device__ bool keeps(T z, long long i) const { return key(z) > last || (key(z) == last && i <= id); }
 };
 
-// cut keeps the first of the n elements z(i) whose weights w(i) sum to need, or all if
-// there is not that much.
-template <class T, class Z, class W> __device__ Cut<T> cut(Z z, W w, long long n, double need) {
-	Cut<T> c;
-	decltype(c.last) one = 1;
-	for (int bit = 8 * sizeof(T) - 1; bit >= 0; bit--) {
-		auto lowest = c.last | one << bit;
-		if (sum([&](long long i) { return key(z(i)) >= lowest ? w(i) : 0.0; }, n) >= need) c.last = lowest;
+// reach is the code of the first of the n elements at which the sum, which begins with
+// base, satisfies reached, or the last one that weighs anything. base becomes the
+// sum before it. Codes are below 8 << top, and top is a multiple of 3.
+template <class C, class Code, class W, class R>
+__device__ C reach(Code code, W weight, R reached, long long n, int top, double &base) {
+	C found = 0;
+	for (int shift = top; shift >= 0; shift -= 3) {
+		Digits sums = {};
+		for (long long i = threadIdx.x; i < n; i += blockDim.x) {
+			C c = code(i) >> shift;
+			if (c >> 3 == found) sums.of[c & 7] += weight(i);
+		}
+		sums = fold(sums, PlusDigits());
+		C digit = 0;
+		double sum = base;
+		for (int d = 0; d < 8 && !reached(sum); d++) {
+			if (sums.of[d] > 0) {
+				digit = d;
+				base = sum;
+			}
+			sum += sums.of[d];
+		}
+		found = found << 3 | digit;
 	}
-	c.id = firstWith([&](long long id) {
-		Cut<T> to = {c.last, id};
-		return sum([&](long long i) { return to.keeps(z(i), i) ? w(i) : 0.0; }, n) >= need;
-	}, n);
+	return found;
+}
+
+// reachIndex is reach with an element's index as its code.
+template <class W, class R> __device__ long long reachIndex(W weight, R reached, long long n, double base) {
+	int top = 0;
+	while (n > 8ll << top) top += 3;
+	return reach<long long>([](long long i) { return i; }, weight, reached, n, top, base);
+}
+
+// fallingCode is lower for larger numbers. −0 equals 0.
+__device__ inline unsigned fallingCode(float x) {
+	unsigned bits = __float_as_uint(x == 0 ? 0 : x);
+	return bits >> 31 ? bits : ~bits & 0x7fffffffu;
+}
+__device__ inline unsigned long long fallingCode(double x) {
+	unsigned long long bits = (unsigned long long)__double_as_longlong(x == 0 ? 0 : x);
+	return bits >> 63 ? bits : ~bits & 0x7fffffffffffffffull;
+}
+
+// Cut keeps the elements of a row that do not rank after one of them, by falling value
+// and, among equals, rising index. It begins with all.
+template <class T> struct Cut {
+	decltype(fallingCode(T())) code = ~decltype(fallingCode(T()))();
+	long long id = 0;
+
+	__device__ bool keeps(T z, long long i) const {
+		auto c = fallingCode(z);
+		return c < code || (c == code && i <= id);
+	}
+};
+
+// cut keeps the first of the n elements z(i) whose weights sum to need, which is more
+// than 0, or all that weigh anything if there is not that much.
+template <class T, class Z, class W> __device__ Cut<T> cut(Z z, W weight, long long n, double need) {
+	auto reached = [&](double sum) { return sum >= need; };
+	auto code = [&](long long i) { return fallingCode(z(i)); };
+	Cut<T> c;
+	double base = 0;
+	c.code = reach<decltype(c.code)>(code, weight, reached, n, sizeof(T) == 4 ? 30 : 63, base);
+	c.id = reachIndex([&](long long i) { return code(i) == c.code ? weight(i) : 0.0; }, reached, n, base);
 	return c;
 }

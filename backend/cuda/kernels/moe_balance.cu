@@ -17,8 +17,8 @@ template <class T> __device__ T balanceLoad(const View &counts, long long q, lon
 }
 
 // A block takes a token. The sums of integers do not depend on the order of blocks.
-template <class T> __device__ void balanceCount(const View &counts, const View &totals, const View &scores, const View &starts,
-		int k, int *bad) {
+template <class T> __device__ void balanceCount(const View &counts, const View &totals, const View &scores,
+		const View &starts, int k, int *bad) {
 	long long tokens = scores.shape[2], experts = scores.shape[3];
 	EACH(q, starts.shape[3]) valid(integer(starts, q), tokens + 1, bad);
 	for (long long t = blockIdx.x; t < tokens; t += gridDim.x) {
@@ -37,14 +37,16 @@ template <class T> __device__ void balanceCount(const View &counts, const View &
 		if (threadIdx.x == 0) store(totals, t, sum);
 	}
 }
-KERNELS(balanceCount, (View counts, View totals, View scores, View starts, int k, int *bad), (counts, totals, scores, starts, k, bad))
+KERNELS(balanceCount, (View counts, View totals, View scores, View starts, int k, int *bad),
+	(counts, totals, scores, starts, k, bad))
 
 // A block takes a sequence, a thread the tokens of an expert in ascending order.
-template <class T> __device__ void balanceLoss(const View &losses, const View &counts, const View &totals, const View &scores,
-		const View &starts, int k) {
+template <class T> __device__ void balanceLoss(const View &losses, const View &counts, const View &totals,
+		const View &scores, const View &starts, int k) {
 	long long experts = scores.shape[3];
 	for (long long q = blockIdx.x; q < losses.shape[3]; q += gridDim.x) {
-		long long first = larger((long long)integer(starts, q), 0LL), last = smaller((long long)integer(starts, q + 1), scores.shape[2]);
+		long long first = larger(integer(starts, q), 0);
+		long long last = smaller<long long>(integer(starts, q + 1), scores.shape[2]);
 		T sum = 0;
 		for (long long e = threadIdx.x; e < experts && first < last; e += blockDim.x) {
 			T p = 0;
@@ -55,7 +57,8 @@ template <class T> __device__ void balanceLoss(const View &losses, const View &c
 		if (threadIdx.x == 0) store(losses, q, first < last ? sum / (T)(last - first) : (T)0);
 	}
 }
-KERNELS(balanceLoss, (View losses, View counts, View totals, View scores, View starts, int k), (losses, counts, totals, scores, starts, k))
+KERNELS(balanceLoss, (View losses, View counts, View totals, View scores, View starts, int k),
+	(losses, counts, totals, scores, starts, k))
 
 template <class T> __device__ void balanceSum(const View &loss, const View &losses, double coef) {
 	EACH(n, 1) {
@@ -67,8 +70,8 @@ template <class T> __device__ void balanceSum(const View &loss, const View &loss
 KERNELS(balanceSum, (View loss, View losses, double coef), (loss, losses, coef))
 
 // A block takes a token.
-template <class T> __device__ void balanceGrad(const View &dscores, const View &dloss, const View &counts, const View &totals,
-		const View &scores, const View &starts, int k, double coef) {
+template <class T> __device__ void balanceGrad(const View &dscores, const View &dloss, const View &counts,
+		const View &totals, const View &scores, const View &starts, int k, double coef) {
 	long long experts = scores.shape[3];
 	for (long long t = blockIdx.x; t < scores.shape[2]; t += gridDim.x) {
 		long long q = sequence(starts, t);

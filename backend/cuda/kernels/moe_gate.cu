@@ -4,7 +4,8 @@
 #include "rank.cuh"
 
 // score writes the affinities of logits z(e).
-template <class T, class Z> __device__ void score(const View &scores, long long to, Z z, long long experts, int softmax) {
+template <class T, class Z>
+__device__ void score(const View &scores, long long to, Z z, long long experts, int softmax) {
 	T top = 0, sum = 1;
 	if (softmax) {
 		top = -infinity<T>(), sum = 0;
@@ -34,8 +35,9 @@ template <class T> __device__ T groupScore(const T *x, long long n, int top2) {
 
 // The biased scores of a token are in shared memory, NaN as −Inf and those of groups
 // that are not kept as NaN.
-template <class T> __device__ void moeGate(const View &weight, const View &index, const View &scores, const View &logits,
-		const View &bias, int softmax, int top2, int groups, int topGroups, int normalize, double scale, double eps) {
+template <class T> __device__ void moeGate(const View &weight, const View &index, const View &scores,
+		const View &logits, const View &bias, int softmax, int top2, int groups, int topGroups, int normalize,
+		double scale, double eps) {
 	__shared__ T biased[MaxExperts], group[MaxExperts], total;
 	__shared__ unsigned char chosen[MaxExperts];
 	long long experts = logits.shape[3], k = index.shape[3], each = experts / groups;
@@ -51,11 +53,13 @@ template <class T> __device__ void moeGate(const View &weight, const View &index
 		}
 		spoiled = __syncthreads_or(spoiled);
 
-		for (long long g = threadIdx.x; g < groups; g += blockDim.x) group[g] = groupScore(biased + g * each, each, top2);
+		for (long long g = threadIdx.x; g < groups; g += blockDim.x)
+			group[g] = groupScore(biased + g * each, each, top2);
 		__syncthreads();
 		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
 			long long g = e / each;
-			if (rank([&](long long j) { return group[j]; }, groups, group[g], g) >= topGroups) biased[e] = notANumber<T>();
+			long long place = rank([&](long long j) { return group[j]; }, groups, group[g], g);
+			if (place >= topGroups) biased[e] = notANumber<T>();
 		}
 		__syncthreads();
 		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
@@ -87,8 +91,8 @@ KERNELS(moeGate, (View weight, View index, View scores, View logits, View bias, 
 	(weight, index, scores, logits, bias, softmax, top2, groups, topGroups, normalize, scale, eps))
 
 // Every thread sums a token's few chosen experts for itself.
-template <class T> __device__ void moeGateGrad(const View &dlogits, const View &dweight, const View &dscores, const View &scores,
-		const View &index, int softmax, int normalize, double scale, double eps, int *bad) {
+template <class T> __device__ void moeGateGrad(const View &dlogits, const View &dweight, const View &dscores,
+		const View &scores, const View &index, int softmax, int normalize, double scale, double eps, int *bad) {
 	long long experts = scores.shape[3], k = index.shape[3];
 	for (long long i = blockIdx.x; i < scores.shape[2]; i += gridDim.x) {
 		T factor = (T)scale, mean = 0;
@@ -112,7 +116,8 @@ template <class T> __device__ void moeGateGrad(const View &dlogits, const View &
 		};
 		T through = 0;
 		if (softmax) {
-			for (long long e = threadIdx.x; e < experts; e += blockDim.x) through = fused(load<T>(scores, i * experts + e), ds(e), through);
+			for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+				through = fused(load<T>(scores, i * experts + e), ds(e), through);
 			through = fold(through, Plus<T>());
 		}
 		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {

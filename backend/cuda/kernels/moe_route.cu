@@ -42,11 +42,13 @@ extern "C" __global__ void moeDispatch(View y, View x, View perm, int k, int *ba
 	EACH(n, length(y)) {
 		long long s = n / y.shape[3], j = n % y.shape[3];
 		int a = integer(perm, s);
-		if (valid(a, y.shape[2], bad)) move(y, s * y.strides[2] + j * y.strides[3], x, a / k * x.strides[2] + j * x.strides[3]);
+		if (!valid(a, y.shape[2], bad)) continue;
+		move(y, s * y.strides[2] + j * y.strides[3], x, a / k * x.strides[2] + j * x.strides[3]);
 	}
 }
 
-template <class T> __device__ void moeCombine(const View &y, const View &x, const View &weight, const View &inverse, int *bad) {
+template <class T> __device__ void moeCombine(const View &y, const View &x, const View &weight,
+		const View &inverse, int *bad) {
 	EACH(n, length(y)) {
 		long long i = n / y.shape[3], j = n % y.shape[3], k = inverse.shape[3];
 		T sum = 0;

@@ -29,7 +29,9 @@ template <class T> struct Draw {
 		lse = s.lse();
 	}
 
-	__device__ int first() const { return (int)next([&](long long v) { return whole(v); }, x.shape[3], everything<T>()).id; }
+	__device__ int first() const {
+		return (int)next([&](long long v) { return whole(v); }, x.shape[3], everything<T>()).id;
+	}
 
 	// filter keeps the topK largest logits and of them the most likely ones that reach
 	// mass topP together, one at least.
@@ -47,15 +49,10 @@ template <class T> struct Draw {
 	}
 
 	// pick is the first token at which the mass exceeds u. Where rounding leaves it
-	// short of u, pick is the token that completes it.
+	// short of u, pick is the last token that has any.
 	__device__ int pick(double u) const {
-		long long n = x.shape[3];
-		auto upTo = [&](long long id) { return sum([&](long long v) { return (double)p(v); }, id + 1); };
-		double all = upTo(n - 1);
-		return (int)firstWith([&](long long id) {
-			double mass = upTo(id);
-			return mass > u || mass == all;
-		}, n);
+		auto weight = [&](long long v) { return (double)p(v); };
+		return (int)reachIndex(weight, [&](double mass) { return mass > u; }, x.shape[3], 0);
 	}
 };
 
@@ -73,7 +70,8 @@ template <class T> __device__ void sample(const View &token, const View &logProb
 			draw.lse = notANumber<T>();
 		} else {
 			draw.filter(integer(topK, i * topK.strides[3]), load<T>(topP, i * topP.strides[3]));
-			unsigned low = integer(seed, i * seed.strides[2]), high = integer(seed, i * seed.strides[2] + seed.strides[3]);
+			unsigned low = integer(seed, i * seed.strides[2]);
+			unsigned high = integer(seed, i * seed.strides[2] + seed.strides[3]);
 			long long at = integer(pos, i * pos.strides[3]);
 			Words words = philox((unsigned long long)high << 32 | low, 0, at);
 			picked = draw.pick(uniform<T>(words.w[0]));
