@@ -15,7 +15,10 @@ var drivers = struct {
 }{open: map[string]func(string) (Backend, error){}}
 
 // known is where the drivers of this module are.
-var known = map[string]string{"cpu": "github.com/aha-go/aha/backend/cpu"}
+var known = map[string]string{
+	"cpu":  "github.com/aha-go/aha/backend/cpu",
+	"cuda": "github.com/aha-go/aha/backend/cuda",
+}
 
 // Register makes a driver available to Open under a name such as "cuda". It
 // panics if the name is taken. Drivers call it from init.

@@ -19,8 +19,12 @@ var supported = []string{
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
+	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
 	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
+	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
+	"LogSumExp", "Sample",
 	"Attention", "AttentionGrad",
 }
 

@@ -35,7 +35,7 @@ type CUDA struct {
 	memory  memory
 	staging staging
 	kernels kernels
-	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 unless it is negative
+	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 if it is not negative
 	dead    error   // the sticky error that ended the device
 }
 
@@ -142,14 +142,13 @@ func (b *CUDA) indexes() error {
 		return err
 	}
 	if v := int(backend.I32.Get(bad[:], 0)); v != 0 {
-		index := v
-		if v > 0 {
-			index = v - 1
-		}
 		if err := b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range", b.name, index)
+		if v > 0 {
+			v--
+		}
+		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range", b.name, v)
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("reduce", "reduce"+suffix(o.X.DType)).views(&o.Y, &o.X).int(int(o.Fn)).blocks(o.Y.Len())
 	case *backend.Softmax:
 		return b.kernel("reduce", "softmax"+suffix(o.X.DType)).views(&o.Y, &o.X).blocks(o.X.Len() / max(o.X.Dim(-1), 1))
+	case *backend.TopK:
+		return b.kernel("reduce", "topK"+suffix(o.X.DType)).views(&o.Values, &o.Index, &o.X).blocks(o.X.Shape[0])
 	case *backend.Gather:
 		return b.kernel("gather", "gather").views(&o.Y, &o.X, &o.Index).index().each(o.Y.Len())
 	case *backend.Scatter:
@@ -46,6 +48,25 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
+	case *backend.LogSumExp:
+		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+	case *backend.Sample:
+		return b.kernel("sample", "sample"+suffix(o.X.DType)).
+			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
+	case *backend.MoEGate:
+		return b.moeGate(o)
+	case *backend.MoEGateGrad:
+		return b.moeGateGrad(o)
+	case *backend.MoERoute:
+		return b.kernel("moe_route", "moeRoute").views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
+	case *backend.MoEDispatch:
+		k := o.Y.Shape[0] / max(o.X.Shape[0], 1)
+		return b.kernel("moe_route", "moeDispatch").views(&o.Y, &o.X, &o.Perm).int(k).index().each(o.Y.Len())
+	case *backend.MoECombine:
+		return b.kernel("moe_route", "moeCombine"+suffix(o.X.DType)).views(&o.Y, &o.X, &o.Weight, &o.Inverse).index().each(o.Y.Len())
+	case *backend.MoECombineGrad:
+		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
+			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())
 	case *backend.AdamW:
 		return b.adamW(o)
 	case *backend.RMSNorm:
@@ -65,6 +86,18 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.attention(o)
 	case *backend.RMSNormGrad:
 		return b.rmsNormGrad(o)
+	case *backend.GroupedMatMul:
+		return b.groupedMatMul(o)
+	case *backend.GroupedOuter:
+		return b.groupedOuter(o)
+	case *backend.Pack:
+		return b.pack(o)
+	case *backend.Unpack:
+		return b.unpack(o)
+	case *backend.SequenceBalance:
+		return b.sequenceBalance(o)
+	case *backend.SequenceBalanceGrad:
+		return b.sequenceBalanceGrad(o)
 	case *backend.AttentionGrad:
 		return b.attentionGrad(o)
 	}

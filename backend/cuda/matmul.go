@@ -2,19 +2,39 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
+// tile is the number of rows and columns of C that a block of threads computes.
+const tile = 16
+
 func (b *CUDA) matMul(o *backend.MatMul) error {
-	if o.B.Format != backend.Native || o.B.Layout != backend.Strided {
-		return backend.Unsupported(b, o, o.B.Format.String()+", "+o.B.Layout.String())
+	if _, err := b.formatted(o, o.B.Format, o.C.DType.Compute()); err != nil || o.C.Len() == 0 {
+		return err
 	}
-	r := o.C.Rank
-	batch := 1
-	for _, n := range o.C.Shape[:r-2] {
-		batch *= n
+	s := scratch{b: b}
+	defer s.free()
+	r, err := b.right(o, &o.B, &s)
+	if err != nil {
+		return err
 	}
-	accumulate := 0
-	if o.Accumulate {
-		accumulate = 1
+	return b.product(o, &o.C, &o.A, &r, o.Accumulate, &s)
+}
+
+// product queues C = A·B, or C += A·B.
+func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate bool, s *scratch) error {
+	kernel, err := b.formatted(op, r.format, c.DType.Compute())
+	if err != nil {
+		return err
 	}
-	tiles := (o.C.Shape[r-2] + 15) / 16 * ((o.C.Shape[r-1] + 15) / 16) * batch
-	return b.kernel("matmul", "matMul"+suffix(o.C.DType)).views(&o.C, &o.A, &o.B.Data).int(accumulate).blocks(tiles)
+	left, scale, err := b.left(r.format, a, s)
+	if err != nil {
+		return err
+	}
+	tiles := ceil(c.Dim(-2), tile) * ceil(c.Dim(-1), tile)
+	for _, n := range c.Shape[:c.Rank-2] {
+		tiles *= n
+	}
+	flag := 0
+	if accumulate {
+		flag = 1
+	}
+	return b.kernel("matmul", "matMul"+kernel).views(c, &left, &scale, &r.data, &r.scale).int(flag).blocks(tiles)
 }

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 
 	_ "github.com/aha-go/aha/backend/cpu"
+	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/train/run"
 )
@@ -37,7 +38,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run")
+	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the student's weights, prompts and draws; the base text is the teacher's")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/distill, with a suffix for -quick and -seed)")
 	flag.StringVar(&o.Teacher, "teacher", "", "output folder of the teacher's r1zero run (default out/r1zero, with the same suffix)")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
+	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/train/run"
 )
@@ -40,7 +41,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run")
+	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
 	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")

@@ -59,6 +59,18 @@ template <class T> __device__ inline T load(const View &v, long long p) {
 	}
 }
 
+// move copies an element of a size that dtype tells, without conversion.
+__device__ inline void move(const View &y, long long to, const View &x, long long from) {
+	switch (y.dtype) {
+	case F64: ((double *)y.data)[to] = ((const double *)x.data)[from]; break;
+	case F32:
+	case I32: ((int *)y.data)[to] = ((const int *)x.data)[from]; break;
+	case BF16:
+	case F16: ((unsigned short *)y.data)[to] = ((const unsigned short *)x.data)[from]; break;
+	default: y.data[to] = x.data[from];
+	}
+}
+
 // toInteger truncates. NaN becomes 0 and what is out of range the nearest end of it.
 __device__ inline int toInteger(int x) { return x; }
 __device__ inline int toInteger(double x) {

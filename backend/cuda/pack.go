@@ -1,0 +1,38 @@
+package cuda
+
+import "github.com/aha-go/aha/backend"
+
+func (b *CUDA) pack(o *backend.Pack) error {
+	f := o.Dst.Format
+	if _, err := b.formatted(o, f, backend.F32); err != nil {
+		return err
+	}
+	dst := b.stored(o, &o.Dst)
+	n := o.Src.Data.Dim(-1)
+	dst = dst.columns(o.Column, o.Column+n)
+	switch {
+	case f == backend.Native: // which has no packed layout: nothing to write
+		return nil
+	case f.BlockK == 0:
+		return b.copy(&dst.data, &o.Src.Data)
+	case !o.Src.Scale.Present():
+		return b.encode(dst, &o.Src.Data)
+	}
+	if err := b.copy(&dst.data, &o.Src.Data); err != nil {
+		return err
+	}
+	return b.copy(&dst.scale, &o.Src.Scale)
+}
+
+func (b *CUDA) copy(dst, src *backend.View) error {
+	return b.kernel("copy", "copy").views(dst, src).each(dst.Len())
+}
+
+func (b *CUDA) unpack(o *backend.Unpack) error {
+	kernel, err := b.formatted(o, o.Src.Format, backend.F32)
+	if err != nil || o.Dst.Len() == 0 {
+		return err
+	}
+	src := b.stored(o, &o.Src)
+	return b.kernel("pack", "unpack"+kernel).views(&o.Dst, &o.Index, &src.data, &src.scale).index().each(o.Dst.Len())
+}
