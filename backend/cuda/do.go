@@ -83,7 +83,8 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.SwiGLU:
 		return b.kernel("swiglu", "swiGLU"+suffix(o.Y.DType)).views(&o.Y, &o.Gate, &o.Up).each(o.Y.Len())
 	case *backend.SwiGLUGrad:
-		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
+		return b.kernel("swiglu", "swiGLUGrad"+suffix(o.DY.DType)).
+			views(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up).each(o.DY.Len())
 	case *backend.Attention:
 		return b.attention(o)
 	case *backend.RMSNormGrad:

@@ -17,8 +17,8 @@ __device__ inline bool paged(const View &pages, Window w, long long rows, int *b
 	return true;
 }
 
-template <class T> __device__ void attention(const View &o, const View &lse, const View &q, const View &k, const View &v,
-		const View &start, const View &len, const View &pages, double scale, int *bad) {
+template <class T> __device__ void attention(const View &o, const View &lse, const View &q, const View &k,
+		const View &v, const View &start, const View &len, const View &pages, double scale, int *bad) {
 	__shared__ T weights[SEGMENT];
 	int thread = threadIdx.x;
 	long long heads = q.shape[2], group = heads / k.shape[2], dv = v.shape[3], span = COLUMNS * blockDim.x;
@@ -62,5 +62,6 @@ template <class T> __device__ void attention(const View &o, const View &lse, con
 		}
 	}
 }
-KERNELS(attention, (View o, View lse, View q, View k, View v, View start, View len, View pages, double scale, int *bad),
+KERNELS(attention,
+	(View o, View lse, View q, View k, View v, View start, View len, View pages, double scale, int *bad),
 	(o, lse, q, k, v, start, len, pages, scale, bad))

@@ -10,10 +10,14 @@ enum {
 };
 
 // row is where row i of head h of v [N, H, D] begins.
-__device__ inline long long row(const View &v, long long i, long long h) { return i * v.strides[1] + h * v.strides[2]; }
+__device__ inline long long row(const View &v, long long i, long long h) {
+	return i * v.strides[1] + h * v.strides[2];
+}
 
 // at is element c of the row at place p as T.
-template <class T> __device__ inline T at(const View &v, long long p, long long c) { return load<T>(v, p + c * v.strides[3]); }
+template <class T> __device__ inline T at(const View &v, long long p, long long c) {
+	return load<T>(v, p + c * v.strides[3]);
+}
 
 // A Window is the key rows that a query row sees, n from row first on.
 struct Window { long long first, n; };

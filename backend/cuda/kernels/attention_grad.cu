@@ -3,18 +3,20 @@
 // then query rows. Both compute the probabilities anew.
 #include "attention.cuh"
 
-template <class T> __device__ void attentionGradQuery(const View &dq, const View &dout, const View &o, const View &lse,
-		const View &q, const View &k, const View &v, const View &start, const View &len, double scale, int *bad) {
+template <class T> __device__ void attentionGradQuery(const View &dq, const View &dout, const View &o,
+		const View &lse, const View &q, const View &k, const View &v, const View &start, const View &len, double scale,
+		int *bad) {
 	__shared__ T weights[SEGMENT];
-	long long heads = q.shape[2], group = heads / k.shape[2], d = q.shape[3], dv = v.shape[3], span = COLUMNS * blockDim.x;
+	long long heads = q.shape[2], group = heads / k.shape[2], d = q.shape[3], dv = v.shape[3];
 	for (long long unit = blockIdx.x; unit < q.shape[1] * heads; unit += gridDim.x) {
 		long long i = unit / heads, h = unit % heads, g = h / group;
 		long long query = row(q, i, h), slope = row(dout, i, h), output = row(o, i, h), to = row(dq, i, h);
 		Window w = window(start, len, i, k.shape[1], bad);
 		T logSum = at<T>(lse, i * lse.strides[2], h), delta = 0;
-		for (long long c = threadIdx.x; w.n > 0 && c < dv; c += blockDim.x) delta = fused(at<T>(dout, slope, c), at<T>(o, output, c), delta);
+		for (long long c = threadIdx.x; w.n > 0 && c < dv; c += blockDim.x)
+			delta = fused(at<T>(dout, slope, c), at<T>(o, output, c), delta);
 		delta = fold(delta, Plus<T>());
-		for (long long from = 0; from < d; from += span) {
+		for (long long from = 0; from < d; from += COLUMNS * blockDim.x) {
 			T sum[COLUMNS] = {};
 			for (long long j = 0; j < w.n; j += SEGMENT) {
 				int n = w.n - j < SEGMENT ? (int)(w.n - j) : SEGMENT;
@@ -24,11 +26,13 @@ template <class T> __device__ void attentionGradQuery(const View &dq, const View
 				T dp = product<T>(dv, n, [&](long long c) { return at<T>(dout, slope, c); },
 					[&](int t, long long c) { return at<T>(v, values + t * v.strides[1], c); });
 				__syncthreads(); // those that still read the last weights
-				if (threadIdx.x < n) weights[threadIdx.x] = exponential(s * (T)scale - logSum) * (dp - delta) * (T)scale;
+				if (threadIdx.x < n)
+					weights[threadIdx.x] = exponential(s * (T)scale - logSum) * (dp - delta) * (T)scale;
 				__syncthreads();
 				for (int u = 0; u < COLUMNS; u++) {
 					long long c = from + u * blockDim.x + threadIdx.x;
-					for (int t = 0; c < d && t < n; t++) sum[u] = fused(weights[t], at<T>(k, keys + t * k.strides[1], c), sum[u]);
+					for (int t = 0; c < d && t < n; t++)
+						sum[u] = fused(weights[t], at<T>(k, keys + t * k.strides[1], c), sum[u]);
 				}
 			}
 			for (int u = 0; u < COLUMNS; u++) {
@@ -38,13 +42,14 @@ template <class T> __device__ void attentionGradQuery(const View &dq, const View
 		}
 	}
 }
-KERNELS(attentionGradQuery, (View dq, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
+KERNELS(attentionGradQuery,
+	(View dq, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
 	(dq, dout, o, lse, q, k, v, start, len, scale, bad))
 
 // addWeighted adds to each column of sum the rows of v at place p that are seen, times
 // their weights.
-template <class T> __device__ void addWeighted(T (&sum)[COLUMNS], const T *weights, const bool *seen, int n, const View &v,
-		long long p, long long from) {
+template <class T> __device__ void addWeighted(T (&sum)[COLUMNS], const T *weights, const bool *seen, int n,
+		const View &v, long long p, long long from) {
 	for (int u = 0; u < COLUMNS; u++) {
 		long long c = from + u * blockDim.x + threadIdx.x;
 		for (int t = 0; c < v.shape[3] && t < n; t++)
@@ -60,8 +65,9 @@ template <class T> __device__ void writeSums(const T (&sum)[COLUMNS], const View
 	}
 }
 
-template <class T> __device__ void attentionGradKey(const View &dk, const View &dv, const View &dout, const View &o, const View &lse,
-		const View &q, const View &k, const View &v, const View &start, const View &len, double scale, int *bad) {
+template <class T> __device__ void attentionGradKey(const View &dk, const View &dv, const View &dout, const View &o,
+		const View &lse, const View &q, const View &k, const View &v, const View &start, const View &len, double scale,
+		int *bad) {
 	__shared__ T weights[SEGMENT], scores[SEGMENT];
 	__shared__ bool seen[SEGMENT];
 	int thread = threadIdx.x;
@@ -84,8 +90,9 @@ template <class T> __device__ void attentionGradKey(const View &dk, const View &
 						[&](int t, long long c) { return at<T>(q, queries + t * q.strides[1], c); });
 					T dp = product<T>(width, n, [&](long long c) { return at<T>(v, value, c); },
 						[&](int t, long long c) { return at<T>(dout, slopes + t * dout.strides[1], c); });
-					T delta = product<T>(width, n, [](long long c) { return (T)1; },
-						[&](int t, long long c) { return at<T>(dout, slopes + t * dout.strides[1], c) * at<T>(o, outputs + t * o.strides[1], c); });
+					T delta = product<T>(width, n, [](long long) { return (T)1; }, [&](int t, long long c) {
+						return at<T>(dout, slopes + t * dout.strides[1], c) * at<T>(o, outputs + t * o.strides[1], c);
+					});
 					if (thread < n) {
 						T p = exponential(s * (T)scale - at<T>(lse, (i + thread) * lse.strides[2], h));
 						seen[thread] = sees;
@@ -103,5 +110,6 @@ template <class T> __device__ void attentionGradKey(const View &dk, const View &
 	}
 }
 KERNELS(attentionGradKey,
-	(View dk, View dv, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
+	(View dk, View dv, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale,
+		int *bad),
 	(dk, dv, dout, o, lse, q, k, v, start, len, scale, bad))

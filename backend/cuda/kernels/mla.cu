@@ -2,7 +2,9 @@
 #include "rope.cuh"
 
 // place is where row i of head h of v [N, H, D] begins.
-__device__ inline long long place(const View &v, long long i, long long h) { return i * v.strides[1] + h * v.strides[2]; }
+__device__ inline long long place(const View &v, long long i, long long h) {
+	return i * v.strides[1] + h * v.strides[2];
+}
 
 template <class T> __device__ void copyElement(const View &to, long long p, const View &from, long long q) {
 	store(to, p, load<T>(from, q));
@@ -10,8 +12,8 @@ template <class T> __device__ void copyElement(const View &to, long long p, cons
 
 // A head has, one after the other: elements of the key that have no position, pairs
 // that turn, and elements of the value, where v is there.
-template <class T> __device__ void mlaKeys(const View &k, const View &v, const View &up, const View &kr, const View &pos,
-		const View &row, const Rotation &r, int *bad) {
+template <class T> __device__ void mlaKeys(const View &k, const View &v, const View &up, const View &kr,
+		const View &pos, const View &row, const Rotation &r, int *bad) {
 	long long heads = up.shape[2], half = r.half(), nope = k.shape[3] - 2 * half;
 	long long items = nope + half + (v.data ? up.shape[3] - nope : 0);
 	EACH(n, up.shape[1] * heads * items) {
@@ -27,7 +29,8 @@ template <class T> __device__ void mlaKeys(const View &k, const View &v, const V
 			int p = integer(pos, i * pos.strides[3]);
 			if (!valid(p, r.cos.shape[2], bad)) continue;
 			long long pair = j - nope, first = r.first(pair), second = r.second(pair);
-			T a = load<T>(kr, i * kr.strides[2] + first * kr.strides[3]), b = load<T>(kr, i * kr.strides[2] + second * kr.strides[3]);
+			T a = load<T>(kr, i * kr.strides[2] + first * kr.strides[3]);
+			T b = load<T>(kr, i * kr.strides[2] + second * kr.strides[3]);
 			r.turn(a, b, p, pair);
 			store(k, key + (nope + first) * k.strides[3], a);
 			store(k, key + (nope + second) * k.strides[3], b);
@@ -37,14 +40,16 @@ template <class T> __device__ void mlaKeys(const View &k, const View &v, const V
 		}
 	}
 }
-KERNELS(mlaKeys, (View k, View v, View up, View kr, View pos, View row, View cos, View sin, int interleaved, int *bad),
+KERNELS(mlaKeys,
+	(View k, View v, View up, View kr, View pos, View row, View cos, View sin, int interleaved, int *bad),
 	(k, v, up, kr, pos, row, Rotation{cos, sin, interleaved, 0}, bad))
 
-template <class T> __device__ void mlaKeysGrad(const View &dUp, const View &dKR, const View &dK, const View &dV, const View &pos,
-		const Rotation &r, int *bad) {
+template <class T> __device__ void mlaKeysGrad(const View &dUp, const View &dKR, const View &dK, const View &dV,
+		const View &pos, const Rotation &r, int *bad) {
 	long long heads = dUp.shape[2], width = dUp.shape[3], nope = dK.shape[3] - 2 * r.half();
 	EACH(n, length(dUp)) {
-		long long i = n / width / heads, h = n / width % heads, j = n % width, to = place(dUp, i, h) + j * dUp.strides[3];
+		long long i = n / width / heads, h = n / width % heads, j = n % width;
+		long long to = place(dUp, i, h) + j * dUp.strides[3];
 		if (j < nope) copyElement<T>(dUp, to, dK, place(dK, i, h) + j * dK.strides[3]);
 		else copyElement<T>(dUp, to, dV, place(dV, i, h) + (j - nope) * dV.strides[3]);
 	}

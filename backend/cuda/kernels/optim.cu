@@ -32,5 +32,6 @@ template <class T> __device__ void adamW(const View &w, const View &g, const Vie
 		store(v, n, newV);
 	}
 }
-KERNELS(adamW, (View w, View g, View m, View v, View at, double lr, double beta1, double beta2, double eps, double decay),
+KERNELS(adamW,
+	(View w, View g, View m, View v, View at, double lr, double beta1, double beta2, double eps, double decay),
 	(w, g, m, v, at, lr, beta1, beta2, eps, decay))

@@ -2,7 +2,8 @@
 #include "view.cuh"
 #include "fold.cuh"
 
-template <class T> __device__ void rmsNorm(const View &y, const View &rstd, const View &x, const View &w, double eps) {
+template <class T> __device__ void rmsNorm(const View &y, const View &rstd, const View &x, const View &w,
+		double eps) {
 	long long d = x.shape[3];
 	for (long long i = blockIdx.x; i < x.shape[2]; i += gridDim.x) {
 		long long from = i * x.strides[2], to = i * y.strides[2];
@@ -20,7 +21,8 @@ template <class T> __device__ void rmsNorm(const View &y, const View &rstd, cons
 }
 KERNELS(rmsNorm, (View y, View rstd, View x, View w, double eps), (y, rstd, x, w, eps))
 
-template <class T> __device__ void rmsNormGrad(const View &dx, const View &dy, const View &x, const View &w, const View &rstd) {
+template <class T> __device__ void rmsNormGrad(const View &dx, const View &dy, const View &x, const View &w,
+		const View &rstd) {
 	long long d = x.shape[3];
 	for (long long i = blockIdx.x; i < x.shape[2]; i += gridDim.x) {
 		T r = load<T>(rstd, i * rstd.strides[3]), sum = 0;
@@ -42,11 +44,12 @@ KERNELS(rmsNormGrad, (View dx, View dy, View x, View w, View rstd), (dx, dy, x, 
 // ROWS-th in ascending order.
 enum { COLUMNS = 32, ROWS = 8 };
 
-template <class T> __device__ void rmsNormGradWeight(const View &dw, const View &dy, const View &x, const View &rstd) {
+template <class T> __device__ void rmsNormGradWeight(const View &dw, const View &dy, const View &x,
+		const View &rstd) {
 	__shared__ T part[ROWS][COLUMNS];
 	int column = threadIdx.x % COLUMNS, row = threadIdx.x / COLUMNS;
-	for (long long first = blockIdx.x * (long long)COLUMNS; first < dw.shape[3]; first += gridDim.x * (long long)COLUMNS) {
-		long long j = first + column;
+	for (long long group = blockIdx.x; group * COLUMNS < dw.shape[3]; group += gridDim.x) {
+		long long j = group * COLUMNS + column;
 		T sum = 0;
 		for (long long i = row; i < x.shape[2] && j < dw.shape[3]; i += ROWS) {
 			T normal = load<T>(x, i * x.strides[2] + j * x.strides[3]) * load<T>(rstd, i * rstd.strides[3]);

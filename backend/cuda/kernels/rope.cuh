@@ -14,7 +14,8 @@ struct Rotation {
 
 	// turn rotates pair k at position p.
 	template <class T> __device__ void turn(T &a, T &b, long long p, long long k) const {
-		T c = load<T>(cos, p * cos.strides[2] + k * cos.strides[3]), s = load<T>(sin, p * sin.strides[2] + k * sin.strides[3]);
+		T c = load<T>(cos, p * cos.strides[2] + k * cos.strides[3]);
+		T s = load<T>(sin, p * sin.strides[2] + k * sin.strides[3]);
 		if (inverse) s = -s;
 		T x = a, y = b;
 		a = x * c - y * s;

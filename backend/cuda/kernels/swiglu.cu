@@ -3,7 +3,9 @@
 #include "math.cuh"
 
 // cell is the place of column j of row i of v [N, F].
-__device__ inline long long cell(const View &v, long long i, long long j) { return i * v.strides[2] + j * v.strides[3]; }
+__device__ inline long long cell(const View &v, long long i, long long j) {
+	return i * v.strides[2] + j * v.strides[3];
+}
 
 template <class T> __device__ void swiGLU(const View &y, const View &gate, const View &up) {
 	EACH(n, length(y)) {
@@ -14,10 +16,12 @@ template <class T> __device__ void swiGLU(const View &y, const View &gate, const
 }
 KERNELS(swiGLU, (View y, View gate, View up), (y, gate, up))
 
-template <class T> __device__ void swiGLUGrad(const View &dGate, const View &dUp, const View &dy, const View &gate, const View &up) {
+template <class T> __device__ void swiGLUGrad(const View &dGate, const View &dUp, const View &dy, const View &gate,
+		const View &up) {
 	EACH(n, length(dy)) {
 		long long i = n / dy.shape[3], j = n % dy.shape[3];
-		T z = load<T>(gate, cell(gate, i, j)), u = load<T>(up, cell(up, i, j)), g = load<T>(dy, cell(dy, i, j)), s = sigmoid(z);
+		T z = load<T>(gate, cell(gate, i, j)), u = load<T>(up, cell(up, i, j)), g = load<T>(dy, cell(dy, i, j));
+		T s = sigmoid(z);
 		store(dUp, cell(dUp, i, j), g * (z * s));
 		store(dGate, cell(dGate, i, j), g * u * (s * ((T)1 + z * ((T)1 - s))));
 	}
