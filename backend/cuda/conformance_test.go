@@ -19,7 +19,9 @@ var supported = []string{
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
-	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack", "LinearLogProb", "LinearLogProbGrad",
+	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
+	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

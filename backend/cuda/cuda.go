@@ -35,7 +35,7 @@ type CUDA struct {
 	memory  memory
 	staging staging
 	kernels kernels
-	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 from 0 on
+	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 if it is not negative
 	dead    error   // the sticky error that ended the device
 }
 
@@ -142,11 +142,11 @@ func (b *CUDA) indexes() error {
 		return err
 	}
 	if v := int(backend.I32.Get(bad[:], 0)); v != 0 {
-		if v > 0 {
-			v--
-		}
 		if err := b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream); err != nil {
 			return err
+		}
+		if v > 0 {
+			v--
 		}
 		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range", b.name, v)
 	}

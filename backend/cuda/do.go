@@ -30,6 +30,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.kernel("reduce", "reduce"+suffix(o.X.DType)).views(&o.Y, &o.X).int(int(o.Fn)).blocks(o.Y.Len())
 	case *backend.Softmax:
 		return b.kernel("reduce", "softmax"+suffix(o.X.DType)).views(&o.Y, &o.X).blocks(o.X.Len() / max(o.X.Dim(-1), 1))
+	case *backend.TopK:
+		return b.kernel("reduce", "topK"+suffix(o.X.DType)).views(&o.Values, &o.Index, &o.X).blocks(o.X.Shape[0])
 	case *backend.Gather:
 		return b.kernel("gather", "gather").views(&o.Y, &o.X, &o.Index).index().each(o.Y.Len())
 	case *backend.Scatter:
@@ -54,6 +56,28 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.pack(o)
 	case *backend.Unpack:
 		return b.unpack(o)
+	case *backend.LinearLogProb:
+		return b.linearLogProb(o)
+	case *backend.LinearLogProbGrad:
+		return b.linearLogProbGrad(o)
+	case *backend.MoEGate:
+		return b.moeGate(o)
+	case *backend.MoEGateGrad:
+		return b.moeGateGrad(o)
+	case *backend.MoERoute:
+		return b.kernel("moe_route", "moeRoute").views(&o.Offsets, &o.Perm, &o.Inverse, &o.Index).index().blocks(o.Offsets.Shape[0])
+	case *backend.MoEDispatch:
+		k := o.Y.Shape[0] / max(o.X.Shape[0], 1)
+		return b.kernel("moe_route", "moeDispatch").views(&o.Y, &o.X, &o.Perm).int(k).index().each(o.Y.Len())
+	case *backend.MoECombine:
+		return b.kernel("moe_route", "moeCombine"+suffix(o.X.DType)).views(&o.Y, &o.X, &o.Weight, &o.Inverse).index().each(o.Y.Len())
+	case *backend.MoECombineGrad:
+		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
+			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())
+	case *backend.SequenceBalance:
+		return b.sequenceBalance(o)
+	case *backend.SequenceBalanceGrad:
+		return b.sequenceBalanceGrad(o)
 	}
 	return backend.Unsupported(b, op, "")
 }

@@ -152,7 +152,8 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-// constants is the header that numbers dtypes and functions as package backend does.
+// constants is the header that numbers dtypes and functions as package backend does,
+// and has the sizes that kernels share with Go.
 func constants() string {
 	var b strings.Builder
 	b.WriteString("#pragma once\n")
@@ -162,6 +163,7 @@ func constants() string {
 	enumerate(&b, backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min,
 		backend.Less, backend.LessEqual, backend.Equal)
 	enumerate(&b, backend.Sum, backend.SumSquares, backend.ReduceMax)
+	fmt.Fprintf(&b, "enum { VocabChunk = %d, MaxExperts = %d };\n", backend.VocabChunk, maxExperts)
 	return b.String()
 }
 

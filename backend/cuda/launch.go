@@ -64,6 +64,14 @@ func (c *call) views(list ...*backend.View) *call {
 
 func (c *call) int(v int) *call { c.args.I32(int32(v)); return c }
 
+// flag adds an int that is 1 if v is set and 0 otherwise.
+func (c *call) flag(v bool) *call {
+	if v {
+		return c.int(1)
+	}
+	return c.int(0)
+}
+
 func (c *call) u64(v uint64) *call { c.args.U64(v); return c }
 
 func (c *call) double(v float64) *call { c.args.F64(v); return c }

@@ -85,6 +85,17 @@ func (b *CUDA) alloc(h backend.Holder, bytes int) (*buffer, error) {
 	return buf, nil
 }
 
+// temp is memory for the launches of one op. The caller frees it when they are queued.
+func (b *CUDA) temp(dt backend.DType, shape ...int) (backend.View, error) {
+	v := backend.NewView(nil, dt, shape...)
+	buf, err := b.alloc(backend.Other, v.Len()*dt.Size())
+	if err != nil {
+		return v, err
+	}
+	v.Buf = buf
+	return v, nil
+}
+
 // Free keeps the block for another buffer.
 func (b *CUDA) Free(buf backend.Buffer) {
 	f := buf.(*buffer)

@@ -1,18 +1,6 @@
 // backend.Gather, Scatter, GatherLast and ScatterLast.
 #include "view.cuh"
 
-// move copies an element of a size that dtype tells, without conversion.
-__device__ inline void move(const View &y, long long to, const View &x, long long from) {
-	switch (y.dtype) {
-	case F64: ((double *)y.data)[to] = ((const double *)x.data)[from]; break;
-	case F32:
-	case I32: ((int *)y.data)[to] = ((const int *)x.data)[from]; break;
-	case BF16:
-	case F16: ((unsigned short *)y.data)[to] = ((const unsigned short *)x.data)[from]; break;
-	default: y.data[to] = x.data[from];
-	}
-}
-
 // zero is all bits zero.
 __device__ inline void zero(const View &y, long long to) {
 	switch (y.dtype) {

@@ -4,13 +4,11 @@
 // Group is rows [lo, hi) of a ragged op.
 struct Group { long long lo, hi; };
 
-// group is group e. bad receives an offset that is not between the one before it and
-// the number of rows, and the group is empty then.
+// group is group e. bad receives a first row, or a number of rows, that is not within
+// the rows, and the group is empty then.
 __device__ inline Group group(const View &offsets, long long e, long long rows, int *bad) {
 	int lo = integer(offsets, e * offsets.strides[3]), hi = integer(offsets, (e + 1) * offsets.strides[3]);
-	if (0 <= lo && lo <= hi && hi <= rows) return {lo, hi};
-	int wrong = 0 <= lo && lo <= rows ? hi : lo;
-	*bad = wrong < 0 ? wrong : wrong + 1;
+	if (valid(lo, rows + 1, bad) && valid(hi - lo, rows - lo + 1, bad)) return {lo, hi};
 	return {0, 0};
 }
 

@@ -160,10 +160,7 @@ template <class F> __device__ void unpack(const View &dst, const View &index, co
 				store(dst, at(dst, k), 0.0f);
 				continue;
 			}
-			if (id >= b.shape[3]) {
-				*bad = id + 1;
-				continue;
-			}
+			if (!valid(id, b.shape[3], bad)) continue;
 			j = id;
 		}
 		store(dst, at(dst, k), F::weight(operand(b, bScale, k.i[0], k.i[1]), k.i[2], j));

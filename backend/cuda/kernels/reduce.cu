@@ -1,24 +1,8 @@
-// backend.Reduce and Softmax: one block a row. A thread takes every blockDim-th
-// element in ascending order, then the threads' results are folded in halves, so
-// that the order depends on the row's length alone.
+// backend.Reduce, Softmax and TopK: one block a row. A thread takes every blockDim-th
+// element in ascending order, then the threads' results are folded, so that the
+// order depends on the row's length alone.
 #include "view.cuh"
-#include "math.cuh"
-
-// fold is the result of all threads of the block, in each of them.
-template <class T, class F> __device__ T fold(T x, F op) {
-	__shared__ T part[256];
-	__syncthreads(); // those that still read the last result
-	part[threadIdx.x] = x;
-	for (int half = blockDim.x / 2; half > 0; half /= 2) {
-		__syncthreads();
-		if (threadIdx.x < half) part[threadIdx.x] = op(part[threadIdx.x], part[threadIdx.x + half]);
-	}
-	__syncthreads();
-	return part[0];
-}
-
-template <class T> struct Plus { __device__ T operator()(T a, T b) const { return a + b; } };
-template <class T> struct Larger { __device__ T operator()(T a, T b) const { return larger(a, b); } };
+#include "best.cuh"
 
 template <class T> __device__ void reduce(const View &y, const View &x, int fn) {
 	for (long long row = blockIdx.x; row < length(y); row += gridDim.x) {
@@ -50,3 +34,17 @@ template <class T> __device__ void softmax(const View &y, const View &x) {
 	}
 }
 KERNELS(softmax, (View y, View x), (y, x))
+
+template <class T> __device__ void topK(const View &values, const View &index, const View &x) {
+	for (long long row = blockIdx.x; row < index.shape[2]; row += gridDim.x) {
+		auto element = [&](long long j) { return load<T>(x, row * x.strides[2] + j * x.strides[3]); };
+		Best<T> best = everything<T>();
+		for (long long k = 0; k < index.shape[3]; k++) {
+			best = next(element, x.shape[3], best);
+			if (threadIdx.x != 0) continue;
+			store(index, row * index.strides[2] + k * index.strides[3], (int)best.id);
+			if (values.data) store(values, row * values.strides[2] + k * values.strides[3], best.value);
+		}
+	}
+}
+KERNELS(topK, (View values, View index, View x), (values, index, x))

@@ -59,6 +59,18 @@ template <class T> __device__ inline T load(const View &v, long long p) {
 	}
 }
 
+// move copies an element of a size that dtype tells, without conversion.
+__device__ inline void move(const View &y, long long to, const View &x, long long from) {
+	switch (y.dtype) {
+	case F64: ((double *)y.data)[to] = ((const double *)x.data)[from]; break;
+	case F32:
+	case I32: ((int *)y.data)[to] = ((const int *)x.data)[from]; break;
+	case BF16:
+	case F16: ((unsigned short *)y.data)[to] = ((const unsigned short *)x.data)[from]; break;
+	default: y.data[to] = x.data[from];
+	}
+}
+
 // toInteger truncates. NaN becomes 0 and what is out of range the nearest end of it.
 __device__ inline int toInteger(int x) { return x; }
 __device__ inline int toInteger(double x) {
@@ -81,6 +93,14 @@ template <class T> __device__ inline void store(const View &v, long long p, T x)
 }
 
 __device__ inline int integer(const View &v, long long p) { return ((const int *)v.data)[p]; }
+
+// valid reports whether id is an index of count elements. bad receives one that is
+// not: plus 1, unless it is negative.
+__device__ inline bool valid(long long id, long long count, int *bad) {
+	if (id >= 0 && id < count) return true;
+	*bad = (int)(id < 0 ? id : id + 1);
+	return false;
+}
 
 // EACH runs a statement for every n < count, shared out among all threads.
 #define EACH(n, count) \

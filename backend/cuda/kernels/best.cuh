@@ -1,0 +1,33 @@
+// The largest element of a row: ties go to the lowest index, and NaN counts as −Inf.
+#pragma once
+#include "fold.cuh"
+
+// Best is an element of a row and its place in it.
+template <class T> struct Best {
+	T value;
+	long long id;
+};
+
+// before reports whether a ranks before b.
+template <class T> __device__ inline bool before(const Best<T> &a, const Best<T> &b) {
+	return a.value > b.value || (a.value == b.value && a.id < b.id);
+}
+
+template <class T> struct First {
+	__device__ Best<T> operator()(const Best<T> &a, const Best<T> &b) const { return before(b, a) ? b : a; }
+};
+
+// everything ranks before all elements.
+template <class T> __device__ inline Best<T> everything() { return {infinity<T>(), -1}; }
+
+// next is the first of the n elements x(i) that rank after last, in all threads of
+// the block. There must be one.
+template <class T, class X> __device__ Best<T> next(X x, long long n, const Best<T> &last) {
+	Best<T> best = {-infinity<T>(), n};
+	for (long long i = threadIdx.x; i < n; i += blockDim.x) {
+		T v = x(i);
+		Best<T> candidate = {v != v ? -infinity<T>() : v, i};
+		if (before(last, candidate) && before(candidate, best)) best = candidate;
+	}
+	return fold(best, First<T>());
+}

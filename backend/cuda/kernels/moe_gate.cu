@@ -1,0 +1,126 @@
+// backend.MoEGate and MoEGateGrad: one block a token.
+#include "view.cuh"
+#include "fold.cuh"
+#include "rank.cuh"
+
+// score writes the affinities of logits z(e).
+template <class T, class Z> __device__ void score(const View &scores, long long to, Z z, long long experts, int softmax) {
+	T top = 0, sum = 1;
+	if (softmax) {
+		top = -infinity<T>(), sum = 0;
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) top = larger(top, z(e));
+		top = fold(top, Larger<T>());
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) sum += exponential(z(e) - top);
+		sum = fold(sum, Plus<T>());
+	}
+	for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+		store(scores, to + e, softmax ? exponential(z(e) - top) / sum : sigmoid(z(e)));
+	__syncthreads();
+}
+
+// groupScore ranks a group of n experts whose biased scores are x.
+template <class T> __device__ T groupScore(const T *x, long long n, int top2) {
+	T first = -infinity<T>(), second = -infinity<T>();
+	for (long long i = 0; i < n; i++) {
+		if (x[i] > first) {
+			second = first;
+			first = x[i];
+		} else if (x[i] > second) {
+			second = x[i];
+		}
+	}
+	return top2 && n > 1 ? first + second : first;
+}
+
+// The biased scores of a token are in shared memory, NaN as −Inf and those of groups
+// that are not kept as NaN.
+template <class T> __device__ void moeGate(const View &weight, const View &index, const View &scores, const View &logits,
+		const View &bias, int softmax, int top2, int groups, int topGroups, int normalize, double scale, double eps) {
+	__shared__ T biased[MaxExperts], group[MaxExperts], total;
+	__shared__ unsigned char chosen[MaxExperts];
+	long long experts = logits.shape[3], k = index.shape[3], each = experts / groups;
+	for (long long i = blockIdx.x; i < logits.shape[2]; i += gridDim.x) {
+		auto z = [&](long long e) { return load<T>(logits, i * logits.strides[2] + e * logits.strides[3]); };
+		score<T>(scores, i * experts, z, experts, softmax);
+		int spoiled = 0;
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+			T s = load<T>(scores, i * experts + e);
+			if (bias.data) s += load<T>(bias, e);
+			spoiled |= !(z(e) - z(e) == 0) || !(s < infinity<T>());
+			biased[e] = s != s ? -infinity<T>() : s;
+		}
+		spoiled = __syncthreads_or(spoiled);
+
+		for (long long g = threadIdx.x; g < groups; g += blockDim.x) group[g] = groupScore(biased + g * each, each, top2);
+		__syncthreads();
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+			long long g = e / each;
+			if (rank([&](long long j) { return group[j]; }, groups, group[g], g) >= topGroups) biased[e] = notANumber<T>();
+		}
+		__syncthreads();
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+			T s = biased[e];
+			chosen[e] = s == s && rank([&](long long j) { return biased[j]; }, experts, s, e) < k;
+		}
+		__syncthreads();
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+			if (!chosen[e]) continue;
+			long long place = 0;
+			for (long long j = 0; j < e; j++) place += chosen[j];
+			store(index, i * k + place, (int)e);
+			store(weight, i * k + place, load<T>(scores, i * experts + e));
+		}
+		__syncthreads();
+		if (threadIdx.x == 0) {
+			total = 0;
+			for (long long n = 0; n < k; n++) total += load<T>(weight, i * k + n);
+		}
+		__syncthreads();
+		T factor = normalize ? (T)scale / (total + (T)eps) : (T)scale;
+		for (long long n = threadIdx.x; n < k; n += blockDim.x)
+			store(weight, i * k + n, spoiled ? notANumber<T>() : load<T>(weight, i * k + n) * factor);
+		__syncthreads();
+	}
+}
+KERNELS(moeGate, (View weight, View index, View scores, View logits, View bias, int softmax, int top2, int groups,
+		int topGroups, int normalize, double scale, double eps),
+	(weight, index, scores, logits, bias, softmax, top2, groups, topGroups, normalize, scale, eps))
+
+// Every thread sums a token's few chosen experts for itself.
+template <class T> __device__ void moeGateGrad(const View &dlogits, const View &dweight, const View &dscores, const View &scores,
+		const View &index, int softmax, int normalize, double scale, double eps, int *bad) {
+	long long experts = scores.shape[3], k = index.shape[3];
+	for (long long i = blockIdx.x; i < scores.shape[2]; i += gridDim.x) {
+		T factor = (T)scale, mean = 0;
+		if (dweight.data && normalize) {
+			T sum = 0;
+			for (long long n = 0; n < k; n++) {
+				int e = integer(index, i * k + n);
+				if (!valid(e, experts, bad)) continue;
+				T s = load<T>(scores, i * experts + e);
+				sum += s;
+				mean += load<T>(dweight, i * k + n) * s;
+			}
+			mean /= sum + (T)eps;
+			factor /= sum + (T)eps;
+		}
+		auto ds = [&](long long e) { // the gradient of a score
+			T d = dscores.data ? load<T>(dscores, i * experts + e) : (T)0;
+			for (long long n = 0; dweight.data && n < k; n++)
+				if (integer(index, i * k + n) == e) d += factor * (load<T>(dweight, i * k + n) - mean);
+			return d;
+		};
+		T through = 0;
+		if (softmax) {
+			for (long long e = threadIdx.x; e < experts; e += blockDim.x) through = fused(load<T>(scores, i * experts + e), ds(e), through);
+			through = fold(through, Plus<T>());
+		}
+		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+			T s = load<T>(scores, i * experts + e);
+			store(dlogits, i * experts + e, softmax ? s * (ds(e) - through) : ds(e) * (s * (1 - s)));
+		}
+	}
+}
+KERNELS(moeGateGrad, (View dlogits, View dweight, View dscores, View scores, View index, int softmax, int normalize,
+		double scale, double eps, int *bad),
+	(dlogits, dweight, dscores, scores, index, softmax, normalize, scale, eps, bad))

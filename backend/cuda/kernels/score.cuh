@@ -1,0 +1,48 @@
+// The score of a row of logits. LogSumExp, LinearLogProb and Sample all score rows
+// through it, chunk by chunk, so that they agree bit for bit.
+#pragma once
+#include "constants.cuh"
+#include "fold.cuh"
+
+// Score is what the scores z of a row come down to: m = max z, l = Σ exp(z−m) and
+// a = Σ exp(z−m)·z. It begins as that of no scores at all.
+template <class T> struct Score {
+	T m = -infinity<T>(), l = 0, a = 0;
+
+	// add merges the next VocabChunk scores of the row, or the last n of them:
+	// z(0), …, z(n-1). All threads of the block call it and have the result. a stays 0
+	// unless entropy is set. A masked score, −Inf, adds nothing to a, as x·eˣ → 0.
+	template <class Z> __device__ void add(Z z, int n, bool entropy) {
+		T top = -infinity<T>(), sum = 0, moment = 0;
+		for (int i = threadIdx.x; i < n; i += blockDim.x) top = larger(top, z(i));
+		top = fold(top, Larger<T>());
+		T shift = top == -infinity<T>() ? (T)0 : top;
+		for (int i = threadIdx.x; i < n; i += blockDim.x) {
+			T v = z(i), p = exponential(v - shift);
+			sum += p;
+			if (entropy && p != 0) moment = fused(p, v, moment);
+		}
+		sum = fold(sum, Plus<T>());
+		if (entropy) moment = fold(moment, Plus<T>());
+		T both = larger(m, top);
+		if (both == -infinity<T>()) {
+			l += sum; // 0
+			return;
+		}
+		T old = exponential(m - both), next = exponential(top - both);
+		m = both;
+		l = l * old + sum * next;
+		a = a * old + moment * next;
+	}
+
+	// row adds all n scores of a row.
+	template <class Z> __device__ void row(Z z, long long n, bool entropy) {
+		for (long long first = 0; first < n; first += VocabChunk)
+			add([&](int i) { return z(first + i); }, (int)smaller(n - first, (long long)VocabChunk), entropy);
+	}
+
+	__device__ T lse() const { return m + logarithm(l); }
+
+	// entropy is in nats.
+	__device__ T entropy() const { return lse() - a / l; }
+};
