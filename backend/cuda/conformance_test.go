@@ -22,6 +22,7 @@ var supported = []string{
 	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack", "LinearLogProb", "LinearLogProbGrad",
 	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
 	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
+	"LogSumExp", "Sample",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

@@ -56,10 +56,15 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.pack(o)
 	case *backend.Unpack:
 		return b.unpack(o)
+	case *backend.LogSumExp:
+		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
 	case *backend.LinearLogProb:
 		return b.linearLogProb(o)
 	case *backend.LinearLogProbGrad:
 		return b.linearLogProbGrad(o)
+	case *backend.Sample:
+		return b.kernel("sample", "sample"+suffix(o.X.DType)).
+			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
 	case *backend.MoEGate:
 		return b.moeGate(o)
 	case *backend.MoEGateGrad:
