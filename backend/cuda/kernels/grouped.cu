@@ -15,7 +15,8 @@ __device__ inline Group group(const View &offsets, long long e, long long rows, 
 // Tiles do not reach over groups. Their order is that of the groups, each row of
 // tiles from left to right.
 template <class F>
-__device__ void groupedMatMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale, const View &offsets, int *bad) {
+__device__ void groupedMatMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale,
+		const View &offsets, int *bad) {
 	typedef typename F::Number T;
 	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
 	long long n = c.shape[3], across = (n + Tile - 1) / Tile, begin = 0; // begin counts tiles
@@ -32,9 +33,11 @@ __device__ void groupedMatMul(const View &c, const View &a, const View &aScale, 
 		begin += tiles;
 	}
 }
-FORMATS(groupedMatMul, (View c, View a, View aScale, View b, View bScale, View offsets, int *bad), (c, a, aScale, b, bScale, offsets, bad))
+FORMATS(groupedMatMul, (View c, View a, View aScale, View b, View bScale, View offsets, int *bad),
+	(c, a, aScale, b, bScale, offsets, bad))
 
-template <class F> __device__ void groupedOuter(const View &c, const View &a, const View &b, const View &offsets, int *bad) {
+template <class F>
+__device__ void groupedOuter(const View &c, const View &a, const View &b, const View &offsets, int *bad) {
 	typedef typename F::Number T;
 	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
 	long long m = c.shape[2], n = c.shape[3];

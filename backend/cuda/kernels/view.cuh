@@ -98,7 +98,7 @@ __device__ inline int integer(const View &v, long long p) { return ((const int *
 // not: plus 1, unless it is negative.
 __device__ inline bool valid(long long id, long long count, int *bad) {
 	if (id >= 0 && id < count) return true;
-	*bad = (int)(id < 0 ? id : id + 1);
+	atomicExch(bad, (int)(id < 0 ? id : id + 1));
 	return false;
 }
 
