@@ -98,9 +98,11 @@ func (b *device) forms(f backend.Format, w backend.View) []backend.Matrix {
 	return list
 }
 
+// TestProductsHaveTheBitsOfTheCPU in the formats whose products are exact before they
+// are summed: elsewhere paths without fused multiply-adds round them.
 func TestProductsHaveTheBitsOfTheCPU(t *testing.T) {
 	emulated(t)
-	for _, f := range []backend.Format{backend.Native, backend.BFloat16, backend.FP8} {
+	for _, f := range []backend.Format{backend.BFloat16, backend.FP8} {
 		t.Run(f.String(), func(t *testing.T) {
 			seed := rand.Uint64()
 			var want []byte
