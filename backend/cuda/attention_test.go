@@ -11,36 +11,36 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// device makes operands on a backend and fails the test on any error.
-type device struct {
+// operands makes operands on a backend and fails the test on any error.
+type operands struct {
 	t   *testing.T
 	b   backend.Backend
 	rng *rand.Rand
 }
 
 // emulatedDevice is the emulator and a random generator whose seed is logged.
-func emulatedDevice(t *testing.T) *device {
+func emulatedDevice(t *testing.T) *operands {
 	t.Helper()
 	emulated(t)
 	seed := rand.Uint64()
 	t.Logf("seed %#x", seed)
-	return &device{t, backendtest.Open(t, "cuda:0"), rand.New(rand.NewPCG(seed, 1))}
+	return &operands{t, backendtest.Open(t, "cuda:0"), rand.New(rand.NewPCG(seed, 1))}
 }
 
-func (d *device) check(err error) {
+func (d *operands) check(err error) {
 	d.t.Helper()
 	if err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *device) do(op backend.Op) {
+func (d *operands) do(op backend.Op) {
 	d.t.Helper()
 	d.check(d.b.Do(op))
 }
 
 // with is a contiguous operand whose elements are gen(i).
-func (d *device) with(dt backend.DType, gen func(i int) float64, shape ...int) backend.View {
+func (d *operands) with(dt backend.DType, gen func(i int) float64, shape ...int) backend.View {
 	d.t.Helper()
 	v := backend.NewView(nil, dt, shape...)
 	mem := make([]byte, v.Len()*dt.Size())
@@ -54,16 +54,16 @@ func (d *device) with(dt backend.DType, gen func(i int) float64, shape ...int) b
 	return v
 }
 
-func (d *device) normal(dt backend.DType, shape ...int) backend.View {
+func (d *operands) normal(dt backend.DType, shape ...int) backend.View {
 	return d.with(dt, func(int) float64 { return d.rng.NormFloat64() }, shape...)
 }
 
-func (d *device) ints(x ...int) backend.View {
+func (d *operands) ints(x ...int) backend.View {
 	return d.with(backend.I32, func(i int) float64 { return float64(x[i]) }, len(x))
 }
 
 // bytes is the memory of a contiguous view.
-func (d *device) bytes(v backend.View) []byte {
+func (d *operands) bytes(v backend.View) []byte {
 	d.t.Helper()
 	mem := make([]byte, v.Len()*v.DType.Size())
 	d.check(d.b.Download(mem, v.Buf, v.Offset*v.DType.Size()))

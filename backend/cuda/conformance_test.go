@@ -14,18 +14,14 @@ import (
 // supported lists what the backend has. What is missing is decomposed, or returns
 // errors.ErrUnsupported.
 var supported = []string{
-	"Copy", "Fill", "Iota",
-	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign",
-	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
-	"Sum", "SumSquares", "ReduceMax", "Softmax",
-	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",
-	"TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
-	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad",
-	"RoPE", "MLAKeys", "MLAKeysGrad", "AdamW",
-	"MatMul", "GroupedMatMul", "GroupedOuter", "Unpack",
-	"MoEGate", "MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad",
-	"LogSumExp", "Sample",
-	"Attention", "AttentionGrad",
+	"Copy", "Fill", "Iota", "Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs",
+	"Sign", "Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select", "Sum",
+	"SumSquares", "ReduceMax", "Softmax", "Gather", "Scatter", "ScatterAdd", "GatherLast",
+	"ScatterLast", "Random", "MatMul", "GroupedMatMul", "GroupedOuter", "Unpack", "LinearLogProb",
+	"LinearLogProbGrad", "TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad", "RMSNorm",
+	"RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE", "MLAKeys", "MLAKeysGrad", "AdamW", "MoEGate",
+	"MoEGateGrad", "SequenceBalance", "SequenceBalanceGrad", "LogSumExp", "Sample", "Attention",
+	"AttentionGrad",
 }
 
 // emulated points the bindings at the emulator, which is built for this process, or

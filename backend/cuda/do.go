@@ -51,6 +51,18 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.LogSumExp:
 		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).
 			views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+	case *backend.GroupedMatMul:
+		return b.groupedMatMul(o)
+	case *backend.GroupedOuter:
+		return b.groupedOuter(o)
+	case *backend.Pack:
+		return b.pack(o)
+	case *backend.Unpack:
+		return b.unpack(o)
+	case *backend.LinearLogProb:
+		return b.linearLogProb(o)
+	case *backend.LinearLogProbGrad:
+		return b.linearLogProbGrad(o)
 	case *backend.Sample:
 		return b.kernel("sample", "sample"+suffix(o.X.DType)).
 			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
@@ -89,14 +101,6 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.attention(o)
 	case *backend.RMSNormGrad:
 		return b.rmsNormGrad(o)
-	case *backend.GroupedMatMul:
-		return b.groupedMatMul(o)
-	case *backend.GroupedOuter:
-		return b.groupedOuter(o)
-	case *backend.Pack:
-		return b.pack(o)
-	case *backend.Unpack:
-		return b.unpack(o)
 	case *backend.SequenceBalance:
 		return b.sequenceBalance(o)
 	case *backend.SequenceBalanceGrad:

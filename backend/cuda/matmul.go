@@ -15,16 +15,18 @@ func (b *CUDA) matMul(o *backend.MatMul) error {
 	if err != nil {
 		return err
 	}
-	return b.product(o, &o.C, &o.A, &r, o.Accumulate, &s)
+	return b.product(o, &o.C, &o.A, &r, o.Accumulate)
 }
 
 // product queues C = A·B, or C += A·B.
-func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate bool, s *scratch) error {
+func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate bool) error {
 	kernel, err := b.formatted(op, r.format, c.DType.Compute())
 	if err != nil {
 		return err
 	}
-	left, scale, err := b.left(r.format, a, s)
+	s := scratch{b: b}
+	defer s.free()
+	left, scale, err := b.left(r.format, a, &s)
 	if err != nil {
 		return err
 	}
@@ -32,9 +34,5 @@ func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate b
 	for _, n := range c.Shape[:c.Rank-2] {
 		tiles *= n
 	}
-	flag := 0
-	if accumulate {
-		flag = 1
-	}
-	return b.kernel("matmul", "matMul"+kernel).views(c, &left, &scale, &r.data, &r.scale).int(flag).blocks(tiles)
+	return b.kernel("matmul", "matMul"+kernel).views(c, &left, &scale, &r.data, &r.scale).flag(accumulate).blocks(tiles)
 }

@@ -155,21 +155,18 @@ func (r right) columns(lo, hi int) right {
 // scratch is memory for the time of an op.
 type scratch struct {
 	b    *CUDA
-	list [4]*buffer
+	list [4]backend.Buffer
 	n    int
 }
 
 // view is a contiguous view of new memory.
 func (s *scratch) view(dt backend.DType, shape ...int) (backend.View, error) {
-	v := backend.NewView(nil, dt, shape...)
-	buf, err := s.b.alloc(backend.Activations, v.Len()*dt.Size())
-	if err != nil {
-		return v, err
+	v, err := s.b.temp(dt, shape...)
+	if err == nil {
+		s.list[s.n] = v.Buf
+		s.n++
 	}
-	s.list[s.n] = buf
-	s.n++
-	v.Buf = buf
-	return v, nil
+	return v, err
 }
 
 // free gives the memory back: what is queued runs before it is used again.

@@ -109,6 +109,7 @@ template <class T> __device__ void attentionGradKey(const View &dk, const View &
 		}
 	}
 }
+// Budget of attentionGradKey: 224 registers, one block a multiprocessor.
 KERNELS(attentionGradKey,
 	(View dk, View dv, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale,
 		int *bad),

@@ -4,20 +4,19 @@
 // Group is rows [lo, hi) of a ragged op.
 struct Group { long long lo, hi; };
 
-// group is group e. bad receives an offset that is not between the one before it and
-// the number of rows, and the group is empty then.
+// group is group e. bad receives a first row, or a number of rows, that is not within
+// the rows, and the group is empty then.
 __device__ inline Group group(const View &offsets, long long e, long long rows, int *bad) {
 	int lo = integer(offsets, e * offsets.strides[3]), hi = integer(offsets, (e + 1) * offsets.strides[3]);
-	if (0 <= lo && lo <= hi && hi <= rows) return {lo, hi};
-	int wrong = 0 <= lo && lo <= rows ? hi : lo;
-	*bad = wrong < 0 ? wrong : wrong + 1;
+	if (valid(lo, rows + 1, bad) && valid(hi - lo, rows - lo + 1, bad)) return {lo, hi};
 	return {0, 0};
 }
 
 // Tiles do not reach over groups. Their order is that of the groups, each row of
 // tiles from left to right.
 template <class F>
-__device__ void groupedMatMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale, const View &offsets, int *bad) {
+__device__ void groupedMatMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale,
+		const View &offsets, int *bad) {
 	typedef typename F::Number T;
 	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
 	long long n = c.shape[3], across = (n + Tile - 1) / Tile, begin = 0; // begin counts tiles
@@ -34,9 +33,11 @@ __device__ void groupedMatMul(const View &c, const View &a, const View &aScale, 
 		begin += tiles;
 	}
 }
-FORMATS(groupedMatMul, (View c, View a, View aScale, View b, View bScale, View offsets, int *bad), (c, a, aScale, b, bScale, offsets, bad))
+FORMATS(groupedMatMul, (View c, View a, View aScale, View b, View bScale, View offsets, int *bad),
+	(c, a, aScale, b, bScale, offsets, bad))
 
-template <class F> __device__ void groupedOuter(const View &c, const View &a, const View &b, const View &offsets, int *bad) {
+template <class F>
+__device__ void groupedOuter(const View &c, const View &a, const View &b, const View &offsets, int *bad) {
 	typedef typename F::Number T;
 	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
 	long long m = c.shape[2], n = c.shape[3];

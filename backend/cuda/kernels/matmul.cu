@@ -2,7 +2,8 @@
 #include "product.cuh"
 
 template <class F>
-__device__ void matMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale, int accumulate) {
+__device__ void matMul(const View &c, const View &a, const View &aScale, const View &b, const View &bScale,
+		int accumulate) {
 	typedef typename F::Number T;
 	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
 	long long m = c.shape[2], n = c.shape[3], depth = a.shape[3];
@@ -17,4 +18,5 @@ __device__ void matMul(const View &c, const View &a, const View &aScale, const V
 		if (inside) store(c, to, sum);
 	}
 }
-FORMATS(matMul, (View c, View a, View aScale, View b, View bScale, int accumulate), (c, a, aScale, b, bScale, accumulate))
+FORMATS(matMul, (View c, View a, View aScale, View b, View bScale, int accumulate),
+	(c, a, aScale, b, bScale, accumulate))

@@ -14,19 +14,23 @@ extern "C" __global__ void quantise_fp8(View codes, View scale, View w) {
 	long long k = w.shape[2], n = w.shape[3], down = scale.shape[2], across = scale.shape[3];
 	for (long long square = blockIdx.x; square < length(scale); square += gridDim.x) {
 		Index at = unravel(scale, square);
-		long long from = at.i[0] * w.strides[0] + at.i[1] * w.strides[1], to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1];
+		long long from = at.i[0] * w.strides[0] + at.i[1] * w.strides[1];
+		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1];
 		long long p0 = at.i[2] * FP8::Block, j0 = at.i[3] * FP8::Block;
-		long long rows = at.i[2] < down - 1 ? FP8::Block : k - p0, columns = at.i[3] < across - 1 ? FP8::Block : n - j0;
+		long long rows = at.i[2] < down - 1 ? FP8::Block : k - p0;
+		long long columns = at.i[3] < across - 1 ? FP8::Block : n - j0;
 		unsigned size = 0;
 		for (long long i = threadIdx.x; i < rows * columns; i += blockDim.x) {
-			unsigned u = magnitude(load<float>(w, from + (p0 + i / columns) * w.strides[2] + (j0 + i % columns) * w.strides[3]));
+			long long p = p0 + i / columns, j = j0 + i % columns;
+			unsigned u = magnitude(load<float>(w, from + p * w.strides[2] + j * w.strides[3]));
 			if (u < InfinityBits && u > size) size = u;
 		}
 		__syncthreads(); // those that still read the last result
 		part[threadIdx.x] = size;
 		for (int half = blockDim.x / 2; half > 0; half /= 2) {
 			__syncthreads();
-			if (threadIdx.x < half && part[threadIdx.x + half] > part[threadIdx.x]) part[threadIdx.x] = part[threadIdx.x + half];
+			unsigned i = threadIdx.x;
+			if (i < half && part[i + half] > part[i]) part[i] = part[i + half];
 		}
 		__syncthreads();
 		float d = __uint_as_float(part[0]) / 448;
@@ -112,8 +116,9 @@ extern "C" __global__ void quantise_q8(View codes, View scale, View w) {
 		store(scale, ::at(scale, at), good ? to_f32(d) : notANumber<float>());
 		float inverse = good && d.bits != 0 ? 1 / to_f32(d) : 0.0f;
 		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3];
-		for (int q = 0; q < Q8::Block && at.i[2] * Q8::Block + q < w.shape[2]; q++)
-			store(codes, to + (at.i[2] * Q8::Block + q) * codes.strides[2], good ? roundTo(c.w[q] * inverse, -127, 127) : 0);
+		long long p = at.i[2] * Q8::Block;
+		for (int q = 0; q < Q8::Block && p + q < w.shape[2]; q++)
+			store(codes, to + (p + q) * codes.strides[2], good ? roundTo(c.w[q] * inverse, -127, 127) : 0);
 	}
 }
 
@@ -139,10 +144,11 @@ extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
 		}
 		store(scale, ::at(scale, at), good ? best : notANumber<float>());
 		float inverse = best == 0 ? 0.0f : 1 / best;
-		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3] + at.i[2] * Q4::Block;
-		unsigned char *pair = (unsigned char *)codes.data + to / 2;
+		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3];
+		unsigned char *pair = (unsigned char *)codes.data + (to + at.i[2] * Q4::Block) / 2;
 		for (int q = 0; q < Q4::Block; q += 2, pair++) {
-			int low = good ? roundTo(c.w[q] * inverse, -8, 7) : 0, high = good ? roundTo(c.w[q + 1] * inverse, -8, 7) : 0;
+			int low = good ? roundTo(c.w[q] * inverse, -8, 7) : 0;
+			int high = good ? roundTo(c.w[q + 1] * inverse, -8, 7) : 0;
 			*pair = (unsigned char)((low + 8) | (high + 8) << 4);
 		}
 	}
@@ -150,7 +156,8 @@ extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
 
 // unpack writes the values that products use, of all columns, or of those of index
 // where it is present.
-template <class F> __device__ void unpack(const View &dst, const View &index, const View &b, const View &bScale, int *bad) {
+template <class F>
+__device__ void unpack(const View &dst, const View &index, const View &b, const View &bScale, int *bad) {
 	EACH(n, length(dst)) {
 		Index k = unravel(dst, n);
 		long long j = k.i[3];
@@ -160,17 +167,16 @@ template <class F> __device__ void unpack(const View &dst, const View &index, co
 				store(dst, at(dst, k), 0.0f);
 				continue;
 			}
-			if (id >= b.shape[3]) {
-				*bad = id + 1;
-				continue;
-			}
+			if (!valid(id, b.shape[3], bad)) continue;
 			j = id;
 		}
 		store(dst, at(dst, k), F::weight(operand(b, bScale, k.i[0], k.i[1]), k.i[2], j));
 	}
 }
 #define UNPACK(name, format) \
-	extern "C" __global__ void name(View dst, View index, View b, View bScale, int *bad) { unpack<format>(dst, index, b, bScale, bad); }
+	extern "C" __global__ void name(View dst, View index, View b, View bScale, int *bad) { \
+		unpack<format>(dst, index, b, bScale, bad); \
+	}
 UNPACK(unpack_bf16, BFloat16)
 UNPACK(unpack_fp8, FP8)
 UNPACK(unpack_q8, Q8)

@@ -1,0 +1,69 @@
+package cuda
+
+import "github.com/aha-go/aha/backend"
+
+// logitRows is the number of rows whose logits are held at a time, for a chunk of the
+// vocabulary: 16 MiB of F32. It is even, so that BFloat16 sees the same pairs of rows
+// whatever it is.
+const logitRows = 1024
+
+// head computes logits, a chunk of the vocabulary and some rows at a time.
+type head struct {
+	op     backend.Op
+	x      backend.View
+	w      right
+	vocab  int
+	memory backend.View // of logits
+}
+
+// head begins an op with the output head w, whose memory is in s.
+func (b *CUDA) head(op backend.Op, x *backend.View, w *backend.Matrix, s *scratch) (h head, err error) {
+	h = head{op: op, x: *x}
+	_, h.vocab = w.Dims()
+	if h.w, err = b.right(op, w, s); err != nil {
+		return h, err
+	}
+	h.memory, err = s.view(x.DType.Compute(), min(x.Shape[0], logitRows), min(h.vocab, backend.VocabChunk))
+	return h, err
+}
+
+// logits queues x·w for rows from lo up to hi and the chunk from first on.
+func (b *CUDA) logits(h *head, lo, hi, first int) (z backend.View, err error) {
+	end := min(first+backend.VocabChunk, h.vocab)
+	z = h.memory.Slice(0, 0, hi-lo).Slice(1, 0, end-first)
+	x, w := h.x.Slice(0, lo, hi), h.w.columns(first, end)
+	return z, b.product(h.op, &z, &x, &w, false)
+}
+
+func (b *CUDA) linearLogProb(o *backend.LinearLogProb) error {
+	dt, n := o.X.DType.Compute(), o.X.Shape[0]
+	if _, err := b.formatted(o, o.W.Format, dt); err != nil {
+		return err
+	}
+	s := scratch{b: b}
+	defer s.free()
+	h, err := b.head(o, &o.X, &o.W, &s)
+	if err != nil {
+		return err
+	}
+	state, err := s.view(dt, n, 3)
+	if err != nil {
+		return err
+	}
+	for lo := 0; lo < n; lo += logitRows {
+		hi := min(lo+logitRows, n)
+		state, logProb, target := state.Slice(0, lo, hi), o.LogProb.Slice(0, lo, hi), o.Target.Slice(0, lo, hi)
+		for v := 0; v == 0 || v < h.vocab; v += backend.VocabChunk { // one chunk at least
+			z, err := b.logits(&h, lo, hi, v)
+			if err != nil {
+				return err
+			}
+			err = b.kernel("logprob", "scoreLogits"+suffix(dt)).views(&state, &logProb, &z, &target).
+				int(v).double(o.InvTemp).flag(o.Entropy.Present()).int(h.vocab).index().blocks(hi - lo)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return b.kernel("logprob", "scoreRows"+suffix(dt)).views(&o.LogProb, &o.LSE, &o.Entropy, &state, &o.Target).each(n)
+}
