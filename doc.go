@@ -12,7 +12,7 @@
 //	model                         assembles blocks; checkpoint files and names; generation
 //	attention     moe             one mechanism each: MLA, GQA; gate, experts, balance
 //	backend/tensor                tensors, the tape, parameters, the linear seam
-//	backend                       op structs and the Backend interface; cpu and backendtest import it
+//	backend                       op structs and the Backend interface; cpu, cuda and backendtest import it
 //
 // # The way of a forward pass
 //
@@ -22,7 +22,7 @@
 //	    moe.MoE.Forward                          moe/moe.go
 //	      tensor.RMSNorm, tensor.Linear, …       backend/tensor/
 //	        backend.RMSNorm, backend.MatMul, …   backend/rmsnorm.go: what the op means
-//	          the kernel                         backend/cpu/rmsnorm.go: how the CPU does it
+//	          the kernel                         backend/cpu/rmsnorm.go, backend/cuda/rmsnorm.go: how a device does it
 //
 // # Exactness
 //

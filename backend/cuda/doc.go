@@ -1,15 +1,31 @@
-// Package cuda is the home of the CUDA backend. It needs no CUDA toolkit and no
-// C compiler to build: the libraries are loaded at run time, and the kernels are
-// CUDA C++ sources that NVRTC compiles for the device at hand.
+// Package cuda is the backend of NVIDIA GPUs, the driver "cuda" of package backend:
+//
+//	import _ "github.com/aha-go/aha/backend/cuda"
+//
+//	b, err := backend.Open("cuda:0")
+//
+// It needs no CUDA toolkit and no C compiler to build: the libraries are loaded at
+// run time, and the kernels are CUDA C++ sources that NVRTC compiles for the device
+// at hand, once; compiled kernels are kept in the user's cache folder. It has the
+// ops of the CPU backend, in the same dtypes and formats.
+//
+// An output's bits depend on the op, its reduction length, the dtype and the position
+// in its own sequence, and on nothing else, as on the CPU. They are not the CPU's
+// bits: exponentials and reductions differ within rounding.
+//
+// Work is queued on one stream. Errors of kernels surface at Download and Sync and
+// name the launches before; indices out of range are reported there too. After an
+// error that CUDA calls sticky the device answers with that error alone.
 //
 // The bindings stand in internal folders:
 //
 //	internal/dynlib   finds and opens shared libraries without cgo
 //	internal/driver   the CUDA driver API (libcuda)
 //	internal/nvrtc    the run-time compiler (libnvrtc)
+//	internal/emu      an emulator of both for tests on machines without a GPU
 //
 // They work on Linux and Windows, amd64 and arm64. Elsewhere they compile, and
-// opening a library reports errors.ErrUnsupported.
+// opening a device reports errors.ErrUnsupported.
 //
 // Two environment variables name the libraries and end the search for them:
 // AHA_CUDA_DRIVER for libcuda and AHA_NVRTC for libnvrtc.
