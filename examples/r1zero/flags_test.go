@@ -20,7 +20,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{[]string{"-control", "none"}, 1, `-control "none", want shuffled or unbalanced`},
 		{[]string{"-steps", "-3"}, 1, "-steps -3, want a positive number"},
 		{[]string{"-quick", "again"}, 1, `unexpected argument "again"`},
-		{[]string{"-device", "tpu"}, 1, `-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu; drivers of this module: cpu`},
+		{[]string{"-device", "tpu"}, 1, `-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu, cuda; drivers of this module: cpu, cuda`},
 		{[]string{"-out", file}, 1, file},
 		{[]string{"-seed", "-1"}, 2, "-seed"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
