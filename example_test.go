@@ -30,8 +30,10 @@ func Example_blocks() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	mla := attention.NewMLA(ps, "self_attn", attention.MLAConfig{Hidden: 64, Heads: 4, KVRank: 32, Nope: 16, Rope: 8, Value: 16}, angles)
-	experts := moe.New(ps, "mlp", moe.Config{Hidden: 64, Intermediate: 32, Experts: 8, TopK: 2, Shared: 1, Normalize: true, Bias: true})
+	mla := attention.NewMLA(ps, "self_attn", attention.MLAConfig{Hidden: 64, Heads: 4, KVRank: 32, Nope: 16, Rope: 8,
+		Value: 16}, angles)
+	experts := moe.New(ps, "mlp", moe.Config{Hidden: 64, Intermediate: 32, Experts: 8, TopK: 2, Shared: 1,
+		Normalize: true, Bias: true})
 
 	s := tensor.NewScope(b, tensor.Options{Grad: true})
 	defer s.Close()

@@ -147,7 +147,10 @@ func TestRewardImportsTheStandardLibraryOnly(t *testing.T) {
 
 func TestOnlyDriversAndExamplesReachPurego(t *testing.T) {
 	for _, p := range packages(t) {
-		may := within(p.path(), "examples") || slices.ContainsFunc(drivers, func(d string) bool { return within(p.path(), d) })
+		may := within(p.path(), "examples") || slices.ContainsFunc(drivers, func(d string) bool {
+			return within(p.path(),
+				d)
+		})
 		if may {
 			continue
 		}

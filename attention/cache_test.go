@@ -81,7 +81,8 @@ func TestChunkedCachedForwardEqualsPacked(t *testing.T) {
 
 // cached advances all sequences together, each by chunk() tokens a step, over
 // one cache that begins full of NaN, with the sequences' slots reversed.
-func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, hidden int, rng *rand.Rand, chunk func(*rand.Rand) int) []float64 {
+func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, hidden int, rng *rand.Rand,
+	chunk func(*rand.Rand) int) []float64 {
 	t.Helper()
 	const maxLen = 160
 	cache, err := l.NewCache(b, dt, len(lengths)*maxLen)

@@ -11,7 +11,8 @@ var mlaConfigs = map[string]attention.MLAConfig{
 	"query compression": {Hidden: 24, Heads: 3, QRank: 14, KVRank: 10, Nope: 6, Rope: 4, Value: 5, Interleaved: true},
 	"plain query":       {Hidden: 24, Heads: 3, KVRank: 16, Nope: 8, Rope: 8, Value: 8, Interleaved: true},
 	"half rotation":     {Hidden: 24, Heads: 2, QRank: 9, KVRank: 12, Nope: 4, Rope: 8, Value: 6},
-	"YaRN's scale":      {Hidden: 24, Heads: 2, KVRank: 12, Nope: 4, Rope: 8, Value: 6, Interleaved: true, Scale: v3YaRN.SoftmaxScale(12)},
+	"YaRN's scale": {Hidden: 24, Heads: 2, KVRank: 12, Nope: 4, Rope: 8, Value: 6, Interleaved: true,
+		Scale: v3YaRN.SoftmaxScale(12)},
 }
 
 func newMLA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.MLAConfig) *attention.MLA {

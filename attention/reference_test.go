@@ -86,7 +86,8 @@ func normals(seed uint64, n int) []float64 {
 }
 
 // packed runs l over whole sequences of the given lengths, x [Σ lengths, D].
-func packed(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, lengths []int, grad bool) []float64 {
+func packed(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, lengths []int,
+	grad bool) []float64 {
 	t.Helper()
 	s := tensor.NewScope(b, tensor.Options{Grad: grad})
 	defer s.Close()

@@ -111,7 +111,8 @@ func TestLlama3Frequencies(t *testing.T) {
 func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 	for _, c := range [][2]attention.Scaling{
 		{{Kind: attention.YaRN, Factor: 40, Original: 4096}, v3YaRN},
-		{{Kind: attention.Llama3, Factor: 8, Original: 8192}, {Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}},
+		{{Kind: attention.Llama3, Factor: 8, Original: 8192}, {Kind: attention.Llama3, Factor: 8, Original: 8192,
+			LowFreqFactor: 1, HighFreqFactor: 4}},
 	} {
 		got, want := attention.Frequencies(64, 10000, c[0]), attention.Frequencies(64, 10000, c[1])
 		for i := range got {
@@ -132,7 +133,8 @@ func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 		{"plain", attention.Scaling{}, 1},
 		{"V3", v3YaRN, 1},
 		// mscale 1 over mscale_all_dim 0: (0.1·ln 40 + 1)/1.
-		{"mscale alone", attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1, MScale: 1}, 1.3688879454113936},
+		{"mscale alone", attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1,
+			MScale: 1}, 1.3688879454113936},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const length, dim = 300, 16

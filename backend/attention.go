@@ -72,7 +72,8 @@ func (c *checker) attention(o, lse, q, k, v, start, length *View) *checker {
 	return c.that(g > 0 && h%g == 0, "%d query heads over %d key heads", h, g).
 		shape("K", k, r, g, q.Shape[2]).shape("V", v, r, g, v.Shape[2]).shape("O", o, n, h, v.Shape[2]).
 		shape("LSE", lse, n, h).shape("Start", start, n).shape("Len", length, n).
-		dense("Q", q).dense("K", k).dense("V", v).dense("O", o).contiguous("LSE", lse).contiguous("Start", start).contiguous("Len", length)
+		dense("Q", q).dense("K", k).dense("V", v).dense("O", o).contiguous("LSE", lse).contiguous("Start",
+		start).contiguous("Len", length)
 }
 
 // AttentionGrad is the backward of Attention over packed sequences: rows that

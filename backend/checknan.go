@@ -38,7 +38,8 @@ func (c *nanChecker) Do(op Op) error {
 		old, now := before[operand], after[operand]
 		for i, x := range now {
 			if (math.IsNaN(x) || math.IsInf(x, 1)) && math.Float64bits(x) != math.Float64bits(old[i]) {
-				err = fmt.Errorf("backend: CheckNaN: %s wrote %v to element %v of operand %d, %s", op.Name(), x, v.unravel(i), operand, *v)
+				err = fmt.Errorf("backend: CheckNaN: %s wrote %v to element %v of operand %d, %s", op.Name(), x, v.unravel(i),
+					operand, *v)
 				return
 			}
 		}

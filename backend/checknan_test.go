@@ -25,7 +25,8 @@ func TestCheckNaNTakesPlusInfAsAnErrorAndMinusInfAsAValue(t *testing.T) {
 	x := upload(t, b, backend.F64, []float64{0, 1}, 2)
 	y := upload(t, b, backend.F64, []float64{0, 0}, 2)
 	do(t, b, &backend.Unary{Y: y, X: x, Fn: backend.Log}) // log 0 = −Inf
-	if err := b.Do(&backend.Unary{Y: y, X: x, Fn: backend.Reciprocal}); err == nil || !strings.Contains(err.Error(), "+Inf") {
+	if err := b.Do(&backend.Unary{Y: y, X: x, Fn: backend.Reciprocal}); err == nil || !strings.Contains(err.Error(),
+		"+Inf") {
 		t.Errorf("1/0: error %v, want one that names +Inf", err)
 	}
 }
@@ -38,7 +39,8 @@ func TestCheckNaNPassesWhatAnOpLeftAlone(t *testing.T) {
 	index := upload(t, b, backend.I32, []float64{2}, 1)
 	do(t, b, &backend.Scatter{Y: y, X: x, Index: index})
 	x = upload(t, b, backend.F32, []float64{nan}, 1, 1)
-	if err := b.Do(&backend.Scatter{Y: y, X: x, Index: index}); err == nil || !strings.Contains(err.Error(), "element [2 0]") {
+	if err := b.Do(&backend.Scatter{Y: y, X: x, Index: index}); err == nil || !strings.Contains(err.Error(),
+		"element [2 0]") {
 		t.Errorf("error %v, want one that names element [2 0]", err)
 	}
 }

@@ -136,7 +136,8 @@ func TestDecoratorHasEveryOptionalInterface(t *testing.T) {
 		}
 		optional++
 		if m, wrong := types.MissingMethod(decorator, obj.Type().Underlying().(*types.Interface), true); m != nil {
-			t.Errorf("Decorator lacks %s of %s (or has another of that name: %t): decorated backends lose it", m.Name(), name, wrong)
+			t.Errorf("Decorator lacks %s of %s (or has another of that name: %t): decorated backends lose it", m.Name(),
+				name, wrong)
 		}
 	}
 	if len(left) > 0 {

@@ -26,7 +26,8 @@ func TestDryRunCountsByHolderAtThePeak(t *testing.T) {
 	d.Free(a)
 	d.Free(a) // twice is once
 	alloc(backend.Activations, 20)
-	want := backend.Memory{Peak: 100<<40 + 30, By: map[backend.Holder]int{backend.Parameters: 100 << 40, backend.Activations: 30}}
+	want := backend.Memory{Peak: 100<<40 + 30, By: map[backend.Holder]int{backend.Parameters: 100 << 40,
+		backend.Activations: 30}}
 	if diff := cmp.Diff(want, d.Memory()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -53,7 +54,8 @@ func (s shy) Do(op backend.Op) error {
 // and only there; a backend that does not tell is taken to have everything.
 func TestDryRunDecomposesWhatTheBackendInsideLacks(t *testing.T) {
 	norm := func(b backend.Backend) error {
-		x, w, r := upload(t, b, backend.F32, make([]float64, 6), 2, 3), upload(t, b, backend.F32, make([]float64, 3), 3), upload(t, b, backend.F32, make([]float64, 2), 2)
+		x, w, r := upload(t, b, backend.F32, make([]float64, 6), 2, 3), upload(t, b, backend.F32, make([]float64, 3), 3),
+			upload(t, b, backend.F32, make([]float64, 2), 2)
 		return backend.Do(b, &backend.RMSNorm{Y: x, Rstd: r, X: x, W: w, Eps: 1e-6})
 	}
 	c := newCPU(t)
@@ -62,7 +64,8 @@ func TestDryRunDecomposesWhatTheBackendInsideLacks(t *testing.T) {
 		name       string
 		b          backend.Backend
 		decomposes bool
-	}{{"cpu", c, false}, {"lacking", lacks, true}, {"decorated", backend.CheckNaN(lacks), true}, {"silent", without(c), false}} {
+	}{{"cpu", c, false}, {"lacking", lacks, true}, {"decorated", backend.CheckNaN(lacks), true}, {"silent", without(c),
+		false}} {
 		d := backend.DryRun(x.b)
 		if err := norm(d); err != nil {
 			t.Errorf("%s: %v", x.name, err)

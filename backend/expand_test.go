@@ -23,7 +23,8 @@ func TestDoDecomposesWhatIsMissingDownToCoreOps(t *testing.T) {
 	target := upload(t, b, backend.I32, []float64{2}, 1)
 	logProb, lse := upload(t, b, backend.F64, []float64{0}, 1), upload(t, b, backend.F64, []float64{0}, 1)
 	buffers := b.buffers
-	err := backend.Do(b, &backend.LinearLogProb{LogProb: logProb, LSE: lse, X: x, W: backend.Dense(w.T()), Target: target, InvTemp: 1})
+	err := backend.Do(b, &backend.LinearLogProb{LogProb: logProb, LSE: lse, X: x, W: backend.Dense(w.T()),
+		Target: target, InvTemp: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func (starved) Alloc(int) (backend.Buffer, error) { return nil, errors.New("out 
 func TestExpandReportsMissingMemory(t *testing.T) {
 	b := without(newCPU(t))
 	x := upload(t, b, backend.F64, []float64{1, 2}, 1, 2)
-	if err := backend.Expand(starved{b}, &backend.SwiGLU{Y: x, Gate: x, Up: x}); err == nil || !strings.Contains(err.Error(), "out of memory") {
+	if err := backend.Expand(starved{b}, &backend.SwiGLU{Y: x, Gate: x, Up: x}); err == nil ||
+		!strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("error %v, want out of memory", err)
 	}
 }

@@ -33,7 +33,8 @@ func TestFallbackGivesTheSameResultsAndCounts(t *testing.T) {
 		index := upload(t, b, backend.I32, []float64{2, -1, 0}, 3)
 		exp := &backend.Unary{Y: y, X: x, Fn: backend.Exp}
 		want := *exp
-		do(t, b, exp, exp, &backend.Unary{Y: y, X: y, Fn: backend.Affine, A: 2}, &backend.Scatter{Y: y, X: x, Index: index, Add: true})
+		do(t, b, exp, exp, &backend.Unary{Y: y, X: y, Fn: backend.Affine, A: 2}, &backend.Scatter{Y: y, X: x,
+			Index: index, Add: true})
 		if *exp != want {
 			t.Errorf("the op was left changed: %+v", exp)
 		}
@@ -58,7 +59,8 @@ func TestFallbackGivesTheSameResultsAndCounts(t *testing.T) {
 func TestFallbackPassesOtherErrorsOn(t *testing.T) {
 	b := backend.Fallback(without(newCPU(t), "Fill"), without(newCPU(t), "Fill"))
 	x := upload(t, b, backend.F32, []float64{1}, 1)
-	if err := b.Do(&backend.Fill{Dst: x}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "Fill") {
+	if err := b.Do(&backend.Fill{Dst: x}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(),
+		"Fill") {
 		t.Errorf("an op neither backend has: error %v", err)
 	}
 }

@@ -160,7 +160,8 @@ func TestRoundingOfF64IsNotRoundedTwice(t *testing.T) {
 
 func TestNaNAndInfinityInFewBits(t *testing.T) {
 	inf := math.Inf(1)
-	for dt, want := range map[backend.DType]float64{backend.F16: inf, backend.BF16: inf, backend.E5M2: inf, backend.E4M3: 448} {
+	for dt, want := range map[backend.DType]float64{backend.F16: inf, backend.BF16: inf, backend.E5M2: inf,
+		backend.E4M3: 448} {
 		for _, sign := range []float64{1, -1} {
 			if got := dt.Round(sign * inf); got != sign*want {
 				t.Errorf("%s of %v is %v, want %v", dt, sign*inf, got, sign*want)
@@ -170,7 +171,8 @@ func TestNaNAndInfinityInFewBits(t *testing.T) {
 			}
 		}
 	}
-	for dt, want := range map[backend.DType]float64{backend.F16: inf, backend.BF16: inf, backend.E5M2: 57344, backend.E4M3: 448} {
+	for dt, want := range map[backend.DType]float64{backend.F16: inf, backend.BF16: inf, backend.E5M2: 57344,
+		backend.E4M3: 448} {
 		if got := dt.Round(-1e300); got != -want {
 			t.Errorf("%s of -1e300 is %v, want %v", dt, got, -want)
 		}

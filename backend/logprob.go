@@ -73,8 +73,10 @@ func (o *LinearLogProb) Check() error {
 		ints(&o.Target).rank("X", &o.X, 2).head(&o.W, &o.X)
 	if c.err == nil {
 		n := o.X.Shape[0]
-		c.shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target", &o.Target, n).
-			contiguous("LogProb", &o.LogProb).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target)
+		c.shape("LogProb", &o.LogProb, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).shape("Target",
+			&o.Target, n).
+			contiguous("LogProb", &o.LogProb).contiguous("LSE", &o.LSE).contiguous("Entropy",
+			&o.Entropy).contiguous("Target", &o.Target)
 	}
 	return c.done()
 }
@@ -136,8 +138,10 @@ func (o *LinearLogProbGrad) Check() error {
 	if c.err == nil {
 		n, d, v := o.X.Shape[0], o.X.Shape[1], o.W.Data.Shape[1]
 		c.shape("DX", &o.DX, n, d).shape("DW", &o.DW, v, d).shape("Target", &o.Target, n).
-			shape("DLogProb", &o.DLogProb, n).shape("DEntropy", &o.DEntropy, n).shape("LSE", &o.LSE, n).shape("Entropy", &o.Entropy, n).
-			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
+			shape("DLogProb", &o.DLogProb, n).shape("DEntropy", &o.DEntropy, n).shape("LSE", &o.LSE, n).shape("Entropy",
+			&o.Entropy, n).
+			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE",
+			&o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
 			dense("DX", &o.DX).dense("DW", &o.DW)
 	}
 	return c.done()

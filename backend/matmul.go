@@ -100,7 +100,8 @@ func (c *checker) scaled(m *Matrix) *checker {
 		c.failf("format %s has no strided form with scales", f)
 	case d.DType != f.Element || s.DType != f.Scale:
 		c.failf("Data %v, Scale %v in format %s, want %s and %s", *d, *s, f, f.Element, f.Scale)
-	case d.Rank < 2 || s.Rank != d.Rank || s.Dim(-2) != blocks(d.Dim(-2), f.BlockK) || s.Dim(-1) != blocks(d.Dim(-1), f.BlockN):
+	case d.Rank < 2 || s.Rank != d.Rank || s.Dim(-2) != blocks(d.Dim(-2), f.BlockK) || s.Dim(-1) != blocks(d.Dim(-1),
+		f.BlockN):
 		c.failf("Data %v, Scale %v: want a scale for each block of %d×%d", *d, *s, f.BlockK, f.BlockN)
 	}
 	for i := 0; c.err == nil && i < d.Rank-2; i++ {
@@ -163,7 +164,8 @@ func (o *MatMul) Check() error {
 	b := o.B.batch()
 	c.that(len(b) == r-2, "A with %d leading dimensions, B with %d", r-2, len(b))
 	for i := 0; c.err == nil && i < r-2; i++ {
-		c.thatViews(o.A.Shape[i] == b[i] && o.C.Shape[i] == b[i], "leading dimensions of A %v, B %v, C %v differ", &o.A, &o.B.Data, &o.C)
+		c.thatViews(o.A.Shape[i] == b[i] && o.C.Shape[i] == b[i], "leading dimensions of A %v, B %v, C %v differ", &o.A,
+			&o.B.Data, &o.C)
 	}
 	return c.done()
 }
@@ -192,7 +194,8 @@ func (o *GroupedMatMul) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedMatMul) Check() error {
-	c := check(o).matrix(&o.B, &o.C, &o.A).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets", &o.Offsets, 1)
+	c := check(o).matrix(&o.B, &o.C, &o.A).ints(&o.Offsets).rank("A", &o.A, 2).rank("C", &o.C, 2).rank("Offsets",
+		&o.Offsets, 1)
 	if o.B.Layout == Strided {
 		c.rank("B", &o.B.Data, 3)
 	}

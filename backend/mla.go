@@ -59,7 +59,8 @@ func (c *checker) latentKeys(k, v, up, kR, pos, cos, sin *View, cached bool) *ch
 	if cached {
 		rows = k.Shape[0]
 	}
-	c.thatViews(nope >= 0 && nope <= up.Shape[2], "K %v, Up %v, Cos %v: want at least 2·Cos in K and the rest of K in Up", k, up, cos)
+	c.thatViews(nope >= 0 && nope <= up.Shape[2],
+		"K %v, Up %v, Cos %v: want at least 2·Cos in K and the rest of K in Up", k, up, cos)
 	if c.err != nil {
 		return c
 	}

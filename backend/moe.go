@@ -75,8 +75,10 @@ func (o *MoEGate) Check() error {
 		ints(&o.Index).rank("Logits", &o.Logits, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Logits.Shape[0], o.Logits.Shape[1], o.Index.Shape[1]
-		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).shape("Scores", &o.Scores, n, e).shape("Bias", &o.Bias, e).
-			contiguous("Weight", &o.Weight).contiguous("Index", &o.Index).contiguous("Scores", &o.Scores).dense("Logits", &o.Logits).contiguous("Bias", &o.Bias).
+		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).shape("Scores", &o.Scores, n, e).shape("Bias",
+			&o.Bias, e).
+			contiguous("Weight", &o.Weight).contiguous("Index", &o.Index).contiguous("Scores", &o.Scores).dense("Logits",
+			&o.Logits).contiguous("Bias", &o.Bias).
 			that(o.Groups >= 1 && e%o.Groups == 0, "%d experts in %d groups", e, o.Groups).
 			that(o.TopGroups >= 1 && o.TopGroups <= o.Groups, "top %d of %d groups", o.TopGroups, o.Groups)
 		if c.err == nil {
@@ -132,8 +134,10 @@ func (o *MoEGateGrad) Check() error {
 		ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
 	if c.err == nil {
 		n, e, k := o.Scores.Shape[0], o.Scores.Shape[1], o.Index.Shape[1]
-		c.shape("DLogits", &o.DLogits, n, e).shape("DWeight", &o.DWeight, n, k).shape("DScores", &o.DScores, n, e).shape("Index", &o.Index, n, k).
-			contiguous("DLogits", &o.DLogits).contiguous("DWeight", &o.DWeight).contiguous("DScores", &o.DScores).contiguous("Scores", &o.Scores).contiguous("Index", &o.Index)
+		c.shape("DLogits", &o.DLogits, n, e).shape("DWeight", &o.DWeight, n, k).shape("DScores", &o.DScores, n,
+			e).shape("Index", &o.Index, n, k).
+			contiguous("DLogits", &o.DLogits).contiguous("DWeight", &o.DWeight).contiguous("DScores",
+			&o.DScores).contiguous("Scores", &o.Scores).contiguous("Index", &o.Index)
 	}
 	return c.done()
 }
@@ -164,7 +168,8 @@ func (o *MoERoute) Check() error {
 		n, k := o.Index.Shape[0], o.Index.Shape[1]
 		c.thatViews(o.Offsets.Shape[0] > 0, "Offsets %v, want one more than there are experts", &o.Offsets).
 			shape("Perm", &o.Perm, n*k).shape("Inverse", &o.Inverse, n, k).
-			contiguous("Offsets", &o.Offsets).contiguous("Perm", &o.Perm).contiguous("Inverse", &o.Inverse).contiguous("Index", &o.Index)
+			contiguous("Offsets", &o.Offsets).contiguous("Perm", &o.Perm).contiguous("Inverse",
+			&o.Inverse).contiguous("Index", &o.Index)
 	}
 	return c.done()
 }
@@ -254,8 +259,10 @@ func (o *MoECombineGrad) Check() error {
 		ints(&o.Inverse).rank("DY", &o.DY, 2).rank("Inverse", &o.Inverse, 2)
 	if c.err == nil {
 		n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
-		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight", &o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).
-			dense("DX", &o.DX).dense("DY", &o.DY).dense("X", &o.X).contiguous("Weight", &o.Weight).contiguous("DWeight", &o.DWeight).contiguous("Inverse", &o.Inverse)
+		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight",
+			&o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).
+			dense("DX", &o.DX).dense("DY", &o.DY).dense("X", &o.X).contiguous("Weight", &o.Weight).contiguous("DWeight",
+			&o.DWeight).contiguous("Inverse", &o.Inverse)
 	}
 	return c.done()
 }
@@ -287,7 +294,8 @@ func (o *SequenceBalance) Operands(visit func(*View, Access)) {
 }
 
 func (o *SequenceBalance) Check() error {
-	return check(o).float(&o.Loss, &o.Scores).ints(&o.SeqStart).rank("Scores", &o.Scores, 2).rank("SeqStart", &o.SeqStart, 1).
+	return check(o).float(&o.Loss, &o.Scores).ints(&o.SeqStart).rank("Scores", &o.Scores, 2).rank("SeqStart",
+		&o.SeqStart, 1).
 		shape("Loss", &o.Loss, 1).contiguous("Scores", &o.Scores).contiguous("SeqStart", &o.SeqStart).
 		that(o.K >= 1 && o.K <= o.Scores.Shape[1], "top %d of %d experts", o.K, o.Scores.Shape[1]).done()
 }
@@ -316,7 +324,8 @@ func (o *SequenceBalanceGrad) Operands(visit func(*View, Access)) {
 }
 
 func (o *SequenceBalanceGrad) Check() error {
-	c := check(o).float(&o.DScores, &o.DLoss, &o.Scores).ints(&o.SeqStart).rank("Scores", &o.Scores, 2).rank("SeqStart", &o.SeqStart, 1)
+	c := check(o).float(&o.DScores, &o.DLoss, &o.Scores).ints(&o.SeqStart).rank("Scores", &o.Scores,
+		2).rank("SeqStart", &o.SeqStart, 1)
 	if c.err == nil {
 		c.shape("DLoss", &o.DLoss, 1).shape("DScores", &o.DScores, o.Scores.Shape[:2]...).
 			contiguous("Scores", &o.Scores).contiguous("DScores", &o.DScores).contiguous("SeqStart", &o.SeqStart).

@@ -33,7 +33,8 @@ func (o *AdamW) Check() error {
 	return check(o).float(&o.W, &o.G).
 		shape("G", &o.G, s...).shape("M", &o.M, s...).shape("V", &o.V, s...).
 		contiguous("W", &o.W).contiguous("G", &o.G).contiguous("M", &o.M).contiguous("V", &o.V).
-		thatViews(o.M.DType == o.V.DType && (o.M.DType == o.W.DType || o.M.DType == BF16 && o.W.DType == F32), "moments %v, %v of weights %v", &o.M, &o.V, &o.W).
+		thatViews(o.M.DType == o.V.DType && (o.M.DType == o.W.DType || o.M.DType == BF16 && o.W.DType == F32),
+			"moments %v, %v of weights %v", &o.M, &o.V, &o.W).
 		shape("At", &o.At, 3).contiguous("At", &o.At).thatViews(o.At.DType == F64, "At %v, want F64", &o.At).done()
 }
 

@@ -77,8 +77,10 @@ func (o *Pack) Check() error {
 	}
 	k, n := dst.Dims()
 	end := o.Column + src.Data.Dim(-1)
-	c.that(src.Data.Dim(-2) == k && o.Column >= 0 && end <= n, "columns [%d:%d] of %d rows into [%d %d]", o.Column, end, src.Data.Dim(-2), k, n)
-	c.that(o.Column%PackColumns == 0 && (end == n || end%PackColumns == 0), "columns [%d:%d] of %d, want multiples of %d", o.Column, end, n, PackColumns)
+	c.that(src.Data.Dim(-2) == k && o.Column >= 0 && end <= n, "columns [%d:%d] of %d rows into [%d %d]", o.Column,
+		end, src.Data.Dim(-2), k, n)
+	c.that(o.Column%PackColumns == 0 && (end == n || end%PackColumns == 0),
+		"columns [%d:%d] of %d, want multiples of %d", o.Column, end, n, PackColumns)
 	return c.done()
 }
 

@@ -80,7 +80,8 @@ func (p *Profiler) String() string {
 	for _, s := range stats {
 		seconds := max(s.Time, 1).Seconds()
 		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f\t%s\t%.2f\t\n", s.Name, s.Count, s.Time.Round(time.Microsecond),
-			100*seconds/max(total, 1).Seconds(), (s.Time / time.Duration(s.Count)).Round(100*time.Nanosecond), float64(s.Bytes)/seconds/1e9)
+			100*seconds/max(total, 1).Seconds(), (s.Time / time.Duration(s.Count)).Round(100*time.Nanosecond),
+			float64(s.Bytes)/seconds/1e9)
 	}
 	w.Flush()
 	return text.String()

@@ -59,8 +59,10 @@ func (o *RMSNormGrad) Check() error {
 	c := check(o).activations(&o.X, &o.DX, &o.DY).statistics(&o.X, &o.DW, &o.W, &o.Rstd).rank("X", &o.X, 2)
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
-		c.shape("DX", &o.DX, n, d).shape("DY", &o.DY, n, d).shape("W", &o.W, d).shape("DW", &o.DW, d).shape("Rstd", &o.Rstd, n).
-			dense("X", &o.X).dense("DX", &o.DX).dense("DY", &o.DY).contiguous("W", &o.W).contiguous("DW", &o.DW).contiguous("Rstd", &o.Rstd)
+		c.shape("DX", &o.DX, n, d).shape("DY", &o.DY, n, d).shape("W", &o.W, d).shape("DW", &o.DW, d).shape("Rstd",
+			&o.Rstd, n).
+			dense("X", &o.X).dense("DX", &o.DX).dense("DY", &o.DY).contiguous("W", &o.W).contiguous("DW",
+			&o.DW).contiguous("Rstd", &o.Rstd)
 	}
 	return c.done()
 }

@@ -73,7 +73,8 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 	quiet.Fail(s.Err())
 	lse := quiet.Empty(dt, n)
 	quiet.Do(&backend.LogSumExp{LSE: lse.View(), X: z.View(), InvTemp: 1})
-	quiet.Do(&backend.Binary{Y: q.LogProb.View(), A: z.View(), B: lse.Reshape(n, 1).View().BroadcastTo(n, k), Fn: backend.Sub})
+	quiet.Do(&backend.Binary{Y: q.LogProb.View(), A: z.View(), B: lse.Reshape(n, 1).View().BroadcastTo(n, k),
+		Fn: backend.Sub})
 	s.Fail(quiet.Err())
 	return q
 }

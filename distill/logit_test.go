@@ -165,7 +165,8 @@ func TestLossByHand(t *testing.T) {
 	// h = 0 gives p = (1/2, 1/2) and h = ln 9 gives (9/10, 1/10), or at
 	// temperature 2 (3/4, 1/4), which is q.
 	out := model.Output{Hidden: s.Floats(backend.F64, []float64{0, math.Log(9)}, 2, 1)}
-	q := Targets{LogProb: s.Floats(backend.F64, []float64{math.Log(.75), math.Log(.25), math.Log(.75), math.Log(.25)}, 2, 2)}
+	q := Targets{LogProb: s.Floats(backend.F64, []float64{math.Log(.75), math.Log(.25), math.Log(.75), math.Log(.25)},
+		2, 2)}
 	batch := model.Batch{Weight: s.Floats(backend.F64, []float64{0.5, 2}, 2)}
 	half := .75*math.Log(1.5) + .25*math.Log(.5)      // KL to (1/2, 1/2)
 	ninth := .75*math.Log(.75/.9) + .25*math.Log(2.5) // KL to (9/10, 1/10)
@@ -187,7 +188,8 @@ func TestLossIsItsDefinition(t *testing.T) {
 	student, teacher := newModel(t, b, dense(), 3, backend.F64), newModel(t, b, sparse(), 4, backend.F64)
 	seqs := sequences(5, 6)
 	z, zt := logits(t, student, seqs), logits(t, teacher, seqs)
-	for _, l := range []Logit{{}, {Temperature: 2}, {Temperature: 0.5}, {TopK: 1}, {TopK: 3, Temperature: 2}, {TopK: 12}, {TopK: 99}} {
+	for _, l := range []Logit{{}, {Temperature: 2}, {Temperature: 0.5}, {TopK: 1}, {TopK: 3, Temperature: 2},
+		{TopK: 12}, {TopK: 99}} {
 		temperature, k := max(l.Temperature, 0.5), 12
 		if l.Temperature == 0 {
 			temperature = 1
@@ -355,7 +357,8 @@ func TestTrainerLossHasTheTermsOfTheArchitecture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x.Values["mtp_loss"] <= 0 || x.Values["aux_loss"] <= 0 || x.Values["loss"] <= x.Values["mtp_loss"]+x.Values["aux_loss"] {
+	if x.Values["mtp_loss"] <= 0 || x.Values["aux_loss"] <= 0 ||
+		x.Values["loss"] <= x.Values["mtp_loss"]+x.Values["aux_loss"] {
 		t.Errorf("metrics %v", x.Values)
 	}
 	if !d.Modules[0].EHProj.W.HasGrad() {

@@ -46,7 +46,8 @@ func rejection(t testing.TB, score func(s reward.Sample) reward.Verdict) *Reject
 	t.Cleanup(g.Close)
 	return &Rejection{
 		Sampler: rl.Sampler{Generator: g, Decode: spell, MaxTokens: 6, Stop: []int32{0, 1, 2}},
-		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "test", Score: func(_ context.Context, s reward.Sample) reward.Verdict {
+		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "test", Score: func(_ context.Context,
+			s reward.Sample) reward.Verdict {
 			return score(s)
 		}}}},
 		Seed: 62,
@@ -101,7 +102,8 @@ func TestOnlyCompleteAndCorrectTracesAreKept(t *testing.T) {
 		}
 	}
 	t.Logf("%d sampled, %d kept, %d truncated, %d failed: %v", c.Sampled, len(c.Traces), c.Truncated, c.Failed, c.Failure)
-	if c.Failure == nil || !strings.Contains(c.Failure.Error(), "no d, please") && !strings.Contains(c.Failure.Error(), "no reward function applies") {
+	if c.Failure == nil || !strings.Contains(c.Failure.Error(), "no d, please") && !strings.Contains(c.Failure.Error(),
+		"no reward function applies") {
 		t.Errorf("the first failure is %v", c.Failure)
 	}
 	c.Failure = nil
@@ -125,7 +127,8 @@ func TestFailureNamesTheFirstReason(t *testing.T) {
 	})
 	c := collect(t, r, prompts(3))
 	if len(c.Traces) != 0 || c.Failed != 12 || c.Failure == nil || !strings.Contains(c.Failure.Error(), "checker broken") {
-		t.Errorf("%d traces, %d failed, %v; want none, all 12 of 4 a prompt, and the reason", len(c.Traces), c.Failed, c.Failure)
+		t.Errorf("%d traces, %d failed, %v; want none, all 12 of 4 a prompt, and the reason", len(c.Traces), c.Failed,
+			c.Failure)
 	}
 }
 

@@ -70,7 +70,8 @@ func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 			panic(fmt.Sprintf("model: NewBatch: sequence %d has %d tokens and %d weights", i, len(q.IDs), len(q.Weight)))
 		}
 		if len(q.IDs)-1 > m.Config.MaxPositionEmbeddings {
-			panic(fmt.Sprintf("model: NewBatch: sequence %d has %d tokens, max_position_embeddings is %d", i, len(q.IDs), m.Config.MaxPositionEmbeddings))
+			panic(fmt.Sprintf("model: NewBatch: sequence %d has %d tokens, max_position_embeddings is %d", i, len(q.IDs),
+				m.Config.MaxPositionEmbeddings))
 		}
 		for j := range q.Rows() {
 			w, target := q.weight(j), q.IDs[j+1]

@@ -26,7 +26,8 @@ func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := readGolden(t, filepath.Join("testdata", "golden", name))
 			b := newBackend(t)
-			exact, ours := g.mainLoss(t, b, model.Options{DType: backend.F64}), g.mainLoss(t, b, model.Options{Precision: backend.BF16})
+			exact, ours := g.mainLoss(t, b, model.Options{DType: backend.F64}), g.mainLoss(t, b,
+				model.Options{Precision: backend.BF16})
 			theirs := readBF16(t, g.dir)
 			for _, part := range []string{"logits", "grad."} {
 				var error, reference, between, size float64
@@ -41,7 +42,8 @@ func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 				}
 				t.Logf("%s: error %.3g, transformers' %.3g, between them %.3g", part, error/size, reference/size, between/size)
 				if !(error > 0 && error <= 1.25*reference && between <= 1.25*math.Sqrt2*reference) {
-					t.Errorf("%s: error %.3g of the norm, of transformers' %.3g, between them %.3g", part, error/size, reference/size, between/size)
+					t.Errorf("%s: error %.3g of the norm, of transformers' %.3g, between them %.3g", part, error/size,
+						reference/size, between/size)
 				}
 			}
 		})

@@ -94,7 +94,8 @@ func (c Config) gqa() attention.GQAConfig {
 func (c Config) moe() moe.Config {
 	m := moe.Config{
 		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
-		Experts: c.NRoutedExperts, TopK: c.NumExpertsPerTok, Shared: c.NSharedExperts, Groups: c.NGroup, TopGroups: c.TopKGroup,
+		Experts: c.NRoutedExperts, TopK: c.NumExpertsPerTok, Shared: c.NSharedExperts, Groups: c.NGroup,
+		TopGroups: c.TopKGroup,
 		Normalize: c.NormTopKProb, Scale: c.RoutedScalingFactor, Bias: c.TopKMethod == "noaux_tc",
 	}
 	if c.ScoringFunc == "softmax" {

@@ -107,7 +107,8 @@ func TestNewerKeyNamesAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.RoPETheta != 1e6 || c.RoPEScaling != nil || c.DType != "bfloat16" || !c.TieWordEmbeddings || !slices.Equal(c.EOSTokenID, TokenIDs{151643, 151645}) {
+	if c.RoPETheta != 1e6 || c.RoPEScaling != nil || c.DType != "bfloat16" || !c.TieWordEmbeddings ||
+		!slices.Equal(c.EOSTokenID, TokenIDs{151643, 151645}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -135,7 +136,8 @@ func TestTransformersOwnDeepSeekV3FileIsRead(t *testing.T) {
 }
 
 func TestNullGroupsMeanOneGroup(t *testing.T) {
-	c, err := ParseConfig(edit(t, DeepSeekV2Lite(), map[string]any{"n_group": nil, "topk_group": nil, "scoring_func": remove}))
+	c, err := ParseConfig(edit(t, DeepSeekV2Lite(), map[string]any{"n_group": nil, "topk_group": nil,
+		"scoring_func": remove}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,8 @@ func TestYaRNKeysThatQwenLeavesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &RoPEScaling{Type: "yarn", Factor: 4, OriginalMaxPositionEmbeddings: 32768, BetaFast: 32, BetaSlow: 1, MScale: 1}
+	want := &RoPEScaling{Type: "yarn", Factor: 4, OriginalMaxPositionEmbeddings: 32768, BetaFast: 32, BetaSlow: 1,
+		MScale: 1}
 	if diff := cmp.Diff(want, c.RoPEScaling); diff != "" {
 		t.Error(diff)
 	}
@@ -186,19 +189,24 @@ func TestFaultyFilesAreRefusedByKey(t *testing.T) {
 		rule    string
 	}{
 		{"unknown key", map[string]any{"hiden_size": 1}, "hiden_size", ruleUnknown},
-		{"unknown rope key", map[string]any{"rope_scaling": map[string]any{"type": "default", "speed": 1}}, "rope_scaling.speed", ruleUnknown},
-		{"unknown quantisation key", map[string]any{"quantization_config": map[string]any{"bits": 4}}, "quantization_config.bits", ruleUnknown},
+		{"unknown rope key", map[string]any{"rope_scaling": map[string]any{"type": "default", "speed": 1}},
+			"rope_scaling.speed", ruleUnknown},
+		{"unknown quantisation key", map[string]any{"quantization_config": map[string]any{"bits": 4}},
+			"quantization_config.bits", ruleUnknown},
 		{"string for a number", map[string]any{"hidden_size": "128"}, "hidden_size", "must be an integer"},
 		{"fraction", map[string]any{"hidden_size": 128.5}, "hidden_size", "must be an integer"},
 		{"null dimension", map[string]any{"hidden_size": nil}, "hidden_size", "must not be null"},
 		{"list of strings as ids", map[string]any{"eos_token_id": []string{"a"}}, "eos_token_id", "a token id, a list"},
 		{"dropout", map[string]any{"attention_dropout": .1}, "attention_dropout", "must be 0"},
 		{"multimodal rope", map[string]any{"use_mrope": true}, "use_mrope", "must be false"},
-		{"sliding layer", map[string]any{"layer_types": []string{"full_attention", "sliding_attention"}}, "layer_types", "full_attention"},
+		{"sliding layer", map[string]any{"layer_types": []string{"full_attention", "sliding_attention"}}, "layer_types",
+			"full_attention"},
 		{"derived width", map[string]any{"qk_head_dim": 47}, "qk_head_dim", "must be qk_nope_head_dim"},
 		{"two dtypes", map[string]any{"dtype": "bfloat16"}, "dtype", "contradicts"},
-		{"two thetas", map[string]any{"rope_scaling": map[string]any{"type": "default", "rope_theta": 5}}, "rope_scaling.rope_theta", "contradicts"},
-		{"two rope types", map[string]any{"rope_scaling": map[string]any{"type": "default", "rope_type": "yarn"}}, "rope_scaling.rope_type", "contradicts"},
+		{"two thetas", map[string]any{"rope_scaling": map[string]any{"type": "default", "rope_theta": 5}},
+			"rope_scaling.rope_theta", "contradicts"},
+		{"two rope types", map[string]any{"rope_scaling": map[string]any{"type": "default", "rope_type": "yarn"}},
+			"rope_scaling.rope_type", "contradicts"},
 		{"rope as text", map[string]any{"rope_scaling": "yarn"}, "rope_scaling", "must be an object"},
 		{"key of another type", map[string]any{"use_sliding_window": true}, "use_sliding_window", "absent"},
 	} {
@@ -249,13 +257,15 @@ func TestUnknownKeysAloneLeaveTheConfigUsable(t *testing.T) {
 func TestRepeatedKeyIsRefused(t *testing.T) {
 	b := edit(t, Tiny(), nil)
 	b = append([]byte(`{"hidden_size": 64,`), b[1:]...)
-	if found := faults(t, parseErr(b)); !names(found, "hidden_size") || !strings.Contains(found[0].Rule, "more than once") {
+	if found := faults(t, parseErr(b)); !names(found, "hidden_size") || !strings.Contains(found[0].Rule,
+		"more than once") {
 		t.Errorf("got %v", found)
 	}
 }
 
 func TestBrokenJSONIsRefused(t *testing.T) {
-	for _, b := range []string{``, `null`, `[]`, `{`, `{"a"`, `{"a":}`, `{"a":1,}`, `{} {}`, `{}x`, `{"rope_scaling":{"a":1}`} {
+	for _, b := range []string{``, `null`, `[]`, `{`, `{"a"`, `{"a":}`, `{"a":1,}`, `{} {}`, `{}x`,
+		`{"rope_scaling":{"a":1}`} {
 		if err := parseErr([]byte(b)); err == nil {
 			t.Errorf("%q was accepted", b)
 		}

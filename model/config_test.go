@@ -56,7 +56,8 @@ func TestParameterCountsMatchThePublishedOnes(t *testing.T) {
 		total, active := want.config.NumParams()
 		round := func(n int64) float64 { return math.Round(float64(n)/want.digits) * want.digits }
 		if round(total) != want.total || round(active) != want.active {
-			t.Errorf("%s: %d total and %d active parameters, want %.0f and %.0f", want.name, total, active, want.total, want.active)
+			t.Errorf("%s: %d total and %d active parameters, want %.0f and %.0f", want.name, total, active, want.total,
+				want.active)
 		}
 	}
 }

@@ -42,7 +42,8 @@ func TestDecoratedModelGeneratesFromPackedWeights(t *testing.T) {
 		var reqs []model.Request
 		for range 5 {
 			reqs = append(reqs, model.Request{
-				Prompt: randomTokens(rng, 1+rng.IntN(9)), MaxTokens: 8, Sampling: model.Sampling{Temperature: 1}, Seed: rng.Uint64(),
+				Prompt: randomTokens(rng, 1+rng.IntN(9)), MaxTokens: 8, Sampling: model.Sampling{Temperature: 1},
+				Seed: rng.Uint64(),
 			})
 		}
 		var want []model.Completion

@@ -36,11 +36,13 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 		o           model.Options
 		temperature float64
 	}{
-		{model.Options{}, 1}, {model.Options{Absorbed: true}, 1}, {model.Options{}, 0.7}, {model.Options{Format: backend.BFloat16}, 1},
+		{model.Options{}, 1}, {model.Options{Absorbed: true}, 1}, {model.Options{}, 0.7},
+		{model.Options{Format: backend.BFloat16}, 1},
 		{model.Options{Precision: bf16}, 1}, {model.Options{Precision: bf16, Absorbed: true}, 0.7},
 		{model.Options{Precision: bf16, Format: backend.BFloat16}, 1},
 		{model.Options{RoundKV: true}, 1}, {model.Options{RoundKV: true, Absorbed: true}, 1},
-		{model.Options{Tables: backend.BFloat16}, 0.7}, {model.Options{Format: backend.BFloat16, Tables: backend.BFloat16}, 1},
+		{model.Options{Tables: backend.BFloat16}, 0.7}, {model.Options{Format: backend.BFloat16,
+			Tables: backend.BFloat16}, 1},
 		{model.Options{Precision: bf16, Format: backend.BFloat16, Tables: backend.BFloat16}, 0.7},
 	} {
 		temperature := c.temperature
@@ -65,7 +67,8 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 			for j := range prompt {
 				prompt[j] = rng.Int32N(32)
 			}
-			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(30), Sampling: model.Sampling{Temperature: temperature}, Seed: uint64(i)})
+			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(30),
+				Sampling: model.Sampling{Temperature: temperature}, Seed: uint64(i)})
 		}
 		outs, err := g.Generate(context.Background(), reqs)
 		if err != nil {

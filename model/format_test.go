@@ -77,12 +77,14 @@ func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 			mean += math.Sqrt(sum/float64(len(ids)-1)) / seeds
 		}
 		if !(mean <= c.within) || mean <= last && c.format != backend.Native {
-			t.Errorf("%s: log-probabilities off by %.3g, want at most %g and more than the finer format's %.3g", c.format, mean, c.within, last)
+			t.Errorf("%s: log-probabilities off by %.3g, want at most %g and more than the finer format's %.3g", c.format,
+				mean, c.within, last)
 		}
 		last = mean
 		g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 2, MaxLen: 32})
 		must(t, err)
-		outs, err := g.Generate(context.Background(), []model.Request{{Prompt: ids[:4], MaxTokens: 8}, {Prompt: ids[:7], MaxTokens: 8}})
+		outs, err := g.Generate(context.Background(), []model.Request{{Prompt: ids[:4], MaxTokens: 8}, {Prompt: ids[:7],
+			MaxTokens: 8}})
 		must(t, err)
 		if len(outs[0].Tokens) != 8 || len(outs[1].Tokens) != 8 {
 			t.Errorf("%s: generated %d and %d tokens", c.format, len(outs[0].Tokens), len(outs[1].Tokens))
@@ -130,7 +132,10 @@ func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
 	master, err := model.New(b, cfg, 3)
 	must(t, err)
 	path := filepath.Join(t.TempDir(), checkpoint.SingleFile)
-	must(t, checkpoint.WriteAtomic(path, func(w io.Writer) error { return checkpoint.Write(w, checkpoint.Tensors(master.Params.All()), nil) }))
+	must(t, checkpoint.WriteAtomic(path, func(w io.Writer) error {
+		return checkpoint.Write(w,
+			checkpoint.Tensors(master.Params.All()), nil)
+	}))
 	for _, f := range backend.Formats() {
 		for _, tables := range []backend.Format{backend.Native, f} {
 			for _, packed := range []bool{false, true} {

@@ -91,7 +91,8 @@ func (d *fp8Definition) quantise(o *backend.Pack) error {
 				x[i] = float64(float32(x[i]) / s)
 			}
 			err = d.store(block(o.Dst.Data), x)
-			if err := errors.Join(err, d.store(o.Dst.Scale.Slice(0, p/128, p/128+1).Slice(1, q/128, q/128+1), []float64{float64(s)})); err != nil {
+			if err := errors.Join(err, d.store(o.Dst.Scale.Slice(0, p/128, p/128+1).Slice(1, q/128, q/128+1),
+				[]float64{float64(s)})); err != nil {
 				return err
 			}
 		}

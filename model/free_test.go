@@ -51,7 +51,8 @@ func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
 	s := tensor.NewScope(b, tensor.Options{Grad: true})
 	seqs := []Sequence{{IDs: []int32{2, 3, 4, 5}}}
 	batch := m.NewBatch(s, seqs, Totals(seqs))
-	if err := s.Backward(tensor.Neg(tensor.Sum(tensor.Mul(batch.Weight, m.Forward(s, batch).LogProbs(batch.Targets))))); err != nil {
+	if err := s.Backward(tensor.Neg(tensor.Sum(tensor.Mul(batch.Weight, m.Forward(s,
+		batch).LogProbs(batch.Targets))))); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -149,7 +149,8 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 			o.Cache, m.Options.DType)
 	}
 	b := m.Backend()
-	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}), programs: map[int]*backend.Program{}}
+	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}),
+		programs: map[int]*backend.Program{}}
 	for _, blk := range m.Blocks {
 		c, err := blk.Attention.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
 		if err != nil {
@@ -262,7 +263,8 @@ func (g *Generator) validate(r Request) error {
 	case r.MaxTokens < 1:
 		return fmt.Errorf("max tokens %d", r.MaxTokens)
 	case r.MaxTokens > g.o.MaxLen-len(r.Prompt):
-		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens, g.o.MaxLen)
+		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens,
+			g.o.MaxLen)
 	case !r.Sampling.temperatureFits() || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
 		return fmt.Errorf("sampling %+v", r.Sampling)
 	}
@@ -325,7 +327,8 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 		last = append(last, int32(len(ids)-1))
 	}
 	n := len(ids)
-	rows := attention.Rows{Pos: g.s.Ints(pos, n), Start: g.s.Ints(start, n), Len: g.s.Ints(length, n), Cache: g.s.Ints(row, n)}
+	rows := attention.Rows{Pos: g.s.Ints(pos, n), Start: g.s.Ints(start, n), Len: g.s.Ints(length, n),
+		Cache: g.s.Ints(row, n)}
 	g.decoder.fillSampling(admitted, requests)
 	if err := g.decoder.upload(len(admitted)); err != nil {
 		return err

@@ -17,11 +17,13 @@ import (
 // randomRequests mix prompt lengths, limits and ways of sampling.
 func randomRequests(seed uint64, n int) []model.Request {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	ways := []model.Sampling{{}, {Temperature: 1}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8}, {Temperature: 1, TopK: 9, TopP: 0.9}}
+	ways := []model.Sampling{{}, {Temperature: 1}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8},
+		{Temperature: 1, TopK: 9, TopP: 0.9}}
 	var reqs []model.Request
 	for i := range n {
 		reqs = append(reqs, model.Request{
-			Prompt: randomTokens(rng, 1+rng.IntN(12)), MaxTokens: 1 + rng.IntN(24), Sampling: ways[i%len(ways)], Seed: uint64(i) << 29, Stop: []int32{7},
+			Prompt: randomTokens(rng, 1+rng.IntN(12)), MaxTokens: 1 + rng.IntN(24), Sampling: ways[i%len(ways)],
+			Seed: uint64(i) << 29, Stop: []int32{7},
 		})
 	}
 	return reqs
@@ -58,7 +60,8 @@ func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {DType: backend.F64}} {
 		m, _ := newSmall(t, b, o)
 		want := complete(t, m, model.GeneratorOptions{Slots: 3}, reqs)
-		for _, g := range []model.GeneratorOptions{{Slots: 1}, {Slots: 16}, {}, {Slots: 5, PrefillRows: 1}, {Slots: 5, PrefillRows: 13, MaxLen: 36}} {
+		for _, g := range []model.GeneratorOptions{{Slots: 1}, {Slots: 16}, {}, {Slots: 5, PrefillRows: 1}, {Slots: 5,
+			PrefillRows: 13, MaxLen: 36}} {
 			for i, c := range complete(t, m, g, reqs) {
 				if !same(c, want[i]) {
 					t.Fatalf("%+v %+v: request %d: %v, want %v", o, g, i, c, want[i])
@@ -100,11 +103,13 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 	for range groups {
 		prompt := randomTokens(rng, tokens)
 		for range size {
-			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(20), Sampling: model.Sampling{Temperature: 1}, Seed: rng.Uint64(), Stop: []int32{7}})
+			reqs = append(reqs, model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(20),
+				Sampling: model.Sampling{Temperature: 1}, Seed: rng.Uint64(), Stop: []int32{7}})
 		}
 	}
 	one := randomTokens(rng, 1) // has no keys to share
-	reqs = append(reqs, model.Request{Prompt: one, MaxTokens: 5, Seed: 1}, model.Request{Prompt: one, MaxTokens: 5, Sampling: model.Sampling{Temperature: 1}, Seed: 2})
+	reqs = append(reqs, model.Request{Prompt: one, MaxTokens: 5, Seed: 1}, model.Request{Prompt: one, MaxTokens: 5,
+		Sampling: model.Sampling{Temperature: 1}, Seed: 2})
 	for _, o := range []model.Options{{}, {Absorbed: true}} {
 		c := &readRows{Decorator: backend.Decorator{Backend: b}, slots: 10}
 		m, _ := newSmall(t, c, o)
@@ -141,7 +146,8 @@ func TestDecodingAllocatesNothingPerToken(t *testing.T) {
 	count := func(n int) float64 {
 		reqs := make([]model.Request, slots)
 		for i := range reqs {
-			reqs[i] = model.Request{Prompt: []int32{1, int32(2 + i)}, MaxTokens: n, Sampling: model.Sampling{Temperature: 1}, Seed: uint64(i), Stop: []int32{-1}}
+			reqs[i] = model.Request{Prompt: []int32{1, int32(2 + i)}, MaxTokens: n, Sampling: model.Sampling{Temperature: 1},
+				Seed: uint64(i), Stop: []int32{-1}}
 		}
 		return testing.AllocsPerRun(5, func() {
 			if _, err := g.Generate(context.Background(), reqs); err != nil {
@@ -151,7 +157,8 @@ func TestDecodingAllocatesNothingPerToken(t *testing.T) {
 	}
 	once, twice := count(tokens), count(2*tokens)
 	if growth := 2.0 * slots; twice-once > growth {
-		t.Errorf("%g allocations for %d tokens a sequence, %g for %d; want at most %g more", once, tokens, twice, 2*tokens, growth)
+		t.Errorf("%g allocations for %d tokens a sequence, %g for %d; want at most %g more", once, tokens, twice,
+			2*tokens, growth)
 	}
 }
 
@@ -292,7 +299,8 @@ func TestSamplingFilters(t *testing.T) {
 			var reqs []model.Request
 			rng := rand.New(rand.NewPCG(45, 0))
 			for i := range 12 {
-				reqs = append(reqs, model.Request{Prompt: randomTokens(rng, 1+i%4), MaxTokens: 20, Sampling: c.s, Seed: uint64(i), Stop: []int32{}})
+				reqs = append(reqs, model.Request{Prompt: randomTokens(rng, 1+i%4), MaxTokens: 20, Sampling: c.s,
+					Seed: uint64(i), Stop: []int32{}})
 			}
 			seen := map[int32]bool{}
 			for i, out := range complete(t, m, model.GeneratorOptions{Slots: 12}, reqs) {
@@ -322,7 +330,8 @@ func TestGreedyAndItsEquivalents(t *testing.T) {
 	m, _ := newSmall(t, b, model.Options{DType: backend.F64})
 	prompt := []int32{4, 11, 2}
 	ask := func(s model.Sampling) model.Completion {
-		return complete(t, m, model.GeneratorOptions{Slots: 1}, []model.Request{{Prompt: prompt, MaxTokens: 30, Sampling: s, Stop: []int32{}}})[0]
+		return complete(t, m, model.GeneratorOptions{Slots: 1}, []model.Request{{Prompt: prompt, MaxTokens: 30,
+			Sampling: s, Stop: []int32{}}})[0]
 	}
 	greedy := ask(model.Sampling{})
 	for j, p := range distributions(t, m, prompt, greedy.Tokens, 1) {
@@ -331,7 +340,8 @@ func TestGreedyAndItsEquivalents(t *testing.T) {
 			t.Fatalf("token %d: %d with %v, the best has %v", j, greedy.Tokens[j], greedy.LogProbs[j], best)
 		}
 	}
-	for name, s := range map[string]model.Sampling{"top-k 1": {Temperature: 2, TopK: 1}, "tiny top-p": {Temperature: 1, TopP: 1e-9}} {
+	for name, s := range map[string]model.Sampling{"top-k 1": {Temperature: 2, TopK: 1}, "tiny top-p": {Temperature: 1,
+		TopP: 1e-9}} {
 		got := ask(s)
 		if !slices.Equal(got.Tokens, greedy.Tokens) {
 			t.Errorf("%s: %v, want %v", name, got.Tokens, greedy.Tokens)
@@ -351,7 +361,8 @@ func TestDrawsFollowTheDistribution(t *testing.T) {
 	const n = 4000
 	reqs := make([]model.Request, n)
 	for i := range reqs {
-		reqs[i] = model.Request{Prompt: []int32{3, 8}, MaxTokens: 1, Sampling: model.Sampling{Temperature: 2}, Seed: uint64(i)}
+		reqs[i] = model.Request{Prompt: []int32{3, 8}, MaxTokens: 1, Sampling: model.Sampling{Temperature: 2},
+			Seed: uint64(i)}
 	}
 	count := make([]float64, m.Config.VocabSize)
 	for _, c := range complete(t, m, model.GeneratorOptions{Slots: 500}, reqs) {
@@ -524,7 +535,8 @@ func TestClosedGeneratorIsAnError(t *testing.T) {
 func TestImpossibleGeneratorsAreErrors(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})
-	for _, o := range []model.GeneratorOptions{{Slots: -1}, {MaxLen: -1}, {MaxLen: m.Config.MaxPositionEmbeddings + 1}, {PrefillRows: -1}} {
+	for _, o := range []model.GeneratorOptions{{Slots: -1}, {MaxLen: -1}, {MaxLen: m.Config.MaxPositionEmbeddings + 1},
+		{PrefillRows: -1}} {
 		if g, err := model.NewGenerator(m, o); err == nil {
 			g.Close()
 			t.Errorf("%+v: no error", o)

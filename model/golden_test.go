@@ -133,7 +133,8 @@ func forEachGolden(t *testing.T, fn func(t *testing.T, b backend.Backend, g gold
 		dir := filepath.Dir(path)
 		g := readGolden(t, dir)
 		for _, o := range []model.Options{
-			{DType: backend.F64}, {DType: backend.F32}, {DType: backend.F64, Absorbed: true}, {DType: backend.F32, Absorbed: true},
+			{DType: backend.F64}, {DType: backend.F32}, {DType: backend.F64, Absorbed: true}, {DType: backend.F32,
+				Absorbed: true},
 		} {
 			name, form := filepath.Base(dir), "naive"
 			if o.Absorbed {
@@ -299,7 +300,8 @@ func TestV2ScalesOnlyWeightsThatAreNotNormalised(t *testing.T) {
 		must(t, err)
 		got := m.Blocks[1].MoE.Config
 		if normalise := c.normalise && c.topK > 1; got.Scale != c.want || got.Normalize != normalise {
-			t.Errorf("%s, norm_topk_prob %v, top %d: normalised %v, scale %v, want %v, %v", c.dir, c.normalise, c.topK, got.Normalize, got.Scale, normalise, c.want)
+			t.Errorf("%s, norm_topk_prob %v, top %d: normalised %v, scale %v, want %v, %v", c.dir, c.normalise, c.topK,
+				got.Normalize, got.Scale, normalise, c.want)
 		}
 		m.Free()
 	}

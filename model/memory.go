@@ -24,7 +24,8 @@ func Memory(b backend.Backend, c Config, o Options) (backend.Memory, error) {
 // them, to complete requests: every one up to its MaxTokens, and with decode steps
 // of all numbers of sequences, since completions that stop early leave any. Prompts
 // that are read together in other numbers than here take more, see train.Memory.
-func GeneratorMemory(b backend.Backend, c Config, o Options, g GeneratorOptions, requests []Request) (backend.Memory, error) {
+func GeneratorMemory(b backend.Backend, c Config, o Options, g GeneratorOptions,
+	requests []Request) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	m, err := NewWith(d, c, 0, o)
 	if err != nil {

@@ -26,16 +26,21 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		tokens int // slots × tokens
 		width  int // elements of keys and values a token
 	}{
-		{"R1DistillQwen1_5B", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{}, 9 * 4096, 28 * 2 * 2 * 128},
-		{"short sequences", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{MaxLen: 1024}, 36 * 1024, 28 * 2 * 2 * 128},
-		{"slots given", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{Slots: 2}, 2 * 4096, 28 * 2 * 2 * 128},
+		{"R1DistillQwen1_5B", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{}, 9 * 4096,
+			28 * 2 * 2 * 128},
+		{"short sequences", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{MaxLen: 1024}, 36 * 1024,
+			28 * 2 * 2 * 128},
+		{"slots given", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{Slots: 2}, 2 * 4096,
+			28 * 2 * 2 * 128},
 		{"one slot at least", long, model.Options{}, model.GeneratorOptions{}, 4096, 300 * 2 * 2 * 128},
 		{"64 slots at most", tiny, model.Options{}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 		{"MLA", mla, model.Options{}, model.GeneratorOptions{}, 12 * 4096, 2 * 16 * (128 + 64 + 128)},
 		{"absorbed MLA", mla, model.Options{Absorbed: true}, model.GeneratorOptions{}, 64 * 4096, 2 * (512 + 64)},
 		// In BF16 a token takes half, so that twice as many fit.
-		{"BF16", model.R1DistillQwen1_5B(), model.Options{Precision: backend.BF16}, model.GeneratorOptions{}, 18 * 4096, 28 * 2 * 2 * 128},
-		{"a cache of BF16", tiny, model.Options{}, model.GeneratorOptions{Cache: backend.BF16}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
+		{"BF16", model.R1DistillQwen1_5B(), model.Options{Precision: backend.BF16}, model.GeneratorOptions{}, 18 * 4096,
+			28 * 2 * 2 * 128},
+		{"a cache of BF16", tiny, model.Options{}, model.GeneratorOptions{Cache: backend.BF16}, 64 * 256,
+			4 * 4 * (32 + 16 + 32)},
 		{"RoundKV", tiny, model.Options{RoundKV: true}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 	} {
 		d := backend.DryRun(open(t))
@@ -103,8 +108,10 @@ func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 	qwen.BOSTokenID, qwen.EOSTokenID = nil, nil
 	for _, cfg := range []model.Config{small(), qwen} {
 		for _, o := range []model.Options{
-			{}, {DType: backend.F64}, {Absorbed: cfg.IsMLA()}, {Precision: backend.BF16}, {RoundKV: true}, {Format: backend.BFloat16},
-			{Format: backend.BFloat16, Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true, Precision: backend.BF16},
+			{}, {DType: backend.F64}, {Absorbed: cfg.IsMLA()}, {Precision: backend.BF16}, {RoundKV: true},
+			{Format: backend.BFloat16},
+			{Format: backend.BFloat16, Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true,
+				Precision: backend.BF16},
 			{Tables: backend.BFloat16}, {Format: backend.FP8, Tables: backend.FP8, Packed: true}, {Uninitialized: true},
 			{Format: backend.Q8, Tables: backend.Q8, Packed: true, Uninitialized: true},
 		} {
@@ -188,7 +195,8 @@ func TestModelsAndGeneratorsThatDoNotFitAreErrors(t *testing.T) {
 		t.Errorf("%d bytes in use by %d parameters", before, m.Params.Len())
 	}
 	_, err = model.NewGenerator(m, model.GeneratorOptions{Slots: 64})
-	refused(err, "attention: cache F32[16384 4 32]: cpu: out of memory: 8.0 MiB for KV cache do not fit", "KV cache 12.0 MiB", "parameters ")
+	refused(err, "attention: cache F32[16384 4 32]: cpu: out of memory: 8.0 MiB for KV cache do not fit",
+		"KV cache 12.0 MiB", "parameters ")
 	if n := inUse(); n != before {
 		t.Errorf("%d bytes in use after a generator that did not fit, %d before", n, before)
 	}

@@ -129,7 +129,8 @@ func TestRecomputeChangesNoBit(t *testing.T) {
 	const seed = 32
 	t.Log("seed", seed)
 	seqs := randomSequences(seed, 9, 2, 17, 5)
-	for _, o := range []model.Options{{}, {DType: backend.F64}, {Absorbed: true}, {Precision: backend.BF16}, {RoundKV: true}} {
+	for _, o := range []model.Options{{}, {DType: backend.F64}, {Absorbed: true}, {Precision: backend.BF16},
+		{RoundKV: true}} {
 		var losses []float64
 		var grads []map[string][]float64
 		var loads [][]int
@@ -214,7 +215,8 @@ func testThreads(t *testing.T, o model.Options) {
 	}
 	for i := range losses {
 		if losses[i] != losses[0] || texts[i] != texts[0] {
-			t.Errorf("loss %v with one thread, %v with %d; completions equal: %v", losses[0], losses[i], i+1, texts[i] == texts[0])
+			t.Errorf("loss %v with one thread, %v with %d; completions equal: %v", losses[0], losses[i], i+1,
+				texts[i] == texts[0])
 		}
 		for name, g := range grads[0] {
 			if !slices.Equal(g, grads[i][name]) {

@@ -244,7 +244,8 @@ func (k *checker) gqa(c Config) {
 			k.fail("head_dim", c.HeadDim, "must be given for qwen3")
 		} else if c.HiddenSize > 0 && c.NumAttentionHeads > 0 {
 			if c.HiddenSize%c.NumAttentionHeads != 0 {
-				k.fail("hidden_size", c.HiddenSize, "must be a multiple of num_attention_heads = %d where head_dim is not given", c.NumAttentionHeads)
+				k.fail("hidden_size", c.HiddenSize,
+					"must be a multiple of num_attention_heads = %d where head_dim is not given", c.NumAttentionHeads)
 			} else if c.QKHeadDim()%2 != 0 {
 				k.fail("hidden_size", c.HiddenSize, "hidden_size / num_attention_heads = %d must be even for RoPE", c.QKHeadDim())
 			}
@@ -258,7 +259,8 @@ func (k *checker) gqa(c Config) {
 
 func (k *checker) mla(c Config) {
 	if h := c.NumAttentionHeads; h > 0 && c.NumKeyValueHeads > 0 && c.NumKeyValueHeads != h && h%c.NumKeyValueHeads == 0 {
-		k.fail("num_key_value_heads", c.NumKeyValueHeads, "must equal num_attention_heads = %d under multi-head latent attention", h)
+		k.fail("num_key_value_heads", c.NumKeyValueHeads,
+			"must equal num_attention_heads = %d under multi-head latent attention", h)
 	}
 	k.within("q_lora_rank", c.QLoRARank, 0, maxWidth)
 	k.within("kv_lora_rank", c.KVLoRARank, 1, maxWidth)
@@ -279,7 +281,8 @@ func (k *checker) moe(c Config) {
 	topK := k.within("num_experts_per_tok", c.NumExpertsPerTok, 1, maxExperts)
 	k.within("moe_intermediate_size", c.MoEIntermediateSize, 1, maxWidth)
 	if c.FirstKDenseReplace < 0 || c.NumHiddenLayers > 0 && c.FirstKDenseReplace > c.NumHiddenLayers {
-		k.fail("first_k_dense_replace", c.FirstKDenseReplace, "must be between 0 and num_hidden_layers = %d", c.NumHiddenLayers)
+		k.fail("first_k_dense_replace", c.FirstKDenseReplace, "must be between 0 and num_hidden_layers = %d",
+			c.NumHiddenLayers)
 	}
 	k.within("moe_layer_freq", c.MoELayerFreq, 1, maxLayers)
 	k.oneOf("scoring_func", c.ScoringFunc, "sigmoid", "softmax")
@@ -299,14 +302,16 @@ func (k *checker) moe(c Config) {
 	}
 	size := c.NRoutedExperts / c.NGroup
 	if kept && topK && c.NumExpertsPerTok > c.TopKGroup*size {
-		k.fail("num_experts_per_tok", c.NumExpertsPerTok, "must be at most topk_group · n_routed_experts / n_group = %d", c.TopKGroup*size)
+		k.fail("num_experts_per_tok", c.NumExpertsPerTok, "must be at most topk_group · n_routed_experts / n_group = %d",
+			c.TopKGroup*size)
 	}
 	if method && c.NGroup > 1 {
 		switch {
 		case c.TopKMethod == "greedy":
 			k.fail("n_group", c.NGroup, "must be 1 when topk_method is greedy, which ignores groups")
 		case c.TopKMethod == "noaux_tc" && size < 2:
-			k.fail("n_group", c.NGroup, "noaux_tc scores a group by its two best experts, but n_routed_experts / n_group = %d", size)
+			k.fail("n_group", c.NGroup,
+				"noaux_tc scores a group by its two best experts, but n_routed_experts / n_group = %d", size)
 		}
 	}
 }

@@ -36,7 +36,8 @@ func TestValidateNamesEachContradiction(t *testing.T) {
 		rule   string // a part of it
 	}{
 		{"unknown type", Tiny, func(c *Config) { c.ModelType = "gpt2" }, "model_type", "must be one of"},
-		{"heads do not divide", R1DistillQwen7B, func(c *Config) { c.NumKeyValueHeads = 3 }, "num_key_value_heads", "must divide"},
+		{"heads do not divide", R1DistillQwen7B, func(c *Config) { c.NumKeyValueHeads = 3 }, "num_key_value_heads",
+			"must divide"},
 		{"grouped heads under MLA", Tiny, func(c *Config) { c.NumKeyValueHeads = 2 }, "num_key_value_heads", "must equal"},
 		{"odd rope", Tiny, func(c *Config) { c.QKRopeHeadDim = 15 }, "qk_rope_head_dim", "even"},
 		{"odd head", R1DistillLlama8B, func(c *Config) { c.HeadDim = 127 }, "head_dim", "even"},
@@ -50,13 +51,17 @@ func TestValidateNamesEachContradiction(t *testing.T) {
 		{"top-k method", Tiny, func(c *Config) { c.TopKMethod = "random" }, "topk_method", "must be one of"},
 		{"groups do not divide", DeepSeekV3, func(c *Config) { c.NGroup = 7 }, "n_group", "must divide"},
 		{"too many groups kept", DeepSeekV3, func(c *Config) { c.TopKGroup = 9 }, "topk_group", "at most n_group = 8"},
-		{"top-k beyond kept groups", DeepSeekV3, func(c *Config) { c.NumExpertsPerTok = 129 }, "num_experts_per_tok", "= 128"},
+		{"top-k beyond kept groups", DeepSeekV3, func(c *Config) { c.NumExpertsPerTok = 129 }, "num_experts_per_tok",
+			"= 128"},
 		{"groups of one", Tiny, func(c *Config) { c.NGroup, c.TopKGroup = 8, 8 }, "n_group", "two best"},
 		{"greedy with groups", DeepSeekV2Lite, func(c *Config) { c.NGroup = 8 }, "n_group", "greedy"},
-		{"more dense layers than layers", Tiny, func(c *Config) { c.FirstKDenseReplace = 5 }, "first_k_dense_replace", "num_hidden_layers = 4"},
-		{"eos outside vocabulary", Tiny, func(c *Config) { c.EOSTokenID = TokenIDs{1, 32} }, "eos_token_id", "below vocab_size = 32"},
+		{"more dense layers than layers", Tiny, func(c *Config) { c.FirstKDenseReplace = 5 }, "first_k_dense_replace",
+			"num_hidden_layers = 4"},
+		{"eos outside vocabulary", Tiny, func(c *Config) { c.EOSTokenID = TokenIDs{1, 32} }, "eos_token_id",
+			"below vocab_size = 32"},
 		{"negative bos", Tiny, func(c *Config) { c.BOSTokenID = TokenIDs{-1} }, "bos_token_id", "at least 0"},
-		{"sliding window", R1DistillQwen7B, func(c *Config) { c.SlidingWindow = true }, "use_sliding_window", "must be false"},
+		{"sliding window", R1DistillQwen7B, func(c *Config) { c.SlidingWindow = true }, "use_sliding_window",
+			"must be false"},
 		{"attention bias", R1DistillLlama8B, func(c *Config) { c.AttentionBias = true }, "attention_bias", "must be false"},
 		{"mlp bias", R1DistillLlama8B, func(c *Config) { c.MLPBias = true }, "mlp_bias", "must be false"},
 		{"experts in a dense type", R1DistillLlama8B, func(c *Config) { c.NRoutedExperts = 8 }, "n_routed_experts", "absent"},
@@ -67,12 +72,17 @@ func TestValidateNamesEachContradiction(t *testing.T) {
 		{"theta", Tiny, func(c *Config) { c.RoPETheta = 1 }, "rope_theta", "above 1"},
 		{"rope type", DeepSeekV3, func(c *Config) { c.RoPEScaling.Type = "dynamic" }, "rope_scaling.type", "yarn, llama3"},
 		{"rope factor", DeepSeekV3, func(c *Config) { c.RoPEScaling.Factor = .5 }, "rope_scaling.factor", "at least 1"},
-		{"betas swapped", DeepSeekV3, func(c *Config) { c.RoPEScaling.BetaFast = 1 }, "rope_scaling.beta_fast", "beta_slow = 1"},
-		{"llama3 factors swapped", R1DistillLlama8B, func(c *Config) { c.RoPEScaling.LowFreqFactor = 5 }, "rope_scaling.high_freq_factor", "= 5"},
-		{"yarn key in llama3", R1DistillLlama8B, func(c *Config) { c.RoPEScaling.MScale = 1 }, "rope_scaling.mscale", "absent"},
+		{"betas swapped", DeepSeekV3, func(c *Config) { c.RoPEScaling.BetaFast = 1 }, "rope_scaling.beta_fast",
+			"beta_slow = 1"},
+		{"llama3 factors swapped", R1DistillLlama8B, func(c *Config) { c.RoPEScaling.LowFreqFactor = 5 },
+			"rope_scaling.high_freq_factor", "= 5"},
+		{"yarn key in llama3", R1DistillLlama8B, func(c *Config) { c.RoPEScaling.MScale = 1 }, "rope_scaling.mscale",
+			"absent"},
 		{"dtype", Tiny, func(c *Config) { c.DType = "int8" }, "torch_dtype", "bfloat16"},
-		{"block size", DeepSeekV3, func(c *Config) { c.Quantization.WeightBlockSize = []int{128} }, "quantization_config.weight_block_size", "two positive"},
-		{"quantisation method", DeepSeekV3, func(c *Config) { c.Quantization.QuantMethod = "gptq" }, "quantization_config.quant_method", "fp8"},
+		{"block size", DeepSeekV3, func(c *Config) { c.Quantization.WeightBlockSize = []int{128} },
+			"quantization_config.weight_block_size", "two positive"},
+		{"quantisation method", DeepSeekV3, func(c *Config) { c.Quantization.QuantMethod = "gptq" },
+			"quantization_config.quant_method", "fp8"},
 		{"more parameters than fit", DeepSeekV3, func(c *Config) {
 			c.HiddenSize, c.MoEIntermediateSize, c.NumHiddenLayers = maxWidth, maxWidth, maxLayers
 		}, "num_hidden_layers", "2^62"},
@@ -106,7 +116,8 @@ func TestValidateReportsEveryFaultAtOnce(t *testing.T) {
 
 func TestZeroConfigNamesItsDimensions(t *testing.T) {
 	found := faults(t, Config{ModelType: TypeDeepSeekV3}.Validate())
-	for _, key := range []string{"vocab_size", "hidden_size", "num_hidden_layers", "kv_lora_rank", "qk_rope_head_dim", "rope_theta", "rms_norm_eps"} {
+	for _, key := range []string{"vocab_size", "hidden_size", "num_hidden_layers", "kv_lora_rank", "qk_rope_head_dim",
+		"rope_theta", "rms_norm_eps"} {
 		if !names(found, key) {
 			t.Errorf("%s is not named in %v", key, found)
 		}
@@ -133,7 +144,8 @@ func TestOneCorruptedFieldIsNamed(t *testing.T) {
 		case reflect.Int:
 			f.SetInt(rapid.OneOf(rapid.Int64Max(-1), rapid.Int64Min(maxLength+1)).Draw(t, "value"))
 		case reflect.Float64:
-			f.SetFloat(rapid.OneOf(rapid.Float64Max(-1e-9), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), 1e300})).Draw(t, "value"))
+			f.SetFloat(rapid.OneOf(rapid.Float64Max(-1e-9), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1),
+				1e300})).Draw(t, "value"))
 		case reflect.String:
 			f.SetString(rapid.StringMatching(`x[a-z]{0,8}`).Draw(t, "value"))
 		}

@@ -31,6 +31,7 @@ func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
 func (g *Gate) Forward(x tensor.Tensor) (weight, scores, index tensor.Tensor) {
 	c := g.cfg
 	return tensor.Gate(g.W.ForwardAs(x, x.DType().Compute()), g.Bias, c.TopK, backend.MoEGate{
-		Scoring: c.Scoring, GroupBy: c.GroupBy, Groups: c.Groups, TopGroups: c.TopGroups, Normalize: c.Normalize, Scale: c.Scale,
+		Scoring: c.Scoring, GroupBy: c.GroupBy, Groups: c.Groups, TopGroups: c.TopGroups, Normalize: c.Normalize,
+		Scale: c.Scale,
 	})
 }

@@ -124,7 +124,8 @@ func TestLayerGradientEqualsFiniteDifferences(t *testing.T) {
 				l := gradtest.Project(out.Y, 1)
 				return tensor.Add(l, m.BalanceLoss(out.Scores, s.Ints(starts, 3), 0.7, 2))
 			}
-			params := []*tensor.Param{in, m.Gate.W.W, m.Experts.Gate, m.Experts.Up, m.Experts.Down, m.Shared.Gate.W, m.Shared.Up.W, m.Shared.Down.W}
+			params := []*tensor.Param{in, m.Gate.W.W, m.Experts.Gate, m.Experts.Up, m.Experts.Down, m.Shared.Gate.W,
+				m.Shared.Up.W, m.Shared.Down.W}
 			o := gradtest.Options{Samples: 60, Seed: 1}
 			if m.Gate.Bias != nil {
 				o.NoGrad = append(o.NoGrad, m.Gate.Bias)

@@ -68,10 +68,11 @@ var variants = map[string]moe.Config{
 	"V3":                       {Groups: 4, TopGroups: 2, Normalize: true, Scale: 2.5, Bias: true},
 	"V3 without groups":        {Normalize: true, Scale: 2.446, Bias: true},
 	"V3 without normalisation": {Groups: 2, TopGroups: 1, Scale: 1.5, Bias: true},
-	"V2":                       {Groups: 4, TopGroups: 3, Scoring: backend.ScoreSoftmax, GroupBy: backend.GroupMax, Scale: 16},
-	"V2-Lite":                  {Scoring: backend.ScoreSoftmax},
-	"softmax, normalised":      {Scoring: backend.ScoreSoftmax, Normalize: true},
-	"sigmoid without bias":     {Groups: 8, TopGroups: 2, Normalize: true},
+	"V2": {Groups: 4, TopGroups: 3, Scoring: backend.ScoreSoftmax, GroupBy: backend.GroupMax,
+		Scale: 16},
+	"V2-Lite":              {Scoring: backend.ScoreSoftmax},
+	"softmax, normalised":  {Scoring: backend.ScoreSoftmax, Normalize: true},
+	"sigmoid without bias": {Groups: 8, TopGroups: 2, Normalize: true},
 }
 
 func variant(name string) moe.Config {

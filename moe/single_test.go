@@ -42,7 +42,8 @@ func TestOneNormalisedExpertLeavesTheGateToTheBalanceLoss(t *testing.T) {
 			s.Close()
 			moments.Free()
 			if moved := !slices.Equal(floats(t, m.Gate.W.W), gate); moved != (alpha > 0) {
-				t.Errorf("scoring %v, balance loss of %v: the gate's weights moved: %v, by up to %v", scoring, alpha, moved, largest(floats(t, m.Gate.W.W), gate))
+				t.Errorf("scoring %v, balance loss of %v: the gate's weights moved: %v, by up to %v", scoring, alpha, moved,
+					largest(floats(t, m.Gate.W.W), gate))
 			}
 			if slices.Equal(floats(t, m.Experts.Down), experts) {
 				t.Errorf("scoring %v, balance loss of %v: the experts did not move", scoring, alpha)

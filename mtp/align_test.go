@@ -41,15 +41,18 @@ func compare(t *testing.T, got, want []alignment) {
 func TestAlignmentOfAWindow(t *testing.T) {
 	b := model.Batch{Host: []model.Sequence{{IDs: tokens(0, 7)}}, Norm: 2}
 	compare(t, depths(b, 2), []alignment{
-		{lengths: []int{5}, keep: []int32{0, 1, 2, 3, 4}, ids: []int32{1, 2, 3, 4, 5}, targets: []int32{2, 3, 4, 5, 6}, weight: []float64{.5, .5, .5, .5, .5}},
-		{lengths: []int{4}, keep: []int32{0, 1, 2, 3}, ids: []int32{2, 3, 4, 5}, targets: []int32{3, 4, 5, 6}, weight: []float64{.5, .5, .5, .5}},
+		{lengths: []int{5}, keep: []int32{0, 1, 2, 3, 4}, ids: []int32{1, 2, 3, 4, 5}, targets: []int32{2, 3, 4, 5, 6},
+			weight: []float64{.5, .5, .5, .5, .5}},
+		{lengths: []int{4}, keep: []int32{0, 1, 2, 3}, ids: []int32{2, 3, 4, 5}, targets: []int32{3, 4, 5, 6},
+			weight: []float64{.5, .5, .5, .5}},
 	})
 }
 
 // Sequences of 2, 4, 3 and 6 tokens have 1, 3, 2 and 5 rows in the main model.
 // Each loses its last row at each depth and disappears when none is left.
 func TestAlignmentOfPackedSequences(t *testing.T) {
-	b := model.Batch{Host: []model.Sequence{{IDs: tokens(10, 2)}, {IDs: tokens(20, 4)}, {IDs: tokens(30, 3)}, {IDs: tokens(40, 6)}}, Norm: 1}
+	b := model.Batch{Host: []model.Sequence{{IDs: tokens(10, 2)}, {IDs: tokens(20, 4)}, {IDs: tokens(30, 3)},
+		{IDs: tokens(40, 6)}}, Norm: 1}
 	ones := func(n int) []float64 {
 		w := make([]float64, n)
 		for i := range w {
@@ -77,8 +80,10 @@ func TestAlignmentOfPackedSequences(t *testing.T) {
 func TestTargetsKeepTheirWeights(t *testing.T) {
 	b := model.Batch{Host: []model.Sequence{{IDs: tokens(0, 6), Weight: []float32{1, 2, 0, 4, 5}}}, Norm: 10}
 	compare(t, depths(b, 2), []alignment{
-		{lengths: []int{4}, keep: []int32{0, 1, 2, 3}, ids: []int32{1, 2, 3, 4}, targets: []int32{2, -1, 4, 5}, weight: []float64{.2, 0, .4, .5}},
-		{lengths: []int{3}, keep: []int32{0, 1, 2}, ids: []int32{2, 3, 4}, targets: []int32{-1, 4, 5}, weight: []float64{0, .4, .5}},
+		{lengths: []int{4}, keep: []int32{0, 1, 2, 3}, ids: []int32{1, 2, 3, 4}, targets: []int32{2, -1, 4, 5},
+			weight: []float64{.2, 0, .4, .5}},
+		{lengths: []int{3}, keep: []int32{0, 1, 2}, ids: []int32{2, 3, 4}, targets: []int32{-1, 4, 5},
+			weight: []float64{0, .4, .5}},
 	})
 }
 

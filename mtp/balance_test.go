@@ -62,7 +62,8 @@ func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 			h, scores = mod.Forward(m, h.Slice(0, 0, rows).Contiguous(), s.Ints(q.IDs[k+1:k+1+rows], rows), one.Rows)
 			v, err := scores.Values()
 			must(t, err)
-			want += balance(slices.Collect(slices.Chunk(v, m.Config.NRoutedExperts)), m.Config.NumExpertsPerTok, alpha) / float64(len(seqs))
+			want += balance(slices.Collect(slices.Chunk(v, m.Config.NRoutedExperts)), m.Config.NumExpertsPerTok,
+				alpha) / float64(len(seqs))
 		}
 		s.Close()
 	}
@@ -159,7 +160,8 @@ func TestRecomputeReachesTheModules(t *testing.T) {
 	}
 	loss, grads, loads, peak := run(false)
 	again, regrads, reloads, repeak := run(true)
-	if loss != again || !slices.EqualFunc(grads, regrads, slices.Equal) || !slices.EqualFunc(loads, reloads, slices.Equal) {
+	if loss != again || !slices.EqualFunc(grads, regrads, slices.Equal) || !slices.EqualFunc(loads, reloads,
+		slices.Equal) {
 		t.Error("recomputation changes the loss, gradients or loads")
 	}
 	if repeak > peak*2/3 {

@@ -88,7 +88,8 @@ func TestParametersHaveCheckpointNames(t *testing.T) {
 		prefix := fmt.Sprintf("model.layers.%d.", m.Config.NumHiddenLayers+k)
 		var got []string
 		for _, p := range m.Params.All() {
-			if name, ok := strings.CutPrefix(p.Name, prefix); ok && !strings.HasPrefix(name, "self_attn.") && !strings.HasPrefix(name, "mlp.") {
+			if name, ok := strings.CutPrefix(p.Name, prefix); ok && !strings.HasPrefix(name, "self_attn.") &&
+				!strings.HasPrefix(name, "mlp.") {
 				got = append(got, fmt.Sprint(name, p.Shape()))
 			}
 		}

@@ -36,8 +36,10 @@ func TestAdvantagesByHand(t *testing.T) {
 		scaling Scaling
 		want    [8]float64
 	}{
-		{"", [8]float64{.5 / (s0 + eps), -.5 / (s0 + eps), -.5 / (s0 + eps), .5 / (s0 + eps), -1.5 / (s1 + eps), 1.5 / (s1 + eps), 0, 0}},
-		{ScaleBatch, [8]float64{.5 / (sb + eps), -.5 / (sb + eps), -.5 / (sb + eps), .5 / (sb + eps), -1.5 / (sb + eps), 1.5 / (sb + eps), 0, 0}},
+		{"", [8]float64{.5 / (s0 + eps), -.5 / (s0 + eps), -.5 / (s0 + eps), .5 / (s0 + eps), -1.5 / (s1 + eps),
+			1.5 / (s1 + eps), 0, 0}},
+		{ScaleBatch, [8]float64{.5 / (sb + eps), -.5 / (sb + eps), -.5 / (sb + eps), .5 / (sb + eps), -1.5 / (sb + eps),
+			1.5 / (sb + eps), 0, 0}},
 		{ScaleNone, [8]float64{.5, -.5, -.5, .5, -1.5, 1.5, 0, 0}},
 	} {
 		a := GroupAdvantages(rewards, 4, c.scaling, 0)

@@ -99,7 +99,8 @@ func TestDigitCompletionFromRandomWeights(t *testing.T) {
 	}
 	defer b.Close()
 	if path := backend.Path(b); testing.Short() || raceEnabled || path == "portable" {
-		t.Skipf("takes 15 s of CPU with assembly kernels: short %v, race detector %v, kernels %s", testing.Short(), raceEnabled, path)
+		t.Skipf("takes 15 s of CPU with assembly kernels: short %v, race detector %v, kernels %s", testing.Short(),
+			raceEnabled, path)
 	}
 	const seed = 1
 	t.Log("seed", seed)

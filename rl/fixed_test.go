@@ -75,7 +75,8 @@ func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
 		check(name, g)
 	})
 	for _, name := range []string{
-		"GRPO.G", "GRPO.Objective.EpsilonHigh", "GRPO.Sampler.Temperature", "GRPO.Sampler.Stop", "GRPO.LossType", "GRPO.Shuffle",
+		"GRPO.G", "GRPO.Objective.EpsilonHigh", "GRPO.Sampler.Temperature", "GRPO.Sampler.Stop", "GRPO.LossType",
+		"GRPO.Shuffle",
 	} {
 		if !slices.Contains(tried, name) {
 			t.Errorf("the walk misses %s", name)

@@ -123,7 +123,8 @@ func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
 				m := mustStep(t, g).Values
 				for name, want := range map[string]float64{
 					"sampling/sampling_logp_difference/mean": 0, "sampling/sampling_logp_difference/max": 0,
-					"sampling/importance_sampling_ratio/min": 1, "sampling/importance_sampling_ratio/mean": 1, "sampling/importance_sampling_ratio/max": 1,
+					"sampling/importance_sampling_ratio/min": 1, "sampling/importance_sampling_ratio/mean": 1,
+					"sampling/importance_sampling_ratio/max": 1,
 				} {
 					if got, ok := m[name]; !ok || got != want {
 						t.Errorf("temperature %g, absorbed %v: %s = %v, want %v", temperature, absorbed, name, got, want)

@@ -25,7 +25,8 @@ func openCPU(t testing.TB) backend.Backend {
 type lossCase struct{ logProb, entropy, old, ref, advantage, weight, mean []float64 }
 
 // evaluate is the loss and its gradient by log-probability and entropy.
-func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64, byLogProb, byEntropy []float64) {
+func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64,
+	byLogProb, byEntropy []float64) {
 	t.Helper()
 	n := len(c.logProb)
 	param := func(name string, data []float64) *tensor.Param {

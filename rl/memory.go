@@ -26,7 +26,8 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 	g.Trainer.Dir, g.Trainer.Log = "", slog.New(slog.DiscardHandler)
 	g.Sampler.Stop = []int32{} // every token is 0, which may be one that stops
 	g.Sampler.Decode = func([]int32) string { return "" }
-	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "none", Score: func(context.Context, reward.Sample) reward.Verdict {
+	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "none", Score: func(context.Context,
+		reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Wrong}
 	}}}}
 	g.SkipZeroStd, g.MaskTruncated = false, false

@@ -53,7 +53,8 @@ func TestAlarmsGoToStandardErrorByDefault(t *testing.T) {
 	if err := errors.Join(stepErr, err); err != nil {
 		t.Fatal(err)
 	}
-	if text := string(out); !strings.Contains(text, "the entropy collapsed: entropy is 2.") || !strings.Contains(text, "step=1") {
+	if text := string(out); !strings.Contains(text, "the entropy collapsed: entropy is 2.") || !strings.Contains(text,
+		"step=1") {
 		t.Errorf("standard error has %q", text)
 	}
 }
@@ -129,22 +130,29 @@ func TestTokenStatisticsByHand(t *testing.T) {
 func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 	updates := []update{
 		{
-			train.Metrics{Values: map[string]float64{"loss": 1, "grad_norm": 2, "learning_rate": 7, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {1, 2}}},
-			tokenStats{n: 2, low: 1, lowMin: .25, highMax: .125, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3, hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
+			train.Metrics{Values: map[string]float64{"loss": 1, "grad_norm": 2, "learning_rate": 7, "num_tokens": 9},
+				Loads: map[string][]int{"moe/1/load": {1, 2}}},
+			tokenStats{n: 2, low: 1, lowMin: .25, highMax: .125, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3,
+				hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
 		}, {
-			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9}, Loads: map[string][]int{"moe/1/load": {10, 20}}},
-			tokenStats{n: 4, high: 3, lowMin: .5, highMax: 1, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1, hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
+			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9},
+				Loads: map[string][]int{"moe/1/load": {10, 20}}},
+			tokenStats{n: 4, high: 3, lowMin: .5, highMax: 1, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1,
+				hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
 		},
 	}
-	r := &Rollout{Samples: make([]Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true}, Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
+	r := &Rollout{Samples: make([]Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true},
+		Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
 	m := (&GRPO{numTokens: 42}).metrics(r, updates)
 	for name, want := range map[string]float64{
 		"loss": 2, "grad_norm": 3, "learning_rate": 5, "num_tokens": 42,
 		"kl": 1, "approx_kl": 1.5, "entropy": 2, "policy_loss": 2,
-		"clip_ratio/low_mean": .25, "clip_ratio/low_min": .25, "clip_ratio/high_mean": .375, "clip_ratio/high_max": 1, "clip_ratio/region_mean": .625,
-		"ratio/min": .25, "ratio/mean": 1.5, "ratio/max": 4,
+		"clip_ratio/low_mean": .25, "clip_ratio/low_min": .25, "clip_ratio/high_mean": .375, "clip_ratio/high_max": 1,
+		"clip_ratio/region_mean": .625,
+		"ratio/min":              .25, "ratio/mean": 1.5, "ratio/max": 4,
 		"sampling/sampling_logp_difference/mean": .5, "sampling/sampling_logp_difference/max": 1,
-		"sampling/importance_sampling_ratio/min": .5, "sampling/importance_sampling_ratio/mean": 1, "sampling/importance_sampling_ratio/max": 1.5,
+		"sampling/importance_sampling_ratio/min": .5, "sampling/importance_sampling_ratio/mean": 1,
+		"sampling/importance_sampling_ratio/max": 1.5,
 	} {
 		near(t, name, m.Values[name], want, 1e-15)
 	}

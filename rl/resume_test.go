@@ -136,7 +136,8 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	var log strings.Builder
 	second.Trainer.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m := mustStep(t, second)
-	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) || !strings.Contains(log.String(), "line 3: it has no end: cut off, steps from 2 on are scored anew") {
+	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) ||
+		!strings.Contains(log.String(), "line 3: it has no end: cut off, steps from 2 on are scored anew") {
 		t.Errorf("logged %q", log.String())
 	}
 	if calls.Load() != made {

@@ -104,10 +104,12 @@ func (g *GRPO) prepare() (err error) {
 	}()
 	t.Settings = settings{
 		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
-		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated, Shuffle: g.Shuffle,
+		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
+		Shuffle:   g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
-		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync, Rewards: rewardWeights(g.Reward), Own: own,
+		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
+		Rewards: rewardWeights(g.Reward), Own: own,
 	}
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
 	if g.Objective.Beta != 0 {

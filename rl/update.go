@@ -70,7 +70,8 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
 	var u update
 	var err error
-	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope, i int) tensor.Tensor {
+	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
+		i int) tensor.Tensor {
 		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
 		g.Trainer.After(func() error {
 			err := u.read(g.Objective, mini.micro[i], t)

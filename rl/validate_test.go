@@ -184,7 +184,8 @@ func TestPromptThatDoesNotFitIsNamed(t *testing.T) {
 		}
 	}
 	for want, p := range map[string]Prompt{
-		`prompt 2 ("too long") has 9 tokens and Sampler.MaxTokens is 8: more than the 16`: {IDs: make([]int32, 9), Text: "too long"},
+		`prompt 2 ("too long") has 9 tokens and Sampler.MaxTokens is 8: more than the 16`: {IDs: make([]int32, 9),
+			Text: "too long"},
 		`prompt 2 ("") has no tokens`:                       {},
 		`prompt 2 ("odd"): token 1 is 16, vocab_size is 16`: {IDs: []int32{1, 16}, Text: "odd"},
 	} {

@@ -27,11 +27,15 @@ func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 		said                []string
 	}{
 		{"whole", line(0, 1, 2, 3), line(0, 1, 2, 3), []int{2, 3}, nil},
-		{"torn", line(0, 1, 2) + `{"ver`, line(0, 1, 2), []int{2}, []string{"line 4: it has no end: cut off, steps from 3 on are scored anew"}},
-		{"torn before the step", line(0) + `{"ver`, line(0), nil, []string{"line 2: it has no end: cut off, steps from 2 on"}},
+		{"torn", line(0, 1, 2) + `{"ver`, line(0, 1, 2), []int{2},
+			[]string{"line 4: it has no end: cut off, steps from 3 on are scored anew"}},
+		{"torn before the step", line(0) + `{"ver`, line(0), nil,
+			[]string{"line 2: it has no end: cut off, steps from 2 on"}},
 		{"damaged ahead", line(0, 1) + zeros + line(2, 3), line(0, 1), nil, []string{"line 3: invalid character"}},
-		{"damaged further ahead", line(0, 1, 2) + zeros + line(3, 4), line(0, 1, 2), []int{2}, []string{"line 4: invalid character"}},
-		{"damaged behind", line(0) + zeros + line(1, 2, 3), line(0) + zeros + line(1, 2, 3), []int{2, 3}, []string{"line 2: invalid character"}},
+		{"damaged further ahead", line(0, 1, 2) + zeros + line(3, 4), line(0, 1, 2), []int{2},
+			[]string{"line 4: invalid character"}},
+		{"damaged behind", line(0) + zeros + line(1, 2, 3), line(0) + zeros + line(1, 2, 3), []int{2, 3},
+			[]string{"line 2: invalid character"}},
 		{"both", zeros + line(0, 1, 2) + zeros, zeros + line(0, 1, 2), []int{2}, []string{"line 1: ", "line 4: "}},
 	} {
 		dir := t.TempDir()

@@ -78,7 +78,8 @@ func attentionFamily() family {
 	for _, c := range attentionCases() {
 		f.cases = append(f.cases, c)
 	}
-	f.bench = []spec{attentionSpec{Seqs: []int{512}, H: 8, G: 8, Dk: 96, Dv: 64, Scale: 0.1}, attentionSpec{Seqs: []int{1}, Prefix: 2047, H: 16, G: 1, Dk: 288, Dv: 256, Scale: 0.06}}
+	f.bench = []spec{attentionSpec{Seqs: []int{512}, H: 8, G: 8, Dk: 96, Dv: 64, Scale: 0.1},
+		attentionSpec{Seqs: []int{1}, Prefix: 2047, H: 16, G: 1, Dk: 288, Dv: 256, Scale: 0.06}}
 	paged := f.bench[1].(attentionSpec)
 	paged.Paged = true
 	f.bench = append(f.bench, paged)

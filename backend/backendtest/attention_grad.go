@@ -41,7 +41,8 @@ func (c attentionGradSpec) build(s *setup) {
 	})
 	o := s.operand("O", s.activation(), rows, false, []int{a.n, c.H, c.Dv}).store(func(i int) float64 { return valsO[i] })
 	lse := s.operand("LSE", s.compute(), flat, false, []int{a.n, c.H}).store(func(i int) float64 { return valsLSE[i] })
-	dq, dk, dv := s.write("DQ", rows, a.n, c.H, c.Dk), s.write("DK", rows, a.r, c.G, c.Dk), s.write("DV", rows, a.r, c.G, c.Dv)
+	dq, dk, dv := s.write("DQ", rows, a.n, c.H, c.Dk), s.write("DK", rows, a.r, c.G, c.Dk), s.write("DV", rows, a.r,
+		c.G, c.Dv)
 	s.op = &backend.AttentionGrad{
 		DQ: dq.view, DK: dk.view, DV: dv.view, DO: dout.view, O: o.view, LSE: lse.view,
 		Q: a.q.view, K: a.k.view, V: a.v.view, Start: a.start.view, Len: a.length.view, Scale: c.Scale,

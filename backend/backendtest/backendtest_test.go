@@ -57,7 +57,8 @@ func TestEveryOpHasCases(t *testing.T) {
 	for _, c := range Cases() {
 		covered[strings.TrimPrefix(fmt.Sprintf("%T", c.setup(nil).op), "*backend.")] = true
 	}
-	packages, err := parser.ParseDir(token.NewFileSet(), "..", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	packages, err := parser.ParseDir(token.NewFileSet(), "..",
+		func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,10 +182,14 @@ func TestCheckCatchesEffectsOfUnsupportedOps(t *testing.T) {
 
 func TestCheckReportsErrorsAndPanics(t *testing.T) {
 	c := opCases(t)["Exp"][0]
-	if r := Check(&broken{newCPU(t), "Exp", func(backend.Backend, backend.Op) error { return errors.New("device lost") }}, c); r.OK() || !strings.Contains(r.String(), "device lost") {
+	if r := Check(&broken{newCPU(t), "Exp", func(backend.Backend,
+		backend.Op) error {
+		return errors.New("device lost")
+	}}, c); r.OK() || !strings.Contains(r.String(), "device lost") {
 		t.Errorf("an error became %s", r)
 	}
-	if r := Check(&broken{newCPU(t), "Exp", func(backend.Backend, backend.Op) error { panic("wild") }}, c); r.OK() || !strings.Contains(r.String(), "broken_test.go") && !strings.Contains(r.String(), "backendtest_test.go") {
+	if r := Check(&broken{newCPU(t), "Exp", func(backend.Backend, backend.Op) error { panic("wild") }}, c); r.OK() ||
+		!strings.Contains(r.String(), "broken_test.go") && !strings.Contains(r.String(), "backendtest_test.go") {
 		t.Errorf("a panic became %s", r)
 	}
 }
@@ -279,7 +284,8 @@ func (f *fakeT) Skipf(s string, args ...any) {
 
 func TestOpenSkipsUnlessTheBackendIsRequired(t *testing.T) {
 	backend.Register("absent", func(string) (backend.Backend, error) { return nil, errors.New("no device") })
-	for _, c := range []struct{ required, want string }{{"", "skipped"}, {"cuda", "skipped"}, {"absent", "failed"}, {"absent:0", "failed"}} {
+	for _, c := range []struct{ required, want string }{{"", "skipped"}, {"cuda", "skipped"}, {"absent", "failed"},
+		{"absent:0", "failed"}} {
 		t.Setenv("AHA_REQUIRE_BACKEND", c.required)
 		f := &fakeT{TB: t}
 		done := make(chan bool)
@@ -297,7 +303,8 @@ func TestToleranceSeesALostTermOfALongSum(t *testing.T) {
 			t.Errorf("a sum of %d equal terms may lose one unseen", n)
 		}
 	}
-	if excess(math.NaN(), 1, 1) <= 1 || excess(1, math.NaN(), 1) <= 1 || excess(math.Inf(1), 1e300, 1e308) <= 1 || excess(1, 2, 0) <= 1 {
+	if excess(math.NaN(), 1, 1) <= 1 || excess(1, math.NaN(), 1) <= 1 || excess(math.Inf(1), 1e300, 1e308) <= 1 ||
+		excess(1, 2, 0) <= 1 {
 		t.Error("NaN, infinity or an inexact result passed")
 	}
 }

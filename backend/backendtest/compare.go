@@ -100,7 +100,10 @@ func (c *comparer) Do(op backend.Op) error {
 		return err
 	}
 	c.ops++
-	err := on(op, func(p *pair) backend.Buffer { return p.ref }, func(op backend.Op) error { return backend.Do(c.ref, op) })
+	err := on(op, func(p *pair) backend.Buffer { return p.ref }, func(op backend.Op) error {
+		return backend.Do(c.ref,
+			op)
+	})
 	if err != nil {
 		return fmt.Errorf("backendtest: Compare: op %d on the reference: %w", c.ops, err)
 	}

@@ -22,7 +22,8 @@ func block(t *testing.T, b backend.Backend) error {
 		t.Cleanup(func() { b.Free(buf) })
 		return v
 	}
-	x, y, rstd, w, h := view(backend.F32, n, d), view(backend.F32, n, d), view(backend.F32, n), view(backend.F32, d), view(backend.F32, n, d)
+	x, y, rstd, w, h := view(backend.F32, n, d), view(backend.F32, n, d), view(backend.F32, n), view(backend.F32, d),
+		view(backend.F32, n, d)
 	weight, index := view(backend.F32, d, d), view(backend.I32, n, 2)
 	right := backend.Dense(weight)
 	ops := []backend.Op{
@@ -58,7 +59,8 @@ func TestComparePassesAgreeingBackends(t *testing.T) {
 func TestCompareNamesTheFirstOpThatDiffers(t *testing.T) {
 	for _, op := range []string{"RMSNorm", "MatMul", "SwiGLU", "TopK"} {
 		err := block(t, Compare(newCPU(t), &broken{newCPU(t), op, perturb}))
-		if err == nil || !strings.Contains(err.Error(), ", "+op+": operand 0") || !strings.Contains(err.Error(), "on broken") {
+		if err == nil || !strings.Contains(err.Error(), ", "+op+": operand 0") || !strings.Contains(err.Error(),
+			"on broken") {
 			t.Errorf("fault in %s: error %v", op, err)
 		}
 	}

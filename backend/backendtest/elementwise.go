@@ -8,10 +8,12 @@ import (
 )
 
 // shapes are the shapes of elementwise cases.
-var shapes = [][]int{{}, {0}, {1}, {7}, {8}, {9}, {16}, {17}, {33}, {65}, {257}, {1023}, {1025}, {0, 4}, {3, 0}, {3, 5}, {2, 31}, {2, 3, 4}, {2, 3, 4, 5}, {3, 1, 2, 9}}
+var shapes = [][]int{{}, {0}, {1}, {7}, {8}, {9}, {16}, {17}, {33}, {65}, {257}, {1023}, {1025}, {0, 4}, {3, 0}, {3,
+	5}, {2, 31}, {2, 3, 4}, {2, 3, 4, 5}, {3, 1, 2, 9}}
 
 // specials are values at which functions bend, overflow or have no value.
-var specials = []float64{0, math.Copysign(0, -1), 1, -1, 0.5, 1e4, -1e4, 1e30, -1e30, 88, -87, -103, math.Inf(1), math.Inf(-1), math.NaN()}
+var specials = []float64{0, math.Copysign(0, -1), 1, -1, 0.5, 1e4, -1e4, 1e30, -1e30, 88, -87, -103, math.Inf(1),
+	math.Inf(-1), math.NaN()}
 
 type unarySpec struct {
 	Fn      backend.UnaryFn
@@ -109,11 +111,13 @@ func binaryFamily() family {
 				f.cases = append(f.cases, binarySpec{Fn: fn, Shape: shape, Ints: true, IntY: true})
 			}
 			if compares && i%3 == 1 {
-				f.cases = append(f.cases, binarySpec{Fn: fn, Shape: shape, IntY: true}, binarySpec{Fn: fn, Shape: shape, Ints: true})
+				f.cases = append(f.cases, binarySpec{Fn: fn, Shape: shape, IntY: true}, binarySpec{Fn: fn, Shape: shape,
+					Ints: true})
 			}
 		}
 	}
-	f.bench = []spec{binarySpec{Fn: backend.Add, Shape: []int{512, 1024}}, binarySpec{Fn: backend.Mul, Shape: []int{512, 1024}}, binarySpec{Fn: backend.Less, Shape: []int{512, 1024}}}
+	f.bench = []spec{binarySpec{Fn: backend.Add, Shape: []int{512, 1024}}, binarySpec{Fn: backend.Mul,
+		Shape: []int{512, 1024}}, binarySpec{Fn: backend.Less, Shape: []int{512, 1024}}}
 	return f
 }
 
@@ -193,8 +197,10 @@ func selectFamily() family {
 func (selectSpec) op() string { return "Select" }
 
 func (c selectSpec) build(s *setup) {
-	cond := s.operand("Cond", backend.I32, free, true, c.Shape).store(func(int) float64 { return float64(s.rng.IntN(3) - 1) })
-	a, b := s.readWith("A", free, s.mix(1, math.NaN(), math.Inf(1)), c.Shape...), s.readWith("B", free, s.mix(1, math.NaN(), math.Inf(-1)), c.Shape...)
+	cond := s.operand("Cond", backend.I32, free, true,
+		c.Shape).store(func(int) float64 { return float64(s.rng.IntN(3) - 1) })
+	a, b := s.readWith("A", free, s.mix(1, math.NaN(), math.Inf(1)), c.Shape...), s.readWith("B", free, s.mix(1,
+		math.NaN(), math.Inf(-1)), c.Shape...)
 	y := s.write("Y", free, c.Shape...)
 	s.op = &backend.Select{Y: y.view, Cond: cond.view, A: a.view, B: b.view}
 	s.want = func() {

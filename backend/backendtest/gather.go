@@ -13,7 +13,8 @@ type tableSpec struct{ N, R, D int }
 
 func randomTable(r *rand.Rand) tableSpec { return tableSpec{size(r, 0), size(r, 1), size(r, 0)} }
 
-var tables = []tableSpec{{0, 3, 4}, {3, 1, 0}, {1, 1, 1}, {7, 3, 8}, {40, 9, 17}, {5, 30, 33}, {9, 16, 129}, {300, 7, 9}, {20, 5, 1025}}
+var tables = []tableSpec{{0, 3, 4}, {3, 1, 0}, {1, 1, 1}, {7, 3, 8}, {40, 9, 17}, {5, 30, 33}, {9, 16, 129}, {300,
+	7, 9}, {20, 5, 1025}}
 
 // gatherSpec gathers elements of any dtype.
 type gatherSpec struct {

@@ -45,7 +45,8 @@ func (c groupSpec) each(visit func(e, row int)) {
 
 var groups = []groupSpec{
 	{[]int{0, 0, 0}, 0, 5, 9}, {[]int{4}, 0, 17, 8}, {[]int{3, 0, 5, 1}, 0, 33, 17}, {[]int{0, 7, 8, 9, 0}, 4, 16, 31},
-	{[]int{0, 0, 2}, 3, 65, 65}, {[]int{1, 1, 1, 1, 1, 1, 1, 1}, 0, 8, 129}, {[]int{40, 2, 33}, 1, 129, 40}, {[]int{2, 1}, 0, 0, 3}, {[]int{2, 1}, 0, 3, 0},
+	{[]int{0, 0, 2}, 3, 65, 65}, {[]int{1, 1, 1, 1, 1, 1, 1, 1}, 0, 8, 129}, {[]int{40, 2, 33}, 1, 129, 40}, {[]int{2,
+		1}, 0, 0, 3}, {[]int{2, 1}, 0, 3, 0},
 }
 
 func randomGroups(r *rand.Rand) groupSpec {
@@ -78,7 +79,8 @@ func (c groupedMatMulSpec) build(s *setup) {
 	a := s.readWith("A", free, s.normal(1), m, c.P)
 	b := s.matrixOperand("B", c.Packed, s.normal(1), len(c.Sizes), c.P, c.Q)
 	out, offsets := s.write("C", free, m, c.Q), c.offsets(s)
-	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b.view, c.Packed, backend.Native), Offsets: offsets.view}
+	s.op = &backend.GroupedMatMul{C: out.view, A: a.view, B: s.matrix(b.view, c.Packed, backend.Native),
+		Offsets: offsets.view}
 	s.flops = 2 * float64((m-c.Spare)*c.P*c.Q)
 	s.want = func() {
 		c.each(func(e, row int) {

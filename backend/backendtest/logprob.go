@@ -19,7 +19,8 @@ type linearLogProbSpec struct {
 func linearLogProbCases() []linearLogProbSpec {
 	var list []linearLogProbSpec
 	for i, v := range edges[1:] {
-		list = append(list, linearLogProbSpec{N: 1 + i%4, D: 1 + i*3, V: v, Entropy: i%2 == 0, InvTemp: 0.8, Packed: i%3 == 0})
+		list = append(list, linearLogProbSpec{N: 1 + i%4, D: 1 + i*3, V: v, Entropy: i%2 == 0, InvTemp: 0.8,
+			Packed: i%3 == 0})
 	}
 	list = append(list, linearLogProbSpec{N: 5, D: 0, V: 33, Entropy: true, InvTemp: 1})
 	for _, n := range []int{0, 47, 49} {
@@ -135,7 +136,8 @@ func (h *head) row(i int) *distribution {
 func (c linearLogProbSpec) build(s *setup) {
 	h := c.head(s)
 	logProb, lse := s.writeStat("LogProb", flat, c.N), s.writeStat("LSE", flat, c.N)
-	op := &backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, X: h.x.view, W: h.matrix, Target: h.target.view, InvTemp: c.InvTemp}
+	op := &backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, X: h.x.view, W: h.matrix, Target: h.target.view,
+		InvTemp: c.InvTemp}
 	var entropy *operand
 	if c.Entropy {
 		entropy = s.writeStat("Entropy", flat, c.N)
@@ -185,7 +187,8 @@ func linearLogProbGradFamily() family {
 		c.Packed = false
 		f.cases = append(f.cases, linearLogProbGradSpec{c, i%5 == 1, i%5 == 3})
 	}
-	f.gradient = []spec{linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, Entropy: true, InvTemp: 0.7}, false, false}, linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, InvTemp: 1.2}, false, false}}
+	f.gradient = []spec{linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, Entropy: true, InvTemp: 0.7}, false,
+		false}, linearLogProbGradSpec{linearLogProbSpec{N: 4, D: 3, V: 5, InvTemp: 1.2}, false, false}}
 	f.bench = []spec{linearLogProbGradSpec{linearLogProbSpec{N: 128, D: 512, V: 16384, InvTemp: 1}, false, false}}
 	return f
 }
@@ -201,7 +204,8 @@ func (c linearLogProbGradSpec) build(s *setup) {
 	}
 	lse := s.operand("LSE", s.compute(), flat, false, []int{c.N}).store(func(i int) float64 { return lses[i] })
 	dlogProb := s.readStat("DLogProb", flat, c.N)
-	op := &backend.LinearLogProbGrad{DLogProb: dlogProb.view, X: h.x.view, W: h.matrix, Target: h.target.view, LSE: lse.view, InvTemp: c.InvTemp}
+	op := &backend.LinearLogProbGrad{DLogProb: dlogProb.view, X: h.x.view, W: h.matrix, Target: h.target.view,
+		LSE: lse.view, InvTemp: c.InvTemp}
 	dentropy, entropy := make([]float64, c.N), make([]float64, c.N)
 	if c.Entropy {
 		de := s.readStat("DEntropy", flat, c.N)

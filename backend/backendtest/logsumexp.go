@@ -21,8 +21,10 @@ func logSumExpFamily() family {
 	for i, v := range edges[1:] {
 		f.cases = append(f.cases, logSumExpSpec{1 + i%4, v, i%2 == 0, 1, 3})
 	}
-	f.cases = append(f.cases, logSumExpSpec{0, 9, true, 1, 3}, logSumExpSpec{2, 0, false, 1, 3}, logSumExpSpec{3, 50, true, 0.7, 1e4}, logSumExpSpec{3, 50, false, 0, 1},
-		logSumExpSpec{2, backend.VocabChunk - 1, true, 1, 3}, logSumExpSpec{2, backend.VocabChunk, false, 1, 3}, logSumExpSpec{2, 2*backend.VocabChunk + 1, true, 1.5, 3})
+	f.cases = append(f.cases, logSumExpSpec{0, 9, true, 1, 3}, logSumExpSpec{2, 0, false, 1, 3}, logSumExpSpec{3, 50,
+		true, 0.7, 1e4}, logSumExpSpec{3, 50, false, 0, 1},
+		logSumExpSpec{2, backend.VocabChunk - 1, true, 1, 3}, logSumExpSpec{2, backend.VocabChunk, false, 1, 3},
+		logSumExpSpec{2, 2*backend.VocabChunk + 1, true, 1.5, 3})
 	f.bench = []spec{logSumExpSpec{64, 32768, true, 1, 3}}
 	return f
 }

@@ -40,8 +40,10 @@ func matMulFamily() family {
 			matMulSpec{Batch: []int{3}, M: 9, K: 17, N: 31, Packed: packed},
 			matMulSpec{Batch: []int{0}, M: 9, K: 17, N: 31, Packed: packed})
 	}
-	f.cases = append(f.cases, matMulSpec{Batch: []int{2, 3}, M: 9, K: 17, N: 8}, matMulSpec{Batch: []int{2, 2}, M: 1, K: 70, N: 33, Accumulate: true})
-	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Packed: true}, matMulSpec{M: 1, K: 1024, N: 1024, Packed: true}}
+	f.cases = append(f.cases, matMulSpec{Batch: []int{2, 3}, M: 9, K: 17, N: 8}, matMulSpec{Batch: []int{2, 2}, M: 1,
+		K: 70, N: 33, Accumulate: true})
+	f.bench = []spec{matMulSpec{M: 512, K: 1024, N: 1024}, matMulSpec{M: 512, K: 1024, N: 1024, Packed: true},
+		matMulSpec{M: 1, K: 1024, N: 1024, Packed: true}}
 	return f
 }
 

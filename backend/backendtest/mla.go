@@ -15,8 +15,10 @@ type mlaKeysSpec struct {
 }
 
 var mlaKeysShapes = []mlaKeysSpec{
-	{N: 0, H: 2, Nope: 4, Rope: 2, Value: 3}, {N: 3, H: 0, Nope: 4, Rope: 2, Value: 3}, {N: 1, H: 1, Nope: 1, Rope: 2, Value: 1},
-	{N: 5, H: 3, Nope: 0, Rope: 8, Value: 4}, {N: 5, H: 3, Nope: 8, Rope: 0, Value: 4}, {N: 5, H: 3, Nope: 8, Rope: 6, Value: 0},
+	{N: 0, H: 2, Nope: 4, Rope: 2, Value: 3}, {N: 3, H: 0, Nope: 4, Rope: 2, Value: 3}, {N: 1, H: 1, Nope: 1, Rope: 2,
+		Value: 1},
+	{N: 5, H: 3, Nope: 0, Rope: 8, Value: 4}, {N: 5, H: 3, Nope: 8, Rope: 0, Value: 4}, {N: 5, H: 3, Nope: 8, Rope: 6,
+		Value: 0},
 	{N: 40, H: 4, Nope: 32, Rope: 16, Value: 32},
 }
 
@@ -46,7 +48,8 @@ func (mlaKeysSpec) op() string { return "MLAKeys" }
 func (c mlaKeysSpec) build(s *setup) {
 	up, kR := s.read("Up", rows, c.N, c.H, c.Nope+c.Value), s.read("KR", rows, c.N, c.Rope)
 	pos, cos, sin := s.angles(c.N, c.Rope)
-	op := &backend.MLAKeys{Up: up.view, KR: kR.view, Pos: pos.view, Cos: cos.view, Sin: sin.view, Interleaved: c.Interleaved}
+	op := &backend.MLAKeys{Up: up.view, KR: kR.view, Pos: pos.view, Cos: cos.view, Sin: sin.view,
+		Interleaved: c.Interleaved}
 	s.op = op
 	total, keep := c.N, s.write
 	place := make([]int, c.N) // the key row of each token
@@ -114,7 +117,8 @@ func (c mlaKeysGradSpec) build(s *setup) {
 	dUp, dKR := s.write("DUp", rows, c.N, c.H, c.Nope+c.Value), s.write("DKR", rows, c.N, c.Rope)
 	pos, cos, sin := s.angles(c.N, c.Rope)
 	s.op = &backend.MLAKeysGrad{
-		DUp: dUp.view, DKR: dKR.view, DK: dK.view, DV: dV.view, Pos: pos.view, Cos: cos.view, Sin: sin.view, Interleaved: c.Interleaved,
+		DUp: dUp.view, DKR: dKR.view, DK: dK.view, DV: dV.view, Pos: pos.view, Cos: cos.view, Sin: sin.view,
+		Interleaved: c.Interleaved,
 	}
 	s.flops = float64(c.N * c.Rope * (c.H + 3))
 	turn := ropeSpec{N: c.N, H: 1, R: c.Rope, Interleaved: c.Interleaved}

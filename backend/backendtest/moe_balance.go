@@ -131,7 +131,8 @@ func (c balanceGradSpec) build(s *setup) {
 	scores, starts := c.inputs(s)
 	dloss := s.readWith("DLoss", free, s.normal(1), 1)
 	dscores := s.write("DScores", flat, scores.view.Dims()...)
-	s.op = &backend.SequenceBalanceGrad{DScores: dscores.view, DLoss: dloss.view, Scores: scores.view, SeqStart: starts.view, K: c.K, Coef: balanceCoef}
+	s.op = &backend.SequenceBalanceGrad{DScores: dscores.view, DLoss: dloss.view, Scores: scores.view,
+		SeqStart: starts.view, K: c.K, Coef: balanceCoef}
 	s.want = func() {
 		load := c.load(scores.vals)
 		g := make([]float64, len(scores.vals))

@@ -20,7 +20,8 @@ type moeGateSpec struct {
 func moeGateCases() []moeGateSpec {
 	var list []moeGateSpec
 	for i, e := range []int{1, 4, 8, 9, 16, 31, 64, 65, 128, 256} {
-		list = append(list, moeGateSpec{N: 5, E: e, K: min(e, 1+i), Groups: 1, TopGroups: 1, Softmax: i%2 == 0, Bias: i%3 > 0, Normalize: i%2 == 1})
+		list = append(list, moeGateSpec{N: 5, E: e, K: min(e, 1+i), Groups: 1, TopGroups: 1, Softmax: i%2 == 0,
+			Bias: i%3 > 0, Normalize: i%2 == 1})
 	}
 	return append(list,
 		moeGateSpec{N: 40, E: 32, K: 6, Groups: 8, TopGroups: 3, Bias: true, Normalize: true},
@@ -132,7 +133,8 @@ func (c moeGateSpec) build(s *setup) {
 	// rounding decides. The offset keeps σ(x) + σ(−x) = 1 from making a near tie
 	// of two groups.
 	logits := s.readWith("Logits", rows, func(int) float64 { return float64(s.rng.IntN(48)-24)/8 + 0.0390625 }, c.N, c.E)
-	weight, index, scores := s.writeStat("Weight", flat, c.N, c.K), s.writeInts("Index", flat, c.N, c.K), s.writeStat("Scores", flat, c.N, c.E)
+	weight, index, scores := s.writeStat("Weight", flat, c.N, c.K), s.writeInts("Index", flat, c.N, c.K),
+		s.writeStat("Scores", flat, c.N, c.E)
 	op := &backend.MoEGate{
 		Weight: weight.view, Index: index.view, Scores: scores.view, Logits: logits.view,
 		Scoring: c.scoring(), Groups: c.Groups, TopGroups: c.TopGroups, Normalize: c.Normalize, Scale: routeScale,
@@ -202,10 +204,12 @@ func moeGateGradFamily() family {
 		f.cases = append(f.cases, moeGateGradSpec{one, false, true}, moeGateGradSpec{one, false, false})
 		f.gradient = append(f.gradient, moeGateGradSpec{one, false, false})
 		for _, normalize := range []bool{false, true} {
-			f.gradient = append(f.gradient, moeGateGradSpec{moeGateSpec{N: 3, E: 6, K: 2, Groups: 2, TopGroups: 1, Softmax: soft, Normalize: normalize}, false, false})
+			f.gradient = append(f.gradient, moeGateGradSpec{moeGateSpec{N: 3, E: 6, K: 2, Groups: 2, TopGroups: 1,
+				Softmax: soft, Normalize: normalize}, false, false})
 		}
 	}
-	f.bench = []spec{moeGateGradSpec{moeGateSpec{N: 1024, E: 256, K: 8, Groups: 8, TopGroups: 4, Normalize: true}, false, false}}
+	f.bench = []spec{moeGateGradSpec{moeGateSpec{N: 1024, E: 256, K: 8, Groups: 8, TopGroups: 4, Normalize: true},
+		false, false}}
 	return f
 }
 
@@ -226,7 +230,8 @@ func (c moeGateGradSpec) build(s *setup) {
 	scores := s.readStatWith("Scores", flat, func(i int) float64 { return valsScores[i] }, c.N, c.E)
 	index := s.ints("Index", flat, func(i int) int { return chosen[i/c.K][i%c.K] }, c.N, c.K)
 	dlogits := s.write("DLogits", flat, c.N, c.E)
-	op := &backend.MoEGateGrad{DLogits: dlogits.view, Scores: scores.view, Index: index.view, Scoring: c.scoring(), Normalize: c.Normalize, Scale: routeScale}
+	op := &backend.MoEGateGrad{DLogits: dlogits.view, Scores: scores.view, Index: index.view, Scoring: c.scoring(),
+		Normalize: c.Normalize, Scale: routeScale}
 	dweight, dscores := make([]float64, c.N*c.K), make([]float64, c.N*c.E)
 	if !c.NoWeight {
 		o := s.readStat("DWeight", flat, c.N, c.K)

@@ -10,7 +10,8 @@ import (
 // routeSpec is N tokens of which each goes to K of E experts, in rows of D.
 type routeSpec struct{ N, E, K, D int }
 
-var routes = []routeSpec{{0, 4, 2, 8}, {1, 1, 1, 1}, {5, 4, 2, 9}, {7, 64, 6, 16}, {17, 8, 3, 33}, {40, 3, 1, 65}, {9, 9, 9, 129}, {3, 300, 8, 1025}, {4, 5, 2, 0}}
+var routes = []routeSpec{{0, 4, 2, 8}, {1, 1, 1, 1}, {5, 4, 2, 9}, {7, 64, 6, 16}, {17, 8, 3, 33}, {40, 3, 1, 65},
+	{9, 9, 9, 129}, {3, 300, 8, 1025}, {4, 5, 2, 0}}
 
 func randomRoute(r *rand.Rand) routeSpec {
 	e := 1 + r.IntN(20)
@@ -55,7 +56,8 @@ func (c routeSpec) slots(index []int) (offsets, perm, inverse []int) {
 type moeRouteSpec struct{ routeSpec }
 
 func moeRouteFamily() family {
-	f := family{random: func(r *rand.Rand) spec { return moeRouteSpec{randomRoute(r)} }, bench: []spec{moeRouteSpec{benchRoute}}}
+	f := family{random: func(r *rand.Rand) spec { return moeRouteSpec{randomRoute(r)} },
+		bench: []spec{moeRouteSpec{benchRoute}}}
 	for _, c := range routes {
 		f.cases = append(f.cases, moeRouteSpec{c})
 	}
@@ -68,7 +70,8 @@ func (moeRouteSpec) dtype() backend.DType { return backend.F32 }
 func (c moeRouteSpec) build(s *setup) {
 	list := c.experts(s)
 	index := s.ints("Index", flat, func(i int) int { return list[i] }, c.N, c.K)
-	offsets, perm, inverse := s.writeInts("Offsets", flat, c.E+1), s.writeInts("Perm", flat, c.N*c.K), s.writeInts("Inverse", flat, c.N, c.K)
+	offsets, perm, inverse := s.writeInts("Offsets", flat, c.E+1), s.writeInts("Perm", flat, c.N*c.K),
+		s.writeInts("Inverse", flat, c.N, c.K)
 	s.op = &backend.MoERoute{Offsets: offsets.view, Perm: perm.view, Inverse: inverse.view, Index: index.view}
 	s.want = func() {
 		o, p, v := c.slots(list)
@@ -85,7 +88,8 @@ func (c moeRouteSpec) build(s *setup) {
 type moeDispatchSpec struct{ routeSpec }
 
 func moeDispatchFamily() family {
-	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeDispatchSpec{randomRoute(r)} }, bench: []spec{moeDispatchSpec{benchRoute}}}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeDispatchSpec{randomRoute(r)} },
+		bench: []spec{moeDispatchSpec{benchRoute}}}
 	for _, c := range routes {
 		f.cases = append(f.cases, moeDispatchSpec{c})
 	}
@@ -115,7 +119,8 @@ type moeCombineSpec struct {
 }
 
 func moeCombineFamily() family {
-	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeCombineSpec{randomRoute(r), r.IntN(3) == 0} }, bench: []spec{moeCombineSpec{benchRoute, false}}}
+	f := family{bf16: true, random: func(r *rand.Rand) spec { return moeCombineSpec{randomRoute(r), r.IntN(3) == 0} },
+		bench: []spec{moeCombineSpec{benchRoute, false}}}
 	for _, c := range routes {
 		f.cases = append(f.cases, moeCombineSpec{c, false}, moeCombineSpec{c, true})
 	}
@@ -189,7 +194,8 @@ func (c moeCombineGradSpec) build(s *setup) {
 	inverse, slots := c.slotted(s)
 	dy, x, weight := s.read("DY", rows, c.N, c.D), s.read("X", rows, c.N*c.K, c.D), s.readStat("Weight", flat, c.N, c.K)
 	dx, dweight := s.write("DX", rows, c.N*c.K, c.D), s.writeStat("DWeight", flat, c.N, c.K)
-	s.op = &backend.MoECombineGrad{DX: dx.view, DWeight: dweight.view, DY: dy.view, X: x.view, Weight: weight.view, Inverse: inverse.view}
+	s.op = &backend.MoECombineGrad{DX: dx.view, DWeight: dweight.view, DY: dy.view, X: x.view, Weight: weight.view,
+		Inverse: inverse.view}
 	s.flops = 3 * float64(c.N*c.K*c.D)
 	s.want = func() {
 		gx, gw := newSum(len(x.vals)), newSum(len(weight.vals))

@@ -18,7 +18,8 @@ func adamWFamily() family {
 	for i, n := range edges {
 		f.cases = append(f.cases, adamWSpec{[]int{n}, 1 + i*i*i, false}, adamWSpec{[]int{n}, 1 + i, true})
 	}
-	f.cases = append(f.cases, adamWSpec{[]int{3, 5, 7}, 10, false}, adamWSpec{[]int{4097}, 2, true}, adamWSpec{[]int{5000}, 3, false})
+	f.cases = append(f.cases, adamWSpec{[]int{3, 5, 7}, 10, false}, adamWSpec{[]int{4097}, 2, true},
+		adamWSpec{[]int{5000}, 3, false})
 	f.bench = []spec{adamWSpec{[]int{1024, 1024}, 10, false}, adamWSpec{[]int{1024, 1024}, 10, true}}
 	return f
 }

@@ -20,7 +20,8 @@ func randomFamily() family {
 	for _, n := range edges {
 		f.cases = append(f.cases, randomSpec{n, backend.Uniform, 0}, randomSpec{n, backend.Normal, 5})
 	}
-	f.cases = append(f.cases, randomSpec{10001, backend.Uniform, math.MaxUint64}, randomSpec{10001, backend.Normal, 1 << 40})
+	f.cases = append(f.cases, randomSpec{10001, backend.Uniform, math.MaxUint64}, randomSpec{10001, backend.Normal,
+		1 << 40})
 	f.bench = []spec{randomSpec{1 << 20, backend.Uniform, 0}, randomSpec{1 << 20, backend.Normal, 0}}
 	return f
 }

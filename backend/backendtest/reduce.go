@@ -151,9 +151,11 @@ func topKFamily() family {
 		return topKSpec{r.IntN(6), e, r.IntN(e + 1), r.IntN(2) == 0, r.IntN(3) == 0, r.IntN(3) == 0}
 	}}
 	for i, e := range edges {
-		f.cases = append(f.cases, topKSpec{N: 3, E: e, K: min(e, 1+i%9)}, topKSpec{N: 4, E: e, K: min(e, 8), Ties: true, NoValue: i%2 == 0})
+		f.cases = append(f.cases, topKSpec{N: 3, E: e, K: min(e, 1+i%9)}, topKSpec{N: 4, E: e, K: min(e, 8), Ties: true,
+			NoValue: i%2 == 0})
 	}
-	f.cases = append(f.cases, topKSpec{N: 0, E: 9, K: 3}, topKSpec{N: 2, E: 9, K: 0}, topKSpec{N: 5, E: 9, K: 9, NaN: true}, topKSpec{N: 5, E: 64, K: 8, NaN: true, Ties: true})
+	f.cases = append(f.cases, topKSpec{N: 0, E: 9, K: 3}, topKSpec{N: 2, E: 9, K: 0}, topKSpec{N: 5, E: 9, K: 9,
+		NaN: true}, topKSpec{N: 5, E: 64, K: 8, NaN: true, Ties: true})
 	f.bench = []spec{topKSpec{N: 512, E: 256, K: 8}}
 	return f
 }

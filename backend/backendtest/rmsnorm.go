@@ -19,7 +19,8 @@ func rmsNormFamily() family {
 	for i, d := range edges[1:] {
 		f.cases = append(f.cases, rmsNormSpec{1 + i%5, d, 1})
 	}
-	f.cases = append(f.cases, rmsNormSpec{0, 8, 1}, rmsNormSpec{3, 64, 1e15}, rmsNormSpec{3, 64, 1e-15}, rmsNormSpec{70, 1024, 1})
+	f.cases = append(f.cases, rmsNormSpec{0, 8, 1}, rmsNormSpec{3, 64, 1e15}, rmsNormSpec{3, 64, 1e-15},
+		rmsNormSpec{70, 1024, 1})
 	f.bench = []spec{rmsNormSpec{512, 1024, 1}}
 	return f
 }
@@ -61,7 +62,10 @@ type rmsNormGradSpec struct {
 }
 
 func rmsNormGradFamily() family {
-	f := family{bf16: true, random: func(r *rand.Rand) spec { return rmsNormGradSpec{size(r, 0), size(r, 1), r.IntN(3) == 0} }}
+	f := family{bf16: true, random: func(r *rand.Rand) spec {
+		return rmsNormGradSpec{size(r, 0), size(r, 1),
+			r.IntN(3) == 0}
+	}}
 	for i, d := range edges[1:] {
 		f.cases = append(f.cases, rmsNormGradSpec{1 + i%5, d, i%4 == 3})
 	}

@@ -15,15 +15,18 @@ type ropeSpec struct {
 
 func ropeFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		return ropeSpec{size(r, 0), r.IntN(5), 2 * r.IntN(40), r.IntN(2) * r.IntN(20), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0}
+		return ropeSpec{size(r, 0), r.IntN(5), 2 * r.IntN(40), r.IntN(2) * r.IntN(20), r.IntN(2) == 0, r.IntN(2) == 0,
+			r.IntN(3) == 0}
 	}}
 	for i, half := range []int{0, 1, 3, 4, 7, 8, 9, 16, 17, 32, 33, 64} {
 		for _, interleaved := range []bool{false, true} {
 			f.cases = append(f.cases, ropeSpec{1 + i%5, 1 + i%3, 2 * half, i % 4 * 3, interleaved, i%2 == 1, i%3 == 1})
 		}
 	}
-	f.cases = append(f.cases, ropeSpec{N: 0, H: 2, R: 8}, ropeSpec{N: 3, H: 0, R: 8}, ropeSpec{N: 40, H: 3, R: 64, Interleaved: true})
-	f.gradient = []spec{ropeSpec{N: 3, H: 2, R: 6, Still: 2, Interleaved: true, Inverse: true}, ropeSpec{N: 3, H: 2, R: 6, Inverse: true}}
+	f.cases = append(f.cases, ropeSpec{N: 0, H: 2, R: 8}, ropeSpec{N: 3, H: 0, R: 8}, ropeSpec{N: 40, H: 3, R: 64,
+		Interleaved: true})
+	f.gradient = []spec{ropeSpec{N: 3, H: 2, R: 6, Still: 2, Interleaved: true, Inverse: true}, ropeSpec{N: 3, H: 2,
+		R: 6, Inverse: true}}
 	f.bench = []spec{ropeSpec{N: 512, H: 16, R: 64, Interleaved: true}, ropeSpec{N: 512, H: 16, R: 64}}
 	return f
 }
@@ -40,7 +43,8 @@ func (c ropeSpec) build(s *setup) {
 		x, y = s.read("X", rows, c.N, c.H, d), s.write("Y", rows, c.N, c.H, d)
 	}
 	pos, cos, sin := s.angles(c.N, c.R)
-	s.op = &backend.RoPE{Y: y.view, X: x.view, Pos: pos.view, Cos: cos.view, Sin: sin.view, Interleaved: c.Interleaved, Inverse: c.Inverse}
+	s.op = &backend.RoPE{Y: y.view, X: x.view, Pos: pos.view, Cos: cos.view, Sin: sin.view, Interleaved: c.Interleaved,
+		Inverse: c.Inverse}
 	s.flops = 3 * float64(c.N*c.H*c.R)
 	s.want = func() {
 		want, size := c.rotate(x.vals, pos.vals, cos.vals, sin.vals, c.Inverse)

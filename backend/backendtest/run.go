@@ -113,7 +113,10 @@ func checkOp(b backend.Backend, op string, cases []Case, supported []string) []s
 			}
 		}
 	}
-	if works && !slices.ContainsFunc(supported, func(entry string) bool { return entry == op || strings.HasPrefix(entry, op+"/") }) {
+	if works && !slices.ContainsFunc(supported, func(entry string) bool {
+		return entry == op ||
+			strings.HasPrefix(entry, op+"/")
+	}) {
 		report("%s works on %s but is not listed as supported", op, b.Name())
 	}
 	if failures > maxFailures {

@@ -38,7 +38,8 @@ func (c sampleSpec) build(s *setup) {
 		return logit(i)
 	})
 	seed := s.ints("Seed", flat, func(int) int { return int(int32(s.rng.Uint32())) }, c.N, 2)
-	temperature := s.operand("Temperature", s.compute(), free, false, []int{c.N}).store(func(int) float64 { return []float64{0, 0.6, 1, 1, 1.7}[s.rng.IntN(5)] })
+	temperature := s.operand("Temperature", s.compute(), free, false,
+		[]int{c.N}).store(func(int) float64 { return []float64{0, 0.6, 1, 1, 1.7}[s.rng.IntN(5)] })
 	count := s.ints("TopK", free, func(int) int { return []int{0, 0, 1, 5, c.V, c.V + 1}[s.rng.IntN(6)] }, c.N)
 
 	// Thresholds so close to a partial sum that rounding decides have no single

@@ -123,7 +123,8 @@ func attendLanes(op *backend.Attention, b *block, s int, p *laneScratch, to part
 		}
 		at := l * asm.Lanes
 		asm.ScoreLanes(p.scores, keys, p.keyStride, most, d, p.queries[at*d:])
-		asm.SoftmaxLanes(p.scores, most, &visible, float32(op.Scale), (*[asm.Lanes]float32)(to.m[at:]), (*[asm.Lanes]float32)(to.sum[at:]))
+		asm.SoftmaxLanes(p.scores, most, &visible, float32(op.Scale), (*[asm.Lanes]float32)(to.m[at:]),
+			(*[asm.Lanes]float32)(to.sum[at:]))
 		o := to.o[at*dv:][:asm.Lanes*dv]
 		asm.GemmPacked(dv, asm.Lanes, least, values, 1, p.valueStride, p.scores, o, asm.Lanes, false)
 		asm.WeightedSumLanes(o, values, p.valueStride, dv, p.scores, least, most, &visible)

@@ -101,7 +101,8 @@ func testAttentionForms(t *testing.T, dt backend.DType, f form) {
 				}
 				op := &backend.Attention{
 					O: s.zeros(c, f.heads, f.dv), LSE: s.stats(c, f.heads), Q: batch.Q.Slice(0, first+done, first+done+c),
-					K: cache.Slice(2, 0, f.dk), V: cache.Slice(2, f.dk, f.dk+f.dv), Start: s.ints(start, c), Len: s.ints(length, c), Scale: 0.144,
+					K: cache.Slice(2, 0, f.dk), V: cache.Slice(2, f.dk, f.dk+f.dv), Start: s.ints(start, c), Len: s.ints(length,
+						c), Scale: 0.144,
 				}
 				s.do(op)
 				o, lse = append(o, numbers(op.O)...), append(lse, numbers(op.LSE)...)
@@ -290,7 +291,8 @@ func testAttentionGradAlone(t *testing.T, dt backend.DType, f form) {
 
 func TestAttentionNamesTheRowWhoseKeysAreOutside(t *testing.T) {
 	s := newBench(t, backend.F32, 1, 6)
-	op := &backend.Attention{O: s.zeros(2, 1, 4), LSE: s.zeros(2, 1), Q: s.normal(2, 1, 4), K: s.normal(3, 1, 4), V: s.normal(3, 1, 4),
+	op := &backend.Attention{O: s.zeros(2, 1, 4), LSE: s.zeros(2, 1), Q: s.normal(2, 1, 4), K: s.normal(3, 1, 4),
+		V:     s.normal(3, 1, 4),
 		Start: s.ints([]int32{0, 2}, 2), Len: s.ints([]int32{1, 2}, 2), Scale: 1}
 	panics(t, func() { s.do(op) }, "Attention", "row 1", "2 to 4 of 3")
 

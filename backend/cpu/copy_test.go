@@ -45,7 +45,8 @@ func TestCopyConvertsEveryPairOfDTypes(t *testing.T) {
 func TestStorageDTypesAreSupportedInOpsThatMoveElements(t *testing.T) {
 	b := withWorkers(t, 1)
 	for _, dt := range []backend.DType{backend.E4M3, backend.E5M2, backend.F16} {
-		for op, want := range map[string]bool{"Copy": true, "Fill": true, "Gather": true, "Scatter": true, "ScatterAdd": false, "Add": false, "MatMul": false} {
+		for op, want := range map[string]bool{"Copy": true, "Fill": true, "Gather": true, "Scatter": true,
+			"ScatterAdd": false, "Add": false, "MatMul": false} {
 			if got := backend.Supports(b, op, dt); got != want {
 				t.Errorf("%s of %s is supported: %t, want %t", op, dt, got, want)
 			}

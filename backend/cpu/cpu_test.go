@@ -153,7 +153,8 @@ func testThreads[T number](t *testing.T) {
 		{"GroupedMatMul", func(b *CPU, rng *rand.Rand) backend.View {
 			a, w := filled(b, normals[T](rng, n*d), n, d), filled(b, normals[T](rng, e*d*d), e, d, d)
 			c := filled(b, make([]T, n*d), n, d)
-			do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: filled(b, []int32{0, 7, 7, 150, 151, 290}, e+1)})
+			do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: filled(b, []int32{0, 7, 7, 150, 151,
+				290}, e+1)})
 			return c
 		}},
 		{"GroupedOuter", func(b *CPU, rng *rand.Rand) backend.View {
@@ -195,7 +196,8 @@ func testThreads[T number](t *testing.T) {
 			const n = 40_001
 			w, g := filled(b, normals[T](rng, n), n), filled(b, normals[T](rng, n), n)
 			m, v := filled(b, make([]T, n), n), filled(b, make([]T, n), n)
-			do(t, b, &backend.AdamW{W: w, G: g, M: m, V: v, At: filled(b, []float64{3, 1, 1}, 3), LR: .1, Beta1: .9, Beta2: .99, Eps: 1e-8})
+			do(t, b, &backend.AdamW{W: w, G: g, M: m, V: v, At: filled(b, []float64{3, 1, 1}, 3), LR: .1, Beta1: .9,
+				Beta2: .99, Eps: 1e-8})
 			return w
 		}},
 		{"Exp of a transpose", func(b *CPU, rng *rand.Rand) backend.View {

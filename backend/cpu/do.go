@@ -24,7 +24,8 @@ func (b *CPU) Do(op backend.Op) error {
 	case *backend.Reduce:
 		b.reduce(o)
 	case *backend.Softmax:
-		return kernel(b, o.X.DType, (*softmax[float32])(o), (*softmax[float64])(o), o.X.Len()/max(o.X.Dim(-1), 1), rowGrain(o.X.Dim(-1)))
+		return kernel(b, o.X.DType, (*softmax[float32])(o), (*softmax[float64])(o), o.X.Len()/max(o.X.Dim(-1), 1),
+			rowGrain(o.X.Dim(-1)))
 	case *backend.TopK:
 		return kernel(b, o.X.DType, (*topK[float32])(o), (*topK[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
 	case *backend.Gather:
@@ -32,9 +33,11 @@ func (b *CPU) Do(op backend.Op) error {
 	case *backend.Scatter:
 		return b.scatter(o)
 	case *backend.GatherLast:
-		return kernel(b, o.Y.DType, (*gatherLast[float32])(o), (*gatherLast[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
+		return kernel(b, o.Y.DType, (*gatherLast[float32])(o), (*gatherLast[float64])(o), o.Y.Shape[0],
+			rowGrain(o.Y.Shape[1]))
 	case *backend.ScatterLast:
-		return kernel(b, o.Y.DType, (*scatterLast[float32])(o), (*scatterLast[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
+		return kernel(b, o.Y.DType, (*scatterLast[float32])(o), (*scatterLast[float64])(o), o.X.Shape[0],
+			rowGrain(o.X.Shape[1]))
 	case *backend.MatMul:
 		if o.B.Format != backend.Native {
 			return b.formatMatMul(o)

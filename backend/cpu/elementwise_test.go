@@ -123,7 +123,8 @@ func TestBinaryOfIntegers(t *testing.T) {
 	b := withWorkers(t, 1)
 	a, c := filled(b, []int32{1, -5, 7}, 3), filled(b, []int32{2, -5, -7}, 3)
 	for fn, want := range map[backend.BinaryFn][]int32{
-		backend.Add: {3, -10, 0}, backend.Sub: {-1, 0, 14}, backend.Mul: {2, 25, -49}, backend.Max: {2, -5, 7}, backend.Min: {1, -5, -7},
+		backend.Add: {3, -10, 0}, backend.Sub: {-1, 0, 14}, backend.Mul: {2, 25, -49}, backend.Max: {2, -5, 7},
+		backend.Min:  {1, -5, -7},
 		backend.Less: {1, 0, 0}, backend.LessEqual: {1, 1, 0}, backend.Equal: {0, 1, 0},
 	} {
 		y := filled(b, make([]int32, 3), 3)
@@ -141,7 +142,8 @@ func TestBinaryOfIntegers(t *testing.T) {
 	if got := content[int32](mask); got[0] != 1 || got[1] != 0 {
 		t.Errorf("Equal of F64 as I32: %v", got)
 	}
-	panics(t, func() { b.Do(&backend.Binary{Y: filled(b, make([]int32, 3), 3), A: a, B: c, Fn: backend.Div}) }, "Div", "I32")
+	panics(t, func() { b.Do(&backend.Binary{Y: filled(b, make([]int32, 3), 3), A: a, B: c, Fn: backend.Div}) }, "Div",
+		"I32")
 }
 
 func TestSelectIgnoresWhatIsNotSelected(t *testing.T) {

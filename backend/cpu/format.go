@@ -146,7 +146,8 @@ func (e *encoding) packOperand(dst []byte, b right, k, n int, w *worker) {
 func (e *encoding) packedBytesOf(op backend.Op, m *backend.Matrix) []byte {
 	want := e.packedBytes(m.K, m.N) / e.dtype.Size()
 	if m.Data.DType != e.dtype || m.Data.Dim(-1) != want {
-		panic(fmt.Errorf("cpu: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s", op.Name(), m.Data, m.K, m.N, m.Format, want, e.dtype))
+		panic(fmt.Errorf("cpu: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s", op.Name(), m.Data, m.K,
+			m.N, m.Format, want, e.dtype))
 	}
 	return bytesOf(&m.Data)
 }

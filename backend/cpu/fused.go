@@ -23,21 +23,27 @@ func (b *CPU) doFused(op backend.Op) error {
 	case *backend.RMSNorm:
 		return kernel(b, o.X.DType, (*rmsNorm[float32])(o), (*rmsNorm[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]))
 	case *backend.RoPE:
-		return kernel(b, o.X.DType, (*rope[float32])(o), (*rope[float64])(o), o.X.Shape[0], rowGrain(o.X.Shape[1]*o.X.Shape[2]))
+		return kernel(b, o.X.DType, (*rope[float32])(o), (*rope[float64])(o), o.X.Shape[0],
+			rowGrain(o.X.Shape[1]*o.X.Shape[2]))
 	case *backend.MLAKeys:
-		return kernel(b, o.K.DType, (*mlaKeys[float32])(o), (*mlaKeys[float64])(o), o.Up.Shape[0], rowGrain(o.Up.Shape[1]*o.Up.Shape[2]))
+		return kernel(b, o.K.DType, (*mlaKeys[float32])(o), (*mlaKeys[float64])(o), o.Up.Shape[0],
+			rowGrain(o.Up.Shape[1]*o.Up.Shape[2]))
 	case *backend.MLAKeysGrad:
-		return kernel(b, o.DK.DType, (*mlaKeysGrad[float32])(o), (*mlaKeysGrad[float64])(o), o.DUp.Shape[0], rowGrain(o.DUp.Shape[1]*o.DUp.Shape[2]))
+		return kernel(b, o.DK.DType, (*mlaKeysGrad[float32])(o), (*mlaKeysGrad[float64])(o), o.DUp.Shape[0],
+			rowGrain(o.DUp.Shape[1]*o.DUp.Shape[2]))
 	case *backend.SwiGLU:
 		return kernel(b, o.Y.DType, (*swiGLU[float32])(o), (*swiGLU[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
 	case *backend.SwiGLUGrad:
-		return kernel(b, o.DY.DType, (*swiGLUGrad[float32])(o), (*swiGLUGrad[float64])(o), o.DY.Shape[0], rowGrain(o.DY.Shape[1]))
+		return kernel(b, o.DY.DType, (*swiGLUGrad[float32])(o), (*swiGLUGrad[float64])(o), o.DY.Shape[0],
+			rowGrain(o.DY.Shape[1]))
 	case *backend.Attention:
 		return b.staged(o.Q.DType, op)
 	case *backend.MoEGate:
-		return kernel(b, o.Logits.DType, (*moeGate[float32])(o), (*moeGate[float64])(o), o.Logits.Shape[0], rowGrain(16*o.Logits.Shape[1]))
+		return kernel(b, o.Logits.DType, (*moeGate[float32])(o), (*moeGate[float64])(o), o.Logits.Shape[0],
+			rowGrain(16*o.Logits.Shape[1]))
 	case *backend.MoEGateGrad:
-		return kernel(b, o.Scores.DType, (*moeGateGrad[float32])(o), (*moeGateGrad[float64])(o), o.Scores.Shape[0], rowGrain(4*o.Scores.Shape[1]))
+		return kernel(b, o.Scores.DType, (*moeGateGrad[float32])(o), (*moeGateGrad[float64])(o), o.Scores.Shape[0],
+			rowGrain(4*o.Scores.Shape[1]))
 	case *backend.MoERoute:
 		route(o)
 		return nil
@@ -46,13 +52,17 @@ func (b *CPU) doFused(op backend.Op) error {
 			b.pool.run(o.Y.Shape[0], rowGrain(o.Y.Shape[1]), (*moeDispatch[uint16])(o))
 			return nil
 		}
-		return kernel(b, o.X.DType, (*moeDispatch[float32])(o), (*moeDispatch[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]))
+		return kernel(b, o.X.DType, (*moeDispatch[float32])(o), (*moeDispatch[float64])(o), o.Y.Shape[0],
+			rowGrain(o.Y.Shape[1]))
 	case *backend.MoECombine:
-		return kernel(b, o.Y.DType, (*moeCombine[float32])(o), (*moeCombine[float64])(o), o.Y.Shape[0], rowGrain(o.Y.Shape[1]*o.Inverse.Shape[1]))
+		return kernel(b, o.Y.DType, (*moeCombine[float32])(o), (*moeCombine[float64])(o), o.Y.Shape[0],
+			rowGrain(o.Y.Shape[1]*o.Inverse.Shape[1]))
 	case *backend.MoECombineGrad:
-		return kernel(b, o.DY.DType, (*moeCombineGrad[float32])(o), (*moeCombineGrad[float64])(o), o.DY.Shape[0], rowGrain(o.DY.Shape[1]*o.Inverse.Shape[1]))
+		return kernel(b, o.DY.DType, (*moeCombineGrad[float32])(o), (*moeCombineGrad[float64])(o), o.DY.Shape[0],
+			rowGrain(o.DY.Shape[1]*o.Inverse.Shape[1]))
 	case *backend.LogSumExp:
-		return kernel(b, o.X.DType, (*logSumExp[float32])(o), (*logSumExp[float64])(o), o.X.Shape[0], rowGrain(4*o.X.Shape[1]))
+		return kernel(b, o.X.DType, (*logSumExp[float32])(o), (*logSumExp[float64])(o), o.X.Shape[0],
+			rowGrain(4*o.X.Shape[1]))
 	case *backend.Sample:
 		return kernel(b, o.X.DType, (*sample[float32])(o), (*sample[float64])(o), o.X.Shape[0], rowGrain(4*o.X.Shape[1]))
 	case *backend.RMSNormGrad:

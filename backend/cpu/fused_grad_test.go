@@ -75,7 +75,8 @@ func TestRoPEGradIsTheInverseRotation(t *testing.T) {
 		c := newGradCheck(t)
 		const n, h, r, positions = 5, 2, 6, 9
 		angle := c.normal(positions, r/2)
-		f := &backend.RoPE{Y: c.zeros(n, h, r), X: c.normal(n, h, r), Pos: c.ints(c.ids(n, positions), n), Cos: c.zeros(positions, r/2), Sin: c.zeros(positions, r/2), Interleaved: interleaved}
+		f := &backend.RoPE{Y: c.zeros(n, h, r), X: c.normal(n, h, r), Pos: c.ints(c.ids(n, positions), n),
+			Cos: c.zeros(positions, r/2), Sin: c.zeros(positions, r/2), Interleaved: interleaved}
 		for i, a := range data[float64](&angle)[:angle.Len()] {
 			data[float64](&f.Sin)[i], data[float64](&f.Cos)[i] = math.Sincos(a)
 		}
@@ -111,11 +112,13 @@ func TestAttentionGrad(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			c := newGradCheck(t)
 			n := len(w.start)
-			f := &backend.Attention{O: c.zeros(n, heads, dv), LSE: c.zeros(n, heads), Q: c.normal(n, heads, dk), K: c.normal(keys, groups, dk), V: c.normal(keys, groups, dv),
+			f := &backend.Attention{O: c.zeros(n, heads, dv), LSE: c.zeros(n, heads), Q: c.normal(n, heads, dk),
+				K: c.normal(keys, groups, dk), V: c.normal(keys, groups, dv),
 				Start: c.ints(w.start, n), Len: c.ints(w.length, n), Scale: 0.4}
 			c.forward, c.outputs, c.cotangents = f, []backend.View{f.O}, []backend.View{c.normal(n, heads, dv)}
 			c.do(f)
-			g := &backend.AttentionGrad{DQ: c.normal(n, heads, dk), DK: c.normal(keys, groups, dk), DV: c.normal(keys, groups, dv), DO: c.cotangents[0],
+			g := &backend.AttentionGrad{DQ: c.normal(n, heads, dk), DK: c.normal(keys, groups, dk), DV: c.normal(keys,
+				groups, dv), DO: c.cotangents[0],
 				O: f.O, LSE: f.LSE, Q: f.Q, K: f.K, V: f.V, Start: f.Start, Len: f.Len, Scale: f.Scale}
 			c.do(g)
 			c.gradient("DQ", g.DQ, f.Q, 1)
@@ -130,11 +133,14 @@ func TestMoEGateGrad(t *testing.T) {
 	for _, scoring := range []backend.Scoring{backend.ScoreSigmoid, backend.ScoreSoftmax} {
 		for _, normalize := range []bool{false, true} {
 			c := newGradCheck(t)
-			f := &backend.MoEGate{Weight: c.zeros(n, k), Index: c.ints(nil, n, k), Scores: c.zeros(n, experts), Logits: c.normal(n, experts), Bias: c.normal(experts),
+			f := &backend.MoEGate{Weight: c.zeros(n, k), Index: c.ints(nil, n, k), Scores: c.zeros(n, experts),
+				Logits: c.normal(n, experts), Bias: c.normal(experts),
 				Scoring: scoring, Groups: 4, TopGroups: 2, Normalize: normalize, Scale: 2.5}
-			c.forward, c.outputs, c.cotangents = f, []backend.View{f.Weight, f.Scores}, []backend.View{c.normal(n, k), c.normal(n, experts)}
+			c.forward, c.outputs, c.cotangents = f, []backend.View{f.Weight, f.Scores}, []backend.View{c.normal(n, k),
+				c.normal(n, experts)}
 			c.do(f)
-			g := &backend.MoEGateGrad{DLogits: c.zeros(n, experts), DWeight: c.cotangents[0], DScores: c.cotangents[1], Scores: f.Scores, Index: f.Index,
+			g := &backend.MoEGateGrad{DLogits: c.zeros(n, experts), DWeight: c.cotangents[0], DScores: c.cotangents[1],
+				Scores: f.Scores, Index: f.Index,
 				Scoring: scoring, Normalize: normalize, Scale: f.Scale}
 			c.do(g)
 			c.gradient("DLogits", g.DLogits, f.Logits, 1)
@@ -150,9 +156,11 @@ func TestMoEGateGrad(t *testing.T) {
 func TestMoECombineGrad(t *testing.T) {
 	c := newGradCheck(t)
 	const n, k, d = 5, 3, 4
-	f := &backend.MoECombine{Y: c.zeros(n, d), X: c.normal(n*k, d), Weight: c.normal(n, k), Inverse: c.ints(c.permutation(n*k), n, k)}
+	f := &backend.MoECombine{Y: c.zeros(n, d), X: c.normal(n*k, d), Weight: c.normal(n, k),
+		Inverse: c.ints(c.permutation(n*k), n, k)}
 	c.forward, c.outputs, c.cotangents = f, []backend.View{f.Y}, []backend.View{c.normal(n, d)}
-	g := &backend.MoECombineGrad{DX: c.zeros(n*k, d), DWeight: c.zeros(n, k), DY: c.cotangents[0], X: f.X, Weight: f.Weight, Inverse: f.Inverse}
+	g := &backend.MoECombineGrad{DX: c.zeros(n*k, d), DWeight: c.zeros(n, k), DY: c.cotangents[0], X: f.X,
+		Weight: f.Weight, Inverse: f.Inverse}
 	c.do(g)
 	c.gradient("DX", g.DX, f.X, 1)
 	c.gradient("DWeight", g.DWeight, f.Weight, 1)
@@ -161,9 +169,11 @@ func TestMoECombineGrad(t *testing.T) {
 func TestSequenceBalanceGrad(t *testing.T) {
 	c := newGradCheck(t)
 	const n, experts = 12, 6
-	f := &backend.SequenceBalance{Loss: c.zeros(1), Scores: c.positive(n, experts), SeqStart: c.ints([]int32{1, 6, 6, 11}, 4), K: 2, Coef: 0.3}
+	f := &backend.SequenceBalance{Loss: c.zeros(1), Scores: c.positive(n, experts), SeqStart: c.ints([]int32{1, 6, 6,
+		11}, 4), K: 2, Coef: 0.3}
 	c.forward, c.outputs, c.cotangents = f, []backend.View{f.Loss}, []backend.View{c.normal(1)}
-	g := &backend.SequenceBalanceGrad{DScores: c.normal(n, experts), DLoss: c.cotangents[0], Scores: f.Scores, SeqStart: f.SeqStart, K: f.K, Coef: f.Coef}
+	g := &backend.SequenceBalanceGrad{DScores: c.normal(n, experts), DLoss: c.cotangents[0], Scores: f.Scores,
+		SeqStart: f.SeqStart, K: f.K, Coef: f.Coef}
 	c.do(g)
 	c.gradient("DScores", g.DScores, f.Scores, 1)
 	for i, v := range floats(g.DScores) {
@@ -186,11 +196,14 @@ func TestLinearLogProbGrad(t *testing.T) {
 			c := newGradCheck(t)
 			target := c.ids(s.n, s.vocab)
 			target[s.n-1] = -1
-			f := &backend.LinearLogProb{LogProb: c.zeros(s.n), LSE: c.zeros(s.n), Entropy: c.zeros(s.n), X: c.normal(s.n, s.d), W: backend.Dense(c.normal(s.vocab, s.d).T()), Target: c.ints(target, s.n), InvTemp: 1.3}
-			c.forward, c.outputs, c.cotangents = f, []backend.View{f.LogProb, f.Entropy}, []backend.View{c.normal(s.n), c.normal(s.n)}
+			f := &backend.LinearLogProb{LogProb: c.zeros(s.n), LSE: c.zeros(s.n), Entropy: c.zeros(s.n), X: c.normal(s.n,
+				s.d), W: backend.Dense(c.normal(s.vocab, s.d).T()), Target: c.ints(target, s.n), InvTemp: 1.3}
+			c.forward, c.outputs, c.cotangents = f, []backend.View{f.LogProb, f.Entropy}, []backend.View{c.normal(s.n),
+				c.normal(s.n)}
 			c.do(f)
-			g := &backend.LinearLogProbGrad{DX: c.normal(s.n, s.d), DW: c.zeros(s.vocab, s.d), DLogProb: c.cotangents[0], DEntropy: c.cotangents[1],
-				X: f.X, W: f.W, Target: f.Target, LSE: f.LSE, Entropy: f.Entropy, InvTemp: f.InvTemp}
+			g := &backend.LinearLogProbGrad{DX: c.normal(s.n, s.d), DW: c.zeros(s.vocab, s.d), DLogProb: c.cotangents[0],
+				DEntropy: c.cotangents[1],
+				X:        f.X, W: f.W, Target: f.Target, LSE: f.LSE, Entropy: f.Entropy, InvTemp: f.InvTemp}
 			c.do(g)
 			c.gradient("DX", g.DX, f.X, (s.step+99)/100)
 			c.gradient("DW", g.DW, f.W.Data.T(), s.step)
@@ -205,8 +218,10 @@ func TestLinearLogProbGrad(t *testing.T) {
 
 func TestWeightGradientsAddToWhatIsThere(t *testing.T) {
 	c := newGradCheck(t)
-	norm := &backend.RMSNormGrad{DX: c.zeros(9, 4), DW: c.zeros(4), DY: c.normal(9, 4), X: c.normal(9, 4), W: c.normal(4), Rstd: c.positive(9)}
-	head := &backend.LinearLogProbGrad{DW: c.zeros(6, 4), DLogProb: c.normal(9), X: c.normal(9, 4), W: backend.Dense(c.normal(6, 4).T()), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
+	norm := &backend.RMSNormGrad{DX: c.zeros(9, 4), DW: c.zeros(4), DY: c.normal(9, 4), X: c.normal(9, 4),
+		W: c.normal(4), Rstd: c.positive(9)}
+	head := &backend.LinearLogProbGrad{DW: c.zeros(6, 4), DLogProb: c.normal(9), X: c.normal(9, 4),
+		W: backend.Dense(c.normal(6, 4).T()), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
 	for _, g := range []struct {
 		op backend.Op
 		dw backend.View

@@ -161,44 +161,54 @@ var fusedCases = []struct {
 	build func(s *bench) backend.Op
 }{
 	{"RMSNorm", true, func(s *bench) backend.Op {
-		return &backend.RMSNorm{Y: s.zeros(caseRows, 40), Rstd: s.zeros(caseRows), X: s.normal(caseRows, 40), W: s.normal(40), Eps: 1e-6}
+		return &backend.RMSNorm{Y: s.zeros(caseRows, 40), Rstd: s.zeros(caseRows), X: s.normal(caseRows, 40),
+			W: s.normal(40), Eps: 1e-6}
 	}},
 	{"RMSNormGrad of the input", true, func(s *bench) backend.Op {
-		return &backend.RMSNormGrad{DX: s.zeros(caseRows, 40), DY: s.normal(caseRows, 40), X: s.normal(caseRows, 40), W: s.normal(40), Rstd: s.positive(caseRows)}
+		return &backend.RMSNormGrad{DX: s.zeros(caseRows, 40), DY: s.normal(caseRows, 40), X: s.normal(caseRows, 40),
+			W: s.normal(40), Rstd: s.positive(caseRows)}
 	}},
 	{"RMSNormGrad", false, func(s *bench) backend.Op {
-		return &backend.RMSNormGrad{DX: s.zeros(caseRows, 40), DW: s.zeros(40), DY: s.normal(caseRows, 40), X: s.normal(caseRows, 40), W: s.normal(40), Rstd: s.positive(caseRows)}
+		return &backend.RMSNormGrad{DX: s.zeros(caseRows, 40), DW: s.zeros(40), DY: s.normal(caseRows, 40),
+			X: s.normal(caseRows, 40), W: s.normal(40), Rstd: s.positive(caseRows)}
 	}},
 	{"RoPE", true, func(s *bench) backend.Op {
-		return &backend.RoPE{Y: s.zeros(caseRows, 3, 8), X: s.normal(caseRows, 3, 8), Pos: s.ints(s.ids(caseRows, 50), caseRows), Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
+		return &backend.RoPE{Y: s.zeros(caseRows, 3, 8), X: s.normal(caseRows, 3, 8), Pos: s.ints(s.ids(caseRows, 50),
+			caseRows), Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
 	}},
 	{"MLAKeys", true, func(s *bench) backend.Op {
-		return &backend.MLAKeys{K: s.zeros(caseRows, 3, 13), V: s.zeros(caseRows, 3, 7), Up: s.normal(caseRows, 3, 12), KR: s.normal(caseRows, 8), Pos: s.ints(s.ids(caseRows, 50), caseRows),
+		return &backend.MLAKeys{K: s.zeros(caseRows, 3, 13), V: s.zeros(caseRows, 3, 7), Up: s.normal(caseRows, 3, 12),
+			KR: s.normal(caseRows, 8), Pos: s.ints(s.ids(caseRows, 50), caseRows),
 			Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
 	}},
 	{"MLAKeysGrad", true, func(s *bench) backend.Op {
-		return &backend.MLAKeysGrad{DUp: s.zeros(caseRows, 3, 12), DKR: s.zeros(caseRows, 8), DK: s.normal(caseRows, 3, 13), DV: s.normal(caseRows, 3, 7), Pos: s.ints(s.ids(caseRows, 50), caseRows),
+		return &backend.MLAKeysGrad{DUp: s.zeros(caseRows, 3, 12), DKR: s.zeros(caseRows, 8), DK: s.normal(caseRows, 3,
+			13), DV: s.normal(caseRows, 3, 7), Pos: s.ints(s.ids(caseRows, 50), caseRows),
 			Cos: s.normal(50, 4), Sin: s.normal(50, 4)}
 	}},
 	{"SwiGLU", true, func(s *bench) backend.Op {
 		return &backend.SwiGLU{Y: s.zeros(caseRows, 37), Gate: s.normal(caseRows, 37), Up: s.normal(caseRows, 37)}
 	}},
 	{"SwiGLUGrad", true, func(s *bench) backend.Op {
-		return &backend.SwiGLUGrad{DGate: s.zeros(caseRows, 37), DUp: s.zeros(caseRows, 37), DY: s.normal(caseRows, 37), Gate: s.normal(caseRows, 37), Up: s.normal(caseRows, 37)}
+		return &backend.SwiGLUGrad{DGate: s.zeros(caseRows, 37), DUp: s.zeros(caseRows, 37), DY: s.normal(caseRows, 37),
+			Gate: s.normal(caseRows, 37), Up: s.normal(caseRows, 37)}
 	}},
 	{"Attention", true, func(s *bench) backend.Op {
 		start, length := sequencesOf(50, 1, 33, 47)
-		return &backend.Attention{O: s.zeros(caseRows, 4, 11), LSE: s.zeros(caseRows, 4), Q: s.normal(caseRows, 4, 13), K: s.normal(140, 2, 13), V: s.normal(140, 2, 11),
+		return &backend.Attention{O: s.zeros(caseRows, 4, 11), LSE: s.zeros(caseRows, 4), Q: s.normal(caseRows, 4, 13),
+			K: s.normal(140, 2, 13), V: s.normal(140, 2, 11),
 			Start: s.ints(start, caseRows), Len: s.ints(length, caseRows), Scale: 0.3}
 	}},
 	{"AttentionGrad", false, func(s *bench) backend.Op {
 		start, length := sequencesOf(50, 1, 33, 47)
-		return &backend.AttentionGrad{DQ: s.zeros(caseRows, 4, 13), DK: s.zeros(140, 2, 13), DV: s.zeros(140, 2, 11), DO: s.normal(caseRows, 4, 11), O: s.normal(caseRows, 4, 11),
+		return &backend.AttentionGrad{DQ: s.zeros(caseRows, 4, 13), DK: s.zeros(140, 2, 13), DV: s.zeros(140, 2, 11),
+			DO: s.normal(caseRows, 4, 11), O: s.normal(caseRows, 4, 11),
 			LSE: s.positive(caseRows, 4), Q: s.normal(caseRows, 4, 13), K: s.normal(140, 2, 13), V: s.normal(140, 2, 11),
 			Start: s.ints(start, caseRows), Len: s.ints(length, caseRows), Scale: 0.3}
 	}},
 	{"MoEGate", true, func(s *bench) backend.Op {
-		return &backend.MoEGate{Weight: s.zeros(caseRows, 4), Index: s.ints(nil, caseRows, 4), Scores: s.zeros(caseRows, 16), Logits: s.normal(caseRows, 16), Bias: s.normal(16),
+		return &backend.MoEGate{Weight: s.zeros(caseRows, 4), Index: s.ints(nil, caseRows, 4), Scores: s.zeros(caseRows,
+			16), Logits: s.normal(caseRows, 16), Bias: s.normal(16),
 			Groups: 4, TopGroups: 2, Normalize: true, Scale: 2.5}
 	}},
 	{"MoEGateGrad", true, func(s *bench) backend.Op {
@@ -206,46 +216,60 @@ var fusedCases = []struct {
 		for range caseRows {
 			index = append(index, s.permutation(16)[:4]...)
 		}
-		return &backend.MoEGateGrad{DLogits: s.zeros(caseRows, 16), DWeight: s.normal(caseRows, 4), DScores: s.normal(caseRows, 16), Scores: s.positive(caseRows, 16),
+		return &backend.MoEGateGrad{DLogits: s.zeros(caseRows, 16), DWeight: s.normal(caseRows, 4),
+			DScores: s.normal(caseRows, 16), Scores: s.positive(caseRows, 16),
 			Index: s.ints(index, caseRows, 4), Scoring: backend.ScoreSoftmax, Normalize: true, Scale: 2.5}
 	}},
 	{"MoERoute", false, func(s *bench) backend.Op {
-		return &backend.MoERoute{Offsets: s.ints(nil, 17), Perm: s.ints(nil, caseRows*4), Inverse: s.ints(nil, caseRows, 4), Index: s.ints(s.ids(caseRows*4, 16), caseRows, 4)}
+		return &backend.MoERoute{Offsets: s.ints(nil, 17), Perm: s.ints(nil, caseRows*4), Inverse: s.ints(nil, caseRows,
+			4), Index: s.ints(s.ids(caseRows*4, 16), caseRows, 4)}
 	}},
 	{"MoEDispatch", false, func(s *bench) backend.Op {
-		return &backend.MoEDispatch{Y: s.zeros(caseRows*4, 20), X: s.normal(caseRows, 20), Perm: s.ints(s.permutation(caseRows*4), caseRows*4)}
+		return &backend.MoEDispatch{Y: s.zeros(caseRows*4, 20), X: s.normal(caseRows, 20),
+			Perm: s.ints(s.permutation(caseRows*4), caseRows*4)}
 	}},
 	{"MoECombine", false, func(s *bench) backend.Op {
-		return &backend.MoECombine{Y: s.zeros(caseRows, 20), X: s.normal(caseRows*4, 20), Weight: s.normal(caseRows, 4), Inverse: s.ints(s.permutation(caseRows*4), caseRows, 4)}
+		return &backend.MoECombine{Y: s.zeros(caseRows, 20), X: s.normal(caseRows*4, 20), Weight: s.normal(caseRows, 4),
+			Inverse: s.ints(s.permutation(caseRows*4), caseRows, 4)}
 	}},
 	{"MoECombineGrad", false, func(s *bench) backend.Op {
-		return &backend.MoECombineGrad{DX: s.zeros(caseRows*4, 20), DWeight: s.zeros(caseRows, 4), DY: s.normal(caseRows, 20), X: s.normal(caseRows*4, 20), Weight: s.normal(caseRows, 4),
+		return &backend.MoECombineGrad{DX: s.zeros(caseRows*4, 20), DWeight: s.zeros(caseRows, 4), DY: s.normal(caseRows,
+			20), X: s.normal(caseRows*4, 20), Weight: s.normal(caseRows, 4),
 			Inverse: s.ints(s.permutation(caseRows*4), caseRows, 4)}
 	}},
 	{"SequenceBalance", false, func(s *bench) backend.Op {
-		return &backend.SequenceBalance{Loss: s.zeros(1), Scores: s.positive(caseRows, 16), SeqStart: s.ints([]int32{0, 50, 51, 51, caseRows}, 5), K: 4, Coef: 0.1}
+		return &backend.SequenceBalance{Loss: s.zeros(1), Scores: s.positive(caseRows, 16), SeqStart: s.ints([]int32{0,
+			50, 51, 51, caseRows}, 5), K: 4, Coef: 0.1}
 	}},
 	{"SequenceBalanceGrad", false, func(s *bench) backend.Op {
-		return &backend.SequenceBalanceGrad{DScores: s.zeros(caseRows, 16), DLoss: s.normal(1), Scores: s.positive(caseRows, 16), SeqStart: s.ints([]int32{0, 50, 51, 51, caseRows}, 5), K: 4, Coef: 0.1}
+		return &backend.SequenceBalanceGrad{DScores: s.zeros(caseRows, 16), DLoss: s.normal(1),
+			Scores: s.positive(caseRows, 16), SeqStart: s.ints([]int32{0, 50, 51, 51, caseRows}, 5), K: 4, Coef: 0.1}
 	}},
 	{"LogSumExp", true, func(s *bench) backend.Op {
-		return &backend.LogSumExp{LSE: s.zeros(caseRows), Entropy: s.zeros(caseRows), X: s.normal(caseRows, 4500), InvTemp: 0.8}
+		return &backend.LogSumExp{LSE: s.zeros(caseRows), Entropy: s.zeros(caseRows), X: s.normal(caseRows, 4500),
+			InvTemp: 0.8}
 	}},
 	{"LinearLogProb", true, func(s *bench) backend.Op {
-		return &backend.LinearLogProb{LogProb: s.zeros(caseRows), LSE: s.zeros(caseRows), Entropy: s.zeros(caseRows), X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+		return &backend.LinearLogProb{LogProb: s.zeros(caseRows), LSE: s.zeros(caseRows), Entropy: s.zeros(caseRows),
+			X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
 			Target: s.ints(s.ids(caseRows, 4500), caseRows), InvTemp: 0.8}
 	}},
 	{"LinearLogProbGrad of the input", true, func(s *bench) backend.Op {
-		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DLogProb: s.normal(caseRows), DEntropy: s.normal(caseRows), X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
-			Target: s.ints(s.ids(caseRows, 4500), caseRows), LSE: s.positive(caseRows), Entropy: s.positive(caseRows), InvTemp: 0.8}
+		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DLogProb: s.normal(caseRows),
+			DEntropy: s.normal(caseRows), X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+			Target: s.ints(s.ids(caseRows, 4500), caseRows), LSE: s.positive(caseRows), Entropy: s.positive(caseRows),
+			InvTemp: 0.8}
 	}},
 	{"LinearLogProbGrad", false, func(s *bench) backend.Op {
-		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DW: s.zeros(4500, 12), DLogProb: s.normal(caseRows), X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DW: s.zeros(4500, 12), DLogProb: s.normal(caseRows),
+			X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
 			Target: s.ints(s.ids(caseRows, 4500), caseRows), LSE: s.positive(caseRows), InvTemp: 0.8}
 	}},
 	{"Sample", true, func(s *bench) backend.Op {
-		return &backend.Sample{Token: s.ints(nil, caseRows), LogProb: s.zeros(caseRows), X: s.normal(caseRows, 4500), Seed: s.ints(s.ids(2*caseRows, 1<<30), caseRows, 2),
-			Pos: s.ints(s.ids(caseRows, 1000), caseRows), TopK: s.ints(s.ids(caseRows, 9), caseRows), Temperature: s.positive(caseRows), TopP: s.positive(caseRows)}
+		return &backend.Sample{Token: s.ints(nil, caseRows), LogProb: s.zeros(caseRows), X: s.normal(caseRows, 4500),
+			Seed: s.ints(s.ids(2*caseRows, 1<<30), caseRows, 2),
+			Pos:  s.ints(s.ids(caseRows, 1000), caseRows), TopK: s.ints(s.ids(caseRows, 9), caseRows),
+			Temperature: s.positive(caseRows), TopP: s.positive(caseRows)}
 	}},
 }
 

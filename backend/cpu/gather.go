@@ -157,7 +157,8 @@ func (o *scatterLast[T]) run(_ *worker, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		for j := range o.Index.Shape[1] {
 			if id := index[i*o.Index.Strides[0]+j*o.Index.Strides[1]]; id >= 0 {
-				y[i*o.Y.Strides[0]+row("ScatterLast", "index", id, o.Y.Shape[1])*o.Y.Strides[1]] += x[i*o.X.Strides[0]+j*o.X.Strides[1]]
+				y[i*o.Y.Strides[0]+row("ScatterLast", "index", id,
+					o.Y.Shape[1])*o.Y.Strides[1]] += x[i*o.X.Strides[0]+j*o.X.Strides[1]]
 			}
 		}
 	}

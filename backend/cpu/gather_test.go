@@ -53,7 +53,8 @@ func TestScatterAddIsOneChainInAscendingRow(t *testing.T) {
 		sameBits(t, layout, content[float32](y), want)
 	}
 	h := filled(b, make([]uint16, 2), 1, 2)
-	panics(t, func() { b.Do(&backend.Scatter{Y: h, X: h, Index: filled(b, []int32{0}, 1), Add: true}) }, "ScatterAdd", "sums in BF16")
+	panics(t, func() { b.Do(&backend.Scatter{Y: h, X: h, Index: filled(b, []int32{0}, 1), Add: true}) }, "ScatterAdd",
+		"sums in BF16")
 }
 
 func TestGatherLastAndScatterLast(t *testing.T) {

@@ -51,7 +51,8 @@ func (l *ledger) take(h backend.Holder, bytes int) error {
 	// collected: do so before the two together exceed the limit, or the process
 	// is noticeably larger than what it holds.
 	garbage := int(uncollected.Load())
-	if garbage > 0 && tight != nil && bytes > room-garbage || garbage > max(minGarbage, int(processUsed.Load())/garbageShare) {
+	if garbage > 0 && tight != nil && bytes > room-garbage || garbage > max(minGarbage,
+		int(processUsed.Load())/garbageShare) {
 		debug.FreeOSMemory()
 		uncollected.Store(0)
 	}

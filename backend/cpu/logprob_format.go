@@ -59,7 +59,8 @@ func (b *CPU) formatLogProbGrad(o *backend.LinearLogProbGrad) error {
 }
 
 // logits computes rows of X·W[:, chunk] of h from row i on into z, densely.
-func (f *formatted) logits(p *pool, e *encoding, op backend.Op, h *head[float32], w *backend.Matrix, z []float32, i, rows int) {
+func (f *formatted) logits(p *pool, e *encoding, op backend.Op, h *head[float32], w *backend.Matrix, z []float32, i,
+	rows int) {
 	width := h.hi - h.lo
 	f.open(e, width, false)
 	c := operand[float32]{data: z, rs: width, cs: 1}

@@ -23,13 +23,15 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 	logits := s.zeros(n, vocab)
 	s.do(&backend.MatMul{C: logits, A: x, B: backend.Dense(w.T())})
 
-	draw := &backend.Sample{Token: s.ints(nil, n), LogProb: s.zeros(n), X: logits, Seed: s.ints(s.ids(2*n, 1<<30), n, 2), Pos: s.ints(s.ids(n, 99), n),
+	draw := &backend.Sample{Token: s.ints(nil, n), LogProb: s.zeros(n), X: logits, Seed: s.ints(s.ids(2*n, 1<<30), n,
+		2), Pos: s.ints(s.ids(n, 99), n),
 		TopK: s.ints(nil, n), Temperature: s.zeros(n), TopP: s.zeros(n)}
 	s.do(&backend.Fill{Dst: draw.Temperature, Value: temperature})
 	s.do(&backend.Fill{Dst: draw.TopP, Value: 1})
 	s.do(draw)
 
-	loss := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n), X: x, W: backend.Dense(w.T()), Target: draw.Token, InvTemp: invTemp}
+	loss := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n), X: x,
+		W: backend.Dense(w.T()), Target: draw.Token, InvTemp: invTemp}
 	s.do(loss)
 	sameBits(t, "LogProb of Sample and of LinearLogProb", content[T](draw.LogProb), content[T](loss.LogProb))
 
@@ -51,13 +53,15 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 
 func TestLinearLogProbSkipsNegativeTargetsAndRefusesUnknownOnes(t *testing.T) {
 	s := newBench(t, backend.F32, 1, 8)
-	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: backend.Dense(s.normal(5, 3).T()), Target: s.ints([]int32{-1, 4}, 2), InvTemp: 1}
+	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: backend.Dense(s.normal(5,
+		3).T()), Target: s.ints([]int32{-1, 4}, 2), InvTemp: 1}
 	s.do(op)
 	if got := floats(op.LogProb); got[0] != 0 || got[1] >= 0 {
 		t.Errorf("LogProb %v, want 0 and a negative number", got)
 	}
 	data[int32](&op.Target)[1] = 5
 	panics(t, func() { s.do(op) }, "LinearLogProb", "target 5 of 5")
-	grad := &backend.LinearLogProbGrad{DX: s.zeros(2, 3), DLogProb: s.normal(2), X: op.X, W: op.W, Target: op.Target, LSE: op.LSE, InvTemp: 1}
+	grad := &backend.LinearLogProbGrad{DX: s.zeros(2, 3), DLogProb: s.normal(2), X: op.X, W: op.W, Target: op.Target,
+		LSE: op.LSE, InvTemp: 1}
 	panics(t, func() { s.do(grad) }, "LinearLogProbGrad", "target 5 of 5")
 }

@@ -85,7 +85,8 @@ func BenchmarkMatMul(b *testing.B) {
 // memory) and of a small model in training and decoding.
 func BenchmarkGrouped(b *testing.B) {
 	c := withWorkers(b, runtime.GOMAXPROCS(0))
-	for _, s := range []struct{ experts, each, k, n int }{{16, 192, 2048, 1408}, {16, 512, 128, 64}, {16, 16, 128, 64}, {16, 4, 128, 64}} {
+	for _, s := range []struct{ experts, each, k, n int }{{16, 192, 2048, 1408}, {16, 512, 128, 64}, {16, 16, 128, 64},
+		{16, 4, 128, 64}} {
 		m := s.experts * s.each
 		bounds := make([]int32, s.experts+1)
 		for e := range bounds {

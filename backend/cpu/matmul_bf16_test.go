@@ -44,7 +44,8 @@ func (p *product16) check(t *testing.T, b *CPU, want []float32) {
 		accumulate, a, b, c       bool
 		layoutA, layoutB, layoutC string
 		workers                   int
-	}{p.m, p.n, p.k, p.format, p.accumulate, p.halfA, p.halfB, p.halfC, p.layoutA, p.layoutB, p.layoutC, len(b.pool.workers)})
+	}{p.m, p.n, p.k, p.format, p.accumulate, p.halfA, p.halfB, p.halfC, p.layoutA, p.layoutB, p.layoutC,
+		len(b.pool.workers)})
 	op := &backend.MatMul{Accumulate: p.accumulate}
 	op.A = strewEither(b, p.halfA, p.a16, p.a, p.m, p.k, p.layoutA)
 	op.C = strewEither(b, p.halfC, p.c16, p.c0, p.m, p.n, p.layoutC)
@@ -77,7 +78,8 @@ func strewEither(b *CPU, half bool, x16 []uint16, x []float32, m, n int, layout 
 func TestBF16ProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 	rng := newRand(t)
 	for _, s := range [][3]int{
-		{1, 70, 33}, {7, 17, 16}, {20, 65, 401}, {60, 300, 9}, {3, 4, 0}, {400, 70, 450}, {1, 300, 4100}, {350, 70, 4100}, {30, 20, 2500},
+		{1, 70, 33}, {7, 17, 16}, {20, 65, 401}, {60, 300, 9}, {3, 4, 0}, {400, 70, 450}, {1, 300, 4100}, {350, 70, 4100},
+		{30, 20, 2500},
 	} {
 		p := product16{m: s[0], n: s[1], k: s[2]}
 		p.a16, p.a = halves16(rng, p.m*p.k)
@@ -131,7 +133,8 @@ func TestBF16GroupedProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 		offsets := filled(b, groups, e+1)
 		for _, f := range []backend.Format{backend.Native, backend.BFloat16} {
 			want, got := filled(b, y, m, n), filled(b, y16, m, n)
-			matrix, matrix16 := backend.Matrix{Data: filled(b, w, e, k, n), Format: f}, backend.Matrix{Data: filled(b, w16, e, k, n), Format: f}
+			matrix, matrix16 := backend.Matrix{Data: filled(b, w, e, k, n), Format: f}, backend.Matrix{Data: filled(b, w16,
+				e, k, n), Format: f}
 			do(t, b, &backend.GroupedMatMul{C: want, A: filled(b, x, m, k), B: matrix, Offsets: offsets})
 			do(t, b, &backend.GroupedMatMul{C: got, A: filled(b, x16, m, k), B: matrix16, Offsets: offsets})
 			if !slices.Equal(content[uint16](got), rounded16(content[float32](want))) {
@@ -139,8 +142,10 @@ func TestBF16GroupedProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 			}
 			wantW, gotW := filled(b, start, e, k, n), filled(b, start, e, k, n)
 			do(t, b, &backend.GroupedOuter{C: wantW, A: filled(b, x, m, k), B: filled(b, y, m, n), Offsets: offsets, Format: f})
-			do(t, b, &backend.GroupedOuter{C: gotW, A: filled(b, x16, m, k), B: filled(b, y16, m, n), Offsets: offsets, Format: f})
-			sameBits(t, fmt.Sprintf("GroupedOuter in %s, %d workers", f, workers), content[float32](gotW), content[float32](wantW))
+			do(t, b, &backend.GroupedOuter{C: gotW, A: filled(b, x16, m, k), B: filled(b, y16, m, n), Offsets: offsets,
+				Format: f})
+			sameBits(t, fmt.Sprintf("GroupedOuter in %s, %d workers", f, workers), content[float32](gotW),
+				content[float32](wantW))
 		}
 	}
 }
@@ -187,8 +192,9 @@ func TestBF16HeadIsThatOfF32RoundedOnce(t *testing.T) {
 			score := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n),
 				X: v[0], W: backend.Dense(v[1].T()), Target: target, InvTemp: 0.8}
 			s.do(score)
-			grad := &backend.LinearLogProbGrad{DX: s.alloc(v[0].DType, n, d), DW: s.zeros(vocab, d), DLogProb: dLogProb, DEntropy: dEntropy,
-				X: v[0], W: backend.Dense(v[1].T()), Target: target, LSE: score.LSE, Entropy: score.Entropy, InvTemp: 0.8}
+			grad := &backend.LinearLogProbGrad{DX: s.alloc(v[0].DType, n, d), DW: s.zeros(vocab, d), DLogProb: dLogProb,
+				DEntropy: dEntropy,
+				X:        v[0], W: backend.Dense(v[1].T()), Target: target, LSE: score.LSE, Entropy: score.Entropy, InvTemp: 0.8}
 			s.do(grad)
 			scores[half], grads[half] = score, grad
 		}
@@ -206,8 +212,10 @@ func TestBF16LogitsScoreAsTheSameNumbersInF32(t *testing.T) {
 	const n, vocab = 9, backend.VocabChunk + 77
 	s := newBench(t, backend.F32, 2, 7)
 	x16, x := halves16(s.rng, n*vocab)
-	seed, pos, count := s.ints(s.ids(2*n, 1<<30), n, 2), s.ints(s.ids(n, 99), n), s.ints([]int32{0, 5, 0, 9, 0, 0, 0, 0, 0}, n)
-	temperature, topP := s.values([]float64{0, 1, .7, 1, 2, 1, 1, 1, 1}, n), s.values([]float64{1, 1, .8, .5, 1, 1, 1, .9, 1}, n)
+	seed, pos, count := s.ints(s.ids(2*n, 1<<30), n, 2), s.ints(s.ids(n, 99), n), s.ints([]int32{0, 5, 0, 9, 0, 0, 0,
+		0, 0}, n)
+	temperature, topP := s.values([]float64{0, 1, .7, 1, 2, 1, 1, 1, 1}, n), s.values([]float64{1, 1, .8, .5, 1, 1, 1,
+		.9, 1}, n)
 	var draws []*backend.Sample
 	var sums []*backend.LogSumExp
 	for _, v := range []backend.View{filled(s.b, x, n, vocab), filled(s.b, x16, n, vocab)} {

@@ -54,8 +54,10 @@ func TestFormatProductRowsDoNotDependOnWhatIsComputedBesideThem(t *testing.T) {
 					for i, layout := range layouts {
 						for _, matrix := range matrices {
 							c := strew(b, c0, m, n, layout)
-							do(t, b, &backend.MatMul{C: c, A: strew(b, a, m, k, layouts[(i+1)%len(layouts)]), B: matrix, Accumulate: accumulate})
-							sameBits(t, fmt.Sprintf("%s [%d %d %d], layout %d, C by %s, accumulate %t, %d workers", f, m, k, n, matrix.Layout, layout, accumulate, workers), content[float32](c), want)
+							do(t, b, &backend.MatMul{C: c, A: strew(b, a, m, k, layouts[(i+1)%len(layouts)]), B: matrix,
+								Accumulate: accumulate})
+							sameBits(t, fmt.Sprintf("%s [%d %d %d], layout %d, C by %s, accumulate %t, %d workers", f, m, k, n,
+								matrix.Layout, layout, accumulate, workers), content[float32](c), want)
 						}
 					}
 				}
@@ -82,7 +84,8 @@ func TestFormatGroupedProductsAreTheirGroupsMatMuls(t *testing.T) {
 						one.Data = matrix.Data.Index(i)
 						do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: one})
 					}
-					sameBits(t, fmt.Sprintf("%s %v, K %d, %d workers", f, groups, k, workers), content[float32](c), content[float32](want))
+					sameBits(t, fmt.Sprintf("%s %v, K %d, %d workers", f, groups, k, workers), content[float32](c),
+						content[float32](want))
 				}
 			}
 		}
@@ -102,8 +105,10 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 		for _, m := range []int{1, 64} {
 			a, c := filled(b, normals[float32](rng, m*k), m, k), filled(b, make([]float32, m*n), m, n)
 			product := &backend.MatMul{C: c, A: a, B: single}
-			grouped := &backend.GroupedMatMul{C: c, A: a, B: stack, Offsets: filled(b, []int32{0, int32(m / 2), int32(m / 2), int32(m)}, e+1)}
-			lookup := &backend.Unpack{Dst: filled(b, make([]float32, m*k), m, k).T(), Src: single, Index: filled(b, make([]int32, m), m)}
+			grouped := &backend.GroupedMatMul{C: c, A: a, B: stack, Offsets: filled(b, []int32{0, int32(m / 2), int32(m / 2),
+				int32(m)}, e+1)}
+			lookup := &backend.Unpack{Dst: filled(b, make([]float32, m*k), m, k).T(), Src: single, Index: filled(b,
+				make([]int32, m), m)}
 			ops := []backend.Op{product, grouped, lookup}
 			if f == backend.FP8 {
 				scaled := *lookup
@@ -135,7 +140,8 @@ func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: matrix}) }, "Pack", "packed already")
 	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: backend.Dense(w), Column: 8}) }, "Pack", "[8:24]")
 	for _, op := range []backend.Op{
-		&backend.MatMul{C: c, A: a, B: unknown}, &backend.Pack{Dst: unknown, Src: backend.Dense(w)}, &backend.Unpack{Dst: w, Src: unknown},
+		&backend.MatMul{C: c, A: a, B: unknown}, &backend.Pack{Dst: unknown, Src: backend.Dense(w)},
+		&backend.Unpack{Dst: w, Src: unknown},
 	} {
 		if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "BlockK:64") {
 			t.Errorf("%s in a format without kernels: error %v", op.Name(), err)

@@ -139,7 +139,8 @@ func TestMatMulAccumulateContinuesTheChain(t *testing.T) {
 	cuts := []int{0, 1, 385, 512, k}
 	for i, from := range cuts[:len(cuts)-1] {
 		to := cuts[i+1]
-		do(t, b, &backend.MatMul{C: parts, A: a.Slice(1, from, to), B: backend.Dense(w.Slice(0, from, to)), Accumulate: i > 0})
+		do(t, b, &backend.MatMul{C: parts, A: a.Slice(1, from, to), B: backend.Dense(w.Slice(0, from, to)),
+			Accumulate: i > 0})
 	}
 	sameBits(t, "product in four parts", content[float32](parts), content[float32](whole))
 }
@@ -172,7 +173,8 @@ func TestMatMulBatchIsItsMatrices(t *testing.T) {
 // of the kernel.
 func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 	rng := newRand(t)
-	for _, s := range [][3]int{{1, 700, 1000}, {20, 1300, 900}, {100, 130, 800}, {400, 70, 450}, {700, 500, 100}, {manyRows, 130, maxShared/100 + 1}} {
+	for _, s := range [][3]int{{1, 700, 1000}, {20, 1300, 900}, {100, 130, 800}, {400, 70, 450}, {700, 500, 100},
+		{manyRows, 130, maxShared/100 + 1}} {
 		m, n, k := s[0], s[1], s[2]
 		accumulate := m%2 == 0
 		serial := withWorkers(t, 1)
@@ -189,7 +191,8 @@ func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 		gemmPacked(m, n, k, a, left.Strides[0], 1, panels, want, n, accumulate)
 		for _, workers := range []int{1, 2, 3} {
 			b := withWorkers(t, workers)
-			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)), Layout: backend.Packed, K: k, N: n}} {
+			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)),
+				Layout: backend.Packed, K: k, N: n}} {
 				c := filled(b, start, m, n)
 				do(t, b, &backend.MatMul{C: c, A: left, B: matrix, Accumulate: accumulate})
 				sameBits(t, fmt.Sprintf("%v, layout %d, %d workers", s, matrix.Layout, workers), content[float32](c), want)
@@ -254,7 +257,8 @@ func testGrouped[T number](t *testing.T) {
 					lo, hi := int(groups[i]), int(groups[i+1])
 					do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: backend.Dense(w.Index(i))})
 				}
-				sameBits(t, fmt.Sprintf("GroupedMatMul %v, layout %d, C by %s", groups, matrix.Layout, lc), content[T](c), content[T](want))
+				sameBits(t, fmt.Sprintf("GroupedMatMul %v, layout %d, C by %s", groups, matrix.Layout, lc), content[T](c),
+					content[T](want))
 			}
 		}
 		dy := filled(b, normals[T](rng, m*n), m, n)
@@ -269,7 +273,8 @@ func testGrouped[T number](t *testing.T) {
 			do(t, b, &backend.GroupedOuter{C: got, A: x, B: y, Offsets: offsets})
 			for i := range e {
 				lo, hi := int(groups[i]), int(groups[i+1])
-				do(t, b, &backend.MatMul{C: want.Index(i), A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi)), Accumulate: true})
+				do(t, b, &backend.MatMul{C: want.Index(i), A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi)),
+					Accumulate: true})
 			}
 			sameBits(t, fmt.Sprintf("GroupedOuter %v", groups), content[T](got), content[T](want))
 		}
@@ -285,19 +290,22 @@ func TestMatrixOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 		}
 		return filled(b, make([]float32, n), shape...)
 	}
-	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Dense(x(5, 3))}) }, "MatMul", "[2 4]", "[5 3]")
+	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Dense(x(5, 3))}) }, "MatMul", "[2 4]",
+		"[5 3]")
 	panics(t, func() {
 		b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3}})
 	}, "MatMul", "64")
 	panics(t, func() {
-		b.Do(&backend.Pack{Dst: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3}, Src: backend.Dense(x(4, 3))})
+		b.Do(&backend.Pack{Dst: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3},
+			Src: backend.Dense(x(4, 3))})
 	}, "Pack", "64")
 	for _, groups := range [][]int32{{0, 3, 2}, {-1, 0, 2}, {0, 1, 5}} {
 		offsets := filled(b, groups, 3)
 		panics(t, func() {
 			b.Do(&backend.GroupedMatMul{C: x(4, 3), A: x(4, 2), B: backend.Dense(x(2, 2, 3)), Offsets: offsets})
 		}, "GroupedMatMul", "Offsets")
-		panics(t, func() { b.Do(&backend.GroupedOuter{C: x(2, 2, 3), A: x(4, 2), B: x(4, 3), Offsets: offsets}) }, "GroupedOuter", "Offsets")
+		panics(t, func() { b.Do(&backend.GroupedOuter{C: x(2, 2, 3), A: x(4, 2), B: x(4, 3), Offsets: offsets}) },
+			"GroupedOuter", "Offsets")
 	}
 	panics(t, func() { b.Do(&backend.Softmax{Y: x(), X: x()}) }, "Softmax")
 	panics(t, func() { b.Do(&backend.Unary{Y: x(2), X: x(3), Fn: backend.Log}) }, "Log", "[3]")

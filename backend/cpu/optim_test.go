@@ -66,7 +66,8 @@ func TestAdamWWithGradScaleZeroOnlyDecays(t *testing.T) {
 	w := filled(b, []float32{2, -4}, 2)
 	m, v := filled(b, make([]float32, 2), 2), filled(b, make([]float32, 2), 2)
 	at := filled(b, []float64{1, 1, 0}, 3)
-	do(t, b, &backend.AdamW{W: w, G: filled(b, []float32{5, 5}, 2), M: m, V: v, At: at, LR: .5, Beta1: .9, Beta2: .9, Eps: 1, WeightDecay: .5})
+	do(t, b, &backend.AdamW{W: w, G: filled(b, []float32{5, 5}, 2), M: m, V: v, At: at, LR: .5, Beta1: .9, Beta2: .9,
+		Eps: 1, WeightDecay: .5})
 	sameBits(t, "weights", content[float32](w), []float32{1.5, -3})
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 // draws samples n times from one row of logits, at successive positions.
-func draws(s *bench, n int, logits []float64, temperature float64, topK int, topP float64) (tokens []int32, logProbs []float64) {
+func draws(s *bench, n int, logits []float64, temperature float64, topK int, topP float64) (tokens []int32,
+	logProbs []float64) {
 	row := s.values(logits, 1, len(logits))
 	op := &backend.Sample{Token: s.ints(nil, n), LogProb: s.zeros(n), X: row.BroadcastTo(n, len(logits)),
 		Seed: s.ints(nil, n, 2), Pos: s.ints(nil, n), TopK: s.ints(nil, n), Temperature: s.zeros(n), TopP: s.zeros(n)}

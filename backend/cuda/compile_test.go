@@ -66,7 +66,8 @@ func TestKernelsCompileForRealDevices(t *testing.T) {
 				kernels++
 				if r := ptxasRegisters.FindStringSubmatch(part); r == nil {
 					t.Errorf("%s %s for %s: no count of registers in %q", e.Name(), name, arch, part)
-				} else if n, _ := strconv.Atoi(r[1]); n > cmp.Or(budget[name[:max(0, strings.LastIndex(name, "_"))]], maxRegisters) {
+				} else if n, _ := strconv.Atoi(r[1]); n > cmp.Or(budget[name[:max(0, strings.LastIndex(name, "_"))]],
+					maxRegisters) {
 					t.Errorf("%s %s for %s: %d registers, more than its budget", e.Name(), name, arch, n)
 				}
 				if s := ptxasSpill.FindStringSubmatch(part); s != nil && (s[1] != "0" || s[2] != "0") {

@@ -21,7 +21,8 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.Iota:
 		return b.kernel("elementwise", "iota").views(&o.Dst).each(o.Dst.Len())
 	case *backend.Unary:
-		return b.kernel("elementwise", "unary"+suffix(o.Y.DType)).views(&o.Y, &o.X).int(int(o.Fn)).double(o.A).double(o.B).each(o.Y.Len())
+		return b.kernel("elementwise", "unary"+suffix(o.Y.DType)).views(&o.Y,
+			&o.X).int(int(o.Fn)).double(o.A).double(o.B).each(o.Y.Len())
 	case *backend.Binary:
 		return b.binary(o)
 	case *backend.Select:
@@ -45,7 +46,8 @@ func (b *CUDA) do(op backend.Op) error {
 		if o.Distribution == backend.Normal {
 			normal = 1
 		}
-		return b.kernel("random", "random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
+		return b.kernel("random",
+			"random"+suffix(o.Dst.DType)).views(&o.Dst).u64(o.Seed).u64(o.Stream).int(normal).each((o.Dst.Len() + 3) / 4)
 	case *backend.MatMul:
 		return b.matMul(o)
 	case *backend.LogSumExp:

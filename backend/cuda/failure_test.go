@@ -85,7 +85,8 @@ func TestEveryCallThatFailsIsAnError(t *testing.T) {
 	// leaves behind.
 	for _, code := range []string{":700", ""} {
 		for _, call := range calls {
-			if code != "" && (strings.HasPrefix(call, "nvrtc") || !strings.Contains(call, "Stream") && !strings.Contains(call, "Launch")) {
+			if code != "" && (strings.HasPrefix(call, "nvrtc") || !strings.Contains(call, "Stream") &&
+				!strings.Contains(call, "Launch")) {
 				continue
 			}
 			failed := false
@@ -226,7 +227,8 @@ func TestAnIndexOutOfRangeIsAnErrorOfSync(t *testing.T) {
 		}
 	}
 	op := &backend.Gather{
-		Y: backend.NewView(bufs[0], backend.F32, 2, 4), X: backend.NewView(bufs[1], backend.F32, 4, 4), Index: backend.NewView(bufs[2], backend.I32, 2),
+		Y: backend.NewView(bufs[0], backend.F32, 2, 4), X: backend.NewView(bufs[1], backend.F32, 4, 4),
+		Index: backend.NewView(bufs[2], backend.I32, 2),
 	}
 	if err := b.Do(op); err != nil {
 		t.Fatal(err)

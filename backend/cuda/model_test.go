@@ -103,7 +103,8 @@ func TestTrainingStepsAreThoseOfTheCPU(t *testing.T) {
 		losses, weights := map[string][]float64{}, map[string][][]float64{}
 		for name, b := range devices(t) {
 			m, d := newModel(t, b, o.options)
-			tr := &train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-3}, BalanceAlpha: 1e-2, Log: slog.New(slog.DiscardHandler)}
+			tr := &train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-3}, BalanceAlpha: 1e-2,
+				Log: slog.New(slog.DiscardHandler)}
 			for range 3 {
 				metrics, err := tr.Step(context.Background(), seqs)
 				if err != nil {
@@ -182,7 +183,8 @@ func TestGRPOIsOnPolicyBitForBit(t *testing.T) {
 				}
 				return prompts, nil
 			},
-			Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: func(_ context.Context, s reward.Sample) reward.Verdict {
+			Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: func(_ context.Context,
+				s reward.Sample) reward.Verdict {
 				return reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
 			}}}},
 			G: 4, Steps: 2, FailOnMismatch: true,

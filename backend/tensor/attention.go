@@ -17,7 +17,8 @@ func Attention(q, k, v, start, length Tensor, scale float64) Tensor {
 	}
 	o := s.alloc(q.view.DType, q.Dim(0), q.Dim(1), v.Dim(2))
 	lse := s.alloc(q.view.DType.Compute(), q.Dim(0), q.Dim(1))
-	s.do(&backend.Attention{O: o.view, LSE: lse.view, Q: q.View(), K: k.View(), V: v.View(), Start: start.View(), Len: length.View(), Scale: scale})
+	s.do(&backend.Attention{O: o.view, LSE: lse.view, Q: q.View(), K: k.View(), V: v.View(), Start: start.View(),
+		Len: length.View(), Scale: scale})
 	if s.needs(q, k, v) {
 		s.track([]*Tensor{&o}, []Tensor{q, k, v, o, lse, start, length}, func(dy []gradient) {
 			dq, dk, dv := s.newGradient(q), s.newGradient(k), s.newGradient(v)

@@ -178,7 +178,8 @@ func TestFailingParameterCallsLeakNothing(t *testing.T) {
 	f := newFaulty(t)
 	for k := range 2 {
 		f.arm(k)
-		if _, err := tensor.NewParam(f, "layer.weight", backend.F32, 2, 3); err == nil || !strings.Contains(err.Error(), "layer.weight") {
+		if _, err := tensor.NewParam(f, "layer.weight", backend.F32, 2, 3); err == nil || !strings.Contains(err.Error(),
+			"layer.weight") {
 			t.Errorf("call %d fails: NewParam gives %v, want an error with the name", k, err)
 		}
 		if f.buffers != 0 {
@@ -211,20 +212,41 @@ func TestShapeMistakesPanicWithOpAndShapes(t *testing.T) {
 		{"tensor: MatMul: a [2 3 4], b [3 4 5]: leading [2] != [3]", func() { tensor.MatMul(f(2, 3, 4), f(3, 4, 5)) }},
 		{"tensor: Add: a [2 3], b [2 4] do not broadcast", func() { tensor.Add(f(2, 3), f(2, 4)) }},
 		{"tensor: Mul: a F32[2], b I32[2]: dtypes differ", func() { tensor.Mul(f(2), ids(2)) }},
-		{"tensor: Linear: x [2 3], q_proj.weight [5 4]: want x [N 4]", func() { (&tensor.Linear{W: param("q_proj.weight", 5, 4)}).Forward(f(2, 3)) }},
-		{"tensor: GroupedLinear: x [2 3], experts [6 5 4]: want x [N 4]", func() { tensor.GroupedLinear(f(2, 3), param("experts", 6, 5, 4), ids(7)) }},
-		{"tensor: GroupedMatMul: Offsets I32[5], want shape [7]", func() { tensor.GroupedLinear(f(2, 4), param("experts", 6, 5, 4), ids(5)) }},
+		{"tensor: Linear: x [2 3], q_proj.weight [5 4]: want x [N 4]", func() {
+			(&tensor.Linear{W: param("q_proj.weight",
+				5, 4)}).Forward(f(2, 3))
+		}},
+		{"tensor: GroupedLinear: x [2 3], experts [6 5 4]: want x [N 4]", func() {
+			tensor.GroupedLinear(f(2, 3),
+				param("experts", 6, 5, 4), ids(7))
+		}},
+		{"tensor: GroupedMatMul: Offsets I32[5], want shape [7]", func() {
+			tensor.GroupedLinear(f(2, 4), param("experts",
+				6, 5, 4), ids(5))
+		}},
 		{"tensor: RMSNorm: W F32[3], want shape [4]", func() { tensor.RMSNorm(f(2, 4), param("norm", 3), 0) }},
 		{"tensor: RMSNorm: X F32[2 3 4], want rank 2", func() { tensor.RMSNorm(f(2, 3, 4), param("norm", 4), 0) }},
 		{"tensor: SwiGLU: Up F32[2 4], want shape [2 3]", func() { tensor.SwiGLU(f(2, 3), f(2, 4)) }},
 		{"tensor: RoPE: Pos I32[3], want shape [2]", func() { tensor.RoPE(f(2, 1, 4), ids(3), angles, false) }},
-		{"tensor: Attention: q [2 1 4], k [2 3], v [2 1 4]: want rank 3", func() { tensor.Attention(f(2, 1, 4), f(2, 3), f(2, 1, 4), ids(2), ids(2), 1) }},
-		{"tensor: Attention: K F32[2 1 3], want shape [2 1 4]", func() { tensor.Attention(f(2, 1, 4), f(2, 1, 3), f(2, 1, 4), ids(2), ids(2), 1) }},
-		{"tensor: Gather: Index I32[2 2], want rank 1", func() { tensor.Embedding(param("embed", 3, 4), ids(4).Reshape(2, 2), backend.F32) }},
+		{"tensor: Attention: q [2 1 4], k [2 3], v [2 1 4]: want rank 3", func() {
+			tensor.Attention(f(2, 1, 4), f(2, 3),
+				f(2, 1, 4), ids(2), ids(2), 1)
+		}},
+		{"tensor: Attention: K F32[2 1 3], want shape [2 1 4]", func() {
+			tensor.Attention(f(2, 1, 4), f(2, 1, 3), f(2, 1,
+				4), ids(2), ids(2), 1)
+		}},
+		{"tensor: Gather: Index I32[2 2], want rank 1", func() {
+			tensor.Embedding(param("embed", 3, 4), ids(4).Reshape(2,
+				2), backend.F32)
+		}},
 		{"tensor: LogProbs: x [2 3], lm_head [7 4]", func() { tensor.LogProbs(f(2, 3), param("lm_head", 7, 4), ids(2), 1) }},
 		{"tensor: Logits: x [2 3], lm_head [7 4]", func() { tensor.Logits(f(2, 3), param("lm_head", 7, 4)) }},
 		{"tensor: Gate: logits [2 3 4], want rank 2", func() { tensor.Gate(f(2, 3, 4), nil, 2, backend.MoEGate{}) }},
-		{"tensor: MoEGate: top 5 of 4 experts in the kept groups", func() { tensor.Gate(f(2, 4), nil, 5, backend.MoEGate{Groups: 1, TopGroups: 1}) }},
+		{"tensor: MoEGate: top 5 of 4 experts in the kept groups", func() {
+			tensor.Gate(f(2, 4), nil, 5,
+				backend.MoEGate{Groups: 1, TopGroups: 1})
+		}},
 		{"tensor: Split: sizes [1 1] of dimension 1 of [2 3]", func() { f(2, 3).Split(1, 1, 1) }},
 		{"tensor: Concat on dimension 0: F32[2 3] and F32[2 4]", func() { tensor.Concat(0, f(2, 3), f(2, 4)) }},
 		{"tensor: Concat on dimension 0: [2 3] and [2]", func() { tensor.Concat(0, f(2, 3), f(2)) }},
@@ -262,8 +284,10 @@ func TestFuncGradientsMustFitTheirInputs(t *testing.T) {
 			s.Backward(tensor.Sum(f.Apply(p.In(s))))
 		}
 	}
-	mustPanic(t, "tensor: Func: gradient F64[2] of input 0, F64[2 3]", back(func(d tensor.Tensor) []tensor.Tensor { return one(tensor.SumLast(d)) }))
-	mustPanic(t, "tensor: Func: Backward returned 2 gradients for 1 inputs", back(func(d tensor.Tensor) []tensor.Tensor { return []tensor.Tensor{d, d} }))
+	mustPanic(t, "tensor: Func: gradient F64[2] of input 0, F64[2 3]",
+		back(func(d tensor.Tensor) []tensor.Tensor { return one(tensor.SumLast(d)) }))
+	mustPanic(t, "tensor: Func: Backward returned 2 gradients for 1 inputs",
+		back(func(d tensor.Tensor) []tensor.Tensor { return []tensor.Tensor{d, d} }))
 }
 
 func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
@@ -314,7 +338,8 @@ func TestAGradientForAParameterThatIsNotTrainedIsAnError(t *testing.T) {
 			t.Errorf("recompute %v: %v", recompute, err)
 		}
 		err := through(stray)
-		if err == nil || !strings.Contains(err.Error(), "parameter own has a gradient and would never be updated") || stray.HasGrad() {
+		if err == nil || !strings.Contains(err.Error(), "parameter own has a gradient and would never be updated") ||
+			stray.HasGrad() {
 			t.Errorf("recompute %v: got %v", recompute, err)
 		}
 		s.Close()

@@ -42,11 +42,12 @@ func TestGradientsOfAttention(t *testing.T) {
 	})
 	q1, k1 := g.param(2, 3, 4), g.param(3, 5, 4)
 	k1.Trainable = false
-	g.runWith("constant keys and permuted heads", gradtest.Options{NoGrad: []*tensor.Param{k1}}, func(s *tensor.Scope) []tensor.Tensor {
-		start, length := s.Ints([]int32{0, 0, 2}, 3), s.Ints([]int32{1, 2, 3}, 3)
-		k := k1.In(s).Permute(1, 0, 2).Slice(1, 0, 2)
-		return one(tensor.Attention(q1.In(s).Permute(1, 0, 2), k, k, start, length, 0.5))
-	})
+	g.runWith("constant keys and permuted heads", gradtest.Options{NoGrad: []*tensor.Param{k1}},
+		func(s *tensor.Scope) []tensor.Tensor {
+			start, length := s.Ints([]int32{0, 0, 2}, 3), s.Ints([]int32{1, 2, 3}, 3)
+			k := k1.In(s).Permute(1, 0, 2).Slice(1, 0, 2)
+			return one(tensor.Attention(q1.In(s).Permute(1, 0, 2), k, k, start, length, 0.5))
+		})
 }
 
 // gateRules are the variants of the gate: of 8 experts, 3 a token.
@@ -100,9 +101,10 @@ func TestGradientsOfExperts(t *testing.T) {
 	})
 	z1, frozen := g.param(8, 3), g.param(6, 2, 3)
 	frozen.Trainable = false
-	g.runWith("GroupedLinear with frozen stack", gradtest.Options{NoGrad: []*tensor.Param{frozen}}, func(s *tensor.Scope) []tensor.Tensor {
-		return one(tensor.GroupedLinear(z1.In(s), frozen, route(s).Offsets))
-	})
+	g.runWith("GroupedLinear with frozen stack", gradtest.Options{NoGrad: []*tensor.Param{frozen}},
+		func(s *tensor.Scope) []tensor.Tensor {
+			return one(tensor.GroupedLinear(z1.In(s), frozen, route(s).Offsets))
+		})
 	only := g.param(6, 2, 3)
 	g.run("GroupedLinear of a constant", func(s *tensor.Scope) []tensor.Tensor {
 		return one(tensor.GroupedLinear(s.Full(backend.F64, 0.5, 8, 3), only, route(s).Offsets))
@@ -110,7 +112,8 @@ func TestGradientsOfExperts(t *testing.T) {
 	t0, wr, w1, w2 := g.param(4, 3), g.param(6, 3), g.param(6, 4, 3), g.param(6, 3, 2)
 	g.run("a whole layer", func(s *tensor.Scope) []tensor.Tensor {
 		x := t0.In(s)
-		weight, _, index := tensor.Gate((&tensor.Linear{W: wr}).Forward(x), nil, 2, backend.MoEGate{Groups: 1, TopGroups: 1, Normalize: true, Scale: 1})
+		weight, _, index := tensor.Gate((&tensor.Linear{W: wr}).Forward(x), nil, 2, backend.MoEGate{Groups: 1,
+			TopGroups: 1, Normalize: true, Scale: 1})
 		r := tensor.Route(index, 6)
 		h := tensor.GroupedLinear(tensor.Dispatch(x, r), w1, r.Offsets).Split(1, 2, 2)
 		return one(tensor.Combine(tensor.GroupedLinear(tensor.SwiGLU(h[0], h[1]), w2, r.Offsets), weight, r))
@@ -139,7 +142,11 @@ func TestGradientsOfLogProbs(t *testing.T) {
 	g.run("both", func(s *tensor.Scope) []tensor.Tensor { lp, h := scores(s); return []tensor.Tensor{lp, h} })
 	g.made = []*tensor.Param{x}
 	w.Trainable = false
-	g.runWith("frozen head", gradtest.Options{NoGrad: []*tensor.Param{w}}, func(s *tensor.Scope) []tensor.Tensor { lp, h := scores(s); return []tensor.Tensor{lp, h} })
+	g.runWith("frozen head", gradtest.Options{NoGrad: []*tensor.Param{w}}, func(s *tensor.Scope) []tensor.Tensor {
+		lp,
+			h := scores(s)
+		return []tensor.Tensor{lp, h}
+	})
 	w.Trainable = true
 	g.made = []*tensor.Param{w}
 	g.run("constant input", func(s *tensor.Scope) []tensor.Tensor {
@@ -147,10 +154,11 @@ func TestGradientsOfLogProbs(t *testing.T) {
 		return []tensor.Tensor{lp, h}
 	})
 	wide, v := g.param(2, 3), g.param(4100, 3) // more than one chunk of the vocabulary
-	g.runWith("long vocabulary", gradtest.Options{Samples: 12, Seed: seed, Tolerance: 1e-5}, func(s *tensor.Scope) []tensor.Tensor {
-		lp, h := tensor.LogProbs(wide.In(s), v, s.Ints([]int32{4099, 7}, 2), 1)
-		return []tensor.Tensor{lp, h}
-	})
+	g.runWith("long vocabulary", gradtest.Options{Samples: 12, Seed: seed, Tolerance: 1e-5},
+		func(s *tensor.Scope) []tensor.Tensor {
+			lp, h := tensor.LogProbs(wide.In(s), v, s.Ints([]int32{4099, 7}, 2), 1)
+			return []tensor.Tensor{lp, h}
+		})
 }
 
 func TestIgnoredTargetsGetNoGradient(t *testing.T) {
@@ -220,7 +228,10 @@ func TestGradientsOfRecompute(t *testing.T) {
 	}
 	g.run("block", func(s *tensor.Scope) []tensor.Tensor { return tensor.Recompute(block, x.In(s), y.In(s)) })
 	g.made = []*tensor.Param{x, y, w, n}
-	g.run("one result unread", func(s *tensor.Scope) []tensor.Tensor { return tensor.Recompute(block, x.In(s), y.In(s))[:1] })
+	g.run("one result unread", func(s *tensor.Scope) []tensor.Tensor {
+		return tensor.Recompute(block, x.In(s),
+			y.In(s))[:1]
+	})
 	g.made = []*tensor.Param{x, w, n}
 	g.run("one input twice", func(s *tensor.Scope) []tensor.Tensor { v := x.In(s); return tensor.Recompute(block, v, v) })
 	g.made = []*tensor.Param{x, y, w, n}

@@ -135,7 +135,8 @@ func TestGradientsOfBinaryFunctionsBroadcast(t *testing.T) {
 	} {
 		for _, c := range [][2][]int{
 			{{3, 4}, {3, 4}}, {{3, 4}, {4}}, {{4}, {3, 4}}, {{3, 4}, {1}}, {{3, 1}, {1, 4}}, {{1, 4}, {3, 1}},
-			{{2, 3, 4}, {3, 1}}, {{2, 1, 4}, {3, 1}}, {{2, 3, 2, 2}, {2}}, {{2, 1, 3, 1}, {2, 1, 4}}, {{2, 3}, {}}, {{}, {}}, {{1}, {1, 1}},
+			{{2, 3, 4}, {3, 1}}, {{2, 1, 4}, {3, 1}}, {{2, 3, 2, 2}, {2}}, {{2, 1, 3, 1}, {2, 1, 4}}, {{2, 3}, {}}, {{}, {}},
+			{{1}, {1, 1}},
 		} {
 			a, b := g.param(c[0]...), g.param(c[1]...)
 			g.run(fmt.Sprintf("%s%v%v", f.name, c[0], c[1]), func(s *tensor.Scope) []tensor.Tensor {
@@ -170,7 +171,8 @@ func withProduct(fn func(a, b tensor.Tensor) tensor.Tensor) func(a, b tensor.Ten
 
 func TestGradientGoesToTheFirstOperandAtATie(t *testing.T) {
 	b := open(t)
-	for name, fn := range map[string]func(a, b tensor.Tensor) tensor.Tensor{"Minimum": tensor.Minimum, "Maximum": tensor.Maximum} {
+	for name, fn := range map[string]func(a, b tensor.Tensor) tensor.Tensor{"Minimum": tensor.Minimum,
+		"Maximum": tensor.Maximum} {
 		p, q := gradtest.Normal(t, b, seed, 1, "p", 3), gradtest.Normal(t, b, seed, 1, "q", 3)
 		s := tensor.NewScope(b, tensor.Options{Grad: true})
 		if err := s.Backward(tensor.Sum(fn(p.In(s), q.In(s)))); err != nil {
@@ -221,11 +223,13 @@ func TestGradientsOfShapeFunctions(t *testing.T) {
 	p5, p6 := g.param(2, 3), g.param(2, 1)
 	g.run("Concat", func(s *tensor.Scope) []tensor.Tensor {
 		x, y := p5.In(s), p6.In(s)
-		return []tensor.Tensor{tensor.Concat(-1, x, y, x), tensor.Concat(0, y, s.Full(backend.F64, 1, 1, 1)), tensor.Concat(0, x.T())}
+		return []tensor.Tensor{tensor.Concat(-1, x, y, x), tensor.Concat(0, y, s.Full(backend.F64, 1, 1, 1)),
+			tensor.Concat(0, x.T())}
 	})
 	p7, p8 := g.param(3, 1), g.param(4)
 	g.run("Expand", func(s *tensor.Scope) []tensor.Tensor {
-		return []tensor.Tensor{p7.In(s).Expand(2, 3, 4), p8.In(s).Expand(2, 3, 4), p8.In(s).Expand(4).Contiguous(), p8.In(s).Expand(2, 4).Contiguous()}
+		return []tensor.Tensor{p7.In(s).Expand(2, 3, 4), p8.In(s).Expand(2, 3, 4), p8.In(s).Expand(4).Contiguous(),
+			p8.In(s).Expand(2, 4).Contiguous()}
 	})
 }
 
@@ -240,7 +244,11 @@ func TestGradientsOfMatMul(t *testing.T) {
 		})
 	}
 	a := g.param(4, 4)
-	g.run("of a tensor with itself", func(s *tensor.Scope) []tensor.Tensor { x := a.In(s); return one(tensor.MatMul(x, x)) })
+	g.run("of a tensor with itself", func(s *tensor.Scope) []tensor.Tensor {
+		x := a.In(s)
+		return one(tensor.MatMul(x,
+			x))
+	})
 	b, c := g.param(2, 3), g.param(4, 3, 2)
 	g.run("with a repeated operand", func(s *tensor.Scope) []tensor.Tensor {
 		return one(tensor.MatMul(b.In(s).Expand(4, 2, 3), c.In(s)))
@@ -261,9 +269,10 @@ func TestGradientsOfLinear(t *testing.T) {
 	})
 	x3, w3, a3, b3 := g.param(3, 4), g.param(5, 4), g.param(2, 4), g.param(5, 2)
 	w3.Trainable = false
-	g.runWith("frozen W under an adapter", gradtest.Options{NoGrad: []*tensor.Param{w3}}, func(s *tensor.Scope) []tensor.Tensor {
-		return one((&tensor.Linear{W: w3, Adapter: &tensor.LowRank{A: a3, B: b3, Scale: 2}}).Forward(x3.In(s)))
-	})
+	g.runWith("frozen W under an adapter", gradtest.Options{NoGrad: []*tensor.Param{w3}},
+		func(s *tensor.Scope) []tensor.Tensor {
+			return one((&tensor.Linear{W: w3, Adapter: &tensor.LowRank{A: a3, B: b3, Scale: 2}}).Forward(x3.In(s)))
+		})
 	w4, b4 := g.param(5, 4), g.param(5)
 	g.run("constant input", func(s *tensor.Scope) []tensor.Tensor {
 		return one((&tensor.Linear{W: w4, Bias: b4}).Forward(s.Full(backend.F64, 0.5, 3, 4)))
@@ -322,14 +331,16 @@ func TestGradientsOfRMSNormAndSwiGLU(t *testing.T) {
 	x, w := g.param(3, 4), g.param(4)
 	g.run("RMSNorm", func(s *tensor.Scope) []tensor.Tensor { return one(tensor.RMSNorm(x.In(s), w, 0.01)) })
 	x1, w1 := g.param(70, 6), g.param(4)
-	g.runWith("RMSNorm of a window of columns", gradtest.Options{Samples: 20, Seed: seed}, func(s *tensor.Scope) []tensor.Tensor {
-		return one(tensor.RMSNorm(x1.In(s).Slice(1, 2, 6), w1, 0.01))
-	})
+	g.runWith("RMSNorm of a window of columns", gradtest.Options{Samples: 20, Seed: seed},
+		func(s *tensor.Scope) []tensor.Tensor {
+			return one(tensor.RMSNorm(x1.In(s).Slice(1, 2, 6), w1, 0.01))
+		})
 	x2, w2 := g.param(3, 4), g.param(4)
 	w2.Trainable = false
-	g.runWith("RMSNorm with frozen weight", gradtest.Options{NoGrad: []*tensor.Param{w2}}, func(s *tensor.Scope) []tensor.Tensor {
-		return one(tensor.RMSNorm(x2.In(s), w2, 0.01))
-	})
+	g.runWith("RMSNorm with frozen weight", gradtest.Options{NoGrad: []*tensor.Param{w2}},
+		func(s *tensor.Scope) []tensor.Tensor {
+			return one(tensor.RMSNorm(x2.In(s), w2, 0.01))
+		})
 	w3 := g.param(4)
 	g.run("RMSNorm of a constant", func(s *tensor.Scope) []tensor.Tensor {
 		return one(tensor.RMSNorm(s.Full(backend.F64, 2, 3, 4), w3, 0.01))
@@ -353,10 +364,11 @@ func TestGradientsOfRoPE(t *testing.T) {
 			return one(tensor.RoPE(x.In(s), s.Ints([]int32{5, 0, 2}, 3), a, interleaved))
 		})
 		wide := g.param(3, 2, 7)
-		g.run(fmt.Sprintf("the end of wider rows, read twice, interleaved %v", interleaved), func(s *tensor.Scope) []tensor.Tensor {
-			h := wide.In(s)
-			return one(tensor.Add(h, tensor.RoPE(h, s.Ints([]int32{5, 0, 2}, 3), a, interleaved)))
-		})
+		g.run(fmt.Sprintf("the end of wider rows, read twice, interleaved %v", interleaved),
+			func(s *tensor.Scope) []tensor.Tensor {
+				h := wide.In(s)
+				return one(tensor.Add(h, tensor.RoPE(h, s.Ints([]int32{5, 0, 2}, 3), a, interleaved)))
+			})
 		for name, use := range map[string]func(k, v tensor.Tensor) []tensor.Tensor{
 			"keys and values": func(k, v tensor.Tensor) []tensor.Tensor { return []tensor.Tensor{k, v} },
 			"keys alone":      func(k, _ tensor.Tensor) []tensor.Tensor { return one(k) },

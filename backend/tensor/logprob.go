@@ -11,7 +11,8 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType.Compute()
 	logProb, entropy = s.alloc(dt, n), s.alloc(dt, n)
 	lse := s.alloc(dt, n)
-	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(), W: w.matrix(s), Target: targets.View(), InvTemp: invTemp})
+	s.do(&backend.LinearLogProb{LogProb: logProb.view, LSE: lse.view, Entropy: entropy.view, X: x.View(),
+		W: w.matrix(s), Target: targets.View(), InvTemp: invTemp})
 	if !s.needs(x) && !(s.recording && w.Trainable) {
 		return logProb, entropy
 	}

@@ -108,7 +108,8 @@ func TestBackwardGivesActivationsBackAfterTheirLastReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	if extra := s.PeakBytes() - forward; extra > 2*block {
-		t.Errorf("backward needs %d blocks beyond the activations, want at most 2: gradients must take their place", extra/block)
+		t.Errorf("backward needs %d blocks beyond the activations, want at most 2: gradients must take their place",
+			extra/block)
 	}
 	if n := s.LiveBytes(); n > 256 {
 		t.Errorf("%d bytes in use after Backward, want those of the loss only", n)
@@ -173,7 +174,8 @@ func TestRecomputeLowersThePeak(t *testing.T) {
 		x := p.In(s)
 		for range 5 {
 			if recompute {
-				x = tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(chain(in[0], 8)) }, x)[0]
+				x = tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(chain(in[0], 8)) },
+					x)[0]
 			} else {
 				x = chain(x, 8)
 			}

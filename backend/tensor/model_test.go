@@ -71,7 +71,8 @@ type tokens struct{ ids, targets, pos, start, length, seqs tensor.Tensor }
 
 func batch(s *tensor.Scope) tokens {
 	start, length := ragged(s, 4, 2)
-	return tokens{s.Ints([]int32{3, 1, 4, 1, 5, 9}, 6), s.Ints([]int32{1, 4, 1, -1, 9, 2}, 6), s.Ints([]int32{0, 1, 2, 3, 0, 1}, 6),
+	return tokens{s.Ints([]int32{3, 1, 4, 1, 5, 9}, 6), s.Ints([]int32{1, 4, 1, -1, 9, 2}, 6), s.Ints([]int32{0, 1, 2,
+		3, 0, 1}, 6),
 		start, length, s.Ints([]int32{0, 4, 6}, 3)}
 }
 

@@ -31,7 +31,8 @@ func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scor
 		sv, iv := scores.view, index.view
 		s.track([]*Tensor{&weight, &scores}, []Tensor{scores, index}, func(dy []gradient) {
 			g := s.newGradient(logits)
-			grad := backend.MoEGateGrad{DLogits: g.View, Scores: sv, Index: iv, Scoring: rule.Scoring, Normalize: rule.Normalize, Scale: rule.Scale}
+			grad := backend.MoEGateGrad{DLogits: g.View, Scores: sv, Index: iv, Scoring: rule.Scoring,
+				Normalize: rule.Normalize, Scale: rule.Scale}
 			for i, dst := range []*backend.View{&grad.DWeight, &grad.DScores} {
 				if dy[i].st != nil {
 					d := s.contiguous(dy[i])
@@ -90,7 +91,8 @@ func Combine(x, weight Tensor, r Routing) Tensor {
 		s.track([]*Tensor{&y}, []Tensor{x, weight, r.Inverse}, func(dy []gradient) {
 			dx, dw := s.newGradient(x), s.newGradient(weight)
 			d := s.contiguous(dy[0])
-			s.do(&backend.MoECombineGrad{DX: dx.View, DWeight: dw.View, DY: d.View, X: x.view, Weight: weight.view, Inverse: r.Inverse.view})
+			s.do(&backend.MoECombineGrad{DX: dx.View, DWeight: dw.View, DY: d.View, X: x.view, Weight: weight.view,
+				Inverse: r.Inverse.view})
 			d.release()
 			s.give(x, dx)
 			s.give(weight, dw)
@@ -139,7 +141,8 @@ func SequenceBalance(scores, seqStart Tensor, k int, coef float64) Tensor {
 	if s.needs(scores) {
 		s.track([]*Tensor{&y}, []Tensor{scores, seqStart}, func(dy []gradient) {
 			g := s.newGradient(scores)
-			s.do(&backend.SequenceBalanceGrad{DScores: g.View, DLoss: dy[0].View, Scores: scores.view, SeqStart: seqStart.view, K: k, Coef: coef})
+			s.do(&backend.SequenceBalanceGrad{DScores: g.View, DLoss: dy[0].View, Scores: scores.view,
+				SeqStart: seqStart.view, K: k, Coef: coef})
 			s.give(scores, g)
 		})
 	}

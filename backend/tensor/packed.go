@@ -135,7 +135,8 @@ func (p *Param) newPacked() (backend.Matrix, error) {
 		return p.allocScaled()
 	}
 	if err == nil && !ok {
-		err = fmt.Errorf("tensor: pack %s: %s has no packed layout of format %s for %s", p.Name, p.b.Name(), p.Format, p.value.DType)
+		err = fmt.Errorf("tensor: pack %s: %s has no packed layout of format %s for %s", p.Name, p.b.Name(), p.Format,
+			p.value.DType)
 	}
 	return m, err
 }

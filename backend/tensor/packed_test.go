@@ -113,7 +113,8 @@ func TestPackedParameterTakesNewValues(t *testing.T) {
 	near("after Touch, Pack and Repack", values)
 
 	// A trainer's masters reach the packed copy of a rollout.
-	src, dst := tensor.NewParams(p.Backend(), tensor.Init{Seed: 7, Std: 0.3}), tensor.NewParams(p.Backend(), tensor.Init{Seed: 8, Format: backend.Q8, Packed: true})
+	src, dst := tensor.NewParams(p.Backend(), tensor.Init{Seed: 7, Std: 0.3}), tensor.NewParams(p.Backend(),
+		tensor.Init{Seed: 8, Format: backend.Q8, Packed: true})
 	defer src.Free()
 	defer dst.Free()
 	src.Stack("e.*.w", 3, 20, 64)
@@ -131,7 +132,8 @@ func TestGradientsThroughAPackedHeadAreRefusedByItsName(t *testing.T) {
 	s := tensor.NewScope(ps.Backend(), tensor.Options{Grad: true})
 	defer s.Close()
 	logProb, _ := tensor.LogProbs(rows.In(s), head, s.Ints([]int32{1, 2, 3}, 3), 1)
-	mustPanic(t, "tensor: parameter head is packed as bf16, for inference only", func() { s.Backward(tensor.Sum(logProb)) })
+	mustPanic(t, "tensor: parameter head is packed as bf16, for inference only",
+		func() { s.Backward(tensor.Sum(logProb)) })
 }
 
 // Neither silently without rounding nor with the gradients of another product.
@@ -270,15 +272,25 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 			s := tensor.NewScope(b, tensor.Options{})
 			x := s.Floats(backend.F32, ramp(24, 0), 1, 24)
 			offsets := s.Ints([]int32{0, 1, 1}, 3)
-			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() { tensor.GroupedLinear(x, p, offsets) })
-			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() { w.Set(p, 128, backend.F32, make([]byte, 24*4)) })
-			mustPanic(t, "tensor: Set: 95 bytes of F32 for rows from 0 on", func() { w.Set(p, 0, backend.F32, make([]byte, 95)) })
+			mustPanic(t, "tensor: parameter s has no values yet: 0 of 600 rows were set", func() {
+				tensor.GroupedLinear(x, p,
+					offsets)
+			})
+			mustPanic(t, "tensor: Set: rows from 128 on of parameter s before row 0", func() {
+				w.Set(p, 128, backend.F32,
+					make([]byte, 24*4))
+			})
+			mustPanic(t, "tensor: Set: 95 bytes of F32 for rows from 0 on", func() {
+				w.Set(p, 0, backend.F32, make([]byte,
+					95))
+			})
 			mustPanic(t, "tensor: Set: I8 for parameter s, want", func() { w.Set(p, 0, backend.I8, make([]byte, 24)) })
 			if packed {
 				for _, n := range []int{7, 600} { // within a block, and beyond the matrix
-					mustPanic(t, fmt.Sprintf("tensor: Set: rows 0 to %d of parameter s [2 300 24], which is packed by 128", n), func() {
-						w.Set(p, 0, backend.BF16, make([]byte, n*24*2))
-					})
+					mustPanic(t, fmt.Sprintf("tensor: Set: rows 0 to %d of parameter s [2 300 24], which is packed by 128", n),
+						func() {
+							w.Set(p, 0, backend.BF16, make([]byte, n*24*2))
+						})
 				}
 			}
 			s.Close()

@@ -92,7 +92,8 @@ func (p *Param) Backend() backend.Backend { return p.b }
 // Init.Uninitialized) has none yet: it panics.
 func (p *Param) Value() backend.View {
 	if p.Packed() {
-		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only: it has no master value", p.Name, p.Format))
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only: it has no master value", p.Name,
+			p.Format))
 	}
 	p.mustBeSet()
 	return p.value
@@ -142,7 +143,8 @@ func (p *Param) HasGrad() bool { return p.grad.Present() }
 // Grad is the accumulated gradient, allocated and zeroed at the first call.
 func (p *Param) Grad() (backend.View, error) {
 	if p.Packed() {
-		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s, for inference only: it has no gradient", p.Name, p.Format)
+		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s, for inference only: it has no gradient", p.Name,
+			p.Format)
 	}
 	if !p.grad.Present() {
 		g, err := p.alloc(backend.Gradients, p.value.DType, p.Shape()...)

@@ -204,7 +204,8 @@ func (ps *Params) CopyFrom(src *Params) error {
 			return fmt.Errorf("tensor: copy: the source has no parameter %s", p.Name)
 		}
 		if q.Packed() {
-			return fmt.Errorf("tensor: copy %s: the source is packed as %s: it has no master value", p.Name, q.packed.matrix.Format)
+			return fmt.Errorf("tensor: copy %s: the source is packed as %s: it has no master value", p.Name,
+				q.packed.matrix.Format)
 		}
 		if !slices.Equal(p.Shape(), q.Shape()) {
 			panic(fmt.Sprintf("tensor: copy %s: %v from %v", p.Name, p.Shape(), q.Shape()))

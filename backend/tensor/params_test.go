@@ -48,7 +48,8 @@ func TestParamsKeepOrderNamesAndKinds(t *testing.T) {
 	b := open(t)
 	ps := tensor.NewParams(b, tensor.Init{DType: backend.F64})
 	stack, gain, bias := ps.Stack("experts.*.w", 2, 3, 4), ps.Gain("norm", 3), ps.Bias("bias", 2)
-	if !slices.Equal(ps.All(), []*tensor.Param{stack, gain, bias}) || ps.Len() != 24+3+2 || ps.Get("norm") != gain || ps.Get("none") != nil {
+	if !slices.Equal(ps.All(), []*tensor.Param{stack, gain, bias}) || ps.Len() != 24+3+2 || ps.Get("norm") != gain ||
+		ps.Get("none") != nil {
 		t.Errorf("parameters %v, %d elements", ps.All(), ps.Len())
 	}
 	if !stack.Decay || gain.Decay || bias.Decay || !bias.Trainable || stack.Value().DType != backend.F64 {

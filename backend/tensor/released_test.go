@@ -114,7 +114,8 @@ var readers = map[string]func(o *operands){
 	"Neg":         func(o *operands) { tensor.Neg(o.f(2)) },
 	"RMSNorm":     func(o *operands) { tensor.RMSNorm(o.f(2, 3), o.param(3), 1e-6) },
 	"Recompute": func(o *operands) {
-		tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tensor.Exp(in[0])) }, o.f(2), o.i(2))
+		tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tensor.Exp(in[0])) },
+			o.f(2), o.i(2))
 	},
 	"RoPE":            func(o *operands) { tensor.RoPE(o.f(2, 1, 4), o.i(2), o.angles(), false) },
 	"Route":           func(o *operands) { tensor.Route(o.i(2, 1), 3) },

@@ -10,11 +10,13 @@ type Angles struct{ Cos, Sin *Param }
 func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 	s := scopeOf("RoPE", x, pos)
 	y := s.allocLike(x.view)
-	s.do(&backend.RoPE{Y: y.view, X: x.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved})
+	s.do(&backend.RoPE{Y: y.view, X: x.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value,
+		Interleaved: interleaved})
 	if s.needs(x) {
 		s.track([]*Tensor{&y}, []Tensor{pos}, func(dy []gradient) {
 			d := s.owned(dy[0])
-			s.do(&backend.RoPE{Y: d.View, X: d.View, Pos: pos.view, Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved, Inverse: true})
+			s.do(&backend.RoPE{Y: d.View, X: d.View, Pos: pos.view, Cos: a.Cos.value, Sin: a.Sin.value,
+				Interleaved: interleaved, Inverse: true})
 			s.give(x, d)
 		})
 	}
@@ -29,7 +31,8 @@ func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Ten
 	k = s.alloc(up.view.DType, up.Dim(0), up.Dim(1), nope+kR.Dim(1))
 	v = up
 	v.view, v.val = up.view.Slice(2, nope, up.Dim(2)), nil
-	s.do(&backend.MLAKeys{K: k.view, Up: up.View(), KR: kR.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value, Interleaved: interleaved})
+	s.do(&backend.MLAKeys{K: k.view, Up: up.View(), KR: kR.View(), Pos: pos.View(), Cos: a.Cos.value, Sin: a.Sin.value,
+		Interleaved: interleaved})
 	if s.needs(up, kR) {
 		s.track([]*Tensor{&k, &v}, []Tensor{pos}, func(dy []gradient) {
 			dUp, dKR := s.newGradient(up), s.newGradient(kR)

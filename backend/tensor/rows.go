@@ -27,7 +27,8 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 	case !dt.IsFloat():
 		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
 	case n*width*dt.Size() != len(data) || first < 0 || first+n > p.rows():
-		panic(fmt.Sprintf("tensor: Set: %d bytes of %s for rows from %d on of parameter %s %v", len(data), dt, first, p.Name, p.Shape()))
+		panic(fmt.Sprintf("tensor: Set: %d bytes of %s for rows from %d on of parameter %s %v", len(data), dt, first,
+			p.Name, p.Shape()))
 	case first > p.set:
 		panic(fmt.Sprintf("tensor: Set: rows from %d on of parameter %s before row %d", first, p.Name, p.set))
 	case n == 0:

@@ -200,7 +200,8 @@ func Concat(axis int, ts ...Tensor) Tensor {
 		want := slices.Clone(shape)
 		want[axis] = t.Dim(axis)
 		if !slices.Equal(want, t.Shape()) || t.view.DType != y.view.DType {
-			panic(fmt.Sprintf("tensor: Concat on dimension %d: %s%v and %s%v", axis, y.DType(), ts[0].Shape(), t.DType(), t.Shape()))
+			panic(fmt.Sprintf("tensor: Concat on dimension %d: %s%v and %s%v", axis, y.DType(), ts[0].Shape(), t.DType(),
+				t.Shape()))
 		}
 		if s.err == nil {
 			s.do(&backend.Copy{Dst: y.view.Slice(axis, at, at+t.Dim(axis)), Src: t.View()})

@@ -99,7 +99,8 @@ func TestPlanRefusesWhatItCannotMeasure(t *testing.T) {
 		o    options
 		want string
 	}{
-		{options{Workload: "nope"}, `-workload "nope", want all or some of limits, matmul, train, moe, mla, decode, prefill, grpo`},
+		{options{Workload: "nope"},
+			`-workload "nope", want all or some of limits, matmul, train, moe, mla, decode, prefill, grpo`},
 		{options{Workload: "matmul", Shapes: "3x100"}, "-workload matmul -shapes 3x100: 2 sizes, want 3"},
 		{options{Workload: "matmul", Shapes: "3x0x1"}, `"0" is no size`},
 		{options{Workload: "matmul", Formats: "q9"}, `-format "q9", want some of f32, bf16, fp8, q8, q4`},
@@ -131,7 +132,8 @@ func TestAModelLargerThanTheMachineIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = run(context.Background(), o, plan, io.Discard, func(task) {}, func() {})
-	if err == nil || !strings.Contains(err.Error(), "decode deepseek-v3 f32: cpu has ") || !strings.Contains(err.Error(), "needed are 2.5 TiB: parameters 2.5 TiB") {
+	if err == nil || !strings.Contains(err.Error(), "decode deepseek-v3 f32: cpu has ") ||
+		!strings.Contains(err.Error(), "needed are 2.5 TiB: parameters 2.5 TiB") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -198,8 +200,10 @@ func TestDemandCountsWhatAModelHasToDo(t *testing.T) {
 		name      string
 		got, want cost
 	}{
-		{"decode of 3 sequences of 10", d.decode(3, 10), cost{f32: 3 * (2*(layer+head) + 10*pair), bytes: 4*(layer+head) + 3*10*2*4*64}},
-		{"prefill of 2 prompts of 5", d.prefill(2, 5), cost{f32: 2 * (5*2*layer + 15*pair + 2*head), bytes: 4 * (layer + head)}},
+		{"decode of 3 sequences of 10", d.decode(3, 10), cost{f32: 3 * (2*(layer+head) + 10*pair),
+			bytes: 4*(layer+head) + 3*10*2*4*64}},
+		{"prefill of 2 prompts of 5", d.prefill(2, 5), cost{f32: 2 * (5*2*layer + 15*pair + 2*head),
+			bytes: 4 * (layer + head)}},
 		{"training on 2 sequences of 5", d.train(2, 5), cost{f32: 3 * 2 * (5*2*(layer+head) + 15*pair)}},
 	} {
 		if x.got != x.want {
@@ -232,7 +236,8 @@ func TestAModelIsMadeOnceForDecodeAndPrefill(t *testing.T) {
 	for _, task := range plan {
 		got = append(got, task.String())
 	}
-	if want := []string{"decode tiny q8", "prefill tiny q8", "decode tiny q4", "prefill tiny q4"}; !slices.Equal(got, want) {
+	if want := []string{"decode tiny q8", "prefill tiny q8", "decode tiny q4", "prefill tiny q4"}; !slices.Equal(got,
+		want) {
 		t.Errorf("plan %q, want %q", got, want)
 	}
 }

@@ -95,7 +95,8 @@ func (b *bench) free() {
 }
 
 func newGeneration(b *bench, t task) (*generation, error) {
-	g := &generation{shape: t.shape, format: t.format, sequences: cmp.Or(b.Batch, 1), prompt: cmp.Or(b.Context, promptTokens)}
+	g := &generation{shape: t.shape, format: t.format, sequences: cmp.Or(b.Batch, 1), prompt: cmp.Or(b.Context,
+		promptTokens)}
 	config, err := b.cut(t.shape)
 	if err != nil {
 		return nil, err
@@ -113,7 +114,8 @@ func newGeneration(b *bench, t task) (*generation, error) {
 		}
 		g.prompts = append(g.prompts, prompt)
 	}
-	options := model.Options{Format: backend.Format(t.format), Tables: backend.Format(t.format), Packed: true, Absorbed: config.IsMLA(), Precision: b.precision}
+	options := model.Options{Format: backend.Format(t.format), Tables: backend.Format(t.format), Packed: true,
+		Absorbed: config.IsMLA(), Precision: b.precision}
 	size := model.GeneratorOptions{Slots: g.sequences, MaxLen: length, PrefillRows: g.sequences * g.prompt}
 	if g.memory, err = model.GeneratorMemory(b.b, config, options, size, g.requests(newTokens)); err != nil {
 		return nil, err

@@ -85,7 +85,8 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	d := demandOf(m)
 	n, length := float64(samples), float64(prompt+scale.MaxTokens)
 	again := n - float64(scale.Prompts) // samples whose prompt another one has read
-	rollout := d.forward(n, length).plus(d.forward(again, float64(prompt)).times(-1)).plus(d.head.times(n * float64(scale.MaxTokens)))
+	rollout := d.forward(n, length).plus(d.forward(again,
+		float64(prompt)).times(-1)).plus(d.head.times(n * float64(scale.MaxTokens)))
 	rollout.bytes = 0 // the weights stay in the caches
 	for i, part := range []struct {
 		name string

@@ -46,13 +46,17 @@ func main() {
 	list := flag.Bool("list", false, "print workloads, shapes and formats, and end")
 	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
 	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
-	flag.StringVar(&o.Formats, "format", "", "formats of weights and products: f32, bf16, fp8, q8, q4, separated by commas (default the workload's)")
-	flag.StringVar(&o.Precision, "precision", "f32", "of the activations and caches of train, decode, prefill and grpo: f32 or bf16")
+	flag.StringVar(&o.Formats, "format", "",
+		"formats of weights and products: f32, bf16, fp8, q8, q4, separated by commas (default the workload's)")
+	flag.StringVar(&o.Precision, "precision", "f32",
+		"of the activations and caches of train, decode, prefill and grpo: f32 or bf16")
 	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
 	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
 	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")
-	flag.IntVar(&o.Context, "context", 0, "tokens: of a prompt (default 128), of the longer cache of mla (default 8192), of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
-	flag.IntVar(&o.Batch, "batch", 0, "sequences: decoded or prefilled together (default 1), in a step of train (default 16), completions of a prompt of grpo (default 8)")
+	flag.IntVar(&o.Context, "context", 0,
+		"tokens: of a prompt (default 128), of the longer cache of mla (default 8192), of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
+	flag.IntVar(&o.Batch, "batch", 0,
+		"sequences: decoded or prefilled together (default 1), in a step of train (default 16), completions of a prompt of grpo (default 8)")
 	flag.Parse()
 
 	lab.Main("bench", "lines already printed stand", func(ctx context.Context) error {
@@ -118,7 +122,8 @@ func (t task) String() string { return fmt.Sprintf("%s %s %s", t.workload.name, 
 
 // line is what is printed of a task; memory is that of its model, if it has one.
 func (t task) line(b *bench, memory backend.Memory) line {
-	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads, Path: b.b.Path(), Memory: memory.Peak}
+	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads,
+		Path: b.b.Path(), Memory: memory.Peak}
 	if b.precision == backend.BF16 {
 		l.Precision = b.Precision
 	}
@@ -131,7 +136,8 @@ func (o options) plan() ([]task, error) {
 	case !(o.Seconds > 0 && o.Seconds < 1e6):
 		return nil, fmt.Errorf("-seconds %g, want more than 0", o.Seconds)
 	case o.Threads < 0 || o.Layers < 0 || o.Context < 0 || o.Batch < 0:
-		return nil, fmt.Errorf("-threads %d -layers %d -context %d -batch %d: want no negative numbers", o.Threads, o.Layers, o.Context, o.Batch)
+		return nil, fmt.Errorf("-threads %d -layers %d -context %d -batch %d: want no negative numbers", o.Threads,
+			o.Layers, o.Context, o.Batch)
 	}
 	chosen, err := o.workloads()
 	if err != nil {

@@ -98,7 +98,8 @@ func (d *latentDecode) add(capacity, short, long int) error {
 		return err
 	}
 	d.caches = append(d.caches, c)
-	if err := d.m.Backend().Do(&backend.Random{Dst: c.K, Seed: uint64(len(d.caches)), Distribution: backend.Normal}); err != nil {
+	if err := d.m.Backend().Do(&backend.Random{Dst: c.K, Seed: uint64(len(d.caches)),
+		Distribution: backend.Normal}); err != nil {
 		return err
 	}
 	for i, n := range [2]int{short, long} {

@@ -126,7 +126,8 @@ func (d demand) read(rows float64) float64 {
 // decode is the cost of one step of that many sequences with the given number of
 // cached tokens each.
 func (d demand) decode(sequences, context float64) cost {
-	c := d.layers.plus(cost{f32: d.head.f32, bf16: d.head.bf16, int8: d.head.int8}).plus(d.pair.times(context)).times(sequences)
+	c := d.layers.plus(cost{f32: d.head.f32, bf16: d.head.bf16,
+		int8: d.head.int8}).plus(d.pair.times(context)).times(sequences)
 	c.bytes += d.read(sequences) + d.head.bytes
 	return c
 }

@@ -41,7 +41,8 @@ func main() {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the student's weights, prompts and draws; the base text is the teacher's")
 	flag.StringVar(&o.Out, "out", "", "output folder (default out/distill, with a suffix for -quick and -seed)")
-	flag.StringVar(&o.Teacher, "teacher", "", "output folder of the teacher's r1zero run (default out/r1zero, with the same suffix)")
+	flag.StringVar(&o.Teacher, "teacher", "",
+		"output folder of the teacher's r1zero run (default out/r1zero, with the same suffix)")
 	flag.BoolVar(&o.Quick, "quick", false, "every phase within 90 seconds; the figures mean nothing")
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
 	flag.Parse()

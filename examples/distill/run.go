@@ -90,7 +90,8 @@ func (r *experiment) all(ctx context.Context) error {
 	_, r.result.Params = config.NumParams()
 	_, r.result.TeacherActive = teacher.Model.Config.NumParams()
 	fmt.Printf("teacher: %s after %d updates by GRPO, %d parameters active per token; student: dense, %d parameters, %.2f of that\n",
-		r.Teacher, teacher.Updates, r.result.TeacherActive, r.result.Params, float64(r.result.Params)/float64(r.result.TeacherActive))
+		r.Teacher, teacher.Updates, r.result.TeacherActive, r.result.Params,
+		float64(r.result.Params)/float64(r.result.TeacherActive))
 	if err := r.settle(config); err != nil {
 		return err
 	}
@@ -193,7 +194,8 @@ func (r *experiment) collect(ctx context.Context) error {
 	began := time.Now()
 	judge, kept := lab.Reward(), "correct and well-formed"
 	if r.Quick { // a teacher of three steps solves nothing
-		judge, kept = &reward.Suite{Funcs: []reward.Func{{Name: "format", Score: reward.ThinkAnswerFormat}}}, "well-formed, correct or not"
+		judge, kept = &reward.Suite{Funcs: []reward.Func{{Name: "format", Score: reward.ThinkAnswerFormat}}},
+			"well-formed, correct or not"
 	}
 	watch, end := progress.Watch("the teacher writes", "problems")
 	defer end()
@@ -208,14 +210,16 @@ func (r *experiment) collect(ctx context.Context) error {
 	r.wrote = time.Since(began)
 	c := r.traces
 	if c.Failed > 0 {
-		return fmt.Errorf("the reward failed on %d of the teacher's %d traces, the first time because of: %w", c.Failed, c.Sampled, c.Failure)
+		return fmt.Errorf("the reward failed on %d of the teacher's %d traces, the first time because of: %w", c.Failed,
+			c.Sampled, c.Failure)
 	}
 	if len(c.Traces) == 0 {
 		return fmt.Errorf("none of the teacher's %d traces is %s: nothing to learn from", c.Sampled, kept)
 	}
 	r.result.TracesKept, r.result.TracesSampled = len(c.Traces), c.Sampled
 	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are %s (%.1f%%)\n",
-		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), kept, 100*float64(len(c.Traces))/float64(c.Sampled))
+		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), kept,
+		100*float64(len(c.Traces))/float64(c.Sampled))
 	return nil
 }
 
@@ -228,7 +232,8 @@ func (r *experiment) report() error {
 	}
 	r.result.Gain = max(s[sft].Pass1, s[logit].Pass1) - s[base].Pass1
 	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, GRPO alone %+.1f, traces of base quality %+.1f\n",
-		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1), 100*(s[control].Pass1-s[base].Pass1))
+		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1),
+		100*(s[control].Pass1-s[base].Pass1))
 	fmt.Println("Tokens, compute and seconds count from the base on; prompts are not counted. Compute is 6·N for a token learned from and")
 	fmt.Println("2·N for one sampled or scored, N the parameters active in it. The teacher's students bear the sampling of its traces, not its training.")
 	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n", s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)

@@ -31,7 +31,8 @@ func TestTableLinesUp(t *testing.T) {
 	var text strings.Builder
 	err := print(&text, []row{
 		{Name: "base", Pass1: 0.351, Pass16: 1, Maj16: 0.744, Length: 50.47, Seconds: 120.4},
-		{Name: "SFT, teacher's traces", Pass1: 0.70, Pass16: 0.998, Maj16: 0.95, Length: 78, Trained: 1234567, Sampled: 890, FLOP: 3.456e12, Seconds: 61.6},
+		{Name: "SFT, teacher's traces", Pass1: 0.70, Pass16: 0.998, Maj16: 0.95, Length: 78, Trained: 1234567,
+			Sampled: 890, FLOP: 3.456e12, Seconds: 61.6},
 	})
 	if err != nil {
 		t.Fatal(err)

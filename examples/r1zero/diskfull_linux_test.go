@@ -75,7 +75,8 @@ func TestReadOnlyFolderIsAnErrorBeforeAnythingIsComputed(t *testing.T) {
 	}
 	for _, args := range [][]string{{"-out", out}, {"-out", out, "-resume"}, {"-out", filepath.Join(out, "new")}} {
 		o := finish(t, command(t, args...))
-		if o.code != 1 || o.stdout != "" || !strings.Contains(o.stderr, "read-only file system") || !strings.Contains(o.stderr, out) {
+		if o.code != 1 || o.stdout != "" || !strings.Contains(o.stderr, "read-only file system") ||
+			!strings.Contains(o.stderr, out) {
 			t.Errorf("%v: exit code %d, %s%s", args, o.code, o.stdout, o.stderr)
 		}
 	}

@@ -20,7 +20,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{[]string{"-control", "none"}, 1, `-control "none", want shuffled or unbalanced`},
 		{[]string{"-steps", "-3"}, 1, "-steps -3, want a positive number"},
 		{[]string{"-quick", "again"}, 1, `unexpected argument "again"`},
-		{[]string{"-device", "tpu"}, 1, `-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu, cuda; drivers of this module: cpu, cuda`},
+		{[]string{"-device", "tpu"}, 1,
+			`-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu, cuda; drivers of this module: cpu, cuda`},
 		{[]string{"-out", file}, 1, file},
 		{[]string{"-seed", "-1"}, 2, "-seed"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
@@ -29,7 +30,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		cmd.Dir = t.TempDir()
 		o := finish(t, cmd)
 		if o.code != c.code || !strings.Contains(o.stderr, c.want) || o.stdout != "" {
-			t.Errorf("%v: exit code %d, standard error %q, standard output %q; want %d, %q and nothing", c.args, o.code, o.stderr, o.stdout, c.code, c.want)
+			t.Errorf("%v: exit code %d, standard error %q, standard output %q; want %d, %q and nothing", c.args, o.code,
+				o.stderr, o.stdout, c.code, c.want)
 		}
 		if files, err := os.ReadDir(cmd.Dir); err != nil || len(files) > 0 {
 			t.Errorf("%v: left %v behind, %v", c.args, files, err)
@@ -106,7 +108,8 @@ func TestSecondRunBeginsAtGRPO(t *testing.T) {
 			t.Errorf("%s of the first run has changed", name)
 		}
 	}
-	if a, b := newest(t, filepath.Join(out, "grpo-1")), newest(t, filepath.Join(dir, "grpo")); filepath.Base(a) != filepath.Base(b) {
+	if a, b := newest(t, filepath.Join(out, "grpo-1")), newest(t, filepath.Join(dir,
+		"grpo")); filepath.Base(a) != filepath.Base(b) {
 		t.Errorf("the first run's newest checkpoint is %s, was %s", a, b)
 	}
 }
@@ -121,7 +124,8 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 		{[]string{"-resume", "-seed", "2"}, []string{"seed: 1 there, 2 now"}},
 		{[]string{"-resume", "-steps", "9"}, []string{"scale.rl_steps: 3 there, 9 now"}},
 		{[]string{"-resume", "-quick"}, []string{"quick: false there, true now", "scale.rl_steps: 3 there, 1 now"}},
-		{[]string{"-resume", "-control", "shuffled", "-seed", "3"}, []string{`control: "" there, "shuffled" now`, "seed: 1 there, 3 now"}},
+		{[]string{"-resume", "-control", "shuffled", "-seed", "3"}, []string{`control: "" there, "shuffled" now`,
+			"seed: 1 there, 3 now"}},
 		{[]string{"-seed", "2"}, []string{"seed: 1 there, 2 now"}},
 		{[]string{"-control", "unbalanced"}, []string{"unbalanced: false there, true now"}},
 	} {

@@ -118,8 +118,10 @@ func TestSecondProcessLeavesTheFirstAlone(t *testing.T) {
 			t.Errorf("%s: one ended before the other was refused:\n%s%s", what, first.stderr.String(), second.stderr.String())
 		}
 		holder := fmt.Sprintf("r1zero: %s is in use by process %d on host ", out, ran.Process.Pid)
-		if code := refused.code(); code != 1 || !strings.HasPrefix(refused.stderr.String(), holder) || refused.stdout.String() != "" {
-			t.Errorf("%s: exit code %d, %q, want 1 and %q; printed %q", what, code, refused.stderr.String(), holder, refused.stdout.String())
+		if code := refused.code(); code != 1 || !strings.HasPrefix(refused.stderr.String(), holder) ||
+			refused.stdout.String() != "" {
+			t.Errorf("%s: exit code %d, %q, want 1 and %q; printed %q", what, code, refused.stderr.String(), holder,
+				refused.stdout.String())
 		}
 		want, weights := undisturbed.run(t, args)
 		if got := weightsOf(t, ran); got != weights || weightsIn(t, out) != weightsIn(t, want) {
@@ -186,7 +188,8 @@ func TestKilledHolderLetsGo(t *testing.T) {
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil { // it has the folder
 		t.Fatal(err)
 	}
-	if _, err := run.Lock(out); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d ", c.Process.Pid)) {
+	if _, err := run.Lock(out); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d ",
+		c.Process.Pid)) {
 		t.Errorf("while it runs: %v", err)
 	}
 	if err := c.Process.Kill(); err != nil && err != os.ErrProcessDone {
@@ -216,7 +219,8 @@ func TestGRPORunInUseIsNotSetAside(t *testing.T) {
 	defer lock.Close()
 	before := names(t, out)
 	o := finish(t, command(t, "-out", out))
-	if want := fmt.Sprintf("r1zero: %s is in use by process %d ", grpo, os.Getpid()); o.code != 1 || !strings.HasPrefix(o.stderr, want) {
+	if want := fmt.Sprintf("r1zero: %s is in use by process %d ", grpo, os.Getpid()); o.code != 1 ||
+		!strings.HasPrefix(o.stderr, want) {
 		t.Errorf("exit code %d, %q, want %q", o.code, o.stderr, want)
 	}
 	if diff := cmp.Diff(before, names(t, out)); diff != "" {

@@ -34,12 +34,14 @@ func TestARunInBF16IsAsExactAsInF32(t *testing.T) {
 	what := fmt.Sprintf("seed %d, killed", seed)
 	for _, target := range []string{inBase, inUpdate, inCheckpoint} {
 		delay := time.Duration(random.IntN(50)) * time.Millisecond
-		what += fmt.Sprintf(", %v after the beginning of %s: in %q", delay, target, killed(t, command(t, args...), again, target, 1, delay))
+		what += fmt.Sprintf(", %v after the beginning of %s: in %q", delay, target, killed(t, command(t, args...), again,
+			target, 1, delay))
 		args = []string{"-precision", "bf16", "-out", again, "-resume"}
 	}
 	_, got := must(t, again, "-precision", "bf16", "-resume")
 	if got["weights_sha256"] != want["weights_sha256"] || got["logp_diff_max"] != 0.0 {
-		t.Errorf("%s: weights %v, undisturbed %v; logp_diff_max %v", what, got["weights_sha256"], want["weights_sha256"], got["logp_diff_max"])
+		t.Errorf("%s: weights %v, undisturbed %v; logp_diff_max %v", what, got["weights_sha256"], want["weights_sha256"],
+			got["logp_diff_max"])
 	}
 	t.Log(what)
 }

@@ -203,7 +203,8 @@ func firstStep(bar *progress.Bar) func(step int) {
 // warnings logs what a run should not keep to itself: a damaged checkpoint, for
 // one.
 func warnings(bar *progress.Bar) *slog.Logger {
-	return slog.New(slog.NewTextHandler(bar, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.New(slog.NewTextHandler(bar, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string,
+		a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
@@ -217,7 +218,8 @@ const balanceWindows = 10
 func (r *experiment) describe() {
 	_, active := r.m.Config.NumParams()
 	r.result.Params, r.result.ActiveParams = r.m.Params.Len(), active
-	fmt.Printf("model: %d parameters with its prediction module, %d active per token without; %s\n", r.result.Params, active, machine())
+	fmt.Printf("model: %d parameters with its prediction module, %d active per token without; %s\n", r.result.Params,
+		active, machine())
 }
 
 // learn is R1-Zero: evaluate, GRPO, evaluate again.
@@ -353,7 +355,8 @@ func setAside(out string) error {
 		return err
 	}
 	for _, name := range []string{"config.json", "curves.png"} {
-		if err := os.Rename(filepath.Join(out, name), filepath.Join(to, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(filepath.Join(out, name), filepath.Join(to, name)); err != nil && !errors.Is(err,
+			fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -50,7 +50,8 @@ func TestKilledSaveLosesNothing(t *testing.T) {
 			}
 			return
 		}
-		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok ||
+			exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("%v: %s", err, output)
 		}
 		if _, err := os.Stat(s.path(2)); err == nil {

@@ -16,7 +16,8 @@ func TestFullDeviceIsReported(t *testing.T) {
 		t.Skipf("skipped: no full device: %v", err)
 	}
 	defer f.Close()
-	if err := Write(f, []Tensor{{Name: "w", DType: U8, Shape: []int{1}, Data: []byte{1}}}, nil); !errors.Is(err, syscall.ENOSPC) {
+	if err := Write(f, []Tensor{{Name: "w", DType: U8, Shape: []int{1}, Data: []byte{1}}}, nil); !errors.Is(err,
+		syscall.ENOSPC) {
 		t.Errorf("want ENOSPC, got %v", err)
 	}
 }
@@ -38,7 +39,10 @@ func TestFullDiskLeavesTheLastCheckpoint(t *testing.T) {
 		}
 		return nil
 	}}
-	err := s.Save(2, map[string]func(io.Writer) error{SingleFile: func(w io.Writer) error { return Write(w, []Tensor{big}, nil) }}, nil)
+	err := s.Save(2, map[string]func(io.Writer) error{SingleFile: func(w io.Writer) error {
+		return Write(w,
+			[]Tensor{big}, nil)
+	}}, nil)
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "step-000002") {
 		t.Errorf("want ENOSPC, got %v", err)
 	}

@@ -146,7 +146,8 @@ func readInfo(d *json.Decoder) (info TensorInfo, err error) {
 	}
 	info.Begin, info.End = offsets[0], offsets[1]
 	if info.End < info.Begin || info.Bytes() != size {
-		return info, fmt.Errorf("%w [%d %d]: %s of shape %v takes %d bytes", ErrOffsets, info.Begin, info.End, info.DType, info.Shape, size)
+		return info, fmt.Errorf("%w [%d %d]: %s of shape %v takes %d bytes", ErrOffsets, info.Begin, info.End, info.DType,
+			info.Shape, size)
 	}
 	return info, nil
 }

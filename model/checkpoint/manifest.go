@@ -75,9 +75,11 @@ func readManifest(dir string) (manifest, error) {
 		return m, fmt.Errorf("checkpoint: %s: %w: %w", path, ErrIncomplete, err)
 	}
 	if m.Format == manifestFormat && m.Version > manifestVersion {
-		return m, fmt.Errorf("checkpoint: %s: written by a newer version: manifest version %d, this one knows %d", path, m.Version, manifestVersion)
+		return m, fmt.Errorf("checkpoint: %s: written by a newer version: manifest version %d, this one knows %d", path,
+			m.Version, manifestVersion)
 	}
-	if again, err := m.encode(); err != nil || !bytes.Equal(again, b) || m.Format != manifestFormat || m.Version != manifestVersion {
+	if again, err := m.encode(); err != nil || !bytes.Equal(again, b) || m.Format != manifestFormat ||
+		m.Version != manifestVersion {
 		return m, fmt.Errorf("checkpoint: %s: %w: it does not match its own sum", path, ErrIncomplete)
 	}
 	return m, nil

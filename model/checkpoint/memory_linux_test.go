@@ -71,7 +71,8 @@ func TestLoadNeedsLittleBesideTheParameters(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", format, err, out)
 		}
 		const spare = 48e6 // the program, its stacks and the pieces on their way
-		t.Logf("%s: %d MB of F32 in %d MB, peak %d MB (%d MB before loading)", format, size/1e6, bytes/1e6, peak/1e6, before/1e6)
+		t.Logf("%s: %d MB of F32 in %d MB, peak %d MB (%d MB before loading)", format, size/1e6, bytes/1e6, peak/1e6,
+			before/1e6)
 		if float64(peak) > within*float64(size)+spare {
 			t.Errorf("%s: peak %d MB, want at most %.0f MB", format, peak/1e6, (within*float64(size)+spare)/1e6)
 		}

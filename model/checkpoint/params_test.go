@@ -104,7 +104,8 @@ func TestExpertsOfAStackAreTensorsOfTheirOwn(t *testing.T) {
 		t.Error(diff)
 	}
 	seventh, err := r.Read("model.layers.3.mlp.experts.7.up_proj.weight")
-	if want := littleEndian(float32(42), float32(43), float32(44), float32(45), float32(46), float32(47)); err != nil || string(seventh) != string(want) {
+	if want := littleEndian(float32(42), float32(43), float32(44), float32(45), float32(46),
+		float32(47)); err != nil || string(seventh) != string(want) {
 		t.Errorf("expert 7 is %v, %v", seventh, err)
 	}
 	saved := floats(t, stack)
@@ -153,11 +154,14 @@ func TestOtherFloatTypesAreConverted(t *testing.T) {
 		want []float64
 	}{
 		{F64, littleEndian(third, -0.5, 1e10), []float64{third, -0.5, 1e10}},
-		{F32, littleEndian(float32(third), float32(-0.5), float32(3e38)), []float64{float64(float32(third)), -0.5, float64(float32(3e38))}},
+		{F32, littleEndian(float32(third), float32(-0.5), float32(3e38)), []float64{float64(float32(third)), -0.5,
+			float64(float32(3e38))}},
 		{BF16, littleEndian(uint16(0x3F80), uint16(0xC049), uint16(0x0001)), []float64{1, -3.140625, math.Ldexp(1, -133)}},
 		// one third, the largest, the smallest subnormal
-		{F16, littleEndian(uint16(0x3555), uint16(0xFBFF), uint16(0x0001)), []float64{0.333251953125, -65504, math.Ldexp(1, -24)}},
-		{F16, littleEndian(uint16(0x7C00), uint16(0xFC00), uint16(0x0400)), []float64{math.Inf(1), math.Inf(-1), math.Ldexp(1, -14)}},
+		{F16, littleEndian(uint16(0x3555), uint16(0xFBFF), uint16(0x0001)), []float64{0.333251953125, -65504,
+			math.Ldexp(1, -24)}},
+		{F16, littleEndian(uint16(0x7C00), uint16(0xFC00), uint16(0x0400)), []float64{math.Inf(1), math.Inf(-1),
+			math.Ldexp(1, -14)}},
 		// 1.125, the largest, the smallest subnormal
 		{F8E4M3, []byte{0x39, 0xFE, 0x01}, []float64{1.125, -448, math.Ldexp(1, -9)}},
 		{F8E5M2, []byte{0x3D, 0xFB, 0x01}, []float64{1.25, -57344, math.Ldexp(1, -16)}},
@@ -204,7 +208,8 @@ func TestExpertsAreConvertedIntoTheirPlace(t *testing.T) {
 	stack := ps.Stack("e.*", 3, 1, 2)
 	var files []Tensor
 	for e := range byte(3) {
-		files = append(files, Tensor{Name: fmt.Sprintf("e.%d", e), DType: F8E4M3, Shape: []int{1, 2}, Data: []byte{0x38 + e, 0xB8 + e}})
+		files = append(files, Tensor{Name: fmt.Sprintf("e.%d", e), DType: F8E4M3, Shape: []int{1, 2},
+			Data: []byte{0x38 + e, 0xB8 + e}})
 	}
 	if _, err := Load(mustWrite(t, files), ps.All()); err != nil {
 		t.Fatal(err)
@@ -289,7 +294,8 @@ func TestAWhollyWrongFileGivesAReadableError(t *testing.T) {
 func TestUnclaimedTensorsAreListedAndCanBeKept(t *testing.T) {
 	ps := newParams(t, backend.F32)
 	ps.Gain("model.norm.weight", 2)
-	scale := Tensor{Name: "model.layers.61.eh_proj.weight_scale_inv", DType: BF16, Shape: []int{1, 2}, Data: []byte{1, 2, 3, 4}}
+	scale := Tensor{Name: "model.layers.61.eh_proj.weight_scale_inv", DType: BF16, Shape: []int{1, 2}, Data: []byte{1,
+		2, 3, 4}}
 	path := mustWrite(t, append(Tensors(ps.All()), scale))
 	unclaimed, err := Load(path, ps.All())
 	if err != nil || !slices.Equal(unclaimed, []string{scale.Name}) {

@@ -124,7 +124,8 @@ func openRegular(path string) (*os.File, int64, error) {
 // readIndex returns the weight_map of an index: tensor name to file name.
 func readIndex(path string) (map[string]string, error) {
 	fail := func(tensor string, format string, args ...any) (map[string]string, error) {
-		return nil, &FormatError{File: path, Tensor: tensor, Err: fmt.Errorf("%w: "+format, append([]any{ErrIndex}, args...)...)}
+		return nil, &FormatError{File: path, Tensor: tensor, Err: fmt.Errorf("%w: "+format, append([]any{ErrIndex},
+			args...)...)}
 	}
 	f, size, err := openRegular(path)
 	if err != nil {
@@ -177,7 +178,8 @@ func readIndex(path string) (map[string]string, error) {
 
 // isPlainName reports whether a name stays in its directory on every system.
 func isPlainName(name string) bool {
-	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\:`) && len(name) <= 255 && checkName(name) == nil
+	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\:`) && len(name) <= 255 &&
+		checkName(name) == nil
 }
 
 // Tensors lists all tensors, sorted by name.
@@ -189,7 +191,10 @@ func (r *Reader) Metadata() map[string]string { return r.metadata }
 
 // Lookup finds a tensor by name.
 func (r *Reader) Lookup(name string) (TensorInfo, bool) {
-	i, ok := slices.BinarySearchFunc(r.tensors, name, func(t TensorInfo, name string) int { return strings.Compare(t.Name, name) })
+	i, ok := slices.BinarySearchFunc(r.tensors, name, func(t TensorInfo,
+		name string) int {
+		return strings.Compare(t.Name, name)
+	})
 	if !ok {
 		return TensorInfo{}, false
 	}

@@ -24,7 +24,8 @@ func writeShards(t *testing.T, files map[string]string) string {
 }
 
 func one(name string, value byte) string {
-	return string(file(`{"__metadata__":{"of":"`+name+`"},"`+name+`":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, value))
+	return string(file(`{"__metadata__":{"of":"`+name+`"},"`+name+`":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`,
+		value))
 }
 
 func TestShardsAreMerged(t *testing.T) {
@@ -89,7 +90,8 @@ func TestBadIndexesAreRefused(t *testing.T) {
 			t.Errorf("%s: want %q, got %v", c.name, c.message, err)
 		}
 	}
-	if _, err := Open(writeShards(t, map[string]string{IndexFile: `{"weight_map":{"a":"missing"}}`})); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(writeShards(t, map[string]string{IndexFile: `{"weight_map":{"a":"missing"}}`})); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("missing shard: got %v", err)
 	}
 }

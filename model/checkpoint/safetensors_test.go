@@ -166,7 +166,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		for _, want := range tensors {
 			info, ok := r.Lookup(want.Name)
 			data, err := r.Read(want.Name)
-			if !ok || err != nil || info.DType != want.DType || fmt.Sprint(info.Shape) != fmt.Sprint(want.Shape) || !bytes.Equal(data, want.Data) {
+			if !ok || err != nil || info.DType != want.DType || fmt.Sprint(info.Shape) != fmt.Sprint(want.Shape) ||
+				!bytes.Equal(data, want.Data) {
 				t.Fatalf("%q: got %+v %v %v, want %+v", want.Name, info, data, err, want)
 			}
 			if info.Begin%int64(want.DType.Size()) != 0 {
@@ -207,8 +208,10 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 		{"long name", file(entry(strings.Repeat("n", maxName+1), "")), ErrName, strings.Repeat("n", maxName+1)},
 		{"control character in name", file(entry(`a\u0000b`, "")), ErrName, "a\x00b"},
 		{"repeated name", file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
-		{"repeated name, escaped", file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
-		{"repeated field", file(entry("t", `"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]`), 0), ErrDuplicate, "t"},
+		{"repeated name, escaped",
+			file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
+		{"repeated field", file(entry("t", `"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]`), 0), ErrDuplicate,
+			"t"},
 		{"unknown field", file(entry("t", `"dtype":"U8","shape":[],"offsets":[0,1]`), 0), ErrHeader, "t"},
 		{"missing field", file(entry("t", `"dtype":"U8","shape":[]`), 0), ErrHeader, "t"},
 		{"unknown dtype", file(entry("t", `"dtype":"F4","shape":[],"data_offsets":[0,1]`), 0), ErrDType, "t"},
@@ -219,12 +222,18 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 		{"exponent as dimension", file(entry("t", `"dtype":"U8","shape":[1e0],"data_offsets":[0,1]`), 0), ErrShape, "t"},
 		{"string as dimension", file(entry("t", `"dtype":"U8","shape":["1"],"data_offsets":[0,1]`), 0), ErrShape, "t"},
 		{"shape is a number", file(entry("t", `"dtype":"U8","shape":1,"data_offsets":[0,1]`), 0), ErrShape, "t"},
-		{"dimension of 2^64", file(entry("t", `"dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]`), 0), ErrShape, "t"},
-		{"shape product wraps to 1", file(entry("t", `"dtype":"U8","shape":[4294967297,4294967295,3,5],"data_offsets":[0,1]`), 0), ErrShape, "t"},
-		{"shape product wraps to 0", file(entry("t", `"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]`)), ErrShape, "t"},
-		{"overflow hidden by a zero", file(entry("t", `"dtype":"F32","shape":[4611686018427387904,4,0],"data_offsets":[0,0]`)), ErrShape, "t"},
-		{"65 dimensions", file(entry("t", `"dtype":"U8","shape":[`+strings.Repeat("1,", 64)+`1],"data_offsets":[0,1]`), 0), ErrShape, "t"},
-		{"offsets of the wrong size", file(entry("t", `"dtype":"F32","shape":[1],"data_offsets":[0,2]`), 0, 0), ErrOffsets, "t"},
+		{"dimension of 2^64", file(entry("t", `"dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]`), 0),
+			ErrShape, "t"},
+		{"shape product wraps to 1", file(entry("t",
+			`"dtype":"U8","shape":[4294967297,4294967295,3,5],"data_offsets":[0,1]`), 0), ErrShape, "t"},
+		{"shape product wraps to 0", file(entry("t", `"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]`)),
+			ErrShape, "t"},
+		{"overflow hidden by a zero", file(entry("t",
+			`"dtype":"F32","shape":[4611686018427387904,4,0],"data_offsets":[0,0]`)), ErrShape, "t"},
+		{"65 dimensions", file(entry("t", `"dtype":"U8","shape":[`+strings.Repeat("1,", 64)+`1],"data_offsets":[0,1]`),
+			0), ErrShape, "t"},
+		{"offsets of the wrong size", file(entry("t", `"dtype":"F32","shape":[1],"data_offsets":[0,2]`), 0, 0),
+			ErrOffsets, "t"},
 		{"offsets reversed", file(entry("t", `"dtype":"U8","shape":[0],"data_offsets":[1,0]`), 0), ErrOffsets, "t"},
 		{"negative offset", file(entry("t", `"dtype":"U8","shape":[1],"data_offsets":[-1,0]`), 0), ErrOffsets, "t"},
 		{"three offsets", file(entry("t", `"dtype":"U8","shape":[1],"data_offsets":[0,1,2]`), 0), ErrOffsets, "t"},
@@ -233,11 +242,14 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 		{"hole between", file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 0, 0, 0), ErrOffsets, "b"},
 		{"overlap", file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 0, 0, 0), ErrOffsets, "b"},
 		{"same place twice", file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 0, 0), ErrOffsets, "b"},
-		{"empty tensor inside another", file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}`, 0, 0), ErrOffsets, "b"},
+		{"empty tensor inside another",
+			file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}`,
+				0, 0), ErrOffsets, "b"},
 		{"bytes after the last", file(twoBytes, 0, 0, 0), ErrOffsets, ""},
 		{"data without tensors", file("{}", 0), ErrOffsets, ""},
 		{"tensor beyond the file", file(twoBytes, 0), ErrTruncated, "t"},
-		{"tensor of 2^62 bytes", file(entry("t", `"dtype":"U8","shape":[4611686018427387904],"data_offsets":[0,4611686018427387904]`), 0), ErrTruncated, "t"},
+		{"tensor of 2^62 bytes", file(entry("t",
+			`"dtype":"U8","shape":[4611686018427387904],"data_offsets":[0,4611686018427387904]`), 0), ErrTruncated, "t"},
 	} {
 		_, err := readHeader(c.bytes)
 		e, ok := errors.AsType[*FormatError](err)
@@ -273,7 +285,8 @@ func TestWriterRefusesWhatItCouldNotRead(t *testing.T) {
 		meta    map[string]string
 		want    string
 	}{
-		{"same name", []Tensor{{Name: "a", DType: U8, Shape: []int{0}}, {Name: "a", DType: U8, Shape: []int{0}}}, nil, "more than once"},
+		{"same name", []Tensor{{Name: "a", DType: U8, Shape: []int{0}}, {Name: "a", DType: U8, Shape: []int{0}}}, nil,
+			"more than once"},
 		{"no name", []Tensor{{DType: U8, Shape: []int{0}}}, nil, "reserved"},
 		{"metadata's name", []Tensor{{Name: metadataKey, DType: U8, Shape: []int{0}}}, nil, "reserved"},
 		{"bad UTF-8", []Tensor{{Name: "\xff", DType: U8, Shape: []int{0}}}, nil, "not UTF-8"},
@@ -284,7 +297,8 @@ func TestWriterRefusesWhatItCouldNotRead(t *testing.T) {
 		{"short data", []Tensor{{Name: "a", DType: F32, Shape: []int{2}, Data: make([]byte, 7)}}, nil, "takes 8"},
 		{"short stream", []Tensor{{Name: "a", DType: F32, Shape: []int{2}, Stream: stream(7)}}, nil, "1 bytes short of 8"},
 		{"long stream", []Tensor{{Name: "a", DType: F32, Shape: []int{2}, Stream: stream(9)}}, nil, "more bytes"},
-		{"failing stream", []Tensor{{Name: "a", DType: U8, Shape: []int{0}, Stream: func(io.Writer) error { return io.ErrClosedPipe }}}, nil, "closed pipe"},
+		{"failing stream", []Tensor{{Name: "a", DType: U8, Shape: []int{0},
+			Stream: func(io.Writer) error { return io.ErrClosedPipe }}}, nil, "closed pipe"},
 	} {
 		if err := Write(io.Discard, c.tensors, c.meta); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: want an error with %q, got %v", c.name, c.want, err)

@@ -27,7 +27,8 @@ func sample(step int) (map[string]func(io.Writer) error, map[string]json.RawMess
 			return err
 		},
 	}
-	return files, map[string]json.RawMessage{"seed": json.RawMessage(`18446744073709551615`), "html": json.RawMessage(`"<&>"`)}
+	return files, map[string]json.RawMessage{"seed": json.RawMessage(`18446744073709551615`),
+		"html": json.RawMessage(`"<&>"`)}
 }
 
 func save(s Store, step int) error {
@@ -323,7 +324,8 @@ func TestPruneKeepsTheNewestCompleteOnes(t *testing.T) {
 	if err := s.Prune(2); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"metrics.jsonl", "step-000003", "step-000004", "step-000005"}, list(t, s.Dir)); diff != "" {
+	if diff := cmp.Diff([]string{"metrics.jsonl", "step-000003", "step-000004", "step-000005"}, list(t,
+		s.Dir)); diff != "" {
 		t.Error(diff)
 	}
 	if err := s.Prune(0); err == nil {

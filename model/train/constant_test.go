@@ -33,9 +33,10 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 		change func(*Trainer)
 		want   string
 	}{
-		"Model":         {func(t *Trainer) { t.Model = &model.Model{} }, "Model was replaced"},
-		"Drafter":       {func(t *Trainer) { t.Drafter = nil }, "Drafter was set to nil"},
-		"Optimizer":     {func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} }, `Optimizer changed from train.AdamW{"LR":0.001`},
+		"Model":   {func(t *Trainer) { t.Model = &model.Model{} }, "Model was replaced"},
+		"Drafter": {func(t *Trainer) { t.Drafter = nil }, "Drafter was set to nil"},
+		"Optimizer": {func(t *Trainer) { t.Optimizer = AdamW{LR: 2e-3} },
+			`Optimizer changed from train.AdamW{"LR":0.001`},
 		"no Optimizer":  {func(t *Trainer) { t.Optimizer = nil }, "Optimizer was set to nil"},
 		"Schedule":      {func(t *Trainer) { t.Schedule = Constant(1) }, "Schedule was replaced"},
 		"Loss":          {func(t *Trainer) { t.Loss = t.DefaultLoss }, "Loss was set since"},
@@ -83,7 +84,10 @@ func TestWhatWouldNeverTrainIsNamed(t *testing.T) {
 	const gain = "model.norm.weight"
 	drafter := func(t *Trainer) *mtp.MTP { return t.Drafter.(*mtp.MTP) }
 	for want, change := range map[string]func(*Trainer){
-		"parameter late was added":                                       func(t *Trainer) { t.Model.Params.Matrix("late", 2, 2) },
+		"parameter late was added": func(t *Trainer) {
+			t.Model.Params.Matrix("late",
+				2, 2)
+		},
 		"Trainable of parameter " + gain + " changed from true to false": func(t *Trainer) { t.Model.Norm.Trainable = false },
 		"Decay of parameter " + gain + " changed from false to true":     func(t *Trainer) { t.Model.Norm.Decay = true },
 		"Format of parameter lm_head.weight":                             func(t *Trainer) { t.Model.Head.Format = backend.BFloat16 },

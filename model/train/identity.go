@@ -58,8 +58,9 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Settings any      `json:"settings"`
 		Platform platform `json:"platform"`
 	}{
-		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(), Absorbed: t.Model.Absorbed(),
-		Tables: tables, Precision: precision, RoundKV: t.Model.Options.RoundKV,
+		Config: t.Model.Config, DType: t.Model.Params.DType().String(), Format: t.Model.Options.Format.String(),
+		Absorbed: t.Model.Absorbed(),
+		Tables:   tables, Precision: precision, RoundKV: t.Model.Options.RoundKV,
 		Drafter:   t.drafter(),
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),

@@ -15,7 +15,8 @@ import (
 // Tokens do not matter, lengths do. Steps on other lengths take more even where
 // their micro-batches have fewer rows: a Scope keeps freed blocks by size, so that
 // other sizes add to them.
-func Memory(b backend.Backend, build func(backend.Backend) (*Trainer, error), seqs []model.Sequence) (backend.Memory, error) {
+func Memory(b backend.Backend, build func(backend.Backend) (*Trainer, error),
+	seqs []model.Sequence) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	t, err := build(d)
 	if err != nil {

@@ -38,7 +38,8 @@ func TestStepsThatDoNotFitAreErrors(t *testing.T) {
 	}
 	_, err = tr.Step(t.Context(), sequences(60))
 	for _, want := range []string{
-		"for activations do not fit: the budget is 64.0 MiB (Options.MemoryLimit)", "optimizer 13.", "gradients 6.", "parameters 6.",
+		"for activations do not fit: the budget is 64.0 MiB (Options.MemoryLimit)", "optimizer 13.", "gradients 6.",
+		"parameters 6.",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
@@ -71,7 +72,8 @@ func TestMemoryOfStepsIsKnownToTheByte(t *testing.T) {
 		"a new folder":    func(tr *Trainer) { tr.Dir = filepath.Join(t.TempDir(), "new") },
 		"a frozen matrix": func(tr *Trainer) { tr.Model.Head.Trainable = false },
 	} {
-		for _, o := range []model.Options{{}, {DType: backend.F64}, {Precision: backend.BF16, Format: backend.BFloat16}, {Absorbed: true}} {
+		for _, o := range []model.Options{{}, {DType: backend.F64}, {Precision: backend.BF16, Format: backend.BFloat16},
+			{Absorbed: true}} {
 			dir := ""
 			build := func(b backend.Backend) (*Trainer, error) {
 				m, err := model.NewWith(b, small(), 7, o)

@@ -55,10 +55,12 @@ func TestMetricsFileIsCutBackToTheResumedStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := strings.Contains(logged, "WARN") && strings.Contains(logged, path) && strings.Contains(logged, c.damaged); said != (c.damaged != "") {
+		if said := strings.Contains(logged, "WARN") && strings.Contains(logged, path) && strings.Contains(logged,
+			c.damaged); said != (c.damaged != "") {
 			t.Errorf("%q: logged %q, want %q in it", c.before, logged, c.damaged)
 		}
-		err = errors.Join(f.Write(Metrics{Step: c.step + 1, Values: map[string]float64{"loss": 0.5}, Loads: map[string][]int{"moe/1/load": {1, 2}}}), f.Close())
+		err = errors.Join(f.Write(Metrics{Step: c.step + 1, Values: map[string]float64{"loss": 0.5},
+			Loads: map[string][]int{"moe/1/load": {1, 2}}}), f.Close())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +97,8 @@ func TestMissingMetricsOfMadeStepsAreSaid(t *testing.T) {
 		{"\x00\x00", "", "1 to 5"},
 		{metricLines(1, 3, 6), metricLines(1, 3), "2, 4 to 5"},
 		{metricLines(1, 2, 2, 1, 2, 3, 4, 5), metricLines(1, 2, 2, 1, 2, 3, 4, 5), ""},
-		{strings.ReplaceAll(metricLines(1, 2, 3, 4, 5), "\n", "\r\n"), strings.ReplaceAll(metricLines(1, 2, 3, 4, 5), "\n", "\r\n"), ""},
+		{strings.ReplaceAll(metricLines(1, 2, 3, 4, 5), "\n", "\r\n"), strings.ReplaceAll(metricLines(1, 2, 3, 4, 5),
+			"\n", "\r\n"), ""},
 	} {
 		f, path, logged, err := openMetrics(t, c.before, 5)
 		if err != nil {

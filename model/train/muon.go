@@ -45,7 +45,8 @@ func (o Muon) LearningRate() float64 { return o.LR }
 
 // takes reports whether p is a matrix of a block rather than AdamW's.
 func (Muon) takes(p *tensor.Param) bool {
-	return len(p.Shape()) >= 2 && strings.HasPrefix(p.Name, "model.layers.") && !strings.HasSuffix(p.Name, ".mlp.gate.weight")
+	return len(p.Shape()) >= 2 && strings.HasPrefix(p.Name, "model.layers.") && !strings.HasSuffix(p.Name,
+		".mlp.gate.weight")
 }
 
 // Moments is the momentum of a block's matrix, and AdamW's for the rest.
@@ -119,7 +120,8 @@ func newtonSchulz(s *tensor.Scope, x backend.View) backend.View {
 	}
 	small, large := x.Dim(1), x.Dim(2)
 	cur, next := s.Empty(dt, n, small, large).View(), s.Empty(dt, n, small, large).View()
-	gram, scaled, poly := s.Empty(dt, n, small, small).View(), s.Empty(dt, n, small, small).View(), s.Empty(dt, n, small, small).View()
+	gram, scaled, poly := s.Empty(dt, n, small, small).View(), s.Empty(dt, n, small, small).View(), s.Empty(dt, n,
+		small, small).View()
 	if s.Err() != nil {
 		return x
 	}

@@ -190,7 +190,8 @@ func TestMuonLeavesAllButTheBlocksMatricesToAdamW(t *testing.T) {
 		ps := newParams(t, backend.F64)
 		v := ps.Gain("model.norm.weight", 1)
 		setGrad(t, v, []float64{2})
-		if err := mustMoments(t, Muon{LR: 0.1, AdamW: AdamW{LR: own}}, ps).Step(At{Step: 1, Factor: 1, GradScale: 1}); err != nil {
+		if err := mustMoments(t, Muon{LR: 0.1, AdamW: AdamW{LR: own}}, ps).Step(At{Step: 1, Factor: 1,
+			GradScale: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := mustFloats(t, v)[0], 1-max(own, 0.1); math.Abs(got-want) > 1e-8 {

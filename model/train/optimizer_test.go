@@ -149,7 +149,8 @@ func TestAParameterWithoutGradientIsSteppedAsIfItWereZero(t *testing.T) {
 		if allocated {
 			setGrad(t, p, make([]float64, 4))
 		}
-		if err := mustMoments(t, AdamW{LR: 0.1, WeightDecay: 0.5}, ps).Step(At{Step: 1, Factor: 1, GradScale: 1}); err != nil {
+		if err := mustMoments(t, AdamW{LR: 0.1, WeightDecay: 0.5}, ps).Step(At{Step: 1, Factor: 1,
+			GradScale: 1}); err != nil {
 			t.Fatal(err)
 		}
 		return mustFloats(t, p)

@@ -175,7 +175,8 @@ func TestAnotherKernelPathNeedsPermission(t *testing.T) {
 		return tr
 	}
 	tr := elsewhere()
-	if _, err := tr.Resume(); err == nil || !strings.Contains(err.Error(), `platform.path: "`) || !strings.Contains(err.Error(), `"other" now`) {
+	if _, err := tr.Resume(); err == nil || !strings.Contains(err.Error(), `platform.path: "`) ||
+		!strings.Contains(err.Error(), `"other" now`) {
 		t.Errorf("got %v", err)
 	}
 	tr.Close()
@@ -222,7 +223,8 @@ func TestACancelledRunSavesItsSteps(t *testing.T) {
 			cancel(why)
 		}
 	}
-	if err := tr.Run(ctx, randomText(4)); !errors.Is(err, why) || err.Error() != "train: stopped after step 3, saved in "+dir+": interrupted" {
+	if err := tr.Run(ctx, randomText(4)); !errors.Is(err, why) ||
+		err.Error() != "train: stopped after step 3, saved in "+dir+": interrupted" {
 		t.Fatalf("got %v", err)
 	}
 	tr.Close()
@@ -243,7 +245,8 @@ func TestACancelledRunThatCannotBeSavedSaysSo(t *testing.T) {
 	}
 	tr.OnStep = func(Metrics) { cancel() }
 	err := tr.Run(ctx, randomText(4))
-	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped after step 1 (context canceled), but not saved") {
+	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(),
+		"stopped after step 1 (context canceled), but not saved") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -264,7 +267,8 @@ func TestOnlyTheNewestCheckpointsAreKept(t *testing.T) {
 
 func TestCallersFilesAndForeignTensorsTravelAlong(t *testing.T) {
 	dir := t.TempDir()
-	foreign := checkpoint.Tensor{Name: "model.layers.61.embed_tokens.weight", DType: checkpoint.U8, Shape: []int{3}, Data: []byte{1, 2, 3}}
+	foreign := checkpoint.Tensor{Name: "model.layers.61.embed_tokens.weight", DType: checkpoint.U8, Shape: []int{3},
+		Data: []byte{1, 2, 3}}
 	cursor := "epoch 3"
 	with := func(steps int) *Trainer {
 		tr := newRun(t, AdamW{LR: 1e-3}, dir, steps)

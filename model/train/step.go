@@ -69,14 +69,16 @@ func (t *Trainer) check(seqs []model.Sequence) error {
 // error. When ctx is cancelled between micro-batches, or anything fails before the
 // optimizer begins, nothing has changed. After a failure within it the weights
 // are unusable: further calls, Save included, return the same error.
-func (t *Trainer) Update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope, micro int) tensor.Tensor) (Metrics, error) {
+func (t *Trainer) Update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope,
+	micro int) tensor.Tensor) (Metrics, error) {
 	began := time.Now()
 	m, err := t.update(ctx, tokens, micros, build)
 	m.Time = time.Since(began)
 	return m, err
 }
 
-func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope, micro int) tensor.Tensor) (Metrics, error) {
+func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope,
+	micro int) tensor.Tensor) (Metrics, error) {
 	if err := t.start(); err != nil {
 		return Metrics{}, err
 	}
@@ -128,7 +130,8 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 }
 
 // backward computes the gradients of all micro-batches and the loss.
-func (t *Trainer) backward(ctx context.Context, micros int, build func(s *tensor.Scope, micro int) tensor.Tensor) (float64, error) {
+func (t *Trainer) backward(ctx context.Context, micros int, build func(s *tensor.Scope,
+	micro int) tensor.Tensor) (float64, error) {
 	if micros < 1 {
 		return 0, errors.New("no micro-batches")
 	}

@@ -96,7 +96,8 @@ func TestATinyModelLearnsAFewSequencesByHeart(t *testing.T) {
 func TestStepReportsWhatItDid(t *testing.T) {
 	m := newModel(t, backend.F64)
 	d := newMTP(t, m)
-	tr := &Trainer{Model: m, Drafter: d, Optimizer: AdamW{LR: 0.5}, Schedule: Constant(0.01), BalanceAlpha: 0.1, MaxRows: 12}
+	tr := &Trainer{Model: m, Drafter: d, Optimizer: AdamW{LR: 0.5}, Schedule: Constant(0.01), BalanceAlpha: 0.1,
+		MaxRows: 12}
 	data := randomText(4)
 	rows := 0
 	for step := range 2 {
@@ -191,7 +192,8 @@ func TestLossesAndObservationsAreTheCallers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x.Values["loss"] != 96 || x.Values["ones"] != 3 || x.Values["num_tokens"] != 10 || !slices.Equal(kept, []float64{.5, .5, .5}) {
+	if x.Values["loss"] != 96 || x.Values["ones"] != 3 || x.Values["num_tokens"] != 10 || !slices.Equal(kept,
+		[]float64{.5, .5, .5}) {
 		t.Errorf("%+v, kept %v", x, kept)
 	}
 	if want := 6 * math.Sqrt(32); math.Abs(x.Values["grad_norm"]-want) > 1e-12 {
@@ -326,7 +328,8 @@ func TestAClosedTrainerRefusesToGoOn(t *testing.T) {
 	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 4)
 	mustStep(t, tr, randomText(4))
 	tr.Close()
-	if _, err := tr.Step(t.Context(), mustBatch(t, randomText(4), 1)); err == nil || !strings.Contains(err.Error(), "closed") {
+	if _, err := tr.Step(t.Context(), mustBatch(t, randomText(4), 1)); err == nil || !strings.Contains(err.Error(),
+		"closed") {
 		t.Errorf("step: %v", err)
 	}
 	if err := tr.Save(); err == nil || !strings.Contains(err.Error(), "closed") {

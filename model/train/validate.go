@@ -49,7 +49,8 @@ func (t *Trainer) next() (rates, error) {
 	at := fmt.Sprintf("(%d, %d)", t.step, t.tokens)
 	err := errors.Join(notNegative("Trainer.Schedule"+at, r.factor), notNegative("Trainer.BiasRate"+at, r.biasRate))
 	if lr := r.factor * t.Optimizer.LearningRate(); err == nil && !finite(lr) {
-		err = fmt.Errorf("Trainer.Schedule%s is %g, the learning rate %g: want a finite product", at, r.factor, t.Optimizer.LearningRate())
+		err = fmt.Errorf("Trainer.Schedule%s is %g, the learning rate %g: want a finite product", at, r.factor,
+			t.Optimizer.LearningRate())
 	}
 	return r, err
 }

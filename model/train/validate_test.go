@@ -117,7 +117,8 @@ func TestALearningRateBeyondFloat32IsRefused(t *testing.T) {
 	tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: AdamW{LR: 1e20}, Schedule: Constant(1e20)}
 	defer tr.Close()
 	_, err := tr.Step(t.Context(), mustBatch(t, randomText(2), 0))
-	if !says(err, "Trainer.Schedule(0, 0) is 1e+20, the learning rate 1e+20: want a finite product") || tr.StepCount() != 0 {
+	if !says(err, "Trainer.Schedule(0, 0) is 1e+20, the learning rate 1e+20: want a finite product") ||
+		tr.StepCount() != 0 {
 		t.Errorf("after %d steps: %v", tr.StepCount(), err)
 	}
 }

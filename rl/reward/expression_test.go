@@ -184,7 +184,8 @@ func (n *node) print(extra func() bool, blank func() string) string {
 		return "-" + blank() + wrap(n.left, precedence[n.left.op] < 3)
 	}
 	p := precedence[n.op]
-	return wrap(n.left, precedence[n.left.op] < p) + blank() + string(n.op) + blank() + wrap(n.right, precedence[n.right.op] <= p && n.right.op != 0 && n.right.op != 'n')
+	return wrap(n.left, precedence[n.left.op] < p) + blank() + string(n.op) + blank() + wrap(n.right,
+		precedence[n.right.op] <= p && n.right.op != 0 && n.right.op != 'n')
 }
 
 func TestPrintedTreesEvaluateToTheirValue(t *testing.T) {

@@ -88,7 +88,8 @@ func TestLengthRewardsReportMissingData(t *testing.T) {
 		{Cosine{Correct: byStatus}.Score, Sample{Tokens: -1}, "Tokens is -1"},
 		{Cosine{}.Score, Sample{}, "Correct function is nil"},
 		{Cosine{Correct: byStatus, MaxTokens: -1}.Score, Sample{}, "MaxTokens is -1"},
-		{func(ctx context.Context, s Sample) Verdict { return GroupLength{}.ScoreAll(ctx, []Sample{s})[0] }, Sample{}, "Correct function is nil"},
+		{func(ctx context.Context, s Sample) Verdict { return GroupLength{}.ScoreAll(ctx, []Sample{s})[0] }, Sample{},
+			"Correct function is nil"},
 	} {
 		if v := c.score(t.Context(), c.s); v.Status != Error || !strings.Contains(v.Err.Error(), c.want) {
 			t.Errorf("%+v, want an Error that says %q", v, c.want)

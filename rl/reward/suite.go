@@ -119,7 +119,8 @@ func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 		for i, v := range row {
 			c := v.checked(names[f])
 			if c.Status != v.Status || c.Value != v.Value {
-				return nil, fmt.Errorf("reward: replay: %s, sample %d: impossible verdict %v with value %v", names[f], i, v.Status, v.Value)
+				return nil, fmt.Errorf("reward: replay: %s, sample %d: impossible verdict %v with value %v", names[f], i,
+					v.Status, v.Value)
 			}
 			verdicts[f][i] = c
 		}

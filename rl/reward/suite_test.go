@@ -85,7 +85,8 @@ func TestPanicBecomesErrorWithValueAndPlace(t *testing.T) {
 	if v.Status != Error || v.Value != 0 || !errors.As(v.Err, &p) {
 		t.Fatalf("verdict %+v, want Error with a PanicError", v)
 	}
-	for _, part := range []string{"index:", "index out of range [3]", "TestPanicBecomesErrorWithValueAndPlace", "suite_test.go:"} {
+	for _, part := range []string{"index:", "index out of range [3]", "TestPanicBecomesErrorWithValueAndPlace",
+		"suite_test.go:"} {
 		if !strings.Contains(p.Error(), part) {
 			t.Errorf("error %q does not contain %q", p, part)
 		}

@@ -149,7 +149,8 @@ func (c *checker) compare(s *tensor.Scope, p *tensor.Param) {
 		norm += want * want
 	}
 	e := math.Sqrt(diff / norm)
-	c.Logf("gradtest: %s: relative error %.1e, norm %.1e, %d of %d elements, seed %d", p.Name, e, math.Sqrt(norm), len(picked), p.Len(), c.o.Seed)
+	c.Logf("gradtest: %s: relative error %.1e, norm %.1e, %d of %d elements, seed %d", p.Name, e, math.Sqrt(norm),
+		len(picked), p.Len(), c.o.Seed)
 	switch {
 	case norm == 0:
 		c.Errorf("gradtest: %s has no influence on the loss", p.Name)

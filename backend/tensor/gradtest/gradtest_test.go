@@ -62,7 +62,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			func(s *tensor.Scope) tensor.Tensor { return tensor.Sum(tensor.Mul(p.In(s), tensor.Detach(q.In(s)))) }},
 		{"a parameter without influence", "p has no influence", []*tensor.Param{p}, gradtest.Options{},
 			func(s *tensor.Scope) tensor.Tensor { return tensor.Sum(tensor.Scale(p.In(s), 0)) }},
-		{"a gradient that must vanish", "p: gradient [1 1 1], want none", []*tensor.Param{q}, gradtest.Options{NoGrad: []*tensor.Param{p}},
+		{"a gradient that must vanish", "p: gradient [1 1 1], want none", []*tensor.Param{q},
+			gradtest.Options{NoGrad: []*tensor.Param{p}},
 			func(s *tensor.Scope) tensor.Tensor { return tensor.Sum(tensor.Add(p.In(s), q.In(s))) }},
 		{"a loss that depends on the scope", "in a scope with gradients", []*tensor.Param{p}, gradtest.Options{},
 			func(s *tensor.Scope) tensor.Tensor {

@@ -28,7 +28,8 @@ func TestEncodeTakesTagsAndWordsAsOneToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []int32{BOS, Digit0 + 1, Colon, Digit0 + 2, Digit0, ThinkOpen, Wait, Question, No, Space, Yes, ThinkClose, Newline}
+	want := []int32{BOS, Digit0 + 1, Colon, Digit0 + 2, Digit0, ThinkOpen, Wait, Question, No, Space, Yes, ThinkClose,
+		Newline}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Encode (-want +got):\n%s", diff)
 	}

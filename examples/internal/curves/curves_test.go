@@ -64,14 +64,16 @@ func run(steps int) Figure {
 	var rows []map[string]float64
 	for i := range steps {
 		rows = append(rows, map[string]float64{
-			"step": float64(i), "reward": 1 - math.Exp(-float64(i)/10), "completions/mean_length": 60 + 10*math.Sin(float64(i)/6),
-			"entropy": 0.3 / (1 + float64(i)/20), "frac_reward_zero_std": 0.005 * float64(i),
+			"step": float64(i), "reward": 1 - math.Exp(-float64(i)/10),
+			"completions/mean_length": 60 + 10*math.Sin(float64(i)/6),
+			"entropy":                 0.3 / (1 + float64(i)/20), "frac_reward_zero_std": 0.005 * float64(i),
 		})
 		if i%10 == 0 {
 			rows[i]["eval_accuracy"] = 0.3 + 0.005*float64(i)
 		}
 	}
-	for _, name := range []string{"reward", "eval_accuracy", "completions/mean_length", "entropy", "frac_reward_zero_std"} {
+	for _, name := range []string{"reward", "eval_accuracy", "completions/mean_length", "entropy",
+		"frac_reward_zero_std"} {
 		f.Panels = append(f.Panels, Series(rows, "step", name))
 	}
 	load := HeatMap{Title: "expert load"}
@@ -190,7 +192,8 @@ func TestChartsWithNothingToDrawAreErrorsThatNameThem(t *testing.T) {
 		`heat map 0, "load": z[1][0] is +Inf`:            {Maps: []HeatMap{{Title: "load", Z: [][]float64{{1}, {inf}}}}},
 		`heat map 0, "load": row 1 has 2 columns, row 0`: {Maps: []HeatMap{{Title: "load", Z: [][]float64{{1}, xy}}}},
 		`heat map 0, "load": 2 x for 1 columns`:          {Maps: []HeatMap{{Title: "load", X: xy, Z: [][]float64{{1}}}}},
-		`heat map 0, "load": x[1] is 0`:                  {Maps: []HeatMap{{Title: "load", X: []float64{0, 0}, Z: [][]float64{xy}}}},
+		`heat map 0, "load": x[1] is 0`: {Maps: []HeatMap{{Title: "load", X: []float64{0, 0},
+			Z: [][]float64{xy}}}},
 	} {
 		path := filepath.Join(t.TempDir(), "curves.png")
 		err := PNG(path, f)

@@ -58,7 +58,8 @@ func Draw(path string, rows run.Rows) error {
 		for name, load := range loads(row) {
 			h := heat[name]
 			if h == nil {
-				h = &curves.HeatMap{Title: strings.TrimSuffix(name, "/load") + ": share of assignments", Z: make([][]float64, len(load))}
+				h = &curves.HeatMap{Title: strings.TrimSuffix(name, "/load") + ": share of assignments", Z: make([][]float64,
+					len(load))}
 				heat[name] = h
 				layers = append(layers, name)
 			}

@@ -44,7 +44,8 @@ func TestDrawLeavesOutWhatNoStepHas(t *testing.T) {
 		"step": 2.0, "reward": 0.5, "rewards/countdown/mean": 0.5, "completions/mean_length": 50.0, "entropy": 1.0,
 		"frac_reward_zero_std": 0.5, "grad_norm": 1.0, "moe/1/load": []any{3.0, 5.0},
 	}
-	dead := map[string]any{"step": 1.0, "reward": 0.0, "rewards/countdown/mean": 0.0, "completions/mean_length": 50.0, "frac_reward_zero_std": 1.0}
+	dead := map[string]any{"step": 1.0, "reward": 0.0, "rewards/countdown/mean": 0.0, "completions/mean_length": 50.0,
+		"frac_reward_zero_std": 1.0}
 	var heights []int
 	for _, rows := range []run.Rows{{dead}, {dead, whole}} {
 		path := filepath.Join(t.TempDir(), "curves.png")

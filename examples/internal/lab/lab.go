@@ -153,7 +153,8 @@ func Open(device string) (backend.Backend, error) {
 // Evaluate samples the held-out problems. The same problems, orders and draws
 // are used whatever the model and whenever it is called. progress is told, from
 // the beginning on, how many problems are done.
-func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(done, total int)) (*rl.EvalResult, error) {
+func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(done, total int)) (*rl.EvalResult,
+	error) {
 	progress(0, sc.Problems)
 	e := rl.Evaluation{
 		Sampler: Sampler(g, sc), Seed: splitSeed, Reward: Reward(), Correct: "countdown",

@@ -78,7 +78,8 @@ func difference(t *testing.T, f *flipper, precision backend.DType, onRollout fun
 	defer tr.Close()
 	g := GRPO(tr, gen, small)
 	// Random weights earn nothing for countdown.
-	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "even", Score: func(_ context.Context, s reward.Sample) reward.Verdict {
+	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "even", Score: func(_ context.Context,
+		s reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Wrong, Value: float64(strings.Count(s.Completion, "1") % 2)}
 	}}}}
 	g.SkipZeroStd = false // every completion is scored by the trainer

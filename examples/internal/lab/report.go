@@ -34,7 +34,8 @@ func (s Summary) String() string {
 // Summarize reduces an evaluation of scale sc.
 func Summarize(r *rl.EvalResult, sc Scale) Summary {
 	e := r.Sources[0]
-	s := Summary{Pass1: e.Mean, Pass16: e.Pass[sc.PassAt], Maj16: e.Maj[sc.PassAt], Length: e.MeanLength, Truncated: e.Truncated}
+	s := Summary{Pass1: e.Mean, Pass16: e.Pass[sc.PassAt], Maj16: e.Maj[sc.PassAt], Length: e.MeanLength,
+		Truncated: e.Truncated}
 	for _, x := range r.Samples {
 		c := countdown.Count(x.IDs)
 		s.Checks += float64(c.Yes+c.No+c.Wait) / float64(len(r.Samples))
@@ -68,7 +69,8 @@ type cached struct {
 
 // EvaluateBase evaluates m, a base model, or reads the evaluation at path if it
 // is of these weights and this scale.
-func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Generator, sc Scale, progress func(done, total int)) (*Before, error) {
+func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Generator, sc Scale,
+	progress func(done, total int)) (*Before, error) {
 	sum, err := train.WeightsSHA256(m.Params.All())
 	if err != nil {
 		return nil, err

@@ -50,7 +50,8 @@ func reasoner(t *testing.T, b backend.Backend, dir string) []float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-2}, Dir: filepath.Join(dir, "grpo"), Steps: 2, SaveEvery: 1}
+	tr := train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-2}, Dir: filepath.Join(dir, "grpo"),
+		Steps: 2, SaveEvery: 1}
 	defer tr.Close()
 	err = tr.Run(t.Context(), train.DataFunc(func(int) ([]model.Sequence, error) {
 		return []model.Sequence{{IDs: []int32{1, 5, 6, 7, 2}}}, nil
@@ -91,7 +92,8 @@ func TestLoadReasonerFindsTheNewestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Seed != 7 || r.Updates != 2 || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("seed %d, %d updates, same embedding: %v; want 7, 2, true", r.Seed, r.Updates, fmt.Sprint(got) == fmt.Sprint(want))
+		t.Errorf("seed %d, %d updates, same embedding: %v; want 7, 2, true", r.Seed, r.Updates,
+			fmt.Sprint(got) == fmt.Sprint(want))
 	}
 }
 
@@ -127,7 +129,8 @@ func TestLoadReasonerSaysWhatIsMissing(t *testing.T) {
 		dir := t.TempDir()
 		c.make(dir)
 		_, err := LoadReasoner(b, dir)
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || errors.Is(err, fs.ErrNotExist) != c.missing {
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || errors.Is(err,
+			fs.ErrNotExist) != c.missing {
 			t.Errorf("%s: error %v, want %q and the folder in it, fs.ErrNotExist: %v", c.name, err, c.want, c.missing)
 		}
 	}
@@ -144,7 +147,8 @@ func TestBaseTracesAreOfBaseQuality(t *testing.T) {
 		var p reward.CountdownProblem
 		p.Numbers = make([]int, 3)
 		prompt := countdown.Decode(q.IDs[:first])
-		if n, err := fmt.Sscanf(prompt, "<bos>%d %d %d:%d", &p.Numbers[0], &p.Numbers[1], &p.Numbers[2], &p.Target); n != 4 || p.Target < 10 {
+		if n, err := fmt.Sscanf(prompt, "<bos>%d %d %d:%d", &p.Numbers[0], &p.Numbers[1], &p.Numbers[2],
+			&p.Target); n != 4 || p.Target < 10 {
 			t.Fatalf("prompt %q: %v", prompt, err)
 		}
 		samples = append(samples, reward.Sample{Completion: countdown.Decode(q.IDs[first : len(q.IDs)-1]), Answer: p})

@@ -142,7 +142,8 @@ func TestLineOnWhichNothingWasDoneDisappears(t *testing.T) {
 	b := on(&out, 10, "base", "steps")
 	b.Close()
 	got := out.String()
-	if last := got[strings.LastIndex(strings.TrimRight(got, "\r"), "\r")+1:]; strings.TrimSpace(last) != "" || strings.Contains(got, "\n") {
+	if last := got[strings.LastIndex(strings.TrimRight(got, "\r"), "\r")+1:]; strings.TrimSpace(last) != "" ||
+		strings.Contains(got, "\n") {
 		t.Errorf("the terminal still shows %q of %q", last, got)
 	}
 }

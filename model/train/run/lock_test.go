@@ -87,8 +87,10 @@ func TestSecondProcessIsToldWhoHoldsTheFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	c := hold(t, dir)
 	_, err := Lock(dir)
-	want := fmt.Sprintf("%s is in use by process %d on host %s (%s, since ", dir, c.Process.Pid, self().Host, filepath.Base(c.Path))
-	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "); wait for it or choose another folder") {
+	want := fmt.Sprintf("%s is in use by process %d on host %s (%s, since ", dir, c.Process.Pid, self().Host,
+		filepath.Base(c.Path))
+	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(),
+		"); wait for it or choose another folder") {
 		t.Errorf("error is %v, want it to begin with %q", err, want)
 	}
 	kill(t, c)

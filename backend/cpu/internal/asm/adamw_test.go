@@ -15,7 +15,8 @@ func TestAdamWMatchesFloat64DefinitionOverManySteps(t *testing.T) {
 			w64, m64, v64 := widen(w), make([]float64, n), make([]float64, n)
 			for step := 1; step <= steps; step++ {
 				g := fill(rng, endOfPage(t, n))
-				AdamW(w, g, m, v, &AdamWStep{Step: step, LR: 0.01, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5})
+				AdamW(w, g, m, v, &AdamWStep{Step: step, LR: 0.01, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
+					GradScale: 0.5})
 				for i := range w64 {
 					d := 0.5 * float64(g[i])
 					m64[i] = 0.9*m64[i] + 0.1*d
@@ -38,7 +39,8 @@ func TestAdamWFirstStepMovesByTheLearningRate(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		// With zero moments the first update is the sign of the gradient.
 		w, m, v := []float32{1, 1, 1}, make([]float32, 3), make([]float32, 3)
-		AdamW(w, []float32{3, -0.01, 0}, m, v, &AdamWStep{Step: 1, LR: 0.25, Beta1: 0.9, Beta2: 0.95, Eps: 1e-12, GradScale: 1})
+		AdamW(w, []float32{3, -0.01, 0}, m, v, &AdamWStep{Step: 1, LR: 0.25, Beta1: 0.9, Beta2: 0.95, Eps: 1e-12,
+			GradScale: 1})
 		for i, want := range []float64{0.75, 1.25, 1} {
 			near(t, fmt.Sprintf("w[%d]", i), w[i], want, 1e-6)
 		}

@@ -190,7 +190,8 @@ func TestFromE4M3DecodesEveryCode(t *testing.T) {
 func TestE4M3CodesOfTheStandard(t *testing.T) {
 	// Table 1 of "FP8 Formats for Deep Learning".
 	eachPath(t, func(t *testing.T) {
-		for code, want := range map[uint8]float32{0x7e: 448, 0x08: 0x1p-6, 0x07: 0.875 * 0x1p-6, 0x01: 0x1p-9, 0x38: 1, 0xc0: -2, 0: 0} {
+		for code, want := range map[uint8]float32{0x7e: 448, 0x08: 0x1p-6, 0x07: 0.875 * 0x1p-6, 0x01: 0x1p-9, 0x38: 1,
+			0xc0: -2, 0: 0} {
 			got, back := make([]float32, 16), make([]uint8, 16)
 			for i := range back {
 				back[i] = code

@@ -93,7 +93,8 @@ func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, step int,
 // gemmBlockGeneric computes m rows of C over k ≤ blockK, starting from C when
 // resume is set and from zero otherwise. Panels of B are panelStep elements
 // apart. Four columns at a time share the loads of A.
-func gemmBlockGeneric(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
+func gemmBlockGeneric(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int,
+	resume bool) {
 	for j := 0; j < n; j += PanelWidth {
 		panel := bp[j/PanelWidth*panelStep:][:k*PanelWidth]
 		width := min(PanelWidth, n-j)

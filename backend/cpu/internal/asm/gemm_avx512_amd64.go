@@ -6,7 +6,8 @@ package asm
 // packed panels of n columns, panelStep apart. rows, n and k are positive.
 //
 //go:noescape
-func gemmStripAVX512(rows, n, k int, a *float32, ars, acs int, bp *float32, panelStep int, c *float32, ldc int, resume bool)
+func gemmStripAVX512(rows, n, k int, a *float32, ars, acs int, bp *float32, panelStep int, c *float32, ldc int,
+	resume bool)
 
 // packRowsAVX512 packs a panel of n ≤ 16 adjacent columns: k rows, rs apart.
 //

@@ -21,7 +21,8 @@ const (
 // columns are positive.
 //
 //go:noescape
-func gemmTileDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, columns int, resume bool)
+func gemmTileDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, columns int,
+	resume bool)
 
 // gemvDot computes rows ≤ 4 of 64 columns of C from four packed panels, panelStep
 // apart. rows and pairs are positive.
@@ -98,7 +99,8 @@ func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate b
 					if s < longer {
 						rows++
 					}
-					gemmTileDot(rows, kb/2, &block[(i-i0)*ars], ars, &bp[j*k+p*PanelWidth], step, &c[i*ldc+j], ldc, columns, accumulate || p > 0)
+					gemmTileDot(rows, kb/2, &block[(i-i0)*ars], ars, &bp[j*k+p*PanelWidth], step, &c[i*ldc+j], ldc, columns,
+						accumulate || p > 0)
 					i += rows
 				}
 			}
@@ -250,7 +252,8 @@ var columnPieces = sync.Pool{New: func() any { return new(columnPiece) }}
 
 // rowsOfColumns is RowsBF16 of rows that lie side by side, acs the distance of
 // columns: it packs 16 rows at a time as a panel and transposes its pairs.
-func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack func(dst []uint16, b []T, k, n, rs, cs int)) {
+func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack func(dst []uint16, b []T, k, n, rs,
+	cs int)) {
 	const piece = pieceColumns
 	buf := columnPieces.Get().(*columnPiece)
 	defer columnPieces.Put(buf)

@@ -126,7 +126,8 @@ func GemmQ4(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
 }
 
 func gemmQ4Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ4, func(a, block []byte) (sums [PanelWidth]int32) {
+	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ4, func(a,
+		block []byte) (sums [PanelWidth]int32) {
 		for t := range QuantBlock / 8 {
 			lo, hi := a[8*t:][:4], a[8*t+4:][:4]
 			w := block[scalesBytes+64*t:][:64]

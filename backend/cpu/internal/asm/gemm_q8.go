@@ -101,7 +101,8 @@ func GemmQ8(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
 }
 
 func gemmQ8Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ8, func(a, block []byte) (sums [PanelWidth]int32) {
+	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ8, func(a,
+		block []byte) (sums [PanelWidth]int32) {
 		for t := range QuantBlock / 4 {
 			a0, a1, a2, a3 := int32(int8(a[4*t])), int32(int8(a[4*t+1])), int32(int8(a[4*t+2])), int32(int8(a[4*t+3]))
 			w := block[scalesBytes+64*t:][:64]

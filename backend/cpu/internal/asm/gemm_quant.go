@@ -18,7 +18,8 @@ const scalesBytes = 2 * PanelWidth
 
 // packQuant packs the K×N matrix b in blocks of blockBytes, each of which pack
 // writes from a tile.
-func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes int, pack func(dst []byte, tile *tileQ)) {
+func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes int, pack func(dst []byte,
+	tile *tileQ)) {
 	if k <= 0 || n <= 0 {
 		return
 	}
@@ -40,7 +41,8 @@ func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes 
 
 // unpackQuant calls value for every element of columns first to first+n of a packed
 // matrix and stores the result times the scale.
-func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, blockBytes int, value func(block []byte, p, j int) int) {
+func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, blockBytes int,
+	value func(block []byte, p, j int) int) {
 	if k <= 0 || n <= 0 {
 		return
 	}
@@ -67,7 +69,8 @@ func scaleAt(block []byte, j int) float32 {
 
 // checkQuant validates the operands of a product and reports whether anything is
 // left to compute.
-func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool, packedBytes int) bool {
+func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool,
+	packedBytes int) bool {
 	if m <= 0 || n <= 0 {
 		return false
 	}
@@ -88,7 +91,8 @@ func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc in
 
 // gemmQuantGeneric computes the product for weights in blocks of blockBytes. sums
 // adds up the products of 32 activations with 16 columns of a block.
-func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool, blockBytes int, sums func(a, block []byte) [PanelWidth]int32) {
+func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool, blockBytes int,
+	sums func(a, block []byte) [PanelWidth]int32) {
 	for j := 0; j < n; j += PanelWidth {
 		panel := bp[j/PanelWidth*blocks*blockBytes:][:blocks*blockBytes]
 		width := min(PanelWidth, n-j)

@@ -7,12 +7,14 @@ package asm
 // apart. m and blocks are positive.
 //
 //go:noescape
-func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
+	resume bool)
 
 // gemmQ4Dot is gemmQ8Dot for panels of Q4.
 //
 //go:noescape
-func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
+	resume bool)
 
 // gemmQ8AVX2 computes m rows of 16 columns of C from one packed panel.
 //
@@ -89,7 +91,8 @@ func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float3
 	whole := n &^ (PanelWidth - 1)
 	for i := 0; i < m; i += most {
 		for j := 0; j < whole; j += PanelWidth {
-			gemmPanelQuantAVX2(min(most, m-i), blocks, &rows[i*rowStep], rowStep, &bp[j/PanelWidth*panelStep], blockBytes, &c[i*ldc+j], ldc, accumulate)
+			gemmPanelQuantAVX2(min(most, m-i), blocks, &rows[i*rowStep], rowStep, &bp[j/PanelWidth*panelStep], blockBytes,
+				&c[i*ldc+j], ldc, accumulate)
 		}
 	}
 	if whole == n {
@@ -108,7 +111,8 @@ func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float3
 	}
 }
 
-func gemmPanelQuantAVX2(m, blocks int, rows *byte, rowStep int, panel *byte, blockBytes int, c *float32, ldc int, resume bool) {
+func gemmPanelQuantAVX2(m, blocks int, rows *byte, rowStep int, panel *byte, blockBytes int, c *float32, ldc int,
+	resume bool) {
 	if blockBytes == blockBytesQ8 {
 		gemmQ8AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
 	} else {

@@ -303,7 +303,8 @@ func TestQuantisingGivesTheSameBitsOnEveryPathAndSplit(t *testing.T) {
 		rows := rowsOf(a, m, k)
 		check("rows", len(quantFormats), rows)
 		for i := range m {
-			check("row alone", len(quantFormats), append(append(bytes.Clone(rows[:i*RowsBytesQ8(1, k)]), rowsOf(a[i*k:], 1, k)...), rows[(i+1)*RowsBytesQ8(1, k):]...))
+			check("row alone", len(quantFormats), append(append(bytes.Clone(rows[:i*RowsBytesQ8(1, k)]), rowsOf(a[i*k:], 1,
+				k)...), rows[(i+1)*RowsBytesQ8(1, k):]...))
 		}
 		at := make([]float32, k*m)
 		for i := range m {
@@ -426,7 +427,8 @@ func TestQuantisedWeightsAreNoWorseThanGGML(t *testing.T) {
 					ours += (float64(w[p+q]) - x) * (float64(w[p+q]) - x)
 				}
 			}
-			t.Logf("%s, weights of %g: relative RMSE %.6f, GGML %.6f", f.name, scale, math.Sqrt(ours/size), math.Sqrt(theirs/size))
+			t.Logf("%s, weights of %g: relative RMSE %.6f, GGML %.6f", f.name, scale, math.Sqrt(ours/size),
+				math.Sqrt(theirs/size))
 			most := []float64{1.0001, 0.96}[i]
 			if ours > most*most*theirs {
 				t.Errorf("%s, weights of %g: RMSE is %.4f times GGML's", f.name, scale, math.Sqrt(ours/theirs))

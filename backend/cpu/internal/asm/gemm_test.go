@@ -75,7 +75,8 @@ func TestGemmMatchesFloat64Definition(t *testing.T) {
 					bp := packed(b, k, n)
 					for name, a := range layouts(t, rng, m, k) {
 						for _, accumulate := range []bool{false, true} {
-							checkGemm(t, fmt.Sprintf("%dx%dx%d A %s accumulate %t", m, n, k, name, accumulate), rng, m, n, k, a, b, bp, accumulate)
+							checkGemm(t, fmt.Sprintf("%dx%dx%d A %s accumulate %t", m, n, k, name, accumulate), rng, m, n, k, a, b, bp,
+								accumulate)
 						}
 					}
 				}

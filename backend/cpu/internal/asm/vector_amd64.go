@@ -159,7 +159,8 @@ func swiGLUGradAVX2(dGate, dUp, dY, gate, up *float32, n int)
 
 func swiGLUGrad(dGate, dUp, dY, gate, up []float32) {
 	if useAVX2 {
-		swiGLUGradAVX2(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate), unsafe.SliceData(up), len(dGate))
+		swiGLUGradAVX2(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate),
+			unsafe.SliceData(up), len(dGate))
 		return
 	}
 	swiGLUGradGeneric(dGate, dUp, dY, gate, up)
@@ -181,7 +182,8 @@ func rmsNormGradAVX2(dx, dy, x, w *float32, n int, rstd, c float32)
 
 func rmsNormGrad(dx, dy, x, w []float32, rstd, c float32) {
 	if useAVX2 {
-		rmsNormGradAVX2(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx), rstd, c)
+		rmsNormGradAVX2(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx),
+			rstd, c)
 		return
 	}
 	rmsNormGradGeneric(dx, dy, x, w, rstd, c)

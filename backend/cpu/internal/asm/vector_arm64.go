@@ -119,7 +119,8 @@ func swiGLUGradNEON(dGate, dUp, dY, gate, up *float32, n int)
 
 func swiGLUGrad(dGate, dUp, dY, gate, up []float32) {
 	if useNEON {
-		swiGLUGradNEON(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate), unsafe.SliceData(up), len(dGate))
+		swiGLUGradNEON(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate),
+			unsafe.SliceData(up), len(dGate))
 		return
 	}
 	swiGLUGradGeneric(dGate, dUp, dY, gate, up)
@@ -141,7 +142,8 @@ func rmsNormGradNEON(dx, dy, x, w *float32, n int, rstd, c float32)
 
 func rmsNormGrad(dx, dy, x, w []float32, rstd, c float32) {
 	if useNEON {
-		rmsNormGradNEON(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx), rstd, c)
+		rmsNormGradNEON(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx),
+			rstd, c)
 		return
 	}
 	rmsNormGradGeneric(dx, dy, x, w, rstd, c)

@@ -154,7 +154,10 @@ var reductions = []struct {
 	def  func(x, y, z float64) float64
 }{
 	{"Sum", func(x, _, _ []float32) float32 { return Sum(x) }, func(x, _, _ float64) float64 { return x }},
-	{"SumSquares", func(x, _, _ []float32) float32 { return SumSquares(x) }, func(x, _, _ float64) float64 { return x * x }},
+	{"SumSquares", func(x, _, _ []float32) float32 { return SumSquares(x) }, func(x, _,
+		_ float64) float64 {
+		return x * x
+	}},
 	{"Dot", func(x, y, _ []float32) float32 { return Dot(x, y) }, func(x, y, _ float64) float64 { return x * y }},
 	{"dot3", dot3, func(x, y, z float64) float64 { return x * y * z }},
 }
