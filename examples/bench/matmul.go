@@ -21,8 +21,8 @@ func checkMatMul(_ options, shape string) error {
 	return err
 }
 
-// measureMatMul times C = A·B with B packed before and, for formats that need no
-// packing, with B as it lies.
+// measureMatMul times C = A·B with B packed beforehand and, in F32 and BF16, also with
+// B unpacked.
 func measureMatMul(ctx context.Context, b *bench, t task) error {
 	s, err := sizes(t.shape, 3)
 	if err != nil {

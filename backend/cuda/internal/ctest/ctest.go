@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Library compiles a C file of the test's package into a shared library and
+// Build compiles a C file of the test's package into a shared library and
 // returns its path. Without gcc, or away from Linux, the test is skipped.
-func Library(t testing.TB, source string, flags ...string) string {
+func Build(t testing.TB, source string, flags ...string) string {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc")
 	if runtime.GOOS != "linux" || err != nil {

@@ -47,7 +47,7 @@ type Driver struct {
 
 func spec() dynlib.Spec {
 	s := dynlib.Spec{
-		Library:  "libcuda, the NVIDIA driver's library",
+		Title:    "libcuda, the NVIDIA driver's library",
 		Override: "AHA_CUDA_DRIVER",
 		Names:    []string{"libcuda.so.1"},
 		Places:   dynlib.DriverPlaces(),

@@ -200,7 +200,7 @@ func TestAnErrorWithoutANameKeepsItsCode(t *testing.T) {
 }
 
 func TestALibraryThatLacksCallsIsRefused(t *testing.T) {
-	path := ctest.Library(t, "testdata/stub.c", "-DTOO_OLD", "-DcuMemAlloc_v2=cuMemAlloc")
+	path := ctest.Build(t, "testdata/stub.c", "-DTOO_OLD", "-DcuMemAlloc_v2=cuMemAlloc")
 	t.Setenv("AHA_CUDA_DRIVER", path)
 	_, err := Open()
 	if err == nil || !strings.Contains(err.Error(), path+" lacks cuMemAlloc_v2, cuLaunchKernel:") {

@@ -20,7 +20,7 @@ type stub struct {
 // openStub builds the stub and opens it as the driver. Its log begins empty.
 func openStub(t testing.TB, flags ...string) *stub {
 	t.Helper()
-	t.Setenv("AHA_CUDA_DRIVER", ctest.Library(t, "testdata/stub.c", flags...))
+	t.Setenv("AHA_CUDA_DRIVER", ctest.Build(t, "testdata/stub.c", flags...))
 	d, err := Open()
 	if err != nil {
 		t.Fatal(err)

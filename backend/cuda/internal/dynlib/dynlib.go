@@ -17,7 +17,7 @@ import (
 
 // Spec says which library to open and where to look for it.
 type Spec struct {
-	Library  string   // what it is called in errors, such as "libcuda, the NVIDIA driver"
+	Title    string   // what it is called in errors, such as "libcuda, the NVIDIA driver"
 	Override string   // environment variable that may hold the library's path
 	Names    []string // file names in order of preference; patterns are matched in Places only
 	Places   []Place  // folders searched, in order, after the loader's own search
@@ -59,7 +59,7 @@ type OpenError struct {
 
 func (e *OpenError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cannot open %s; tried:\n", e.Spec.Library)
+	fmt.Fprintf(&b, "cannot open %s; tried:\n", e.Spec.Title)
 	for _, t := range e.Tries {
 		fmt.Fprintf(&b, "\t%s\n", t)
 	}

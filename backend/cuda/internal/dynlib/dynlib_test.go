@@ -28,7 +28,7 @@ func answer(t *testing.T, l *Library) int {
 // place copies a library that answers n to path.
 func place(t *testing.T, path string, n string) {
 	t.Helper()
-	data, err := os.ReadFile(ctest.Library(t, "testdata/answer.c", "-DANSWER="+n))
+	data, err := os.ReadFile(ctest.Build(t, "testdata/answer.c", "-DANSWER="+n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func write(t *testing.T, path string, data []byte) {
 
 func test(places ...Place) Spec {
 	return Spec{
-		Library: "libanswer, a test", Override: override, Names: []string{"libanswer.so.2", "libanswer.so.1"},
+		Title: "libanswer, a test", Override: override, Names: []string{"libanswer.so.2", "libanswer.so.1"},
 		Places: places, Install: "install the answer",
 	}
 }

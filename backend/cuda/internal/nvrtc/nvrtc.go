@@ -84,7 +84,7 @@ func (e *Error) Unwrap() error { return e.Code }
 
 func spec() dynlib.Spec {
 	s := dynlib.Spec{
-		Library:  "libnvrtc, NVIDIA's run-time compiler",
+		Title:    "libnvrtc, NVIDIA's run-time compiler",
 		Override: "AHA_NVRTC",
 		Names:    []string{"libnvrtc.so.13", "libnvrtc.so.12"},
 		Places:   dynlib.ToolkitPlaces("cuda_nvrtc"),

@@ -18,7 +18,7 @@ type stub struct {
 
 func openStub(t *testing.T, flags ...string) *stub {
 	t.Helper()
-	t.Setenv("AHA_NVRTC", ctest.Library(t, "testdata/stub.c", flags...))
+	t.Setenv("AHA_NVRTC", ctest.Build(t, "testdata/stub.c", flags...))
 	c, err := Open()
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestEveryFailingCallIsAnErrorThatNamesIt(t *testing.T) {
 }
 
 func TestALibraryThatIsNotNVRTCIsRefused(t *testing.T) {
-	path := ctest.Library(t, "testdata/stub.c", "-DnvrtcGetCUBIN=other")
+	path := ctest.Build(t, "testdata/stub.c", "-DnvrtcGetCUBIN=other")
 	t.Setenv("AHA_NVRTC", path)
 	if _, err := Open(); err == nil || !strings.Contains(err.Error(), path+" lacks nvrtcGetCUBIN:") {
 		t.Errorf("got %v", err)

@@ -1,4 +1,4 @@
-package aha_test
+package model_test
 
 import (
 	"fmt"
@@ -64,11 +64,11 @@ func TestEnumsPrintAsWords(t *testing.T) {
 func declaredEnums(t *testing.T) map[string]int {
 	t.Helper()
 	types, constants := map[string]bool{}, map[string]int{}
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		hidden := len(d.Name()) > 1 && d.Name()[0] == '.'
+		hidden := path != ".." && d.Name()[0] == '.'
 		if d.IsDir() && (hidden || slices.Contains([]string{"internal", "examples", "testdata"}, d.Name())) {
 			return fs.SkipDir
 		}
