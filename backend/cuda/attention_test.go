@@ -3,72 +3,11 @@ package cuda_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/backendtest"
 )
-
-// operands makes operands on a backend and fails the test on any error.
-type operands struct {
-	t   *testing.T
-	b   backend.Backend
-	rng *rand.Rand
-}
-
-// emulatedDevice is the emulator and a random generator whose seed is logged.
-func emulatedDevice(t *testing.T) *operands {
-	t.Helper()
-	emulated(t)
-	seed := rand.Uint64()
-	t.Logf("seed %#x", seed)
-	return &operands{t, backendtest.Open(t, "cuda:0"), rand.New(rand.NewPCG(seed, 1))}
-}
-
-func (d *operands) check(err error) {
-	d.t.Helper()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d *operands) do(op backend.Op) {
-	d.t.Helper()
-	d.check(d.b.Do(op))
-}
-
-// with is a contiguous operand whose elements are gen(i).
-func (d *operands) with(dt backend.DType, gen func(i int) float64, shape ...int) backend.View {
-	d.t.Helper()
-	v := backend.NewView(nil, dt, shape...)
-	mem := make([]byte, v.Len()*dt.Size())
-	for i := range v.Len() {
-		dt.Put(mem, i, gen(i))
-	}
-	buf, err := d.b.Alloc(len(mem))
-	d.check(err)
-	d.check(d.b.Upload(buf, 0, mem))
-	v.Buf = buf
-	return v
-}
-
-func (d *operands) normal(dt backend.DType, shape ...int) backend.View {
-	return d.with(dt, func(int) float64 { return d.rng.NormFloat64() }, shape...)
-}
-
-func (d *operands) ints(x ...int) backend.View {
-	return d.with(backend.I32, func(i int) float64 { return float64(x[i]) }, len(x))
-}
-
-// bytes is the memory of a contiguous view.
-func (d *operands) bytes(v backend.View) []byte {
-	d.t.Helper()
-	mem := make([]byte, v.Len()*v.DType.Size())
-	d.check(d.b.Download(mem, v.Buf, v.Offset*v.DType.Size()))
-	return mem
-}
 
 // The trainer sees a sequence between others, the rollout in chunks from a cache, the
 // engine in pages that lie in any order.
@@ -93,7 +32,7 @@ func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 				return o, lse
 			}
 			o, lse := attend(q, k, v, d.ints(start...), d.ints(length...), backend.View{})
-			wantO, wantLSE := d.bytes(o.Slice(0, first, first+n)), d.bytes(lse.Slice(0, first, first+n))
+			wantO, wantLSE := d.bits(o.Slice(0, first, first+n)), d.bits(lse.Slice(0, first, first+n))
 
 			// The same keys and values in a cache and in pages, whose rows are wider.
 			cache, pages := d.normal(dt, place+n, groups, dk+dv), d.normal(dt, 4*backend.PageRows, groups, dk+dv)
@@ -122,10 +61,10 @@ func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 						o, lse := attend(part, keys, values, at.start, d.ints(length...), at.pages)
 						what := fmt.Sprintf("%s, chunk of %d from %d", name, c, done)
 						size := heads * dv * dt.Size()
-						if !bytes.Equal(d.bytes(o), wantO[done*size:][:c*size]) {
+						if !bytes.Equal(d.bits(o), wantO[done*size:][:c*size]) {
 							t.Errorf("O differs: %s", what)
 						}
-						if !bytes.Equal(d.bytes(lse), wantLSE[done*heads*4:][:c*heads*4]) {
+						if !bytes.Equal(d.bits(lse), wantLSE[done*heads*4:][:c*heads*4]) {
 							t.Errorf("LSE differs: %s", what)
 						}
 					}
@@ -168,11 +107,11 @@ func TestSyncReportsWindowsAndPositionsOutOfRange(t *testing.T) {
 		{"a negative position", turn(-1), "index -1"},
 	} {
 		d.do(c.op)
-		err := d.b.Sync()
+		err := d.Sync()
 		if c.bad == "" && err != nil || c.bad != "" && (err == nil || !strings.Contains(err.Error(), c.bad+",")) {
 			t.Errorf("%s: error %v, want one about %q", c.name, err, c.bad)
 		}
-		if err := d.b.Sync(); err != nil {
+		if err := d.Sync(); err != nil {
 			t.Errorf("%s: the second Sync reports it again: %v", c.name, err)
 		}
 	}

@@ -7,72 +7,8 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/backendtest"
 	_ "github.com/aha-go/aha/backend/cpu"
 )
-
-// device is a backend with operands of the same content whichever it is.
-type device struct {
-	testing.TB
-	backend.Backend
-	rng *rand.Rand
-}
-
-func on(t testing.TB, name string, seed uint64) *device {
-	return &device{t, backendtest.Open(t, name), rand.New(rand.NewPCG(seed, 1))}
-}
-
-func (b *device) do(ops ...backend.Op) {
-	b.Helper()
-	for _, op := range ops {
-		if err := b.Do(op); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// normal is a view of normal values, NaN where dt is no float.
-func (b *device) normal(dt backend.DType, shape ...int) backend.View {
-	v := backend.NewView(nil, dt, shape...)
-	mem := make([]byte, v.Len()*dt.Size())
-	for i := range v.Len() {
-		dt.Put(mem, i, b.rng.NormFloat64())
-	}
-	return b.upload(v, mem)
-}
-
-func (b *device) ints(values ...int) backend.View {
-	v := backend.NewView(nil, backend.I32, len(values))
-	mem := make([]byte, 4*len(values))
-	for i, x := range values {
-		backend.I32.Put(mem, i, float64(x))
-	}
-	return b.upload(v, mem)
-}
-
-func (b *device) upload(v backend.View, mem []byte) backend.View {
-	buf, err := b.Alloc(len(mem))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { b.Free(buf) })
-	if err := b.Upload(buf, 0, mem); err != nil {
-		b.Fatal(err)
-	}
-	v.Buf = buf
-	return v
-}
-
-// bits is the memory of a contiguous view.
-func (b *device) bits(v backend.View) []byte {
-	b.Helper()
-	size := v.DType.Size()
-	mem := make([]byte, v.Len()*size)
-	if err := b.Download(mem, v.Buf, v.Offset*size); err != nil {
-		b.Fatal(err)
-	}
-	return mem
-}
 
 // forms are w as the right operand of format f: strided, packed and scaled, as far as
 // the backend and the format have them.

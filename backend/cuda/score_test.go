@@ -8,52 +8,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/backendtest"
 )
-
-// machine makes operands on the emulated device.
-type machine struct {
-	testing.TB
-	backend.Backend
-}
-
-func newMachine(t testing.TB) machine {
-	emulated(t)
-	return machine{t, backendtest.Open(t, "cuda:0")}
-}
-
-func (s machine) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-// operand is a view of new memory with the values of gen.
-func (s machine) operand(dt backend.DType, gen func(i int) float64, shape ...int) backend.View {
-	s.Helper()
-	v := backend.NewView(nil, dt, shape...)
-	mem := make([]byte, v.Len()*dt.Size())
-	for i := range v.Len() {
-		dt.Put(mem, i, gen(i))
-	}
-	buf, err := s.Alloc(len(mem))
-	s.must(err)
-	s.must(s.Upload(buf, 0, mem))
-	v.Buf = buf
-	return v
-}
-
-func (s machine) values(v backend.View) []float64 {
-	s.Helper()
-	mem := make([]byte, v.Len()*v.DType.Size())
-	s.must(s.Download(mem, v.Buf, 0))
-	x := make([]float64, v.Len())
-	for i := range x {
-		x[i] = v.DType.Get(mem, i)
-	}
-	return x
-}
 
 func zeros(int) float64 { return 0 }
 
@@ -61,7 +16,7 @@ func zeros(int) float64 { return 0 }
 func TestSamplerAndLogSumExpShareOneScore(t *testing.T) {
 	const n, vocab, seed = 5, 2*backend.VocabChunk + 77, 11
 	const temperature float32 = 0.7
-	s := newMachine(t)
+	s := emulatedDevice(t)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	logit := func(int) float64 { return 3 * rng.NormFloat64() }
 	ints := func(int) float64 { return float64(rng.IntN(1 << 20)) }
@@ -77,8 +32,7 @@ func TestSamplerAndLogSumExpShareOneScore(t *testing.T) {
 		LSE: s.operand(backend.F32, zeros, n), Entropy: s.operand(backend.F32, zeros, n),
 		X: x, InvTemp: 1 / float64(temperature),
 	}
-	s.must(s.Do(draw))
-	s.must(s.Do(score))
+	s.do(draw, score)
 	logits, lse, logProb := s.values(x), s.values(score.LSE), s.values(draw.LogProb)
 	for i, token := range s.values(draw.Token) {
 		z := float32(logits[i*vocab+int(token)]) * float32(score.InvTemp)
@@ -89,7 +43,7 @@ func TestSamplerAndLogSumExpShareOneScore(t *testing.T) {
 }
 
 func TestAssignmentsOutOfRangeAreReported(t *testing.T) {
-	s := newMachine(t)
+	s := emulatedDevice(t)
 	for bad, message := range map[float64]string{4: "index 4,", -1: "index -1,", -7: "index -7,"} {
 		perm := s.operand(backend.I32, func(i int) float64 { return []float64{0, 1, bad, 3}[i] }, 4)
 		x, y := s.operand(backend.F32, zeros, 2, 3), s.operand(backend.F32, zeros, 4, 3)
@@ -102,7 +56,7 @@ func TestAssignmentsOutOfRangeAreReported(t *testing.T) {
 }
 
 func TestGateRefusesMoreExpertsThanItHolds(t *testing.T) {
-	s := newMachine(t)
+	s := emulatedDevice(t)
 	const experts = 1025
 	err := s.Do(&backend.MoEGate{
 		Weight: s.operand(backend.F32, zeros, 1, 1), Index: s.operand(backend.I32, zeros, 1, 1),
