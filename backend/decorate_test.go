@@ -107,7 +107,8 @@ func TestAsFindsWhatIsDecorated(t *testing.T) {
 			t.Errorf("%s: As finds %v, %t", name, found, ok)
 		}
 	}
-	outer := &counted{Decorator: backend.Decorator{Backend: backend.CheckNaN(&counted{Decorator: backend.Decorator{Backend: c}})}}
+	inner := &counted{Decorator: backend.Decorator{Backend: c}}
+	outer := &counted{Decorator: backend.Decorator{Backend: backend.CheckNaN(inner)}}
 	if found, ok := backend.As[*counted](outer); !ok || found != outer {
 		t.Error("As finds another than the outermost")
 	}

@@ -2,7 +2,8 @@
 #include "view.cuh"
 #include "philox.cuh"
 
-template <class T> __device__ void random(const View &dst, unsigned long long seed, unsigned long long stream, int normal) {
+template <class T>
+__device__ void random(const View &dst, unsigned long long seed, unsigned long long stream, int normal) {
 	long long count = length(dst);
 	EACH(block, (count + 3) / 4) {
 		Words w = philox(seed, stream, block);

@@ -24,9 +24,11 @@ template <class T> __device__ void softmax(const View &y, const View &x) {
 		Index k = unravel(x, row * x.shape[3]);
 		long long from = at(x, k), to = at(y, k);
 		T top = -infinity<T>(), sum = 0;
-		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x) top = larger(top, load<T>(x, from + j * x.strides[3]));
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x)
+			top = larger(top, load<T>(x, from + j * x.strides[3]));
 		top = fold(top, Larger<T>());
-		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x) sum += exponential(load<T>(x, from + j * x.strides[3]) - top);
+		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x)
+			sum += exponential(load<T>(x, from + j * x.strides[3]) - top);
 		sum = fold(sum, Plus<T>());
 		for (long long j = threadIdx.x; j < x.shape[3]; j += blockDim.x)
 			store(y, to + j * y.strides[3], exponential(load<T>(x, from + j * x.strides[3]) - top) / sum);

@@ -104,7 +104,8 @@ __device__ inline bool valid(long long id, long long count, int *bad) {
 
 // EACH runs a statement for every n < count, shared out among all threads.
 #define EACH(n, count) \
-	for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < (count); n += (long long)gridDim.x * blockDim.x)
+	for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < (count); \
+		n += (long long)gridDim.x * blockDim.x)
 
 // KERNELS defines a kernel in F32 and in F64 by a template of the compute dtype.
 #define KERNELS(name, params, args) \

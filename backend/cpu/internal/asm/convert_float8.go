@@ -6,8 +6,8 @@ import "math"
 // (OFP8, revision 1.0, 2023). The conversions give the same bits on every path.
 
 // ToE4M3 rounds x to E4M3, to nearest with ties to even: 1 sign bit, 4 exponent
-// bits of bias 7, 3 bits of mantissa, subnormals down to 2^-9, no infinities. What is beyond ±448, infinities included, becomes ±448; NaN
-// becomes 0x7f.
+// bits of bias 7, 3 bits of mantissa, subnormals down to 2^-9, no infinities. What is
+// beyond ±448, infinities included, becomes ±448; NaN becomes 0x7f.
 func ToE4M3(dst []uint8, x []float32) {
 	need("ToE4M3", "dst", len(dst), len(x))
 	toE4M3s(dst[:len(x)], x)
