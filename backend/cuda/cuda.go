@@ -80,6 +80,9 @@ func (b *CUDA) open(index int, c *nvrtc.Compiler) error {
 		if err != nil {
 			return err
 		}
+		if major < 8 {
+			return fmt.Errorf("the device has compute capability %d.%d, the kernels need 8.0 (Ampere) or newer", major, minor)
+		}
 		if b.stream, err = b.driver.StreamCreate(driver.StreamNonBlocking); err != nil {
 			return err
 		}
