@@ -35,7 +35,7 @@ func Open(t testing.TB, name string) backend.Backend {
 const maxFailures = 5
 
 // Run is the conformance test of b: every case and 300 random ones (60 with
-// -short), on b's own kernels and by decomposition, one subtest an op.
+// -short), on b's own kernels and by decomposition, one subtest an op; and Queues.
 //
 // supported lists what b has, as paths that begin a case's name: "RMSNorm",
 // "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
@@ -63,6 +63,7 @@ func Run(t *testing.T, b backend.Backend, supported []string) {
 			t.Errorf("supported lists %q, which has no cases", entry)
 		}
 	}
+	t.Run("Queues", func(t *testing.T) { Queues(t, b) })
 	for _, op := range ops {
 		t.Run(op, func(t *testing.T) {
 			for _, problem := range checkOp(b, op, byOp[op], supported) {

@@ -13,9 +13,15 @@
 // in its own sequence, and on nothing else, as on the CPU. They are not the CPU's
 // bits: exponentials and reductions differ within rounding.
 //
-// Work is queued on one stream. Errors of kernels surface at Download and Sync and
-// name the launches before; indices out of range are reported there too. After an
-// error that CUDA calls sticky the device answers with that error alone.
+// A queue is a stream. That of Open is for ops; backend.NewQueue makes others, such as
+// one for copies beside them, each with its own pinned staging memory. Events order
+// them. All queues share the device's memory: a freed block goes back to the queue that
+// allocated it, which uses it again after the work that other queues had on it.
+//
+// Errors of kernels surface at Download and Sync and name the launches before, on all
+// queues; indices out of range are reported there too, by the queue that met them.
+// After an error that CUDA calls sticky the device answers with that error alone, on
+// every queue.
 //
 // The bindings stand in internal folders:
 //
