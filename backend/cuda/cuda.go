@@ -3,7 +3,6 @@ package cuda
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
@@ -12,14 +11,11 @@ import (
 
 func init() {
 	backend.Register("cuda", func(device string) (backend.Backend, error) {
-		index := 0
-		if device != "" {
-			var err error
-			if index, err = strconv.Atoi(device); err != nil || index < 0 {
-				return nil, fmt.Errorf("cuda: device %q, want a number such as 0", device)
-			}
+		index, o, err := parseDevice(device)
+		if err != nil {
+			return nil, err
 		}
-		return New(index)
+		return New(index, o)
 	})
 }
 
@@ -35,19 +31,21 @@ type CUDA struct {
 	memory  memory
 	staging staging
 	kernels kernels
+	blas    *blas   // nil without Options.CuBLASLt
 	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 if it is not negative
 	dead    error   // the sticky error that ended the device
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
 // libraries that are missing, and every place they were looked for.
-func New(index int) (*CUDA, error) {
+func New(index int, o Options) (*CUDA, error) {
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()
-	if err := errors.Join(err1, err2); err != nil {
+	blas, err3 := o.blas()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	b := &CUDA{name: fmt.Sprintf("cuda:%d", index), driver: d}
+	b := &CUDA{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas}
 	if err := b.open(index, c); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -88,6 +86,9 @@ func (b *CUDA) open(index int, c *nvrtc.Compiler) error {
 			modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
 		}
 		b.memory.driver, b.memory.held = b.driver, map[backend.Holder]int{}
+		if err := b.blas.open(); err != nil {
+			return err
+		}
 		if b.bad, err = b.alloc(backend.Other, 4); err != nil {
 			return err
 		}
@@ -177,7 +178,7 @@ func (b *CUDA) Close() error {
 			if b.stream != 0 {
 				errs = append(errs, b.driver.StreamSynchronize(b.stream))
 			}
-			errs = append(errs, b.kernels.unload(), b.staging.free(b.driver), b.memory.release())
+			errs = append(errs, b.blas.close(), b.kernels.unload(), b.staging.free(b.driver), b.memory.release())
 			if b.stream != 0 {
 				errs = append(errs, b.driver.StreamDestroy(b.stream))
 			}
