@@ -37,7 +37,8 @@ type CUDA struct {
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
-// libraries that are missing, and every place they were looked for.
+// libraries that are missing, and every place they were looked for. The name "cuda:1"
+// of backend.Open is New(1, Options{}).
 func New(index int, o Options) (*CUDA, error) {
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()

@@ -1,4 +1,4 @@
-// A CUDA driver and NVRTC on the host, for tests. One lock guards everything: a
+// A CUDA driver, NVRTC and cuBLASLt on the host, for tests. One lock guards everything: a
 // call holds it from beginning to end, kernels included; compiling holds none.
 #pragma once
 
