@@ -12,8 +12,8 @@
 // An output's bits depend on the op, its reduction length, the dtype and the position
 // in its own sequence, and on nothing else, as on the CPU. They are not the CPU's
 // bits: exponentials and reductions differ within rounding. Options.CuBLASLt, the
-// device "cuda:0?products=cublaslt", gives this up for the products of a library that
-// is faster; Path tells the two apart.
+// device "cuda:0?products=cublaslt", gives this up for products by NVIDIA's cuBLASLt;
+// Path tells the two apart.
 //
 // Work is queued on one stream. Errors of kernels surface at Download and Sync and
 // name the launches before; indices out of range are reported there too. After an
