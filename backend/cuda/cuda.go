@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
@@ -13,14 +12,11 @@ import (
 
 func init() {
 	backend.Register("cuda", func(device string) (backend.Backend, error) {
-		index := 0
-		if device != "" {
-			var err error
-			if index, err = strconv.Atoi(device); err != nil || index < 0 {
-				return nil, fmt.Errorf("cuda: device %q, want a number such as 0", device)
-			}
+		index, o, err := parseDevice(device)
+		if err != nil {
+			return nil, err
 		}
-		return New(index)
+		return New(index, o)
 	})
 }
 
@@ -34,6 +30,7 @@ type device struct {
 
 	memory  memory
 	kernels kernels
+	blas    *blas // nil without Options.CuBLASLt
 	events  events
 	queues  []*CUDA // that are open, the one of New first
 	dead    error   // the sticky error that ended the device
@@ -54,14 +51,16 @@ type CUDA struct {
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
-// libraries that are missing, and every place they were looked for.
-func New(index int) (*CUDA, error) {
+// libraries that are missing, and every place they were looked for. The name "cuda:1"
+// of backend.Open is New(1, Options{}).
+func New(index int, o Options) (*CUDA, error) {
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()
-	if err := errors.Join(err1, err2); err != nil {
+	blas, err3 := o.blas()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d})
+	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas})
 	if err := b.open(index, c); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -102,6 +101,9 @@ func (d *device) open(index int, c *nvrtc.Compiler) error {
 			modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
 		}
 		d.memory = memory{blocks: map[driver.Ptr]int{}, held: map[backend.Holder]int{}}
+		if err := d.blas.open(); err != nil {
+			return err
+		}
 		return d.queues[0].start()
 	})
 }
@@ -211,7 +213,7 @@ func (b *CUDA) Close() error {
 	}
 	if b.dead == nil {
 		errs = append(errs, b.device.pinned(func() error {
-			return errors.Join(b.kernels.unload(), b.events.destroy(b.driver), b.memory.release(b.driver))
+			return errors.Join(b.blas.close(), b.kernels.unload(), b.events.destroy(b.driver), b.memory.release(b.driver))
 		}))
 	}
 	errs = append(errs, b.driver.DevicePrimaryCtxRelease(b.handle))

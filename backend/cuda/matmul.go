@@ -34,6 +34,9 @@ func (b *CUDA) matMul(o *backend.MatMul) error {
 
 // product queues C = A·B, or C += A·B.
 func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate bool) error {
+	if p, ok := b.blas.takes(c, a, r); ok {
+		return b.blas.product(b, p, c, a, &r.data, accumulate)
+	}
 	kernel, err := b.formatted(op, r.format, c.DType.Compute())
 	if err != nil {
 		return err
