@@ -12,7 +12,11 @@ func (b *CUDA) Do(op backend.Op) error {
 	if len(b.queues) > 1 {
 		op.Operands(b.visit)
 	}
-	return b.pinned(func() error { return b.do(op) })
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	return b.unpin(pin, b.do(op))
 }
 
 func (b *CUDA) do(op backend.Op) error {

@@ -39,6 +39,11 @@ func (k *kernels) function(file, name string) (*driver.Function, error) {
 	if f := k.loaded[name]; f != nil {
 		return f, nil
 	}
+	return k.find(file, strings.Clone(name)) // the caller's may lie on its stack
+}
+
+// find is function for a kernel that is launched for the first time.
+func (k *kernels) find(file, name string) (*driver.Function, error) {
 	m, ok := k.modules[file]
 	if !ok {
 		if err := k.failed[file]; err != nil {

@@ -52,12 +52,12 @@ func (b *CUDA) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("%s: Alloc(%d)", b.name, bytes)
 	}
-	var buf *buffer
-	err := b.pinned(func() (err error) {
-		buf, err = b.alloc(h, bytes)
-		return err
-	})
+	pin, err := b.pin()
 	if err != nil {
+		return nil, err
+	}
+	buf, err := b.alloc(h, bytes)
+	if err := b.unpin(pin, err); err != nil {
 		return nil, err
 	}
 	return buf, nil
@@ -126,10 +126,11 @@ func (b *CUDA) Free(buf backend.Buffer) {
 		return
 	}
 	if len(f.others) > 0 {
-		err := b.device.pinned(func() (err error) {
+		pin, err := b.device.pin()
+		if err == nil {
 			k.guards, err = guards(home, f.others)
-			return err
-		})
+			err = b.unpin(pin, err)
+		}
 		if err != nil { // the block is in use until Close
 			b.late = errors.Join(b.late, fmt.Errorf("%s: Free: %w", b.name, err))
 			return
@@ -207,7 +208,11 @@ func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
 		return nil
 	}
 	b.touch(dst.(*buffer))
-	return b.pinned(func() error { return b.staging.upload(b, p, src) })
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	return b.unpin(pin, b.staging.upload(b, p, src))
 }
 
 // Download waits for the queue's work and copies from the device.
@@ -217,12 +222,14 @@ func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
 		return nil
 	}
 	b.touch(src.(*buffer))
-	return b.pinned(func() error {
-		if err := b.staging.download(b, dst, p); err != nil {
-			return err
-		}
-		return b.asynchronous()
-	})
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	if err = b.staging.download(b, dst, p); err == nil {
+		err = b.asynchronous()
+	}
+	return b.unpin(pin, err)
 }
 
 // staging is pinned host memory that copies pass through.

@@ -30,16 +30,13 @@ func (b *CUDA) start() (err error) {
 // NewQueue implements backend.Queuer: a stream with staging memory of its own. Freed
 // blocks go to the queue that allocated them.
 func (b *CUDA) NewQueue() (backend.Backend, error) {
-	var q *CUDA
-	err := b.pinned(func() error {
-		q = newQueue(b.device)
-		return q.start()
-	})
+	pin, err := b.pin()
 	if err != nil {
-		if q != nil {
-			err = errors.Join(err, q.Close())
-		}
 		return nil, err
+	}
+	q := newQueue(b.device)
+	if err := b.unpin(pin, q.start()); err != nil {
+		return nil, errors.Join(err, q.Close())
 	}
 	return q, nil
 }
@@ -49,10 +46,11 @@ func (b *CUDA) NewQueue() (backend.Backend, error) {
 func (b *CUDA) end() error {
 	var err error
 	if b.stream != 0 && b.dead == nil {
-		err = b.pinned(func() error {
-			return errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
-				b.driver.StreamDestroy(b.stream))
-		})
+		var pin driver.Pin
+		if pin, err = b.pin(); err == nil {
+			err = b.unpin(pin, errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
+				b.driver.StreamDestroy(b.stream)))
+		}
 	}
 	b.closed = true
 	if b.bad != nil {
@@ -82,15 +80,15 @@ type event struct {
 
 // NewEvent implements backend.Eventer.
 func (b *CUDA) NewEvent() (backend.Event, error) {
-	e := &event{device: b.device}
-	err := b.pinned(func() (err error) {
-		e.handle, err = b.events.record(b.driver, b.stream)
-		return err
-	})
+	pin, err := b.pin()
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	handle, err := b.events.record(b.driver, b.stream)
+	if err := b.unpin(pin, err); err != nil {
+		return nil, err
+	}
+	return &event{b.device, handle}, nil
 }
 
 // Wait implements backend.Eventer.
@@ -99,22 +97,34 @@ func (b *CUDA) Wait(e backend.Event) error {
 	if !ok || own.device != b.device {
 		return e.Sync()
 	}
-	return b.pinned(func() error { return b.driver.StreamWaitEvent(b.stream, own.live("Wait")) })
+	handle := own.live("Wait")
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	return b.unpin(pin, b.driver.StreamWaitEvent(b.stream, handle))
 }
 
 // Done implements backend.Event.
 func (e *event) Done() (done bool, err error) {
-	err = e.pinned(func() (err error) {
-		done, err = e.driver.EventQuery(e.live("Done"))
-		return err
-	})
-	return done, err
+	handle := e.live("Done")
+	pin, err := e.pin()
+	if err != nil {
+		return false, err
+	}
+	done, err = e.driver.EventQuery(handle)
+	return done, e.unpin(pin, err)
 }
 
 // Sync implements backend.Event. Indices out of range are reported by Sync and Download
 // of the queue.
 func (e *event) Sync() error {
-	return e.pinned(func() error { return e.driver.EventSynchronize(e.live("Sync")) })
+	handle := e.live("Sync")
+	pin, err := e.pin()
+	if err != nil {
+		return err
+	}
+	return e.unpin(pin, e.driver.EventSynchronize(handle))
 }
 
 // Free implements backend.Event.
