@@ -81,7 +81,8 @@ func (c Case) setup(b backend.Backend) *setup {
 	return s
 }
 
-// run is also the setup, with what b wrote; it is nil where the case panicked.
+// run checks what do makes of c's op on b. The setup holds what b wrote; it is nil if
+// building the case panicked.
 func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result, s *setup) {
 	r.Case = c
 	defer func() {

@@ -18,8 +18,7 @@ type Difference struct {
 func (d Difference) Lacks() bool { return d.Unsupported && !d.Ref.Unsupported && d.Ref.Skipped == "" }
 
 // Differ runs c on both ref and b, on the same operands, and compares each with the
-// definition and both with each other. In BF16 an element's Apart is at most 1 if
-// both have rounded to the nearest numbers on either side of a tie.
+// definition and both with each other.
 func Differ(ref, b backend.Backend, c Case) Difference {
 	r, s := run(b, c, b.Do)
 	q, t := run(ref, c, ref.Do)

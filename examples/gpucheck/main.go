@@ -54,8 +54,9 @@
 //		}
 //		backendtest.Run(t, b, backendtest.Ops()) // all ops, random cases, decompositions
 //
-//		// Inside a model: the first op that differs from the reference is an error.
-//		m, err := model.New(backendtest.Compare(backendtest.Open(t, "cpu"), b), model.Tiny(), 1)
+//		// Inside a model, the first op that differs from the reference is an error.
+//		both := backendtest.Compare(backendtest.Open(t, "cpu"), b)
+//		m, err := model.New(both, model.Tiny(), 1) // and so on
 //	}
 //
 // The Example of package backendtest is this with a kernel and with a mistake in it.
