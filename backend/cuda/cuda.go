@@ -26,7 +26,8 @@ type device struct {
 	driver  *driver.Driver
 	handle  driver.Device
 	context driver.Context
-	units   int // multiprocessors
+	units   int  // multiprocessors
+	debug   bool // wait for every launch
 
 	memory  memory
 	kernels kernels
@@ -43,7 +44,7 @@ type CUDA struct {
 	stream  driver.Stream
 	staging staging
 	free    map[int][]block // freed blocks for the next Alloc, by size in bytes
-	bad     *buffer         // [1] I32: an index that an op found out of range, plus 1 if it is not negative
+	bad     *buffer         // [1] I32: an index or step that an op found out of range, plus 1 if not negative
 	indexed bool            // an op that checks indices was launched
 	closed  bool
 
@@ -54,13 +55,17 @@ type CUDA struct {
 // libraries that are missing, and every place they were looked for. The name "cuda:1"
 // of backend.Open is New(1, Options{}).
 func New(index int, o Options) (*CUDA, error) {
+	debug, err := debugging()
+	if err != nil {
+		return nil, err
+	}
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()
 	blas, err3 := o.blas()
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas})
+	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas, debug: debug})
 	if err := b.open(index, c); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -169,7 +174,7 @@ func (b *CUDA) Sync() error {
 }
 
 // asynchronous is the error of a Free that failed, or of an op of this queue that found
-// an index out of range, since the last call. The stream is idle.
+// an index or a step of AdamW out of range, since the last call. The stream is idle.
 func (b *CUDA) asynchronous() error {
 	if err := b.late; err != nil {
 		b.late = nil
@@ -190,7 +195,8 @@ func (b *CUDA) asynchronous() error {
 		if v > 0 {
 			v--
 		}
-		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range", b.name, v)
+		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range (for AdamW: a step below 1)",
+			b.name, v)
 	}
 	return nil
 }

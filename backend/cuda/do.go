@@ -3,8 +3,8 @@ package cuda
 import "github.com/aha-go/aha/backend"
 
 // Do queues op. Operands that contradict each other are programmer errors and panic
-// with the op's name and shapes. Indices that an op reads from memory are checked
-// while it runs: Sync and Download report one that is out of range.
+// with the op's name and shapes. Indices that an op reads from memory, and AdamW's
+// step, are checked while it runs: Sync and Download report one that is out of range.
 func (b *CUDA) Do(op backend.Op) error {
 	if err := op.Check(); err != nil {
 		panic(err)

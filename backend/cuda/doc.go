@@ -25,6 +25,9 @@
 // After an error that CUDA calls sticky the device answers with that error alone, on
 // every queue.
 //
+// With AHA_CUDA_DEBUG=1 every launch is waited for, so that Do itself returns the error
+// of its kernels and names the one at fault. Work is then several times slower.
+//
 // The bindings stand in internal folders:
 //
 //	internal/dynlib   finds and opens shared libraries without cgo

@@ -79,7 +79,7 @@ func (c call) u64(v uint64) call { c.args.U64(v); return c }
 
 func (c call) double(v float64) call { c.args.F64(v); return c }
 
-// index adds the address of where out-of-range indices are reported.
+// index adds the address of where indices and steps out of range are reported.
 func (c call) index() call {
 	c.args.Ptr(c.b.bad.ptr)
 	c.b.indexed = true
@@ -115,5 +115,9 @@ func (c call) launch(blocks, size int) error {
 		return c.err
 	}
 	grid := min(blocks, 32*c.b.units)
-	return c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: size}, 0, c.b.stream, c.args)
+	err := c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: size}, 0, c.b.stream, c.args)
+	if err == nil && c.b.debug {
+		err = c.b.await(c.f.Name)
+	}
+	return err
 }
