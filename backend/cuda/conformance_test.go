@@ -2,8 +2,12 @@ package cuda_test
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/aha-go/aha/backend/backendtest"
@@ -48,4 +52,35 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 	emulated(t)
 	b := backendtest.Open(t, "cuda:0")
 	backendtest.Run(t, b, supported)
+}
+
+// The suite under other orders of blocks, threads and streams, and in check mode, which
+// finds races, accesses out of bounds and reads of what nobody has written. Each mode is
+// a process, so that they use all cores; check mode is two.
+//
+// Check mode, ten times slower, leaves the decompositions out: they run ops that have
+// cases of their own, each of them dense and strided in every dtype.
+func TestConformanceOnTheEmulatorInOtherModes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of work")
+	}
+	emulated(t)
+	const test, attention = "TestConformanceOnTheEmulator", "/^(Attention|AttentionGrad|MatMul)$"
+	random := fmt.Sprintf("AHA_EMU_SCHEDULE=random:%d", rand.Uint64())
+	var wg sync.WaitGroup
+	for _, mode := range []struct{ env, run, skip string }{
+		{"AHA_EMU_CHECK=1", "^" + test + "$" + attention, "//^decomposed$"},
+		{"AHA_EMU_CHECK=1", "^" + test + "$", test + attention + "|//^decomposed$"},
+		{"AHA_EMU_SCHEDULE=reverse", "^" + test + "$", ""},
+		{random, "^" + test + "$", ""},
+	} {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.short", "-test.run="+mode.run, "-test.skip="+mode.skip)
+			cmd.Env = append(os.Environ(), mode.env)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", cmd, err, out)
+			}
+		})
+	}
+	wg.Wait()
 }
