@@ -9,9 +9,8 @@ a line, with the same names of ops and cases:
 
 F32 products are in full F32, without TF32. Beside BF16 activations parameters are in
 BF16 too, where ours are in F32, and there is no entropy in LogSumExp and LinearLogProb.
-A time is the median
-of rounds of at least --round seconds that end with synchronize, over the calls of a
-round, as in gpucheck. It needs PyTorch 2.5 or later.
+A time is the median of rounds of at least --round seconds that end with synchronize,
+divided by the calls of a round, as in gpucheck. It needs PyTorch 2.5 or later.
 """
 import argparse
 import json
