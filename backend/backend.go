@@ -21,8 +21,9 @@ type Buffer interface {
 	Bytes() int
 }
 
-// Backend is one in-order queue of one device. It is used by one goroutine at
-// a time. Errors of asynchronous work surface at Download and Sync.
+// Backend is one in-order queue of one device; NewQueue makes another one. It is
+// used by one goroutine at a time. Errors of asynchronous work surface at Download
+// and Sync.
 type Backend interface {
 	// Name is the registry name, such as "cpu" or "cuda:0".
 	Name() string
@@ -37,7 +38,7 @@ type Backend interface {
 	// Do queues one op. It returns an error that wraps errors.ErrUnsupported,
 	// before any effect, where it lacks this op, dtype or layout.
 	Do(Op) error
-	// Sync waits for all queued work.
+	// Sync waits for all work of the queue.
 	Sync() error
 	// MemInfo is the memory that buffers may take together and what is left of
 	// it, in bytes; 0, 0 if unknown.

@@ -2,9 +2,12 @@ package backend
 
 // Decorator is what decorators embed: a Backend that hands every call to the
 // one inside, those of the optional interfaces (HolderAllocator, Packer, Pather,
-// Supporter) included. A type that embeds Backend itself hides them, and with
-// them packed weights, the kernel path and what memory is for. Tensors, caches and
-// optimizers allocate by AllocFor: who overrides Alloc overrides both.
+// Supporter, Eventer) included. A type that embeds Backend itself hides them, and
+// with them packed weights, the kernel path and what memory is for. Tensors, caches
+// and optimizers allocate by AllocFor: who overrides Alloc overrides both.
+//
+// Queuer and Capturer are not forwarded, since ops would pass the decorator by: its
+// programs loop over their ops, and its queues are itself (see NewQueue).
 //
 //	type counter struct {
 //		backend.Decorator
@@ -40,6 +43,12 @@ func (d Decorator) Path() string { return Path(d.Backend) }
 
 // Supports implements Supporter.
 func (d Decorator) Supports(op string, dt DType) bool { return Supports(d.Backend, op, dt) }
+
+// NewEvent implements Eventer.
+func (d Decorator) NewEvent() (Event, error) { return NewEvent(d.Backend) }
+
+// Wait implements Eventer.
+func (d Decorator) Wait(e Event) error { return Wait(d.Backend, e) }
 
 // As is the first backend of type T among b and those that it decorates, in the
 // manner of errors.As; ok is false if there is none. A chain goes on where a

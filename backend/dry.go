@@ -15,15 +15,14 @@ import (
 // What depends on values takes the way of zeros: every sampled token is 0.
 type Dry struct {
 	Decorator
-	tells bool // the backend inside implements Supporter
-	held  map[Holder]int
-	used  int // sum of held
-	peak  Memory
+	held map[Holder]int
+	used int // sum of held
+	peak Memory
 }
 
 // DryRun returns a Dry in the place of b, which must outlive it.
 func DryRun(b Backend) *Dry {
-	return &Dry{Decorator: Decorator{b}, tells: Supports(b, "MatMul", F32), held: map[Holder]int{}}
+	return &Dry{Decorator: Decorator{b}, held: map[Holder]int{}}
 }
 
 // Memory is what was held at the peak so far.
@@ -80,30 +79,20 @@ func (d *Dry) Do(op Op) error {
 	if err := op.Check(); err != nil {
 		return err
 	}
-	if d.tells && !d.has(op) {
+	if lacks(d.Backend, op) {
 		return Unsupported(d, op, "")
 	}
 	return nil
 }
 
-// has reports whether the backend inside supports op on the dtype of some
-// operand that may be its activations.
-func (d *Dry) has(op Op) bool {
-	has, floats := false, false
-	op.Operands(func(v *View, _ Access) {
-		if !has && v.DType.IsFloat() {
-			floats = true
-			has = d.Supports(op.Name(), v.DType)
-		}
-	})
-	if !floats {
-		return d.Supports(op.Name(), F32)
-	}
-	return has
-}
-
 // Sync does nothing.
 func (d *Dry) Sync() error { return nil }
+
+// NewEvent returns an event that is done.
+func (d *Dry) NewEvent() (Event, error) { return syncEvent{d}, nil }
+
+// Wait does nothing.
+func (d *Dry) Wait(Event) error { return nil }
 
 // Close leaves the backend inside open.
 func (d *Dry) Close() error { return nil }

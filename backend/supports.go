@@ -15,6 +15,25 @@ func Supports(b Backend, op string, dt DType) bool {
 	return ok && s.Supports(op, dt)
 }
 
+// lacks reports whether b tells that it has no kernels for op on the dtype of any
+// operand that may be its activations. A backend that does not tell lacks nothing.
+func lacks(b Backend, op Op) bool {
+	if !Supports(b, "MatMul", F32) {
+		return false
+	}
+	has, floats := false, false
+	op.Operands(func(v *View, _ Access) {
+		if !has && v.DType.IsFloat() {
+			floats = true
+			has = Supports(b, op.Name(), v.DType)
+		}
+	})
+	if !floats {
+		has = Supports(b, op.Name(), F32)
+	}
+	return !has
+}
+
 // Supports reports what either backend has.
 func (f *Fallbacker) Supports(op string, dt DType) bool {
 	return Supports(f.Backend, op, dt) || Supports(f.second, op, dt)

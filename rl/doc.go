@@ -60,8 +60,8 @@
 //	clip_ratio/low_min                                1     no update                least share in a completion
 //	clip_ratio/high_max                               1     no update                greatest share in a completion
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
-//	sampling/sampling_logp_difference/{mean,max}      nats  no update                |log π_θ − log π_old|, first update
-//	sampling/importance_sampling_ratio/{min,mean,max} 1     no update                π_θ/π_old, first update
+//	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
+//	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
 //
 // Of an [Evaluation], by EvalResult.Metrics, as verl names it; there are also
 // the completions/… and rewards/… of above, after eval_:

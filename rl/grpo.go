@@ -66,7 +66,8 @@ type GRPO struct {
 	// What is reported.
 
 	// FailOnMismatch ends the run where the log-probabilities of a step's first
-	// update are not those of its rollout, bit for bit.
+	// update are not those of its rollout, bit for bit. A step without an update
+	// scores its rollout once more to compare them.
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
@@ -168,11 +169,20 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		}
 		return train.Metrics{}, err
 	}
+	var idle tokenStats
+	if len(all) == 0 {
+		if idle, err = g.rescore(r); err != nil {
+			return train.Metrics{}, err
+		}
+	}
 	g.step++
 	for _, s := range r.Samples {
 		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
 	}
 	m := g.metrics(r, all)
+	if len(all) == 0 {
+		idle.enterSampling(m.Values)
+	}
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
 		if err := g.reference.Params.CopyFrom(g.Trainer.Model.Params); err != nil {
 			return train.Metrics{}, fmt.Errorf("rl: reference model: %w", err)

@@ -387,25 +387,48 @@ func TestWhatIsInTheLoss(t *testing.T) {
 	}
 }
 
-// A step whose samples are all masked makes no update and says so by absence.
+// A step whose samples are all left out of the loss makes no update and says so by
+// absence. Its rollout is still compared with the trained model.
 func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
-	g := newRun(t, openCPU(t), model.Options{})
-	g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
-		return reward.Verdict{Value: 1, Status: reward.Correct}
-	}
-	g.SkipZeroStd = true
-	var alarms []string
-	g.OnAlarm = func(_ int, a []string) { alarms = a }
-	before := weights(t, g)
-	m := mustStep(t, g).Values
-	if weights(t, g) != before {
-		t.Error("the weights moved")
-	}
-	if _, ok := m["loss"]; ok || m["reward"] != 1 || m["frac_reward_zero_std"] != 1 {
-		t.Errorf("metrics %v", m)
-	}
-	if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "all groups are dead") {
-		t.Errorf("alarms %q", alarms)
+	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}} {
+		g := newRun(t, openCPU(t), o)
+		g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
+			return reward.Verdict{Value: 1, Status: reward.Correct}
+		}
+		g.SkipZeroStd, g.FailOnMismatch = true, true
+		var alarms []string
+		g.OnAlarm = func(_ int, a []string) { alarms = a }
+		before := weights(t, g)
+		m := mustStep(t, g).Values
+		if weights(t, g) != before {
+			t.Errorf("%+v: the weights moved", o)
+		}
+		if _, ok := m["loss"]; ok || m["reward"] != 1 || m["frac_reward_zero_std"] != 1 {
+			t.Errorf("%+v: metrics %v", o, m)
+		}
+		if d, ok := m[MetricSamplingDifferenceMax]; !ok || d != 0 {
+			t.Errorf("%+v: log-probabilities differ by %g (measured: %t)", o, d, ok)
+		}
+		if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "all groups are dead") {
+			t.Errorf("%+v: alarms %q", o, alarms)
+		}
+		// Other weights than those of the rollout are noticed.
+		g.OnRollout = func(*Rollout) {
+			p := g.Trainer.Model.Params.All()[0]
+			x, err := p.Floats()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range x {
+				x[i] *= 1.5
+			}
+			if err := p.SetFloats(x); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := g.Step(context.Background()); err == nil || !strings.Contains(err.Error(), "trainer and rollout differ") {
+			t.Errorf("%+v: after a change of weights: error %v", o, err)
+		}
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 // metrics are a step's. Of several updates they are the mean; minima and maxima
 // are the extremes, the learning rate is the last, those of sampling are of the
-// first, whose weights are those of the rollout, and loads are summed. They are
-// absent where nothing was in the loss.
+// first, whose weights are those of the rollout, and loads are summed. Those of
+// updates are absent where nothing was in the loss.
 func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	m := train.Metrics{Step: g.step, Values: lengthMetrics(r.Samples), Loads: map[string][]int{}}
 	maps.Copy(m.Values, r.Scores.Metrics())
@@ -51,11 +51,7 @@ func (u update) enter(m train.Metrics, first bool, share float64) {
 	}
 	low, high := u.low/u.n, u.high/u.n
 	if first {
-		v[MetricSamplingDifferenceMean] = u.difference.sum / u.n
-		v[MetricSamplingDifferenceMax] = u.difference.max
-		v[MetricSamplingRatioMin] = u.ratio.min
-		v[MetricSamplingRatioMean] = u.ratio.sum / u.n
-		v[MetricSamplingRatioMax] = u.ratio.max
+		u.enterSampling(v)
 		v[MetricClipLowMin], v[MetricClipHighMax] = u.lowMin, u.highMax
 		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}
@@ -73,6 +69,16 @@ func (u update) enter(m train.Metrics, first bool, share float64) {
 	if u.hasReference {
 		v[MetricKL] += u.kl / u.n * share
 	}
+}
+
+// enterSampling adds how the log-probabilities of a rollout compare with those of the
+// trained model before its first update.
+func (t *tokenStats) enterSampling(v map[string]float64) {
+	v[MetricSamplingDifferenceMean] = t.difference.sum / t.n
+	v[MetricSamplingDifferenceMax] = t.difference.max
+	v[MetricSamplingRatioMin] = t.ratio.min
+	v[MetricSamplingRatioMean] = t.ratio.sum / t.n
+	v[MetricSamplingRatioMax] = t.ratio.max
 }
 
 // Thresholds are what sets off an alarm. A zero field means the default it

@@ -1,6 +1,9 @@
 package rl
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // tokenStats gathers, on the host and in the order of the tokens, what the
 // metrics say about the completion tokens of one optimizer update.
@@ -56,11 +59,7 @@ func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float6
 		fresh, low, high := t.n == 0, t.low, t.high
 		for i, old := range x.LogProbs {
 			lp := logProb[x.first()+i]
-			first := t.n == 0
-			t.n++
-			ratio := math.Exp(boundLogRatio(lp - old))
-			t.ratio.add(ratio, first)
-			t.difference.add(math.Abs(lp-old), first)
+			ratio := t.compare(lp, old)
 			t.approxKL += k3(old, lp)
 			t.entropy += entropy[x.first()+i]
 			switch {
@@ -85,6 +84,25 @@ func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float6
 		t.lowMin, t.highMax = min(t.lowMin, low), max(t.highMax, high)
 		logProb, entropy = logProb[x.seq.Rows():], entropy[x.seq.Rows():]
 	}
+}
+
+// compare counts a token with its log-probabilities under the trained model and in
+// the rollout, and returns their ratio π_θ/π_old.
+func (t *tokenStats) compare(logProb, old float64) float64 {
+	first := t.n == 0
+	t.n++
+	ratio := math.Exp(boundLogRatio(logProb - old))
+	t.ratio.add(ratio, first)
+	t.difference.add(math.Abs(logProb-old), first)
+	return ratio
+}
+
+// mismatch is an error unless the log-probabilities were the same, bit for bit.
+func (t *tokenStats) mismatch() error {
+	if d := t.difference; !(d.max == 0) {
+		return fmt.Errorf("log-probabilities of trainer and rollout differ by up to %g (mean %g)", d.max, d.sum/t.n)
+	}
+	return nil
 }
 
 func boundLogRatio(x float64) float64 { return min(max(x, -maxLogRatio), maxLogRatio) }

@@ -65,6 +65,30 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	return xs, nil
 }
 
+// rescore compares the log-probabilities of a rollout that no update learns from with
+// those of the Trainer's model, as the first update does otherwise.
+func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
+	var t tokenStats
+	xs := make([]experience, len(r.Samples))
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		xs[i] = newExperience(r.Prompts[s.Prompt], s)
+	}
+	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	if err != nil {
+		return t, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
+	}
+	for i, x := range xs {
+		for j, old := range x.LogProbs {
+			t.compare(fresh[i][j], old)
+		}
+	}
+	if g.FailOnMismatch {
+		err = t.mismatch()
+	}
+	return t, err
+}
+
 // update makes one optimizer update. onPolicy demands that the weights are still
 // those of the rollout: otherwise it fails and nothing has changed.
 func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
@@ -75,8 +99,8 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (updat
 		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
 		g.Trainer.After(func() error {
 			err := u.read(g.Objective, mini.micro[i], t)
-			if d := u.difference; err == nil && onPolicy && !(d.max == 0) {
-				err = fmt.Errorf("log-probabilities of trainer and rollout differ by up to %g (mean %g)", d.max, d.sum/u.n)
+			if err == nil && onPolicy {
+				err = u.mismatch()
 			}
 			return err
 		})

@@ -106,6 +106,19 @@ func Cases() []Case {
 	return cases
 }
 
+// Ops lists the names of the ops that have cases, in the order of Cases.
+func Ops() []string {
+	var ops []string
+	for _, f := range families() {
+		for _, s := range f.cases {
+			if !slices.Contains(ops, s.op()) {
+				ops = append(ops, s.op())
+			}
+		}
+	}
+	return ops
+}
+
 func variants(s spec, bf16 bool) []Case {
 	dtypes := []backend.DType{backend.F32, backend.F64}
 	if bf16 {

@@ -47,13 +47,16 @@ func (r Result) String() string {
 }
 
 // Check runs c on b and compares.
-func Check(b backend.Backend, c Case) Result { return run(b, c, b.Do) }
+func Check(b backend.Backend, c Case) Result {
+	r, _ := run(b, c, b.Do)
+	return r
+}
 
 // CheckDecomposed runs the decomposition of c's op on b and compares. Ops that
 // have none are skipped.
 func CheckDecomposed(b backend.Backend, c Case) Result {
 	decomposed := true
-	r := run(b, c, func(op backend.Op) error {
+	r, _ := run(b, c, func(op backend.Op) error {
 		d, ok := op.(backend.Decomposer)
 		if !ok {
 			decomposed = false
@@ -78,38 +81,40 @@ func (c Case) setup(b backend.Backend) *setup {
 	return s
 }
 
-func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result) {
+// run checks what do makes of c's op on b. The setup holds what b wrote; it is nil if
+// building the case panicked.
+func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result, s *setup) {
 	r.Case = c
 	defer func() {
 		if p := recover(); p != nil {
 			r.Err = fmt.Errorf("panic: %v at %s", p, panicSite())
 		}
 	}()
-	s := c.setup(b)
+	s = c.setup(b)
 	if s.skip != "" {
 		r.Skipped = s.skip
-		return r
+		return r, s
 	}
 	r.operands = s.describe()
 	if err := s.op.Check(); err != nil {
 		r.Err = fmt.Errorf("the case is wrong: %w", err)
-		return r
+		return r, s
 	}
 	m, err := s.bind(b)
 	defer m.free()
 	if err != nil {
 		r.Err = err
-		return r
+		return r, s
 	}
 	for _, op := range s.prelude {
 		err := b.Do(op)
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.Unsupported = true
-			return r
+			return r, s
 		}
 		if err != nil {
 			r.Err = fmt.Errorf("before the op: %w", err)
-			return r
+			return r, s
 		}
 	}
 	err = do(s.op)
@@ -121,7 +126,7 @@ func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result) {
 	}
 	if err != nil {
 		r.Err = err
-		return r
+		return r, s
 	}
 	if !r.Unsupported {
 		s.want()
@@ -130,11 +135,11 @@ func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result) {
 		mem := make([]byte, o.view.Buf.Bytes())
 		if err := b.Download(mem, m.device[o.view.Buf.(*hostBuffer)], 0); err != nil {
 			r.Err = err
-			return r
+			return r, s
 		}
 		r.compare(o, mem)
 	}
-	return r
+	return r, s
 }
 
 // panicSite is the place in the code that panicked, called from the deferred
@@ -199,6 +204,7 @@ func (r *Result) compare(o *operand, mem []byte) {
 	host := o.view.Buf.(*hostBuffer).mem
 	dt, n := o.view.DType, o.view.DType.Size()
 	wild := bytes.Clone(mem) // what is left after the result's elements are put back
+	o.got = make([]float64, len(o.want))
 	o.view.Each(func(i, at int) {
 		if o.opaque {
 			copy(wild[at*n:][:n], host[at*n:])
@@ -207,12 +213,9 @@ func (r *Result) compare(o *operand, mem []byte) {
 			return
 		}
 		copy(wild[at*n:][:n], host[at*n:])
-		got, want := dt.Get(mem, at), o.want[i]
-		if dt == backend.F32 && math.Abs(want) > math.MaxFloat32 {
-			want = float64(float32(want))
-		}
-		t, _ := ToleranceOf(r.Case.Op, dt)
-		allowed := t.Allowed(want, o.bound[i])
+		got := dt.Get(mem, at)
+		o.got[i] = got
+		want, allowed := o.allowed(r.Case.Op, i)
 		if e := excess(got, want, allowed); e > r.MaxError || r.Operand == "" {
 			r.MaxError, r.Operand, r.Index, r.Got, r.Want, r.Tolerance = e, o.name, unravel(o.view, i), got, want, allowed
 		}
@@ -228,6 +231,17 @@ func (r *Result) compare(o *operand, mem []byte) {
 		}
 		r.Err = fmt.Errorf("%s: %s, element %d of the buffer (the view starts at %d)", what, o.name, at/n, o.view.Offset)
 	}
+}
+
+// allowed is what element i must be as its dtype holds it, and by how much it may
+// differ.
+func (o *operand) allowed(op string, i int) (want, within float64) {
+	want = o.want[i]
+	if o.view.DType == backend.F32 && math.Abs(want) > math.MaxFloat32 {
+		want = float64(float32(want))
+	}
+	t, _ := ToleranceOf(op, o.view.DType)
+	return want, t.Allowed(want, o.bound[i])
 }
 
 // excess is |got − want| as a multiple of what is allowed.

@@ -137,6 +137,7 @@ func fillFamily() family {
 			f.cases = append(f.cases, fillSpec{dt, x, []int{9}})
 		}
 	}
+	f.bench = []spec{fillSpec{backend.F32, 1, []int{1024, 1024}}}
 	f.random = func(r *rand.Rand) spec { return fillSpec{copied[r.IntN(len(copied))], 7, randomShape(r, 0)} }
 	return f
 }
@@ -167,6 +168,7 @@ func iotaFamily() family {
 	for _, n := range edges {
 		f.cases = append(f.cases, iotaSpec{n})
 	}
+	f.bench = []spec{iotaSpec{1 << 20}}
 	return f
 }
 

@@ -104,6 +104,7 @@ func binaryFamily() family {
 		return c
 	}}
 	for fn := backend.Add; fn <= backend.Equal; fn++ {
+		f.bench = append(f.bench, binarySpec{Fn: fn, Shape: []int{512, 1024}})
 		compares := fn >= backend.Less
 		for i, shape := range shapes {
 			f.cases = append(f.cases, binarySpec{Fn: fn, Shape: shape, InPlace: i%4 == 1})
@@ -116,8 +117,6 @@ func binaryFamily() family {
 			}
 		}
 	}
-	f.bench = []spec{binarySpec{Fn: backend.Add, Shape: []int{512, 1024}}, binarySpec{Fn: backend.Mul,
-		Shape: []int{512, 1024}}, binarySpec{Fn: backend.Less, Shape: []int{512, 1024}}}
 	return f
 }
 

@@ -315,6 +315,9 @@ func unpackFamily() family {
 		f.cases = append(f.cases, unpackSpec{Format: format, Src: backend.F32, Shape: []int{33, 300}, Cut: 128},
 			unpackSpec{Format: format, Src: backend.F32, Shape: []int{2, 5, 256}, Cut: 128})
 	}
+	for _, format := range backend.Formats() {
+		f.bench = append(f.bench, unpackSpec{Format: format, Src: backend.F32, Shape: []int{1024, 1024}})
+	}
 	return f
 }
 

@@ -60,6 +60,7 @@ func (c gatherSpec) build(s *setup) {
 	index := s.ints("Index", free, s.below(-1, c.R), c.N)
 	y := s.operand("Y", c.To, free, false, []int{c.N, c.D})
 	s.op = &backend.Gather{Y: y.view, X: x.view, Index: index.view}
+	s.untouched = float64(max(c.R-c.N, 0) * c.D * c.DType.Size())
 	s.want = func() {
 		for i, r := range index.vals {
 			for j := range c.D {
@@ -83,7 +84,7 @@ func scatterFamily() family {
 	for _, t := range tables {
 		f.cases = append(f.cases, scatterSpec{t, false}, scatterSpec{t, true})
 	}
-	f.bench = []spec{scatterSpec{tableSpec{512, 4096, 1024}, true}}
+	f.bench = []spec{scatterSpec{tableSpec{512, 4096, 1024}, false}, scatterSpec{tableSpec{512, 4096, 1024}, true}}
 	return f
 }
 
@@ -102,6 +103,10 @@ func (c scatterSpec) build(s *setup) {
 	y := update("Y", free, c.R, c.D)
 	index := s.ints("Index", free, s.below(-1, c.R), c.N)
 	s.op = &backend.Scatter{Y: y.view, X: x.view, Index: index.view, Add: c.Add}
+	s.untouched = 2 * float64(max(c.R-c.N, 0)*c.D*y.view.DType.Size())
+	if !c.Add { // rows that are written are not read
+		s.untouched += float64(min(c.N, c.R) * c.D * y.view.DType.Size())
+	}
 	s.want = func() {
 		want, size := append([]float64(nil), y.vals...), make([]float64, len(y.vals))
 		written := make([]bool, len(y.vals))
@@ -137,6 +142,8 @@ type pickSpec struct{ N, E, K int }
 
 var picks = []pickSpec{{0, 3, 2}, {3, 5, 0}, {1, 1, 1}, {4, 9, 3}, {17, 33, 8}, {5, 300, 1}}
 
+var benchPick = pickSpec{4096, 256, 8}
+
 func randomPick(r *rand.Rand) pickSpec { return pickSpec{r.IntN(9), size(r, 1), size(r, 0)} }
 
 type gatherLastSpec struct{ pickSpec }
@@ -146,6 +153,7 @@ func gatherLastFamily() family {
 	for _, p := range picks {
 		f.cases = append(f.cases, gatherLastSpec{p})
 	}
+	f.bench = []spec{gatherLastSpec{benchPick}}
 	return f
 }
 
@@ -155,6 +163,7 @@ func (c gatherLastSpec) build(s *setup) {
 	x, y := s.readWith("X", free, s.mix(1, math.NaN()), c.N, c.E), s.write("Y", free, c.N, c.K)
 	index := s.ints("Index", free, s.below(-1, c.E), c.N, c.K)
 	s.op = &backend.GatherLast{Y: y.view, X: x.view, Index: index.view}
+	s.untouched = float64(c.N * max(c.E-c.K, 0) * x.view.DType.Size())
 	s.want = func() {
 		for i, e := range index.vals {
 			v := 0.0
@@ -173,6 +182,7 @@ func scatterLastFamily() family {
 	for _, p := range picks {
 		f.cases = append(f.cases, scatterLastSpec{p})
 	}
+	f.bench = []spec{scatterLastSpec{benchPick}}
 	return f
 }
 
@@ -182,6 +192,7 @@ func (c scatterLastSpec) build(s *setup) {
 	x, y := s.read("X", free, c.N, c.K), s.update("Y", free, c.N, c.E)
 	index := s.ints("Index", free, s.below(-1, c.E), c.N, c.K)
 	s.op = &backend.ScatterLast{Y: y.view, X: x.view, Index: index.view}
+	s.untouched = 2 * float64(c.N*max(c.E-c.K, 0)*y.view.DType.Size())
 	s.want = func() {
 		want, size := append([]float64(nil), y.vals...), make([]float64, len(y.vals))
 		for i, e := range index.vals {

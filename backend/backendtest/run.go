@@ -35,7 +35,7 @@ func Open(t testing.TB, name string) backend.Backend {
 const maxFailures = 5
 
 // Run is the conformance test of b: every case and 300 random ones (60 with
-// -short), on b's own kernels and by decomposition, one subtest an op.
+// -short), on b's own kernels and by decomposition, one subtest an op; and Queues.
 //
 // supported lists what b has, as paths that begin a case's name: "RMSNorm",
 // "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
@@ -63,6 +63,7 @@ func Run(t *testing.T, b backend.Backend, supported []string) {
 			t.Errorf("supported lists %q, which has no cases", entry)
 		}
 	}
+	t.Run("Queues", func(t *testing.T) { Queues(t, b) })
 	for _, op := range ops {
 		t.Run(op, func(t *testing.T) {
 			for _, problem := range checkOp(b, op, byOp[op], supported) {
@@ -143,50 +144,4 @@ func Fuzz(f *testing.F, b backend.Backend) {
 			}
 		}
 	})
-}
-
-// Bench measures every op b has on real sizes in F32 and reports GFLOP/s, where
-// the op has arithmetic to speak of, and GB/s of operands.
-func Bench(bench *testing.B, b backend.Backend) {
-	for _, f := range families() {
-		for _, s := range f.bench {
-			c := Case{Op: s.op(), DType: backend.F32, Seed: 1, spec: s}
-			bench.Run(c.Name(), func(bench *testing.B) { benchCase(bench, b, c) })
-		}
-	}
-}
-
-func benchCase(bench *testing.B, b backend.Backend, c Case) {
-	s := c.setup(b)
-	if s.skip != "" {
-		bench.Skip(s.skip)
-	}
-	m, err := s.bind(b)
-	defer m.free()
-	if err != nil {
-		bench.Fatal(err)
-	}
-	for _, op := range append(s.prelude, s.op) {
-		if err := b.Do(op); err != nil {
-			bench.Skip(err)
-		}
-	}
-	size := 0
-	s.op.Operands(func(v *backend.View, _ backend.Access) { size += v.Len() * v.DType.Size() })
-	if err := b.Sync(); err != nil {
-		bench.Fatal(err)
-	}
-	for bench.Loop() {
-		if err := b.Do(s.op); err != nil {
-			bench.Fatal(err)
-		}
-	}
-	if err := b.Sync(); err != nil {
-		bench.Fatal(err)
-	}
-	seconds := bench.Elapsed().Seconds() / float64(bench.N)
-	if s.flops > 0 {
-		bench.ReportMetric(s.flops/seconds/1e9, "GFLOP/s")
-	}
-	bench.ReportMetric(float64(size)/seconds/1e9, "GB/s")
 }

@@ -15,12 +15,13 @@ type setup struct {
 	strided bool
 	packer  backend.Packer // nil where the backend does not pack
 
-	operands []*operand
-	prelude  []backend.Op // run before the op, such as Pack
-	op       backend.Op
-	want     func() // works out expectations and gradients
-	flops    float64
-	skip     string // why this backend cannot have this case; "" if it can
+	operands  []*operand
+	prelude   []backend.Op // run before the op, such as Pack
+	op        backend.Op
+	want      func() // works out expectations and gradients
+	flops     float64
+	untouched float64 // bytes of operands that the op leaves alone, such as rows of a table
+	skip      string  // why this backend cannot have this case; "" if it can
 
 	gradients []gradient
 }
@@ -48,6 +49,7 @@ type operand struct {
 	want   []float64 // nil if the op does not write it
 	bound  []float64 // allowed error in units of roundoff; 0 is exact
 	set    []bool    // whether element i has an expectation; others must keep their bits
+	got    []float64 // what the backend wrote, where set
 	opaque bool      // content is the backend's own affair
 }
 

@@ -23,6 +23,7 @@ func swiGLUCases() []spec {
 func swiGLUFamily() family {
 	return family{
 		cases:  swiGLUCases(),
+		bf16:   true,
 		random: func(r *rand.Rand) spec { return swiGLUSpec{size(r, 0), size(r, 0), r.IntN(4) == 0} },
 		bench:  []spec{swiGLUSpec{512, 1024, false}},
 	}
@@ -62,6 +63,7 @@ type swiGLUGradSpec struct{ swiGLUSpec }
 
 func swiGLUGradFamily() family {
 	f := family{
+		bf16:     true,
 		random:   func(r *rand.Rand) spec { return swiGLUGradSpec{swiGLUSpec{size(r, 0), size(r, 0), r.IntN(4) == 0}} },
 		gradient: []spec{swiGLUGradSpec{swiGLUSpec{3, 7, false}}},
 		bench:    []spec{swiGLUGradSpec{swiGLUSpec{512, 1024, false}}},

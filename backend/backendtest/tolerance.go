@@ -48,17 +48,10 @@ func ToleranceOf(op string, dt backend.DType) (t Tolerance, ok bool) {
 // Tolerances is the table of all ops, in F32, F64 and BF16.
 func Tolerances() []Tolerance {
 	var all []Tolerance
-	seen := map[string]bool{}
-	for _, f := range families() {
-		for _, s := range f.cases {
-			if seen[s.op()] {
-				continue
-			}
-			seen[s.op()] = true
-			for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
-				t, _ := ToleranceOf(s.op(), dt)
-				all = append(all, t)
-			}
+	for _, op := range Ops() {
+		for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
+			t, _ := ToleranceOf(op, dt)
+			all = append(all, t)
 		}
 	}
 	return all

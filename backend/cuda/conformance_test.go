@@ -41,6 +41,7 @@ func emulated(t testing.TB) {
 	}
 	t.Setenv("AHA_CUDA_DRIVER", library)
 	t.Setenv("AHA_NVRTC", library)
+	t.Setenv("AHA_CUBLASLT", library)
 }
 
 func TestConformanceOnTheEmulator(t *testing.T) {

@@ -3,7 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
@@ -12,42 +12,55 @@ import (
 
 func init() {
 	backend.Register("cuda", func(device string) (backend.Backend, error) {
-		index := 0
-		if device != "" {
-			var err error
-			if index, err = strconv.Atoi(device); err != nil || index < 0 {
-				return nil, fmt.Errorf("cuda: device %q, want a number such as 0", device)
-			}
+		index, o, err := parseDevice(device)
+		if err != nil {
+			return nil, err
 		}
-		return New(index)
+		return New(index, o)
 	})
 }
 
-// CUDA is one device: a compute stream on which ops run in order.
-type CUDA struct {
+// device is what the queues of one device share.
+type device struct {
 	name    string
 	driver  *driver.Driver
-	device  driver.Device
+	handle  driver.Device
 	context driver.Context
-	stream  driver.Stream
 	units   int // multiprocessors
 
 	memory  memory
-	staging staging
 	kernels kernels
-	bad     *buffer // [1] I32: an index that an op found out of range, plus 1 if it is not negative
+	blas    *blas // nil without Options.CuBLASLt
+	events  events
+	queues  []*CUDA // that are open, the one of New first
 	dead    error   // the sticky error that ended the device
+	late    error   // of Free, for the next Sync or Download of any queue
+}
+
+// CUDA is one queue of a device: a stream on which ops run in order.
+type CUDA struct {
+	*device
+	stream  driver.Stream
+	staging staging
+	free    map[int][]block // freed blocks for the next Alloc, by size in bytes
+	bad     *buffer         // [1] I32: an index that an op found out of range, plus 1 if it is not negative
+	indexed bool            // an op that checks indices was launched
+	closed  bool
+
+	visit func(*backend.View, backend.Access) // touch, for Op.Operands
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
-// libraries that are missing, and every place they were looked for.
-func New(index int) (*CUDA, error) {
+// libraries that are missing, and every place they were looked for. The name "cuda:1"
+// of backend.Open is New(1, Options{}).
+func New(index int, o Options) (*CUDA, error) {
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()
-	if err := errors.Join(err1, err2); err != nil {
+	blas, err3 := o.blas()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	b := &CUDA{name: fmt.Sprintf("cuda:%d", index), driver: d}
+	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas})
 	if err := b.open(index, c); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -55,88 +68,101 @@ func New(index int) (*CUDA, error) {
 	return b, nil
 }
 
-func (b *CUDA) open(index int, c *nvrtc.Compiler) error {
-	n, err := b.driver.DeviceGetCount()
+func (d *device) open(index int, c *nvrtc.Compiler) error {
+	n, err := d.driver.DeviceGetCount()
 	if err != nil {
 		return err
 	}
 	if index >= n {
 		return fmt.Errorf("there are %d devices", n)
 	}
-	if b.device, err = b.driver.DeviceGet(index); err != nil {
+	if d.handle, err = d.driver.DeviceGet(index); err != nil {
 		return err
 	}
-	if b.context, err = b.driver.DevicePrimaryCtxRetain(b.device); err != nil {
+	if d.context, err = d.driver.DevicePrimaryCtxRetain(d.handle); err != nil {
 		return err
 	}
-	return b.pinned(func() error {
+	return d.pinned(func() error {
 		attribute := func(a driver.DeviceAttribute) int {
-			v, e := b.driver.DeviceGetAttribute(a, b.device)
+			v, e := d.driver.DeviceGetAttribute(a, d.handle)
 			err = errors.Join(err, e)
 			return v
 		}
 		major, minor := attribute(driver.ComputeCapabilityMajor), attribute(driver.ComputeCapabilityMinor)
-		b.units = max(attribute(driver.MultiprocessorCount), 1)
+		d.units = max(attribute(driver.MultiprocessorCount), 1)
 		if err != nil {
 			return err
 		}
-		if b.stream, err = b.driver.StreamCreate(driver.StreamNonBlocking); err != nil {
-			return err
+		if major < 8 {
+			return fmt.Errorf("the device has compute capability %d.%d, the kernels need 8.0 (Ampere) or newer", major, minor)
 		}
-		b.kernels = kernels{
-			driver: b.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor),
+		d.kernels = kernels{
+			driver: d.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor),
 			modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
 		}
-		b.memory.driver, b.memory.held = b.driver, map[backend.Holder]int{}
-		if b.bad, err = b.alloc(backend.Other, 4); err != nil {
+		d.memory = memory{blocks: map[driver.Ptr]int{}, held: map[backend.Holder]int{}}
+		if err := d.blas.open(); err != nil {
 			return err
 		}
-		return b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream)
+		return d.queues[0].start()
 	})
 }
 
 // pinned runs fn on a thread where the device's context is current.
-func (b *CUDA) pinned(fn func() error) error {
-	if b.dead != nil {
-		return b.dead
+func (d *device) pinned(fn func() error) error {
+	if d.dead != nil {
+		return d.dead
 	}
-	pin, err := b.driver.Pin(b.context)
+	pin, err := d.driver.Pin(d.context)
 	if err != nil {
-		return b.fail(err)
+		return d.fail(err)
 	}
 	err = fn()
-	return b.fail(errors.Join(err, pin.Release()))
+	return d.fail(errors.Join(err, pin.Release()))
 }
 
-// fail keeps a sticky error: the device answers nothing else from then on.
-func (b *CUDA) fail(err error) error {
-	if err != nil && errors.Is(err, driver.ErrSticky) && b.dead == nil {
-		b.dead = fmt.Errorf("%s: the device failed and must be opened again in a new process: %w", b.name, err)
-		return b.dead
+// fail keeps a sticky error: the device, with all its queues, answers nothing else
+// from then on.
+func (d *device) fail(err error) error {
+	if err != nil && errors.Is(err, driver.ErrSticky) && d.dead == nil {
+		d.dead = fmt.Errorf("%s: the device failed and must be opened again in a new process: %w", d.name, err)
+		return d.dead
 	}
 	return err
+}
+
+// pinned is device.pinned on a queue that is open.
+func (b *CUDA) pinned(fn func() error) error {
+	if b.closed {
+		return fmt.Errorf("%s: the queue is closed", b.name)
+	}
+	return b.device.pinned(fn)
 }
 
 // Name is "cuda:" and the device's index.
 func (b *CUDA) Name() string { return b.name }
 
-// Sync waits for all queued work.
+// Sync waits for all work of this queue.
 func (b *CUDA) Sync() error {
 	return b.pinned(func() error {
 		if err := b.driver.StreamSynchronize(b.stream); err != nil {
 			return err
 		}
-		return b.indexes()
+		return b.asynchronous()
 	})
 }
 
-// indexes is an error if an op found an index out of range since the last call. The
-// stream is idle.
-func (b *CUDA) indexes() error {
-	if !b.kernels.indexed {
+// asynchronous is the error of a Free that failed, or of an op of this queue that found
+// an index out of range, since the last call. The stream is idle.
+func (b *CUDA) asynchronous() error {
+	if err := b.late; err != nil {
+		b.late = nil
+		return err
+	}
+	if !b.indexed {
 		return nil
 	}
-	b.kernels.indexed = false
+	b.indexed = false
 	var bad [4]byte
 	if err := b.staging.download(b, bad[:], b.bad.ptr); err != nil {
 		return err
@@ -165,26 +191,32 @@ func (b *CUDA) MemInfo() (total, free int) {
 	return total, free + b.memory.cached
 }
 
-// Close waits for queued work and gives everything back.
+// Close waits for the queue's work and gives back what it holds. Buffers that it
+// allocated stay valid on the others. On the backend that New returned, it closes all
+// queues and the device.
 func (b *CUDA) Close() error {
-	if b.context == 0 {
+	if b.closed {
 		return nil
 	}
-	var err error
-	if b.dead == nil {
-		err = b.pinned(func() error {
-			var errs []error
-			if b.stream != 0 {
-				errs = append(errs, b.driver.StreamSynchronize(b.stream))
-			}
-			errs = append(errs, b.kernels.unload(), b.staging.free(b.driver), b.memory.release())
-			if b.stream != 0 {
-				errs = append(errs, b.driver.StreamDestroy(b.stream))
-			}
-			return errors.Join(errs...)
-		})
+	if b != b.queues[0] {
+		b.queues = slices.DeleteFunc(b.queues, func(q *CUDA) bool { return q == b })
+		return b.end()
 	}
-	err = errors.Join(err, b.driver.DevicePrimaryCtxRelease(b.device))
+	var errs []error
+	for _, q := range b.queues[1:] {
+		errs = append(errs, q.end())
+	}
+	b.queues = b.queues[:1]
+	errs = append(errs, b.end())
+	if b.context == 0 {
+		return errors.Join(errs...)
+	}
+	if b.dead == nil {
+		errs = append(errs, b.device.pinned(func() error {
+			return errors.Join(b.blas.close(), b.kernels.unload(), b.events.destroy(b.driver), b.memory.release(b.driver))
+		}))
+	}
+	errs = append(errs, b.driver.DevicePrimaryCtxRelease(b.handle))
 	b.context = 0
-	return err
+	return errors.Join(errs...)
 }

@@ -9,6 +9,9 @@ func (b *CUDA) Do(op backend.Op) error {
 	if err := op.Check(); err != nil {
 		panic(err)
 	}
+	if len(b.queues) > 1 {
+		op.Operands(b.visit)
+	}
 	return b.pinned(func() error { return b.do(op) })
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// work opens the device, uploads, computes on all kinds of memory and downloads.
+// work opens the device, uploads, computes on all kinds of memory and downloads by way
+// of a second queue.
 func work() (sum float64, err error) {
 	b, err := backend.Open("cuda:0")
 	if err != nil {
@@ -37,16 +38,50 @@ func work() (sum float64, err error) {
 			return b.Do(&backend.Reduce{Y: backend.NewView(y, backend.F32), X: v, Fn: backend.Sum})
 		},
 		b.Sync,
+		func() error { return b.Do(&backend.Fill{Dst: v, Value: 3}) },
 	} {
 		if err := step(); err != nil {
 			return 0, err
 		}
 	}
-	values, err := backend.Values(b, backend.NewView(y, backend.F32))
+	q, err := backend.NewQueue(b)
 	if err != nil {
 		return 0, err
 	}
-	return values[0], nil
+	e, err := backend.NewEvent(b)
+	if err != nil {
+		return 0, err
+	}
+	defer e.Free()
+	if err := backend.Wait(q, e); err != nil {
+		return 0, err
+	}
+	// What both queues worked on is freed and allocated again.
+	z, err := q.Alloc(4 * 2000)
+	if err != nil {
+		return 0, err
+	}
+	op := &backend.Fill{Dst: backend.NewView(z, backend.F32, 2000)}
+	err = errors.Join(q.Do(op), q.Sync(), b.Do(op))
+	b.Free(z)
+	if err != nil {
+		return 0, err
+	}
+	if z, err = q.Alloc(4 * 2000); err != nil {
+		return 0, err
+	}
+	q.Free(z)
+	if _, err := e.Done(); err != nil {
+		return 0, err
+	}
+	if err := e.Sync(); err != nil {
+		return 0, err
+	}
+	values, err := backend.Values(q, backend.NewView(y, backend.F32))
+	if err != nil {
+		return 0, err
+	}
+	return values[0], q.Sync()
 }
 
 // calls are the entry points of the driver that the backend uses.
@@ -55,7 +90,8 @@ var calls = []string{
 	"cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2", "cuCtxSetCurrent", "cuCtxGetCurrent",
 	"cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc", "cuMemFreeHost",
 	"cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemsetD8Async",
-	"cuStreamCreate", "cuStreamDestroy_v2", "cuStreamSynchronize",
+	"cuStreamCreate", "cuStreamDestroy_v2", "cuStreamSynchronize", "cuStreamWaitEvent",
+	"cuEventCreate", "cuEventDestroy_v2", "cuEventRecord", "cuEventQuery", "cuEventSynchronize",
 	"cuModuleLoadData", "cuModuleUnload", "cuModuleGetFunction", "cuLaunchKernel",
 	"nvrtcCreateProgram", "nvrtcCompileProgram", "nvrtcGetCUBINSize", "nvrtcGetCUBIN",
 }
@@ -86,7 +122,7 @@ func TestEveryCallThatFailsIsAnError(t *testing.T) {
 	for _, code := range []string{":700", ""} {
 		for _, call := range calls {
 			if code != "" && (strings.HasPrefix(call, "nvrtc") || !strings.Contains(call, "Stream") &&
-				!strings.Contains(call, "Launch")) {
+				!strings.Contains(call, "Event") && !strings.Contains(call, "Launch")) {
 				continue
 			}
 			failed := false
@@ -128,6 +164,14 @@ func TestAFailedDeviceAnswersNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	q, err := backend.NewQueue(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := backend.NewEvent(q)
+	if err != nil {
+		t.Fatal(err)
+	}
 	x, err := b.Alloc(400)
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +189,13 @@ func TestAFailedDeviceAnswersNothingElse(t *testing.T) {
 		"Upload":   func() error { return b.Upload(x, 0, make([]byte, 4)) },
 		"Alloc":    func() error { _, err := b.Alloc(4); return err },
 		"Sync":     b.Sync,
+		"NewQueue": func() error { _, err := backend.NewQueue(b); return err },
+		"NewEvent": func() error { _, err := backend.NewEvent(b); return err },
+		"Event":    e.Sync,
+		"Do of another queue": func() error {
+			return q.Do(&backend.Fill{Dst: backend.NewView(x, backend.F32, 100)})
+		},
+		"Sync of another queue": q.Sync,
 	} {
 		if again := call(); again == nil || again.Error() != err.Error() {
 			t.Errorf("%s: error %v", name, again)

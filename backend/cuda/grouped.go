@@ -17,8 +17,10 @@ func (b *CUDA) groupedMatMul(o *backend.GroupedMatMul) error {
 	if err != nil {
 		return err
 	}
-	tiles := (ceil(o.C.Shape[0], tile) + o.Offsets.Shape[0] - 1) * ceil(o.C.Shape[1], tile)
-	return b.kernel("grouped", "groupedMatMul"+kernel).
+	groups := o.Offsets.Shape[0] - 1
+	mean := ceil(o.C.Shape[0], groups) // rows of a group
+	tiles, infix := b.tiling(mean, o.C.Shape[1], groups)
+	return b.kernel("grouped", "groupedMatMul"+infix+kernel).
 		views(&o.C, &left, &scale, &r.data, &r.scale, &o.Offsets).index().blocks(tiles)
 }
 
@@ -27,6 +29,6 @@ func (b *CUDA) groupedOuter(o *backend.GroupedOuter) error {
 	if err != nil {
 		return err
 	}
-	tiles := ceil(o.C.Shape[1], tile) * ceil(o.C.Shape[2], tile) * o.C.Shape[0]
-	return b.kernel("grouped", "groupedOuter"+kernel).views(&o.C, &o.A, &o.B, &o.Offsets).index().blocks(tiles)
+	tiles, infix := b.tiling(o.C.Shape[1], o.C.Shape[2], o.C.Shape[0])
+	return b.kernel("grouped", "groupedOuter"+infix+kernel).views(&o.C, &o.A, &o.B, &o.Offsets).index().blocks(tiles)
 }

@@ -32,7 +32,6 @@ type kernels struct {
 	modules  map[string]driver.Module // by file
 	failed   map[string]error         // of files that could not be compiled or loaded
 	loaded   map[string]*driver.Function
-	indexed  bool // an op that checks indices was launched
 }
 
 // function is the kernel of that name in kernels/file.cu.

@@ -82,7 +82,7 @@ func (c *call) double(v float64) *call { c.args.F64(v); return c }
 // index adds the address of where out-of-range indices are reported.
 func (c *call) index() *call {
 	c.args.Ptr(c.b.bad.ptr)
-	c.b.kernels.indexed = true
+	c.b.indexed = true
 	return c
 }
 

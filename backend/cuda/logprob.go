@@ -3,8 +3,8 @@ package cuda
 import "github.com/aha-go/aha/backend"
 
 // logitRows is the number of rows whose logits are held at a time, for a chunk of the
-// vocabulary: 16 MiB of F32. It is even, so that BFloat16 sees the same pairs of rows
-// whatever it is.
+// vocabulary: 16 MiB of F32. BFloat16 sums 16 rows at a time, which it is a multiple of, so
+// that gradients of weights do not depend on it.
 const logitRows = 1024
 
 // head computes logits, a chunk of the vocabulary and some rows at a time.

@@ -15,17 +15,24 @@ type buffer struct {
 	bytes  int
 	class  int
 	holder backend.Holder
+	home   *CUDA   // the queue that allocated it
+	others []*CUDA // other queues that have worked on it
 }
 
 func (b *buffer) Bytes() int { return b.bytes }
 
-// memory keeps freed blocks by size for the next Alloc of that size. Since all work
-// is on one stream, a block may be used again while work on it is queued.
+// block is a freed buffer's memory. Its queue uses it again while own work on it is
+// queued, and waits for that of other queues.
+type block struct {
+	ptr    driver.Ptr
+	guards []driver.Event // after the last work of other queues
+}
+
+// memory counts the blocks of a device. Freed ones are kept by the queue that
+// allocated them, for its next Alloc of that size.
 type memory struct {
-	driver *driver.Driver
-	free   map[int][]driver.Ptr // by size in bytes
-	blocks map[driver.Ptr]int   // all, with their sizes
-	cached int                  // bytes of free
+	blocks map[driver.Ptr]int // all, with their sizes
+	cached int                // bytes of freed blocks
 	held   map[backend.Holder]int
 }
 
@@ -58,31 +65,38 @@ func (b *CUDA) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 
 func (b *CUDA) alloc(h backend.Holder, bytes int) (*buffer, error) {
 	m, size := &b.memory, class(bytes)
-	buf := &buffer{bytes: bytes, class: size, holder: h}
-	if list := m.free[size]; len(list) > 0 {
-		buf.ptr = list[len(list)-1]
-		m.free[size] = list[:len(list)-1]
-		m.cached -= size
-	} else {
-		p, err := m.driver.MemAlloc(size)
-		if errors.Is(err, driver.OutOfMemory) && m.cached > 0 {
-			if err := m.trim(); err != nil {
-				return nil, err
-			}
-			p, err = m.driver.MemAlloc(size)
+	buf := &buffer{bytes: bytes, class: size, holder: h, home: b}
+	var err error
+	if len(b.free[size]) > 0 {
+		buf.ptr, err = b.reuse(size)
+	} else if buf.ptr, err = b.driver.MemAlloc(size); errors.Is(err, driver.OutOfMemory) && m.cached > 0 {
+		if err := b.trim(); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			by := backend.Memory{By: m.held}
-			return nil, fmt.Errorf("%s: %d bytes for %s; held are %v: %w", b.name, bytes, h, by.Holders(), err)
-		}
-		if m.blocks == nil {
-			m.blocks, m.free = map[driver.Ptr]int{}, map[int][]driver.Ptr{}
-		}
-		m.blocks[p] = size
-		buf.ptr = p
+		buf.ptr, err = b.driver.MemAlloc(size)
 	}
+	if err != nil {
+		by := backend.Memory{By: m.held}
+		return nil, fmt.Errorf("%s: %d bytes for %s; held are %v: %w", b.name, bytes, h, by.Holders(), err)
+	}
+	m.blocks[buf.ptr] = size
 	m.held[h] += size
 	return buf, nil
+}
+
+// reuse takes a freed block of that size.
+func (b *CUDA) reuse(size int) (driver.Ptr, error) {
+	list := b.free[size]
+	last := list[len(list)-1]
+	for _, e := range last.guards {
+		if err := b.driver.StreamWaitEvent(b.stream, e); err != nil {
+			return 0, err
+		}
+	}
+	b.events.put(last.guards...)
+	b.free[size] = list[:len(list)-1]
+	b.memory.cached -= size
+	return last.ptr, nil
 }
 
 // temp is memory for the launches of one op. The caller frees it when they are queued.
@@ -96,40 +110,81 @@ func (b *CUDA) temp(dt backend.DType, shape ...int) (backend.View, error) {
 	return v, nil
 }
 
-// Free keeps the block for another buffer.
+// Free keeps the block for another buffer of the queue that allocated it.
 func (b *CUDA) Free(buf backend.Buffer) {
 	f := buf.(*buffer)
 	if f.ptr == 0 {
 		return
 	}
-	m := &b.memory
-	m.free[f.class] = append(m.free[f.class], f.ptr)
-	m.cached += f.class
-	m.held[f.holder] -= f.class
+	k, home := block{ptr: f.ptr}, f.home
 	f.ptr = 0
-}
-
-// trim gives the free blocks back to the device.
-func (m *memory) trim() error {
-	var errs []error
-	for size, list := range m.free {
-		for _, p := range list {
-			errs = append(errs, m.driver.MemFree(p))
-			delete(m.blocks, p)
-			m.cached -= size
+	b.memory.held[f.holder] -= f.class
+	if home.closed {
+		home = b.queues[0]
+	}
+	if home.closed { // the device is: all blocks are given back
+		return
+	}
+	if len(f.others) > 0 {
+		err := b.device.pinned(func() (err error) {
+			k.guards, err = guards(home, f.others)
+			return err
+		})
+		if err != nil { // the block is in use until Close
+			b.late = errors.Join(b.late, fmt.Errorf("%s: Free: %w", b.name, err))
+			return
 		}
 	}
-	clear(m.free)
+	home.free[f.class] = append(home.free[f.class], k)
+	b.memory.cached += f.class
+}
+
+// guards are events after the work of other queues than home.
+func guards(home *CUDA, others []*CUDA) ([]driver.Event, error) {
+	var list []driver.Event
+	for _, q := range others {
+		if q == home || q.closed { // a closed queue has ended its work
+			continue
+		}
+		e, err := q.events.record(q.driver, q.stream)
+		if err != nil {
+			q.events.put(list...)
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// trim gives the free blocks of all queues back to the device.
+func (b *CUDA) trim() error {
+	for _, q := range b.queues {
+		if err := b.driver.StreamSynchronize(q.stream); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, q := range b.queues {
+		for size, list := range q.free {
+			for _, k := range list {
+				errs = append(errs, b.driver.MemFree(k.ptr))
+				b.events.put(k.guards...)
+				delete(b.memory.blocks, k.ptr)
+				b.memory.cached -= size
+			}
+		}
+		clear(q.free)
+	}
 	return errors.Join(errs...)
 }
 
 // release gives all blocks back, those of buffers in use included.
-func (m *memory) release() error {
+func (m *memory) release(d *driver.Driver) error {
 	var errs []error
 	for p := range m.blocks {
-		errs = append(errs, m.driver.MemFree(p))
+		errs = append(errs, d.MemFree(p))
 	}
-	m.blocks, m.free, m.cached = nil, nil, 0
+	m.blocks, m.cached = nil, 0
 	return errors.Join(errs...)
 }
 
@@ -145,26 +200,28 @@ func window(call string, buf backend.Buffer, off, n int) driver.Ptr {
 	return f.ptr + driver.Ptr(off)
 }
 
-// Upload copies src to the device in the order of ops.
+// Upload copies src to the device in the order of the queue's ops.
 func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
 	p := window("Upload", dst, off, len(src))
 	if len(src) == 0 {
 		return nil
 	}
+	b.touch(dst.(*buffer))
 	return b.pinned(func() error { return b.staging.upload(b, p, src) })
 }
 
-// Download waits for queued work and copies from the device.
+// Download waits for the queue's work and copies from the device.
 func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
 	p := window("Download", src, off, len(dst))
 	if len(dst) == 0 {
 		return nil
 	}
+	b.touch(src.(*buffer))
 	return b.pinned(func() error {
 		if err := b.staging.download(b, dst, p); err != nil {
 			return err
 		}
-		return b.indexes()
+		return b.asynchronous()
 	})
 }
 

@@ -47,7 +47,8 @@ type memory struct {
 	closed bool
 	// program, while one is recorded, holds the blocks freed since: its ops may
 	// use them again, but nothing outside may, since they run again later.
-	program map[int][]backend.Buffer
+	program  map[int][]backend.Buffer
+	programs []*backend.Program // recorded so far
 }
 
 func newMemory(b backend.Backend) *memory {
@@ -127,6 +128,10 @@ func (m *memory) endProgram() []*storage {
 
 func (m *memory) close() {
 	m.closed = true
+	for _, p := range m.programs {
+		p.Free()
+	}
+	m.programs = nil
 	for size, list := range m.free {
 		for _, buf := range list {
 			m.b.Free(buf)

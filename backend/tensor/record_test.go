@@ -159,3 +159,46 @@ func TestRecordingRefusesTransfers(t *testing.T) {
 		t.Errorf("after a failed recording ops give %v", v)
 	}
 }
+
+// unfused is a backend without most fused ops that counts buffers, and tells so.
+type unfused struct{ *counting }
+
+func (unfused) Supports(op string, _ backend.DType) bool {
+	return !slices.Contains([]string{"RMSNorm", "Attention", "LinearLogProb", "LogSumExp"}, op)
+}
+
+func (u unfused) Do(op backend.Op) error {
+	if !u.Supports(op.Name(), backend.F32) {
+		return backend.Unsupported(u, op, "")
+	}
+	return u.counting.Do(op)
+}
+
+func TestCloseFreesTheTemporariesOfPrograms(t *testing.T) {
+	b := unfused{&counting{Backend: open(t)}}
+	m := newSmall(t, b, backend.F32)
+	before := b.buffers
+	s, direct := tensor.NewScope(b, tensor.Options{}), tensor.NewScope(b, tensor.Options{})
+	in := batch(s)
+	var lp tensor.Tensor
+	program, err := s.Record(func() { lp, _ = m.scores(s, in) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := b.buffers
+	if err := program.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if b.buffers != recorded {
+		t.Errorf("a run leaves %d buffers, recording %d", b.buffers, recorded)
+	}
+	want, _ := m.scores(direct, batch(direct))
+	if !slices.Equal(values(t, lp), values(t, want)) {
+		t.Error("the program's bits differ from the direct run's")
+	}
+	s.Close()
+	direct.Close()
+	if b.buffers != before {
+		t.Errorf("%d buffers are left", b.buffers-before)
+	}
+}

@@ -101,7 +101,8 @@ func (s *Scope) Reset() {
 	s.err = nil
 }
 
-// Close frees all memory of the scope. A tensor of it must not be used again.
+// Close frees all memory of the scope and its programs. A tensor of it must not be
+// used again.
 func (s *Scope) Close() {
 	s.Reset()
 	s.mem.close()
@@ -128,7 +129,8 @@ func (s *Scope) ResetPeak() { s.mem.peak = s.mem.live }
 // Record runs fn with the scope's ops collected instead of executed and
 // returns them as a program. All memory that fn uses, even what Local frees
 // within it, stays the program's until Reset; what a program reads anew each
-// run must be tensors made before. The scope must not be recording gradients.
+// run must be tensors made before. Close frees the program. The scope must not
+// be recording gradients.
 func (s *Scope) Record(fn func()) (*backend.Program, error) {
 	if s.recording {
 		panic("tensor: Record in a scope that records gradients")
@@ -139,11 +141,15 @@ func (s *Scope) Record(fn func()) (*backend.Program, error) {
 		s.b = raw
 		s.held = append(s.held, s.mem.endProgram()...)
 	}()
-	return backend.Record(raw, func(b backend.Backend) error {
+	p, err := backend.Record(raw, func(b backend.Backend) error {
 		s.b = b
 		fn()
 		return s.err
 	})
+	if err == nil {
+		s.mem.programs = append(s.mem.programs, p)
+	}
+	return p, err
 }
 
 // Local runs fn and, in a scope without gradients, frees what it made except

@@ -1,5 +1,5 @@
 // backend.Pack and Unpack, and the left operand of FP8.
-#include "product.cuh"
+#include "operand.cuh"
 
 // magnitude is the bits of |x|; those of NaN are above infinity's.
 __device__ inline unsigned magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }

@@ -1,167 +1,156 @@
-// Matrix products in every format: the order of the sum is that of package backend,
-// one chain over ascending k for each element, whatever the sizes are.
+// Matrix products in tiles, one a block of threads. Each element is one chain of sums
+// over ascending k: its bits depend on neither the sizes of matrices nor those of tiles.
 #pragma once
-#include "view.cuh"
-#include "math.cuh"
+#include "operand.cuh"
 
-// Operand is a matrix in a view and, in formats with scales, their matrix: element
-// (i, j) is at place at + i·down + j·across.
-struct Operand {
-	const View *data, *scale;
-	long long at, down, across, scaleAt;
+// A block of Side×Side threads computes a tile from Depth k at a time.
+enum { Side = 16, Depth = 32 };
 
-	__device__ long long place(long long i, long long j) const { return at + i * down + j * across; }
-	// of is the scale of block (i, j).
-	__device__ float of(long long i, long long j) const {
-		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3]);
+// fill copies count×Depth elements of an operand to shared memory. at(n, q) is element
+// q of the n-th row or column, and to(n, q) is where it goes. along reports whether
+// elements of a row or column are neighbours in memory, rather than those of equal q.
+template <int Count, class At, class To> __device__ inline void fill(bool along, At at, To to) {
+	for (int e = threadIdx.x; e < Count * Depth; e += Side * Side) {
+		int n = along ? e / Depth : e % Count, q = along ? e % Depth : e / Count;
+		to(n, q) = at(n, q);
 	}
-};
-
-// operand is matrix (e0, e1) of a view.
-__device__ inline Operand operand(const View &v, const View &scale, long long e0, long long e1) {
-	return {&v, &scale, e0 * v.strides[0] + e1 * v.strides[1], v.strides[2], v.strides[3],
-		e0 * scale.strides[0] + e1 * scale.strides[1]};
 }
 
-// rowsFrom is a from row i on, without scales or with scales of its rows.
-__device__ inline Operand rowsFrom(Operand a, long long i) {
-	a.at += i * a.down;
-	a.scaleAt += i * a.scale->strides[2];
-	return a;
-}
+// Tile is Side·R×Side·C elements of a product, R·C a thread: sum[e] is element
+// (row(e), column(e)) of the tile. It multiplies with fused multiply-adds.
+template <class F, int R, int C> struct Tile {
+	typedef typename F::Number Number;
+	enum { Rows = Side * R, Columns = Side * C, Own = R * C };
+	struct Shared { Number left[Depth][Rows + 1], right[Depth][Columns]; };
+	Number sum[Own];
 
-// transposed is a matrix without scales, rows as columns.
-__device__ inline Operand transposed(Operand a) {
-	long long down = a.down;
-	a.down = a.across;
-	a.across = down;
-	return a;
-}
+	__device__ static int row(int e) { return threadIdx.x / Side * R + e / C; }
+	__device__ static int column(int e) { return threadIdx.x % Side * C + e % C; }
 
-// A product is computed in tiles of Tile×Tile elements, from as many k at a time.
-enum { Tile = 16 };
-
-// A format says how operands are read and how a chain continues over the next k: add
-// takes a row of the left tile and a column of the right one, and close ends the k up
-// to p.
-
-// Native multiplies F32 or F64 with fused multiply-adds.
-template <class T> struct Native {
-	typedef T Number;
-	T sum;
-	__device__ static T left(const Operand &a, long long i, long long p) { return load<T>(*a.data, a.place(i, p)); }
-	__device__ static T right(const Operand &b, long long p, long long j) { return load<T>(*b.data, b.place(p, j)); }
-	__device__ void add(const T *row, const T (*column)[Tile + 1], int count) {
-		for (int q = 0; q < count; q++) sum = fused(row[q], column[q][0], sum);
-	}
-	__device__ void close(const Operand &, const Operand &, long long, long long, long long, long long) {}
-};
-
-// BFloat16 rounds both to BF16 and adds the odd product of each pair of k first.
-struct BFloat16 {
-	typedef float Number;
-	float sum;
-	__device__ static float round(float x) { return to_f32(from_f32<bf16>(x)); }
-	__device__ static float left(const Operand &a, long long i, long long p) {
-		return round(load<float>(*a.data, a.place(i, p)));
-	}
-	__device__ static float right(const Operand &b, long long p, long long j) {
-		return round(load<float>(*b.data, b.place(p, j)));
-	}
-	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
-	__device__ void add(const float *row, const float (*column)[Tile + 1], int count) {
-		for (int q = 0; q < count; q += 2) {
-			sum = fmaf(row[q + 1], column[q + 1][0], sum);
-			sum = fmaf(row[q], column[q][0], sum);
+	// add adds a·b. The tile begins at element (i, j), a has m rows, b has n columns and
+	// depth rows. All threads of the block call it.
+	__device__ void add(Shared &s, const Operand &a, const Operand &b, long long i, long long j, long long m,
+			long long n, long long depth) {
+		Number part[Own] = {}; // of a block of scales
+		for (long long p = 0; p < depth; p += Depth) {
+			__syncthreads(); // those that still read the last elements
+			fill<Rows>(a.across == 1, [&](int r, int q) {
+				return i + r < m && p + q < depth ? F::left(a, i + r, p + q) : (Number)0;
+			}, [&](int r, int q) -> Number & { return s.left[q][r]; });
+			fill<Columns>(b.down == 1, [&](int c, int q) {
+				return j + c < n && p + q < depth ? F::right(b, p + q, j + c) : (Number)0;
+			}, [&](int c, int q) -> Number & { return s.right[q][c]; });
+			__syncthreads();
+			if constexpr (F::Scaled) {
+				multiply<true>(part, s);
+				if ((p + Depth) % F::Block == 0 || p + Depth >= depth) scale(part, a, b, i, j, m, n, p / F::Block);
+			} else {
+				multiply<false>(sum, s);
+			}
 		}
 	}
-	__device__ void close(const Operand &, const Operand &, long long, long long, long long, long long) {}
-};
 
-// FP8 sums E4M3 numbers by blocks of 128 k in the order of BFloat16, and adds the
-// sums times both scales.
-struct FP8 {
-	typedef float Number;
-	enum { Block = 128 };
-	float sum, block = 0;
-	__device__ FP8(float c) : sum(c) {}
-	__device__ static float left(const Operand &a, long long i, long long p) {
-		return load<float>(*a.data, a.place(i, p));
-	}
-	__device__ static float right(const Operand &b, long long p, long long j) {
-		return load<float>(*b.data, b.place(p, j));
-	}
-	__device__ static float weight(const Operand &b, long long p, long long j) {
-		return right(b, p, j) * b.of(p / Block, j / Block);
-	}
-	__device__ void add(const float *row, const float (*column)[Tile + 1], int count) {
-		for (int q = 0; q < count; q += 2) {
-			block = fmaf(row[q + 1], column[q + 1][0], block);
-			block = fmaf(row[q], column[q][0], block);
+	// multiply continues each chain by Depth products. Swapped takes the odd one of each
+	// two first, as dot products of pairs do.
+	template <bool Swapped> __device__ static void multiply(Number (&sum)[Own], const Shared &s) {
+#pragma unroll 8
+		for (int k = 0; k < Depth; k++) {
+			int q = k ^ Swapped;
+			Number x[R], y[C];
+			for (int r = 0; r < R; r++) x[r] = s.left[q][row(r * C)];
+			for (int c = 0; c < C; c++) y[c] = s.right[q][column(c)];
+			for (int r = 0; r < R; r++) {
+				for (int c = 0; c < C; c++) sum[r * C + c] = fused(x[r], y[c], sum[r * C + c]);
+			}
 		}
 	}
-	__device__ void close(const Operand &a, const Operand &b, long long i, long long j, long long p, long long depth) {
-		if (p % Block != 0 && p < depth) return;
-		long long at = (p < depth ? p - 1 : depth - 1) / Block;
-		float scale = a.of(i, at) * b.of(at, j / Block);
-		sum = sum + scale * block;
-		block = 0;
+
+	// scale adds a block's part times its scales and begins the next one.
+	__device__ void scale(Number (&part)[Own], const Operand &a, const Operand &b, long long i, long long j,
+			long long m, long long n, long long block) {
+		for (int e = 0; e < Own; e++) {
+			if (i + row(e) < m && j + column(e) < n)
+				sum[e] = sum[e] + a.of(i + row(e), block) * b.of(block, (j + column(e)) / F::Block) * part[e];
+			part[e] = 0;
+		}
 	}
 };
 
-// Q8 multiplies the left operand in F32 by d·q: Native on what Unpack gives.
-struct Q8 : Native<float> {
-	enum { Block = 32 };
-	__device__ Q8(float c) : Native<float>{c} {}
-	__device__ static float right(const Operand &b, long long p, long long j) {
-		return load<float>(*b.data, b.place(p, j)) * b.of(p / Block, j);
+// In BFloat16 tensor cores multiply. Each warp has R·C/4 fragments of 16×8 elements
+// side by side, four elements a thread. The device defines the order of the sum of 16
+// products and the old value, which is the same for every element.
+template <int R, int C> struct Tile<BFloat16, R, C> {
+	typedef float Number;
+	enum { Rows = Side * R, Columns = Side * C, Own = R * C, Fragments = Own / 4, Pad = 8 };
+	// Pairs of elements. The padding puts what the lanes of a warp read into different banks.
+	struct Shared { unsigned left[Rows][(Depth + Pad) / 2], right[Columns][(Depth + Pad) / 2]; };
+	float sum[Own];
+
+	__device__ static int row(int e) { return threadIdx.x / 32 * R / 8 * 16 + threadIdx.x % 32 / 4 + e % 4 / 2 * 8; }
+	__device__ static int column(int e) {
+		return (threadIdx.x / 32 % (8 / R) * Fragments + e / 4) * 8 + threadIdx.x % 4 * 2 + e % 2;
 	}
-	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
+
+	__device__ void add(Shared &s, const Operand &a, const Operand &b, long long i, long long j, long long m,
+			long long n, long long depth) {
+		int pair = threadIdx.x % 4;
+		for (long long p = 0; p < depth; p += Depth) {
+			__syncthreads(); // those that still read the last elements
+			fill<Rows>(a.across == 1, [&](int r, int q) {
+				return i + r < m && p + q < depth ? BFloat16::left(a, i + r, p + q) : bf16{0};
+			}, [&](int r, int q) -> bf16 & { return ((bf16 *)s.left[r])[q]; });
+			fill<Columns>(b.down == 1, [&](int c, int q) {
+				return j + c < n && p + q < depth ? BFloat16::right(b, p + q, j + c) : bf16{0};
+			}, [&](int c, int q) -> bf16 & { return ((bf16 *)s.right[c])[q]; });
+			__syncthreads();
+			for (int k = pair; k < Depth / 2; k += 8) { // 16 elements
+				const unsigned *upper = s.left[row(0)] + k, *lower = s.left[row(2)] + k;
+				unsigned x[4] = {upper[0], lower[0], upper[4], lower[4]};
+				for (int f = 0; f < Fragments; f++) {
+					const unsigned *column = s.right[this->column(4 * f) - 2 * pair + threadIdx.x % 32 / 4] + k;
+					unsigned y[2] = {column[0], column[4]};
+					mma_bf16(*(float (*)[4])&sum[4 * f], x, y);
+				}
+			}
+		}
+	}
 };
 
-// Q4 is Q8 of two integers a byte, the even one in the lower half, with 8 added. Its
-// places count integers.
-struct Q4 : Native<float> {
-	enum { Block = 32 };
-	__device__ Q4(float c) : Native<float>{c} {}
-	__device__ static float right(const Operand &b, long long p, long long j) {
-		long long place = b.place(p, j);
-		int q = (((const unsigned char *)b.data->data)[place / 2] >> place % 2 * 4 & 15) - 8;
-		return q * b.of(p / Block, j);
+// compute is tile (i, j) of C = A·B, or C += A·B, for the m×n matrix at place to of c.
+template <class Tile>
+__device__ void compute(typename Tile::Shared &s, const View &c, long long to, const Operand &a, const Operand &b,
+		long long i, long long j, long long m, long long n, long long depth, bool accumulate) {
+	typedef typename Tile::Number T;
+	Tile t;
+	to += i * c.strides[2] + j * c.strides[3];
+	for (int e = 0; e < Tile::Own; e++) {
+		bool inside = accumulate && i + t.row(e) < m && j + t.column(e) < n;
+		t.sum[e] = inside ? load<T>(c, to + t.row(e) * c.strides[2] + t.column(e) * c.strides[3]) : (T)0;
 	}
-	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
-};
-
-// product is element (i, j) of c + a·b for the thread of a block that is at (i, j)
-// of a tile; a has m rows and b n columns. All threads of the block call it.
-template <class F>
-__device__ typename F::Number product(const Operand &a, const Operand &b, long long i, long long j,
-		long long m, long long n, long long depth, typename F::Number c) {
-	typedef typename F::Number T;
-	__shared__ T left[Tile][Tile + 1], right[Tile][Tile + 1];
-	int x = threadIdx.x % Tile, y = threadIdx.x / Tile;
-	F chain{c};
-	for (long long p = 0; p < depth; p += Tile) {
-		left[y][x] = i < m && p + x < depth ? F::left(a, i, p + x) : (T)0;
-		right[y][x] = j < n && p + y < depth ? F::right(b, p + y, j) : (T)0;
-		__syncthreads();
-		chain.add(left[y], (const T (*)[Tile + 1])&right[0][x], depth - p < Tile ? (int)(depth - p) : (int)Tile);
-		if (i < m && j < n) chain.close(a, b, i, j, p + Tile, depth);
-		__syncthreads();
+	t.add(s, a, b, i, j, m, n, depth);
+	for (int e = 0; e < Tile::Own; e++) {
+		if (i + t.row(e) < m && j + t.column(e) < n)
+			store(c, to + t.row(e) * c.strides[2] + t.column(e) * c.strides[3], t.sum[e]);
 	}
-	return chain.sum;
 }
 
 // FORMATS defines a kernel in every format by a template, and TRAINING in those that
-// train.
+// train: name computes tiles of 64×64 elements, and name_few of 16×64.
 #define TRAINING(name, params, args) \
-	KERNEL(name, _f32, Native<float>, params, args) \
-	KERNEL(name, _f64, Native<double>, params, args) \
-	KERNEL(name, _bf16, BFloat16, params, args)
+	KERNELS_OF(name, _f32, Native<float>, params, args) \
+	KERNELS_OF(name, _f64, Native<double>, params, args) \
+	KERNELS_OF(name, _bf16, BFloat16, params, args)
 #define FORMATS(name, params, args) \
 	TRAINING(name, params, args) \
-	KERNEL(name, _fp8, FP8, params, args) \
-	KERNEL(name, _q8, Q8, params, args) \
-	KERNEL(name, _q4, Q4, params, args)
-#define KERNEL(name, suffix, format, params, args) \
-	extern "C" __global__ void name##suffix params { name<format> args; }
+	KERNELS_OF(name, _fp8, FP8, params, args) \
+	KERNELS_OF(name, _q8, Q8, params, args) \
+	KERNELS_OF(name, _q4, Q4, params, args)
+#define KERNELS_OF(name, suffix, format, params, args) \
+	KERNEL_OF(name##suffix, name, 4, format, params, args) \
+	KERNEL_OF(name##_few##suffix, name, 1, format, params, args)
+#define KERNEL_OF(kernel, name, r, format, params, args) \
+	extern "C" __global__ void __launch_bounds__(256, 2) kernel params { \
+		__shared__ Tile<format, r, 4>::Shared shared; \
+		name<Tile<format, r, 4>>(shared, LIST args); \
+	}
+#define LIST(...) __VA_ARGS__

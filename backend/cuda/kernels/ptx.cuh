@@ -41,14 +41,15 @@ struct mma_m16n8k16 {
 				for (int r = 0; r < 2; r++) b[2 * t + 8 * r + i][g] = widen(own->b[r], i);
 			}
 		}
+		double sum[16][8] = {}; // exact but for very different magnitudes
+		for (int row = 0; row < 16; row++) {
+			for (int k = 0; k < 16; k++) {
+				for (int column = 0; column < 8; column++) sum[row][column] += double(a[row][k]) * double(b[k][column]);
+			}
+		}
 		for (int lane = 0; lane < 32; lane++) {
 			auto *own = static_cast<mma_m16n8k16 *>(lanes[lane]);
-			for (int r = 0; r < 4; r++) {
-				int row = (lane >> 2) + 8 * (r >> 1), column = 2 * (lane & 3) + (r & 1);
-				double sum = own->c[r];
-				for (int k = 0; k < 16; k++) sum += double(a[row][k]) * double(b[k][column]);
-				own->c[r] = float(sum);
-			}
+			for (int r = 0; r < 4; r++) own->c[r] += sum[(lane >> 2) + 8 * (r >> 1)][2 * (lane & 3) + (r & 1)];
 		}
 	}
 };

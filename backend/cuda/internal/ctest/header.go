@@ -18,7 +18,7 @@ func Include(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("AHA_CUDA_INCLUDE")
 	if dir == "" {
-		t.Skip("SKIP: AHA_CUDA_INCLUDE, the folder of cuda.h and nvrtc.h, is not set")
+		t.Skip("SKIP: AHA_CUDA_INCLUDE, the folder of cuda.h, nvrtc.h and cublasLt.h, is not set")
 	}
 	return dir
 }

@@ -18,13 +18,16 @@ func (d Dim) full() Dim { return Dim{d.X, max(d.Y, 1), max(d.Z, 1)} }
 // LaunchInfo describes a launch in errors.
 type LaunchInfo struct {
 	Kernel      string
-	Grid, Block Dim
+	Grid, Block Dim // zero where another library chose them
 	Shared      int // bytes of dynamic shared memory
 	Stream      Stream
 }
 
 func (l LaunchInfo) String() string {
 	g, b := l.Grid, l.Block
+	if g.X == 0 { // queued by another library
+		return fmt.Sprintf("%s on stream %#x", l.Kernel, uintptr(l.Stream))
+	}
 	return fmt.Sprintf("%s<<<(%d,%d,%d), (%d,%d,%d), %d>>> on stream %#x",
 		l.Kernel, g.X, g.Y, g.Z, b.X, b.Y, b.Z, l.Shared, uintptr(l.Stream))
 }
@@ -54,6 +57,10 @@ func (d *Driver) Launch(f *Function, grid, block Dim, shared int, s Stream, a *A
 	d.launches.add(info)
 	return nil
 }
+
+// Queued notes for errors that another library queued work on s. Its name is the
+// call and what it computes.
+func (d *Driver) Queued(name string, s Stream) { d.launches.add(LaunchInfo{Kernel: name, Stream: s}) }
 
 // ring holds the newest launches that no synchronization has shown to have ended
 // well.

@@ -1,6 +1,6 @@
-// Package emu builds an emulator of the CUDA driver and of NVRTC, so that tests run
-// a CUDA backend on machines without a GPU: one shared library that exports the
-// entry points of both. Kernels are the same CUDA C++; g++ compiles them when the
+// Package emu builds an emulator of the CUDA driver, of NVRTC and of cuBLASLt, so that
+// tests run a CUDA backend on machines without a GPU: one shared library that exports
+// the entry points of all. Kernels are the same CUDA C++; g++ compiles them when the
 // program calls nvrtcCompileProgram. It needs Linux on x86-64 with g++ and binutils.
 //
 // Memory that nobody has written holds NaN; streams run late, when something waits

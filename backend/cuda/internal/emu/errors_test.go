@@ -5,6 +5,7 @@ package emu
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,8 +40,12 @@ func TestEveryEntryPointCanBeMadeToFail(t *testing.T) {
 		cuModuleGetFunction cuFuncGetAttribute cuFuncSetAttribute cuLaunchKernel`)
 	nvrtc := strings.Fields(`nvrtcVersion nvrtcCreateProgram nvrtcDestroyProgram nvrtcCompileProgram
 		nvrtcGetProgramLogSize nvrtcGetProgramLog nvrtcGetCUBINSize nvrtcGetCUBIN`)
+	cublasLt := strings.Fields(`cublasLtCreate cublasLtDestroy cublasLtMatmulDescCreate cublasLtMatmulDescDestroy
+		cublasLtMatmulDescSetAttribute cublasLtMatrixLayoutCreate cublasLtMatrixLayoutDestroy
+		cublasLtMatrixLayoutSetAttribute cublasLtMatmulPreferenceCreate cublasLtMatmulPreferenceDestroy
+		cublasLtMatmulPreferenceSetAttribute cublasLtMatmulAlgoGetHeuristic cublasLtMatmul`)
 	e := open(t)
-	for _, name := range append(driver, nvrtc...) {
+	for _, name := range slices.Concat(driver, nvrtc, cublasLt) {
 		t.Setenv("AHA_EMU_FAIL", name+":1:999")
 		if name != "cuInit" {
 			e.must("cuInit", 0)

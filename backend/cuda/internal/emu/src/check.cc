@@ -274,4 +274,12 @@ std::string check_copy(CUdeviceptr to, CUdeviceptr from, size_t size) {
 	return "";
 }
 
+std::string check_read(CUdeviceptr from, size_t size) {
+	Allocation *source = find(from);
+	for (size_t i = 0; i < size; i++) {
+		if (!source->cells->writes[from - source->at + i]) return "reads what nobody has written" + place(from + i);
+	}
+	return check_copy(0, from, size);
+}
+
 } // namespace emu

@@ -1,4 +1,4 @@
-// A CUDA driver and NVRTC on the host, for tests. One lock guards everything: a
+// A CUDA driver, NVRTC and cuBLASLt on the host, for tests. One lock guards everything: a
 // call holds it from beginning to end, kernels included; compiling holds none.
 #pragma once
 
@@ -250,6 +250,10 @@ void check_dynamic(uintptr_t at, size_t size);
 
 // Accesses of copies and fills; they return "" or a race.
 std::string check_copy(CUdeviceptr to, CUdeviceptr from, size_t size); // 0: the host
+
+// check_read is a read by the emulator itself, which returns "", a race, or that
+// nobody has written there.
+std::string check_read(CUdeviceptr from, size_t size);
 
 } // namespace emu
 

@@ -1,0 +1,38 @@
+package backendtest
+
+import "github.com/aha-go/aha/backend"
+
+// Difference is how far apart two backends are on one case.
+type Difference struct {
+	Result        // of the backend, beside the definition
+	Ref    Result // of the reference, likewise
+
+	// Apart is the largest difference between elements of the two results, as a
+	// multiple of what the element may differ from its definition. Two backends
+	// that pass may be 2 apart; elements of which the definition leaves no choice
+	// must be equal. It is 0 where one of the backends has no result.
+	Apart float64
+}
+
+// Lacks reports whether the backend lacks the op, and the reference has it.
+func (d Difference) Lacks() bool { return d.Unsupported && !d.Ref.Unsupported && d.Ref.Skipped == "" }
+
+// Differ runs c on both ref and b, on the same operands, and compares each with the
+// definition and both with each other.
+func Differ(ref, b backend.Backend, c Case) Difference {
+	r, s := run(b, c, b.Do)
+	q, t := run(ref, c, ref.Do)
+	d := Difference{Result: r, Ref: q}
+	if s == nil || t == nil {
+		return d
+	}
+	for i, o := range s.operands {
+		for j, got := range o.got {
+			if other := t.operands[i].got; o.set[j] && len(other) > 0 {
+				_, within := o.allowed(c.Op, j)
+				d.Apart = max(d.Apart, excess(got, other[j], within))
+			}
+		}
+	}
+	return d
+}

@@ -1,0 +1,124 @@
+package cublaslt
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/aha-go/aha/backend/cuda/internal/driver"
+)
+
+// MatmulDescCreate makes the descriptor of a product whose factors alpha and beta are
+// of type scale.
+func (l *Library) MatmulDescCreate(compute ComputeType, scale DataType) (Desc, error) {
+	d, err := l.create(cublasLtMatmulDescCreate, "", uintptr(compute), uintptr(scale))
+	return Desc(d), err
+}
+
+// MatmulDescDestroy gives the descriptor up.
+func (l *Library) MatmulDescDestroy(d Desc) error {
+	return l.destroy(cublasLtMatmulDescDestroy, uintptr(d))
+}
+
+// MatmulDescSetAttribute sets TransA or TransB.
+func (l *Library) MatmulDescSetAttribute(d Desc, a DescAttribute, v Operation) error {
+	return l.set(cublasLtMatmulDescSetAttribute, uintptr(d), int32(a), uint64(v), 4)
+}
+
+// MatrixLayoutCreate makes the descriptor of a column-major matrix. Columns begin ld
+// elements apart.
+func (l *Library) MatrixLayoutCreate(t DataType, rows, cols, ld int) (Layout, error) {
+	m, err := l.create(cublasLtMatrixLayoutCreate, fmt.Sprintf("%d rows, %d columns, %d apart", rows, cols, ld),
+		uintptr(t), uintptr(rows), uintptr(cols), uintptr(ld))
+	return Layout(m), err
+}
+
+// MatrixLayoutDestroy gives the descriptor up.
+func (l *Library) MatrixLayoutDestroy(m Layout) error {
+	return l.destroy(cublasLtMatrixLayoutDestroy, uintptr(m))
+}
+
+// MatrixLayoutSetAttribute sets BatchCount, or BatchStride in elements.
+func (l *Library) MatrixLayoutSetAttribute(m Layout, a LayoutAttribute, v int) error {
+	size := 4 // int32_t
+	if a == BatchStride {
+		size = 8 // int64_t
+	}
+	return l.set(cublasLtMatrixLayoutSetAttribute, uintptr(m), int32(a), uint64(v), size)
+}
+
+// MatmulPreferenceCreate makes a descriptor that admits all algorithms without a
+// workspace.
+func (l *Library) MatmulPreferenceCreate() (Preference, error) {
+	p, err := l.create(cublasLtMatmulPreferenceCreate, "")
+	return Preference(p), err
+}
+
+// MatmulPreferenceDestroy gives the descriptor up.
+func (l *Library) MatmulPreferenceDestroy(p Preference) error {
+	return l.destroy(cublasLtMatmulPreferenceDestroy, uintptr(p))
+}
+
+// MatmulPreferenceSetAttribute sets a limit on the algorithms that are admitted.
+func (l *Library) MatmulPreferenceSetAttribute(p Preference, a PreferenceAttribute, v int) error {
+	size := 4 // uint32_t
+	if a == MaxWorkspaceBytes {
+		size = 8 // uint64_t
+	}
+	return l.set(cublasLtMatmulPreferenceSetAttribute, uintptr(p), int32(a), uint64(v), size)
+}
+
+// Algo is a cublasLtMatmulAlgo_t: an algorithm with its configuration.
+type Algo [8]uint64
+
+// HeuristicResult is a cublasLtMatmulHeuristicResult_t.
+type HeuristicResult struct {
+	Algo          Algo
+	WorkspaceSize uint64 // bytes
+	State         Status // the other fields count where it is 0
+	WavesCount    float32
+	_             [4]int32
+}
+
+// MatmulAlgoGetHeuristic returns n algorithms at most for D = alpha·op(A)·op(B) +
+// beta·C, those that the library takes for the fastest first.
+func (l *Library) MatmulAlgoGetHeuristic(
+	h Handle, d Desc, la, lb, lc, ld Layout, p Preference, n int,
+) ([]HeuristicResult, error) {
+	b := l.block()
+	defer l.done(b)
+	list := make([]HeuristicResult, n)
+	s := l.do(b, cublasLtMatmulAlgoGetHeuristic, uintptr(h), uintptr(d), uintptr(la), uintptr(lb), uintptr(lc),
+		uintptr(ld), uintptr(p), uintptr(n), uintptr(unsafe.Pointer(&list[0])), b.out())
+	runtime.KeepAlive(list)
+	if s != success {
+		return nil, l.failure(cublasLtMatmulAlgoGetHeuristic, s, "")
+	}
+	return list[:int32(b.value)], nil
+}
+
+// Matrix is an operand of Matmul in device memory.
+type Matrix struct {
+	At     driver.Ptr
+	Layout Layout
+}
+
+// Matmul queues C = alpha·op(A)·op(B) + beta·C on s with an algorithm that
+// MatmulAlgoGetHeuristic returned. Where beta is 0, C is not read. The workspace has
+// the algorithm's WorkspaceSize in bytes, aligned to 256.
+func (l *Library) Matmul(
+	h Handle, d Desc, alpha float32, ma, mb Matrix, beta float32, mc Matrix, algo *Algo,
+	workspace driver.Ptr, bytes int, s driver.Stream,
+) error {
+	b := l.block()
+	b.alpha, b.beta, b.algo = alpha, beta, *algo
+	status := l.do(b, cublasLtMatmul, uintptr(h), uintptr(d), uintptr(unsafe.Pointer(&b.alpha)),
+		uintptr(ma.At), uintptr(ma.Layout), uintptr(mb.At), uintptr(mb.Layout), uintptr(unsafe.Pointer(&b.beta)),
+		uintptr(mc.At), uintptr(mc.Layout), uintptr(mc.At), uintptr(mc.Layout), uintptr(unsafe.Pointer(&b.algo)),
+		uintptr(workspace), uintptr(bytes), uintptr(s))
+	l.done(b)
+	if status != success {
+		return l.failure(cublasLtMatmul, status, "")
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+// Operands of products and the formats of weights.
+#pragma once
+#include "view.cuh"
+#include "math.cuh"
+
+// Operand is a matrix in a view and, in formats with scales, their matrix: element
+// (i, j) is at place at + i·down + j·across.
+struct Operand {
+	const View *data, *scale;
+	long long at, down, across, scaleAt;
+
+	__device__ long long place(long long i, long long j) const { return at + i * down + j * across; }
+	// of is the scale of block (i, j).
+	__device__ float of(long long i, long long j) const {
+		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3]);
+	}
+};
+
+// operand is matrix (e0, e1) of a view.
+__device__ inline Operand operand(const View &v, const View &scale, long long e0, long long e1) {
+	return {&v, &scale, e0 * v.strides[0] + e1 * v.strides[1], v.strides[2], v.strides[3],
+		e0 * scale.strides[0] + e1 * scale.strides[1]};
+}
+
+// rowsFrom is a from row i on, without scales or with scales of its rows.
+__device__ inline Operand rowsFrom(Operand a, long long i) {
+	a.at += i * a.down;
+	a.scaleAt += i * a.scale->strides[2];
+	return a;
+}
+
+// transposed is a matrix without scales, rows as columns.
+__device__ inline Operand transposed(Operand a) {
+	long long down = a.down;
+	a.down = a.across;
+	a.across = down;
+	return a;
+}
+
+// A format says how elements of operands are read, and the Number they are summed in.
+// weight is the value of an element of weights. Those that are Scaled sum Block
+// products before they multiply by scales.
+
+// Native is F32 or F64.
+template <class T> struct Native {
+	typedef T Number;
+	enum { Scaled = false };
+	__device__ static T left(const Operand &a, long long i, long long p) { return load<T>(*a.data, a.place(i, p)); }
+	__device__ static T right(const Operand &b, long long p, long long j) { return load<T>(*b.data, b.place(p, j)); }
+};
+
+// BFloat16 rounds both operands to BF16.
+struct BFloat16 {
+	typedef float Number;
+	__device__ static bf16 left(const Operand &a, long long i, long long p) {
+		return from_f32<bf16>(load<float>(*a.data, a.place(i, p)));
+	}
+	__device__ static bf16 right(const Operand &b, long long p, long long j) {
+		return from_f32<bf16>(load<float>(*b.data, b.place(p, j)));
+	}
+	__device__ static float weight(const Operand &b, long long p, long long j) { return to_f32(right(b, p, j)); }
+};
+
+// FP8 is E4M3 with scales of 1×128 elements of the left operand and of 128×128 of the
+// right one.
+struct FP8 {
+	typedef float Number;
+	enum { Scaled = true, Block = 128 };
+	__device__ static float left(const Operand &a, long long i, long long p) {
+		return load<float>(*a.data, a.place(i, p));
+	}
+	__device__ static float right(const Operand &b, long long p, long long j) {
+		return load<float>(*b.data, b.place(p, j));
+	}
+	__device__ static float weight(const Operand &b, long long p, long long j) {
+		return right(b, p, j) * b.of(p / Block, j / Block);
+	}
+};
+
+// Q8 is integers times the scale of 32 of a column. The left operand is F32.
+struct Q8 : Native<float> {
+	enum { Block = 32 };
+	__device__ static float right(const Operand &b, long long p, long long j) {
+		return load<float>(*b.data, b.place(p, j)) * b.of(p / Block, j);
+	}
+	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
+};
+
+// Q4 is Q8 of two integers a byte, the even one in the lower half, with 8 added. Its
+// places count integers.
+struct Q4 : Native<float> {
+	enum { Block = 32 };
+	__device__ static float right(const Operand &b, long long p, long long j) {
+		long long place = b.place(p, j);
+		int q = (((const unsigned char *)b.data->data)[place / 2] >> place % 2 * 4 & 15) - 8;
+		return q * b.of(p / Block, j);
+	}
+	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
+};

@@ -1,0 +1,73 @@
+package cuda
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/aha-go/aha/backend/cuda/internal/cublaslt"
+)
+
+// Options configure a device.
+type Options struct {
+	// CuBLASLt computes products by NVIDIA's cuBLASLt instead of the own kernels:
+	// those of MatMul, LinearLogProb and LinearLogProbGrad whose matrix is of format
+	// Native and whose operands are all F32, or BF16 with a result in BF16 or F32.
+	// Views must have columns or rows that are contiguous (rows, for C), and leading
+	// dimensions that are one stride apart. All else is left to the own kernels.
+	//
+	// It gives exactness up: the algorithm, and with it the order of a sum, is fixed
+	// by the sizes of the product, the strides and the alignment of the operands up
+	// to 16 bytes. So the same run has the same bits, but a row does not have the
+	// same bits in every batch, and log-probabilities of a rollout differ from the
+	// trainer's by rounding.
+	//
+	// As a device's name: "cuda:0?products=cublaslt".
+	CuBLASLt bool
+}
+
+// blas loads cuBLASLt if o asks for it.
+func (o Options) blas() (*blas, error) {
+	if !o.CuBLASLt {
+		return nil, nil
+	}
+	lib, err := cublaslt.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &blas{lib: lib, plans: map[problem]*plan{}}, nil
+}
+
+// parseDevice reads a device's name: an index, 0 if empty, and options behind a "?".
+func parseDevice(device string) (index int, o Options, err error) {
+	number, query, _ := strings.Cut(device, "?")
+	if number != "" {
+		if index, err = strconv.Atoi(number); err != nil || index < 0 {
+			return 0, o, fmt.Errorf("cuda: device %q, want a number such as 0", device)
+		}
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return 0, o, fmt.Errorf("cuda: device %q: %w", device, err)
+	}
+	for key, list := range values {
+		switch key + "=" + strings.Join(list, ",") {
+		case "products=kernels":
+		case "products=cublaslt":
+			o.CuBLASLt = true
+		default:
+			return 0, o, fmt.Errorf("cuda: device %q: the only option is products=kernels or products=cublaslt", device)
+		}
+	}
+	return index, o, nil
+}
+
+// Path says what computes products, the own kernels or a version of cuBLASLt, and the
+// device's architecture, such as "kernels sm_90" or "cublaslt 13.1.0 sm_90".
+func (b *CUDA) Path() string {
+	if b.blas != nil {
+		return "cublaslt " + b.blas.lib.VersionString() + " " + b.kernels.arch
+	}
+	return "kernels " + b.kernels.arch
+}

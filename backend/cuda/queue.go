@@ -1,0 +1,166 @@
+package cuda
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cuda/internal/driver"
+)
+
+// newQueue is a queue of d without a stream; see start.
+func newQueue(d *device) *CUDA {
+	b := &CUDA{device: d, free: map[int][]block{}}
+	b.visit = func(v *backend.View, _ backend.Access) { b.touch(v.Buf.(*buffer)) }
+	d.queues = append(d.queues, b)
+	return b
+}
+
+// start makes the queue's stream. The context is current.
+func (b *CUDA) start() (err error) {
+	if b.stream, err = b.driver.StreamCreate(driver.StreamNonBlocking); err != nil {
+		return err
+	}
+	if b.bad, err = b.alloc(backend.Other, 4); err != nil {
+		return err
+	}
+	return b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream)
+}
+
+// NewQueue implements backend.Queuer: a stream with staging memory of its own. Freed
+// blocks go to the queue that allocated them.
+func (b *CUDA) NewQueue() (backend.Backend, error) {
+	var q *CUDA
+	err := b.pinned(func() error {
+		q = newQueue(b.device)
+		return q.start()
+	})
+	if err != nil {
+		if q != nil {
+			err = errors.Join(err, q.Close())
+		}
+		return nil, err
+	}
+	return q, nil
+}
+
+// end waits for the queue's work and gives back what it holds. Its free blocks go to
+// the first queue.
+func (b *CUDA) end() error {
+	var err error
+	if b.stream != 0 && b.dead == nil {
+		err = b.pinned(func() error {
+			return errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
+				b.driver.StreamDestroy(b.stream))
+		})
+	}
+	b.closed = true
+	if b.bad != nil {
+		b.Free(b.bad)
+	}
+	if first := b.queues[0]; first != b {
+		for size, list := range b.free {
+			first.free[size] = append(first.free[size], list...)
+		}
+	}
+	b.free = nil
+	return err
+}
+
+// touch notes that work on buf is queued here.
+func (b *CUDA) touch(buf *buffer) {
+	if buf.home != b && !slices.Contains(buf.others, b) {
+		buf.others = append(buf.others, b)
+	}
+}
+
+// event implements backend.Event.
+type event struct {
+	*device
+	handle driver.Event // 0 once it was freed
+}
+
+// NewEvent implements backend.Eventer.
+func (b *CUDA) NewEvent() (backend.Event, error) {
+	e := &event{device: b.device}
+	err := b.pinned(func() (err error) {
+		e.handle, err = b.events.record(b.driver, b.stream)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Wait implements backend.Eventer.
+func (b *CUDA) Wait(e backend.Event) error {
+	own, ok := e.(*event)
+	if !ok || own.device != b.device {
+		return e.Sync()
+	}
+	return b.pinned(func() error { return b.driver.StreamWaitEvent(b.stream, own.live("Wait")) })
+}
+
+// Done implements backend.Event.
+func (e *event) Done() (done bool, err error) {
+	err = e.pinned(func() (err error) {
+		done, err = e.driver.EventQuery(e.live("Done"))
+		return err
+	})
+	return done, err
+}
+
+// Sync implements backend.Event. Indices out of range are reported by Sync and Download
+// of the queue.
+func (e *event) Sync() error {
+	return e.pinned(func() error { return e.driver.EventSynchronize(e.live("Sync")) })
+}
+
+// Free implements backend.Event.
+func (e *event) Free() {
+	e.events.put(e.live("Free"))
+	e.handle = 0
+}
+
+func (e *event) live(call string) driver.Event {
+	if e.handle == 0 {
+		panic("cuda: " + call + ": the event was freed")
+	}
+	return e.handle
+}
+
+// events are the events of a device, made when they are first needed and used again.
+type events struct {
+	all, idle []driver.Event
+}
+
+// record is an event that stands for the work which s holds now.
+func (p *events) record(d *driver.Driver, s driver.Stream) (driver.Event, error) {
+	if len(p.idle) == 0 {
+		e, err := d.EventCreate(driver.EventDisableTiming)
+		if err != nil {
+			return 0, err
+		}
+		p.all, p.idle = append(p.all, e), append(p.idle, e)
+	}
+	last := len(p.idle) - 1
+	e := p.idle[last]
+	if err := d.EventRecord(e, s); err != nil {
+		return 0, err
+	}
+	p.idle = p.idle[:last]
+	return e, nil
+}
+
+// put takes events back. Streams that wait for one hold the place that it recorded.
+func (p *events) put(list ...driver.Event) { p.idle = append(p.idle, list...) }
+
+func (p *events) destroy(d *driver.Driver) error {
+	var errs []error
+	for _, e := range p.all {
+		errs = append(errs, d.EventDestroy(e))
+	}
+	p.all, p.idle = nil, nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/backendtest"
+)
+
+// checker checks the ops of b.
+type checker struct {
+	b, ref       backend.Backend
+	cases, bench []backendtest.Case
+	round        time.Duration // of a measurement
+	limits       backendtest.Limits
+	print        printer
+}
+
+// check is the result of one op in one dtype. Errors are fractions of the tolerance.
+type check struct {
+	Line   string   `json:"line"` // "check"
+	Op     string   `json:"op"`
+	DType  string   `json:"dtype"`
+	Cases  int      `json:"cases"`           // that ran
+	Error  float64  `json:"error"`           // beside the definition
+	Worst  string   `json:"worst,omitempty"` // the case of Error, if it is not 0
+	CPU    float64  `json:"cpu"`             // beside the CPU
+	Misses []string `json:"misses,omitempty"`
+}
+
+// timing is the speed of one benchmark case.
+type timing struct {
+	Line    string  `json:"line"` // "time"
+	Op      string  `json:"op"`
+	DType   string  `json:"dtype"`
+	Case    string  `json:"case"`
+	Seconds float64 `json:"seconds"`
+	GFLOPs  float64 `json:"gflops,omitempty"`
+	GBs     float64 `json:"gbs"`
+	Share   float64 `json:"share"`
+	Limit   string  `json:"limit"`
+}
+
+// maxMisses is how many misses of one op and dtype are described.
+const maxMisses = 5
+
+// op checks and times one op and prints what came out. It returns the number of
+// misses.
+func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
+	for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
+		of := func(x backendtest.Case) bool { return x.Op != name || x.DType != dt }
+		cases, bench := slices.DeleteFunc(slices.Clone(c.cases), of), slices.DeleteFunc(slices.Clone(c.bench), of)
+		if len(cases) == 0 {
+			continue
+		}
+		r := &check{Line: "check", Op: name, DType: dt.String()}
+		for _, x := range cases {
+			if err := ctx.Err(); err != nil {
+				return misses, err
+			}
+			misses += r.add(x, backendtest.Differ(c.ref, c.b, x))
+		}
+		var times []timing
+		for _, x := range bench {
+			if err := ctx.Err(); err != nil {
+				return misses, err
+			}
+			t, err := backendtest.Measure(c.b, x, c.round)
+			if errors.Is(err, errors.ErrUnsupported) {
+				continue // a miss only if the CPU has it; the cases tell
+			}
+			if err != nil {
+				misses += r.miss("no time: %v", err)
+				continue
+			}
+			least, limit := c.limits.Least(t)
+			times = append(times, timing{Line: "time", Op: name, DType: r.DType, Case: x.Name(), Seconds: t.Seconds,
+				GFLOPs: t.GFLOPs(), GBs: t.GBs(), Share: least / t.Seconds, Limit: limit})
+		}
+		if err := c.print.op(*r, times); err != nil {
+			return misses, err
+		}
+	}
+	return misses, nil
+}
+
+// add counts the case x and returns 1 for a miss, else 0.
+func (r *check) add(x backendtest.Case, d backendtest.Difference) (misses int) {
+	switch {
+	case d.Lacks():
+		misses = r.miss("%s: lacking, and the CPU has it", x)
+	case !d.OK():
+		misses = r.miss("%s", d.Result)
+	case !d.Ref.OK():
+		misses = r.miss("the CPU: %s", d.Ref)
+	}
+	if d.Unsupported || d.Skipped != "" || d.Err != nil {
+		return misses
+	}
+	r.Cases++
+	if e := finite(d.MaxError); e > r.Error {
+		r.Error, r.Worst = e, x.Name()
+	}
+	r.CPU = max(r.CPU, finite(d.Apart))
+	return misses
+}
+
+// miss describes a miss and returns 1.
+func (r *check) miss(format string, args ...any) int {
+	if len(r.Misses) < maxMisses {
+		r.Misses = append(r.Misses, fmt.Sprintf(format, args...))
+	}
+	return 1
+}
+
+// finite is x, or the largest number for infinity, which JSON lacks.
+func finite(x float64) float64 { return min(x, math.MaxFloat64) }
+
+// few are four cases of each op and dtype.
+func few(all []backendtest.Case) []backendtest.Case {
+	type kind struct {
+		op string
+		dt backend.DType
+	}
+	total, seen := map[kind]int{}, map[kind]int{}
+	for _, c := range all {
+		total[kind{c.Op, c.DType}]++
+	}
+	var list []backendtest.Case
+	for _, c := range all {
+		k := kind{c.Op, c.DType}
+		if step := total[k]/4 + 1; seen[k]%step == step/2 {
+			list = append(list, c)
+		}
+		seen[k]++
+	}
+	return list
+}
