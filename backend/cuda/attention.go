@@ -1,21 +1,38 @@
 package cuda
 
-import "github.com/aha-go/aha/backend"
+import (
+	"errors"
+
+	"github.com/aha-go/aha/backend"
+)
 
 func (b *CUDA) attention(o *backend.Attention) error {
 	return b.kernel("attention", "attention"+suffix(o.Q.DType)).
 		views(&o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len, &o.Pages).double(o.Scale).index().
-		blocks(o.Q.Shape[0] * o.Q.Shape[1])
+		warps(o.Q.Shape[0] * o.Q.Shape[1])
 }
 
+// attentionGrad computes Δ and the range of query rows of each 32 key rows first.
 func (b *CUDA) attentionGrad(o *backend.AttentionGrad) error {
-	err := b.kernel("attention_grad", "attentionGradQuery"+suffix(o.Q.DType)).
-		views(&o.DQ, &o.DO, &o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).double(o.Scale).index().
-		blocks(o.Q.Shape[0] * o.Q.Shape[1])
+	s := scratch{b: b}
+	defer s.free()
+	delta, err := s.view(o.Q.DType.Compute(), o.Q.Shape[0], o.Q.Shape[1])
 	if err != nil {
 		return err
 	}
-	return b.kernel("attention_grad", "attentionGradKey"+suffix(o.Q.DType)).
-		views(&o.DK, &o.DV, &o.DO, &o.O, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).double(o.Scale).index().
-		blocks(o.K.Shape[0] * o.K.Shape[1])
+	ranges, err := s.view(backend.I32, ceil(o.K.Shape[0], 32), 2)
+	if err != nil {
+		return err
+	}
+	dt := suffix(o.Q.DType)
+	return errors.Join(
+		b.kernel("attention_grad", "attentionGradDelta"+dt).views(&delta, &o.DO, &o.O).each(delta.Len()),
+		b.kernel("attention_grad", "attentionGradRange").views(&ranges, &o.Start, &o.Len).int(o.K.Shape[0]).
+			index().warps(ranges.Shape[0]),
+		b.kernel("attention_grad", "attentionGradQuery"+dt).
+			views(&o.DQ, &o.DO, &delta, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len).double(o.Scale).index().
+			warps(o.Q.Shape[0]*o.Q.Shape[1]),
+		b.kernel("attention_grad", "attentionGradKey"+dt).
+			views(&o.DK, &o.DV, &o.DO, &delta, &o.LSE, &o.Q, &o.K, &o.V, &o.Start, &o.Len, &ranges).
+			double(o.Scale).index().warps(o.K.Shape[0]*o.K.Shape[1]))
 }

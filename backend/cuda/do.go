@@ -31,11 +31,14 @@ func (b *CUDA) do(op backend.Op) error {
 	case *backend.Select:
 		return b.kernel("elementwise", "choose"+suffix(o.Y.DType)).views(&o.Y, &o.Cond, &o.A, &o.B).each(o.Y.Len())
 	case *backend.Reduce:
-		return b.kernel("reduce", "reduce"+suffix(o.X.DType)).views(&o.Y, &o.X).int(int(o.Fn)).blocks(o.Y.Len())
+		return b.kernel("reduce", "reduce"+suffix(o.X.DType)).views(&o.Y, &o.X).int(int(o.Fn)).
+			rows(o.Y.Len(), o.X.Dim(-1))
 	case *backend.Softmax:
-		return b.kernel("reduce", "softmax"+suffix(o.X.DType)).views(&o.Y, &o.X).blocks(o.X.Len() / max(o.X.Dim(-1), 1))
+		return b.kernel("reduce", "softmax"+suffix(o.X.DType)).views(&o.Y, &o.X).
+			rows(o.X.Len()/max(o.X.Dim(-1), 1), o.X.Dim(-1))
 	case *backend.TopK:
-		return b.kernel("reduce", "topK"+suffix(o.X.DType)).views(&o.Values, &o.Index, &o.X).blocks(o.X.Shape[0])
+		return b.kernel("reduce", "topK"+suffix(o.X.DType)).views(&o.Values, &o.Index, &o.X).
+			rows(o.X.Shape[0], o.X.Shape[1])
 	case *backend.Gather:
 		return b.kernel("gather", "gather").views(&o.Y, &o.X, &o.Index).index().each(o.Y.Len())
 	case *backend.Scatter:
@@ -55,7 +58,7 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.matMul(o)
 	case *backend.LogSumExp:
 		return b.kernel("logsumexp", "logSumExp"+suffix(o.X.DType)).
-			views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).blocks(o.X.Shape[0])
+			views(&o.LSE, &o.Entropy, &o.X).double(o.InvTemp).rows(o.X.Shape[0], o.X.Shape[1])
 	case *backend.GroupedMatMul:
 		return b.groupedMatMul(o)
 	case *backend.GroupedOuter:
@@ -70,7 +73,8 @@ func (b *CUDA) do(op backend.Op) error {
 		return b.linearLogProbGrad(o)
 	case *backend.Sample:
 		return b.kernel("sample", "sample"+suffix(o.X.DType)).
-			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).blocks(o.X.Shape[0])
+			views(&o.Token, &o.LogProb, &o.X, &o.Seed, &o.Pos, &o.TopK, &o.Temperature, &o.TopP).
+			rows(o.X.Shape[0], o.X.Shape[1])
 	case *backend.MoEGate:
 		return b.moeGate(o)
 	case *backend.MoEGateGrad:
@@ -86,7 +90,8 @@ func (b *CUDA) do(op backend.Op) error {
 			views(&o.Y, &o.X, &o.Weight, &o.Inverse).index().each(o.Y.Len())
 	case *backend.MoECombineGrad:
 		return b.kernel("moe_route", "moeCombineGrad"+suffix(o.X.DType)).
-			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().blocks(o.Inverse.Len())
+			views(&o.DX, &o.DWeight, &o.DY, &o.X, &o.Weight, &o.Inverse).index().
+			rows(o.Inverse.Len(), o.DY.Shape[1])
 	case *backend.AdamW:
 		return b.adamW(o)
 	case *backend.RMSNorm:

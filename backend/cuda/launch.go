@@ -5,8 +5,11 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
 
-// threads is the number of threads of a block.
-const threads = 256
+// threads is the number of threads of a block, unless there are few warps to launch.
+const (
+	threads       = 256
+	warpsPerBlock = threads / 32
+)
 
 // view is the View of kernels/view.cuh.
 type view struct {
@@ -87,10 +90,30 @@ func (c *call) index() *call {
 func (c *call) each(n int) error { return c.blocks((n + threads - 1) / threads) }
 
 // blocks launches n blocks, or as many as keep the device busy. n may be 0.
-func (c *call) blocks(n int) error {
-	if c.err != nil || n == 0 {
+func (c *call) blocks(n int) error { return c.launch(n, threads) }
+
+// warps launches n warps, or as many as keep the device busy. A few of them are spread
+// over all multiprocessors.
+func (c *call) warps(n int) error {
+	block := min(max(n/c.b.units, 1), warpsPerBlock)
+	return c.launch(ceil(n, block), 32*block)
+}
+
+// shortRow is the length up to which a warp works on a row; longer ones take a block.
+const shortRow = 1024
+
+// rows launches what eachRow of kernels/fold.cuh shares n rows of that length out among.
+func (c *call) rows(n, length int) error {
+	if length <= shortRow {
+		return c.warps(n)
+	}
+	return c.blocks(n)
+}
+
+func (c *call) launch(blocks, size int) error {
+	if c.err != nil || blocks == 0 {
 		return c.err
 	}
-	grid := min(n, 32*c.b.units)
-	return c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: threads}, 0, c.b.stream, c.args)
+	grid := min(blocks, 32*c.b.units)
+	return c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: size}, 0, c.b.stream, c.args)
 }

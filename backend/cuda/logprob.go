@@ -59,7 +59,7 @@ func (b *CUDA) linearLogProb(o *backend.LinearLogProb) error {
 				return err
 			}
 			err = b.kernel("logprob", "scoreLogits"+suffix(dt)).views(&state, &logProb, &z, &target).
-				int(v).double(o.InvTemp).flag(o.Entropy.Present()).int(h.vocab).index().blocks(hi - lo)
+				int(v).double(o.InvTemp).flag(o.Entropy.Present()).int(h.vocab).index().rows(hi-lo, h.vocab)
 			if err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ func (b *CUDA) count(scores, starts *backend.View, k int) (c balance, err error)
 	err = errors.Join(
 		b.kernel("elementwise", "fill").views(&c.counts).double(0).each(c.counts.Len()),
 		b.kernel("moe_balance", "balanceCount"+suffix(scores.DType)).
-			views(&c.counts, &c.totals, scores, starts).int(k).index().blocks(max(n, 1)))
+			views(&c.counts, &c.totals, scores, starts).int(k).index().rows(max(n, 1), experts))
 	if err != nil {
 		b.freeBalance(c)
 	}
@@ -49,7 +49,7 @@ func (b *CUDA) sequenceBalance(o *backend.SequenceBalance) error {
 	dt := suffix(o.Scores.DType)
 	return errors.Join(
 		b.kernel("moe_balance", "balanceLoss"+dt).
-			views(&losses, &c.counts, &c.totals, &o.Scores, &o.SeqStart).int(o.K).blocks(losses.Len()),
+			views(&losses, &c.counts, &c.totals, &o.Scores, &o.SeqStart).int(o.K).rows(losses.Len(), c.counts.Shape[1]),
 		b.kernel("moe_balance", "balanceSum"+dt).views(&o.Loss, &losses).double(o.Coef).each(1))
 }
 
@@ -61,5 +61,5 @@ func (b *CUDA) sequenceBalanceGrad(o *backend.SequenceBalanceGrad) error {
 	defer b.freeBalance(c)
 	return b.kernel("moe_balance", "balanceGrad"+suffix(o.Scores.DType)).
 		views(&o.DScores, &o.DLoss, &c.counts, &c.totals, &o.Scores, &o.SeqStart).int(o.K).double(o.Coef).
-		blocks(o.Scores.Shape[0])
+		rows(o.Scores.Shape[0], o.Scores.Shape[1])
 }

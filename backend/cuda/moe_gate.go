@@ -18,7 +18,7 @@ func (b *CUDA) moeGate(o *backend.MoEGate) error {
 	return b.kernel("moe_gate", "moeGate"+suffix(o.Logits.DType)).
 		views(&o.Weight, &o.Index, &o.Scores, &o.Logits, &o.Bias).
 		flag(o.Scoring == backend.ScoreSoftmax).flag(o.GroupBy == backend.GroupTop2Sum).int(o.Groups).int(o.TopGroups).
-		flag(o.Normalize).double(o.Scale).double(backend.GateEps).blocks(n)
+		flag(o.Normalize).double(o.Scale).double(backend.GateEps).rows(n, warpsPerBlock*experts)
 }
 
 func (b *CUDA) moeGateGrad(o *backend.MoEGateGrad) error {
@@ -29,5 +29,5 @@ func (b *CUDA) moeGateGrad(o *backend.MoEGateGrad) error {
 	return b.kernel("moe_gate", "moeGateGrad"+suffix(o.DLogits.DType)).
 		views(&o.DLogits, &dweight, &o.DScores, &o.Scores, &o.Index).
 		flag(o.Scoring == backend.ScoreSoftmax).flag(o.Normalize).double(o.Scale).double(backend.GateEps).
-		index().blocks(o.Scores.Shape[0])
+		index().rows(o.Scores.Shape[0], warpsPerBlock*o.Scores.Shape[1])
 }

@@ -4,7 +4,7 @@ import "github.com/aha-go/aha/backend"
 
 func (b *CUDA) rmsNorm(o *backend.RMSNorm) error {
 	return b.kernel("rmsnorm", "rmsNorm"+suffix(o.X.DType)).
-		views(&o.Y, &o.Rstd, &o.X, &o.W).double(o.Eps).blocks(o.X.Shape[0])
+		views(&o.Y, &o.Rstd, &o.X, &o.W).double(o.Eps).rows(o.X.Shape[0], o.X.Shape[1])
 }
 
 // rmsNormGrad computes DW first, so that DX may overwrite what it is computed from.
@@ -17,5 +17,5 @@ func (b *CUDA) rmsNormGrad(o *backend.RMSNormGrad) error {
 		}
 	}
 	return b.kernel("rmsnorm", "rmsNormGrad"+suffix(o.X.DType)).
-		views(&o.DX, &o.DY, &o.X, &o.W, &o.Rstd).blocks(o.X.Shape[0])
+		views(&o.DX, &o.DY, &o.X, &o.W, &o.Rstd).rows(o.X.Shape[0], o.X.Shape[1])
 }

@@ -1,8 +1,8 @@
-// backend.Attention: one block a query row and head. Keys come in segments that are
-// counted from the row's first one. A segment's scores are one thread each, its
-// output a chain over its keys for each column, and it merges with those before it:
-// no sum depends on where keys lie or on other rows (Milakov and Gimelshein 2018,
-// Dao et al. 2022).
+// backend.Attention: one warp a query row and head. Keys come in segments that are
+// counted from the row's first one. A score is one lane's chain over columns, a
+// segment's output a chain over its keys for each column, and it merges with those
+// before it: no sum depends on where keys lie or on other rows (Milakov and Gimelshein
+// 2018, Dao et al. 2022).
 #include "attention.cuh"
 
 // paged reports whether the window begins with a page and its pages lie within the key
@@ -17,47 +17,61 @@ __device__ inline bool paged(const View &pages, Window w, long long rows, int *b
 	return true;
 }
 
+// largest is the largest x of the warp, NaN if any is.
+__device__ inline double largest(double x) { return foldWarp(x, Larger<double>()); }
+__device__ inline float largest(float x) {
+	int bits = __float_as_int(x != x ? notANumber<float>() : x); // larger than those of +Inf if NaN
+	bits = __reduce_max_sync(0xffffffffu, bits < 0 ? bits ^ 0x7fffffff : bits);
+	return __int_as_float(bits < 0 ? bits ^ 0x7fffffff : bits);
+}
+
+// A warp's neighbours in its block have the rows beside its own, which see much the
+// same keys.
 template <class T> __device__ void attention(const View &o, const View &lse, const View &q, const View &k,
 		const View &v, const View &start, const View &len, const View &pages, double scale, int *bad) {
-	__shared__ T weights[SEGMENT];
-	int thread = threadIdx.x;
-	long long heads = q.shape[2], group = heads / k.shape[2], dv = v.shape[3], span = COLUMNS * blockDim.x;
-	for (long long unit = blockIdx.x; unit < q.shape[1] * heads; unit += gridDim.x) {
-		long long i = unit / heads, h = unit % heads, g = h / group, query = row(q, i, h), to = row(o, i, h);
+	__shared__ T shared[MaxWarps][SEGMENT];
+	T *weights = shared[threadIdx.x / 32];
+	int lane = threadIdx.x % 32;
+	long long rows = q.shape[1], heads = q.shape[2], group = heads / k.shape[2], dv = v.shape[3];
+	EACH_WARP(unit, rows * heads) {
+		long long i = unit % rows, h = unit / rows, g = h / group, query = row(q, i, h), to = row(o, i, h);
 		Window w = window(start, len, i, pages.data ? pages.shape[3] * SEGMENT : k.shape[1], bad);
 		if (pages.data && !paged(pages, w, k.shape[1], bad)) w.n = 0;
-		for (long long from = 0; from == 0 || from < dv; from += span) {
-			T m = -infinity<T>(), sum = 0, out[COLUMNS] = {};
+		for (long long from = lane; from == lane || from - lane < dv; from += 32 * columns<T>) {
+			T m = -infinity<T>(), sum = 0, out[columns<T>] = {};
 			for (long long j = 0; j < w.n; j += SEGMENT) {
 				int n = w.n - j < SEGMENT ? (int)(w.n - j) : SEGMENT;
 				long long first = w.first + j;
 				if (pages.data) first = integer(pages, first / SEGMENT * pages.strides[3]) * (long long)SEGMENT;
 				long long keys = row(k, first, g), values = row(v, first, g);
-				T s = product<T>(q.shape[3], n, [&](long long c) { return at<T>(q, query, c); },
-					[&](int t, long long c) { return at<T>(k, keys + t * k.strides[1], c); });
-				s = thread < n ? s * (T)scale : -infinity<T>();
-				T top = fold(s, Larger<T>());
-				T p = thread < n ? exponential(s - (top == -infinity<T>() ? (T)0 : top)) : (T)0;
-				T total = fold(p, Plus<T>());
-				if (thread < n) weights[thread] = p;
-				__syncthreads();
+				T top = -infinity<T>();
+				__syncwarp(); // those that still read the last weights
+				for (int t = lane; t < n; t += 32) {
+					T s = dot<T>(q, query, k, keys + t * k.strides[1]) * (T)scale;
+					top = larger(top, s);
+					weights[t] = s;
+				}
+				top = largest(top);
+				T shift = top == -infinity<T>() ? (T)0 : top;
+				for (int t = lane; t < n; t += 32) weights[t] = exponential(weights[t] - shift);
+				__syncwarp();
+				T total = 0, part[columns<T>] = {};
+				for (int t = 0; t < n; t++) {
+					T p = weights[t];
+					total += p;
+					long long value = values + t * v.strides[1] + from;
+					for (int u = 0; u < columns<T> && from + 32 * u < dv; u++)
+						part[u] = fused(p, activation<T>(v, value + 32 * u), part[u]);
+				}
 				T all = larger(m, top), base = all == -infinity<T>() ? (T)0 : all;
 				T before = exponential(m - base), now = exponential(top - base);
 				m = all;
 				sum = sum * before + total * now;
-				for (int u = 0; u < COLUMNS; u++) {
-					long long c = from + u * blockDim.x + thread;
-					if (c >= dv) break;
-					T part = 0;
-					for (int t = 0; t < n; t++) part = fused(weights[t], at<T>(v, values + t * v.strides[1], c), part);
-					out[u] = out[u] * before + part * now;
-				}
+				for (int u = 0; u < columns<T>; u++) out[u] = out[u] * before + part[u] * now;
 			}
-			for (int u = 0; u < COLUMNS; u++) {
-				long long c = from + u * blockDim.x + thread;
-				if (c < dv) store(o, to + c * o.strides[3], w.n > 0 ? out[u] / sum : (T)0);
-			}
-			if (from == 0 && thread == 0)
+			for (int u = 0; u < columns<T> && from + 32 * u < dv; u++)
+				store(o, to + from + 32 * u, w.n > 0 ? out[u] / sum : (T)0);
+			if (from == 0)
 				store(lse, i * lse.strides[2] + h * lse.strides[3], w.n > 0 ? m + logarithm(sum) : -infinity<T>());
 		}
 	}

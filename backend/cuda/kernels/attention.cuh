@@ -3,20 +3,36 @@
 #include "view.cuh"
 #include "fold.cuh"
 
-enum {
-	SEGMENT = 128, // keys after which Attention begins a new sum: backend.PageRows
-	TILE = 16,     // columns of the rows in shared memory
-	COLUMNS = 4    // columns of a result that a thread sums at a time
-};
+enum { SEGMENT = 128 }; // keys after which Attention begins a new sum: backend.PageRows
 
-// row is where row i of head h of v [N, H, D] begins.
+// columns is how many columns of a result a lane sums at a time, in registers.
+template <class T> constexpr int columns = sizeof(T) == 4 ? 16 : 4;
+
+// row is where row i of head h of v [N, H, D] begins. Its elements lie side by side.
 __device__ inline long long row(const View &v, long long i, long long h) {
 	return i * v.strides[1] + h * v.strides[2];
 }
 
-// at is element c of the row at place p as T.
-template <class T> __device__ inline T at(const View &v, long long p, long long c) {
-	return load<T>(v, p + c * v.strides[3]);
+// activation is the element of v at place p, which is F32 or BF16, or F64 with T.
+template <class T> __device__ inline T activation(const View &v, long long p);
+template <> __device__ inline float activation<float>(const View &v, long long p) {
+	return v.dtype == BF16 ? to_f32(((const bf16 *)v.data)[p]) : ((const float *)v.data)[p];
+}
+template <> __device__ inline double activation<double>(const View &v, long long p) {
+	return ((const double *)v.data)[p];
+}
+
+// dot is the product of the rows of x at place p and of y at place q: one chain of
+// multiply-adds over ascending columns.
+template <class T> __device__ inline T dot(const View &x, long long p, const View &y, long long q) {
+	T sum = 0;
+	for (long long c = 0; c < x.shape[3]; c++) sum = fused(activation<T>(x, p + c), activation<T>(y, q + c), sum);
+	return sum;
+}
+
+// statistic is that of row i and head h of v [N, H], such as LSE.
+template <class T> __device__ inline T statistic(const View &v, long long i, long long h) {
+	return ((const T *)v.data)[i * v.strides[2] + h * v.strides[3]];
 }
 
 // A Window is the key rows that a query row sees, n from row first on.
@@ -27,30 +43,4 @@ __device__ inline Window window(const View &start, const View &len, long long i,
 	long long first = integer(start, i * start.strides[3]), n = integer(len, i * len.strides[3]);
 	if (n <= 0 || !valid(first, rows, bad) || !valid(first + n - 1, rows, bad)) return {0, 0};
 	return {first, n};
-}
-
-// A Tile is columns of n rows and of a vector.
-template <class T> struct Tile { T rows[SEGMENT][TILE + 1], vector[TILE]; };
-
-// tile is the one of the block.
-template <class T> __device__ inline Tile<T> &tile() {
-	__shared__ Tile<T> shared;
-	return shared;
-}
-
-// product is, in each thread t < n, the sum over c < width of x(c)·m(t, c): one chain
-// of multiply-adds over ascending c. m(t, c) is called for neighbouring c by
-// neighbouring threads. Threads with t ≥ n get 0. n is at most SEGMENT.
-template <class T, class X, class M> __device__ T product(long long width, int n, X x, M m) {
-	Tile<T> &s = tile<T>();
-	T sum = 0;
-	for (long long c = 0; c < width; c += TILE) {
-		int w = width - c < TILE ? (int)(width - c) : TILE, e = threadIdx.x % TILE;
-		__syncthreads(); // those that still read the last tile
-		for (int t = threadIdx.x / TILE; t < n && e < w; t += blockDim.x / TILE) s.rows[t][e] = m(t, c + e);
-		if (threadIdx.x < w) s.vector[threadIdx.x] = x(c + threadIdx.x);
-		__syncthreads();
-		for (int k = 0; threadIdx.x < n && k < w; k++) sum = fused(s.vector[k], s.rows[threadIdx.x][k], sum);
-	}
-	return sum;
 }

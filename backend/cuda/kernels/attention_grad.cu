@@ -1,116 +1,122 @@
-// backend.AttentionGrad: one block a query row and head for DQ, whose sum runs over
+// backend.AttentionGrad: one warp a query row and head for DQ, whose sum runs over
 // keys, and one a key row and head for DK and DV, whose sums run over query heads and
 // then query rows. Both compute the probabilities anew.
 #include "attention.cuh"
 
-template <class T> __device__ void attentionGradQuery(const View &dq, const View &dout, const View &o,
+// attentionGradDelta computes Δ [N, H], the product of the rows of DO and O.
+template <class T> __device__ void attentionGradDelta(const View &delta, const View &dout, const View &o) {
+	EACH(n, length(delta)) {
+		long long i = n / delta.shape[3], h = n % delta.shape[3];
+		store(delta, n, dot<T>(dout, row(dout, i, h), o, row(o, i, h)));
+	}
+}
+KERNELS(attentionGradDelta, (View delta, View dout, View o), (delta, dout, o))
+
+// attentionGradRange finds the query rows that see any of each 32 key rows: ranges [R/32, 2]
+// are the first of them and the one after the last.
+extern "C" __global__ void attentionGradRange(View ranges, View start, View len, int rows, int *bad) {
+	EACH_WARP(block, ranges.shape[2]) {
+		int queries = (int)start.shape[3], first = queries, end = 0;
+		for (int i = threadIdx.x % 32; i < queries; i += 32) {
+			Window w = window(start, len, i, rows, bad);
+			if (w.first >= 32 * (block + 1) || w.first + w.n <= 32 * block) continue;
+			first = smaller(first, i);
+			end = i + 1;
+		}
+		first = __reduce_min_sync(0xffffffffu, first);
+		end = __reduce_max_sync(0xffffffffu, end);
+		if (threadIdx.x % 32 != 0) continue;
+		store(ranges, 2 * block, first);
+		store(ranges, 2 * block + 1, end);
+	}
+}
+
+template <class T> __device__ void attentionGradQuery(const View &dq, const View &dout, const View &delta,
 		const View &lse, const View &q, const View &k, const View &v, const View &start, const View &len, double scale,
 		int *bad) {
-	__shared__ T weights[SEGMENT];
-	long long heads = q.shape[2], group = heads / k.shape[2], d = q.shape[3], dv = v.shape[3];
-	for (long long unit = blockIdx.x; unit < q.shape[1] * heads; unit += gridDim.x) {
-		long long i = unit / heads, h = unit % heads, g = h / group;
-		long long query = row(q, i, h), slope = row(dout, i, h), output = row(o, i, h), to = row(dq, i, h);
+	__shared__ T shared[MaxWarps][SEGMENT];
+	T *weights = shared[threadIdx.x / 32];
+	int lane = threadIdx.x % 32;
+	long long rows = q.shape[1], heads = q.shape[2], group = heads / k.shape[2], d = q.shape[3];
+	EACH_WARP(unit, rows * heads) {
+		long long i = unit % rows, h = unit / rows, g = h / group;
+		long long query = row(q, i, h), slope = row(dout, i, h), to = row(dq, i, h);
 		Window w = window(start, len, i, k.shape[1], bad);
-		T logSum = at<T>(lse, i * lse.strides[2], h), delta = 0;
-		for (long long c = threadIdx.x; w.n > 0 && c < dv; c += blockDim.x)
-			delta = fused(at<T>(dout, slope, c), at<T>(o, output, c), delta);
-		delta = fold(delta, Plus<T>());
-		for (long long from = 0; from < d; from += COLUMNS * blockDim.x) {
-			T sum[COLUMNS] = {};
+		T logSum = statistic<T>(lse, i, h), own = statistic<T>(delta, i, h);
+		for (long long from = lane; from - lane < d; from += 32 * columns<T>) {
+			T sum[columns<T>] = {};
 			for (long long j = 0; j < w.n; j += SEGMENT) {
 				int n = w.n - j < SEGMENT ? (int)(w.n - j) : SEGMENT;
 				long long keys = row(k, w.first + j, g), values = row(v, w.first + j, g);
-				T s = product<T>(d, n, [&](long long c) { return at<T>(q, query, c); },
-					[&](int t, long long c) { return at<T>(k, keys + t * k.strides[1], c); });
-				T dp = product<T>(dv, n, [&](long long c) { return at<T>(dout, slope, c); },
-					[&](int t, long long c) { return at<T>(v, values + t * v.strides[1], c); });
-				__syncthreads(); // those that still read the last weights
-				if (threadIdx.x < n)
-					weights[threadIdx.x] = exponential(s * (T)scale - logSum) * (dp - delta) * (T)scale;
-				__syncthreads();
-				for (int u = 0; u < COLUMNS; u++) {
-					long long c = from + u * blockDim.x + threadIdx.x;
-					for (int t = 0; c < d && t < n; t++)
-						sum[u] = fused(weights[t], at<T>(k, keys + t * k.strides[1], c), sum[u]);
+				__syncwarp(); // those that still read the last weights
+				for (int t = lane; t < n; t += 32) {
+					T s = dot<T>(q, query, k, keys + t * k.strides[1]);
+					T dp = dot<T>(dout, slope, v, values + t * v.strides[1]);
+					weights[t] = exponential(s * (T)scale - logSum) * (dp - own) * (T)scale;
+				}
+				__syncwarp();
+				for (int t = 0; t < n; t++) {
+					long long key = keys + t * k.strides[1] + from;
+					for (int u = 0; u < columns<T> && from + 32 * u < d; u++)
+						sum[u] = fused(weights[t], activation<T>(k, key + 32 * u), sum[u]);
 				}
 			}
-			for (int u = 0; u < COLUMNS; u++) {
-				long long c = from + u * blockDim.x + threadIdx.x;
-				if (c < d) store(dq, to + c * dq.strides[3], sum[u]);
-			}
+			for (int u = 0; u < columns<T> && from + 32 * u < d; u++) store(dq, to + from + 32 * u, sum[u]);
 		}
 	}
 }
 KERNELS(attentionGradQuery,
-	(View dq, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
-	(dq, dout, o, lse, q, k, v, start, len, scale, bad))
+	(View dq, View dout, View delta, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
+	(dq, dout, delta, lse, q, k, v, start, len, scale, bad))
 
-// addWeighted adds to each column of sum the rows of v at place p that are seen, times
-// their weights.
-template <class T> __device__ void addWeighted(T (&sum)[COLUMNS], const T *weights, const bool *seen, int n,
-		const View &v, long long p, long long from) {
-	for (int u = 0; u < COLUMNS; u++) {
-		long long c = from + u * blockDim.x + threadIdx.x;
-		for (int t = 0; c < v.shape[3] && t < n; t++)
-			if (seen[t]) sum[u] = fused(weights[t], at<T>(v, p + t * v.strides[1], c), sum[u]);
-	}
-}
-
-// writeSums writes the columns from one on of the row at place p.
-template <class T> __device__ void writeSums(const T (&sum)[COLUMNS], const View &v, long long p, long long from) {
-	for (int u = 0; u < COLUMNS; u++) {
-		long long c = from + u * blockDim.x + threadIdx.x;
-		if (c < v.shape[3]) store(v, p + c * v.strides[3], sum[u]);
-	}
-}
-
-template <class T> __device__ void attentionGradKey(const View &dk, const View &dv, const View &dout, const View &o,
-		const View &lse, const View &q, const View &k, const View &v, const View &start, const View &len, double scale,
-		int *bad) {
-	__shared__ T weights[SEGMENT], scores[SEGMENT];
-	__shared__ bool seen[SEGMENT];
-	int thread = threadIdx.x;
-	long long groups = k.shape[2], group = q.shape[2] / groups, rows = q.shape[1], d = k.shape[3], width = v.shape[3];
-	for (long long unit = blockIdx.x; unit < k.shape[1] * groups; unit += gridDim.x) {
-		long long r = unit / groups, g = unit % groups, key = row(k, r, g), value = row(v, r, g);
-		for (long long from = 0; from < d || from < width; from += COLUMNS * blockDim.x) {
-			T sumK[COLUMNS] = {}, sumV[COLUMNS] = {};
+// A lane takes one of 32 query rows at a time. Rows that do not see the key are left out
+// of the sums.
+template <class T> __device__ void attentionGradKey(const View &dk, const View &dv, const View &dout,
+		const View &delta, const View &lse, const View &q, const View &k, const View &v, const View &start,
+		const View &len, const View &ranges, double scale, int *bad) {
+	__shared__ T shared[MaxWarps][2][32];
+	T *scores = shared[threadIdx.x / 32][0], *weights = shared[threadIdx.x / 32][1];
+	int lane = threadIdx.x % 32;
+	long long rows = k.shape[1], groups = k.shape[2], group = q.shape[2] / groups, d = k.shape[3], width = v.shape[3];
+	EACH_WARP(unit, rows * groups) {
+		long long r = unit % rows, g = unit / rows, key = row(k, r, g), value = row(v, r, g);
+		int begin = integer(ranges, r / 32 * 2), end = integer(ranges, r / 32 * 2 + 1);
+		for (long long from = lane; from - lane < d || from - lane < width; from += 32 * columns<T>) {
+			T sumK[columns<T>] = {}, sumV[columns<T>] = {};
 			for (long long h = g * group; h < (g + 1) * group; h++) {
-				for (long long i = 0; i < rows; i += SEGMENT) {
-					int n = rows - i < SEGMENT ? (int)(rows - i) : SEGMENT;
+				for (int first = begin; first < end; first += 32) {
+					int i = first + lane;
 					bool sees = false;
-					if (thread < n) {
-						Window w = window(start, len, i + thread, k.shape[1], bad);
+					if (i < end) {
+						Window w = window(start, len, i, rows, bad);
 						sees = r >= w.first && r < w.first + w.n;
 					}
-					if (!__syncthreads_or(sees)) continue;
-					long long queries = row(q, i, h), slopes = row(dout, i, h), outputs = row(o, i, h);
-					T s = product<T>(d, n, [&](long long c) { return at<T>(k, key, c); },
-						[&](int t, long long c) { return at<T>(q, queries + t * q.strides[1], c); });
-					T dp = product<T>(width, n, [&](long long c) { return at<T>(v, value, c); },
-						[&](int t, long long c) { return at<T>(dout, slopes + t * dout.strides[1], c); });
-					T delta = product<T>(width, n, [](long long) { return (T)1; }, [&](int t, long long c) {
-						return at<T>(dout, slopes + t * dout.strides[1], c) * at<T>(o, outputs + t * o.strides[1], c);
-					});
-					if (thread < n) {
-						T p = exponential(s * (T)scale - at<T>(lse, (i + thread) * lse.strides[2], h));
-						seen[thread] = sees;
-						scores[thread] = p;
-						weights[thread] = p * (dp - delta) * (T)scale;
+					unsigned seeing = __ballot_sync(0xffffffffu, sees);
+					__syncwarp(); // those that still read the last weights
+					if (sees) {
+						T s = dot<T>(q, row(q, i, h), k, key), dp = dot<T>(dout, row(dout, i, h), v, value);
+						T p = exponential(s * (T)scale - statistic<T>(lse, i, h));
+						scores[lane] = p;
+						weights[lane] = p * (dp - statistic<T>(delta, i, h)) * (T)scale;
 					}
-					__syncthreads();
-					addWeighted(sumK, weights, seen, n, q, queries, from);
-					addWeighted(sumV, scores, seen, n, dout, slopes, from);
+					__syncwarp();
+					for (; seeing != 0; seeing &= seeing - 1) {
+						int t = __ffs(seeing) - 1;
+						long long query = row(q, first + t, h) + from, slope = row(dout, first + t, h) + from;
+						for (int u = 0; u < columns<T> && from + 32 * u < d; u++)
+							sumK[u] = fused(weights[t], activation<T>(q, query + 32 * u), sumK[u]);
+						for (int u = 0; u < columns<T> && from + 32 * u < width; u++)
+							sumV[u] = fused(scores[t], activation<T>(dout, slope + 32 * u), sumV[u]);
+					}
 				}
 			}
-			writeSums(sumK, dk, row(dk, r, g), from);
-			writeSums(sumV, dv, row(dv, r, g), from);
+			for (int u = 0; u < columns<T> && from + 32 * u < d; u++) store(dk, row(dk, r, g) + from + 32 * u, sumK[u]);
+			for (int u = 0; u < columns<T> && from + 32 * u < width; u++) store(dv, row(dv, r, g) + from + 32 * u, sumV[u]);
 		}
 	}
 }
-// Budget of attentionGradKey: 224 registers, one block a multiprocessor.
+// Budget of attentionGradKey: 168 registers, one block a multiprocessor.
 KERNELS(attentionGradKey,
-	(View dk, View dv, View dout, View o, View lse, View q, View k, View v, View start, View len, double scale,
-		int *bad),
-	(dk, dv, dout, o, lse, q, k, v, start, len, scale, bad))
+	(View dk, View dv, View dout, View delta, View lse, View q, View k, View v, View start, View len, View ranges,
+		double scale, int *bad),
+	(dk, dv, dout, delta, lse, q, k, v, start, len, ranges, scale, bad))

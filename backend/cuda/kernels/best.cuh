@@ -21,13 +21,13 @@ template <class T> struct First {
 template <class T> __device__ inline Best<T> everything() { return {infinity<T>(), -1}; }
 
 // next is the first of the n elements x(i) that rank after last, in all threads of
-// the block. There must be one.
-template <class T, class X> __device__ Best<T> next(X x, long long n, const Best<T> &last) {
+// the team. There must be one.
+template <class T, class Team, class X> __device__ Best<T> next(Team team, X x, long long n, const Best<T> &last) {
 	Best<T> best = {-infinity<T>(), n};
-	for (long long i = threadIdx.x; i < n; i += blockDim.x) {
+	for (long long i = team.rank(); i < n; i += team.size()) {
 		T v = x(i);
 		Best<T> candidate = {v != v ? -infinity<T>() : v, i};
 		if (before(last, candidate) && before(candidate, best)) best = candidate;
 	}
-	return fold(best, First<T>());
+	return team.fold(best, First<T>());
 }

@@ -17,16 +17,16 @@ struct PlusDigits {
 // reach is the code of the first of the n elements at which the sum, which begins with
 // base, satisfies reached, or the last one that weighs anything. base becomes the
 // sum before it. Codes are below 8 << top, and top is a multiple of 3.
-template <class C, class Code, class W, class R>
-__device__ C reach(Code code, W weight, R reached, long long n, int top, double &base) {
+template <class C, class Team, class Code, class W, class R>
+__device__ C reach(Team team, Code code, W weight, R reached, long long n, int top, double &base) {
 	C found = 0;
 	for (int shift = top; shift >= 0; shift -= 3) {
 		Digits sums = {};
-		for (long long i = threadIdx.x; i < n; i += blockDim.x) {
+		for (long long i = team.rank(); i < n; i += team.size()) {
 			C c = code(i) >> shift;
 			if (c >> 3 == found) sums.of[c & 7] += weight(i);
 		}
-		sums = fold(sums, PlusDigits());
+		sums = team.fold(sums, PlusDigits());
 		C digit = 0;
 		double sum = base;
 		for (int d = 0; d < 8 && !reached(sum); d++) {
@@ -42,10 +42,11 @@ __device__ C reach(Code code, W weight, R reached, long long n, int top, double 
 }
 
 // reachIndex is reach with an element's index as its code.
-template <class W, class R> __device__ long long reachIndex(W weight, R reached, long long n, double base) {
+template <class Team, class W, class R>
+__device__ long long reachIndex(Team team, W weight, R reached, long long n, double base) {
 	int top = 0;
 	while (n > 8ll << top) top += 3;
-	return reach<long long>([](long long i) { return i; }, weight, reached, n, top, base);
+	return reach<long long>(team, [](long long i) { return i; }, weight, reached, n, top, base);
 }
 
 // fallingCode is lower for larger numbers. −0 equals 0.
@@ -72,12 +73,13 @@ template <class T> struct Cut {
 
 // cut keeps the first of the n elements z(i) whose weights sum to need, which is more
 // than 0, or all that weigh anything if there is not that much.
-template <class T, class Z, class W> __device__ Cut<T> cut(Z z, W weight, long long n, double need) {
+template <class T, class Team, class Z, class W>
+__device__ Cut<T> cut(Team team, Z z, W weight, long long n, double need) {
 	auto reached = [&](double sum) { return sum >= need; };
 	auto code = [&](long long i) { return fallingCode(z(i)); };
 	Cut<T> c;
 	double base = 0;
-	c.code = reach<decltype(c.code)>(code, weight, reached, n, sizeof(T) == 4 ? 30 : 63, base);
-	c.id = reachIndex([&](long long i) { return code(i) == c.code ? weight(i) : 0.0; }, reached, n, base);
+	c.code = reach<decltype(c.code)>(team, code, weight, reached, n, sizeof(T) == 4 ? 30 : 63, base);
+	c.id = reachIndex(team, [&](long long i) { return code(i) == c.code ? weight(i) : 0.0; }, reached, n, base);
 	return c;
 }

@@ -1,5 +1,5 @@
 // backend.LinearLogProb and LinearLogProbGrad, for the logits of some rows and one chunk
-// of the vocabulary: one block a row.
+// of the vocabulary: one team a row.
 #include "view.cuh"
 #include "score.cuh"
 
@@ -8,16 +8,16 @@
 template <class T>
 __device__ void scoreLogits(const View &state, const View &logProb, const View &logits, const View &target, int first,
 		double invTemp, int entropy, int vocab, int *bad) {
-	for (long long i = blockIdx.x; i < logits.shape[2]; i += gridDim.x) {
+	eachRow(logits.shape[2], vocab, [&](auto team, long long i) {
 		auto z = [&](long long v) { return load<T>(logits, i * logits.strides[2] + v) * (T)invTemp; };
 		Score<T> s = first > 0 ? ((const Score<T> *)state.data)[i] : Score<T>();
-		s.add(z, (int)logits.shape[3], entropy);
-		if (threadIdx.x != 0) continue;
+		s.add(team, z, (int)logits.shape[3], entropy);
+		if (team.rank() != 0) return;
 		((Score<T> *)state.data)[i] = s;
 		int t = integer(target, i);
 		if (first == 0 && t >= 0) valid(t, vocab, bad);
 		if (first <= t && t < first + logits.shape[3]) store(logProb, i, z(t - first));
-	}
+	});
 }
 KERNELS(scoreLogits, (View state, View logProb, View logits, View target, int first, double invTemp, int entropy,
 	int vocab, int *bad),

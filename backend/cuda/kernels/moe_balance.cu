@@ -4,11 +4,15 @@
 #include "fold.cuh"
 #include "rank.cuh"
 
-// sequence is that of token t, -1 if it is of none.
+// sequence is that of token t, -1 if it is of none. starts ascend.
 __device__ inline long long sequence(const View &starts, long long t) {
-	for (long long q = 0; q + 1 < starts.shape[3]; q++)
-		if (integer(starts, q) <= t && t < integer(starts, q + 1)) return q;
-	return -1;
+	long long q = 0, end = starts.shape[3]; // the last start that is not after t is in [q, end)
+	while (end - q > 1) {
+		long long middle = (q + end) / 2;
+		if (integer(starts, middle) <= t) q = middle;
+		else end = middle;
+	}
+	return end < starts.shape[3] && integer(starts, q) <= t ? q : -1;
 }
 
 // balanceLoad is f of expert e in a sequence of n tokens.
@@ -16,46 +20,46 @@ template <class T> __device__ T balanceLoad(const View &counts, long long q, lon
 	return (T)integer(counts, q * counts.shape[3] + e) * ((T)counts.shape[3] / ((T)k * (T)n));
 }
 
-// A block takes a token. The sums of integers do not depend on the order of blocks.
+// A team takes a token. The sums of integers do not depend on the order of blocks.
 template <class T> __device__ void balanceCount(const View &counts, const View &totals, const View &scores,
 		const View &starts, int k, int *bad) {
 	long long tokens = scores.shape[2], experts = scores.shape[3];
 	EACH(q, starts.shape[3]) valid(integer(starts, q), tokens + 1, bad);
-	for (long long t = blockIdx.x; t < tokens; t += gridDim.x) {
+	eachRow(tokens, experts, [&](auto team, long long t) {
 		long long q = sequence(starts, t);
-		if (q < 0) continue;
+		if (q < 0) return;
 		auto score = [&](long long e) {
 			T s = load<T>(scores, t * experts + e);
 			return s != s ? -infinity<T>() : s;
 		};
 		T sum = 0;
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			sum += load<T>(scores, t * experts + e);
 			if (rank(score, experts, score(e), e) < k) atomicAdd((int *)counts.data + q * experts + e, 1);
 		}
-		sum = fold(sum, Plus<T>());
-		if (threadIdx.x == 0) store(totals, t, sum);
-	}
+		sum = team.fold(sum, Plus<T>());
+		if (team.rank() == 0) store(totals, t, sum);
+	});
 }
 KERNELS(balanceCount, (View counts, View totals, View scores, View starts, int k, int *bad),
 	(counts, totals, scores, starts, k, bad))
 
-// A block takes a sequence, a thread the tokens of an expert in ascending order.
+// A team takes a sequence, a thread the tokens of an expert in ascending order.
 template <class T> __device__ void balanceLoss(const View &losses, const View &counts, const View &totals,
 		const View &scores, const View &starts, int k) {
 	long long experts = scores.shape[3];
-	for (long long q = blockIdx.x; q < losses.shape[3]; q += gridDim.x) {
+	eachRow(losses.shape[3], experts, [&](auto team, long long q) {
 		long long first = larger(integer(starts, q), 0);
 		long long last = smaller<long long>(integer(starts, q + 1), scores.shape[2]);
 		T sum = 0;
-		for (long long e = threadIdx.x; e < experts && first < last; e += blockDim.x) {
+		for (long long e = team.rank(); e < experts && first < last; e += team.size()) {
 			T p = 0;
 			for (long long t = first; t < last; t++) p += load<T>(scores, t * experts + e) / load<T>(totals, t);
 			sum = fused(balanceLoad<T>(counts, q, e, k, last - first), p, sum);
 		}
-		sum = fold(sum, Plus<T>());
-		if (threadIdx.x == 0) store(losses, q, first < last ? sum / (T)(last - first) : (T)0);
-	}
+		sum = team.fold(sum, Plus<T>());
+		if (team.rank() == 0) store(losses, q, first < last ? sum / (T)(last - first) : (T)0);
+	});
 }
 KERNELS(balanceLoss, (View losses, View counts, View totals, View scores, View starts, int k),
 	(losses, counts, totals, scores, starts, k))
@@ -69,25 +73,25 @@ template <class T> __device__ void balanceSum(const View &loss, const View &loss
 }
 KERNELS(balanceSum, (View loss, View losses, double coef), (loss, losses, coef))
 
-// A block takes a token.
+// A team takes a token.
 template <class T> __device__ void balanceGrad(const View &dscores, const View &dloss, const View &counts,
 		const View &totals, const View &scores, const View &starts, int k, double coef) {
 	long long experts = scores.shape[3];
-	for (long long t = blockIdx.x; t < scores.shape[2]; t += gridDim.x) {
+	eachRow(scores.shape[2], experts, [&](auto team, long long t) {
 		long long q = sequence(starts, t);
 		if (q < 0) {
-			for (long long e = threadIdx.x; e < experts; e += blockDim.x) store(dscores, t * experts + e, (T)0);
-			continue;
+			for (long long e = team.rank(); e < experts; e += team.size()) store(dscores, t * experts + e, (T)0);
+			return;
 		}
 		long long n = integer(starts, q + 1) - integer(starts, q);
 		T total = load<T>(totals, t), mean = 0;
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+		for (long long e = team.rank(); e < experts; e += team.size())
 			mean = fused(balanceLoad<T>(counts, q, e, k, n), load<T>(scores, t * experts + e), mean);
-		mean = fold(mean, Plus<T>()) / total;
+		mean = team.fold(mean, Plus<T>()) / total;
 		T factor = load<T>(dloss, 0) * (T)coef / ((T)n * total);
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+		for (long long e = team.rank(); e < experts; e += team.size())
 			store(dscores, t * experts + e, factor * (balanceLoad<T>(counts, q, e, k, n) - mean));
-	}
+	});
 }
 KERNELS(balanceGrad, (View dscores, View dloss, View counts, View totals, View scores, View starts, int k, double coef),
 	(dscores, dloss, counts, totals, scores, starts, k, coef))

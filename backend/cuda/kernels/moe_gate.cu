@@ -1,22 +1,24 @@
-// backend.MoEGate and MoEGateGrad: one block a token.
+// backend.MoEGate and MoEGateGrad: one team a token.
 #include "view.cuh"
 #include "fold.cuh"
 #include "rank.cuh"
 
+static_assert(ShortRow <= MaxExperts, "a warp has the scores of a token in its part of a block's memory");
+
 // score writes the affinities of logits z(e).
-template <class T, class Z>
-__device__ void score(const View &scores, long long to, Z z, long long experts, int softmax) {
+template <class T, class Team, class Z>
+__device__ void score(Team team, const View &scores, long long to, Z z, long long experts, int softmax) {
 	T top = 0, sum = 1;
 	if (softmax) {
 		top = -infinity<T>(), sum = 0;
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) top = larger(top, z(e));
-		top = fold(top, Larger<T>());
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) sum += exponential(z(e) - top);
-		sum = fold(sum, Plus<T>());
+		for (long long e = team.rank(); e < experts; e += team.size()) top = larger(top, z(e));
+		top = team.fold(top, Larger<T>());
+		for (long long e = team.rank(); e < experts; e += team.size()) sum += exponential(z(e) - top);
+		sum = team.fold(sum, Plus<T>());
 	}
-	for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+	for (long long e = team.rank(); e < experts; e += team.size())
 		store(scores, to + e, softmax ? exponential(z(e) - top) / sum : sigmoid(z(e)));
-	__syncthreads();
+	team.sync();
 }
 
 // groupScore ranks a group of n experts whose biased scores are x.
@@ -34,57 +36,57 @@ template <class T> __device__ T groupScore(const T *x, long long n, int top2) {
 }
 
 // The biased scores of a token are in shared memory, NaN as −Inf and those of groups
-// that are not kept as NaN.
+// that are not kept as NaN. Eight warps share it, so that one takes a token of up to an
+// eighth as many experts as a block.
 template <class T> __device__ void moeGate(const View &weight, const View &index, const View &scores,
 		const View &logits, const View &bias, int softmax, int top2, int groups, int topGroups, int normalize,
 		double scale, double eps) {
-	__shared__ T biased[MaxExperts], group[MaxExperts], total;
-	__shared__ unsigned char chosen[MaxExperts];
+	__shared__ T biasedOf[MaxExperts], groupOf[MaxExperts];
+	__shared__ unsigned char chosenOf[MaxExperts];
 	long long experts = logits.shape[3], k = index.shape[3], each = experts / groups;
-	for (long long i = blockIdx.x; i < logits.shape[2]; i += gridDim.x) {
+	eachRow(logits.shape[2], MaxWarps * experts, [&](auto team, long long i) {
+		T *biased = team.share(biasedOf), *group = team.share(groupOf);
+		unsigned char *chosen = team.share(chosenOf);
 		auto z = [&](long long e) { return load<T>(logits, i * logits.strides[2] + e * logits.strides[3]); };
-		score<T>(scores, i * experts, z, experts, softmax);
-		int spoiled = 0;
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		score<T>(team, scores, i * experts, z, experts, softmax);
+		bool spoiled = false;
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			T s = load<T>(scores, i * experts + e);
 			if (bias.data) s += load<T>(bias, e);
 			spoiled |= !(z(e) - z(e) == 0) || !(s < infinity<T>());
 			biased[e] = s != s ? -infinity<T>() : s;
 		}
-		spoiled = __syncthreads_or(spoiled);
+		spoiled = team.any(spoiled);
 
-		for (long long g = threadIdx.x; g < groups; g += blockDim.x)
+		for (long long g = team.rank(); g < groups; g += team.size())
 			group[g] = groupScore(biased + g * each, each, top2);
-		__syncthreads();
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		team.sync();
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			long long g = e / each;
 			long long place = rank([&](long long j) { return group[j]; }, groups, group[g], g);
 			if (place >= topGroups) biased[e] = notANumber<T>();
 		}
-		__syncthreads();
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		team.sync();
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			T s = biased[e];
 			chosen[e] = s == s && rank([&](long long j) { return biased[j]; }, experts, s, e) < k;
 		}
-		__syncthreads();
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		team.sync();
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			if (!chosen[e]) continue;
 			long long place = 0;
 			for (long long j = 0; j < e; j++) place += chosen[j];
 			store(index, i * k + place, (int)e);
 			store(weight, i * k + place, load<T>(scores, i * experts + e));
 		}
-		__syncthreads();
-		if (threadIdx.x == 0) {
-			total = 0;
-			for (long long n = 0; n < k; n++) total += load<T>(weight, i * k + n);
-		}
-		__syncthreads();
+		team.sync();
+		T total = 0;
+		for (long long n = 0; n < k; n++) total += load<T>(weight, i * k + n);
+		team.sync();
 		T factor = normalize ? (T)scale / (total + (T)eps) : (T)scale;
-		for (long long n = threadIdx.x; n < k; n += blockDim.x)
+		for (long long n = team.rank(); n < k; n += team.size())
 			store(weight, i * k + n, spoiled ? notANumber<T>() : load<T>(weight, i * k + n) * factor);
-		__syncthreads();
-	}
+	});
 }
 KERNELS(moeGate, (View weight, View index, View scores, View logits, View bias, int softmax, int top2, int groups,
 		int topGroups, int normalize, double scale, double eps),
@@ -94,7 +96,7 @@ KERNELS(moeGate, (View weight, View index, View scores, View logits, View bias, 
 template <class T> __device__ void moeGateGrad(const View &dlogits, const View &dweight, const View &dscores,
 		const View &scores, const View &index, int softmax, int normalize, double scale, double eps, int *bad) {
 	long long experts = scores.shape[3], k = index.shape[3];
-	for (long long i = blockIdx.x; i < scores.shape[2]; i += gridDim.x) {
+	eachRow(scores.shape[2], MaxWarps * experts, [&](auto team, long long i) {
 		T factor = (T)scale, mean = 0;
 		if (dweight.data && normalize) {
 			T sum = 0;
@@ -116,15 +118,15 @@ template <class T> __device__ void moeGateGrad(const View &dlogits, const View &
 		};
 		T through = 0;
 		if (softmax) {
-			for (long long e = threadIdx.x; e < experts; e += blockDim.x)
+			for (long long e = team.rank(); e < experts; e += team.size())
 				through = fused(load<T>(scores, i * experts + e), ds(e), through);
-			through = fold(through, Plus<T>());
+			through = team.fold(through, Plus<T>());
 		}
-		for (long long e = threadIdx.x; e < experts; e += blockDim.x) {
+		for (long long e = team.rank(); e < experts; e += team.size()) {
 			T s = load<T>(scores, i * experts + e);
 			store(dlogits, i * experts + e, softmax ? s * (ds(e) - through) : ds(e) * (s * (1 - s)));
 		}
-	}
+	});
 }
 KERNELS(moeGateGrad, (View dlogits, View dweight, View dscores, View scores, View index, int softmax, int normalize,
 		double scale, double eps, int *bad),

@@ -63,22 +63,22 @@ template <class T> __device__ void moeCombine(const View &y, const View &x, cons
 }
 KERNELS(moeCombine, (View y, View x, View weight, View inverse, int *bad), (y, x, weight, inverse, bad))
 
-// A block takes an assignment.
+// A team takes an assignment.
 template <class T> __device__ void moeCombineGrad(const View &dx, const View &dweight, const View &dy, const View &x,
 		const View &weight, const View &inverse, int *bad) {
-	for (long long a = blockIdx.x; a < length(inverse); a += gridDim.x) {
+	eachRow(length(inverse), dy.shape[3], [&](auto team, long long a) {
 		int s = integer(inverse, a);
-		if (!valid(s, x.shape[2], bad)) continue;
+		if (!valid(s, x.shape[2], bad)) return;
 		long long i = a / inverse.shape[3];
 		T w = load<T>(weight, a), sum = 0;
-		for (long long j = threadIdx.x; j < dy.shape[3]; j += blockDim.x) {
+		for (long long j = team.rank(); j < dy.shape[3]; j += team.size()) {
 			T g = load<T>(dy, i * dy.strides[2] + j * dy.strides[3]);
 			sum = fused(g, load<T>(x, s * x.strides[2] + j * x.strides[3]), sum);
 			store(dx, s * dx.strides[2] + j * dx.strides[3], w * g);
 		}
-		sum = fold(sum, Plus<T>());
-		if (threadIdx.x == 0) store(dweight, a, sum);
-	}
+		sum = team.fold(sum, Plus<T>());
+		if (team.rank() == 0) store(dweight, a, sum);
+	});
 }
 KERNELS(moeCombineGrad, (View dx, View dweight, View dy, View x, View weight, View inverse, int *bad),
 	(dx, dweight, dy, x, weight, inverse, bad))

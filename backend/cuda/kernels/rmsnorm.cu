@@ -1,42 +1,42 @@
-// backend.RMSNorm and RMSNormGrad: one block a row, and for DW one block 32 columns.
+// backend.RMSNorm and RMSNormGrad: one team a row, and for DW one block 32 columns.
 #include "view.cuh"
 #include "fold.cuh"
 
 template <class T> __device__ void rmsNorm(const View &y, const View &rstd, const View &x, const View &w,
 		double eps) {
 	long long d = x.shape[3];
-	for (long long i = blockIdx.x; i < x.shape[2]; i += gridDim.x) {
+	eachRow(x.shape[2], d, [&](auto team, long long i) {
 		long long from = i * x.strides[2], to = i * y.strides[2];
 		T sum = 0;
-		for (long long j = threadIdx.x; j < d; j += blockDim.x) {
+		for (long long j = team.rank(); j < d; j += team.size()) {
 			T v = load<T>(x, from + j * x.strides[3]);
 			sum = fused(v, v, sum);
 		}
-		sum = fold(sum, Plus<T>());
+		sum = team.fold(sum, Plus<T>());
 		T r = (T)1 / root(sum / (T)d + (T)eps);
-		for (long long j = threadIdx.x; j < d; j += blockDim.x)
+		for (long long j = team.rank(); j < d; j += team.size())
 			store(y, to + j * y.strides[3], load<T>(x, from + j * x.strides[3]) * r * load<T>(w, j * w.strides[3]));
-		if (threadIdx.x == 0) store(rstd, i * rstd.strides[3], r);
-	}
+		if (team.rank() == 0) store(rstd, i * rstd.strides[3], r);
+	});
 }
 KERNELS(rmsNorm, (View y, View rstd, View x, View w, double eps), (y, rstd, x, w, eps))
 
 template <class T> __device__ void rmsNormGrad(const View &dx, const View &dy, const View &x, const View &w,
 		const View &rstd) {
 	long long d = x.shape[3];
-	for (long long i = blockIdx.x; i < x.shape[2]; i += gridDim.x) {
+	eachRow(x.shape[2], d, [&](auto team, long long i) {
 		T r = load<T>(rstd, i * rstd.strides[3]), sum = 0;
-		for (long long j = threadIdx.x; j < d; j += blockDim.x) {
+		for (long long j = team.rank(); j < d; j += team.size()) {
 			T u = load<T>(w, j * w.strides[3]) * load<T>(dy, i * dy.strides[2] + j * dy.strides[3]);
 			sum = fused(u, load<T>(x, i * x.strides[2] + j * x.strides[3]) * r, sum);
 		}
-		T mean = fold(sum, Plus<T>()) / (T)d;
-		for (long long j = threadIdx.x; j < d; j += blockDim.x) {
+		T mean = team.fold(sum, Plus<T>()) / (T)d;
+		for (long long j = team.rank(); j < d; j += team.size()) {
 			T u = load<T>(w, j * w.strides[3]) * load<T>(dy, i * dy.strides[2] + j * dy.strides[3]);
 			T normal = load<T>(x, i * x.strides[2] + j * x.strides[3]) * r;
 			store(dx, i * dx.strides[2] + j * dx.strides[3], r * (u - normal * mean));
 		}
-	}
+	});
 }
 KERNELS(rmsNormGrad, (View dx, View dy, View x, View w, View rstd), (dx, dy, x, w, rstd))
 

@@ -1,4 +1,4 @@
-// backend.Sample: one block a row.
+// backend.Sample: one team a row.
 #include "view.cuh"
 #include "best.cuh"
 #include "cut.cuh"
@@ -7,7 +7,8 @@
 
 // Draw is what a token is drawn from: a row of logits at an inverse temperature, −Inf
 // where it is filtered out.
-template <class T> struct Draw {
+template <class T, class Team> struct Draw {
+	Team team;
 	const View &x;
 	long long row;
 	T invTemp;
@@ -25,12 +26,12 @@ template <class T> struct Draw {
 
 	__device__ void score() {
 		Score<T> s;
-		s.row([&](long long v) { return z(v); }, x.shape[3], false);
+		s.row(team, [&](long long v) { return z(v); }, x.shape[3], false);
 		lse = s.lse();
 	}
 
 	__device__ int first() const {
-		return (int)next([&](long long v) { return whole(v); }, x.shape[3], everything<T>()).id;
+		return (int)next(team, [&](long long v) { return whole(v); }, x.shape[3], everything<T>()).id;
 	}
 
 	// filter keeps the topK largest logits and of them the most likely ones that reach
@@ -39,11 +40,11 @@ template <class T> struct Draw {
 		long long n = x.shape[3];
 		auto scores = [&](long long v) { return z(v); };
 		if (topK > 0 && topK < n) {
-			count = cut<T>(scores, [](long long) { return 1.0; }, n, topK);
+			count = cut<T>(team, scores, [](long long) { return 1.0; }, n, topK);
 			score();
 		}
 		if (topP < 1) {
-			mass = cut<T>(scores, [&](long long v) { return (double)p(v); }, n, larger(topP, 0x1p-1022));
+			mass = cut<T>(team, scores, [&](long long v) { return (double)p(v); }, n, larger(topP, 0x1p-1022));
 			score();
 		}
 	}
@@ -52,15 +53,15 @@ template <class T> struct Draw {
 	// short of u, pick is the last token that has any.
 	__device__ int pick(double u) const {
 		auto weight = [&](long long v) { return (double)p(v); };
-		return (int)reachIndex(weight, [&](double mass) { return mass > u; }, x.shape[3], 0);
+		return (int)reachIndex(team, weight, [&](double mass) { return mass > u; }, x.shape[3], 0);
 	}
 };
 
 template <class T> __device__ void sample(const View &token, const View &logProb, const View &x, const View &seed,
 		const View &pos, const View &topK, const View &temperature, const View &topP) {
-	for (long long i = blockIdx.x; i < x.shape[2]; i += gridDim.x) {
+	eachRow(x.shape[2], x.shape[3], [&](auto team, long long i) {
 		double t = load<T>(temperature, i * temperature.strides[3]);
-		Draw<T> draw = {x, i, t == 0 ? (T)1 : (T)(1 / t)};
+		Draw<T, decltype(team)> draw = {team, x, i, t == 0 ? (T)1 : (T)(1 / t)};
 		draw.score();
 		int picked;
 		if (t == 0) {
@@ -76,10 +77,10 @@ template <class T> __device__ void sample(const View &token, const View &logProb
 			Words words = philox((unsigned long long)high << 32 | low, 0, at);
 			picked = draw.pick(uniform<T>(words.w[0]));
 		}
-		if (threadIdx.x != 0) continue;
+		if (team.rank() != 0) return;
 		store(token, i * token.strides[3], picked);
 		store(logProb, i * logProb.strides[3], draw.whole(picked) - draw.lse);
-	}
+	});
 }
 KERNELS(sample, (View token, View logProb, View x, View seed, View pos, View topK, View temperature, View topP),
 	(token, logProb, x, seed, pos, topK, temperature, topP))

@@ -1,5 +1,6 @@
 // The score of a row of logits. LogSumExp, LinearLogProb and Sample all score rows
-// through it, chunk by chunk, so that they agree bit for bit.
+// through it, chunk by chunk, by the team that eachRow chooses for the whole row, so that
+// they agree bit for bit.
 #pragma once
 #include "constants.cuh"
 #include "fold.cuh"
@@ -10,20 +11,20 @@ template <class T> struct Score {
 	T m = -infinity<T>(), l = 0, a = 0;
 
 	// add merges the next VocabChunk scores of the row, or the last n of them:
-	// z(0), …, z(n-1). All threads of the block call it and have the result. a stays 0
+	// z(0), …, z(n-1). All threads of the team call it and have the result. a stays 0
 	// unless entropy is set. A masked score, −Inf, adds nothing to a, as x·eˣ → 0.
-	template <class Z> __device__ void add(Z z, int n, bool entropy) {
+	template <class Team, class Z> __device__ void add(Team team, Z z, int n, bool entropy) {
 		T top = -infinity<T>(), sum = 0, moment = 0;
-		for (int i = threadIdx.x; i < n; i += blockDim.x) top = larger(top, z(i));
-		top = fold(top, Larger<T>());
+		for (int i = team.rank(); i < n; i += team.size()) top = larger(top, z(i));
+		top = team.fold(top, Larger<T>());
 		T shift = top == -infinity<T>() ? (T)0 : top;
-		for (int i = threadIdx.x; i < n; i += blockDim.x) {
+		for (int i = team.rank(); i < n; i += team.size()) {
 			T v = z(i), p = exponential(v - shift);
 			sum += p;
 			if (entropy && p != 0) moment = fused(p, v, moment);
 		}
-		sum = fold(sum, Plus<T>());
-		if (entropy) moment = fold(moment, Plus<T>());
+		sum = team.fold(sum, Plus<T>());
+		if (entropy) moment = team.fold(moment, Plus<T>());
 		T both = larger(m, top);
 		if (both == -infinity<T>()) {
 			l += sum; // 0
@@ -36,9 +37,9 @@ template <class T> struct Score {
 	}
 
 	// row adds all n scores of a row.
-	template <class Z> __device__ void row(Z z, long long n, bool entropy) {
+	template <class Team, class Z> __device__ void row(Team team, Z z, long long n, bool entropy) {
 		for (long long first = 0; first < n; first += VocabChunk)
-			add([&](int i) { return z(first + i); }, (int)smaller(n - first, (long long)VocabChunk), entropy);
+			add(team, [&](int i) { return z(first + i); }, (int)smaller(n - first, (long long)VocabChunk), entropy);
 	}
 
 	__device__ T lse() const { return m + logarithm(l); }
