@@ -19,6 +19,7 @@ const balanceCoef = 0.37
 var balances = []balanceSpec{
 	{[]int{}, 4, 2, false}, {[]int{1}, 1, 1, false}, {[]int{5, 9}, 8, 2, false}, {[]int{5, 0, 3}, 9, 3, true},
 	{[]int{33}, 65, 6, false}, {[]int{1, 1, 1, 7}, 16, 16, false}, {[]int{100}, 257, 8, true},
+	{[]int{2, 3}, 1025, 8, false},
 }
 
 func randomBalance(r *rand.Rand) balanceSpec {

@@ -155,7 +155,7 @@ func topKFamily() family {
 			NoValue: i%2 == 0})
 	}
 	f.cases = append(f.cases, topKSpec{N: 0, E: 9, K: 3}, topKSpec{N: 2, E: 9, K: 0}, topKSpec{N: 5, E: 9, K: 9,
-		NaN: true}, topKSpec{N: 5, E: 64, K: 8, NaN: true, Ties: true})
+		NaN: true}, topKSpec{N: 5, E: 64, K: 8, NaN: true, Ties: true}, topKSpec{N: 3, E: 1025, K: 8, Ties: true})
 	f.bench = []spec{topKSpec{N: 512, E: 256, K: 8}}
 	return f
 }

@@ -20,7 +20,7 @@ func rmsNormFamily() family {
 		f.cases = append(f.cases, rmsNormSpec{1 + i%5, d, 1})
 	}
 	f.cases = append(f.cases, rmsNormSpec{0, 8, 1}, rmsNormSpec{3, 64, 1e15}, rmsNormSpec{3, 64, 1e-15},
-		rmsNormSpec{70, 1024, 1})
+		rmsNormSpec{70, 1024, 1}, rmsNormSpec{3, 1025, 1})
 	f.bench = []spec{rmsNormSpec{512, 1024, 1}}
 	return f
 }
@@ -69,7 +69,8 @@ func rmsNormGradFamily() family {
 	for i, d := range edges[1:] {
 		f.cases = append(f.cases, rmsNormGradSpec{1 + i%5, d, i%4 == 3})
 	}
-	f.cases = append(f.cases, rmsNormGradSpec{N: 0, D: 8}, rmsNormGradSpec{N: 300, D: 33}, rmsNormGradSpec{N: 70, D: 1024})
+	f.cases = append(f.cases, rmsNormGradSpec{N: 0, D: 8}, rmsNormGradSpec{N: 300, D: 33}, rmsNormGradSpec{N: 70, D: 1024},
+		rmsNormGradSpec{N: 3, D: 1025})
 	f.gradient = []spec{rmsNormGradSpec{N: 3, D: 7}}
 	f.bench = []spec{rmsNormGradSpec{N: 512, D: 1024}}
 	return f

@@ -167,7 +167,8 @@ func constants() string {
 	enumerate(&b, backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min,
 		backend.Less, backend.LessEqual, backend.Equal)
 	enumerate(&b, backend.Sum, backend.SumSquares, backend.ReduceMax)
-	fmt.Fprintf(&b, "enum { VocabChunk = %d, MaxExperts = %d, ShortRow = %d };\n", backend.VocabChunk, maxExperts, shortRow)
+	fmt.Fprintf(&b, "enum { VocabChunk = %d, MaxExperts = %d, ShortRow = %d };\n",
+		backend.VocabChunk, maxExperts, shortRow)
 	return b.String()
 }
 

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Times PyTorch on the benchmark cases of examples/gpucheck and prints a JSON object
+r"""Times PyTorch on the benchmark cases of examples/gpucheck and prints a JSON object
 a line, with the same names of ops and cases:
 
     python3 backend/cuda/testdata/torch_peer.py > torch.jsonl
     go run ./examples/gpucheck -json > aha.jsonl
     jq -r -s 'map(select(.case and .seconds)) | group_by(.case)[] | select(length == 2)
-        | "\\(.[0].case): \\(map("\\(.peer // "aha") \\(.seconds * 1e6) µs") | join(", "))"' aha.jsonl torch.jsonl
+        | "\(.[0].case): \(map("\(.peer // "aha") \(.seconds * 1e6) µs") | join(", "))"' aha.jsonl torch.jsonl
 
 F32 products are in full F32, without TF32. Beside BF16 activations parameters are in
 BF16 too, where ours are in F32, and there is no entropy in LogSumExp and LinearLogProb.
-A time is the median
-of rounds of at least --round seconds that end with synchronize, over the calls of a
-round, as in gpucheck. It needs PyTorch 2.5 or later.
+A time is the median of rounds of at least --round seconds that end with synchronize,
+divided by the calls of a round, as in gpucheck. It needs PyTorch 2.5 or later.
 """
 import argparse
 import json
