@@ -48,7 +48,8 @@ type CUDA struct {
 	indexed bool            // an op that checks indices was launched
 	closed  bool
 
-	visit func(*backend.View, backend.Access) // touch, for Op.Operands
+	op    string                              // the name of the op at hand
+	visit func(*backend.View, backend.Access) // own and touch, for Op.Operands
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
@@ -126,6 +127,9 @@ func (d *device) prepare(c *nvrtc.Compiler) (err error) {
 func (d *device) pin() (driver.Pin, error) {
 	if d.dead != nil {
 		return driver.Pin{}, d.dead
+	}
+	if d.context == 0 {
+		return driver.Pin{}, fmt.Errorf("%s: the device is closed", d.name)
 	}
 	pin, err := d.driver.Pin(d.context)
 	return pin, d.fail(err)

@@ -76,8 +76,8 @@ func (k *kernels) load(file string) (driver.Module, error) {
 	}
 	err = fmt.Errorf("cuda: %s.cu: %w", file, err)
 	if c, v := k.compiler, k.driver.Version; c.Major > v/1000 {
-		err = fmt.Errorf("%w\nNVRTC %d.%d, %s, is newer than the driver, which is of CUDA %d.%d: set AHA_NVRTC to one of CUDA %d",
-			err, c.Major, c.Minor, c.Path, v/1000, v%1000/10, v/1000)
+		err = fmt.Errorf("%w\nNVRTC %d.%d, %s, is newer than the driver, which is of CUDA %d.%d: "+
+			"set AHA_NVRTC to one of CUDA %d", err, c.Major, c.Minor, c.Path, v/1000, v%1000/10, v/1000)
 	}
 	return 0, err
 }
