@@ -218,8 +218,8 @@ func (b *CUDA) MemInfo() (total, free int) {
 	return total, free + b.memory.cached
 }
 
-// Close waits for the queue's work and gives back what it holds. Buffers that it
-// allocated stay valid on the others. On the backend that New returned, it closes all
+// Close waits for the queue's work, reports its errors as Sync does, and gives back what
+// the queue holds. Buffers that it allocated stay valid on the others. On the backend that New returned, it closes all
 // queues and the device.
 func (b *CUDA) Close() error {
 	if b.closed {

@@ -42,15 +42,17 @@ func (b *CUDA) NewQueue() (backend.Backend, error) {
 	return q, nil
 }
 
-// end waits for the queue's work and gives back what it holds. Its free blocks go to
+// end waits for the queue's work, whose errors it returns, and gives back what it holds. Its free blocks go to
 // the first queue.
 func (b *CUDA) end() error {
 	var err error
 	if b.stream != 0 && b.dead == nil {
 		var pin driver.Pin
 		if pin, err = b.pin(); err == nil {
-			err = b.unpin(pin, errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
-				b.driver.StreamDestroy(b.stream)))
+			if err = b.driver.StreamSynchronize(b.stream); err == nil {
+				err = b.asynchronous()
+			}
+			err = b.unpin(pin, errors.Join(err, b.staging.free(b.driver), b.driver.StreamDestroy(b.stream)))
 		}
 	}
 	b.closed = true
