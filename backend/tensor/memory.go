@@ -37,7 +37,7 @@ func (st *storage) drop() {
 
 // memory reuses freed blocks by size class: four classes an octave, so that
 // at most a fifth of a block is unused. Free blocks go back to the backend when it has
-// no memory for one of another class.
+// no memory for one of another class, unless programs may use them.
 type memory struct {
 	b    backend.Backend
 	free map[int][]backend.Buffer
@@ -80,10 +80,11 @@ func (m *memory) get(bytes int) (*storage, error) {
 }
 
 // alloc takes a block from the backend. Where that fails, the free blocks, which are of
-// other sizes, are given back to it first.
+// other sizes, are given back to it first. Programs work in blocks that a later Reset has
+// made free: where there are programs, all are kept.
 func (m *memory) alloc(size int) (backend.Buffer, error) {
 	buf, err := backend.AllocFor(m.b, backend.Activations, size)
-	if err != nil && m.trim() {
+	if err != nil && len(m.programs) == 0 && m.trim() {
 		if buf, again := backend.AllocFor(m.b, backend.Activations, size); again == nil {
 			return buf, nil
 		}

@@ -406,3 +406,23 @@ func TestAScopeGivesUpFreeBlocksOfOtherSizes(t *testing.T) {
 		t.Errorf("%d bytes left, want %d", l.left, 3*most)
 	}
 }
+
+// A program still works in the blocks that Reset has made free.
+func TestAScopeKeepsFreeBlocksThatItsProgramsUse(t *testing.T) {
+	l := &limited{open(t), 1 << 14}
+	s := tensor.NewScope(l, tensor.Options{})
+	defer s.Close()
+	p, err := s.Record(func() { s.Full(backend.F32, 1, 1000) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Reset()
+	s.Empty(backend.F32, 3800) // which fits only if the program's block is given up
+	if err := s.Err(); !errors.Is(err, errFull) {
+		t.Errorf("error %v, want %v", err, errFull)
+	}
+	s.Reset()
+	if err := p.Run(); err != nil {
+		t.Error(err)
+	}
+}
