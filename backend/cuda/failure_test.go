@@ -108,6 +108,28 @@ func TestOutOfMemoryNamesTheHolders(t *testing.T) {
 	b.Free(big)
 }
 
+// Kernels take memory of the device when they are first launched.
+func TestAKernelThatFindsNoMemoryIsLoadedLater(t *testing.T) {
+	emulated(t)
+	for _, cached := range []bool{false, true} {
+		t.Setenv("AHA_EMU_FAIL", "cuModuleLoadData:1:2")
+		d := on(t, "cuda:0", 1)
+		x, err := d.Alloc(4000)
+		d.must(err)
+		if cached { // free memory of the backend is given back
+			y, err := d.Alloc(8000)
+			d.must(err)
+			d.Free(y)
+		}
+		op := &backend.Fill{Dst: backend.NewView(x, backend.F32, 1000), Value: 1}
+		if err := d.Do(op); (err == nil) != cached || err != nil && !strings.Contains(err.Error(), "OUT_OF_MEMORY") {
+			t.Errorf("with free memory %t: error %v", cached, err)
+		}
+		d.do(op)
+		d.must(d.Sync())
+	}
+}
+
 func TestWorkInALoopHoldsNoMoreMemory(t *testing.T) {
 	emulated(t)
 	b, err := backend.Open("cuda:0")

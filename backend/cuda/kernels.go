@@ -50,7 +50,9 @@ func (k *kernels) find(file, name string) (*driver.Function, error) {
 			return nil, err
 		}
 		var err error
-		if m, err = k.load(file); err != nil {
+		if m, err = k.load(file); errors.Is(err, driver.OutOfMemory) {
+			return nil, err // there may be memory next time
+		} else if err != nil {
 			k.failed[file] = err
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"errors"
+
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
@@ -46,6 +48,11 @@ type call struct {
 // kernel begins a launch of the kernel of that name in kernels/file.cu.
 func (b *CUDA) kernel(file, name string) call {
 	f, err := b.kernels.function(file, name)
+	if errors.Is(err, driver.OutOfMemory) && b.memory.cached > 0 {
+		if err = b.trim(); err == nil {
+			f, err = b.kernels.function(file, name)
+		}
+	}
 	return call{b: b, f: f, args: b.driver.Args(), err: err}
 }
 
