@@ -6,3 +6,6 @@ func SetCompilerMajor(b *CUDA, major int) {
 	c.Major = major
 	b.kernels.compiler = &c
 }
+
+// SetUnits makes b's device one of n multiprocessors.
+func SetUnits(b *CUDA, n int) { b.units = n }
