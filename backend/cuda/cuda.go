@@ -48,7 +48,8 @@ type CUDA struct {
 	indexed bool            // an op that checks indices was launched
 	closed  bool
 
-	visit func(*backend.View, backend.Access) // touch, for Op.Operands
+	op    string                              // the name of the op at hand
+	visit func(*backend.View, backend.Access) // own and touch, for Op.Operands
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
@@ -126,6 +127,9 @@ func (d *device) prepare(c *nvrtc.Compiler) (err error) {
 func (d *device) pin() (driver.Pin, error) {
 	if d.dead != nil {
 		return driver.Pin{}, d.dead
+	}
+	if d.context == 0 {
+		return driver.Pin{}, fmt.Errorf("%s: the device is closed", d.name)
 	}
 	pin, err := d.driver.Pin(d.context)
 	return pin, d.fail(err)
@@ -214,8 +218,8 @@ func (b *CUDA) MemInfo() (total, free int) {
 	return total, free + b.memory.cached
 }
 
-// Close waits for the queue's work and gives back what it holds. Buffers that it
-// allocated stay valid on the others. On the backend that New returned, it closes all
+// Close waits for the queue's work, reports its errors as Sync does, and gives back what
+// the queue holds. Buffers that it allocated stay valid on the others. On the backend that New returned, it closes all
 // queues and the device.
 func (b *CUDA) Close() error {
 	if b.closed {

@@ -163,6 +163,12 @@ func TestAnIndexOutOfRangeIsAnErrorOfSync(t *testing.T) {
 	if err := b.Sync(); err != nil {
 		t.Errorf("the next Sync: %v", err)
 	}
+	if err := b.Do(op); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err == nil || !strings.Contains(err.Error(), "index 7, which is out of range") {
+		t.Errorf("Close: error %v", err)
+	}
 }
 
 func TestOpenWithoutCUDANamesEveryPlace(t *testing.T) {

@@ -116,6 +116,7 @@ func (b *CUDA) Free(buf backend.Buffer) {
 	if f.ptr == 0 {
 		return
 	}
+	b.own("Free", buf)
 	k, home := block{ptr: f.ptr}, f.home
 	f.ptr = 0
 	b.memory.held[f.holder] -= f.class
@@ -190,20 +191,17 @@ func (m *memory) release(d *driver.Driver) error {
 }
 
 // window is the address of n bytes of buf from off on.
-func window(call string, buf backend.Buffer, off, n int) driver.Ptr {
-	f := buf.(*buffer)
-	if f.ptr == 0 {
-		panic(fmt.Errorf("cuda: %s: the buffer was freed", call))
-	}
+func (b *CUDA) window(call string, buf backend.Buffer, off, n int) driver.Ptr {
+	f := b.own(call, buf)
 	if off < 0 || n > f.bytes-off {
-		panic(fmt.Errorf("cuda: %s: bytes %d to %d of a buffer of %d", call, off, off+n, f.bytes))
+		panic(fmt.Errorf("%s: %s: bytes %d to %d of a buffer of %d", b.name, call, off, off+n, f.bytes))
 	}
 	return f.ptr + driver.Ptr(off)
 }
 
 // Upload copies src to the device in the order of the queue's ops.
 func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
-	p := window("Upload", dst, off, len(src))
+	p := b.window("Upload", dst, off, len(src))
 	if len(src) == 0 {
 		return nil
 	}
@@ -217,7 +215,7 @@ func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
 
 // Download waits for the queue's work and copies from the device.
 func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
-	p := window("Download", src, off, len(dst))
+	p := b.window("Download", src, off, len(dst))
 	if len(dst) == 0 {
 		return nil
 	}

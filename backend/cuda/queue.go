@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/aha-go/aha/backend"
@@ -11,7 +12,7 @@ import (
 // newQueue is a queue of d without a stream; see start.
 func newQueue(d *device) *CUDA {
 	b := &CUDA{device: d, free: map[int][]block{}}
-	b.visit = func(v *backend.View, _ backend.Access) { b.touch(v.Buf.(*buffer)) }
+	b.visit = func(v *backend.View, _ backend.Access) { b.touch(b.own(b.op, v.Buf)) }
 	d.queues = append(d.queues, b)
 	return b
 }
@@ -41,15 +42,17 @@ func (b *CUDA) NewQueue() (backend.Backend, error) {
 	return q, nil
 }
 
-// end waits for the queue's work and gives back what it holds. Its free blocks go to
+// end waits for the queue's work, whose errors it returns, and gives back what it holds. Its free blocks go to
 // the first queue.
 func (b *CUDA) end() error {
 	var err error
 	if b.stream != 0 && b.dead == nil {
 		var pin driver.Pin
 		if pin, err = b.pin(); err == nil {
-			err = b.unpin(pin, errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
-				b.driver.StreamDestroy(b.stream)))
+			if err = b.driver.StreamSynchronize(b.stream); err == nil {
+				err = b.asynchronous()
+			}
+			err = b.unpin(pin, errors.Join(err, b.staging.free(b.driver), b.driver.StreamDestroy(b.stream)))
 		}
 	}
 	b.closed = true
@@ -63,6 +66,19 @@ func (b *CUDA) end() error {
 	}
 	b.free = nil
 	return err
+}
+
+// own is buf, which must be a buffer of the device that was not freed: the device has
+// no other answer to its address than to fail for good.
+func (b *CUDA) own(call string, buf backend.Buffer) *buffer {
+	f, ok := buf.(*buffer)
+	if !ok || f.home.device != b.device {
+		panic(fmt.Errorf("%s: %s: the buffer is of another device", b.name, call))
+	}
+	if f.ptr == 0 {
+		panic(fmt.Errorf("%s: %s: the buffer was freed", b.name, call))
+	}
+	return f
 }
 
 // touch notes that work on buf is queued here.

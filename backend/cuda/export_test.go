@@ -1,0 +1,8 @@
+package cuda
+
+// SetCompilerMajor makes b's NVRTC one of that major version.
+func SetCompilerMajor(b *CUDA, major int) {
+	c := *b.kernels.compiler
+	c.Major = major
+	b.kernels.compiler = &c
+}
