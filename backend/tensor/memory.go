@@ -36,8 +36,7 @@ func (st *storage) drop() {
 }
 
 // memory reuses freed blocks by size class: four classes an octave, so that
-// at most a fifth of a block is unused. Free blocks go back to the backend when it has
-// no memory for one of another class, unless programs may use them.
+// at most a fifth of a block is unused.
 type memory struct {
 	b    backend.Backend
 	free map[int][]backend.Buffer
@@ -72,37 +71,11 @@ func (m *memory) get(bytes int) (*storage, error) {
 	}
 	if buf == nil {
 		var err error
-		if buf, err = m.alloc(size); err != nil {
+		if buf, err = backend.AllocFor(m.b, backend.Activations, size); err != nil {
 			return nil, err
 		}
 	}
 	return m.use(buf, size), nil
-}
-
-// alloc takes a block from the backend. Where that fails, the free blocks, which are of
-// other sizes, are given back to it first. Programs work in blocks that a later Reset has
-// made free: where there are programs, all are kept.
-func (m *memory) alloc(size int) (backend.Buffer, error) {
-	buf, err := backend.AllocFor(m.b, backend.Activations, size)
-	if err != nil && len(m.programs) == 0 && m.trim() {
-		if buf, again := backend.AllocFor(m.b, backend.Activations, size); again == nil {
-			return buf, nil
-		}
-	}
-	return buf, err
-}
-
-// trim gives the free blocks back to the backend and reports whether there were any.
-func (m *memory) trim() bool {
-	found := false
-	for _, list := range m.free {
-		for _, buf := range list {
-			m.b.Free(buf)
-			found = true
-		}
-	}
-	clear(m.free)
-	return found
 }
 
 // take removes a block from the lists of free ones; nil if there is none.
@@ -159,5 +132,10 @@ func (m *memory) close() {
 		p.Free()
 	}
 	m.programs = nil
-	m.trim()
+	for size, list := range m.free {
+		for _, buf := range list {
+			m.b.Free(buf)
+		}
+		delete(m.free, size)
+	}
 }

@@ -2,7 +2,6 @@ package tensor_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -357,72 +356,5 @@ func TestNothingReadsUninitialisedMemory(t *testing.T) {
 			t.Error("other bits where new memory holds NaN")
 		}
 		s.Close()
-	}
-}
-
-// limited is a backend with room for so many bytes.
-type limited struct {
-	backend.Backend
-	left int
-}
-
-var errFull = errors.New("no memory")
-
-func (l *limited) Alloc(n int) (backend.Buffer, error) {
-	if n > l.left {
-		return nil, errFull
-	}
-	l.left -= n
-	return l.Backend.Alloc(n)
-}
-
-func (l *limited) Free(b backend.Buffer) {
-	l.left += b.Bytes()
-	l.Backend.Free(b)
-}
-
-// Micro-batches of many lengths fit where each of them fits by itself: what the scope
-// keeps of the others makes room.
-func TestAScopeGivesUpFreeBlocksOfOtherSizes(t *testing.T) {
-	const most = 1 << 16
-	l := &limited{open(t), 3 * most}
-	s := tensor.NewScope(l, tensor.Options{})
-	for rows := 1 << 6; rows <= most/4; rows += rows / 2 {
-		s.Empty(backend.F32, rows)
-		s.Empty(backend.F32, rows)
-		if err := s.Err(); err != nil {
-			t.Fatalf("%d rows: %v", rows, err)
-		}
-		s.Reset()
-	}
-	for range 4 { // one too many
-		s.Empty(backend.F32, most/4)
-	}
-	if err := s.Err(); !errors.Is(err, errFull) {
-		t.Errorf("error %v, want %v", err, errFull)
-	}
-	s.Close()
-	if l.left != 3*most {
-		t.Errorf("%d bytes left, want %d", l.left, 3*most)
-	}
-}
-
-// A program still works in the blocks that Reset has made free.
-func TestAScopeKeepsFreeBlocksThatItsProgramsUse(t *testing.T) {
-	l := &limited{open(t), 1 << 14}
-	s := tensor.NewScope(l, tensor.Options{})
-	defer s.Close()
-	p, err := s.Record(func() { s.Full(backend.F32, 1, 1000) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Reset()
-	s.Empty(backend.F32, 3800) // which fits only if the program's block is given up
-	if err := s.Err(); !errors.Is(err, errFull) {
-		t.Errorf("error %v, want %v", err, errFull)
-	}
-	s.Reset()
-	if err := p.Run(); err != nil {
-		t.Error(err)
 	}
 }
