@@ -6,7 +6,8 @@
 //
 // It needs no CUDA toolkit and no C compiler to build: the libraries are loaded at
 // run time, and the kernels are CUDA C++ sources that NVRTC compiles for the device
-// at hand, once; compiled kernels are kept in the user's cache folder. It has the
+// at hand, once; compiled kernels are kept in the user's cache folder. Compiling takes
+// a few seconds a file, each of which slog's default logger is told of. It has the
 // ops of the CPU backend, in the same dtypes and formats.
 //
 // An output's bits depend on the op, its reduction length, the dtype and the position

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,6 +104,7 @@ func (k *kernels) cubin(file string) ([]byte, error) {
 			return cubin, nil
 		}
 	}
+	slog.Info("cuda: compiling kernels", "file", file+".cu", "for", k.arch, "kept", path)
 	cubin, _, err := k.compiler.Compile(file+".cu", source, headers, k.arch, options)
 	if errors.Is(err, nvrtc.InvalidOption) {
 		return nil, fmt.Errorf("cuda: %w\nNVRTC %d.%d, %s, may be too old for the device", err, k.compiler.Major,

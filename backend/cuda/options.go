@@ -15,7 +15,8 @@ type Options struct {
 	// those of MatMul, LinearLogProb and LinearLogProbGrad whose matrix is of format
 	// Native and whose operands are all F32, or BF16 with a result in BF16 or F32.
 	// Views must have columns or rows that are contiguous (rows, for C), and leading
-	// dimensions that are one stride apart. All else is left to the own kernels.
+	// dimensions that are one stride apart. All else is left to the own kernels. A
+	// product of this kind for which cuBLASLt offers no algorithm is an error.
 	//
 	// It gives exactness up: the algorithm, and with it the order of a sum, is fixed
 	// by the sizes of the product, the strides and the alignment of the operands up
