@@ -166,7 +166,8 @@ func (p *parser) oldLength(s *RoPEScaling) {
 		return
 	}
 	if s.OriginalMaxPositionEmbeddings == 0 {
-		_ = json.Unmarshal(p.raw["max_position_embeddings"], &s.OriginalMaxPositionEmbeddings) // a bad one is a fault of fields
+		// A bad one is a fault of fields.
+		_ = json.Unmarshal(p.raw["max_position_embeddings"], &s.OriginalMaxPositionEmbeddings)
 	}
 }
 
