@@ -382,8 +382,8 @@ func (p *parser) fixed(c *Config) {
 	for _, key := range slices.Sorted(maps.Keys(fixedKeys)) {
 		p.must("", key, p.raw, c, fixedKeys[key])
 	}
-	// transformers' own class of MLA stores the width of its rotary table here.
-	if c.IsMLA() && c.HeadDim == c.QKRopeHeadDim {
+	// The classes of MLA overwrite it with the width of their rotary table.
+	if c.IsMLA() {
 		c.HeadDim = 0
 	}
 }
