@@ -108,18 +108,36 @@ func fp8Table(dt backend.DType) *[256]float32 {
 }
 
 // dequantize sets dst to the products of codes [rows, width] and the scales of their
-// blocks, each rounded to F32. The first row is row skip of its block.
+// blocks, each rounded to F32. The first row is row skip of its block. A block takes a
+// table of its 256 products.
 func dequantize(dst, codes []byte, values *[256]float32, scales []float32, width, skip int, block [2]int) {
-	across := ceil(width, block[1])
-	for i := 0; i*width < len(codes); i++ {
-		row, out := codes[i*width:][:width], dst[4*i*width:][:4*width]
-		of := scales[(skip+i)/block[0]*across:][:across]
-		for b, scale := range of {
+	rows, across := len(codes)/width, ceil(width, block[1])
+	var products [256]uint32
+	for i, end := 0, 0; i < rows; i = end {
+		of := (skip + i) / block[0]
+		end = min(rows, (of+1)*block[0]-skip)
+		for b, scale := range scales[of*across:][:across] {
+			for code, x := range values {
+				products[code] = math.Float32bits(x * scale)
+			}
 			lo, hi := b*block[1], min((b+1)*block[1], width)
-			to := out[4*lo : 4*hi]
-			for j, code := range row[lo:hi] {
-				binary.LittleEndian.PutUint32(to[4*j:], math.Float32bits(values[code]*scale))
+			for r := i; r < end; r++ {
+				lookUp(dst[4*(r*width+lo):], codes[r*width+lo:r*width+hi], &products)
 			}
 		}
+	}
+}
+
+// lookUp sets dst to the table's values of codes, little-endian.
+func lookUp(dst, codes []byte, table *[256]uint32) {
+	for len(codes) >= 4 && len(dst) >= 16 {
+		binary.LittleEndian.PutUint32(dst, table[codes[0]])
+		binary.LittleEndian.PutUint32(dst[4:], table[codes[1]])
+		binary.LittleEndian.PutUint32(dst[8:], table[codes[2]])
+		binary.LittleEndian.PutUint32(dst[12:], table[codes[3]])
+		codes, dst = codes[4:], dst[16:]
+	}
+	for i, code := range codes {
+		binary.LittleEndian.PutUint32(dst[4*i:], table[code])
 	}
 }
