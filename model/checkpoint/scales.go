@@ -32,38 +32,41 @@ var scaleDTypes = []DType{F32, BF16, F8E8M0}
 func (p *planner) scaleOf(t TensorInfo, of int) (scale TensorInfo, ok bool, err error) {
 	for _, suffix := range otherScales {
 		if other, ok := p.Lookup(t.Name + suffix); ok {
-			return scale, false, fmt.Errorf("%w: %s %v beside %s is not read, %s%s is", ErrScaled, other.Name, other.Shape,
-				t.DType, t.Name, scaleSuffix)
+			return scale, false, fmt.Errorf("%w: %s %v is not read, only those of blocks in %s%s are", ErrScaled, other.Name,
+				other.Shape, t.Name, scaleSuffix)
 		}
 	}
 	isFP8 := t.DType == F8E4M3 || t.DType == F8E5M2
 	scale, ok = p.Lookup(t.Name + scaleSuffix)
-	if !ok {
-		if isFP8 && p.Block != [2]int{} {
-			err = fmt.Errorf("%w: %s%s, which the config says %s has", ErrMissing, t.Name, scaleSuffix, t.DType)
-		}
+	if !ok && isFP8 && p.Block != [2]int{} {
+		err = fmt.Errorf("%w: %s%s, which the config says %s has", ErrMissing, t.Name, scaleSuffix, t.DType)
+	}
+	if !ok || err != nil {
 		return scale, false, err
 	}
-	block := p.block()
+	return scale, true, checkScale(t, scale, of, p.block())
+}
+
+// checkScale says what speaks against scale as that of t.
+func checkScale(t, scale TensorInfo, of int, block [2]int) error {
 	n := len(t.Shape)
 	switch {
-	case !isFP8:
-		return scale, false, fmt.Errorf("%w: %s %v beside %s, want it beside FP8", ErrScaled, scale.Name, scale.Shape, t.DType)
+	case t.DType != F8E4M3 && t.DType != F8E5M2 || n < 2:
+		return fmt.Errorf("%w: %s %v beside %s %v, want it beside matrices of FP8", ErrScaled, scale.Name, scale.Shape,
+			t.DType, t.Shape)
 	case !slices.Contains(scaleDTypes, scale.DType):
-		return scale, false, fmt.Errorf("%w: %s is %s, want one of %v", ErrDType, scale.Name, scale.DType, scaleDTypes)
+		return fmt.Errorf("%w: %s is %s, want one of %v", ErrDType, scale.Name, scale.DType, scaleDTypes)
 	case len(scale.Shape) < 2:
-		return scale, false, fmt.Errorf("%w: %s %v is of the whole tensor, want one for each block of %d×%d", ErrScaled,
-			scale.Name, scale.Shape, block[0], block[1])
-	case n < 2:
-		return scale, false, fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
+		return fmt.Errorf("%w: %s %v is of the whole tensor, want one for each block of %d×%d", ErrScaled, scale.Name,
+			scale.Shape, block[0], block[1])
 	}
 	want := slices.Clone(t.Shape)
 	want[n-2], want[n-1] = of*ceil(t.Shape[n-2]/of, block[0]), ceil(t.Shape[n-1], block[1])
 	if !slices.Equal(scale.Shape, want) {
-		return scale, false, fmt.Errorf("%w: %s %v, want %v for blocks of %d×%d of %v", ErrShape, scale.Name, scale.Shape,
-			want, block[0], block[1], t.Shape)
+		return fmt.Errorf("%w: %s %v, want %v for blocks of %d×%d of %v", ErrShape, scale.Name, scale.Shape, want, block[0],
+			block[1], t.Shape)
 	}
-	return scale, true, nil
+	return nil
 }
 
 // ceil is a/b rounded up.
