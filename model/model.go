@@ -57,9 +57,9 @@ type Options struct {
 	// Packed keeps weights in their format only, without a master copy: for
 	// inference, in little more memory than the weights take.
 	Packed bool
-	// Uninitialized makes a model without values, for checkpoint.Load: nothing is
-	// drawn, and parameters that are packed never exist in another form. Using one
-	// that was not loaded panics.
+	// Uninitialized makes a model without values, as Load does before it reads the files:
+	// nothing is drawn, and parameters that are packed never exist in another form. Using
+	// one that was not loaded panics.
 	Uninitialized bool
 }
 
@@ -120,7 +120,7 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
 	if !cfg.TieWordEmbeddings {
-		m.Head = ps.Table("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
+		m.Head = ps.Table(headName, cfg.VocabSize, cfg.HiddenSize)
 	}
 	if err := ps.Err(); err != nil {
 		m.Free()
