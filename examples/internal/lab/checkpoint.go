@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/model/checkpoint"
 )
 
 // FormatName is the name of f on command lines: its own, but f32 for Native.
@@ -59,20 +59,16 @@ func ReadConfig(path string) (c model.Config, dir string, err error) {
 // and shows how far it has come. The embedding and the head are in f too, or in
 // BF16 if f is FP8, as DeepSeek-V3 stores them.
 func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*model.Model, error) {
-	o := model.Options{Format: f, Tables: f, Packed: true, Uninitialized: true}
+	o := model.LoadOptions{Options: model.Options{Format: f, Tables: f, Packed: true}, Config: &c}
 	if f == backend.FP8 {
 		o.Tables = backend.BFloat16
 	}
-	m, err := model.NewWith(b, c, 0, o)
-	if err != nil {
-		return nil, err
-	}
 	shown, end := progress.Watch("loading", "MB")
 	defer end()
-	shown(0, 1)
-	if _, err := checkpoint.Load(path, m.Params.All()); err != nil {
-		m.Free()
-		return nil, err
+	o.Progress = func(done, total int64) {
+		const mb = 1e6
+		shown(int(math.Ceil(float64(done)/mb)), int(math.Ceil(float64(total)/mb)))
 	}
-	return m, nil
+	m, _, err := model.Load(b, path, o)
+	return m, err
 }
