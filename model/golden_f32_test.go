@@ -15,7 +15,7 @@ import (
 // goldenF32 is the number of models that testdata/generate_f32.py makes: every two
 // values of family, dtype of the files, query compression, RoPE scaling, groups of
 // experts, tied embeddings, and words of config.json are those of one of them.
-const goldenF32 = 18
+const goldenF32 = 21
 
 // loadF32 loads a folder as save_pretrained left it, with its MTP modules if their
 // loss is among the expected values.

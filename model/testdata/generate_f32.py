@@ -22,7 +22,7 @@ All files are read again by transformers, but those of FP8 without their scales,
 needs a GPU for, and must give the logits that were computed before they were written.
 
 expected.safetensors has the tensors of generate.py, in F32 where those are F64, but for
-the balance loss, and 64 greedy tokens. Its metadata has the versions.
+the balance loss, and 64 greedy tokens. The metadata names the versions.
 """
 
 import itertools
@@ -31,11 +31,11 @@ import logging
 import math
 import pathlib
 import shutil
-import sys
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as v3
 
 torch.set_num_threads(1)
@@ -58,12 +58,16 @@ MLA = COMMON | {
     "moe_intermediate_size": 6, "n_routed_experts": 8, "num_experts_per_tok": 2,
 }
 FAMILIES = {
-    "deepseek_v3": MLA | {"model_type": "deepseek_v3", "n_shared_experts": 2, "routed_scaling_factor": 2.446, "norm_topk_prob": True},
+    "deepseek_v3": MLA | {"model_type": "deepseek_v3", "n_shared_experts": 2, "routed_scaling_factor": 2.446,
+                          "norm_topk_prob": True},
     "deepseek_v3_mtp": MLA | {"model_type": "deepseek_v3", "n_shared_experts": 1, "routed_scaling_factor": 2.5,
                               "norm_topk_prob": True, "num_nextn_predict_layers": 1},
-    "deepseek_v2": MLA | {"model_type": "deepseek_v2", "n_shared_experts": 2, "norm_topk_prob": False, "routed_scaling_factor": 1.5},
+    "deepseek_v2": MLA | {"model_type": "deepseek_v2", "n_shared_experts": 2, "routed_scaling_factor": 1.5,
+                          "norm_topk_prob": False},
     "qwen2": COMMON | {"model_type": "qwen2", "num_key_value_heads": 2, "rope_theta": 1000000.0},
     "qwen3": COMMON | {"model_type": "qwen3", "num_key_value_heads": 2, "head_dim": 8, "rope_theta": 1000000.0},
+    "qwen3_moe": COMMON | {"model_type": "qwen3_moe", "num_key_value_heads": 2, "head_dim": 8, "rope_theta": 1000000.0,
+                           "moe_intermediate_size": 6, "num_experts": 8, "num_experts_per_tok": 3},
     "llama": COMMON | {"model_type": "llama", "num_key_value_heads": 1, "rope_theta": 500000.0, "rms_norm_eps": 1e-5},
 }
 LENGTH = {"factor": 4.0, "original_max_position_embeddings": 24}
@@ -71,7 +75,8 @@ LLAMA3 = LENGTH | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_fac
 YARN = LENGTH | {"type": "yarn"}
 DEEPSEEK_YARN = YARN | {"beta_fast": 32, "beta_slow": 1}
 
-# Every two values of two columns are in one row: "DeepSeek-V3", Moonlight, V2 and V2-Lite as published, then the rest.
+# Every two values of two columns are in one row of a table. The first four rows are like DeepSeek-V3, Moonlight, V2
+# and V2-Lite.
 MLA_COLUMNS = ("family", "dtype", "query", "scaled", "groups", "tied", "old")
 MLA_CASES = [
     ("deepseek_v3_mtp", "FP8", 1, 1, 1, 0, 1),
@@ -95,6 +100,9 @@ GQA_CASES = [
     ("qwen3", "FP8", 1, 0, 0),
     ("qwen2", "BF16", 1, 1, 1),
     ("qwen3", "F32", 0, 1, 0),
+    ("qwen3_moe", "FP8", 1, 1, 1),
+    ("qwen3_moe", "F32", 0, 0, 0),
+    ("qwen3_moe", "BF16", 0, 0, 1),
 ]
 
 
@@ -114,6 +122,9 @@ def settings(case):
     c = FAMILIES[case["family"]] | {"tie_word_embeddings": bool(case["tied"])}
     if case["dtype"] == "FP8":
         c["intermediate_size"] = BLOCK + 8
+    if case["family"] == "qwen3_moe":  # two ways to a dense layer, and weights that are not normalised
+        c |= {"decoder_sparse_step": 2 if case["dtype"] == "FP8" else 1, "norm_topk_prob": case["dtype"] != "BF16",
+              "mlp_only_layers": [1] if case["dtype"] == "BF16" else []}
     mla = "query" in case
     if mla:
         c["q_lora_rank"] = 16 if case["query"] else None
@@ -133,26 +144,29 @@ def settings(case):
 def published(case):
     """config.json in the words of the model's publisher."""
     c = settings(case)
-    names = {"deepseek_v3": "DeepseekV3", "deepseek_v2": "DeepseekV2", "qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama"}
+    names = {"deepseek_v3": "DeepseekV3", "deepseek_v2": "DeepseekV2", "qwen2": "Qwen2", "qwen3": "Qwen3",
+             "qwen3_moe": "Qwen3Moe", "llama": "Llama"}
     name = names[c["model_type"]]
     c = {
-        "architectures": [name + "ForCausalLM"], "attention_dropout": 0.0, "hidden_act": "silu", "initializer_range": 0.02,
-        "rms_norm_eps": 1e-6, "rope_scaling": None, "rope_theta": 10000, "use_cache": True,
+        "architectures": [name + "ForCausalLM"], "attention_dropout": 0.0, "hidden_act": "silu",
+        "initializer_range": 0.02, "rms_norm_eps": 1e-6, "rope_scaling": None, "rope_theta": 10000, "use_cache": True,
         "torch_dtype": "float32" if case["dtype"] == "F32" else "bfloat16", "transformers_version": "4.33.1",
     } | c
     if name.startswith("Deepseek"):
         c |= {
             "auto_map": {"AutoConfig": f"configuration_deepseek.{name}Config",
                          "AutoModelForCausalLM": f"modeling_deepseek.{name}ForCausalLM"},
-            "attention_bias": False, "aux_loss_alpha": 0.001, "ep_size": 1, "moe_layer_freq": 1, "pretraining_tp": 1, "seq_aux": True,
-            "num_nextn_predict_layers": c.get("num_nextn_predict_layers", 0),
+            "attention_bias": False, "aux_loss_alpha": 0.001, "ep_size": 1, "moe_layer_freq": 1, "pretraining_tp": 1,
+            "seq_aux": True, "num_nextn_predict_layers": c.get("num_nextn_predict_layers", 0),
             "scoring_func": "sigmoid" if name.endswith("3") else "softmax",
             "topk_method": c.get("topk_method", "noaux_tc"),
         }
     elif name.startswith("Qwen"):
         c |= {"sliding_window": 48, "use_sliding_window": False, "max_window_layers": 1}
-    if name in ("Qwen3", "Llama"):
+    if name.startswith("Qwen3") or name == "Llama":
         c["attention_bias"] = False
+    if name == "Qwen3Moe":
+        c |= {"output_router_logits": False, "router_aux_loss_coef": 0.001}
     if name == "Llama":
         c |= {"mlp_bias": False, "pretraining_tp": 1}
     return c
@@ -173,7 +187,8 @@ class MTP(torch.nn.Module):
         n = x.shape[1]
         position = torch.arange(n)[None]
         mask = torch.full((1, 1, n, n), -math.inf).triu(1)
-        return self.block(x, attention_mask=mask, position_ids=position, position_embeddings=model.model.rotary_emb(x, position))
+        angles = model.model.rotary_emb(x, position)
+        return self.block(x, attention_mask=mask, position_ids=position, position_embeddings=angles)
 
 
 def pieces(name, x):
@@ -213,7 +228,7 @@ class Golden:
 
     def __init__(self, config, case, seed):
         self.config, self.dtype = config, case["dtype"]
-        self.model = transformers.AutoModelForCausalLM.from_config(config, **EAGER, dtype=torch.float32).eval()
+        self.model = AutoModelForCausalLM.from_config(config, **EAGER, dtype=torch.float32).eval()
         depth = config.num_nextn_predict_layers if case["family"].endswith("mtp") else 0
         self.mtp = torch.nn.ModuleList(MTP(config, config.num_hidden_layers + k) for k in range(depth)).eval()
         self.margin = math.inf
@@ -246,7 +261,8 @@ class Golden:
             return 1 + 0.2 * torch.randn_like(x)
         if "embed_tokens" in name:
             return (0.3 if self.config.tie_word_embeddings else 1.0) * torch.randn_like(x)
-        return (2.0 if "lm_head" in name or "gate.weight" in name else 1.2) / math.sqrt(x.shape[-1]) * torch.randn_like(x)
+        factor = 2.0 if "lm_head" in name or "gate.weight" in name else 1.2
+        return factor / math.sqrt(x.shape[-1]) * torch.randn_like(x)
 
     def stored(self, name, x):
         """The numbers that the file will hold for x."""
@@ -264,7 +280,7 @@ class Golden:
         with torch.no_grad():
             logits = args[0].reshape(-1, c.hidden_size) @ gate.weight.T
             choice = logits.sigmoid() + gate.e_score_correction_bias if sigmoid else logits.softmax(-1)
-            if c.topk_group < c.n_group:
+            if getattr(c, "topk_group", 1) < getattr(c, "n_group", 1):
                 groups = choice.view(len(choice), c.n_group, -1)
                 rank = groups.topk(2, -1)[0].sum(-1) if sigmoid else groups.max(-1)[0]
                 ordered = rank.sort(-1, descending=True)
@@ -323,7 +339,7 @@ class Golden:
         for name, (q, scale) in self.fp8.items():
             assert name in tensors
             tensors |= {name: q, name + "_scale_inv": scale}
-        save_file({p: x.detach().clone().contiguous() for p, x in tensors.items()}, file, metadata={"format": "pt"})
+        write(tensors, file)
         path = folder / "config.json"
         config = published(case) if case["old"] else json.loads(path.read_text())
         if self.fp8:
@@ -333,10 +349,14 @@ class Golden:
         return tensors
 
 
+def write(tensors, file):
+    save_file({p: x.detach().clone().contiguous() for p, x in tensors.items()}, file, metadata={"format": "pt"})
+
+
 def read_again(folder, tensors, fp8):
     """The model of a folder as transformers makes it."""
     if not fp8:
-        return transformers.AutoModelForCausalLM.from_pretrained(folder, **EAGER, dtype=torch.float32).eval()
+        return AutoModelForCausalLM.from_pretrained(folder, **EAGER, dtype=torch.float32).eval()
     plain = folder / "plain"
     plain.mkdir()
     config = json.loads((folder / "config.json").read_text())
@@ -345,14 +365,15 @@ def read_again(folder, tensors, fp8):
     for name, (q, scale) in fp8.items():
         tensors[name] = dequantise(q, scale)
         del tensors[name + "_scale_inv"]
-    save_file({p: x.float().detach().clone().contiguous() for p, x in tensors.items()}, plain / "model.safetensors", metadata={"format": "pt"})
+    write({p: x.float() for p, x in tensors.items()}, plain / "model.safetensors")
     model = read_again(plain, None, None)
     shutil.rmtree(plain)
     return model
 
 
 def generate(case, out):
-    name = "_".join([case["family"], case["dtype"].lower()] + [k for k in ("query", "scaled", "groups", "tied", "old") if case.get(k)])
+    options = [k for k in ("query", "scaled", "groups", "tied", "old") if case.get(k)]
+    name = "_".join([case["family"], case["dtype"].lower()] + options)
     config = transformers.AutoConfig.for_model(**settings(case))
     for seed in range(2000):
         g = Golden(config, case, seed)
@@ -388,9 +409,9 @@ def generate(case, out):
         again = read_again(folder, tensors, g.fp8)(input_ids=sequences[0][None, :-1], use_cache=False).logits[0]
     difference = (again - logits[: len(again)]).abs().max() / logits.abs().max()
     assert difference <= 1e-6, f"{name}: logits of the written folder differ by {difference}"
-    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    versions = {"versions": f"transformers {transformers.__version__}, torch {torch.__version__}"}
     save_file({p: x.contiguous() for p, x in expected.items()}, folder / "expected.safetensors", metadata=versions)
-    print(f"{name}: seed {seed}, margin {g.margin:.1e}, logits {logits.std():.2f}, losses {losses.tolist()}, read again {difference:.0e}")
+    print(f"{name}: seed {seed}, margin {g.margin:.1e}, logits {logits.std():.2f}, losses {losses.tolist()}")
 
 
 if __name__ == "__main__":
