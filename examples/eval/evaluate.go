@@ -38,7 +38,8 @@ func windows(ids []int32, length int) (seqs []model.Sequence) {
 }
 
 // evaluate scores texts in windows, and calls shown with the tokens done.
-func evaluate(ctx context.Context, m *model.Model, texts [][]int32, o options, shown func(done, total int)) (result, error) {
+func evaluate(ctx context.Context, m *model.Model, texts [][]int32, o options,
+	shown func(done, total int)) (result, error) {
 	r := result{Version: 1, Context: o.Context}
 	var seqs []model.Sequence
 	total := 0
