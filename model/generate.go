@@ -39,6 +39,9 @@ type Request struct {
 	// Stop are the tokens that end the completion; nil means the config's
 	// eos_token_id.
 	Stop []int32
+	// OnToken is called with each new token in the step that draws it, by the
+	// goroutine of Generate; nil means no calls.
+	OnToken func(id int32)
 }
 
 // Finish says why a completion ended.
@@ -232,7 +235,7 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		if err = cmp.Or(err, g.s.Err()); err != nil {
 			return nil, err
 		}
-		if err := g.take(step, out); err != nil {
+		if err := g.take(step, requests, out); err != nil {
 			return nil, err
 		}
 		batch = slices.DeleteFunc(batch, func(r running) bool {
@@ -277,8 +280,8 @@ func (g *Generator) validate(r Request) error {
 	return nil
 }
 
-// take appends the step's tokens to the completions of batch.
-func (g *Generator) take(batch []running, out []Completion) error {
+// take appends the step's tokens to the completions of batch and reports them.
+func (g *Generator) take(batch []running, requests []Request, out []Completion) error {
 	for i := range batch {
 		r, c := &batch[i], &out[batch[i].request]
 		if lp := g.decoder.logProbs[i]; math.IsNaN(lp) || math.IsInf(lp, 0) {
@@ -288,6 +291,9 @@ func (g *Generator) take(batch []running, out []Completion) error {
 		r.last = g.decoder.tokens[i]
 		c.Tokens = append(c.Tokens, r.last)
 		c.LogProbs = append(c.LogProbs, g.decoder.logProbs[i])
+		if call := requests[r.request].OnToken; call != nil {
+			call(r.last)
+		}
 	}
 	return nil
 }

@@ -135,6 +135,41 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 }
 
 // Twice the tokens take no more allocations, but for the completions' own growth.
+func TestTokensAreReportedAsTheyAreDrawn(t *testing.T) {
+	m, _ := newSmall(t, open(t), model.Options{})
+	const seed = 43
+	t.Log("seed", seed)
+	reqs := randomRequests(seed, 6)
+	reqs = append(reqs, reqs[5], reqs[5]) // which share the reading of their prompt
+	got := make([][]int32, len(reqs))
+	last := -1 // the request of the last call
+	changes := 0
+	for i := range reqs {
+		reqs[i].OnToken = func(id int32) {
+			got[i] = append(got[i], id)
+			if i != last {
+				changes, last = changes+1, i
+			}
+		}
+	}
+	for i, c := range complete(t, m, model.GeneratorOptions{Slots: 4}, reqs) {
+		if !slices.Equal(got[i], c.Tokens) {
+			t.Errorf("request %d: %v reported of %v", i, got[i], c.Tokens)
+		}
+	}
+	if changes < 2*len(reqs) {
+		t.Errorf("%d changes of the request among the calls: they came after its end", changes)
+	}
+	clear(got)
+	_, err := model.GeneratorMemory(m.Backend(), m.Config, m.Options, model.GeneratorOptions{Slots: 4}, reqs)
+	must(t, err)
+	for i := range got {
+		if got[i] != nil {
+			t.Errorf("request %d: GeneratorMemory reported %v", i, got[i])
+		}
+	}
+}
+
 func TestDecodingAllocatesNothingPerToken(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -49,6 +49,8 @@ func readGolden(t *testing.T, dir string) golden {
 			switch info.DType {
 			case checkpoint.F64:
 				v[i] = math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:]))
+			case checkpoint.F32:
+				v[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
 			case checkpoint.I32:
 				v[i] = float64(int32(binary.LittleEndian.Uint32(raw[4*i:])))
 			default:
@@ -155,30 +157,45 @@ func TestLogitsLossesAndGradientsEqualTransformers(t *testing.T) {
 		defer s.Close()
 		out, terms := g.losses(m, d, s)
 
-		logits, err := tensor.Logits(tensor.Detach(out.Hidden), m.Head).Values()
-		must(t, err)
-		want := g.values["logits"]
-		if len(logits) != len(want) {
-			t.Fatalf("%d logits, want %d", len(logits), len(want))
-		}
-		largest, worst := 0.0, 0.0
-		for i, w := range want {
-			largest, worst = max(largest, math.Abs(w)), max(worst, math.Abs(logits[i]-w))
-		}
-		t.Logf("logits: off by %.1e of %.1f", worst, largest)
-		if !(worst <= tolerance.logits*largest) {
-			t.Errorf("a logit is off by %.2e of %.2f", worst, largest)
-		}
-		for i, name := range []string{"main", "multi-token prediction", "balance"} {
-			got, err := terms[i].Item()
-			must(t, err)
-			if want := g.values["loss"][i]; !(math.Abs(got-want) <= tolerance.loss*math.Abs(want)) {
-				t.Errorf("%s loss: %.15g, want %.15g", name, got, want)
-			}
-		}
+		g.compareLogits(t, m, out, tolerance.logits)
+		g.compareLosses(t, terms[:], tolerance.loss)
 		must(t, s.Backward(tensor.Add(tensor.Add(terms[0], terms[1]), terms[2])))
 		g.compareGradients(t, m, tolerance.grad)
 	})
+}
+
+// compareLogits holds the logits of all sequences to the expected ones, relative to
+// the largest.
+func (g golden) compareLogits(t *testing.T, m *model.Model, out model.Output, tolerance float64) {
+	t.Helper()
+	logits, err := tensor.Logits(tensor.Detach(out.Hidden), m.Head).Values()
+	must(t, err)
+	want := g.values["logits"]
+	if len(logits) != len(want) {
+		t.Fatalf("%d logits, want %d", len(logits), len(want))
+	}
+	largest, worst := 0.0, 0.0
+	for i, w := range want {
+		largest, worst = max(largest, math.Abs(w)), max(worst, math.Abs(logits[i]-w))
+	}
+	t.Logf("logits: off by %.1e of %.1f", worst, largest)
+	if !(worst <= tolerance*largest) {
+		t.Errorf("a logit is off by %.2e of %.2f", worst, largest)
+	}
+}
+
+// compareLosses holds main, MTP and, where there is one, balance loss to the
+// expected ones, relative to themselves.
+func (g golden) compareLosses(t *testing.T, terms []tensor.Tensor, tolerance float64) {
+	t.Helper()
+	names := []string{"main", "multi-token prediction", "balance"}
+	for i, want := range g.values["loss"] {
+		got, err := terms[i].Item()
+		must(t, err)
+		if !(math.Abs(got-want) <= tolerance*math.Abs(want)) {
+			t.Errorf("%s loss: %.15g, want %.15g", names[i], got, want)
+		}
+	}
 }
 
 // compareGradients holds the gradient of every tensor of the files to the

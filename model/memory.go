@@ -38,6 +38,7 @@ func GeneratorMemory(b backend.Backend, c Config, o Options, g GeneratorOptions,
 	requests = slices.Clone(requests)
 	for i := range requests {
 		requests[i].Stop = []int32{} // every token is 0, which may be one that stops
+		requests[i].OnToken = nil
 	}
 	if _, err := gen.Generate(context.Background(), requests); err != nil {
 		return backend.Memory{}, err

@@ -207,10 +207,11 @@ func (w *workload) formatsOf(flag string, alone bool) ([]format, error) {
 	}
 	var formats []format
 	for _, name := range split(flag) {
-		f, err := parseFormat(name)
+		named, err := lab.Format(name)
 		if err != nil {
 			return nil, err
 		}
+		f := format(named)
 		switch {
 		case slices.Contains(w.formats, f):
 			formats = append(formats, f)
@@ -236,21 +237,4 @@ func (o options) seconds() time.Duration { return time.Duration(o.Seconds * floa
 // f32 for Native.
 type format backend.Format
 
-func (f format) String() string {
-	if f == f32 {
-		return "f32"
-	}
-	return backend.Format(f).String()
-}
-
-func parseFormat(name string) (format, error) {
-	var names []string
-	for _, named := range backend.Formats() {
-		f := format(named)
-		if f.String() == name {
-			return f, nil
-		}
-		names = append(names, f.String())
-	}
-	return f32, fmt.Errorf("-format %q, want some of %s", name, strings.Join(names, ", "))
-}
+func (f format) String() string { return lab.FormatName(backend.Format(f)) }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
+)
+
+// result is what -json prints.
+type result struct {
+	Version int     `json:"version"` // of these fields: 1
+	Tokens  int     `json:"tokens"`  // that were predicted
+	Context int     `json:"context"`
+	Nats    float64 `json:"nats_per_token"`
+	// Perplexity is the exponential of Nats.
+	Perplexity float64 `json:"perplexity"`
+	Seconds    float64 `json:"seconds"` // loading not counted
+	Rate       float64 `json:"tokens_per_second"`
+}
+
+// String is a line of figures.
+func (r result) String() string {
+	return fmt.Sprintf("%d tokens in windows of %d: %.6f nats/token, perplexity %.4f, %.1f tokens/s", r.Tokens, r.Context,
+		r.Nats, r.Perplexity, r.Rate)
+}
+
+// windows are the ids of a text as sequences of at most length tokens and the one
+// after them, which they predict.
+func windows(ids []int32, length int) (seqs []model.Sequence) {
+	for at := 0; at < len(ids)-1; at += length {
+		seqs = append(seqs, model.Sequence{IDs: ids[at:min(at+length+1, len(ids))]})
+	}
+	return seqs
+}
+
+// evaluate scores texts in windows, and calls shown with the tokens done.
+func evaluate(ctx context.Context, m *model.Model, texts [][]int32, o options,
+	shown func(done, total int)) (result, error) {
+	r := result{Version: 1, Context: o.Context}
+	var seqs []model.Sequence
+	total := 0
+	for _, ids := range texts {
+		seqs = append(seqs, windows(ids, o.Context)...)
+		total += len(ids) - 1
+	}
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	began := time.Now()
+	sum := 0.0 // in the order of the tokens, so that batches change nothing
+	shown(0, total)
+	for _, micro := range model.MicroBatches(seqs, o.Rows) {
+		if err := ctx.Err(); err != nil {
+			return r, err
+		}
+		s.Reset()
+		b := m.NewBatch(s, micro, model.Totals(micro))
+		logProbs, err := m.Forward(s, b).LogProbs(b.Targets).Values()
+		if err != nil {
+			return r, err
+		}
+		for _, lp := range logProbs {
+			sum -= lp
+		}
+		r.Tokens += len(logProbs)
+		shown(r.Tokens, total)
+	}
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return r, fmt.Errorf("the mean log-probability is %g: logits are not finite", -sum)
+	}
+	r.Seconds = time.Since(began).Seconds()
+	r.Nats = sum / float64(r.Tokens)
+	r.Perplexity, r.Rate = math.Exp(r.Nats), float64(r.Tokens)/r.Seconds
+	return r, nil
+}

@@ -1,0 +1,104 @@
+// Command eval measures the perplexity of a checkpoint on files of token ids.
+//
+//	go run ./examples/eval -model DeepSeek-V2-Lite -type uint32 -format q8 heldout.bin
+//	go run ./examples/eval -model Qwen3-0.6B -context 1024 -json a.txt b.txt
+//
+// A file holds the ids of one text, by -type as decimal numbers with white space
+// between them (text) or as little-endian integers (uint16, uint32). Nothing is
+// added to them: a text that is to begin with a bos_token_id has it in its file.
+//
+// Each file is cut into windows of -context tokens, and each token of a window is
+// read to predict the next one of the file, so that every token but a file's first
+// is predicted once, from at most -context tokens before it. The result is the
+// mean of −log p over all of them in nats, and its exponential, the perplexity.
+// It does not depend on -rows, which bounds the tokens of one forward.
+//
+// With -json the result is one object on a line, with the fields of type result.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	_ "github.com/aha-go/aha/backend/cpu"
+	_ "github.com/aha-go/aha/backend/cuda"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+)
+
+// options are the flags.
+type options struct {
+	Device, Model, Format string
+	Type                  string // of the token files
+	Context, Rows         int
+	JSON                  bool
+	Files                 []string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
+	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file beside config.json")
+	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
+	flag.StringVar(&o.Type, "type", "text", "of the token files: text, uint16 or uint32")
+	flag.IntVar(&o.Context, "context", 0,
+		"tokens of a window (default max_position_embeddings of the model, at most 4096)")
+	flag.IntVar(&o.Rows, "rows", 4096, "most tokens of one forward, unless a window has more; the result is the same")
+	flag.BoolVar(&o.JSON, "json", false, "print the result as a JSON object")
+	flag.Parse()
+	o.Files = flag.Args()
+
+	lab.Main("eval", "there is no result", func(ctx context.Context) error { return start(ctx, o) })
+}
+
+func start(ctx context.Context, o options) error {
+	format, err := lab.Format(o.Format)
+	if err != nil {
+		return err
+	}
+	if len(o.Files) == 0 {
+		return errors.New("no token files: name them after the flags")
+	}
+	if o.Rows < 1 {
+		return fmt.Errorf("-rows %d, want at least 1", o.Rows)
+	}
+	c, _, err := lab.ReadConfig(o.Model)
+	if err != nil {
+		return err
+	}
+	if o.Context == 0 {
+		o.Context = min(c.MaxPositionEmbeddings, 4096)
+	}
+	if o.Context < 1 || o.Context > c.MaxPositionEmbeddings {
+		return fmt.Errorf("-context %d, want 1 to max_position_embeddings, %d", o.Context, c.MaxPositionEmbeddings)
+	}
+	texts, err := readTokens(o.Files, o.Type, c.VocabSize)
+	if err != nil {
+		return err
+	}
+	b, err := lab.Open(o.Device)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	m, err := lab.Load(b, o.Model, c, format)
+	if err != nil {
+		return err
+	}
+	defer m.Free()
+	shown, end := progress.Watch("evaluating", "tokens")
+	defer end()
+	r, err := evaluate(ctx, m, texts, o, shown)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return json.NewEncoder(os.Stdout).Encode(r)
+	}
+	fmt.Println(r)
+	return nil
+}

@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model"
+)
+
+// FormatName is the name of f on command lines: its own, but f32 for Native.
+func FormatName(f backend.Format) string {
+	if f == backend.Native {
+		return "f32"
+	}
+	return f.String()
+}
+
+// Format is the format that the flag -format names.
+func Format(name string) (backend.Format, error) {
+	var names []string
+	for _, f := range backend.Formats() {
+		if FormatName(f) == name {
+			return f, nil
+		}
+		names = append(names, FormatName(f))
+	}
+	return backend.Native, fmt.Errorf("-format %q, want some of %s", name, strings.Join(names, ", "))
+}
+
+// ReadConfig reads the config.json of a checkpoint: the one in the folder at path,
+// or beside the file at path. dir is that folder.
+func ReadConfig(path string) (c model.Config, dir string, err error) {
+	if path == "" {
+		return c, "", errors.New("-model is missing: the folder of a checkpoint, or its .safetensors file")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return c, "", fmt.Errorf("-model: %w", err)
+	}
+	dir = path
+	if !info.IsDir() {
+		dir = filepath.Dir(path)
+	}
+	c, err = model.ReadConfig(filepath.Join(dir, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("-model %s: no config.json: %w", path, err)
+	}
+	return c, dir, err
+}
+
+// Load loads the checkpoint at path for inference, with weights in format f only,
+// and shows how far it has come. The embedding and the head are in f too, or in
+// BF16 if f is FP8, as DeepSeek-V3 stores them.
+func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*model.Model, error) {
+	o := model.LoadOptions{Options: model.Options{Format: f, Tables: f, Packed: true}, Config: &c}
+	if f == backend.FP8 {
+		o.Tables = backend.BFloat16
+	}
+	shown, end := progress.Watch("loading", "MB")
+	defer end()
+	o.Progress = func(done, total int64) {
+		const mb = 1e6
+		shown(int(math.Ceil(float64(done)/mb)), int(math.Ceil(float64(total)/mb)))
+	}
+	m, _, err := model.Load(b, path, o)
+	return m, err
+}
