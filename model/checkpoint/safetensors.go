@@ -57,6 +57,12 @@ func (d DType) Size() int {
 	return 0
 }
 
+// IsFloat reports whether d is floating-point, of a kind that values are read in.
+func (d DType) IsFloat() bool {
+	dt, ok := deviceDTypes[d]
+	return ok && dt.IsFloat()
+}
+
 // TensorInfo says where and what one stored tensor is.
 type TensorInfo struct {
 	Name       string
