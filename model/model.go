@@ -120,7 +120,7 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
 	if !cfg.TieWordEmbeddings {
-		m.Head = ps.Table("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
+		m.Head = ps.Table(headName, cfg.VocabSize, cfg.HiddenSize)
 	}
 	if err := ps.Err(); err != nil {
 		m.Free()

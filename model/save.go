@@ -53,11 +53,11 @@ func Save(dir string, m *Model, o SaveOptions) error {
 	files := map[string]func(io.Writer) error{}
 	if s := o.Source; s != nil {
 		var err error
-		if files, err = checkpoint.CompanionFiles(s.Dir); err != nil {
+		if files, err = checkpoint.CompanionFiles(s.Dir, s.followLinks); err != nil {
 			return fmt.Errorf("model: save %s: %w", dir, err)
 		}
 		if len(s.Unclaimed) > 0 {
-			r, err := checkpoint.Open(s.Dir)
+			r, err := checkpoint.OpenWith(cmp.Or(s.path, s.Dir), checkpoint.OpenOptions{FollowLinks: s.followLinks})
 			if err != nil {
 				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
 			}
@@ -172,19 +172,21 @@ func (s *saving) keep(r *checkpoint.Reader, names []string, drop func(name strin
 		stale[s.module(k)+sharedEmbed], stale[s.module(k)+sharedHead] = true, true
 	}
 	for _, name := range names {
-		if stale[name] || s.has[name] || drop != nil && drop(name) || r.IsScale(name) {
+		as := r.ParamName(name)
+		if stale[as] || s.has[as] || drop != nil && drop(name) || r.IsScale(name) {
 			continue
 		}
 		t, ok := r.Lookup(name)
 		if !ok {
 			return fmt.Errorf("%q: %w", name, checkpoint.ErrMissing)
 		}
-		to := StoredDType(s.dtype, name, t.Shape)
+		to := StoredDType(s.dtype, as, t.Shape)
 		if t.DType == checkpoint.F8E4M3 || t.DType == checkpoint.F8E5M2 || t.DType.IsFloat() && to == checkpoint.F8E4M3 {
 			rows, err := r.Rows(name)
 			if err != nil {
 				return err
 			}
+			rows.Name = as
 			s.add(rows)
 			continue
 		}
@@ -192,7 +194,8 @@ func (s *saving) keep(r *checkpoint.Reader, names []string, drop func(name strin
 		if err != nil {
 			return err
 		}
-		s.has[name] = true
+		kept[0].Name = as
+		s.has[as] = true
 		s.tensors = append(s.tensors, kept...)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 type RowWriter struct {
 	b         backend.Backend
 	raw, wide backend.Buffer // a piece as it comes, and in the dtype of the master
+	scale     backend.Buffer // of a piece
 }
 
 // Set overwrites rows first, first+1, … of p by data: whole rows of elements of dt
@@ -21,11 +22,40 @@ type RowWriter struct {
 // at a multiple of backend.PackColumns in it, and end at one or with the matrix.
 // Rows that have no values yet are set in ascending order.
 func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) error {
+	if !dt.IsFloat() {
+		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
+	}
+	return w.set(p, first, dt, data, nil)
+}
+
+// SetScaled overwrites rows of p by elements and scales of its own format, which it
+// keeps bit for bit: p is packed in a format that has scales and elements of whole
+// bytes, such as backend.FP8. data are whole rows of Format.Element and scales those
+// of their blocks, [⌈rows/BlockN⌉, ⌈width/BlockK⌉] of Format.Scale, little-endian.
+// Rows go by the rules of Set.
+func (w *RowWriter) SetScaled(p *Param, first int, data, scales []byte) error {
+	f := p.Format
+	if !p.Packed() || f.BlockK == 0 || f.Width != 0 {
+		panic(fmt.Sprintf("tensor: SetScaled: parameter %s, packed %t in format %s, does not hold elements beside scales",
+			p.Name, p.Packed(), f))
+	}
+	width := p.value.Len() / p.rows()
+	down, across := blocks(len(data)/(width*f.Element.Size()), f.BlockN), blocks(width, f.BlockK)
+	if len(scales) != down*across*f.Scale.Size() {
+		panic(fmt.Sprintf("tensor: SetScaled: %d bytes of scales for %d bytes of parameter %s %v, want [%d %d] of %s",
+			len(scales), len(data), p.Name, p.Shape(), down, across, f.Scale))
+	}
+	return w.set(p, first, f.Element, data, scales)
+}
+
+// blocks is the number of blocks of the given length in n elements.
+func blocks(n int, length uint16) int { return (n + int(length) - 1) / int(length) }
+
+// set is Set, or with scales SetScaled.
+func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales []byte) error {
 	width := p.value.Len() / p.rows()
 	n := len(data) / (width * dt.Size())
 	switch {
-	case !dt.IsFloat():
-		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
 	case n*width*dt.Size() != len(data) || first < 0 || first+n > p.rows():
 		panic(fmt.Sprintf("tensor: Set: %d bytes of %s for rows from %d on of parameter %s %v", len(data), dt, first,
 			p.Name, p.Shape()))
@@ -41,7 +71,7 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 		w.Close()
 		w.b = p.b
 	}
-	if err := w.write(p, first, n, dt, data); err != nil {
+	if err := w.write(p, first, n, dt, data, scales); err != nil {
 		return fmt.Errorf("tensor: set rows %d to %d of %s: %w", first, first+n, p.Name, err)
 	}
 	p.set = max(p.set, first+n)
@@ -57,7 +87,7 @@ func (p *Param) packable(first, n int) bool {
 	return begin%backend.PackColumns == 0 && (end == out || end < out && end%backend.PackColumns == 0)
 }
 
-func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data []byte) error {
+func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales []byte) error {
 	master := p.value.DType
 	width := p.value.Len() / p.rows()
 	at := p.value.Offset + first*width
@@ -76,7 +106,19 @@ func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data []byte)
 		dst.Offset = at
 		return backend.Do(p.b, &backend.Copy{Dst: dst, Src: src})
 	}
-	if dt != master {
+	from := backend.Matrix{Data: src.T()}
+	switch {
+	case scales != nil:
+		f := p.Format
+		scale, err := w.piece(&w.scale, f.Scale, blocks(n, f.BlockN), blocks(width, f.BlockK))
+		if err != nil {
+			return err
+		}
+		if err := p.b.Upload(w.scale, 0, scales); err != nil {
+			return err
+		}
+		from.Scale, from.Format = scale.T(), f
+	case dt != master:
 		wide, err := w.piece(&w.wide, master, n, width)
 		if err != nil {
 			return err
@@ -84,13 +126,13 @@ func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data []byte)
 		if err := backend.Do(p.b, &backend.Copy{Dst: wide, Src: src}); err != nil {
 			return err
 		}
-		src = wide
+		from.Data = wide.T()
 	}
 	m, out := p.packed.matrix, p.value.Dim(-2)
 	if p.value.Rank == 3 {
 		m = m.Index(first / out)
 	}
-	return p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(src.T()), Column: first % out})
+	return p.b.Do(&backend.Pack{Dst: m, Src: from, Column: first % out})
 }
 
 // piece is [n, width] elements of dt in *buf, which grows as needed.
@@ -118,4 +160,5 @@ func (w *RowWriter) free(buf *backend.Buffer) {
 func (w *RowWriter) Close() {
 	w.free(&w.raw)
 	w.free(&w.wide)
+	w.free(&w.scale)
 }

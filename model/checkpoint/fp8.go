@@ -9,16 +9,11 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// scaleSuffix makes the name of an FP8 tensor that of its scales: F32, one for each
-// block of fp8Block×fp8Block elements, ragged at the ends, by which the elements are
-// multiplied.
-const (
-	scaleSuffix = "_scale_inv"
-	fp8Block    = 128
-)
+// fp8Block is the length of both sides of V3Block, which is what is written.
+const fp8Block = 128
 
 // fp8Blocks is how many blocks n elements take.
-func fp8Blocks(n int) int { return (n + fp8Block - 1) / fp8Block }
+func fp8Blocks(n int) int { return ceil(n, fp8Block) }
 
 // fp8Tensors are the two tensors of r in FP8. Scales come before elements in a file,
 // so r is read twice.

@@ -20,70 +20,105 @@ const (
 // Reader gives access to the tensors of one safetensors file or of a sharded
 // set. It may be used by several goroutines at once.
 type Reader struct {
+	path     string       // as it was opened
 	tensors  []TensorInfo // sorted by name
+	bare     bool         // names lack "model."
 	sections map[string]*io.SectionReader
 	metadata map[string]string
 	files    []*os.File
 }
 
-// Open opens a safetensors file, or a directory that holds [IndexFile] or, in
+// OpenOptions say which files are opened.
+type OpenOptions struct {
+	// FollowLinks opens files of a directory that are symbolic links to outside of it.
+	// If false, links may lead to files inside and, from a snapshot of the Hugging Face
+	// cache (models--…/snapshots/…), to others of the same repository there; other
+	// links are [ErrLink].
+	FollowLinks bool
+}
+
+// Open is [OpenWith] without options.
+func Open(path string) (*Reader, error) { return OpenWith(path, OpenOptions{}) }
+
+// OpenWith opens a safetensors file, or a directory that holds [IndexFile] or, in
 // its absence, [SingleFile]. Every header is read and checked; errors name file
 // and tensor, and wrap a [FormatError] where content is at fault.
-func Open(path string) (*Reader, error) {
+func OpenWith(path string, o OpenOptions) (_ *Reader, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	if !info.IsDir() {
-		return openFiles(path, nil)
-	}
-	index := filepath.Join(path, IndexFile)
-	if _, err := os.Stat(index); err == nil {
-		shards, err := readIndex(index)
-		if err != nil {
-			return nil, err
-		}
-		return openFiles(path, shards)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	return openFiles(filepath.Join(path, SingleFile), nil)
-}
-
-// openFiles opens the file at path or, where shards (tensor name to file name)
-// are given, those files of the directory at path.
-func openFiles(path string, shards map[string]string) (_ *Reader, err error) {
-	r := &Reader{sections: map[string]*io.SectionReader{}, metadata: map[string]string{}}
+	r := &Reader{path: path, sections: map[string]*io.SectionReader{}, metadata: map[string]string{}}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
-	if shards == nil {
-		return r, r.add(path, nil)
+	if info.IsDir() {
+		err = r.addFolder(path, o.FollowLinks)
+	} else {
+		err = r.addFile(path)
 	}
-	for _, file := range slices.Compact(slices.Sorted(maps.Values(shards))) {
-		if err := r.add(filepath.Join(path, file), shards); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(shards)) {
-		if r.sections[name] == nil {
-			return nil, &FormatError{File: filepath.Join(path, IndexFile), Tensor: name,
-				Err: fmt.Errorf("%w: %s does not have it", ErrIndex, shards[name])}
-		}
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(r.tensors, func(a, b TensorInfo) int { return strings.Compare(a.Name, b.Name) })
+	r.bare = isBare(r.tensors)
 	return r, nil
 }
 
-// add opens one file. Where shards are given, they must place every tensor of
-// the file in it.
-func (r *Reader) add(path string, shards map[string]string) error {
+// addFile opens a single file.
+func (r *Reader) addFile(path string) error {
 	f, size, err := openRegular(path)
 	if err != nil {
 		return err
 	}
+	return r.add(f, size, path, nil)
+}
+
+// addFolder opens the files of a directory.
+func (r *Reader) addFolder(path string, followLinks bool) error {
+	d, err := openFolder(path, followLinks)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	f, size, err := d.open(IndexFile)
+	if errors.Is(err, os.ErrNotExist) {
+		f, size, err := d.open(SingleFile)
+		if err != nil {
+			return err
+		}
+		return r.add(f, size, d.path(SingleFile), nil)
+	}
+	if err != nil {
+		return err
+	}
+	shards, err := readIndex(f, size, d.path(IndexFile))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	for _, file := range slices.Compact(slices.Sorted(maps.Values(shards))) {
+		f, size, err := d.open(file)
+		if err != nil {
+			return err
+		}
+		if err := r.add(f, size, d.path(file), shards); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(shards)) {
+		if r.sections[name] == nil {
+			return &FormatError{File: d.path(IndexFile), Tensor: name,
+				Err: fmt.Errorf("%w: %s does not have it", ErrIndex, shards[name])}
+		}
+	}
+	return nil
+}
+
+// add takes an open file. Where shards (tensor name to file name) are given, they must
+// place every tensor of the file in it.
+func (r *Reader) add(f *os.File, size int64, path string, shards map[string]string) error {
 	r.files = append(r.files, f)
 	h, err := ReadHeader(f, size, path)
 	if err != nil {
@@ -105,37 +140,17 @@ func (r *Reader) add(path string, shards map[string]string) error {
 	return nil
 }
 
-// openRegular refuses pipes and devices, whose opening or reading may never end.
-func openRegular(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("checkpoint: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("checkpoint: %s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("checkpoint: %w", err)
-	}
-	return f, info.Size(), nil
-}
-
-// readIndex returns the weight_map of an index: tensor name to file name.
-func readIndex(path string) (map[string]string, error) {
+// readIndex returns the weight_map of an index of that size: tensor name to file name.
+// path stands for it in errors.
+func readIndex(r io.Reader, size int64, path string) (map[string]string, error) {
 	fail := func(tensor string, format string, args ...any) (map[string]string, error) {
 		return nil, &FormatError{File: path, Tensor: tensor, Err: fmt.Errorf("%w: "+format, append([]any{ErrIndex},
 			args...)...)}
 	}
-	f, size, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	if size > maxHeader {
 		return fail("", "%d bytes, more than %d", size, maxHeader)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, size))
+	text, err := io.ReadAll(io.LimitReader(r, size))
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}

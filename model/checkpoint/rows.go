@@ -37,7 +37,7 @@ func ParamRows(params []*tensor.Param) []Rows {
 }
 
 // Rows is the tensor of a name. The elements of F8_E4M3 and F8_E5M2 beside a tensor
-// NAME_scale_inv are multiplied by its F32 scales, one for each block of 128×128.
+// NAME_scale_inv are multiplied by its scales, one for each block of [V3Block].
 // The error wraps a [FormatError] with [ErrMissing], [ErrDType], [ErrShape] or
 // [ErrScaled].
 func (r *Reader) Rows(name string) (Rows, error) {
@@ -52,23 +52,19 @@ func (r *Reader) Rows(name string) (Rows, error) {
 	if !ok || !dt.IsFloat() {
 		return fail(fmt.Errorf("%w: %s is not floating-point", ErrDType, t.DType))
 	}
-	f := &fileRows{dtype: dt, width: (&part{shape: t.Shape}).width()}
+	f := &fileRows{info: t, dtype: dt, width: (&part{shape: t.Shape}).width()}
 	f.values, _ = r.Section(name)
-	if t.DType == F8E4M3 || t.DType == F8E5M2 {
-		if other, ok := r.Lookup(name + "_scale"); ok {
-			return fail(fmt.Errorf("%w: %s %v beside %s is not read", ErrScaled, other.Name, other.Shape, t.DType))
-		}
-		if scale, ok := r.Lookup(name + scaleSuffix); ok {
-			switch {
-			case scale.DType != F32:
-				return fail(fmt.Errorf("%w: %s is %s, want F32", ErrDType, scale.Name, scale.DType))
-			case len(t.Shape) != 2 ||
-				!slices.Equal(scale.Shape, []int{fp8Blocks(t.Shape[0]), fp8Blocks(t.Shape[1])}):
-				return fail(fmt.Errorf("%w: %s %v for %v, want one scale for each block of %d×%d", ErrShape, scale.Name,
-					scale.Shape, t.Shape, fp8Block, fp8Block))
-			}
-			f.scales, _ = r.Section(scale.Name)
-		}
+	p := planner{Reader: r}
+	scale, ok, err := p.scaleOf(t, 1)
+	if err == nil && ok && len(t.Shape) != 2 {
+		err = fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if ok {
+		f.scale = scale
+		f.scales, _ = r.Section(scale.Name)
 	}
 	return Rows{name, t.Shape, func(first int, dst []float32) error {
 		if err := f.read(first, dst); err != nil {
@@ -91,11 +87,12 @@ func (r *Reader) IsScale(name string) bool {
 
 // fileRows reads a tensor of a file.
 type fileRows struct {
-	dtype  backend.DType
-	width  int
-	values *io.SectionReader
-	scales *io.SectionReader // nil if there are none
-	raw    []byte
+	info, scale TensorInfo
+	dtype       backend.DType
+	width       int
+	values      *io.SectionReader
+	scales      *io.SectionReader // nil if there are none
+	raw, wide   []byte
 }
 
 func (f *fileRows) read(first int, dst []float32) error {
@@ -105,29 +102,34 @@ func (f *fileRows) read(first int, dst []float32) error {
 		return err
 	}
 	if f.scales == nil {
-		parallel(len(dst), func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				dst[i] = float32(f.dtype.Get(f.raw, i))
-			}
-		})
+		convert(dst, f.dtype, f.raw)
 		return nil
 	}
 	across, n := fp8Blocks(f.width), len(dst)/f.width
 	from, to := first/fp8Block, fp8Blocks(first+n)
-	scales := make([]byte, 4*(to-from)*across)
-	if err := readFull(f.scales, scales, int64(4*from*across)); err != nil {
+	row := across * f.scale.DType.Size()
+	coded := make([]byte, (to-from)*row)
+	if err := readFull(f.scales, coded, int64(from)*int64(row)); err != nil {
 		return err
 	}
+	scales := appendScales(nil, f.scale.DType, coded)
+	f.wide = slices.Grow(f.wide[:0], 4*len(dst))[:4*len(dst)]
 	parallel(n, func(lo, hi int) {
+		b := (first+lo)/fp8Block - from
+		dequantize(f.wide[4*lo*f.width:4*hi*f.width], f.raw[lo*f.width:hi*f.width], fp8Values[f.info.DType],
+			scales[b*across:], f.width, (first+lo)%fp8Block, V3Block)
+	})
+	convert(dst, backend.F32, f.wide)
+	return nil
+}
+
+// convert sets dst to elements of dt.
+func convert(dst []float32, dt backend.DType, data []byte) {
+	parallel(len(dst), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			strip := ((first+i)/fp8Block - from) * across
-			for j := range f.width {
-				scale := float32(backend.F32.Get(scales, strip+j/fp8Block))
-				dst[i*f.width+j] = float32(f.dtype.Get(f.raw, i*f.width+j)) * scale
-			}
+			dst[i] = float32(dt.Get(data, i))
 		}
 	})
-	return nil
 }
 
 // readFull fills b from an offset on.

@@ -185,7 +185,8 @@ func TestRowsRefuseWhatTheyCannotRead(t *testing.T) {
 		{matrix(), "none", ErrMissing},
 		{matrix(), "i", ErrDType},
 		{matrix(Tensor{Name: "w_scale", DType: F32, Shape: []int{1}, Data: four}), "w", ErrScaled},
-		{matrix(Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{1}, Data: four}), "w", ErrShape},
+		{matrix(Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{1}, Data: four}), "w", ErrScaled},
+		{matrix(Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{1, 2}, Data: make([]byte, 8)}), "w", ErrShape},
 		{matrix(Tensor{Name: "w_scale_inv", DType: I32, Shape: []int{1, 1}, Data: four}), "w", ErrDType},
 	} {
 		if _, err := c.r.Rows(c.name); !errors.Is(err, c.want) {

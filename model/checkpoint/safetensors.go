@@ -40,6 +40,7 @@ const (
 	Bool   DType = "BOOL"    // one byte, 0 or 1
 	F8E4M3 DType = "F8_E4M3" // no infinities, largest 448
 	F8E5M2 DType = "F8_E5M2"
+	F8E8M0 DType = "F8_E8M0" // a power of two without sign: 2^(code−127); 255 is NaN
 )
 
 // Size is the bytes of one element, or 0 for a type that is not known.
@@ -51,7 +52,7 @@ func (d DType) Size() int {
 		return 4
 	case F16, BF16, I16, U16:
 		return 2
-	case I8, U8, Bool, F8E4M3, F8E5M2:
+	case I8, U8, Bool, F8E4M3, F8E5M2, F8E8M0:
 		return 1
 	}
 	return 0
@@ -92,6 +93,7 @@ var (
 	ErrDType     = errors.New("unknown dtype")
 	ErrShape     = errors.New("bad shape")
 	ErrOffsets   = errors.New("bad data_offsets")
+	ErrLink      = errors.New("symbolic link out of the folder")
 )
 
 // FormatError is a fault in a file's content.

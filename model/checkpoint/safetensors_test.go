@@ -122,7 +122,7 @@ func TestHandMadeFileIsRead(t *testing.T) {
 func TestDTypeSizes(t *testing.T) {
 	for d, want := range map[DType]int{
 		F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1,
-		Bool: 1, F8E4M3: 1, F8E5M2: 1, "F4": 0, "": 0, "f32": 0,
+		Bool: 1, F8E4M3: 1, F8E5M2: 1, F8E8M0: 1, "F4": 0, "": 0, "f32": 0,
 	} {
 		if got := d.Size(); got != want {
 			t.Errorf("%s: %d, want %d", d, got, want)
@@ -130,7 +130,7 @@ func TestDTypeSizes(t *testing.T) {
 	}
 }
 
-var dtypes = []DType{F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, Bool, F8E4M3, F8E5M2}
+var dtypes = []DType{F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, Bool, F8E4M3, F8E5M2, F8E8M0}
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	dir := t.TempDir()

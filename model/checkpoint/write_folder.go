@@ -35,18 +35,29 @@ var Companions = []string{
 	"added_tokens.json", "chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt",
 }
 
-// CompanionFiles copies the [Companions] that the folder dir has, for [Folder].Files.
-func CompanionFiles(dir string) (map[string]func(w io.Writer) error, error) {
+// CompanionFiles copies the [Companions] that the folder at path has, for Folder.Files.
+// Links go by [OpenOptions].
+func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer) error, error) {
 	files := map[string]func(w io.Writer) error{}
 	for _, name := range Companions {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		open := func() (*os.File, error) {
+			d, err := openFolder(path, followLinks)
+			if err != nil {
+				return nil, err
+			}
+			defer d.Close()
+			f, _, err := d.open(name)
+			return f, err
+		}
+		f, err := open()
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
+			return nil, err
 		}
+		f.Close()
 		files[name] = func(w io.Writer) error {
-			f, _, err := openRegular(path)
+			f, err := open()
 			if err != nil {
 				return err
 			}
