@@ -52,7 +52,7 @@ func (q *quantizer) scale() error {
 	width := q.rows.Shape[1]
 	across := fp8Blocks(width)
 	var scales []float32
-	err := q.rows.each(fp8Block, func(first int, x []float32) error {
+	err := q.rows.Each(fp8Block, func(first int, x []float32) error {
 		piece := make([]float32, fp8Blocks(len(x)/width)*across)
 		faults := make([]error, len(piece))
 		parallel(len(piece), func(lo, hi int) {
@@ -90,7 +90,7 @@ func (q *quantizer) writeElements(w io.Writer) error {
 	}
 	width, across := q.rows.Shape[1], fp8Blocks(q.rows.Shape[1])
 	var codes []byte
-	err := q.rows.each(fp8Block, func(first int, x []float32) error {
+	err := q.rows.Each(fp8Block, func(first int, x []float32) error {
 		codes = slices.Grow(codes[:0], len(x))[:len(x)]
 		scales := q.scales[first/fp8Block*across:]
 		parallel(len(x)/width, func(lo, hi int) {

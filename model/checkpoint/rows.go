@@ -158,7 +158,7 @@ func (r Rows) As(dt DType) []Tensor {
 	}
 	return []Tensor{{Name: r.Name, DType: dt, Shape: r.Shape, Stream: func(w io.Writer) error {
 		var out []byte
-		return r.each(1, func(_ int, x []float32) error {
+		return r.Each(1, func(_ int, x []float32) error {
 			out = slices.Grow(out[:0], len(x)*to.Size())[:len(x)*to.Size()]
 			parallel(len(x), func(lo, hi int) {
 				for i := lo; i < hi; i++ {
@@ -171,8 +171,9 @@ func (r Rows) As(dt DType) []Tensor {
 	}}}
 }
 
-// each reads all rows, a multiple of step at a time but for the last.
-func (r Rows) each(step int, visit func(first int, x []float32) error) error {
+// Each reads all rows in order, a multiple of step at a time but for the last ones. x is
+// overwritten by the next.
+func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
 	p := part{shape: r.Shape}
 	if p.len() == 0 {
 		return nil

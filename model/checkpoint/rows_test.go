@@ -34,7 +34,7 @@ func readAll(t *testing.T, r *Reader, name string) []float32 {
 		t.Fatal(err)
 	}
 	var all []float32
-	if err := rows.each(1, func(_ int, x []float32) error {
+	if err := rows.Each(1, func(_ int, x []float32) error {
 		all = append(all, x...)
 		return nil
 	}); err != nil {

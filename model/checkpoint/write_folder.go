@@ -24,6 +24,9 @@ type Folder struct {
 	ShardBytes int64
 	// Files are the other files by name, such as config.json.
 	Files map[string]func(w io.Writer) error
+	// Check, if not nil, looks at the folder that is written before it appears under its
+	// name; with an error it does not.
+	Check func(dir string) error
 	// Progress, if not nil, is told how many bytes of the tensors' total are written.
 	Progress func(done, total int64)
 }
@@ -114,6 +117,11 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	}
 	if err := d.syncDir(temp); err != nil {
 		return err
+	}
+	if f.Check != nil {
+		if err := f.Check(temp); err != nil {
+			return err
+		}
 	}
 	if err := d.step("rename", dir); err != nil {
 		return err
