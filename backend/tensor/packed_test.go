@@ -320,3 +320,50 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 		}
 	}
 }
+
+// Codes and scales of a format are taken as they are, not encoded again.
+func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
+	const rows, width = 300, 200
+	b := open(t)
+	ps := tensor.NewParams(b, tensor.Init{Format: backend.FP8, Packed: true, Uninitialized: true})
+	p := ps.Stack("s", 2, rows, width)
+	if err := ps.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var w tensor.RowWriter
+	defer w.Close()
+	var want []float64
+	for first := 0; first < 2*rows; {
+		n := min(128, rows-first%rows)
+		codes := make([]byte, n*width)
+		for i := range codes {
+			codes[i] = byte((first*width + i) % 127) // all positive, and NaN is not among them
+		}
+		scales := make([]byte, (n+127)/128*2*4)
+		for i := range len(scales) / 4 {
+			backend.F32.Put(scales, i, 0.3+float64(first+i))
+		}
+		if err := w.SetScaled(p, first, codes, scales); err != nil {
+			t.Fatal(err)
+		}
+		for i, code := range codes {
+			scale := backend.F32.Get(scales, i/width/128*2+i%width/128)
+			want = append(want, backend.F32.Round(backend.E4M3.Get([]byte{code}, 0)*scale))
+		}
+		first += n
+	}
+	if !slices.Equal(floats(t, p), want) {
+		t.Error("values are not the codes times their scales")
+	}
+	mustPanic(t, "tensor: SetScaled: 12 bytes of scales for 25600 bytes of parameter s [2 300 200], want [1 2] of F32",
+		func() { w.SetScaled(p, 0, make([]byte, 128*width), make([]byte, 12)) })
+	mustPanic(t, "tensor: Set: rows 0 to 7 of parameter s [2 300 200], which is packed by 128", func() {
+		w.SetScaled(p, 0, make([]byte, 7*width), make([]byte, 8))
+	})
+	for _, f := range []backend.Format{backend.Native, backend.Q4} {
+		q := tensor.NewParams(b, tensor.Init{Format: f, Packed: true}).Matrix("q", 128, 128)
+		mustPanic(t, "tensor: SetScaled: parameter q, packed true in format "+f.String(), func() {
+			w.SetScaled(q, 0, make([]byte, 128*128), make([]byte, 4))
+		})
+	}
+}

@@ -1,0 +1,47 @@
+package model_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/aha-go/aha/backend"
+	_ "github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/mtp"
+)
+
+// Load a folder that transformers wrote, for inference in FP8, and continue a prompt.
+// DeepSeek-V3's own FP8 weights keep their bits in this format.
+func ExampleLoad() {
+	b, err := backend.Open("cpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	m, source, err := model.Load(b, "testdata/golden/deepseek_v3_mtp", model.LoadOptions{
+		Options: model.Options{Format: backend.FP8, Packed: true},
+		Modules: func(m *model.Model) error { // else the MTP layers are among source.Unclaimed
+			_, err := mtp.New(m)
+			return err
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Free()
+	fmt.Println(m.Config.ModelType, "of", len(m.Blocks), "layers,", len(source.Unclaimed), "tensors left")
+	g, err := model.NewGenerator(m, model.GeneratorOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer g.Close()
+	out, err := g.Generate(context.Background(), []model.Request{{Prompt: []int32{3, 1, 4}, MaxTokens: 5, Stop: []int32{}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(out[0].Tokens), "tokens")
+	// Output:
+	// deepseek_v3 of 2 layers, 0 tensors left
+	// 5 tokens
+}
