@@ -16,8 +16,14 @@ type Scaling struct {
 	Factor   float64 // new length over old; required by YaRN and Llama3, at least 1
 	Original int     // the old length in tokens; required by both
 
-	BetaFast, BetaSlow   float64 // YaRN's ramp; 0 means 32 and 1
-	MScale, MScaleAllDim float64 // YaRN's temperatures; 0 means none
+	BetaFast, BetaSlow float64 // YaRN's ramp; 0 means 32 and 1
+	Untruncated        bool    // the ends of the ramp are not rounded to whole pairs
+
+	// AttentionFactor multiplies YaRN's cosines and sines; 0 means
+	// m(MScale)/m(MScaleAllDim) where both are set and else m(1), with
+	// m(a) = 1 + a·ln(Factor)/10.
+	AttentionFactor      float64
+	MScale, MScaleAllDim float64 // YaRN's temperatures; 0 means none, see SoftmaxScale
 
 	LowFreqFactor, HighFreqFactor float64 // of Llama3; 0 means 1 and 4
 }

@@ -19,8 +19,11 @@ func (sc Scaling) yarn(f []float64, dim int, theta float64) {
 		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
 	}
 	fast, slow := sc.betas()
-	low := max(math.Floor(turn(fast)), 0)
-	high := min(math.Ceil(turn(slow)), float64(dim-1))
+	low, high := turn(fast), turn(slow)
+	if !sc.Untruncated {
+		low, high = math.Floor(low), math.Ceil(high)
+	}
+	low, high = max(low, 0), min(high, float64(dim-1))
 	if low == high {
 		high += 0.001
 	}
@@ -38,12 +41,18 @@ func mscale(s, a float64) float64 {
 	return 0.1*a*math.Log(s) + 1
 }
 
-// amplitude multiplies cosines and sines; 1 for DeepSeek-V2 and V3.
+// amplitude multiplies cosines and sines; 1 for DeepSeek-V2 and V3. As in
+// transformers, one of the temperatures without the other does not count.
 func (sc Scaling) amplitude() float64 {
-	if sc.Kind != YaRN {
+	switch {
+	case sc.Kind != YaRN:
 		return 1
+	case sc.AttentionFactor != 0:
+		return sc.AttentionFactor
+	case sc.MScale != 0 && sc.MScaleAllDim != 0:
+		return mscale(sc.Factor, sc.MScale) / mscale(sc.Factor, sc.MScaleAllDim)
 	}
-	return mscale(sc.Factor, sc.MScale) / mscale(sc.Factor, sc.MScaleAllDim)
+	return mscale(sc.Factor, 1)
 }
 
 // SoftmaxScale is the factor of MLA's attention scores: d^-½, times

@@ -80,7 +80,7 @@ func (c Config) mla() attention.MLAConfig {
 	}
 }
 
-// gqa is the attention shape of a dense config.
+// gqa is the attention shape of a config without MLA.
 func (c Config) gqa() attention.GQAConfig {
 	return attention.GQAConfig{
 		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.QKHeadDim(),
@@ -90,7 +90,8 @@ func (c Config) gqa() attention.GQAConfig {
 
 // moe is the shape of cfg's MoE layers. V2 scales the routed output only where
 // the weights are not normalised, which a single weight never is
-// (modeling_deepseek.py of V2); V3 always does.
+// (modeling_deepseek.py of V2); V3 always does. Qwen3's has no factor, no groups
+// and no shared experts.
 func (c Config) moe() moe.Config {
 	m := moe.Config{
 		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
@@ -98,7 +99,7 @@ func (c Config) moe() moe.Config {
 		TopGroups: c.TopKGroup,
 		Normalize: c.NormTopKProb, Scale: c.RoutedScalingFactor, Bias: c.TopKMethod == "noaux_tc",
 	}
-	if c.ScoringFunc == "softmax" {
+	if c.ScoringFunc == "softmax" || c.ModelType == TypeQwen3MoE {
 		m.Scoring = backend.ScoreSoftmax
 	}
 	if c.TopKMethod == "group_limited_greedy" {
@@ -120,7 +121,8 @@ func (c Config) scaling() attention.Scaling {
 	}
 	sc := attention.Scaling{
 		Factor: r.Factor, Original: r.OriginalMaxPositionEmbeddings,
-		BetaFast: r.BetaFast, BetaSlow: r.BetaSlow, MScale: r.MScale, MScaleAllDim: r.MScaleAllDim,
+		BetaFast: r.BetaFast, BetaSlow: r.BetaSlow, Untruncated: r.Truncate != nil && !*r.Truncate,
+		AttentionFactor: r.AttentionFactor, MScale: r.MScale, MScaleAllDim: r.MScaleAllDim,
 		LowFreqFactor: r.LowFreqFactor, HighFreqFactor: r.HighFreqFactor,
 	}
 	switch r.Type {

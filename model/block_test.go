@@ -42,9 +42,9 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 			}()
 			NewBlock(ps, cfg, 0, tensor.Angles{}, Options{})
 		}
-		spoil(reflect.ValueOf(&cfg).Elem(), "", refused)
+		spoil(reflect.ValueOf(&cfg).Elem(), cfg.ModelType, "", refused)
 		if cfg.RoPEScaling != nil {
-			spoil(reflect.ValueOf(cfg.RoPEScaling).Elem(), "rope_scaling.", refused)
+			spoil(reflect.ValueOf(cfg.RoPEScaling).Elem(), "", "rope_scaling.", refused)
 		}
 	}
 	if blocks < 20 {
@@ -64,17 +64,17 @@ func newCPU(t *testing.T) *cpu.CPU {
 }
 
 // spoil calls fn with each number of a struct set in turn to what it cannot be.
-func spoil(v reflect.Value, prefix string, fn func(key string)) {
+func spoil(v reflect.Value, modelType, prefix string, fn func(key string)) {
 	for f, field := range v.Fields() {
 		was := reflect.ValueOf(field.Interface())
 		switch field.Kind() {
 		case reflect.Int:
 			field.SetInt(-1)
-			fn(prefix + jsonKey(f))
+			fn(prefix + jsonKey(f, modelType))
 		case reflect.Float64:
 			for _, x := range []float64{-1, math.NaN(), math.Inf(1), math.Inf(-1)} {
 				field.SetFloat(x)
-				fn(prefix + jsonKey(f))
+				fn(prefix + jsonKey(f, modelType))
 			}
 		}
 		field.Set(was)

@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 )
@@ -13,6 +15,7 @@ const (
 	TypeDeepSeekV2 = "deepseek_v2" // DeepSeek-V2, V2-Lite: MLA and softmax-gated MoE
 	TypeQwen2      = "qwen2"       // grouped-query attention with biases on q, k and v
 	TypeQwen3      = "qwen3"       // grouped-query attention with RMSNorm on each head of q and k
+	TypeQwen3MoE   = "qwen3_moe"   // Qwen3-30B-A3B: the attention of qwen3 and softmax-gated MoE without shared experts
 	TypeLlama      = "llama"       // grouped-query attention
 )
 
@@ -22,7 +25,8 @@ const (
 //
 // Dimensions have no defaults: a key missing from a file is an error, and a
 // zero where a size is due fails [Config.Validate]. The tag family says which
-// model types have a field; in all others it must be zero.
+// model types have a field; in all others it must be zero. A tag named after a
+// model type is the key of that type.
 type Config struct {
 	ModelType string `json:"model_type"` // one of the Type constants
 
@@ -31,20 +35,20 @@ type Config struct {
 	IntermediateSize      int     `json:"intermediate_size"`       // width of the dense SwiGLU
 	NumHiddenLayers       int     `json:"num_hidden_layers"`       // decoder layers, MTP modules not counted
 	NumAttentionHeads     int     `json:"num_attention_heads"`     // query heads
-	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // divides NumAttentionHeads; equal to it under MLA
+	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // divides NumAttentionHeads; equal to it under MLA; null, and absent in llama and deepseek_v2, means equal
 	MaxPositionEmbeddings int     `json:"max_position_embeddings"` // longest sequence, in tokens
 	HiddenAct             string  `json:"hidden_act"`              // "silu"
 	RMSNormEps            float64 `json:"rms_norm_eps"`            // added to the mean square; q_a and kv_a norms use 1e-6 whatever it says
 	InitializerRange      float64 `json:"initializer_range"`       // standard deviation of freshly drawn weights
 	TieWordEmbeddings     bool    `json:"tie_word_embeddings"`     // the head is the embedding; absent means false, as in transformers
 
-	RoPETheta      float64      `json:"rope_theta"`                              // base of the rotary frequencies
-	RoPEScaling    *RoPEScaling `json:"rope_scaling"`                            // nil means plain RoPE
-	RoPEInterleave bool         `json:"rope_interleave" family:"mla"`            // pairs (2i, 2i+1), not (i, i+d/2); absent means true
-	HeadDim        int          `json:"head_dim" family:"gqa"`                   // width of a head; 0 means HiddenSize / NumAttentionHeads
-	AttentionBias  bool         `json:"attention_bias"`                          // must be false: qwen2 has its q, k, v biases by type
-	MLPBias        bool         `json:"mlp_bias" family:"llama"`                 // must be false
-	SlidingWindow  bool         `json:"use_sliding_window" family:"qwen2,qwen3"` // must be false: every layer attends to the whole sequence
+	RoPETheta      float64      `json:"rope_theta"`                                        // base of the rotary frequencies; absent means 10000
+	RoPEScaling    *RoPEScaling `json:"rope_scaling"`                                      // nil means plain RoPE
+	RoPEInterleave bool         `json:"rope_interleave" family:"mla"`                      // pairs (2i, 2i+1), not (i, i+d/2); absent means true
+	HeadDim        int          `json:"head_dim" family:"gqa"`                             // width of a head; 0 means HiddenSize / NumAttentionHeads
+	AttentionBias  bool         `json:"attention_bias"`                                    // must be false: qwen2 has its q, k, v biases by type
+	MLPBias        bool         `json:"mlp_bias" family:"llama,deepseek_v2"`               // must be false
+	SlidingWindow  bool         `json:"use_sliding_window" family:"qwen2,qwen3,qwen3_moe"` // must be false: every layer attends to the whole sequence; a file's true is read as false if no layer has a window
 
 	// Multi-head latent attention (arXiv:2405.04434 §2.1).
 	QLoRARank     int `json:"q_lora_rank" family:"mla"`      // width of the compressed query; 0 (null in files) means none
@@ -54,18 +58,20 @@ type Config struct {
 	VHeadDim      int `json:"v_head_dim" family:"mla"`       // per head
 
 	// Mixture of experts (arXiv:2412.19437 §2.1.2).
-	NRoutedExperts      int     `json:"n_routed_experts" family:"mla"`      // 0 (null in files) means no MoE layer at all
-	NSharedExperts      int     `json:"n_shared_experts" family:"mla"`      // always active, fused to one SwiGLU of this many widths
-	NumExpertsPerTok    int     `json:"num_experts_per_tok" family:"mla"`   // K of the top-K
-	MoEIntermediateSize int     `json:"moe_intermediate_size" family:"mla"` // width of one expert
-	FirstKDenseReplace  int     `json:"first_k_dense_replace" family:"mla"` // layers 0..this-1 have a dense FFN
-	MoELayerFreq        int     `json:"moe_layer_freq" family:"mla"`        // of the others, those whose index it divides are MoE; absent means 1
-	NGroup              int     `json:"n_group" family:"mla"`               // groups of experts; 1 (null in files) means no grouping
-	TopKGroup           int     `json:"topk_group" family:"mla"`            // groups a token may use
-	ScoringFunc         string  `json:"scoring_func" family:"mla"`          // "sigmoid" or "softmax"; absent means the type's own
-	TopKMethod          string  `json:"topk_method" family:"mla"`           // "noaux_tc", "greedy" or "group_limited_greedy"; absent in V3 means noaux_tc
-	NormTopKProb        bool    `json:"norm_topk_prob" family:"mla"`        // the K weights are divided by their sum
-	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"` // multiplies the routed output
+	NRoutedExperts      int     `json:"n_routed_experts" qwen3_moe:"num_experts" family:"mla,qwen3_moe"` // 0 (or null) means no MoE layer at all
+	NSharedExperts      int     `json:"n_shared_experts" family:"mla"`                                   // always active, fused to one SwiGLU of this many widths
+	NumExpertsPerTok    int     `json:"num_experts_per_tok" family:"mla,qwen3_moe"`                      // K of the top-K
+	MoEIntermediateSize int     `json:"moe_intermediate_size" family:"mla,qwen3_moe"`                    // width of one expert
+	FirstKDenseReplace  int     `json:"first_k_dense_replace" family:"mla"`                              // layers 0..this-1 have a dense FFN
+	MoELayerFreq        int     `json:"moe_layer_freq" family:"mla"`                                     // of the others, those whose index it divides are MoE; absent means 1
+	DecoderSparseStep   int     `json:"decoder_sparse_step" family:"qwen3_moe"`                          // layers whose index plus 1 it divides are MoE; absent means 1
+	MLPOnlyLayers       []int   `json:"mlp_only_layers" family:"qwen3_moe"`                              // layers that have a dense FFN all the same
+	NGroup              int     `json:"n_group" family:"mla"`                                            // groups of experts; 1 (null in files) means no grouping
+	TopKGroup           int     `json:"topk_group" family:"mla"`                                         // groups a token may use
+	ScoringFunc         string  `json:"scoring_func" family:"mla"`                                       // "sigmoid" or "softmax"; absent means the type's own
+	TopKMethod          string  `json:"topk_method" family:"mla"`                                        // "noaux_tc", "greedy" or "group_limited_greedy"; absent means noaux_tc in V3, greedy in V2
+	NormTopKProb        bool    `json:"norm_topk_prob" family:"mla,qwen3_moe"`                           // the K weights are divided by their sum
+	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"`                              // multiplies the routed output
 
 	// NumNextNPredictLayers counts the multi-token prediction modules
 	// (arXiv:2412.19437 §2.2), stored as the layers after the last; absent means 0.
@@ -76,6 +82,12 @@ type Config struct {
 
 	DType        string        `json:"torch_dtype"`         // dtype of the stored weights, such as "bfloat16"; "" if the file does not say
 	Quantization *Quantization `json:"quantization_config"` // nil means the weights are stored as DType
+
+	// Extra holds the keys of a file that have no field here, so that MarshalJSON
+	// writes them back; [Config.Unknown] lists those that this package does not
+	// know. Keys of nested objects lie in an object under rope_scaling or
+	// quantization_config. If nil, there are none.
+	Extra map[string]json.RawMessage `json:"-"`
 }
 
 // StoredAs is c as the config.json of weights that are stored in dt: DType says so,
@@ -85,6 +97,10 @@ type Config struct {
 // whoever loads it as it says.
 func (c Config) StoredAs(dt backend.DType) Config {
 	c.Quantization = nil
+	if _, ok := c.Extra[quantizationKey]; ok {
+		c.Extra = maps.Clone(c.Extra)
+		delete(c.Extra, quantizationKey)
+	}
 	switch dt {
 	case backend.F32:
 		c.DType = "float32"
@@ -103,26 +119,35 @@ func (c Config) StoredAs(dt backend.DType) Config {
 	return c
 }
 
-// RoPEScaling stretches RoPE beyond the length it was trained on.
+// RoPEScaling stretches RoPE beyond the length it was trained on. The tag rope
+// says which type has a field; in the other it must be zero.
 type RoPEScaling struct {
-	Type                          string  `json:"type"`                                     // "yarn" (arXiv:2309.00071) or "llama3"
-	Factor                        float64 `json:"factor"`                                   // new length over old, at least 1
-	OriginalMaxPositionEmbeddings int     `json:"original_max_position_embeddings"`         // the old length, in tokens
-	BetaFast                      float64 `json:"beta_fast,omitempty" rope:"yarn"`          // turns over the old length above which a pair is left alone; absent means 32
-	BetaSlow                      float64 `json:"beta_slow,omitempty" rope:"yarn"`          // turns below which it is interpolated; absent means 1
-	MScale                        float64 `json:"mscale,omitempty" rope:"yarn"`             // cos and sin are scaled by m(MScale)/m(MScaleAllDim), m(a) = 1 + a·ln(Factor)/10; absent means 1
-	MScaleAllDim                  float64 `json:"mscale_all_dim,omitempty" rope:"yarn"`     // the softmax scale is multiplied by m(MScaleAllDim)²; absent means 0
-	LowFreqFactor                 float64 `json:"low_freq_factor,omitempty" rope:"llama3"`  // waves longer than the old length over this are divided by Factor
-	HighFreqFactor                float64 `json:"high_freq_factor,omitempty" rope:"llama3"` // waves shorter than the old length over this are left alone
+	Type                          string  `json:"type"`                             // "yarn" (arXiv:2309.00071) or "llama3"
+	Factor                        float64 `json:"factor"`                           // new length over old, at least 1
+	OriginalMaxPositionEmbeddings int     `json:"original_max_position_embeddings"` // the old length, in tokens; absent means max_position_embeddings
+
+	BetaFast float64 `json:"beta_fast" rope:"yarn"` // turns over the old length above which a pair is left alone; absent means 32
+	BetaSlow float64 `json:"beta_slow" rope:"yarn"` // turns below which it is interpolated; absent means 1
+	Truncate *bool   `json:"truncate" rope:"yarn"`  // whether the pairs of BetaFast and BetaSlow are rounded outwards to whole ones; nil means true
+
+	// AttentionFactor multiplies cos and sin. If 0 (absent), it is
+	// m(MScale)/m(MScaleAllDim) where both are given and else m(1), with
+	// m(a) = 1 + a·ln(Factor)/10.
+	AttentionFactor float64 `json:"attention_factor" rope:"yarn"`
+	MScale          float64 `json:"mscale" rope:"yarn"`         // see AttentionFactor; 0 means absent
+	MScaleAllDim    float64 `json:"mscale_all_dim" rope:"yarn"` // see AttentionFactor; MLA's softmax scale is multiplied by m(MScaleAllDim)²; 0 means absent
+
+	LowFreqFactor  float64 `json:"low_freq_factor" rope:"llama3"`  // waves longer than the old length over this are divided by Factor
+	HighFreqFactor float64 `json:"high_freq_factor" rope:"llama3"` // waves shorter than the old length over this are left alone
 }
 
 // Quantization says how the linear weights of a checkpoint are stored.
 type Quantization struct {
-	QuantMethod      string `json:"quant_method"`        // "fp8"
-	Fmt              string `json:"fmt"`                 // "e4m3"
-	ActivationScheme string `json:"activation_scheme"`   // "dynamic": activations are quantised as they come
-	WeightBlockSize  []int  `json:"weight_block_size"`   // rows and columns that share one scale: [128, 128]
-	ScaleFmt         string `json:"scale_fmt,omitempty"` // "ue8m0" if scales are powers of two, "" if any float32
+	QuantMethod      string `json:"quant_method"`      // "fp8"
+	Fmt              string `json:"fmt"`               // "e4m3"; absent means that
+	ActivationScheme string `json:"activation_scheme"` // "dynamic": activations are quantised as they come; absent means that
+	WeightBlockSize  []int  `json:"weight_block_size"` // rows and columns that share one scale; absent means [128, 128]
+	ScaleFmt         string `json:"scale_fmt"`         // "ue8m0" if scales are powers of two, "" (absent or "float") if any float32
 }
 
 // TokenIDs is one token id, several, or none: in JSON a number, a list or null.
@@ -168,6 +193,9 @@ func (c Config) IsMLA() bool {
 // IsMoELayer reports whether layer l has experts rather than one dense FFN.
 // The MTP modules are the layers from NumHiddenLayers on, and follow the same rule.
 func (c Config) IsMoELayer(l int) bool {
+	if c.ModelType == TypeQwen3MoE {
+		return c.NRoutedExperts > 0 && (l+1)%c.DecoderSparseStep == 0 && !slices.Contains(c.MLPOnlyLayers, l)
+	}
 	return c.NRoutedExperts > 0 && l >= c.FirstKDenseReplace && l%c.MoELayerFreq == 0
 }
 
@@ -175,7 +203,7 @@ func (c Config) IsMoELayer(l int) bool {
 func (c Config) QKVBias() bool { return c.ModelType == TypeQwen2 }
 
 // QKNorm reports whether each head of q and k is normalised before RoPE.
-func (c Config) QKNorm() bool { return c.ModelType == TypeQwen3 }
+func (c Config) QKNorm() bool { return c.ModelType == TypeQwen3 || c.ModelType == TypeQwen3MoE }
 
 // QKHeadDim is the width of one head of q and k: nope and rope together under MLA.
 func (c Config) QKHeadDim() int {

@@ -50,7 +50,11 @@ func countLayer[T count](c Config, moe bool) (total, active T) {
 	}
 	expert := 3 * d * T(c.MoEIntermediateSize)
 	both += d*T(c.NRoutedExperts) + T(c.NSharedExperts)*expert
-	return both + T(c.NRoutedExperts)*(expert+1), both + T(c.NumExpertsPerTok)*expert
+	total = both + T(c.NRoutedExperts)*expert
+	if c.moe().Bias {
+		total += T(c.NRoutedExperts)
+	}
+	return total, both + T(c.NumExpertsPerTok)*expert
 }
 
 func countAttention[T count](c Config) T {

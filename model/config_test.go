@@ -22,6 +22,7 @@ var presets = []struct {
 	{"R1DistillQwen32B", R1DistillQwen32B},
 	{"R1DistillLlama8B", R1DistillLlama8B},
 	{"R1DistillLlama70B", R1DistillLlama70B},
+	{"Qwen3_30B_A3B", Qwen3_30B_A3B},
 	{"Tiny", Tiny},
 }
 
@@ -51,6 +52,8 @@ func TestParameterCountsMatchThePublishedOnes(t *testing.T) {
 		{"R1-Distill-Qwen-14B", R1DistillQwen14B(), 14.8e9, 14.8e9, 1e8},
 		{"R1-Distill-Qwen-32B", R1DistillQwen32B(), 32.8e9, 32.8e9, 1e8},
 		{"R1-Distill-Llama-8B", R1DistillLlama8B(), 8.03e9, 8.03e9, 1e7},
+		// 30.5B and 3.3B by the report; added up from the shapes.
+		{"Qwen3-30B-A3B", Qwen3_30B_A3B(), 30_532_122_624, 3_353_032_704, 1},
 		{"R1-Distill-Llama-70B", R1DistillLlama70B(), 70.6e9, 70.6e9, 1e8},
 	} {
 		total, active := want.config.NumParams()
@@ -121,6 +124,13 @@ func TestMoELayersOfDeepSeekV3(t *testing.T) {
 	c.MoELayerFreq = 2
 	if c.IsMoELayer(5) || !c.IsMoELayer(4) {
 		t.Error("moe_layer_freq 2 must leave the odd layers dense")
+	}
+	q := Qwen3_30B_A3B()
+	q.DecoderSparseStep, q.MLPOnlyLayers = 2, []int{3, 4}
+	for l, want := range []bool{false, true, false, false, false, true} {
+		if got := q.IsMoELayer(l); got != want {
+			t.Errorf("qwen3_moe, decoder_sparse_step 2 without layer 3: layer %d: got %t", l, got)
+		}
 	}
 	if R1DistillQwen1_5B().IsMoELayer(5) {
 		t.Error("Qwen2 has no MoE layer")

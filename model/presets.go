@@ -277,6 +277,34 @@ func r1DistillLlama() Config {
 	}
 }
 
+// Qwen3_30B_A3B is Qwen3-30B-A3B: 30.5B parameters, 3.3B active
+// (arXiv:2505.09388 §2).
+func Qwen3_30B_A3B() Config {
+	return Config{
+		ModelType:             TypeQwen3MoE,
+		VocabSize:             151936,
+		HiddenSize:            2048,
+		IntermediateSize:      6144,
+		NumHiddenLayers:       48,
+		NumAttentionHeads:     32,
+		NumKeyValueHeads:      4,
+		MaxPositionEmbeddings: 40960,
+		HiddenAct:             "silu",
+		RMSNormEps:            1e-6,
+		InitializerRange:      0.02,
+		RoPETheta:             1e6,
+		HeadDim:               128,
+		NRoutedExperts:        128,
+		NumExpertsPerTok:      8,
+		MoEIntermediateSize:   768,
+		DecoderSparseStep:     1,
+		NormTopKProb:          true,
+		BOSTokenID:            TokenIDs{151643},
+		EOSTokenID:            TokenIDs{151645},
+		DType:                 "bfloat16",
+	}
+}
+
 // Tiny is a small model of the V3 kind that has all of its mechanisms: query
 // compression, one dense layer and three of experts, a shared expert, the
 // sigmoid gate with selection bias, and one MTP module. It trains in minutes on

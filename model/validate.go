@@ -52,20 +52,8 @@ func (e *ConfigError) Error() string {
 	return b.String()
 }
 
-// UnknownKeys lists the keys of the file that this package does not know.
-func (e *ConfigError) UnknownKeys() []string {
-	var keys []string
-	for _, f := range e.Fields {
-		if f.Rule == ruleUnknown {
-			keys = append(keys, f.Key)
-		}
-	}
-	return keys
-}
-
 const (
 	ruleMissing = "missing, and has no default"
-	ruleUnknown = "unknown key"
 	ruleForeign = "must be absent for this model_type"
 )
 
@@ -85,7 +73,8 @@ const (
 // only when each of them is in range by itself.
 func (c Config) Validate() error {
 	k := &checker{}
-	known := k.oneOf("model_type", c.ModelType, TypeDeepSeekV3, TypeDeepSeekV2, TypeQwen2, TypeQwen3, TypeLlama)
+	known := k.oneOf("model_type", c.ModelType, TypeDeepSeekV3, TypeDeepSeekV2, TypeQwen2, TypeQwen3,
+		TypeQwen3MoE, TypeLlama)
 	k.common(c)
 	k.rope(c)
 	if known {
@@ -95,7 +84,9 @@ func (c Config) Validate() error {
 			k.moe(c)
 		} else {
 			k.gqa(c)
+			k.qwen3MoE(c)
 		}
+		k.extra(c)
 		if len(k.faults) == 0 {
 			if n, _ := countParams[float64](c); n+float64(c.NumNextNPredictLayers)*n > 1<<62 {
 				k.fail("num_hidden_layers", c.NumHiddenLayers, "the model would have more than 2^62 parameters")
@@ -196,17 +187,17 @@ func (k *checker) rope(c Config) {
 	if s == nil {
 		return
 	}
-	const p = "rope_scaling."
+	const p = ropeKey + "."
+	if !k.oneOf(p+"type", s.Type, "yarn", "llama3") {
+		return
+	}
 	if !(s.Factor >= 1) || !(s.Factor <= math.MaxFloat32) {
 		k.fail(p+"factor", s.Factor, "must be at least 1 and a finite float32")
 	}
 	k.within(p+"original_max_position_embeddings", s.OriginalMaxPositionEmbeddings, 1, maxLength)
-	if !k.oneOf(p+"type", s.Type, "yarn", "llama3") {
-		return
-	}
 	for f, v := range reflect.ValueOf(*s).Fields() {
-		if tag := f.Tag.Get("rope"); tag != "" && tag != s.Type && !v.IsZero() {
-			k.fail(p+jsonKey(f), v.Interface(), "must be absent when %stype is %q", p, s.Type)
+		if !hasRoPEType(f, s.Type) && !v.IsZero() {
+			k.fail(p+jsonKey(f, ""), v.Interface(), "must be absent when %stype is %q", p, s.Type)
 		}
 	}
 	switch s.Type {
@@ -215,9 +206,13 @@ func (k *checker) rope(c Config) {
 		if fast && slow && s.BetaFast <= s.BetaSlow {
 			k.fail(p+"beta_fast", s.BetaFast, "must be above beta_slow = %v", s.BetaSlow)
 		}
-		k.positive(p+"mscale", s.MScale)
-		if s.MScaleAllDim != 0 {
-			k.positive(p+"mscale_all_dim", s.MScaleAllDim)
+		for _, f := range []struct {
+			key string
+			v   float64
+		}{{"attention_factor", s.AttentionFactor}, {"mscale", s.MScale}, {"mscale_all_dim", s.MScaleAllDim}} {
+			if f.v != 0 {
+				k.positive(p+f.key, f.v)
+			}
 		}
 	case "llama3":
 		low, high := k.positive(p+"low_freq_factor", s.LowFreqFactor), k.positive(p+"high_freq_factor", s.HighFreqFactor)
@@ -229,9 +224,9 @@ func (k *checker) rope(c Config) {
 
 // foreign refuses a value in a field that the model type does not have.
 func (k *checker) foreign(c Config) {
-	for f, v := range reflect.ValueOf(c).Fields() {
+	for f, v := range configFields(reflect.ValueOf(c)) {
 		if !inFamily(f, c.ModelType) && !v.IsZero() {
-			k.fail(jsonKey(f), v.Interface(), ruleForeign)
+			k.fail(jsonKey(f, c.ModelType), v.Interface(), ruleForeign)
 		}
 	}
 }
@@ -258,6 +253,7 @@ func (k *checker) gqa(c Config) {
 }
 
 func (k *checker) mla(c Config) {
+	k.isFalse("mlp_bias", c.MLPBias && c.ModelType == TypeDeepSeekV2, "biases in the FFN are not supported")
 	if h := c.NumAttentionHeads; h > 0 && c.NumKeyValueHeads > 0 && c.NumKeyValueHeads != h && h%c.NumKeyValueHeads == 0 {
 		k.fail("num_key_value_heads", c.NumKeyValueHeads,
 			"must equal num_attention_heads = %d under multi-head latent attention", h)
@@ -316,26 +312,24 @@ func (k *checker) moe(c Config) {
 	}
 }
 
-// inFamily reports whether the models of a type have the field, by its tag
-// family: a list of "mla", "gqa" and model types, or nothing for all.
-func inFamily(f reflect.StructField, modelType string) bool {
-	tag := f.Tag.Get("family")
-	if tag == "" {
-		return true
+func (k *checker) qwen3MoE(c Config) {
+	if c.ModelType != TypeQwen3MoE || c.NRoutedExperts == 0 {
+		return // no MoE layer, so nothing below is used
 	}
-	attention := "gqa"
-	if (Config{ModelType: modelType}).IsMLA() {
-		attention = "mla"
+	experts := k.within("num_experts", c.NRoutedExperts, 1, maxExperts)
+	topK := k.within("num_experts_per_tok", c.NumExpertsPerTok, 1, maxExperts)
+	if experts && topK && c.NumExpertsPerTok > c.NRoutedExperts {
+		k.fail("num_experts_per_tok", c.NumExpertsPerTok, "must be at most num_experts = %d", c.NRoutedExperts)
 	}
-	for t := range strings.SplitSeq(tag, ",") {
-		if t == attention || t == modelType {
-			return true
+	k.within("moe_intermediate_size", c.MoEIntermediateSize, 1, maxWidth)
+	k.within("decoder_sparse_step", c.DecoderSparseStep, 1, maxLayers)
+	seen := map[int]bool{}
+	for _, l := range c.MLPOnlyLayers {
+		if l < 0 || l >= c.NumHiddenLayers || seen[l] {
+			k.fail("mlp_only_layers", c.MLPOnlyLayers, "must be different layers from 0 to num_hidden_layers - 1 = %d",
+				c.NumHiddenLayers-1)
+			return
 		}
+		seen[l] = true
 	}
-	return false
-}
-
-func jsonKey(f reflect.StructField) string {
-	key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return key
 }

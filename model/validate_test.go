@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"reflect"
@@ -25,6 +26,10 @@ func faults(t interface {
 
 func names(fields []FieldError, key string) bool {
 	return slices.ContainsFunc(fields, func(f FieldError) bool { return f.Key == key })
+}
+
+func extra(key, value string) map[string]json.RawMessage {
+	return map[string]json.RawMessage{key: json.RawMessage(value)}
 }
 
 func TestValidateNamesEachContradiction(t *testing.T) {
@@ -78,6 +83,24 @@ func TestValidateNamesEachContradiction(t *testing.T) {
 			"rope_scaling.high_freq_factor", "= 5"},
 		{"yarn key in llama3", R1DistillLlama8B, func(c *Config) { c.RoPEScaling.MScale = 1 }, "rope_scaling.mscale",
 			"absent"},
+		{"experts beyond num_experts", Qwen3_30B_A3B, func(c *Config) { c.NumExpertsPerTok = 129 }, "num_experts_per_tok",
+			"num_experts = 128"},
+		{"layer that is none", Qwen3_30B_A3B, func(c *Config) { c.MLPOnlyLayers = []int{48} }, "mlp_only_layers", "= 47"},
+		{"layer twice", Qwen3_30B_A3B, func(c *Config) { c.MLPOnlyLayers = []int{3, 3} }, "mlp_only_layers", "different"},
+		{"groups in Qwen3", Qwen3_30B_A3B, func(c *Config) { c.NGroup = 8 }, "n_group", "absent"},
+		{"FFN biases in V2", DeepSeekV2Lite, func(c *Config) { c.MLPBias = true }, "mlp_bias", "must be false"},
+		{"field in Extra", Tiny, func(c *Config) { c.Extra = extra("hidden_size", "1") }, "hidden_size", "Extra"},
+		{"alias in Extra", Tiny, func(c *Config) { c.Extra = extra("dtype", `"int8"`) }, "dtype", "Extra"},
+		{"fixed key in Extra", Tiny, func(c *Config) { c.Extra = extra("is_causal", "true") }, "is_causal", "Extra"},
+		{"no JSON in Extra", Tiny, func(c *Config) { c.Extra = extra("zeta", "{") }, "zeta", "JSON"},
+		{"rope field in Extra", DeepSeekV3, func(c *Config) { c.Extra = extra("rope_scaling", `{"factor": 2}`) },
+			"rope_scaling.factor", "Extra"},
+		{"no object in Extra", DeepSeekV3, func(c *Config) { c.Extra = extra("quantization_config", `[]`) },
+			"quantization_config", "object"},
+		{"quantisation in Extra alone", Tiny, func(c *Config) { c.Extra = extra("quantization_config", `{"a": 1}`) },
+			"quantization_config", "without Quantization"},
+		{"attention factor", DeepSeekV3, func(c *Config) { c.RoPEScaling.AttentionFactor = -1 },
+			"rope_scaling.attention_factor", "positive"},
 		{"dtype", Tiny, func(c *Config) { c.DType = "int8" }, "torch_dtype", "bfloat16"},
 		{"block size", DeepSeekV3, func(c *Config) { c.Quantization.WeightBlockSize = []int{128} },
 			"quantization_config.weight_block_size", "two positive"},
@@ -149,7 +172,7 @@ func TestOneCorruptedFieldIsNamed(t *testing.T) {
 		case reflect.String:
 			f.SetString(rapid.StringMatching(`x[a-z]{0,8}`).Draw(t, "value"))
 		}
-		key := jsonKey(v.Type().Field(i))
+		key := jsonKey(v.Type().Field(i), c.ModelType)
 		if found := faults(t, c.Validate()); !names(found, key) {
 			t.Fatalf("%s with %s = %v: the error does not name it: %v", preset.name, key, f, found)
 		}
