@@ -36,7 +36,8 @@ func ExampleLoad() {
 		log.Fatal(err)
 	}
 	defer g.Close()
-	out, err := g.Generate(context.Background(), []model.Request{{Prompt: []int32{3, 1, 4}, MaxTokens: 5, Stop: []int32{}}})
+	request := model.Request{Prompt: []int32{3, 1, 4}, MaxTokens: 5, Stop: []int32{}}
+	out, err := g.Generate(context.Background(), []model.Request{request})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -358,7 +358,8 @@ func TestLoadComparesFilesAndMemoryFirst(t *testing.T) {
 			"experts.0.gate_proj.weight", checkpoint.ErrMissing},
 		{"positions", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.MaxPositionEmbeddings = 1 << 30 })},
 			"max_position_embeddings is 1073741824", nil},
-		{"modules", golden, model.LoadOptions{Modules: func(*model.Model) error { return io.ErrNoProgress }}, "", io.ErrNoProgress},
+		{"modules", golden, model.LoadOptions{Modules: func(*model.Model) error { return io.ErrNoProgress }}, "",
+			io.ErrNoProgress},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -10,7 +10,7 @@ import (
 // Memory is what NewWith takes of b for a model of c, known without making it:
 // its code runs on backend.DryRun. The peak is above the size of the model where
 // weights are drawn and packed, since each matrix is there in both forms for a
-// moment. The few megabytes through which checkpoint.Load fills a model of
+// moment. The few megabytes through which Load fills a model of
 // Options.Uninitialized are not counted.
 func Memory(b backend.Backend, c Config, o Options) (backend.Memory, error) {
 	d := backend.DryRun(b)

@@ -57,9 +57,9 @@ type Options struct {
 	// Packed keeps weights in their format only, without a master copy: for
 	// inference, in little more memory than the weights take.
 	Packed bool
-	// Uninitialized makes a model without values, for checkpoint.Load: nothing is
-	// drawn, and parameters that are packed never exist in another form. Using one
-	// that was not loaded panics.
+	// Uninitialized makes a model without values, as Load does before it reads the files:
+	// nothing is drawn, and parameters that are packed never exist in another form. Using
+	// one that was not loaded panics.
 	Uninitialized bool
 }
 

@@ -44,7 +44,8 @@ func TestLinksOutOfTheFolderAreRefused(t *testing.T) {
 		if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
 			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
 		}
-		if fault, ok := errors.AsType[*FormatError](err); c.want == ErrLink && (!ok || fault.File != filepath.Join(dir, c.link)) {
+		fault, ok := errors.AsType[*FormatError](err)
+		if c.want == ErrLink && (!ok || fault.File != filepath.Join(dir, c.link)) {
 			t.Errorf("%s: error %v, want it to name the link", c.name, err)
 		}
 		if err == nil {

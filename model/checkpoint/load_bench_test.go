@@ -25,7 +25,8 @@ func BenchmarkLoad(b *testing.B) {
 	}{
 		{from: F32}, {from: BF16}, {from: F16}, {from: F64}, {from: F8E4M3, with: []Tensor{scaled}},
 		{from: F32, to: backend.BFloat16, packed: true}, {from: BF16, to: backend.BFloat16, packed: true},
-		{from: BF16, to: backend.Q8, packed: true}, {from: F8E4M3, with: []Tensor{scaled}, to: backend.BFloat16, packed: true},
+		{from: BF16, to: backend.Q8, packed: true},
+		{from: F8E4M3, with: []Tensor{scaled}, to: backend.BFloat16, packed: true},
 		{from: F8E4M3, with: []Tensor{scaled}, to: backend.Q4, packed: true},
 		{from: F8E4M3, with: []Tensor{scaled}, to: backend.FP8, packed: true},
 	} {

@@ -32,38 +32,41 @@ var scaleDTypes = []DType{F32, BF16, F8E8M0}
 func (p *planner) scaleOf(t TensorInfo, of int) (scale TensorInfo, ok bool, err error) {
 	for _, suffix := range otherScales {
 		if other, ok := p.Lookup(t.Name + suffix); ok {
-			return scale, false, fmt.Errorf("%w: %s %v beside %s is not read, %s%s is", ErrScaled, other.Name, other.Shape,
-				t.DType, t.Name, scaleSuffix)
+			return scale, false, fmt.Errorf("%w: %s %v is not read, only those of blocks in %s%s are", ErrScaled, other.Name,
+				other.Shape, t.Name, scaleSuffix)
 		}
 	}
 	isFP8 := t.DType == F8E4M3 || t.DType == F8E5M2
 	scale, ok = p.Lookup(t.Name + scaleSuffix)
-	if !ok {
-		if isFP8 && p.Block != [2]int{} {
-			err = fmt.Errorf("%w: %s%s, which the config says %s has", ErrMissing, t.Name, scaleSuffix, t.DType)
-		}
+	if !ok && isFP8 && p.Block != [2]int{} {
+		err = fmt.Errorf("%w: %s%s, which the config says %s has", ErrMissing, t.Name, scaleSuffix, t.DType)
+	}
+	if !ok || err != nil {
 		return scale, false, err
 	}
-	block := p.block()
+	return scale, true, checkScale(t, scale, of, p.block())
+}
+
+// checkScale says what speaks against scale as that of t.
+func checkScale(t, scale TensorInfo, of int, block [2]int) error {
 	n := len(t.Shape)
 	switch {
-	case !isFP8:
-		return scale, false, fmt.Errorf("%w: %s %v beside %s, want it beside FP8", ErrScaled, scale.Name, scale.Shape, t.DType)
+	case t.DType != F8E4M3 && t.DType != F8E5M2 || n < 2:
+		return fmt.Errorf("%w: %s %v beside %s %v, want it beside matrices of FP8", ErrScaled, scale.Name, scale.Shape,
+			t.DType, t.Shape)
 	case !slices.Contains(scaleDTypes, scale.DType):
-		return scale, false, fmt.Errorf("%w: %s is %s, want one of %v", ErrDType, scale.Name, scale.DType, scaleDTypes)
+		return fmt.Errorf("%w: %s is %s, want one of %v", ErrDType, scale.Name, scale.DType, scaleDTypes)
 	case len(scale.Shape) < 2:
-		return scale, false, fmt.Errorf("%w: %s %v is of the whole tensor, want one for each block of %d×%d", ErrScaled,
-			scale.Name, scale.Shape, block[0], block[1])
-	case n < 2:
-		return scale, false, fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
+		return fmt.Errorf("%w: %s %v is of the whole tensor, want one for each block of %d×%d", ErrScaled, scale.Name,
+			scale.Shape, block[0], block[1])
 	}
 	want := slices.Clone(t.Shape)
 	want[n-2], want[n-1] = of*ceil(t.Shape[n-2]/of, block[0]), ceil(t.Shape[n-1], block[1])
 	if !slices.Equal(scale.Shape, want) {
-		return scale, false, fmt.Errorf("%w: %s %v, want %v for blocks of %d×%d of %v", ErrShape, scale.Name, scale.Shape,
-			want, block[0], block[1], t.Shape)
+		return fmt.Errorf("%w: %s %v, want %v for blocks of %d×%d of %v", ErrShape, scale.Name, scale.Shape, want, block[0],
+			block[1], t.Shape)
 	}
-	return scale, true, nil
+	return nil
 }
 
 // ceil is a/b rounded up.
@@ -108,18 +111,36 @@ func fp8Table(dt backend.DType) *[256]float32 {
 }
 
 // dequantize sets dst to the products of codes [rows, width] and the scales of their
-// blocks, each rounded to F32. The first row is row skip of its block.
+// blocks, each rounded to F32. The first row is row skip of its block. A block takes a
+// table of its 256 products.
 func dequantize(dst, codes []byte, values *[256]float32, scales []float32, width, skip int, block [2]int) {
-	across := ceil(width, block[1])
-	for i := 0; i*width < len(codes); i++ {
-		row, out := codes[i*width:][:width], dst[4*i*width:][:4*width]
-		of := scales[(skip+i)/block[0]*across:][:across]
-		for b, scale := range of {
+	rows, across := len(codes)/width, ceil(width, block[1])
+	var products [256]uint32
+	for i, end := 0, 0; i < rows; i = end {
+		of := (skip + i) / block[0]
+		end = min(rows, (of+1)*block[0]-skip)
+		for b, scale := range scales[of*across:][:across] {
+			for code, x := range values {
+				products[code] = math.Float32bits(x * scale)
+			}
 			lo, hi := b*block[1], min((b+1)*block[1], width)
-			to := out[4*lo : 4*hi]
-			for j, code := range row[lo:hi] {
-				binary.LittleEndian.PutUint32(to[4*j:], math.Float32bits(values[code]*scale))
+			for r := i; r < end; r++ {
+				lookUp(dst[4*(r*width+lo):], codes[r*width+lo:r*width+hi], &products)
 			}
 		}
+	}
+}
+
+// lookUp sets dst to the table's values of codes, little-endian.
+func lookUp(dst, codes []byte, table *[256]uint32) {
+	for len(codes) >= 4 && len(dst) >= 16 {
+		binary.LittleEndian.PutUint32(dst, table[codes[0]])
+		binary.LittleEndian.PutUint32(dst[4:], table[codes[1]])
+		binary.LittleEndian.PutUint32(dst[8:], table[codes[2]])
+		binary.LittleEndian.PutUint32(dst[12:], table[codes[3]])
+		codes, dst = codes[4:], dst[16:]
+	}
+	for i, code := range codes {
+		binary.LittleEndian.PutUint32(dst[4*i:], table[code])
 	}
 }
