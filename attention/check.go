@@ -105,7 +105,8 @@ func (sc Scaling) check(what string, dim int, theta float64) {
 		v     float64
 	}{
 		{"Scaling.BetaFast", sc.BetaFast}, {"Scaling.BetaSlow", sc.BetaSlow},
-		{"Scaling.AttentionFactor", sc.AttentionFactor}, {"Scaling.MScale", sc.MScale}, {"Scaling.MScaleAllDim", sc.MScaleAllDim},
+		{"Scaling.AttentionFactor", sc.AttentionFactor},
+		{"Scaling.MScale", sc.MScale}, {"Scaling.MScaleAllDim", sc.MScaleAllDim},
 		{"Scaling.LowFreqFactor", sc.LowFreqFactor}, {"Scaling.HighFreqFactor", sc.HighFreqFactor},
 	} {
 		if f.v != 0 {

@@ -69,6 +69,21 @@ func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	}
 }
 
+// transformers 5.24's _compute_yarn_parameters in float64, truncate true and false.
+func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
+	sc := attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
+	for untruncated, want := range map[bool][3]float64{
+		false: {0.023914724805023366, 0.005125, 0.0008498621211702518},
+		true:  {0.02771085847508042, 0.005524062977468265, 0.0007226383418941806},
+	} {
+		sc.Untruncated = untruncated
+		got := attention.Frequencies(16, 10000, sc)
+		for i, w := range want {
+			within(t, "frequency", got[3+i], w, 12)
+		}
+	}
+}
+
 func TestSoftmaxScale(t *testing.T) {
 	within(t, "without scaling", attention.Scaling{}.SoftmaxScale(192), 0.0721687836, 9)
 	within(t, "V3", v3YaRN.SoftmaxScale(192), 0.1352337789, 10)
@@ -123,6 +138,11 @@ func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 	}
 }
 
+func yarn(mscale, allDim, attentionFactor float64) attention.Scaling {
+	return attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, MScale: mscale, MScaleAllDim: allDim,
+		AttentionFactor: attentionFactor}
+}
+
 func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct {
@@ -132,9 +152,12 @@ func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	}{
 		{"plain", attention.Scaling{}, 1},
 		{"V3", v3YaRN, 1},
-		// mscale 1 over mscale_all_dim 0: (0.1·ln 40 + 1)/1.
-		{"mscale alone", attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1,
-			MScale: 1}, 1.3688879454113936},
+		// What transformers 5.24's _compute_yarn_parameters gives; 0.1·ln 40 + 1 where a temperature is missing.
+		{"no temperature", yarn(0, 0, 0), 1.3688879454113936},
+		{"mscale alone", yarn(.707, 0, 0), 1.3688879454113936},
+		{"mscale_all_dim alone", yarn(0, 1, 0), 1.3688879454113936},
+		{"both", yarn(.707, 1, 0), 0.9210423553163399},
+		{"attention_factor", yarn(.707, 1, .75), .75},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const length, dim = 300, 16

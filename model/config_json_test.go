@@ -203,7 +203,7 @@ func TestFaultyFilesAreRefusedByKey(t *testing.T) {
 		{"multimodal rope", map[string]any{"use_mrope": true}, "use_mrope", "must be false"},
 		{"bidirectional", map[string]any{"is_causal": false}, "is_causal", "must be true"},
 		{"chunks", map[string]any{"attention_chunk_size": 8}, "attention_chunk_size", "must be null"},
-		{"layers that differ", map[string]any{"per_layer_config": map[string]any{"1": map[string]any{"num_attention_heads": 2}}},
+		{"layers that differ", map[string]any{"per_layer_config": map[string]any{"1": map[string]any{"head_dim": 2}}},
 			"per_layer_config", "layers that differ"},
 		{"window of a type without", map[string]any{"sliding_window": 16}, "sliding_window", "must be null"},
 		{"part of a head", map[string]any{"partial_rotary_factor": .5}, "partial_rotary_factor", "must be 1"},
@@ -297,7 +297,8 @@ func TestUnknownKeysAreKeptAndListed(t *testing.T) {
 	}
 	stored := c.StoredAs(backend.F32)
 	if err := stored.Validate(); err != nil || len(c.Extra) != 5 || len(stored.Extra) != 4 {
-		t.Errorf("StoredAs: error %v, keys %v of %v", err, slices.Sorted(maps.Keys(stored.Extra)), slices.Sorted(maps.Keys(c.Extra)))
+		t.Errorf("StoredAs: error %v, keys %v of %v", err, slices.Sorted(maps.Keys(stored.Extra)),
+			slices.Sorted(maps.Keys(c.Extra)))
 	}
 	c.Extra = nil
 	if diff := cmp.Diff(DeepSeekV3(), c); diff != "" {
@@ -357,7 +358,8 @@ func TestAbsentKeysThatTransformersDerives(t *testing.T) {
 	if err != nil || c.NumKeyValueHeads != 32 || c.RoPETheta != 1e4 {
 		t.Errorf("%v, %d heads, theta %v", err, c.NumKeyValueHeads, c.RoPETheta)
 	}
-	c, err = ParseConfig(edit(t, R1DistillQwen7B(), map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": 4}}))
+	c, err = ParseConfig(edit(t, R1DistillQwen7B(), map[string]any{
+		"rope_scaling": map[string]any{"type": "yarn", "factor": 4}}))
 	if err != nil || c.RoPEScaling.OriginalMaxPositionEmbeddings != 131072 {
 		t.Errorf("%v, %+v", err, c.RoPEScaling)
 	}

@@ -166,7 +166,8 @@ func (p *parser) oldLength(s *RoPEScaling) {
 		return
 	}
 	if s.OriginalMaxPositionEmbeddings == 0 {
-		_ = json.Unmarshal(p.raw["max_position_embeddings"], &s.OriginalMaxPositionEmbeddings) // a bad one is a fault of fields
+		// A bad one is a fault of fields.
+		_ = json.Unmarshal(p.raw["max_position_embeddings"], &s.OriginalMaxPositionEmbeddings)
 	}
 }
 
@@ -381,8 +382,8 @@ func (p *parser) fixed(c *Config) {
 	for _, key := range slices.Sorted(maps.Keys(fixedKeys)) {
 		p.must("", key, p.raw, c, fixedKeys[key])
 	}
-	// transformers' own class of MLA stores the width of its rotary table here.
-	if c.IsMLA() && c.HeadDim == c.QKRopeHeadDim {
+	// The classes of MLA overwrite it with the width of their rotary table.
+	if c.IsMLA() {
 		c.HeadDim = 0
 	}
 }

@@ -24,6 +24,7 @@ var presets = []struct {
 	{"r1-distill-llama-70b", model.R1DistillLlama70B},
 	{"deepseek-v2-lite", model.DeepSeekV2Lite},
 	{"moonlight-16b-a3b", model.Moonlight16BA3B},
+	{"qwen3-30b-a3b", model.Qwen3_30B_A3B},
 	{"deepseek-v2", model.DeepSeekV2},
 	{"deepseek-v3", model.DeepSeekV3},
 }

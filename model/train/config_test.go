@@ -1,10 +1,12 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
@@ -97,5 +99,27 @@ func TestARunResumesWithTheConfigOfItsCheckpoint(t *testing.T) {
 	again.Model.Config = again.Model.Config.StoredAs(backend.F32)
 	if ok, err := again.Resume(); !ok || err != nil {
 		t.Errorf("with the checkpoint's config: %v, %v", ok, err)
+	}
+}
+
+// The words of a config are no part of a run: 10000 is 10000.0, and a key that
+// the model has no use for may come and go.
+func TestARunResumesWithItsConfigInOtherWords(t *testing.T) {
+	tr := publishedRun(t, t.TempDir(), 1)
+	identity, err := tr.identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := bytes.Replace(identity, []byte(`"rope_theta":10000.0`), []byte(`"aux_loss_alpha":0,"rope_theta":10000`), 1)
+	if bytes.Equal(older, identity) {
+		t.Fatalf("no rope_theta in %s", identity)
+	}
+	if err := tr.sameRun(state{Identity: older, Factor: 1, BiasRate: defaultBiasRate}); err != nil {
+		t.Error(err)
+	}
+	other := bytes.Replace(identity, []byte(`"rope_theta":10000.0`), []byte(`"rope_theta":10001`), 1)
+	err = tr.sameRun(state{Identity: other, Factor: 1, BiasRate: defaultBiasRate})
+	if err == nil || !strings.Contains(err.Error(), "config.rope_theta: 10001.0 there, 10000.0 now") {
+		t.Errorf("error %v, want one that names rope_theta", err)
 	}
 }

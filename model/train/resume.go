@@ -234,10 +234,9 @@ func (t *Trainer) sameRun(was state) error {
 		delete(then, "platform")
 		delete(now, "platform")
 	}
-	for _, c := range []any{then["config"], now["config"]} {
-		if c, ok := c.(map[string]any); ok { // how weights were stored before is no part of a run
-			delete(c, "torch_dtype")
-			delete(c, "quantization_config")
+	for _, v := range []map[string]any{then, now} {
+		if v["config"], err = comparableConfig(v["config"]); err != nil {
+			return err
 		}
 	}
 	found := run.Differences(then, now)
@@ -253,6 +252,26 @@ func (t *Trainer) sameRun(was state) error {
 		return fmt.Errorf("it is of another run:\n\t%s", strings.Join(found, "\n\t"))
 	}
 	return nil
+}
+
+// comparableConfig is the config of an identity as this version writes it, so
+// that 10000 and 10000.0 are the same, without what is no part of a run: how
+// weights were stored before, and keys that the model has no use for. What is no
+// config of this version stays as it is.
+func comparableConfig(was any) (any, error) {
+	text, err := json.Marshal(was)
+	if err != nil {
+		return nil, err
+	}
+	var c model.Config
+	if json.Unmarshal(text, &c) != nil {
+		return was, nil
+	}
+	c.DType, c.Quantization, c.Extra = "", nil, nil
+	if text, err = json.Marshal(c); err != nil {
+		return nil, err
+	}
+	return decodeIdentity(text)
 }
 
 // decodeIdentity keeps numbers as they are written: a seed among the settings may
