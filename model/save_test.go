@@ -262,6 +262,50 @@ func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 	}
 }
 
+// A model is loaded, trained a little, and saved over what it was loaded from.
+func TestSaveOverItsSource(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	first := newTiny(t, model.Tiny(), model.Options{})
+	_, err := mtp.New(first)
+	must(t, err)
+	must(t, model.Save(dir, first, model.SaveOptions{DType: checkpoint.BF16, ShardBytes: 300_000}))
+	must(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{}"), 0o666))
+	m, source, err := model.Load(open(t), dir, model.LoadOptions{})
+	must(t, err)
+	defer m.Free()
+	if len(source.Unclaimed) < 20 {
+		t.Errorf("unclaimed %v", source.Unclaimed)
+	}
+	x := floats32(t, m.Norm)
+	x[0] += 1e-5
+	must(t, m.Norm.SetFloats(widen(x)))
+	must(t, model.Save(dir, m, model.SaveOptions{Source: source}))
+	again, _, err := model.Load(open(t), dir, model.LoadOptions{Modules: modules})
+	must(t, err)
+	defer again.Free()
+	if got := floats32(t, again.Norm); got[0] != x[0] {
+		t.Errorf("the norm is %v, want %v", got[0], x[0])
+	}
+	for _, p := range again.Params.All() {
+		want := m.Params.Get(p.Name)
+		if want == nil { // of the module
+			want = first.Params.Get(p.Name)
+		}
+		for i, got := range floats32(t, p) {
+			y := floats32(t, want)[i]
+			if p != again.Norm && math.Abs(float64(got-y)) > math.Abs(float64(y))/256 {
+				t.Fatalf("%s: %v, want %v", p.Name, got, y)
+			}
+			if i > 20 {
+				break
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
+		t.Error(err)
+	}
+}
+
 func widen(x []float32) []float64 {
 	y := make([]float64, len(x))
 	for i := range x {
