@@ -33,7 +33,8 @@ func TestRoundTripThroughTransformers(t *testing.T) {
 	defer tr.Close()
 	_, err = tr.Step(t.Context(), []model.Sequence{{IDs: ids}})
 	must(t, err)
-	must(t, model.Save(out, m, model.SaveOptions{Source: source, DType: checkpoint.DType(os.Getenv("AHA_ROUNDTRIP_DTYPE"))}))
+	dt := checkpoint.DType(os.Getenv("AHA_ROUNDTRIP_DTYPE"))
+	must(t, model.Save(out, m, model.SaveOptions{Source: source, DType: dt}))
 	// What was saved, in another dtype than the model's perhaps, is what is compared.
 	again, _, err := model.Load(open(t), out, model.LoadOptions{})
 	must(t, err)

@@ -137,7 +137,8 @@ func TestConvertAverages(t *testing.T) {
 	other := run(t, options{in: b, dropMTP: true})
 	out := filepath.Join(t.TempDir(), "out")
 	err := convert(t.Context(), options{in: a, average: other, out: out, shardBytes: 1e6})
-	if err == nil || !strings.Contains(err.Error(), `tensor "model.layers.4.`) || !strings.Contains(err.Error(), "is not in "+other) {
+	if err == nil || !strings.Contains(err.Error(), `tensor "model.layers.4.`) ||
+		!strings.Contains(err.Error(), "is not in "+other) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -148,7 +149,8 @@ func TestConvertDropsPrediction(t *testing.T) {
 	out := run(t, options{in: in, dropMTP: true})
 	got, _ := content(t, out)
 	for name, want := range values {
-		if mtp := strings.HasPrefix(name, "model.layers.4."); mtp == (got[name] != nil) || !mtp && !slices.Equal(got[name], want) {
+		mtp := strings.HasPrefix(name, "model.layers.4.")
+		if mtp == (got[name] != nil) || !mtp && !slices.Equal(got[name], want) {
 			t.Errorf("%s is there: %t", name, got[name] != nil)
 		}
 	}
@@ -165,9 +167,11 @@ func TestConvertDropsPrediction(t *testing.T) {
 func TestConvertRefuses(t *testing.T) {
 	in := folder(t, 1, checkpoint.F32)
 	for _, c := range []struct{ dtype, mtp, want string }{
-		{"q8", "keep", "GGUF"}, {"q4", "keep", "GGUF"}, {"int8", "keep", "want f32, bf16 or fp8"}, {"", "some", "want keep or drop"},
+		{"q8", "keep", "GGUF"}, {"q4", "keep", "GGUF"}, {"int8", "keep", "want f32, bf16 or fp8"},
+		{"", "some", "want keep or drop"},
 	} {
-		if err := (&options{in: "a", out: "b"}).set(c.dtype, c.mtp, 5); err == nil || !strings.Contains(err.Error(), c.want) {
+		o := options{in: "a", out: "b"}
+		if err := o.set(c.dtype, c.mtp, 5); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("-dtype %s -mtp %s: error %v", c.dtype, c.mtp, err)
 		}
 	}

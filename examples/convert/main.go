@@ -34,8 +34,8 @@ func main() {
 	flag.StringVar(&o.in, "in", "", "model folder to read")
 	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty")
 	flag.StringVar(&dtype, "dtype", "",
-		"of the weights: f32, bf16, or fp8, which is E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
-	flag.StringVar(&o.average, "average", "", "second model folder of the same names and shapes, to write the mean of both")
+		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
+		"of the weights: f32, bf16, or fp8, E4M3 with scales of blocks as DeepSeek-V3 has it (default as they are)")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
 	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
 	flag.Parse()

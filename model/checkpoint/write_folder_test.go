@@ -128,7 +128,8 @@ func TestFolderReplacesModelsOnly(t *testing.T) {
 	for _, name := range []string{"../x", SingleFile, IndexFile, "model-00001-of-00002.safetensors"} {
 		f := someFolder(1)
 		f.Files = map[string]func(io.Writer) error{name: nil}
-		if err := WriteFolder(filepath.Join(t.TempDir(), "model"), f); err == nil || !strings.Contains(err.Error(), "cannot name") {
+		err := WriteFolder(filepath.Join(t.TempDir(), "model"), f)
+		if err == nil || !strings.Contains(err.Error(), "cannot name") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -151,7 +152,8 @@ func TestCompanionsAreCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := list(t, dir)
-	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "merges.txt") || slices.Contains(names, "secret.txt") {
+	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "merges.txt") ||
+		slices.Contains(names, "secret.txt") {
 		t.Errorf("files %v", names)
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
