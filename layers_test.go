@@ -1,10 +1,14 @@
 package aha_test
 
 import (
+	"debug/elf"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +178,43 @@ func TestNothingNeedsCgo(t *testing.T) {
 	for _, p := range packages(t) {
 		if !within(p.path(), "examples") && slices.Contains(p.Imports, "C") {
 			t.Errorf("%s uses cgo", p.path())
+		}
+	}
+}
+
+// A program is static unless it imports a driver that loads libraries.
+func TestOnlyDriversMakeAProgramDynamic(t *testing.T) {
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for driver, dynamic := range map[string]bool{"backend/cpu": false, "backend/cuda": true} {
+		// The program's source stands beside the module's, but for the go command only.
+		source, overlay := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
+		text := fmt.Sprintf("package main\n\nimport (\n\t\"fmt\"\n\n\t%q\n\t_ %q\n)\n\n"+
+			"func main() { fmt.Println(backend.Open(\"\")) }\n", module+"/backend", module+"/"+driver)
+		replace, err := json.Marshal(map[string]any{
+			"Replace": map[string]string{filepath.Join(root, "overlaid", "main.go"): source},
+		})
+		if err := errors.Join(err, os.WriteFile(source, []byte(text), 0o644),
+			os.WriteFile(overlay, replace, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		program := filepath.Join(dir, "program")
+		build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./overlaid")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", driver, err, out)
+		}
+		file, err := elf.Open(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		interpreted := slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+		file.Close()
+		if interpreted != dynamic {
+			t.Errorf("a program with %s is dynamic: %t, want %t", driver, interpreted, dynamic)
 		}
 	}
 }

@@ -62,6 +62,9 @@ func (a Access) String() string { return word("Access", a, accessNames) }
 // Op is one operation on device memory. Ops are passed by pointer and may be
 // kept and run again (Record); what changes from run to run therefore lives in
 // buffers, never in an op's fields.
+//
+// A result may be the same view as an operand in elementwise ops and RoPE. Otherwise
+// results overlap no operand: backends compute in parallel, in any order.
 type Op interface {
 	// Name is the op's type name, such as "RMSNorm".
 	Name() string

@@ -4,7 +4,8 @@ import "math"
 
 // AdamW updates one tensor in place (Loshchilov and Hutter 2019). At holds what
 // changes from step to step, the step t ≥ 1, a factor f of the learning rate and
-// a scale c of the gradient. With g = c·G:
+// a scale c of the gradient. A step below 1 is refused: by a panic, or by an error of
+// Sync where a device reads it. With g = c·G:
 //
 //	M ← β₁M + (1−β₁)g    V ← β₂V + (1−β₂)g²
 //	W ← W − f·LR·( M/(1−β₁ᵗ) / (√(V/(1−β₂ᵗ)) + Eps) + WeightDecay·W )

@@ -13,6 +13,7 @@ type Program struct {
 	ops      []Op
 	temps    []Buffer // of the ops that were expanded
 	captured Captured // nil where b does not capture
+	freed    bool
 }
 
 // Capturer is a backend that runs a fixed list of ops faster as one, such as a CUDA
@@ -55,8 +56,11 @@ func Record(b Backend, fn func(Backend) error) (*Program, error) {
 }
 
 // Run queues the recorded ops in order. Like Do it panics where their operands have
-// become inconsistent, such as a packed matrix that is outdated.
+// become inconsistent, such as a packed matrix that is outdated, and after Free.
 func (p *Program) Run() error {
+	if p.freed {
+		panic("backend: Run of a program that was freed")
+	}
 	if p.captured != nil {
 		for _, op := range p.ops {
 			if err := op.Check(); err != nil {
@@ -85,7 +89,7 @@ func (p *Program) Free() {
 	for _, t := range p.temps {
 		p.b.Free(t)
 	}
-	p.ops, p.temps, p.captured = nil, nil, nil
+	p.ops, p.temps, p.captured, p.freed = nil, nil, nil, true
 }
 
 type recorder struct {

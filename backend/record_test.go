@@ -36,6 +36,14 @@ func TestProgramRunsItsOpsOnCurrentContents(t *testing.T) {
 			t.Errorf("of %v (-want +got):\n%s", in, diff)
 		}
 	}
+	p.Free()
+	p.Free()
+	defer func() {
+		if recover() == nil {
+			t.Error("a program that was freed ran")
+		}
+	}()
+	p.Run()
 }
 
 func TestRecordRefusesWhatAProgramCannotRepeat(t *testing.T) {

@@ -35,20 +35,23 @@ type Config struct {
 	IntermediateSize      int     `json:"intermediate_size"`       // width of the dense SwiGLU
 	NumHiddenLayers       int     `json:"num_hidden_layers"`       // decoder layers, MTP modules not counted
 	NumAttentionHeads     int     `json:"num_attention_heads"`     // query heads
-	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // divides NumAttentionHeads; equal to it under MLA; null, and absent in llama and deepseek_v2, means equal
+	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // divides NumAttentionHeads; equal to it under MLA; null, or absent in llama and deepseek_v2, means equal
 	MaxPositionEmbeddings int     `json:"max_position_embeddings"` // longest sequence, in tokens
 	HiddenAct             string  `json:"hidden_act"`              // "silu"
 	RMSNormEps            float64 `json:"rms_norm_eps"`            // added to the mean square; q_a and kv_a norms use 1e-6 whatever it says
 	InitializerRange      float64 `json:"initializer_range"`       // standard deviation of freshly drawn weights
 	TieWordEmbeddings     bool    `json:"tie_word_embeddings"`     // the head is the embedding; absent means false, as in transformers
 
-	RoPETheta      float64      `json:"rope_theta"`                                        // base of the rotary frequencies; absent means 10000
-	RoPEScaling    *RoPEScaling `json:"rope_scaling"`                                      // nil means plain RoPE
-	RoPEInterleave bool         `json:"rope_interleave" family:"mla"`                      // pairs (2i, 2i+1), not (i, i+d/2); absent means true
-	HeadDim        int          `json:"head_dim" family:"gqa"`                             // width of a head; 0 means HiddenSize / NumAttentionHeads
-	AttentionBias  bool         `json:"attention_bias"`                                    // must be false: qwen2 has its q, k, v biases by type
-	MLPBias        bool         `json:"mlp_bias" family:"llama,deepseek_v2"`               // must be false
-	SlidingWindow  bool         `json:"use_sliding_window" family:"qwen2,qwen3,qwen3_moe"` // must be false: every layer attends to the whole sequence; a file's true is read as false if no layer has a window
+	RoPETheta      float64      `json:"rope_theta"`                   // base of the rotary frequencies; absent means 10000
+	RoPEScaling    *RoPEScaling `json:"rope_scaling"`                 // nil means plain RoPE
+	RoPEInterleave bool         `json:"rope_interleave" family:"mla"` // pairs (2i, 2i+1), not (i, i+d/2); absent means true
+	HeadDim        int          `json:"head_dim" family:"gqa"`        // width of a head; 0 means HiddenSize / NumAttentionHeads
+
+	// These must be false. qwen2 has its q, k, v biases by type. Every layer attends
+	// to the whole sequence: a file's true is read as false if no layer has a window.
+	AttentionBias bool `json:"attention_bias"`
+	MLPBias       bool `json:"mlp_bias" family:"llama,deepseek_v2"`
+	SlidingWindow bool `json:"use_sliding_window" family:"qwen2,qwen3,qwen3_moe"`
 
 	// Multi-head latent attention (arXiv:2405.04434 §2.1).
 	QLoRARank     int `json:"q_lora_rank" family:"mla"`      // width of the compressed query; 0 (null in files) means none
@@ -57,21 +60,26 @@ type Config struct {
 	QKRopeHeadDim int `json:"qk_rope_head_dim" family:"mla"` // per head, rotated; its key is shared by all heads
 	VHeadDim      int `json:"v_head_dim" family:"mla"`       // per head
 
-	// Mixture of experts (arXiv:2412.19437 §2.1.2).
-	NRoutedExperts      int     `json:"n_routed_experts" qwen3_moe:"num_experts" family:"mla,qwen3_moe"` // 0 (or null) means no MoE layer at all
-	NSharedExperts      int     `json:"n_shared_experts" family:"mla"`                                   // always active, fused to one SwiGLU of this many widths
-	NumExpertsPerTok    int     `json:"num_experts_per_tok" family:"mla,qwen3_moe"`                      // K of the top-K
-	MoEIntermediateSize int     `json:"moe_intermediate_size" family:"mla,qwen3_moe"`                    // width of one expert
-	FirstKDenseReplace  int     `json:"first_k_dense_replace" family:"mla"`                              // layers 0..this-1 have a dense FFN
-	MoELayerFreq        int     `json:"moe_layer_freq" family:"mla"`                                     // of the others, those whose index it divides are MoE; absent means 1
-	DecoderSparseStep   int     `json:"decoder_sparse_step" family:"qwen3_moe"`                          // layers whose index plus 1 it divides are MoE; absent means 1
-	MLPOnlyLayers       []int   `json:"mlp_only_layers" family:"qwen3_moe"`                              // layers that have a dense FFN all the same
-	NGroup              int     `json:"n_group" family:"mla"`                                            // groups of experts; 1 (null in files) means no grouping
-	TopKGroup           int     `json:"topk_group" family:"mla"`                                         // groups a token may use
-	ScoringFunc         string  `json:"scoring_func" family:"mla"`                                       // "sigmoid" or "softmax"; absent means the type's own
-	TopKMethod          string  `json:"topk_method" family:"mla"`                                        // "noaux_tc", "greedy" or "group_limited_greedy"; absent means noaux_tc in V3, greedy in V2
-	NormTopKProb        bool    `json:"norm_topk_prob" family:"mla,qwen3_moe"`                           // the K weights are divided by their sum
-	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"`                              // multiplies the routed output
+	// Mixture of experts (arXiv:2412.19437 §2.1.2). NRoutedExperts 0 (or null)
+	// means no MoE layer at all.
+	NRoutedExperts      int  `json:"n_routed_experts" qwen3_moe:"num_experts" family:"mla,qwen3_moe"`
+	NumExpertsPerTok    int  `json:"num_experts_per_tok" family:"mla,qwen3_moe"`   // K of the top-K
+	MoEIntermediateSize int  `json:"moe_intermediate_size" family:"mla,qwen3_moe"` // width of one expert
+	NormTopKProb        bool `json:"norm_topk_prob" family:"mla,qwen3_moe"`        // the K weights are divided by their sum
+
+	// Of MLA's types. Absent, TopKMethod is noaux_tc in V3 and greedy in V2.
+	NSharedExperts      int     `json:"n_shared_experts" family:"mla"`      // always active, fused to one SwiGLU of this many widths
+	FirstKDenseReplace  int     `json:"first_k_dense_replace" family:"mla"` // layers 0..this-1 have a dense FFN
+	MoELayerFreq        int     `json:"moe_layer_freq" family:"mla"`        // of the others, those whose index it divides are MoE; absent means 1
+	NGroup              int     `json:"n_group" family:"mla"`               // groups of experts; 1 (null in files) means no grouping
+	TopKGroup           int     `json:"topk_group" family:"mla"`            // groups a token may use
+	ScoringFunc         string  `json:"scoring_func" family:"mla"`          // "sigmoid" or "softmax"; absent means the type's own
+	TopKMethod          string  `json:"topk_method" family:"mla"`           // "noaux_tc", "greedy" or "group_limited_greedy"
+	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"` // multiplies the routed output
+
+	// Of qwen3_moe.
+	DecoderSparseStep int   `json:"decoder_sparse_step" family:"qwen3_moe"` // layers whose index plus 1 it divides are MoE; absent means 1
+	MLPOnlyLayers     []int `json:"mlp_only_layers" family:"qwen3_moe"`     // layers that have a dense FFN all the same
 
 	// NumNextNPredictLayers counts the multi-token prediction modules
 	// (arXiv:2412.19437 §2.2), stored as the layers after the last; absent means 0.

@@ -192,8 +192,9 @@ type running struct {
 }
 
 // Generate completes all requests, in as many steps as it takes, and returns
-// their completions in order. A cancelled context ends it within a step. Logits
-// that are not finite are an error that names the first weight at fault.
+// their completions in order. A cancelled context ends it within a step, with
+// the cause as the error. Logits that are not finite are an error that names the first
+// weight at fault.
 func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Completion, error) {
 	if g.closed {
 		return nil, errors.New("model: generate: the generator is closed")
@@ -210,8 +211,8 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 	q := newQueue(requests, g.o.Slots)
 	var batch []running
 	for q.waiting() || len(batch) > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		fresh, shared := q.admit(g.o.PrefillRows)
 		step := batch // those that get a token now

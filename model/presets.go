@@ -278,7 +278,7 @@ func r1DistillLlama() Config {
 }
 
 // Qwen3_30B_A3B is Qwen3-30B-A3B: 30.5B parameters, 3.3B active
-// (arXiv:2505.09388 §2).
+// (arXiv:2505.09388 §2). Unverified: MaxPositionEmbeddings and the token ids.
 func Qwen3_30B_A3B() Config {
 	return Config{
 		ModelType:             TypeQwen3MoE,

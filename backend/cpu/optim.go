@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/aha-go/aha/backend"
@@ -25,6 +26,9 @@ func (b *CPU) adamW(o *backend.AdamW) {
 
 func adamWStep(o *backend.AdamW) asm.AdamWStep {
 	at := data[float64](&o.At)
+	if at[0] < 1 {
+		panic(fmt.Errorf("cpu: AdamW: step %v, want 1 or more", at[0]))
+	}
 	return asm.AdamWStep{
 		Step: int(at[0]), LR: at[1] * o.LR, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
 		WeightDecay: o.WeightDecay, GradScale: at[2],

@@ -104,3 +104,11 @@ func TestAdamWReadsWhatChangesFromItsBuffer(t *testing.T) {
 		t.Error("three steps are as one")
 	}
 }
+
+func TestAdamWRefusesAStepBelowOne(t *testing.T) {
+	b := withWorkers(t, 2)
+	at := filled(b, []float64{0, 1, 1}, 3)
+	for _, x := range []backend.View{filled(b, make([]float32, 5), 5), filled(b, make([]float64, 5), 5)} {
+		panics(t, func() { b.Do(&backend.AdamW{W: x, G: x, M: x, V: x, At: at}) }, "AdamW", "step 0, want 1 or more")
+	}
+}

@@ -136,6 +136,9 @@ func (l *blas) product(d *CUDA, p problem, c, a, b *backend.View, accumulate boo
 		return fmt.Errorf("%s: %s: %w", d.name, plan.name, err)
 	}
 	d.driver.Queued(plan.name, d.stream)
+	if d.debug {
+		return d.await(plan.name)
+	}
 	return nil
 }
 

@@ -1,9 +1,14 @@
 package cuda_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/aha-go/aha/backend/backendtest"
@@ -48,4 +53,37 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 	emulated(t)
 	b := backendtest.Open(t, "cuda:0")
 	backendtest.Run(t, b, supported)
+}
+
+// The suite under other orders of blocks, threads and streams, and in check mode, which
+// finds races, accesses out of bounds and reads of what nobody has written and takes
+// about five times as long. Each mode is a process, so that they use all cores; check
+// mode is two.
+//
+// What is left out, to save half of the time: decompositions, whose ops have cases of
+// their own, each of them dense and strided in every dtype, and 240 of the random cases.
+func TestConformanceOnTheEmulatorInOtherModes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of work")
+	}
+	emulated(t)
+	const test, attention = "TestConformanceOnTheEmulator", "/^(Attention|AttentionGrad|MatMul)$"
+	random := fmt.Sprintf("AHA_EMU_SCHEDULE=random:%d", rand.Uint64())
+	var wg sync.WaitGroup
+	const all, decompositions = "^" + test + "$", "//^decomposed$"
+	for _, mode := range []struct{ env, run, skip string }{
+		{"AHA_EMU_CHECK=1", all + attention, decompositions},
+		{"AHA_EMU_CHECK=1", all, all + attention + "|" + decompositions},
+		{"AHA_EMU_SCHEDULE=reverse", all, decompositions},
+		{random, all, decompositions},
+	} {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.short", "-test.run="+mode.run, "-test.skip="+mode.skip)
+			cmd.Env = append(os.Environ(), mode.env)
+			if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("no tests to run")) {
+				t.Errorf("%s %s: %v\n%s", mode.env, cmd, err, out)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -26,7 +26,8 @@ type device struct {
 	driver  *driver.Driver
 	handle  driver.Device
 	context driver.Context
-	units   int // multiprocessors
+	units   int  // multiprocessors
+	debug   bool // wait for every launch
 
 	memory  memory
 	kernels kernels
@@ -43,24 +44,29 @@ type CUDA struct {
 	stream  driver.Stream
 	staging staging
 	free    map[int][]block // freed blocks for the next Alloc, by size in bytes
-	bad     *buffer         // [1] I32: an index that an op found out of range, plus 1 if it is not negative
+	bad     *buffer         // [1] I32: an index or step that an op found out of range, plus 1 if not negative
 	indexed bool            // an op that checks indices was launched
 	closed  bool
 
-	visit func(*backend.View, backend.Access) // touch, for Op.Operands
+	op    string                              // the name of the op at hand
+	visit func(*backend.View, backend.Access) // own and touch, for Op.Operands
 }
 
 // New opens the device with the given index, counted from 0. The error lists the
 // libraries that are missing, and every place they were looked for. The name "cuda:1"
 // of backend.Open is New(1, Options{}).
 func New(index int, o Options) (*CUDA, error) {
+	debug, err := debugging()
+	if err != nil {
+		return nil, err
+	}
 	d, err1 := driver.Open()
 	c, err2 := nvrtc.Open()
 	blas, err3 := o.blas()
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas})
+	b := newQueue(&device{name: fmt.Sprintf("cuda:%d", index), driver: d, blas: blas, debug: debug})
 	if err := b.open(index, c); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -82,43 +88,60 @@ func (d *device) open(index int, c *nvrtc.Compiler) error {
 	if d.context, err = d.driver.DevicePrimaryCtxRetain(d.handle); err != nil {
 		return err
 	}
-	return d.pinned(func() error {
-		attribute := func(a driver.DeviceAttribute) int {
-			v, e := d.driver.DeviceGetAttribute(a, d.handle)
-			err = errors.Join(err, e)
-			return v
-		}
-		major, minor := attribute(driver.ComputeCapabilityMajor), attribute(driver.ComputeCapabilityMinor)
-		d.units = max(attribute(driver.MultiprocessorCount), 1)
-		if err != nil {
-			return err
-		}
-		if major < 8 {
-			return fmt.Errorf("the device has compute capability %d.%d, the kernels need 8.0 (Ampere) or newer", major, minor)
-		}
-		d.kernels = kernels{
-			driver: d.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor),
-			modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
-		}
-		d.memory = memory{blocks: map[driver.Ptr]int{}, held: map[backend.Holder]int{}}
-		if err := d.blas.open(); err != nil {
-			return err
-		}
-		return d.queues[0].start()
-	})
+	pin, err := d.pin()
+	if err != nil {
+		return err
+	}
+	return d.unpin(pin, d.prepare(c))
 }
 
-// pinned runs fn on a thread where the device's context is current.
-func (d *device) pinned(fn func() error) error {
+// prepare reads the device's attributes and makes the first queue. The context is
+// current.
+func (d *device) prepare(c *nvrtc.Compiler) (err error) {
+	attribute := func(a driver.DeviceAttribute) int {
+		v, e := d.driver.DeviceGetAttribute(a, d.handle)
+		err = errors.Join(err, e)
+		return v
+	}
+	major, minor := attribute(driver.ComputeCapabilityMajor), attribute(driver.ComputeCapabilityMinor)
+	d.units = max(attribute(driver.MultiprocessorCount), 1)
+	if err != nil {
+		return err
+	}
+	if major < 8 {
+		return fmt.Errorf("the device has compute capability %d.%d, the kernels need 8.0 (Ampere) or newer", major, minor)
+	}
+	d.kernels = kernels{
+		driver: d.driver, compiler: c, arch: fmt.Sprintf("sm_%d%d", major, minor),
+		modules: map[string]driver.Module{}, loaded: map[string]*driver.Function{}, failed: map[string]error{},
+	}
+	d.memory = memory{blocks: map[driver.Ptr]int{}, held: map[backend.Holder]int{}}
+	if err := d.blas.open(); err != nil {
+		return err
+	}
+	return d.queues[0].start()
+}
+
+// pin ties the goroutine to a thread where the device's context is current, for calls
+// of the driver. unpin ends it.
+func (d *device) pin() (driver.Pin, error) {
 	if d.dead != nil {
-		return d.dead
+		return driver.Pin{}, d.dead
+	}
+	if d.context == 0 {
+		return driver.Pin{}, fmt.Errorf("%s: the device is closed", d.name)
 	}
 	pin, err := d.driver.Pin(d.context)
-	if err != nil {
-		return d.fail(err)
+	return pin, d.fail(err)
+}
+
+// unpin ends a pin. It returns err, the error of the calls in between, joined with its
+// own.
+func (d *device) unpin(p driver.Pin, err error) error {
+	if e := p.Release(); e != nil {
+		err = errors.Join(err, e)
 	}
-	err = fn()
-	return d.fail(errors.Join(err, pin.Release()))
+	return d.fail(err)
 }
 
 // fail keeps a sticky error: the device, with all its queues, answers nothing else
@@ -131,12 +154,12 @@ func (d *device) fail(err error) error {
 	return err
 }
 
-// pinned is device.pinned on a queue that is open.
-func (b *CUDA) pinned(fn func() error) error {
+// pin is device.pin on a queue that is open.
+func (b *CUDA) pin() (driver.Pin, error) {
 	if b.closed {
-		return fmt.Errorf("%s: the queue is closed", b.name)
+		return driver.Pin{}, fmt.Errorf("%s: the queue is closed", b.name)
 	}
-	return b.device.pinned(fn)
+	return b.device.pin()
 }
 
 // Name is "cuda:" and the device's index.
@@ -144,16 +167,18 @@ func (b *CUDA) Name() string { return b.name }
 
 // Sync waits for all work of this queue.
 func (b *CUDA) Sync() error {
-	return b.pinned(func() error {
-		if err := b.driver.StreamSynchronize(b.stream); err != nil {
-			return err
-		}
-		return b.asynchronous()
-	})
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	if err = b.driver.StreamSynchronize(b.stream); err == nil {
+		err = b.asynchronous()
+	}
+	return b.unpin(pin, err)
 }
 
 // asynchronous is the error of a Free that failed, or of an op of this queue that found
-// an index out of range, since the last call. The stream is idle.
+// an index or a step of AdamW out of range, since the last call. The stream is idle.
 func (b *CUDA) asynchronous() error {
 	if err := b.late; err != nil {
 		b.late = nil
@@ -174,25 +199,27 @@ func (b *CUDA) asynchronous() error {
 		if v > 0 {
 			v--
 		}
-		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range", b.name, v)
+		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range (for AdamW: a step below 1)",
+			b.name, v)
 	}
 	return nil
 }
 
 // MemInfo is the device's memory and what is left of it, in bytes.
 func (b *CUDA) MemInfo() (total, free int) {
-	err := b.pinned(func() (err error) {
-		free, total, err = b.driver.MemGetInfo()
-		return err
-	})
+	pin, err := b.pin()
 	if err != nil {
+		return 0, 0
+	}
+	free, total, err = b.driver.MemGetInfo()
+	if b.unpin(pin, err) != nil {
 		return 0, 0
 	}
 	return total, free + b.memory.cached
 }
 
-// Close waits for the queue's work and gives back what it holds. Buffers that it
-// allocated stay valid on the others. On the backend that New returned, it closes all
+// Close waits for the queue's work, reports its errors as Sync does, and gives back what
+// the queue holds. Buffers that it allocated stay valid on the others. On the backend that New returned, it closes all
 // queues and the device.
 func (b *CUDA) Close() error {
 	if b.closed {
@@ -212,9 +239,12 @@ func (b *CUDA) Close() error {
 		return errors.Join(errs...)
 	}
 	if b.dead == nil {
-		errs = append(errs, b.device.pinned(func() error {
-			return errors.Join(b.blas.close(), b.kernels.unload(), b.events.destroy(b.driver), b.memory.release(b.driver))
-		}))
+		pin, err := b.device.pin()
+		if err == nil {
+			err = b.unpin(pin, errors.Join(b.blas.close(), b.kernels.unload(), b.events.destroy(b.driver),
+				b.memory.release(b.driver)))
+		}
+		errs = append(errs, err)
 	}
 	errs = append(errs, b.driver.DevicePrimaryCtxRelease(b.handle))
 	b.context = 0

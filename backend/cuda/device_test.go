@@ -18,7 +18,11 @@ type device struct {
 
 // on opens the backend of that name.
 func on(t testing.TB, name string, seed uint64) *device {
-	return &device{t, backendtest.Open(t, name), rand.New(rand.NewPCG(seed, 1))}
+	return &device{t, backendtest.Open(t, name), newRand(seed)}
+}
+
+func newRand(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 1))
 }
 
 // emulatedDevice is the emulated device with a seed that is logged.

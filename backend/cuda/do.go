@@ -2,17 +2,21 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
-// Do queues op. Operands that contradict each other are programmer errors and panic
-// with the op's name and shapes. Indices that an op reads from memory are checked
-// while it runs: Sync and Download report one that is out of range.
+// Do queues op. Operands that contradict each other, were freed or are of another device
+// are programmer errors and panic with the op's name. Indices that an op reads from
+// memory, and AdamW's step, are checked while it runs: Sync and Download report one that
+// is out of range.
 func (b *CUDA) Do(op backend.Op) error {
 	if err := op.Check(); err != nil {
 		panic(err)
 	}
-	if len(b.queues) > 1 {
-		op.Operands(b.visit)
+	b.op = op.Name()
+	op.Operands(b.visit)
+	pin, err := b.pin()
+	if err != nil {
+		return err
 	}
-	return b.pinned(func() error { return b.do(op) })
+	return b.unpin(pin, b.do(op))
 }
 
 func (b *CUDA) do(op backend.Op) error {

@@ -6,7 +6,8 @@
 //
 // It needs no CUDA toolkit and no C compiler to build: the libraries are loaded at
 // run time, and the kernels are CUDA C++ sources that NVRTC compiles for the device
-// at hand, once; compiled kernels are kept in the user's cache folder. It has the
+// at hand, once; compiled kernels are kept in the user's cache folder. Compiling takes
+// a few seconds a file, each of which slog's default logger is told of. It has the
 // ops of the CPU backend, in the same dtypes and formats.
 //
 // An output's bits depend on the op, its reduction length, the dtype and the position
@@ -24,6 +25,9 @@
 // queues; indices out of range are reported there too, by the queue that met them.
 // After an error that CUDA calls sticky the device answers with that error alone, on
 // every queue.
+//
+// With AHA_CUDA_DEBUG=1 every launch is waited for, so that Do itself returns the error
+// of its kernels and names the one at fault. Work is then several times slower.
 //
 // The bindings stand in internal folders:
 //

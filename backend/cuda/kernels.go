@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,13 +40,20 @@ func (k *kernels) function(file, name string) (*driver.Function, error) {
 	if f := k.loaded[name]; f != nil {
 		return f, nil
 	}
+	return k.find(file, strings.Clone(name)) // the caller's may lie on its stack
+}
+
+// find is function for a kernel that is launched for the first time.
+func (k *kernels) find(file, name string) (*driver.Function, error) {
 	m, ok := k.modules[file]
 	if !ok {
 		if err := k.failed[file]; err != nil {
 			return nil, err
 		}
 		var err error
-		if m, err = k.load(file); err != nil {
+		if m, err = k.load(file); errors.Is(err, driver.OutOfMemory) {
+			return nil, err // there may be memory next time
+		} else if err != nil {
 			k.failed[file] = err
 			return nil, err
 		}
@@ -66,10 +74,15 @@ func (k *kernels) load(file string) (driver.Module, error) {
 		return 0, err
 	}
 	m, err := k.driver.ModuleLoadData(cubin)
-	if err != nil {
-		return 0, fmt.Errorf("cuda: %s.cu: %w", file, err)
+	if err == nil {
+		return m, nil
 	}
-	return m, nil
+	err = fmt.Errorf("cuda: %s.cu: %w", file, err)
+	if c, v := k.compiler, k.driver.Version; c.Major > v/1000 {
+		err = fmt.Errorf("%w\nNVRTC %d.%d, %s, is newer than the driver, which is of CUDA %d.%d: "+
+			"set AHA_NVRTC to one of CUDA %d", err, c.Major, c.Minor, c.Path, v/1000, v%1000/10, v/1000)
+	}
+	return 0, err
 }
 
 // cubin is the compiled form of kernels/file.cu, from the user's cache if it is there.
@@ -87,11 +100,16 @@ func (k *kernels) cubin(file string) ([]byte, error) {
 	path := ""
 	if dir, err := os.UserCacheDir(); err == nil {
 		path = filepath.Join(dir, "aha", "cuda", fmt.Sprintf("%s-%s-%x.cubin", file, k.arch, h.Sum(nil)[:12]))
-		if cubin, err := os.ReadFile(path); err == nil {
+		if cubin, ok := kept(path); ok {
 			return cubin, nil
 		}
 	}
+	slog.Info("cuda: compiling kernels", "file", file+".cu", "for", k.arch, "kept", path)
 	cubin, _, err := k.compiler.Compile(file+".cu", source, headers, k.arch, options)
+	if errors.Is(err, nvrtc.InvalidOption) {
+		return nil, fmt.Errorf("cuda: %w\nNVRTC %d.%d, %s, may be too old for the device", err, k.compiler.Major,
+			k.compiler.Minor, k.compiler.Path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
@@ -99,24 +117,6 @@ func (k *kernels) cubin(file string) ([]byte, error) {
 		keep(path, cubin) // the next process compiles again if this fails
 	}
 	return cubin, nil
-}
-
-// keep writes a file of the cache, whole or not at all.
-func keep(path string, data []byte) {
-	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
 }
 
 // sourceOf is the text of kernels/file.cu and of all headers by name.

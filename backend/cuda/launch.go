@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"errors"
+
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
@@ -44,9 +46,14 @@ type call struct {
 }
 
 // kernel begins a launch of the kernel of that name in kernels/file.cu.
-func (b *CUDA) kernel(file, name string) *call {
+func (b *CUDA) kernel(file, name string) call {
 	f, err := b.kernels.function(file, name)
-	return &call{b: b, f: f, args: b.driver.Args(), err: err}
+	if errors.Is(err, driver.OutOfMemory) && b.memory.cached > 0 {
+		if err = b.trim(); err == nil {
+			f, err = b.kernels.function(file, name)
+		}
+	}
+	return call{b: b, f: f, args: b.driver.Args(), err: err}
 }
 
 // suffix is how kernels in the compute dtype of dt end.
@@ -57,7 +64,7 @@ func suffix(dt backend.DType) string {
 	return "_f32"
 }
 
-func (c *call) views(list ...*backend.View) *call {
+func (c call) views(list ...*backend.View) call {
 	for _, v := range list {
 		k := viewOf(v)
 		driver.Struct(c.args, &k)
@@ -65,36 +72,36 @@ func (c *call) views(list ...*backend.View) *call {
 	return c
 }
 
-func (c *call) int(v int) *call { c.args.I32(int32(v)); return c }
+func (c call) int(v int) call { c.args.I32(int32(v)); return c }
 
 // flag adds an int that is 1 if v is set and 0 otherwise.
-func (c *call) flag(v bool) *call {
+func (c call) flag(v bool) call {
 	if v {
 		return c.int(1)
 	}
 	return c.int(0)
 }
 
-func (c *call) u64(v uint64) *call { c.args.U64(v); return c }
+func (c call) u64(v uint64) call { c.args.U64(v); return c }
 
-func (c *call) double(v float64) *call { c.args.F64(v); return c }
+func (c call) double(v float64) call { c.args.F64(v); return c }
 
-// index adds the address of where out-of-range indices are reported.
-func (c *call) index() *call {
+// index adds the address of where indices and steps out of range are reported.
+func (c call) index() call {
 	c.args.Ptr(c.b.bad.ptr)
 	c.b.indexed = true
 	return c
 }
 
 // each launches a thread for each of n elements, or as many as keep the device busy.
-func (c *call) each(n int) error { return c.blocks((n + threads - 1) / threads) }
+func (c call) each(n int) error { return c.blocks((n + threads - 1) / threads) }
 
 // blocks launches n blocks, or as many as keep the device busy. n may be 0.
-func (c *call) blocks(n int) error { return c.launch(n, threads) }
+func (c call) blocks(n int) error { return c.launch(n, threads) }
 
 // warps launches n warps, or as many as keep the device busy. A few of them are spread
 // over all multiprocessors.
-func (c *call) warps(n int) error {
+func (c call) warps(n int) error {
 	block := min(max(n/c.b.units, 1), warpsPerBlock)
 	return c.launch(ceil(n, block), 32*block)
 }
@@ -103,17 +110,21 @@ func (c *call) warps(n int) error {
 const shortRow = 1024
 
 // rows launches what eachRow of kernels/fold.cuh shares n rows of that length out among.
-func (c *call) rows(n, length int) error {
+func (c call) rows(n, length int) error {
 	if length <= shortRow {
 		return c.warps(n)
 	}
 	return c.blocks(n)
 }
 
-func (c *call) launch(blocks, size int) error {
+func (c call) launch(blocks, size int) error {
 	if c.err != nil || blocks == 0 {
 		return c.err
 	}
 	grid := min(blocks, 32*c.b.units)
-	return c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: size}, 0, c.b.stream, c.args)
+	err := c.b.driver.Launch(c.f, driver.Dim{X: grid}, driver.Dim{X: size}, 0, c.b.stream, c.args)
+	if err == nil && c.b.debug {
+		err = c.b.await(c.f.Name)
+	}
+	return err
 }

@@ -52,12 +52,12 @@ func (b *CUDA) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("%s: Alloc(%d)", b.name, bytes)
 	}
-	var buf *buffer
-	err := b.pinned(func() (err error) {
-		buf, err = b.alloc(h, bytes)
-		return err
-	})
+	pin, err := b.pin()
 	if err != nil {
+		return nil, err
+	}
+	buf, err := b.alloc(h, bytes)
+	if err := b.unpin(pin, err); err != nil {
 		return nil, err
 	}
 	return buf, nil
@@ -116,6 +116,7 @@ func (b *CUDA) Free(buf backend.Buffer) {
 	if f.ptr == 0 {
 		return
 	}
+	b.own("Free", buf)
 	k, home := block{ptr: f.ptr}, f.home
 	f.ptr = 0
 	b.memory.held[f.holder] -= f.class
@@ -126,10 +127,11 @@ func (b *CUDA) Free(buf backend.Buffer) {
 		return
 	}
 	if len(f.others) > 0 {
-		err := b.device.pinned(func() (err error) {
+		pin, err := b.device.pin()
+		if err == nil {
 			k.guards, err = guards(home, f.others)
-			return err
-		})
+			err = b.unpin(pin, err)
+		}
 		if err != nil { // the block is in use until Close
 			b.late = errors.Join(b.late, fmt.Errorf("%s: Free: %w", b.name, err))
 			return
@@ -189,40 +191,43 @@ func (m *memory) release(d *driver.Driver) error {
 }
 
 // window is the address of n bytes of buf from off on.
-func window(call string, buf backend.Buffer, off, n int) driver.Ptr {
-	f := buf.(*buffer)
-	if f.ptr == 0 {
-		panic(fmt.Errorf("cuda: %s: the buffer was freed", call))
-	}
+func (b *CUDA) window(call string, buf backend.Buffer, off, n int) driver.Ptr {
+	f := b.own(call, buf)
 	if off < 0 || n > f.bytes-off {
-		panic(fmt.Errorf("cuda: %s: bytes %d to %d of a buffer of %d", call, off, off+n, f.bytes))
+		panic(fmt.Errorf("%s: %s: bytes %d to %d of a buffer of %d", b.name, call, off, off+n, f.bytes))
 	}
 	return f.ptr + driver.Ptr(off)
 }
 
 // Upload copies src to the device in the order of the queue's ops.
 func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
-	p := window("Upload", dst, off, len(src))
+	p := b.window("Upload", dst, off, len(src))
 	if len(src) == 0 {
 		return nil
 	}
 	b.touch(dst.(*buffer))
-	return b.pinned(func() error { return b.staging.upload(b, p, src) })
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	return b.unpin(pin, b.staging.upload(b, p, src))
 }
 
 // Download waits for the queue's work and copies from the device.
 func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
-	p := window("Download", src, off, len(dst))
+	p := b.window("Download", src, off, len(dst))
 	if len(dst) == 0 {
 		return nil
 	}
 	b.touch(src.(*buffer))
-	return b.pinned(func() error {
-		if err := b.staging.download(b, dst, p); err != nil {
-			return err
-		}
-		return b.asynchronous()
-	})
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	if err = b.staging.download(b, dst, p); err == nil {
+		err = b.asynchronous()
+	}
+	return b.unpin(pin, err)
 }
 
 // staging is pinned host memory that copies pass through.

@@ -159,6 +159,32 @@ func TestGreedyTokensAreThoseOfTheCPU(t *testing.T) {
 	}
 }
 
+// newGRPO rewards the model for sevens.
+func newGRPO(m *model.Model, gen *model.Generator) *rl.GRPO {
+	return &rl.GRPO{
+		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
+		Sampler: rl.Sampler{Generator: gen, MaxTokens: 8, Decode: func(ids []int32) string {
+			text := ""
+			for _, id := range ids {
+				text += string("0123456789abcdef"[id])
+			}
+			return text
+		}},
+		Data: func(step int) ([]rl.Prompt, error) {
+			prompts := make([]rl.Prompt, 4)
+			for i := range prompts {
+				prompts[i] = rl.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
+			}
+			return prompts, nil
+		},
+		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: func(_ context.Context,
+			s reward.Sample) reward.Verdict {
+			return reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
+		}}}},
+		G: 4, Steps: 2, FailOnMismatch: true,
+	}
+}
+
 // The rollout's log-probabilities are the trainer's, bit for bit, on the device too.
 func TestGRPOIsOnPolicyBitForBit(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}} {
@@ -167,28 +193,7 @@ func TestGRPOIsOnPolicyBitForBit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := &rl.GRPO{
-			Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
-			Sampler: rl.Sampler{Generator: gen, MaxTokens: 8, Decode: func(ids []int32) string {
-				text := ""
-				for _, id := range ids {
-					text += string("0123456789abcdef"[id])
-				}
-				return text
-			}},
-			Data: func(step int) ([]rl.Prompt, error) {
-				prompts := make([]rl.Prompt, 4)
-				for i := range prompts {
-					prompts[i] = rl.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
-				}
-				return prompts, nil
-			},
-			Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: func(_ context.Context,
-				s reward.Sample) reward.Verdict {
-				return reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
-			}}}},
-			G: 4, Steps: 2, FailOnMismatch: true,
-		}
+		g := newGRPO(m, gen)
 		for range 2 {
 			metrics, err := g.Step(context.Background())
 			if err != nil {

@@ -15,7 +15,8 @@ type Options struct {
 	// those of MatMul, LinearLogProb and LinearLogProbGrad whose matrix is of format
 	// Native and whose operands are all F32, or BF16 with a result in BF16 or F32.
 	// Views must have columns or rows that are contiguous (rows, for C), and leading
-	// dimensions that are one stride apart. All else is left to the own kernels.
+	// dimensions that are one stride apart. All else is left to the own kernels. A
+	// product of this kind for which cuBLASLt offers no algorithm is an error.
 	//
 	// It gives exactness up: the algorithm, and with it the order of a sum, is fixed
 	// by the sizes of the product, the strides and the alignment of the operands up
@@ -63,11 +64,15 @@ func parseDevice(device string) (index int, o Options, err error) {
 	return index, o, nil
 }
 
-// Path says what computes products, the own kernels or a version of cuBLASLt, and the
-// device's architecture, such as "kernels sm_90" or "cublaslt 13.1.0 sm_90".
+// Path says what bits depend on: what computes products, the own kernels or a version of
+// cuBLASLt, the device's architecture, and the version of NVRTC, which brings the
+// exponential and the logarithm with it. It is such as "kernels sm_90 nvrtc 13.0" or
+// "cublaslt 13.1.0 sm_90 nvrtc 13.0".
 func (b *CUDA) Path() string {
+	products := "kernels"
 	if b.blas != nil {
-		return "cublaslt " + b.blas.lib.VersionString() + " " + b.kernels.arch
+		products = "cublaslt " + b.blas.lib.VersionString()
 	}
-	return "kernels " + b.kernels.arch
+	c := b.kernels.compiler
+	return fmt.Sprintf("%s %s nvrtc %d.%d", products, b.kernels.arch, c.Major, c.Minor)
 }

@@ -153,3 +153,13 @@ func TestOffsetsOutOfRangeAreReported(t *testing.T) {
 		}
 	}
 }
+
+func TestRowsOfNoGroupAreLeft(t *testing.T) {
+	d := emulatedDevice(t)
+	c := d.operand(backend.F32, func(int) float64 { return 3 }, 5, 8)
+	d.do(&backend.GroupedMatMul{C: c, A: d.normal(backend.F32, 5, 4),
+		B: backend.Dense(d.normal(backend.F32, 0, 4, 8)), Offsets: d.ints(0)})
+	if got := d.values(c); got[0] != 3 || got[39] != 3 {
+		t.Errorf("values %v, want those of before", got)
+	}
+}

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/aha-go/aha/backend"
@@ -11,7 +12,7 @@ import (
 // newQueue is a queue of d without a stream; see start.
 func newQueue(d *device) *CUDA {
 	b := &CUDA{device: d, free: map[int][]block{}}
-	b.visit = func(v *backend.View, _ backend.Access) { b.touch(v.Buf.(*buffer)) }
+	b.visit = func(v *backend.View, _ backend.Access) { b.touch(b.own(b.op, v.Buf)) }
 	d.queues = append(d.queues, b)
 	return b
 }
@@ -30,29 +31,29 @@ func (b *CUDA) start() (err error) {
 // NewQueue implements backend.Queuer: a stream with staging memory of its own. Freed
 // blocks go to the queue that allocated them.
 func (b *CUDA) NewQueue() (backend.Backend, error) {
-	var q *CUDA
-	err := b.pinned(func() error {
-		q = newQueue(b.device)
-		return q.start()
-	})
+	pin, err := b.pin()
 	if err != nil {
-		if q != nil {
-			err = errors.Join(err, q.Close())
-		}
 		return nil, err
+	}
+	q := newQueue(b.device)
+	if err := b.unpin(pin, q.start()); err != nil {
+		return nil, errors.Join(err, q.Close())
 	}
 	return q, nil
 }
 
-// end waits for the queue's work and gives back what it holds. Its free blocks go to
+// end waits for the queue's work, whose errors it returns, and gives back what it holds. Its free blocks go to
 // the first queue.
 func (b *CUDA) end() error {
 	var err error
 	if b.stream != 0 && b.dead == nil {
-		err = b.pinned(func() error {
-			return errors.Join(b.driver.StreamSynchronize(b.stream), b.staging.free(b.driver),
-				b.driver.StreamDestroy(b.stream))
-		})
+		var pin driver.Pin
+		if pin, err = b.pin(); err == nil {
+			if err = b.driver.StreamSynchronize(b.stream); err == nil {
+				err = b.asynchronous()
+			}
+			err = b.unpin(pin, errors.Join(err, b.staging.free(b.driver), b.driver.StreamDestroy(b.stream)))
+		}
 	}
 	b.closed = true
 	if b.bad != nil {
@@ -65,6 +66,19 @@ func (b *CUDA) end() error {
 	}
 	b.free = nil
 	return err
+}
+
+// own is buf, which must be a buffer of the device that was not freed: the device has
+// no other answer to its address than to fail for good.
+func (b *CUDA) own(call string, buf backend.Buffer) *buffer {
+	f, ok := buf.(*buffer)
+	if !ok || f.home.device != b.device {
+		panic(fmt.Errorf("%s: %s: the buffer is of another device", b.name, call))
+	}
+	if f.ptr == 0 {
+		panic(fmt.Errorf("%s: %s: the buffer was freed", b.name, call))
+	}
+	return f
 }
 
 // touch notes that work on buf is queued here.
@@ -82,15 +96,15 @@ type event struct {
 
 // NewEvent implements backend.Eventer.
 func (b *CUDA) NewEvent() (backend.Event, error) {
-	e := &event{device: b.device}
-	err := b.pinned(func() (err error) {
-		e.handle, err = b.events.record(b.driver, b.stream)
-		return err
-	})
+	pin, err := b.pin()
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	handle, err := b.events.record(b.driver, b.stream)
+	if err := b.unpin(pin, err); err != nil {
+		return nil, err
+	}
+	return &event{b.device, handle}, nil
 }
 
 // Wait implements backend.Eventer.
@@ -99,22 +113,34 @@ func (b *CUDA) Wait(e backend.Event) error {
 	if !ok || own.device != b.device {
 		return e.Sync()
 	}
-	return b.pinned(func() error { return b.driver.StreamWaitEvent(b.stream, own.live("Wait")) })
+	handle := own.live("Wait")
+	pin, err := b.pin()
+	if err != nil {
+		return err
+	}
+	return b.unpin(pin, b.driver.StreamWaitEvent(b.stream, handle))
 }
 
 // Done implements backend.Event.
 func (e *event) Done() (done bool, err error) {
-	err = e.pinned(func() (err error) {
-		done, err = e.driver.EventQuery(e.live("Done"))
-		return err
-	})
-	return done, err
+	handle := e.live("Done")
+	pin, err := e.pin()
+	if err != nil {
+		return false, err
+	}
+	done, err = e.driver.EventQuery(handle)
+	return done, e.unpin(pin, err)
 }
 
 // Sync implements backend.Event. Indices out of range are reported by Sync and Download
 // of the queue.
 func (e *event) Sync() error {
-	return e.pinned(func() error { return e.driver.EventSynchronize(e.live("Sync")) })
+	handle := e.live("Sync")
+	pin, err := e.pin()
+	if err != nil {
+		return err
+	}
+	return e.unpin(pin, e.driver.EventSynchronize(handle))
 }
 
 // Free implements backend.Event.

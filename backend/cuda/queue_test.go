@@ -116,10 +116,10 @@ func TestClosingAQueueLeavesTheOthers(t *testing.T) {
 		if got := d.values(v)[4999]; got != 7 {
 			t.Fatalf("the work of a closed queue: %v, want 7", got)
 		}
-		d.Free(x)
 		if err := q.Do(&backend.Fill{Dst: v}); err == nil || !strings.Contains(err.Error(), "closed") {
 			t.Errorf("an op on a closed queue: error %v", err)
 		}
+		d.Free(x)
 		q.must(q.Close())
 	}
 	d.must(d.Sync())
@@ -138,6 +138,8 @@ func TestClosingTheDeviceClosesItsQueues(t *testing.T) {
 	q := d.queue()
 	x, err := q.Alloc(4)
 	d.must(err)
+	e, err := backend.NewEvent(q.Backend)
+	d.must(err)
 	d.must(b.Close())
 	for _, on := range []backend.Backend{b, q.Backend} {
 		if err := on.Do(&backend.Fill{Dst: backend.NewView(x, backend.F32, 1)}); err == nil ||
@@ -145,11 +147,18 @@ func TestClosingTheDeviceClosesItsQueues(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		d.must(on.Close())
-		on.Free(x)
 	}
+	q.Free(x)
 	if _, err := backend.NewQueue(b); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("NewQueue: error %v", err)
 	}
+	if _, err := e.Done(); err == nil || !strings.Contains(err.Error(), "the device is closed") {
+		t.Errorf("Done of an event: error %v", err)
+	}
+	if err := e.Sync(); err == nil || !strings.Contains(err.Error(), "the device is closed") {
+		t.Errorf("Sync of an event: error %v", err)
+	}
+	e.Free()
 }
 
 // Memory that one queue gave back serves another one before there is none left, once

@@ -63,7 +63,11 @@ func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 			if err := ctx.Err(); err != nil {
 				return misses, err
 			}
-			misses += r.add(x, backendtest.Differ(c.ref, c.b, x))
+			d := backendtest.Differ(c.ref, c.b, x)
+			misses += r.add(x, d)
+			if err := c.failed(d.Err); err != nil {
+				return misses, fmt.Errorf("%s: %w", x, err)
+			}
 		}
 		var times []timing
 		for _, x := range bench {
@@ -76,6 +80,9 @@ func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 			}
 			if err != nil {
 				misses += r.miss("no time: %v", err)
+				if err := c.failed(err); err != nil {
+					return misses, fmt.Errorf("%s: %w", x, err)
+				}
 				continue
 			}
 			least, limit := c.limits.Least(t)
@@ -87,6 +94,15 @@ func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 		}
 	}
 	return misses, nil
+}
+
+// failed is the error of a device that does not recover from err, that of a case: all
+// further cases would miss.
+func (c *checker) failed(err error) error {
+	if err == nil || c.b.Sync() == nil {
+		return nil
+	}
+	return c.b.Sync() // the first may report what the case left
 }
 
 // add counts the case x and returns 1 for a miss, else 0.

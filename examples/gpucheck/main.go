@@ -27,7 +27,8 @@
 // lacks, and an op that fails while it is timed. Packed forms are the backend's own
 // affair: cases of one that it does not pack do not count. Misses are printed below the table, and the
 // exit code is 1; so it is where the device does not open, and the message then names
-// the libraries and the places where they were looked for. With -json the line
+// the libraries and the places where they were looked for. A device that answers nothing
+// after a case that failed ends the check: the message names the case. With -json the line
 // field is device, check (one for an op and dtype) or time (one for a benchmark case),
 // and an infinite error is 1.7976931348623157e+308.
 //
@@ -162,7 +163,7 @@ func run(ctx context.Context, o options, ops []string, out io.Writer, before fun
 		before(op)
 		n, err := c.op(ctx, op)
 		if err != nil {
-			return fmt.Errorf("%s: %w", op, err)
+			return errors.Join(c.print.end(), fmt.Errorf("%s: %w", op, err))
 		}
 		misses += n
 		after()

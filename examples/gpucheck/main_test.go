@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +127,39 @@ func TestMissesAreNamedAndFail(t *testing.T) {
 		if out, err = checked(t, o); err == nil || !strings.Contains(out, `"misses":["RMSNorm/F32/`) {
 			t.Errorf("%s: error %v, lines\n%s", x.what, err, out)
 		}
+	}
+}
+
+// lost is the CPU until an RMSNorm, after which every call fails.
+type lost struct {
+	backend.Decorator
+	err error
+}
+
+func (l *lost) Do(op backend.Op) error {
+	if _, ok := op.(*backend.RMSNorm); ok {
+		l.err = errors.New("the device failed")
+	}
+	return cmp.Or(l.err, l.Backend.Do(op))
+}
+
+func (l *lost) Sync() error { return l.err }
+
+func TestADeviceThatFailsEndsTheCheck(t *testing.T) {
+	backend.Register("lost", func(string) (backend.Backend, error) {
+		b, err := backend.Open("cpu")
+		return &lost{Decorator: backend.Decorator{Backend: b}}, err
+	})
+	var out bytes.Buffer
+	done := 0
+	o := options{Device: "lost", Quick: true}
+	err := run(context.Background(), o, []string{"Copy", "RMSNorm", "SwiGLU"}, &out, func(string) {}, func() { done++ })
+	if err == nil || !strings.HasPrefix(err.Error(), "RMSNorm: RMSNorm/F32/") ||
+		!strings.HasSuffix(err.Error(), ": the device failed") || done != 1 {
+		t.Errorf("%d ops are done; error %v", done, err)
+	}
+	if !strings.Contains(out.String(), "Copy ") || strings.Contains(out.String(), "SwiGLU ") {
+		t.Errorf("table\n%s", out.String())
 	}
 }
 

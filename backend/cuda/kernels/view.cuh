@@ -94,12 +94,15 @@ template <class T> __device__ inline void store(const View &v, long long p, T x)
 
 __device__ inline int integer(const View &v, long long p) { return ((const int *)v.data)[p]; }
 
-// valid reports whether id is an index of count elements. bad receives one that is
-// not: plus 1, unless it is negative.
-__device__ inline bool valid(long long id, long long count, int *bad) {
-	if (id >= 0 && id < count) return true;
+// refuse makes bad receive a number that is out of range: plus 1, unless it is negative.
+__device__ inline bool refuse(long long id, int *bad) {
 	atomicExch(bad, (int)(id < 0 ? id : id + 1)); // several threads may report
 	return false;
+}
+
+// valid reports whether id is an index of count elements; bad receives one that is not.
+__device__ inline bool valid(long long id, long long count, int *bad) {
+	return id >= 0 && id < count || refuse(id, bad);
 }
 
 // EACH runs a statement for every n < count, shared out among all threads.

@@ -1,6 +1,7 @@
 // The entry points of libcuda: memory and copies.
 #include "call.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace emu;
@@ -114,4 +115,12 @@ EXPORT CUresult cuMemsetD8Async(CUdeviceptr at, unsigned char value, size_t size
 		return CUresult(SUCCESS);
 	});
 	return SUCCESS;
+}
+
+// For tests: how many allocations, blocks of pinned memory, streams, events and modules
+// the program holds.
+EXPORT void ahaEmuHeld(size_t counts[5]) {
+	std::lock_guard<std::mutex> guard(lock);
+	const size_t now[] = {allocations(), host_blocks(), streams.size(), events.size(), modules.size()};
+	std::copy(now, now + 5, counts);
 }

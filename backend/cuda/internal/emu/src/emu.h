@@ -96,7 +96,9 @@ std::string describe(uintptr_t at); // for messages
 CUresult allocate(size_t size, CUdeviceptr *out);
 CUresult release(CUdeviceptr at);
 void release_all();
-size_t memory_used();
+size_t memory_used(); // bytes
+size_t allocations();
+size_t host_blocks();
 bool in_range(CUdeviceptr at, size_t size); // within one live allocation
 
 void *host_allocate(size_t size);

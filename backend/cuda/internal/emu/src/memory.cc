@@ -120,6 +120,8 @@ void release_all() {
 }
 
 size_t memory_used() { return used; }
+size_t allocations() { return live.size(); }
+size_t host_blocks() { return host.size(); }
 
 bool in_range(CUdeviceptr at, size_t size) {
 	Allocation *a = find(at);
