@@ -35,7 +35,6 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty")
 	flag.StringVar(&dtype, "dtype", "",
 		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
-		"of the weights: f32, bf16, or fp8, E4M3 with scales of blocks as DeepSeek-V3 has it (default as they are)")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
 	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
 	flag.Parse()
