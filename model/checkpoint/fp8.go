@@ -123,10 +123,14 @@ func blockScale(block [][]float32) (float32, error) {
 		return 1, nil
 	}
 	// The largest code of a block may be made one of these by a power of two, the
-	// rest of whose factors the scale takes.
+	// inverse of which the scale takes. Rounding most, and the quotient, moved the scale
+	// by two units in the last place at most.
 	for _, code := range []float32{448, 416, 384, 352, 320, 288, 256, 240} {
 		s := most / code
-		for _, s := range []float32{s, math.Nextafter32(s, 0), math.Nextafter32(s, 1)} {
+		below, above := math.Nextafter32(s, 0), math.Nextafter32(s, math.MaxFloat32)
+		for _, s := range []float32{
+			s, below, above, math.Nextafter32(below, 0), math.Nextafter32(above, math.MaxFloat32),
+		} {
 			if isScaleOf(s, block) {
 				return s, nil
 			}
