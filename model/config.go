@@ -98,10 +98,17 @@ type Config struct {
 	Extra map[string]json.RawMessage `json:"-"`
 }
 
-// StoredAs is c as the config.json of weights that are stored unquantised in
-// dt: DType says so and Quantization is nil. A file that says less than its
-// tensors hold is rounded by whoever loads it as it says.
+// StoredAs is c as the config.json of weights that are stored in dt: DType says so,
+// and Quantization is nil. For backend.E4M3, which is FP8 with scales of blocks as
+// DeepSeek-V3 has it, Quantization describes it, and DType is that of what is not
+// quantised, "bfloat16". A file that says less than its tensors hold is rounded by
+// whoever loads it as it says.
 func (c Config) StoredAs(dt backend.DType) Config {
+	c.Quantization = nil
+	if _, ok := c.Extra[quantizationKey]; ok {
+		c.Extra = maps.Clone(c.Extra)
+		delete(c.Extra, quantizationKey)
+	}
 	switch dt {
 	case backend.F32:
 		c.DType = "float32"
@@ -109,13 +116,13 @@ func (c Config) StoredAs(dt backend.DType) Config {
 		c.DType = "float64"
 	case backend.BF16:
 		c.DType = "bfloat16"
+	case backend.E4M3:
+		c.DType = "bfloat16"
+		c.Quantization = &Quantization{
+			QuantMethod: "fp8", Fmt: "e4m3", ActivationScheme: "dynamic", WeightBlockSize: []int{128, 128},
+		}
 	default:
 		panic("model: StoredAs: no weights are stored as " + dt.String())
-	}
-	c.Quantization = nil
-	if _, ok := c.Extra[quantizationKey]; ok {
-		c.Extra = maps.Clone(c.Extra)
-		delete(c.Extra, quantizationKey)
 	}
 	return c
 }

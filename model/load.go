@@ -77,7 +77,7 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 		m.Free()
 		return nil, nil, fmt.Errorf("model: load %s: %w", path, err)
 	}
-	return m, &Source{Dir: dir, Config: cfg, Unclaimed: unclaimed}, nil
+	return m, &Source{Dir: dir, Config: cfg, Unclaimed: unclaimed, path: path, followLinks: o.FollowLinks}, nil
 }
 
 // headName is the output head's, which tied models do not have.

@@ -302,6 +302,10 @@ func unpackFamily() family {
 	for _, shape := range [][]int{{0, 3}, {1, 1}, {32, 16}, {33, 17}, {65, 97}, {3, 40, 20}, {0, 4, 4}} {
 		f.cases = append(f.cases, unpackSpec{Format: backend.Native, Src: backend.F32, Shape: shape},
 			unpackSpec{Format: backend.Native, Src: backend.F64, Shape: shape})
+		if len(shape) == 2 {
+			f.cases = append(f.cases, unpackSpec{Format: backend.Native, Src: backend.F32, Shape: shape, Columns: 7},
+				unpackSpec{Format: backend.Native, Src: backend.F64, Shape: shape, Columns: 7})
+		}
 		for _, format := range formats {
 			for _, src := range []backend.DType{backend.F32, backend.BF16} {
 				f.cases = append(f.cases, unpackSpec{Format: format, Src: src, Shape: shape})

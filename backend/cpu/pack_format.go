@@ -122,6 +122,9 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 		matrices = o.Dst.Shape[0]
 	}
 	units := matrices * ceil(o.Src.N, asm.PanelWidth)
+	if o.Index.Present() {
+		units = o.Index.Len()
+	}
 	if o.Src.Format != backend.Native {
 		e, err := b.encoded(o, &o.Src)
 		if err != nil {
@@ -140,8 +143,8 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 		return nil
 	}
 	switch {
-	case o.Index.Present() || o.Dst.DType == backend.BF16:
-		return backend.Unsupported(b, o, "columns of Native, or Native to BF16")
+	case o.Dst.DType == backend.BF16:
+		return backend.Unsupported(b, o, "Native to BF16")
 	case o.Dst.Len() == 0:
 	case o.Dst.DType == backend.F64:
 		b.pool.run(units, packGrain(o.Src.K), (*unpackPanels[float64])(o))
@@ -151,12 +154,30 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 	return nil
 }
 
-// unpackPanels is the job of Unpack for Native. Its units are matrices × panels.
+// unpackPanels is the job of Unpack for Native. Its units are matrices × panels or, with
+// Index, columns.
 type unpackPanels[T number] backend.Unpack
 
 func (o *unpackPanels[T]) run(_ *worker, lo, hi int) {
 	k, n := o.Src.K, o.Src.N
 	size, dst := asm.PackedSize(k, n), operandOf[T](&o.Dst)
+	if o.Index.Present() {
+		for ; lo < hi; lo++ {
+			id, from := at[int32](&o.Index, lo), 0
+			if id >= 0 {
+				from = row("Unpack", "index", id, n)
+			}
+			panel := data[T](&o.Src.Data)[from/asm.PanelWidth*asm.PanelWidth*k:]
+			for p := range k {
+				x := T(0)
+				if id >= 0 {
+					x = panel[p*asm.PanelWidth+from%asm.PanelWidth]
+				}
+				dst.data[p*dst.rs+lo*dst.cs] = x
+			}
+		}
+		return
+	}
 	for per := ceil(n, asm.PanelWidth); lo < hi; lo++ {
 		col := lo % per * asm.PanelWidth
 		to := dst.matrix(0, lo/per)

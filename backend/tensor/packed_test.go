@@ -367,3 +367,25 @@ func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 		})
 	}
 }
+
+// Rows are those of Floats, across the matrices of a stack and in every form.
+func TestReadRowsReadsEveryForm(t *testing.T) {
+	b := open(t)
+	for _, c := range []tensor.Init{
+		{DType: backend.F64}, {}, {Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.FP8, Packed: true},
+	} {
+		p := tensor.NewParams(b, c).Stack("experts.*.w", 3, 4, 64)
+		want := floats(t, p)
+		got := make([]float32, 6*64) // the end of the first matrix, the second, the begin of the third
+		if err := p.ReadRows(3, got); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range got {
+			if x != float32(want[3*64+i]) {
+				t.Fatalf("%s, packed %t: element %d is %v, want %v", c.Format, c.Packed, i, x, want[3*64+i])
+			}
+		}
+		mustPanic(t, "tensor: ReadRows: 128 elements from row 11", func() { p.ReadRows(11, make([]float32, 128)) })
+		mustPanic(t, "tensor: ReadRows: 5 elements", func() { p.ReadRows(0, make([]float32, 5)) })
+	}
+}

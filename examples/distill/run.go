@@ -148,8 +148,12 @@ func (r *experiment) trainBase(ctx context.Context) error {
 	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 
-// enter evaluates m, whose folder is name, and adds its row.
+// enter evaluates m, whose folder is name, adds its row, and saves it in a folder model
+// there, as model.Load and transformers read it.
 func (r *experiment) enter(ctx context.Context, s row, m *model.Model, name string) error {
+	if err := model.Save(filepath.Join(r.Out, name, "model"), m, model.SaveOptions{}); err != nil {
+		return err
+	}
 	if err := r.evaluate(ctx, &s, m, name); err != nil {
 		return err
 	}

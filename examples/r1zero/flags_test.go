@@ -103,7 +103,7 @@ func TestSecondRunBeginsAtGRPO(t *testing.T) {
 			t.Errorf("%s of the first run has changed", name)
 		}
 	}
-	for _, name := range []string{"config.json", "curves.png"} {
+	for _, name := range []string{"config.json", "curves.png", "model/model.safetensors"} {
 		if read(t, out, "grpo-1", name) != read(t, dir, name) {
 			t.Errorf("%s of the first run has changed", name)
 		}

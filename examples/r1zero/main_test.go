@@ -13,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl/reward"
 )
 
@@ -176,6 +180,28 @@ func sameRecords(t *testing.T, what, want, got string) {
 		if stepTime.ReplaceAllString(read(t, want, name), "") != stepTime.ReplaceAllString(read(t, got, name), "") {
 			t.Errorf("%s: %s differs from the undisturbed run's", what, name)
 		}
+	}
+}
+
+// The output folder's model is the finished one, with its prediction module.
+func TestOutputHoldsTheFinishedModel(t *testing.T) {
+	dir, result := reference(t)
+	b, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	m, source, err := model.Load(b, filepath.Join(dir, "model"), model.LoadOptions{Modules: func(m *model.Model) error {
+		_, err := mtp.New(m)
+		return err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Free()
+	sum, err := train.WeightsSHA256(m.Params.All())
+	if err != nil || sum != result["weights_sha256"] || len(source.Unclaimed) > 0 {
+		t.Errorf("weights %s, want %v; unclaimed %v, error %v", sum, result["weights_sha256"], source.Unclaimed, err)
 	}
 }
 

@@ -32,6 +32,10 @@ type experiment struct {
 	result    result
 }
 
+// modelFolder is where the output folder has the finished model, as model.Load and
+// transformers read it.
+const modelFolder = "model"
+
 // resultVersion counts the changes of the result's keys.
 const resultVersion = 2
 
@@ -87,6 +91,9 @@ func (r *experiment) all(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := model.Save(filepath.Join(r.Out, modelFolder), m, model.SaveOptions{}); err != nil {
+		return err
+	}
 	sum, err := train.WeightsSHA256(m.Params.All())
 	if err != nil {
 		return err
@@ -96,7 +103,8 @@ func (r *experiment) all(ctx context.Context) error {
 	r.result.Seed, r.result.Control, r.result.Out = r.Seed, r.Control, r.Out
 	t := r.result
 	fmt.Printf("\ntime: base %.0f s, evaluations %.0f s, GRPO %.0f s (rollouts %.0f s, updates %.0f s), all %.0f s\nweights %s in %s\n",
-		t.BaseSeconds, t.EvalSeconds, t.RLSeconds, t.RolloutSeconds, t.UpdateSeconds, t.Seconds, sum[:16], r.Out)
+		t.BaseSeconds, t.EvalSeconds, t.RLSeconds, t.RolloutSeconds, t.UpdateSeconds, t.Seconds, sum[:16],
+		filepath.Join(r.Out, modelFolder))
 	return nil
 }
 
@@ -330,7 +338,7 @@ func (r *experiment) trainGRPO(ctx context.Context, dir string) error {
 var suite = lab.Reward
 
 // setAside moves the GRPO run in an output folder, finished or abandoned, out of
-// the way, with its settings and curves: nothing is deleted. A folder that another
+// the way, with its settings, curves and model: nothing is deleted. A folder that another
 // program is using stays where it is.
 func setAside(out string) error {
 	dir := filepath.Join(out, "grpo")
@@ -354,7 +362,7 @@ func setAside(out string) error {
 	if err := os.Rename(dir, to); err != nil {
 		return err
 	}
-	for _, name := range []string{"config.json", "curves.png"} {
+	for _, name := range []string{"config.json", "curves.png", modelFolder} {
 		if err := os.Rename(filepath.Join(out, name), filepath.Join(to, name)); err != nil && !errors.Is(err,
 			fs.ErrNotExist) {
 			return err

@@ -33,7 +33,7 @@ func writeAtomic(path string, write func(w io.Writer) error, before func(op, pat
 			err = fmt.Errorf("checkpoint: write %s: %w", path, err)
 		}
 	}()
-	if _, err := d.writeFile(temp, write); err != nil {
+	if _, err := d.writeFile(temp, write, nil); err != nil {
 		return err
 	}
 	if err := d.rename(temp, path); err != nil {
@@ -63,16 +63,17 @@ func (d disk) step(op, path string) error {
 	return d.before(op, path)
 }
 
-// writeFile creates a file and brings its content to disk.
-func (d disk) writeFile(path string, write func(w io.Writer) error) (info fileInfo, err error) {
+// writeFile creates a file, brings its content to disk and returns its size. sum, if
+// not nil, is given the content too.
+func (d disk) writeFile(path string, write func(w io.Writer) error, sum hash.Hash) (size int64, err error) {
 	if err := d.step("create", path); err != nil {
-		return info, err
+		return 0, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return info, err
+		return 0, err
 	}
-	s := &sink{disk: d, f: f, sum: sha256.New()}
+	s := &sink{disk: d, f: f, sum: sum}
 	b := bufio.NewWriterSize(s, 1<<20)
 	if err = write(b); err == nil {
 		err = b.Flush()
@@ -83,10 +84,14 @@ func (d disk) writeFile(path string, write func(w io.Writer) error) (info fileIn
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return info, err
-	}
-	return fileInfo{Name: filepath.Base(path), Size: s.n, SHA256: fmt.Sprintf("%x", s.sum.Sum(nil))}, nil
+	return s.n, errors.Join(err, f.Close())
+}
+
+// writeSummed is writeFile for a manifest.
+func (d disk) writeSummed(path string, write func(w io.Writer) error) (fileInfo, error) {
+	sum := sha256.New()
+	size, err := d.writeFile(path, write, sum)
+	return fileInfo{Name: filepath.Base(path), Size: size, SHA256: fmt.Sprintf("%x", sum.Sum(nil))}, err
 }
 
 // sink writes to a file, counting and hashing what arrived.
@@ -94,7 +99,7 @@ type sink struct {
 	disk
 	f   *os.File
 	n   int64
-	sum hash.Hash
+	sum hash.Hash // nil for none
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -103,7 +108,9 @@ func (s *sink) Write(p []byte) (int, error) {
 	}
 	n, err := s.f.Write(p)
 	s.n += int64(n)
-	s.sum.Write(p[:n])
+	if s.sum != nil {
+		s.sum.Write(p[:n])
+	}
 	return n, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,6 +73,55 @@ func TestKilledSaveLosesNothing(t *testing.T) {
 		}
 		if names := strings.Join(list(t, s.Dir), " "); names != "step-000001 step-000002" {
 			t.Fatalf("killed at step %d: after pruning there are %s", n, names)
+		}
+	}
+}
+
+// The process is killed ahead of each step of writing a folder in turn: there is the
+// old folder or the new one, whole, and the next call clears away the rest.
+func TestKilledFolderLeavesTheOldOneOrTheNewOne(t *testing.T) {
+	const variable = "CHECKPOINT_KILL_FOLDER_AT"
+	if at, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		err := writeFolder(filepath.Join(os.Getenv("CHECKPOINT_DIR"), "model"), someFolder(2), func(op, path string) error {
+			if at--; at < 0 {
+				return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	old := true
+	for n := 0; ; n++ {
+		parent := t.TempDir()
+		dir := filepath.Join(parent, "model")
+		if err := WriteFolder(dir, someFolder(1)); err != nil {
+			t.Fatal(err)
+		}
+		output, err := rerun(t, variable, strconv.Itoa(n), parent)
+		switch got := folderNumber(t, dir); {
+		case got == 2:
+			old = false
+		case !old:
+			t.Fatalf("killed at step %d: folder %d, it was new earlier", n, got)
+		}
+		if err == nil {
+			if n < 15 || old {
+				t.Errorf("over after %d steps, old folder: %t: %s", n, old, output)
+			}
+			return
+		}
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok ||
+			exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("%v: %s", err, output)
+		}
+		if err := WriteFolder(dir, someFolder(3)); err != nil || folderNumber(t, dir) != 3 {
+			t.Fatalf("killed at step %d, written again: error %v", n, err)
+		}
+		if names := list(t, parent); len(names) != 1 {
+			t.Fatalf("killed at step %d, written again: left behind %v", n, names)
 		}
 	}
 }

@@ -82,6 +82,15 @@ func (r *Reader) spelling(param string) string {
 	return param
 }
 
+// ParamName is the name of a tensor of the files as parameters have it: with "model."
+// where the files leave it out.
+func (r *Reader) ParamName(file string) string {
+	if r.bare && file != headName {
+		return prefix + file
+	}
+	return file
+}
+
 // isBare reports whether names lack the prefix.
 func isBare(tensors []TensorInfo) bool {
 	for _, t := range tensors {

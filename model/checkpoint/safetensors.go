@@ -2,7 +2,8 @@
 //
 // Weights travel in safetensors files, alone or sharded behind an index, with
 // the tensor names of Hugging Face: [Open] reads either, [Write] writes one
-// file. A [Store] keeps the checkpoints of a run, each a directory that is
+// file and [WriteFolder] a folder that is there as a whole or not at all. [Rows] are
+// converted on the way. A [Store] keeps the checkpoints of a run, each a directory that is
 // either complete and verified by its manifest or not there at all.
 //
 // Nothing read from a file is trusted: sizes, offsets, names and numbers are
@@ -56,6 +57,12 @@ func (d DType) Size() int {
 		return 1
 	}
 	return 0
+}
+
+// IsFloat reports whether d is floating-point, of a kind that values are read in.
+func (d DType) IsFloat() bool {
+	dt, ok := deviceDTypes[d]
+	return ok && dt.IsFloat()
 }
 
 // TensorInfo says where and what one stored tensor is.

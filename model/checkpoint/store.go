@@ -85,7 +85,7 @@ func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map
 	}
 	m := manifest{Format: manifestFormat, Version: manifestVersion, Step: step, Meta: meta, Files: []fileInfo{}}
 	for _, name := range names {
-		info, err := d.writeFile(filepath.Join(temp, name), files[name])
+		info, err := d.writeSummed(filepath.Join(temp, name), files[name])
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map
 	if _, err := d.writeFile(filepath.Join(temp, ManifestFile), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
-	}); err != nil {
+	}, nil); err != nil {
 		return err
 	}
 	if err := d.syncDir(temp); err != nil {

@@ -118,11 +118,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
-			text, err := json.MarshalIndent(t.Model.Config.StoredAs(t.Model.Params.DType()), "", "  ")
-			if err == nil {
-				_, err = w.Write(append(text, '\n'))
-			}
-			return err
+			return model.WriteConfig(w, t.Model.Config.StoredAs(t.Model.Params.DType()))
 		},
 	}
 	if t.ema != nil {

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	_ "github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/mtp"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// folder saves a tiny V3 of a seed, with its prediction module.
+func folder(t *testing.T, seed uint64, dt checkpoint.DType) string {
+	t.Helper()
+	b, err := backend.Open("cpu")
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	cfg := model.Tiny()
+	cfg.InitializerRange = 0.1
+	m, err := model.New(b, cfg, seed)
+	must(t, err)
+	defer m.Free()
+	_, err = mtp.New(m)
+	must(t, err)
+	dir := filepath.Join(t.TempDir(), "model")
+	must(t, model.Save(dir, m, model.SaveOptions{DType: dt, ShardBytes: 500_000}))
+	must(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"version": "1.0"}`), 0o666))
+	return dir
+}
+
+// content is every tensor of a folder but scales, and the dtypes they have.
+func content(t *testing.T, dir string) (values map[string][]float32, dtypes map[string]checkpoint.DType) {
+	t.Helper()
+	r, err := checkpoint.Open(dir)
+	must(t, err)
+	defer r.Close()
+	values, dtypes = map[string][]float32{}, map[string]checkpoint.DType{}
+	for _, info := range shapes(r) {
+		rows, err := r.Rows(info.Name)
+		must(t, err)
+		must(t, rows.Each(1, func(_ int, x []float32) error {
+			values[info.Name] = append(values[info.Name], x...)
+			return nil
+		}))
+		dtypes[info.Name] = info.DType
+	}
+	return values, dtypes
+}
+
+const projection = "model.layers.1.mlp.experts.2.down_proj.weight"
+
+func run(t *testing.T, o options) string {
+	t.Helper()
+	o.out, o.shardBytes = filepath.Join(t.TempDir(), "out"), 500_000
+	must(t, convert(t.Context(), o))
+	return o.out
+}
+
+func TestConvertBetweenDTypes(t *testing.T) {
+	fp8 := folder(t, 1, checkpoint.F8E4M3)
+	values, _ := content(t, fp8)
+	toBF16 := run(t, options{in: fp8, dtype: checkpoint.BF16})
+	got, dtypes := content(t, toBF16)
+	for name, want := range values {
+		for i, x := range want {
+			if dtypes[name] == checkpoint.BF16 {
+				x = float32(backend.BF16.Round(float64(x)))
+			}
+			if got[name][i] != x {
+				t.Fatalf("BF16 of FP8: %s: %v, want %v", name, got[name][i], x)
+			}
+		}
+	}
+	if dtypes[projection] != checkpoint.BF16 || len(got) != len(values) {
+		t.Errorf("%s is %s; %d tensors of %d", projection, dtypes[projection], len(got), len(values))
+	}
+	cfg, err := model.ReadConfig(filepath.Join(toBF16, "config.json"))
+	must(t, err)
+	if cfg.DType != "bfloat16" || cfg.Quantization != nil {
+		t.Errorf("config of %s, %v", cfg.DType, cfg.Quantization)
+	}
+	if _, err := os.Stat(filepath.Join(toBF16, "tokenizer.json")); err != nil {
+		t.Error(err)
+	}
+	// By way of F32, which holds its products, FP8 comes back as it was.
+	toF32 := run(t, options{in: fp8, dtype: checkpoint.F32})
+	back := run(t, options{in: toF32, dtype: checkpoint.F8E4M3})
+	again, dtypes := content(t, back)
+	for name, want := range values {
+		if !slices.Equal(again[name], want) {
+			t.Errorf("FP8 by way of F32: %s changed", name)
+		}
+	}
+	if cfg, err = model.ReadConfig(filepath.Join(back, "config.json")); err != nil || cfg.Quantization == nil ||
+		dtypes[projection] != checkpoint.F8E4M3 {
+		t.Errorf("%s, quantization_config %v, error %v", dtypes[projection], cfg.Quantization, err)
+	}
+	// Without a dtype it is a copy.
+	copied, _ := content(t, run(t, options{in: fp8}))
+	for name, want := range values {
+		if !slices.Equal(copied[name], want) {
+			t.Errorf("copy: %s changed", name)
+		}
+	}
+}
+
+func TestConvertAverages(t *testing.T) {
+	a, b := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.BF16)
+	x, _ := content(t, a)
+	y, _ := content(t, b)
+	got, dtypes := content(t, run(t, options{in: a, average: b}))
+	for name := range x {
+		for i := range x[name] {
+			if want := x[name][i]/2 + y[name][i]/2; got[name][i] != want {
+				t.Fatalf("%s: %v, want %v", name, got[name][i], want)
+			}
+		}
+		if dtypes[name] != checkpoint.F32 {
+			t.Errorf("%s is %s", name, dtypes[name])
+		}
+	}
+	other := run(t, options{in: b, dropMTP: true})
+	out := filepath.Join(t.TempDir(), "out")
+	err := convert(t.Context(), options{in: a, average: other, out: out, shardBytes: 1e6})
+	if err == nil || !strings.Contains(err.Error(), `tensor "model.layers.4.`) ||
+		!strings.Contains(err.Error(), "is not in "+other) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestConvertDropsPrediction(t *testing.T) {
+	in := folder(t, 1, checkpoint.F32)
+	values, _ := content(t, in)
+	out := run(t, options{in: in, dropMTP: true})
+	got, _ := content(t, out)
+	for name, want := range values {
+		mtp := strings.HasPrefix(name, "model.layers.4.")
+		if mtp == (got[name] != nil) || !mtp && !slices.Equal(got[name], want) {
+			t.Errorf("%s is there: %t", name, got[name] != nil)
+		}
+	}
+	cfg, err := model.ReadConfig(filepath.Join(out, "config.json"))
+	if err != nil || cfg.NumNextNPredictLayers != 0 {
+		t.Errorf("%d modules, error %v", cfg.NumNextNPredictLayers, err)
+	}
+	err = convert(t.Context(), options{in: out, out: filepath.Join(t.TempDir(), "out"), dropMTP: true, shardBytes: 1e6})
+	if err == nil || !strings.Contains(err.Error(), "has no module") {
+		t.Errorf("nothing to drop: error %v", err)
+	}
+}
+
+func TestConvertRefuses(t *testing.T) {
+	in := folder(t, 1, checkpoint.F32)
+	for _, c := range []struct{ dtype, mtp, want string }{
+		{"q8", "keep", "GGUF"}, {"q4", "keep", "GGUF"}, {"int8", "keep", "want f32, bf16 or fp8"},
+		{"", "some", "want keep or drop"},
+	} {
+		o := options{in: "a", out: "b"}
+		if err := o.set(c.dtype, c.mtp, 5); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("-dtype %s -mtp %s: error %v", c.dtype, c.mtp, err)
+		}
+	}
+	before, _ := content(t, in)
+	if err := convert(t.Context(), options{in: in, out: in, shardBytes: 1e6}); err == nil ||
+		!strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("into its input: error %v", err)
+	}
+	if after, _ := content(t, in); len(after) != len(before) {
+		t.Error("the input changed")
+	}
+}
+
+// A signal, and a byte that changes on the way to the disk, leave no folder.
+func TestConvertLeavesNothingHalfDone(t *testing.T) {
+	in, parent := folder(t, 1, checkpoint.F32), t.TempDir()
+	out := filepath.Join(parent, "out")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stopped")
+	cancel(stop)
+	if err := convert(ctx, options{in: in, out: out, dtype: checkpoint.BF16, shardBytes: 1e6}); !errors.Is(err, stop) {
+		t.Errorf("error %v", err)
+	}
+	c := &conversion{options: options{in: in, out: out, dtype: checkpoint.BF16, shardBytes: 1e6}, ctx: t.Context()}
+	var err error
+	c.cfg, err = model.ReadConfig(filepath.Join(in, "config.json"))
+	must(t, err)
+	c.a, err = checkpoint.Open(in)
+	must(t, err)
+	defer c.a.Close()
+	must(t, c.plan())
+	for i, it := range c.items {
+		if it.name != projection {
+			continue
+		}
+		whole := it.tensors[0].Stream
+		c.items[i].tensors[0].Stream = func(w io.Writer) error { return whole(flipped{w}) }
+	}
+	if err := c.write(); err == nil || !strings.Contains(err.Error(), projection) {
+		t.Errorf("a changed tensor: error %v", err)
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, error %v", left, err)
+	}
+}
+
+// flipped changes the exponent of the first element of what it writes.
+type flipped struct{ w io.Writer }
+
+func (f flipped) Write(p []byte) (int, error) {
+	p = slices.Clone(p)
+	p[1] ^= 1
+	return f.w.Write(p)
+}

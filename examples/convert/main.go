@@ -1,0 +1,84 @@
+// Command convert writes a model folder anew: in another dtype, as the average of two,
+// or without its modules of multi-token prediction.
+//
+//	go run ./examples/convert -in DeepSeek-R1 -out DeepSeek-R1-bf16 -dtype bf16
+//	go run ./examples/convert -in tuned -out tuned-fp8 -dtype fp8 -mtp drop
+//	go run ./examples/convert -in seed1 -average seed2 -out soup
+//
+// It goes from file to file, a piece of a tensor at a time, whatever the size of the
+// model. Before the folder appears under its name, every tensor of it is read back and
+// compared with its source, within the rounding of the dtype.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// options are the flags.
+type options struct {
+	in, out, average string
+	dtype            checkpoint.DType // "" for those of the files
+	dropMTP          bool
+	shardBytes       int64
+}
+
+func main() {
+	var o options
+	var dtype, mtp string
+	var shard float64
+	flag.StringVar(&o.in, "in", "", "model folder to read")
+	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty")
+	flag.StringVar(&dtype, "dtype", "",
+		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
+	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
+	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
+	flag.Parse()
+	lab.Main("convert", "no folder was written", func(ctx context.Context) error {
+		if flag.NArg() > 0 {
+			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+		}
+		if err := o.set(dtype, mtp, shard); err != nil {
+			return err
+		}
+		return convert(ctx, o)
+	})
+}
+
+// set takes the flags that have few values.
+func (o *options) set(dtype, mtp string, shard float64) error {
+	switch dtype {
+	case "":
+	case "f32":
+		o.dtype = checkpoint.F32
+	case "bf16":
+		o.dtype = checkpoint.BF16
+	case "fp8":
+		o.dtype = checkpoint.F8E4M3
+	case "q8", "q4":
+		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a packed format of memory, which "+
+			"weights get when they are loaded (model.Options.Format). Its file format is GGUF, which is not written yet",
+			dtype, dtype)
+	default:
+		return fmt.Errorf("-dtype %q, want f32, bf16 or fp8", dtype)
+	}
+	if mtp != "keep" && mtp != "drop" {
+		return fmt.Errorf("-mtp %q, want keep or drop", mtp)
+	}
+	o.dropMTP = mtp == "drop"
+	if !(shard > 0 && shard < 1e9) {
+		return fmt.Errorf("-shard %g, want a size in GB", shard)
+	}
+	o.shardBytes = int64(shard * 1e9)
+	switch {
+	case o.in == "":
+		return fmt.Errorf("-in is missing: the model folder to read")
+	case o.out == "":
+		return fmt.Errorf("-out is missing: the folder to write")
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package checkpoint
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// fp8Block is the length of both sides of V3Block, which is what is written.
+const fp8Block = 128
+
+// fp8Blocks is how many blocks n elements take.
+func fp8Blocks(n int) int { return ceil(n, fp8Block) }
+
+// fp8Tensors are the two tensors of r in FP8. Scales come before elements in a file,
+// so r is read twice.
+func fp8Tensors(r Rows) []Tensor {
+	if len(r.Shape) != 2 {
+		panic(fmt.Sprintf("checkpoint: %s %v as %s: want a matrix", r.Name, r.Shape, F8E4M3))
+	}
+	q := &quantizer{rows: r}
+	return []Tensor{
+		{Name: r.Name, DType: F8E4M3, Shape: r.Shape, Stream: q.writeElements},
+		{Name: r.Name + scaleSuffix, DType: F32, Shape: []int{fp8Blocks(r.Shape[0]), fp8Blocks(r.Shape[1])},
+			Stream: q.writeScales},
+	}
+}
+
+// quantizer writes a matrix as FP8.
+type quantizer struct {
+	rows   Rows
+	scales []float32 // of all blocks, between the two streams
+}
+
+func (q *quantizer) writeScales(w io.Writer) error {
+	if err := q.scale(); err != nil {
+		return err
+	}
+	text := make([]byte, 4*len(q.scales))
+	for i, s := range q.scales {
+		backend.F32.Put(text, i, float64(s))
+	}
+	_, err := w.Write(text)
+	return err
+}
+
+// scale finds the scales.
+func (q *quantizer) scale() error {
+	width := q.rows.Shape[1]
+	across := fp8Blocks(width)
+	var scales []float32
+	err := q.rows.Each(fp8Block, func(first int, x []float32) error {
+		piece := make([]float32, fp8Blocks(len(x)/width)*across)
+		faults := make([]error, len(piece))
+		parallel(len(piece), func(lo, hi int) {
+			for b := lo; b < hi; b++ {
+				piece[b], faults[b] = blockScale(q.block(x, b/across, b%across))
+			}
+		})
+		for b, err := range faults {
+			if err != nil {
+				return fmt.Errorf("in the block at [%d, %d]: %w", first+b/across*fp8Block, b%across*fp8Block, err)
+			}
+		}
+		scales = append(scales, piece...)
+		return nil
+	})
+	q.scales = scales
+	return err
+}
+
+// block lists the rows of block i, j of rows x.
+func (q *quantizer) block(x []float32, i, j int) [][]float32 {
+	width := q.rows.Shape[1]
+	var block [][]float32
+	for row := range slices.Chunk(x[i*fp8Block*width:min((i+1)*fp8Block*width, len(x))], width) {
+		block = append(block, row[j*fp8Block:min((j+1)*fp8Block, width)])
+	}
+	return block
+}
+
+func (q *quantizer) writeElements(w io.Writer) error {
+	if q.scales == nil {
+		if err := q.scale(); err != nil {
+			return err
+		}
+	}
+	width, across := q.rows.Shape[1], fp8Blocks(q.rows.Shape[1])
+	var codes []byte
+	err := q.rows.Each(fp8Block, func(first int, x []float32) error {
+		codes = slices.Grow(codes[:0], len(x))[:len(x)]
+		scales := q.scales[first/fp8Block*across:]
+		parallel(len(x)/width, func(lo, hi int) {
+			for i := lo * width; i < hi*width; i++ {
+				backend.E4M3.Put(codes, i, float64(x[i]/scales[i/width/fp8Block*across+i%width/fp8Block]))
+			}
+		})
+		_, err := w.Write(codes)
+		return err
+	})
+	q.scales = nil
+	return err
+}
+
+// blockScale is the scale of a block: max|x|/448, as [backend.FP8] has it, 1 for
+// zeros, or one by which every element is a product of scale and code already, so
+// that what came from FP8 goes back without a change.
+func blockScale(block [][]float32) (float32, error) {
+	most := float32(0)
+	for _, row := range block {
+		for _, x := range row {
+			if a := float64(x); math.IsNaN(a) || math.IsInf(a, 0) {
+				return 0, fmt.Errorf("%v cannot be quantised", x)
+			}
+			most = max(most, float32(math.Abs(float64(x))))
+		}
+	}
+	usual := most / 448
+	if usual == 0 {
+		return 1, nil
+	}
+	// The largest code of a block may be made one of these by a power of two, the
+	// inverse of which the scale takes. Rounding most, and the quotient, moved the scale
+	// by two units in the last place at most.
+	for _, code := range []float32{448, 416, 384, 352, 320, 288, 256, 240} {
+		s := most / code
+		below, above := math.Nextafter32(s, 0), math.Nextafter32(s, math.MaxFloat32)
+		for _, s := range []float32{
+			s, below, above, math.Nextafter32(below, 0), math.Nextafter32(above, math.MaxFloat32),
+		} {
+			if isScaleOf(s, block) {
+				return s, nil
+			}
+		}
+	}
+	return usual, nil
+}
+
+// isScaleOf reports whether all elements of a block are codes times s.
+func isScaleOf(s float32, block [][]float32) bool {
+	if s == 0 {
+		return false
+	}
+	for _, row := range block {
+		for _, x := range row {
+			if float32(backend.E4M3.Round(float64(x/s)))*s != x {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,203 @@
+package checkpoint
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
+)
+
+// Rows is a tensor of floating-point values that are read or computed as they are
+// needed, so that tensors are converted which do not fit the memory.
+type Rows struct {
+	Name  string
+	Shape []int // outermost first
+	// Read sets dst to whole rows, from row first on. Rows are those of all but the
+	// last dimension; a scalar is a row of one.
+	Read func(first int, dst []float32) error
+}
+
+// ParamRows are the values of params, each under the name it has in files. Those
+// of packed parameters are what products with them use.
+func ParamRows(params []*tensor.Param) []Rows {
+	var list []Rows
+	for _, p := range params {
+		for _, part := range parts(p) {
+			list = append(list, Rows{part.name, part.shape, func(first int, dst []float32) error {
+				return part.p.ReadRows(part.first+first, dst)
+			}})
+		}
+	}
+	return list
+}
+
+// Rows is the tensor of a name. The elements of F8_E4M3 and F8_E5M2 beside a tensor
+// NAME_scale_inv are multiplied by its scales, one for each block of [V3Block].
+// The error wraps a [FormatError] with [ErrMissing], [ErrDType], [ErrShape] or
+// [ErrScaled].
+func (r *Reader) Rows(name string) (Rows, error) {
+	t, ok := r.Lookup(name)
+	if !ok {
+		return Rows{}, fmt.Errorf("checkpoint: %q: %w", name, ErrMissing)
+	}
+	fail := func(err error) (Rows, error) {
+		return Rows{}, &FormatError{File: t.File, Tensor: name, Err: err}
+	}
+	dt, ok := deviceDTypes[t.DType]
+	if !ok || !dt.IsFloat() {
+		return fail(fmt.Errorf("%w: %s is not floating-point", ErrDType, t.DType))
+	}
+	f := &fileRows{info: t, dtype: dt, width: (&part{shape: t.Shape}).width()}
+	f.values, _ = r.Section(name)
+	p := planner{Reader: r}
+	scale, ok, err := p.scaleOf(t, 1)
+	if err == nil && ok && len(t.Shape) != 2 {
+		err = fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if ok {
+		f.scale = scale
+		f.scales, _ = r.Section(scale.Name)
+	}
+	return Rows{name, t.Shape, func(first int, dst []float32) error {
+		if err := f.read(first, dst); err != nil {
+			return fmt.Errorf("checkpoint: %s: tensor %q: %w", t.File, name, err)
+		}
+		return nil
+	}}, nil
+}
+
+// IsScale reports whether a tensor holds the scales of another one, with which they
+// are read.
+func (r *Reader) IsScale(name string) bool {
+	base, ok := strings.CutSuffix(name, scaleSuffix)
+	if !ok {
+		return false
+	}
+	t, ok := r.Lookup(base)
+	return ok && (t.DType == F8E4M3 || t.DType == F8E5M2)
+}
+
+// fileRows reads a tensor of a file.
+type fileRows struct {
+	info, scale TensorInfo
+	dtype       backend.DType
+	width       int
+	values      *io.SectionReader
+	scales      *io.SectionReader // nil if there are none
+	raw, wide   []byte
+}
+
+func (f *fileRows) read(first int, dst []float32) error {
+	size := len(dst) * f.dtype.Size()
+	f.raw = slices.Grow(f.raw[:0], size)[:size]
+	if err := readFull(f.values, f.raw, int64(first)*int64(f.width*f.dtype.Size())); err != nil {
+		return err
+	}
+	if f.scales == nil {
+		convert(dst, f.dtype, f.raw)
+		return nil
+	}
+	across, n := fp8Blocks(f.width), len(dst)/f.width
+	from, to := first/fp8Block, fp8Blocks(first+n)
+	row := across * f.scale.DType.Size()
+	coded := make([]byte, (to-from)*row)
+	if err := readFull(f.scales, coded, int64(from)*int64(row)); err != nil {
+		return err
+	}
+	scales := appendScales(nil, f.scale.DType, coded)
+	f.wide = slices.Grow(f.wide[:0], 4*len(dst))[:4*len(dst)]
+	parallel(n, func(lo, hi int) {
+		b := (first+lo)/fp8Block - from
+		dequantize(f.wide[4*lo*f.width:4*hi*f.width], f.raw[lo*f.width:hi*f.width], fp8Values[f.info.DType],
+			scales[b*across:], f.width, (first+lo)%fp8Block, V3Block)
+	})
+	convert(dst, backend.F32, f.wide)
+	return nil
+}
+
+// convert sets dst to elements of dt.
+func convert(dst []float32, dt backend.DType, data []byte) {
+	parallel(len(dst), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dst[i] = float32(dt.Get(data, i))
+		}
+	})
+}
+
+// readFull fills b from an offset on.
+func readFull(r io.ReaderAt, b []byte, at int64) error {
+	n, err := r.ReadAt(b, at)
+	if n == len(b) {
+		return nil
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// As describes r for [Write] in a floating-point dtype, rounded to nearest. A matrix
+// as F8_E4M3 is two tensors: the second, NAME_scale_inv, holds F32 scales for blocks
+// of 128×128, max|x|/448 except where another keeps all values of the block as they
+// are; anything but a matrix panics.
+func (r Rows) As(dt DType) []Tensor {
+	if dt == F8E4M3 {
+		return fp8Tensors(r)
+	}
+	to, ok := deviceDTypes[dt]
+	if !ok || !to.IsFloat() {
+		panic(fmt.Sprintf("checkpoint: %s as %s, want a floating-point dtype", r.Name, dt))
+	}
+	return []Tensor{{Name: r.Name, DType: dt, Shape: r.Shape, Stream: func(w io.Writer) error {
+		var out []byte
+		return r.Each(1, func(_ int, x []float32) error {
+			out = slices.Grow(out[:0], len(x)*to.Size())[:len(x)*to.Size()]
+			parallel(len(x), func(lo, hi int) {
+				for i := lo; i < hi; i++ {
+					to.Put(out, i, float64(x[i]))
+				}
+			})
+			_, err := w.Write(out)
+			return err
+		})
+	}}}
+}
+
+// Each reads all rows in order, a multiple of step at a time but for the last ones. x is
+// overwritten by the next.
+func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
+	p := part{shape: r.Shape}
+	if p.len() == 0 {
+		return nil
+	}
+	step *= max(1, chunkElements/p.width()/step)
+	x := make([]float32, min(step, p.rows())*p.width())
+	for first := 0; first < p.rows(); first += step {
+		x = x[:min(step, p.rows()-first)*p.width()]
+		if err := r.Read(first, x); err != nil {
+			return err
+		}
+		if err := visit(first, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parallel splits n pieces of work among the processors.
+func parallel(n int, do func(lo, hi int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() { do(n*i/workers, n*(i+1)/workers) })
+	}
+	wg.Wait()
+}

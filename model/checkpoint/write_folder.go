@@ -1,0 +1,289 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Folder is what a Hugging Face model folder holds.
+type Folder struct {
+	Tensors []Tensor
+	// ShardBytes is the largest size of the tensors of a file, but for a single tensor
+	// that is larger; 0 means 5 GB. What fits is [SingleFile] alone.
+	ShardBytes int64
+	// Files are the other files by name, such as config.json.
+	Files map[string]func(w io.Writer) error
+	// Check, if not nil, looks at the folder that is written before it appears under its
+	// name; with an error it does not.
+	Check func(dir string) error
+	// Progress, if not nil, is told how many bytes of the tensors' total are written.
+	Progress func(done, total int64)
+}
+
+// Companions lists the files of a model folder that weights do not change, beside
+// generation_config.json those of the tokenizer.
+var Companions = []string{
+	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+	"added_tokens.json", "chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt",
+}
+
+// CompanionFiles copies the [Companions] that the folder at path has, for Folder.Files.
+// Links go by [OpenOptions].
+func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer) error, error) {
+	files := map[string]func(w io.Writer) error{}
+	for _, name := range Companions {
+		open := func() (*os.File, error) {
+			d, err := openFolder(path, followLinks)
+			if err != nil {
+				return nil, err
+			}
+			defer d.Close()
+			f, _, err := d.open(name)
+			return f, err
+		}
+		f, err := open()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		f.Close()
+		files[name] = func(w io.Writer) error {
+			f, err := open()
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = io.Copy(w, f)
+			return err
+		}
+	}
+	return files, nil
+}
+
+// weightsFile is what the files of weights are called.
+var weightsFile = regexp.MustCompile(`^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$`)
+
+// WriteFolder writes a model folder that appears as a whole: its files are written
+// and flushed in a hidden folder beside dir, which is then renamed. The parents of dir
+// are made as needed, and hidden folders that interrupted calls left are removed.
+//
+// A model folder that is there is replaced: in one step on Linux, elsewhere in two,
+// between which old and new have hidden names. A folder that holds anything else, which
+// would be lost, is refused.
+func WriteFolder(dir string, f Folder) error { return writeFolder(dir, f, nil) }
+
+func writeFolder(dir string, f Folder, before func(op, path string) error) (err error) {
+	d := disk{before: before}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("checkpoint: write folder %s: %w", dir, err)
+		}
+	}()
+	for name := range f.Files {
+		if !isPlainName(name) || weightsFile.MatchString(name) {
+			return fmt.Errorf("%q cannot name a file beside the weights", name)
+		}
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	exists, err := f.mayReplace(&dir)
+	if err != nil {
+		return err
+	}
+	parent, base := filepath.Split(dir)
+	if err := d.mkdir(parent, os.MkdirAll); err != nil {
+		return err
+	}
+	temp := filepath.Join(parent, tempName(base))
+	defer os.RemoveAll(temp) // after a rename, the folder that was replaced
+	if err := d.mkdir(temp, os.Mkdir); err != nil {
+		return err
+	}
+	if err := f.write(d, temp); err != nil {
+		return err
+	}
+	if err := d.syncDir(temp); err != nil {
+		return err
+	}
+	if f.Check != nil {
+		if err := f.Check(temp); err != nil {
+			return err
+		}
+	}
+	if err := d.step("rename", dir); err != nil {
+		return err
+	}
+	if exists {
+		err = exchange(temp, dir)
+	} else {
+		err = os.Rename(temp, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.syncDir(parent); err != nil {
+		return err
+	}
+	return removeLeft(parent, base)
+}
+
+// removeLeft removes the hidden folders of interrupted calls.
+func removeLeft(parent, base string) error {
+	entries, err := os.ReadDir(parent)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix+base+".tmp-") {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(parent, e.Name())))
+		}
+	}
+	return err
+}
+
+// mayReplace reports whether there is a folder at dir, which it follows links to. It
+// is an error if the folder holds more than a model.
+func (f Folder) mayReplace(dir *string) (exists bool, err error) {
+	real, err := filepath.EvalSymlinks(*dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	*dir = real
+	entries, err := os.ReadDir(real)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if e.Type().IsDir() || f.Files[name] == nil && name != "config.json" && !weightsFile.MatchString(name) &&
+			!slices.Contains(Companions, name) {
+			return false, fmt.Errorf("%s is there, which is not of a model and would be lost: choose another folder", name)
+		}
+	}
+	return true, nil
+}
+
+// write writes all files to the empty folder dir.
+func (f Folder) write(d disk, dir string) error {
+	shards, total, err := f.shards()
+	if err != nil {
+		return err
+	}
+	var done int64
+	report := func(n int) {
+		if done += int64(n); f.Progress != nil {
+			f.Progress(done, total)
+		}
+	}
+	weightMap := map[string]string{}
+	for i, list := range shards {
+		name := SingleFile
+		if len(shards) > 1 {
+			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
+		}
+		for j, t := range list {
+			if weightMap[t.Name] != "" {
+				return fmt.Errorf("tensor %q: %w", t.Name, ErrDuplicate)
+			}
+			weightMap[t.Name] = name
+			list[j].Stream = t.reported(report)
+		}
+		if _, err := d.writeFile(filepath.Join(dir, name), func(w io.Writer) error {
+			return Write(w, list, map[string]string{"format": "pt"})
+		}, nil); err != nil {
+			return err
+		}
+	}
+	files := maps.Clone(f.Files)
+	if len(shards) > 1 {
+		if files == nil {
+			files = map[string]func(w io.Writer) error{}
+		}
+		files[IndexFile] = func(w io.Writer) error { return writeIndex(w, weightMap, total) }
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if _, err := d.writeFile(filepath.Join(dir, name), files[name], nil); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// shards splits the tensors, in order, into files, and adds up their bytes.
+func (f Folder) shards() (shards [][]Tensor, total int64, err error) {
+	const fiveGB = 5_000_000_000
+	limit := cmp.Or(f.ShardBytes, fiveGB)
+	if limit < 0 {
+		return nil, 0, fmt.Errorf("files of %d bytes", limit)
+	}
+	var list []Tensor
+	var size int64
+	for _, t := range f.Tensors {
+		n, err := dataBytes(t.DType, t.Shape)
+		if err != nil {
+			return nil, 0, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if len(list) > 0 && size+n > limit {
+			shards, list, size = append(shards, list), nil, 0
+		}
+		list, size, total = append(list, t), size+n, total+n
+	}
+	return append(shards, list), total, nil
+}
+
+// reported is the stream of t that reports what is written.
+func (t Tensor) reported(report func(n int)) func(w io.Writer) error {
+	stream := t.Stream
+	if stream == nil {
+		stream = func(w io.Writer) error {
+			_, err := io.Copy(w, bytes.NewReader(t.Data))
+			return err
+		}
+	}
+	return func(w io.Writer) error { return stream(reporting{w, report}) }
+}
+
+type reporting struct {
+	w      io.Writer
+	report func(n int)
+}
+
+func (r reporting) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	r.report(n)
+	return n, err
+}
+
+func writeIndex(w io.Writer, weightMap map[string]string, total int64) error {
+	text, err := json.MarshalIndent(map[string]any{
+		"metadata": map[string]int64{"total_size": total}, "weight_map": weightMap,
+	}, "", "  ")
+	if err == nil {
+		_, err = w.Write(append(text, '\n'))
+	}
+	return err
+}
+
+// swapInTwo makes the folder temp that at dir, and the other way round.
+func swapInTwo(temp, dir string) error {
+	old := filepath.Join(filepath.Dir(dir), tempName(filepath.Base(dir)))
+	if err := os.Rename(dir, old); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return errors.Join(err, os.Rename(old, dir))
+	}
+	return os.Rename(old, temp)
+}
