@@ -63,8 +63,8 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 // What is left out, to save half of the time: decompositions, whose ops have cases of
 // their own, each of them dense and strided in every dtype, and 240 of the random cases.
 func TestConformanceOnTheEmulatorInOtherModes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes of work")
+	if os.Getenv("AHA_TEST_LONG") == "" {
+		t.Skip("minutes of work: set AHA_TEST_LONG, as .ci/run does")
 	}
 	emulated(t)
 	const test, attention = "TestConformanceOnTheEmulator", "/^(Attention|AttentionGrad|MatMul)$"
