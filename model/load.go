@@ -48,15 +48,16 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 	} else if !info.IsDir() {
 		dir = filepath.Dir(path)
 	}
+	files := checkpoint.OpenOptions{FollowLinks: o.FollowLinks}
 	var cfg Config
 	if o.Config != nil {
 		cfg = *o.Config
-	} else if read, err := ReadConfig(filepath.Join(dir, "config.json")); err != nil {
+	} else if read, err := readConfig(filepath.Join(dir, "config.json"), files); err != nil {
 		return nil, nil, err
 	} else {
 		cfg = read
 	}
-	r, err := checkpoint.OpenWith(path, checkpoint.OpenOptions{FollowLinks: o.FollowLinks})
+	r, err := checkpoint.OpenWith(path, files)
 	if err != nil {
 		return nil, nil, err
 	}
