@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
@@ -43,6 +44,9 @@ func convert(ctx context.Context, o options) error {
 	cfg, err := model.ReadConfig(filepath.Join(o.in, "config.json"))
 	if err != nil {
 		return err
+	}
+	for _, line := range lab.UnknownKeys(cfg) {
+		fmt.Fprintln(os.Stderr, o.in+": "+line)
 	}
 	c := &conversion{options: o, ctx: ctx, cfg: cfg}
 	if c.a, err = checkpoint.Open(o.in); err != nil {
