@@ -93,11 +93,7 @@ type loading struct {
 
 // files are the options of reading.
 func (l *loading) files() checkpoint.LoadOptions {
-	o := checkpoint.LoadOptions{Progress: l.o.Progress}
-	if q := l.cfg.Quantization; q != nil {
-		o.Block = [2]int(q.WeightBlockSize)
-	}
-	return o
+	return checkpoint.LoadOptions{Block: l.cfg.Quantization.Block(), Progress: l.o.Progress}
 }
 
 // make makes the model without values.

@@ -51,7 +51,7 @@ func content(t *testing.T, dir string) (values map[string][]float32, dtypes map[
 	defer r.Close()
 	values, dtypes = map[string][]float32{}, map[string]checkpoint.DType{}
 	for _, info := range shapes(r) {
-		rows, err := r.Rows(info.Name)
+		rows, err := r.Rows(info.Name, [2]int{})
 		must(t, err)
 		must(t, rows.Each(1, func(_ int, x []float32) error {
 			values[info.Name] = append(values[info.Name], x...)
@@ -115,6 +115,57 @@ func TestConvertBetweenDTypes(t *testing.T) {
 	for name, want := range values {
 		if !slices.Equal(copied[name], want) {
 			t.Errorf("copy: %s changed", name)
+		}
+	}
+}
+
+// editConfig changes the text of a folder's config.json.
+func editConfig(t *testing.T, dir, old, text string) {
+	t.Helper()
+	path := filepath.Join(dir, "config.json")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	changed := strings.Replace(string(b), old, text, 1)
+	if changed == string(b) {
+		t.Fatalf("no %s in %s", old, b)
+	}
+	must(t, os.WriteFile(path, []byte(changed), 0o666))
+}
+
+// Models of the same shapes may still compute something else.
+func TestConvertRefusesTheAverageOfTwoConfigs(t *testing.T) {
+	a, b := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32)
+	editConfig(t, b, `"rope_theta": 10000.0`, `"rope_theta": 50000.0`)
+	err := convert(t.Context(), options{in: a, average: b, out: filepath.Join(t.TempDir(), "out"), shardBytes: 1 << 30})
+	if err == nil || !strings.Contains(err.Error(), "rope_theta is 10000.0") {
+		t.Error(err)
+	}
+}
+
+// FP8 without the scales that the config says it has is no FP8 of scale 1.
+func TestConvertRefusesFP8WithoutItsScales(t *testing.T) {
+	in := folder(t, 1, checkpoint.F8E4M3)
+	r, err := checkpoint.Open(in)
+	must(t, err)
+	defer r.Close()
+	var names []string
+	for _, info := range r.Tensors() {
+		if info.Name != projection+"_scale_inv" {
+			names = append(names, info.Name)
+		}
+	}
+	kept, err := r.Keep(names)
+	must(t, err)
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	text, err := os.ReadFile(filepath.Join(in, "config.json"))
+	must(t, err)
+	must(t, checkpoint.WriteFolder(damaged, checkpoint.Folder{Tensors: kept, Files: map[string]func(io.Writer) error{
+		"config.json": func(w io.Writer) error { _, err := w.Write(text); return err },
+	}}))
+	for _, dt := range []checkpoint.DType{"", checkpoint.BF16, checkpoint.F8E4M3} {
+		err := convert(t.Context(), options{in: damaged, dtype: dt, out: filepath.Join(t.TempDir(), "out"), shardBytes: 1 << 30})
+		if !errors.Is(err, checkpoint.ErrMissing) || !strings.Contains(err.Error(), projection+"_scale_inv") {
+			t.Errorf("%q: %v", dt, err)
 		}
 	}
 }
