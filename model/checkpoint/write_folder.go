@@ -31,18 +31,28 @@ type Folder struct {
 	Progress func(done, total int64)
 }
 
-// Companions lists the files of a model folder that weights do not change, beside
-// generation_config.json those of the tokenizer.
-var Companions = []string{
-	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-	"added_tokens.json", "chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt",
-}
+// companions are the files of a model folder that weights do not change: that of
+// generation, those of the tokenizer, and the Python classes that auto_map in
+// config.json and tokenizer_config.json names.
+var companions = regexp.MustCompile(`^(generation_config\.json|tokenizer(_config)?\.json|(tokenizer|tiktoken)\.model|` +
+	`special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)|vocab\.(json|txt)|merges\.txt|` +
+	`(configuration|modeling|tokenization)_\w+\.py)$`)
 
-// CompanionFiles copies the [Companions] that the folder at path has, for Folder.Files.
-// Links go by [OpenOptions].
+// CompanionFiles copies the files of the folder at path that weights do not change, for
+// Folder.Files: generation_config.json, those of the tokenizer, and the Python classes
+// that are beside the weights of models which transformers does not have. Links go by
+// [OpenOptions].
 func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer) error, error) {
 	files := map[string]func(w io.Writer) error{}
-	for _, name := range Companions {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !companions.MatchString(name) {
+			continue
+		}
 		open := func() (*os.File, error) {
 			d, err := openFolder(path, followLinks)
 			if err != nil {
@@ -168,7 +178,7 @@ func (f Folder) mayReplace(dir *string) (exists bool, err error) {
 	for _, e := range entries {
 		name := e.Name()
 		if e.Type().IsDir() || f.Files[name] == nil && name != "config.json" && !weightsFile.MatchString(name) &&
-			!slices.Contains(Companions, name) {
+			!companions.MatchString(name) {
 			return false, fmt.Errorf("%s is there, which is not of a model and would be lost: choose another folder", name)
 		}
 	}

@@ -135,10 +135,10 @@ func TestFolderReplacesModelsOnly(t *testing.T) {
 	}
 }
 
-// Copies are of the files of tokenizer and generation, and follow no link out.
+// Copies are of the files of tokenizer, generation and remote classes, and follow no link out.
 func TestCompanionsAreCopied(t *testing.T) {
 	from, dir := t.TempDir(), filepath.Join(t.TempDir(), "model")
-	for _, name := range []string{"tokenizer.json", "merges.txt", "secret.txt"} {
+	for _, name := range []string{"tokenizer.json", "tiktoken.model", "tokenization_moonshot.py", "secret.txt", "setup.py"} {
 		if err := os.WriteFile(filepath.Join(from, name), []byte(name), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -152,8 +152,9 @@ func TestCompanionsAreCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := list(t, dir)
-	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "merges.txt") ||
-		slices.Contains(names, "secret.txt") {
+	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "tiktoken.model") ||
+		!slices.Contains(names, "tokenization_moonshot.py") || slices.Contains(names, "secret.txt") ||
+		slices.Contains(names, "setup.py") {
 		t.Errorf("files %v", names)
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
