@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,41 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/mtp"
 )
+
+// asCommand makes the test binary run as convert itself.
+const asCommand = "CONVERT_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) == "" {
+		os.Exit(m.Run())
+	}
+	main()
+	os.Exit(0)
+}
+
+// The command's flags reach the work.
+func TestFlagsOfTheCommand(t *testing.T) {
+	self, err := os.Executable()
+	must(t, err)
+	a, b, out := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32), filepath.Join(t.TempDir(), "out")
+	c := exec.CommandContext(t.Context(), self, "-in", a, "-average", b, "-out", out, "-dtype", "bf16", "-mtp", "drop",
+		"-shard", "0.0005")
+	c.Env = append(os.Environ(), asCommand+"=1")
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	x, _ := content(t, a)
+	y, _ := content(t, b)
+	got, dtypes := content(t, out)
+	const name = "model.norm.weight"
+	if want := backend.BF16.Round(float64(x[name][0]/2 + y[name][0]/2)); float64(got[name][0]) != want ||
+		dtypes[name] != checkpoint.BF16 || len(got) >= len(x) {
+		t.Errorf("%s is %s %v, want %v; %d tensors of %d", name, dtypes[name], got[name][0], want, len(got), len(x))
+	}
+	if _, err := os.Stat(filepath.Join(out, checkpoint.IndexFile)); err != nil {
+		t.Error(err)
+	}
+}
 
 func must(t *testing.T, err error) {
 	t.Helper()
