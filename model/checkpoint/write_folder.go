@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -87,7 +88,8 @@ var weightsFile = regexp.MustCompile(`^model(-\d+-of-\d+)?\.safetensors(\.index\
 
 // WriteFolder writes a model folder that appears as a whole: its files are written
 // and flushed in a hidden folder beside dir, which is then renamed. The parents of dir
-// are made as needed, and hidden folders that interrupted calls left are removed.
+// are made as needed. What interrupted calls left is removed first, so that a disk has
+// room for another try: one process writes a folder at a time.
 //
 // A model folder that is there is replaced: in one step on Linux, elsewhere in two,
 // between which old and new have hidden names. A folder that holds anything else, which
@@ -115,6 +117,9 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	}
 	parent, base := filepath.Split(dir)
 	if err := d.mkdir(parent, os.MkdirAll); err != nil {
+		return err
+	}
+	if err := removeLeft(parent, tempPrefix+base+".tmp-"); err != nil {
 		return err
 	}
 	temp := filepath.Join(parent, tempName(base))
@@ -147,14 +152,18 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	if err := d.syncDir(parent); err != nil {
 		return err
 	}
-	return removeLeft(parent, base)
+	return removeLeft(parent, replacedName(base))
 }
 
-// removeLeft removes the hidden folders of interrupted calls.
-func removeLeft(parent, base string) error {
+// replacedName begins the name of a folder in the second that it is replaced without an
+// exchange. It may be all that an interrupted call left, and is removed last.
+func replacedName(base string) string { return tempPrefix + base + ".old-" }
+
+// removeLeft removes the hidden folders whose names begin so.
+func removeLeft(parent, prefix string) error {
 	entries, err := os.ReadDir(parent)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix+base+".tmp-") {
+		if strings.HasPrefix(e.Name(), prefix) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(parent, e.Name())))
 		}
 	}
@@ -288,7 +297,7 @@ func writeIndex(w io.Writer, weightMap map[string]string, total int64) error {
 
 // swapInTwo makes the folder temp that at dir, and the other way round.
 func swapInTwo(temp, dir string) error {
-	old := filepath.Join(filepath.Dir(dir), tempName(filepath.Base(dir)))
+	old := filepath.Join(filepath.Dir(dir), fmt.Sprintf("%s%016x", replacedName(filepath.Base(dir)), rand.Uint64()))
 	if err := os.Rename(dir, old); err != nil {
 		return err
 	}
