@@ -158,6 +158,14 @@ type Quantization struct {
 	ScaleFmt         string `json:"scale_fmt"`         // "ue8m0" if scales are powers of two, "" (absent or "float") if any float32
 }
 
+// Block is WeightBlockSize as [checkpoint.LoadOptions] has it: zero if q is nil.
+func (q *Quantization) Block() [2]int {
+	if q == nil {
+		return [2]int{}
+	}
+	return [2]int(q.WeightBlockSize)
+}
+
 // TokenIDs is one token id, several, or none: in JSON a number, a list or null.
 type TokenIDs []int
 

@@ -5,16 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// ReadConfig reads a config.json. Its errors name the file; see [ParseConfig].
-func ReadConfig(path string) (Config, error) {
-	b, err := os.ReadFile(path)
+// ReadConfig reads a config.json, a regular file of at most 16 MiB. Links out of its
+// folder are refused as by [checkpoint.Open]. Its errors name the file; see [ParseConfig].
+func ReadConfig(path string) (Config, error) { return readConfig(path, checkpoint.OpenOptions{}) }
+
+func readConfig(path string, o checkpoint.OpenOptions) (Config, error) {
+	dir, name := filepath.Split(path)
+	b, err := checkpoint.ReadFile(filepath.Clean(dir), name, o)
 	if err != nil {
 		return Config{}, fmt.Errorf("model: config: %w", err)
 	}

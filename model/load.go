@@ -48,15 +48,16 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 	} else if !info.IsDir() {
 		dir = filepath.Dir(path)
 	}
+	files := checkpoint.OpenOptions{FollowLinks: o.FollowLinks}
 	var cfg Config
 	if o.Config != nil {
 		cfg = *o.Config
-	} else if read, err := ReadConfig(filepath.Join(dir, "config.json")); err != nil {
+	} else if read, err := readConfig(filepath.Join(dir, "config.json"), files); err != nil {
 		return nil, nil, err
 	} else {
 		cfg = read
 	}
-	r, err := checkpoint.OpenWith(path, checkpoint.OpenOptions{FollowLinks: o.FollowLinks})
+	r, err := checkpoint.OpenWith(path, files)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,11 +93,7 @@ type loading struct {
 
 // files are the options of reading.
 func (l *loading) files() checkpoint.LoadOptions {
-	o := checkpoint.LoadOptions{Progress: l.o.Progress}
-	if q := l.cfg.Quantization; q != nil {
-		o.Block = [2]int(q.WeightBlockSize)
-	}
-	return o
+	return checkpoint.LoadOptions{Block: l.cfg.Quantization.Block(), Progress: l.o.Progress}
 }
 
 // make makes the model without values.

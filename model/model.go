@@ -55,7 +55,8 @@ type Options struct {
 	// Tables is the Format of the embedding and of the output head, lookups included.
 	Tables backend.Format
 	// Packed keeps weights in their format only, without a master copy: for
-	// inference, in little more memory than the weights take.
+	// inference, in little more memory than the weights take. Where the backend does not
+	// pack backend.Native, as CUDA does not, weights in it are not packed.
 	Packed bool
 	// Uninitialized makes a model without values, as Load does before it reads the files:
 	// nothing is drawn, and parameters that are packed never exist in another form. Using

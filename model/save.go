@@ -62,7 +62,7 @@ func Save(dir string, m *Model, o SaveOptions) error {
 				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
 			}
 			defer r.Close()
-			if err := list.keep(r, s.Unclaimed, o.Drop); err != nil {
+			if err := list.keep(r, o); err != nil {
 				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
 			}
 		}
@@ -162,8 +162,8 @@ func (s *saving) addShared() int {
 	return s.m.Config.NumNextNPredictLayers
 }
 
-// keep adds tensors of a file that the model does not have.
-func (s *saving) keep(r *checkpoint.Reader, names []string, drop func(name string) bool) error {
+// keep adds tensors of Source that the model does not have.
+func (s *saving) keep(r *checkpoint.Reader, o SaveOptions) error {
 	stale := map[string]bool{}
 	if s.m.Config.TieWordEmbeddings {
 		stale["lm_head.weight"] = true
@@ -171,9 +171,9 @@ func (s *saving) keep(r *checkpoint.Reader, names []string, drop func(name strin
 	for k := range s.m.Config.NumNextNPredictLayers {
 		stale[s.module(k)+sharedEmbed], stale[s.module(k)+sharedHead] = true, true
 	}
-	for _, name := range names {
+	for _, name := range o.Source.Unclaimed {
 		as := r.ParamName(name)
-		if stale[as] || s.has[as] || drop != nil && drop(name) || r.IsScale(name) {
+		if stale[as] || s.has[as] || o.Drop != nil && o.Drop(name) || r.IsScale(name) {
 			continue
 		}
 		t, ok := r.Lookup(name)
@@ -182,7 +182,7 @@ func (s *saving) keep(r *checkpoint.Reader, names []string, drop func(name strin
 		}
 		to := StoredDType(s.dtype, as, t.Shape)
 		if t.DType == checkpoint.F8E4M3 || t.DType == checkpoint.F8E5M2 || t.DType.IsFloat() && to == checkpoint.F8E4M3 {
-			rows, err := r.Rows(name)
+			rows, err := r.Rows(name, o.Source.Config.Quantization.Block())
 			if err != nil {
 				return err
 			}

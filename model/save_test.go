@@ -22,7 +22,7 @@ func saved(t *testing.T, dir, name string) (values []float32, dt checkpoint.DTyp
 	r, err := checkpoint.Open(dir)
 	must(t, err)
 	defer r.Close()
-	rows, err := r.Rows(name)
+	rows, err := r.Rows(name, [2]int{})
 	must(t, err)
 	n := 1
 	for _, d := range rows.Shape {

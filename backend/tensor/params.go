@@ -37,7 +37,8 @@ type Init struct {
 	// value is DType's.
 	Format, Tables backend.Format
 	// Packed keeps matrices, stacks, and tables in a format other than DType's in
-	// their packed form only, see Param.Pack.
+	// their packed form only, see Param.Pack. Those in backend.Native stay as they are
+	// on a backend without a packed layout of it.
 	Packed bool
 	// Uninitialized makes parameters without values: they are set from a checkpoint.
 	// Using one before panics, but for backend.DryRun, where nothing has values.
@@ -120,6 +121,7 @@ func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, n, 1)
 func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, n, 0) }
 
 func (ps *Params) normal(name string, f backend.Format, packed bool, shape ...int) *Param {
+	packed = packed && (f != backend.Native || ps.packsNative(shape))
 	p := ps.add(name, shape, f, packed)
 	if ps.err == nil && !ps.init.Uninitialized {
 		ps.fail(p, ps.draw(p))
@@ -128,6 +130,16 @@ func (ps *Params) normal(name string, f backend.Format, packed bool, shape ...in
 		}
 	}
 	return p
+}
+
+// packsNative reports whether the backend has a packed layout of backend.Native.
+func (ps *Params) packsNative(shape []int) bool {
+	packer, ok := ps.b.(backend.Packer)
+	if !ok || len(shape) < 2 {
+		return false
+	}
+	_, size := packer.PackedLen(backend.Native, ps.init.DType, shape[len(shape)-1], shape[len(shape)-2])
+	return size > 0
 }
 
 // draw sets p to normally distributed values.

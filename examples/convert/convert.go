@@ -2,17 +2,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
@@ -25,6 +29,8 @@ type conversion struct {
 	cfg   model.Config
 	a, b  *checkpoint.Reader // b is nil without -average
 	items []item
+	// blockB is the rows and columns of a block of b's FP8, as its config says.
+	blockB [2]int
 }
 
 // item is a tensor to be written, with its scales if it has any.
@@ -44,6 +50,9 @@ func convert(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	for _, line := range lab.UnknownKeys(cfg) {
+		fmt.Fprintln(os.Stderr, o.in+": "+line)
+	}
 	c := &conversion{options: o, ctx: ctx, cfg: cfg}
 	if c.a, err = checkpoint.Open(o.in); err != nil {
 		return err
@@ -54,7 +63,7 @@ func convert(ctx context.Context, o options) error {
 			return err
 		}
 		defer c.b.Close()
-		if err := c.alike(); err != nil {
+		if err := errors.Join(c.alike(), c.sameModel()); err != nil {
 			return err
 		}
 	}
@@ -96,6 +105,39 @@ func (c *conversion) alike() error {
 		return fmt.Errorf("tensor %q of %s is not in %s", a[n].Name, c.in, c.average)
 	case len(b) > n:
 		return fmt.Errorf("tensor %q of %s is not in %s", b[n].Name, c.average, c.in)
+	}
+	return nil
+}
+
+// sameModel demands that the configs of both inputs say the same but for how tensors
+// are stored, token ids, the length of the context and what changes no result.
+func (c *conversion) sameModel() error {
+	other, err := model.ReadConfig(filepath.Join(c.average, "config.json"))
+	if err != nil {
+		return err
+	}
+	c.blockB = other.Quantization.Block()
+	var texts [2]map[string]json.RawMessage
+	for i, cfg := range []model.Config{c.cfg, other} {
+		cfg.Quantization, cfg.DType, cfg.Extra = nil, "", nil
+		cfg.BOSTokenID, cfg.EOSTokenID, cfg.InitializerRange, cfg.MaxPositionEmbeddings = nil, nil, 1, 1
+		text, err := json.Marshal(cfg)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(text, &texts[i]); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(texts[0])) {
+		if a, b := texts[0][key], texts[1][key]; !bytes.Equal(a, b) {
+			return fmt.Errorf("config.json: %s is %s in %s and %s in %s", key, a, c.in, cmp.Or(string(b), "missing"), c.average)
+		}
+	}
+	for key, b := range texts[1] {
+		if texts[0][key] == nil {
+			return fmt.Errorf("config.json: %s is missing in %s and %s in %s", key, c.in, b, c.average)
+		}
 	}
 	return nil
 }
@@ -144,18 +186,20 @@ func (c *conversion) item(t checkpoint.TensorInfo) (item, error) {
 	if c.dtype != "" && t.DType.IsFloat() {
 		it.to = model.StoredDType(c.dtype, t.Name, t.Shape)
 	}
-	if c.b == nil && it.to == t.DType || !t.DType.IsFloat() {
+	isCopy := c.b == nil && it.to == t.DType
+	values, err := c.a.Rows(t.Name, c.cfg.Quantization.Block())
+	if err != nil && t.DType.IsFloat() && !(isCopy && len(t.Shape) != 2) { // scales of copied matrices count too
+		return it, err
+	}
+	if isCopy || !t.DType.IsFloat() {
 		return it, c.copied(&it)
 	}
 	if it.to == checkpoint.F8E5M2 || it.to == checkpoint.F8E4M3 && len(t.Shape) != 2 {
 		return it, fmt.Errorf("tensor %q %v is %s, as which a mean is not written: choose a -dtype", t.Name, t.Shape, t.DType)
 	}
-	var err error
-	if it.values, err = c.a.Rows(t.Name); err != nil {
-		return it, err
-	}
+	it.values = values
 	if c.b != nil {
-		other, err := c.b.Rows(t.Name)
+		other, err := c.b.Rows(t.Name, c.blockB)
 		if err != nil {
 			return it, err
 		}
@@ -227,6 +271,10 @@ func (c *conversion) write() error {
 	}
 	cfg := c.cfg
 	switch c.dtype {
+	case "":
+		if c.b != nil && cfg.Quantization != nil { // means have scales of their own
+			cfg.Quantization = cfg.StoredAs(backend.E4M3).Quantization
+		}
 	case checkpoint.F32:
 		cfg = cfg.StoredAs(backend.F32)
 	case checkpoint.BF16:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,41 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/mtp"
 )
+
+// asCommand makes the test binary run as convert itself.
+const asCommand = "CONVERT_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) == "" {
+		os.Exit(m.Run())
+	}
+	main()
+	os.Exit(0)
+}
+
+// The command's flags reach the work.
+func TestFlagsOfTheCommand(t *testing.T) {
+	self, err := os.Executable()
+	must(t, err)
+	a, b, out := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32), filepath.Join(t.TempDir(), "out")
+	c := exec.CommandContext(t.Context(), self, "-in", a, "-average", b, "-out", out, "-dtype", "bf16", "-mtp", "drop",
+		"-shard", "0.0005")
+	c.Env = append(os.Environ(), asCommand+"=1")
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	x, _ := content(t, a)
+	y, _ := content(t, b)
+	got, dtypes := content(t, out)
+	const name = "model.norm.weight"
+	if want := backend.BF16.Round(float64(x[name][0]/2 + y[name][0]/2)); float64(got[name][0]) != want ||
+		dtypes[name] != checkpoint.BF16 || len(got) >= len(x) {
+		t.Errorf("%s is %s %v, want %v; %d tensors of %d", name, dtypes[name], got[name][0], want, len(got), len(x))
+	}
+	if _, err := os.Stat(filepath.Join(out, checkpoint.IndexFile)); err != nil {
+		t.Error(err)
+	}
+}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -51,7 +87,7 @@ func content(t *testing.T, dir string) (values map[string][]float32, dtypes map[
 	defer r.Close()
 	values, dtypes = map[string][]float32{}, map[string]checkpoint.DType{}
 	for _, info := range shapes(r) {
-		rows, err := r.Rows(info.Name)
+		rows, err := r.Rows(info.Name, [2]int{})
 		must(t, err)
 		must(t, rows.Each(1, func(_ int, x []float32) error {
 			values[info.Name] = append(values[info.Name], x...)
@@ -115,6 +151,57 @@ func TestConvertBetweenDTypes(t *testing.T) {
 	for name, want := range values {
 		if !slices.Equal(copied[name], want) {
 			t.Errorf("copy: %s changed", name)
+		}
+	}
+}
+
+// editConfig changes the text of a folder's config.json.
+func editConfig(t *testing.T, dir, old, text string) {
+	t.Helper()
+	path := filepath.Join(dir, "config.json")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	changed := strings.Replace(string(b), old, text, 1)
+	if changed == string(b) {
+		t.Fatalf("no %s in %s", old, b)
+	}
+	must(t, os.WriteFile(path, []byte(changed), 0o666))
+}
+
+// Models of the same shapes may still compute something else.
+func TestConvertRefusesTheAverageOfTwoConfigs(t *testing.T) {
+	a, b := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32)
+	editConfig(t, b, `"rope_theta": 10000.0`, `"rope_theta": 50000.0`)
+	err := convert(t.Context(), options{in: a, average: b, out: filepath.Join(t.TempDir(), "out"), shardBytes: 1 << 30})
+	if err == nil || !strings.Contains(err.Error(), "rope_theta is 10000.0") {
+		t.Error(err)
+	}
+}
+
+// FP8 without the scales that the config says it has is no FP8 of scale 1.
+func TestConvertRefusesFP8WithoutItsScales(t *testing.T) {
+	in := folder(t, 1, checkpoint.F8E4M3)
+	r, err := checkpoint.Open(in)
+	must(t, err)
+	defer r.Close()
+	var names []string
+	for _, info := range r.Tensors() {
+		if info.Name != projection+"_scale_inv" {
+			names = append(names, info.Name)
+		}
+	}
+	kept, err := r.Keep(names)
+	must(t, err)
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	text, err := os.ReadFile(filepath.Join(in, "config.json"))
+	must(t, err)
+	must(t, checkpoint.WriteFolder(damaged, checkpoint.Folder{Tensors: kept, Files: map[string]func(io.Writer) error{
+		"config.json": func(w io.Writer) error { _, err := w.Write(text); return err },
+	}}))
+	for _, dt := range []checkpoint.DType{"", checkpoint.BF16, checkpoint.F8E4M3} {
+		err := convert(t.Context(), options{in: damaged, dtype: dt, out: filepath.Join(t.TempDir(), "out"), shardBytes: 1 << 30})
+		if !errors.Is(err, checkpoint.ErrMissing) || !strings.Contains(err.Error(), projection+"_scale_inv") {
+			t.Errorf("%q: %v", dt, err)
 		}
 	}
 }

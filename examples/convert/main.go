@@ -33,6 +33,7 @@ func main() {
 	var shard float64
 	flag.StringVar(&o.in, "in", "", "model folder to read")
 	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty")
+	flag.StringVar(&o.average, "average", "", "model folder of the same shapes, of which and -in the mean is written")
 	flag.StringVar(&dtype, "dtype", "",
 		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")

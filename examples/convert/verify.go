@@ -58,7 +58,7 @@ func (c *conversion) compare(r *checkpoint.Reader, it item) error {
 		}
 		return nil
 	}
-	written, err := r.Rows(it.name)
+	written, err := r.Rows(it.name, [2]int{})
 	if err != nil {
 		return err
 	}

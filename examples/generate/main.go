@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -130,6 +131,14 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 		return r, f, fmt.Errorf("-temperature %g, want 0 or at least %g", o.Temperature, model.MinTemperature)
 	case !(o.TopP > 0 && o.TopP <= 1):
 		return r, f, fmt.Errorf("-top-p %g, want more than 0 and at most 1", o.TopP)
+	}
+	if o.LogProbs != "" { // rather now than when all is drawn
+		dir := filepath.Dir(o.LogProbs)
+		if info, err := os.Stat(dir); err != nil {
+			return r, f, fmt.Errorf("-logprobs: %w", err)
+		} else if !info.IsDir() {
+			return r, f, fmt.Errorf("-logprobs: %s is not a folder", dir)
+		}
 	}
 	f, err = lab.Format(o.Format)
 	return r, f, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -232,6 +233,52 @@ func TestWithoutEOSItSaysSo(t *testing.T) {
 	}
 }
 
+// Keys and tensors that change nothing are listed; a layer of multi-token prediction,
+// which has no part in generation, is not.
+func TestWhatTheModelDoesNotHaveIsReported(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../model/testdata/golden/deepseek_v3_mtp")); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := generate(t, "-model", dir, "-prompt-ids", "3", "-max-tokens", "1"); code != 0 ||
+		strings.Contains(errs, "left out") || strings.Contains(errs, "not there") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("{"), []byte(`{"fancy_attention": true,`), 1)
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var names []string
+	for _, info := range r.Tensors() {
+		names = append(names, info.Name)
+	}
+	kept, err := r.Keep(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bias = "model.layers.0.self_attn.o_proj.bias"
+	kept = append(kept, checkpoint.Tensor{Name: bias, DType: checkpoint.F32, Shape: []int{1}, Data: make([]byte, 4)})
+	if err := checkpoint.WriteAtomic(filepath.Join(dir, checkpoint.SingleFile), func(w io.Writer) error {
+		return checkpoint.Write(w, kept, nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := generate(t, "-model", dir, "-prompt-ids", "3", "-max-tokens", "1")
+	if code != 0 || !strings.Contains(errs, "not there: fancy_attention\n") || !strings.Contains(errs, "left out: "+bias+"\n") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
 func TestBadFlagsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		args string
@@ -244,6 +291,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"-model X -prompt-ids 1 -temperature -1", "-temperature -1, want 0 or at least 1e-05"},
 		{"-model X -prompt-ids 1 -temperature NaN", "-temperature NaN"},
 		{"-model X -prompt-ids 1 -top-p 0", "-top-p 0, want more than 0"},
+		{"-model X -prompt-ids 1 -logprobs missing/out.jsonl", "-logprobs: stat missing: "},
 		{"-model X -prompt-ids 1 -format q9", `-format "q9", want some of f32, bf16, fp8, q8, q4`},
 		{"-prompt-ids 1", "-model is missing"},
 		{"-model X -prompt-ids 1", "-model: stat X: "},

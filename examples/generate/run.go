@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,8 +40,9 @@ func fits(r *model.Request, c model.Config) error {
 // stop is the eos_token_id of generation_config.json in dir, or else that of c.
 func stop(dir string, c model.Config) ([]int32, error) {
 	ids := c.EOSTokenID
-	path := filepath.Join(dir, "generation_config.json")
-	text, err := os.ReadFile(path)
+	const file = "generation_config.json"
+	path := filepath.Join(dir, file)
+	text, err := checkpoint.ReadFile(dir, file, checkpoint.OpenOptions{})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,6 +75,32 @@ func (d *folder) open(name string) (*os.File, int64, error) {
 		return nil, 0, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
 	return f, info.Size(), nil
+}
+
+// maxText is the largest size of a file that ReadFile reads.
+const maxText = 16 << 20
+
+// ReadFile reads a small file of the directory dir, such as config.json: a regular one
+// of at most 16 MiB. Links go by [OpenOptions].
+func ReadFile(dir, name string, o OpenOptions) ([]byte, error) {
+	d, err := openFolder(dir, o.FollowLinks)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	f, size, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > maxText {
+		return nil, fmt.Errorf("checkpoint: %s: %d bytes, more than %d", d.path(name), size, maxText)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, size))
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %s: %w", d.path(name), err)
+	}
+	return text, nil
 }
 
 // Close lets go of the directory. Files that were opened stay open.

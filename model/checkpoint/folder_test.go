@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
@@ -128,5 +129,36 @@ func TestFileCutWhileItIsLoadedIsNoticed(t *testing.T) {
 	fault, ok := errors.AsType[*FormatError](err)
 	if !errors.Is(err, ErrTruncated) || !ok || fault.File != path || fault.Tensor != "w" {
 		t.Errorf("error %v, want that %s is truncated in w", err, path)
+	}
+}
+
+// Small files are read if they are regular, small and in the folder.
+func TestReadFileRefusesWhatMayNotEnd(t *testing.T) {
+	dir := writeShards(t, map[string]string{"config.json": "{}"})
+	if text, err := ReadFile(dir, "config.json", OpenOptions{}); err != nil || string(text) != "{}" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := ReadFile(dir, "missing", OpenOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(dir, "folder", OpenOptions{}); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Error(err)
+	}
+	large := filepath.Join(dir, "large") // without taking the space
+	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, maxText+1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(dir, "large", OpenOptions{}); err == nil || !strings.Contains(err.Error(), large) {
+		t.Error(err)
+	}
+	link(t, os.DevNull, filepath.Join(dir, "device"))
+	if _, err := ReadFile(dir, "device", OpenOptions{}); !errors.Is(err, ErrLink) {
+		t.Error(err)
+	}
+	if _, err := ReadFile(dir, "device", OpenOptions{FollowLinks: true}); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -163,7 +164,7 @@ func readIndex(r io.Reader, size int64, path string) (map[string]string, error) 
 	err = eachKey(d, func(key string) error {
 		switch key {
 		case "metadata": // total_size, which some published files get wrong
-			var unused any
+			var unused json.RawMessage
 			return d.Decode(&unused)
 		case "weight_map":
 			shards = map[string]string{}

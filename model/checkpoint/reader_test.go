@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -114,9 +115,16 @@ func TestFileCutAfterOpeningIsNoticed(t *testing.T) {
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"total_size":2},"weight_map":{"a":"s","b":"t"}}`))
 	f.Add([]byte(`{"weight_map":{"a":"../../etc/passwd"}}`))
+	f.Add([]byte(`{"metadata":[` + strings.Repeat("[],", 20_000) + `0],"weight_map":{"a":"s"}}`))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		shards, err := readIndex(bytes.NewReader(b), int64(len(b)), IndexFile)
+		runtime.ReadMemStats(&after)
+		if n, limit := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+64*len(b)); n > limit {
+			t.Fatalf("%d bytes allocated for an index of %d, want at most %d", n, len(b), limit)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrIndex) {
 				t.Fatalf("an unnamed error: %v", err)

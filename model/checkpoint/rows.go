@@ -37,10 +37,10 @@ func ParamRows(params []*tensor.Param) []Rows {
 }
 
 // Rows is the tensor of a name. The elements of F8_E4M3 and F8_E5M2 beside a tensor
-// NAME_scale_inv are multiplied by its scales, one for each block of [V3Block].
+// NAME_scale_inv are multiplied by its scales, one for each block, see [LoadOptions].
 // The error wraps a [FormatError] with [ErrMissing], [ErrDType], [ErrShape] or
 // [ErrScaled].
-func (r *Reader) Rows(name string) (Rows, error) {
+func (r *Reader) Rows(name string, block [2]int) (Rows, error) {
 	t, ok := r.Lookup(name)
 	if !ok {
 		return Rows{}, fmt.Errorf("checkpoint: %q: %w", name, ErrMissing)
@@ -54,7 +54,8 @@ func (r *Reader) Rows(name string) (Rows, error) {
 	}
 	f := &fileRows{info: t, dtype: dt, width: (&part{shape: t.Shape}).width()}
 	f.values, _ = r.Section(name)
-	p := planner{Reader: r}
+	p := planner{Reader: r, LoadOptions: LoadOptions{Block: block}}
+	f.block = p.block()
 	scale, ok, err := p.scaleOf(t, 1)
 	if err == nil && ok && len(t.Shape) != 2 {
 		err = fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
@@ -90,6 +91,7 @@ type fileRows struct {
 	info, scale TensorInfo
 	dtype       backend.DType
 	width       int
+	block       [2]int // rows and columns that share a scale
 	values      *io.SectionReader
 	scales      *io.SectionReader // nil if there are none
 	raw, wide   []byte
@@ -105,8 +107,8 @@ func (f *fileRows) read(first int, dst []float32) error {
 		convert(dst, f.dtype, f.raw)
 		return nil
 	}
-	across, n := fp8Blocks(f.width), len(dst)/f.width
-	from, to := first/fp8Block, fp8Blocks(first+n)
+	across, n := ceil(f.width, f.block[1]), len(dst)/f.width
+	from, to := first/f.block[0], ceil(first+n, f.block[0])
 	row := across * f.scale.DType.Size()
 	coded := make([]byte, (to-from)*row)
 	if err := readFull(f.scales, coded, int64(from)*int64(row)); err != nil {
@@ -115,9 +117,9 @@ func (f *fileRows) read(first int, dst []float32) error {
 	scales := appendScales(nil, f.scale.DType, coded)
 	f.wide = slices.Grow(f.wide[:0], 4*len(dst))[:4*len(dst)]
 	parallel(n, func(lo, hi int) {
-		b := (first+lo)/fp8Block - from
+		b := (first+lo)/f.block[0] - from
 		dequantize(f.wide[4*lo*f.width:4*hi*f.width], f.raw[lo*f.width:hi*f.width], fp8Values[f.info.DType],
-			scales[b*across:], f.width, (first+lo)%fp8Block, V3Block)
+			scales[b*across:], f.width, (first+lo)%f.block[0], f.block)
 	})
 	convert(dst, backend.F32, f.wide)
 	return nil

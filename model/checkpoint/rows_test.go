@@ -29,7 +29,7 @@ func memRows(name string, x []float32, shape ...int) Rows {
 // readAll is every value of a tensor.
 func readAll(t *testing.T, r *Reader, name string) []float32 {
 	t.Helper()
-	rows, err := r.Rows(name)
+	rows, err := r.Rows(name, [2]int{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestFP8OfFP8IsExact(t *testing.T) {
 		}
 		r := writeRows(t, Tensor{Name: "w", DType: F8E4M3, Shape: []int{n, k}, Data: codes},
 			Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{3, 2}, Data: scales})
-		rows, err := r.Rows("w")
+		rows, err := r.Rows("w", [2]int{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestRowsRefuseWhatTheyCannotRead(t *testing.T) {
 		{matrix(Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{1, 2}, Data: make([]byte, 8)}), "w", ErrShape},
 		{matrix(Tensor{Name: "w_scale_inv", DType: I32, Shape: []int{1, 1}, Data: four}), "w", ErrDType},
 	} {
-		if _, err := c.r.Rows(c.name); !errors.Is(err, c.want) {
+		if _, err := c.r.Rows(c.name, [2]int{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
 		}
 	}
@@ -199,5 +199,36 @@ func TestRowsRefuseWhatTheyCannotRead(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `"w_scale_inv"`) || !strings.Contains(err.Error(), "quantised") {
 			t.Errorf("%v: error %v", bad, err)
 		}
+	}
+}
+
+// Blocks are as large as the config says, and then FP8 has scales.
+func TestRowsTakeTheBlocksOfTheConfig(t *testing.T) {
+	codes := make([]byte, 5*3)
+	for i := range codes {
+		codes[i] = 0x38 // 1
+	}
+	scales := make([]byte, 4*3*2)
+	for i := range 6 {
+		backend.F32.Put(scales, i, float64(i+1))
+	}
+	w := Tensor{Name: "w", DType: F8E4M3, Shape: []int{5, 3}, Data: codes}
+	r := writeRows(t, w, Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{3, 2}, Data: scales})
+	rows, err := r.Rows("w", [2]int{2, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float32, 4*3)
+	if err := rows.Read(1, got); err != nil {
+		t.Fatal(err)
+	}
+	if want := []float32{1, 1, 2, 3, 3, 4, 3, 3, 4, 5, 5, 6}; !slices.Equal(got, want) {
+		t.Errorf("rows 1 to 4 are %v, want %v", got, want)
+	}
+	if _, err := r.Rows("w", [2]int{4, 2}); !errors.Is(err, ErrShape) {
+		t.Error(err)
+	}
+	if _, err := writeRows(t, w).Rows("w", V3Block); !errors.Is(err, ErrMissing) {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,18 +32,28 @@ type Folder struct {
 	Progress func(done, total int64)
 }
 
-// Companions lists the files of a model folder that weights do not change, beside
-// generation_config.json those of the tokenizer.
-var Companions = []string{
-	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-	"added_tokens.json", "chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt",
-}
+// companions are the files of a model folder that weights do not change: that of
+// generation, those of the tokenizer, and the Python classes that auto_map in
+// config.json and tokenizer_config.json names.
+var companions = regexp.MustCompile(`^(generation_config\.json|tokenizer(_config)?\.json|(tokenizer|tiktoken)\.model|` +
+	`special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)|vocab\.(json|txt)|merges\.txt|` +
+	`(configuration|modeling|tokenization)_\w+\.py)$`)
 
-// CompanionFiles copies the [Companions] that the folder at path has, for Folder.Files.
-// Links go by [OpenOptions].
+// CompanionFiles copies the files of the folder at path that weights do not change, for
+// Folder.Files: generation_config.json, those of the tokenizer, and the Python classes
+// that are beside the weights of models which transformers does not have. Links go by
+// [OpenOptions].
 func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer) error, error) {
 	files := map[string]func(w io.Writer) error{}
-	for _, name := range Companions {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !companions.MatchString(name) {
+			continue
+		}
 		open := func() (*os.File, error) {
 			d, err := openFolder(path, followLinks)
 			if err != nil {
@@ -77,7 +88,8 @@ var weightsFile = regexp.MustCompile(`^model(-\d+-of-\d+)?\.safetensors(\.index\
 
 // WriteFolder writes a model folder that appears as a whole: its files are written
 // and flushed in a hidden folder beside dir, which is then renamed. The parents of dir
-// are made as needed, and hidden folders that interrupted calls left are removed.
+// are made as needed. What interrupted calls left is removed first, so that a disk has
+// room for another try: one process writes a folder at a time.
 //
 // A model folder that is there is replaced: in one step on Linux, elsewhere in two,
 // between which old and new have hidden names. A folder that holds anything else, which
@@ -105,6 +117,9 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	}
 	parent, base := filepath.Split(dir)
 	if err := d.mkdir(parent, os.MkdirAll); err != nil {
+		return err
+	}
+	if err := removeLeft(parent, tempPrefix+base+".tmp-"); err != nil {
 		return err
 	}
 	temp := filepath.Join(parent, tempName(base))
@@ -137,14 +152,18 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	if err := d.syncDir(parent); err != nil {
 		return err
 	}
-	return removeLeft(parent, base)
+	return removeLeft(parent, replacedName(base))
 }
 
-// removeLeft removes the hidden folders of interrupted calls.
-func removeLeft(parent, base string) error {
+// replacedName begins the name of a folder in the second that it is replaced without an
+// exchange. It may be all that an interrupted call left, and is removed last.
+func replacedName(base string) string { return tempPrefix + base + ".old-" }
+
+// removeLeft removes the hidden folders whose names begin so.
+func removeLeft(parent, prefix string) error {
 	entries, err := os.ReadDir(parent)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix+base+".tmp-") {
+		if strings.HasPrefix(e.Name(), prefix) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(parent, e.Name())))
 		}
 	}
@@ -168,7 +187,7 @@ func (f Folder) mayReplace(dir *string) (exists bool, err error) {
 	for _, e := range entries {
 		name := e.Name()
 		if e.Type().IsDir() || f.Files[name] == nil && name != "config.json" && !weightsFile.MatchString(name) &&
-			!slices.Contains(Companions, name) {
+			!companions.MatchString(name) {
 			return false, fmt.Errorf("%s is there, which is not of a model and would be lost: choose another folder", name)
 		}
 	}
@@ -278,7 +297,7 @@ func writeIndex(w io.Writer, weightMap map[string]string, total int64) error {
 
 // swapInTwo makes the folder temp that at dir, and the other way round.
 func swapInTwo(temp, dir string) error {
-	old := filepath.Join(filepath.Dir(dir), tempName(filepath.Base(dir)))
+	old := filepath.Join(filepath.Dir(dir), fmt.Sprintf("%s%016x", replacedName(filepath.Base(dir)), rand.Uint64()))
 	if err := os.Rename(dir, old); err != nil {
 		return err
 	}

@@ -135,10 +135,10 @@ func TestFolderReplacesModelsOnly(t *testing.T) {
 	}
 }
 
-// Copies are of the files of tokenizer and generation, and follow no link out.
+// Copies are of the files of tokenizer, generation and remote classes, and follow no link out.
 func TestCompanionsAreCopied(t *testing.T) {
 	from, dir := t.TempDir(), filepath.Join(t.TempDir(), "model")
-	for _, name := range []string{"tokenizer.json", "merges.txt", "secret.txt"} {
+	for _, name := range []string{"tokenizer.json", "tiktoken.model", "tokenization_moonshot.py", "secret.txt", "setup.py"} {
 		if err := os.WriteFile(filepath.Join(from, name), []byte(name), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -152,8 +152,9 @@ func TestCompanionsAreCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := list(t, dir)
-	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "merges.txt") ||
-		slices.Contains(names, "secret.txt") {
+	if !slices.Contains(names, "tokenizer.json") || !slices.Contains(names, "tiktoken.model") ||
+		!slices.Contains(names, "tokenization_moonshot.py") || slices.Contains(names, "secret.txt") ||
+		slices.Contains(names, "setup.py") {
 		t.Errorf("files %v", names)
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -165,5 +166,55 @@ func TestCompanionsAreCopied(t *testing.T) {
 	}
 	if _, err := CompanionFiles(from, false); !errors.Is(err, ErrLink) {
 		t.Errorf("a link out of the folder: error %v", err)
+	}
+}
+
+// What an interrupted call left takes no room from the next one, but for the folder that
+// it was replacing, which stays until another is there.
+func TestLeftFoldersAreRemovedFirst(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "model")
+	left, old := filepath.Join(parent, tempName("model")), filepath.Join(parent, replacedName("model")+"1")
+	for _, d := range []string{left, old} {
+		if err := os.Mkdir(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := errors.New("disk full")
+	err := writeFolder(dir, someFolder(1), func(op, path string) error {
+		if _, err := os.Stat(left); op == "write" && err == nil {
+			t.Error("the rest of an interrupted call is still there")
+		}
+		if op == "write" {
+			return full
+		}
+		return nil
+	})
+	if names := list(t, parent); !errors.Is(err, full) || !slices.Equal(names, []string{filepath.Base(old)}) {
+		t.Errorf("%v; left behind %v", err, names)
+	}
+	if err := WriteFolder(dir, someFolder(2)); err != nil {
+		t.Fatal(err)
+	}
+	if names := list(t, parent); !slices.Equal(names, []string{"model"}) {
+		t.Errorf("left behind %v", names)
+	}
+}
+
+// Where folders are not exchanged in one step, two renames do it, or neither.
+func TestSwapInTwo(t *testing.T) {
+	parent := t.TempDir()
+	dir, temp := filepath.Join(parent, "model"), filepath.Join(parent, tempName("model"))
+	if err := errors.Join(WriteFolder(dir, someFolder(1)), WriteFolder(temp, someFolder(2))); err != nil {
+		t.Fatal(err)
+	}
+	if err := swapInTwo(temp, dir); err != nil || folderNumber(t, dir) != 2 || folderNumber(t, temp) != 1 {
+		t.Errorf("folders %d and %d: %v", folderNumber(t, dir), folderNumber(t, temp), err)
+	}
+	if err := swapInTwo(temp+"-missing", dir); err == nil || folderNumber(t, dir) != 2 {
+		t.Errorf("without a new folder: folder %d, %v", folderNumber(t, dir), err)
+	}
+	if names := list(t, parent); len(names) != 2 {
+		t.Errorf("left behind %v", names)
 	}
 }

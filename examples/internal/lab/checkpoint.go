@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend"
@@ -56,7 +57,8 @@ func ReadConfig(path string) (c model.Config, dir string, err error) {
 }
 
 // Load loads the checkpoint at path for inference, with weights in format f only,
-// and shows how far it has come. The embedding and the head are in f too, or in
+// and shows how far it has come. Keys of c and tensors of the files that change nothing
+// for want of a place in the model are listed on standard error. The embedding and the head are in f too, or in
 // BF16 if f is FP8, as DeepSeek-V3 stores them.
 func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*model.Model, error) {
 	o := model.LoadOptions{Options: model.Options{Format: f, Tables: f, Packed: true}, Config: &c}
@@ -69,6 +71,47 @@ func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*mo
 		const mb = 1e6
 		shown(int(math.Ceil(float64(done)/mb)), int(math.Ceil(float64(total)/mb)))
 	}
-	m, _, err := model.Load(b, path, o)
-	return m, err
+	m, source, err := model.Load(b, path, o)
+	if err != nil {
+		return nil, err
+	}
+	end()
+	for _, line := range append(UnknownKeys(c), unclaimed(c, source.Unclaimed)...) {
+		fmt.Fprintln(os.Stderr, path+": "+line)
+	}
+	return m, nil
+}
+
+// UnknownKeys is a line that reports the keys of a config.json which the library does
+// not know, or none.
+func UnknownKeys(c model.Config) []string {
+	keys := c.Unknown()
+	if len(keys) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("config.json: the model is computed as if these keys were not there: %s",
+		strings.Join(keys, ", "))}
+}
+
+// unclaimed is a line that reports tensors which the model does not have, or none.
+// Modules of multi-token prediction, which do not change what is generated, are no
+// reason for one.
+func unclaimed(c model.Config, names []string) []string {
+	const shown = 5
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		for k := range c.NumNextNPredictLayers {
+			if strings.HasPrefix(strings.TrimPrefix(name, "model."), fmt.Sprintf("layers.%d.", c.NumHiddenLayers+k)) {
+				return true
+			}
+		}
+		return false
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	line := "tensors that the model does not have are left out: " + strings.Join(names[:min(shown, len(names))], ", ")
+	if more := len(names) - shown; more > 0 {
+		line += fmt.Sprintf(" and %d more", more)
+	}
+	return []string{line}
 }
