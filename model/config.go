@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model/checkpoint"
 )
 
 // Model types, the values of model_type in a config.json.
@@ -160,8 +161,11 @@ type Quantization struct {
 
 // Block is WeightBlockSize as [checkpoint.LoadOptions] has it: zero if q is nil.
 func (q *Quantization) Block() [2]int {
-	if q == nil {
+	switch {
+	case q == nil:
 		return [2]int{}
+	case len(q.WeightBlockSize) == 0:
+		return checkpoint.V3Block
 	}
 	return [2]int(q.WeightBlockSize)
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
 
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/mtp"
 )
 
@@ -45,4 +48,37 @@ func ExampleLoad() {
 	// Output:
 	// deepseek_v3 of 2 layers, 0 tensors left
 	// 5 tokens
+}
+
+// Save a model in BF16 with the tensors and files of the folder that it came from, and
+// load it again.
+func ExampleSave() {
+	b, err := backend.Open("cpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	m, source, err := model.Load(b, "testdata/golden/deepseek_v3_mtp", model.LoadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Free()
+	parent, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(parent)
+	dir := filepath.Join(parent, "tuned")
+	if err := model.Save(dir, m, model.SaveOptions{DType: checkpoint.BF16, Source: source}); err != nil {
+		log.Fatal(err)
+	}
+	again, saved, err := model.Load(b, dir, model.LoadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer again.Free()
+	// The MTP layers, which the model was loaded without, are kept.
+	fmt.Println(saved.Config.DType, saved.Config.NumNextNPredictLayers, "MTP layers")
+	// Output:
+	// bfloat16 2 MTP layers
 }

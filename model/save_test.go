@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -381,5 +382,30 @@ func TestSaveRefusesOtherDTypesAndOtherFolders(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(fresh)); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Two saves of a model are the same bytes.
+func TestSavesAreTheSameBytes(t *testing.T) {
+	m := newTiny(t, model.Tiny(), model.Options{})
+	for _, dt := range []checkpoint.DType{checkpoint.F32, checkpoint.BF16, checkpoint.F8E4M3} {
+		dirs := [2]string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
+		for _, dir := range dirs {
+			must(t, model.Save(dir, m, model.SaveOptions{DType: dt, ShardBytes: 500_000}))
+		}
+		entries, err := os.ReadDir(dirs[0])
+		must(t, err)
+		if len(entries) < 4 {
+			t.Errorf("%s: %d files", dt, len(entries))
+		}
+		for _, e := range entries {
+			x, err := os.ReadFile(filepath.Join(dirs[0], e.Name()))
+			must(t, err)
+			y, err := os.ReadFile(filepath.Join(dirs[1], e.Name()))
+			must(t, err)
+			if !bytes.Equal(x, y) {
+				t.Errorf("%s: %s differs", dt, e.Name())
+			}
+		}
 	}
 }

@@ -131,7 +131,8 @@ func (c *conversion) sameModel() error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(texts[0])) {
 		if a, b := texts[0][key], texts[1][key]; !bytes.Equal(a, b) {
-			return fmt.Errorf("config.json: %s is %s in %s and %s in %s", key, a, c.in, cmp.Or(string(b), "missing"), c.average)
+			return fmt.Errorf("config.json: %s is %s in %s and %s in %s", key, a, c.in, cmp.Or(string(b), "missing"),
+				c.average)
 		}
 	}
 	for key, b := range texts[1] {

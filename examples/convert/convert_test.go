@@ -199,7 +199,8 @@ func TestConvertRefusesFP8WithoutItsScales(t *testing.T) {
 		"config.json": func(w io.Writer) error { _, err := w.Write(text); return err },
 	}}))
 	for _, dt := range []checkpoint.DType{"", checkpoint.BF16, checkpoint.F8E4M3} {
-		err := convert(t.Context(), options{in: damaged, dtype: dt, out: filepath.Join(t.TempDir(), "out"), shardBytes: 1 << 30})
+		out := filepath.Join(t.TempDir(), "out")
+		err := convert(t.Context(), options{in: damaged, dtype: dt, out: out, shardBytes: 1 << 30})
 		if !errors.Is(err, checkpoint.ErrMissing) || !strings.Contains(err.Error(), projection+"_scale_inv") {
 			t.Errorf("%q: %v", dt, err)
 		}

@@ -274,7 +274,8 @@ func TestWhatTheModelDoesNotHaveIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, errs, code := generate(t, "-model", dir, "-prompt-ids", "3", "-max-tokens", "1")
-	if code != 0 || !strings.Contains(errs, "not there: fancy_attention\n") || !strings.Contains(errs, "left out: "+bias+"\n") {
+	if code != 0 || !strings.Contains(errs, "not there: fancy_attention\n") ||
+		!strings.Contains(errs, "left out: "+bias+"\n") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }

@@ -158,7 +158,8 @@ func TestReadFileRefusesWhatMayNotEnd(t *testing.T) {
 	if _, err := ReadFile(dir, "device", OpenOptions{}); !errors.Is(err, ErrLink) {
 		t.Error(err)
 	}
-	if _, err := ReadFile(dir, "device", OpenOptions{FollowLinks: true}); err == nil || !strings.Contains(err.Error(), "regular") {
+	if _, err := ReadFile(dir, "device", OpenOptions{FollowLinks: true}); err == nil ||
+		!strings.Contains(err.Error(), "regular") {
 		t.Error(err)
 	}
 }

@@ -138,7 +138,9 @@ func TestFolderReplacesModelsOnly(t *testing.T) {
 // Copies are of the files of tokenizer, generation and remote classes, and follow no link out.
 func TestCompanionsAreCopied(t *testing.T) {
 	from, dir := t.TempDir(), filepath.Join(t.TempDir(), "model")
-	for _, name := range []string{"tokenizer.json", "tiktoken.model", "tokenization_moonshot.py", "secret.txt", "setup.py"} {
+	for _, name := range []string{
+		"tokenizer.json", "tiktoken.model", "tokenization_moonshot.py", "secret.txt", "setup.py",
+	} {
 		if err := os.WriteFile(filepath.Join(from, name), []byte(name), 0o666); err != nil {
 			t.Fatal(err)
 		}
