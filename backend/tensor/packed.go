@@ -76,14 +76,11 @@ func (p *Param) transposed(s *Scope) (m backend.Matrix, release func()) {
 	}
 	p.mustBeSet()
 	p.mustKeepFormat()
-	dt, f := p.value.DType, p.Format
-	switch {
-	case f.ForwardOnly:
+	f := p.Format
+	if f.ForwardOnly {
 		f = backend.Native
-	case f == backend.BFloat16:
-		dt = backend.BF16
 	}
-	g := s.newGradientAs(Tensor{view: p.value}, dt)
+	g := s.newGradient(Tensor{view: p.value})
 	if s.err == nil {
 		s.do(&backend.Unpack{Dst: g.T(), Src: p.packed.matrix})
 	}
