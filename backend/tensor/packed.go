@@ -91,7 +91,8 @@ func (p *Param) transposed(s *Scope) (m backend.Matrix, release func()) {
 func (p *Param) mustHaveBackward() {
 	switch {
 	case p.Packed():
-		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it cannot train, or be the head of a model that does", p.Name, p.Format))
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it cannot train, or be the head of a model that does",
+			p.Name, p.Format))
 	case p.Format.ForwardOnly:
 		panic(fmt.Sprintf("tensor: parameter %s: products in format %s have no backward", p.Name, p.Format))
 	}

@@ -22,8 +22,9 @@ func (t *tuning) evaluate(ctx context.Context) (float64, error) {
 
 // heldLoss is the weighted mean of −log p over the targets of seqs, in forwards of up to
 // rows tokens, one conversation at least. shown is told how many conversations are done.
-func heldLoss(ctx context.Context, m *model.Model, seqs []model.Sequence, rows int, shown func(done, total int)) (float64,
-	error) {
+func heldLoss(
+	ctx context.Context, m *model.Model, seqs []model.Sequence, rows int, shown func(done, total int),
+) (float64, error) {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
 	totals := model.Totals(seqs)

@@ -83,7 +83,8 @@ func main() {
 	flag.StringVar(&o.Targets, "targets", "all-linear", "projections that get adapters, separated by commas")
 	flag.IntVar(&o.Epochs, "epochs", 1, "passes over the data")
 	flag.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of -epochs")
-	flag.Float64Var(&o.LR, "lr", 2e-4, "peak of the learning rate, which rises for the first steps and then falls to a tenth")
+	flag.Float64Var(&o.LR, "lr", 2e-4,
+		"peak of the learning rate, which rises for the first steps and then falls to a tenth")
 	flag.IntVar(&o.Batch, "batch", 4096, "most tokens of a step, unless one conversation has more")
 	flag.IntVar(&o.Rows, "rows", 2048, "most tokens of one forward and backward, which bounds the memory")
 	flag.IntVar(&o.MaxTokens, "max-tokens", 0,
@@ -131,7 +132,8 @@ func (o options) check() (backend.Format, error) {
 	case !(o.Held > 0 && o.Held < 1):
 		return f, fmt.Errorf("-held %g, want more than 0 and less than 1", o.Held)
 	case o.Rank == 0 && f.ForwardOnly:
-		return f, fmt.Errorf("-lora 0 -format %s: weights of that format do not train; choose f32 or bf16, or adapters", o.Format)
+		return f, fmt.Errorf("-lora 0 -format %s: weights of that format do not train; choose f32 or bf16, or adapters",
+			o.Format)
 	}
 	return f, nil
 }

@@ -236,8 +236,8 @@ func TestOneFolderHasOneRun(t *testing.T) {
 		want string
 	}{
 		{nil, out + " has a run: -resume continues it; or choose another -out"},
-		{[]string{"-resume", "-lr", "0.5", "-seed", "2"}, "config.json is of a run with other settings (choose another folder, or " +
-			"those settings):\n  lr: 0.01 there, 0.5 now\n  seed: 1 there, 2 now"},
+		{[]string{"-resume", "-lr", "0.5", "-seed", "2"}, "config.json is of a run with other settings (choose another " +
+			"folder, or those settings):\n  lr: 0.01 there, 0.5 now\n  seed: 1 there, 2 now"},
 	} {
 		if o := finish(t, append(args, c.more...)...); o.code != 1 || !strings.Contains(o.stderr, c.want) {
 			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.code, o.stderr, c.want)
@@ -262,8 +262,10 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{short(data, "x", "-model", golden+"qwen3", "-lr", "-1"), "-lr -1"},
 		{short(data, "x", "-model", golden+"qwen3", "-lora", "-1"), "-lora -1, want at least 0"},
 		{short(data, "x", "-model", golden+"qwen3", "-lora", "0", "-format", "q4"), "weights of that format do not train"},
-		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "65"), "-max-tokens 65, max_position_embeddings of the model is 64"},
-		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "3"), "0 conversations of a length to train on (60 are too long)"},
+		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "65"),
+			"-max-tokens 65, max_position_embeddings of the model is 64"},
+		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "3"),
+			"0 conversations of a length to train on (60 are too long)"},
 		{short(data, t.TempDir(), "-model", golden+"qwen3", "-targets", "q_proj,router"), `target "router" names nothing`},
 	} {
 		if o := finish(t, c.args...); o.code != 1 || !strings.Contains(o.stderr, c.want) {

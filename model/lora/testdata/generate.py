@@ -45,8 +45,9 @@ for seed, (name, options) in enumerate(CASES.items()):
     out = HERE / name
     shutil.rmtree(out, ignore_errors=True)
     config = transformers.AutoConfig.from_pretrained(GOLDEN / name)
-    model = transformers.AutoModelForCausalLM.from_pretrained(GOLDEN / name, config=config, dtype=torch.float64,
-                                                              attn_implementation="eager", experts_implementation="eager").eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        GOLDEN / name, config=config, dtype=torch.float64, attn_implementation="eager",
+        experts_implementation="eager").eval()
     peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options), autocast_adapter_dtype=False)
     torch.manual_seed(seed)
     for key, x in peft.named_parameters():
