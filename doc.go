@@ -8,7 +8,7 @@
 //
 //	examples                      experiment mains: flags and wiring
 //	rl            distill         objectives: GRPO and its rewards; learning from a teacher
-//	mtp   model/train             multi-token prediction; optimizers, schedules, the step, resume
+//	mtp   model/train  model/lora multi-token prediction; optimizers, schedules, the step, resume; adapters
 //	model                         assembles blocks; checkpoint files and names; generation
 //	attention     moe             one mechanism each: MLA, GQA; gate, experts, balance
 //	backend/tensor                tensors, the tape, parameters, the linear seam

@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"model/checkpoint": tensors,
 	"model/tokenizer":  nil,
 	"model":            blocks,
+	"model/lora":       models,
 
 	"mtp":            models,
 	"model/train":    append([]string{"backend/comm"}, models...),

@@ -81,6 +81,9 @@ func (g *GQA) rotated(x tensor.Tensor, heads int, norm *tensor.Param, rows Rows)
 	return tensor.RoPE(x.Reshape(n, heads, g.HeadDim), rows.Pos, g.Angles, false)
 }
 
+// Linears lists the projections q, k, v and o.
+func (g *GQA) Linears() []*tensor.Linear { return []*tensor.Linear{g.Q, g.K, g.V, g.O} }
+
 // CacheWidth is the number of elements that a token takes in a cache.
 func (c GQAConfig) CacheWidth() int { return 2 * c.KVHeads * c.HeadDim }
 

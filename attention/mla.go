@@ -122,6 +122,14 @@ func (m *MLA) query(x tensor.Tensor) tensor.Tensor {
 	return m.QB.Forward(cQ).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
 }
 
+// Linears lists the projections of the query, of the latent and of the output.
+func (m *MLA) Linears() []*tensor.Linear {
+	if m.QRank == 0 {
+		return []*tensor.Linear{m.Q, m.KVA, m.KVB, m.O}
+	}
+	return []*tensor.Linear{m.QA, m.QB, m.KVA, m.KVB, m.O}
+}
+
 // CacheWidth is the number of elements that a token takes in a cache.
 func (c MLAConfig) CacheWidth() int {
 	if c.Absorbed {

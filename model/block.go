@@ -14,6 +14,8 @@ import (
 type Mixer interface {
 	Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor
 	NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error)
+	// Linears lists the projections, which may have adapters.
+	Linears() []*tensor.Linear
 }
 
 // Block is one decoder layer: h + Attention(RMSNorm(h)), then h + FFN(RMSNorm(h)).
@@ -69,6 +71,20 @@ func (b *Block) Forward(h tensor.Tensor, rows attention.Rows, cache *attention.C
 	}
 	y := b.MoE.Forward(x)
 	return tensor.Add(h, y.Y), y.Scores
+}
+
+// Linears lists what may have adapters: the projections of the attention, and those of
+// the dense feed-forward or of the shared experts. Routed experts are stacks and the
+// router is sensitive: neither is among them.
+func (b *Block) Linears() []*tensor.Linear {
+	all := b.Attention.Linears()
+	switch {
+	case b.FFN != nil:
+		all = append(all, b.FFN.Linears()...)
+	case b.MoE.Shared != nil:
+		all = append(all, b.MoE.Shared.Linears()...)
+	}
+	return all
 }
 
 // mla is the attention shape of an MLA config.

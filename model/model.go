@@ -297,6 +297,16 @@ func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
 	return gates, layers
 }
 
+// Linears lists the projections of all layers, which may have adapters, see
+// Block.Linears. Those of a Drafter are not among them.
+func (m *Model) Linears() []*tensor.Linear {
+	var all []*tensor.Linear
+	for _, b := range m.Blocks {
+		all = append(all, b.Linears()...)
+	}
+	return all
+}
+
 // Drafter proposes tokens ahead of the model: the multi-token prediction
 // modules of package mtp.
 type Drafter interface {

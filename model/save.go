@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/backend"
@@ -39,15 +40,22 @@ type SaveOptions struct {
 // Weights in a packed format are saved as the values that products use: FP8 to FP8 is
 // exact, all are in F32. In BF16 those of FP8 and Q8 are rounded once more.
 //
-// A tied head is left out. Modules of multi-token prediction have copies of embedding
-// and head as they are now; num_nextn_predict_layers counts those that are written. Tensors
-// of Source are kept as they are, but that FP8 becomes BF16 or F32 where DType is that,
-// and matrices that DeepSeek-V3 quantises become FP8 where DType is.
+// A model with adapters is refused until they are merged. A tied head is left out.
+// Modules of multi-token prediction have copies of embedding and head as they are now;
+// num_nextn_predict_layers counts those that are written. Tensors of Source are kept as
+// they are, but that FP8 becomes BF16 or F32 where DType is that, and matrices that
+// DeepSeek-V3 quantises become FP8 where DType is.
 func Save(dir string, m *Model, o SaveOptions) error {
 	dt := cmp.Or(o.DType, checkpoint.F32)
 	stored, ok := savedDTypes[dt]
 	if !ok {
 		return fmt.Errorf("model: save %s: SaveOptions.DType is %s, want F32, BF16 or F8_E4M3", dir, dt)
+	}
+	for _, l := range m.Linears() {
+		if l.Adapter != nil {
+			return fmt.Errorf("model: save %s: %s has an adapter: merge it first, or save it by itself, see package lora", dir,
+				l.W.Name)
+		}
 	}
 	list := newSaving(m, dt)
 	files := map[string]func(io.Writer) error{}
@@ -118,10 +126,11 @@ type saving struct {
 	has     map[string]bool // names of tensors
 }
 
-// newSaving has the parameters of m.
+// newSaving has the parameters of m, without adapters.
 func newSaving(m *Model, dt checkpoint.DType) *saving {
 	s := &saving{m: m, dtype: dt, has: map[string]bool{}}
-	for _, r := range checkpoint.ParamRows(m.Params.All()) {
+	own := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *tensor.Param) bool { return p.Adapter })
+	for _, r := range checkpoint.ParamRows(own) {
 		s.add(r)
 	}
 	return s

@@ -66,10 +66,10 @@ func (g *Gate) ResetLoad() error {
 //	b_i ← b_i + gamma·sign(c̄ − c_i)
 //
 // centered subtracts the mean of the signs, which keeps Σb constant and selects
-// the same experts (Moonlight, appendix C). Nothing happens without a bias; without
-// load the bias stays as it is.
+// the same experts (Moonlight, appendix C). Nothing happens without a bias, or where the
+// router's weights are frozen; without load the bias stays as it is.
 func (g *Gate) UpdateBias(load []int, gamma float64, centered bool) error {
-	if g.Bias == nil {
+	if g.Bias == nil || !g.W.W.Trainable {
 		return nil
 	}
 	total := 0

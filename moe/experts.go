@@ -27,6 +27,9 @@ func (f *FFN) Forward(x tensor.Tensor) tensor.Tensor {
 	return f.Down.Forward(tensor.SwiGLU(f.Gate.Forward(x), f.Up.Forward(x)))
 }
 
+// Linears lists the projections gate, up and down.
+func (f *FFN) Linears() []*tensor.Linear { return []*tensor.Linear{f.Gate, f.Up, f.Down} }
+
 // Experts are the routed FFNs of a layer, each projection one stack.
 type Experts struct {
 	Gate, Up, Down *tensor.Param // [E, F, D], [E, F, D], [E, D, F]

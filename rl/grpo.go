@@ -60,7 +60,8 @@ type GRPO struct {
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta there is no reference model.
+	// Objective.Beta there is no reference model. That of a model with adapters is
+	// the base model, and stays so.
 	RefSync int
 
 	// What is reported.

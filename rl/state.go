@@ -135,7 +135,8 @@ func (g *GRPO) prepare() (err error) {
 	return nil
 }
 
-// newReference makes the reference model, a copy of the present one.
+// newReference makes the reference model, a copy of the present one without its
+// adapters.
 func (g *GRPO) newReference() error {
 	m := g.Trainer.Model
 	ref, err := model.NewWith(m.Backend(), m.Config, 0, m.Options)

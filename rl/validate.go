@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
 
@@ -20,6 +22,8 @@ func (g *GRPO) validate() error {
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
+	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
+		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
@@ -183,3 +187,5 @@ func number(name string, v, least, most float64) error {
 	}
 	return fmt.Errorf("%s is %g, want %s", name, v, want)
 }
+
+func isAdapter(p *tensor.Param) bool { return p.Adapter }

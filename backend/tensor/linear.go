@@ -66,9 +66,11 @@ func (l *Linear) product(x Tensor, dt backend.DType) Tensor {
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
+			b, release := w.transposed(s)
 			s.gather(x, func(g backend.View, add bool) backend.Op {
-				return &backend.MatMul{C: g, A: dy[0].View, B: w.transposed(), Accumulate: add}
+				return &backend.MatMul{C: g, A: dy[0].View, B: b, Accumulate: add}
 			})
+			release()
 		}
 		if train {
 			dyv := dy[0].View

@@ -118,8 +118,10 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
+			b, release := w.transposed(s)
 			g := s.newGradient(x)
-			s.do(&backend.GroupedMatMul{C: g.View, A: dy[0].View, B: w.transposed(), Offsets: offsets.view})
+			s.do(&backend.GroupedMatMul{C: g.View, A: dy[0].View, B: b, Offsets: offsets.view})
+			release()
 			s.give(x, g)
 		}
 		if train {

@@ -65,18 +65,34 @@ func (p *Param) mustKeepFormat() {
 	}
 }
 
-// transposed is the right side of the product that a backward pass needs: p's
-// value, [out, in] or [E, out, in], in place.
-func (p *Param) transposed() backend.Matrix {
-	p.mustHaveBackward()
-	return backend.Matrix{Data: p.Value(), Format: p.Format}
+// transposed is the right side of the product that a backward pass needs: p's value,
+// [out, in] or [E, out, in], in place. Where p is packed, it is unpacked to memory
+// that release gives back, and the product is Native if the format is forward only:
+// the gradient of the forward product but for the rounding of its left operand.
+func (p *Param) transposed(s *Scope) (m backend.Matrix, release func()) {
+	if !p.Packed() {
+		p.mustHaveBackward()
+		return backend.Matrix{Data: p.Value(), Format: p.Format}, func() {}
+	}
+	p.mustBeSet()
+	p.mustKeepFormat()
+	f := p.Format
+	if f.ForwardOnly {
+		f = backend.Native
+	}
+	g := s.newGradient(Tensor{view: p.value})
+	if s.err == nil {
+		s.do(&backend.Unpack{Dst: g.T(), Src: p.packed.matrix})
+	}
+	return backend.Matrix{Data: g.View, Format: f}, g.release
 }
 
-// mustHaveBackward panics if products with p have no backward.
+// mustHaveBackward panics if p cannot train, or be a head that is trained through.
 func (p *Param) mustHaveBackward() {
 	switch {
 	case p.Packed():
-		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only", p.Name, p.Format))
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it cannot train, or be the head of a model that does",
+			p.Name, p.Format))
 	case p.Format.ForwardOnly:
 		panic(fmt.Sprintf("tensor: parameter %s: products in format %s have no backward", p.Name, p.Format))
 	}
@@ -104,8 +120,9 @@ func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err er
 }
 
 // Pack turns a matrix, or a stack of them, into its packed form and gives the
-// master value back: from then on p serves inference only, in less memory. Where the
-// backend has no packed layout of the format, elements and scales are strided.
+// master value back: from then on p is frozen, in less memory. Products with it pass
+// gradients on to their left operand; as an output head it serves inference only.
+// Where the backend has no packed layout of the format, elements and scales are strided.
 func (p *Param) Pack() error {
 	if p.Packed() {
 		return nil

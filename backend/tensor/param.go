@@ -20,6 +20,9 @@ type Param struct {
 	// Format is the arithmetic of products with a matrix, forward and backward.
 	// It is set before the first product.
 	Format backend.Format
+	// Adapter says that the parameter is of a LowRank adapter and no part of the model's
+	// own checkpoint, see Params.Adapter.
+	Adapter bool
 
 	b       backend.Backend
 	value   backend.View
@@ -92,7 +95,7 @@ func (p *Param) Backend() backend.Backend { return p.b }
 // Init.Uninitialized) has none yet: it panics.
 func (p *Param) Value() backend.View {
 	if p.Packed() {
-		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, for inference only: it has no master value", p.Name,
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it has no master value", p.Name,
 			p.Format))
 	}
 	p.mustBeSet()
@@ -143,7 +146,7 @@ func (p *Param) HasGrad() bool { return p.grad.Present() }
 // Grad is the accumulated gradient, allocated and zeroed at the first call.
 func (p *Param) Grad() (backend.View, error) {
 	if p.Packed() {
-		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s, for inference only: it has no gradient", p.Name,
+		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s: it has no gradient", p.Name,
 			p.Format)
 	}
 	if !p.grad.Present() {

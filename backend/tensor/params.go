@@ -108,6 +108,18 @@ func (ps *Params) FullPrecision(name string, out, in int) *Param {
 	return ps.normal(name, backend.Native, false, out, in)
 }
 
+// Adapter creates a matrix [out, in] of zeros in the master dtype, for a LowRank. It has
+// values whatever Init says.
+func (ps *Params) Adapter(name string, out, in int) *Param {
+	p := ps.add(name, []int{out, in}, backend.Native, false)
+	p.Adapter = true
+	if ps.err == nil {
+		ps.fail(p, ps.b.Do(&backend.Fill{Dst: p.value}))
+		p.set = p.rows()
+	}
+	return p
+}
+
 // Stack creates a stack of e matrices [e, out, in]; name has a * where the
 // number of each goes.
 func (ps *Params) Stack(name string, e, out, in int) *Param {

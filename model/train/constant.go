@@ -118,6 +118,7 @@ func (t *Trainer) begin() error {
 		t.begun.params = append(t.begun.params, paramState{p.Trainable, p.Decay, p.Format})
 	}
 	t.gates = t.allGates()
+	t.stored, t.base = t.storedParams(), ""
 	return nil
 }
 

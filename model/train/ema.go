@@ -56,8 +56,8 @@ func (a *average) free() {
 	a.scratch.Close()
 }
 
-// EMA is the moving average of all parameters under their own names, to save or
-// to copy to another model; nil without EMADecay or before the first step.
+// EMA is the moving average of the parameters that checkpoints hold, under their own
+// names, to save or to copy to another model; nil without EMADecay or before the first step.
 func (t *Trainer) EMA() []*tensor.Param {
 	if t.ema == nil {
 		return nil

@@ -34,6 +34,10 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	if dt := t.Model.ActivationDType(); dt != t.Model.Params.DType() {
 		precision = dt.String()
 	}
+	base, err := t.baseSHA256()
+	if err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(struct {
 		Config    model.Config `json:"config"`
 		DType     string       `json:"dtype"`
@@ -55,6 +59,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Center   bool     `json:"center_bias"`
 		EMADecay float64  `json:"ema_decay"`
 		Skip     bool     `json:"skip_non_finite"`
+		Base     string   `json:"base_sha256,omitempty"` // of what checkpoints do not hold
 		Settings any      `json:"settings"`
 		Platform platform `json:"platform"`
 	}{
@@ -65,7 +70,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 		Optimizer: t.Optimizer, Rule: fmt.Sprintf("%T", t.Optimizer),
 		Seed: strconv.FormatUint(t.Seed, 10), MaxRows: t.MaxRows, ClipNorm: fmt.Sprint(t.clipNorm()),
 		Alpha: t.BalanceAlpha, Drafted: drafted, Center: t.CenterBias, EMADecay: t.EMADecay, Skip: t.SkipNonFinite,
-		Settings: t.Settings, Platform: platform{driver, backend.Path(b), runtime.GOARCH},
+		Base: base, Settings: t.Settings, Platform: platform{driver, backend.Path(b), runtime.GOARCH},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("train: the run's settings: %w", err)

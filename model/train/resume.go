@@ -115,7 +115,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		return func(w io.Writer) error { return checkpoint.Write(w, list, map[string]string{"format": "pt"}) }
 	}
 	files := map[string]func(io.Writer) error{
-		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.params), t.Keep...)),
+		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.stored), t.Keep...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
 			return model.WriteConfig(w, t.Model.Config.StoredAs(t.Model.Params.DType()))
@@ -191,7 +191,7 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 		keep   []checkpoint.Tensor
 	}
 	loads := []load{
-		{checkpoint.SingleFile, t.params, t.Keep},
+		{checkpoint.SingleFile, t.stored, t.Keep},
 		{optimizerFile, t.moments.Params(), nil},
 	}
 	if t.ema != nil {

@@ -67,10 +67,12 @@ type Trainer struct {
 	BalanceAlpha float64  // factor of the sequence-wise balance loss, see AddAuxiliary; 0 leaves it out, V3 uses 1e-4
 	BiasRate     Schedule // γ, the step of the gates' selection biases; nil means 0.001, see V3BiasRate
 	CenterBias   bool     // keeps the sum of each gate's biases constant, as Moonlight does
-	EMADecay     float64  // keeps an exponential moving average of all parameters; 0 means none
+	EMADecay     float64  // keeps an exponential moving average of what checkpoints hold; 0 means none
 
 	// Dir receives checkpoints and, from Run, metrics.jsonl; "" means no files.
-	// A run continues from the newest complete checkpoint there. The Trainer locks
+	// A run continues from the newest complete checkpoint there. Checkpoints of a model
+	// with adapters hold what trains alone, and a checksum of the rest: they continue only
+	// over the same base weights. The Trainer locks
 	// the folder from its first call until Close, see run.Lock.
 	Dir       string
 	SaveEvery int // steps between checkpoints; 0 means only when Run ends
@@ -104,6 +106,8 @@ type Trainer struct {
 	saved   int   // step of the newest checkpoint
 	tokens  int64 // consumed by them
 	params  []*tensor.Param
+	stored  []*tensor.Param // those of checkpoints and of the moving average, see storedParams
+	base    string          // checksum of the others, once it was needed
 	gates   []layerGate
 	scope   *tensor.Scope
 	moments *Moments
@@ -237,7 +241,7 @@ func (t *Trainer) start() error {
 		return err
 	}
 	if t.EMADecay > 0 {
-		if t.ema, err = newAverage(t.EMADecay, t.params); err != nil {
+		if t.ema, err = newAverage(t.EMADecay, t.stored); err != nil {
 			moments.Free()
 			return err
 		}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+
+	"github.com/aha-go/aha/model"
+)
+
+// dataset is the file of conversations.
+type dataset struct {
+	train, held []model.Sequence
+	long        int    // conversations left out
+	sum         string // SHA-256 of the file
+}
+
+// line is a line of the file.
+type line struct {
+	IDs      []int32   `json:"ids"`
+	Weight   []float32 `json:"weight"`
+	Messages []message `json:"messages"`
+	Question *string   `json:"question"`
+	Answer   *string   `json:"answer"`
+}
+
+// readData reads the conversations of up to longest tokens, for the model whose tokenizer
+// is in the folder dir. Errors name the file and the line.
+func readData(path, dir string, vocab, longest int) (*dataset, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("-data: %w", err)
+	}
+	d := &dataset{sum: fmt.Sprintf("%x", sha256.Sum256(text))}
+	var encode encoder
+	n := 0
+	for row := range bytes.Lines(text) {
+		if n++; len(bytes.TrimSpace(row)) == 0 {
+			continue
+		}
+		q, err := parse(row, dir, &encode)
+		if err == nil {
+			err = check(q, vocab)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+		if q.Rows() > longest {
+			d.long++
+			continue
+		}
+		d.train = append(d.train, q)
+	}
+	return d, nil
+}
+
+// parse turns a line into a sequence. encode is made when it is needed first.
+func parse(row []byte, dir string, encode *encoder) (q model.Sequence, err error) {
+	var l line
+	if err := json.Unmarshal(row, &l); err != nil {
+		return q, err
+	}
+	if l.Question != nil && l.Answer != nil && l.Messages == nil {
+		l.Messages = []message{{Role: "user", Content: *l.Question}, {Role: "assistant", Content: *l.Answer}}
+	}
+	ids, weight := l.IDs, l.Weight
+	switch {
+	case (ids == nil) == (l.Messages == nil):
+		return q, errors.New("want ids, messages, or question and answer")
+	case l.Messages != nil:
+		if *encode == nil {
+			if *encode, err = newEncoder(dir); err != nil {
+				return q, err
+			}
+		}
+		if ids, weight, err = (*encode)(l.Messages); err != nil {
+			return q, err
+		}
+	}
+	if weight != nil && len(weight) != len(ids) {
+		return q, fmt.Errorf("%d weights for %d ids", len(weight), len(ids))
+	}
+	q.IDs = ids
+	if len(weight) > 0 {
+		q.Weight = weight[1:] // nothing predicts the first
+	}
+	return q, nil
+}
+
+// check reports why a sequence cannot be trained on.
+func check(q model.Sequence, vocab int) error {
+	if len(q.IDs) < 2 {
+		return fmt.Errorf("%d tokens, want at least 2", len(q.IDs))
+	}
+	for i, id := range q.IDs {
+		if id < 0 || int(id) >= vocab {
+			return fmt.Errorf("token %d is %d, beyond the vocabulary of %d", i, id, vocab)
+		}
+	}
+	for i, w := range q.Weight {
+		if !(w >= 0 && w <= 1) {
+			return fmt.Errorf("weight %d is %g, want 0 to 1", i+1, w)
+		}
+	}
+	if !(model.Totals([]model.Sequence{q}).Weight > 0) {
+		return errors.New("no token after the first is to be learned")
+	}
+	return nil
+}
+
+// split holds a part of the conversations out, one at least, chosen by seed.
+func (d *dataset) split(part float64, seed uint64) error {
+	n := len(d.train)
+	if n < 2 {
+		return fmt.Errorf("%d conversations of a length to train on (%d are too long), want at least 2", n, d.long)
+	}
+	order := rand.New(rand.NewPCG(model.DeriveSeed(seed, "held out"), 0)).Perm(n)
+	held := min(max(int(part*float64(n)+0.5), 1), n-1)
+	var rest []model.Sequence
+	for i, at := range order {
+		if i < held {
+			d.held = append(d.held, d.train[at])
+		} else {
+			rest = append(rest, d.train[at])
+		}
+	}
+	d.train = rest
+	return nil
+}
+
+// batches are the conversations of each step: epochs passes, or as many as make steps
+// steps where that is not 0. Each pass has an order of its own, and each step as many
+// conversations in that order as have up to tokens tokens together, one at least.
+func (d *dataset) batches(tokens, epochs, steps int, seed uint64) (plan [][]int) {
+	for epoch := 0; steps > 0 && len(plan) < steps || steps == 0 && epoch < epochs; epoch++ {
+		var batch []int
+		rows := 0
+		for _, i := range rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", epoch), 0)).Perm(len(d.train)) {
+			n := d.train[i].Rows()
+			if len(batch) > 0 && rows+n > tokens {
+				plan = append(plan, batch)
+				batch, rows = nil, 0
+			}
+			batch, rows = append(batch, i), rows+n
+		}
+		plan = append(plan, batch)
+	}
+	if steps > 0 {
+		plan = plan[:steps]
+	}
+	return plan
+}

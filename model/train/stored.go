@@ -1,0 +1,54 @@
+package train
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// storedParams are the parameters that checkpoints hold: all, or what moves where the
+// model has adapters: those that are trainable, and selection biases of gates whose
+// routers are.
+func (t *Trainer) storedParams() []*tensor.Param {
+	if !slices.ContainsFunc(t.params, func(p *tensor.Param) bool { return p.Adapter }) {
+		return t.params
+	}
+	moves := map[*tensor.Param]bool{}
+	for _, g := range t.gates {
+		moves[g.Bias] = g.W.W.Trainable
+	}
+	var stored []*tensor.Param
+	for _, p := range t.params {
+		if p.Trainable || moves[p] {
+			stored = append(stored, p)
+		}
+	}
+	return stored
+}
+
+// baseSHA256 is a checksum over the parameters that checkpoints do not hold: names,
+// shapes, and the values that products use, in F32. It is empty if they hold all.
+func (t *Trainer) baseSHA256() (string, error) {
+	if t.base != "" || len(t.stored) == len(t.params) {
+		return t.base, nil
+	}
+	stored := map[*tensor.Param]bool{}
+	for _, p := range t.stored {
+		stored[p] = true
+	}
+	rest := slices.DeleteFunc(slices.Clone(t.params), func(p *tensor.Param) bool { return stored[p] })
+	sum := sha256.New()
+	for _, r := range checkpoint.ParamRows(rest) {
+		for _, x := range r.As(checkpoint.F32) {
+			fmt.Fprintf(sum, "%q %v\n", x.Name, x.Shape)
+			if err := x.Stream(sum); err != nil {
+				return "", fmt.Errorf("train: checksum of %s: %w", x.Name, err)
+			}
+		}
+	}
+	t.base = fmt.Sprintf("%x", sum.Sum(nil))
+	return t.base, nil
+}
