@@ -90,3 +90,15 @@ func (r *Reader) ReadAt(t TensorInfo, b []byte, at int64) error {
 
 // Close closes the file.
 func (r *Reader) Close() error { return r.f.Close() }
+
+// ReadRows sets dst to whole rows of t in F32, from row first on. Rows are those of all
+// but the last dimension.
+func (r *Reader) ReadRows(t TensorInfo, first int, dst []float32) error {
+	width := t.Shape[len(t.Shape)-1]
+	data := make([]byte, t.Type.Bytes(len(dst)))
+	if err := r.ReadAt(t, data, int64(first)*int64(t.Type.Bytes(width))); err != nil {
+		return err
+	}
+	t.Type.Dequantize(dst, data)
+	return nil
+}
