@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"os"
@@ -47,8 +48,8 @@ func TestTensorsDequantizeAsTheReferenceDoes(t *testing.T) {
 		names = append(names, info.Name)
 	}
 	slices.Sort(names)
-	if len(names) != len(types) {
-		t.Fatalf("tensors %v, want one of each of %d types", names, len(types))
+	if len(names) != len(types)+2 {
+		t.Fatalf("tensors %v, want one of each of %d types and two more", names, len(types))
 	}
 	for _, name := range names {
 		info, _ := r.Find(name)
@@ -71,6 +72,30 @@ func TestTensorsDequantizeAsTheReferenceDoes(t *testing.T) {
 	if _, ok := r.Find("f64"); ok {
 		t.Error("found a tensor that is not there")
 	}
+}
+
+func TestQuantizeRoundsAsTheReferenceDoes(t *testing.T) {
+	r := openTypes(t)
+	floats, _ := r.Find("f32")
+	x := make([]float32, floats.Shape[0]*floats.Shape[1])
+	if err := r.ReadRows(floats, 0, x); err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range map[string]Type{"f32": F32, "f32_as_f16": F16, "f32_as_q8_0": Q8_0} {
+		info, _ := r.Find(name)
+		want, got := make([]byte, info.Bytes), make([]byte, info.Bytes)
+		if err := r.ReadAt(info, want, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := kind.Quantize(got, x); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v, %v, want %v", name, err, got, want)
+		}
+	}
+	bad := make([]float32, 32)
+	for _, bad[3] = range []float32{1e38, float32(math.NaN()), float32(math.Inf(1))} {
+		wantError(t, "Q8_0", Q8_0.Quantize(make([]byte, 34), bad), ErrValue)
+	}
+	wantError(t, "F16", F16.Quantize(make([]byte, 64), append(bad[:31], 65520)), ErrValue)
 }
 
 func TestIntegersOfAnyTypeAreInts(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/aha-go/aha/backend"
 )
 
 // Type is how the elements of a tensor are stored, with the numbers of ggml_type.
@@ -105,4 +107,64 @@ func dataBytes(t Type, shape []int) (int64, error) {
 		return 0, fmt.Errorf("%w %v: want rows of a multiple of %d elements for %s", ErrShape, shape, elements, t)
 	}
 	return int64(n / uint64(elements) * uint64(bytes)), nil
+}
+
+// Quantize sets dst to the elements of src, which are whole blocks, as F32, F16 or Q8_0,
+// rounded as GGML's reference does. The error wraps [ErrValue]: a value or a scale is
+// beyond F16, or a value of Q8_0 is not finite.
+func (t Type) Quantize(dst []byte, src []float32) error {
+	elements, size := t.Block()
+	if elements == 0 || len(src)%elements != 0 || len(dst) != t.Bytes(len(src)) {
+		panic(fmt.Sprintf("gguf: Quantize: %d elements as %d bytes of %s", len(src), len(dst), t))
+	}
+	for i := 0; i < len(src); i += elements {
+		b, x := dst[i/elements*size:][:size], src[i:i+elements]
+		var err error
+		switch t {
+		case F32:
+			backend.F32.Put(b, 0, float64(x[0]))
+		case F16:
+			err = putHalf(b, x[0])
+		case Q8_0:
+			err = quantizeQ8_0(b, x)
+		default:
+			panic(fmt.Sprintf("gguf: Quantize: %s is not written", t))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putHalf writes x as F16 to the start of b.
+func putHalf(b []byte, x float32) error {
+	backend.F16.Put(b, 0, float64(x))
+	if isInf(half(b)) && !isInf(x) {
+		return fmt.Errorf("%w: %g is beyond F16", ErrValue, x)
+	}
+	return nil
+}
+
+func isInf(x float32) bool { return math.IsInf(float64(x), 0) }
+
+func quantizeQ8_0(b []byte, x []float32) error {
+	most := float32(0)
+	for _, v := range x {
+		if v != v || isInf(v) {
+			return fmt.Errorf("%w: %g in Q8_0", ErrValue, v)
+		}
+		most = max(most, v, -v)
+	}
+	d, inverse := most/127, float32(0)
+	if d != 0 {
+		inverse = 1 / d
+	}
+	if err := putHalf(b, d); err != nil {
+		return err
+	}
+	for i, v := range x {
+		b[2+i] = byte(int8(math.Round(float64(v * inverse)))) // halves away from zero
+	}
+	return nil
 }

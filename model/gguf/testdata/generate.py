@@ -43,6 +43,10 @@ for t in [Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q4_0, Type.Q4_1, Type.Q
         x[1, :32] = 0  # a block of zeros
         data = quants.quantize(x, t)
     w.add_tensor(t.name.lower(), data, raw_dtype=t)
+    if t == Type.F32:
+        floats = x
+for t in [Type.F16, Type.Q8_0]:
+    w.add_tensor("f32_as_" + t.name.lower(), quants.quantize(floats, t), raw_dtype=t)
 w.write_header_to_file()
 w.write_kv_data_to_file()
 w.write_tensors_to_file()
