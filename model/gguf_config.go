@@ -292,7 +292,8 @@ func llama3Scaling(c *Config, r *gguf.Reader) error {
 	for _, f := range factors {
 		s.Factor = max(s.Factor, float64(f))
 	}
-	for s.OriginalMaxPositionEmbeddings = 16; s.OriginalMaxPositionEmbeddings <= 1<<20; s.OriginalMaxPositionEmbeddings *= 2 {
+	for old := 16; old <= 1<<20; old *= 2 {
+		s.OriginalMaxPositionEmbeddings = old
 		same := s.Factor >= 1
 		for i, want := range s.llama3Factors(c.RoPETheta, len(factors)) {
 			same = same && math.Abs(float64(factors[i])-want) <= 1e-5*want

@@ -82,8 +82,11 @@ func TestLoadConfigReadsEveryKindOfCheckpoint(t *testing.T) {
 	}
 }
 
+// change changes the metadata and tensors of a file.
+type change func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor)
+
 // rewrite writes a file of testdata/gguf anew, with changed metadata and tensors.
-func rewrite(t *testing.T, path string, change func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor)) string {
+func rewrite(t *testing.T, path string, change change) string {
 	t.Helper()
 	r, err := gguf.Open(path)
 	must(t, err)
@@ -153,7 +156,8 @@ func TestGGUFThatIsNotAModelHereIsRefused(t *testing.T) {
 		{"deepseek_v3_groups_yarn", "deepseek2.attention.value_length_mla", uint32(5), "attn_k_b"},
 		{"deepseek_v3_groups_yarn", "deepseek2.rope.scaling.yarn_log_multiplier", nil, "yarn_log_multiplier"},
 	} {
-		path := rewrite(t, "testdata/gguf/"+c.file+".gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor) {
+		path := rewrite(t, "testdata/gguf/"+c.file+".gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,
+			[]gguf.Tensor) {
 			return set(m, c.key, c.value), list
 		})
 		if _, _, err := model.Load(b, path, model.LoadOptions{}); err == nil || !strings.Contains(err.Error(), c.want) ||
@@ -161,7 +165,8 @@ func TestGGUFThatIsNotAModelHereIsRefused(t *testing.T) {
 			t.Errorf("%s with %s = %v: %v, want %q and the file", c.file, c.key, c.value, err, c.want)
 		}
 	}
-	biased := rewrite(t, "testdata/gguf/qwen3.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor) {
+	biased := rewrite(t, "testdata/gguf/qwen3.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,
+		[]gguf.Tensor) {
 		return m, append(list, ggufTensor("blk.0.attn_q.bias", gguf.F32, make([]byte, 64), 16))
 	})
 	if _, _, err := model.Load(b, biased, model.LoadOptions{}); err == nil || !strings.Contains(err.Error(), "biases") {
@@ -178,7 +183,8 @@ func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 		kind   gguf.Type
 		format backend.Format
 	}{{gguf.Q8_0, backend.Q8}, {gguf.Q4_0, backend.Q4}} {
-		path := rewrite(t, "testdata/gguf/llama3_scaling.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor) {
+		path := rewrite(t, "testdata/gguf/llama3_scaling.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,
+			[]gguf.Tensor) {
 			for i, x := range list {
 				if len(x.Shape) != 2 || x.Shape[1]%32 != 0 {
 					continue
@@ -231,7 +237,8 @@ func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 // no parameter has included.
 func TestGGUFIsSavedAsAFolder(t *testing.T) {
 	b := open(t)
-	path := rewrite(t, "testdata/gguf/qwen3.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor) {
+	path := rewrite(t, "testdata/gguf/qwen3.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,
+		[]gguf.Tensor) {
 		return m, append(list, ggufTensor("extra.weight", gguf.Q8_0, make([]byte, 34), 32))
 	})
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "tokenizer.json"), []byte("of another model"), 0o600))

