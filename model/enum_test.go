@@ -28,6 +28,9 @@ var enums = []any{
 	reward.Status(0),
 }
 
+// foreign are enums of file formats, which number more values than there are constants.
+var foreign = []string{"gguf.Type"}
+
 // Every constant of an enum prints as a word of its own, any other value as
 // Type(n). A new enum has to join the list.
 func TestEnumsPrintAsWords(t *testing.T) {
@@ -53,6 +56,9 @@ func TestEnumsPrintAsWords(t *testing.T) {
 		if len(words) != constants {
 			t.Errorf("%s has %d constants and prints as %q", typ, constants, slices.Sorted(maps.Keys(words)))
 		}
+	}
+	for _, name := range foreign {
+		delete(declared, name)
 	}
 	for name, constants := range declared {
 		t.Errorf("%s, an enum of %d constants, is not in the list of this test: does it print as words?", name, constants)

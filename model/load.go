@@ -8,13 +8,14 @@ import (
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // LoadOptions say how a model is loaded. The zero value makes an F32 model.
 type LoadOptions struct {
 	// Options are those of NewWith. Uninitialized is implied: nothing is drawn.
 	Options
-	// Config is the model's. If nil, it is the config.json beside the files.
+	// Config is the model's. If nil, it is that of LoadConfig.
 	Config *Config
 	// Modules adds parameters to the model that are in the files too, such as those of
 	// mtp.New. It is called twice: first with a model on a backend.DryRun, to know which
@@ -30,9 +31,15 @@ type LoadOptions struct {
 }
 
 // Load makes a model of the checkpoint at path: a folder of safetensors files with a
-// config.json, as transformers writes it, or one safetensors file. Dtypes are those of
-// the files as far as Options leave the choice: see checkpoint.Reader.Load for how
-// tensors become parameters, FP8 with scales included.
+// config.json, as transformers writes it, or one safetensors file, or one GGUF file as
+// llama.cpp writes it. Dtypes are those of the files as far as Options leave the choice:
+// see checkpoint.Reader.Load for how tensors become parameters, FP8 with scales included.
+//
+// Of GGUF the architectures llama, qwen2, qwen3, qwen3moe and deepseek2 are read, with
+// tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Those that are quantised are
+// dequantised to F32, and packed anew where Options have a format: Q8_0 in backend.Q8, and
+// Q4_0 in backend.Q4, keep all values if each block has an integer of the largest
+// magnitude, as those of GGML's own quantisation do.
 //
 // Before anything is allocated, the names, shapes and dtypes of the tensors are
 // compared with the config's, and the memory needed with what b has left. Beside that
@@ -42,22 +49,7 @@ type LoadOptions struct {
 // and the head in the layers of MTP modules, which share the model's, are not unclaimed
 // if they equal them.
 func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error) {
-	dir := path
-	if info, err := os.Stat(path); err != nil {
-		return nil, nil, fmt.Errorf("model: load: %w", err)
-	} else if !info.IsDir() {
-		dir = filepath.Dir(path)
-	}
-	files := checkpoint.OpenOptions{FollowLinks: o.FollowLinks}
-	var cfg Config
-	if o.Config != nil {
-		cfg = *o.Config
-	} else if read, err := readConfig(filepath.Join(dir, "config.json"), files); err != nil {
-		return nil, nil, err
-	} else {
-		cfg = read
-	}
-	r, err := checkpoint.OpenWith(path, files)
+	r, cfg, s, err := openCheckpoint(path, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,7 +70,61 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 		m.Free()
 		return nil, nil, fmt.Errorf("model: load %s: %w", path, err)
 	}
-	return m, &Source{Dir: dir, Config: cfg, Unclaimed: unclaimed, path: path, followLinks: o.FollowLinks}, nil
+	s.Config, s.Unclaimed = cfg, unclaimed
+	return m, s, nil
+}
+
+// LoadConfig reads the config of the checkpoint at path, which is one of Load's: that of
+// config.json in the folder or beside the file, or what the metadata of a GGUF file
+// amount to.
+func LoadConfig(path string) (Config, error) {
+	if gguf.IsGGUF(path) {
+		r, _, c, err := openGGUF(path)
+		if err == nil {
+			err = r.Close()
+		}
+		return c, err
+	}
+	dir, err := folderOf(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("model: config: %w", err)
+	}
+	return ReadConfig(filepath.Join(dir, "config.json"))
+}
+
+// folderOf is the folder of a file, or the folder itself.
+func folderOf(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		return filepath.Dir(path), nil
+	}
+	return path, err
+}
+
+// openCheckpoint opens the files at path and tells the model's config.
+func openCheckpoint(path string, o LoadOptions) (*checkpoint.Reader, Config, *Source, error) {
+	dir, err := folderOf(path)
+	if err != nil {
+		return nil, Config{}, nil, fmt.Errorf("model: load: %w", err)
+	}
+	s := &Source{Dir: dir, path: path, followLinks: o.FollowLinks}
+	if gguf.IsGGUF(path) {
+		r, metadata, c, err := openGGUF(path)
+		if err == nil && o.Config != nil {
+			c = *o.Config
+		}
+		s.Metadata = metadata
+		return r, c, s, err
+	}
+	files := checkpoint.OpenOptions{FollowLinks: o.FollowLinks}
+	var c Config
+	if o.Config != nil {
+		c = *o.Config
+	} else if c, err = readConfig(filepath.Join(dir, "config.json"), files); err != nil {
+		return nil, c, nil, err
+	}
+	r, err := s.open()
+	return r, c, s, err
 }
 
 // headName is the output head's, which tied models do not have.

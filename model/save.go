@@ -61,11 +61,13 @@ func Save(dir string, m *Model, o SaveOptions) error {
 	files := map[string]func(io.Writer) error{}
 	if s := o.Source; s != nil {
 		var err error
-		if files, err = checkpoint.CompanionFiles(s.Dir, s.followLinks); err != nil {
-			return fmt.Errorf("model: save %s: %w", dir, err)
+		if s.Metadata == nil { // files beside a GGUF file need not be its own
+			if files, err = checkpoint.CompanionFiles(s.Dir, s.followLinks); err != nil {
+				return fmt.Errorf("model: save %s: %w", dir, err)
+			}
 		}
 		if len(s.Unclaimed) > 0 {
-			r, err := checkpoint.OpenWith(cmp.Or(s.path, s.Dir), checkpoint.OpenOptions{FollowLinks: s.followLinks})
+			r, err := s.open()
 			if err != nil {
 				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
 			}

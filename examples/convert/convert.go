@@ -43,7 +43,7 @@ type item struct {
 
 // convert carries out the options.
 func convert(ctx context.Context, o options) error {
-	if err := mayWrite(o.out); err != nil {
+	if err := mayWrite(o); err != nil {
 		return err
 	}
 	cfg, err := model.ReadConfig(filepath.Join(o.in, "config.json"))
@@ -67,22 +67,33 @@ func convert(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	if o.gguf {
+		return c.writeGGUF()
+	}
 	if err := c.plan(); err != nil {
 		return err
 	}
 	return c.write()
 }
 
-// mayWrite refuses an output folder that holds anything, the input among others.
-func mayWrite(out string) error {
-	entries, err := os.ReadDir(out)
+// mayWrite refuses an output folder that holds anything, the input among others, and a
+// GGUF file that is there.
+func mayWrite(o options) error {
+	_, err := os.Lstat(o.out)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
+	if o.gguf {
+		return fmt.Errorf("-out %s is there already", o.out)
+	}
+	entries, err := os.ReadDir(o.out)
+	if err != nil {
+		return err
+	}
 	if len(entries) > 0 {
-		return fmt.Errorf("-out %s is not empty: it has %s", out, entries[0].Name())
+		return fmt.Errorf("-out %s is not empty: it has %s", o.out, entries[0].Name())
 	}
 	return nil
 }

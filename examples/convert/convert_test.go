@@ -254,13 +254,13 @@ func TestConvertDropsPrediction(t *testing.T) {
 
 func TestConvertRefuses(t *testing.T) {
 	in := folder(t, 1, checkpoint.F32)
-	for _, c := range []struct{ dtype, mtp, want string }{
-		{"q8", "keep", "GGUF"}, {"q4", "keep", "GGUF"}, {"int8", "keep", "want f32, bf16 or fp8"},
-		{"", "some", "want keep or drop"},
+	for _, c := range []struct{ dtype, mtp, gguf, want string }{
+		{"q8", "keep", "", "GGUF"}, {"q4", "keep", "", "GGUF"}, {"int8", "keep", "", "want f32, bf16 or fp8"},
+		{"", "some", "", "want keep or drop"}, {"", "keep", "q4_1", "want f16 or q8_0"}, {"bf16", "keep", "f16", "exclude"},
 	} {
 		o := options{in: "a", out: "b"}
-		if err := o.set(c.dtype, c.mtp, 5); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("-dtype %s -mtp %s: error %v", c.dtype, c.mtp, err)
+		if err := o.set(c.dtype, c.mtp, c.gguf, 5); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("-dtype %s -mtp %s -gguf %s: error %v", c.dtype, c.mtp, c.gguf, err)
 		}
 	}
 	before, _ := content(t, in)
@@ -270,6 +270,10 @@ func TestConvertRefuses(t *testing.T) {
 	}
 	if after, _ := content(t, in); len(after) != len(before) {
 		t.Error("the input changed")
+	}
+	if err := convert(t.Context(), options{in: in, out: in, gguf: true}); err == nil ||
+		!strings.Contains(err.Error(), "is there already") {
+		t.Errorf("a GGUF file into its input: error %v", err)
 	}
 }
 

@@ -1,13 +1,17 @@
 // Command convert writes a model folder anew: in another dtype, as the average of two,
-// or without its modules of multi-token prediction.
+// without its modules of multi-token prediction, or as a GGUF file for llama.cpp.
 //
 //	go run ./examples/convert -in DeepSeek-R1 -out DeepSeek-R1-bf16 -dtype bf16
 //	go run ./examples/convert -in tuned -out tuned-fp8 -dtype fp8 -mtp drop
 //	go run ./examples/convert -in seed1 -average seed2 -out soup
+//	go run ./examples/convert -in Qwen3-0.6B -out qwen3.gguf -gguf q8_0
 //
 // It goes from file to file, a piece of a tensor at a time, whatever the size of the
 // model. Before the folder appears under its name, every tensor of it is read back and
 // compared with its source, within the rounding of the dtype.
+//
+// A GGUF file has no modules of multi-token prediction and, so far, no tokenizer: llama.cpp
+// takes token ids alone with it.
 package main
 
 import (
@@ -17,6 +21,7 @@ import (
 
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // options are the flags.
@@ -25,25 +30,28 @@ type options struct {
 	dtype            checkpoint.DType // "" for those of the files
 	dropMTP          bool
 	shardBytes       int64
+	gguf             bool // write a GGUF file
+	ggufType         gguf.Type
 }
 
 func main() {
 	var o options
-	var dtype, mtp string
+	var dtype, mtp, kind string
 	var shard float64
 	flag.StringVar(&o.in, "in", "", "model folder to read")
-	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty")
+	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty; or GGUF file to write")
 	flag.StringVar(&o.average, "average", "", "model folder of the same shapes, of which and -in the mean is written")
 	flag.StringVar(&dtype, "dtype", "",
 		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
+	flag.StringVar(&kind, "gguf", "", "write a GGUF file with matrices in f16 or q8_0")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
 	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
 	flag.Parse()
-	lab.Main("convert", "no folder was written", func(ctx context.Context) error {
+	lab.Main("convert", "nothing was written", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
-		if err := o.set(dtype, mtp, shard); err != nil {
+		if err := o.set(dtype, mtp, kind, shard); err != nil {
 			return err
 		}
 		return convert(ctx, o)
@@ -51,7 +59,7 @@ func main() {
 }
 
 // set takes the flags that have few values.
-func (o *options) set(dtype, mtp string, shard float64) error {
+func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	switch dtype {
 	case "":
 	case "f32":
@@ -62,10 +70,18 @@ func (o *options) set(dtype, mtp string, shard float64) error {
 		o.dtype = checkpoint.F8E4M3
 	case "q8", "q4":
 		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a packed format of memory, which "+
-			"weights get when they are loaded (model.Options.Format). Its file format is GGUF, which is not written yet",
-			dtype, dtype)
+			"weights get when they are loaded (model.Options.Format). Its file format is GGUF, see -gguf", dtype, dtype)
 	default:
 		return fmt.Errorf("-dtype %q, want f32, bf16 or fp8", dtype)
+	}
+	if o.gguf = kind != ""; o.gguf {
+		var ok bool
+		if o.ggufType, ok = map[string]gguf.Type{"f16": gguf.F16, "q8_0": gguf.Q8_0}[kind]; !ok {
+			return fmt.Errorf("-gguf %q, want f16 or q8_0", kind)
+		}
+		if dtype != "" {
+			return fmt.Errorf("-gguf %s and -dtype %s exclude each other", kind, dtype)
+		}
 	}
 	if mtp != "keep" && mtp != "drop" {
 		return fmt.Errorf("-mtp %q, want keep or drop", mtp)

@@ -1,5 +1,5 @@
 // Command generate completes a prompt of token ids with a checkpoint: a folder or a
-// file of safetensors beside its config.json, as Hugging Face has them.
+// file of safetensors beside its config.json, as Hugging Face has them, or a GGUF file.
 //
 //	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-ids 100000,549,6077 -max-tokens 32 -format q8
 //	go run ./examples/generate -model Qwen3-0.6B -prompt-ids 785,6722 -temperature 0.6 -top-p 0.95 -seed 7 -ids
@@ -52,7 +52,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file beside config.json")
+	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
 	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
 	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas")
 	flag.IntVar(&o.MaxTokens, "max-tokens", 0,
@@ -88,7 +88,7 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	if len(request.Stop) == 0 {
-		fmt.Fprintf(os.Stderr, "generate: no eos_token_id in %s: only -max-tokens ends the text\n", dir)
+		fmt.Fprintf(os.Stderr, "generate: no eos_token_id in %s: only -max-tokens ends the text\n", o.Model)
 	}
 	b, err := lab.Open(o.Device)
 	if err != nil {

@@ -37,34 +37,46 @@ func fits(r *model.Request, c model.Config) error {
 	return nil
 }
 
-// stop is the eos_token_id of generation_config.json in dir, or else that of c.
+// stop is the eos_token_id of generation_config.json in dir, or else that of c. If dir is
+// "", there is no such file.
 func stop(dir string, c model.Config) ([]int32, error) {
-	ids := c.EOSTokenID
 	const file = "generation_config.json"
-	path := filepath.Join(dir, file)
-	text, err := checkpoint.ReadFile(dir, file, checkpoint.OpenOptions{})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err == nil {
-		var g struct {
-			EOSTokenID model.TokenIDs `json:"eos_token_id"`
+	ids, path := c.EOSTokenID, filepath.Join(dir, file)
+	if dir != "" {
+		given, err := eosOf(dir, file)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(text, &g); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		if len(g.EOSTokenID) > 0 {
-			ids = g.EOSTokenID
+		if len(given) > 0 {
+			ids = given
 		}
 	}
 	list := []int32{}
 	for _, id := range ids {
 		if id < 0 || id >= c.VocabSize {
-			return nil, fmt.Errorf("%s: eos_token_id %d is beyond the vocabulary of %d", dir, id, c.VocabSize)
+			return nil, fmt.Errorf("%s: eos_token_id %d is beyond the vocabulary of %d", path, id, c.VocabSize)
 		}
 		list = append(list, int32(id))
 	}
 	return list, nil
+}
+
+// eosOf is the eos_token_id of the generation_config.json in dir, nil if there is no
+// such file.
+func eosOf(dir, file string) (model.TokenIDs, error) {
+	text, err := checkpoint.ReadFile(dir, file, checkpoint.OpenOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var g struct {
+		EOSTokenID model.TokenIDs `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(text, &g); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, file), err)
+	}
+	return g.EOSTokenID, nil
 }
 
 // run completes r, prints the new ids to out, calls drawn for each, and returns a

@@ -18,15 +18,15 @@ const (
 	IndexFile  = "model.safetensors.index.json" // which shard has which weight
 )
 
-// Reader gives access to the tensors of one safetensors file or of a sharded
-// set. It may be used by several goroutines at once.
+// Reader gives access to the tensors of one safetensors file, of a sharded set, or of a
+// file of another format. It may be used by several goroutines at once.
 type Reader struct {
 	path     string       // as it was opened
 	tensors  []TensorInfo // sorted by name
 	bare     bool         // names lack "model."
 	sections map[string]*io.SectionReader
 	metadata map[string]string
-	files    []*os.File
+	files    []io.Closer
 }
 
 // OpenOptions say which files are opened.
@@ -63,9 +63,44 @@ func OpenWith(path string, o OpenOptions) (_ *Reader, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r.index()
+	return r, nil
+}
+
+// Foreign is a tensor of a file of another format, as a [Reader] shows it.
+type Foreign struct {
+	Name  string
+	DType DType
+	Shape []int       // outermost first
+	Data  io.ReaderAt // the tensor's bytes, little-endian and in C order
+}
+
+// NewReader is a Reader of tensors of another format; path stands for their file in
+// errors. Its Close closes file. The error wraps a [FormatError].
+func NewReader(path string, tensors []Foreign, file io.Closer) (*Reader, error) {
+	r := &Reader{path: path, sections: map[string]*io.SectionReader{}, files: []io.Closer{file}}
+	for _, t := range tensors {
+		size, err := dataBytes(t.DType, t.Shape)
+		if err == nil && r.sections[t.Name] != nil {
+			err = ErrDuplicate
+		}
+		if err == nil {
+			err = checkName(t.Name)
+		}
+		if err != nil {
+			return nil, &FormatError{File: path, Tensor: t.Name, Err: err}
+		}
+		r.tensors = append(r.tensors, TensorInfo{Name: t.Name, DType: t.DType, Shape: t.Shape, File: path, End: size})
+		r.sections[t.Name] = io.NewSectionReader(t.Data, 0, size)
+	}
+	r.index()
+	return r, nil
+}
+
+// index sorts the tensors by name.
+func (r *Reader) index() {
 	slices.SortFunc(r.tensors, func(a, b TensorInfo) int { return strings.Compare(a.Name, b.Name) })
 	r.bare = isBare(r.tensors)
-	return r, nil
 }
 
 // addFile opens a single file.

@@ -168,7 +168,7 @@ func fits(r *checkpoint.Reader, list []adapter, rank int) error {
 
 // set sets p to the tensor of its name.
 func set(p *tensor.Param, r *checkpoint.Reader) error {
-	rows, err := r.Rows(prefix + p.Name)
+	rows, err := r.Rows(prefix+p.Name, [2]int{})
 	if err != nil {
 		return err
 	}

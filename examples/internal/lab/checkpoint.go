@@ -13,6 +13,7 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // FormatName is the name of f on command lines: its own, but f32 for Native.
@@ -35,21 +36,23 @@ func Format(name string) (backend.Format, error) {
 	return backend.Native, fmt.Errorf("-format %q, want some of %s", name, strings.Join(names, ", "))
 }
 
-// ReadConfig reads the config.json of a checkpoint: the one in the folder at path,
-// or beside the file at path. dir is that folder.
+// ReadConfig reads the config of the checkpoint at path, one of model.Load's. dir is the
+// folder at path, or that of the file; "" for a GGUF file, which needs no other.
 func ReadConfig(path string) (c model.Config, dir string, err error) {
 	if path == "" {
-		return c, "", errors.New("-model is missing: the folder of a checkpoint, or its .safetensors file")
+		return c, "", errors.New("-model is missing: the folder of a checkpoint, or its .safetensors or .gguf file")
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return c, "", fmt.Errorf("-model: %w", err)
 	}
-	dir = path
-	if !info.IsDir() {
+	switch {
+	case info.IsDir():
+		dir = path
+	case !gguf.IsGGUF(path):
 		dir = filepath.Dir(path)
 	}
-	c, err = model.ReadConfig(filepath.Join(dir, "config.json"))
+	c, err = model.LoadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("-model %s: no config.json: %w", path, err)
 	}

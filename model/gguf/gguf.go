@@ -1,0 +1,70 @@
+// Package gguf reads and writes GGUF, the container of llama.cpp: metadata, the
+// tokenizer among it, and tensors, of which most are quantised in blocks of a row.
+//
+// [Open] reads the header of a file, versions 2 and 3, little-endian; tensors are read
+// when asked for, as bytes or as F32. [Write] writes version 3.
+//
+// Nothing read from a file is trusted: counts, lengths, offsets and names are checked
+// before they are used, and no check allocates more than a small multiple of the bytes
+// the file really has.
+package gguf
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What can be wrong with a file. A [FormatError] wraps one.
+var (
+	ErrMagic     = errors.New("not a GGUF file")
+	ErrVersion   = errors.New("unsupported version")
+	ErrTruncated = errors.New("file is truncated")
+	ErrHeader    = errors.New("bad header")
+	ErrName      = errors.New("bad name")
+	ErrDuplicate = errors.New("name appears more than once")
+	ErrValue     = errors.New("bad value")
+	ErrType      = errors.New("unsupported tensor type")
+	ErrShape     = errors.New("bad shape")
+	ErrOffset    = errors.New("bad offset")
+	ErrMissing   = errors.New("missing")
+)
+
+// FormatError is a fault in a file's content.
+type FormatError struct {
+	File   string // as it was opened
+	Key    string // of the metadata; "" if the fault is not of a key
+	Tensor string // "" if the fault is not one tensor's
+	Err    error  // wraps one of the errors above
+}
+
+// Error names the file, the key or tensor, and the fault.
+func (e *FormatError) Error() string {
+	switch {
+	case e.Tensor != "":
+		return fmt.Sprintf("gguf: %s: tensor %.200q: %v", e.File, e.Tensor, e.Err)
+	case e.Key != "":
+		return fmt.Sprintf("gguf: %s: key %.200q: %v", e.File, e.Key, e.Err)
+	}
+	return fmt.Sprintf("gguf: %s: %v", e.File, e.Err)
+}
+
+// Unwrap gives errors.Is its way to the fault.
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// Limits on what a file may declare.
+const (
+	maxHeader = 1 << 28 // bytes of metadata and of descriptions of tensors
+	maxName   = 1<<16 - 1
+	maxRank   = 4
+	maxDepth  = 4 // of arrays in arrays
+)
+
+const (
+	magic            = "GGUF"
+	version          = 3
+	defaultAlignment = 32
+	alignmentKey     = "general.alignment"
+)
+
+// aligned is n rounded up to a multiple of the alignment, a power of two.
+func aligned(n, alignment int64) int64 { return (n + alignment - 1) &^ (alignment - 1) }

@@ -1,0 +1,170 @@
+package gguf
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Type is how the elements of a tensor are stored, with the numbers of ggml_type.
+type Type uint32
+
+// The types that are read. Those of more than one element a block need rows of whole
+// blocks.
+const (
+	F32  Type = 0
+	F16  Type = 1
+	Q4_0 Type = 2  // 32 integers of 4 bits minus 8, times an F16 scale
+	Q4_1 Type = 3  // 32 integers of 4 bits, times an F16 scale, plus an F16 minimum
+	Q8_0 Type = 8  // 32 integers of 8 bits, times an F16 scale
+	Q4_K Type = 12 // 256 integers of 4 bits, scales and minimums of 6 bits for each 32
+	Q6_K Type = 14 // 256 integers of 6 bits minus 32, scales of 8 bits for each 16
+	BF16 Type = 30
+)
+
+// types describes them.
+var types = map[Type]struct {
+	name            string
+	elements, bytes int // of a block
+	dequantize      func(dst []float32, block []byte)
+}{
+	F32:  {"F32", 1, 4, dequantizeF32},
+	F16:  {"F16", 1, 2, dequantizeF16},
+	BF16: {"BF16", 1, 2, dequantizeBF16},
+	Q4_0: {"Q4_0", 32, 18, dequantizeQ4_0},
+	Q4_1: {"Q4_1", 32, 20, dequantizeQ4_1},
+	Q8_0: {"Q8_0", 32, 34, dequantizeQ8_0},
+	Q4_K: {"Q4_K", 256, 144, dequantizeQ4_K},
+	Q6_K: {"Q6_K", 256, 210, dequantizeQ6_K},
+}
+
+// refused are the names of types that are not read, for errors.
+var refused = map[Type]string{
+	6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
+	18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
+	27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+}
+
+// String is the name that GGML gives a type.
+func (t Type) String() string {
+	if row, ok := types[t]; ok {
+		return row.name
+	}
+	if name, ok := refused[t]; ok {
+		return name
+	}
+	return fmt.Sprintf("Type(%d)", uint32(t))
+}
+
+// Block is the number of elements of a block and its bytes, both 0 for a type that is
+// not read.
+func (t Type) Block() (elements, bytes int) {
+	row := types[t]
+	return row.elements, row.bytes
+}
+
+// Bytes is the size of n elements, a multiple of those of a block.
+func (t Type) Bytes(n int) int {
+	elements, bytes := t.Block()
+	return n / elements * bytes
+}
+
+// Dequantize sets dst to the elements of src, which are whole blocks, in F32: each as
+// GGML's reference computes it, product and sum rounded to F32.
+func (t Type) Dequantize(dst []float32, src []byte) {
+	row, ok := types[t]
+	if !ok || len(dst)%row.elements != 0 || len(src) != t.Bytes(len(dst)) {
+		panic(fmt.Sprintf("gguf: Dequantize: %d bytes of %s as %d elements", len(src), t, len(dst)))
+	}
+	for ; len(dst) > 0; dst, src = dst[row.elements:], src[row.bytes:] {
+		row.dequantize(dst[:row.elements], src[:row.bytes])
+	}
+}
+
+// dataBytes is the size of a tensor, with every overflow an error.
+func dataBytes(t Type, shape []int) (int64, error) {
+	elements, bytes := t.Block()
+	if elements == 0 {
+		return 0, fmt.Errorf("%w %s", ErrType, t)
+	}
+	if len(shape) > maxRank {
+		return 0, fmt.Errorf("%w %v: %d dimensions, more than %d", ErrShape, shape, len(shape), maxRank)
+	}
+	n := uint64(1)
+	for _, dim := range shape {
+		if dim <= 0 {
+			return 0, fmt.Errorf("%w %v: want positive dimensions", ErrShape, shape)
+		}
+		hi, lo := bits.Mul64(n, uint64(dim))
+		if hi != 0 || lo > math.MaxInt64/uint64(bytes) {
+			return 0, fmt.Errorf("%w %v: overflows 63 bits", ErrShape, shape)
+		}
+		n = lo
+	}
+	if len(shape) == 0 || shape[len(shape)-1]%elements != 0 {
+		return 0, fmt.Errorf("%w %v: want rows of a multiple of %d elements for %s", ErrShape, shape, elements, t)
+	}
+	return int64(n / uint64(elements) * uint64(bytes)), nil
+}
+
+// Quantize sets dst to the elements of src, which are whole blocks, as F32, F16 or Q8_0,
+// rounded as GGML's reference does. The error wraps [ErrValue]: a value or a scale is
+// beyond F16, or a value of Q8_0 is not finite.
+func (t Type) Quantize(dst []byte, src []float32) error {
+	elements, size := t.Block()
+	if elements == 0 || len(src)%elements != 0 || len(dst) != t.Bytes(len(src)) {
+		panic(fmt.Sprintf("gguf: Quantize: %d elements as %d bytes of %s", len(src), len(dst), t))
+	}
+	for i := 0; i < len(src); i += elements {
+		b, x := dst[i/elements*size:][:size], src[i:i+elements]
+		var err error
+		switch t {
+		case F32:
+			backend.F32.Put(b, 0, float64(x[0]))
+		case F16:
+			err = putHalf(b, x[0])
+		case Q8_0:
+			err = quantizeQ8_0(b, x)
+		default:
+			panic(fmt.Sprintf("gguf: Quantize: %s is not written", t))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putHalf writes x as F16 to the start of b.
+func putHalf(b []byte, x float32) error {
+	backend.F16.Put(b, 0, float64(x))
+	if isInf(half(b)) && !isInf(x) {
+		return fmt.Errorf("%w: %g is beyond F16", ErrValue, x)
+	}
+	return nil
+}
+
+func isInf(x float32) bool { return math.IsInf(float64(x), 0) }
+
+func quantizeQ8_0(b []byte, x []float32) error {
+	most := float32(0)
+	for _, v := range x {
+		if v != v || isInf(v) {
+			return fmt.Errorf("%w: %g in Q8_0", ErrValue, v)
+		}
+		most = max(most, v, -v)
+	}
+	d, inverse := most/127, float32(0)
+	if d != 0 {
+		inverse = 1 / d
+	}
+	if err := putHalf(b, d); err != nil {
+		return err
+	}
+	for i, v := range x {
+		b[2+i] = byte(int8(math.Round(float64(v * inverse)))) // halves away from zero
+	}
+	return nil
+}
