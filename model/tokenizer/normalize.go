@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -11,12 +12,44 @@ import (
 // joiner is what package norm puts into runs of more than 30 combining marks, which NFC does not.
 const joiner = "\u034f"
 
+// laterMarks are the combining marks that Unicode has had since version 10, and the letter that composes
+// since then. The normal form in tokenizers is of version 9, where they are like letters: nothing moves
+// across them.
+var laterMarks = ranges([][2]uint32{
+	{0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba},
+	{0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
+	{0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b},
+	{0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930}, {0x1193d, 0x1193e}, {0x11943, 0x11943},
+	{0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42},
+	{0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f},
+	{0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+}...)
+
 // nfc returns the normal form C of s. Bytes that are no character stay.
 func nfc(s string) string {
-	n := norm.NFC.QuickSpanString(s)
-	if n == len(s) {
+	if n := norm.NFC.QuickSpanString(s); n == len(s) {
 		return s
 	}
+	var text strings.Builder
+	for {
+		at := strings.IndexFunc(s, func(r rune) bool { return r >= 0x300 && unicode.Is(laterMarks, r) })
+		if at < 0 {
+			break
+		}
+		_, n := utf8.DecodeRuneInString(s[at:])
+		text.WriteString(normalForm(s[:at]))
+		text.WriteString(s[at : at+n])
+		s = s[at+n:]
+	}
+	if text.Len() == 0 {
+		return normalForm(s)
+	}
+	text.WriteString(normalForm(s))
+	return text.String()
+}
+
+// normalForm is nfc of the characters of Unicode 9.
+func normalForm(s string) string {
 	normal := norm.NFC.String(s)
 	if strings.Count(normal, joiner) == strings.Count(s, joiner) {
 		return normal
@@ -24,7 +57,7 @@ func nfc(s string) string {
 	return longRuns(s)
 }
 
-// longRuns is nfc by the definition: decompose, sort marks by their class, compose.
+// longRuns is normalForm by the definition: decompose, sort marks by their class, compose.
 func longRuns(s string) string {
 	type char struct {
 		text string
