@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -166,8 +165,7 @@ func (t *Tokenizer) characters(ids []int32, piece string) ([]int32, error) {
 		_, n := utf8.DecodeRuneInString(piece[i:])
 		id, ok := t.ids[piece[i:i+n]]
 		if !ok && t.unknown < 0 {
-			return nil, fmt.Errorf("tokenizer: character %q in line %d: %w", piece[i:i+n], 1+strings.Count(piece[:i], "\n"),
-				ErrUncovered)
+			return nil, fmt.Errorf("tokenizer: character %q after %q: %w", piece[i:i+n], piece[max(0, i-20):i], ErrUncovered)
 		} else if !ok {
 			id = t.unknown
 		}

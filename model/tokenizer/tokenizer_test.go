@@ -120,7 +120,7 @@ func TestCharactersAreTokens(t *testing.T) {
 		if text := tok.Decode(ids); text != "no<pad>好hole" || tok.Len() != 9 {
 			t.Errorf("decoded %q, %d ids", text, tok.Len())
 		}
-		for text, want := range map[string]string{"h\nx": `"x" in line 2`, "\xff": `"\xff" in line 1`} {
+		for text, want := range map[string]string{"h\nx": `"x" after "h\n"`, "\xff": `"\xff" after ""`} {
 			if _, err := tok.Encode(text); !errors.Is(err, ErrUncovered) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: error %v, want %s", text, err, want)
 			}
