@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/examples/internal/countdown"
+	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/tokenizer"
