@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type SaveOptions struct {
 	Source *Source
 	// Drop reports which tensors of Source are not kept; nil means that all are.
 	Drop func(name string) bool
+	// Files are more files by name, such as tokenizer.json; they replace those of Source.
+	Files map[string]func(w io.Writer) error
 	// Progress, if not nil, is told how many bytes of the tensors' total are written.
 	Progress func(done, total int64)
 }
@@ -77,6 +80,7 @@ func Save(dir string, m *Model, o SaveOptions) error {
 			}
 		}
 	}
+	maps.Copy(files, o.Files)
 	cfg := m.Config.StoredAs(stored)
 	cfg.NumNextNPredictLayers = list.addShared()
 	files["config.json"] = func(w io.Writer) error { return WriteConfig(w, cfg) }

@@ -151,7 +151,7 @@ func (r *experiment) trainBase(ctx context.Context) error {
 // enter evaluates m, whose folder is name, adds its row, and saves it in a folder model
 // there, as model.Load and transformers read it.
 func (r *experiment) enter(ctx context.Context, s row, m *model.Model, name string) error {
-	if err := model.Save(filepath.Join(r.Out, name, "model"), m, model.SaveOptions{}); err != nil {
+	if err := lab.Save(filepath.Join(r.Out, name, "model"), m); err != nil {
 		return err
 	}
 	if err := r.evaluate(ctx, &s, m, name); err != nil {

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/countdown"
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/tokenizer"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl/reward"
@@ -202,6 +204,14 @@ func TestOutputHoldsTheFinishedModel(t *testing.T) {
 	sum, err := train.WeightsSHA256(m.Params.All())
 	if err != nil || sum != result["weights_sha256"] || len(source.Unclaimed) > 0 {
 		t.Errorf("weights %s, want %v; unclaimed %v, error %v", sum, result["weights_sha256"], source.Unclaimed, err)
+	}
+	tok, err := tokenizer.Load(source.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "<bos>19 29 16:32<think>29-19=10"
+	if ids, err := tok.Encode(text); err != nil || ids[0] != countdown.BOS || tok.Decode(ids) != text {
+		t.Errorf("the folder's tokenizer gives %v for %q, error %v", ids, text, err)
 	}
 }
 

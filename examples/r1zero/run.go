@@ -91,7 +91,7 @@ func (r *experiment) all(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := model.Save(filepath.Join(r.Out, modelFolder), m, model.SaveOptions{}); err != nil {
+	if err := lab.Save(filepath.Join(r.Out, modelFolder), m); err != nil {
 		return err
 	}
 	sum, err := train.WeightsSHA256(m.Params.All())

@@ -3,7 +3,8 @@ package countdown
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/aha-go/aha/model/tokenizer"
 )
 
 // The token ids. A number is written digit by digit: digit d is Digit0 + d.
@@ -49,40 +50,33 @@ var vocabulary = [VocabSize]string{
 	Digit0: "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
 }
 
+// Tokenizer is the vocabulary as a file has it: its words are added tokens, the rest characters.
+var Tokenizer = func() *tokenizer.Tokenizer {
+	var words []tokenizer.Added
+	for id, text := range vocabulary[:Newline] {
+		words = append(words, tokenizer.Added{Content: text, Special: int32(id) <= EOS})
+	}
+	t, err := tokenizer.NewCharacters(strings.Join(vocabulary[Newline:], ""), words...)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}()
+
 // Encode returns the ids of text, taking the longest token at each place. The
 // special tokens are written <pad>, <bos> and <eos>. A character that starts no
-// token is an error naming it and its byte offset.
-func Encode(text string) ([]int32, error) {
-	ids := make([]int32, 0, len(text))
-	for at := 0; at < len(text); {
-		best := int32(-1)
-		length := 0
-		for id, token := range vocabulary {
-			if len(token) > length && strings.HasPrefix(text[at:], token) {
-				best, length = int32(id), len(token)
-			}
-		}
-		if length == 0 {
-			r, _ := utf8.DecodeRuneInString(text[at:])
-			return nil, fmt.Errorf("countdown: Encode: no token starts with %q at byte %d", r, at)
-		}
-		ids = append(ids, best)
-		at += length
-	}
-	return ids, nil
-}
+// token is an error naming it.
+func Encode(text string) ([]int32, error) { return Tokenizer.Encode(text) }
 
 // Decode returns the text of ids, such that Encode(Decode(ids)) gives ids again.
 // It panics on an id outside the vocabulary.
 func Decode(ids []int32) string {
-	var text strings.Builder
 	for i, id := range ids {
 		if id < 0 || int(id) >= VocabSize {
 			panic(fmt.Sprintf("countdown: Decode: id %d at position %d is outside [0, %d)", id, i, VocabSize))
 		}
-		text.WriteString(vocabulary[id])
 	}
-	return text.String()
+	return Tokenizer.Decode(ids)
 }
 
 // text is a token sequence being written.

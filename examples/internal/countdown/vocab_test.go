@@ -55,15 +55,15 @@ func TestEncodeAndDecodeAreInverse(t *testing.T) {
 	})
 }
 
-func TestEncodeNamesTheUnknownCharacterAndItsOffset(t *testing.T) {
+func TestEncodeNamesTheUnknownCharacter(t *testing.T) {
 	for text, want := range map[string]string{
-		"1+2x":          "'x' at byte 3",
-		"19 × 2":        "'×' at byte 3",
-		"<think>wai":    "'w' at byte 7",
-		"<answers>":     "'<' at byte 0",
-		"1\xff":         "'�' at byte 1",
-		"<think>\t":     `'\t' at byte 7`,
-		"</think>1=1,N": "'N' at byte 12",
+		"1+2x":          `"x" after "1+2"`,
+		"19 × 2":        `"×" after "19 "`,
+		"<think>wai":    `"w" after ""`,
+		"<answers>":     `"<" after ""`,
+		"1\xff":         `"\xff" after "1"`,
+		"<think>\t":     `"\t" after ""`,
+		"</think>1=1,N": `"N" after "1=1,"`,
 	} {
 		_, err := Encode(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -82,5 +82,16 @@ func TestDecodePanicsOutsideTheVocabulary(t *testing.T) {
 			}()
 			Decode([]int32{BOS, id})
 		}()
+	}
+}
+
+func TestTokenizerHasTheVocabulary(t *testing.T) {
+	if n := Tokenizer.Len(); n != VocabSize {
+		t.Errorf("%d tokens, want %d", n, VocabSize)
+	}
+	for want, text := range vocabulary {
+		if got, ok := Tokenizer.ID(text); !ok || int(got) != want || Tokenizer.Special(got) != (got <= EOS) {
+			t.Errorf("%q is token %d, %v, special %v, want %d", text, got, ok, Tokenizer.Special(got), want)
+		}
 	}
 }

@@ -6,11 +6,13 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/countdown"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/tokenizer"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
@@ -102,6 +104,17 @@ func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(s
 // Sampler writes completions at temperature 1.
 func Sampler(g *model.Generator, sc Scale) rl.Sampler {
 	return rl.Sampler{Generator: g, Decode: countdown.Decode, MaxTokens: sc.MaxTokens}
+}
+
+// Save saves m with the task's tokenizer in a folder that model.Load and transformers read.
+func Save(dir string, m *model.Model) error {
+	text, err := countdown.Tokenizer.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	return model.Save(dir, m, model.SaveOptions{Files: map[string]func(io.Writer) error{
+		tokenizer.FileName: func(w io.Writer) error { _, err := w.Write(text); return err },
+	}})
 }
 
 // NewGenerator decodes the task's sequences.

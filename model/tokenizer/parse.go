@@ -1,0 +1,269 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// FileName is the name of a tokenizer's file in a model folder.
+const FileName = "tokenizer.json"
+
+// Limits of files, which real ones stay far below.
+const (
+	maxFile  = 64 << 20 // bytes
+	maxAdded = 100_000  // added tokens
+)
+
+// Load reads tokenizer.json, or the one in a folder.
+func Load(path string) (*Tokenizer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if info.IsDir() {
+		path = filepath.Join(path, FileName)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// file is tokenizer.json. Truncation and padding are left out: they are of batches, not of texts.
+type file struct {
+	AddedTokens   json.RawMessage `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
+	Model         struct {
+		Type         string           `json:"type"`
+		Dropout      *float64         `json:"dropout"`
+		Unknown      string           `json:"unk_token"`
+		Prefix       string           `json:"continuing_subword_prefix"`
+		Suffix       string           `json:"end_of_word_suffix"`
+		FuseUnknown  bool             `json:"fuse_unk"`
+		ByteFallback bool             `json:"byte_fallback"`
+		IgnoreMerges bool             `json:"ignore_merges"`
+		Vocab        map[string]int32 `json:"vocab"`
+		Merges       json.RawMessage  `json:"merges"`
+	} `json:"model"`
+}
+
+// component is a normalizer, post-processor or decoder.
+type component struct {
+	Type        string      `json:"type"`
+	Normalizers []component `json:"normalizers"`
+	Processors  []component `json:"processors"`
+	Single      []struct {
+		Special  *struct{ ID string } `json:"SpecialToken"`
+		Sequence *struct{ ID string } `json:"Sequence"`
+	} `json:"single"`
+	Specials map[string]struct {
+		IDs []int32 `json:"ids"`
+	} `json:"special_tokens"`
+}
+
+// Parse reads the contents of a tokenizer.json. What is not implemented is an error that wraps
+// ErrUnsupported and names it.
+func Parse(data []byte) (*Tokenizer, error) {
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("tokenizer: file is larger than %d MiB", maxFile>>20)
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	var v Vocabulary
+	var err error
+	if v.Pattern, err = patternOf(orNull(f.PreTokenizer)); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	for _, part := range []struct {
+		name string
+		text json.RawMessage
+		read func(*Vocabulary, component) error
+	}{
+		{"normalizer", f.Normalizer, readNormalizer}, {"post_processor", f.PostProcessor, readPostProcessor},
+		{"decoder", f.Decoder, readDecoder},
+	} {
+		var c component
+		if err := json.Unmarshal(orNull(part.text), &c); err != nil {
+			return nil, fmt.Errorf("tokenizer: %s: %w", part.name, err)
+		}
+		if err := part.read(&v, c); err != nil {
+			return nil, fmt.Errorf("tokenizer: %s %s: %w", part.name, shorten(string(part.text)), err)
+		}
+	}
+	if err := readModel(&v, &f); err != nil {
+		return nil, fmt.Errorf("tokenizer: model: %w", err)
+	}
+	if v.Added, err = readAdded(f.AddedTokens); err != nil {
+		return nil, fmt.Errorf("tokenizer: added_tokens: %w", err)
+	}
+	return New(v)
+}
+
+func orNull(text json.RawMessage) json.RawMessage {
+	if len(text) == 0 {
+		return json.RawMessage("null")
+	}
+	return text
+}
+
+func readNormalizer(v *Vocabulary, c component) error {
+	switch c.Type {
+	case "":
+	case "NFC":
+		v.NFC = true
+	case "Sequence":
+		for _, part := range c.Normalizers {
+			if err := readNormalizer(v, part); err != nil {
+				return err
+			}
+		}
+	default:
+		return ErrUnsupported
+	}
+	return nil
+}
+
+func readPostProcessor(v *Vocabulary, c component) error {
+	switch c.Type {
+	case "", "ByteLevel": // ByteLevel changes offsets alone
+	case "Sequence":
+		for _, part := range c.Processors {
+			if err := readPostProcessor(v, part); err != nil {
+				return err
+			}
+		}
+	case "TemplateProcessing":
+		texts := 0
+		for _, item := range c.Single {
+			switch {
+			case item.Sequence != nil && item.Sequence.ID == "A":
+				texts++
+			case item.Special != nil && texts == 0:
+				v.Prefix = append(v.Prefix, c.Specials[item.Special.ID].IDs...)
+			case item.Special != nil:
+				v.Suffix = append(v.Suffix, c.Specials[item.Special.ID].IDs...)
+			}
+		}
+		if texts != 1 {
+			return ErrUnsupported
+		}
+	default:
+		return ErrUnsupported
+	}
+	return nil
+}
+
+func readDecoder(v *Vocabulary, c component) error {
+	if want := decoderOf(v.Pattern); c.Type != want {
+		return fmt.Errorf("of pre_tokenizer %s, want %s: %w", v.Pattern, want, ErrUnsupported)
+	}
+	return nil
+}
+
+// decoderOf returns the type of decoder that belongs to a pattern.
+func decoderOf(p Pattern) string {
+	if p == Characters {
+		return "Fuse"
+	}
+	return "ByteLevel"
+}
+
+func readModel(v *Vocabulary, f *file) error {
+	m := &f.Model
+	if m.Type != "BPE" {
+		return fmt.Errorf("type %q, want BPE: %w", shorten(m.Type), ErrUnsupported)
+	}
+	for name, given := range map[string]bool{"dropout": m.Dropout != nil && *m.Dropout != 0, "fuse_unk": m.FuseUnknown && m.Unknown != "",
+		"continuing_subword_prefix": m.Prefix != "", "end_of_word_suffix": m.Suffix != "", "byte_fallback": m.ByteFallback} {
+		if given {
+			return fmt.Errorf("%s: %w", name, ErrUnsupported)
+		}
+	}
+	v.Unknown, v.IgnoreMerges = m.Unknown, m.IgnoreMerges
+	n := 0
+	for token, id := range m.Vocab {
+		if id < 0 || id >= maxTokens {
+			return fmt.Errorf("vocab: token %q has id %d, want 0 to %d", shorten(token), id, maxTokens-1)
+		}
+		n = max(n, int(id)+1)
+	}
+	v.Tokens = make([]string, n)
+	for token, id := range m.Vocab {
+		if token == "" {
+			return fmt.Errorf("vocab: the token with id %d is empty", id)
+		}
+		if other := v.Tokens[id]; other != "" {
+			return fmt.Errorf("vocab: tokens %q and %q have id %d", shorten(min(token, other)), shorten(max(token, other)), id)
+		}
+		v.Tokens[id] = token
+	}
+	return readMerges(v, m.Merges)
+}
+
+// readMerges reads "a b", the older form, or ["a", "b"].
+func readMerges(v *Vocabulary, text json.RawMessage) error {
+	if len(text) == 0 {
+		return nil
+	}
+	if trimmed := bytes.TrimLeft(text[1:], " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '[' {
+		if err := json.Unmarshal(text, &v.Merges); err != nil {
+			return fmt.Errorf("merges: %w", err)
+		}
+		return nil
+	}
+	var pairs [][]string
+	if err := json.Unmarshal(text, &pairs); err != nil {
+		return fmt.Errorf("merges: %w", err)
+	}
+	v.Merges = make([]string, len(pairs))
+	for i, pair := range pairs {
+		if len(pair) != 2 {
+			return fmt.Errorf("merges: merge %d has %d tokens, want 2", i, len(pair))
+		}
+		v.Merges[i] = pair[0] + " " + pair[1]
+	}
+	return nil
+}
+
+// readAdded reads added tokens one by one, so that a list without end is not held.
+func readAdded(text json.RawMessage) ([]Added, error) {
+	d := json.NewDecoder(bytes.NewReader(orNull(text)))
+	open, err := d.Token()
+	if open == nil || err != nil {
+		return nil, err
+	}
+	if open != json.Delim('[') {
+		return nil, fmt.Errorf("%v is no list", open)
+	}
+	var list []Added
+	for d.More() {
+		if len(list) == maxAdded {
+			return nil, fmt.Errorf("more than %d", maxAdded)
+		}
+		var a Added
+		if err := d.Decode(&a); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", len(list), err)
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
