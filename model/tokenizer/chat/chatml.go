@@ -180,7 +180,8 @@ func renderQwen3Answer(w *strings.Builder, m Message, afterQuery, last bool) err
 	}
 	w.WriteString(imStart + Assistant + "\n")
 	if afterQuery && (last || reasoning != "") {
-		w.WriteString(thinkOpen + "\n" + strings.Trim(reasoning, "\n") + "\n" + thinkClose + "\n\n" + strings.TrimLeft(content, "\n"))
+		w.WriteString(thinkOpen + "\n" + strings.Trim(reasoning, "\n") + "\n" + thinkClose + "\n\n")
+		w.WriteString(strings.TrimLeft(content, "\n"))
 	} else {
 		w.WriteString(content)
 	}
