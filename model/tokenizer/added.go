@@ -24,7 +24,7 @@ type Added struct {
 	Special bool `json:"special"`
 }
 
-// finders of added tokens: the tokens sorted by their contents.
+// addedTokens finds added tokens, which are sorted by their contents.
 type addedTokens struct {
 	tokens []Added
 	first  [256]bool // the bytes that contents begin with
@@ -102,5 +102,6 @@ func wordAfter(s string) bool {
 
 // wordRune reports whether r is matched by \w.
 func wordRune(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
+	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc,
+		unicode.Join_Control)
 }

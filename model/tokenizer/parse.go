@@ -192,7 +192,8 @@ func readModel(v *Vocabulary, f *file) error {
 	if m.Type != "BPE" {
 		return fmt.Errorf("type %q, want BPE: %w", shorten(m.Type), ErrUnsupported)
 	}
-	for name, given := range map[string]bool{"dropout": m.Dropout != nil && *m.Dropout != 0, "fuse_unk": m.FuseUnknown && m.Unknown != "",
+	for name, given := range map[string]bool{"dropout": m.Dropout != nil && *m.Dropout != 0,
+		"fuse_unk":                  m.FuseUnknown && m.Unknown != "",
 		"continuing_subword_prefix": m.Prefix != "", "end_of_word_suffix": m.Suffix != "", "byte_fallback": m.ByteFallback} {
 		if given {
 			return fmt.Errorf("%s: %w", name, ErrUnsupported)

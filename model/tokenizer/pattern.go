@@ -114,7 +114,8 @@ func patternOf(text []byte) (Pattern, error) {
 		names = append(names, string(pattern))
 	}
 	slices.Sort(names)
-	return "", fmt.Errorf("pre_tokenizer %s is none of %s: %w", shorten(string(text)), strings.Join(names, ", "), ErrUnsupported)
+	return "", fmt.Errorf("pre_tokenizer %s is none of %s: %w", shorten(string(text)), strings.Join(names, ", "),
+		ErrUnsupported)
 }
 
 // shorten cuts a text for an error message.

@@ -1,0 +1,174 @@
+// Package chat writes conversations as the prompts that models were trained on, and reads what
+// they answer: reasoning, answer and calls of tools.
+//
+//	template, err := chat.Find(text)   // the chat_template of tokenizer_config.json
+//	prompt, err := template.Render(messages, chat.Options{Generate: true})
+//	ids, err := tokens.Append(nil, prompt)   // BOS is in the prompt
+//	…
+//	answer, err := template.Parse(tokens.Decode(generated), chat.Options{})
+//
+// Templates are Go functions, equal byte for byte to the Jinja texts that transformers runs. A text that
+// has none is refused by [Find]: there is no Jinja interpreter.
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Roles of messages.
+const (
+	System    = "system"
+	User      = "user"
+	Assistant = "assistant"
+	Tool      = "tool" // the result of a tool
+)
+
+// Message is a part of a conversation. Its JSON is that of chat completions.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+	// Reasoning is the thought before an answer.
+	Reasoning string     `json:"reasoning_content,omitempty"`
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+}
+
+// ToolCall asks for a tool.
+type ToolCall struct {
+	Name      string
+	Arguments string // JSON
+}
+
+// UnmarshalJSON reads {"type": "function", "function": {"name": …, "arguments": …}}, with arguments as an
+// object or as text.
+func (c *ToolCall) UnmarshalJSON(text []byte) error {
+	var call struct {
+		Function struct {
+			Name      string          `json:"name"`
+			Arguments json.RawMessage `json:"arguments"`
+		} `json:"function"`
+	}
+	if err := json.Unmarshal(text, &call); err != nil {
+		return err
+	}
+	c.Name, c.Arguments = call.Function.Name, string(call.Function.Arguments)
+	if strings.HasPrefix(c.Arguments, `"`) {
+		return json.Unmarshal(call.Function.Arguments, &c.Arguments)
+	}
+	return nil
+}
+
+// MarshalJSON is the inverse of UnmarshalJSON, with arguments as text.
+func (c ToolCall) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"type": "function", "function": map[string]string{
+		"name": c.Name, "arguments": c.Arguments}})
+}
+
+// Options say how a conversation is rendered.
+type Options struct {
+	// Tools are JSON descriptions of the functions that the model may call.
+	Tools []json.RawMessage
+	// Generate appends what an answer begins with.
+	Generate bool
+	// Thinking says whether the answer begins with a thought, in models that have both.
+	Thinking Thinking
+}
+
+// Thinking is whether a model thinks before it answers.
+type Thinking uint8
+
+const (
+	Default Thinking = iota // as the template does by itself
+	On
+	Off
+)
+
+// Template is the form of conversations of a family of models.
+type Template string
+
+const (
+	DeepSeekV3  Template = "DeepSeek-V3"
+	DeepSeekV31 Template = "DeepSeek-V3.1" // thinks if Thinking is On
+	DeepSeekR1  Template = "DeepSeek-R1"   // R1 and its distills; always thinks
+	Qwen25      Template = "Qwen2.5"
+	Qwen3       Template = "Qwen3" // thinks unless Thinking is Off
+	Llama3      Template = "Llama-3"
+	SmolLM2     Template = "SmolLM2"
+)
+
+// ErrUnsupported is wrapped by errors about what a template has no form for.
+var ErrUnsupported = errors.New("not supported")
+
+// form is how a Template renders.
+type form struct {
+	render func(w *strings.Builder, messages []Message, o Options) error
+	// What it has a place for.
+	tools, calls   bool
+	thinks         []Thinking
+	ends           string // what ends an answer
+	parseReasoning func(m *Message, text string, o Options)
+	parseCalls     func(m *Message) error
+}
+
+var forms = map[Template]form{
+	DeepSeekV3: {renderDeepSeekV3, false, true, []Thinking{Off}, endOfSentence, nil, parseFencedCalls},
+	DeepSeekV31: {renderDeepSeekV31, false, true, []Thinking{On, Off}, endOfSentence, func(m *Message, text string, o Options) {
+		if m.Content = text; o.Thinking == On {
+			parseOpenThought(m, text)
+		}
+	}, parsePlainCalls},
+	DeepSeekR1: {renderDeepSeekR1, false, true, []Thinking{On}, endOfSentence, func(m *Message, text string, _ Options) {
+		parseOpenThought(m, text)
+	}, parseFencedCalls},
+	Qwen25: {renderQwen25, true, true, []Thinking{Off}, imEnd, nil, parseTaggedCalls},
+	Qwen3: {renderQwen3, true, true, []Thinking{On, Off}, imEnd, func(m *Message, text string, o Options) {
+		parseTaggedThought(m, text)
+	}, parseTaggedCalls},
+	Llama3:  {renderLlama3, false, false, []Thinking{Off}, "<|eot_id|>", nil, nil},
+	SmolLM2: {renderSmolLM2, false, false, []Thinking{Off}, imEnd, nil, nil},
+}
+
+// Render returns messages as text, BOS included, as the Jinja template does. What the template has no
+// place for, and would leave out or fail on, is an error that wraps ErrUnsupported.
+func (t Template) Render(messages []Message, o Options) (string, error) {
+	f, ok := forms[t]
+	if !ok {
+		return "", fmt.Errorf("chat: template %q: %w", string(t), ErrUnsupported)
+	}
+	if err := t.check(f, messages, o); err != nil {
+		return "", err
+	}
+	var w strings.Builder
+	if err := f.render(&w, messages, o); err != nil {
+		return "", fmt.Errorf("chat: %s: %w", t, err)
+	}
+	return w.String(), nil
+}
+
+// check reports what the template has no place for.
+func (t Template) check(f form, messages []Message, o Options) error {
+	switch {
+	case len(messages) == 0:
+		return fmt.Errorf("chat: %s: no messages", t)
+	case len(o.Tools) > 0 && !f.tools:
+		return fmt.Errorf("chat: %s: tools: %w", t, ErrUnsupported)
+	case o.Thinking != Default && !slices.Contains(f.thinks, o.Thinking):
+		return fmt.Errorf("chat: %s: Thinking %d: %w", t, o.Thinking, ErrUnsupported)
+	}
+	for i, m := range messages {
+		switch {
+		case !slices.Contains([]string{System, User, Assistant, Tool}, m.Role):
+			return fmt.Errorf("chat: message %d: role %q, want system, user, assistant or tool", i, m.Role)
+		case len(m.ToolCalls) > 0 && (m.Role != Assistant || !f.calls):
+			return fmt.Errorf("chat: %s: message %d of role %s has tool calls: %w", t, i, m.Role, ErrUnsupported)
+		case m.Role == Tool && !f.calls:
+			return fmt.Errorf("chat: %s: message %d is of a tool: %w", t, i, ErrUnsupported)
+		case m.Reasoning != "" && t != Qwen3:
+			return fmt.Errorf("chat: %s: message %d has reasoning, which only Qwen3 is given again: %w", t, i, ErrUnsupported)
+		}
+	}
+	return nil
+}

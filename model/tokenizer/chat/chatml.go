@@ -1,0 +1,213 @@
+package chat
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Tokens of ChatML.
+const (
+	imStart = "<|im_start|>"
+	imEnd   = "<|im_end|>"
+)
+
+const (
+	toolsBefore = "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n" +
+		"You are provided with function signatures within <tools></tools> XML tags:\n<tools>"
+	toolsAfter = "\n</tools>\n\nFor each function call, return a json object with function name and arguments within " +
+		"<tool_call></tool_call> XML tags:\n<tool_call>\n" +
+		`{"name": <function-name>, "arguments": <args-json-object>}` + "\n</tool_call>" + imEnd + "\n"
+	qwenSystem  = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+	smolSystem  = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+	responseTag = "<tool_response>"
+	responseEnd = "</tool_response>"
+)
+
+// turn writes a message of ChatML.
+func turn(w *strings.Builder, role, content string) {
+	w.WriteString(imStart + role + "\n" + content + imEnd + "\n")
+}
+
+func renderSmolLM2(w *strings.Builder, messages []Message, o Options) error {
+	if messages[0].Role != System {
+		turn(w, System, smolSystem)
+	}
+	for _, m := range messages {
+		turn(w, m.Role, m.Content)
+	}
+	if o.Generate {
+		w.WriteString(imStart + Assistant + "\n")
+	}
+	return nil
+}
+
+// renderSystem writes the system message of Qwen with the tools. Without either it writes none.
+func renderSystem(w *strings.Builder, system string, tools []json.RawMessage) error {
+	if len(tools) == 0 {
+		if system != "" {
+			w.WriteString(system + imEnd + "\n")
+		}
+		return nil
+	}
+	w.WriteString(system + toolsBefore)
+	for i, tool := range tools {
+		text, err := python(tool)
+		if err != nil {
+			return fmt.Errorf("tool %d: %w", i, err)
+		}
+		w.WriteString("\n" + text)
+	}
+	w.WriteString(toolsAfter)
+	return nil
+}
+
+func renderQwen25(w *strings.Builder, messages []Message, o Options) error {
+	system := qwenSystem
+	if messages[0].Role == System {
+		system = messages[0].Content
+	}
+	system = imStart + System + "\n" + system
+	if len(o.Tools) > 0 {
+		system += "\n\n"
+	}
+	if err := renderSystem(w, system, o.Tools); err != nil {
+		return err
+	}
+	for i, m := range messages {
+		switch {
+		case m.Role == Tool:
+			renderResponse(w, messages, i)
+		case m.Role == Assistant && len(m.ToolCalls) > 0:
+			w.WriteString(imStart + Assistant)
+			if m.Content != "" {
+				w.WriteString("\n" + m.Content)
+			}
+			for _, call := range m.ToolCalls {
+				w.WriteString("\n")
+				if err := renderCall(w, call); err != nil {
+					return fmt.Errorf("message %d: %w", i, err)
+				}
+			}
+			w.WriteString(imEnd + "\n")
+		case m.Role != System || i > 0:
+			turn(w, m.Role, m.Content)
+		}
+	}
+	if o.Generate {
+		w.WriteString(imStart + Assistant + "\n")
+	}
+	return nil
+}
+
+// renderCall writes a call of Qwen's.
+func renderCall(w *strings.Builder, call ToolCall) error {
+	arguments, err := python([]byte(call.Arguments))
+	if err != nil {
+		return fmt.Errorf("arguments of %s: %w", call.Name, err)
+	}
+	w.WriteString("<tool_call>\n{\"name\": \"" + call.Name + "\", \"arguments\": " + arguments + "}\n</tool_call>")
+	return nil
+}
+
+// renderResponse writes the tool message i; those that follow one another are one turn of the user.
+func renderResponse(w *strings.Builder, messages []Message, i int) {
+	if i == 0 || messages[i-1].Role != Tool {
+		w.WriteString(imStart + User)
+	}
+	w.WriteString("\n" + responseTag + "\n" + messages[i].Content + "\n" + responseEnd)
+	if i == len(messages)-1 || messages[i+1].Role != Tool {
+		w.WriteString(imEnd + "\n")
+	}
+}
+
+func renderQwen3(w *strings.Builder, messages []Message, o Options) error {
+	system := ""
+	if messages[0].Role == System {
+		system = imStart + System + "\n" + messages[0].Content
+	}
+	if len(o.Tools) > 0 {
+		if system == "" {
+			system = imStart + System + "\n"
+		} else {
+			system += "\n\n"
+		}
+	}
+	if err := renderSystem(w, system, o.Tools); err != nil {
+		return err
+	}
+	query := len(messages) - 1 // the last question; answers after it keep their thoughts
+	for i := len(messages) - 1; i >= 0; i-- {
+		m := messages[i]
+		if m.Role == User && !(strings.HasPrefix(m.Content, responseTag) && strings.HasSuffix(m.Content, responseEnd)) {
+			query = i
+			break
+		}
+	}
+	for i, m := range messages {
+		switch {
+		case m.Role == Tool:
+			renderResponse(w, messages, i)
+		case m.Role == Assistant:
+			if err := renderQwen3Answer(w, m, i > query, i == len(messages)-1); err != nil {
+				return fmt.Errorf("message %d: %w", i, err)
+			}
+		case m.Role != System || i > 0:
+			turn(w, m.Role, m.Content)
+		}
+	}
+	if o.Generate {
+		w.WriteString(imStart + Assistant + "\n")
+		if o.Thinking == Off {
+			w.WriteString(thinkOpen + "\n\n" + thinkClose + "\n\n")
+		}
+	}
+	return nil
+}
+
+// renderQwen3Answer writes an answer, with its thought if it is after the last question.
+func renderQwen3Answer(w *strings.Builder, m Message, afterQuery, last bool) error {
+	content, reasoning := m.Content, m.Reasoning
+	if reasoning == "" && strings.Contains(content, thinkClose) {
+		before, _, _ := strings.Cut(content, thinkClose)
+		before = strings.TrimRight(before, "\n")
+		if at := strings.LastIndex(before, thinkOpen); at >= 0 {
+			before = before[at+len(thinkOpen):]
+		}
+		reasoning = strings.TrimLeft(before, "\n")
+		content = strings.TrimLeft(content[strings.LastIndex(content, thinkClose)+len(thinkClose):], "\n")
+	}
+	w.WriteString(imStart + Assistant + "\n")
+	if afterQuery && (last || reasoning != "") {
+		w.WriteString(thinkOpen + "\n" + strings.Trim(reasoning, "\n") + "\n" + thinkClose + "\n\n")
+		w.WriteString(strings.TrimLeft(content, "\n"))
+	} else {
+		w.WriteString(content)
+	}
+	for i, call := range m.ToolCalls {
+		if i > 0 || content != "" {
+			w.WriteString("\n")
+		}
+		if err := renderCall(w, call); err != nil {
+			return err
+		}
+	}
+	w.WriteString(imEnd + "\n")
+	return nil
+}
+
+func renderLlama3(w *strings.Builder, messages []Message, o Options) error {
+	w.WriteString("<|begin_of_text|>")
+	header := func(role string) { w.WriteString("<|start_header_id|>" + role + "<|end_header_id|>\n\n") }
+	for _, m := range messages {
+		header(m.Role)
+		// Python's strip also takes the separators of ASCII.
+		w.WriteString(strings.TrimFunc(m.Content, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }))
+		w.WriteString("<|eot_id|>")
+	}
+	if o.Generate {
+		header(Assistant)
+	}
+	return nil
+}
