@@ -86,6 +86,18 @@ const (
 	Off
 )
 
+func (t Thinking) String() string {
+	switch t {
+	case Default:
+		return "default"
+	case On:
+		return "on"
+	case Off:
+		return "off"
+	}
+	return fmt.Sprintf("Thinking(%d)", uint8(t))
+}
+
 // Template is the form of conversations of a family of models.
 type Template string
 
