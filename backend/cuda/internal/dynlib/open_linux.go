@@ -3,6 +3,7 @@
 package dynlib
 
 import (
+	"runtime"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -13,7 +14,11 @@ const (
 	loaderSearches = true // LD_LIBRARY_PATH and the folders of ldconfig
 )
 
+// open opens the library at path. The loader keeps the text of its last error by
+// thread, so that the goroutine must not move before it is read.
 func open(path string) (uintptr, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 }
 
@@ -32,7 +37,11 @@ func location(handle uintptr, path string) string {
 	return GoString(info.name)
 }
 
-func symbol(handle uintptr, name string) (uintptr, error) { return purego.Dlsym(handle, name) }
+func symbol(handle uintptr, name string) (uintptr, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return purego.Dlsym(handle, name)
+}
 
 // Call calls the C function at fn with integer and pointer arguments, and
 // returns its result, of which only the bits of the C type count. Memory that an
