@@ -32,7 +32,8 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("Open(test:9): error %v, want the driver's, with the name", err)
 	}
 	if _, err := backend.Open("tpu:0"); err == nil ||
-		err.Error() != `backend: Open("tpu:0"): unknown driver "tpu"; registered drivers: cpu, test; drivers of this module: cpu, cuda` {
+		err.Error() != `backend: Open("tpu:0"): unknown driver "tpu"; registered drivers: cpu, test; `+
+			`drivers of this module: cpu, cuda` {
 		t.Errorf("Open(tpu:0): error %v, want one that lists the drivers and advises no import", err)
 	}
 	defer func() {

@@ -166,7 +166,8 @@ func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
 	v.Each(func(i, at int) {
 		x, y := v.DType.Get(got, at-lo), v.DType.Get(want, at-lo)
 		if err == nil && excess(x, y, allowed) > 1 {
-			err = fmt.Errorf("backendtest: Compare: op %d, %s: operand %d, %s, element %v: %v on %s, %v on %s, allowed difference %.3g",
+			err = fmt.Errorf("backendtest: Compare: op %d, %s: operand %d, %s, element %v: "+
+				"%v on %s, %v on %s, allowed difference %.3g",
 				c.ops, op.Name(), operand, v, unravel(v, i), x, c.Backend.Name(), y, c.ref.Name(), allowed)
 		}
 	})

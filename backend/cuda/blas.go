@@ -16,7 +16,7 @@ const maxWorkspace = 32 << 20
 // blas computes products by cuBLASLt, each size by the algorithm that it was first
 // computed with. The nil *blas computes none.
 type blas struct {
-	lib    *cublaslt.Library
+	lib    *cublaslt.BLAS
 	handle cublaslt.Handle
 	plans  map[problem]*plan
 }

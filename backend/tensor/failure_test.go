@@ -306,7 +306,8 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	mustPanic(t, lost, func() { s.Backward(second) })
 	mustPanic(t, lost, func() { s.Backward(tensor.Sum(shared)) })
 	s.Reset()
-	mustPanic(t, lost, func() { s.Backward(tensor.Sum(x)) }) // a parameter's memory outlives Reset, its place on the tape does not
+	// A parameter's memory outlives Reset, its place on the tape does not.
+	mustPanic(t, lost, func() { s.Backward(tensor.Sum(x)) })
 	s.Reset()
 	if err := s.Backward(tensor.Sum(p.In(s))); err != nil {
 		t.Error(err)

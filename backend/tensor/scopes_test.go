@@ -133,7 +133,8 @@ func TestTensorsOnTwoTapesPanicWithBoth(t *testing.T) {
 	} {
 		mustPanic(t, "tensor: Mul: "+c.want, func() { tensor.Mul(c.a, c.b) })
 	}
-	mustPanic(t, "tensor: Concat: operand 1, F64[3], is on the tape of one scope, and operand 2, F64[1], on that of another", func() {
+	mustPanic(t, "tensor: Concat: operand 1, F64[3], is on the tape of one scope, "+
+		"and operand 2, F64[1], on that of another", func() {
 		tensor.Concat(0, s.Full(backend.F64, 1, 1), y, tensor.Sum(x))
 	})
 	if _, err := tensor.Mul(x, tensor.Detach(y)).Values(); err != nil {

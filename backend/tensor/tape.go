@@ -92,7 +92,8 @@ func (s *Scope) give(t Tensor, g gradient) {
 	}
 	v := t.val
 	if v.spent {
-		panic(fmt.Sprintf("tensor: Backward reaches %s, which an earlier Backward has passed or Reset has taken off the tape", t.view))
+		panic(fmt.Sprintf("tensor: Backward reaches %s, which an earlier Backward has passed "+
+			"or Reset has taken off the tape", t.view))
 	}
 	switch {
 	case v.grad.st == nil && g.DType != t.view.DType:

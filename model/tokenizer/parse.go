@@ -78,8 +78,8 @@ type component struct {
 	} `json:"special_tokens"`
 }
 
-// Parse reads the contents of a tokenizer.json. What is not implemented is an error that wraps
-// ErrUnsupported and names it.
+// Parse reads the contents of a tokenizer.json. A pattern, normalizer or other part that a
+// Tokenizer does not support is an error that wraps ErrUnsupported and names it.
 func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("tokenizer: file is larger than %d MiB", maxFile>>20)

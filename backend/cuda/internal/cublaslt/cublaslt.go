@@ -3,7 +3,7 @@
 // methods carry the names of the C functions without "cublasLt". Matrices are
 // column-major.
 //
-// Library.Matmul allocates no memory: its arguments lie in pooled blocks.
+// BLAS.Matmul allocates no memory: its arguments lie in pooled blocks.
 package cublaslt
 
 import (
@@ -23,9 +23,9 @@ type (
 	Preference uintptr // which algorithms are admitted
 )
 
-// Library is cuBLASLt. Its methods may be called from several goroutines. Create,
+// BLAS is cuBLASLt. Its methods may be called from several goroutines. Create,
 // MatmulAlgoGetHeuristic and Matmul need a current context.
-type Library struct {
+type BLAS struct {
 	Path    string // file of the library
 	Version int    // 10,000·major + 100·minor + patch
 
@@ -90,7 +90,7 @@ func spec() dynlib.Spec {
 }
 
 // Open loads cuBLASLt. It needs neither a GPU nor a driver.
-func Open() (*Library, error) {
+func Open() (*BLAS, error) {
 	lib, err := dynlib.Open(spec())
 	if err != nil {
 		return nil, err
@@ -99,14 +99,14 @@ func Open() (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Library{Path: lib.Path, fn: fn}
+	l := &BLAS{Path: lib.Path, fn: fn}
 	l.blocks.New = func() any { return new(block) }
 	l.Version = int(dynlib.Call(fn[cublasLtGetVersion]))
 	return l, nil
 }
 
 // VersionString is Version as text, such as "13.1.0".
-func (l *Library) VersionString() string {
+func (l *BLAS) VersionString() string {
 	return fmt.Sprintf("%d.%d.%d", l.Version/10000, l.Version/100%100, l.Version%100)
 }
 
@@ -119,9 +119,9 @@ type block struct {
 	algo        Algo
 }
 
-func (l *Library) block() *block { return l.blocks.Get().(*block) }
+func (l *BLAS) block() *block { return l.blocks.Get().(*block) }
 
-func (l *Library) done(b *block) {
+func (l *BLAS) done(b *block) {
 	*b = block{}
 	l.blocks.Put(b)
 }
@@ -130,7 +130,7 @@ func (l *Library) done(b *block) {
 func (b *block) out() uintptr { return uintptr(unsafe.Pointer(&b.value)) }
 
 // do calls c.
-func (l *Library) do(b *block, c call, args ...uintptr) Status {
+func (l *BLAS) do(b *block, c call, args ...uintptr) Status {
 	n := copy(b.args[:], args)
 	s := dynlib.Call(l.fn[c], b.args[:n]...)
 	runtime.KeepAlive(b)
@@ -138,7 +138,7 @@ func (l *Library) do(b *block, c call, args ...uintptr) Status {
 }
 
 // create calls c, which writes a handle first.
-func (l *Library) create(c call, detail string, args ...uintptr) (uintptr, error) {
+func (l *BLAS) create(c call, detail string, args ...uintptr) (uintptr, error) {
 	b := l.block()
 	defer l.done(b)
 	if s := l.do(b, c, append([]uintptr{b.out()}, args...)...); s != success {
@@ -148,7 +148,7 @@ func (l *Library) create(c call, detail string, args ...uintptr) (uintptr, error
 }
 
 // destroy calls c, which takes a handle alone.
-func (l *Library) destroy(c call, handle uintptr) error {
+func (l *BLAS) destroy(c call, handle uintptr) error {
 	b := l.block()
 	defer l.done(b)
 	if s := l.do(b, c, handle); s != success {
@@ -158,7 +158,7 @@ func (l *Library) destroy(c call, handle uintptr) error {
 }
 
 // set calls c, which sets an attribute of size bytes.
-func (l *Library) set(c call, handle uintptr, attribute int32, value uint64, size int) error {
+func (l *BLAS) set(c call, handle uintptr, attribute int32, value uint64, size int) error {
 	b := l.block()
 	defer l.done(b)
 	b.value = value // the machines of these libraries are little-endian
@@ -169,10 +169,10 @@ func (l *Library) set(c call, handle uintptr, attribute int32, value uint64, siz
 }
 
 // Create makes a handle for the current context.
-func (l *Library) Create() (Handle, error) {
+func (l *BLAS) Create() (Handle, error) {
 	h, err := l.create(cublasLtCreate, "")
 	return Handle(h), err
 }
 
 // Destroy gives the handle up. It may wait for the device.
-func (l *Library) Destroy(h Handle) error { return l.destroy(cublasLtDestroy, uintptr(h)) }
+func (l *BLAS) Destroy(h Handle) error { return l.destroy(cublasLtDestroy, uintptr(h)) }

@@ -15,7 +15,7 @@ import (
 
 // stub is a library that testdata/stub.c plays.
 type stub struct {
-	*Library
+	*BLAS
 	fail, take uintptr
 }
 

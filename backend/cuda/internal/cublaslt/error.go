@@ -32,7 +32,7 @@ func (e *Error) Unwrap() error { return e.Code }
 func (s Status) Error() string { return fmt.Sprintf("cuBLAS error %d", uint32(s)) }
 
 // failure is the error of a call that returned s.
-func (l *Library) failure(c call, s Status, detail string) error {
+func (l *BLAS) failure(c call, s Status, detail string) error {
 	return &Error{
 		Call: callNames[c], Code: s, Detail: detail,
 		Name: l.text(cublasLtGetStatusName, s), Message: l.text(cublasLtGetStatusString, s),
@@ -40,6 +40,6 @@ func (l *Library) failure(c call, s Status, detail string) error {
 }
 
 // text is what the library says about s, a static C string.
-func (l *Library) text(c call, s Status) string {
+func (l *BLAS) text(c call, s Status) string {
 	return dynlib.GoString(dynlib.Call(l.fn[c], uintptr(s)))
 }

@@ -10,36 +10,36 @@ import (
 
 // MatmulDescCreate makes the descriptor of a product whose factors alpha and beta are
 // of type scale.
-func (l *Library) MatmulDescCreate(compute ComputeType, scale DataType) (Desc, error) {
+func (l *BLAS) MatmulDescCreate(compute ComputeType, scale DataType) (Desc, error) {
 	d, err := l.create(cublasLtMatmulDescCreate, "", uintptr(compute), uintptr(scale))
 	return Desc(d), err
 }
 
 // MatmulDescDestroy gives the descriptor up.
-func (l *Library) MatmulDescDestroy(d Desc) error {
+func (l *BLAS) MatmulDescDestroy(d Desc) error {
 	return l.destroy(cublasLtMatmulDescDestroy, uintptr(d))
 }
 
 // MatmulDescSetAttribute sets TransA or TransB.
-func (l *Library) MatmulDescSetAttribute(d Desc, a DescAttribute, v Operation) error {
+func (l *BLAS) MatmulDescSetAttribute(d Desc, a DescAttribute, v Operation) error {
 	return l.set(cublasLtMatmulDescSetAttribute, uintptr(d), int32(a), uint64(v), 4)
 }
 
 // MatrixLayoutCreate makes the descriptor of a column-major matrix. Columns begin ld
 // elements apart.
-func (l *Library) MatrixLayoutCreate(t DataType, rows, cols, ld int) (Layout, error) {
+func (l *BLAS) MatrixLayoutCreate(t DataType, rows, cols, ld int) (Layout, error) {
 	m, err := l.create(cublasLtMatrixLayoutCreate, fmt.Sprintf("%d rows, %d columns, %d apart", rows, cols, ld),
 		uintptr(t), uintptr(rows), uintptr(cols), uintptr(ld))
 	return Layout(m), err
 }
 
 // MatrixLayoutDestroy gives the descriptor up.
-func (l *Library) MatrixLayoutDestroy(m Layout) error {
+func (l *BLAS) MatrixLayoutDestroy(m Layout) error {
 	return l.destroy(cublasLtMatrixLayoutDestroy, uintptr(m))
 }
 
 // MatrixLayoutSetAttribute sets BatchCount, or BatchStride in elements.
-func (l *Library) MatrixLayoutSetAttribute(m Layout, a LayoutAttribute, v int) error {
+func (l *BLAS) MatrixLayoutSetAttribute(m Layout, a LayoutAttribute, v int) error {
 	size := 4 // int32_t
 	if a == BatchStride {
 		size = 8 // int64_t
@@ -49,18 +49,18 @@ func (l *Library) MatrixLayoutSetAttribute(m Layout, a LayoutAttribute, v int) e
 
 // MatmulPreferenceCreate makes a descriptor that admits all algorithms without a
 // workspace.
-func (l *Library) MatmulPreferenceCreate() (Preference, error) {
+func (l *BLAS) MatmulPreferenceCreate() (Preference, error) {
 	p, err := l.create(cublasLtMatmulPreferenceCreate, "")
 	return Preference(p), err
 }
 
 // MatmulPreferenceDestroy gives the descriptor up.
-func (l *Library) MatmulPreferenceDestroy(p Preference) error {
+func (l *BLAS) MatmulPreferenceDestroy(p Preference) error {
 	return l.destroy(cublasLtMatmulPreferenceDestroy, uintptr(p))
 }
 
 // MatmulPreferenceSetAttribute sets a limit on the algorithms that are admitted.
-func (l *Library) MatmulPreferenceSetAttribute(p Preference, a PreferenceAttribute, v int) error {
+func (l *BLAS) MatmulPreferenceSetAttribute(p Preference, a PreferenceAttribute, v int) error {
 	size := 4 // uint32_t
 	if a == MaxWorkspaceBytes {
 		size = 8 // uint64_t
@@ -82,7 +82,7 @@ type HeuristicResult struct {
 
 // MatmulAlgoGetHeuristic returns n algorithms at most for D = alpha·op(A)·op(B) +
 // beta·C, those that the library takes for the fastest first.
-func (l *Library) MatmulAlgoGetHeuristic(
+func (l *BLAS) MatmulAlgoGetHeuristic(
 	h Handle, d Desc, la, lb, lc, ld Layout, p Preference, n int,
 ) ([]HeuristicResult, error) {
 	b := l.block()
@@ -106,7 +106,7 @@ type Matrix struct {
 // Matmul queues C = alpha·op(A)·op(B) + beta·C on s with an algorithm that
 // MatmulAlgoGetHeuristic returned. Where beta is 0, C is not read. The workspace has
 // the algorithm's WorkspaceSize in bytes, aligned to 256.
-func (l *Library) Matmul(
+func (l *BLAS) Matmul(
 	h Handle, d Desc, alpha float32, ma, mb Matrix, beta float32, mc Matrix, algo *Algo,
 	workspace driver.Ptr, bytes int, s driver.Stream,
 ) error {

@@ -8,7 +8,7 @@ import (
 )
 
 // openReal opens NVIDIA's library; without it the test is skipped.
-func openReal(t *testing.T) *Library {
+func openReal(t *testing.T) *BLAS {
 	t.Helper()
 	l, err := Open()
 	var missing *dynlib.OpenError
