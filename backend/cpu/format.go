@@ -50,7 +50,7 @@ var encodings = []*encoding{
 			asm.UnpackBF16(dst, halves(p), k, first, n, rs, cs)
 		},
 		gemm: func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
-			asm.GemmBF16(m, n, k, halves(rows), halves(panels), c, ldc, accumulate)
+			asm.GemmBF16(m, n, k, halves(rows), (k+1)&^1, halves(panels), c, ldc, accumulate)
 		},
 	},
 	{

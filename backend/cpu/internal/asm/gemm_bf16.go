@@ -155,7 +155,7 @@ func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
 // PanelWidth, are GemmBF16(m, j1-j0, k, a, bp[j0*K2:], c[j0:], …). Neither
 // changes a bit, and nor does splitting K at an even k in two calls, the second
 // of which accumulates.
-func GemmBF16(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
+func GemmBF16(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -169,13 +169,14 @@ func GemmBF16(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool
 		}
 		return
 	}
-	need("GemmBF16", "a", len(a), RowsSizeBF16(m, k))
+	needRows("GemmBF16", "a", m, even(k), ars)
+	need("GemmBF16", "a", len(a), extent(m, even(k), ars, 1))
 	need("GemmBF16", "bp", len(bp), PackedSizeBF16(k, n))
-	gemmBF16(m, n, even(k), a, bp, c, ldc, accumulate)
+	gemmBF16(m, n, even(k), a, ars, bp, c, ldc, accumulate)
 }
 
 // gemmBF16Generic is GemmBF16 for even k.
-func gemmBF16Generic(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
+func gemmBF16Generic(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	for i := range m {
 		for j := range n {
 			panel := bp[j/PanelWidth*PanelWidth*k+j%PanelWidth*2:]
@@ -184,7 +185,7 @@ func gemmBF16Generic(m, n, k int, a, bp []uint16, c []float32, ldc int, accumula
 				sum = c[i*ldc+j]
 			}
 			for p := 0; p < k; p += 2 {
-				x, b := a[i*k+p:][:2], panel[p*PanelWidth:][:2]
+				x, b := a[i*ars+p:][:2], panel[p*PanelWidth:][:2]
 				sum += float32(fromBF16(x[1]) * fromBF16(b[1]))
 				sum += float32(fromBF16(x[0]) * fromBF16(b[0]))
 			}

@@ -36,38 +36,43 @@ func gemvDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, 
 func dotLoop(n int)
 
 func dotLoopBF16(n int) (flops int) {
-	if !useDot || n <= 0 {
+	switch {
+	case !useDot || n <= 0:
 		return 0
+	case useAMX:
+		return tileLoopBF16(n)
 	}
 	dotLoop(n)
 	return n * 16 * 16 * 4
 }
 
-func gemmBF16(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
+func gemmBF16(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	switch {
+	case useAMX:
+		gemmBF16AMX(m, n, k, a, ars, bp, c, ldc, accumulate)
 	case useDot:
-		gemmBF16Dot(m, n, k, a, bp, c, ldc, accumulate)
+		gemmBF16Dot(m, n, k, a, ars, bp, c, ldc, accumulate)
 	case useAVX2:
-		gemmBF16Widened(m, n, k, a, bp, c, ldc, accumulate)
+		gemmBF16Widened(m, n, k, a, ars, bp, c, ldc, accumulate)
 	default:
-		gemmBF16Generic(m, n, k, a, bp, c, ldc, accumulate)
+		gemmBF16Generic(m, n, k, a, ars, bp, c, ldc, accumulate)
 	}
 }
 
 // gemmBF16Dot is GemmBF16 for even k by VDPBF16PS.
-func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
+func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	const group = 4 * PanelWidth
 	j := 0
 	if m <= 4 {
 		for ; j+group <= n; j += group {
-			gemvDot(m, k/2, &a[0], k, &bp[j*k], PanelWidth*k, &c[j], ldc, accumulate)
+			gemvDot(m, k/2, &a[0], ars, &bp[j*k], PanelWidth*k, &c[j], ldc, accumulate)
 		}
 		if j == n {
 			return
 		}
 	}
 	var buf *[]uint16
-	if k >= copyRowsAt && m > 4 {
+	if ars >= copyRowsAt && m > 4 {
 		buf = blockOfA.Get().(*[]uint16)
 		defer blockOfA.Put(buf)
 	}
@@ -80,11 +85,11 @@ func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate b
 			last := min(first+blockStrips, strips)
 			i0 := first*base + min(first, longer)
 			i1 := last*base + min(last, longer)
-			block, ars := a[i0*k+p:], k
+			block, rs := a[i0*ars+p:], ars
 			if buf != nil {
-				block, ars = *buf, kb
+				block, rs = *buf, kb
 				for i := i0; i < i1; i++ {
-					copy(block[(i-i0)*kb:][:kb], a[i*k+p:])
+					copy(block[(i-i0)*kb:][:kb], a[i*ars+p:])
 				}
 			}
 			for j := j; j < n; j += 2 * PanelWidth {
@@ -99,7 +104,7 @@ func gemmBF16Dot(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate b
 					if s < longer {
 						rows++
 					}
-					gemmTileDot(rows, kb/2, &block[(i-i0)*ars], ars, &bp[j*k+p*PanelWidth], step, &c[i*ldc+j], ldc, columns,
+					gemmTileDot(rows, kb/2, &block[(i-i0)*rs], rs, &bp[j*k+p*PanelWidth], step, &c[i*ldc+j], ldc, columns,
 						accumulate || p > 0)
 					i += rows
 				}
@@ -117,7 +122,7 @@ var blockOfA = sync.Pool{New: func() any {
 // gemmBF16Widened is GemmBF16 for even k by the kernels of float32. Blocks of
 // both operands are widened with the elements of each pair of k exchanged, so
 // that the odd one is added first.
-func gemmBF16Widened(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
+func gemmBF16Widened(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	buf := widened.Get().(*widenedBlocks)
 	defer widened.Put(buf)
 	for p := 0; p < k; p += blockK {
@@ -125,7 +130,7 @@ func gemmBF16Widened(m, n, k int, a, bp []uint16, c []float32, ldc int, accumula
 		for i := 0; i < m; i += blockM {
 			mb := min(blockM, m-i)
 			for r := range mb {
-				widenPairsAVX2(&buf.a[r*kb], &a[(i+r)*k+p], kb)
+				widenPairsAVX2(&buf.a[r*kb], &a[(i+r)*ars+p], kb)
 			}
 			for j := 0; j < n; j += widenedColumns {
 				nb := min(widenedColumns, n-j)

@@ -19,7 +19,7 @@ func BenchmarkGemmBF16(b *testing.B) {
 			rng := rand.New(rand.NewPCG(1, 2))
 			a, bp, c := randomBF16(rng, s.m*s.k), randomBF16(rng, PackedSizeBF16(s.k, s.n)), make([]float32, s.m*s.n)
 			for b.Loop() {
-				GemmBF16(s.m, s.n, s.k, a, bp, c, s.n, false)
+				GemmBF16(s.m, s.n, s.k, a, s.k, bp, c, s.n, false)
 			}
 			flops := 2 * float64(s.m) * float64(s.n) * float64(s.k)
 			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")

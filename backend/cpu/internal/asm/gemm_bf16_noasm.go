@@ -18,8 +18,8 @@ func rowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
 	rowsBF16BitsGeneric(dst, a, m, k, ars, acs)
 }
 
-func gemmBF16(m, n, k int, a, bp []uint16, c []float32, ldc int, accumulate bool) {
-	gemmBF16Generic(m, n, k, a, bp, c, ldc, accumulate)
+func gemmBF16(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
+	gemmBF16Generic(m, n, k, a, ars, bp, c, ldc, accumulate)
 }
 
 func dotLoopBF16(int) (flops int) { return 0 }

@@ -130,9 +130,9 @@ func packedBF16(b []uint16, k, n int) []uint16 {
 func TestGemmBF16FollowsItsDefinition(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		for _, m := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 103} {
+		for _, m := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 33, 103} {
 			for _, n := range []int{0, 1, 15, 16, 17, 33, 71, 140} {
-				for _, k := range []int{0, 1, 2, 9, twoBlocks + 1} {
+				for _, k := range []int{0, 1, 2, 9, 32, 64, 95, twoBlocks + 1} {
 					a, b, bp := operandsBF16(rng, m, n, k)
 					a = append(endOfPageOf[uint16](t, len(a))[:0], a...)
 					bp = append(endOfPageOf[uint16](t, len(bp))[:0], bp...)
@@ -146,7 +146,7 @@ func TestGemmBF16FollowsItsDefinition(t *testing.T) {
 }
 
 // checkGemmBF16 compares elements of C with float64 within a first-order bound,
-// and with the chain that GemmBF16 documents bit for bit.
+// and with the order that GemmBF16 documents bit for bit.
 func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b, bp []uint16, accumulate bool) {
 	t.Helper()
 	ldc, k2 := n+3, even(k)
@@ -157,7 +157,7 @@ func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b,
 			copy(c[i*ldc:], start[i*n:][:n])
 		}
 	}
-	GemmBF16(m, n, k, a, bp, c, ldc, accumulate)
+	GemmBF16(m, n, k, a, k2, bp, c, ldc, accumulate)
 	for i := range c {
 		if i%ldc >= n && !isPoison(c[i]) {
 			t.Fatalf("%s: wrote column %d", what, i%ldc)
@@ -168,25 +168,36 @@ func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b,
 		if check == 0 {
 			i, j = m-1, n-1
 		}
-		var chain float32
+		var first float32
 		if accumulate {
-			chain = start[i*n+j]
+			first = start[i*n+j]
 		}
-		want, size := float64(chain), math.Abs(float64(chain))
-		for p := range k2 {
-			p ^= 1 // the odd one first
-			if p >= k {
-				continue
-			}
-			x := fromBF16(a[i*k2+p]) * fromBF16(b[p*n+j])
-			chain += x
-			want += float64(x)
-			size += math.Abs(float64(x))
+		column := make([]uint16, k)
+		want, size := float64(first), math.Abs(float64(first))
+		for p := range k {
+			column[p] = b[p*n+j]
+			x := float64(fromBF16(a[i*k2+p])) * float64(fromBF16(column[p]))
+			want += x
+			size += math.Abs(x)
 		}
+		chain := sumBF16(first, a[i*k2:][:k], column)
 		got := c[i*ldc+j]
 		near(t, fmt.Sprintf("%s: C[%d,%d]", what, i, j), got, want, float64(k+1)*eps32*size)
 		sameBits(t, fmt.Sprintf("%s: C[%d,%d]", what, i, j), []float32{got}, []float32{chain})
 	}
+}
+
+// sumBF16 is sum and the products of a and b in the order of the path.
+func sumBF16(sum float32, a, b []uint16) float32 {
+	if Path() == pathAMX {
+		return tileSumBF16(sum, a, b)
+	}
+	for p := range even(len(a)) {
+		if p ^= 1; p < len(a) { // the odd one first
+			sum += fromBF16(a[p]) * fromBF16(b[p])
+		}
+	}
+	return sum
 }
 
 func TestGemmBF16RowHasTheSameBitsForEveryM(t *testing.T) {
@@ -195,11 +206,11 @@ func TestGemmBF16RowHasTheSameBitsForEveryM(t *testing.T) {
 		const m, k, n = 230, farRows, 83
 		a, _, bp := operandsBF16(rng, m, n, k)
 		whole := make([]float32, m*n)
-		GemmBF16(m, n, k, a, bp, whole, n, false)
+		GemmBF16(m, n, k, a, k, bp, whole, n, false)
 		for _, rows := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 29, 193, 197} {
 			i := rng.IntN(m - rows)
 			c := make([]float32, rows*n)
-			GemmBF16(rows, n, k, a[i*k:], bp, c, n, false)
+			GemmBF16(rows, n, k, a[i*k:], k, bp, c, n, false)
 			sameBits(t, fmt.Sprintf("rows %d to %d alone", i, i+rows), c, whole[i*n:][:rows*n])
 		}
 	})
@@ -211,18 +222,18 @@ func TestGemmBF16HasTheSameBitsHoweverItIsSplit(t *testing.T) {
 		const m, k, n = 31, 2 * twoBlocks, 83
 		a, b, bp := operandsBF16(rng, m, n, k)
 		want := make([]float32, m*n)
-		GemmBF16(m, n, k, a, bp, want, n, false)
+		GemmBF16(m, n, k, a, k, bp, want, n, false)
 
 		for range 10 {
-			i, j, p := rng.IntN(m+1), rng.IntN(n/PanelWidth+1)*PanelWidth, rng.IntN(k/2+1)*2
+			i, j, p := rng.IntN(m+1), rng.IntN(n/PanelWidth+1)*PanelWidth, rng.IntN(k/32+1)*32
 			got := make([]float32, m*n)
-			GemmBF16(i, n, k, a, bp, got, n, false)
-			GemmBF16(m-i, n, k, a[i*k:], bp, got[i*n:], n, false)
+			GemmBF16(i, n, k, a, k, bp, got, n, false)
+			GemmBF16(m-i, n, k, a[i*k:], k, bp, got[i*n:], n, false)
 			sameBits(t, fmt.Sprintf("rows split at %d", i), got, want)
 
 			got = make([]float32, m*n)
-			GemmBF16(m, j, k, a, bp, got, n, false)
-			GemmBF16(m, n-j, k, a, bp[j*k:], got[j:], n, false)
+			GemmBF16(m, j, k, a, k, bp, got, n, false)
+			GemmBF16(m, n-j, k, a, k, bp[j*k:], got[j:], n, false)
 			sameBits(t, fmt.Sprintf("columns split at %d", j), got, want)
 
 			var left, right []uint16
@@ -231,8 +242,8 @@ func TestGemmBF16HasTheSameBitsHoweverItIsSplit(t *testing.T) {
 				left, right = append(left, row[:p]...), append(right, row[p:]...)
 			}
 			got = make([]float32, m*n)
-			GemmBF16(m, n, p, left, packedBF16(b, p, n), got, n, false)
-			GemmBF16(m, n, k-p, right, packedBF16(b[p*n:], k-p, n), got, n, true)
+			GemmBF16(m, n, p, left, p, packedBF16(b, p, n), got, n, false)
+			GemmBF16(m, n, k-p, right, k-p, packedBF16(b[p*n:], k-p, n), got, n, true)
 			sameBits(t, fmt.Sprintf("k split at %d", p), got, want)
 		}
 	})
@@ -244,13 +255,13 @@ func TestGemmBF16HasTheSameBitsAtEveryAddress(t *testing.T) {
 		const m, k, n = 17, 40, 101
 		a, _, bp := operandsBF16(rng, m, n, k)
 		want := make([]float32, m*n)
-		GemmBF16(m, n, k, a, bp, want, n, false)
+		GemmBF16(m, n, k, a, k, bp, want, n, false)
 		for shift := range 33 {
 			shifted := func(x []uint16) []uint16 {
 				return append(make([]uint16, shift, shift+len(x)), x...)[shift:]
 			}
 			got := make([]float32, shift+m*n)[shift:]
-			GemmBF16(m, n, k, shifted(a), shifted(bp), got, n, false)
+			GemmBF16(m, n, k, shifted(a), k, shifted(bp), got, n, false)
 			sameBits(t, fmt.Sprintf("shifted by %d", shift), got, want)
 		}
 	})
@@ -264,7 +275,7 @@ func TestGemmBF16KeepsNaNInItsRowAndColumn(t *testing.T) {
 		a[4*k+3] = toBF16(float32(math.NaN()))
 		b[7*n+18] = toBF16(float32(math.Inf(1)))
 		c := make([]float32, m*n)
-		GemmBF16(m, n, k, a, packedBF16(b, k, n), c, n, false)
+		GemmBF16(m, n, k, a, k, packedBF16(b, k, n), c, n, false)
 		for i, x := range c {
 			finite := !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
 			if row, col := i/n, i%n; finite != (row != 4 && col != 18) {
@@ -283,9 +294,9 @@ func TestGemmBF16FlushesSubnormalsOnlyWithTheDotInstruction(t *testing.T) {
 			for i := range m {
 				a[2*i] = toBF16(0x1p-64)
 			}
-			GemmBF16(m, 1, 2, a, bp, c, 1, false)
+			GemmBF16(m, 1, 2, a, 2, bp, c, 1, false)
 			want := float32(tiny)
-			if Path() == pathAVX512Dot {
+			if Path() == pathAMX || Path() == pathAVX512Dot {
 				want = 0
 			}
 			if c[m-1] != want {
@@ -300,7 +311,7 @@ func TestGemmBF16AllocatesNothingInTheSteadyState(t *testing.T) {
 		const m, n, k = 20, 48, farRows
 		a, _, bp := operandsBF16(newRand(t), m, n, k)
 		c := make([]float32, m*n)
-		if got := testing.AllocsPerRun(10, func() { GemmBF16(m, n, k, a, bp, c, n, false) }); got != 0 {
+		if got := testing.AllocsPerRun(10, func() { GemmBF16(m, n, k, a, k, bp, c, n, false) }); got != 0 {
 			t.Errorf("%g allocations a product, want 0", got)
 		}
 	})
@@ -309,7 +320,7 @@ func TestGemmBF16AllocatesNothingInTheSteadyState(t *testing.T) {
 func TestDotLoopBF16CountsOnlyWhatItRuns(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		one, ten := DotLoopBF16(1), DotLoopBF16(10)
-		if hasDot := Path() == pathAVX512Dot; hasDot != (one > 0) || ten != 10*one {
+		if hasDot := Path() == pathAMX || Path() == pathAVX512Dot; hasDot != (one > 0) || ten != 10*one {
 			t.Errorf("%d operations in one round, %d in ten", one, ten)
 		}
 		if got := DotLoopBF16(0); got != 0 {
@@ -331,9 +342,9 @@ func TestBF16KernelsNameTheSliceThatIsTooShort(t *testing.T) {
 		"RowsBF16: a has 8 elements, needs 9":         func() { RowsBF16(h(12), f(8), 3, 3, 1, 3) },
 		"RowsBF16Bits: dst has 11 elements, needs 12": func() { RowsBF16Bits(h(11), h(9), 3, 3, 3, 1) },
 		"RowsBF16Bits: a has 8 elements, needs 9":     func() { RowsBF16Bits(h(12), h(8), 3, 3, 1, 3) },
-		"GemmBF16: a has 7 elements, needs 8":         func() { GemmBF16(2, 3, 3, h(7), h(64), f(6), 3, false) },
-		"GemmBF16: bp has 63 elements, needs 64":      func() { GemmBF16(2, 3, 3, h(8), h(63), f(6), 3, false) },
-		"GemmBF16: c has 5 elements, needs 6":         func() { GemmBF16(2, 3, 3, h(8), h(64), f(5), 3, false) },
+		"GemmBF16: a has 7 elements, needs 8":         func() { GemmBF16(2, 3, 3, h(7), 4, h(64), f(6), 3, false) },
+		"GemmBF16: bp has 63 elements, needs 64":      func() { GemmBF16(2, 3, 3, h(8), 4, h(63), f(6), 3, false) },
+		"GemmBF16: c has 5 elements, needs 6":         func() { GemmBF16(2, 3, 3, h(8), 4, h(64), f(5), 3, false) },
 		"ToBF16: dst has 1 elements, needs 2":         func() { ToBF16(h(1), f(2)) },
 		"FromBF16: dst has 1 elements, needs 2":       func() { FromBF16(f(1), h(2)) },
 		"ToE4M3: dst has 1 elements, needs 2":         func() { ToE4M3(b(1), f(2)) },

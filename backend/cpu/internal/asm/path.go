@@ -41,6 +41,7 @@ import (
 
 // The names of the kernel paths, as Path returns and AHA_CPU accepts them.
 const (
+	pathAMX       = "amx"       // AVX-512 with BF16 and VNNI dot products, and AMX tiles with BF16 and INT8
 	pathAVX512Dot = "avx512dot" // AVX-512 with BF16 and VNNI dot products
 	pathAVX512    = "avx512"    // AVX-512 F, BW, DQ and VL
 	pathAVX2      = "avx2"      // AVX2, FMA and F16C
@@ -67,7 +68,7 @@ func usePath(name string) {
 	use(name)
 }
 
-// Path names the kernels in use: "avx512dot", "avx512", "avx2", "neon" or
+// Path names the kernels in use: "amx", "avx512dot", "avx512", "avx2", "neon" or
 // "portable". The environment variable AHA_CPU forces one of them; unset or
 // empty, the fastest that the build and the processor support is taken.
 func Path() string { return path }

@@ -5,10 +5,11 @@ package asm
 import "golang.org/x/sys/cpu"
 
 // A faster path includes the ones below it.
-var useAVX2, useAVX512, useDot bool
+var useAVX2, useAVX512, useDot, useAMX bool
 
 func use(path string) {
-	useDot = path == pathAVX512Dot
+	useAMX = path == pathAMX
+	useDot = useAMX || path == pathAVX512Dot
 	useAVX512 = useDot || path == pathAVX512
 	useAVX2 = useAVX512 || path == pathAVX2
 }
@@ -27,7 +28,11 @@ func available() []string {
 	if !x.HasAVX512BF16 || !x.HasAVX512VNNI {
 		return paths
 	}
-	return append([]string{pathAVX512Dot}, paths...)
+	paths = append([]string{pathAVX512Dot}, paths...)
+	if !haveTiles() {
+		return paths
+	}
+	return append([]string{pathAMX}, paths...)
 }
 
 // haveF16C reports the conversions between F16 and F32, which x/sys/cpu does

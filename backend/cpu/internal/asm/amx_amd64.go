@@ -1,0 +1,48 @@
+//go:build !noasm
+
+package asm
+
+import "golang.org/x/sys/cpu"
+
+// haveTiles reports whether the processor has AMX tiles with products of BF16 and
+// INT8, and the system lets the process use them.
+func haveTiles() bool {
+	x := &cpu.X86
+	return x.HasAMXTile && x.HasAMXBF16 && x.HasAMXInt8 && allowTiles()
+}
+
+// tileSide is the number of rows of a tile, and of columns of 32 bits.
+const tileSide = 16
+
+// tileConfig is the memory operand of LDTILECFG: the palette and the shape of each
+// tile. Kernels load it when they begin and release the tiles before they return.
+type tileConfig struct {
+	palette, startRow uint8
+	_                 [14]uint8
+	rowBytes          [16]uint16
+	rows              [16]uint8
+}
+
+// Tiles of the products: strips of 16 rows of A, panels of B, and up to four blocks
+// of C, the first two of the first strip.
+const (
+	firstTileA = 0
+	firstTileB = 2
+	firstTileC = 4
+)
+
+// configOf is the shape of tiles for two strips of A with first and second rows,
+// 4-byte groups of k in a row and columns of C. A single strip is given twice.
+func configOf(first, second, groups, columns int) (c tileConfig) {
+	c.palette = 1
+	set := func(tile, rows, words int) {
+		c.rows[tile], c.rowBytes[tile] = uint8(rows), uint16(4*words)
+	}
+	for strip, rows := range [2]int{first, second} {
+		set(firstTileA+strip, rows, groups)
+		set(firstTileB+strip, groups, columns)
+		set(firstTileC+2*strip, rows, columns)
+		set(firstTileC+2*strip+1, rows, columns)
+	}
+	return c
+}
