@@ -15,6 +15,7 @@ type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
 	columns    int           // that pack takes at a time, whole panels
+	rows       int           // of a unit of work, whole strips of every kernel
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand, element (i,p) at a[i*rs+p*cs].
@@ -31,8 +32,12 @@ type encoding struct {
 	// unpack gives back the values that products use of columns first to first+n of
 	// a packed operand: element (p,first+j) goes to dst[p*rs+j*cs].
 	unpack func(dst []float32, panels []byte, k, first, n, rs, cs int)
-	// gemm is C = A·B or C += A·B for m encoded rows and n packed columns.
-	gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool)
+	// encoded reports whether row-major BF16 with an even number of columns is an
+	// encoded left operand, whose rows may be any distance apart.
+	encoded bool
+	// gemm is C = A·B or C += A·B for m encoded rows, stride bytes apart, and n packed
+	// columns.
+	gemm func(m, n, k int, rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool)
 }
 
 var encodings = []*encoding{
@@ -40,6 +45,7 @@ var encodings = []*encoding{
 		format:     backend.BFloat16,
 		dtype:      backend.BF16,
 		columns:    asm.PanelWidth,
+		rows:       224,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
@@ -49,31 +55,35 @@ var encodings = []*encoding{
 		unpack: func(dst []float32, p []byte, k, first, n, rs, cs int) {
 			asm.UnpackBF16(dst, halves(p), k, first, n, rs, cs)
 		},
-		gemm: func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool) {
-			asm.GemmBF16(m, n, k, halves(rows), (k+1)&^1, halves(panels), c, ldc, accumulate)
+		gemm: func(m, n, k int, rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool) {
+			asm.GemmBF16(m, n, k, halves(rows), stride/2, halves(panels), c, ldc, accumulate)
 		},
+		encoded: true,
 	},
 	{
 		format:     backend.FP8,
 		dtype:      backend.I8,
 		columns:    asm.FP8Block,
+		rows:       168,
 		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
 		panelBytes: asm.PanelBytesFP8,
-		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8, gemm: asm.GemmFP8,
+		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8, gemm: adjacent(asm.GemmFP8),
 	},
 	{
 		format:   backend.Q8,
 		dtype:    backend.I8,
 		columns:  asm.PanelWidth,
+		rows:     168,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ8,
-		encode: asm.RowsQ8, pack: asm.PackQ8, unpack: asm.UnpackQ8, gemm: asm.GemmQ8,
+		encode: asm.RowsQ8, pack: asm.PackQ8, unpack: asm.UnpackQ8, gemm: adjacent(asm.GemmQ8),
 	},
 	{
 		format:   backend.Q4,
 		dtype:    backend.I8,
 		columns:  asm.PanelWidth,
+		rows:     168,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ4,
-		encode: asm.RowsQ8, pack: asm.PackQ4, unpack: asm.UnpackQ4, gemm: asm.GemmQ4,
+		encode: asm.RowsQ8, pack: asm.PackQ4, unpack: asm.UnpackQ4, gemm: adjacent(asm.GemmQ4),
 	},
 }
 
@@ -99,6 +109,14 @@ func (b *CPU) encoded(op backend.Op, m *backend.Matrix) (*encoding, error) {
 	return e, nil
 }
 
+// adjacent is encoding.gemm of a kernel whose rows are adjacent.
+func adjacent(gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool)) func(m, n, k int,
+	rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool) {
+	return func(m, n, k int, rows []byte, _ int, panels []byte, c []float32, ldc int, accumulate bool) {
+		gemm(m, n, k, rows, panels, c, ldc, accumulate)
+	}
+}
+
 func rowBytesQ8(k int) int { return asm.RowsBytesQ8(1, k) }
 
 // halves is b as 16-bit elements; its memory is aligned as such.
@@ -106,8 +124,22 @@ func halves(b []byte) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)
 }
 
+// asBytes is the memory of x.
+func asBytes(x []uint16) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
+}
+
 // packedBytes is the size of a packed k×n matrix.
 func (e *encoding) packedBytes(k, n int) int { return ceil(n, asm.PanelWidth) * e.panelBytes(k) }
+
+// encodedRows is the m×k matrix at the start of a and its row stride in bytes, where
+// it is encoded as it is; else nil.
+func (e *encoding) encodedRows(a operand[float32], m, k int) (rows []byte, stride int) {
+	if !e.encoded || a.half == nil || k == 0 || k%2 != 0 || k > 1 && a.cs != 1 || m > 1 && a.rs < k {
+		return nil, 0
+	}
+	return asBytes(a.half), 2 * a.rs
+}
 
 // encodeOperand is encode of the m×k matrix at the start of a. Rows of BF16 that
 // must be widened are encoded a panel at a time.

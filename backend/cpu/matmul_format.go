@@ -9,11 +9,11 @@ import (
 
 // Legend: M rows of A and C, N columns of B and C, K the reduction length.
 
-// A unit of work of a product in an encoded format is a block of C.
+// A unit of work of a product in an encoded format is a block of C, of whole panels
+// and as many rows as the encoding says.
 const (
-	formatRows    = 168 // whole strips of every kernel
-	formatColumns = 256 // whole panels
-	narrowColumns = 64  // of a product of few rows, which only streams B
+	formatColumns = 256
+	narrowColumns = 64 // of a product of few rows, which only streams B
 	fewRows       = 32
 )
 
@@ -22,10 +22,11 @@ type part struct {
 	m, k   int
 	a      operand[float32] // from its first row
 	c      operand[float32]
-	b      right // where B is to be packed
-	rows   int   // where its rows begin in formatted.left, in bytes
-	panels int   // and its panels in formatted.right
-	unit   int   // number of units before it
+	b      right  // where B is to be packed
+	rows   []byte // encoded rows of A: in formatted.left, or A itself
+	stride int    // of rows, in bytes
+	panels int    // where its panels begin in formatted.right, in bytes
+	unit   int    // number of units before it
 }
 
 // formatted is the reusable state of the products in formats other than Native.
@@ -61,11 +62,9 @@ func (f *formatted) add(m, k int, a, c operand[float32], b right, panels int) {
 // multiply runs the products. strided says that their right operands are to be
 // packed first; shared that they have one for all.
 func (f *formatted) multiply(p *pool, strided, shared bool) {
-	rows, panels, most := 0, 0, 0
+	panels, most := 0, 0
 	for i := range f.parts {
 		t := &f.parts[i]
-		t.rows = rows
-		rows += t.m * f.rowBytes(t.k)
 		most = max(most, t.m)
 		if strided {
 			if t.panels = panels; shared {
@@ -74,7 +73,6 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 			panels += f.packedBytes(t.k, f.n)
 		}
 	}
-	f.left = grow(f.left, rows)
 	f.encoder.do(p, f)
 	if strided {
 		f.memory = grow(f.memory, panels)
@@ -89,7 +87,7 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 	for i := range f.parts {
 		t := &f.parts[i]
 		t.unit = units
-		units += ceil(t.m, formatRows) * ceil(f.n, f.columns)
+		units += ceil(t.m, f.rows) * ceil(f.n, f.columns)
 		work += t.m * t.k * f.n
 	}
 	// One row costs the time of several, since B must be read.
@@ -105,9 +103,9 @@ func (f *formatted) run(w *worker, lo, hi int) {
 	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].unit > lo }) - 1
 	for ; lo < hi; lo++ {
 		t := &f.parts[i]
-		blocks := ceil(t.m, formatRows)
+		blocks := ceil(t.m, f.rows)
 		u := lo - t.unit
-		f.block(w, t, u%blocks*formatRows, u/blocks*f.columns)
+		f.block(w, t, u%blocks*f.rows, u/blocks*f.columns)
 		if i+1 < len(f.parts) && lo+1 == f.parts[i+1].unit {
 			i++
 		}
@@ -116,54 +114,65 @@ func (f *formatted) run(w *worker, lo, hi int) {
 
 // block computes the unit of t from row i and column j on.
 func (f *formatted) block(w *worker, t *part, i, j int) {
-	m, n := min(formatRows, t.m-i), min(f.columns, f.n-j)
-	rows := f.left[t.rows+i*f.rowBytes(t.k):]
-	var panels []byte
+	m, n := min(f.rows, t.m-i), min(f.columns, f.n-j)
+	var rows, panels []byte
 	if t.k > 0 {
+		rows = t.rows[i*t.stride:]
 		panels = f.right[t.panels+j/asm.PanelWidth*f.panelBytes(t.k):]
 	}
 	c := t.c.from(i*t.c.rs + j*t.c.cs)
 	if c.half == nil && (c.cs == 1 || n == 1) {
-		f.gemm(m, n, t.k, rows, panels, c.data, c.rs, f.accumulate)
+		f.gemm(m, n, t.k, rows, t.stride, panels, c.data, c.rs, f.accumulate)
 		return
 	}
 	buf := scratch[float32](w, m*n)
 	if f.accumulate {
 		c.read(buf, m, n)
 	}
-	f.gemm(m, n, t.k, rows, panels, buf, n, f.accumulate)
+	f.gemm(m, n, t.k, rows, t.stride, panels, buf, n, f.accumulate)
 	c.write(buf, m, n)
 }
 
-// encodeRows encodes the left operands of all parts. Its units are rows,
-// counted through the parts.
+// encodeRows encodes the left operands of the parts that are not encoded already.
+// Its units are rows, counted through those parts.
 type encodeRows struct {
 	f     *formatted
-	first []int // of each part
+	parts []*part
+	first []int // row of each part
 }
 
 func (e *encodeRows) do(p *pool, f *formatted) {
-	e.f, e.first = f, e.first[:0]
-	rows, work := 0, 0
+	e.f, e.parts, e.first = f, e.parts[:0], e.first[:0]
+	rows, work, size := 0, 0, 0
 	for i := range f.parts {
-		e.first = append(e.first, rows)
-		rows += f.parts[i].m
-		work += f.parts[i].m * f.parts[i].k
+		t := &f.parts[i]
+		if t.rows, t.stride = f.encodedRows(t.a, t.m, t.k); t.rows != nil || t.k == 0 {
+			continue
+		}
+		e.parts, e.first = append(e.parts, t), append(e.first, rows)
+		rows += t.m
+		work += t.m * t.k
+		size += t.m * f.rowBytes(t.k)
+	}
+	f.left = grow(f.left, size)
+	at := f.left
+	for _, t := range e.parts {
+		t.stride = f.rowBytes(t.k)
+		t.rows, at = at[:t.m*t.stride], at[t.m*t.stride:]
 	}
 	// Rows that lie across memory are encoded a panel at a time.
 	grain := 1 + elements*rows/max(work, 1)
 	p.run(rows, ceil(grain, asm.PanelWidth)*asm.PanelWidth, e)
+	clear(e.parts) // keeps no operand alive
 }
 
 func (e *encodeRows) run(w *worker, lo, hi int) {
 	i := sort.SearchInts(e.first, lo+1) - 1
 	for lo < hi {
-		t := &e.f.parts[i]
+		t := e.parts[i]
 		from := lo - e.first[i]
 		n := min(t.m-from, hi-lo)
-		if t.k > 0 {
-			e.f.encodeOperand(e.f.left[t.rows+from*e.f.rowBytes(t.k):], t.a.rows(from), n, t.k, w)
-		}
+		e.f.encodeOperand(t.rows[from*t.stride:], t.a.rows(from), n, t.k, w)
 		lo += n
 		i++
 	}
