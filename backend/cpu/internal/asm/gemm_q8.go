@@ -89,7 +89,7 @@ func UnpackQ8(dst []float32, src []byte, k, first, n, rs, cs int) {
 // M×N with element (i,j) at c[i*ldc+j].
 //
 // Each element of C is one chain over ascending blocks of k,
-// c = float32(Σ qa·qw)·(scaleA·scaleW) + c, starting from zero or from the stored
+// c = (float32(Σ qa·qw)·scaleW)·scaleA + c, starting from zero or from the stored
 // element. Splitting M or N changes nothing: rows i0 to i1 are
 // GemmQ8(i1-i0, n, k, rows[i0*RowsBytesQ8(1,k):], bp, c[i0*ldc:], …), and columns
 // j0 to j1, with j0 a multiple of PanelWidth, are

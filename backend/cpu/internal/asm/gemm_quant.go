@@ -107,7 +107,7 @@ func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, a
 				scale := math.Float32frombits(binary.LittleEndian.Uint32(x[rowScale:]))
 				sum := sums(x, w)
 				for q := range out {
-					out[q] += float32(float32(sum[q]) * float32(scale*scaleAt(w, q)))
+					out[q] += float32(float32(float32(sum[q])*scaleAt(w, q)) * scale)
 				}
 			}
 		}

@@ -31,8 +31,10 @@ func int8LoopDot(n int)
 
 func gemmQ8(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
 	switch {
+	case useAMX:
+		gemmQuantAMX(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
 	case useDot:
-		gemmQuantDot(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
+		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, PanelBytesQ8(blocks*QuantBlock), blockBytesQ8, c, ldc, accumulate)
 	case useAVX2:
 		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
 	default:
@@ -42,8 +44,10 @@ func gemmQ8(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 
 func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
 	switch {
+	case useAMX:
+		gemmQuantAMX(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
 	case useDot:
-		gemmQuantDot(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
+		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, PanelBytesQ4(blocks*QuantBlock), blockBytesQ4, c, ldc, accumulate)
 	case useAVX2:
 		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
 	default:
@@ -59,9 +63,9 @@ const rowsQuantBytes = 512 << 10
 func rowsQuant(rowStep int) int { return max(rowsQuantBytes/(6*rowStep), 4) * 6 }
 
 // gemmQuantDot runs the kernel of the format whose blocks take blockBytes over
-// blocks of rows and pairs of panels.
-func gemmQuantDot(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
-	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
+// blocks of rows, rowStep bytes apart, and pairs of panels, panelStep apart.
+func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int, c []float32,
+	ldc int, accumulate bool) {
 	most := rowsQuant(rowStep)
 	for i := 0; i < m; i += most {
 		mb, row := min(most, m-i), &rows[i*rowStep]
@@ -121,8 +125,13 @@ func gemmPanelQuantAVX2(m, blocks int, rows *byte, rowStep int, panel *byte, blo
 }
 
 func dotLoopInt8(n int) (ops int) {
-	if !useDot {
+	switch {
+	case !useDot || n <= 0:
 		return 0
+	case useAMX:
+		cfg := configOf(tileSide, tileSide, tileSide, tileSide)
+		tileLoopInt8(&cfg, n)
+		return n * 4 * 2 * tileSide * tileSide * 4 * tileSide
 	}
 	int8LoopDot(n)
 	return n * 8 * 64 * 2

@@ -29,14 +29,14 @@
 	VPDPBUSD.BCST a, Z25, s1
 
 // SCALE adds the sums of a block, times their scales, to C. Z24 and Z25 hold the
-// scales of the columns.
+// scales of the columns, Z28 zeros.
 #define SCALE(a, c0, c1, f0, f1, s0, s1) \
-	VCVTDQ2PS s0, s0          \
-	VCVTDQ2PS s1, s1          \
-	VMULPS.BCST a, Z24, Z28   \
-	VMULPS.BCST a, Z25, Z29   \
-	VFMADD231PS Z28, s0, f0   \
-	VFMADD231PS Z29, s1, f1
+	VCVTDQ2PS s0, s0              \
+	VCVTDQ2PS s1, s1              \
+	VFMADD213PS Z28, Z24, s0      \
+	VFMADD213PS Z28, Z25, s1      \
+	VFMADD231PS.BCST a, s0, f0    \
+	VFMADD231PS.BCST a, s1, f1
 
 // STRIP computes the rows of C that ROWS describes. START(ROWS) sets the sums of
 // a block to what cancels the offset of the weights, DOTS(ROWS) adds the
@@ -77,6 +77,7 @@ loop:                              \
 	KMOVW CX, K1               \
 	SHRL $16, CX               \
 	KMOVW CX, K2               \
+	VPXORD Z28, Z28, Z28       \
 strip:                             \
 	MOVQ blocks+8(FP), CX      \
 	MOVQ panel+32(FP), BX      \

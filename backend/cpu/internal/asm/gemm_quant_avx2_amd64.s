@@ -26,11 +26,12 @@
 // scales of the columns.
 #define SCALE(a, c0, c1, f0, f1, s0, s1) \
 	VBROADCASTSS a, Y14       \
+	VXORPS Y15, Y15, Y15      \
 	VCVTDQ2PS s0, s0          \
 	VCVTDQ2PS s1, s1          \
-	VMULPS Y12, Y14, Y15      \
-	VMULPS Y13, Y14, Y14      \
-	VFMADD231PS Y15, s0, f0   \
+	VFMADD213PS Y15, Y12, s0  \
+	VFMADD213PS Y15, Y13, s1  \
+	VFMADD231PS Y14, s0, f0   \
 	VFMADD231PS Y14, s1, f1
 
 // STRIP computes the rows of C that ROWS describes. SUMS(ROWS) forms the sums of a

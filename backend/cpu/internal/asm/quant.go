@@ -9,10 +9,11 @@ import (
 // scale; numbers missing from the last block of a row or column are zeros. The
 // product of a row of activations and a column of weights is
 //
-//	acc = fma(float32(Σ qa·qw), scaleA·scaleW, acc)
+//	acc = fma(float32(Σ qa·qw)·scaleW, scaleA, acc)
 //
 // over the blocks in ascending order. The sum over a block is an exact integer,
-// so how a kernel forms it changes nothing; scaleA·scaleW is rounded to float32.
+// so how a kernel forms it changes nothing; its product with scaleW is rounded to
+// float32, and zero is +0.
 //
 // Weights come in two formats, packed in panels of PanelWidth columns:
 //

@@ -1,0 +1,260 @@
+//go:build !noasm
+
+#include "textflag.h"
+#include "amx_amd64.h"
+
+// The kernel takes 32 rows of A, pairs of panels of 8-bit integers and chunks of
+// two blocks of k. A block is four products of tiles: of both strips of A, in tiles
+// 0 and 1, with both panels, in tiles 2 and 3. Their sums, in tiles 4 to 7, go to
+// memory, from where the vector unit adds them to C, 8 rows × 2 panels in Z0 to Z15
+// at a time. It does so for one chunk while the tiles multiply the next one.
+//
+// A sum starts from 0x4b400000. As a float32 it is then 1.5·2²³ plus the integer, and
+// one FMA takes it times the scale of the column less 1.5·2²³ times that scale, which
+// is the scaled integer, rounded once.
+//
+// SI and R10 walk the strips of A for the tiles, R8 apart; BX the panels, CX is 64;
+// R12 and R13 are the sums of the next and of this chunk. For the vectors DX and AX
+// are at the scales of rows 0 and 4 of A, R9 is 3·R8; R14 walks the scales of the
+// panels; DI is C, R11 its row stride.
+
+// Sums of a chunk are blocks of four tiles, a block of panels is two of 512 bytes and
+// four vectors.
+#define SUMS 8192
+#define BLOCK 1280
+#define SCALES 1024
+
+// Steps of a block of tiles: LOADn and PRODUCTn for the n-th product. SAVE stores tile
+// t at byte off from base.
+#define START(t) MOVQ start-8(SP), R15; TILELOAD(t, 15, 1)
+#define LOAD0 TILELOAD(0, 6, 8); TILELOAD(2, 3, 1)
+#define LOAD1 ADDQ $512, BX; TILELOAD(3, 3, 1)
+#define LOAD2 TILELOAD(1, 10, 8)
+#define LOAD3 ADDQ $(BLOCK-512), BX; ADDQ $40, SI; ADDQ $40, R10
+#define PRODUCT0 START(4); TDPBSSD(4, 0, 2)
+#define PRODUCT1 START(5); TDPBSSD(5, 0, 3)
+#define PRODUCT2 START(6); TDPBSSD(6, 1, 2)
+#define PRODUCT3 START(7); TDPBSSD(7, 1, 3)
+#define SAVE(t, base, off) LEAQ off(base), R15; TILESTORE(t, 15, 1)
+
+// FIRST is a block of tiles at the start, whose last two sums are stored later.
+#define FIRST(off) \
+	LOAD0; PRODUCT0; LOAD1; PRODUCT1; LOAD2; PRODUCT2; LOAD3; PRODUCT3 \
+	SAVE(4, R12, off); SAVE(5, R12, off+1024)
+
+// ROW adds the sums at byte sums, of a row with the scale at a, to C.
+#define ROW(a, sums, c0, c1) \
+	VBROADCASTSS a, Z18 \
+	VMOVUPS sums(R13), Z20 \
+	VMOVUPS sums+1024(R13), Z21 \
+	VFMSUB213PS Z24, Z16, Z20 \
+	VFMSUB213PS Z25, Z17, Z21 \
+	VFMADD231PS Z18, Z20, c0 \
+	VFMADD231PS Z18, Z21, c1
+
+// ADD adds block b to group g of 8 rows. OP0 to OP2 are steps of the tiles.
+#define ADD(g, b, OP0, OP1, OP2) \
+	VMOVUPS BLOCK*b+SCALES(R14), Z16 \
+	VMOVUPS BLOCK*b+SCALES+64(R14), Z17 \
+	VMOVUPS BLOCK*b+SCALES+128(R14), Z24 \
+	VMOVUPS BLOCK*b+SCALES+192(R14), Z25 \
+	OP0 \
+	ROW(40*b(DX), g/2*2048+g%2*512+b*4096, Z0, Z1) \
+	ROW(40*b(DX)(R8*1), g/2*2048+g%2*512+b*4096+64, Z2, Z3) \
+	OP1 \
+	ROW(40*b(DX)(R8*2), g/2*2048+g%2*512+b*4096+128, Z4, Z5) \
+	ROW(40*b(DX)(R9*1), g/2*2048+g%2*512+b*4096+192, Z6, Z7) \
+	OP2 \
+	ROW(40*b(AX), g/2*2048+g%2*512+b*4096+256, Z8, Z9) \
+	ROW(40*b(AX)(R8*1), g/2*2048+g%2*512+b*4096+320, Z10, Z11) \
+	ROW(40*b(AX)(R8*2), g/2*2048+g%2*512+b*4096+384, Z12, Z13) \
+	ROW(40*b(AX)(R9*1), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
+
+#define GETC(a, b) VMOVUPS.Z (DI), K1, a; VMOVUPS.Z 64(DI), K1, b; ADDQ R11, DI
+#define PUTC(a, b) VMOVUPS a, (DI); VMOVUPS b, 64(DI); ADDQ R11, DI
+
+// GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
+// LOADs and PRODUCTs, and the stores of sums of two before.
+#define GROUP(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
+	LEAQ (DX)(R8*4), AX \
+	GETC(Z0, Z1); GETC(Z2, Z3); GETC(Z4, Z5); GETC(Z6, Z7) \
+	GETC(Z8, Z9); GETC(Z10, Z11); GETC(Z12, Z13); GETC(Z14, Z15) \
+	LEAQ (R11*8), R15 \
+	SUBQ R15, DI \
+	ADD(g, 0, LOADA, PRODUCTA, SAVEA) \
+	ADD(g, 1, LOADB, PRODUCTB, SAVEB) \
+	PUTC(Z0, Z1); PUTC(Z2, Z3); PUTC(Z4, Z5); PUTC(Z6, Z7) \
+	PUTC(Z8, Z9); PUTC(Z10, Z11); PUTC(Z12, Z13); PUTC(Z14, Z15) \
+	LEAQ (DX)(R8*8), DX
+
+// STRIPS leads SI and R10 to the strips of A.
+#define STRIPS \
+	MOVQ rows+24(FP), SI \
+	MOVQ R8, R10 \
+	SHLQ $4, R10 \
+	ADDQ SI, R10
+
+// func tilesQuant(cfg *tileConfig, chunks, pairs int, rows *byte, rowStep int, panels, sums *byte, c *float32, ldc int, resume bool)
+TEXT ·tilesQuant(SB), NOSPLIT, $24-73
+	MOVQ cfg+0(FP), DI
+	LDTILECFG(7)
+	MOVQ rowStep+32(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ ldc+64(FP), R11
+	SHLQ $2, R11
+	MOVQ $64, CX
+	MOVQ sums+48(FP), R12
+	LEAQ 2*SUMS(R12), AX
+	MOVQ AX, start-8(SP)
+	STRIPS
+	MOVQ panels+40(FP), BX
+	MOVQ BX, R14
+	FIRST(0)
+	SAVE(6, R12, 2048)
+	SAVE(7, R12, 3072)
+	FIRST(4096)
+	MOVQ R12, R13
+	ADDQ $SUMS, R12
+	MOVQ c+56(FP), DI
+	MOVQ pairs+16(FP), AX
+	MOVQ AX, pairsLeft-16(SP)
+
+pair:
+	MOVQ chunks+8(FP), AX
+	MOVQ AX, chunksLeft-24(SP)
+	MOVQ rows+24(FP), DX
+	ADDQ $32, DX
+	MOVBLZX resume+72(FP), AX
+	NEGL AX
+	KMOVW AX, K1
+
+chunk:
+	CMPQ chunksLeft-24(SP), $1
+	JNE  multiply
+	STRIPS // the next chunk is the first one of the next pair
+	CMPQ pairsLeft-16(SP), $1
+	JNE  multiply
+	MOVQ panels+40(FP), BX // there is none: multiply what is there
+
+multiply:
+	GROUP(0, LOAD0, PRODUCT0, SAVE(6, R13, 6144), LOAD1, PRODUCT1, SAVE(7, R13, 7168))
+	GROUP(1, LOAD2, PRODUCT2, SAVE(4, R12, 0), LOAD3, PRODUCT3, SAVE(5, R12, 1024))
+	GROUP(2, LOAD0, PRODUCT0, SAVE(6, R12, 2048), LOAD1, PRODUCT1, SAVE(7, R12, 3072))
+	GROUP(3, LOAD2, PRODUCT2, SAVE(4, R12, 4096), LOAD3, PRODUCT3, SAVE(5, R12, 5120))
+	XCHGQ R12, R13
+	ADDQ $(2*BLOCK), R14
+	MOVQ R8, AX
+	SHLQ $5, AX
+	SUBQ AX, DX
+	ADDQ $80, DX
+	MOVQ R11, AX
+	SHLQ $5, AX
+	SUBQ AX, DI
+	MOVL $0xffff, AX
+	KMOVW AX, K1
+	DECQ chunksLeft-24(SP)
+	JNZ  chunk
+	ADDQ $128, DI
+	DECQ pairsLeft-16(SP)
+	JNZ  pair
+	TILERELEASE
+	VZEROUPPER
+	RET
+
+DATA widen<>+0(SB)/4, $0x80808080 // 128 in each byte
+DATA widen<>+4(SB)/4, $0x0f0f0f0f // the lower half of each byte
+DATA widen<>+8(SB)/4, $0x08080808 // 8 in each byte
+DATA widen<>+12(SB)/4, $0x4b400000 // 1.5·2²³
+GLOBL widen<>(SB), RODATA|NOPTR, $16
+
+// WIDENING leads DI to the integers and DX to the scales of the first or second panel
+// of a pair, and sets the constants in Z28 to Z31.
+#define WIDENING \
+	MOVQ dst+0(FP), DI \
+	MOVQ src+8(FP), SI \
+	MOVQ blocks+16(FP), CX \
+	VPBROADCASTD widen<>+0(SB), Z28 \
+	VPBROADCASTD widen<>+4(SB), Z29 \
+	VPBROADCASTD widen<>+8(SB), Z30 \
+	VBROADCASTSS widen<>+12(SB), Z31 \
+	MOVQ second+24(FP), DX \
+	MOVQ DX, AX \
+	SHLQ $6, DX \
+	SHLQ $9, AX \
+	ADDQ DI, DX \
+	ADDQ AX, DI
+
+// WIDENSCALES writes the scales and 1.5·2²³ times them.
+#define WIDENSCALES \
+	VCVTPH2PS (SI), Z0 \
+	VMULPS Z31, Z0, Z1 \
+	VMOVUPS Z0, SCALES(DX) \
+	VMOVUPS Z1, SCALES+128(DX)
+
+#define SIGNED(src, dst) VPXORD src(SI), Z28, Z0; VMOVDQU32 Z0, dst(DI)
+
+// func widenQ8(dst, src *byte, blocks, second int)
+TEXT ·widenQ8(SB), NOSPLIT, $0-32
+	WIDENING
+
+loop:
+	WIDENSCALES
+	SIGNED(32, 0)
+	SIGNED(96, 64)
+	SIGNED(160, 128)
+	SIGNED(224, 192)
+	SIGNED(288, 256)
+	SIGNED(352, 320)
+	SIGNED(416, 384)
+	SIGNED(480, 448)
+	ADDQ $544, SI
+	ADDQ $BLOCK, DI
+	ADDQ $BLOCK, DX
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+#define NIBBLES(src, dst) \
+	VMOVDQU32 src(SI), Z0 \
+	VPANDD Z29, Z0, Z1 \
+	VPSRLD $4, Z0, Z0 \
+	VPANDD Z29, Z0, Z0 \
+	VPSUBB Z30, Z1, Z1 \
+	VPSUBB Z30, Z0, Z0 \
+	VMOVDQU32 Z1, dst(DI) \
+	VMOVDQU32 Z0, dst+64(DI)
+
+// func widenQ4(dst, src *byte, blocks, second int)
+TEXT ·widenQ4(SB), NOSPLIT, $0-32
+	WIDENING
+
+loop:
+	WIDENSCALES
+	NIBBLES(32, 0)
+	NIBBLES(96, 128)
+	NIBBLES(160, 256)
+	NIBBLES(224, 384)
+	ADDQ $288, SI
+	ADDQ $BLOCK, DI
+	ADDQ $BLOCK, DX
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func tileLoopInt8(cfg *tileConfig, n int)
+TEXT ·tileLoopInt8(SB), NOSPLIT, $0-16
+	MOVQ cfg+0(FP), DI
+	LDTILECFG(7)
+	MOVQ n+8(FP), CX
+
+loop:
+	TDPBSSD(4, 0, 2)
+	TDPBSSD(5, 0, 3)
+	TDPBSSD(6, 1, 2)
+	TDPBSSD(7, 1, 3)
+	DECQ CX
+	JNZ  loop
+	TILERELEASE
+	RET
