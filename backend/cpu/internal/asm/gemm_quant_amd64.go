@@ -34,7 +34,7 @@ func gemmQ8(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 	case useAMX:
 		gemmQuantAMX(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
 	case useDot:
-		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, PanelBytesQ8(blocks*QuantBlock), blockBytesQ8, c, ldc, accumulate)
+		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, blocks*blockBytesQ8, blockBytesQ8, c, ldc, accumulate)
 	case useAVX2:
 		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ8, c, ldc, accumulate)
 	default:
@@ -47,7 +47,7 @@ func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 	case useAMX:
 		gemmQuantAMX(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
 	case useDot:
-		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, PanelBytesQ4(blocks*QuantBlock), blockBytesQ4, c, ldc, accumulate)
+		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, blocks*blockBytesQ4, blockBytesQ4, c, ldc, accumulate)
 	case useAVX2:
 		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ4, c, ldc, accumulate)
 	default:

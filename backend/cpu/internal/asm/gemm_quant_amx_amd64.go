@@ -9,11 +9,12 @@ import "sync"
 // of 32 rows, pairs of panels and chunks of two blocks, and VPDPBUSD the rest.
 const (
 	stripsRows    = 2 * tileSide
+	fewestRows    = 2 * stripsRows // below, widening the panels costs what the tiles gain
 	pairColumns   = 2 * PanelWidth
 	chunkBlocks   = 2
 	pairBytes     = 2*QuantBlock*PanelWidth + 4*4*PanelWidth // of a block: see widenQ8
 	pairsWidened  = 8
-	blocksWidened = 64
+	blocksWidened = 32
 	sumsBytes     = chunkBlocks * 4 * 4 * tileSide * tileSide
 )
 
@@ -56,7 +57,7 @@ func widenQ4(dst, src *byte, blocks, second int)
 func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
 	mw, nw, bw := m-m%stripsRows, n-n%pairColumns, blocks-blocks%chunkBlocks
-	if mw == 0 || nw == 0 || bw == 0 {
+	if m < fewestRows || nw == 0 || bw == 0 {
 		gemmQuantDot(m, n, blocks, rows, rowStep, bp, panelStep, blockBytes, c, ldc, accumulate)
 		return
 	}
