@@ -15,7 +15,7 @@ type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
 	columns    int           // that pack takes at a time, whole panels
-	rows       int           // of a unit of work, whole strips of every kernel
+	rows, cols int           // of a unit of work: whole strips of every kernel, and whole panels
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand, element (i,p) at a[i*rs+p*cs].
@@ -45,7 +45,8 @@ var encodings = []*encoding{
 		format:     backend.BFloat16,
 		dtype:      backend.BF16,
 		columns:    asm.PanelWidth,
-		rows:       224,
+		rows:       256,
+		cols:       512,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
@@ -65,6 +66,7 @@ var encodings = []*encoding{
 		dtype:      backend.I8,
 		columns:    asm.FP8Block,
 		rows:       168,
+		cols:       256,
 		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
 		panelBytes: asm.PanelBytesFP8,
 		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8, gemm: adjacent(asm.GemmFP8),
@@ -74,6 +76,7 @@ var encodings = []*encoding{
 		dtype:    backend.I8,
 		columns:  asm.PanelWidth,
 		rows:     192,
+		cols:     256,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ8,
 		encode: asm.RowsQ8, pack: asm.PackQ8, unpack: asm.UnpackQ8, gemm: adjacent(asm.GemmQ8),
 	},
@@ -82,6 +85,7 @@ var encodings = []*encoding{
 		dtype:    backend.I8,
 		columns:  asm.PanelWidth,
 		rows:     192,
+		cols:     256,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ4,
 		encode: asm.RowsQ8, pack: asm.PackQ4, unpack: asm.UnpackQ4, gemm: adjacent(asm.GemmQ4),
 	},

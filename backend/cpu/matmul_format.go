@@ -9,11 +9,10 @@ import (
 
 // Legend: M rows of A and C, N columns of B and C, K the reduction length.
 
-// A unit of work of a product in an encoded format is a block of C, of whole panels
-// and as many rows as the encoding says.
+// A unit of work of a product in an encoded format is a block of C, as large as the
+// encoding says but for products of few rows, which only stream B.
 const (
-	formatColumns = 256
-	narrowColumns = 64 // of a product of few rows, which only streams B
+	narrowColumns = 64
 	fewRows       = 32
 )
 
@@ -79,7 +78,7 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 		f.right = f.memory
 		f.packer.parts(p, f, shared)
 	}
-	f.columns = formatColumns
+	f.columns = f.cols
 	if most <= fewRows {
 		f.columns = narrowColumns
 	}

@@ -12,7 +12,9 @@
 #define TILEZERO(t) VEX(0x7B, 0, 0); BYTE $0x49; BYTE $(0xC0 | t*8)
 
 // TILELOAD and TILESTORE move tile t, whose rows are at base and index bytes apart.
+// TILESTREAM is a load that leaves the first-level cache to others (TILELOADDT1).
 #define TILELOAD(t, base, index) VEX(0x7B, base, index); BYTE $0x4B; SIB(t, base, index)
+#define TILESTREAM(t, base, index) VEX(0x79, base, index); BYTE $0x4B; SIB(t, base, index)
 #define TILESTORE(t, base, index) VEX(0x7A, base, index); BYTE $0x4B; SIB(t, base, index)
 
 // TDPBF16PS and TDPBSSD add the product of tiles a and b to d: of pairs of bf16 in

@@ -8,8 +8,13 @@ func PackedSizeBF16(k, n int) int {
 	return (n + PanelWidth - 1) / PanelWidth * PanelWidth * even(k)
 }
 
+// RowStrideBF16 is the distance of the rows that RowsBF16 writes, in elements: an odd
+// number of cache lines, since rows a power of two apart compete for few sets of the
+// caches.
+func RowStrideBF16(k int) int { return ((k+31)/32 | 1) * 32 }
+
 // RowsSizeBF16 returns the length of the rows of an M×K matrix, in elements.
-func RowsSizeBF16(m, k int) int { return m * even(k) }
+func RowsSizeBF16(m, k int) int { return m * RowStrideBF16(k) }
 
 // even rounds k up: products go over pairs of k.
 func even(k int) int { return (k + 1) &^ 1 }
@@ -69,11 +74,11 @@ func packPanelBF16BitsGeneric(dst, b []uint16, k, n, rs, cs int) {
 }
 
 // RowsBF16 rounds the M×K matrix a, element (i,p) at a[i*ars+p*acs], to bf16 as
-// ToBF16 does and lays it out as GemmBF16 reads it: with K2 = K rounded up to
-// even, element (i,p) goes to dst[i*K2+p], and the missing k of an odd K becomes
-// zero. So rows i0 to i1 are RowsBF16(dst[i0*K2:], a[i0*ars:], i1-i0, k, ars,
-// acs), and a row-major bf16 matrix of even K needs no call. dst has
-// RowsSizeBF16(m, k) elements.
+// ToBF16 does and lays it out as GemmBF16 reads it: element (i,p) goes to
+// dst[i*S+p] with S = RowStrideBF16(k), and the missing k of an odd K becomes zero.
+// What lies between rows is undefined. So rows i0 to i1 are RowsBF16(dst[i0*S:],
+// a[i0*ars:], i1-i0, k, ars, acs), and a row-major bf16 matrix of even K needs no
+// call. dst has RowsSizeBF16(m, k) elements.
 func RowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 	if m <= 0 || k <= 0 {
 		return
@@ -81,9 +86,9 @@ func RowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {
 	need("RowsBF16", "dst", len(dst), RowsSizeBF16(m, k))
 	need("RowsBF16", "a", len(a), extent(m, k, ars, acs))
 	if acs == 1 {
-		k2 := even(k)
+		k2, stride := even(k), RowStrideBF16(k)
 		for i := range m {
-			row := dst[i*k2:][:k2]
+			row := dst[i*stride:][:k2]
 			ToBF16(row, a[i*ars:][:k])
 			clear(row[k:])
 		}
@@ -100,9 +105,9 @@ func RowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
 	need("RowsBF16Bits", "dst", len(dst), RowsSizeBF16(m, k))
 	need("RowsBF16Bits", "a", len(a), extent(m, k, ars, acs))
 	if acs == 1 {
-		k2 := even(k)
+		k2, stride := even(k), RowStrideBF16(k)
 		for i := range m {
-			row := dst[i*k2:][:k2]
+			row := dst[i*stride:][:k2]
 			clear(row[copy(row, a[i*ars:][:k]):])
 		}
 		return
@@ -112,9 +117,9 @@ func RowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
 
 // rowsBF16Generic is RowsBF16 of any strides.
 func rowsBF16Generic(dst []uint16, a []float32, m, k, ars, acs int) {
-	k2 := even(k)
+	k2, stride := even(k), RowStrideBF16(k)
 	for i := range m {
-		row := dst[i*k2:][:k2]
+		row := dst[i*stride:][:k2]
 		for p := range k {
 			row[p] = toBF16(a[i*ars+p*acs])
 		}
@@ -124,9 +129,9 @@ func rowsBF16Generic(dst []uint16, a []float32, m, k, ars, acs int) {
 
 // rowsBF16BitsGeneric is RowsBF16Bits of any strides.
 func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
-	k2 := even(k)
+	k2, stride := even(k), RowStrideBF16(k)
 	for i := range m {
-		row := dst[i*k2:][:k2]
+		row := dst[i*stride:][:k2]
 		for p := range k {
 			row[p] = a[i*ars+p*acs]
 		}
@@ -135,8 +140,8 @@ func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
 }
 
 // GemmBF16 computes C = A·B, or C += A·B when accumulate is set, from bf16
-// operands in float32. A is M×K as RowsBF16(a, …, m, k, …) leaves it; bp is B
-// packed by PackBF16(bp, …, k, n, …); C is M×N with element (i,j) at c[i*ldc+j].
+// operands in float32. A is M×K with K rounded up to even and rows ars apart, such as
+// RowsBF16(a, …, m, k, …) leaves it RowStrideBF16(k) apart; bp is B packed by PackBF16(bp, …, k, n, …); C is M×N with element (i,j) at c[i*ldc+j].
 //
 // Each element of C is one chain over pairs of k in ascending order, starting
 // from zero or from the stored element. A pair adds its odd product first:
@@ -145,16 +150,27 @@ func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
 //	c = a[i,p]·b[p,j] + c
 //
 // Each line rounds once, for the product of two bf16 numbers is exact in
-// float32. This is the order of the instruction VDPBF16PS, and all paths follow
-// it. They differ only where it flushes to zero what the others keep, subnormal
-// operands, elements of C and sums; and the portable one rounds a product that
-// leaves the range of float32.
+// float32. This is the order of the instruction VDPBF16PS, and all paths but amx
+// follow it. They differ only where it flushes to zero what the others keep,
+// subnormal operands, elements of C and sums; and the portable one rounds a product
+// that leaves the range of float32.
+//
+// On path amx, each element of C is a chain over groups of 32 k in ascending order,
+// from zero or from the stored element. A group, of which the last may be shorter,
+// adds the sum of two chains of its own from zero, over its even and its odd k:
+//
+//	e = a[i,p]·b[p,j] + e for even p
+//	o = a[i,p]·b[p,j] + o for odd p
+//	c = c + (e + o)
+//
+// Each operation rounds once and flushes subnormal operands and results to zero.
+// This is the order of the instruction TDPBF16PS.
 //
 // With K2 = K rounded up to even, rows i0 to i1 are GemmBF16(i1-i0, n, k,
-// a[i0*K2:], bp, c[i0*ldc:], …), and columns j0 to j1, with j0 a multiple of
-// PanelWidth, are GemmBF16(m, j1-j0, k, a, bp[j0*K2:], c[j0:], …). Neither
-// changes a bit, and nor does splitting K at an even k in two calls, the second
-// of which accumulates.
+// a[i0*ars:], ars, bp, c[i0*ldc:], …), and columns j0 to j1, with j0 a multiple of
+// PanelWidth, are GemmBF16(m, j1-j0, k, a, ars, bp[j0*K2:], c[j0:], …). Neither
+// changes a bit, and nor does splitting K at a multiple of 32 in two calls, the
+// second of which accumulates.
 func GemmBF16(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return

@@ -263,7 +263,7 @@ func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack 
 	buf := columnPieces.Get().(*columnPiece)
 	defer columnPieces.Put(buf)
 	panel, tile := &buf.panel, &buf.tile
-	k2 := even(k)
+	stride := RowStrideBF16(k)
 	for i := 0; i < m; i += PanelWidth {
 		rows := min(PanelWidth, m-i)
 		for p := 0; p < k; p += piece {
@@ -271,7 +271,7 @@ func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int, pack 
 			pack(panel[:PanelWidth*even(kb)], a[p*acs+i:], kb, rows, acs, 1)
 			packPanel(pairs(tile[:]), pairs(panel[:]), PanelWidth, PanelWidth, 1, PanelWidth)
 			for r := range rows {
-				copy(dst[(i+r)*k2+p:][:even(kb)], tile[r*piece:])
+				copy(dst[(i+r)*stride+p:][:even(kb)], tile[r*piece:])
 			}
 		}
 	}

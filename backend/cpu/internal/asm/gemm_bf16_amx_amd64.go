@@ -2,46 +2,36 @@
 
 package asm
 
-// Products of BF16 by TDPBF16PS. An element of C is a chain over groups of 32 k,
-// the last one shorter, in ascending order from zero or from the stored element. A
-// group adds the sum of two chains of multiply-adds from zero, each ascending:
-//
-//	e = a[i,p]·b[p,j] + e over the even k of the group
-//	o = a[i,p]·b[p,j] + o over the odd k of the group
-//	c = c + (e + o)
-//
-// Each line rounds to nearest even once an operation. Subnormal operands count as
-// zero and subnormal results become zero. This is the order of the instruction,
-// found by experiment; modelTileBF16 in the tests is the definition in Go. Rows,
-// columns and groups of k that a tile lacks take no part, so every shape has the
-// same bits, and splitting K at a multiple of 32 changes none.
+// The order of TDPBF16PS, which GemmBF16 documents, was found by experiment;
+// tileSumBF16 in the tests is its definition in Go. Rows, columns and pairs of k that a
+// tile lacks take no part, so that every shape has the same bits.
 
 const (
 	stepK      = 32  // k of one TDPBF16PS
-	blockKTile = 512 // two panels' blocks, 32 KiB, stay in the first-level cache
+	blockKTile = 512 // two panels' blocks, 32 KiB, stay in the first-level cache while strips of A stream
 )
 
-// tiles2x2 computes two strips of C, 16 rows and those of cfg, and groups of two
-// panels of B, panelStep apart: steps of 32 k, or one of those of cfg. steps and
-// groups are positive.
+// tiles2x2 computes pairs of strips of C, of 16 rows or those of cfg, and groups of
+// two panels of B, panelStep apart: steps of 32 k, or one of those of cfg. steps,
+// groups and strips, which counts the pairs, are positive.
 //
 //go:noescape
-func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
-	groups int, resume bool)
+func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups,
+	strips int, resume bool)
 
 // tiles2x1 is tiles2x2 with groups of one panel.
 //
 //go:noescape
-func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
-	groups int, resume bool)
+func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups,
+	strips int, resume bool)
 
-// tiles1x4 is tiles2x2 with one strip and groups of four panels.
+// tiles1x4 is tiles2x2 with a single strip and groups of four panels.
 //
 //go:noescape
 func tiles1x4(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
 	groups int, resume bool)
 
-// tiles1x1 is tiles2x2 with one strip and groups of one panel.
+// tiles1x1 is tiles1x4 with groups of one panel.
 //
 //go:noescape
 func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
@@ -59,52 +49,71 @@ func gemmBF16AMX(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 		if p == whole {
 			kb = k - whole
 		}
-		for i := 0; i < m; i += pair {
-			rows := min(pair, m-i)
-			gemmStripsAMX(rows, n, kb, &a[i*ars+p], ars, bp[p*PanelWidth:], PanelWidth*k, c[i*ldc:], ldc, accumulate || p > 0)
+		t := tileProduct{k: kb, ars: ars, step: PanelWidth * k, ldc: ldc, resume: accumulate || p > 0}
+		panels, i := bp[p*PanelWidth:], m-m%pair
+		if i > 0 {
+			t.pairs(i/pair, pair, n, &a[p], panels, c)
+		}
+		switch rest := m - i; {
+		case rest > tileSide:
+			t.pairs(1, rest, n, &a[i*ars+p], panels, c[i*ldc:])
+		case rest > 0:
+			t.single(rest, n, &a[i*ars+p], panels, c[i*ldc:])
 		}
 		p += kb
 	}
 }
 
-// gemmStripsAMX computes up to two strips of C over k, a multiple of 32 or less than
-// 32, from panels that are step apart.
-func gemmStripsAMX(rows, n, k int, a *uint16, ars int, bp []uint16, step int, c []float32, ldc int, resume bool) {
-	steps, groups := k/stepK, stepK/2
-	if steps == 0 {
-		steps, groups = 1, k/2
+// tileProduct is a product over k, a multiple of 32 or less than 32, with panels that
+// are step apart.
+type tileProduct struct {
+	k, ars, step, ldc int
+	resume            bool
+}
+
+// steps is the number of steps, and the pairs of k in each.
+func (t *tileProduct) steps() (steps, pairs int) {
+	if t.k < stepK {
+		return 1, t.k / 2
 	}
-	first, second := min(rows, tileSide), min(rows, tileSide)
-	if rows > tileSide {
-		second = rows - tileSide
+	return t.k / stepK, stepK / 2
+}
+
+// pairs computes pairs of strips of C of the given number of rows each.
+func (t *tileProduct) pairs(strips, rows, n int, a *uint16, bp []uint16, c []float32) {
+	steps, words := t.steps()
+	cfg := configOf(tileSide, rows-tileSide, words, tileSide)
+	j := 0
+	if groups := n / (2 * PanelWidth); groups > 0 {
+		tiles2x2(&cfg, steps, a, t.ars, &bp[0], t.step, &c[0], t.ldc, groups, strips, t.resume)
+		j = groups * 2 * PanelWidth
 	}
-	cfg := configOf(first, second, groups, tileSide)
-	panels, j := n/PanelWidth, 0
-	if rows > tileSide {
-		if count := panels / 2; count > 0 {
-			tiles2x2(&cfg, steps, a, ars, &bp[0], step, &c[0], ldc, count, resume)
-			j = 2 * count
-		}
-		if j < panels {
-			tiles2x1(&cfg, steps, a, ars, &bp[j*step], step, &c[j*PanelWidth], ldc, panels-j, resume)
-		}
-	} else {
-		if count := panels / 4; count > 0 {
-			tiles1x4(&cfg, steps, a, ars, &bp[0], step, &c[0], ldc, count, resume)
-			j = 4 * count
-		}
-		if j < panels {
-			tiles1x1(&cfg, steps, a, ars, &bp[j*step], step, &c[j*PanelWidth], ldc, panels-j, resume)
-		}
+	if n-j >= PanelWidth {
+		tiles2x1(&cfg, steps, a, t.ars, &bp[j/PanelWidth*t.step], t.step, &c[j], t.ldc, 1, strips, t.resume)
+		j += PanelWidth
 	}
-	if panels*PanelWidth == n {
-		return
+	if j < n {
+		cfg = configOf(tileSide, rows-tileSide, words, n-j)
+		tiles2x1(&cfg, steps, a, t.ars, &bp[j/PanelWidth*t.step], t.step, &c[j], t.ldc, 1, strips, t.resume)
 	}
-	cfg = configOf(first, second, groups, n-panels*PanelWidth)
-	if rows > tileSide {
-		tiles2x1(&cfg, steps, a, ars, &bp[panels*step], step, &c[panels*PanelWidth], ldc, 1, resume)
-	} else {
-		tiles1x1(&cfg, steps, a, ars, &bp[panels*step], step, &c[panels*PanelWidth], ldc, 1, resume)
+}
+
+// single computes up to 16 rows of C.
+func (t *tileProduct) single(rows, n int, a *uint16, bp []uint16, c []float32) {
+	steps, words := t.steps()
+	cfg := configOf(rows, rows, words, tileSide)
+	j := 0
+	if groups := n / (4 * PanelWidth); groups > 0 {
+		tiles1x4(&cfg, steps, a, t.ars, &bp[0], t.step, &c[0], t.ldc, groups, t.resume)
+		j = groups * 4 * PanelWidth
+	}
+	if groups := (n - j) / PanelWidth; groups > 0 {
+		tiles1x1(&cfg, steps, a, t.ars, &bp[j/PanelWidth*t.step], t.step, &c[j], t.ldc, groups, t.resume)
+		j += groups * PanelWidth
+	}
+	if j < n {
+		cfg = configOf(rows, rows, words, n-j)
+		tiles1x1(&cfg, steps, a, t.ars, &bp[j/PanelWidth*t.step], t.step, &c[j], t.ldc, 1, t.resume)
 	}
 }
 

@@ -3,35 +3,42 @@
 #include "textflag.h"
 #include "amx_amd64.h"
 
-// Each kernel computes one or two strips of up to 16 rows of C for one group of
-// panels after the other, and holds a group's block of C in tiles 4 to 7. A step
-// multiplies 16 rows × 32 columns of A, in tile 0, and of the second strip, in tile
-// 1, with 32 rows of each panel of B, in tiles 2 and 3: a panel is a row of such
-// tiles, 1 KiB each.
+// Each kernel computes blocks of one or two strips of up to 16 rows of C and a group
+// of panels, held in tiles 4 to 7: for one group after the other, all strips, so that
+// the group stays in the first-level cache, and A streams past it. A step multiplies 16 rows × 32 columns of
+// A, in tile 0, and of the second strip, in tile 1, with 32 rows of each panel of B,
+// in tiles 2 and 3: a panel is a row of such tiles, 1 KiB each.
 //
 // SI and DX walk the strips of A, R8 is A's row stride; BX, R12, R9 and R10 walk the
 // panels, R14 is 64, the row stride of their tiles; DI is C, R11 its row stride and
-// AX a block of it; R15 counts the groups; all in bytes.
+// AX a block of it; all in bytes. R15 counts the strips. The arguments panel, c and
+// groups move on with the groups.
 
 #define ARGS \
 	MOVQ cfg+0(FP), DI \
 	LDTILECFG(7) \
 	MOVQ ars+24(FP), R8 \
 	SHLQ $1, R8 \
-	MOVQ panel+32(FP), BX \
-	MOVQ c+48(FP), DI \
+	SHLQ $1, panelStep+40(FP) \
 	MOVQ ldc+56(FP), R11 \
 	SHLQ $2, R11 \
-	MOVQ groups+64(FP), R15 \
 	MOVQ $64, R14
 
-// STRIPS leads SI and DX to the two strips of A, and CX counts the steps.
-#define STRIPS \
+#define GROUP \
 	MOVQ a+16(FP), SI \
-	MOVQ R8, DX \
-	SHLQ $4, DX \
-	ADDQ SI, DX \
-	MOVQ steps+8(FP), CX
+	MOVQ c+48(FP), DI \
+	MOVQ strips+72(FP), R15
+
+// NEXT goes on with the next group of panels, or returns after the last.
+#define NEXT(panels, group) \
+	MOVQ panelStep+40(FP), AX \
+	IMULQ $panels, AX \
+	ADDQ AX, panel+32(FP) \
+	ADDQ $(64*panels), c+48(FP) \
+	DECQ groups+64(FP) \
+	JNZ  group \
+	TILERELEASE \
+	RET
 
 // SECOND leads AX to the second strip of C.
 #define SECOND \
@@ -39,12 +46,22 @@
 	SHLQ $4, AX \
 	ADDQ DI, AX
 
-// func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
-TEXT ·tiles2x2(SB), NOSPLIT, $0-73
+// func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups, strips int, resume bool)
+TEXT ·tiles2x2(SB), NOSPLIT, $0-81
 	ARGS
 
-next:
-	CMPB resume+72(FP), $0
+group:
+	GROUP
+
+	// The next group is fetched into the second-level cache meanwhile: two lines of
+	// either panel a step, through all strips.
+	MOVQ panel+32(FP), R9
+	MOVQ panelStep+40(FP), R10
+	LEAQ (R9)(R10*2), R9
+	ADDQ R9, R10
+
+strip:
+	CMPB resume+80(FP), $0
 	JEQ  zero
 	TILELOAD(4, 7, 11)
 	LEAQ 64(DI), AX
@@ -62,26 +79,33 @@ zero:
 	TILEZERO(7)
 
 start:
-	STRIPS
+	MOVQ R8, DX
+	SHLQ $4, DX
+	ADDQ SI, DX
+	MOVQ panel+32(FP), BX
 	MOVQ panelStep+40(FP), R12
-	LEAQ (BX)(R12*2), R12
-	MOVQ R12, R9
-	SUBQ BX, R9
-	ADDQ R12, R9 // the next group
+	ADDQ BX, R12
+	MOVQ steps+8(FP), CX
 
 loop:
-	TILELOAD(0, 6, 8)
 	TILELOAD(2, 3, 14)
+	TILESTREAM(0, 6, 8)
 	TDPBF16PS(4, 0, 2)
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
 	TILELOAD(3, 12, 14)
 	TDPBF16PS(5, 0, 3)
-	TILELOAD(1, 2, 8)
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	TILESTREAM(1, 2, 8)
 	TDPBF16PS(6, 1, 2)
 	TDPBF16PS(7, 1, 3)
 	ADDQ $64, SI
 	ADDQ $64, DX
 	ADDQ $1024, BX
 	ADDQ $1024, R12
+	ADDQ $128, R9
+	ADDQ $128, R10
 	DECQ CX
 	JNZ  loop
 	TILESTORE(4, 7, 11)
@@ -91,20 +115,31 @@ loop:
 	TILESTORE(6, 0, 11)
 	ADDQ $64, AX
 	TILESTORE(7, 0, 11)
-	MOVQ R9, BX
-	ADDQ $128, DI
-	DECQ R15
-	JNZ  next
-	TILERELEASE
-	RET
 
-// func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
-TEXT ·tiles2x1(SB), NOSPLIT, $0-73
+	// Two strips on: from A's first row of the second one, as DX walked it.
+	MOVQ steps+8(FP), CX
+	SHLQ $6, CX
+	SUBQ CX, DX
+	MOVQ R8, SI
+	SHLQ $4, SI
+	ADDQ DX, SI
+	MOVQ R11, AX
+	SHLQ $5, AX
+	ADDQ AX, DI
+	DECQ R15
+	JNZ  strip
+	NEXT(2, group)
+
+// func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups, strips int, resume bool)
+TEXT ·tiles2x1(SB), NOSPLIT, $0-81
 	ARGS
 
-next:
+group:
+	GROUP
+
+strip:
 	SECOND
-	CMPB resume+72(FP), $0
+	CMPB resume+80(FP), $0
 	JEQ  zero
 	TILELOAD(4, 7, 11)
 	TILELOAD(6, 0, 11)
@@ -115,15 +150,17 @@ zero:
 	TILEZERO(6)
 
 start:
-	STRIPS
-	MOVQ panelStep+40(FP), R9
-	LEAQ (BX)(R9*2), R9 // the next panel
+	MOVQ R8, DX
+	SHLQ $4, DX
+	ADDQ SI, DX
+	MOVQ panel+32(FP), BX
+	MOVQ steps+8(FP), CX
 
 loop:
-	TILELOAD(0, 6, 8)
 	TILELOAD(2, 3, 14)
+	TILESTREAM(0, 6, 8)
 	TDPBF16PS(4, 0, 2)
-	TILELOAD(1, 2, 8)
+	TILESTREAM(1, 2, 8)
 	TDPBF16PS(6, 1, 2)
 	ADDQ $64, SI
 	ADDQ $64, DX
@@ -132,18 +169,26 @@ loop:
 	JNZ  loop
 	TILESTORE(4, 7, 11)
 	TILESTORE(6, 0, 11)
-	MOVQ R9, BX
-	ADDQ $64, DI
+	MOVQ steps+8(FP), CX
+	SHLQ $6, CX
+	SUBQ CX, DX
+	MOVQ R8, SI
+	SHLQ $4, SI
+	ADDQ DX, SI
+	MOVQ R11, AX
+	SHLQ $5, AX
+	ADDQ AX, DI
 	DECQ R15
-	JNZ  next
-	TILERELEASE
-	RET
+	JNZ  strip
+	NEXT(1, group)
 
 // func tiles1x4(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
 TEXT ·tiles1x4(SB), NOSPLIT, $0-73
 	ARGS
 
-next:
+group:
+	MOVQ a+16(FP), SI
+	MOVQ c+48(FP), DI
 	CMPB resume+72(FP), $0
 	JEQ  zero
 	TILELOAD(4, 7, 11)
@@ -162,13 +207,12 @@ zero:
 	TILEZERO(7)
 
 start:
-	MOVQ a+16(FP), SI
 	MOVQ steps+8(FP), CX
+	MOVQ panel+32(FP), BX
 	MOVQ panelStep+40(FP), DX
-	LEAQ (BX)(DX*2), R12
-	LEAQ (R12)(DX*2), R9
-	LEAQ (R9)(DX*2), R10
-	LEAQ (R10)(DX*2), DX // the next group
+	LEAQ (BX)(DX*1), R12
+	LEAQ (BX)(DX*2), R9
+	LEAQ (R12)(DX*2), R10
 
 loop:
 	TILELOAD(0, 6, 8)
@@ -194,18 +238,15 @@ loop:
 	TILESTORE(6, 0, 11)
 	LEAQ 192(DI), AX
 	TILESTORE(7, 0, 11)
-	MOVQ DX, BX
-	ADDQ $256, DI
-	DECQ R15
-	JNZ  next
-	TILERELEASE
-	RET
+	NEXT(4, group)
 
 // func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
 TEXT ·tiles1x1(SB), NOSPLIT, $0-73
 	ARGS
 
-next:
+group:
+	MOVQ a+16(FP), SI
+	MOVQ c+48(FP), DI
 	CMPB resume+72(FP), $0
 	JEQ  zero
 	TILELOAD(4, 7, 11)
@@ -215,10 +256,8 @@ zero:
 	TILEZERO(4)
 
 start:
-	MOVQ a+16(FP), SI
 	MOVQ steps+8(FP), CX
-	MOVQ panelStep+40(FP), R9
-	LEAQ (BX)(R9*2), R9 // the next panel
+	MOVQ panel+32(FP), BX
 
 loop:
 	TILELOAD(0, 6, 8)
@@ -229,12 +268,7 @@ loop:
 	DECQ CX
 	JNZ  loop
 	TILESTORE(4, 7, 11)
-	MOVQ R9, BX
-	ADDQ $64, DI
-	DECQ R15
-	JNZ  next
-	TILERELEASE
-	RET
+	NEXT(1, group)
 
 // func tileLoop(cfg *tileConfig, n int)
 TEXT ·tileLoop(SB), NOSPLIT, $0-16

@@ -39,7 +39,7 @@ func BenchmarkDotLoopBF16(b *testing.B) {
 func BenchmarkPackBF16(b *testing.B) {
 	const k, n = 512, 128
 	rng := rand.New(rand.NewPCG(1, 2))
-	x, h, dst := random(rng, k*n), randomBF16(rng, k*n), make([]uint16, k*n)
+	x, h, dst := random(rng, k*n), randomBF16(rng, k*n), make([]uint16, RowsSizeBF16(n, k))
 	for _, s := range []struct {
 		name string
 		run  func()

@@ -35,7 +35,7 @@ func productsFP8(m, n, k int) []product {
 			GemmFP8(m, n, k, rows, panels[j/PanelWidth*PanelBytesFP8(k):], c, ldc, false)
 		}},
 		{"BF16", 2 * len(panelsBF16), func(j, n int, c []float32, ldc int) {
-			GemmBF16(m, n, k, rowsBF16, even(k), panelsBF16[j*even(k):], c, ldc, false)
+			GemmBF16(m, n, k, rowsBF16, RowStrideBF16(k), panelsBF16[j*even(k):], c, ldc, false)
 		}},
 		{"Q8", len(panelsQ8), func(j, n int, c []float32, ldc int) {
 			GemmQ8(m, n, k, rowsQ8, panelsQ8[j/PanelWidth*PanelBytesQ8(k):], c, ldc, false)
