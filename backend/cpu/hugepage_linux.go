@@ -6,9 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugePage is the size of a huge page of amd64 and of arm64 with 4 KiB pages.
-const hugePage = 2 << 20
-
 // adviseHuge asks for huge pages beneath mem, as far as whole ones lie in it. A
 // cache of keys is read and written a row here and a row there: with pages of
 // 4 KiB nearly every row misses the processor's table of pages. It is advice,

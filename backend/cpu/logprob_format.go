@@ -21,7 +21,7 @@ func (j *formattedLogProb) do(p *pool, f *formatted, e *encoding, o *backend.Lin
 		width := h.chunk(v)
 		for j.first = 0; j.first < len(j.scores); j.first += formattedRows {
 			rows := min(formattedRows, len(j.scores)-j.first)
-			j.z = grow(j.z, rows*width)
+			j.z = growHuge(j.z, rows*width)
 			f.logits(p, e, o, h, &o.W, j.z, j.first, rows)
 			p.run(rows, rowGrain(4*width), j)
 		}

@@ -74,7 +74,7 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 	}
 	f.encoder.do(p, f)
 	if strided {
-		f.memory = grow(f.memory, panels)
+		f.memory = growHuge(f.memory, panels)
 		f.right = f.memory
 		f.packer.parts(p, f, shared)
 	}
@@ -153,7 +153,7 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 		work += t.m * t.k
 		size += t.m * f.rowBytes(t.k)
 	}
-	f.left = grow(f.left, size)
+	f.left = growHuge(f.left, size)
 	at := f.left
 	for _, t := range e.parts {
 		t.stride = f.rowBytes(t.k)

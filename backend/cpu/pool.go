@@ -24,13 +24,13 @@ type worker struct {
 func scratch[T number | int32](w *worker, n int) []T {
 	switch any(*new(T)).(type) {
 	case float32:
-		w.f32 = grow(w.f32, n)
+		w.f32 = growHuge(w.f32, n)
 		return any(w.f32).([]T)
 	case float64:
-		w.f64 = grow(w.f64, n)
+		w.f64 = growHuge(w.f64, n)
 		return any(w.f64).([]T)
 	}
-	w.i32 = grow(w.i32, n)
+	w.i32 = growHuge(w.i32, n)
 	return any(w.i32).([]T)
 }
 

@@ -53,8 +53,8 @@ TEXT ·tiles2x2(SB), NOSPLIT, $0-81
 group:
 	GROUP
 
-	// The next group is fetched into the second-level cache meanwhile: two lines of
-	// either panel a step, through all strips.
+	// The next group is fetched into the second-level cache meanwhile: every other line of
+	// either panel, a pair of lines at a time by the processor, through all strips.
 	MOVQ panel+32(FP), R9
 	MOVQ panelStep+40(FP), R10
 	LEAQ (R9)(R10*2), R9
@@ -92,11 +92,9 @@ loop:
 	TILESTREAM(0, 6, 8)
 	TDPBF16PS(4, 0, 2)
 	PREFETCHT1 (R9)
-	PREFETCHT1 64(R9)
 	TILELOAD(3, 12, 14)
 	TDPBF16PS(5, 0, 3)
 	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
 	TILESTREAM(1, 2, 8)
 	TDPBF16PS(6, 1, 2)
 	TDPBF16PS(7, 1, 3)
