@@ -13,8 +13,9 @@ const (
 	pairColumns   = 2 * PanelWidth
 	chunkBlocks   = 2
 	pairBytes     = 2*QuantBlock*PanelWidth + 4*4*PanelWidth // of a block: see widenQ8
-	pairsWidened  = 8
-	blocksWidened = 32
+	blocksWidened = 16                                       // a pair's blocks, 20 KiB, stay in the first-level cache while A streams
+	blocksRows    = 64                                       // blocks of A, 640 KiB, stay in the second-level cache while pairs pass
+	rowsTiles     = 256
 	sumsBytes     = chunkBlocks * 4 * 4 * tileSide * tileSide
 )
 
@@ -22,8 +23,8 @@ const (
 type quantTiles struct {
 	sums  [2 * sumsBytes]byte          // of two chunks
 	start [tileSide * tileSide]float32 // what sums start from
-	// A block of columns of B, pairs of panels one after the other.
-	panels [pairsWidened * blocksWidened * pairBytes]byte
+	pair  [blocksWidened * pairBytes]byte
+	c     [rowsTiles * pairColumns]float32
 }
 
 var quantTilesPool = sync.Pool{New: func() any {
@@ -34,11 +35,12 @@ var quantTilesPool = sync.Pool{New: func() any {
 	return t
 }}
 
-// tilesQuant computes 32 rows of C for pairs of widened panels and chunks of blocks,
-// both positive. Rows of A are rowStep bytes apart.
+// tilesQuant computes 32 columns of C from a widened pair of panels, for pairs of
+// strips of rows and chunks of blocks, both positive. Rows of A are rowStep bytes apart,
+// those of C adjacent.
 //
 //go:noescape
-func tilesQuant(cfg *tileConfig, chunks, pairs int, rows *byte, rowStep int, panels, sums *byte, c *float32, ldc int,
+func tilesQuant(cfg *tileConfig, chunks, strips int, rows *byte, rowStep int, panels, sums *byte, c *float32,
 	resume bool)
 
 // widenQ8 writes blocks of a panel to the first or second place in blocks of a pair,
@@ -62,23 +64,11 @@ func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32
 		return
 	}
 	t := quantTilesPool.Get().(*quantTiles)
-	cfg := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
-	for j := 0; j < nw; j += pairsWidened * pairColumns {
-		pairs := min(pairsWidened, (nw-j)/pairColumns)
-		for b := 0; b < bw; b += blocksWidened {
-			most := min(blocksWidened, bw-b)
-			for p := range 2 * pairs {
-				dst, src := &t.panels[p/2*most*pairBytes], &bp[(j/PanelWidth+p)*panelStep+b*blockBytes]
-				if blockBytes == blockBytesQ8 {
-					widenQ8(dst, src, most, p%2)
-				} else {
-					widenQ4(dst, src, most, p%2)
-				}
-			}
-			for i := 0; i < mw; i += stripsRows {
-				tilesQuant(&cfg, most/chunkBlocks, pairs, &rows[i*rowStep+b*rowBlockBytes], rowStep, &t.panels[0], &t.sums[0],
-					&c[i*ldc+j], ldc, accumulate || b > 0)
-			}
+	for i := 0; i < mw; i += rowsTiles {
+		for b := 0; b < bw; b += blocksRows {
+			mb := min(rowsTiles, mw-i)
+			t.multiply(mb, nw, b, min(b+blocksRows, bw), rows[i*rowStep:], rowStep, bp, panelStep, blockBytes, c[i*ldc:], ldc,
+				accumulate || b > 0)
 		}
 	}
 	quantTilesPool.Put(t)
@@ -99,3 +89,32 @@ func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32
 //
 //go:noescape
 func tileLoopInt8(cfg *tileConfig, n int)
+
+// multiply computes m rows and n columns, whole tiles, of C for blocks from first to last.
+func (t *quantTiles) multiply(m, n, first, last int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int,
+	c []float32, ldc int, resume bool) {
+	cfg := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
+	for j := 0; j < n; j += pairColumns {
+		if resume {
+			for i := range m {
+				copy(t.c[i*pairColumns:][:pairColumns], c[i*ldc+j:])
+			}
+		}
+		for b := first; b < last; b += blocksWidened {
+			most := min(blocksWidened, last-b)
+			for p := range 2 {
+				src := &bp[(j/PanelWidth+p)*panelStep+b*blockBytes]
+				if blockBytes == blockBytesQ8 {
+					widenQ8(&t.pair[0], src, most, p)
+				} else {
+					widenQ4(&t.pair[0], src, most, p)
+				}
+			}
+			tilesQuant(&cfg, most/chunkBlocks, m/stripsRows, &rows[b*rowBlockBytes], rowStep, &t.pair[0], &t.sums[0], &t.c[0],
+				resume || b > first)
+		}
+		for i := range m {
+			copy(c[i*ldc+j:][:pairColumns], t.c[i*pairColumns:])
+		}
+	}
+}

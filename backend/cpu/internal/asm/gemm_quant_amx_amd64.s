@@ -40,7 +40,7 @@
 // FIRST is a block of tiles at the start, whose last two sums are stored later.
 #define FIRST(off) \
 	LOAD0; PRODUCT0; LOAD1; PRODUCT1; LOAD2; PRODUCT2; LOAD3; PRODUCT3 \
-	SAVE(4, R12, off); SAVE(5, R12, off+1024)
+	SAVE(4, R12, off)
 
 // ROW adds the sums at byte sums, of a row with the scale at a, to C.
 #define ROW(a, sums, c0, c1) \
@@ -70,93 +70,96 @@
 	ROW(40*b(AX)(R8*2), g/2*2048+g%2*512+b*4096+384, Z12, Z13) \
 	ROW(40*b(AX)(R9*1), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
 
-#define GETC(a, b) VMOVUPS.Z (DI), K1, a; VMOVUPS.Z 64(DI), K1, b; ADDQ R11, DI
-#define PUTC(a, b) VMOVUPS a, (DI); VMOVUPS b, 64(DI); ADDQ R11, DI
+#define GETC(row, a, b) VMOVUPS.Z 128*row(DI), K1, a; VMOVUPS.Z 128*row+64(DI), K1, b
+#define PUTC(row, a, b) VMOVUPS a, 128*row(DI); VMOVUPS b, 128*row+64(DI)
 
 // GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
 // LOADs and PRODUCTs, and the stores of sums of two before.
 #define GROUP(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
 	LEAQ (DX)(R8*4), AX \
-	GETC(Z0, Z1); GETC(Z2, Z3); GETC(Z4, Z5); GETC(Z6, Z7) \
-	GETC(Z8, Z9); GETC(Z10, Z11); GETC(Z12, Z13); GETC(Z14, Z15) \
-	LEAQ (R11*8), R15 \
-	SUBQ R15, DI \
+	GETC(0, Z0, Z1); GETC(1, Z2, Z3); GETC(2, Z4, Z5); GETC(3, Z6, Z7) \
+	GETC(4, Z8, Z9); GETC(5, Z10, Z11); GETC(6, Z12, Z13); GETC(7, Z14, Z15) \
 	ADD(g, 0, LOADA, PRODUCTA, SAVEA) \
 	ADD(g, 1, LOADB, PRODUCTB, SAVEB) \
-	PUTC(Z0, Z1); PUTC(Z2, Z3); PUTC(Z4, Z5); PUTC(Z6, Z7) \
-	PUTC(Z8, Z9); PUTC(Z10, Z11); PUTC(Z12, Z13); PUTC(Z14, Z15) \
+	PUTC(0, Z0, Z1); PUTC(1, Z2, Z3); PUTC(2, Z4, Z5); PUTC(3, Z6, Z7) \
+	PUTC(4, Z8, Z9); PUTC(5, Z10, Z11); PUTC(6, Z12, Z13); PUTC(7, Z14, Z15) \
+	ADDQ $1024, DI \
 	LEAQ (DX)(R8*8), DX
 
-// STRIPS leads SI and R10 to the strips of A.
-#define STRIPS \
+// STRIP leads SI and R10 to the strips of A.
+#define STRIP \
 	MOVQ rows+24(FP), SI \
 	MOVQ R8, R10 \
 	SHLQ $4, R10 \
 	ADDQ SI, R10
 
-// func tilesQuant(cfg *tileConfig, chunks, pairs int, rows *byte, rowStep int, panels, sums *byte, c *float32, ldc int, resume bool)
-TEXT ·tilesQuant(SB), NOSPLIT, $24-73
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows *byte, rowStep int, panels, sums *byte, c *float32, resume bool)
+TEXT ·tilesQuant(SB), NOSPLIT, $16-65
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
 	MOVQ rowStep+32(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ ldc+64(FP), R11
-	SHLQ $2, R11
 	MOVQ $64, CX
 	MOVQ sums+48(FP), R12
 	LEAQ 2*SUMS(R12), AX
 	MOVQ AX, start-8(SP)
-	STRIPS
+	STRIP
 	MOVQ panels+40(FP), BX
-	MOVQ BX, R14
 	FIRST(0)
+	SAVE(5, R12, 1024)
 	SAVE(6, R12, 2048)
 	SAVE(7, R12, 3072)
 	FIRST(4096)
 	MOVQ R12, R13
 	ADDQ $SUMS, R12
 	MOVQ c+56(FP), DI
-	MOVQ pairs+16(FP), AX
-	MOVQ AX, pairsLeft-16(SP)
 
-pair:
+strip:
 	MOVQ chunks+8(FP), AX
-	MOVQ AX, chunksLeft-24(SP)
+	MOVQ AX, chunksLeft-16(SP)
+	MOVQ panels+40(FP), R14
 	MOVQ rows+24(FP), DX
 	ADDQ $32, DX
-	MOVBLZX resume+72(FP), AX
+	MOVBLZX resume+64(FP), AX
 	NEGL AX
 	KMOVW AX, K1
 
 chunk:
-	CMPQ chunksLeft-24(SP), $1
+	CMPQ chunksLeft-16(SP), $1
 	JNE  multiply
-	STRIPS // the next chunk is the first one of the next pair
-	CMPQ pairsLeft-16(SP), $1
-	JNE  multiply
-	MOVQ panels+40(FP), BX // there is none: multiply what is there
+
+	// The next chunk is the first one of the next strips; if there are none, of these.
+	MOVQ panels+40(FP), BX
+	CMPQ strips+16(FP), $1
+	JEQ  again
+	MOVQ R8, AX
+	SHLQ $5, AX
+	ADDQ AX, rows+24(FP)
+
+again:
+	STRIP
 
 multiply:
-	GROUP(0, LOAD0, PRODUCT0, SAVE(6, R13, 6144), LOAD1, PRODUCT1, SAVE(7, R13, 7168))
-	GROUP(1, LOAD2, PRODUCT2, SAVE(4, R12, 0), LOAD3, PRODUCT3, SAVE(5, R12, 1024))
-	GROUP(2, LOAD0, PRODUCT0, SAVE(6, R12, 2048), LOAD1, PRODUCT1, SAVE(7, R12, 3072))
-	GROUP(3, LOAD2, PRODUCT2, SAVE(4, R12, 4096), LOAD3, PRODUCT3, SAVE(5, R12, 5120))
+	GROUP(0, LOAD0, PRODUCT0, SAVE(5, R13, 5120), LOAD1, PRODUCT1, SAVE(6, R13, 6144))
+	GROUP(1, LOAD2, PRODUCT2, SAVE(7, R13, 7168), LOAD3, PRODUCT3, SAVE(4, R12, 0))
+	GROUP(2, LOAD0, PRODUCT0, SAVE(5, R12, 1024), LOAD1, PRODUCT1, SAVE(6, R12, 2048))
+	GROUP(3, LOAD2, PRODUCT2, SAVE(7, R12, 3072), LOAD3, PRODUCT3, SAVE(4, R12, 4096))
 	XCHGQ R12, R13
 	ADDQ $(2*BLOCK), R14
 	MOVQ R8, AX
 	SHLQ $5, AX
 	SUBQ AX, DX
 	ADDQ $80, DX
-	MOVQ R11, AX
-	SHLQ $5, AX
-	SUBQ AX, DI
 	MOVL $0xffff, AX
 	KMOVW AX, K1
-	DECQ chunksLeft-24(SP)
-	JNZ  chunk
-	ADDQ $128, DI
-	DECQ pairsLeft-16(SP)
-	JNZ  pair
+	DECQ chunksLeft-16(SP)
+	JEQ  next
+	SUBQ $4096, DI
+	JMP  chunk
+
+next:
+	DECQ strips+16(FP)
+	JNZ  strip
 	TILERELEASE
 	VZEROUPPER
 	RET
