@@ -21,8 +21,8 @@ const (
 
 // quantTiles is the memory of a product by tiles.
 type quantTiles struct {
-	sums  [2 * sumsBytes]byte          // of two chunks
-	start [tileSide * tileSide]float32 // what sums start from
+	sums  [2 * sumsBytes]byte // of two chunks
+	start [tileSide]float32   // what sums start from
 	pair  [blocksWidened * pairBytes]byte
 	c     [rowsTiles * pairColumns]float32
 }

@@ -26,7 +26,7 @@
 
 // Steps of a block of tiles: LOADn and PRODUCTn for the n-th product. SAVE stores tile
 // t at byte off from base.
-#define START(t) MOVQ start-8(SP), R15; TILELOAD(t, 15, 1)
+#define START(t) MOVQ start-8(SP), R15; TILELOAD(t, 15, 11)
 #define LOAD0 TILELOAD(0, 6, 8); TILELOAD(2, 3, 1)
 #define LOAD1 ADDQ $512, BX; TILELOAD(3, 3, 1)
 #define LOAD2 TILELOAD(1, 10, 8)
@@ -37,7 +37,7 @@
 #define PRODUCT3 START(7); TDPBSSD(7, 1, 3)
 #define SAVE(t, base, off) LEAQ off(base), R15; TILESTORE(t, 15, 1)
 
-// FIRST is a block of tiles at the start, whose last two sums are stored later.
+// FIRST is a block of tiles at the start, of which the first sum is stored.
 #define FIRST(off) \
 	LOAD0; PRODUCT0; LOAD1; PRODUCT1; LOAD2; PRODUCT2; LOAD3; PRODUCT3 \
 	SAVE(4, R12, off)
@@ -93,57 +93,72 @@
 	SHLQ $4, R10 \
 	ADDQ SI, R10
 
+// AHEAD counts a chunk of the tiles: after the last one of a pair of strips they
+// go on with the next pair, and after the last pair with the same one.
+#define AHEAD(go) \
+	DECQ chunksAhead-24(SP) \
+	JNZ  go \
+	MOVQ chunks+8(FP), AX \
+	MOVQ AX, chunksAhead-24(SP) \
+	MOVQ panels+40(FP), BX \
+	XORL AX, AX \
+	DECQ stripsAhead-32(SP) \
+	CMOVQGT R8, AX \
+	SHLQ $5, AX \
+	ADDQ AX, rows+24(FP) \
+	STRIP \
+go:
+
 // func tilesQuant(cfg *tileConfig, chunks, strips int, rows *byte, rowStep int, panels, sums *byte, c *float32, resume bool)
-TEXT ·tilesQuant(SB), NOSPLIT, $16-65
+TEXT ·tilesQuant(SB), NOSPLIT, $40-65
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
 	MOVQ rowStep+32(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ $64, CX
-	MOVQ sums+48(FP), R12
-	LEAQ 2*SUMS(R12), AX
+	XORL R11, R11
+	MOVQ sums+48(FP), R13
+	LEAQ SUMS(R13), R12
+	LEAQ SUMS(R12), AX
 	MOVQ AX, start-8(SP)
+	MOVQ chunks+8(FP), AX
+	MOVQ AX, chunksAhead-24(SP)
+	MOVQ strips+16(FP), AX
+	MOVQ AX, stripsAhead-32(SP)
+	MOVQ rows+24(FP), AX
+	ADDQ $32, AX
+	MOVQ AX, scales-40(SP)
 	STRIP
 	MOVQ panels+40(FP), BX
+	MOVQ c+56(FP), DI
+	XCHGQ R12, R13
 	FIRST(0)
 	SAVE(5, R12, 1024)
 	SAVE(6, R12, 2048)
 	SAVE(7, R12, 3072)
 	FIRST(4096)
-	MOVQ R12, R13
-	ADDQ $SUMS, R12
-	MOVQ c+56(FP), DI
+	SAVE(5, R12, 5120)
+	SAVE(6, R12, 6144)
+	SAVE(7, R12, 7168)
+	XCHGQ R12, R13
+	AHEAD(second)
+	FIRST(0)
 
 strip:
 	MOVQ chunks+8(FP), AX
 	MOVQ AX, chunksLeft-16(SP)
 	MOVQ panels+40(FP), R14
-	MOVQ rows+24(FP), DX
-	ADDQ $32, DX
+	MOVQ scales-40(SP), DX
 	MOVBLZX resume+64(FP), AX
 	NEGL AX
 	KMOVW AX, K1
 
 chunk:
-	CMPQ chunksLeft-16(SP), $1
-	JNE  multiply
-
-	// The next chunk is the first one of the next strips; if there are none, of these.
-	MOVQ panels+40(FP), BX
-	CMPQ strips+16(FP), $1
-	JEQ  again
-	MOVQ R8, AX
-	SHLQ $5, AX
-	ADDQ AX, rows+24(FP)
-
-again:
-	STRIP
-
-multiply:
-	GROUP(0, LOAD0, PRODUCT0, SAVE(5, R13, 5120), LOAD1, PRODUCT1, SAVE(6, R13, 6144))
-	GROUP(1, LOAD2, PRODUCT2, SAVE(7, R13, 7168), LOAD3, PRODUCT3, SAVE(4, R12, 0))
-	GROUP(2, LOAD0, PRODUCT0, SAVE(5, R12, 1024), LOAD1, PRODUCT1, SAVE(6, R12, 2048))
-	GROUP(3, LOAD2, PRODUCT2, SAVE(7, R12, 3072), LOAD3, PRODUCT3, SAVE(4, R12, 4096))
+	GROUP(0, LOAD0, PRODUCT0, SAVE(5, R12, 1024), LOAD1, PRODUCT1, SAVE(6, R12, 2048))
+	GROUP(1, LOAD2, PRODUCT2, SAVE(7, R12, 3072), LOAD3, PRODUCT3, SAVE(4, R12, 4096))
+	AHEAD(ahead)
+	GROUP(2, LOAD0, PRODUCT0, SAVE(5, R12, 5120), LOAD1, PRODUCT1, SAVE(6, R12, 6144))
+	GROUP(3, LOAD2, PRODUCT2, SAVE(7, R12, 7168), LOAD3, PRODUCT3, SAVE(4, R13, 0))
 	XCHGQ R12, R13
 	ADDQ $(2*BLOCK), R14
 	MOVQ R8, AX
@@ -158,6 +173,9 @@ multiply:
 	JMP  chunk
 
 next:
+	MOVQ R8, AX
+	SHLQ $5, AX
+	ADDQ AX, scales-40(SP)
 	DECQ strips+16(FP)
 	JNZ  strip
 	TILERELEASE
