@@ -16,6 +16,7 @@ const (
 	blocksWidened = 16                                       // a pair's blocks, 20 KiB, stay in the first-level cache while A streams
 	blocksRows    = 64                                       // blocks of A, 640 KiB, stay in the second-level cache while pairs pass
 	rowsTiles     = 256
+	stripsBytes   = QuantBlock*stripsRows + 4*stripsRows // of a block: see joinRowsQ8
 	sumsBytes     = chunkBlocks * 4 * 4 * tileSide * tileSide
 )
 
@@ -25,6 +26,7 @@ type quantTiles struct {
 	start [tileSide]float32   // what sums start from
 	pair  [blocksWidened * pairBytes]byte
 	c     [rowsTiles * pairColumns]float32
+	rows  [(rowsTiles/stripsRows*blocksRows + 3*chunkBlocks/2) * stripsBytes]byte // tiles run ahead
 }
 
 var quantTilesPool = sync.Pool{New: func() any {
@@ -36,12 +38,16 @@ var quantTilesPool = sync.Pool{New: func() any {
 }}
 
 // tilesQuant computes 32 columns of C from a widened pair of panels, for pairs of
-// strips of rows and chunks of blocks, both positive. Rows of A are rowStep bytes apart,
-// those of C adjacent.
+// strips of gathered rows and chunks of blocks, both positive. Rows of C are adjacent.
 //
 //go:noescape
-func tilesQuant(cfg *tileConfig, chunks, strips int, rows *byte, rowStep int, panels, sums *byte, c *float32,
-	resume bool)
+func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c *float32, resume bool)
+
+// joinRowsQ8 writes blocks of a pair of strips of A, stripsBytes each: the integers of
+// the rows, then their scales.
+//
+//go:noescape
+func joinRowsQ8(dst, src *byte, rowStep, blocks int)
 
 // widenQ8 writes blocks of a panel to the first or second place in blocks of a pair,
 // pairBytes each: for both panels 512 signed bytes, ordered as in the panel, then the
@@ -94,6 +100,15 @@ func tileLoopInt8(cfg *tileConfig, n int)
 func (t *quantTiles) multiply(m, n, first, last int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int,
 	c []float32, ldc int, resume bool) {
 	cfg := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
+	strips := m / stripsRows
+	gathered := 0
+	for b := first; b < last; b += blocksWidened {
+		most := min(blocksWidened, last-b)
+		for i := range strips {
+			joinRowsQ8(&t.rows[gathered], &rows[i*stripsRows*rowStep+b*rowBlockBytes], rowStep, most)
+			gathered += most * stripsBytes
+		}
+	}
 	for j := 0; j < n; j += pairColumns {
 		if resume {
 			for i := range m {
@@ -110,7 +125,7 @@ func (t *quantTiles) multiply(m, n, first, last int, rows []byte, rowStep int, b
 					widenQ4(&t.pair[0], src, most, p)
 				}
 			}
-			tilesQuant(&cfg, most/chunkBlocks, m/stripsRows, &rows[b*rowBlockBytes], rowStep, &t.pair[0], &t.sums[0], &t.c[0],
+			tilesQuant(&cfg, most/chunkBlocks, strips, &t.rows[(b-first)*strips*stripsBytes], &t.pair[0], &t.sums[0], &t.c[0],
 				resume || b > first)
 		}
 		for i := range m {

@@ -13,24 +13,24 @@
 // one FMA takes it times the scale of the column less 1.5·2²³ times that scale, which
 // is the scaled integer, rounded once.
 //
-// SI and R10 walk the strips of A for the tiles, R8 apart; BX the panels, CX is 64;
-// R12 and R13 are the sums of the next and of this chunk. For the vectors DX and AX
-// are at the scales of rows 0 and 4 of A, R9 is 3·R8; R14 walks the scales of the
-// panels; DI is C, R11 its row stride.
+// SI and BX walk A and the panels for the tiles, DX and R14 their scales for the
+// vectors; R8 is 32, CX 64 and R11 0; R12 and R13 are the sums of the next and of this
+// chunk; DI is C.
 
-// Sums of a chunk are blocks of four tiles, a block of panels is two of 512 bytes and
-// four vectors.
+// Sums of a chunk are blocks of four tiles; a block of panels is two of 512 bytes and
+// four vectors, and one of A two of 512 bytes and 32 scales.
 #define SUMS 8192
 #define BLOCK 1280
 #define SCALES 1024
+#define BLOCKA 1152
 
 // Steps of a block of tiles: LOADn and PRODUCTn for the n-th product. SAVE stores tile
 // t at byte off from base.
 #define START(t) MOVQ start-8(SP), R15; TILELOAD(t, 15, 11)
 #define LOAD0 TILELOAD(0, 6, 8); TILELOAD(2, 3, 1)
 #define LOAD1 ADDQ $512, BX; TILELOAD(3, 3, 1)
-#define LOAD2 TILELOAD(1, 10, 8)
-#define LOAD3 ADDQ $(BLOCK-512), BX; ADDQ $40, SI; ADDQ $40, R10
+#define LOAD2 ADDQ $512, SI; TILELOAD(1, 6, 8)
+#define LOAD3 ADDQ $(BLOCK-512), BX; ADDQ $(BLOCKA-512), SI
 #define PRODUCT0 START(4); TDPBSSD(4, 0, 2)
 #define PRODUCT1 START(5); TDPBSSD(5, 0, 3)
 #define PRODUCT2 START(6); TDPBSSD(6, 1, 2)
@@ -59,16 +59,16 @@
 	VMOVUPS BLOCK*b+SCALES+128(R14), Z24 \
 	VMOVUPS BLOCK*b+SCALES+192(R14), Z25 \
 	OP0 \
-	ROW(40*b(DX), g/2*2048+g%2*512+b*4096, Z0, Z1) \
-	ROW(40*b(DX)(R8*1), g/2*2048+g%2*512+b*4096+64, Z2, Z3) \
+	ROW(BLOCKA*b+SCALES+32*g+0(DX), g/2*2048+g%2*512+b*4096+0, Z0, Z1) \
+	ROW(BLOCKA*b+SCALES+32*g+4(DX), g/2*2048+g%2*512+b*4096+64, Z2, Z3) \
 	OP1 \
-	ROW(40*b(DX)(R8*2), g/2*2048+g%2*512+b*4096+128, Z4, Z5) \
-	ROW(40*b(DX)(R9*1), g/2*2048+g%2*512+b*4096+192, Z6, Z7) \
+	ROW(BLOCKA*b+SCALES+32*g+8(DX), g/2*2048+g%2*512+b*4096+128, Z4, Z5) \
+	ROW(BLOCKA*b+SCALES+32*g+12(DX), g/2*2048+g%2*512+b*4096+192, Z6, Z7) \
 	OP2 \
-	ROW(40*b(AX), g/2*2048+g%2*512+b*4096+256, Z8, Z9) \
-	ROW(40*b(AX)(R8*1), g/2*2048+g%2*512+b*4096+320, Z10, Z11) \
-	ROW(40*b(AX)(R8*2), g/2*2048+g%2*512+b*4096+384, Z12, Z13) \
-	ROW(40*b(AX)(R9*1), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
+	ROW(BLOCKA*b+SCALES+32*g+16(DX), g/2*2048+g%2*512+b*4096+256, Z8, Z9) \
+	ROW(BLOCKA*b+SCALES+32*g+20(DX), g/2*2048+g%2*512+b*4096+320, Z10, Z11) \
+	ROW(BLOCKA*b+SCALES+32*g+24(DX), g/2*2048+g%2*512+b*4096+384, Z12, Z13) \
+	ROW(BLOCKA*b+SCALES+32*g+28(DX), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
 
 #define GETC(row, a, b) VMOVUPS.Z 128*row(DI), K1, a; VMOVUPS.Z 128*row+64(DI), K1, b
 #define PUTC(row, a, b) VMOVUPS a, 128*row(DI); VMOVUPS b, 128*row+64(DI)
@@ -76,62 +76,41 @@
 // GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
 // LOADs and PRODUCTs, and the stores of sums of two before.
 #define GROUP(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
-	LEAQ (DX)(R8*4), AX \
 	GETC(0, Z0, Z1); GETC(1, Z2, Z3); GETC(2, Z4, Z5); GETC(3, Z6, Z7) \
 	GETC(4, Z8, Z9); GETC(5, Z10, Z11); GETC(6, Z12, Z13); GETC(7, Z14, Z15) \
 	ADD(g, 0, LOADA, PRODUCTA, SAVEA) \
 	ADD(g, 1, LOADB, PRODUCTB, SAVEB) \
 	PUTC(0, Z0, Z1); PUTC(1, Z2, Z3); PUTC(2, Z4, Z5); PUTC(3, Z6, Z7) \
 	PUTC(4, Z8, Z9); PUTC(5, Z10, Z11); PUTC(6, Z12, Z13); PUTC(7, Z14, Z15) \
-	ADDQ $1024, DI \
-	LEAQ (DX)(R8*8), DX
+	ADDQ $1024, DI
 
-// STRIP leads SI and R10 to the strips of A.
-#define STRIP \
-	MOVQ rows+24(FP), SI \
-	MOVQ R8, R10 \
-	SHLQ $4, R10 \
-	ADDQ SI, R10
-
-// AHEAD counts a chunk of the tiles: after the last one of a pair of strips they
-// go on with the next pair, and after the last pair with the same one.
+// AHEAD counts a chunk of the tiles: after the last one of a pair of strips the panels
+// begin again.
 #define AHEAD(go) \
 	DECQ chunksAhead-24(SP) \
 	JNZ  go \
 	MOVQ chunks+8(FP), AX \
 	MOVQ AX, chunksAhead-24(SP) \
-	MOVQ panels+40(FP), BX \
-	XORL AX, AX \
-	DECQ stripsAhead-32(SP) \
-	CMOVQGT R8, AX \
-	SHLQ $5, AX \
-	ADDQ AX, rows+24(FP) \
-	STRIP \
+	MOVQ panels+32(FP), BX \
 go:
 
-// func tilesQuant(cfg *tileConfig, chunks, strips int, rows *byte, rowStep int, panels, sums *byte, c *float32, resume bool)
-TEXT ·tilesQuant(SB), NOSPLIT, $40-65
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c *float32, resume bool)
+TEXT ·tilesQuant(SB), NOSPLIT, $24-57
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
-	MOVQ rowStep+32(FP), R8
-	LEAQ (R8)(R8*2), R9
+	MOVQ $32, R8
 	MOVQ $64, CX
 	XORL R11, R11
-	MOVQ sums+48(FP), R13
-	LEAQ SUMS(R13), R12
-	LEAQ SUMS(R12), AX
+	MOVQ sums+40(FP), R12
+	LEAQ SUMS(R12), R13
+	LEAQ SUMS(R13), AX
 	MOVQ AX, start-8(SP)
 	MOVQ chunks+8(FP), AX
 	MOVQ AX, chunksAhead-24(SP)
-	MOVQ strips+16(FP), AX
-	MOVQ AX, stripsAhead-32(SP)
-	MOVQ rows+24(FP), AX
-	ADDQ $32, AX
-	MOVQ AX, scales-40(SP)
-	STRIP
-	MOVQ panels+40(FP), BX
-	MOVQ c+56(FP), DI
-	XCHGQ R12, R13
+	MOVQ rows+24(FP), SI
+	MOVQ SI, DX
+	MOVQ panels+32(FP), BX
+	MOVQ c+48(FP), DI
 	FIRST(0)
 	SAVE(5, R12, 1024)
 	SAVE(6, R12, 2048)
@@ -147,9 +126,8 @@ TEXT ·tilesQuant(SB), NOSPLIT, $40-65
 strip:
 	MOVQ chunks+8(FP), AX
 	MOVQ AX, chunksLeft-16(SP)
-	MOVQ panels+40(FP), R14
-	MOVQ scales-40(SP), DX
-	MOVBLZX resume+64(FP), AX
+	MOVQ panels+32(FP), R14
+	MOVBLZX resume+56(FP), AX
 	NEGL AX
 	KMOVW AX, K1
 
@@ -161,10 +139,7 @@ chunk:
 	GROUP(3, LOAD2, PRODUCT2, SAVE(7, R12, 7168), LOAD3, PRODUCT3, SAVE(4, R13, 0))
 	XCHGQ R12, R13
 	ADDQ $(2*BLOCK), R14
-	MOVQ R8, AX
-	SHLQ $5, AX
-	SUBQ AX, DX
-	ADDQ $80, DX
+	ADDQ $(2*BLOCKA), DX
 	MOVL $0xffff, AX
 	KMOVW AX, K1
 	DECQ chunksLeft-16(SP)
@@ -173,12 +148,38 @@ chunk:
 	JMP  chunk
 
 next:
-	MOVQ R8, AX
-	SHLQ $5, AX
-	ADDQ AX, scales-40(SP)
 	DECQ strips+16(FP)
 	JNZ  strip
 	TILERELEASE
+	VZEROUPPER
+	RET
+
+// func joinRowsQ8(dst, src *byte, rowStep, blocks int)
+TEXT ·joinRowsQ8(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rowStep+16(FP), R8
+	MOVQ blocks+24(FP), CX
+
+block:
+	MOVQ SI, AX
+	LEAQ SCALES(DI), DX
+	MOVQ $32, R9
+
+row:
+	VMOVDQU (AX), Y0
+	VMOVDQU Y0, (DI)
+	MOVL 32(AX), BX
+	MOVL BX, (DX)
+	ADDQ R8, AX
+	ADDQ $32, DI
+	ADDQ $4, DX
+	DECQ R9
+	JNZ  row
+	ADDQ $(BLOCKA-SCALES), DI
+	ADDQ $40, SI
+	DECQ CX
+	JNZ  block
 	VZEROUPPER
 	RET
 
