@@ -38,10 +38,12 @@ var quantTilesPool = sync.Pool{New: func() any {
 }}
 
 // tilesQuant computes 32 columns of C from a widened pair of panels, for pairs of
-// strips of gathered rows and chunks of blocks, both positive. Rows of C are adjacent.
+// strips of gathered rows and chunks of blocks, both positive. Rows of c are adjacent;
+// the last chunk's go to out, ldc apart.
 //
 //go:noescape
-func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c *float32, resume bool)
+func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int,
+	resume bool)
 
 // joinRowsQ8 writes blocks of a pair of strips of A, stripsBytes each: the integers of
 // the rows, then their scales.
@@ -125,11 +127,12 @@ func (t *quantTiles) multiply(m, n, first, last int, rows []byte, rowStep int, b
 					widenQ4(&t.pair[0], src, most, p)
 				}
 			}
+			out, step := &t.c[0], pairColumns
+			if b+most == last {
+				out, step = &c[j], ldc
+			}
 			tilesQuant(&cfg, most/chunkBlocks, strips, &t.rows[(b-first)*strips*stripsBytes], &t.pair[0], &t.sums[0], &t.c[0],
-				resume || b > first)
-		}
-		for i := range m {
-			copy(c[i*ldc+j:][:pairColumns], t.c[i*pairColumns:])
+				out, step, resume || b > first)
 		}
 	}
 }

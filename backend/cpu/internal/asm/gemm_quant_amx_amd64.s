@@ -15,7 +15,7 @@
 //
 // SI and BX walk A and the panels for the tiles, DX and R14 their scales for the
 // vectors; R8 is 32, CX 64 and R11 0; R12 and R13 are the sums of the next and of this
-// chunk; DI is C.
+// chunk; DI is C, and R10 where its rows go, R9 apart.
 
 // Sums of a chunk are blocks of four tiles; a block of panels is two of 512 bytes and
 // four vectors, and one of A two of 512 bytes and 32 scales.
@@ -27,9 +27,9 @@
 // Steps of a block of tiles: LOADn and PRODUCTn for the n-th product. SAVE stores tile
 // t at byte off from base.
 #define START(t) MOVQ start-8(SP), R15; TILELOAD(t, 15, 11)
-#define LOAD0 TILELOAD(0, 6, 8); TILELOAD(2, 3, 1)
+#define LOAD0 TILESTREAM(0, 6, 8); TILELOAD(2, 3, 1)
 #define LOAD1 ADDQ $512, BX; TILELOAD(3, 3, 1)
-#define LOAD2 ADDQ $512, SI; TILELOAD(1, 6, 8)
+#define LOAD2 ADDQ $512, SI; TILESTREAM(1, 6, 8)
 #define LOAD3 ADDQ $(BLOCK-512), BX; ADDQ $(BLOCKA-512), SI
 #define PRODUCT0 START(4); TDPBSSD(4, 0, 2)
 #define PRODUCT1 START(5); TDPBSSD(5, 0, 3)
@@ -71,7 +71,7 @@
 	ROW(BLOCKA*b+SCALES+32*g+28(DX), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
 
 #define GETC(row, a, b) VMOVUPS.Z 128*row(DI), K1, a; VMOVUPS.Z 128*row+64(DI), K1, b
-#define PUTC(row, a, b) VMOVUPS a, 128*row(DI); VMOVUPS b, 128*row+64(DI)
+#define PUTC(a, b) VMOVUPS a, (R10); VMOVUPS b, 64(R10); ADDQ R9, R10
 
 // GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
 // LOADs and PRODUCTs, and the stores of sums of two before.
@@ -80,8 +80,8 @@
 	GETC(4, Z8, Z9); GETC(5, Z10, Z11); GETC(6, Z12, Z13); GETC(7, Z14, Z15) \
 	ADD(g, 0, LOADA, PRODUCTA, SAVEA) \
 	ADD(g, 1, LOADB, PRODUCTB, SAVEB) \
-	PUTC(0, Z0, Z1); PUTC(1, Z2, Z3); PUTC(2, Z4, Z5); PUTC(3, Z6, Z7) \
-	PUTC(4, Z8, Z9); PUTC(5, Z10, Z11); PUTC(6, Z12, Z13); PUTC(7, Z14, Z15) \
+	PUTC(Z0, Z1); PUTC(Z2, Z3); PUTC(Z4, Z5); PUTC(Z6, Z7) \
+	PUTC(Z8, Z9); PUTC(Z10, Z11); PUTC(Z12, Z13); PUTC(Z14, Z15) \
 	ADDQ $1024, DI
 
 // AHEAD counts a chunk of the tiles: after the last one of a pair of strips the panels
@@ -94,8 +94,8 @@
 	MOVQ panels+32(FP), BX \
 go:
 
-// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c *float32, resume bool)
-TEXT ·tilesQuant(SB), NOSPLIT, $24-57
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, resume bool)
+TEXT ·tilesQuant(SB), NOSPLIT, $24-73
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
 	MOVQ $32, R8
@@ -127,11 +127,20 @@ strip:
 	MOVQ chunks+8(FP), AX
 	MOVQ AX, chunksLeft-16(SP)
 	MOVQ panels+32(FP), R14
-	MOVBLZX resume+56(FP), AX
+	MOVBLZX resume+72(FP), AX
 	NEGL AX
 	KMOVW AX, K1
 
 chunk:
+	MOVQ DI, R10
+	MOVQ $128, R9
+	CMPQ chunksLeft-16(SP), $1
+	JNE  multiply
+	MOVQ out+56(FP), R10
+	MOVQ ldc+64(FP), R9
+	SHLQ $2, R9
+
+multiply:
 	GROUP(0, LOAD0, PRODUCT0, SAVE(5, R12, 1024), LOAD1, PRODUCT1, SAVE(6, R12, 2048))
 	GROUP(1, LOAD2, PRODUCT2, SAVE(7, R12, 3072), LOAD3, PRODUCT3, SAVE(4, R12, 4096))
 	AHEAD(ahead)
@@ -148,6 +157,7 @@ chunk:
 	JMP  chunk
 
 next:
+	MOVQ R10, out+56(FP)
 	DECQ strips+16(FP)
 	JNZ  strip
 	TILERELEASE
