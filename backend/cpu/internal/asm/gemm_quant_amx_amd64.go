@@ -43,7 +43,7 @@ var quantTilesPool = sync.Pool{New: func() any {
 //
 //go:noescape
 func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int,
-	resume bool)
+	resume bool, next *byte, panelStep int)
 
 // joinRowsQ8 writes blocks of a pair of strips of A, stripsBytes each: the integers of
 // the rows, then their scales.
@@ -131,8 +131,12 @@ func (t *quantTiles) multiply(m, n, first, last int, rows []byte, rowStep int, b
 			if b+most == last {
 				out, step = &c[j], ldc
 			}
+			next := j/PanelWidth*panelStep + (b+most)*blockBytes
+			if b+most == last {
+				next = (min(j+pairColumns, n-pairColumns)/PanelWidth*panelStep + first*blockBytes)
+			}
 			tilesQuant(&cfg, most/chunkBlocks, strips, &t.rows[(b-first)*strips*stripsBytes], &t.pair[0], &t.sums[0], &t.c[0],
-				out, step, resume || b > first)
+				out, step, resume || b > first, &bp[next], panelStep)
 		}
 	}
 }

@@ -76,6 +76,10 @@
 // GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
 // LOADs and PRODUCTs, and the stores of sums of two before.
 #define GROUP(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
+	PREFETCHT1 (AX) \
+	MOVQ panelStep+88(FP), R15 \
+	PREFETCHT1 (AX)(R15*1) \
+	ADDQ $64, AX \
 	GETC(0, Z0, Z1); GETC(1, Z2, Z3); GETC(2, Z4, Z5); GETC(3, Z6, Z7) \
 	GETC(4, Z8, Z9); GETC(5, Z10, Z11); GETC(6, Z12, Z13); GETC(7, Z14, Z15) \
 	ADD(g, 0, LOADA, PRODUCTA, SAVEA) \
@@ -89,13 +93,13 @@
 #define AHEAD(go) \
 	DECQ chunksAhead-24(SP) \
 	JNZ  go \
-	MOVQ chunks+8(FP), AX \
-	MOVQ AX, chunksAhead-24(SP) \
+	MOVQ chunks+8(FP), R15 \
+	MOVQ R15, chunksAhead-24(SP) \
 	MOVQ panels+32(FP), BX \
 go:
 
-// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, resume bool)
-TEXT ·tilesQuant(SB), NOSPLIT, $24-73
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, resume bool, next *byte, panelStep int)
+TEXT ·tilesQuant(SB), NOSPLIT, $24-96
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
 	MOVQ $32, R8
@@ -122,14 +126,15 @@ TEXT ·tilesQuant(SB), NOSPLIT, $24-73
 	XCHGQ R12, R13
 	AHEAD(second)
 	FIRST(0)
+	MOVQ next+80(FP), AX
 
 strip:
-	MOVQ chunks+8(FP), AX
-	MOVQ AX, chunksLeft-16(SP)
+	MOVQ chunks+8(FP), R15
+	MOVQ R15, chunksLeft-16(SP)
 	MOVQ panels+32(FP), R14
-	MOVBLZX resume+72(FP), AX
-	NEGL AX
-	KMOVW AX, K1
+	MOVBLZX resume+72(FP), R15
+	NEGL R15
+	KMOVW R15, K1
 
 chunk:
 	MOVQ DI, R10
@@ -149,8 +154,8 @@ multiply:
 	XCHGQ R12, R13
 	ADDQ $(2*BLOCK), R14
 	ADDQ $(2*BLOCKA), DX
-	MOVL $0xffff, AX
-	KMOVW AX, K1
+	MOVL $0xffff, R15
+	KMOVW R15, K1
 	DECQ chunksLeft-16(SP)
 	JEQ  next
 	SUBQ $4096, DI
@@ -169,27 +174,28 @@ TEXT ·joinRowsQ8(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ rowStep+16(FP), R8
-	MOVQ blocks+24(FP), CX
-
-block:
-	MOVQ SI, AX
 	LEAQ SCALES(DI), DX
 	MOVQ $32, R9
 
 row:
+	MOVQ blocks+24(FP), CX
+	MOVQ SI, AX
+	XORL R10, R10
+
+block:
 	VMOVDQU (AX), Y0
-	VMOVDQU Y0, (DI)
 	MOVL 32(AX), BX
-	MOVL BX, (DX)
-	ADDQ R8, AX
+	VMOVDQU Y0, (DI)(R10*1)
+	MOVL BX, (DX)(R10*1)
+	ADDQ $40, AX
+	ADDQ $BLOCKA, R10
+	DECQ CX
+	JNZ  block
+	ADDQ R8, SI
 	ADDQ $32, DI
 	ADDQ $4, DX
 	DECQ R9
 	JNZ  row
-	ADDQ $(BLOCKA-SCALES), DI
-	ADDQ $40, SI
-	DECQ CX
-	JNZ  block
 	VZEROUPPER
 	RET
 
