@@ -3,22 +3,23 @@
 #include "textflag.h"
 #include "amx_amd64.h"
 
-// The kernel takes 32 rows of A, pairs of panels of 8-bit integers and chunks of
-// two blocks of k. A block is four products of tiles: of both strips of A, in tiles
-// 0 and 1, with both panels, in tiles 2 and 3. Their sums, in tiles 4 to 7, go to
-// memory, from where the vector unit adds them to C, 8 rows × 2 panels in Z0 to Z15
-// at a time. It does so for one chunk while the tiles multiply the next one.
+// The kernel takes 32 rows of A, two panels of 8-bit integers and chunks of two blocks
+// of k. A block is four products of tiles: of both strips of A, in tiles 0 and 1, with
+// both panels, in tiles 2 and 3. Their sums, in tiles 4 to 7, go to memory, from where
+// the vector unit adds them to C, 8 rows × 2 panels in Z0 to Z15 at a time. The tiles
+// run three blocks ahead of it, and a sum is stored after three more products.
 //
 // A sum starts from 0x4b400000. As a float32 it is then 1.5·2²³ plus the integer, and
 // one FMA takes it times the scale of the column less 1.5·2²³ times that scale, which
 // is the scaled integer, rounded once.
 //
 // SI and BX walk A and the panels for the tiles, DX and R14 their scales for the
-// vectors; R8 is 32, CX 64 and R11 0; R12 and R13 are the sums of the next and of this
-// chunk; DI is C, and R10 where its rows go, R9 apart.
+// vectors; R8 is 32, CX 64 and R11 0, the strides of tiles; R13 and R12 are the sums of
+// this and of the next chunk; DI is C, and R10 where its rows go, R9 apart; AX walks
+// the panels that are fetched.
 
-// Sums of a chunk are blocks of four tiles; a block of panels is two of 512 bytes and
-// four vectors, and one of A two of 512 bytes and 32 scales.
+// Sums of a chunk are two blocks of four tiles; a block of panels is two of 512 bytes
+// and four vectors, and one of A two of 512 bytes and 32 scales.
 #define SUMS 8192
 #define BLOCK 1280
 #define SCALES 1024
@@ -70,14 +71,15 @@
 	ROW(BLOCKA*b+SCALES+32*g+24(DX), g/2*2048+g%2*512+b*4096+384, Z12, Z13) \
 	ROW(BLOCKA*b+SCALES+32*g+28(DX), g/2*2048+g%2*512+b*4096+448, Z14, Z15)
 
+// GETC loads a row of C, or zeros at first without resume; PUTC stores the next one.
 #define GETC(row, a, b) VMOVUPS.Z 128*row(DI), K1, a; VMOVUPS.Z 128*row+64(DI), K1, b
 #define PUTC(a, b) VMOVUPS a, (R10); VMOVUPS b, 64(R10); ADDQ R9, R10
 
-// GROUP adds the chunk to group g of rows, beside two products of the next chunk: their
-// LOADs and PRODUCTs, and the stores of sums of two before.
+// GROUP adds the chunk to group g of rows, beside two products ahead: their LOADs and
+// PRODUCTs, and the stores of sums of three before.
 #define GROUP(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
 	PREFETCHT1 (AX) \
-	MOVQ panelStep+88(FP), R15 \
+	MOVQ panelStep+80(FP), R15 \
 	PREFETCHT1 (AX)(R15*1) \
 	ADDQ $64, AX \
 	GETC(0, Z0, Z1); GETC(1, Z2, Z3); GETC(2, Z4, Z5); GETC(3, Z6, Z7) \
@@ -98,8 +100,8 @@
 	MOVQ panels+32(FP), BX \
 go:
 
-// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, resume bool, next *byte, panelStep int)
-TEXT ·tilesQuant(SB), NOSPLIT, $24-96
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, next *byte, panelStep int, resume bool)
+TEXT ·tilesQuant(SB), NOSPLIT, $24-89
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
 	MOVQ $32, R8
@@ -126,13 +128,13 @@ TEXT ·tilesQuant(SB), NOSPLIT, $24-96
 	XCHGQ R12, R13
 	AHEAD(second)
 	FIRST(0)
-	MOVQ next+80(FP), AX
+	MOVQ next+72(FP), AX
 
 strip:
 	MOVQ chunks+8(FP), R15
 	MOVQ R15, chunksLeft-16(SP)
 	MOVQ panels+32(FP), R14
-	MOVBLZX resume+72(FP), R15
+	MOVBLZX resume+88(FP), R15
 	NEGL R15
 	KMOVW R15, K1
 

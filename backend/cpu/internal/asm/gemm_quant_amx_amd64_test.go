@@ -40,15 +40,15 @@ func TestGemmQuantByTilesHasTheBitsOfVNNI(t *testing.T) {
 			sameBits(t, fmt.Sprintf("%s %dx%dx%d accumulate %t", f.name, m, n, k, accumulate), got, want)
 		}
 	}
-	for _, m := range []int{1, 63, 64, 65, 95, 168, 200} {
+	for _, m := range []int{1, 31, 32, 33, 64, 95, 200} {
 		for _, n := range []int{1, 31, 32, 33, 64, 80, 300} {
-			for _, k := range []int{31, 64, 96, 129, 200, 512} {
+			for _, k := range []int{96, 128, 129, 200, 512, 600} {
 				check(m, n, k, (m+n+k)%2 == 0, nil)
 			}
 		}
 	}
-	check(64, 70, 32*blocksWidened+128, false, nil)
-	check(97, 40, 64*blocksWidened+300, true, nil)
+	check(rowsJoined+70, 70, QuantBlock*blocksJoined+128, false, nil)
+	check(2*rowsJoined+33, 40, 2*QuantBlock*blocksJoined+300, true, nil)
 	bad := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0, float32(math.Copysign(0, -1))}
 	for i, x := range bad {
 		check(70, 75, 300, i%2 == 0, func(a, b, c []float32) {
@@ -87,7 +87,7 @@ func TestGemmQuantByTilesDoesNotAllocate(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}
-	const m, n, k = 64, 64, 64
+	const m, n, k = 64, 64, 32 * fewestBlocks
 	rows, bp, c := make([]byte, RowsBytesQ8(m, k)), make([]byte, PackedBytesQ8(k, n)), make([]float32, m*n)
 	if allocs := testing.AllocsPerRun(10, func() {
 		gemmQuantAMX(m, n, quantBlocks(k), rows, bp, blockBytesQ8, c, n, false)
