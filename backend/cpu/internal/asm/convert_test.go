@@ -155,7 +155,7 @@ func TestToBF16RoundsToTheNearestCode(t *testing.T) {
 		ToBF16(got, in)
 		for i, x := range xs {
 			if x != x {
-				if !math.IsNaN(bf16Value(got[i])) || got[i]>>15 != uint16(math.Float32bits(x)>>31) {
+				if !math.IsNaN(bf16Value(got[i])) || got[i] != toBF16(x) {
 					t.Fatalf("NaN %#x becomes %#x", math.Float32bits(x), got[i])
 				}
 				continue
