@@ -10,16 +10,28 @@ import "unsafe"
 //go:noescape
 func toBF16AVX2(dst *uint16, x *float32, n int)
 
-// toBF16AVX512 takes any number n ≥ 0 of elements.
+// toBF16RowsAVX512 takes rows of d elements, both positive.
 //
 //go:noescape
-func toBF16AVX512(dst *uint16, x *float32, n int)
+func toBF16RowsAVX512(dst *uint16, dstStride int, x *float32, stride, rows, d int)
+
+func toBF16Rows(dst []uint16, dstStride int, x []float32, stride, rows, d int) {
+	if useAVX512 {
+		toBF16RowsAVX512(&dst[0], dstStride, &x[0], stride, rows, d)
+		return
+	}
+	for i := range rows {
+		toBF16s(dst[i*dstStride:], x[i*stride:][:d])
+	}
+}
 
 func toBF16s(dst []uint16, x []float32) {
 	n := 0
 	switch {
 	case useAVX512:
-		toBF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), len(x))
+		if len(x) > 0 {
+			toBF16RowsAVX512(&dst[0], 0, &x[0], 0, 1, len(x))
+		}
 		return
 	case useAVX2 && len(x) >= 16:
 		n = len(x) &^ 15

@@ -12,40 +12,59 @@
 	SHRL $16, AX      \
 	KMOVD AX, K2
 
-// func toBF16AVX512(dst *uint16, x *float32, n int)
-TEXT ·toBF16AVX512(SB), NOSPLIT, $0-24
+// PREFETCHW_R12_DX2 is PREFETCHW (R12)(DX*2), which the assembler lacks.
+#define PREFETCHW_R12_DX2 BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x0C; BYTE $0x54
+
+// func toBF16RowsAVX512(dst *uint16, dstStride int, x *float32, stride, rows, d int)
+TEXT ·toBF16RowsAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ n+16(FP), CX
+	MOVQ dstStride+8(FP), R8
+	MOVQ x+16(FP), SI
+	MOVQ stride+24(FP), R9
+	MOVQ rows+32(FP), R10
+	MOVQ d+40(FP), CX
+	SHLQ $1, R8
+	SHLQ $2, R9
+	MOVQ CX, R11
+	ANDQ $~31, R11
+	ANDQ $31, CX
+	TAIL
 	ROUNDING512
 	VMOVDQU64 upperHalves<>(SB), Z27
-	SUBQ $32, CX
-	JLT  tail
+
+row:
+	LEAQ (DI)(R8*1), R12
+	XORL DX, DX
+	TESTQ R11, R11
+	JZ   tail
 
 loop:
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
+	PREFETCHW_R12_DX2
+	VMOVUPS (SI)(DX*4), Z0
+	VMOVUPS 64(SI)(DX*4), Z1
 	ROUND512(Z0, Z2)
 	ROUND512(Z1, Z3)
 	VPERMT2W Z3, Z27, Z2
-	VMOVDQU64 Z2, (DI)
-	ADDQ $128, SI
-	ADDQ $64, DI
-	SUBQ $32, CX
-	JGE  loop
+	VMOVDQU64 Z2, (DI)(DX*2)
+	ADDQ $32, DX
+	CMPQ DX, R11
+	JLT  loop
 
 tail:
-	ADDQ $32, CX
-	JZ   done
-	TAIL
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z 64(SI), K2, Z1
+	TESTQ CX, CX
+	JZ   next
+	VMOVUPS.Z (SI)(DX*4), K1, Z0
+	VMOVUPS.Z 64(SI)(DX*4), K2, Z1
 	ROUND512(Z0, Z2)
 	ROUND512(Z1, Z3)
 	VPERMT2W Z3, Z27, Z2
-	VMOVDQU16 Z2, K1, (DI)
+	VMOVDQU16 Z2, K1, (DI)(DX*2)
 
-done:
+next:
+	ADDQ R9, SI
+	MOVQ R12, DI
+	DECQ R10
+	JNZ  row
 	VZEROUPPER
 	RET
 
