@@ -44,7 +44,7 @@ var encodings = []*encoding{
 	{
 		format:     backend.BFloat16,
 		dtype:      backend.BF16,
-		columns:    asm.PanelWidth,
+		columns:    4 * asm.PanelWidth,
 		rows:       256,
 		cols:       1024,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },

@@ -159,9 +159,10 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 		t.stride = f.rowBytes(t.k)
 		t.rows, at = at[:t.m*t.stride], at[t.m*t.stride:]
 	}
-	// Rows that lie across memory are encoded a panel at a time.
+	// Rows that lie across memory are encoded several panels at a time.
+	const together = 4 * asm.PanelWidth
 	grain := 1 + elements*rows/max(work, 1)
-	p.run(rows, ceil(grain, asm.PanelWidth)*asm.PanelWidth, e)
+	p.run(rows, ceil(grain, together)*together, e)
 	clear(e.parts) // keeps no operand alive
 }
 

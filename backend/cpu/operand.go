@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/aha-go/aha/backend"
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
 
 // operand is a batch of strided matrices. Element (i, j) of matrix (e0, e1) is
 // number e0*batch[0] + e1*batch[1] + i*rs + j*cs of data, or of half.
@@ -80,6 +83,10 @@ func (o operand[T]) read(dst []T, m, n int) {
 
 // write copies src, whose rows are n long, to the m×n matrix at the start of o.
 func (o operand[T]) write(src []T, m, n int) {
+	if o.half != nil && o.cs == 1 {
+		asm.ToBF16Rows(o.half, o.rs, any(src).([]float32), n, m, n)
+		return
+	}
 	for i := range m {
 		if o.half != nil {
 			narrowRun(o.half[i*o.rs:], o.cs, src[i*n:][:n])
