@@ -29,7 +29,7 @@ func BenchmarkPathsByRows(b *testing.B) {
 			rows, bp := make([]uint16, RowsSizeBF16(m, k)), make([]uint16, PackedSizeBF16(k, n))
 			RowsBF16(rows, a, m, k, k, 1)
 			PackBF16(bp, w, k, n, n, 1)
-			return func() { GemmBF16(m, n, k, rows, bp, c, n, false) }
+			return func() { GemmBF16(m, n, k, rows, RowStrideBF16(k), bp, c, n, false) }
 		}},
 		{"q8", func(a, w, c []float32, m int) func() {
 			rows, bp := make([]byte, RowsBytesQ8(m, k)), make([]byte, PackedBytesQ8(k, n))
