@@ -59,7 +59,7 @@ def measure(layers, width, batch, length, fused, autocast, seconds):
     """Median seconds of a step."""
     torch.manual_seed(0)
     model = GPT(layers, width, length, fused)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)  # faster than foreach
     ids = torch.randint(VOCAB, (batch, length + 1))
     times, began = [], time.perf_counter()
     while len(times) < 5 or time.perf_counter() - began < seconds:
