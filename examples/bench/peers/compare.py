@@ -23,34 +23,29 @@ class Comparison:
         self.ours, self.theirs, self.failed = {}, {}, {}
 
     def lines(self, command, env):
-        """The JSON objects that a command prints, or its exit code."""
+        """The JSON objects that a command prints. One that fails is noted, and not run again in these settings."""
+        command += ["--threads", str(self.o.threads), "--seconds", str(self.o.seconds)]
+        name = " ".join([f"{k}={v}" for k, v in env.items()] + command)
+        if name in self.failed:
+            return []
         command = shlex.split(self.o.prefix) + command
         done = subprocess.run(command, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
-        return done.returncode or [json.loads(line) for line in done.stdout.splitlines()]
+        if done.returncode != 0:
+            self.failed[name] = done.returncode
+            return []
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def run(self, *flags, note=""):
         """Runs ours. note tells apart shapes that one flag does not name."""
-        limits = ["-threads", str(self.o.threads), "-seconds", str(self.o.seconds)]
-        found = self.lines([self.binary, *limits, *flags], {})
-        if isinstance(found, int):
-            raise SystemExit(f"{' '.join(flags)}: exit code {found}")
-        for line in found:
+        for line in self.lines([self.binary, *flags], {}):
             activations = "bf16 activations" if line.get("precision") == "bf16" else ""
             ways = self.ours.setdefault(key(line, note), {})
             run = line["value"], line["share"], line["bound"]
             ways.setdefault(join(line.get("part"), activations), []).append(run)
 
     def peer(self, script, *flags, setting="", env={}, note=""):
-        """Runs a peer. One that crashes in a setting is not tried again in it."""
-        name = script, flags, setting
-        if name in self.failed:
-            return
-        limits = ["--threads", str(self.o.threads), "--seconds", str(self.o.seconds)]
-        found = self.lines([sys.executable, os.path.join(HERE, script), *limits, *flags], env)
-        if isinstance(found, int):
-            self.failed[name] = found
-            return
-        for line in found:
+        """Runs a peer. setting names what env or flags change in it."""
+        for line in self.lines([sys.executable, os.path.join(HERE, script), *flags], env):
             ways = self.theirs.setdefault(key(line, note), {}).setdefault(line["peer"], {})
             ways.setdefault(join(line.get("part"), setting), []).append(line["value"])
 
@@ -68,8 +63,8 @@ class Comparison:
                     best = max(settings, key=lambda s: statistics.median(settings[s]))
                     b = statistics.median(settings[best])
                     print(f"{ours} {b:9.1f} {spread(settings[best]):5.0%} {a / b:6.2f}  {join(peer, best)}")
-        for (script, flags, setting), code in self.failed.items():
-            print(f"{' '.join([script, *flags])}, {setting or 'the only setting'}: failed with exit code {code}")
+        for command, code in self.failed.items():
+            print(f"exit code {code}: {command}")
 
 
 def join(*words):
