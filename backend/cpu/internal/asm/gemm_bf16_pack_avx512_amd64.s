@@ -27,6 +27,10 @@ WORDS(halfPairs, 32, $0x0019000900180008, $0x001b000b001a000a)
 WORDS(halfPairs, 48, $0x001d000d001c000c, $0x001f000f001e000e)
 GLOBL halfPairs<>(SB), RODATA|NOPTR, $64
 
+// AHEAD sets R13 and R15 to lead from a row to those n and n+1 further, which are asked
+// for ahead of time: rows far apart are slow to come from memory.
+#define AHEAD(n) IMUL3Q $n, R8, R13; LEAQ (R13)(R8*1), R15
+
 // ODDWORDS sets K1 to the upper halves of dwords; it clobbers AX.
 #define ODDWORDS MOVL $0xAAAAAAAA, AX; KMOVD AX, K1
 
@@ -50,6 +54,7 @@ TEXT ·packRowPairsAVX512(SB), NOSPLIT, $0-48
 	MOVQ step+40(FP), R10
 	SHLQ $2, R8
 	SHLQ $1, R10
+	AHEAD(16)
 	ROUNDING512
 	ODDWORDS
 
@@ -59,6 +64,8 @@ rows:
 	MOVQ R9, BX
 
 panels:
+	PREFETCHT0 (R11)(R13*1)
+	PREFETCHT0 (R11)(R15*1)
 	ROUNDPAIRS((R11), (R11)(R8*1), Z0)
 	VMOVDQU64 Z0, (R12)
 	ADDQ $64, R11
@@ -175,10 +182,14 @@ steps:
 // PAIRSAT sets z to the pairs of sixteen elements of the rows at R11 and one further,
 // and moves on by two rows.
 #define PAIRSAT(z) \
+	PREFETCHT0 (R11)(R13*1) \
+	PREFETCHT0 (R11)(R15*1) \
 	ROUNDPAIRS((R11), (R11)(R8*1), z) \
 	LEAQ (R11)(R8*2), R11
 
 #define PAIRSATBITS(z) \
+	PREFETCHT0 (R11)(R13*1) \
+	PREFETCHT0 (R11)(R15*1) \
 	VMOVDQU64 (R11), Y20 \
 	VINSERTI64X4 $1, (R11)(R8*1), Z20, Z20 \
 	VPERMW Z20, Z27, z \
@@ -202,8 +213,12 @@ steps:
 	ROWS(Z14) \
 	ROWS(Z15)
 
-// ROWOUT stores z and moves on by one row.
-#define ROWOUT(z) VMOVDQU64 z, (DI); ADDQ R10, DI
+// ROWOUT stores z and moves on by one row. It asks for the row's next line by
+// PREFETCHW 64(DI), which the assembler lacks.
+#define ROWOUT(z) \
+	VMOVDQU64 z, (DI) \
+	BYTE $0x0F; BYTE $0x0D; BYTE $0x4F; BYTE $0x40 \
+	ADDQ R10, DI
 
 // ROWSOFCOLUMNS takes 32 k of sixteen rows at a time; width is the size of sixteen
 // elements.
@@ -228,6 +243,7 @@ TEXT ·rowsOfColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ groups+32(FP), CX
 	SHLQ $1, R10
 	SHLQ $2, R8
+	AHEAD(32)
 	ROUNDING512
 	ODDWORDS
 	ROWSOFCOLUMNS(PAIRSAT, 64)
@@ -241,5 +257,6 @@ TEXT ·rowsOfColumnsBitsAVX512(SB), NOSPLIT, $0-40
 	MOVQ groups+32(FP), CX
 	SHLQ $1, R10
 	SHLQ $1, R8
+	AHEAD(32)
 	VMOVDQU64 halfPairs<>(SB), Z27
 	ROWSOFCOLUMNS(PAIRSATBITS, 32)
