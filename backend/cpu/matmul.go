@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
@@ -18,6 +19,7 @@ type products[T number] struct {
 func (s *products[T]) reserve(n int) []T {
 	if cap(s.panels) < n {
 		s.panels = make([]T, n)
+		adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.panels))), n*int(unsafe.Sizeof(s.panels[0]))))
 	}
 	return s.panels[:n]
 }
