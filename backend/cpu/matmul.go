@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
@@ -17,11 +16,8 @@ type products[T number] struct {
 
 // reserve is n elements for panels, with undefined content.
 func (s *products[T]) reserve(n int) []T {
-	if cap(s.panels) < n {
-		s.panels = make([]T, n)
-		adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.panels))), n*int(unsafe.Sizeof(s.panels[0]))))
-	}
-	return s.panels[:n]
+	s.panels = growHuge(s.panels, n)
+	return s.panels
 }
 
 func (b *CPU) matMul(o *backend.MatMul) {

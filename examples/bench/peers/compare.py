@@ -30,10 +30,10 @@ def key(line):
 
 
 class Comparison:
-    """Values of ours and theirs by workload, shape and format."""
+    """Values of ours and, for each peer, of theirs by workload, shape and format."""
 
     def __init__(self):
-        self.ours, self.shares, self.theirs, self.peers = {}, {}, {}, {}
+        self.ours, self.shares, self.theirs = {}, {}, {}
 
     def add_ours(self, found):
         for line in found:
@@ -44,20 +44,19 @@ class Comparison:
     def add_theirs(self, found, setting=""):
         for line in found:
             way = ", ".join(filter(None, [line.get("part", ""), setting]))
-            self.theirs.setdefault(key(line), {}).setdefault(way, []).append(line["value"])
-            self.peers[key(line)] = line["peer"]
+            ways = self.theirs.setdefault(key(line), {}).setdefault(line["peer"], {})
+            ways.setdefault(way, []).append(line["value"])
 
     def show(self):
         print(f"{'work':<44} {'ours':>9} {'±':>5} {'share':>6} {'theirs':>9} {'±':>5} {'ratio':>6}  peer")
         for name, ours in self.ours.items():
-            ways = self.theirs.get(name[:3])
-            if ways is None:  # a format the peer lacks
-                continue
-            best = max(ways, key=lambda w: statistics.median(ways[w]))
-            theirs = ways[best]
-            a, b = statistics.median(ours), statistics.median(theirs)
-            print(f"{' '.join(filter(None, name)):<44} {a:9.1f} {spread(ours):5.0%} {statistics.median(self.shares[name]):6.0%} "
-                  f"{b:9.1f} {spread(theirs):5.0%} {a / b:6.2f}  {self.peers[name[:3]]}{', ' + best if best else ''}")
+            a = statistics.median(ours)
+            for peer, ways in self.theirs.get(name[:3], {}).items():  # none for a format the peers lack
+                best = max(ways, key=lambda w: statistics.median(ways[w]))
+                theirs = ways[best]
+                b = statistics.median(theirs)
+                print(f"{' '.join(filter(None, name)):<44} {a:9.1f} {spread(ours):5.0%} {statistics.median(self.shares[name]):6.0%} "
+                      f"{b:9.1f} {spread(theirs):5.0%} {a / b:6.2f}  {peer}{', ' + best if best else ''}")
 
 
 def spread(values):
@@ -69,7 +68,8 @@ def matmul(o, bench, c):
     shapes = o.shapes or "1024x1024x1024,2048x2048x2048,1x4096x4096,8x4096x4096,32x4096x4096"
     for _ in range(o.rounds):
         c.add_ours(lines(bench + ["-workload", "matmul", "-format", "f32", "-shapes", shapes]))
-        c.add_theirs(lines(script(o, "openblas.py") + ["--shapes", shapes]))
+        for peer in "openblas.py", "torch_matmul.py":
+            c.add_theirs(lines(script(o, peer) + ["--shapes", shapes]))
 
 
 def train(o, bench, c):
