@@ -16,7 +16,7 @@ const (
 	pieceWork    = 1 << 17 // multiply-adds that are worth handing to another thread
 	unitsEach    = 8       // units per thread, so that all finish together
 	minRows      = 2       // fewer rows take as long: they are bound by reading B
-	strip        = 24      // units hold whole strips of every kernel, of 6 or 8 rows
+	strip        = 24      // units hold whole strips of 6 or 8 rows, and nearly equal ones of up to 14
 	leastRows    = 4 * strip
 	leastColumns = 64      // of a unit: four panels
 	blockK       = 2048    // rows of B that are packed at a time, and
