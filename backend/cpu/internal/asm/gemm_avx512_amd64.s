@@ -104,7 +104,8 @@ loop: \
 #define TILE2(ROWS, start, loop) TILE(ROWS, ZERO2, LOAD2, PANEL2, FETCH2, FMA2, STORE2, start, loop)
 #define TILE4(ROWS, start, loop) TILE(ROWS, ZERO4, LOAD4, PANEL4, FETCH4, FMA4, STORE4, start, loop)
 
-// func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int, c *float32, ldc int, fetch, fetchStep int, resume bool)
+// func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
+//	c *float32, ldc int, fetch, fetchStep int, resume bool)
 TEXT ·gemmColumnsAVX512(SB), NOSPLIT, $0-113
 	MOVQ n+16(FP), CX
 	DECQ CX
