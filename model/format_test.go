@@ -143,7 +143,15 @@ func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
 					continue
 				}
 				o := model.Options{Format: f, Tables: tables, Packed: packed}
-				drawn, err := model.NewWith(b, cfg, 3, o)
+				half := o
+				half.Precision = backend.BF16
+				drawn, err := model.NewWith(b, cfg, 3, half)
+				must(t, err)
+				if got := scores(t, drawn, ids); slices.ContainsFunc(got, func(x float64) bool { return x != x }) {
+					t.Errorf("%s, tables %s, packed %t, activations in BF16: scores %v", f, tables, packed, got)
+				}
+				drawn.Free()
+				drawn, err = model.NewWith(b, cfg, 3, o)
 				must(t, err)
 				o.Uninitialized = true
 				loaded, err := model.NewWith(b, cfg, 0, o)

@@ -140,8 +140,12 @@ func (o *fill) run(_ *worker, lo, hi int) {
 	}
 }
 
-func fillRow[T any](dst []T, n, stride int, x T) {
-	if stride == 1 && n > 0 {
+func fillRow[T number | int32 | uint16 | uint8](dst []T, n, stride int, x T) {
+	switch {
+	case stride == 1 && x == 0 && 1/float64(x) > 0:
+		clear(dst[:n])
+		return
+	case stride == 1 && n > 0:
 		dst[0] = x
 		for i := 1; i < n; i *= 2 {
 			copy(dst[i:n], dst[:i])

@@ -44,9 +44,9 @@ var encodings = []*encoding{
 	{
 		format:     backend.BFloat16,
 		dtype:      backend.BF16,
-		columns:    asm.PanelWidth,
+		columns:    4 * asm.PanelWidth,
 		rows:       256,
-		cols:       1024,
+		cols:       512,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
@@ -137,9 +137,14 @@ func asBytes(x []uint16) []byte {
 func (e *encoding) packedBytes(k, n int) int { return ceil(n, asm.PanelWidth) * e.panelBytes(k) }
 
 // encodedRows is the m×k matrix at the start of a and its row stride in bytes, where
-// it is encoded as it is; else nil.
-func (e *encoding) encodedRows(a operand[float32], m, k int) (rows []byte, stride int) {
+// it is encoded as it is and a copy is no faster; else nil.
+func (e *encoding) encodedRows(a operand[float32], m, k, n int) (rows []byte, stride int) {
 	if !e.encoded || a.half == nil || k == 0 || k%2 != 0 || k > 1 && a.cs != 1 || m > 1 && a.rs < k {
+		return nil, 0
+	}
+	// Many rows, pages apart, compete for few sets of the caches.
+	const page, manyRows, manyColumns = 4096, 64, 256
+	if 2*a.rs%page == 0 && m >= manyRows && n >= manyColumns {
 		return nil, 0
 	}
 	return asBytes(a.half), 2 * a.rs

@@ -16,7 +16,7 @@ const (
 	pieceWork    = 1 << 17 // multiply-adds that are worth handing to another thread
 	unitsEach    = 8       // units per thread, so that all finish together
 	minRows      = 2       // fewer rows take as long: they are bound by reading B
-	strip        = 24      // units hold whole strips of every kernel, of 6 or 8 rows
+	strip        = 24      // units hold whole strips of 6 or 8 rows, and nearly equal ones of up to 14
 	leastRows    = 4 * strip
 	leastColumns = 64      // of a unit: four panels
 	blockK       = 2048    // rows of B that are packed at a time, and
@@ -237,7 +237,7 @@ func (g *gemm[T]) blocks(w *worker, m, n, k int, a, b, c operand[T]) {
 	if sums > 0 {
 		to, buf = operand[T]{data: buf[:sums], rs: n, cs: 1}, buf[sums:]
 		if g.accumulate {
-			c.read(to.data, m, n)
+			c.read(to.data, m, n, n)
 		}
 	}
 	for p := 0; p < k; p += block {
@@ -247,7 +247,7 @@ func (g *gemm[T]) blocks(w *worker, m, n, k int, a, b, c operand[T]) {
 		product(m, n, depth, a.from(p*a.cs), panels, depth*asm.PanelWidth, to, g.accumulate || p > 0, buf[len(panels):])
 	}
 	if sums > 0 {
-		c.write(to.data, m, n)
+		c.write(to.data, m, n, n)
 	}
 }
 
@@ -287,7 +287,7 @@ func product[T number](m, n, k int, a operand[T], b []T, step int, c operand[T],
 			if direct {
 				tile, ld = to.data, c.rs
 			} else if accumulate {
-				to.read(tile, rows, cols)
+				to.read(tile, rows, cols, cols)
 			}
 			for p := 0; p == 0 || p < k; p += depth {
 				part := min(depth, k-p)
@@ -296,7 +296,7 @@ func product[T number](m, n, k int, a operand[T], b []T, step int, c operand[T],
 				gemmPart(rows, cols, part, x.data, x.rs, x.cs, panels, step, tile, ld, accumulate || p > 0)
 			}
 			if !direct {
-				to.write(tile, rows, cols)
+				to.write(tile, rows, cols, cols)
 			}
 		}
 	}

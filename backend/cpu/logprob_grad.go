@@ -50,7 +50,7 @@ func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
 			j.sums = grow(j.sums, rows*h.d)
 			j.dx, j.start = operand[T]{data: j.sums, rs: h.d, cs: 1}, start
 			j.span(p, start, start+rows)
-			dx.rows(start).write(j.sums, rows, h.d)
+			dx.rows(start).write(j.sums, rows, h.d, h.d)
 		}
 	}
 	j.LinearLogProbGrad, j.dx, j.start = nil, operand[T]{}, 0

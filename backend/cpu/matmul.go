@@ -16,10 +16,8 @@ type products[T number] struct {
 
 // reserve is n elements for panels, with undefined content.
 func (s *products[T]) reserve(n int) []T {
-	if cap(s.panels) < n {
-		s.panels = make([]T, n)
-	}
-	return s.panels[:n]
+	s.panels = growHuge(s.panels, n)
+	return s.panels
 }
 
 func (b *CPU) matMul(o *backend.MatMul) {

@@ -124,12 +124,13 @@ func (f *formatted) block(w *worker, t *part, i, j int) {
 		f.gemm(m, n, t.k, rows, t.stride, panels, c.data, c.rs, f.accumulate)
 		return
 	}
-	buf := scratch[float32](w, m*n)
+	ld := n + 16 // not a power of two: such rows compete for few sets of the caches
+	buf := scratch[float32](w, m*ld)
 	if f.accumulate {
-		c.read(buf, m, n)
+		c.read(buf, m, n, ld)
 	}
-	f.gemm(m, n, t.k, rows, t.stride, panels, buf, n, f.accumulate)
-	c.write(buf, m, n)
+	f.gemm(m, n, t.k, rows, t.stride, panels, buf, ld, f.accumulate)
+	c.write(buf, m, n, ld)
 }
 
 // encodeRows encodes the left operands of the parts that are not encoded already.
@@ -145,7 +146,7 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 	rows, work, size := 0, 0, 0
 	for i := range f.parts {
 		t := &f.parts[i]
-		if t.rows, t.stride = f.encodedRows(t.a, t.m, t.k); t.rows != nil || t.k == 0 {
+		if t.rows, t.stride = f.encodedRows(t.a, t.m, t.k, f.n); t.rows != nil || t.k == 0 {
 			continue
 		}
 		e.parts, e.first = append(e.parts, t), append(e.first, rows)
@@ -159,9 +160,10 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 		t.stride = f.rowBytes(t.k)
 		t.rows, at = at[:t.m*t.stride], at[t.m*t.stride:]
 	}
-	// Rows that lie across memory are encoded a panel at a time.
+	// Rows that lie across memory are encoded several panels at a time.
+	const together = 4 * asm.PanelWidth
 	grain := 1 + elements*rows/max(work, 1)
-	p.run(rows, ceil(grain, asm.PanelWidth)*asm.PanelWidth, e)
+	p.run(rows, ceil(grain, together)*together, e)
 	clear(e.parts) // keeps no operand alive
 }
 

@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/aha-go/aha/backend"
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
 
 // operand is a batch of strided matrices. Element (i, j) of matrix (e0, e1) is
 // number e0*batch[0] + e1*batch[1] + i*rs + j*cs of data, or of half.
@@ -67,24 +70,28 @@ func (o operand[T]) whole(m, n int, buf []T) operand[T] {
 	return w
 }
 
-// read copies the m×n matrix at the start of o to dst, whose rows are n long.
-func (o operand[T]) read(dst []T, m, n int) {
+// read copies the m×n matrix at the start of o to dst, whose rows are ld apart.
+func (o operand[T]) read(dst []T, m, n, ld int) {
 	for i := range m {
 		if o.half != nil {
-			widenRun(dst[i*n:][:n], o.half[i*o.rs:], o.cs)
+			widenRun(dst[i*ld:][:n], o.half[i*o.rs:], o.cs)
 		} else {
-			moveRow(dst[i*n:], o.data[i*o.rs:], n, 1, o.cs)
+			moveRow(dst[i*ld:], o.data[i*o.rs:], n, 1, o.cs)
 		}
 	}
 }
 
-// write copies src, whose rows are n long, to the m×n matrix at the start of o.
-func (o operand[T]) write(src []T, m, n int) {
+// write copies src, whose rows are ld apart, to the m×n matrix at the start of o.
+func (o operand[T]) write(src []T, m, n, ld int) {
+	if o.half != nil && o.cs == 1 {
+		asm.ToBF16Rows(o.half, o.rs, any(src).([]float32), ld, m, n)
+		return
+	}
 	for i := range m {
 		if o.half != nil {
-			narrowRun(o.half[i*o.rs:], o.cs, src[i*n:][:n])
+			narrowRun(o.half[i*o.rs:], o.cs, src[i*ld:][:n])
 		} else {
-			moveRow(o.data[i*o.rs:], src[i*n:], n, o.cs, 1)
+			moveRow(o.data[i*o.rs:], src[i*ld:], n, o.cs, 1)
 		}
 	}
 }

@@ -52,13 +52,11 @@ func (o *adamWBF16) run(worker *worker, lo, hi int) {
 	for ; lo < hi; lo += adamWBlock {
 		n := min(adamWBlock, hi-lo)
 		m32, v32 := buf[:n], buf[adamWBlock:][:n]
-		for i := range n {
-			m32[i], v32[i] = fromBFloat16(m[lo+i]), fromBFloat16(v[lo+i])
-		}
+		asm.FromBF16(m32, m[lo:lo+n])
+		asm.FromBF16(v32, v[lo:lo+n])
 		asm.AdamW(w[lo:lo+n], g[lo:lo+n], m32, v32, &step)
-		for i := range n {
-			m[lo+i], v[lo+i] = bfloat16(m32[i]), bfloat16(v32[i])
-		}
+		asm.ToBF16(m[lo:lo+n], m32)
+		asm.ToBF16(v[lo:lo+n], v32)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
 }
 
 // packGrain is how many panels of k rows are worth handing to a thread.
-func packGrain(k int) int { return 1 + 16384/max(k, 1) }
+func packGrain(k int) int { return 1 + 4096/max(k, 1) }
 
 // packing copies matrices into panels, one after the other. Its units are
 // panels.

@@ -90,7 +90,7 @@ func (j *unpackFormat) run(w *worker, lo, hi int) {
 			id := at[int32](&o.Index, lo)
 			if id < 0 {
 				clear(buf[:k])
-				to.from(col*to.cs).write(buf, k, 1)
+				to.from(col*to.cs).write(buf, k, 1, 1)
 				continue
 			}
 			from = row("Unpack", "index", id, o.Src.N)
@@ -104,7 +104,7 @@ func (j *unpackFormat) run(w *worker, lo, hi int) {
 			continue
 		}
 		j.unpack(buf, panel, k, first, n, n, 1)
-		dst.write(buf, k, n)
+		dst.write(buf, k, n, n)
 	}
 }
 

@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/aha-go/aha/backend"
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
 
 type rope[T number] backend.RoPE
 
@@ -9,19 +12,24 @@ func (o *rope[T]) run(w *worker, lo, hi int) {
 	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, o.Inverse)
 	turned := 2 * a.half
 	still := d - turned
-	buf := scratch[T](w, bufferSize(&o.X, turned)+bufferSize(&o.Y, turned))
-	x, buf := newReader(&o.X, turned, buf)
-	y, _ := newWriter(&o.Y, turned, buf)
+	together := 1 // heads that lie next to each other
+	if still == 0 && o.X.Strides[1] == d && o.Y.Strides[1] == d {
+		together = max(heads, 1)
+	}
+	n := together * turned
+	buf := scratch[T](w, bufferSize(&o.X, n)+bufferSize(&o.Y, n))
+	x, buf := newReader(&o.X, n, buf)
+	y, _ := newWriter(&o.Y, n, buf)
 	inPlace := o.X.Buf == o.Y.Buf && o.X.Offset == o.Y.Offset
 	for i := lo; i < hi; i++ {
 		c, s := a.at("RoPE", pos[i*o.Pos.Strides[0]])
-		for h := range heads {
+		for h := 0; h < heads; h += together {
 			from, to := i*o.X.Strides[0]+h*o.X.Strides[1], i*o.Y.Strides[0]+h*o.Y.Strides[1]
 			if !inPlace {
 				y.copy(to, &x, from, still)
 			}
-			a.rotate(y.at(to+still, turned), x.at(from+still, turned), c, s)
-			y.done(to+still, turned)
+			a.rotate(y.at(to+still, n), x.at(from+still, n), c, s)
+			y.done(to+still, n)
 		}
 	}
 }
@@ -48,20 +56,21 @@ func (a *angles[T]) at(op string, position int32) (cos, sin []T) {
 	return a.cos[p*a.half:][:a.half], a.sin[p*a.half:][:a.half]
 }
 
-// rotate turns the pairs of in into out, which may be in.
+// rotate turns the pairs of each row of in into out, which may be in.
 func (a *angles[T]) rotate(out, in, cos, sin []T) {
-	if a.interleaved {
-		in, out = in[:2*len(cos)], out[:2*len(cos)]
-		for k, c := range cos {
-			x, y, s := in[2*k], in[2*k+1], a.sign*sin[k]
-			out[2*k], out[2*k+1] = T(x*c)-T(y*s), T(x*s)+T(y*c)
-		}
+	if out32, ok := any(out).([]float32); ok {
+		asm.Rotate(out32, any(in).([]float32), any(cos).([]float32), any(sin).([]float32), float32(a.sign), a.interleaved)
 		return
 	}
-	x, y := in[:len(cos)], in[len(cos):][:len(cos)]
-	u, v := out[:len(cos)], out[len(cos):][:len(cos)]
-	for k, c := range cos {
-		p, q, s := x[k], y[k], a.sign*sin[k]
-		u[k], v[k] = T(p*c)-T(q*s), T(p*s)+T(q*c)
+	first, second := 1, a.half
+	if a.interleaved {
+		first, second = 2, 1
+	}
+	for ; len(out) > 0; in, out = in[2*a.half:], out[2*a.half:] {
+		for k, c := range cos {
+			i := k * first
+			x, y, s := in[i], in[i+second], a.sign*sin[k]
+			out[i], out[i+second] = T(x*c)-T(y*s), T(x*s)+T(y*c)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func (j *quantiseSquares) run(w *worker, lo, hi int) {
 				moveRow(codes[i*n:], src.codes[i*src.rs:], n, 1, src.cs)
 			}
 		} else {
-			src.operand.from(p*asm.FP8Block*src.rs+q*asm.FP8Block*src.cs).read(values, k, n)
+			src.operand.from(p*asm.FP8Block*src.rs+q*asm.FP8Block*src.cs).read(values, k, n, n)
 			dst.scale[0] = asm.QuantFP8(codes[:], values, k, n)
 		}
 		for i := range k {
@@ -87,7 +87,7 @@ func (j *dequantiseColumns) run(w *worker, lo, hi int) {
 			id := at[int32](&j.Index, col)
 			if id < 0 {
 				clear(values)
-				dst.write(values, k, 1)
+				dst.write(values, k, 1, 1)
 				continue
 			}
 			col = row("Unpack", "index", id, width)
@@ -99,6 +99,6 @@ func (j *dequantiseColumns) run(w *worker, lo, hi int) {
 			asm.FromE4M3(block, codes[:len(block)])
 			scale(block, block, square.scale[0])
 		}
-		dst.write(values, k, 1)
+		dst.write(values, k, 1, 1)
 	}
 }

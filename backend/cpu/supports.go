@@ -11,7 +11,7 @@ var activationOps = []string{
 	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign",
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Copy", "Fill", "Sum", "SumSquares", "ReduceMax", "Softmax", "TopK", "Gather", "Scatter", "ScatterAdd",
-	"MatMul", "GroupedMatMul", "GroupedOuter",
+	"MatMul", "GroupedMatMul", "GroupedOuter", "Pack", "Unpack",
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE", "MLAKeys", "MLAKeysGrad", "Attention", "AttentionGrad",
 	"LogSumExp", "LinearLogProb", "LinearLogProbGrad", "Sample",
 	"MoEGate", "MoEGateGrad", "MoEDispatch", "MoECombine", "MoECombineGrad",
@@ -19,7 +19,7 @@ var activationOps = []string{
 
 // scoreOps are ops on scores, parameters or indices, in F32 and F64.
 var scoreOps = []string{
-	"Iota", "GatherLast", "ScatterLast", "Random", "Pack", "Unpack", "MoERoute",
+	"Iota", "GatherLast", "ScatterLast", "Random", "MoERoute",
 	"SequenceBalance", "SequenceBalanceGrad", "AdamW",
 }
 

@@ -19,8 +19,10 @@ import (
 var small = []options{
 	{Workload: "limits", Shapes: "f32,read"},
 	{Workload: "matmul", Shapes: "80x64x96,3x64x96,2x2048x1024"},
+	{Workload: "matmul", Shapes: "80x64x96", Precision: "bf16"},
 	{Workload: "train", Shapes: "1x64", Context: 16, Batch: 2},
 	{Workload: "moe", Shapes: "64x8x32x2", Context: 32, Formats: "f32,bf16,q8"},
+	{Workload: "moe", Shapes: "64x8x32x2", Context: 32, Formats: "bf16", Precision: "bf16"},
 	{Workload: "mla", Shapes: "tiny", Context: 4096},
 	{Workload: "decode", Shapes: "tiny", Layers: 2, Context: 16, Batch: 2, Formats: "f32,bf16,fp8,q8,q4"},
 	{Workload: "prefill", Shapes: "tiny", Layers: 2, Context: 16},
@@ -50,7 +52,7 @@ func TestEveryWorkloadPrintsItsShareOfTheLimit(t *testing.T) {
 			}
 		})
 	}
-	if want := names(); !slices.Equal(tried, want) {
+	if want := names(); !slices.Equal(slices.Compact(tried), want) {
 		t.Errorf("tried %v of %v", tried, want)
 	}
 }

@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&o.Formats, "format", "",
 		"formats of weights and products: f32, bf16, fp8, q8, q4, separated by commas (default the workload's)")
 	flag.StringVar(&o.Precision, "precision", "f32",
-		"of the activations and caches of train, decode, prefill and grpo: f32 or bf16")
+		"of activations and caches, of all workloads but limits and mla: f32 or bf16")
 	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
 	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
 	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")

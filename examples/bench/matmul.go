@@ -22,7 +22,7 @@ func checkMatMul(_ options, shape string) error {
 }
 
 // measureMatMul times C = A·B with B packed beforehand and, in F32 and BF16, also with
-// B unpacked.
+// B unpacked. A and C are of -precision.
 func measureMatMul(ctx context.Context, b *bench, t task) error {
 	s, err := sizes(t.shape, 3)
 	if err != nil {
@@ -96,20 +96,27 @@ func (p *product) alloc(dt backend.DType, shape ...int) (backend.View, error) {
 	return v, nil
 }
 
-// random is a matrix of standard normal numbers.
-func (p *product) random(stream uint64, shape ...int) (backend.View, error) {
+// random is a matrix of standard normal numbers in dt.
+func (p *product) random(dt backend.DType, stream uint64, shape ...int) (backend.View, error) {
 	v, err := p.alloc(backend.F32, shape...)
 	if err == nil {
 		err = p.b.b.Do(&backend.Random{Dst: v, Seed: 1, Stream: stream, Distribution: backend.Normal})
 	}
-	return v, err
+	if err != nil || dt == backend.F32 {
+		return v, err
+	}
+	rounded, err := p.alloc(dt, shape...)
+	if err == nil {
+		err = p.b.b.Do(&backend.Copy{Dst: rounded, Src: v})
+	}
+	return rounded, err
 }
 
 // call is one product; each call takes the next of several copies of B.
 func (p *product) call(packed bool, copies int) (func() error, error) {
-	a, errA := p.random(1, p.m, p.k)
-	w, errW := p.random(2, p.k, p.n)
-	c, errC := p.alloc(backend.F32, p.m, p.n)
+	a, errA := p.random(p.b.precision, 1, p.m, p.k)
+	w, errW := p.random(backend.F32, 2, p.k, p.n)
+	c, errC := p.alloc(p.b.precision, p.m, p.n)
 	if err := errors.Join(errA, errW, errC); err != nil {
 		return nil, err
 	}

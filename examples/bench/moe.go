@@ -34,14 +34,14 @@ func checkMoE(_ options, shape string) error {
 // layer is a layer on rows of its own parameter, so that the backward pass has to
 // give their gradient too.
 type layer struct {
-	ps      *tensor.Params
 	x       *tensor.Param // [N, D]
+	rows    backend.View  // x in the dtype of activations
 	forward func(x tensor.Tensor) tensor.Tensor
 }
 
 // measureMoE times an MoE layer and a dense FFN that does as many operations a
 // row, forward with packed weights, and, for formats that can train, forward and
-// backward.
+// backward. Activations are of -precision.
 func measureMoE(ctx context.Context, b *bench, t task) error {
 	shape, err := parseMoE(t.shape)
 	if err != nil {
@@ -63,9 +63,15 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 	if err := ps.Err(); err != nil {
 		return err
 	}
+	inputs := tensor.NewScope(b.b, tensor.Options{})
+	defer inputs.Close()
+	cast := x.In(inputs).Cast(b.precision).View()
+	if err := inputs.Err(); err != nil {
+		return err
+	}
 	layers := []layer{
-		{ps, x, func(x tensor.Tensor) tensor.Tensor { return routed.Forward(x).Y }},
-		{ps, x, dense.Forward},
+		{x, cast, func(x tensor.Tensor) tensor.Tensor { return routed.Forward(x).Y }},
+		{x, cast, dense.Forward},
 	}
 	gate := operations(f32, 2*float64(shape.hidden)*float64(shape.experts))
 	forward := operations(t.format, 2*active).times(float64(rows))
@@ -105,10 +111,10 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 func (l layer) call(s *tensor.Scope) func() error {
 	return func() error {
 		s.Reset()
-		y := l.forward(l.x.In(s))
 		if !s.Recording() {
+			l.forward(s.Constant(l.rows))
 			return s.Err()
 		}
-		return s.Backward(tensor.Sum(y))
+		return s.Backward(tensor.Sum(l.forward(l.x.In(s).Cast(l.rows.DType))))
 	}
 }

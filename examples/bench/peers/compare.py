@@ -1,63 +1,78 @@
 #!/usr/bin/env python3
-"""Runs examples/bench and a peer in turn on the same workloads and prints the
-medians of both and their ratio. Run it from the repository's root."""
+"""Runs examples/bench and its peers in turn on the same workloads and prints the
+medians and ratios. Run it from the repository's root."""
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Name and file of a model, and the layers it is cut to.
-MODELS = {
-    "r1-distill-qwen-1.5b": ("qwen", 0),
-    "deepseek-v2-lite": ("v2-lite-6", 6),
-}
-
-
-def lines(command, env=None):
-    """The JSON objects that a command prints."""
-    done = subprocess.run(command, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def key(line):
-    return line["workload"], line["shape"], line["format"]
+MODELS = {"r1-distill-qwen-1.5b": "qwen", "deepseek-v2-lite": "v2-lite"}  # in gguf.py
+PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 
 
 class Comparison:
     """Values of ours and theirs by workload, shape and format."""
 
-    def __init__(self):
-        self.ours, self.shares, self.theirs, self.peers = {}, {}, {}, {}
+    def __init__(self, o, binary):
+        self.o, self.binary = o, binary
+        self.ours, self.theirs, self.failed = {}, {}, {}
 
-    def add_ours(self, found):
-        for line in found:
-            name = key(line) + (line.get("part", ""),)
-            self.ours.setdefault(name, []).append(line["value"])
-            self.shares.setdefault(name, []).append(line["share"])
+    def lines(self, command, env):
+        """The JSON objects that a command prints. One that fails is noted, and not run again in these settings."""
+        command += ["--threads", str(self.o.threads), "--seconds", str(self.o.seconds)]
+        name = " ".join([f"{k}={v}" for k, v in env.items()] + command)
+        if name in self.failed:
+            return []
+        command = shlex.split(self.o.prefix) + command
+        done = subprocess.run(command, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            self.failed[name] = done.returncode
+            return []
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def add_theirs(self, found, setting=""):
-        for line in found:
-            way = ", ".join(filter(None, [line.get("part", ""), setting]))
-            self.theirs.setdefault(key(line), {}).setdefault(way, []).append(line["value"])
-            self.peers[key(line)] = line["peer"]
+    def run(self, *flags, note=""):
+        """Runs ours. note tells apart shapes that one flag does not name."""
+        for line in self.lines([self.binary, *flags], {}):
+            activations = "bf16 activations" if line.get("precision") == "bf16" else ""
+            ways = self.ours.setdefault(key(line, note), {})
+            run = line["value"], line["share"], line["bound"]
+            ways.setdefault(join(line.get("part"), activations), []).append(run)
+
+    def peer(self, script, *flags, setting="", env={}, note=""):
+        """Runs a peer. setting names what env or flags change in it."""
+        for line in self.lines([sys.executable, os.path.join(HERE, script), *flags], env):
+            ways = self.theirs.setdefault(key(line, note), {}).setdefault(line["peer"], {})
+            ways.setdefault(join(line.get("part"), setting), []).append(line["value"])
 
     def show(self):
-        print(f"{'work':<44} {'ours':>9} {'±':>5} {'share':>6} {'theirs':>9} {'±':>5} {'ratio':>6}  peer")
-        for name, ours in self.ours.items():
-            ways = self.theirs.get(name[:3])
-            if ways is None:  # a format the peer lacks
-                continue
-            best = max(ways, key=lambda w: statistics.median(ways[w]))
-            theirs = ways[best]
-            a, b = statistics.median(ours), statistics.median(theirs)
-            print(f"{' '.join(filter(None, name)):<44} {a:9.1f} {spread(ours):5.0%} {statistics.median(self.shares[name]):6.0%} "
-                  f"{b:9.1f} {spread(theirs):5.0%} {a / b:6.2f}  {self.peers[name[:3]]}{', ' + best if best else ''}")
+        print(f"{'work':<58} {'ours':>9} {'±':>5} {'share':>13} {'theirs':>9} {'±':>5} {'ratio':>6}  peer")
+        for name, ways in self.ours.items():
+            for way, runs in ways.items():
+                values, shares, bounds = zip(*runs)
+                a = statistics.median(values)
+                work = " ".join(filter(None, name + (way,)))
+                ours = f"{work:<58} {a:9.1f} {spread(values):5.0%} {statistics.median(shares):5.0%} {bounds[0]:>7}"
+                if name not in self.theirs:  # a format that no peer has
+                    print(ours)
+                for peer, settings in self.theirs.get(name, {}).items():
+                    best = max(settings, key=lambda s: statistics.median(settings[s]))
+                    b = statistics.median(settings[best])
+                    print(f"{ours} {b:9.1f} {spread(settings[best]):5.0%} {a / b:6.2f}  {join(peer, best)}")
+        for command, code in self.failed.items():
+            print(f"exit code {code}: {command}")
+
+
+def join(*words):
+    return ", ".join(filter(None, words))
+
+
+def key(line, note):
+    return line["workload"], line["shape"] + note, line["format"]
 
 
 def spread(values):
@@ -65,62 +80,72 @@ def spread(values):
     return (max(values) - min(values)) / statistics.median(values)
 
 
-def matmul(o, bench, c):
+def matmul(o, c):
     shapes = o.shapes or "1024x1024x1024,2048x2048x2048,1x4096x4096,8x4096x4096,32x4096x4096"
-    for _ in range(o.rounds):
-        c.add_ours(lines(bench + ["-workload", "matmul", "-format", "f32", "-shapes", shapes]))
-        c.add_theirs(lines(script(o, "openblas.py") + ["--shapes", shapes]))
+    for form in (o.formats or "f32,bf16,q8").split(","):
+        for _ in range(o.rounds):
+            c.run("-workload", "matmul", "-format", form, "-shapes", shapes)
+            if form == "bf16":
+                c.run("-workload", "matmul", "-format", form, "-shapes", shapes, "-precision", "bf16")
+            if form == "f32":
+                c.peer("openblas.py", "--shapes", shapes)
+            if form in ("f32", "bf16"):
+                c.peer("torch_matmul.py", "--shapes", shapes, "--format", form, setting="passive", env=PASSIVE)
+                c.peer("torch_matmul.py", "--shapes", shapes, "--format", form)
 
 
-def train(o, bench, c):
-    shapes = o.shapes or "4x256,12x512"
-    command = script(o, "torch_train.py") + ["--shapes", shapes]
-    for _ in range(o.rounds):
-        for form in "f32", "bf16":
-            found = lines(bench + ["-workload", "train", "-format", form, "-shapes", shapes])
-            for line in found:
-                if form != "f32":
-                    line["part"], line["format"] = f"computed in {form}", "f32"  # beside the peer's f32
-            c.add_ours(found)
-        c.add_theirs(lines(command, {"OMP_WAIT_POLICY": "passive"}), "passive")
-        c.add_theirs(lines(command))
+def train(o, c):
+    for shape in (o.shapes or "4x256,12x512").split(","):
+        for _ in range(o.rounds):
+            c.run("-workload", "train", "-format", "f32,bf16", "-shapes", shape)
+            c.run("-workload", "train", "-format", "bf16", "-shapes", shape, "-precision", "bf16")
+            for cast in [], ["--autocast", "bf16"]:
+                c.peer("torch_train.py", "--shapes", shape, *cast, setting="passive", env=PASSIVE)
+                c.peer("torch_train.py", "--shapes", shape, *cast)
 
 
-def llama(o, bench, c):
+def llama(o, c):
     for shape in (o.shapes or ",".join(MODELS)).split(","):
-        file, layers = MODELS[shape]
-        for form in o.formats.split(","):
-            path = os.path.join(o.models, f"{file}-{form}.gguf")
+        layers = 6 if o.layers == 0 and shape == "deepseek-v2-lite" else o.layers  # all 27 are too large for a test
+        for form in (o.formats or "q8,q4,bf16").split(","):
+            path = os.path.join(o.models, MODELS[shape] + (f"-{layers}" if layers else "") + f"-{form}.gguf")
             if not os.path.exists(path):
                 raise SystemExit(f"{path} is missing: gguf.py writes it")
-            ours = bench + ["-workload", "decode,prefill", "-shapes", shape, "-format", form, "-layers", str(layers)]
-            theirs = script(o, "llama.py") + [path, "--shape", shape, "--format", form]
-            for _ in range(o.rounds):
-                c.add_ours(lines(ours))
-                c.add_theirs(lines(theirs))
-
-
-def script(o, name):
-    return [sys.executable, os.path.join(HERE, name), "--threads", str(o.threads), "--seconds", str(o.seconds)]
+            for prompt in o.prompts.split(","):
+                note = f", prompt {prompt}"
+                ours = ["-workload", "decode,prefill", "-shapes", shape, "-format", form, "-layers", str(layers)]
+                ours += ["-context", prompt]
+                theirs = ["llama.py", path, "--shape", shape, "--format", form, "--prompt", prompt]
+                for _ in range(o.rounds):
+                    c.run(*ours, note=note)
+                    if form == "bf16":
+                        c.run(*ours, "-precision", "bf16", note=note)
+                    c.peer(*theirs, note=note)
+                    c.peer(*theirs, "--plain-buffers", setting="plain buffers", note=note)
 
 
 def main():
+    works = {"matmul": matmul, "train": train, "llama": llama}
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("what", choices=["matmul", "train", "llama"])
+    p.add_argument("what", choices=works)
     p.add_argument("--shapes", default="", help="separated by commas (default: all)")
-    p.add_argument("--formats", default="q8,q4,bf16", help="of llama")
+    p.add_argument("--formats", default="", help="of matmul and llama, separated by commas (default: all)")
     p.add_argument("--models", default="models", help="folder of gguf.py's files")
+    p.add_argument("--layers", type=int, default=0, help="of llama's models (default: all, 6 of deepseek-v2-lite)")
+    p.add_argument("--prompts", default="128", help="lengths of llama's prompts, separated by commas")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=2, help="of each measurement")
     p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--prefix", default="", help="command that starts each run, such as 'taskset -c 0,1'")
     o = p.parse_args()
+    for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":  # OpenBLAS chooses the kernels
+        os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         binary = os.path.join(folder, "bench")
         subprocess.run(["go", "build", "-o", binary, "./examples/bench"], check=True)
         print("load average before:", *os.getloadavg(), "(ours and theirs need all cores to themselves)", flush=True)
-        c = Comparison()
-        {"matmul": matmul, "train": train, "llama": llama}[o.what](
-            o, [binary, "-threads", str(o.threads), "-seconds", str(o.seconds)], c)
+        c = Comparison(o, binary)
+        works[o.what](o, c)
         c.show()
 
 

@@ -24,6 +24,7 @@ def main():
     p.add_argument("--format", default="")
     p.add_argument("--prompt", type=int, default=128)
     p.add_argument("--tokens", type=int, default=32)
+    p.add_argument("--plain-buffers", action="store_true", help="don't repack weights for AMX and the like")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seconds", type=float, default=2)
     o = p.parse_args()
@@ -32,6 +33,7 @@ def main():
     lc.llama_log_set(quiet, None)
     lc.llama_backend_init()
     mp = lc.llama_model_default_params()
+    mp.use_extra_bufts = not o.plain_buffers
     model = lc.llama_model_load_from_file(o.file.encode(), mp)
     if not model:
         raise SystemExit(f"{o.file}: llama.cpp could not load it")
@@ -54,7 +56,8 @@ def main():
         t2 = time.perf_counter()
         prefills.append(t1 - t0)
         decodes.append((t2 - t1) / o.tokens)
-    for workload, value in ("prefill", o.prompt / statistics.median(prefills[1:])), ("decode", 1 / statistics.median(decodes[1:])):
+    prefill, decoding = statistics.median(prefills[1:]), statistics.median(decodes[1:])
+    for workload, value in ("prefill", o.prompt / prefill), ("decode", 1 / decoding):
         print(json.dumps({
             "workload": workload, "shape": o.shape or o.file, "format": o.format, "threads": o.threads,
             "value": value, "unit": "tok/s", "peer": "llama-cpp-python " + lc.__version__,

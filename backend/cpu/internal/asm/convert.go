@@ -52,6 +52,18 @@ func FromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int)
 	fromBF16Rows(dst, dstStride, x, stride, rows, d)
 }
 
+// ToBF16Rows is [ToBF16] for rows of d elements, row i from x[i*stride] to
+// dst[i*dstStride]. It asks for the lines of dst ahead of time.
+func ToBF16Rows(dst []uint16, dstStride int, x []float32, stride, rows, d int) {
+	if rows <= 0 || d <= 0 {
+		return
+	}
+	needRows("ToBF16Rows", "dst", rows, d, dstStride)
+	need("ToBF16Rows", "dst", len(dst), extent(rows, d, dstStride, 1))
+	need("ToBF16Rows", "x", len(x), extent(rows, d, stride, 1))
+	toBF16Rows(dst, dstStride, x, stride, rows, d)
+}
+
 func fromBF16RowsGeneric(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
 	for i := range rows {
 		fromBF16Generic(dst[i*dstStride:][:d], x[i*stride:][:d])

@@ -2,15 +2,38 @@
 
 package asm
 
+import "unsafe"
+
 // The AVX2 conversions take n elements, a positive multiple of 16; the portable
 // forms, which give the same bits, finish a row.
 
 //go:noescape
 func toBF16AVX2(dst *uint16, x *float32, n int)
 
+// toBF16RowsAVX512 takes rows of d elements, both positive.
+//
+//go:noescape
+func toBF16RowsAVX512(dst *uint16, dstStride int, x *float32, stride, rows, d int)
+
+func toBF16Rows(dst []uint16, dstStride int, x []float32, stride, rows, d int) {
+	if useAVX512 {
+		toBF16RowsAVX512(&dst[0], dstStride, &x[0], stride, rows, d)
+		return
+	}
+	for i := range rows {
+		toBF16s(dst[i*dstStride:], x[i*stride:][:d])
+	}
+}
+
 func toBF16s(dst []uint16, x []float32) {
 	n := 0
-	if useAVX2 && len(x) >= 16 {
+	switch {
+	case useAVX512:
+		if len(x) > 0 {
+			toBF16RowsAVX512(&dst[0], 0, &x[0], 0, 1, len(x))
+		}
+		return
+	case useAVX2 && len(x) >= 16:
 		n = len(x) &^ 15
 		toBF16AVX2(&dst[0], &x[0], n)
 	}
@@ -20,9 +43,18 @@ func toBF16s(dst []uint16, x []float32) {
 //go:noescape
 func fromBF16AVX2(dst *float32, x *uint16, n int)
 
+// fromBF16AVX512 takes any number n ≥ 0 of elements.
+//
+//go:noescape
+func fromBF16AVX512(dst *float32, x *uint16, n int)
+
 func fromBF16s(dst []float32, x []uint16) {
 	n := 0
-	if useAVX2 && len(x) >= 16 {
+	switch {
+	case useAVX512:
+		fromBF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), len(x))
+		return
+	case useAVX2 && len(x) >= 16:
 		n = len(x) &^ 15
 		fromBF16AVX2(&dst[0], &x[0], n)
 	}

@@ -136,6 +136,29 @@ func TestFromBF16RowsDecodesEachRowAndNothingBetween(t *testing.T) {
 	})
 }
 
+func TestToBF16RowsRoundsEachRowAndNothingBetween(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := newRand(t)
+		for _, d := range []int{1, 15, 16, 31, 32, 33, 128, 150} {
+			for _, rows := range []int{1, 3, 16} {
+				stride, dstStride := d+5, d+3
+				x := fill(rng, endOfPage(t, (rows-1)*stride+d))
+				got := wrong(endOfPageOf[uint16](t, (rows-1)*dstStride+d))
+				ToBF16Rows(got, dstStride, x, stride, rows, d)
+				for i, code := range got {
+					want := uint16(wrongBF16)
+					if c := i % dstStride; c < d {
+						want = toBF16(x[i/dstStride*stride+c])
+					}
+					if code != want {
+						t.Fatalf("%d rows of %d: element %d is %#x, want %#x", rows, d, i, code, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestToBF16RoundsToTheNearestCode(t *testing.T) {
 	// The value past the largest is where an infinity begins to be nearest.
 	values := make([]float64, 0x7f81)
@@ -155,7 +178,7 @@ func TestToBF16RoundsToTheNearestCode(t *testing.T) {
 		ToBF16(got, in)
 		for i, x := range xs {
 			if x != x {
-				if !math.IsNaN(bf16Value(got[i])) || got[i]>>15 != uint16(math.Float32bits(x)>>31) {
+				if !math.IsNaN(bf16Value(got[i])) || got[i] != toBF16(x) {
 					t.Fatalf("NaN %#x becomes %#x", math.Float32bits(x), got[i])
 				}
 				continue

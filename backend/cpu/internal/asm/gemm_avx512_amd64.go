@@ -2,12 +2,17 @@
 
 package asm
 
-// gemmStripAVX512 computes up to stripRowsAVX512 rows of C from k rows of the
-// packed panels of n columns, panelStep apart. rows, n and k are positive.
+import "sync"
+
+// gemmColumnsAVX512 computes m rows of n ≤ 64 columns of C from k rows of the
+// packed panels of bp, panelStep apart. It takes rows at a time, at most 14, or 4
+// if n is more than 32; such strips of A are astep apart. Meanwhile it prefetches
+// two panels, fetch elements after bp, by fetchStep bytes for each k of a strip.
+// All sizes are positive, and n is not 33 to 48.
 //
 //go:noescape
-func gemmStripAVX512(rows, n, k int, a *float32, ars, acs int, bp *float32, panelStep int, c *float32, ldc int,
-	resume bool)
+func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
+	c *float32, ldc int, fetch, fetchStep int, resume bool)
 
 // packRowsAVX512 packs a panel of n ≤ 16 adjacent columns: k rows, rs apart.
 //
@@ -27,43 +32,131 @@ func packWideAVX512(dst, b *float32, k, rs, step int)
 func packTransposedAVX512(dst, b *float32, k, n, cs int)
 
 const (
-	// stripRowsAVX512 is the number of rows of C that gemmStripAVX512 holds in
-	// registers. A strip of A is read in place: as many rows as the first-level
-	// cache has ways stay in it even when they are a power of two apart.
-	stripRowsAVX512 = 8
+	// stripRowsAVX512 is the number of rows of C that gemmColumnsAVX512 holds in
+	// registers, and of A in a strip. A that is read in place with rows a multiple
+	// of aliasAVX512 apart, 4 KiB, has fewer: as many as the first-level cache has
+	// ways stay in it.
+	stripRowsAVX512 = 14
+	aliasRowsAVX512 = 8
+	aliasAVX512     = 1024
 
-	// blockB is the size of a block of B: 256 KiB stay in the second-level cache.
-	blockB = 64 << 10
+	// packAcrossFor is the columns of C from which on packing a block of A gains
+	// where its rows are adjacent: no lanes need be exchanged, and in place each k
+	// is on another cache line. Other blocks gain from packAFor on.
+	packAcrossFor = 64
 
-	// A block of A whose rows are contiguous is long, to stream through panels
-	// without a break. One whose rows are apart touches a cache line for each k.
-	blockKAlong  = 2048
-	blockKAcross = 256
+	// fourRowsAVX512 is the most rows that go through four panels at a time.
+	fourRowsAVX512 = 4
+
+	// A single strip reads each panel once. It is long, to stream through panels
+	// without a break, unless it touches a cache line for each k.
+	depthAlong  = 2048
+	depthAcross = 256
 )
 
-// gemmAVX512 is GemmPart for positive m, n and k. A block of B stays in the
-// second-level cache for all strips of A, and a strip in the first or second one
-// for all panels of the block.
+// Two panels of depthAVX512 rows fill the first-level cache, a block of A half of
+// the second one.
+var (
+	depthAVX512  = cacheL1 / (4 * 2 * PanelWidth)
+	blockAAVX512 = cacheL2 / (4 * 2)
+)
+
+// blockedA recycles the blocks of A that are packed.
+var blockedA = sync.Pool{New: func() any {
+	buf := make([]float32, blockAAVX512)
+	return &buf
+}}
+
+// gemmAVX512 is GemmPart for positive m, n and k. It goes through blocks of A,
+// and for each of them through all columns, two or four panels at a time: these
+// stay in the first-level cache for all strips of the block, and their part of C
+// in the second one for all depths. A block is packed if it has more than a few
+// rows and enough columns gain by it.
 func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
-	most := blockKAlong
-	if acs != 1 {
-		most = blockKAcross
+	g := gemmBlocksAVX512{a: a, ars: ars, acs: acs, bp: bp, step: step, ldc: ldc}
+	most := stripRowsAVX512
+	if m > aliasRowsAVX512 && (n >= packAFor || ars == 1 && n >= packAcrossFor) {
+		buf := blockedA.Get().(*[]float32)
+		defer blockedA.Put(buf)
+		g.packed = *buf
+	} else if ars%aliasAVX512 == 0 {
+		most = aliasRowsAVX512
 	}
-	kStep := evenStep(k, most)
-	nStep := max(blockB/kStep&^(2*PanelWidth-1), 2*PanelWidth)
-	for p := 0; p < k; p += kStep {
-		kb := min(kStep, k-p)
-		for j := 0; j < n; j += nStep {
-			nb := min(nStep, n-j)
-			panels := &bp[j/PanelWidth*step+p*PanelWidth]
-			for i := 0; i < m; {
-				rows := min(m-i, stripRowsAVX512)
-				if m-i < 2*stripRowsAVX512 {
-					rows = evenStep(m-i, stripRowsAVX512) // not 8 and 1: one row is slow
-				}
-				gemmStripAVX512(rows, nb, kb, &a[i*ars+p*acs], ars, acs, panels, step, &c[i*ldc+j], ldc, resume || p > 0)
-				i += rows
+	g.depth = evenStep(k, depthAVX512)
+	if m <= most {
+		g.depth = evenStep(k, depthAlong)
+		if g.packed == nil && acs != 1 {
+			g.depth = evenStep(k, depthAcross)
+		}
+	}
+	rows := evenStep(m, blockAAVX512/(PanelWidth*g.depth)*most)
+	g.rows = evenStep(rows, most)
+	g.blockStep = (rows + g.rows - 1) / g.rows * PanelWidth * g.depth
+	depths := evenStep((k+g.depth-1)/g.depth, blockAAVX512/g.blockStep) * g.depth
+	for i := 0; i < m; i += rows {
+		for p := 0; p < k; p += depths {
+			g.block(i, min(rows, m-i), p, min(depths, k-p), n, c, resume || p > 0)
+		}
+	}
+}
+
+// gemmBlocksAVX512 is the operands of gemmAVX512 and how they are cut.
+type gemmBlocksAVX512 struct {
+	a         []float32
+	ars, acs  int
+	packed    []float32 // a block of A in strips, if not nil,
+	blockStep int       // those of the next depth so much further
+	rows      int       // of a strip
+	depth     int       // the k that panels are in the first-level cache for
+	bp        []float32
+	step, ldc int
+}
+
+// block multiplies m rows from i by k columns from p of A.
+func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
+	if g.packed != nil {
+		g.pack(i, m, p, k)
+	}
+	width := 2 * PanelWidth
+	if m <= fourRowsAVX512 {
+		width = 4 * PanelWidth
+	}
+	strips := (m + g.rows - 1) / g.rows
+	for j, columns := 0, 0; j < n; j += columns {
+		columns = min(width, n-j)
+		if columns > 2*PanelWidth && columns <= 3*PanelWidth {
+			columns = 2 * PanelWidth
+		}
+		panels := g.bp[j/PanelWidth*g.step+p*PanelWidth:]
+		for q := 0; q < k; q += g.depth {
+			part := min(g.depth, k-q)
+			a, ars, acs, astep := &g.a[i*g.ars+(p+q)*g.acs], g.ars, g.acs, g.rows*g.ars
+			if g.packed != nil {
+				a, ars, acs, astep = &g.packed[q/g.depth*g.blockStep], 1, PanelWidth, PanelWidth*part
 			}
+			// Panels of a single strip are prefetched 4 KiB ahead, beyond the page that
+			// the processor's own prefetcher stops at; else the panels that come next.
+			fetch, fetchStep := 64*PanelWidth, 4*PanelWidth
+			if strips > 1 {
+				fetch, fetchStep = PanelWidth*part, (4*PanelWidth+strips-1)/strips
+				if q+part == k {
+					fetch = 2*g.step - PanelWidth*q
+				}
+			}
+			gemmColumnsAVX512(m, g.rows, columns, part, a, ars, acs, astep, &panels[q*PanelWidth], g.step,
+				&c[i*g.ldc+j], g.ldc, fetch, fetchStep, resume || q > 0)
+		}
+	}
+}
+
+// pack packs a block of A: strip by strip, depth by depth.
+func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
+	for q := 0; q < k; q += g.depth {
+		part := min(g.depth, k-q)
+		dst := g.packed[q/g.depth*g.blockStep:]
+		for r := 0; r < m; r += g.rows {
+			a := g.a[(i+r)*g.ars+(p+q)*g.acs:]
+			packPanel(dst[r/g.rows*PanelWidth*part:][:PanelWidth*part], a, part, min(g.rows, m-r), g.acs, g.ars)
 		}
 	}
 }
@@ -71,6 +164,9 @@ func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, 
 // evenStep returns the step that divides n into as few parts as steps of at most
 // most do, but of nearly equal size.
 func evenStep(n, most int) int {
+	if n <= most {
+		return n
+	}
 	parts := (n + most - 1) / most
 	return (n + parts - 1) / parts
 }

@@ -2,19 +2,21 @@
 
 #include "textflag.h"
 
-// The inner kernel keeps a strip of up to 8 rows of C in registers, for a group
-// of one, two or four panels at a time (four for up to 4 rows). For each k it
-// loads a row of every panel into Z28 to Z31 and multiplies them by one element
-// of A per row of C, broadcast by the multiply-add itself: eight rows of two
-// panels are as fast as more, for there are two loads to a multiply-add. Rows
-// are described once, by ROWSn(OP), as
+// The inner kernel keeps a tile of C in registers: up to 14 rows of two panels
+// of columns, or of one, or up to 4 rows of four. For each k it loads a row of
+// every panel and, for each row of C, one element of A, which it broadcasts to
+// a register for all panels: 16 loads for the 28 multiply-adds of a whole tile.
+// Multiply-adds that broadcast themselves would load twice as often, and starve
+// a processor that has as many ports for them as for loads. Rows are described
+// once, by ROWSn(OP), as
 //
 //	OP(element of A, row of C, their registers)
 //
-// SI and R13 walk rows 0 and 5 of A, R8 is A's row stride and R10 its column
-// stride; DI and R13 are rows 0 and 5 of C outside of the loop, R11 its row
-// stride; R9 and R12 are three row strides; all in bytes. K1 masks the columns of
-// C in the group's last panel.
+// SI, R13 and R15 walk rows 0, 5 and 10 of A, R8 is A's row stride, R9 three of
+// them and R10 its column stride; outside of the loop DI, R13 and R15 are rows 0,
+// 5 and 10 of C, R11 its row stride and R12 three of them; all in bytes. Inside of
+// it R12 is how far R14 moves on, which prefetches. K1 masks the columns of C in
+// the last panel.
 
 #define ROWS1(OP) OP((SI), (DI), Z0, Z1, Z2, Z3)
 #define ROWS2(OP) ROWS1(OP); OP((SI)(R8*1), (DI)(R11*1), Z4, Z5, Z6, Z7)
@@ -24,6 +26,12 @@
 #define ROWS6(OP) ROWS5(OP); OP((R13), (R13), Z18, Z19, , )
 #define ROWS7(OP) ROWS6(OP); OP((R13)(R8*1), (R13)(R11*1), Z20, Z21, , )
 #define ROWS8(OP) ROWS7(OP); OP((R13)(R8*2), (R13)(R11*2), Z22, Z23, , )
+#define ROWS9(OP) ROWS8(OP); OP((R13)(R9*1), (R13)(R12*1), Z2, Z3, , )
+#define ROWS10(OP) ROWS9(OP); OP((R13)(R8*4), (R13)(R11*4), Z6, Z7, , )
+#define ROWS11(OP) ROWS10(OP); OP((R15), (R15), Z10, Z11, , )
+#define ROWS12(OP) ROWS11(OP); OP((R15)(R8*1), (R15)(R11*1), Z14, Z15, , )
+#define ROWS13(OP) ROWS12(OP); OP((R15)(R8*2), (R15)(R11*2), Z24, Z25, , )
+#define ROWS14(OP) ROWS13(OP); OP((R15)(R9*1), (R15)(R12*1), Z26, Z27, , )
 
 #define ZERO1(a, c, z0, z1, z2, z3) VPXORD z0, z0, z0
 #define ZERO2(a, c, z0, z1, z2, z3) VPXORD z0, z0, z0; VPXORD z1, z1, z1
@@ -38,8 +46,10 @@
 #define STORE4(a, c, z0, z1, z2, z3) VMOVUPS z0, c; VMOVUPS z1, 64 c; VMOVUPS z2, 128 c; VMOVUPS z3, K1, 192 c
 
 #define FMA1(a, c, z0, z1, z2, z3) VFMADD231PS.BCST a, Z28, z0
-#define FMA2(a, c, z0, z1, z2, z3) FMA1(a, c, z0, z1, z2, z3); VFMADD231PS.BCST a, Z29, z1
-// The rows of four panels share a broadcast: a single row has no loads to spare.
+#define FMA2(a, c, z0, z1, z2, z3) \
+	VBROADCASTSS a, Z30 \
+	VFMADD231PS Z30, Z28, z0 \
+	VFMADD231PS Z30, Z29, z1
 #define FMA4(a, c, z0, z1, z2, z3) \
 	VBROADCASTSS a, Z27 \
 	VFMADD231PS Z27, Z28, z0 \
@@ -51,188 +61,254 @@
 #define PANEL2 PANEL1; VMOVUPS (BX)(AX*1), Z29
 #define PANEL4 PANEL2; VMOVUPS (BX)(AX*2), Z30; VMOVUPS (BX)(DX*1), Z31
 
-// Panels that come from memory with few rows to use them on are fetched 4 KiB
-// ahead, beyond the page that the processor's own prefetcher stops at. Four
-// panels at a time are read faster without.
+// FETCH prefetches a packed A into the first-level cache, a little ahead, and
+// what comes after these panels into the second, spread over all strips.
 #define FETCH1
-#define FETCH2 PREFETCHT1 4096(BX); PREFETCHT1 4096(BX)(AX*1)
+#define FETCH2 PREFETCHT0 1024(SI); PREFETCHT1 (R14); PREFETCHT1 (R14)(AX*1); ADDQ R12, R14
 #define FETCH4
 
-// GROUP computes the rows of C that ROWS describes in one group of panels.
-#define GROUP(ROWS, ZERO, LOAD, PANEL, FETCH, FMA, STORE, start, loop) \
+// FIVES sets R13 and R15 to rows 5 and 10 of the matrix at row, stride apart.
+#define FIVES(row, stride) \
+	LEAQ (row)(stride*4), R13 \
+	ADDQ stride, R13 \
+	LEAQ (R13)(stride*4), R15 \
+	ADDQ stride, R15
+
+// TILE computes the rows of C that ROWS describes.
+#define TILE(ROWS, ZERO, LOAD, PANEL, FETCH, FMA, STORE, start, loop) \
 	ROWS(ZERO) \
-	CMPB resume+80(FP), $0 \
+	CMPB resume+112(FP), $0 \
 	JEQ  start \
+	FIVES(DI, R11) \
 	ROWS(LOAD) \
 start: \
-	MOVQ a+24(FP), SI \
-	LEAQ (SI)(R8*4), R13 \
-	ADDQ R8, R13 \
+	FIVES(SI, R8) \
+	MOVQ fetchStep+104(FP), R12 \
+	PCALIGN $64 \
 loop: \
 	PANEL \
 	FETCH \
 	ROWS(FMA) \
 	ADDQ R10, SI \
 	ADDQ R10, R13 \
+	ADDQ R10, R15 \
 	ADDQ $64, BX \
 	DECQ CX \
 	JNZ  loop \
-	LEAQ (DI)(R11*4), R13 \
-	ADDQ R11, R13 \
+	LEAQ (R11)(R11*2), R12 \
+	FIVES(DI, R11) \
 	ROWS(STORE) \
 	JMP  next
 
-#define GROUP1(ROWS, start, loop) GROUP(ROWS, ZERO1, LOAD1, PANEL1, FETCH1, FMA1, STORE1, start, loop)
-#define GROUP2(ROWS, start, loop) GROUP(ROWS, ZERO2, LOAD2, PANEL2, FETCH2, FMA2, STORE2, start, loop)
-#define GROUP4(ROWS, start, loop) GROUP(ROWS, ZERO4, LOAD4, PANEL4, FETCH4, FMA4, STORE4, start, loop)
+#define TILE1(ROWS, start, loop) TILE(ROWS, ZERO1, LOAD1, PANEL1, FETCH1, FMA1, STORE1, start, loop)
+#define TILE2(ROWS, start, loop) TILE(ROWS, ZERO2, LOAD2, PANEL2, FETCH2, FMA2, STORE2, start, loop)
+#define TILE4(ROWS, start, loop) TILE(ROWS, ZERO4, LOAD4, PANEL4, FETCH4, FMA4, STORE4, start, loop)
 
-// TAKE takes the next group of panels: it sets K1, CX to k and R13 to row 5 of C,
-// and moves n, in R14, bp and c on.
-#define TAKE(panels) \
-	MOVQ $(16*panels), CX \
-	CMPQ R14, CX \
-	CMOVQLT R14, CX \
-	SUBQ $(16*panels-16), CX \
-	MOVL $-1, R13 \
-	BZHIL CX, R13, CX \
-	KMOVW CX, K1 \
-	SUBQ $(16*panels), R14 \
-	MOVQ R14, n+8(FP) \
-	LEAQ (BX)(AX*panels), CX \
-	MOVQ CX, bp+48(FP) \
-	LEAQ (64*panels)(DI), CX \
-	MOVQ CX, c+64(FP) \
-	LEAQ (DI)(R11*4), R13 \
-	ADDQ R11, R13 \
-	MOVQ k+16(FP), CX
-
-// func gemmStripAVX512(rows, n, k int, a *float32, ars, acs int, bp *float32, panelStep int, c *float32, ldc int, resume bool)
-TEXT ·gemmStripAVX512(SB), NOSPLIT, $0-81
-	MOVQ ars+32(FP), R8
+// func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
+//	c *float32, ldc int, fetch, fetchStep int, resume bool)
+TEXT ·gemmColumnsAVX512(SB), NOSPLIT, $0-113
+	MOVQ n+16(FP), CX
+	DECQ CX
+	ANDQ $15, CX
+	INCQ CX
+	MOVL $-1, DX
+	BZHIL CX, DX, DX
+	KMOVW DX, K1
+	MOVQ ars+40(FP), R8
 	SHLQ $2, R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acs+40(FP), R10
+	MOVQ acs+48(FP), R10
 	SHLQ $2, R10
-	MOVQ panelStep+56(FP), AX
+	MOVQ panelStep+72(FP), AX
 	SHLQ $2, AX
 	LEAQ (AX)(AX*2), DX
-	MOVQ ldc+72(FP), R11
+	MOVQ ldc+88(FP), R11
 	SHLQ $2, R11
 	LEAQ (R11)(R11*2), R12
+	SHLQ $2, astep+56(FP)
+	MOVQ bp+64(FP), BX
+	MOVQ fetch+96(FP), R14
+	LEAQ (BX)(R14*4), R14
+	MOVQ c+80(FP), DI
+	JMP  strip
 
 next:
-	MOVQ n+8(FP), R14
-	TESTQ R14, R14
+	MOVQ rows+8(FP), CX
+	MOVQ CX, SI
+	IMULQ R11, SI
+	ADDQ SI, DI
+	MOVQ astep+56(FP), SI
+	ADDQ SI, a+32(FP)
+	SUBQ CX, m+0(FP)
 	JLE  done
-	MOVQ rows+0(FP), SI
-	MOVQ bp+48(FP), BX
-	MOVQ c+64(FP), DI
-	CMPQ R14, $16
-	JLE  one
-	CMPQ R14, $48
-	JLE  two
-	CMPQ SI, $4
-	JLE  four
 
-two:
-	TAKE(2)
-	CMPQ SI, $8
+strip:
+	MOVQ m+0(FP), R13
+	CMPQ R13, rows+8(FP)
+	CMOVQGT rows+8(FP), R13
+	MOVQ a+32(FP), SI
+	MOVQ bp+64(FP), BX
+	MOVQ k+24(FP), CX
+	CMPQ n+16(FP), $16
+	JLE  one
+	CMPQ n+16(FP), $32
+	JG   four
+
+	CMPQ R13, $14
+	JEQ  rows14x2
+	CMPQ R13, $13
+	JEQ  rows13x2
+	CMPQ R13, $12
+	JEQ  rows12x2
+	CMPQ R13, $11
+	JEQ  rows11x2
+	CMPQ R13, $10
+	JEQ  rows10x2
+	CMPQ R13, $9
+	JEQ  rows9x2
+	CMPQ R13, $8
 	JEQ  rows8x2
-	CMPQ SI, $7
+	CMPQ R13, $7
 	JEQ  rows7x2
-	CMPQ SI, $6
+	CMPQ R13, $6
 	JEQ  rows6x2
-	CMPQ SI, $5
+	CMPQ R13, $5
 	JEQ  rows5x2
-	CMPQ SI, $4
+	CMPQ R13, $4
 	JEQ  rows4x2
-	CMPQ SI, $3
+	CMPQ R13, $3
 	JEQ  rows3x2
-	CMPQ SI, $2
+	CMPQ R13, $2
 	JEQ  rows2x2
 
-	GROUP2(ROWS1, start1x2, loop1x2)
+	TILE2(ROWS1, start1x2, loop1x2)
+
+rows14x2:
+	TILE2(ROWS14, start14x2, loop14x2)
+
+rows13x2:
+	TILE2(ROWS13, start13x2, loop13x2)
+
+rows12x2:
+	TILE2(ROWS12, start12x2, loop12x2)
+
+rows11x2:
+	TILE2(ROWS11, start11x2, loop11x2)
+
+rows10x2:
+	TILE2(ROWS10, start10x2, loop10x2)
+
+rows9x2:
+	TILE2(ROWS9, start9x2, loop9x2)
 
 rows8x2:
-	GROUP2(ROWS8, start8x2, loop8x2)
+	TILE2(ROWS8, start8x2, loop8x2)
 
 rows7x2:
-	GROUP2(ROWS7, start7x2, loop7x2)
+	TILE2(ROWS7, start7x2, loop7x2)
 
 rows6x2:
-	GROUP2(ROWS6, start6x2, loop6x2)
+	TILE2(ROWS6, start6x2, loop6x2)
 
 rows5x2:
-	GROUP2(ROWS5, start5x2, loop5x2)
+	TILE2(ROWS5, start5x2, loop5x2)
 
 rows4x2:
-	GROUP2(ROWS4, start4x2, loop4x2)
+	TILE2(ROWS4, start4x2, loop4x2)
 
 rows3x2:
-	GROUP2(ROWS3, start3x2, loop3x2)
+	TILE2(ROWS3, start3x2, loop3x2)
 
 rows2x2:
-	GROUP2(ROWS2, start2x2, loop2x2)
+	TILE2(ROWS2, start2x2, loop2x2)
 
 one:
-	TAKE(1)
-	CMPQ SI, $8
+	CMPQ R13, $14
+	JEQ  rows14x1
+	CMPQ R13, $13
+	JEQ  rows13x1
+	CMPQ R13, $12
+	JEQ  rows12x1
+	CMPQ R13, $11
+	JEQ  rows11x1
+	CMPQ R13, $10
+	JEQ  rows10x1
+	CMPQ R13, $9
+	JEQ  rows9x1
+	CMPQ R13, $8
 	JEQ  rows8x1
-	CMPQ SI, $7
+	CMPQ R13, $7
 	JEQ  rows7x1
-	CMPQ SI, $6
+	CMPQ R13, $6
 	JEQ  rows6x1
-	CMPQ SI, $5
+	CMPQ R13, $5
 	JEQ  rows5x1
-	CMPQ SI, $4
+	CMPQ R13, $4
 	JEQ  rows4x1
-	CMPQ SI, $3
+	CMPQ R13, $3
 	JEQ  rows3x1
-	CMPQ SI, $2
+	CMPQ R13, $2
 	JEQ  rows2x1
 
-	GROUP1(ROWS1, start1x1, loop1x1)
+	TILE1(ROWS1, start1x1, loop1x1)
+
+rows14x1:
+	TILE1(ROWS14, start14x1, loop14x1)
+
+rows13x1:
+	TILE1(ROWS13, start13x1, loop13x1)
+
+rows12x1:
+	TILE1(ROWS12, start12x1, loop12x1)
+
+rows11x1:
+	TILE1(ROWS11, start11x1, loop11x1)
+
+rows10x1:
+	TILE1(ROWS10, start10x1, loop10x1)
+
+rows9x1:
+	TILE1(ROWS9, start9x1, loop9x1)
 
 rows8x1:
-	GROUP1(ROWS8, start8x1, loop8x1)
+	TILE1(ROWS8, start8x1, loop8x1)
 
 rows7x1:
-	GROUP1(ROWS7, start7x1, loop7x1)
+	TILE1(ROWS7, start7x1, loop7x1)
 
 rows6x1:
-	GROUP1(ROWS6, start6x1, loop6x1)
+	TILE1(ROWS6, start6x1, loop6x1)
 
 rows5x1:
-	GROUP1(ROWS5, start5x1, loop5x1)
+	TILE1(ROWS5, start5x1, loop5x1)
 
 rows4x1:
-	GROUP1(ROWS4, start4x1, loop4x1)
+	TILE1(ROWS4, start4x1, loop4x1)
 
 rows3x1:
-	GROUP1(ROWS3, start3x1, loop3x1)
+	TILE1(ROWS3, start3x1, loop3x1)
 
 rows2x1:
-	GROUP1(ROWS2, start2x1, loop2x1)
+	TILE1(ROWS2, start2x1, loop2x1)
 
 four:
-	TAKE(4)
-	CMPQ SI, $1
-	JEQ  rows1x4
-	CMPQ SI, $2
-	JEQ  rows2x4
-	CMPQ SI, $3
+	CMPQ R13, $4
+	JEQ  rows4x4
+	CMPQ R13, $3
 	JEQ  rows3x4
+	CMPQ R13, $2
+	JEQ  rows2x4
 
-	GROUP4(ROWS4, start4x4, loop4x4)
+	TILE4(ROWS1, start1x4, loop1x4)
 
-rows1x4:
-	GROUP4(ROWS1, start1x4, loop1x4)
-
-rows2x4:
-	GROUP4(ROWS2, start2x4, loop2x4)
+rows4x4:
+	TILE4(ROWS4, start4x4, loop4x4)
 
 rows3x4:
-	GROUP4(ROWS3, start3x4, loop3x4)
+	TILE4(ROWS3, start3x4, loop3x4)
+
+rows2x4:
+	TILE4(ROWS2, start2x4, loop2x4)
 
 done:
 	VZEROUPPER

@@ -34,10 +34,7 @@ func PackBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 	}
 	need("PackBF16", "dst", len(dst), PackedSizeBF16(k, n))
 	need("PackBF16", "b", len(b), extent(k, n, rs, cs))
-	k2 := even(k)
-	for j := 0; j < n; j += PanelWidth {
-		packPanelBF16(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
-	}
+	packBF16(dst, b, k, n, rs, cs)
 }
 
 // PackBF16Bits is PackBF16 of a matrix that is bf16 already.
@@ -47,10 +44,7 @@ func PackBF16Bits(dst, b []uint16, k, n, rs, cs int) {
 	}
 	need("PackBF16Bits", "dst", len(dst), PackedSizeBF16(k, n))
 	need("PackBF16Bits", "b", len(b), extent(k, n, rs, cs))
-	k2 := even(k)
-	for j := 0; j < n; j += PanelWidth {
-		packPanelBF16Bits(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
-	}
+	packBF16Bits(dst, b, k, n, rs, cs)
 }
 
 // packPanelBF16Generic packs one panel of n ≤ PanelWidth columns.

@@ -2,12 +2,16 @@
 
 package asm
 
-func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
-	packPanelBF16Generic(dst, b, k, n, rs, cs)
+func packBF16(dst []uint16, b []float32, k, n, rs, cs int) {
+	for j, k2 := 0, even(k); j < n; j += PanelWidth {
+		packPanelBF16Generic(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
+	}
 }
 
-func packPanelBF16Bits(dst, b []uint16, k, n, rs, cs int) {
-	packPanelBF16BitsGeneric(dst, b, k, n, rs, cs)
+func packBF16Bits(dst, b []uint16, k, n, rs, cs int) {
+	for j, k2 := 0, even(k); j < n; j += PanelWidth {
+		packPanelBF16BitsGeneric(dst[j*k2:][:PanelWidth*k2], b[j*cs:], k, min(PanelWidth, n-j), rs, cs)
+	}
 }
 
 func rowsBF16(dst []uint16, a []float32, m, k, ars, acs int) {

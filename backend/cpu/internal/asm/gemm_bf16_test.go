@@ -56,7 +56,7 @@ func TestPackBF16PlacesEveryElement(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
 		for _, k := range []int{0, 1, 2, 3, 8, 9, 31, 33, 300} {
-			for _, n := range []int{0, 1, 15, 16, 17, 40} {
+			for _, n := range []int{0, 1, 15, 16, 17, 40, 185} {
 				for name, b := range layouts(t, rng, k, n) {
 					k2 := even(k)
 					want := make([]uint16, PackedSizeBF16(k, n))
@@ -84,7 +84,7 @@ func TestPackBF16PlacesEveryElement(t *testing.T) {
 func TestRowsBF16PlacesEveryElement(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		for _, m := range []int{0, 1, 3, 15, 16, 17, 40} {
+		for _, m := range []int{0, 1, 3, 15, 16, 17, 40, 117} {
 			for _, k := range []int{0, 1, 2, 9, 31, 32, 33, 70} {
 				for name, a := range layouts(t, rng, m, k) {
 					stride := RowStrideBF16(k)

@@ -19,13 +19,14 @@ func (m matrix) at(i, j int) float32 { return m.data[i*m.rs+j*m.cs] }
 // layouts returns rows×cols operands that cover every way kernels walk them.
 func layouts(t *testing.T, rng *rand.Rand, rows, cols int) map[string]matrix {
 	ms := map[string]matrix{
-		"rows":         {rs: cols, cs: 1},
-		"padded rows":  {rs: cols + 3, cs: 1},
-		"transposed":   {rs: 1, cs: rows},
-		"padded trans": {rs: 1, cs: rows + 5},
-		"far columns":  {rs: 1, cs: rows + 1031},
-		"scattered":    {rs: 2*cols + 1, cs: 2},
-		"same row":     {rs: 0, cs: 1},
+		"rows":          {rs: cols, cs: 1},
+		"padded rows":   {rs: cols + 3, cs: 1},
+		"transposed":    {rs: 1, cs: rows},
+		"padded trans":  {rs: 1, cs: rows + 5},
+		"far columns":   {rs: 1, cs: rows + 1031},
+		"scattered":     {rs: 2*cols + 1, cs: 2},
+		"rows of 4 KiB": {rs: (cols + 1023) &^ 1023, cs: 1},
+		"same row":      {rs: 0, cs: 1},
 	}
 	for name, m := range ms {
 		m.data = fill(rng, endOfPage(t, extent(rows, cols, m.rs, m.cs)))
@@ -124,7 +125,7 @@ func checkGemm(t *testing.T, what string, rng *rand.Rand, m, n, k int, a matrix,
 func TestGemmRowHasTheSameBitsForEveryM(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		const k, n = blockK + 60, 147
+		const k, n = blockK + 60, 275
 		a, b := random(rng, 1000*k), random(rng, k*n)
 		bp := packed(b, k, n)
 		whole := make([]float32, 1000*n)
@@ -171,7 +172,7 @@ func TestGemmComputesEveryTile(t *testing.T) {
 
 func TestFusedPathsHaveTheSameGemmBits(t *testing.T) {
 	rng := newRand(t)
-	const m, k, n = 27, 2500, 173
+	const m, k, n = 27, 2500, 301
 	a, b := random(rng, m*k), random(rng, k*n)
 	bp := packed(b, k, n)
 	start := random(rng, m*n)

@@ -37,9 +37,12 @@ func available() []string {
 
 // haveF16C reports the conversions between F16 and F32, which x/sys/cpu does
 // not: bit 29 of ECX in leaf 1.
-func haveF16C() bool { return cpuid1()&(1<<29) != 0 }
+func haveF16C() bool {
+	_, _, ecx, _ := cpuid(1, 0)
+	return ecx&(1<<29) != 0
+}
 
-// cpuid1 returns ECX of CPUID leaf 1.
+// cpuid returns what the instruction says of a leaf and its subleaf.
 //
 //go:noescape
-func cpuid1() uint32
+func cpuid(leaf, sub uint32) (eax, ebx, ecx, edx uint32)

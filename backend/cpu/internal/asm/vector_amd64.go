@@ -4,7 +4,7 @@ package asm
 
 import "unsafe"
 
-// The AVX2 kernels take the first elements of their rows and the common length.
+// The kernels take the first elements of their rows and the common length.
 
 //go:noescape
 func scaleAVX2(dst, x *float32, n int, s float32)
@@ -20,12 +20,18 @@ func scale(dst, x []float32, s float32) {
 //go:noescape
 func addAVX2(dst, x, y *float32, n int)
 
+//go:noescape
+func addAVX512(dst, x, y *float32, n int)
+
 func add(dst, x, y []float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		addAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(y), len(dst))
+	case useAVX2:
 		addAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(y), len(dst))
-		return
+	default:
+		addGeneric(dst, x, y)
 	}
-	addGeneric(dst, x, y)
 }
 
 //go:noescape
@@ -146,58 +152,90 @@ func sigmoid(dst, x []float32) {
 //go:noescape
 func swiGLUAVX2(dst, gate, up *float32, n int)
 
+//go:noescape
+func swiGLUAVX512(dst, gate, up *float32, n int)
+
 func swiGLU(dst, gate, up []float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		swiGLUAVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), len(dst))
+	case useAVX2:
 		swiGLUAVX2(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), len(dst))
-		return
+	default:
+		swiGLUGeneric(dst, gate, up)
 	}
-	swiGLUGeneric(dst, gate, up)
 }
 
 //go:noescape
 func swiGLUGradAVX2(dGate, dUp, dY, gate, up *float32, n int)
 
+//go:noescape
+func swiGLUGradAVX512(dGate, dUp, dY, gate, up *float32, n int)
+
 func swiGLUGrad(dGate, dUp, dY, gate, up []float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		swiGLUGradAVX512(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate),
+			unsafe.SliceData(up), len(dGate))
+	case useAVX2:
 		swiGLUGradAVX2(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate),
 			unsafe.SliceData(up), len(dGate))
-		return
+	default:
+		swiGLUGradGeneric(dGate, dUp, dY, gate, up)
 	}
-	swiGLUGradGeneric(dGate, dUp, dY, gate, up)
 }
 
 //go:noescape
 func scaleMulAVX2(y, x, w *float32, n int, s float32)
 
+//go:noescape
+func scaleMulAVX512(y, x, w *float32, n int, s float32)
+
 func scaleMul(y, x, w []float32, s float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		scaleMulAVX512(unsafe.SliceData(y), unsafe.SliceData(x), unsafe.SliceData(w), len(y), s)
+	case useAVX2:
 		scaleMulAVX2(unsafe.SliceData(y), unsafe.SliceData(x), unsafe.SliceData(w), len(y), s)
-		return
+	default:
+		scaleMulGeneric(y, x, w, s)
 	}
-	scaleMulGeneric(y, x, w, s)
 }
 
 //go:noescape
 func rmsNormGradAVX2(dx, dy, x, w *float32, n int, rstd, c float32)
 
+//go:noescape
+func rmsNormGradAVX512(dx, dy, x, w *float32, n int, rstd, c float32)
+
 func rmsNormGrad(dx, dy, x, w []float32, rstd, c float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		rmsNormGradAVX512(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx),
+			rstd, c)
+	case useAVX2:
 		rmsNormGradAVX2(unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), unsafe.SliceData(w), len(dx),
 			rstd, c)
-		return
+	default:
+		rmsNormGradGeneric(dx, dy, x, w, rstd, c)
 	}
-	rmsNormGradGeneric(dx, dy, x, w, rstd, c)
 }
 
 //go:noescape
 func rmsNormGradWeightAVX2(dw, dy, x *float32, n int, rstd float32)
 
+//go:noescape
+func rmsNormGradWeightAVX512(dw, dy, x *float32, n int, rstd float32)
+
 func rmsNormGradWeight(dw, dy, x []float32, rstd float32) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		rmsNormGradWeightAVX512(unsafe.SliceData(dw), unsafe.SliceData(dy), unsafe.SliceData(x), len(dw), rstd)
+	case useAVX2:
 		rmsNormGradWeightAVX2(unsafe.SliceData(dw), unsafe.SliceData(dy), unsafe.SliceData(x), len(dw), rstd)
-		return
+	default:
+		rmsNormGradWeightGeneric(dw, dy, x, rstd)
 	}
-	rmsNormGradWeightGeneric(dw, dy, x, rstd)
 }
 
 //go:noescape

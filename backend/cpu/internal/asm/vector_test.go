@@ -125,6 +125,42 @@ func TestElementwiseHasTheSameBitsAtEveryPosition(t *testing.T) {
 	}
 }
 
+func TestElementwiseHasTheSameBitsByAVX2AndAVX512(t *testing.T) {
+	chosen := path
+	defer usePath(chosen)
+	for _, c := range elementwise {
+		t.Run(c.name, func(t *testing.T) {
+			rng := newRand(t)
+			const n = 1 << 12
+			var want [][]float32
+			in := make([][]float32, c.rows)
+			for r := range in {
+				in[r] = append(random(rng, n), specials...)
+				for i, x := range in[r][:n/2] {
+					in[r][i] = x * 40
+				}
+			}
+			for _, p := range available() {
+				if p == pathNEON || p == pathPortable {
+					continue
+				}
+				usePath(p)
+				rows := make([][]float32, c.rows)
+				for r := range rows {
+					rows[r] = append([]float32(nil), in[r]...)
+				}
+				c.run(rows)
+				if want == nil {
+					want = rows
+				}
+				for r := range c.outs {
+					sameBits(t, fmt.Sprintf("%s: row %d", p, r), rows[r], want[r])
+				}
+			}
+		})
+	}
+}
+
 func TestElementwiseWorksInPlace(t *testing.T) {
 	for _, c := range elementwise {
 		if c.outs > 1 || c.rows < 2 {

@@ -1,0 +1,66 @@
+//go:build !noasm
+
+#include "textflag.h"
+#include "lanes_avx512_amd64.h"
+#include "exp_amd64.h"
+
+// The kernels of exp_amd64.s, sixteen elements at a time. Their bits are the same.
+
+// ONEPLUSEXPNEG replaces Z0 by 1+exp(-Z0); Z22 is the sign bit.
+#define ONEPLUSEXPNEG \
+	VXORPS Z22, Z0, Z0 \
+	EXP512             \
+	VADDPS Z21, Z0, Z0
+
+#define SWIGLU(LD, ST) \
+	LD(SI, Z0)         \
+	VMOVAPS Z0, Z4     \
+	ONEPLUSEXPNEG      \
+	VDIVPS Z0, Z4, Z0  \
+	LD(R8, Z5)         \
+	VMULPS Z5, Z0, Z0  \
+	ST(Z0, DI)
+
+// func swiGLUAVX512(dst, gate, up *float32, n int)
+TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ gate+8(FP), SI
+	MOVQ up+16(FP), R8
+	MOVQ n+24(FP), CX
+	CONSTANTS512
+	VBROADCASTSS signBit<>(SB), Z22
+	LANES512(SWIGLU)
+	VZEROUPPER
+	RET
+
+// Z0 sigmoid, Z4 gate, Z5 up, Z6 dY·sigmoid, Z7 1 + gate·(1−sigmoid).
+#define SWIGLUGRAD(LD, ST) \
+	LD(R10, Z0)                \
+	LD(R11, Z5)                \
+	LD(R9, Z6)                 \
+	VMOVAPS Z0, Z4             \
+	ONEPLUSEXPNEG              \
+	VDIVPS Z0, Z21, Z0         \
+	VMULPS Z0, Z6, Z6          \
+	VSUBPS Z0, Z21, Z0         \
+	VMOVAPS Z21, Z7            \
+	VFMADD231PS Z0, Z4, Z7     \
+	VMULPS Z4, Z6, Z4          \
+	ST(Z4, R8)                 \
+	VMULPS Z5, Z6, Z6          \
+	VMULPS Z7, Z6, Z6          \
+	ST(Z6, DI)
+
+// func swiGLUGradAVX512(dGate, dUp, dY, gate, up *float32, n int)
+TEXT ·swiGLUGradAVX512(SB), NOSPLIT, $0-48
+	MOVQ dGate+0(FP), DI
+	MOVQ dUp+8(FP), R8
+	MOVQ dY+16(FP), R9
+	MOVQ gate+24(FP), R10
+	MOVQ up+32(FP), R11
+	MOVQ n+40(FP), CX
+	CONSTANTS512
+	VBROADCASTSS signBit<>(SB), Z22
+	LANES512(SWIGLUGRAD)
+	VZEROUPPER
+	RET
