@@ -25,7 +25,9 @@ const (
 	blocksJoined  = 64
 	rowsJoined    = 256
 
-	fewestBlocks = 4 // below, the tiles do no more than run ahead
+	// Below, joining, widening and running ahead cost more than tiles gain.
+	fewestBlocks = 4
+	fewestSums   = 64 * 64 // of C
 )
 
 // quantTiles is the memory of a product by tiles.
@@ -81,7 +83,7 @@ func tileLoopInt8(cfg *tileConfig, n int)
 func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
 	mw, nw, bw := m-m%stripsRows, n-n%pairColumns, blocks-blocks%chunkBlocks
-	if mw == 0 || nw == 0 || bw < fewestBlocks {
+	if mw*nw < fewestSums || bw < fewestBlocks {
 		gemmQuantDot(m, n, blocks, rows, rowStep, bp, panelStep, blockBytes, c, ldc, accumulate)
 		return
 	}
