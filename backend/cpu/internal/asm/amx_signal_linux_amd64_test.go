@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTilesSurviveSignalsAndGC multiplies on more threads than there are cores while
+// TestTilesSurviveSignalsAndGCOnAMX multiplies on more threads than there are cores while
 // signals of preemption arrive and the garbage collector stops the world: the system
 // saves the tiles of a thread that it interrupts, and no goroutine moves to another
 // thread within a kernel.
-func TestTilesSurviveSignalsAndGC(t *testing.T) {
+func TestTilesSurviveSignalsAndGCOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestModelOfTDPBF16PSHasItsBits compares all kinds of numbers: of one magnitude, of
+// TestModelOfTDPBF16PSHasItsBitsOnAMX compares all kinds of numbers: of one magnitude, of
 // very different ones, subnormal, and so large that sums overflow.
-func TestModelOfTDPBF16PSHasItsBits(t *testing.T) {
+func TestModelOfTDPBF16PSHasItsBitsOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}
@@ -65,9 +65,9 @@ func TestModelOfTDPBF16PSHasItsBits(t *testing.T) {
 	}
 }
 
-// TestTDPBF16PSFlushesWhatRoundsToASubnormal has a sum below the least normal number
+// TestTDPBF16PSFlushesWhatRoundsToASubnormalOnAMX has a sum below the least normal number
 // that rounds to it.
-func TestTDPBF16PSFlushesWhatRoundsToASubnormal(t *testing.T) {
+func TestTDPBF16PSFlushesWhatRoundsToASubnormalOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}
