@@ -9,7 +9,7 @@ import (
 )
 
 // Both forms add the same exact sums of blocks in the same order.
-func TestGemmQuantByTilesHasTheBitsOfVNNI(t *testing.T) {
+func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}
@@ -83,7 +83,7 @@ func TestGemmQuantByTilesHasTheBitsOfVNNI(t *testing.T) {
 	}
 }
 
-func TestGemmQuantByTilesDoesNotAllocate(t *testing.T) {
+func TestGemmQuantByTilesDoesNotAllocateOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
 	}
