@@ -105,7 +105,7 @@ func (b *CPU) Alloc(bytes int) (backend.Buffer, error) { return b.AllocFor(backe
 // machine's memory, what of it was available when the CPU was made, the limit of
 // the process's cgroup, AHA_MEMORY and Options.MemoryLimit.
 func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
-	if bytes < 0 || bytes > math.MaxInt-hugePage {
+	if bytes < 0 || bytes > math.MaxInt-2*hugePage {
 		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
 	}
 	if b.closed {
@@ -114,11 +114,10 @@ func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if err := b.memory.take(h, bytes); err != nil {
 		return nil, err
 	}
-	if bytes >= alignFrom {
+	if bytes >= hugePage {
 		return &buffer{mem: allocHuge(bytes), bytes: bytes, holder: h}, nil
 	}
 	raw := make([]byte, bytes+align)
-	adviseHuge(raw)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
 	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes, holder: h}, nil
 }

@@ -99,7 +99,8 @@ func (s *products[T]) multiply(p *pool, parts int) {
 		grain = min(ceil(pieceWork, per), ceil(units, 4*workers))
 	}
 	if g.packs > 0 {
-		g.shared = s.reserve(asm.PackedSize(g.k, g.n))
+		_, k, _, _, _ := g.part(0)
+		g.shared = s.reserve(asm.PackedSize(k, g.n))
 		g.claimed.Store(0)
 		g.ended.Store(0)
 	}
@@ -200,9 +201,10 @@ func (g *gemm[T]) packShared() {
 // happens, so that nobody waits in vain for one that panicked.
 func (g *gemm[T]) packPiece(i int) {
 	defer g.ended.Add(1)
+	_, k, _, b, _ := g.part(0) // the only one
 	panels := ceil(g.n, asm.PanelWidth)
 	from, to := panels*i/g.packs*asm.PanelWidth, min(panels*(i+1)/g.packs*asm.PanelWidth, g.n)
-	packOperand(g.shared[from*g.k:], g.b.from(from*g.b.cs), g.k, to-from)
+	packOperand(g.shared[from*k:], g.b.from(b+from*g.b.cs), k, to-from)
 }
 
 // unit computes unit u of part e. Units of the same columns follow each other.

@@ -3,9 +3,9 @@ package cpu
 import "unsafe"
 
 const (
-	hugePage  = 2 << 20   // the size of a huge page of amd64, and of arm64 with 4 KiB pages
-	hugeFrom  = 256 << 10 // bytes of scratch memory that are worth one
-	alignFrom = 8 << 20   // bytes of a buffer that are worth beginning on one
+	hugePage   = 2 << 20   // the size of a huge page of amd64, and of arm64 with 4 KiB pages
+	hugeFrom   = 256 << 10 // bytes of scratch memory that are worth one
+	hugeBeyond = 256 << 10 // bytes of the last huge page that may be of no use
 )
 
 // growHuge is grow for scratch memory that is walked across its rows: if it is large,
@@ -22,12 +22,14 @@ func growHuge[T byte | int32 | float32 | float64](s []T, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/size)[:n]
 }
 
-// allocHuge is n zero bytes from the beginning of a huge page on; as many whole ones
-// as they hold are huge where the system has them. Up to one more is reserved, and not
-// used.
+// allocHuge is n zero bytes from the beginning of a huge page on, on huge pages where
+// the system has them. The last one lies in part beyond the n bytes, at most
+// hugeBeyond, or else the end lies on small pages.
 func allocHuge(n int) []byte {
-	raw := make([]byte, n+hugePage)
-	mem := raw[-uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%hugePage:][:n:n]
-	adviseHuge(mem)
-	return mem
+	raw := make([]byte, n+hugePage+hugeBeyond)
+	mem := raw[-uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%hugePage:]
+	adviseHuge(mem[:n+hugeBeyond])
+	discard(raw[:len(raw)-len(mem)])
+	discard(mem[n+hugeBeyond:])
+	return mem[:n:n]
 }

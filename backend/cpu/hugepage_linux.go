@@ -16,3 +16,13 @@ func adviseHuge(mem []byte) {
 		_ = unix.Madvise(mem[skip:skip+size], unix.MADV_HUGEPAGE)
 	}
 }
+
+// discard gives back the whole pages of mem, whose content becomes undefined: the
+// runtime clears memory that it uses again, and so makes padding resident.
+func discard(mem []byte) {
+	page := unix.Getpagesize()
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % uintptr(page))
+	if size := (len(mem) - skip) &^ (page - 1); size > 0 {
+		_ = unix.Madvise(mem[skip:skip+size], unix.MADV_DONTNEED)
+	}
+}

@@ -4,3 +4,6 @@ package cpu
 
 // adviseHuge does nothing where there is no such advice.
 func adviseHuge([]byte) {}
+
+// discard does nothing where pages are given back in other ways.
+func discard([]byte) {}

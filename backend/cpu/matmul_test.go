@@ -281,6 +281,23 @@ func testGrouped[T number](t *testing.T) {
 	}
 }
 
+// A single group whose right operand all threads pack together has the rows of its
+// offsets, not those of the op.
+func TestGroupedOuterOfOneGroupTakesItsRowsAlone(t *testing.T) {
+	const m, p, q = 315, 179, 70
+	for _, workers := range []int{1, 2, 5} {
+		b, rng := withWorkers(t, workers), newRand(t)
+		x, y := filled(b, normals[float32](rng, m*p), m, p), filled(b, normals[float32](rng, m*q), m, q)
+		for _, rows := range [][]int32{{0, m}, {0, 234}, {40, 234}, {40, m}} {
+			got, want := filled(b, make([]float32, p*q), 1, p, q), filled(b, make([]float32, p*q), p, q)
+			lo, hi := int(rows[0]), int(rows[1])
+			do(t, b, &backend.GroupedOuter{C: got, A: x, B: y, Offsets: filled(b, rows, 2)})
+			do(t, b, &backend.MatMul{C: want, A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi))})
+			sameBits(t, fmt.Sprintf("rows %v, %d workers", rows, workers), content[float32](got), content[float32](want))
+		}
+	}
+}
+
 func TestMatrixOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	b := withWorkers(t, 1)
 	x := func(shape ...int) backend.View {
