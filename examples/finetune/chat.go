@@ -1,18 +1,76 @@
 package main
 
-import "errors"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 
-// message is one of a chat.
-type message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
-}
+	"github.com/aha-go/aha/model/gguf"
+	"github.com/aha-go/aha/model/tokenizer"
+	"github.com/aha-go/aha/model/tokenizer/chat"
+)
 
 // encoder turns a chat into token ids and the weights of learning them: 1 for what the
 // assistant says and the token that ends it, 0 for the rest.
-type encoder func(chat []message) (ids []int32, weight []float32, err error)
+type encoder func(messages []chat.Message, o chat.Options) (ids []int32, weight []float32, err error)
 
-// newEncoder reads the tokenizer and the chat template in the folder of a model.
-func newEncoder(dir string) (encoder, error) {
-	return nil, errors.New("chats need the model's tokenizer, which finetune does not read yet: give lines of ids")
+// newEncoder reads the tokenizer and the chat template of the model at path.
+func newEncoder(path string) (encoder, error) {
+	tokens, err := tokenizer.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("chats need the model's tokenizer, ids do not: %w", err)
+	}
+	template, err := chat.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("chats need the model's chat template, ids do not: %w", err)
+	}
+	if _, ok := tokens.ID(template.End()); !ok {
+		return nil, fmt.Errorf("%s: the tokenizer has no %s, which ends answers of the template %s", path, template.End(),
+			template)
+	}
+	return func(messages []chat.Message, o chat.Options) (ids []int32, weight []float32, err error) {
+		parts, err := template.RenderParts(messages, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range parts {
+			// As when the model generates, an answer's ids do not merge with its prompt's.
+			if ids, err = tokens.Append(ids, p.Text); err != nil {
+				return nil, nil, err
+			}
+			w := float32(0)
+			if p.Answer {
+				w = 1
+			}
+			for len(weight) < len(ids) {
+				weight = append(weight, w)
+			}
+		}
+		return ids, weight, nil
+	}, nil
+}
+
+// ggufFiles are the tokenizer and the chat template of a GGUF file as transformers reads them,
+// none if the tokenizer is of a kind that is not supported.
+func ggufFiles(m gguf.Metadata) (map[string]func(io.Writer) error, error) {
+	tokens, err := tokenizer.FromGGUF(m)
+	if errors.Is(err, tokenizer.ErrUnsupported) || errors.Is(err, gguf.ErrMissing) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	config := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast"}
+	if template, ok := m.Lookup("tokenizer.chat_template"); ok {
+		config["chat_template"] = template
+	}
+	for _, name := range []string{"bos", "eos"} {
+		if id, err := m.Int("tokenizer.ggml." + name + "_token_id"); err == nil {
+			config[name+"_token"] = tokens.Decode([]int32{int32(id)})
+		}
+	}
+	return map[string]func(io.Writer) error{
+		tokenizer.FileName:      func(w io.Writer) error { return json.NewEncoder(w).Encode(tokens) },
+		"tokenizer_config.json": func(w io.Writer) error { return json.NewEncoder(w).Encode(config) },
+	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
 // dataset is the file of conversations.
@@ -21,17 +22,18 @@ type dataset struct {
 
 // line is a line of the file.
 type line struct {
-	IDs      []int32   `json:"ids"`
-	Weight   []float32 `json:"weight"`
-	Messages []message `json:"messages"`
-	Question *string   `json:"question"`
-	Answer   *string   `json:"answer"`
+	IDs      []int32           `json:"ids"`
+	Weight   []float32         `json:"weight"`
+	Messages []chat.Message    `json:"messages"`
+	Tools    []json.RawMessage `json:"tools"`
+	Question *string           `json:"question"`
+	Answer   *string           `json:"answer"`
 }
 
-// readData reads the conversations of up to longest tokens, for the model whose tokenizer
-// is in the folder dir. Errors name the file and the line.
-func readData(path, dir string, vocab, longest int) (*dataset, error) {
-	text, err := os.ReadFile(path)
+// readData reads the conversations of up to longest tokens in a file, for the model at path.
+// Errors name the file and the line.
+func readData(file, path string, vocab, longest int) (*dataset, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("-data: %w", err)
 	}
@@ -42,12 +44,12 @@ func readData(path, dir string, vocab, longest int) (*dataset, error) {
 		if n++; len(bytes.TrimSpace(row)) == 0 {
 			continue
 		}
-		q, err := parse(row, dir, &encode)
+		q, err := parse(row, path, &encode)
 		if err == nil {
 			err = check(q, vocab)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, n, err)
+			return nil, fmt.Errorf("%s: line %d: %w", file, n, err)
 		}
 		if q.Rows() > longest {
 			d.long++
@@ -58,14 +60,14 @@ func readData(path, dir string, vocab, longest int) (*dataset, error) {
 	return d, nil
 }
 
-// parse turns a line into a sequence. encode is made when it is needed first.
-func parse(row []byte, dir string, encode *encoder) (q model.Sequence, err error) {
+// parse turns a line into a sequence. encode is made of the model at path when it is needed first.
+func parse(row []byte, path string, encode *encoder) (q model.Sequence, err error) {
 	var l line
 	if err := json.Unmarshal(row, &l); err != nil {
 		return q, err
 	}
 	if l.Question != nil && l.Answer != nil && l.Messages == nil {
-		l.Messages = []message{{Role: "user", Content: *l.Question}, {Role: "assistant", Content: *l.Answer}}
+		l.Messages = []chat.Message{{Role: chat.User, Content: *l.Question}, {Role: chat.Assistant, Content: *l.Answer}}
 	}
 	ids, weight := l.IDs, l.Weight
 	switch {
@@ -73,11 +75,11 @@ func parse(row []byte, dir string, encode *encoder) (q model.Sequence, err error
 		return q, errors.New("want ids, messages, or question and answer")
 	case l.Messages != nil:
 		if *encode == nil {
-			if *encode, err = newEncoder(dir); err != nil {
+			if *encode, err = newEncoder(path); err != nil {
 				return q, err
 			}
 		}
-		if ids, weight, err = (*encode)(l.Messages); err != nil {
+		if ids, weight, err = (*encode)(l.Messages, chat.Options{Tools: l.Tools}); err != nil {
 			return q, err
 		}
 	}

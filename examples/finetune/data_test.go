@@ -9,6 +9,10 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/gguf"
+	"github.com/aha-go/aha/model/tokenizer"
+	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
 func TestReadData(t *testing.T) {
@@ -46,19 +50,119 @@ func TestReadData(t *testing.T) {
 }
 
 func TestParseEncodesChats(t *testing.T) {
-	var got []message
-	var encode encoder = func(chat []message) ([]int32, []float32, error) {
-		got = chat
+	var got []chat.Message
+	tools := 0
+	var encode encoder = func(messages []chat.Message, o chat.Options) ([]int32, []float32, error) {
+		got, tools = messages, len(o.Tools)
 		return []int32{1, 2, 3, 4}, []float32{0, 0, 1, 1}, nil
 	}
-	for text, want := range map[string][]message{
-		`{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]}`: {{"system", "s"}, {"user", "u"}},
-		`{"question":"q","answer":"a"}`: {{"user", "q"}, {"assistant", "a"}},
+	for text, want := range map[string][]chat.Message{
+		`{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"tools":[{}]}`: {
+			{Role: chat.System, Content: "s"}, {Role: chat.User, Content: "u"}},
+		`{"question":"q","answer":"a"}`: {{Role: chat.User, Content: "q"}, {Role: chat.Assistant, Content: "a"}},
 	} {
 		q, err := parse([]byte(text), "", &encode)
-		if err != nil || !slices.Equal(got, want) || !slices.Equal(q.Weight, []float32{0, 1, 1}) {
+		if err != nil || !reflect.DeepEqual(got, want) || tools != strings.Count(text, "tools") || !slices.Equal(q.Weight, []float32{0, 1, 1}) {
 			t.Errorf("%s: %v, %v, %v", text, got, q, err)
 		}
+	}
+}
+
+// smol is the chat template of SmolLM2.
+const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
+	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
+	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
+	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+
+// chatFolder is a folder with the tokenizer of a real model, cut short, and a template.
+func chatFolder(t *testing.T, vocabulary, template string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../model/tokenizer/testdata/cut_" + vocabulary + ".json")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, tokenizer.FileName), text, 0o666))
+	if template != "" {
+		must(t, os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(template), 0o666))
+	}
+	return dir
+}
+
+// What the assistant says is learned, with the token that ends it, and nothing else.
+func TestAnswersAreLearned(t *testing.T) {
+	dir := chatFolder(t, "smollm2", smol)
+	encode, err := newEncoder(dir)
+	must(t, err)
+	messages := []chat.Message{{Role: chat.System, Content: "s"}, {Role: chat.User, Content: "1+1?"},
+		{Role: chat.Assistant, Content: "2 😀"}, {Role: chat.User, Content: "and?"}, {Role: chat.Assistant, Content: "\nno"}}
+	ids, weight, err := encode(messages, chat.Options{})
+	must(t, err)
+	tok, err := tokenizer.Load(dir)
+	must(t, err)
+	learned := ""
+	for i, id := range ids {
+		if weight[i] == 1 {
+			learned += tok.Decode([]int32{id})
+		} else if weight[i] != 0 {
+			t.Errorf("weight %g of token %d", weight[i], i)
+		}
+	}
+	text, err := chat.SmolLM2.Render(messages, chat.Options{})
+	must(t, err)
+	if want := "2 😀<|im_end|>\nno<|im_end|>"; learned != want || tok.Decode(ids) != text {
+		t.Errorf("%q is learned of %q, want %q of %q", learned, tok.Decode(ids), want, text)
+	}
+	prompt, err := chat.SmolLM2.Render(messages[:2], chat.Options{Generate: true})
+	must(t, err)
+	first, err := tok.Append(nil, prompt)
+	must(t, err)
+	if n := slices.Index(weight, 1); !slices.Equal(ids[:n], first) {
+		t.Errorf("the first answer follows %v, its prompt is %v", ids[:n], first)
+	}
+}
+
+func TestWhatChatsLackIsNamed(t *testing.T) {
+	for _, c := range []struct{ vocabulary, template, want string }{
+		{"smollm2", "", "chats need the model's chat template, ids do not"},
+		{"smollm2", "{{ 1 }}", "has no native form"},
+		{"llama3_1", smol, "the tokenizer has no <|im_end|>"},
+	} {
+		if _, err := newEncoder(chatFolder(t, c.vocabulary, c.template)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %q: error %v, want %s", c.vocabulary, c.template, err, c.want)
+		}
+	}
+	encode, err := newEncoder(chatFolder(t, "smollm2", smol))
+	must(t, err)
+	if _, _, err := encode([]chat.Message{{Role: "robot"}}, chat.Options{}); err == nil {
+		t.Error("no error of a role that is not there")
+	}
+}
+
+// A folder made of a GGUF file has its tokenizer and its template.
+func TestTokenizersOfGGUFAreSaved(t *testing.T) {
+	tokens := []string{"a", "b", "ab", "<|im_start|>", "<|im_end|>"}
+	m := gguf.Metadata{{Key: "tokenizer.ggml.model", Value: "gpt2"}, {Key: "tokenizer.ggml.pre", Value: "smollm"},
+		{Key: "tokenizer.ggml.tokens", Value: tokens}, {Key: "tokenizer.ggml.token_type", Value: []int32{1, 1, 1, 3, 3}},
+		{Key: "tokenizer.ggml.merges", Value: []string{"a b"}}, {Key: "tokenizer.chat_template", Value: smol},
+		{Key: "tokenizer.ggml.eos_token_id", Value: uint32(4)}}
+	files, err := ggufFiles(m)
+	must(t, err)
+	dir := t.TempDir()
+	for name, write := range files {
+		must(t, checkpoint.WriteAtomic(filepath.Join(dir, name), write))
+	}
+	tok, err := tokenizer.Load(dir)
+	must(t, err)
+	ids, err := tok.Encode("ab<|im_end|>")
+	if template, missing := chat.Load(dir); err != nil || !slices.Equal(ids, []int32{2, 4}) || template != chat.SmolLM2 {
+		t.Errorf("ids %v, %v; template %q, %v", ids, err, template, missing)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))
+	if err != nil || !strings.Contains(string(text), `"eos_token":"\u003c|im_end|\u003e"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	m[0].Value = "llama"
+	if files, err := ggufFiles(m); len(files) > 0 || err != nil {
+		t.Errorf("%d files of a tokenizer that is not supported, error %v", len(files), err)
 	}
 }
 

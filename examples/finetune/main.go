@@ -11,8 +11,9 @@
 //	{"question": "…", "answer": "…"}                       a chat of two messages, as GSM8K has them
 //	{"ids": [1, 887, 902, 2], "weight": [0, 0, 1, 1]}      token ids, and which of them are learned
 //
-// The first two need the model's tokenizer and chat template, and learn the assistant's
-// messages alone; without weight all ids are learned. Conversations are packed without
+// The first two need the model's tokenizer and chat template, which are in its folder or GGUF
+// file, and learn the assistant's messages alone, with the tokens that end them; the first
+// may have "tools" too. Without weight all ids are learned. Conversations are packed without
 // attention from one to another. Those longer than -max-tokens are left out, and counted.
 //
 // A part of the conversations, -held, is not trained on: the loss on it, the mean over the
@@ -31,6 +32,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,7 +76,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file beside config.json")
+	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
 	flag.StringVar(&o.Data, "data", "", "file of conversations, one JSON object a line")
 	flag.StringVar(&o.Out, "out", "", "output folder")
 	flag.StringVar(&o.Format, "format", "f32", "of frozen weights and products: f32, bf16, fp8, q8 or q4")
@@ -153,7 +155,7 @@ func start(ctx context.Context, o options) error {
 	if o.MaxTokens > c.MaxPositionEmbeddings {
 		return fmt.Errorf("-max-tokens %d, max_position_embeddings of the model is %d", o.MaxTokens, c.MaxPositionEmbeddings)
 	}
-	d, err := readData(o.Data, dir, c.VocabSize, o.MaxTokens)
+	d, err := readData(o.Data, cmp.Or(dir, o.Model), c.VocabSize, o.MaxTokens)
 	if err != nil {
 		return err
 	}

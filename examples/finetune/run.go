@@ -266,7 +266,11 @@ func (t *tuning) save() (err error) {
 			return err
 		}
 	}
-	return model.Save(filepath.Join(t.Out, modelFolder), t.m, model.SaveOptions{Source: t.source})
+	files, err := ggufFiles(t.source.Metadata)
+	if err != nil {
+		return err
+	}
+	return model.Save(filepath.Join(t.Out, modelFolder), t.m, model.SaveOptions{Source: t.source, Files: files})
 }
 
 // merge saves the adapters, and makes t.m the model of the checkpoint with them merged.

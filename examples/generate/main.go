@@ -1,15 +1,30 @@
-// Command generate completes a prompt of token ids with a checkpoint: a folder or a
-// file of safetensors beside its config.json, as Hugging Face has them, or a GGUF file.
+// Command generate completes text, or answers it, with a checkpoint: a folder or a file of
+// safetensors beside its config.json, as Hugging Face has them, or a GGUF file.
 //
-//	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-ids 100000,549,6077 -max-tokens 32 -format q8
-//	go run ./examples/generate -model Qwen3-0.6B -prompt-ids 785,6722 -temperature 0.6 -top-p 0.95 -seed 7 -ids
+//	go run ./examples/generate -model SmolLM2-135M-Instruct.gguf                     # a chat
+//	go run ./examples/generate -model Qwen3-0.6B -prompt 'What is MoE?' -think=false -format q8
+//	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-file story.txt -raw -temperature 0.6 -top-p 0.95
+//	go run ./examples/generate -model out/r1zero/model -prompt '19 29 16:32'         # the reasoner of r1zero
+//	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-ids 100000,549,6077 -max-tokens 32 -ids
 //
-// New ids are printed one a line as they are drawn, or with -ids all on one line at
-// the end and nothing else. The number of tokens and their rate go to standard
-// error, which shows a bar meanwhile if it is a terminal.
+// The tokenizer is tokenizer.json of the model's folder, the chat template its
+// chat_template.jinja or the chat_template of tokenizer_config.json; GGUF files have both.
+// With a template the prompt is a message, which the model answers. With -raw, or if the
+// model has no template, it is the beginning of a text, which the model completes.
+// -tokenize prints the prompt's token ids on one line, and nothing else happens.
 //
-// Generation ends after -max-tokens ids, 64 by default, or with an eos_token_id of
-// generation_config.json or else of config.json, which is printed too.
+// Without a prompt each line of standard input is a message of a chat; the model is shown
+// what was said before, but for its thoughts. On a terminal Ctrl-C stops an answer, and ends
+// the chat if there is none, as the end of input does. If the model has no template, each
+// line is completed by itself.
+//
+// The text goes to standard output as it is drawn, with thoughts dim if that is a terminal.
+// Of a prompt of ids, or with -ids, ids are printed: one a line as they are drawn, or with
+// -ids all on one line at the end and nothing else. The number of tokens and their rate go
+// to standard error.
+//
+// Generation ends after -max-tokens ids, with the token that ends an answer, or with an
+// eos_token_id of generation_config.json or else of config.json; ids have it too.
 //
 // The formats f32, bf16, fp8, q8 and q4 are those of the weights and of products;
 // activations and the cache are F32. With fp8 embedding and head are bf16.
@@ -20,6 +35,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -27,6 +43,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,14 +51,18 @@ import (
 	_ "github.com/aha-go/aha/backend/cpu"
 	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
-	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/tokenizer/chat"
+	"golang.org/x/term"
 )
 
 // options are the flags.
 type options struct {
 	Device, Model, Format string
 	PromptIDs             string
+	Prompt, PromptFile    string
+	Raw, Tokenize         bool
+	Think                 chat.Thinking
 	MaxTokens             int
 	Temperature, TopP     float64
 	Seed                  uint64
@@ -54,9 +75,22 @@ func main() {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
 	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
-	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas")
-	flag.IntVar(&o.MaxTokens, "max-tokens", 0,
-		"most new tokens, the one that ends the text included (default 64, or fewer if the context has no room for them)")
+	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas or spaces")
+	flag.StringVar(&o.Prompt, "prompt", "", "what the model answers, or with -raw completes")
+	flag.StringVar(&o.PromptFile, "prompt-file", "",
+		"the file of the prompt, or - for standard input; without -raw a line break at its end is left out")
+	flag.BoolVar(&o.Raw, "raw", false, "complete the prompt as it is, without the model's chat template")
+	flag.BoolVar(&o.Tokenize, "tokenize", false, "print the token ids of the prompt, and end")
+	flag.BoolFunc("think", "think before answering, or with -think=false do not (default as the chat template does)",
+		func(text string) error {
+			on, err := strconv.ParseBool(text)
+			if o.Think = chat.Off; on {
+				o.Think = chat.On
+			}
+			return err
+		})
+	flag.IntVar(&o.MaxTokens, "max-tokens", 0, "most new tokens, the one that ends the text included (default 1024, or "+
+		"64 after a prompt of ids, or fewer if the context has no room for them)")
 	flag.Float64Var(&o.Temperature, "temperature", 0, "0 means greedy: the most likely token")
 	flag.Float64Var(&o.TopP, "top-p", 1, "draw from the most likely tokens that have this probability together")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the draws")
@@ -64,7 +98,7 @@ func main() {
 	flag.StringVar(&o.LogProbs, "logprobs", "", "file to which ids and log-probabilities are written, as JSON lines")
 	flag.Parse()
 
-	lab.Main("generate", "ids already printed stand", func(ctx context.Context) error {
+	lab.Main("generate", "what was printed stands", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
@@ -81,11 +115,39 @@ func start(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := fits(&request, c); err != nil {
+	var l *language
+	if o.PromptIDs == "" {
+		if l, err = readLanguage(cmp.Or(dir, o.Model), o); err != nil {
+			return err
+		}
+	}
+	if o.Prompt != "" || o.PromptFile != "" {
+		text, err := o.prompt()
+		if err != nil {
+			return err
+		}
+		if request.Prompt, err = l.encode([]chat.Message{{Role: chat.User, Content: text}}); err != nil {
+			return fmt.Errorf("prompt: %w", err)
+		}
+		if o.Tokenize {
+			fmt.Println(spaced(request.Prompt))
+			return nil
+		}
+	}
+	usual := 64
+	if l != nil {
+		usual = 1024
+	}
+	if o.chats() {
+		request.MaxTokens = cmp.Or(request.MaxTokens, usual)
+	} else if err := fits(&request, c, usual); err != nil {
 		return err
 	}
 	if request.Stop, err = stop(dir, c); err != nil {
 		return err
+	}
+	if l != nil {
+		request.Stop = l.stop(request.Stop)
 	}
 	if len(request.Stop) == 0 {
 		fmt.Fprintf(os.Stderr, "generate: no eos_token_id in %s: only -max-tokens ends the text\n", o.Model)
@@ -100,24 +162,58 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer m.Free()
-	bar := progress.New(request.MaxTokens, "generating", "tokens")
-	defer bar.Close()
-	summary, err := run(ctx, m, request, o, bar, func() { bar.Add(1) })
+	return run(ctx, m, l, request, o)
+}
+
+// run completes the request, or holds a chat.
+func run(ctx context.Context, m *model.Model, l *language, r model.Request, o options) error {
+	size := model.GeneratorOptions{Slots: 1}
+	if !o.chats() {
+		size.MaxLen = len(r.Prompt) + r.MaxTokens
+	}
+	g, err := model.NewGenerator(m, size)
 	if err != nil {
 		return err
 	}
-	bar.Close()
-	fmt.Fprintln(os.Stderr, summary)
+	defer g.Close()
+	shown := term.IsTerminal(int(os.Stdout.Fd()))
+	var ids []int32
+	var figures string
+	switch {
+	case o.chats():
+		c := conversation{language: l, g: g, request: r, out: os.Stdout, errs: os.Stderr, dim: shown,
+			interrupts: lab.Interrupts()}
+		if term.IsTerminal(int(os.Stdin.Fd())) {
+			c.sign = "> "
+		}
+		return c.run(ctx, os.Stdin)
+	case l == nil || o.IDs:
+		ids, figures, err = printIDs(ctx, g, r, o.IDs)
+	default:
+		ids, figures, err = printText(ctx, g, r, l.writer(os.Stdout, r.Prompt, r.Stop, shown))
+	}
+	if err != nil {
+		return err
+	}
+	if o.LogProbs != "" {
+		if err := writeLogProbs(m, r.Prompt, ids, o.LogProbs); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, figures)
 	return nil
 }
 
+// chats reports whether there is no prompt.
+func (o options) chats() bool { return o.PromptIDs == "" && o.Prompt == "" && o.PromptFile == "" }
+
 // request is what the flags ask for, and the format of the weights.
 func (o options) request() (r model.Request, f backend.Format, err error) {
-	if o.PromptIDs == "" {
-		return r, f, errors.New("-prompt-ids is missing")
+	if err := o.one(); err != nil {
+		return r, f, err
 	}
-	for _, text := range strings.Split(o.PromptIDs, ",") {
-		id, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+	for _, text := range strings.FieldsFunc(o.PromptIDs, func(r rune) bool { return r == ',' || r == ' ' }) {
+		id, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || id < 0 {
 			return r, f, fmt.Errorf("-prompt-ids: %q is no token id", text)
 		}
@@ -142,4 +238,24 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 	}
 	f, err = lab.Format(o.Format)
 	return r, f, err
+}
+
+// one reports flags that do not go together.
+func (o options) one() error {
+	var prompts []string
+	for name, value := range map[string]string{"-prompt-ids": o.PromptIDs, "-prompt": o.Prompt, "-prompt-file": o.PromptFile} {
+		if value != "" {
+			prompts = append(prompts, name)
+		}
+	}
+	slices.Sort(prompts)
+	switch {
+	case len(prompts) > 1:
+		return fmt.Errorf("%s: want one of them", strings.Join(prompts, " and "))
+	case o.PromptIDs != "" && (o.Raw || o.Tokenize || o.Think != chat.Default):
+		return errors.New("-raw, -tokenize and -think are for text: want -prompt or -prompt-file instead of -prompt-ids")
+	case o.chats() && (o.Tokenize || o.IDs || o.LogProbs != ""):
+		return errors.New("-tokenize, -ids and -logprobs need -prompt, -prompt-file or -prompt-ids")
+	}
+	return nil
 }

@@ -21,12 +21,21 @@ import (
 // asCommand makes the test binary run as generate itself.
 const asCommand = "GENERATE_TEST_AS_COMMAND"
 
+// shared is a folder for what tests make once.
+var shared string
+
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) == "" {
-		os.Exit(m.Run())
+	if os.Getenv(asCommand) != "" {
+		main()
+		os.Exit(0)
 	}
-	main()
-	os.Exit(0)
+	var err error
+	if shared, err = os.MkdirTemp("", "generate"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(shared)
+	os.Exit(code)
 }
 
 // folder is a checkpoint with what transformers computed for it.
@@ -35,6 +44,12 @@ const folder = "../../model/testdata/golden/deepseek_v2_lite"
 // generate runs the command with arguments.
 func generate(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return say(t, "", args...)
+}
+
+// say is generate with standard input.
+func say(t *testing.T, in string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +57,7 @@ func generate(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	c := exec.CommandContext(t.Context(), self, args...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(in), &out, &errs
 	err = c.Run()
 	if exit, failed := errors.AsType[*exec.ExitError](err); failed {
 		return out.String(), errs.String(), exit.ExitCode()
@@ -285,7 +300,13 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		args string
 		want string
 	}{
-		{"-model X", "-prompt-ids is missing"},
+		{"-model X", "-model: stat X: "},
+		{"-model X -prompt a -prompt-ids 1", "-prompt and -prompt-ids: want one of them"},
+		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize and -think are for text"},
+		{"-model X -tokenize", "-tokenize, -ids and -logprobs need -prompt"},
+		{"-model FOLDER -prompt a", "text needs a tokenizer.json: "},
+		{"-model FOLDER -prompt a", "; -prompt-ids takes token ids"},
+		{"-model FOLDER", "text needs a tokenizer.json: "},
 		{"-model X -prompt-ids 1,x", `-prompt-ids: "x" is no token id`},
 		{"-model X -prompt-ids 1,-2", `-prompt-ids: "-2" is no token id`},
 		{"-model X -prompt-ids 1 -max-tokens -1", "-max-tokens -1, want a positive number"},

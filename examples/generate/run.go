@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,27 +13,37 @@ import (
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// fits reports what of r a model of c cannot do, and sets MaxTokens if it is 0.
-func fits(r *model.Request, c model.Config) error {
-	for i, id := range r.Prompt {
-		if int(id) >= c.VocabSize {
-			return fmt.Errorf("-prompt-ids: id %d at index %d is beyond the vocabulary of %d", id, i, c.VocabSize)
-		}
+// fits reports what of r a model of c cannot do, and sets MaxTokens, if it is 0, to usual or
+// as many as the context has room for.
+func fits(r *model.Request, c model.Config, usual int) error {
+	if err := within(r.Prompt, c); err != nil {
+		return err
 	}
 	limit, n := c.MaxPositionEmbeddings, len(r.Prompt)
 	if n >= limit {
-		return fmt.Errorf("-prompt-ids: %d ids fill the context of %d tokens", n, limit)
+		return fmt.Errorf("prompt: %d ids fill the context of %d tokens", n, limit)
 	}
 	if r.MaxTokens == 0 {
-		r.MaxTokens = min(64, limit-n)
+		r.MaxTokens = min(usual, limit-n)
 	}
 	if r.MaxTokens > limit-n {
 		return fmt.Errorf("-max-tokens %d: after a prompt of %d the context of %d tokens has room for %d", r.MaxTokens, n,
 			limit, limit-n)
+	}
+	return nil
+}
+
+// within reports the first of ids that a model of c does not have.
+func within(ids []int32, c model.Config) error {
+	for i, id := range ids {
+		if int(id) >= c.VocabSize {
+			return fmt.Errorf("prompt: id %d at index %d is beyond the vocabulary of %d", id, i, c.VocabSize)
+		}
 	}
 	return nil
 }
@@ -79,49 +90,67 @@ func eosOf(dir, file string) (model.TokenIDs, error) {
 	return g.EOSTokenID, nil
 }
 
-// run completes r, prints the new ids to out, calls drawn for each, and returns a
-// line of figures.
-func run(ctx context.Context, m *model.Model, r model.Request, o options, out io.Writer, drawn func()) (string, error) {
-	g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1, MaxLen: len(r.Prompt) + r.MaxTokens})
-	if err != nil {
-		return "", err
-	}
-	defer g.Close()
+// complete draws the completion of r. It returns the new ids and a line of figures, also when ctx
+// is cancelled, which is an error.
+func complete(ctx context.Context, g *model.Generator, r model.Request) (ids []int32, figures string, err error) {
 	began := time.Now()
 	var first time.Duration // the time of the prompt and of the first id
-	var failed error
+	report := r.OnToken
 	r.OnToken = func(id int32) {
-		if first == 0 {
+		if ids = append(ids, id); len(ids) == 1 {
 			first = time.Since(began)
 		}
-		if !o.IDs {
-			_, err := fmt.Fprintln(out, id)
-			failed = errors.Join(failed, err)
-		}
-		drawn()
+		report(id)
 	}
+	how := "interrupted"
 	done, err := g.Generate(ctx, []model.Request{r})
-	if err = errors.Join(err, failed); err != nil {
-		return "", err
+	if err == nil {
+		how = done[0].Finish.String()
 	}
 	rest := time.Since(began) - first
-	ids := done[0].Tokens
-	if o.IDs {
-		if _, err := fmt.Fprintln(out, strings.Trim(fmt.Sprint(ids), "[]")); err != nil {
-			return "", err
-		}
+	figures = fmt.Sprintf("%s: %d prompt tokens", how, len(r.Prompt))
+	if len(ids) > 0 {
+		figures += fmt.Sprintf(" in %.2f s", first.Seconds())
 	}
-	if o.LogProbs != "" {
-		if err := writeLogProbs(m, r.Prompt, ids, o.LogProbs); err != nil {
-			return "", err
-		}
-	}
-	text := fmt.Sprintf("%s: %d prompt tokens in %.2f s", done[0].Finish, len(r.Prompt), first.Seconds())
 	if n := len(ids) - 1; n > 0 {
-		text += fmt.Sprintf(", then %.1f tokens/s", float64(n)/rest.Seconds())
+		figures += fmt.Sprintf(", then %.1f tokens/s", float64(n)/rest.Seconds())
 	}
-	return fmt.Sprintf("%s, %d new tokens", text, len(ids)), nil
+	return ids, fmt.Sprintf("%s, %d new tokens", figures, len(ids)), err
 }
+
+// printIDs completes r and prints the new ids, or all at the end if atEnd.
+func printIDs(ctx context.Context, g *model.Generator, r model.Request, atEnd bool) (
+	ids []int32, figures string, err error,
+) {
+	bar := progress.New(r.MaxTokens, "generating", "tokens")
+	defer bar.Close()
+	var failed error
+	r.OnToken = func(id int32) {
+		if !atEnd {
+			_, err := fmt.Fprintln(bar, id)
+			failed = cmp.Or(failed, err)
+		}
+		bar.Add(1)
+	}
+	ids, figures, err = complete(ctx, g, r)
+	if err = cmp.Or(err, failed); err == nil && atEnd {
+		bar.Close()
+		_, err = fmt.Println(spaced(ids))
+	}
+	return ids, figures, err
+}
+
+// printText completes r and writes its text to out as it comes.
+func printText(ctx context.Context, g *model.Generator, r model.Request, w *writer) (
+	ids []int32, figures string, err error,
+) {
+	r.OnToken = w.next
+	ids, figures, err = complete(ctx, g, r)
+	return ids, figures, errors.Join(err, w.end())
+}
+
+// spaced writes ids on a line.
+func spaced(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") }
 
 // scored is a line of the file of log-probabilities.
 type scored struct {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // FileName is the name of a tokenizer's file in a model folder.
@@ -18,8 +20,11 @@ const (
 	maxAdded = 100_000  // added tokens
 )
 
-// Load reads tokenizer.json, or the one in a folder.
+// Load reads tokenizer.json, the one in a folder, or the tokenizer of a GGUF file.
 func Load(path string) (*Tokenizer, error) {
+	if gguf.IsGGUF(path) {
+		return loadGGUF(path)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)

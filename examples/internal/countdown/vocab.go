@@ -2,7 +2,6 @@ package countdown
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/aha-go/aha/model/tokenizer"
 )
@@ -50,13 +49,14 @@ var vocabulary = [VocabSize]string{
 	Digit0: "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
 }
 
-// Tokenizer is the vocabulary as a file has it: its words are added tokens, the rest characters.
+// Tokenizer is the vocabulary as a file has it: its words are added tokens, the rest characters. It
+// puts <bos> before texts.
 var Tokenizer = func() *tokenizer.Tokenizer {
-	var words []tokenizer.Added
+	v := tokenizer.Vocabulary{Pattern: tokenizer.Characters, Tokens: vocabulary[:], Prefix: []int32{BOS}}
 	for id, text := range vocabulary[:Newline] {
-		words = append(words, tokenizer.Added{Content: text, Special: int32(id) <= EOS})
+		v.Added = append(v.Added, tokenizer.Added{ID: int32(id), Content: text, Special: int32(id) <= EOS})
 	}
-	t, err := tokenizer.NewCharacters(strings.Join(vocabulary[Newline:], ""), words...)
+	t, err := tokenizer.New(v)
 	if err != nil {
 		panic(err)
 	}
@@ -66,7 +66,7 @@ var Tokenizer = func() *tokenizer.Tokenizer {
 // Encode returns the ids of text, taking the longest token at each place. The
 // special tokens are written <pad>, <bos> and <eos>. A character that starts no
 // token is an error naming it.
-func Encode(text string) ([]int32, error) { return Tokenizer.Encode(text) }
+func Encode(text string) ([]int32, error) { return Tokenizer.Append(nil, text) }
 
 // Decode returns the text of ids, such that Encode(Decode(ids)) gives ids again.
 // It panics on an id outside the vocabulary.

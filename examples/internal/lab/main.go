@@ -35,6 +35,14 @@ func Main(name, goOn string, start func(ctx context.Context) error) {
 	}
 }
 
+// Interrupts takes SIGINT from Main: it comes over the channel and cancels nothing.
+func Interrupts() <-chan os.Signal {
+	signal.Reset(os.Interrupt)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	return signals
+}
+
 // stopped is the cause of a context that a signal cancelled.
 type stopped struct{ by os.Signal }
 

@@ -1,7 +1,7 @@
 // Package chat writes conversations as the prompts that models were trained on, and reads what
 // they answer: reasoning, answer and calls of tools.
 //
-//	template, err := chat.Find(text)   // the chat_template of tokenizer_config.json
+//	template, err := chat.Load("DeepSeek-R1")   // of a model's folder or GGUF file
 //	prompt, err := template.Render(messages, chat.Options{Generate: true})
 //	ids, err := tokens.Append(nil, prompt)   // BOS is in the prompt
 //	…
@@ -116,7 +116,7 @@ var ErrUnsupported = errors.New("not supported")
 
 // form is how a Template renders.
 type form struct {
-	render func(w *strings.Builder, messages []Message, o Options) error
+	render func(w *writer, messages []Message, o Options) error
 	// What it has a place for.
 	tools, calls   bool
 	thinks         []Thinking
@@ -143,21 +143,72 @@ var forms = map[Template]form{
 	SmolLM2: {renderSmolLM2, false, false, []Thinking{Off}, imEnd, nil, nil},
 }
 
+// writer is a conversation as text, and where in it the answers are.
+type writer struct {
+	strings.Builder
+	parts []Part // without the text after the last answer
+	from  int    // where that text begins
+}
+
+// answer writes what the assistant says, with the token that ends it.
+func (w *writer) answer(text string) {
+	w.other()
+	w.parts = append(w.parts, Part{Text: text, Answer: true})
+	w.WriteString(text)
+	w.from = w.Len()
+}
+
+// other makes the text since the last answer a part, if there is some.
+func (w *writer) other() {
+	if text := w.String()[w.from:]; text != "" {
+		w.parts = append(w.parts, Part{Text: text})
+	}
+}
+
+// Part is a part of a conversation as text.
+type Part struct {
+	Text string
+	// Answer says that the assistant writes it. The token that ends an answer is the last of it.
+	Answer bool
+}
+
+// End is the token that ends an answer.
+func (t Template) End() string { return forms[t].ends }
+
 // Render returns messages as text, BOS included, as the Jinja template does. What the template has no
 // place for, and would leave out or fail on, is an error that wraps ErrUnsupported.
 func (t Template) Render(messages []Message, o Options) (string, error) {
-	f, ok := forms[t]
-	if !ok {
-		return "", fmt.Errorf("chat: template %q: %w", string(t), ErrUnsupported)
-	}
-	if err := t.check(f, messages, o); err != nil {
+	w, err := t.write(messages, o)
+	if err != nil {
 		return "", err
 	}
-	var w strings.Builder
-	if err := f.render(&w, messages, o); err != nil {
-		return "", fmt.Errorf("chat: %s: %w", t, err)
-	}
 	return w.String(), nil
+}
+
+// RenderParts returns the text of Render in parts: what the assistant writes, to learn it, and what is between.
+// An answer begins where the prompt for it ends, or before the tags of a thought at the end of that prompt.
+func (t Template) RenderParts(messages []Message, o Options) ([]Part, error) {
+	w, err := t.write(messages, o)
+	if err != nil {
+		return nil, err
+	}
+	w.other()
+	return w.parts, nil
+}
+
+func (t Template) write(messages []Message, o Options) (*writer, error) {
+	f, ok := forms[t]
+	if !ok {
+		return nil, fmt.Errorf("chat: template %q: %w", string(t), ErrUnsupported)
+	}
+	if err := t.check(f, messages, o); err != nil {
+		return nil, err
+	}
+	w := new(writer)
+	if err := f.render(w, messages, o); err != nil {
+		return nil, fmt.Errorf("chat: %s: %w", t, err)
+	}
+	return w, nil
 }
 
 // check reports what the template has no place for.
@@ -168,7 +219,7 @@ func (t Template) check(f form, messages []Message, o Options) error {
 	case len(o.Tools) > 0 && !f.tools:
 		return fmt.Errorf("chat: %s: tools: %w", t, ErrUnsupported)
 	case o.Thinking != Default && !slices.Contains(f.thinks, o.Thinking):
-		return fmt.Errorf("chat: %s: Thinking %d: %w", t, o.Thinking, ErrUnsupported)
+		return fmt.Errorf("chat: %s: thinking %v: %w", t, o.Thinking, ErrUnsupported)
 	}
 	for i, m := range messages {
 		switch {

@@ -56,6 +56,58 @@ func TestTextsAreThoseOfTransformers(t *testing.T) {
 	}
 }
 
+func TestPartsAreTheText(t *testing.T) {
+	for name := range forms {
+		for i, c := range conversations(t, name) {
+			parts, err := name.RenderParts(c.Messages, c.options())
+			text := ""
+			for _, p := range parts {
+				text += p.Text
+			}
+			if err != nil || text != c.Text {
+				t.Errorf("%s: conversation %d: error %v (-want +got):\n%s", name, i, err, cmp.Diff(c.Text, text))
+			}
+		}
+	}
+}
+
+// Each answer is a part that follows the prompt for it and ends with its end.
+func TestAnswersAreParts(t *testing.T) {
+	messages := []Message{{Role: User, Content: "Hi"}, {Role: Assistant, Content: "Hello"}, {Role: User, Content: "4?"},
+		{Role: Assistant, Content: "Yes"}}
+	for name := range forms {
+		parts, err := name.RenderParts(messages, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prompt, err := name.Render(messages[:3], Options{Generate: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		thought := ""
+		switch name {
+		case Qwen3:
+			thought = "<think>\n\n</think>\n\n"
+		case DeepSeekR1:
+			prompt = strings.TrimSuffix(prompt, "<think>\n")
+		}
+		var answers []string
+		before := ""
+		for i, p := range parts {
+			if p.Answer {
+				answers = append(answers, p.Text)
+			}
+			if i < 3 {
+				before += p.Text
+			}
+		}
+		want := []string{"Hello" + name.End(), thought + "Yes" + name.End()}
+		if !cmp.Equal(answers, want) || before != prompt {
+			t.Errorf("%s: answers %q, want %q; the last is after %q, the prompt is %q", name, answers, want, before, prompt)
+		}
+	}
+}
+
 func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 	hi := []Message{{Role: User, Content: "Hi"}}
 	call := Message{Role: Assistant, Content: "Let me see.", ToolCalls: []ToolCall{{Name: "f", Arguments: "{}"}}}
@@ -67,8 +119,8 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 	}{
 		{"GPT", hi, Options{}, `template "GPT"`},
 		{DeepSeekV3, hi, Options{Tools: []json.RawMessage{[]byte("{}")}}, "tools"},
-		{DeepSeekV3, hi, Options{Thinking: On}, "Thinking 1"},
-		{DeepSeekR1, hi, Options{Thinking: Off}, "Thinking 2"},
+		{DeepSeekV3, hi, Options{Thinking: On}, "thinking on"},
+		{DeepSeekR1, hi, Options{Thinking: Off}, "thinking off"},
 		{DeepSeekV3, append(hi, call), Options{}, "message 1 has both text and tool calls"},
 		{Llama3, append(hi, call), Options{}, "message 1 of role assistant has tool calls"},
 		{SmolLM2, append(hi, Message{Role: Tool}), Options{}, "message 1 is of a tool"},
@@ -91,11 +143,13 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 	}
 }
 
+// smol is the Jinja text of SmolLM2.
+const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
+	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
+	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
+	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+
 func TestFindIgnoresLayoutAlone(t *testing.T) {
-	const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
-		"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
-		"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
-		"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 	for _, text := range []string{
 		smol,
 		strings.ReplaceAll(smol, "\n", `\n`),

@@ -26,11 +26,17 @@ const (
 )
 
 // turn writes a message of ChatML.
-func turn(w *strings.Builder, role, content string) {
-	w.WriteString(imStart + role + "\n" + content + imEnd + "\n")
+func turn(w *writer, role, content string) {
+	w.WriteString(imStart + role + "\n")
+	if role == Assistant {
+		w.answer(content + imEnd)
+	} else {
+		w.WriteString(content + imEnd)
+	}
+	w.WriteString("\n")
 }
 
-func renderSmolLM2(w *strings.Builder, messages []Message, o Options) error {
+func renderSmolLM2(w *writer, messages []Message, o Options) error {
 	if messages[0].Role != System {
 		turn(w, System, smolSystem)
 	}
@@ -44,7 +50,7 @@ func renderSmolLM2(w *strings.Builder, messages []Message, o Options) error {
 }
 
 // renderSystem writes the system message of Qwen with the tools. Without either it writes none.
-func renderSystem(w *strings.Builder, system string, tools []json.RawMessage) error {
+func renderSystem(w *writer, system string, tools []json.RawMessage) error {
 	if len(tools) == 0 {
 		if system != "" {
 			w.WriteString(system + imEnd + "\n")
@@ -63,7 +69,7 @@ func renderSystem(w *strings.Builder, system string, tools []json.RawMessage) er
 	return nil
 }
 
-func renderQwen25(w *strings.Builder, messages []Message, o Options) error {
+func renderQwen25(w *writer, messages []Message, o Options) error {
 	system := qwenSystem
 	if messages[0].Role == System {
 		system = messages[0].Content
@@ -80,17 +86,18 @@ func renderQwen25(w *strings.Builder, messages []Message, o Options) error {
 		case m.Role == Tool:
 			renderResponse(w, messages, i)
 		case m.Role == Assistant && len(m.ToolCalls) > 0:
-			w.WriteString(imStart + Assistant)
-			if m.Content != "" {
-				w.WriteString("\n" + m.Content)
-			}
+			text := m.Content
 			for _, call := range m.ToolCalls {
-				w.WriteString("\n")
-				if err := renderCall(w, call); err != nil {
+				written, err := renderCall(call)
+				if err != nil {
 					return fmt.Errorf("message %d: %w", i, err)
 				}
+				if text != "" {
+					text += "\n"
+				}
+				text += written
 			}
-			w.WriteString(imEnd + "\n")
+			turn(w, Assistant, text)
 		case m.Role != System || i > 0:
 			turn(w, m.Role, m.Content)
 		}
@@ -101,18 +108,17 @@ func renderQwen25(w *strings.Builder, messages []Message, o Options) error {
 	return nil
 }
 
-// renderCall writes a call of Qwen's.
-func renderCall(w *strings.Builder, call ToolCall) error {
+// renderCall returns a call of Qwen's.
+func renderCall(call ToolCall) (string, error) {
 	arguments, err := python([]byte(call.Arguments))
 	if err != nil {
-		return fmt.Errorf("arguments of %s: %w", call.Name, err)
+		return "", fmt.Errorf("arguments of %s: %w", call.Name, err)
 	}
-	w.WriteString("<tool_call>\n{\"name\": \"" + call.Name + "\", \"arguments\": " + arguments + "}\n</tool_call>")
-	return nil
+	return "<tool_call>\n{\"name\": \"" + call.Name + "\", \"arguments\": " + arguments + "}\n</tool_call>", nil
 }
 
 // renderResponse writes the tool message i; those that follow one another are one turn of the user.
-func renderResponse(w *strings.Builder, messages []Message, i int) {
+func renderResponse(w *writer, messages []Message, i int) {
 	if i == 0 || messages[i-1].Role != Tool {
 		w.WriteString(imStart + User)
 	}
@@ -122,7 +128,7 @@ func renderResponse(w *strings.Builder, messages []Message, i int) {
 	}
 }
 
-func renderQwen3(w *strings.Builder, messages []Message, o Options) error {
+func renderQwen3(w *writer, messages []Message, o Options) error {
 	system := ""
 	if messages[0].Role == System {
 		system = imStart + System + "\n" + messages[0].Content
@@ -167,7 +173,7 @@ func renderQwen3(w *strings.Builder, messages []Message, o Options) error {
 }
 
 // renderQwen3Answer writes an answer, with its thought if it is after the last question.
-func renderQwen3Answer(w *strings.Builder, m Message, afterQuery, last bool) error {
+func renderQwen3Answer(w *writer, m Message, afterQuery, last bool) error {
 	content, reasoning := m.Content, m.Reasoning
 	if reasoning == "" && strings.Contains(content, thinkClose) {
 		before, _, _ := strings.Cut(content, thinkClose)
@@ -178,33 +184,36 @@ func renderQwen3Answer(w *strings.Builder, m Message, afterQuery, last bool) err
 		reasoning = strings.TrimLeft(before, "\n")
 		content = strings.TrimLeft(content[strings.LastIndex(content, thinkClose)+len(thinkClose):], "\n")
 	}
-	w.WriteString(imStart + Assistant + "\n")
+	text := content
 	if afterQuery && (last || reasoning != "") {
-		w.WriteString(thinkOpen + "\n" + strings.Trim(reasoning, "\n") + "\n" + thinkClose + "\n\n")
-		w.WriteString(strings.TrimLeft(content, "\n"))
-	} else {
-		w.WriteString(content)
+		text = thinkOpen + "\n" + strings.Trim(reasoning, "\n") + "\n" + thinkClose + "\n\n" + strings.TrimLeft(content, "\n")
 	}
 	for i, call := range m.ToolCalls {
 		if i > 0 || content != "" {
-			w.WriteString("\n")
+			text += "\n"
 		}
-		if err := renderCall(w, call); err != nil {
+		written, err := renderCall(call)
+		if err != nil {
 			return err
 		}
+		text += written
 	}
-	w.WriteString(imEnd + "\n")
+	turn(w, Assistant, text)
 	return nil
 }
 
-func renderLlama3(w *strings.Builder, messages []Message, o Options) error {
+func renderLlama3(w *writer, messages []Message, o Options) error {
 	w.WriteString("<|begin_of_text|>")
 	header := func(role string) { w.WriteString("<|start_header_id|>" + role + "<|end_header_id|>\n\n") }
 	for _, m := range messages {
 		header(m.Role)
 		// Python's strip also takes the separators of ASCII.
-		w.WriteString(strings.TrimFunc(m.Content, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }))
-		w.WriteString("<|eot_id|>")
+		text := strings.TrimFunc(m.Content, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
+		if text += "<|eot_id|>"; m.Role == Assistant {
+			w.answer(text)
+		} else {
+			w.WriteString(text)
+		}
 	}
 	if o.Generate {
 		header(Assistant)

@@ -34,13 +34,13 @@ func systems(messages []Message) (list []string) {
 	return list
 }
 
-func renderDeepSeekV3(w *strings.Builder, messages []Message, o Options) error {
+func renderDeepSeekV3(w *writer, messages []Message, o Options) error {
 	w.WriteString(beginOfSentence + strings.Join(systems(messages), "\n\n"))
 	return renderFenced(w, messages, o, assistantToken, false)
 }
 
 // renderDeepSeekR1 keeps the last system message, and of earlier answers what follows the last thought.
-func renderDeepSeekR1(w *strings.Builder, messages []Message, o Options) error {
+func renderDeepSeekR1(w *writer, messages []Message, o Options) error {
 	w.WriteString(beginOfSentence)
 	if list := systems(messages); len(list) > 0 {
 		w.WriteString(list[len(list)-1])
@@ -50,7 +50,7 @@ func renderDeepSeekR1(w *strings.Builder, messages []Message, o Options) error {
 
 // renderFenced writes the messages of V3 and R1, whose calls of tools are fenced JSON. As in the Jinja
 // texts, only the first call of the conversation opens a list and a list of one is not closed.
-func renderFenced(w *strings.Builder, messages []Message, o Options, generate string, dropThoughts bool) error {
+func renderFenced(w *writer, messages []Message, o Options, generate string, dropThoughts bool) error {
 	tool, called, output := false, false, false
 	for i, m := range messages {
 		switch m.Role {
@@ -66,21 +66,24 @@ func renderFenced(w *strings.Builder, messages []Message, o Options, generate st
 				for _, call := range m.ToolCalls {
 					text := callBegin + "function" + callSep + call.Name + "\n```json\n" + call.Arguments + "\n```" + callEnd
 					if !called {
-						w.WriteString(assistantToken + callsBegin + text)
+						w.WriteString(assistantToken)
+						w.answer(callsBegin + text)
 					} else {
-						w.WriteString("\n" + text + callsEnd + endOfSentence)
+						w.answer("\n" + text + callsEnd + endOfSentence)
 					}
 					called = true
 				}
 			case tool:
 				tool = false
-				w.WriteString(outputsEnd + m.Content + endOfSentence)
+				w.WriteString(outputsEnd)
+				w.answer(m.Content + endOfSentence)
 			default:
 				content := m.Content
 				if at := strings.LastIndex(content, thinkClose); at >= 0 && dropThoughts {
 					content = content[at+len(thinkClose):]
 				}
-				w.WriteString(assistantToken + content + endOfSentence)
+				w.WriteString(assistantToken)
+				w.answer(content + endOfSentence)
 			}
 		case Tool:
 			tool = true
@@ -101,7 +104,7 @@ func renderFenced(w *strings.Builder, messages []Message, o Options, generate st
 	return nil
 }
 
-func renderDeepSeekV31(w *strings.Builder, messages []Message, o Options) error {
+func renderDeepSeekV31(w *writer, messages []Message, o Options) error {
 	w.WriteString(beginOfSentence + strings.Join(systems(messages), "\n\n"))
 	tool, afterUser := false, false
 	for _, m := range messages {
@@ -116,11 +119,11 @@ func renderDeepSeekV31(w *strings.Builder, messages []Message, o Options) error 
 			afterUser = false
 			if len(m.ToolCalls) > 0 {
 				tool = false
-				w.WriteString(m.Content + callsBegin)
+				text := m.Content + callsBegin
 				for _, call := range m.ToolCalls {
-					w.WriteString(callBegin + call.Name + callSep + call.Arguments + callEnd)
+					text += callBegin + call.Name + callSep + call.Arguments + callEnd
 				}
-				w.WriteString(callsEnd + endOfSentence)
+				w.answer(text + callsEnd + endOfSentence)
 				continue
 			}
 			content := m.Content
@@ -128,7 +131,7 @@ func renderDeepSeekV31(w *strings.Builder, messages []Message, o Options) error 
 				content = after
 			}
 			tool = false
-			w.WriteString(content + endOfSentence)
+			w.answer(content + endOfSentence)
 		case Tool:
 			tool, afterUser = true, false
 			w.WriteString(outputBegin + m.Content + outputEnd)

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/tokenizer"
+	"github.com/aha-go/aha/model/tokenizer/chat"
+	"github.com/aha-go/aha/model/train"
+)
+
+// smol is the chat template of SmolLM2.
+const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
+	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
+	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
+	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+
+const hello = "Grüße 😀"
+
+// taught are the conversations that the speaker knows by heart.
+var taught = [][]string{
+	{"Hi", hello},
+	{"Hi", hello, "And?", "Bye"},
+	{"And?", "<think>what</think>What?"},
+}
+
+func messages(texts []string) (list []chat.Message) {
+	for i, text := range texts {
+		list = append(list, chat.Message{Role: []string{chat.User, chat.Assistant}[i%2], Content: text})
+	}
+	return list
+}
+
+// bytesWith is a vocabulary of bytes with the tokens of the template.
+func bytesWith(t testing.TB) *tokenizer.Tokenizer {
+	t.Helper()
+	var added []tokenizer.Added
+	for _, text := range []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"} {
+		added = append(added, tokenizer.Added{Content: text, Special: true})
+	}
+	tok, err := tokenizer.NewBytes(append(added, tokenizer.Added{Content: thinkOpen})...)
+	must(t, err)
+	return tok
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// small is a Llama of two layers.
+func small(t testing.TB, vocab int) model.Config {
+	t.Helper()
+	c, err := model.ReadConfig("../../model/testdata/golden/llama3_scaling/config.json")
+	must(t, err)
+	c.VocabSize, c.MaxPositionEmbeddings, c.RoPEScaling, c.RoPETheta = vocab, 400, nil, 1e4
+	c.EOSTokenID = nil
+	return c
+}
+
+var teach sync.Once
+
+// speaker is the folder of a model of bytes that answers what it was taught.
+func speaker(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(shared, "model")
+	teach.Do(func() {
+		tok := bytesWith(t)
+		b, err := backend.Open("cpu")
+		must(t, err)
+		defer b.Close()
+		m, err := model.New(b, small(t, tok.Len()), 1)
+		must(t, err)
+		defer m.Free()
+		var seqs []model.Sequence
+		for _, texts := range taught {
+			parts, err := chat.SmolLM2.RenderParts(messages(texts), chat.Options{})
+			must(t, err)
+			q := model.Sequence{}
+			for _, p := range parts {
+				q.IDs, err = tok.Append(q.IDs, p.Text)
+				must(t, err)
+				for len(q.Weight) < len(q.IDs) {
+					q.Weight = append(q.Weight, map[bool]float32{true: 1}[p.Answer])
+				}
+			}
+			q.Weight = q.Weight[1:]
+			seqs = append(seqs, q)
+		}
+		tr := train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Steps: 100}
+		must(t, tr.Run(t.Context(), train.DataFunc(func(int) ([]model.Sequence, error) { return seqs, nil })))
+		save(t, dir, m, tok, smol)
+	})
+	return dir
+}
+
+// save saves a model with its tokenizer and, if it is not "", its template.
+func save(t testing.TB, dir string, m *model.Model, tok *tokenizer.Tokenizer, template string) {
+	t.Helper()
+	text, err := json.Marshal(tok)
+	must(t, err)
+	files := map[string]func(io.Writer) error{
+		tokenizer.FileName: func(w io.Writer) error { _, err := w.Write(text); return err },
+	}
+	if template != "" {
+		files["tokenizer_config.json"] = func(w io.Writer) error {
+			return json.NewEncoder(w).Encode(map[string]string{"chat_template": template})
+		}
+	}
+	must(t, model.Save(dir, m, model.SaveOptions{Files: files}))
+}
+
+// open opens a model folder for tests inside the process.
+func open(t *testing.T, dir string) *model.Generator {
+	t.Helper()
+	b, err := backend.Open("cpu")
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	m, _, err := model.Load(b, dir, model.LoadOptions{})
+	must(t, err)
+	t.Cleanup(m.Free)
+	g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1})
+	must(t, err)
+	t.Cleanup(g.Close)
+	return g
+}

@@ -1,0 +1,89 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/gguf"
+)
+
+// ErrNone is wrapped by errors about models that come without a template.
+var ErrNone = errors.New("no chat template")
+
+// Load returns the template of a model: of the file chat_template.jinja in its folder or else of the
+// chat_template in tokenizer_config.json, the one named default where there are several; or that of
+// a GGUF file. The error wraps ErrNone if there is none, and ErrUnsupported if it has no native form.
+func Load(path string) (Template, error) {
+	read := ofFolder
+	if gguf.IsGGUF(path) {
+		read = ofGGUF
+	}
+	jinja, err := read(path)
+	if err == nil && jinja == "" {
+		err = ErrNone
+	}
+	var t Template
+	if err == nil {
+		t, err = Find(jinja)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// ofGGUF returns the Jinja text of a GGUF file, "" if it has none.
+func ofGGUF(path string) (string, error) {
+	r, err := gguf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	jinja, err := gguf.Value[string](r.Metadata, "tokenizer.chat_template")
+	if errors.Is(err, gguf.ErrMissing) {
+		err = nil
+	}
+	return jinja, err
+}
+
+// ofFolder returns the Jinja text in a folder, "" if it has none.
+func ofFolder(dir string) (string, error) {
+	text, err := checkpoint.ReadFile(dir, "chat_template.jinja", checkpoint.OpenOptions{})
+	if !errors.Is(err, fs.ErrNotExist) {
+		return string(text), err
+	}
+	const config = "tokenizer_config.json"
+	text, err = checkpoint.ReadFile(dir, config, checkpoint.OpenOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	var file struct {
+		Template templates `json:"chat_template"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return "", fmt.Errorf("%s: %w", filepath.Join(dir, config), err)
+	}
+	return string(file.Template), nil
+}
+
+// templates is the Jinja text of chat_template: a string, or the one named default in a list.
+type templates string
+
+func (t *templates) UnmarshalJSON(text []byte) error {
+	var list []struct{ Name, Template string }
+	if json.Unmarshal(text, &list) != nil {
+		return json.Unmarshal(text, (*string)(t))
+	}
+	for _, entry := range list {
+		if entry.Name == "default" {
+			*t = templates(entry.Template)
+		}
+	}
+	return nil
+}
