@@ -33,8 +33,9 @@ type Format struct {
 var (
 	// Native is F32, or F64 where activations are F64. BF16 is widened.
 	Native = Format{}
-	// BFloat16 rounds both operands to BF16, to nearest even, and sums the
-	// products of each two adjacent k at a time in F32.
+	// BFloat16 rounds both operands to BF16, to nearest even, and sums their products
+	// in F32, in the order of the backend's instruction: on the CPU two adjacent k at a
+	// time, or 32 on path amx.
 	BFloat16 = Format{Element: BF16, Left: BF16}
 	// FP8 holds E4M3 with an F32 scale for each block of 128×128, and rounds each 128
 	// elements of a row of the left operand to E4M3 with an F32 scale of its own
@@ -44,8 +45,8 @@ var (
 	//
 	//	c = c + (scaleA·scaleB)·Σ a·b
 	//
-	// where the sum starts from 0 and follows the order of BFloat16, and each
-	// product and sum is rounded to F32.
+	// where the sum starts from 0 and takes two adjacent k at a time, and each product
+	// and sum is rounded to F32.
 	FP8 = Format{Element: E4M3, BlockK: 128, BlockN: 128, Scale: F32, Left: E4M3, LeftBlock: 128, ForwardOnly: true}
 	// Q8 holds blocks of 32 elements along K as int8 with one F16 scale d =
 	// max|w|/127, like Q8_0 of GGML: 8.5 bits an element. A backend may leave the

@@ -124,9 +124,9 @@ func (m *Matrix) batch() []int {
 // MatMul computes C = A·B, or C += A·B where Accumulate is set, for
 // A [..., M, K], B [..., K, N], C [..., M, N] with equal leading dimensions.
 //
-// Each element is one chain over ascending k, starting at 0 or at the value of
-// C, whatever M, N, the batch and the layouts are: the row of a single token
-// has the same bits in a batch of a thousand.
+// Each element is one chain over ascending k, or in BFloat16 over ascending groups of
+// k, starting at 0 or at the value of C, whatever M, N, the batch and the layouts are:
+// the row of a single token has the same bits in a batch of a thousand.
 //
 // A and C are activations, F32 or BF16; B in Native holds F32 or BF16 (packed,
 // F32 alone). The chain is F32 to its end: BF16 is widened as it is read, and C is
@@ -215,7 +215,8 @@ func (o *GroupedMatMul) Check() error {
 // A is [M, P], B [M, Q], C [E, P, Q]. A and B are activations, F32 or BF16; C is
 // F32.
 //
-// In BFloat16 the rows of a group are paired from its first one on.
+// In BFloat16 the rows that a backend sums at a time, 2 or 32, are counted from the
+// first one of a group.
 type GroupedOuter struct {
 	C, A, B View
 	Offsets View   // [E+1] I32

@@ -69,7 +69,8 @@ var encodings = []*encoding{
 		cols:       256,
 		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
 		panelBytes: asm.PanelBytesFP8,
-		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8, gemm: adjacent(asm.GemmFP8),
+		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8,
+		gemm: adjacent(asm.GemmFP8),
 	},
 	{
 		format:   backend.Q8,
@@ -143,8 +144,8 @@ func (e *encoding) encodedRows(a operand[float32], m, k, n int) (rows []byte, st
 		return nil, 0
 	}
 	// Many rows, pages apart, compete for few sets of the caches.
-	const page, manyRows, manyColumns = 4096, 64, 256
-	if 2*a.rs%page == 0 && m >= manyRows && n >= manyColumns {
+	const page, rowsFrom, columnsFrom = 4096, 64, 256
+	if 2*a.rs%page == 0 && m >= rowsFrom && n >= columnsFrom {
 		return nil, 0
 	}
 	return asBytes(a.half), 2 * a.rs

@@ -3,6 +3,7 @@ package cpu
 import "github.com/aha-go/aha/backend"
 
 const (
+	// gradRows and sumsRows are multiples of 32, at which any path may cut a K.
 	gradRows  = 256  // rows whose dz is held at a time: 4 MiB with backend.VocabChunk columns
 	gradBlock = 24   // rows, or entries of the vocabulary, that one thread takes at a time
 	sumsRows  = 1024 // rows of a DX in BF16 whose sums over the vocabulary are held at a time

@@ -1,6 +1,7 @@
 //go:build !noasm
 
 #include "textflag.h"
+#include "transpose_avx512_amd64.h"
 
 // MASK sets k to the first r bits, r ≤ 16; it clobbers AX.
 #define MASK(r, k) MOVL $-1, AX; BZHIL r, AX, AX; KMOVW AX, k
@@ -52,24 +53,12 @@ rows:
 	VZEROUPPER
 	RET
 
-// The transpose takes 16 elements of 16 columns at a time. COLUMNi loads column i
-// unless there are only i; lanes of missing columns hold what they held and are
-// cleared at the end. FOUR turns four columns into u, where u[r] has in its
-// quarter q the four elements of row 4q+r. ACROSS gathers the quarters of four
-// such vectors into the rows r, 4+r, 8+r and 12+r of all columns. ROWi stores row
-// i-1 and stops if there are only i.
+// The transpose takes 16 elements of 16 columns at a time, as TRANSPOSE512 does.
+// COLUMNi loads column i unless there are only i; lanes of missing columns hold what
+// they held. ACROSS is QUARTERS that clears them. ROWi stores row i-1 and stops if
+// there are only i.
 
 #define COLUMN(i, a, z) CMPQ DX, $i; JEQ loaded; VMOVUPS.Z a, K1, z
-
-#define FOUR(a0, a1, a2, a3) \
-	VUNPCKLPS a1, a0, Z16 \
-	VUNPCKHPS a1, a0, Z17 \
-	VUNPCKLPS a3, a2, Z18 \
-	VUNPCKHPS a3, a2, Z19 \
-	VSHUFPS $0x44, Z18, Z16, a0 \
-	VSHUFPS $0xEE, Z18, Z16, a1 \
-	VSHUFPS $0x44, Z19, Z17, a2 \
-	VSHUFPS $0xEE, Z19, Z17, a3
 
 #define ACROSS(u0, u1, u2, u3) \
 	VSHUFF32X4 $0x44, u1, u0, Z16 \
@@ -123,10 +112,10 @@ whole:
 	COLUMN(15, (R11)(R10*1), Z15)
 
 loaded:
-	FOUR(Z0, Z1, Z2, Z3)
-	FOUR(Z4, Z5, Z6, Z7)
-	FOUR(Z8, Z9, Z10, Z11)
-	FOUR(Z12, Z13, Z14, Z15)
+	FOURDWORDS(Z0, Z1, Z2, Z3)
+	FOURDWORDS(Z4, Z5, Z6, Z7)
+	FOURDWORDS(Z8, Z9, Z10, Z11)
+	FOURDWORDS(Z12, Z13, Z14, Z15)
 	ACROSS(Z0, Z4, Z8, Z12)
 	ACROSS(Z1, Z5, Z9, Z13)
 	ACROSS(Z2, Z6, Z10, Z14)

@@ -135,7 +135,8 @@ func rowsBF16BitsGeneric(dst, a []uint16, m, k, ars, acs int) {
 
 // GemmBF16 computes C = A·B, or C += A·B when accumulate is set, from bf16
 // operands in float32. A is M×K with K rounded up to even and rows ars apart, such as
-// RowsBF16(a, …, m, k, …) leaves it RowStrideBF16(k) apart; bp is B packed by PackBF16(bp, …, k, n, …); C is M×N with element (i,j) at c[i*ldc+j].
+// RowsBF16(a, …, m, k, …) leaves it RowStrideBF16(k) apart; bp is B packed by
+// PackBF16(bp, …, k, n, …); C is M×N with element (i,j) at c[i*ldc+j].
 //
 // Each element of C is one chain over pairs of k in ascending order, starting
 // from zero or from the stored element. A pair adds its odd product first:

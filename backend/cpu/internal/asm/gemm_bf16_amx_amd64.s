@@ -5,9 +5,10 @@
 
 // Each kernel computes blocks of one or two strips of up to 16 rows of C and a group
 // of panels, held in tiles 4 to 7: for one group after the other, all strips, so that
-// the group stays in the first-level cache, and A streams past it. A step multiplies 16 rows × 32 columns of
-// A, in tile 0, and of the second strip, in tile 1, with 32 rows of each panel of B,
-// in tiles 2 and 3: a panel is a row of such tiles, 1 KiB each.
+// the group stays in the first-level cache, and A streams past it. A step multiplies
+// 16 rows × 32 columns of A, in tile 0, and of the second strip, in tile 1, with 32
+// rows of each panel of B, in tiles 2 and 3: a panel is a row of such tiles, 1 KiB
+// each.
 //
 // SI and DX walk the strips of A, R8 is A's row stride; BX, R12, R9 and R10 walk the
 // panels, R14 is 64, the row stride of their tiles; DI is C, R11 its row stride and
@@ -46,7 +47,8 @@
 	SHLQ $4, AX \
 	ADDQ DI, AX
 
-// func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups, strips int, resume bool)
+// func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
+//	groups, strips int, resume bool)
 TEXT ·tiles2x2(SB), NOSPLIT, $0-81
 	ARGS
 
@@ -128,7 +130,8 @@ loop:
 	JNZ  strip
 	NEXT(2, group)
 
-// func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups, strips int, resume bool)
+// func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
+//	groups, strips int, resume bool)
 TEXT ·tiles2x1(SB), NOSPLIT, $0-81
 	ARGS
 
@@ -180,7 +183,8 @@ loop:
 	JNZ  strip
 	NEXT(1, group)
 
-// func tiles1x4(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
+// func tiles1x4(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
+//	groups int, resume bool)
 TEXT ·tiles1x4(SB), NOSPLIT, $0-73
 	ARGS
 
@@ -238,7 +242,8 @@ loop:
 	TILESTORE(7, 0, 11)
 	NEXT(4, group)
 
-// func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups int, resume bool)
+// func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
+//	groups int, resume bool)
 TEXT ·tiles1x1(SB), NOSPLIT, $0-73
 	ARGS
 

@@ -95,7 +95,7 @@ func float32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndi
 //
 // where both products and the sum are rounded to float32. sum is a chain over the
 // block's pairs of k in ascending order, starting from zero, which adds the odd
-// product of a pair first, as GemmBF16 does; its products are exact.
+// product of a pair first, as GemmBF16 does on all paths but amx; its products are exact.
 //
 // Splitting M or N changes no bit: rows i0 to i1 are
 // GemmFP8(i1-i0, n, k, rows[i0*RowsBytesFP8(1,k):], panels, c[i0*ldc:], …), and

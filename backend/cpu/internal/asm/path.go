@@ -14,7 +14,8 @@
 // operation, the reduction length and the element's position in its row. It
 // never depends on the number of rows, on how a caller splits work, on
 // alignment or on what lies beside the element. A matrix product is one chain
-// of multiply-adds in ascending k. A row reduction assigns elements to lanes by
+// of multiply-adds in ascending k, or of sums of such chains over groups of k, whose
+// length [GemmBF16] and the quantised products say. A row reduction assigns elements to lanes by
 // their index, and tails run through the same instructions under a mask. So one
 // row computed alone has the bits it has among a thousand.
 //
