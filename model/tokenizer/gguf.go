@@ -83,7 +83,8 @@ func loadGGUF(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// ggufVocabulary reads the tokens. Those that are added are not the model's too, unused ones are none.
+// ggufVocabulary reads the tokens. Added ones are the model's too, as in files of SmolLM2, unless they mean
+// other bytes in its alphabet, as "é" does; unused ones are none.
 func ggufVocabulary(v *Vocabulary, m gguf.Metadata) error {
 	tokens, err := gguf.Value[[]string](m, ggufTokens)
 	if err != nil {
@@ -101,6 +102,9 @@ func ggufVocabulary(v *Vocabulary, m gguf.Metadata) error {
 		switch types[id] {
 		case ggufControl, ggufUser:
 			v.Added = append(v.Added, Added{ID: int32(id), Content: token, Special: types[id] == ggufControl})
+			if text, _ := bytesOf(token); text == token {
+				v.Tokens[id] = token
+			}
 		case ggufUnused:
 		default:
 			v.Tokens[id] = token

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model/gguf"
+	"github.com/google/go-cmp/cmp"
 )
 
 // metadata are those that llama.cpp's converter writes of a tokenizer.
@@ -57,6 +58,31 @@ func TestIDsOfGGUFAreThoseOfTokenizers(t *testing.T) {
 			path := write(t, metadata(load(t, "testdata/cut_"+name+".json"), pre))
 			checkParity(t, load(t, path), read[expected](t, "cut_"+name+".ids.json"))
 		})
+	}
+}
+
+// The library tokenizers gives added tokens that the model lacks new ids: they must be in the file's model.
+func TestTokenizersOfGGUFAreSaved(t *testing.T) {
+	tok := load(t, "testdata/cut_smollm2.json")
+	want, err := tok.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromGGUF, err := FromGGUF(metadata(tok, "smollm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := fromGGUF.MarshalJSON(); err != nil || string(got) != string(want) {
+		t.Errorf("error %v (-want +got):\n%s", err, cmp.Diff(string(want), string(got)))
+	}
+	m := metadata(load(t, "testdata/cut_llama3_1.json"), "llama-bpe")
+	m[2].Value = append(m[2].Value.([]string), "é")
+	m[3].Value = append(m[3].Value.([]int32), ggufUser)
+	if fromGGUF, err = FromGGUF(m); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := fromGGUF.Append(nil, "é"); err != nil || len(ids) != 1 || fromGGUF.Decode(ids) != "é" {
+		t.Errorf("ids %v of an added é, error %v", ids, err)
 	}
 }
 
