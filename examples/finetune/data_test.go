@@ -62,17 +62,21 @@ func TestParseEncodesChats(t *testing.T) {
 		`{"question":"q","answer":"a"}`: {{Role: chat.User, Content: "q"}, {Role: chat.Assistant, Content: "a"}},
 	} {
 		q, err := parse([]byte(text), "", &encode)
-		if err != nil || !reflect.DeepEqual(got, want) || tools != strings.Count(text, "tools") || !slices.Equal(q.Weight, []float32{0, 1, 1}) {
+		if err != nil || !reflect.DeepEqual(got, want) || tools != strings.Count(text, "tools") ||
+			!slices.Equal(q.Weight, []float32{0, 1, 1}) {
 			t.Errorf("%s: %v, %v, %v", text, got, q, err)
 		}
 	}
 }
 
 // smol is the chat template of SmolLM2.
-const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
-	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
-	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
-	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+var smol = func() string {
+	text, err := os.ReadFile("../../model/tokenizer/chat/testdata/SmolLM2.jinja")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}()
 
 // chatFolder is a folder with the tokenizer of a real model, cut short, and a template.
 func chatFolder(t *testing.T, vocabulary, template string) string {
@@ -126,7 +130,8 @@ func TestWhatChatsLackIsNamed(t *testing.T) {
 		{"smollm2", "{{ 1 }}", "has no native form"},
 		{"llama3_1", smol, "the tokenizer has no <|im_end|>"},
 	} {
-		if _, err := newEncoder(chatFolder(t, c.vocabulary, c.template)); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := newEncoder(chatFolder(t, c.vocabulary, c.template))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s with %q: error %v, want %s", c.vocabulary, c.template, err, c.want)
 		}
 	}

@@ -76,7 +76,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
+	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
 	flag.StringVar(&o.Data, "data", "", "file of conversations, one JSON object a line")
 	flag.StringVar(&o.Out, "out", "", "output folder")
 	flag.StringVar(&o.Format, "format", "f32", "of frozen weights and products: f32, bf16, fp8, q8 or q4")

@@ -43,7 +43,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +72,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
+	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
 	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
 	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas or spaces")
 	flag.StringVar(&o.Prompt, "prompt", "", "what the model answers, or with -raw completes")
@@ -243,12 +242,13 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 // one reports flags that do not go together.
 func (o options) one() error {
 	var prompts []string
-	for name, value := range map[string]string{"-prompt-ids": o.PromptIDs, "-prompt": o.Prompt, "-prompt-file": o.PromptFile} {
-		if value != "" {
-			prompts = append(prompts, name)
+	for _, p := range []struct{ name, value string }{
+		{"-prompt", o.Prompt}, {"-prompt-file", o.PromptFile}, {"-prompt-ids", o.PromptIDs},
+	} {
+		if p.value != "" {
+			prompts = append(prompts, p.name)
 		}
 	}
-	slices.Sort(prompts)
 	switch {
 	case len(prompts) > 1:
 		return fmt.Errorf("%s: want one of them", strings.Join(prompts, " and "))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -15,10 +16,13 @@ import (
 )
 
 // smol is the chat template of SmolLM2.
-const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
-	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
-	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
-	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+var smol = func() string {
+	text, err := os.ReadFile("../../model/tokenizer/chat/testdata/SmolLM2.jinja")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}()
 
 const hello = "Grüße 😀"
 

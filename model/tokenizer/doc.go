@@ -1,7 +1,7 @@
 // Package tokenizer turns text into token ids and back: byte-level BPE as Hugging Face's
 // tokenizer.json describes it, and vocabularies of bytes or characters for experiments.
 //
-//	t, err := tokenizer.Load("DeepSeek-R1")   // a folder with tokenizer.json, or the file
+//	t, err := tokenizer.Load("DeepSeek-R1")   // a folder with tokenizer.json, the file, or a GGUF file
 //	ids, err := t.Encode("Hello")             // BOS included where the file asks for it
 //	text := t.Decode(ids)
 //

@@ -152,7 +152,8 @@ func TestWhatGGUFLacksIsNamed(t *testing.T) {
 			}
 		}
 		path := write(t, m)
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path+": ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %v: error %v, want %s", key, c.value, err, c.want)
 		}
 		if _, err := FromGGUF(m); errors.Is(err, ErrUnsupported) != (key == ggufModel || key == ggufPre) {

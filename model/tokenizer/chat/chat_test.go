@@ -143,13 +143,18 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 	}
 }
 
-// smol is the Jinja text of SmolLM2.
-const smol = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}" +
-	"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}" +
-	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" +
-	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+// jinja is the Jinja text of SmolLM2.
+func jinja(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/SmolLM2.jinja")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 func TestFindIgnoresLayoutAlone(t *testing.T) {
+	smol := jinja(t)
 	for _, text := range []string{
 		smol,
 		strings.ReplaceAll(smol, "\n", `\n`),
