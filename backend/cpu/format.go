@@ -46,7 +46,7 @@ var encodings = []*encoding{
 		dtype:      backend.BF16,
 		columns:    4 * asm.PanelWidth,
 		rows:       256,
-		cols:       512,
+		cols:       1024,
 		rowBytes:   func(k int) int { return 2 * asm.RowsSizeBF16(1, k) },
 		panelBytes: func(k int) int { return 2 * asm.PackedSizeBF16(k, asm.PanelWidth) },
 		encode:     func(dst []byte, a []float32, m, k, rs, cs int) { asm.RowsBF16(halves(dst), a, m, k, rs, cs) },
