@@ -233,3 +233,23 @@ func TestBF16LogitsScoreAsTheSameNumbersInF32(t *testing.T) {
 	sameBits(t, "LSE", content[float32](sums[1].LSE), content[float32](sums[0].LSE))
 	sameBits(t, "Entropy", content[float32](sums[1].Entropy), content[float32](sums[0].Entropy))
 }
+
+// Rows a page apart are copied where there are many, and else read where they lie.
+func TestBF16ProductsOfRowsPagesApartAreThoseOfAdjacentRows(t *testing.T) {
+	const k, n, apart = 100, 300, 4096
+	rng := newRand(t)
+	w16, _ := halves16(rng, k*n)
+	for _, m := range []int{1, 63, 64, 130} {
+		a16, _ := halves16(rng, m*k)
+		b := withWorkers(t, 2)
+		far := filled(b, make([]uint16, m*apart), m, apart).Slice(1, 0, k)
+		do(t, b, &backend.Copy{Dst: far, Src: filled(b, a16, m, k)})
+		var products [][]float32
+		for _, a := range []backend.View{filled(b, a16, m, k), far} {
+			c := filled(b, make([]float32, m*n), m, n)
+			do(t, b, &backend.MatMul{C: c, A: a, B: backend.Matrix{Data: filled(b, w16, k, n), Format: backend.BFloat16}})
+			products = append(products, content[float32](c))
+		}
+		sameBits(t, fmt.Sprintf("%d rows", m), products[1], products[0])
+	}
+}
