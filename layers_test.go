@@ -20,7 +20,8 @@ const module = "github.com/aha-go/aha"
 // the longest name that begins its path.
 var (
 	tensors = []string{"backend", "backend/tensor"}
-	blocks  = append([]string{"attention", "moe", "model/checkpoint", "model/tokenizer"}, tensors...)
+	files   = []string{"model/checkpoint", "model/gguf"}
+	blocks  = append(append([]string{"attention", "moe", "model/tokenizer"}, files...), tensors...)
 	models  = append([]string{"model"}, blocks...)
 	systems = append([]string{"mtp", "model/train", "model/pipeline", "backend/comm", "rl/reward"}, models...)
 )
@@ -43,7 +44,8 @@ var layers = map[string][]string{
 	"attention":        tensors,
 	"moe":              append([]string{"backend/comm"}, tensors...),
 	"model/checkpoint": tensors,
-	"model/tokenizer":  nil,
+	"model/gguf":       {"backend"},
+	"model/tokenizer":  files, // which hold tokenizers
 	"model":            blocks,
 	"model/lora":       models,
 
