@@ -54,9 +54,11 @@ func main() {
 	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
 	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")
 	flag.IntVar(&o.Context, "context", 0,
-		"tokens: of a prompt (default 128), of the longer cache of mla (default 8192), of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
+		"tokens: of a prompt (default 128), of the longer cache of mla (default 8192), "+
+			"of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
 	flag.IntVar(&o.Batch, "batch", 0,
-		"sequences: decoded or prefilled together (default 1), in a step of train (default 16), completions of a prompt of grpo (default 8)")
+		"sequences: decoded or prefilled together (default 1), in a step of train (default 16), "+
+			"completions of a prompt of grpo (default 8)")
 	flag.Parse()
 
 	lab.Main("bench", "lines already printed stand", func(ctx context.Context) error {

@@ -27,7 +27,8 @@ func checkMLA(o options, shape string) error {
 const mlaContext = 8192
 
 // errNoise is the end of a measurement that others on the machine have spoilt.
-var errNoise = errors.New("attending to more tokens took no longer: the machine is too busy for this; try more -seconds or -context")
+var errNoise = errors.New("attending to more tokens took no longer: the machine is too busy for this; " +
+	"try more -seconds or -context")
 
 // measureMLA times the attention of one layer for one token after a quarter of
 // -context cached ones and after all of them. The difference, divided, is the

@@ -41,7 +41,8 @@ func workloads() []*workload {
 			formats: []format{f32}, usual: []format{f32}, check: checkLimit, measure: measureLimit,
 		},
 		{
-			name: "matmul", about: "one product, its right side packed once and, where the format allows, as it lies; packed ones of few rows take turns among more weights than caches hold",
+			name: "matmul", about: "one product, its right side packed once and, where the format allows, as it lies; " +
+				"packed ones of few rows take turns among more weights than caches hold",
 			shape: "M×N×K, such as 8x4096x4096", defaults: matmulShapes, shapes: matmulShapes,
 			formats: all, usual: all, check: checkMatMul, measure: measureMatMul,
 		},
@@ -51,12 +52,14 @@ func workloads() []*workload {
 			formats: []format{f32, bf16}, usual: []format{f32, bf16}, check: checkTrain, measure: measureTrain,
 		},
 		{
-			name: "moe", about: "an MoE layer beside a dense FFN of the same active operations; ratio is its time over the dense one's",
+			name: "moe", about: "an MoE layer beside a dense FFN of the same active operations; " +
+				"ratio is its time over the dense one's",
 			shape: "hidden×experts×intermediate×top-k", defaults: moeShapes, shapes: moeShapes,
 			formats: all, usual: []format{f32, bf16}, check: checkMoE, measure: measureMoE,
 		},
 		{
-			name: "mla", about: "absorbed MLA decode: the time of one more cached token, from caches of a quarter of and all of -context",
+			name: "mla", about: "absorbed MLA decode: the time of one more cached token, " +
+				"from caches of a quarter of and all of -context",
 			shape: "a model", defaults: []string{"deepseek-v2-lite"}, shapes: mlaPresets(),
 			formats: []format{f32}, usual: []format{f32}, check: checkMLA, measure: measureMLA,
 		},

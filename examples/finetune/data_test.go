@@ -97,7 +97,8 @@ func TestAnswersAreLearned(t *testing.T) {
 	encode, err := newEncoder(dir)
 	must(t, err)
 	messages := []chat.Message{{Role: chat.System, Content: "s"}, {Role: chat.User, Content: "1+1?"},
-		{Role: chat.Assistant, Content: "2 😀"}, {Role: chat.User, Content: "and?"}, {Role: chat.Assistant, Content: "\nno"}}
+		{Role: chat.Assistant, Content: "2 😀"}, {Role: chat.User, Content: "and?"},
+		{Role: chat.Assistant, Content: "\nno"}}
 	ids, weight, err := encode(messages, chat.Options{})
 	must(t, err)
 	tok, err := tokenizer.Load(dir)

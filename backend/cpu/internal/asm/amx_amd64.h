@@ -21,3 +21,19 @@
 // float32, and of quads of signed bytes in int32.
 #define TDPBF16PS(d, a, b) BYTE $0xC4; BYTE $0xE2; BYTE $(0x02 | (15-b)*8); BYTE $0x5C; BYTE $(0xC0 | d*8 | a)
 #define TDPBSSD(d, a, b) BYTE $0xC4; BYTE $0xE2; BYTE $(0x03 | (15-b)*8); BYTE $0x5E; BYTE $(0xC0 | d*8 | a)
+
+// TILELOOP is the body of a function of the arguments (cfg *tileConfig, n int) that
+// runs n rounds of four products.
+#define TILELOOP(OP) \
+	MOVQ cfg+0(FP), DI \
+	LDTILECFG(7) \
+	MOVQ n+8(FP), CX \
+loop: \
+	OP(4, 0, 2) \
+	OP(5, 0, 3) \
+	OP(6, 1, 2) \
+	OP(7, 1, 3) \
+	DECQ CX \
+	JNZ  loop \
+	TILERELEASE \
+	RET

@@ -47,6 +47,50 @@
 	SHLQ $4, AX \
 	ADDQ DI, AX
 
+// SQUARE applies OP to the blocks of C of two strips and two panels, ROW to those of one
+// strip and four panels.
+#define SQUARE(OP) \
+	OP(4, 7, 11) \
+	LEAQ 64(DI), AX \
+	OP(5, 0, 11) \
+	SECOND \
+	OP(6, 0, 11) \
+	ADDQ $64, AX \
+	OP(7, 0, 11)
+
+#define ROW(OP) \
+	OP(4, 7, 11) \
+	LEAQ 64(DI), AX \
+	OP(5, 0, 11) \
+	LEAQ 128(DI), AX \
+	OP(6, 0, 11) \
+	LEAQ 192(DI), AX \
+	OP(7, 0, 11)
+
+#define ZERO TILEZERO(4); TILEZERO(5); TILEZERO(6); TILEZERO(7)
+
+// START leads DX to the second strip of A and BX to the panels.
+#define START \
+	MOVQ R8, DX \
+	SHLQ $4, DX \
+	ADDQ SI, DX \
+	MOVQ panel+32(FP), BX
+
+// STRIP goes on with the next two strips, if there are any: from A's first row of the
+// second one, as DX walked it.
+#define STRIP(strip) \
+	MOVQ steps+8(FP), CX \
+	SHLQ $6, CX \
+	SUBQ CX, DX \
+	MOVQ R8, SI \
+	SHLQ $4, SI \
+	ADDQ DX, SI \
+	MOVQ R11, AX \
+	SHLQ $5, AX \
+	ADDQ AX, DI \
+	DECQ R15 \
+	JNZ  strip
+
 // func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
 //	groups, strips int, resume bool)
 TEXT ·tiles2x2(SB), NOSPLIT, $0-81
@@ -65,26 +109,14 @@ group:
 strip:
 	CMPB resume+80(FP), $0
 	JEQ  zero
-	TILELOAD(4, 7, 11)
-	LEAQ 64(DI), AX
-	TILELOAD(5, 0, 11)
-	SECOND
-	TILELOAD(6, 0, 11)
-	ADDQ $64, AX
-	TILELOAD(7, 0, 11)
+	SQUARE(TILELOAD)
 	JMP  start
 
 zero:
-	TILEZERO(4)
-	TILEZERO(5)
-	TILEZERO(6)
-	TILEZERO(7)
+	ZERO
 
 start:
-	MOVQ R8, DX
-	SHLQ $4, DX
-	ADDQ SI, DX
-	MOVQ panel+32(FP), BX
+	START
 	MOVQ panelStep+40(FP), R12
 	ADDQ BX, R12
 	MOVQ steps+8(FP), CX
@@ -108,26 +140,8 @@ loop:
 	ADDQ $128, R10
 	DECQ CX
 	JNZ  loop
-	TILESTORE(4, 7, 11)
-	LEAQ 64(DI), AX
-	TILESTORE(5, 0, 11)
-	SECOND
-	TILESTORE(6, 0, 11)
-	ADDQ $64, AX
-	TILESTORE(7, 0, 11)
-
-	// Two strips on: from A's first row of the second one, as DX walked it.
-	MOVQ steps+8(FP), CX
-	SHLQ $6, CX
-	SUBQ CX, DX
-	MOVQ R8, SI
-	SHLQ $4, SI
-	ADDQ DX, SI
-	MOVQ R11, AX
-	SHLQ $5, AX
-	ADDQ AX, DI
-	DECQ R15
-	JNZ  strip
+	SQUARE(TILESTORE)
+	STRIP(strip)
 	NEXT(2, group)
 
 // func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
@@ -151,10 +165,7 @@ zero:
 	TILEZERO(6)
 
 start:
-	MOVQ R8, DX
-	SHLQ $4, DX
-	ADDQ SI, DX
-	MOVQ panel+32(FP), BX
+	START
 	MOVQ steps+8(FP), CX
 
 loop:
@@ -170,17 +181,7 @@ loop:
 	JNZ  loop
 	TILESTORE(4, 7, 11)
 	TILESTORE(6, 0, 11)
-	MOVQ steps+8(FP), CX
-	SHLQ $6, CX
-	SUBQ CX, DX
-	MOVQ R8, SI
-	SHLQ $4, SI
-	ADDQ DX, SI
-	MOVQ R11, AX
-	SHLQ $5, AX
-	ADDQ AX, DI
-	DECQ R15
-	JNZ  strip
+	STRIP(strip)
 	NEXT(1, group)
 
 // AHEAD fetches the tile of a panel that is four steps on: with few rows, the time goes
@@ -199,20 +200,11 @@ group:
 	MOVQ c+48(FP), DI
 	CMPB resume+72(FP), $0
 	JEQ  zero
-	TILELOAD(4, 7, 11)
-	LEAQ 64(DI), AX
-	TILELOAD(5, 0, 11)
-	LEAQ 128(DI), AX
-	TILELOAD(6, 0, 11)
-	LEAQ 192(DI), AX
-	TILELOAD(7, 0, 11)
+	ROW(TILELOAD)
 	JMP  start
 
 zero:
-	TILEZERO(4)
-	TILEZERO(5)
-	TILEZERO(6)
-	TILEZERO(7)
+	ZERO
 
 start:
 	MOVQ steps+8(FP), CX
@@ -243,13 +235,7 @@ loop:
 	ADDQ $1024, R10
 	DECQ CX
 	JNZ  loop
-	TILESTORE(4, 7, 11)
-	LEAQ 64(DI), AX
-	TILESTORE(5, 0, 11)
-	LEAQ 128(DI), AX
-	TILESTORE(6, 0, 11)
-	LEAQ 192(DI), AX
-	TILESTORE(7, 0, 11)
+	ROW(TILESTORE)
 	NEXT(4, group)
 
 // func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
@@ -285,16 +271,4 @@ loop:
 
 // func tileLoop(cfg *tileConfig, n int)
 TEXT ·tileLoop(SB), NOSPLIT, $0-16
-	MOVQ cfg+0(FP), DI
-	LDTILECFG(7)
-	MOVQ n+8(FP), CX
-
-loop:
-	TDPBF16PS(4, 0, 2)
-	TDPBF16PS(5, 0, 3)
-	TDPBF16PS(6, 1, 2)
-	TDPBF16PS(7, 1, 3)
-	DECQ CX
-	JNZ  loop
-	TILERELEASE
-	RET
+	TILELOOP(TDPBF16PS)

@@ -100,7 +100,8 @@
 	MOVQ panels+32(FP), BX \
 go:
 
-// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, next *byte, panelStep int, resume bool)
+// func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, next *byte,
+//	panelStep int, resume bool)
 TEXT ·tilesQuant(SB), NOSPLIT, $24-89
 	MOVQ cfg+0(FP), DI
 	LDTILECFG(7)
@@ -285,16 +286,4 @@ loop:
 
 // func tileLoopInt8(cfg *tileConfig, n int)
 TEXT ·tileLoopInt8(SB), NOSPLIT, $0-16
-	MOVQ cfg+0(FP), DI
-	LDTILECFG(7)
-	MOVQ n+8(FP), CX
-
-loop:
-	TDPBSSD(4, 0, 2)
-	TDPBSSD(5, 0, 3)
-	TDPBSSD(6, 1, 2)
-	TDPBSSD(7, 1, 3)
-	DECQ CX
-	JNZ  loop
-	TILERELEASE
-	RET
+	TILELOOP(TDPBSSD)
