@@ -24,6 +24,7 @@ var ops = map[string][]backend.DType{
 	"Less": activation, "LessEqual": activation, "Equal": activation, "Select": activation,
 	"Sum": activation, "SumSquares": activation, "ReduceMax": activation, "Softmax": activation, "TopK": activation,
 	"ScatterAdd": activation, "MatMul": activation, "GroupedMatMul": activation, "GroupedOuter": activation,
+	"Pack": activation, "Unpack": activation,
 	"RMSNorm": activation, "RMSNormGrad": activation, "SwiGLU": activation, "SwiGLUGrad": activation,
 	"RoPE": activation, "MLAKeys": activation, "MLAKeysGrad": activation,
 	"Attention": activation, "AttentionGrad": activation,
@@ -32,7 +33,7 @@ var ops = map[string][]backend.DType{
 	"MoECombineGrad": activation,
 
 	"Iota": computed, "GatherLast": computed, "ScatterLast": computed, "Random": computed,
-	"Pack": computed, "Unpack": computed, "MoERoute": computed,
+	"MoERoute":        computed,
 	"SequenceBalance": computed, "SequenceBalanceGrad": computed, "AdamW": computed,
 }
 
