@@ -17,7 +17,7 @@
 // # The way of a forward pass
 //
 //	model.Model.Forward                          model/model.go
-//	  model.Block.Forward                        model/block.go
+//	  model.Layer.Forward                        model/layer.go
 //	    attention.MLA.Forward                    attention/mla.go
 //	    moe.MoE.Forward                          moe/moe.go
 //	      tensor.RMSNorm, tensor.Linear, …       backend/tensor/

@@ -40,8 +40,23 @@ func newCache(b backend.Backend, dt backend.DType, rows, g, dk, dv int) (*Cache,
 	return c, nil
 }
 
+// Bytes is the memory of the cache; a nil one has none.
+func (c *Cache) Bytes() int {
+	if c == nil {
+		return 0
+	}
+	n := c.K.Len() * c.K.DType.Size()
+	if len(c.bufs) > 1 { // V is no view of K
+		n += c.V.Len() * c.V.DType.Size()
+	}
+	return n
+}
+
 // Free gives back the cache's memory.
 func (c *Cache) Free() {
+	if c == nil {
+		return
+	}
 	for _, b := range c.bufs {
 		c.b.Free(b)
 	}
@@ -51,6 +66,9 @@ func (c *Cache) Free() {
 // CopyRows copies n rows of keys and values from one row on to those from
 // another on; the two ranges do not overlap. Errors are the scope's.
 func (c *Cache) CopyRows(s *tensor.Scope, to, from, n int) {
+	if c == nil {
+		return
+	}
 	views := []backend.View{c.K, c.V}
 	for _, v := range views[:len(c.bufs)] { // a V within K is copied with it
 		s.Do(&backend.Copy{Dst: v.Slice(0, to, to+n), Src: v.Slice(0, from, from+n)})

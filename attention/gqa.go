@@ -84,9 +84,6 @@ func (g *GQA) rotated(x tensor.Tensor, heads int, norm *tensor.Param, rows Rows)
 // Linears lists the projections q, k, v and o.
 func (g *GQA) Linears() []*tensor.Linear { return []*tensor.Linear{g.Q, g.K, g.V, g.O} }
 
-// CacheWidth is the number of elements that a token takes in a cache.
-func (c GQAConfig) CacheWidth() int { return 2 * c.KVHeads * c.HeadDim }
-
 // NewCache allocates a cache for this layer.
 func (g *GQA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
 	return newCache(b, dt, rows, g.KVHeads, g.HeadDim, g.HeadDim)

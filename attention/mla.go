@@ -130,14 +130,6 @@ func (m *MLA) Linears() []*tensor.Linear {
 	return []*tensor.Linear{m.QA, m.QB, m.KVA, m.KVB, m.O}
 }
 
-// CacheWidth is the number of elements that a token takes in a cache.
-func (c MLAConfig) CacheWidth() int {
-	if c.Absorbed {
-		return c.KVRank + c.Rope
-	}
-	return c.Heads * (c.Nope + c.Rope + c.Value)
-}
-
 // NewCache allocates a cache for this layer: expanded keys and values in the
 // naive form, latent and rotated key in the absorbed form.
 func (m *MLA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/tokenizer/chat"
 	"github.com/aha-go/aha/rl/reward"
@@ -25,6 +26,7 @@ var enums = []any{
 	attention.ScalingKind(0),
 	backend.Access(0), backend.BinaryFn(0), backend.Distribution(0), backend.DType(0),
 	backend.GroupScore(0), backend.Layout(0), backend.ReduceFn(0), backend.Scoring(0), backend.UnaryFn(0),
+	tensor.Kind(0),
 	model.Finish(0),
 	chat.Thinking(0),
 	reward.Status(0),

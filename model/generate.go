@@ -98,30 +98,37 @@ func (o GeneratorOptions) cacheDType(mo Options) backend.DType {
 	return mo.cacheDType()
 }
 
-// withDefaults fills in what is 0.
-func (o GeneratorOptions) withDefaults(c Config, mo Options) GeneratorOptions {
+// withDefaults fills in what is 0, for the model m.
+func (o GeneratorOptions) withDefaults(m *Model) (GeneratorOptions, error) {
 	const budget, maxSlots, maxLen = 2 << 30, 64, 4096
 	if o.MaxLen == 0 {
-		o.MaxLen = min(c.MaxPositionEmbeddings, maxLen)
+		o.MaxLen = min(m.Config.MaxPositionEmbeddings, maxLen)
 	}
 	if o.Slots == 0 {
-		o.Slots = min(max(budget/(cacheBytes(c, mo, o.cacheDType(mo))*max(o.MaxLen, 1)), 1), maxSlots)
+		token, err := m.tokenBytes(o.cacheDType(m.Options))
+		if err != nil {
+			return o, err
+		}
+		o.Slots = min(max(budget/max(token*o.MaxLen, 1), 1), maxSlots)
 	}
 	if o.PrefillRows == 0 {
 		o.PrefillRows = 4096
 	}
-	return o
+	return o, nil
 }
 
-// cacheBytes is the memory of the keys and values of one token in all layers.
-func cacheBytes(c Config, o Options, dt backend.DType) int {
-	width := c.gqa().CacheWidth()
-	if c.IsMLA() {
-		shape := c.mla()
-		shape.Absorbed = o.Absorbed
-		width = shape.CacheWidth()
+// tokenBytes is the memory of the keys and values of one token in all layers.
+func (m *Model) tokenBytes(dt backend.DType) (int, error) {
+	total := 0
+	for _, b := range m.Blocks {
+		c, err := b.NewCache(m.Backend(), dt, 1)
+		if err != nil {
+			return 0, err
+		}
+		total += c.Bytes()
+		c.Free()
 	}
-	return c.NumHiddenLayers * width * dt.Size()
+	return total, nil
 }
 
 // Generator decodes with continuous batching: a finished sequence leaves the
@@ -137,12 +144,16 @@ type Generator struct {
 	caches   []*attention.Cache
 	decoder  decoder
 	programs map[int]*backend.Program // the recorded decode step by batch size
+	adapters []*tensor.LowRank        // those that the programs have, one of each of Model.Linears
 	closed   bool
 }
 
 // NewGenerator allocates the caches and buffers for m.
 func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
-	o = o.withDefaults(m.Config, m.Options)
+	o, err := o.withDefaults(m)
+	if err != nil {
+		return nil, err
+	}
 	if o.Slots < 0 || o.MaxLen < 0 || o.MaxLen > m.Config.MaxPositionEmbeddings || o.PrefillRows < 0 {
 		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows a prefill; max_position_embeddings is %d",
 			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
@@ -155,7 +166,7 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}),
 		programs: map[int]*backend.Program{}}
 	for _, blk := range m.Blocks {
-		c, err := blk.Attention.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
+		c, err := blk.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
 		if err != nil {
 			g.Close()
 			return nil, err
@@ -179,6 +190,7 @@ func (g *Generator) MaxLen() int { return g.o.MaxLen }
 // Close gives back the generator's memory and ends it: Generate fails.
 func (g *Generator) Close() {
 	g.closed = true
+	g.forget()
 	for _, c := range g.caches {
 		c.Free()
 	}
@@ -210,6 +222,7 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 	if err := tensor.Repack(g.m.Params.All()); err != nil {
 		return nil, err
 	}
+	g.followAdapters()
 	out := make([]Completion, len(requests))
 	q := newQueue(requests, g.o.Slots)
 	var batch []running
@@ -376,12 +389,33 @@ func (g *Generator) Prepare() error {
 	if g.closed {
 		return errors.New("model: prepare: the generator is closed")
 	}
+	g.followAdapters()
 	for n := range g.o.Slots {
 		if _, err := g.program(n + 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// followAdapters forgets the recorded steps if adapters were attached or merged since.
+func (g *Generator) followAdapters() {
+	var now []*tensor.LowRank
+	for _, l := range g.m.Linears() {
+		now = append(now, l.Adapter)
+	}
+	if !slices.Equal(now, g.adapters) {
+		g.adapters = now
+		g.forget()
+	}
+}
+
+// forget frees the recorded steps.
+func (g *Generator) forget() {
+	for _, p := range g.programs {
+		p.Free()
+	}
+	clear(g.programs)
 }
 
 // program is the decode step of n sequences, recorded at its first use. All

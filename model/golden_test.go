@@ -315,7 +315,7 @@ func TestV2ScalesOnlyWeightsThatAreNotNormalised(t *testing.T) {
 		cfg.NormTopKProb, cfg.NumExpertsPerTok = c.normalise, c.topK
 		m, err := model.New(b, cfg, 1)
 		must(t, err)
-		got := m.Blocks[1].MoE.Config
+		got := m.Blocks[1].(*model.Layer).MoE.Config
 		if normalise := c.normalise && c.topK > 1; got.Scale != c.want || got.Normalize != normalise {
 			t.Errorf("%s, norm_topk_prob %v, top %d: normalised %v, scale %v, want %v, %v", c.dir, c.normalise, c.topK,
 				got.Normalize, got.Scale, normalise, c.want)

@@ -20,7 +20,7 @@ type Model struct {
 	Options Options // how it was made
 	Params  *tensor.Params
 	Embed   *tensor.Param // [V, D]
-	Blocks  []*Block
+	Blocks  []Block
 	Norm    *tensor.Param // [D]
 	Head    *tensor.Param // [V, D]; the embedding itself where they are tied
 	Angles  tensor.Angles // of RoPE, for MaxPositionEmbeddings positions
@@ -58,6 +58,9 @@ type Options struct {
 	// inference, in little more memory than the weights take. Where the backend does not
 	// pack backend.Native, as CUDA does not, weights in it are not packed.
 	Packed bool
+	// Block makes the blocks; nil means Layers, as Config describes them. Config still says
+	// what is around them, and has to be valid.
+	Block NewBlock
 	// Uninitialized makes a model without values, as Load does before it reads the files:
 	// nothing is drawn, and parameters that are packed never exist in another form. Using
 	// one that was not loaded panics.
@@ -116,7 +119,7 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	m := &Model{Config: cfg, Options: o, Params: ps, Angles: angles}
 	m.Embed = ps.Table("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for l := range cfg.NumHiddenLayers {
-		m.Blocks = append(m.Blocks, NewBlock(ps, cfg, l, angles, o))
+		m.Blocks = append(m.Blocks, m.NewBlock(l))
 	}
 	m.Norm = ps.Gain("model.norm.weight", cfg.HiddenSize)
 	m.Head = m.Embed
@@ -168,16 +171,21 @@ func (o Options) cacheDType() backend.DType {
 }
 
 // Absorbed reports whether MLA works in its weight-absorbed form.
-func (m *Model) Absorbed() bool {
-	a, ok := m.Blocks[0].Attention.(*attention.MLA)
-	return ok && a.Absorbed
+func (m *Model) Absorbed() bool { return m.Options.Absorbed && m.Config.IsMLA() }
+
+// NewBlock makes the block of layer l, as those of m were made.
+func (m *Model) NewBlock(l int) Block {
+	if m.Options.Block != nil {
+		return m.Options.Block(m.Params, m.Config, l, m.Angles, m.Options)
+	}
+	return NewLayer(m.Params, m.Config, l, m.Angles, m.Options)
 }
 
 // Output is the result of a forward.
 type Output struct {
 	Hidden tensor.Tensor   // [N, D]: after the final norm, what the head reads
 	Stream tensor.Tensor   // [N, D]: the residual stream before the final norm
-	Scores []tensor.Tensor // per layer, the gate's affinities [N, E]; absent in dense layers and over caches
+	Scores []tensor.Tensor // the affinities [N, E] of Model.Gates, in their order; none over caches
 	model  *Model
 }
 
@@ -195,9 +203,9 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 		if caches != nil {
 			cache = caches[l]
 		}
-		var scores tensor.Tensor
+		var scores []tensor.Tensor
 		h, scores = m.ForwardBlock(b, h, rows, cache)
-		out.Scores = append(out.Scores, scores)
+		out.Scores = append(out.Scores, scores...)
 	}
 	out.Stream = h
 	out.Hidden = tensor.RMSNorm(h, m.Norm, m.Config.RMSNormEps)
@@ -205,38 +213,33 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 }
 
 // ForwardBlock is b.Forward for a block of m or of its Drafter: recomputed in
-// training if Recompute is set, its temporaries freed at once in inference.
+// training if Recompute is set, its temporaries freed at once in inference. Over a cache
+// there are no scores.
 func (m *Model) ForwardBlock(
-	b *Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
-) (out, scores tensor.Tensor) {
+	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
+) (out tensor.Tensor, scores []tensor.Tensor) {
 	s := h.Scope()
-	if !s.Recording() {
+	switch {
+	case !s.Recording():
 		out = s.Local(func() tensor.Tensor {
-			var y tensor.Tensor
-			if y, scores = b.Forward(h, rows, cache); cache == nil && scores.Present() {
-				scores.Keep() // an evaluation's balance loss reads them
+			y, all := b.Forward(h, rows, cache)
+			if cache == nil {
+				scores = all
+			}
+			for _, x := range scores {
+				x.Keep() // an evaluation's balance loss reads them
 			}
 			return y
 		})
-		if cache != nil {
-			scores = tensor.Tensor{}
-		}
 		return out, scores
-	}
-	if !m.Recompute {
+	case !m.Recompute:
 		return b.Forward(h, rows, cache)
 	}
 	outs := tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor {
 		out, scores := b.Forward(in[0], rows, cache)
-		if !scores.Present() {
-			return []tensor.Tensor{out}
-		}
-		return []tensor.Tensor{out, scores}
+		return append([]tensor.Tensor{out}, scores...)
 	}, h)
-	if len(outs) == 2 {
-		scores = outs[1]
-	}
-	return outs[0], scores
+	return outs[0], outs[1:]
 }
 
 // LogProbs is the log-probability [N] of each row's target at temperature 1; a
@@ -260,17 +263,16 @@ func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entr
 
 // BalanceLoss is the sequence-wise balance loss summed over the MoE layers, of
 // shape [1], and whether there are any: alpha averaged over the sequences of
-// the global batch (DeepSeek-V3 eq. 17–20). drafted are the MoE layers of the
+// the global batch (DeepSeek-V3 eq. 17–20). drafted are the gates of the
 // Drafter, as its Loss returns them.
 func (o Output) BalanceLoss(b Batch, alpha float64, drafted ...Gated) (loss tensor.Tensor, ok bool) {
-	var layers []Gated
-	for l, scores := range o.Scores {
-		if scores.Present() {
-			layers = append(layers, Gated{o.model.Blocks[l].MoE, scores, b.SeqStart})
-		}
+	gates, _ := o.model.Gates()
+	var all []Gated
+	for i, scores := range o.Scores {
+		all = append(all, Gated{gates[i], scores, b.SeqStart})
 	}
-	for _, g := range append(layers, drafted...) {
-		term := g.MoE.BalanceLoss(g.Scores, g.SeqStart, alpha, b.Sequences)
+	for _, g := range append(all, drafted...) {
+		term := g.Gate.BalanceLoss(g.Scores, g.SeqStart, alpha, b.Sequences)
 		if ok {
 			term = tensor.Add(loss, term)
 		}
@@ -279,18 +281,18 @@ func (o Output) BalanceLoss(b Batch, alpha float64, drafted ...Gated) (loss tens
 	return loss, ok
 }
 
-// Gated is what an MoE layer's gate did in a forward of N rows of S sequences.
+// Gated is what a gate did in a forward of N rows of S sequences.
 type Gated struct {
-	MoE      *moe.MoE
-	Scores   tensor.Tensor // [N, E]: the gate's affinities
+	Gate     *moe.Gate
+	Scores   tensor.Tensor // [N, E]: its affinities
 	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, and N
 }
 
 // Gates lists the gates of the MoE layers in order, with the layer each is in.
 func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
 	for l, b := range m.Blocks {
-		if b.MoE != nil {
-			gates = append(gates, b.MoE.Gate)
+		for _, g := range b.Gates() {
+			gates = append(gates, g)
 			layers = append(layers, l)
 		}
 	}
@@ -310,8 +312,8 @@ func (m *Model) Linears() []*tensor.Linear {
 // Drafter proposes tokens ahead of the model: the multi-token prediction
 // modules of package mtp.
 type Drafter interface {
-	// Loss is the drafter's training loss on a batch, of shape [1], and the MoE
-	// layers it used, for Output.BalanceLoss.
+	// Loss is the drafter's training loss on a batch, of shape [1], and the gates it
+	// used, for Output.BalanceLoss.
 	Loss(s *tensor.Scope, out Output, b Batch) (loss tensor.Tensor, gated []Gated)
 	// Params lists the parameters of the drafter's own, which are among those of
 	// the model.

@@ -120,6 +120,6 @@ func MaxVio(load []int) float64 {
 // BalanceLoss is the sequence-wise balance loss of one layer (DeepSeek-V3 eq.
 // 17–20), of shape [1], for the sequences bounded by seqStart [S+1] I32. alpha
 // is divided by sequences, the number of sequences of the global batch.
-func (m *MoE) BalanceLoss(scores, seqStart tensor.Tensor, alpha float64, sequences int) tensor.Tensor {
-	return tensor.SequenceBalance(scores, seqStart, m.TopK, alpha/float64(sequences))
+func (g *Gate) BalanceLoss(scores, seqStart tensor.Tensor, alpha float64, sequences int) tensor.Tensor {
+	return tensor.SequenceBalance(scores, seqStart, g.cfg.TopK, alpha/float64(sequences))
 }

@@ -17,7 +17,7 @@ type Gate struct {
 
 func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
 	g := &Gate{cfg: cfg, ps: ps}
-	g.W = &tensor.Linear{W: ps.FullPrecision(prefix+".weight", cfg.Experts, cfg.Hidden)}
+	g.W = &tensor.Linear{W: ps.Router(prefix+".weight", cfg.Experts, cfg.Hidden)}
 	if cfg.Bias {
 		g.Bias = ps.Bias(prefix+".e_score_correction_bias", cfg.Experts)
 		g.Bias.Trainable = false

@@ -122,7 +122,7 @@ func TestLayerGradientEqualsFiniteDifferences(t *testing.T) {
 			loss := func(s *tensor.Scope) tensor.Tensor {
 				out := m.Forward(in.In(s))
 				l := gradtest.Project(out.Y, 1)
-				return tensor.Add(l, m.BalanceLoss(out.Scores, s.Ints(starts, 3), 0.7, 2))
+				return tensor.Add(l, m.Gate.BalanceLoss(out.Scores, s.Ints(starts, 3), 0.7, 2))
 			}
 			params := []*tensor.Param{in, m.Gate.W.W, m.Experts.Gate, m.Experts.Up, m.Experts.Down, m.Shared.Gate.W,
 				m.Shared.Up.W, m.Shared.Down.W}
@@ -158,7 +158,7 @@ func TestBalanceLossByHand(t *testing.T) {
 		{"one sequence of all", []int32{0, 3}, 1, // counts 2 2 1 1, f = (4 4 2 2)/3, 3P = (1 .75 .725 .525)
 			alpha * (4*1 + 4*.75 + 2*.725 + 2*.525) / 9},
 	} {
-		got := values(t, m.BalanceLoss(scores, s.Ints(c.starts, len(c.starts)), alpha, c.sequences))[0]
+		got := values(t, m.Gate.BalanceLoss(scores, s.Ints(c.starts, len(c.starts)), alpha, c.sequences))[0]
 		if math.Abs(got-c.want) > 1e-16 {
 			t.Errorf("%s: %.17g, want %.17g", c.name, got, c.want)
 		}

@@ -30,7 +30,7 @@ func TestOneNormalisedExpertLeavesTheGateToTheBalanceLoss(t *testing.T) {
 				out := m.Forward(s.Floats(backend.F32, normals(r, 1, tokens*cfg.Hidden), tokens, cfg.Hidden))
 				loss := tensor.Sum(tensor.Mul(out.Y, s.Floats(backend.F32, normals(r, 1, tokens*cfg.Hidden), tokens, cfg.Hidden)))
 				if alpha > 0 {
-					loss = tensor.Add(loss, m.BalanceLoss(out.Scores, s.Ints([]int32{0, tokens}, 2), alpha, 1))
+					loss = tensor.Add(loss, m.Gate.BalanceLoss(out.Scores, s.Ints([]int32{0, tokens}, 2), alpha, 1))
 				}
 				must(t, s.Backward(loss))
 				must(t, moments.Step(train.At{Step: step + 1, Factor: 1, GradScale: 1}))

@@ -58,9 +58,9 @@ func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 				break
 			}
 			one := m.NewBatch(s, []model.Sequence{{IDs: make([]int32, rows+1)}}, g) // positions 0 to rows−1
-			var scores tensor.Tensor
+			var scores []tensor.Tensor
 			h, scores = mod.Forward(m, h.Slice(0, 0, rows).Contiguous(), s.Ints(q.IDs[k+1:k+1+rows], rows), one.Rows)
-			v, err := scores.Values()
+			v, err := scores[0].Values()
 			must(t, err)
 			want += balance(slices.Collect(slices.Chunk(v, m.Config.NRoutedExperts)), m.Config.NumExpertsPerTok,
 				alpha) / float64(len(seqs))
@@ -116,7 +116,7 @@ func TestGradientsOfTheModulesBalanceLoss(t *testing.T) {
 		_, gated := d.Loss(s, out, b)
 		var loss tensor.Tensor
 		for i, x := range gated {
-			term := x.MoE.BalanceLoss(x.Scores, x.SeqStart, 2, b.Sequences)
+			term := x.Gate.BalanceLoss(x.Scores, x.SeqStart, 2, b.Sequences)
 			if i > 0 {
 				term = tensor.Add(loss, term)
 			}

@@ -69,7 +69,7 @@ type Module struct {
 	ENorm  *tensor.Param  // [D], of the next token's embedding
 	HNorm  *tensor.Param  // [D], of the previous depth's hidden state
 	EHProj *tensor.Linear // [D, 2D]: embedding half first, as checkpoints have it
-	Block  *model.Block
+	Block  model.Block
 	Norm   *tensor.Param // [D], before the shared head
 }
 
@@ -91,7 +91,7 @@ func New(m *model.Model) (*MTP, error) {
 			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
 		}
 		mod.EHProj = &tensor.Linear{W: ps.Matrix(prefix+".eh_proj.weight", hidden, 2*hidden)}
-		mod.Block = model.NewBlock(ps, m.Config, l, m.Angles, m.Options)
+		mod.Block = m.NewBlock(l)
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)
 	}
@@ -103,9 +103,11 @@ func New(m *model.Model) (*MTP, error) {
 
 // Forward advances one depth: from the hidden states h [N, D] of depth k−1 and
 // the ids [N] of the tokens k places ahead to the hidden states of depth k.
-// scores are the gate's affinities [N, E] in an MoE layer, absent in a dense
-// one. The block is recomputed in the backward pass if m.Recompute is set.
-func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.Rows) (out, scores tensor.Tensor) {
+// scores are the affinities [N, E] of the block's gates. The block is recomputed in the
+// backward pass if m.Recompute is set.
+func (mod *Module) Forward(
+	m *model.Model, h, ids tensor.Tensor, rows attention.Rows,
+) (out tensor.Tensor, scores []tensor.Tensor) {
 	eps := m.Config.RMSNormEps
 	e := tensor.RMSNorm(tensor.Embedding(m.Embed, ids, m.ActivationDType()), mod.ENorm, eps)
 	x := mod.EHProj.Forward(tensor.Concat(1, e, tensor.RMSNorm(h, mod.HNorm, eps))) // [N,D]
@@ -117,8 +119,8 @@ func (mod *Module) Forward(m *model.Model, h, ids tensor.Tensor, rows attention.
 // first T−k rows of each sequence of T; nothing crosses sequences. The first
 // depth reads the residual stream before the final norm.
 //
-// gated are the modules that are MoE layers, over those T−k rows; λ does not
-// weigh their balance loss. Where λ is 0 there are none.
+// gated are the gates of the modules, over those T−k rows; λ does not weigh their
+// balance loss. Where λ is 0 there are none.
 func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tensor.Tensor, gated []model.Gated) {
 	total := s.Full(d.m.Params.DType(), 0, 1)
 	h := out.Stream
@@ -130,11 +132,13 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tenso
 		}
 		n := len(a.ids)
 		h = tensor.GatherRows(h, s.Ints(a.keep, n))
-		var scores tensor.Tensor
+		var scores []tensor.Tensor
 		h, scores = mod.Forward(d.m, h, s.Ints(a.ids, n), attention.Pack(s, a.lengths))
-		if scores.Present() && d.Lambda != 0 {
+		if len(scores) > 0 && d.Lambda != 0 {
 			starts := s.Ints(a.starts(), len(a.lengths)+1)
-			gated = append(gated, model.Gated{MoE: mod.Block.MoE, Scores: scores, SeqStart: starts})
+			for i, g := range mod.Block.Gates() {
+				gated = append(gated, model.Gated{Gate: g, Scores: scores[i], SeqStart: starts})
+			}
 		}
 		lp, _ := tensor.LogProbs(tensor.RMSNorm(h, mod.Norm, d.m.Config.RMSNormEps), d.m.Head, s.Ints(a.targets, n), 1)
 		w := s.Floats(d.m.Params.DType(), a.weight, n)
@@ -147,11 +151,11 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tenso
 // Params lists the parameters of the modules, which are the model's too.
 func (d *MTP) Params() []*tensor.Param { return d.params }
 
-// Gates lists the gates of the modules that are MoE layers.
+// Gates lists the gates of the modules.
 func (d *MTP) Gates() (gates []*moe.Gate, layers []int) {
 	for k, mod := range d.Modules {
-		if mod.Block.MoE != nil {
-			gates = append(gates, mod.Block.MoE.Gate)
+		for _, g := range mod.Block.Gates() {
+			gates = append(gates, g)
 			layers = append(layers, d.m.Config.NumHiddenLayers+k)
 		}
 	}

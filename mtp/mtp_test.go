@@ -123,7 +123,7 @@ func TestModulesTakeTheModelsFormOfMLA(t *testing.T) {
 		d, err := mtp.New(m)
 		must(t, err)
 		for k, mod := range d.Modules {
-			if got := mod.Block.Attention.(*attention.MLA).Absorbed; got != absorbed {
+			if got := mod.Block.(*model.Layer).Attention.(*attention.MLA).Absorbed; got != absorbed {
 				t.Errorf("module %d: absorbed %v in a model with %v", k, got, absorbed)
 			}
 		}

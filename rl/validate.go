@@ -188,4 +188,4 @@ func number(name string, v, least, most float64) error {
 	return fmt.Errorf("%s is %g, want %s", name, v, want)
 }
 
-func isAdapter(p *tensor.Param) bool { return p.Adapter }
+func isAdapter(p *tensor.Param) bool { return p.Kind == tensor.KindAdapter }

@@ -35,7 +35,7 @@ func TestGradientsPassThroughPackedParameters(t *testing.T) {
 		}
 		for _, p := range masters.All() {
 			values := ramp(p.Len(), 0.25)
-			if !p.Adapter {
+			if p.Kind != tensor.KindAdapter {
 				values = floats(t, packed.Get(p.Name))
 			}
 			if err := p.SetFloats(values); err != nil {

@@ -13,6 +13,8 @@ type Param struct {
 	// Name is the Hugging Face checkpoint name. For a stack of experts it has
 	// a * where the expert's number goes.
 	Name string
+	// Kind is what the parameter is to its model.
+	Kind Kind
 	// Trainable parameters get gradients and updates.
 	Trainable bool
 	// Decay says that weight decay applies (matrices, by convention).
@@ -20,9 +22,6 @@ type Param struct {
 	// Format is the arithmetic of products with a matrix, forward and backward.
 	// It is set before the first product.
 	Format backend.Format
-	// Adapter says that the parameter is of a LowRank adapter and no part of the model's
-	// own checkpoint, see Params.Adapter.
-	Adapter bool
 
 	b       backend.Backend
 	value   backend.View

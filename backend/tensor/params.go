@@ -91,28 +91,32 @@ func (ps *Params) Err() error { return ps.err }
 
 // Matrix creates a normally distributed matrix [out, in] for products.
 func (ps *Params) Matrix(name string, out, in int) *Param {
-	return ps.normal(name, ps.init.Format, ps.init.Packed, out, in)
+	return ps.normal(name, KindMatrix, ps.init.Format, ps.init.Packed, out, in)
 }
 
 // Table creates a normally distributed matrix [rows, cols] of the vocabulary: an
 // embedding, which is looked up by rows, or an output head.
 func (ps *Params) Table(name string, rows, cols int) *Param {
 	f := ps.init.Tables
-	return ps.normal(name, f, ps.init.Packed && f != backend.Native, rows, cols)
+	return ps.normal(name, KindEmbedding, f, ps.init.Packed && f != backend.Native, rows, cols)
 }
 
-// FullPrecision creates a normally distributed matrix [out, in] that keeps the master
-// dtype whatever the format is: a router, which is small and whose decisions are
-// sensitive, or a matrix that is used in parts.
+// FullPrecision is Matrix for one that keeps the master dtype whatever the format is,
+// such as one that is used in parts.
 func (ps *Params) FullPrecision(name string, out, in int) *Param {
-	return ps.normal(name, backend.Native, false, out, in)
+	return ps.normal(name, KindMatrix, backend.Native, false, out, in)
+}
+
+// Router creates the normally distributed matrix [e, in] of a gate. It keeps the master
+// dtype whatever the format is: it is small, and its decisions are sensitive.
+func (ps *Params) Router(name string, e, in int) *Param {
+	return ps.normal(name, KindRouter, backend.Native, false, e, in)
 }
 
 // Adapter creates a matrix [out, in] of zeros in the master dtype, for a LowRank. It has
 // values whatever Init says.
 func (ps *Params) Adapter(name string, out, in int) *Param {
-	p := ps.add(name, []int{out, in}, backend.Native, false)
-	p.Adapter = true
+	p := ps.add(name, KindAdapter, []int{out, in}, backend.Native, false)
 	if ps.err == nil {
 		ps.fail(p, ps.b.Do(&backend.Fill{Dst: p.value}))
 		p.set = p.rows()
@@ -123,18 +127,18 @@ func (ps *Params) Adapter(name string, out, in int) *Param {
 // Stack creates a stack of e matrices [e, out, in]; name has a * where the
 // number of each goes.
 func (ps *Params) Stack(name string, e, out, in int) *Param {
-	return ps.normal(name, ps.init.Format, ps.init.Packed, e, out, in)
+	return ps.normal(name, KindExperts, ps.init.Format, ps.init.Packed, e, out, in)
 }
 
 // Gain creates a vector of ones, exempt from weight decay: a norm's weight.
-func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, n, 1) }
+func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, KindGain, n, 1) }
 
 // Bias creates a vector of zeros, exempt from weight decay.
-func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, n, 0) }
+func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, KindBias, n, 0) }
 
-func (ps *Params) normal(name string, f backend.Format, packed bool, shape ...int) *Param {
+func (ps *Params) normal(name string, k Kind, f backend.Format, packed bool, shape ...int) *Param {
 	packed = packed && (f != backend.Native || ps.packsNative(shape))
-	p := ps.add(name, shape, f, packed)
+	p := ps.add(name, k, shape, f, packed)
 	if ps.err == nil && !ps.init.Uninitialized {
 		ps.fail(p, ps.draw(p))
 		if packed && ps.err == nil {
@@ -162,8 +166,8 @@ func (ps *Params) draw(p *Param) error {
 	return cmp.Or(err, ps.b.Do(&backend.Unary{Y: p.value, X: p.value, Fn: backend.Affine, A: ps.init.Std}))
 }
 
-func (ps *Params) vector(name string, n int, value float64) *Param {
-	p := ps.add(name, []int{n}, backend.Native, false)
+func (ps *Params) vector(name string, k Kind, n int, value float64) *Param {
+	p := ps.add(name, k, []int{n}, backend.Native, false)
 	if ps.err == nil && !ps.init.Uninitialized {
 		ps.fail(p, ps.b.Do(&backend.Fill{Dst: p.value, Value: value}))
 	}
@@ -178,13 +182,13 @@ func (ps *Params) fail(p *Param, err error) {
 
 // add creates a parameter; after a failure it is a placeholder without memory. An
 // uninitialized one to be packed has its packed form alone.
-func (ps *Params) add(name string, shape []int, f backend.Format, packed bool) *Param {
+func (ps *Params) add(name string, k Kind, shape []int, f backend.Format, packed bool) *Param {
 	mustHaveShape(name, shape)
 	if ps.index[name] != nil {
 		panic("tensor: two parameters named " + name)
 	}
 	p := &Param{
-		Name: name, Trainable: true, Decay: len(shape) > 1, Format: f,
+		Name: name, Kind: k, Trainable: true, Decay: len(shape) > 1, Format: f,
 		b: ps.b, value: backend.NewView(nil, ps.init.DType, shape...),
 	}
 	if _, dry := backend.As[*backend.Dry](ps.b); dry || !ps.init.Uninitialized { // a dry run has no values

@@ -93,7 +93,7 @@ type latentDecode struct {
 
 // add makes a cache of random latents and the steps with short and long of them.
 func (d *latentDecode) add(capacity, short, long int) error {
-	mla := d.m.Blocks[0].Attention
+	mla := d.m.Blocks[0].(*model.Layer).Attention
 	c, err := mla.NewCache(d.m.Backend(), backend.F32, capacity)
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func attach(m *model.Model, c Config, list []adapter) (*Adapters, error) {
 // attachable reports why the projections of list cannot have adapters.
 func attachable(m *model.Model, list []adapter) error {
 	for _, p := range m.Params.All() {
-		if p.Adapter {
+		if p.Kind == tensor.KindAdapter {
 			return fmt.Errorf("the model has adapters already, such as %s", p.Name)
 		}
 	}

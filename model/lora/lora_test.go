@@ -117,7 +117,7 @@ func TestAttachDrawsAndFreezes(t *testing.T) {
 		t.Errorf("%d projections, want 14", n)
 	}
 	for _, p := range m.Params.All() {
-		if p.Trainable != p.Adapter {
+		if p.Trainable != (p.Kind == tensor.KindAdapter) {
 			t.Errorf("%s: trainable %t", p.Name, p.Trainable)
 		}
 	}

@@ -79,7 +79,7 @@ func TestLogitsAndGradientsEqualPEFT(t *testing.T) {
 				}
 			}
 			for _, p := range m.Params.All() {
-				if p.HasGrad() != p.Adapter {
+				if p.HasGrad() != (p.Kind == tensor.KindAdapter) {
 					t.Errorf("%s has a gradient: %t", p.Name, p.HasGrad())
 				}
 			}

@@ -143,7 +143,7 @@ func TestAdaptersResume(t *testing.T) {
 			}
 		}
 		for _, p := range second.EMA() {
-			if !p.Adapter && !strings.Contains(p.Name, "lora_") {
+			if p.Kind != tensor.KindAdapter && !strings.Contains(p.Name, "lora_") {
 				t.Errorf("average of %s", p.Name)
 			}
 		}

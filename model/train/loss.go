@@ -41,16 +41,16 @@ func (t *Trainer) AddAuxiliary(s *tensor.Scope, loss tensor.Tensor, out model.Ou
 	return loss
 }
 
-// knows reports the first MoE layer of the Drafter whose gate its Gates does not
-// list: nobody would move that gate's bias or read its load.
+// knows reports the first gate of the Drafter that its Gates does not list: nobody would
+// move that gate's bias or read its load.
 func (t *Trainer) knows(drafted []model.Gated) error {
 	if len(drafted) == 0 {
 		return nil
 	}
 	gates, _ := t.Drafter.Gates()
 	for i, g := range drafted {
-		if !slices.Contains(gates, g.MoE.Gate) {
-			return fmt.Errorf("train: Trainer.Drafter's Gates does not list the gate of MoE layer %d that its Loss used", i)
+		if !slices.Contains(gates, g.Gate) {
+			return fmt.Errorf("train: Trainer.Drafter's Gates does not list gate %d of those that its Loss used", i)
 		}
 	}
 	return nil

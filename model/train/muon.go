@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"math"
-	"strings"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Muon orthogonalises the momentum of the blocks' matrices (Jordan et al. 2024)
+// Muon orthogonalises the momentum of matrices (Jordan et al. 2024)
 // in the form of Moonlight (arXiv:2502.16982 eq. 4), whose update has the root
 // mean square of AdamW's, so that both share learning rates. For a matrix of
 // R×C with gradient g:
@@ -18,9 +17,9 @@ import (
 //	M ← μM + g
 //	W ← W − LR·( 0.2·√max(R,C)·NewtonSchulz(g + μM) + WeightDecay·W )
 //
-// It works on the matrices of decoder layers; each expert of a stack is a
-// matrix of its own. Embedding, head, gates, vectors and everything outside of
-// model.layers are left to AdamW.
+// It works on parameters of tensor.KindMatrix, KindAdapter and
+// KindExperts, where each expert is a matrix of its own. Embedding, head,
+// routers and vectors are left to AdamW.
 type Muon struct {
 	LR       float64 // peak learning rate; required, of the size AdamW would have
 	Momentum float64 // μ; 0 means 0.95
@@ -43,13 +42,12 @@ func (o Muon) Validate() error {
 // LearningRate is LR.
 func (o Muon) LearningRate() float64 { return o.LR }
 
-// takes reports whether p is a matrix of a block rather than AdamW's.
+// takes reports whether p is Muon's rather than AdamW's.
 func (Muon) takes(p *tensor.Param) bool {
-	return len(p.Shape()) >= 2 && strings.HasPrefix(p.Name, "model.layers.") && !strings.HasSuffix(p.Name,
-		".mlp.gate.weight")
+	return p.Kind == tensor.KindMatrix || p.Kind == tensor.KindExperts || p.Kind == tensor.KindAdapter
 }
 
-// Moments is the momentum of a block's matrix, and AdamW's for the rest.
+// Moments is the momentum of a matrix, and AdamW's for the rest.
 func (o Muon) Moments(p *tensor.Param) []Moment {
 	if o.takes(p) {
 		return []Moment{{"momentum_buffer", p.Value().DType}}

@@ -13,7 +13,7 @@ import (
 // model has adapters: those that are trainable, and selection biases of gates whose
 // routers are.
 func (t *Trainer) storedParams() []*tensor.Param {
-	if !slices.ContainsFunc(t.params, func(p *tensor.Param) bool { return p.Adapter }) {
+	if !slices.ContainsFunc(t.params, func(p *tensor.Param) bool { return p.Kind == tensor.KindAdapter }) {
 		return t.params
 	}
 	moves := map[*tensor.Param]bool{}

@@ -13,7 +13,7 @@ import (
 )
 
 // Every number of a config, those of its scaling included, set to what it cannot
-// be: Validate and so New name it, and NewBlock, which gives no error, panics.
+// be: Validate and so New name it, and NewLayer, which gives no error, panics.
 func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 	b := newCPU(t)
 	blocks := 0
@@ -35,12 +35,12 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 			ps := tensor.NewParams(b, tensor.Init{})
 			defer func() {
 				t.Helper()
-				want := "model: NewBlock: " + strings.TrimPrefix(err.Error(), "model: ")
+				want := "model: NewLayer: " + strings.TrimPrefix(err.Error(), "model: ")
 				if r := fmt.Sprint(recover()); r != want || len(ps.All()) > 0 {
-					t.Errorf("%s: NewBlock with a bad %s: panic %q after %d parameters, want %q", p.name, key, r, len(ps.All()), want)
+					t.Errorf("%s: NewLayer with a bad %s: panic %q after %d parameters, want %q", p.name, key, r, len(ps.All()), want)
 				}
 			}()
-			NewBlock(ps, cfg, 0, tensor.Angles{}, Options{})
+			NewLayer(ps, cfg, 0, tensor.Angles{}, Options{})
 		}
 		spoil(reflect.ValueOf(&cfg).Elem(), cfg.ModelType, "", refused)
 		if cfg.RoPEScaling != nil {
@@ -48,7 +48,7 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 		}
 	}
 	if blocks < 20 {
-		t.Errorf("NewBlock was tried with %d bad numbers only", blocks)
+		t.Errorf("NewLayer was tried with %d bad numbers only", blocks)
 	}
 }
 
@@ -81,16 +81,16 @@ func spoil(v reflect.Value, modelType, prefix string, fn func(key string)) {
 	}
 }
 
-func TestNewBlockPanicsOnALayerThatTheModelLacks(t *testing.T) {
+func TestNewLayerPanicsOnALayerThatTheModelLacks(t *testing.T) {
 	b := newCPU(t)
 	for _, l := range []int{-1, 5} { // 4 layers and an MTP module
 		func() {
 			defer func() {
-				if r, want := fmt.Sprint(recover()), fmt.Sprintf("model: NewBlock: l is %d, want", l); !strings.HasPrefix(r, want) {
+				if r, want := fmt.Sprint(recover()), fmt.Sprintf("model: NewLayer: l is %d, want", l); !strings.HasPrefix(r, want) {
 					t.Errorf("panic %q, want %q", r, want)
 				}
 			}()
-			NewBlock(tensor.NewParams(b, tensor.Init{}), Tiny(), l, tensor.Angles{}, Options{})
+			NewLayer(tensor.NewParams(b, tensor.Init{}), Tiny(), l, tensor.Angles{}, Options{})
 		}()
 	}
 }
