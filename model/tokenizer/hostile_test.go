@@ -1,10 +1,15 @@
 package tokenizer
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // fileOf returns a tokenizer.json with these tokens, merges and added tokens.
@@ -13,13 +18,38 @@ func fileOf(vocab, merges, added string) []byte {
 		"model":{"type":"BPE","vocab":{` + vocab + `},"merges":[` + merges + `]}}`)
 }
 
-func TestHostileFilesAreNamed(t *testing.T) {
-	many := strings.Builder{}
-	for i := range 1_000_000 {
-		fmt.Fprintf(&many, `{"id":%d,"content":"t%d"},`, i, i)
+// listOf returns n entries of JSON with their numbers.
+func listOf(n int, format string) string {
+	var list strings.Builder
+	for i := range n {
+		if i > 0 {
+			list.WriteByte(',')
+		}
+		fmt.Fprintf(&list, format, i)
 	}
+	return list.String()
+}
+
+func TestHostileFilesAreNamed(t *testing.T) {
+	// part returns a file with another value of a key.
+	part := func(key, value string) []byte {
+		return []byte(strings.TrimSuffix(string(fileOf(`"a":0`, ``, ``)), "}") + `,"` + key + `":` + value + "}")
+	}
+	around := `{"type":"TemplateProcessing","single":[` + strings.Repeat(`{"SpecialToken":{"id":"x"}},`, 100_000) +
+		`{"Sequence":{"id":"A"}}],"special_tokens":{"x":{"ids":[0` + strings.Repeat(",0", 60) + `]}}}`
 	for want, text := range map[string][]byte{
-		"more than 100000":     fileOf(`"a":0`, ``, strings.TrimSuffix(many.String(), ",")),
+		"more than 100000":                   fileOf(`"a":0`, ``, listOf(1_000_000, `{"id":%d,"content":"t%[1]d"}`)),
+		"tokens \"t0\" and \"t1\" have id 7": fileOf(listOf(1_000_000, `"t%d":7`), ``, ``),
+		`token "Ġ" has the ids 0 and 1`:      fileOf(`"Ġ":0,"Ġ":1`, ``, ``),
+		`tokens "a" and "a" have id 0`:       fileOf(`"a":0,"a":0`, ``, ``),
+		`token "好" has the ids 0 and 2`:      fileOf(`"好":0,"a":1,"好":2`, ``, ``),
+		"has 1000000 bytes, at most 256":     fileOf(`"a":0`, ``, `{"id":1,"content":"`+strings.Repeat("a", 1_000_000)+`"}`),
+		"122 ids are put around texts":       part("post_processor", around),
+		`"(a+)+$"`:                           part("pre_tokenizer", `{"type":"Split","pattern":{"Regex":"(a+)+$"}}`),
+		`normalizer {"type":"Sequence"`: part("normalizer", strings.Repeat(`{"type":"Sequence","normalizers":[`, 4_000)+
+			`{"type":"Lowercase"}`+strings.Repeat("]}", 4_000)),
+		"vocab: [ is no object": []byte(strings.Replace(string(fileOf(``, ``, ``)), `"vocab":{}`, `"vocab":[]`, 1)),
+
 		`merge 0, "a b": "ab"`: fileOf(`"a":0,"b":1`, `"a b"`, ``),
 		// Merges whose parts are one another's results: each is longer than its parts, so one is missing.
 		`merge 1, "ab a": "aba"`:                       fileOf(`"a":0,"b":1,"ab":2`, `"a b","ab a"`, ``),
@@ -43,12 +73,46 @@ func TestHostileFilesAreNamed(t *testing.T) {
 		"cannot unmarshal string into Go struct field": []byte(`{"model":"x"}`),
 		"cannot unmarshal number":                      fileOf(`"a":1e99`, ``, ``),
 	} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %s", err, want)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err := Parse(text)
+		taken := time.Since(start)
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 5000 {
+			t.Errorf("error %.2000v, want %s", err, want)
+		}
+		if size := after.TotalAlloc - before.TotalAlloc; taken > time.Second || size > 32<<20+10*uint64(len(text)) {
+			t.Errorf("%s: %d bytes of file took %v and %d bytes of memory", want, len(text), taken, size)
 		}
 	}
 	if _, err := Parse(make([]byte, maxFile+1)); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestAddedTokensTakeLinearTime would take minutes if it did not.
+func TestAddedTokensTakeLinearTime(t *testing.T) {
+	for _, c := range []struct {
+		added Added
+		piece string
+	}{
+		{Added{Content: " ", LStrip: true}, " "},
+		{Added{Content: "x", LStrip: true, RStrip: true}, "x "},
+		{Added{Content: "x", SingleWord: true}, "x"},
+		{Added{Content: "xx", SingleWord: true, LStrip: true}, " xxy"},
+		{Added{Content: strings.Repeat("a", maxContent-1) + "b"}, "a"},
+		{Added{Content: strings.Repeat("e", 85) + "\u0301", Normalized: true}, "e\u0301"},
+	} {
+		tok, err := NewBytes(c.added)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Repeat(c.piece, 500_000/len(c.piece))
+		start := time.Now()
+		if _, err := tok.Append(nil, text); err != nil || time.Since(start) > 10*time.Second {
+			t.Errorf("%+v in %q: %v, error %v", c.added, c.piece, time.Since(start), err)
+		}
 	}
 }
 
@@ -96,6 +160,51 @@ func FuzzTokenizerJSON(f *testing.F) {
 			t.Fatalf("saved as %s: %v", saved, err)
 		}
 	})
+}
+
+// FuzzTokenizerGGUF reads any GGUF file as a tokenizer.
+func FuzzTokenizerGGUF(f *testing.F) {
+	for name, pre := range map[string]string{"deepseek_v3": "deepseek-v3", "qwen3": "qwen2", "llama3_1": "llama-bpe",
+		"smollm2": "smollm"} {
+		f.Add(ggufOf(f, metadata(load(f, "testdata/cut_"+name+".json"), pre)))
+	}
+	tok, err := New(Vocabulary{Pattern: SmolLM2, Tokens: []string{"a", "b", "ab"}, Merges: []string{"a b"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ggufOf(f, metadata(tok, "smollm")))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		h, err := gguf.ReadHeader(bytes.NewReader(file), int64(len(file)), "fuzz")
+		if err != nil {
+			return
+		}
+		tok, err := FromGGUF(h.Metadata)
+		if err != nil {
+			return
+		}
+		for _, text := range []string{"a b ab <x> abba", string(file[:min(len(file), 200)])} {
+			if ids, err := tok.Append(nil, text); err == nil && !tok.nfc && tok.plain() && tok.unknown < 0 && tok.Decode(ids) != text {
+				t.Errorf("%q comes back as %q", text, tok.Decode(ids))
+			}
+		}
+		saved, err := tok.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(saved); err != nil {
+			t.Fatalf("saved as %s: %v", saved, err)
+		}
+	})
+}
+
+// ggufOf returns a GGUF file without tensors.
+func ggufOf(t testing.TB, m gguf.Metadata) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := gguf.Write(&file, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
 }
 
 func FuzzEncode(f *testing.F) {
