@@ -2,9 +2,11 @@ package tokenizer
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
-	"os"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,10 +135,46 @@ func TestLongPiecesTakeLinearTime(t *testing.T) {
 	}
 }
 
+// small returns a tokenizer.json of testdata with the letters of ASCII and few merges and added tokens, which fuzzing
+// changes and reads fast.
+func small(t testing.TB, name string) []byte {
+	t.Helper()
+	file := read[map[string]any](t, "cut_"+name+".json")
+	model := file["model"].(map[string]any)
+	vocab, merges := map[string]int{}, []string{}
+	add := func(token string) {
+		if _, ok := vocab[token]; !ok {
+			vocab[token] = len(vocab)
+		}
+	}
+	for _, token := range slices.Sorted(maps.Keys(model["vocab"].(map[string]any))) {
+		if len(token) == 1 || token == "Ġ" || token == "Ċ" {
+			add(token)
+		}
+	}
+	for _, merge := range []string{"t h", "h e", "th e", "Ġ t", "Ġt he", "i n", "Ċ Ċ"} {
+		merges = append(merges, merge)
+		add(strings.ReplaceAll(merge, " ", ""))
+	}
+	added := file["added_tokens"].([]any)
+	added = added[max(0, len(added)-7):]
+	for i, a := range added {
+		a.(map[string]any)["id"] = len(vocab) + i
+	}
+	file["added_tokens"], model["vocab"], model["merges"] = added, vocab, merges
+	file["post_processor"] = json.RawMessage(fmt.Sprintf(`{"type":"TemplateProcessing","special_tokens":{"x":{"ids":[%d]}},
+		"single":[{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}}]}`, len(vocab)))
+	text, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func FuzzTokenizerJSON(f *testing.F) {
 	for _, name := range cuts {
-		text, err := os.ReadFile("testdata/cut_" + name + ".json")
-		if err != nil {
+		text := small(f, name)
+		if _, err := Parse(text); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(text)
@@ -166,7 +204,11 @@ func FuzzTokenizerJSON(f *testing.F) {
 func FuzzTokenizerGGUF(f *testing.F) {
 	for name, pre := range map[string]string{"deepseek_v3": "deepseek-v3", "qwen3": "qwen2", "llama3_1": "llama-bpe",
 		"smollm2": "smollm"} {
-		f.Add(ggufOf(f, metadata(load(f, "testdata/cut_"+name+".json"), pre)))
+		tok, err := Parse(small(f, name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(ggufOf(f, metadata(tok, pre)))
 	}
 	tok, err := New(Vocabulary{Pattern: SmolLM2, Tokens: []string{"a", "b", "ab"}, Merges: []string{"a b"}})
 	if err != nil {
@@ -183,8 +225,9 @@ func FuzzTokenizerGGUF(f *testing.F) {
 			return
 		}
 		for _, text := range []string{"a b ab <x> abba", string(file[:min(len(file), 200)])} {
-			if ids, err := tok.Append(nil, text); err == nil && !tok.nfc && tok.plain() && tok.unknown < 0 && tok.Decode(ids) != text {
-				t.Errorf("%q comes back as %q", text, tok.Decode(ids))
+			ids, err := tok.Append(nil, text)
+			if back := tok.Decode(ids); err == nil && !tok.nfc && back != text {
+				t.Errorf("%q comes back as %q", text, back)
 			}
 		}
 		saved, err := tok.MarshalJSON()

@@ -80,7 +80,8 @@ func TestIDsOfStreamsAreThoseOfTheText(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	all := read[[]string](t, "strings.json")
 	few := []string{"\n", "\n", " ", " ", ",", ".", "，", "。", "a", "b", "c", "d", "e", " wo", "好", "度"}
-	more := append(few, "word", "'s", "\u0301", "\xff", "<L>", "<R>", "<L><R>", "\t", "\r\n", "1", "(", "일", "и", "ا", "cafe\u0301")
+	more := append(few, "word", "'s", "\u0301", "\xff", "<L>", "<R>", "<L><R>", "\t", "\r\n", "1", "(", "일", "и", "ا",
+		"cafe\u0301")
 	for _, tok := range streamed(t) {
 		for i := range 1500 {
 			pieces := [][]string{few, more, all}[i%3]
