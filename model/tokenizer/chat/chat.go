@@ -134,14 +134,14 @@ type form struct {
 
 var forms = map[Template]form{
 	DeepSeekV3: {renderDeepSeekV3, false, true, false, []Thinking{Off}, endOfSentence, nil, parseFencedCalls},
-	DeepSeekV31: {renderDeepSeekV31, false, true, false, []Thinking{On, Off}, endOfSentence, func(m *Message, text string, o Options) {
-		if m.Content = text; o.Thinking == On {
-			parseOpenThought(m, text)
-		}
-	}, parsePlainCalls},
-	DeepSeekR1: {renderDeepSeekR1, false, true, false, []Thinking{On}, endOfSentence, func(m *Message, text string, _ Options) {
-		parseOpenThought(m, text)
-	}, parseFencedCalls},
+	DeepSeekV31: {renderDeepSeekV31, false, true, false, []Thinking{On, Off}, endOfSentence,
+		func(m *Message, text string, o Options) {
+			if m.Content = text; o.Thinking == On {
+				parseOpenThought(m, text)
+			}
+		}, parsePlainCalls},
+	DeepSeekR1: {renderDeepSeekR1, false, true, false, []Thinking{On}, endOfSentence,
+		func(m *Message, text string, _ Options) { parseOpenThought(m, text) }, parseFencedCalls},
 	Qwen25: {renderQwen25, true, true, false, []Thinking{Off}, imEnd, nil, parseTaggedCalls},
 	Qwen3: {renderQwen3, true, true, false, []Thinking{On, Off}, imEnd, func(m *Message, text string, o Options) {
 		parseTaggedThought(m, text)

