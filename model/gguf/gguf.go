@@ -53,10 +53,12 @@ func (e *FormatError) Unwrap() error { return e.Err }
 
 // Limits on what a file may declare.
 const (
-	maxHeader = 1 << 28 // bytes of metadata and of descriptions of tensors
-	maxName   = 1<<16 - 1
-	maxRank   = 4
-	maxDepth  = 4 // of arrays in arrays
+	maxHeader  = 1 << 28 // bytes of metadata and of descriptions of tensors
+	maxKeys    = 1 << 16
+	maxTensors = 1 << 20
+	maxName    = 1<<16 - 1
+	maxRank    = 4
+	maxDepth   = 4 // of arrays in arrays
 )
 
 const (

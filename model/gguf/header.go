@@ -64,10 +64,16 @@ func (d *decoder) header(size int64) (*Header, error) {
 		return nil, fmt.Errorf("%w %d, want 2 or 3", ErrVersion, v)
 	}
 	tensors, err := d.count(33) // name, rank, dimension, type and offset
+	if err == nil && tensors > maxTensors {
+		err = fmt.Errorf("%w: %d of them, more than %d", ErrHeader, tensors, maxTensors)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tensors: %w", err)
 	}
 	entries, err := d.count(13) // key, type and value
+	if err == nil && entries > maxKeys {
+		err = fmt.Errorf("%w: %d of them, more than %d", ErrHeader, entries, maxKeys)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}

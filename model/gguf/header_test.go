@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func wantError(t *testing.T, what string, err, want error) {
@@ -63,15 +64,23 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		file []byte
 		want error
 	}{
-		"empty":               {nil, ErrTruncated},
-		"another file":        {file("PK\x03\x04", pad), ErrMagic},
-		"big-endian":          {file(magic, uint32(3<<24), pad), ErrVersion},
-		"version 1":           {file(magic, uint32(1), pad), ErrVersion},
-		"version 4":           {file(magic, uint32(4), pad), ErrVersion},
-		"no counts":           {file(magic, uint32(3)), ErrTruncated},
-		"too many tensors":    {file(head(many, 0), pad), ErrTruncated},
-		"too many keys":       {file(head(0, math.MaxUint64), pad), ErrTruncated},
-		"tensors that lack":   {head(1, 0), ErrTruncated},
+		"empty":             {nil, ErrTruncated},
+		"another file":      {file("PK\x03\x04", pad), ErrMagic},
+		"big-endian":        {file(magic, uint32(3<<24), pad), ErrVersion},
+		"version 1":         {file(magic, uint32(1), pad), ErrVersion},
+		"version 4":         {file(magic, uint32(4), pad), ErrVersion},
+		"no counts":         {file(magic, uint32(3)), ErrTruncated},
+		"too many tensors":  {file(head(many, 0), pad), ErrTruncated},
+		"too many keys":     {file(head(0, math.MaxUint64), pad), ErrTruncated},
+		"tensors that lack": {head(1, 0), ErrTruncated},
+		"one tensor of 2³²": {file(head(1<<32, 0), tensor("a", F32, 0, 4), pad), ErrTruncated},
+		"two keys, one is":  {file(head(0, 2), entry("a", typeUint8, uint8(1))), ErrTruncated},
+		"string of 2⁶³":     {file(head(0, 1), entry("a", typeString, uint64(1<<63)), pad), ErrTruncated},
+		"string beyond 2⁶³": {file(head(0, 1), entry("a", typeString, uint64(math.MaxUint64)), pad), ErrTruncated},
+		"array beyond 2⁶³": {file(head(0, 1), entry("a", typeArray, uint32(typeUint64), uint64(math.MaxUint64)), pad),
+			ErrTruncated},
+		"array of arrays of text": {file(head(0, 1), entry("a", typeArray, uint32(typeArray), uint64(1), uint32(typeString),
+			many), pad), ErrTruncated},
 		"long key":            {file(head(0, 1), uint64(1<<16), pad, pad), ErrName},
 		"key beyond the file": {file(head(0, 1), uint64(5000), pad), ErrTruncated},
 		"key of any length":   {file(head(0, 1), uint64(math.MaxUint64), pad), ErrName},
@@ -89,6 +98,7 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"arrays in arrays":   {file(head(0, 1), deep, pad), ErrValue},
 		"alignment 0":        {file(head(0, 1), entry(alignmentKey, typeUint32, uint32(0)), pad), ErrValue},
 		"alignment 48":       {file(head(0, 1), entry(alignmentKey, typeUint32, uint32(48)), pad), ErrValue},
+		"alignment -1":       {file(head(0, 1), entry(alignmentKey, typeInt32, int32(-1)), pad), ErrValue},
 		"alignment of text":  {file(head(0, 1), entry(alignmentKey, typeString, text("32")), pad), ErrValue},
 		"alignment 2³¹": {file(head(1, 1), entry(alignmentKey, typeUint32, uint32(1<<31)),
 			tensor("a", F32, 0, 4), pad), ErrTruncated},
@@ -107,10 +117,23 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"offset 2⁶³":            {file(head(1, 0), tensor("a", F32, 1<<63, 4), pad), ErrOffset},
 		"offset at the end":     {file(head(1, 0), tensor("a", F32, 1<<62, 4), pad), ErrTruncated},
 		"data beyond the file":  {file(head(1, 0), tensor("a", F32, 0, 1<<20), pad), ErrTruncated},
+		"tensors at one place":  {file(head(2, 0), tensor("a", F32, 0, 4), tensor("b", F32, 0, 4), pad), ErrOffset},
+		"offset that wraps":     {file(head(1, 0), tensor("a", F32, math.MaxUint64-31, 4), pad), ErrOffset},
+		"bytes that wrap":       {file(head(1, 0), tensor("a", F32, 1<<63-32, 1<<40), pad), ErrTruncated},
+		"dimensions that wrap":  {file(head(1, 0), tensor("a", F32, 0, 1<<33, 1<<31, 1, 1), pad), ErrShape},
+		"2³² dimensions":        {file(head(1, 0), text("a"), uint32(math.MaxUint32), pad), ErrShape},
 		"overlap":               {file(head(2, 0), tensor("a", F32, 32, 4), tensor("b", F32, 0, 16), pad), ErrOffset},
 	}
 	for what, c := range cases {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
 		_, err := ReadHeader(bytes.NewReader(c.file), int64(len(c.file)), "hostile")
+		taken := time.Since(start)
+		runtime.ReadMemStats(&after)
+		if size := after.TotalAlloc - before.TotalAlloc; taken > time.Second || size > 1<<20 {
+			t.Errorf("%s took %v and %d bytes", what, taken, size)
+		}
 		wantError(t, what, err, c.want)
 		if fault := (*FormatError)(nil); !errors.As(err, &fault) || fault.File != "hostile" {
 			t.Errorf("%s: %v is not a FormatError of the file", what, err)
@@ -144,9 +167,11 @@ func (s sparse) ReadAt(b []byte, at int64) (int, error) {
 
 func TestHeadersOfHugeFilesAreLimited(t *testing.T) {
 	for what, start := range map[string][]byte{
-		"keys":   head(0, 1<<30),
-		"string": file(head(0, 1), entry("a", typeString, uint64(1<<40))),
-		"array":  file(head(0, 1), entry("a", typeArray, uint32(typeUint8), uint64(1<<40))),
+		"keys":       head(0, 1<<30),
+		"fewer keys": head(0, maxKeys+1),
+		"tensors":    head(maxTensors+1, 0),
+		"string":     file(head(0, 1), entry("a", typeString, uint64(1<<40))),
+		"array":      file(head(0, 1), entry("a", typeArray, uint32(typeUint8), uint64(1<<40))),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

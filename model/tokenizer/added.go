@@ -80,7 +80,7 @@ func (a *addedTokens) next(s string, from int) (token *Added, begin, end int) {
 		}
 		begin := i
 		if t.LStrip {
-			begin = max(from, len(strings.TrimRightFunc(s[:i], unicode.IsSpace)))
+			begin = from + len(strings.TrimRightFunc(s[from:i], unicode.IsSpace))
 		}
 		if t.RStrip {
 			end = len(s) - len(strings.TrimLeftFunc(s[end:], unicode.IsSpace))

@@ -35,8 +35,11 @@ func (c *classes) of(s string) (class, int) {
 		return c.pages[0][b], 1
 	}
 	r, n := utf8.DecodeRuneInString(s)
-	return c.pages[r>>8][r&255], n
+	return c.ofRune(r), n
 }
+
+// ofRune returns the class of a character.
+func (c *classes) ofRune(r rune) class { return c.pages[r>>8][r&255] }
 
 // unicodeClasses returns the classes of all characters.
 var unicodeClasses = sync.OnceValue(func() *classes {

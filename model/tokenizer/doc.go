@@ -5,6 +5,9 @@
 //	ids, err := t.Encode("Hello")             // BOS included where the file asks for it
 //	text := t.Decode(ids)
 //
+// [Tokenizer.NewEncoder] encodes a text of any length as it is read, and [Tokenizer.NewDecoder] decodes ids as
+// they come.
+//
 // The ids are those of the Rust library tokenizers. The pre-tokenizers of DeepSeek-V3, DeepSeek-V2,
 // Qwen2, Llama-3 and SmolLM2 (see [Pattern]) are scanners written by hand; a file with another one, or
 // with another normalizer, post-processor or decoder, is refused with [ErrUnsupported] rather than

@@ -56,16 +56,16 @@ type file struct {
 	PostProcessor json.RawMessage `json:"post_processor"`
 	Decoder       json.RawMessage `json:"decoder"`
 	Model         struct {
-		Type         string           `json:"type"`
-		Dropout      *float64         `json:"dropout"`
-		Unknown      string           `json:"unk_token"`
-		Prefix       string           `json:"continuing_subword_prefix"`
-		Suffix       string           `json:"end_of_word_suffix"`
-		FuseUnknown  bool             `json:"fuse_unk"`
-		ByteFallback bool             `json:"byte_fallback"`
-		IgnoreMerges bool             `json:"ignore_merges"`
-		Vocab        map[string]int32 `json:"vocab"`
-		Merges       json.RawMessage  `json:"merges"`
+		Type         string          `json:"type"`
+		Dropout      *float64        `json:"dropout"`
+		Unknown      string          `json:"unk_token"`
+		Prefix       string          `json:"continuing_subword_prefix"`
+		Suffix       string          `json:"end_of_word_suffix"`
+		FuseUnknown  bool            `json:"fuse_unk"`
+		ByteFallback bool            `json:"byte_fallback"`
+		IgnoreMerges bool            `json:"ignore_merges"`
+		Vocab        json.RawMessage `json:"vocab"`
+		Merges       json.RawMessage `json:"merges"`
 	} `json:"model"`
 }
 
@@ -167,6 +167,9 @@ func readPostProcessor(v *Vocabulary, c component) error {
 			case item.Special != nil:
 				v.Suffix = append(v.Suffix, c.Specials[item.Special.ID].IDs...)
 			}
+			if n := len(v.Prefix) + len(v.Suffix); n > maxAround {
+				return fmt.Errorf("%d ids are put around texts, at most %d", n, maxAround)
+			}
 		}
 		if texts != 1 {
 			return ErrUnsupported
@@ -205,24 +208,46 @@ func readModel(v *Vocabulary, f *file) error {
 		}
 	}
 	v.Unknown, v.IgnoreMerges = m.Unknown, m.IgnoreMerges
-	n := 0
-	for token, id := range m.Vocab {
-		if id < 0 || id >= maxTokens {
-			return fmt.Errorf("vocab: token %q has id %d, want 0 to %d", shorten(token), id, maxTokens-1)
-		}
-		n = max(n, int(id)+1)
-	}
-	v.Tokens = make([]string, n)
-	for token, id := range m.Vocab {
-		if token == "" {
-			return fmt.Errorf("vocab: the token with id %d is empty", id)
-		}
-		if other := v.Tokens[id]; other != "" {
-			return fmt.Errorf("vocab: tokens %q and %q have id %d", shorten(min(token, other)), shorten(max(token, other)), id)
-		}
-		v.Tokens[id] = token
+	var err error
+	if v.Tokens, err = readVocab(m.Vocab); err != nil {
+		return fmt.Errorf("vocab: %w", err)
 	}
 	return readMerges(v, m.Merges)
+}
+
+// readVocab returns the tokens by id. It reads them one by one, as a map would hide what is there twice.
+func readVocab(text json.RawMessage) ([]string, error) {
+	d := json.NewDecoder(bytes.NewReader(orNull(text)))
+	open, err := d.Token()
+	if open == nil || err != nil {
+		return nil, err
+	}
+	if open != json.Delim('{') {
+		return nil, fmt.Errorf("%v is no object", open)
+	}
+	var tokens []string
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		token, id := key.(string), int32(0)
+		if err := d.Decode(&id); err != nil {
+			return nil, fmt.Errorf("token %q: %w", shorten(token), err)
+		}
+		switch {
+		case token == "":
+			return nil, fmt.Errorf("the token with id %d is empty", id)
+		case id < 0 || id >= maxTokens:
+			return nil, fmt.Errorf("token %q has id %d, want 0 to %d", shorten(token), id, maxTokens-1)
+		case int(id) >= len(tokens):
+			tokens = append(tokens, make([]string, int(id)+1-len(tokens))...)
+		case tokens[id] != "":
+			return nil, fmt.Errorf("tokens %q and %q have id %d", shorten(tokens[id]), shorten(token), id)
+		}
+		tokens[id] = token
+	}
+	return tokens, nil
 }
 
 // readMerges reads "a b", the older form, or ["a", "b"].

@@ -68,8 +68,12 @@ const (
 	isSpecial
 )
 
-// maxTokens bounds ids, against files that would take all memory.
-const maxTokens = 1 << 21
+// Limits against files that would take all memory or time, which real ones stay far below.
+const (
+	maxTokens  = 1 << 21 // ids
+	maxContent = 256     // bytes of an added token
+	maxAround  = 64      // ids before and after a text
+)
 
 // New makes a tokenizer. Its errors name the token, merge or added token at fault.
 func New(v Vocabulary) (*Tokenizer, error) {
@@ -97,6 +101,9 @@ func New(v Vocabulary) (*Tokenizer, error) {
 		}
 		t.unknown = id
 	}
+	if n := len(v.Prefix) + len(v.Suffix); n > maxAround {
+		return nil, fmt.Errorf("tokenizer: %d ids are put around texts, at most %d", n, maxAround)
+	}
 	for _, id := range append(append([]int32{}, v.Prefix...), v.Suffix...) {
 		if id < 0 || int(id) >= len(t.texts) || t.kinds[id] == 0 {
 			return nil, fmt.Errorf("tokenizer: id %d is put around texts and has no token", id)
@@ -114,6 +121,7 @@ func (t *Tokenizer) addTokens(tokens []string) error {
 	for b := range t.bytes {
 		t.bytes[b] = -1
 	}
+	literals := map[string]int32{}
 	for id, token := range tokens {
 		if token == "" {
 			continue
@@ -123,14 +131,18 @@ func (t *Tokenizer) addTokens(tokens []string) error {
 			text, inAlphabet = bytesOf(token)
 		}
 		t.texts[id], t.kinds[id] = text, inModel
+		ids := t.ids
 		if !inAlphabet {
+			ids = literals
 			t.kinds[id] |= literal
-			continue
 		}
-		if other, twice := t.ids[text]; twice {
+		if other, twice := ids[text]; twice {
 			return fmt.Errorf("tokenizer: token %q has the ids %d and %d", shorten(token), other, id)
 		}
-		t.ids[text] = int32(id)
+		ids[text] = int32(id)
+		if !inAlphabet {
+			continue
+		}
 		if len(text) == 1 {
 			t.bytes[text[0]] = int32(id)
 		}
@@ -177,6 +189,8 @@ func (t *Tokenizer) addAdded(list []Added) error {
 		switch {
 		case content == "":
 			return fmt.Errorf("tokenizer: added token %d has no content", a.ID)
+		case len(content) > maxContent:
+			return fmt.Errorf("tokenizer: added token %q has %d bytes, at most %d", shorten(a.Content), len(content), maxContent)
 		case a.ID < 0 || a.ID >= maxTokens:
 			return fmt.Errorf("tokenizer: added token %q has id %d, want 0 to %d", shorten(a.Content), a.ID, maxTokens-1)
 		}

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Roles of messages.
@@ -75,6 +76,9 @@ type Options struct {
 	Generate bool
 	// Thinking says whether the answer begins with a thought, in models that have both.
 	Thinking Thinking
+	// Date is today's in prompts that tell it, those of Llama-3.1 and Llama-3.2. Without one it is as the
+	// template does by itself: 26 July 2024 or, of Llama-3.2, that of the clock.
+	Date time.Time
 }
 
 // Thinking is whether a model thinks before it answers.
@@ -108,6 +112,8 @@ const (
 	Qwen25      Template = "Qwen2.5"
 	Qwen3       Template = "Qwen3" // thinks unless Thinking is Off
 	Llama3      Template = "Llama-3"
+	Llama31     Template = "Llama-3.1" // Llama-3.3's too; tools stand in the first message of the user
+	Llama32     Template = "Llama-3.2" // as Llama-3.1's, but for the date
 	SmolLM2     Template = "SmolLM2"
 )
 
@@ -119,6 +125,7 @@ type form struct {
 	render func(w *writer, messages []Message, o Options) error
 	// What it has a place for.
 	tools, calls   bool
+	dated          bool // whether the prompt tells the date
 	thinks         []Thinking
 	ends           string // what ends an answer
 	parseReasoning func(m *Message, text string, o Options)
@@ -126,21 +133,23 @@ type form struct {
 }
 
 var forms = map[Template]form{
-	DeepSeekV3: {renderDeepSeekV3, false, true, []Thinking{Off}, endOfSentence, nil, parseFencedCalls},
-	DeepSeekV31: {renderDeepSeekV31, false, true, []Thinking{On, Off}, endOfSentence, func(m *Message, text string, o Options) {
-		if m.Content = text; o.Thinking == On {
-			parseOpenThought(m, text)
-		}
-	}, parsePlainCalls},
-	DeepSeekR1: {renderDeepSeekR1, false, true, []Thinking{On}, endOfSentence, func(m *Message, text string, _ Options) {
-		parseOpenThought(m, text)
-	}, parseFencedCalls},
-	Qwen25: {renderQwen25, true, true, []Thinking{Off}, imEnd, nil, parseTaggedCalls},
-	Qwen3: {renderQwen3, true, true, []Thinking{On, Off}, imEnd, func(m *Message, text string, o Options) {
+	DeepSeekV3: {renderDeepSeekV3, false, true, false, []Thinking{Off}, endOfSentence, nil, parseFencedCalls},
+	DeepSeekV31: {renderDeepSeekV31, false, true, false, []Thinking{On, Off}, endOfSentence,
+		func(m *Message, text string, o Options) {
+			if m.Content = text; o.Thinking == On {
+				parseOpenThought(m, text)
+			}
+		}, parsePlainCalls},
+	DeepSeekR1: {renderDeepSeekR1, false, true, false, []Thinking{On}, endOfSentence,
+		func(m *Message, text string, _ Options) { parseOpenThought(m, text) }, parseFencedCalls},
+	Qwen25: {renderQwen25, true, true, false, []Thinking{Off}, imEnd, nil, parseTaggedCalls},
+	Qwen3: {renderQwen3, true, true, false, []Thinking{On, Off}, imEnd, func(m *Message, text string, o Options) {
 		parseTaggedThought(m, text)
 	}, parseTaggedCalls},
-	Llama3:  {renderLlama3, false, false, []Thinking{Off}, "<|eot_id|>", nil, nil},
-	SmolLM2: {renderSmolLM2, false, false, []Thinking{Off}, imEnd, nil, nil},
+	Llama3:  {renderLlama3, false, false, false, []Thinking{Off}, eotID, nil, nil},
+	Llama31: {renderLlama31, true, true, true, []Thinking{Off}, eotID, nil, parseBareCall},
+	Llama32: {renderLlama32, true, true, true, []Thinking{Off}, eotID, nil, parseBareCall},
+	SmolLM2: {renderSmolLM2, false, false, false, []Thinking{Off}, imEnd, nil, nil},
 }
 
 // writer is a conversation as text, and where in it the answers are.
@@ -220,6 +229,8 @@ func (t Template) check(f form, messages []Message, o Options) error {
 		return fmt.Errorf("chat: %s: tools: %w", t, ErrUnsupported)
 	case o.Thinking != Default && !slices.Contains(f.thinks, o.Thinking):
 		return fmt.Errorf("chat: %s: thinking %v: %w", t, o.Thinking, ErrUnsupported)
+	case !o.Date.IsZero() && !f.dated:
+		return fmt.Errorf("chat: %s: date: %w", t, ErrUnsupported)
 	}
 	for i, m := range messages {
 		switch {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -16,15 +17,23 @@ type conversation struct {
 	Tools    []json.RawMessage
 	Generate bool
 	Thinking *bool
+	Date     string
 	Text     string // what transformers makes of it
 }
 
-func (c conversation) options() Options {
+func (c conversation) options(t testing.TB) Options {
+	t.Helper()
 	o := Options{Tools: c.Tools, Generate: c.Generate}
 	if c.Thinking != nil {
 		o.Thinking = Off
 		if *c.Thinking {
 			o.Thinking = On
+		}
+	}
+	if c.Date != "" {
+		var err error
+		if o.Date, err = time.Parse("02 Jan 2006", c.Date); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return o
@@ -49,7 +58,7 @@ func TestTextsAreThoseOfTransformers(t *testing.T) {
 			t.Errorf("%s: %d conversations", name, len(list))
 		}
 		for i, c := range list {
-			if got, err := name.Render(c.Messages, c.options()); err != nil || got != c.Text {
+			if got, err := name.Render(c.Messages, c.options(t)); err != nil || got != c.Text {
 				t.Errorf("%s: conversation %d: error %v (-want +got):\n%s", name, i, err, cmp.Diff(c.Text, got))
 			}
 		}
@@ -59,7 +68,7 @@ func TestTextsAreThoseOfTransformers(t *testing.T) {
 func TestPartsAreTheText(t *testing.T) {
 	for name := range forms {
 		for i, c := range conversations(t, name) {
-			parts, err := name.RenderParts(c.Messages, c.options())
+			parts, err := name.RenderParts(c.Messages, c.options(t))
 			text := ""
 			for _, p := range parts {
 				text += p.Text
@@ -125,6 +134,12 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 		{Llama3, append(hi, call), Options{}, "message 1 of role assistant has tool calls"},
 		{SmolLM2, append(hi, Message{Role: Tool}), Options{}, "message 1 is of a tool"},
 		{Qwen25, append(hi, Message{Role: Assistant, Reasoning: "x"}), Options{}, "message 1 has reasoning"},
+		{Qwen3, hi, Options{Date: time.Now()}, "date"},
+		{Llama31, append(hi, call), Options{}, "message 1 has more than one tool call, or text beside it"},
+		{Llama32, append(hi, Message{Role: Assistant, ToolCalls: []ToolCall{{"f", "{}"}, {"f", "{}"}}}), Options{},
+			"message 1 has more than one tool call"},
+		{Llama31, []Message{{Role: Assistant}}, Options{Tools: []json.RawMessage{[]byte("{}")}},
+			"message 0 is of role assistant"},
 	} {
 		if _, err := c.t.Render(c.messages, c.o); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %s", c.t, err, c.want)
@@ -141,6 +156,19 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
+}
+
+// Without a date Llama-3.2 tells that of the clock, and Llama-3.1 a fixed one, which conversations have too.
+func TestPromptsOfLlama32TellTheDay(t *testing.T) {
+	hi := []Message{{Role: User, Content: "Hi"}}
+	before := time.Now()
+	got, err := Llama32.Render(hi, Options{})
+	for _, day := range []time.Time{before, time.Now()} { // which may be the next
+		if strings.Contains(got, "\nToday Date: "+day.Format("02 Jan 2006")+"\n") {
+			return
+		}
+	}
+	t.Errorf("%q, error %v", got, err)
 }
 
 // jinja is the Jinja text of SmolLM2.
@@ -208,6 +236,9 @@ func TestAnswersAreParsed(t *testing.T) {
 		{Qwen25, tagged + "\n" + strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(tagged), Options{},
 			Message{ToolCalls: two}},
 		{Llama3, " 4 <|eot_id|>", Options{}, Message{Content: "4"}},
+		{Llama31, ` {"name": "weather", "parameters": {"city": "Zürich"}}<|eot_id|>`, Options{}, Message{ToolCalls: weather}},
+		{Llama32, `{"name": "f", "parameters": 1}`, Options{}, Message{Content: `{"name": "f", "parameters": 1}`}},
+		{Llama32, `See {"name": "f", "parameters": {}}`, Options{}, Message{Content: `See {"name": "f", "parameters": {}}`}},
 		{SmolLM2, "4<|im_end|>", Options{}, Message{Content: "4"}},
 	} {
 		c.want.Role = Assistant
@@ -244,7 +275,9 @@ func TestBadCallsAreNamed(t *testing.T) {
 func TestRenderedAnswersAreParsed(t *testing.T) {
 	want := Message{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: `{"a": 1}`}, {Name: "g", Arguments: `{}`}}}
 	question := []Message{{Role: User, Content: "Hi"}}
-	for _, name := range []Template{DeepSeekV3, DeepSeekV31, Qwen25, Qwen3} {
+	one := Message{Role: Assistant, ToolCalls: want.ToolCalls[:1]}
+	for name, want := range map[Template]Message{DeepSeekV3: want, DeepSeekV31: want, Qwen25: want, Qwen3: want,
+		Llama31: one, Llama32: one} {
 		prompt, err := name.Render(question, Options{Generate: true, Thinking: Off})
 		if err != nil {
 			t.Fatal(err)
@@ -262,25 +295,4 @@ func TestRenderedAnswersAreParsed(t *testing.T) {
 			t.Errorf("%s: %q: error %v (-want +got):\n%s", name, answer, err, cmp.Diff(want, got))
 		}
 	}
-}
-
-func FuzzTemplate(f *testing.F) {
-	f.Add("{% for m in messages %}{{ m }}{% endfor %}", "a</think>b")
-	f.Add("{%-", callsBegin+callBegin+"x"+callSep+"{}"+callEnd)
-	f.Add("{# ' #}{{ '\\", "<think><tool_call>{\"name\":1}</tool_call>")
-	f.Fuzz(func(t *testing.T, jinja, answer string) {
-		text := canonical(jinja)
-		if len(text) > len(jinja) {
-			t.Errorf("the canonical form of %q is longer: %q", jinja, text)
-		}
-		if _, err := Find(jinja); err == nil {
-			t.Errorf("%q was found", jinja)
-		}
-		for name := range forms {
-			m, _ := name.Parse(answer, Options{Thinking: On})
-			if len(m.Content)+len(m.Reasoning) > len(answer) {
-				t.Errorf("%s: %q is parsed to more: %+v", name, answer, m)
-			}
-		}
-	})
 }

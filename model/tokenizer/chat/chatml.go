@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // Tokens of ChatML.
@@ -59,7 +58,7 @@ func renderSystem(w *writer, system string, tools []json.RawMessage) error {
 	}
 	w.WriteString(system + toolsBefore)
 	for i, tool := range tools {
-		text, err := python(tool)
+		text, err := python(tool, 0)
 		if err != nil {
 			return fmt.Errorf("tool %d: %w", i, err)
 		}
@@ -110,9 +109,9 @@ func renderQwen25(w *writer, messages []Message, o Options) error {
 
 // renderCall returns a call of Qwen's.
 func renderCall(call ToolCall) (string, error) {
-	arguments, err := python([]byte(call.Arguments))
+	arguments, err := call.python()
 	if err != nil {
-		return "", fmt.Errorf("arguments of %s: %w", call.Name, err)
+		return "", err
 	}
 	return "<tool_call>\n{\"name\": \"" + call.Name + "\", \"arguments\": " + arguments + "}\n</tool_call>", nil
 }
@@ -199,24 +198,5 @@ func renderQwen3Answer(w *writer, m Message, afterQuery, last bool) error {
 		text += written
 	}
 	turn(w, Assistant, text)
-	return nil
-}
-
-func renderLlama3(w *writer, messages []Message, o Options) error {
-	w.WriteString("<|begin_of_text|>")
-	header := func(role string) { w.WriteString("<|start_header_id|>" + role + "<|end_header_id|>\n\n") }
-	for _, m := range messages {
-		header(m.Role)
-		// Python's strip also takes the separators of ASCII.
-		text := strings.TrimFunc(m.Content, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
-		if text += "<|eot_id|>"; m.Role == Assistant {
-			w.answer(text)
-		} else {
-			w.WriteString(text)
-		}
-	}
-	if o.Generate {
-		header(Assistant)
-	}
 	return nil
 }

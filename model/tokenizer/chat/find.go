@@ -16,19 +16,34 @@ var known = map[string]Template{
 	"3019d6ce8852b572": Qwen25,
 	"41a21288637bd4a9": Qwen3,
 	"6f83976901788438": Llama3,
+	"6d5fa8943fc6f095": Llama31,
+	"54d3fa6985bf1f64": Llama32,
 	"52318330d7e71a41": SmolLM2,
 }
+
+// maxJinja is the most bytes of a template. Those of known ones are some thousands.
+const maxJinja = 1 << 20
 
 // Find returns the native form of a Jinja template, such as chat_template of tokenizer_config.json. Layout that
 // changes no output does not matter. A template without one is an error that wraps ErrUnsupported.
 func Find(jinja string) (Template, error) {
+	if len(jinja) > maxJinja {
+		return "", fmt.Errorf("chat: the template that begins %q has %d bytes, more than %d, and no native form: %w",
+			beginning(jinja), len(jinja), maxJinja, ErrUnsupported)
+	}
 	hash := sha256.Sum256([]byte(canonical(jinja)))
 	name := hex.EncodeToString(hash[:8])
 	if t, ok := known[name]; ok {
 		return t, nil
 	}
-	begin, _, _ := strings.Cut(strings.ToValidUTF8(jinja[:min(len(jinja), 200)], ""), "\n")
-	return "", fmt.Errorf("chat: the template %s that begins %q has no native form: %w", name, begin, ErrUnsupported)
+	return "", fmt.Errorf("chat: the template %s that begins %q has no native form: %w", name, beginning(jinja),
+		ErrUnsupported)
+}
+
+// beginning returns the first line of a template, cut for an error message.
+func beginning(jinja string) string {
+	line, _, _ := strings.Cut(strings.ToValidUTF8(jinja[:min(len(jinja), 200)], ""), "\n")
+	return line
 }
 
 // canonical returns a Jinja template without layout: the text between tags as transformers prints it, with

@@ -11,12 +11,13 @@ import (
 )
 
 // python writes JSON as Python's json.dumps does: the same order, ", " and ": " as separators, and
-// nothing escaped but quotes, backslashes and control characters.
-func python(text []byte) (string, error) {
+// nothing escaped but quotes, backslashes and control characters. With an indent it puts every
+// member on a line of its own.
+func python(text []byte, indent int) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	var w strings.Builder
-	if err := pythonValue(&w, d, 0); err != nil {
+	w := pythonWriter{d: d, indent: indent}
+	if err := w.value(0); err != nil {
 		return "", fmt.Errorf("JSON: %w", err)
 	}
 	if _, err := d.Token(); err != io.EOF {
@@ -25,9 +26,32 @@ func python(text []byte) (string, error) {
 	return w.String(), nil
 }
 
-// pythonValue copies the next value of d.
-func pythonValue(w *strings.Builder, d *json.Decoder, depth int) error {
-	token, err := d.Token()
+// python returns the arguments of a call.
+func (c ToolCall) python() (string, error) {
+	arguments, err := python([]byte(c.Arguments), 0)
+	if err != nil {
+		return "", fmt.Errorf("arguments of %s: %w", c.Name, err)
+	}
+	return arguments, nil
+}
+
+// pythonWriter writes the values of d.
+type pythonWriter struct {
+	strings.Builder
+	d      *json.Decoder
+	indent int // spaces a level; 0 means one line
+}
+
+// newLine begins the line of a member, or of the end of a list or object.
+func (w *pythonWriter) newLine(depth int) {
+	if w.indent > 0 {
+		w.WriteString("\n" + strings.Repeat(" ", w.indent*depth))
+	}
+}
+
+// value writes the next value.
+func (w *pythonWriter) value(depth int) error {
+	token, err := w.d.Token()
 	if err != nil {
 		return err
 	}
@@ -37,24 +61,31 @@ func pythonValue(w *strings.Builder, d *json.Decoder, depth int) error {
 			return fmt.Errorf("nested deeper than 1000")
 		}
 		w.WriteString(v.String())
-		for n := 0; d.More(); n++ {
-			if n > 0 {
+		n := 0
+		for ; w.d.More(); n++ {
+			if n > 0 && w.indent > 0 {
+				w.WriteString(",")
+			} else if n > 0 {
 				w.WriteString(", ")
 			}
+			w.newLine(depth + 1)
 			if v == '{' {
-				key, err := d.Token()
+				key, err := w.d.Token()
 				if err != nil {
 					return err
 				}
 				w.WriteString(quote(key.(string)) + ": ")
 			}
-			if err := pythonValue(w, d, depth+1); err != nil {
+			if err := w.value(depth + 1); err != nil {
 				return err
 			}
 		}
-		end, err := d.Token()
+		end, err := w.d.Token()
 		if err != nil {
 			return err
+		}
+		if n > 0 {
+			w.newLine(depth)
 		}
 		w.WriteString(end.(json.Delim).String())
 	case string:

@@ -84,6 +84,20 @@ func parsePlainCalls(m *Message) error {
 	})
 }
 
+// parseBareCall reads an answer that is {"name": …, "parameters": {…}}, the call of Llama-3.1. Nothing marks it: an
+// answer of any other form is text.
+func parseBareCall(m *Message) error {
+	var call struct {
+		Name       string          `json:"name"`
+		Parameters json.RawMessage `json:"parameters"`
+	}
+	err := json.Unmarshal([]byte(m.Content), &call)
+	if err == nil && call.Name != "" && strings.HasPrefix(string(call.Parameters), "{") {
+		m.Content, m.ToolCalls = "", []ToolCall{{call.Name, string(call.Parameters)}}
+	}
+	return nil
+}
+
 // parseBlocks cuts the content at the first list and reads what is between begin and end.
 func parseBlocks(m *Message, list, begin, end string, read func(text string) (ToolCall, error)) error {
 	at := strings.Index(m.Content, list)

