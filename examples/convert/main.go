@@ -10,8 +10,9 @@
 // model. Before the folder appears under its name, every tensor of it is read back and
 // compared with its source, within the rounding of the dtype.
 //
-// A GGUF file has no modules of multi-token prediction and, so far, no tokenizer: llama.cpp
-// takes token ids alone with it.
+// A GGUF file has the tokenizer and the chat template of the folder, but no modules of
+// multi-token prediction. A tokenizer that GGUF has no place for is left out, with a line on
+// standard error: llama.cpp takes token ids alone then.
 package main
 
 import (
