@@ -69,6 +69,9 @@ type Completion struct {
 	// were drawn from.
 	LogProbs []float64
 	Finish   Finish
+	// Reused is the number of prompt tokens that were not read, see
+	// GeneratorOptions.Reuse.
+	Reused int
 }
 
 // GeneratorOptions size a Generator.
@@ -83,6 +86,10 @@ type GeneratorOptions struct {
 	MaxLen int
 	// PrefillRows bounds the prompt tokens of one forward; 0 means 4096.
 	PrefillRows int
+	// Reuse keeps the keys and values of ended sequences from one Generate to the next, as
+	// for the turns of a chat: of a prompt only what follows the beginning that a free slot
+	// has is read, and completions are the same. Weights must not change between.
+	Reuse bool
 	// Cache is the dtype of cached keys and values: BF16, or 0 for that of the
 	// model's training. BF16 beside a model that trains without Options.RoundKV or
 	// Precision BF16 saves half the memory, and log-probabilities differ from
@@ -142,6 +149,7 @@ type Generator struct {
 	s        *tensor.Scope // temporaries of one step
 	io       *tensor.Scope // inputs and results of the decode step
 	caches   []*attention.Cache
+	held     [][]int32 // with Reuse, the tokens by slot whose keys the caches have
 	decoder  decoder
 	programs map[int]*backend.Program // the recorded decode step by batch size
 	adapters []*tensor.LowRank        // those that the programs have, one of each of Model.Linears
@@ -173,6 +181,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 		}
 		g.caches = append(g.caches, c)
 	}
+	if o.Reuse {
+		g.held = make([][]int32, o.Slots)
+	}
 	g.decoder = newDecoder(g.io, m.Params.DType(), o.Slots)
 	if err := g.io.Err(); err != nil {
 		g.Close()
@@ -203,6 +214,7 @@ type running struct {
 	request int
 	slot    int
 	length  int // tokens in the cache
+	reused  int // of these, the tokens that were there before
 	last    int32
 }
 
@@ -224,7 +236,7 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 	}
 	g.followAdapters()
 	out := make([]Completion, len(requests))
-	q := newQueue(requests, g.o.Slots)
+	q := newQueue(requests, g.o.Slots, g.held)
 	var batch []running
 	for q.waiting() || len(batch) > 0 {
 		if ctx.Err() != nil {
@@ -242,6 +254,9 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 			step = batch[at-len(fresh) : at]
 			err = g.prefill(step, requests)
 			g.copyKeys(shared)
+			if err == nil {
+				g.hold(step, shared, requests)
+			}
 		} else {
 			err = g.decode(step, requests)
 		}
@@ -250,6 +265,9 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		}
 		if err := g.take(step, requests, out); err != nil {
 			return nil, err
+		}
+		for _, r := range fresh {
+			out[r.request].Reused = r.reused
 		}
 		batch = slices.DeleteFunc(batch, func(r running) bool {
 			done := finished(&out[r.request], requests[r.request], g.m.Config)
@@ -260,6 +278,19 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		})
 	}
 	return out, nil
+}
+
+// hold notes that the caches have the prompts of admitted sequences.
+func (g *Generator) hold(fresh []running, shared []share, requests []Request) {
+	if g.held == nil {
+		return
+	}
+	for _, s := range shared {
+		fresh = append(fresh[:len(fresh):len(fresh)], s.running)
+	}
+	for _, r := range fresh {
+		g.held[r.slot] = append(g.held[r.slot][:0], requests[r.request].Prompt[:r.length]...)
+	}
 }
 
 // copyKeys gives sequences the keys of their prompts, but for the last token's.
@@ -340,8 +371,9 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 	for i := range admitted {
 		r := &admitted[i]
 		base := int32(r.slot * g.o.MaxLen)
-		for p, id := range requests[r.request].Prompt {
-			ids, pos, start = append(ids, id), append(pos, int32(p)), append(start, base)
+		prompt := requests[r.request].Prompt
+		for p := r.reused; p < len(prompt); p++ {
+			ids, pos, start = append(ids, prompt[p]), append(pos, int32(p)), append(start, base)
 			length, row = append(length, int32(p+1)), append(row, base+int32(p))
 		}
 		last = append(last, int32(len(ids)-1))
@@ -379,7 +411,13 @@ func (g *Generator) decode(batch []running, requests []Request) error {
 	if err := p.Run(); err != nil {
 		return err
 	}
-	return g.decoder.download(n)
+	if err := g.decoder.download(n); err != nil || g.held == nil {
+		return err
+	}
+	for _, r := range batch {
+		g.held[r.slot] = append(g.held[r.slot], r.last)
+	}
+	return nil
 }
 
 // Prepare records the decode steps of all numbers of sequences up to Slots, which

@@ -135,6 +135,67 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 }
 
 // Twice the tokens take no more allocations, but for the completions' own growth.
+// Bitwise: nor do they depend on which keys are there from calls before.
+func TestReusedKeysChangeNoCompletion(t *testing.T) {
+	b := open(t)
+	const seed = 46
+	t.Log("seed", seed)
+	for _, o := range []model.Options{{}, {Absorbed: true}} {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		m, _ := newSmall(t, b, o)
+		size := model.GeneratorOptions{Slots: 2, MaxLen: 64, Reuse: true}
+		g := newGenerator(t, m, size)
+		size.Reuse = false
+		request := func(prompt []int32) model.Request {
+			return model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(5), Seed: rng.Uint64(), Stop: []int32{7},
+				Sampling: model.Sampling{Temperature: 1}}
+		}
+		// Two chats take turns, each with a message after its last answer.
+		chats := [][]int32{randomTokens(rng, 6), randomTokens(rng, 9)}
+		has := []int{0, 0} // tokens of each that are cached
+		for range 5 {
+			for i, prompt := range chats {
+				r := request(prompt)
+				got, err := g.Generate(t.Context(), []model.Request{r})
+				must(t, err)
+				if want := complete(t, m, size, []model.Request{r}); !same(got[0], want[0]) || got[0].Reused != has[i] {
+					t.Fatalf("chat %d: %v, want %v, %d reused", i, got[0], want[0], has[i])
+				}
+				prompt = append(slices.Clone(prompt), got[0].Tokens...)
+				has[i] = len(prompt) - 1 // the last token was drawn and not read
+				chats[i] = append(prompt, randomTokens(rng, 3)...)
+			}
+		}
+		// The same again, another end, one that was stopped, groups, and more of them than slots.
+		prompt := chats[0]
+		other := append(slices.Clone(prompt[:8]), randomTokens(rng, 6)...)
+		for _, prompts := range [][][]int32{{prompt}, {prompt}, {other}, nil, {prompt, prompt, prompt, other, other}, {other},
+			{prompt[:1]}, {chats[1], prompt, other[:9], prompt}} {
+			var reqs []model.Request
+			for _, p := range prompts {
+				reqs = append(reqs, request(p))
+			}
+			if reqs == nil {
+				r := request(prompt)
+				r.MaxTokens, r.Stop = 20, []int32{}
+				ctx, cancel := context.WithCancel(t.Context())
+				r.OnToken = func(int32) { cancel() }
+				if _, err := g.Generate(ctx, []model.Request{r}); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			got, err := g.Generate(t.Context(), reqs)
+			must(t, err)
+			for i, want := range complete(t, m, size, reqs) {
+				if !same(got[i], want) {
+					t.Fatalf("%d prompts: %d is %v, want %v", len(prompts), i, got[i], want)
+				}
+			}
+		}
+	}
+}
+
 func TestTokensAreReportedAsTheyAreDrawn(t *testing.T) {
 	m, _ := newSmall(t, open(t), model.Options{})
 	const seed = 43

@@ -139,7 +139,7 @@ func ggufConfig(r *gguf.Reader) (Config, error) {
 		HiddenAct: "silu", RMSNormEps: m.float("attention.layer_norm_rms_epsilon"), InitializerRange: 0.02,
 		TieWordEmbeddings: !hasHead, RoPETheta: m.floatOr("rope.freq_base", 10000),
 		BOSTokenID: m.ids("tokenizer.ggml.bos_token_id"),
-		EOSTokenID: m.ids("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"),
+		EOSTokenID: m.ids(ggufEOS, ggufEOT),
 	}
 	if modelType == TypeDeepSeekV2 {
 		m.mla(&c)

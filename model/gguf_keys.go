@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/aha-go/aha/model/gguf"
 )
@@ -90,14 +91,34 @@ func withTokens(m gguf.Metadata, c Config, further gguf.Metadata) (gguf.Metadata
 	if len(c.BOSTokenID) > 0 {
 		add("tokenizer.ggml.bos_token_id", uint32(c.BOSTokenID[0]))
 	}
-	for i, key := range []string{"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"} {
-		if i < len(c.EOSTokenID) {
-			add(key, uint32(c.EOSTokenID[i]))
+	eos, err := endsOf(c, further)
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range []string{ggufEOS, ggufEOT} {
+		if i < len(eos) {
+			add(key, uint32(eos[i]))
 		}
 	}
 	add("tokenizer.ggml.model", "no_vocab")
 	m = append(m, further...)
 	return m, gguf.Write(io.Discard, m, nil) // refuses keys that repeat, and values without a type
+}
+
+// Keys of the tokens that end a text and a turn.
+const (
+	ggufEOS = "tokenizer.ggml.eos_token_id"
+	ggufEOT = "tokenizer.ggml.eot_token_id"
+)
+
+// endsOf are the eos_token_id of the config, after that of further metadata.
+func endsOf(c Config, further gguf.Metadata) ([]int, error) {
+	if !further.Has(ggufEOS) {
+		return c.EOSTokenID, nil
+	}
+	first, err := further.Int(ggufEOS)
+	rest := slices.DeleteFunc(slices.Clone(c.EOSTokenID), func(id int) bool { return id == first })
+	return append([]int{first}, rest...), err
 }
 
 // fitsGGUF refuses what GGUF has no key for.

@@ -79,7 +79,7 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 // amount to.
 func LoadConfig(path string) (Config, error) {
 	if gguf.IsGGUF(path) {
-		r, _, c, err := openGGUF(path)
+		r, _, c, err := OpenGGUF(path)
 		if err == nil {
 			err = r.Close()
 		}
@@ -109,7 +109,7 @@ func openCheckpoint(path string, o LoadOptions) (*checkpoint.Reader, Config, *So
 	}
 	s := &Source{Dir: dir, path: path, followLinks: o.FollowLinks}
 	if gguf.IsGGUF(path) {
-		r, metadata, c, err := openGGUF(path)
+		r, metadata, c, err := OpenGGUF(path)
 		if err == nil && o.Config != nil {
 			c = *o.Config
 		}

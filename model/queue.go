@@ -1,17 +1,21 @@
 package model
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // queue hands the slots of a generator to waiting requests, in their order.
 type queue struct {
 	requests []Request
-	next     int   // the first request that waits
-	free     []int // slots
-	last     int   // slot of the request before next
+	next     int       // the first request that waits
+	free     []int     // slots
+	last     int       // slot of the request before next
+	held     [][]int32 // the tokens by slot whose keys are cached; nil if they are not reused
 }
 
-func newQueue(requests []Request, slots int) *queue {
-	q := &queue{requests: requests, free: make([]int, slots)}
+func newQueue(requests []Request, slots int, held [][]int32) *queue {
+	q := &queue{requests: requests, free: make([]int, slots), held: held}
 	for i := range q.free {
 		q.free[i] = slots - 1 - i
 	}
@@ -38,25 +42,56 @@ func (q *queue) admit(rows int) (fresh []running, shared []share) {
 			if at := slices.Index(q.free, from); at >= 0 { // it has ended: its slot is as good as a copy
 				q.free = slices.Delete(q.free, at, at+1)
 			} else {
-				q.last = q.take()
+				q.last = q.take(len(q.free) - 1)
+				q.keep(0)
 			}
 			shared = append(shared, share{running{request: q.next, slot: q.last, length: n - 1, last: prompt[n-1]}, from})
 			continue
 		}
-		if used > 0 && used+n > rows {
+		at, reused := q.best(prompt)
+		if used > 0 && used+n-reused > rows {
 			break
 		}
-		used += n
-		q.last = q.take()
-		fresh = append(fresh, running{request: q.next, slot: q.last, length: n})
+		used += n - reused
+		q.last = q.take(at)
+		q.keep(reused)
+		fresh = append(fresh, running{request: q.next, slot: q.last, length: n, reused: reused})
 	}
 	return fresh, shared
 }
 
-// take removes a slot from the free ones.
-func (q *queue) take() int {
-	slot := q.free[len(q.free)-1]
-	q.free = q.free[:len(q.free)-1]
+// best is the place in free of the slot that a prompt takes, and how many tokens of its
+// beginning the slot has, fewer than the prompt: the last one has to be read. Of all slots it
+// has the most of these, less the tokens that are overwritten.
+func (q *queue) best(prompt []int32) (at, reused int) {
+	at = len(q.free) - 1
+	if q.held == nil {
+		return at, 0
+	}
+	best := math.MinInt
+	for i, slot := range slices.Backward(q.free) {
+		held, n := q.held[slot], 0
+		for n < min(len(held), len(prompt)-1) && held[n] == prompt[n] {
+			n++
+		}
+		if worth := n - (len(held) - n); worth > best {
+			at, reused, best = i, n, worth
+		}
+	}
+	return at, reused
+}
+
+// keep notes that all but n tokens of the slot last are overwritten.
+func (q *queue) keep(n int) {
+	if q.held != nil {
+		q.held[q.last] = q.held[q.last][:n]
+	}
+}
+
+// take removes the slot at a place from the free ones.
+func (q *queue) take(at int) int {
+	slot := q.free[at]
+	q.free = slices.Delete(q.free, at, at+1)
 	return slot
 }
 

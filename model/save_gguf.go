@@ -17,10 +17,11 @@ type GGUFOptions struct {
 	// Type is that of matrices, gguf.F16 or gguf.Q8_0. Those whose rows are not whole
 	// blocks of Q8_0 are F16 in either; vectors and gates of experts are F32.
 	Type gguf.Type
-	// Metadata are further keys: the name of the model, its tokenizer and chat template
-	// (tokenizer.…). Keys that the config gives must not be among them. Without
-	// tokenizer.ggml.model the file says that it has no tokenizer, and llama.cpp takes
-	// token ids alone.
+	// Metadata are further keys: the name of the model, its tokenizer, see
+	// tokenizer.Tokenizer.ToGGUF, and the Jinja text of its chat template, see chat.Jinja.
+	// Keys that the config gives must not be among them, but for those of special tokens.
+	// Without tokenizer.ggml.model the file says that it has no tokenizer, and llama.cpp
+	// takes token ids alone.
 	Metadata gguf.Metadata
 	// Progress is called with the bytes of tensors written so far and in all. If nil,
 	// nothing is reported.
@@ -33,7 +34,8 @@ type GGUFOptions struct {
 // piece at a time. Modules of multi-token prediction and a tied head are left out.
 //
 // What GGUF cannot say of c is an error, and so is a tensor that is missing or that
-// llama.cpp does not have. Of several eos_token_id the first two are kept.
+// llama.cpp does not have. Of several eos_token_id the first two are kept; that of the
+// metadata is the first of them.
 func SaveGGUF(path string, c Config, tensors []checkpoint.Rows, o GGUFOptions) error {
 	fail := func(err error) error { return fmt.Errorf("model: save %s: %w", path, err) }
 	if o.Type != gguf.F16 && o.Type != gguf.Q8_0 {

@@ -98,6 +98,24 @@ func TestSavedGGUFLoadsWithItsValuesRounded(t *testing.T) {
 	}
 }
 
+// The eos_token_id of a tokenizer comes first, and one of the config's is kept beside it.
+func TestTokenizersNameTheFirstEndOfText(t *testing.T) {
+	m := goldenForGGUF(t, open(t), "testdata/golden/qwen2_tied")
+	m.Config.EOSTokenID = model.TokenIDs{7, 8, 9}
+	for want, further := range map[string]gguf.Metadata{
+		"[7 8]": nil,
+		"[9 7]": {{Key: "tokenizer.ggml.eos_token_id", Value: uint32(9)}},
+		"[7 9]": {{Key: "tokenizer.ggml.eot_token_id", Value: uint32(9)}},
+	} {
+		path := filepath.Join(t.TempDir(), "saved.gguf")
+		must(t, model.SaveGGUF(path, m.Config, checkpoint.ParamRows(m.Params.All()), model.GGUFOptions{Type: gguf.F16,
+			Metadata: further}))
+		if c, err := model.LoadConfig(path); err != nil || fmt.Sprint(c.EOSTokenID) != want {
+			t.Errorf("eos_token_id %v, error %v, want %s", c.EOSTokenID, err, want)
+		}
+	}
+}
+
 func TestSaveGGUFRefuses(t *testing.T) {
 	b := open(t)
 	llama := goldenForGGUF(t, b, "testdata/golden/llama3_scaling")

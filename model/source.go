@@ -25,7 +25,7 @@ type Source struct {
 func (s *Source) open() (*checkpoint.Reader, error) {
 	path := cmp.Or(s.path, s.Dir)
 	if gguf.IsGGUF(path) {
-		r, _, _, err := openGGUF(path)
+		r, _, _, err := OpenGGUF(path)
 		return r, err
 	}
 	return checkpoint.OpenWith(path, checkpoint.OpenOptions{FollowLinks: s.followLinks})

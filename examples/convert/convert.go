@@ -20,6 +20,7 @@ import (
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/gguf"
 )
 
 // conversion is the work of one call.
@@ -46,24 +47,25 @@ func convert(ctx context.Context, o options) error {
 	if err := mayWrite(o); err != nil {
 		return err
 	}
-	cfg, err := model.ReadConfig(filepath.Join(o.in, "config.json"))
-	if err != nil {
-		return err
-	}
-	for _, line := range lab.UnknownKeys(cfg) {
-		fmt.Fprintln(os.Stderr, o.in+": "+line)
-	}
-	c := &conversion{options: o, ctx: ctx, cfg: cfg}
-	if c.a, err = checkpoint.Open(o.in); err != nil {
+	c := &conversion{options: o, ctx: ctx}
+	var err error
+	if c.a, c.cfg, err = open(o.in); err != nil {
 		return err
 	}
 	defer c.a.Close()
+	for _, line := range lab.UnknownKeys(c.cfg) {
+		fmt.Fprintln(os.Stderr, o.in+": "+line)
+	}
+	if gguf.IsGGUF(o.in) {
+		c.dtype = cmp.Or(c.dtype, checkpoint.F32)
+	}
 	if o.average != "" {
-		if c.b, err = checkpoint.Open(o.average); err != nil {
+		var other model.Config
+		if c.b, other, err = open(o.average); err != nil {
 			return err
 		}
 		defer c.b.Close()
-		if err := errors.Join(c.alike(), c.sameModel()); err != nil {
+		if err := errors.Join(c.alike(), c.sameModel(other)); err != nil {
 			return err
 		}
 	}
@@ -74,6 +76,20 @@ func convert(ctx context.Context, o options) error {
 		return err
 	}
 	return c.write()
+}
+
+// open opens a model's folder or its GGUF file.
+func open(path string) (*checkpoint.Reader, model.Config, error) {
+	if gguf.IsGGUF(path) {
+		r, _, cfg, err := model.OpenGGUF(path)
+		return r, cfg, err
+	}
+	cfg, err := model.ReadConfig(filepath.Join(path, "config.json"))
+	if err != nil {
+		return nil, cfg, err
+	}
+	r, err := checkpoint.Open(path)
+	return r, cfg, err
 }
 
 // mayWrite refuses an output folder that holds anything, the input among others, and a
@@ -122,11 +138,7 @@ func (c *conversion) alike() error {
 
 // sameModel demands that the configs of both inputs say the same but for how tensors
 // are stored, token ids, the length of the context and what changes no result.
-func (c *conversion) sameModel() error {
-	other, err := model.ReadConfig(filepath.Join(c.average, "config.json"))
-	if err != nil {
-		return err
-	}
+func (c *conversion) sameModel(other model.Config) error {
 	c.blockB = other.Quantization.Block()
 	var texts [2]map[string]json.RawMessage
 	for i, cfg := range []model.Config{c.cfg, other} {
@@ -277,7 +289,13 @@ func (s stoppable) Write(p []byte) (int, error) {
 
 // write writes the folder.
 func (c *conversion) write() error {
-	files, err := checkpoint.CompanionFiles(c.in, false)
+	var files map[string]func(w io.Writer) error
+	var err error
+	if gguf.IsGGUF(c.in) {
+		files, err = lab.TokenizerFiles(c.in)
+	} else {
+		files, err = checkpoint.CompanionFiles(c.in, false)
+	}
 	if err != nil {
 		return err
 	}
@@ -296,6 +314,9 @@ func (c *conversion) write() error {
 	}
 	if c.dropMTP {
 		cfg.NumNextNPredictLayers = 0
+	}
+	if files == nil {
+		files = map[string]func(w io.Writer) error{}
 	}
 	files["config.json"] = func(w io.Writer) error { return model.WriteConfig(w, cfg) }
 	var tensors []checkpoint.Tensor

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 )
@@ -34,7 +35,12 @@ func (c *conversion) writeGGUF() error {
 		}
 		list = append(list, r)
 	}
+	metadata, err := lab.TokenizerMetadata(c.in, c.cfg.VocabSize)
+	if err != nil {
+		return err
+	}
 	written, end := megabytes("converting")
 	defer end()
-	return model.SaveGGUF(c.out, c.cfg, list, model.GGUFOptions{Type: c.ggufType, Progress: written})
+	return model.SaveGGUF(c.out, c.cfg, list,
+		model.GGUFOptions{Type: c.ggufType, Metadata: metadata, Progress: written})
 }

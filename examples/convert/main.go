@@ -1,17 +1,21 @@
-// Command convert writes a model folder anew: in another dtype, as the average of two,
-// without its modules of multi-token prediction, or as a GGUF file for llama.cpp.
+// Command convert writes a model folder or GGUF file anew: in another dtype, as the average
+// of two, without its modules of multi-token prediction, as a GGUF file for llama.cpp, or as
+// a folder for transformers.
 //
 //	go run ./examples/convert -in DeepSeek-R1 -out DeepSeek-R1-bf16 -dtype bf16
 //	go run ./examples/convert -in tuned -out tuned-fp8 -dtype fp8 -mtp drop
 //	go run ./examples/convert -in seed1 -average seed2 -out soup
 //	go run ./examples/convert -in Qwen3-0.6B -out qwen3.gguf -gguf q8_0
+//	go run ./examples/convert -in SmolLM2-135M-Instruct.gguf -out SmolLM2 -dtype bf16
 //
 // It goes from file to file, a piece of a tensor at a time, whatever the size of the
 // model. Before the folder appears under its name, every tensor of it is read back and
 // compared with its source, within the rounding of the dtype.
 //
-// A GGUF file has no modules of multi-token prediction and, so far, no tokenizer: llama.cpp
-// takes token ids alone with it.
+// A GGUF file has the tokenizer and the chat template of the folder, but no modules of
+// multi-token prediction. A tokenizer that GGUF has no place for is left out, with a line on
+// standard error: llama.cpp takes token ids alone then. Of a GGUF file that is read, quantised
+// tensors are dequantised, and all are written in F32 unless -dtype says otherwise.
 package main
 
 import (
@@ -38,11 +42,13 @@ func main() {
 	var o options
 	var dtype, mtp, kind string
 	var shard float64
-	flag.StringVar(&o.in, "in", "", "model folder to read")
+	flag.StringVar(&o.in, "in", "", "model folder or .gguf file to read")
 	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty; or GGUF file to write")
-	flag.StringVar(&o.average, "average", "", "model folder of the same shapes, of which and -in the mean is written")
+	flag.StringVar(&o.average, "average", "",
+		"model folder or .gguf file of the same shapes, of which and -in the mean is written")
 	flag.StringVar(&dtype, "dtype", "",
-		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they are)")
+		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they "+
+			"are, of a GGUF file f32)")
 	flag.StringVar(&kind, "gguf", "", "write a GGUF file with matrices in f16 or q8_0")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
 	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
@@ -93,9 +99,9 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	o.shardBytes = int64(shard * 1e9)
 	switch {
 	case o.in == "":
-		return fmt.Errorf("-in is missing: the model folder to read")
+		return fmt.Errorf("-in is missing: the model folder or .gguf file to read")
 	case o.out == "":
-		return fmt.Errorf("-out is missing: the folder to write")
+		return fmt.Errorf("-out is missing: the folder or .gguf file to write")
 	}
 	return nil
 }

@@ -38,14 +38,14 @@ func windows(ids []int32, length int) (seqs []model.Sequence) {
 }
 
 // evaluate scores texts in windows, and calls shown with the tokens done.
-func evaluate(ctx context.Context, m *model.Model, texts [][]int32, o options,
+func evaluate(ctx context.Context, m *model.Model, texts []text, o options,
 	shown func(done, total int)) (result, error) {
 	r := result{Version: 1, Context: o.Context}
 	var seqs []model.Sequence
 	total := 0
-	for _, ids := range texts {
-		seqs = append(seqs, windows(ids, o.Context)...)
-		total += len(ids) - 1
+	for _, t := range texts {
+		seqs = append(seqs, windows(t.ids, o.Context)...)
+		total += len(t.ids) - 1
 	}
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()

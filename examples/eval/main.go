@@ -1,14 +1,18 @@
-// Command eval measures the perplexity of a checkpoint on files of token ids.
+// Command eval measures the perplexity of a checkpoint on texts.
 //
-//	go run ./examples/eval -model DeepSeek-V2-Lite -type uint32 -format q8 heldout.bin
 //	go run ./examples/eval -model Qwen3-0.6B -context 1024 -json a.txt b.txt
+//	go run ./examples/eval -model SmolLM2-135M-Instruct.gguf -format q8 heldout.jsonl
+//	go run ./examples/eval -model DeepSeek-V2-Lite -type uint32 heldout.bin
 //
-// A file holds the ids of one text, by -type as decimal numbers with white space
-// between them (text) or as little-endian integers (uint16, uint32). Nothing is
-// added to them: a text that is to begin with a bos_token_id has it in its file.
+// By -type, a file is one text (text), has a text of its own in each line as
+// {"text": …} (jsonl), or holds the token ids of one text, as decimal numbers with
+// white space between them (ids) or as little-endian integers (uint16, uint32). Texts
+// are encoded by the model's tokenizer, with the tokens that it puts around them, such
+// as BOS. Nothing is added to ids: what is to begin with a bos_token_id has it in its
+// file.
 //
-// Each file is cut into windows of -context tokens, and each token of a window is
-// read to predict the next one of the file, so that every token but a file's first
+// Each text is cut into windows of -context tokens, and each token of a window is
+// read to predict the next one of the text, so that every token but a text's first
 // is predicted once, from at most -context tokens before it. The result is the
 // mean of −log p over all of them in nats, and its exponential, the perplexity.
 // It does not depend on -rows, which bounds the tokens of one forward.
@@ -17,23 +21,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"sync"
 
 	_ "github.com/aha-go/aha/backend/cpu"
 	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model/tokenizer"
 )
 
 // options are the flags.
 type options struct {
 	Device, Model, Format string
-	Type                  string // of the token files
+	Type                  string // of the files; "" means by their names
 	Context, Rows         int
 	JSON                  bool
 	Files                 []string
@@ -44,7 +51,8 @@ func main() {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
 	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
-	flag.StringVar(&o.Type, "type", "text", "of the token files: text, uint16 or uint32")
+	flag.StringVar(&o.Type, "type", "",
+		"of the files: text, jsonl, ids, uint16 or uint32 (default text for .txt, and jsonl for .jsonl)")
 	flag.IntVar(&o.Context, "context", 0,
 		"tokens of a window (default max_position_embeddings of the model, at most 4096)")
 	flag.IntVar(&o.Rows, "rows", 4096, "most tokens of one forward, unless a window has more; the result is the same")
@@ -61,12 +69,12 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	if len(o.Files) == 0 {
-		return errors.New("no token files: name them after the flags")
+		return errors.New("no files: name them after the flags")
 	}
 	if o.Rows < 1 {
 		return fmt.Errorf("-rows %d, want at least 1", o.Rows)
 	}
-	c, _, err := lab.ReadConfig(o.Model)
+	c, dir, err := lab.ReadConfig(o.Model)
 	if err != nil {
 		return err
 	}
@@ -76,7 +84,7 @@ func start(ctx context.Context, o options) error {
 	if o.Context < 1 || o.Context > c.MaxPositionEmbeddings {
 		return fmt.Errorf("-context %d, want 1 to max_position_embeddings, %d", o.Context, c.MaxPositionEmbeddings)
 	}
-	texts, err := readTokens(o.Files, o.Type, c.VocabSize)
+	texts, err := readTexts(o.Files, o.Type, c.VocabSize, tokens(cmp.Or(dir, o.Model)))
 	if err != nil {
 		return err
 	}
@@ -101,4 +109,16 @@ func start(ctx context.Context, o options) error {
 	}
 	fmt.Println(r)
 	return nil
+}
+
+// tokens is the encoder of the model at path, which is read for the first text.
+func tokens(path string) encoder {
+	load := sync.OnceValues(func() (*tokenizer.Tokenizer, error) { return tokenizer.Load(path) })
+	return func(text string) ([]int32, error) {
+		t, err := load()
+		if err != nil {
+			return nil, fmt.Errorf("text needs the model's tokenizer, ids do not: %w", err)
+		}
+		return t.Encode(text)
+	}
 }

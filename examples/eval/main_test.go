@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model/checkpoint"
+	"github.com/aha-go/aha/model/tokenizer"
 )
 
 // asCommand makes the test binary run as eval itself.
@@ -65,9 +66,9 @@ func measured(t *testing.T, args ...string) (r result) {
 	return r
 }
 
-// text is a sequence whose logits transformers computed, with the mean of −log p
+// sequence is one whose logits transformers computed, with the mean of −log p
 // of its tokens.
-func text(t *testing.T) (ids []int32, nats float64) {
+func sequence(t *testing.T) (ids []int32, nats float64) {
 	t.Helper()
 	r, err := checkpoint.Open(filepath.Join(folder, "expected.safetensors"))
 	if err != nil {
@@ -106,7 +107,7 @@ func write(t *testing.T, kind string, ids []int32) string {
 	var b bytes.Buffer
 	for i, id := range ids {
 		switch kind {
-		case "text":
+		case "ids":
 			fmt.Fprintf(&b, "%d%c", id, " \n\t"[i%3])
 		case "uint16":
 			binary.Write(&b, binary.LittleEndian, uint16(id))
@@ -122,34 +123,87 @@ func write(t *testing.T, kind string, ids []int32) string {
 }
 
 func TestPerplexityIsThatOfTransformers(t *testing.T) {
-	ids, want := text(t)
-	for _, kind := range []string{"text", "uint16", "uint32"} {
+	ids, want := sequence(t)
+	for _, kind := range []string{"ids", "uint16", "uint32"} {
 		r := measured(t, "-type", kind, write(t, kind, ids))
 		if r.Version != 1 || r.Tokens != 25 || r.Context != 64 || math.Abs(r.Nats-want) > 1e-5 ||
 			math.Abs(math.Log(r.Perplexity)-r.Nats) > 1e-12 || !(r.Rate > 0 && r.Seconds > 0) {
 			t.Errorf("%s: %+v, want 25 tokens of %g nats", kind, r, want)
 		}
 	}
-	out, errs, code := eval(t, "-model", filepath.Join(folder, checkpoint.SingleFile), write(t, "text", ids))
+	out, errs, code := eval(t, "-type", "ids", "-model", filepath.Join(folder, checkpoint.SingleFile), write(t, "ids", ids))
 	if want := fmt.Sprintf("25 tokens in windows of 64: %.4f", want); code != 0 || !strings.HasPrefix(out, want) {
 		t.Errorf("exit code %d, %q, want %q…; standard error %q", code, out, want, errs)
 	}
 }
 
+// Texts are those of the ids that the tokenizer has for them, BOS included.
+func TestTextsAreEncoded(t *testing.T) {
+	const bos = 3
+	tok, err := tokenizer.New(tokenizer.Vocabulary{Tokens: []string{"a", "b", "ab"}, Merges: []string{"a b"},
+		Pattern: tokenizer.DeepSeekV3, Added: []tokenizer.Added{{ID: bos, Content: "<bos>", Special: true}},
+		Prefix: []int32{bos}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	put := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, name := range []string{"config.json", checkpoint.SingleFile} {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(name, data)
+	}
+	if err := tok.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	one := put("one", []byte("3 2 1 0"))
+	two := put("two", []byte("3 0 0"))
+	want := measured(t, "-type", "ids", one, two)
+	text, lines := put("one.txt", []byte("abba")), put("two.jsonl", []byte(`{"text": "aa", "id": 7}`+"\n\n"))
+	for _, args := range [][]string{{text, lines}, {put("all.jsonl", []byte(`{"text": "abba"}`+"\n"+`{"text": "aa"}`))},
+		{"-type", "text", text, put("two.md", []byte("aa"))}} {
+		if r := measured(t, append([]string{"-model", dir}, args...)...); r.Nats != want.Nats || r.Tokens != 5 {
+			t.Errorf("%v: %v, want %v", args, r, want)
+		}
+	}
+	for want, path := range map[string]string{
+		`bad.jsonl: line 2: there is no "text"`:     put("bad.jsonl", []byte("{\"text\": \"ab\"}\n{}\n")),
+		"cut.jsonl: line 1: unexpected end of JSON": put("cut.jsonl", []byte(`{"text": "ab`)),
+		"none.jsonl: no lines":                      put("none.jsonl", []byte("\n\n")),
+		"x.txt: tokenizer: byte 0x78":               put("x.txt", []byte("abx")),
+		"empty.txt: 1 tokens, want at least 2":      put("empty.txt", nil),
+	} {
+		if _, errs, code := eval(t, "-model", dir, path); code != 1 || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d: %s, want %s", path, code, errs, want)
+		}
+	}
+	if _, errs, code := eval(t, "-model", folder, text); code != 1 || !strings.Contains(errs, "text needs the model's") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
 func TestMeanDoesNotDependOnTheBatch(t *testing.T) {
-	ids, _ := text(t)
-	one, two := write(t, "text", ids), write(t, "text", ids[3:14])
-	want := measured(t, "-context", "4", "-rows", "1000", one, two)
+	ids, _ := sequence(t)
+	one, two := write(t, "ids", ids), write(t, "ids", ids[3:14])
+	want := measured(t, "-type", "ids", "-context", "4", "-rows", "1000", one, two)
 	if want.Tokens != 25+10 {
 		t.Errorf("%d tokens, want 35", want.Tokens)
 	}
 	for _, rows := range []string{"1", "5", "9"} {
-		if r := measured(t, "-context", "4", "-rows", rows, one, two); r.Nats != want.Nats || r.Tokens != want.Tokens {
+		if r := measured(t, "-type", "ids", "-context", "4", "-rows", rows, one, two); r.Nats != want.Nats || r.Tokens != want.Tokens {
 			t.Errorf("-rows %s: %v, want %v", rows, r, want)
 		}
 	}
 	// The mean is over tokens, not over windows or files.
-	a, b := measured(t, "-context", "4", one), measured(t, "-context", "4", two)
+	a, b := measured(t, "-type", "ids", "-context", "4", one), measured(t, "-type", "ids", "-context", "4", two)
 	if mean := (25*a.Nats + 10*b.Nats) / 35; math.Abs(mean-want.Nats) > 1e-12 {
 		t.Errorf("%g nats of both files, want %g", want.Nats, mean)
 	}
@@ -192,17 +246,18 @@ func TestBadFlagsAndFilesAreNamed(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{}, "no token files"},
+		{[]string{}, "no files: name them"},
 		{[]string{"-format", "q9", good}, `-format "q9", want some of f32, bf16`},
 		{[]string{"-rows", "0", good}, "-rows 0, want at least 1"},
 		{[]string{"-context", "65", good}, "-context 65, want 1 to max_position_embeddings, 64"},
 		{[]string{"-context", "-1", good}, "-context -1, want 1 to"},
-		{[]string{"-type", "json", good}, `-type "json", want text, uint16 or uint32`},
-		{[]string{"-device", "tpu", good}, `-device: backend: Open("tpu")`},
-		{[]string{"nowhere"}, "open nowhere: "},
-		{[]string{file("1")}, "tokens: 1 tokens, want at least 2"},
-		{[]string{file("1 two")}, `tokens: token 1: "two" is no token id`},
-		{[]string{file("1 2 48")}, "tokens: token 2 is 48, beyond the vocabulary of 48"},
+		{[]string{"-type", "json", good}, `-type "json", want one of ids, uint16, uint32, text, jsonl`},
+		{[]string{"-type", "ids", "-device", "tpu", good}, `-device: backend: Open("tpu")`},
+		{[]string{"nowhere.txt"}, "open nowhere.txt: "},
+		{[]string{good}, "tokens: -type is missing, for a name that ends neither in .txt nor in .jsonl"},
+		{[]string{"-type", "ids", file("1")}, "tokens: 1 tokens, want at least 2"},
+		{[]string{"-type", "ids", file("1 two")}, `tokens: token 1: "two" is no token id`},
+		{[]string{"-type", "ids", file("1 2 48")}, "tokens: token 2 is 48, beyond the vocabulary of 48"},
 		{[]string{"-type", "uint16", good}, "tokens: 5 bytes are no whole number of tokens of 2"},
 		{[]string{"-type", "uint32", file("abcde")}, "tokens: 5 bytes are no whole number of tokens of 4"},
 		{[]string{"-type", "uint32", file("\xff\xff\xff\xff\x00\x00\x00\x00")}, "token 0 is 4294967295, beyond"},

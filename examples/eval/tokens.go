@@ -3,14 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 )
 
-// decoders turn a file of a type into ids.
+// decoders turn a file of ids of a type into these.
 var decoders = map[string]func(data []byte) ([]uint32, error){
-	"text": func(data []byte) (ids []uint32, err error) {
+	"ids": func(data []byte) (ids []uint32, err error) {
 		for i, word := range bytes.Fields(data) {
 			id, err := strconv.ParseUint(string(word), 10, 32)
 			if err != nil {
@@ -38,32 +44,109 @@ func integers(data []byte, size int, read func([]byte) uint32) ([]uint32, error)
 	return ids, nil
 }
 
-// readTokens reads the ids of files of a type, at least two each, all below vocab.
-func readTokens(files []string, kind string, vocab int) ([][]int32, error) {
-	decode := decoders[kind]
-	if decode == nil {
-		return nil, fmt.Errorf("-type %q, want text, uint16 or uint32", kind)
+// text is one that is evaluated.
+type text struct {
+	where string // in errors
+	ids   []int32
+}
+
+// encoder returns the ids of a text, with what the tokenizer puts around it.
+type encoder func(text string) ([]int32, error)
+
+// typeOf is the type of a file: kind, or what its name ends in.
+func typeOf(file, kind string) (string, error) {
+	types := append(slices.Sorted(maps.Keys(decoders)), "text", "jsonl")
+	switch ending := filepath.Ext(file); {
+	case kind == "" && ending == ".txt":
+		return "text", nil
+	case kind == "" && ending == ".jsonl":
+		return "jsonl", nil
+	case kind == "":
+		return "", fmt.Errorf("%s: -type is missing, for a name that ends neither in .txt nor in .jsonl: want one of %s", file,
+			strings.Join(types, ", "))
+	case !slices.Contains(types, kind):
+		return "", fmt.Errorf("-type %q, want one of %s", kind, strings.Join(types, ", "))
 	}
-	texts := make([][]int32, len(files))
-	for i, file := range files {
+	return kind, nil
+}
+
+// readTexts reads files of a type, see typeOf, as texts of at least two ids below vocab each.
+func readTexts(files []string, kind string, vocab int, encode encoder) ([]text, error) {
+	var texts []text
+	for _, file := range files {
+		kind, err := typeOf(file, kind)
+		if err != nil {
+			return nil, err
+		}
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		ids, err := decode(data)
+		list, err := parse(file, kind, data, encode)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
-		if len(ids) < 2 {
-			return nil, fmt.Errorf("%s: %d tokens, want at least 2", file, len(ids))
+		texts = append(texts, list...)
+	}
+	for _, t := range texts {
+		if len(t.ids) < 2 {
+			return nil, fmt.Errorf("%s: %d tokens, want at least 2", t.where, len(t.ids))
 		}
-		texts[i] = make([]int32, len(ids))
-		for j, id := range ids {
-			if int64(id) >= int64(vocab) {
-				return nil, fmt.Errorf("%s: token %d is %d, beyond the vocabulary of %d", file, j, id, vocab)
+		for i, id := range t.ids {
+			if uint32(id) >= uint32(vocab) {
+				return nil, fmt.Errorf("%s: token %d is %d, beyond the vocabulary of %d", t.where, i, uint32(id), vocab)
 			}
-			texts[i][j] = int32(id)
 		}
 	}
 	return texts, nil
+}
+
+// parse reads the texts of a file: one, or in JSON lines one of each line that is not empty.
+func parse(file, kind string, data []byte, encode encoder) ([]text, error) {
+	fail := func(where string, err error) ([]text, error) { return nil, fmt.Errorf("%s: %w", where, err) }
+	switch kind {
+	case "text":
+		ids, err := encode(string(data))
+		if err != nil {
+			return fail(file, err)
+		}
+		return []text{{file, ids}}, nil
+	case "jsonl":
+		var texts []text
+		n := 0
+		for row := range bytes.Lines(data) {
+			if n++; len(bytes.TrimSpace(row)) == 0 {
+				continue
+			}
+			where := fmt.Sprintf("%s: line %d", file, n)
+			var line struct {
+				Text *string `json:"text"`
+			}
+			err := json.Unmarshal(row, &line)
+			if err == nil && line.Text == nil {
+				err = errors.New(`there is no "text"`)
+			}
+			if err != nil {
+				return fail(where, err)
+			}
+			ids, err := encode(*line.Text)
+			if err != nil {
+				return fail(where, err)
+			}
+			texts = append(texts, text{where, ids})
+		}
+		if len(texts) == 0 {
+			return fail(file, errors.New("no lines"))
+		}
+		return texts, nil
+	}
+	ids, err := decoders[kind](data)
+	if err != nil {
+		return fail(file, err)
+	}
+	t := text{file, make([]int32, len(ids))}
+	for i, id := range ids {
+		t.ids[i] = int32(id) // readTexts compares the bits with the vocabulary
+	}
+	return []text{t}, nil
 }

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
-	"github.com/aha-go/aha/model/gguf"
 	"github.com/aha-go/aha/model/tokenizer"
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
@@ -48,29 +44,5 @@ func newEncoder(path string) (encoder, error) {
 			}
 		}
 		return ids, weight, nil
-	}, nil
-}
-
-// ggufFiles are the tokenizer and the chat template of a GGUF file as transformers reads them,
-// none if the tokenizer is of a kind that is not supported.
-func ggufFiles(m gguf.Metadata) (map[string]func(io.Writer) error, error) {
-	tokens, err := tokenizer.FromGGUF(m)
-	if errors.Is(err, tokenizer.ErrUnsupported) || errors.Is(err, gguf.ErrMissing) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	config := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast"}
-	if template, ok := m.Lookup("tokenizer.chat_template"); ok {
-		config["chat_template"] = template
-	}
-	for _, name := range []string{"bos", "eos"} {
-		if id, err := m.Int("tokenizer.ggml." + name + "_token_id"); err == nil {
-			config[name+"_token"] = tokens.Decode([]int32{int32(id)})
-		}
-	}
-	return map[string]func(io.Writer) error{
-		tokenizer.FileName:      func(w io.Writer) error { return json.NewEncoder(w).Encode(tokens) },
-		"tokenizer_config.json": func(w io.Writer) error { return json.NewEncoder(w).Encode(config) },
 	}, nil
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/model/checkpoint"
-	"github.com/aha-go/aha/model/gguf"
 	"github.com/aha-go/aha/model/tokenizer"
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
@@ -140,35 +138,6 @@ func TestWhatChatsLackIsNamed(t *testing.T) {
 	must(t, err)
 	if _, _, err := encode([]chat.Message{{Role: "robot"}}, chat.Options{}); err == nil {
 		t.Error("no error of a role that is not there")
-	}
-}
-
-// A folder made of a GGUF file has its tokenizer and its template.
-func TestTokenizersOfGGUFAreSaved(t *testing.T) {
-	tokens := []string{"a", "b", "ab", "<|im_start|>", "<|im_end|>"}
-	m := gguf.Metadata{{Key: "tokenizer.ggml.model", Value: "gpt2"}, {Key: "tokenizer.ggml.pre", Value: "smollm"},
-		{Key: "tokenizer.ggml.tokens", Value: tokens}, {Key: "tokenizer.ggml.token_type", Value: []int32{1, 1, 1, 3, 3}},
-		{Key: "tokenizer.ggml.merges", Value: []string{"a b"}}, {Key: "tokenizer.chat_template", Value: smol},
-		{Key: "tokenizer.ggml.eos_token_id", Value: uint32(4)}}
-	files, err := ggufFiles(m)
-	must(t, err)
-	dir := t.TempDir()
-	for name, write := range files {
-		must(t, checkpoint.WriteAtomic(filepath.Join(dir, name), write))
-	}
-	tok, err := tokenizer.Load(dir)
-	must(t, err)
-	ids, err := tok.Encode("ab<|im_end|>")
-	if template, missing := chat.Load(dir); err != nil || !slices.Equal(ids, []int32{2, 4}) || template != chat.SmolLM2 {
-		t.Errorf("ids %v, %v; template %q, %v", ids, err, template, missing)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))
-	if err != nil || !strings.Contains(string(text), `"eos_token":"\u003c|im_end|\u003e"`) {
-		t.Errorf("%s, %v", text, err)
-	}
-	m[0].Value = "llama"
-	if files, err := ggufFiles(m); len(files) > 0 || err != nil {
-		t.Errorf("%d files of a tokenizer that is not supported, error %v", len(files), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -266,9 +267,11 @@ func (t *tuning) save() (err error) {
 			return err
 		}
 	}
-	files, err := ggufFiles(t.source.Metadata)
-	if err != nil {
-		return err
+	var files map[string]func(io.Writer) error
+	if t.source.Metadata != nil {
+		if files, err = lab.TokenizerFiles(t.Model); err != nil {
+			return err
+		}
 	}
 	return model.Save(filepath.Join(t.Out, modelFolder), t.m, model.SaveOptions{Source: t.source, Files: files})
 }

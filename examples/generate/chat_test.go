@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -24,6 +25,44 @@ func TestChatRemembers(t *testing.T) {
 		out, errs, code := say(t, in, "-model", dir)
 		if n := strings.Count(want, "\n"); code != 0 || out != want || strings.Count(errs, "tokens/s") != n {
 			t.Errorf("%q: exit code %d, %q, want %q: %s", in, code, out, want, errs)
+		}
+	}
+}
+
+// The second answer reads what is new alone, and is that of the whole history: the answer before it ends with
+// a token that was drawn and not read.
+func TestChatReadsWhatIsNewAlone(t *testing.T) {
+	dir := speaker(t)
+	l, err := readLanguage(dir, options{})
+	must(t, err)
+	first, err := l.encode(messages([]string{"Hi"}))
+	must(t, err)
+	all, err := l.encode(messages([]string{"Hi", hello, "And?"}))
+	must(t, err)
+	_, errs, code := say(t, "Hi\nAnd?\n", "-model", dir)
+	want := fmt.Sprintf("stopped: %d prompt tokens, %d of them cached, in", len(all), len(first)+len(hello))
+	if code != 0 || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d: %s, want %s", code, errs, want)
+	}
+}
+
+// The system message is that of -system, and is not forgotten.
+func TestSystemMessage(t *testing.T) {
+	dir := speaker(t)
+	tok := bytesWith(t)
+	out, errs, code := generate(t, "-model", dir, "-system", "Be brief.", "-prompt", "Hi", "-tokenize")
+	text, err := chat.SmolLM2.Render([]chat.Message{{Role: chat.System, Content: "Be brief."},
+		{Role: chat.User, Content: "Hi"}}, chat.Options{Generate: true})
+	must(t, err)
+	want, err := tok.Append(nil, text)
+	must(t, err)
+	if code != 0 || out != spaced(want)+"\n" {
+		t.Errorf("exit code %d, %s, want %v: %s", code, out, want, errs)
+	}
+	for _, args := range [][]string{{"-raw", "-prompt", "x"}, {"-prompt-ids", "1"}} {
+		_, errs, code := generate(t, append(args, "-model", dir, "-system", "x")...)
+		if code != 1 || !strings.Contains(errs, "-system") {
+			t.Errorf("%v: exit code %d: %s", args, code, errs)
 		}
 	}
 }

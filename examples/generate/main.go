@@ -11,10 +11,12 @@
 // chat_template.jinja or the chat_template of tokenizer_config.json; GGUF files have both.
 // With a template the prompt is a message, which the model answers. With -raw, or if the
 // model has no template, it is the beginning of a text, which the model completes.
+// -system sets the system message, of a chat too.
 // -tokenize prints the prompt's token ids on one line, and nothing else happens.
 //
 // Without a prompt each line of standard input is a message of a chat; the model is shown
-// what was said before, but for its thoughts. On a terminal Ctrl-C stops an answer, and ends
+// what was said before, but for its thoughts. Keys and values of the turns before are kept,
+// and only what is new is read, with the same ids as if all of it were. On a terminal Ctrl-C stops an answer, and ends
 // the chat if there is none, as the end of input does. If the model has no template, each
 // line is completed by itself.
 //
@@ -62,6 +64,7 @@ type options struct {
 	Prompt, PromptFile    string
 	Raw, Tokenize         bool
 	Think                 chat.Thinking
+	System                string
 	MaxTokens             int
 	Temperature, TopP     float64
 	Seed                  uint64
@@ -88,6 +91,7 @@ func main() {
 			}
 			return err
 		})
+	flag.StringVar(&o.System, "system", "", "the system message, before the first one (default as the chat template does)")
 	flag.IntVar(&o.MaxTokens, "max-tokens", 0, "most new tokens, the one that ends the text included (default 1024, or "+
 		"64 after a prompt of ids, or fewer if the context has no room for them)")
 	flag.Float64Var(&o.Temperature, "temperature", 0, "0 means greedy: the most likely token")
@@ -166,7 +170,7 @@ func start(ctx context.Context, o options) error {
 
 // run completes the request, or holds a chat.
 func run(ctx context.Context, m *model.Model, l *language, r model.Request, o options) error {
-	size := model.GeneratorOptions{Slots: 1}
+	size := model.GeneratorOptions{Slots: 1, Reuse: true}
 	if !o.chats() {
 		size.MaxLen = len(r.Prompt) + r.MaxTokens
 	}
@@ -252,8 +256,9 @@ func (o options) one() error {
 	switch {
 	case len(prompts) > 1:
 		return fmt.Errorf("%s: want one of them", strings.Join(prompts, " and "))
-	case o.PromptIDs != "" && (o.Raw || o.Tokenize || o.Think != chat.Default):
-		return errors.New("-raw, -tokenize and -think are for text: want -prompt or -prompt-file instead of -prompt-ids")
+	case o.PromptIDs != "" && (o.Raw || o.Tokenize || o.Think != chat.Default || o.System != ""):
+		return errors.New("-raw, -tokenize, -think and -system are for text: want -prompt or -prompt-file instead of " +
+			"-prompt-ids")
 	case o.chats() && (o.Tokenize || o.IDs || o.LogProbs != ""):
 		return errors.New("-tokenize, -ids and -logprobs need -prompt, -prompt-file or -prompt-ids")
 	}

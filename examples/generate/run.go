@@ -102,13 +102,16 @@ func complete(ctx context.Context, g *model.Generator, r model.Request) (ids []i
 		}
 		report(id)
 	}
-	how := "interrupted"
+	how, cached := "interrupted", ""
 	done, err := g.Generate(ctx, []model.Request{r})
 	if err == nil {
 		how = done[0].Finish.String()
+		if n := done[0].Reused; n > 0 {
+			cached = fmt.Sprintf(", %d of them cached,", n)
+		}
 	}
 	rest := time.Since(began) - first
-	figures = fmt.Sprintf("%s: %d prompt tokens", how, len(r.Prompt))
+	figures = fmt.Sprintf("%s: %d prompt tokens%s", how, len(r.Prompt), cached)
 	if len(ids) > 0 {
 		figures += fmt.Sprintf(" in %.2f s", first.Seconds())
 	}

@@ -19,11 +19,12 @@ type language struct {
 	tokens   *tokenizer.Tokenizer
 	template chat.Template // "" means that it completes a text as it is
 	options  chat.Options
+	system   string // "" means that of the template
 }
 
 // readLanguage reads the tokenizer and, unless o says raw, the template of the model at path.
 func readLanguage(path string, o options) (*language, error) {
-	l := &language{options: chat.Options{Generate: true, Thinking: o.Think}}
+	l := &language{options: chat.Options{Generate: true, Thinking: o.Think}, system: o.System}
 	var err error
 	if l.tokens, err = tokenizer.Load(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -39,8 +40,8 @@ func readLanguage(path string, o options) (*language, error) {
 		return nil, fmt.Errorf("%w; -raw completes the text as it is, -prompt-ids takes token ids", err)
 	case err != nil && !errors.Is(err, chat.ErrNone):
 		return nil, err
-	case l.template == "" && o.Think != chat.Default:
-		return nil, errors.New("-think needs a model with a chat template, and not -raw")
+	case l.template == "" && (o.Think != chat.Default || o.System != ""):
+		return nil, errors.New("-think and -system need a model with a chat template, and not -raw")
 	case l.template != "":
 		if _, ok := l.tokens.ID(l.template.End()); !ok {
 			return nil, fmt.Errorf("%s: the tokenizer has no %s, which ends answers of the template %s; -raw completes the "+
@@ -65,6 +66,9 @@ func (l *language) stop(stop []int32) []int32 {
 func (l *language) encode(messages []chat.Message) ([]int32, error) {
 	if l.template == "" {
 		return l.tokens.Encode(messages[len(messages)-1].Content)
+	}
+	if l.system != "" {
+		messages = append([]chat.Message{{Role: chat.System, Content: l.system}}, messages...)
 	}
 	text, err := l.template.Render(messages, l.options)
 	if err != nil {

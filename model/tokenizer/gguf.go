@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/aha-go/aha/model/gguf"
 )
@@ -16,8 +18,16 @@ const (
 	ggufMerges = "tokenizer.ggml.merges"
 )
 
+// ggufRoles are the keys of the tokens that have roles.
+var ggufRoles = map[Role]string{BOS: "tokenizer.ggml.bos_token_id", EOS: "tokenizer.ggml.eos_token_id",
+	Unknown: "tokenizer.ggml.unknown_token_id", Pad: "tokenizer.ggml.padding_token_id"}
+
+// ggufAdd is the key that says whether the token of a role, BOS or EOS, is put around texts.
+func ggufAdd(r Role) string { return "tokenizer.ggml.add_" + string(r) + "_token" }
+
 // Types of tokens in GGUF.
 const (
+	ggufNormal  = 1
 	ggufControl = 3
 	ggufUser    = 4
 	ggufUnused  = 5
@@ -25,6 +35,11 @@ const (
 
 // ggufPatterns are the names that llama.cpp has for patterns beside Pattern's own.
 var ggufPatterns = map[string]Pattern{"deepseek-r1-qwen": Qwen2, "llama3": Llama3, "llama-v3": Llama3}
+
+// ggufSchemes say what the name of a pattern means in GGUF beside the pattern.
+var ggufSchemes = map[Pattern]struct{ NFC, IgnoreMerges bool }{
+	DeepSeekV3: {}, DeepSeekV2: {}, SmolLM2: {}, Qwen2: {NFC: true}, Llama3: {IgnoreMerges: true},
+}
 
 // FromGGUF makes the tokenizer that the metadata of a GGUF file describe. What they leave out is as
 // in the models' own tokenizer.json: Qwen's text is brought into the normal form C. An error about a
@@ -45,28 +60,35 @@ func FromGGUF(m gguf.Metadata) (*Tokenizer, error) {
 	if v.Pattern = ggufPatterns[pre]; v.Pattern == "" {
 		v.Pattern = Pattern(pre)
 	}
-	switch v.Pattern {
-	case DeepSeekV3, DeepSeekV2, SmolLM2:
-	case Qwen2:
-		v.NFC = true
-	case Llama3:
-		v.IgnoreMerges = true
-	default:
+	fixed, known := ggufSchemes[v.Pattern]
+	if !known {
 		return nil, fmt.Errorf("tokenizer: %s %q: %w", ggufPre, shorten(pre), ErrUnsupported)
 	}
+	v.NFC, v.IgnoreMerges = fixed.NFC, fixed.IgnoreMerges
 	if v.Merges, err = gguf.Value[[]string](m, ggufMerges); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	if err := ggufVocabulary(&v, m); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	if v.Prefix, err = ggufAround(m, "bos", v.Pattern == Llama3); err != nil {
+	roles, err := ggufTokensOfRoles(m)
+	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	if v.Suffix, err = ggufAround(m, "eos", false); err != nil {
+	if v.Prefix, err = ggufAround(m, roles, BOS, v.Pattern == Llama3); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	return New(v)
+	if v.Suffix, err = ggufAround(m, roles, EOS, false); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t, err := New(v)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.setRoles(roles); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return t, nil
 }
 
 // loadGGUF is Load of a GGUF file.
@@ -113,19 +135,37 @@ func ggufVocabulary(v *Vocabulary, m gguf.Metadata) error {
 	return nil
 }
 
-// ggufAround returns the token that is put before or after texts, "bos" or "eos"; none if the metadata
-// say so, or if they say nothing and byDefault is false.
-func ggufAround(m gguf.Metadata, name string, byDefault bool) ([]int32, error) {
-	add, err := gguf.Value[bool](m, "tokenizer.ggml.add_"+name+"_token")
+// ggufTokensOfRoles returns the tokens that have roles.
+func ggufTokensOfRoles(m gguf.Metadata) (map[Role]int32, error) {
+	roles := map[Role]int32{}
+	for _, role := range slices.Sorted(maps.Keys(ggufRoles)) {
+		id, err := m.Int(ggufRoles[role])
+		if errors.Is(err, gguf.ErrMissing) {
+			continue
+		} else if err == nil && (id < 0 || id >= maxTokens) {
+			err = fmt.Errorf("%s %d, want 0 to %d", ggufRoles[role], id, maxTokens-1)
+		}
+		if err != nil {
+			return nil, err
+		}
+		roles[role] = int32(id)
+	}
+	return roles, nil
+}
+
+// ggufAround returns the token that is put before or after texts, that of the role BOS or EOS; none if the
+// metadata say so, or if they say nothing and byDefault is false.
+func ggufAround(m gguf.Metadata, roles map[Role]int32, role Role, byDefault bool) ([]int32, error) {
+	add, err := gguf.Value[bool](m, ggufAdd(role))
 	if errors.Is(err, gguf.ErrMissing) {
 		add, err = byDefault, nil
 	}
 	if err != nil || !add {
 		return nil, err
 	}
-	id, err := m.Int("tokenizer.ggml." + name + "_token_id")
-	if err == nil && (id < 0 || id >= maxTokens) {
-		err = fmt.Errorf("%s_token_id %d, want 0 to %d", name, id, maxTokens-1)
+	id, ok := roles[role]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", ggufRoles[role], gguf.ErrMissing)
 	}
-	return []int32{int32(id)}, err
+	return []int32{id}, nil
 }

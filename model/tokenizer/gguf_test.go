@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,28 +13,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// metadata are those that llama.cpp's converter writes of a tokenizer.
-func metadata(t *Tokenizer, pre string) gguf.Metadata {
-	var tokens []string
-	var types []int32
-	for id, text := range t.texts {
-		token, kind := t.token(int32(id), text), int32(1)
-		switch k := t.kinds[id]; {
-		case k&isSpecial != 0:
-			token, kind = text, ggufControl
-		case k&isAdded != 0:
-			token, kind = text, ggufUser
-		case k == 0:
-			token, kind = fmt.Sprintf("[PAD%d]", id), ggufUnused
-		}
-		tokens, types = append(tokens, token), append(types, kind)
-	}
-	m := gguf.Metadata{{Key: ggufModel, Value: "gpt2"}, {Key: ggufPre, Value: pre}, {Key: ggufTokens, Value: tokens},
-		{Key: ggufTypes, Value: types}, {Key: ggufMerges, Value: t.mergeList()}}
-	if len(t.prefix) > 0 {
-		m = append(m, gguf.KeyValue{Key: "tokenizer.ggml.bos_token_id", Value: uint32(t.prefix[0])})
+// metadata are those of a tokenizer, with two ids more than it has.
+func metadata(t *testing.T, tok *Tokenizer) gguf.Metadata {
+	t.Helper()
+	m, err := tok.ToGGUF(tok.Len() + 2)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return m
+}
+
+// without returns m less some keys.
+func without(m gguf.Metadata, keys ...string) gguf.Metadata {
+	return slices.DeleteFunc(slices.Clone(m), func(kv gguf.KeyValue) bool { return slices.Contains(keys, kv.Key) })
 }
 
 // write writes a GGUF file without tensors.
@@ -52,10 +44,9 @@ func write(t *testing.T, m gguf.Metadata) string {
 }
 
 func TestIDsOfGGUFAreThoseOfTokenizers(t *testing.T) {
-	for name, pre := range map[string]string{"deepseek_v3": "deepseek-v3", "deepseek_v2": "deepseek-llm", "qwen3": "qwen2",
-		"llama3_1": "llama-bpe", "smollm2": "smollm"} {
+	for _, name := range []string{"deepseek_v3", "deepseek_v2", "qwen3", "llama3_1", "smollm2"} {
 		t.Run(name, func(t *testing.T) {
-			path := write(t, metadata(load(t, "testdata/cut_"+name+".json"), pre))
+			path := write(t, metadata(t, load(t, "testdata/cut_"+name+".json")))
 			checkParity(t, load(t, path), read[expected](t, "cut_"+name+".ids.json"))
 		})
 	}
@@ -68,14 +59,14 @@ func TestTokenizersOfGGUFAreSaved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fromGGUF, err := FromGGUF(metadata(tok, "smollm"))
+	fromGGUF, err := FromGGUF(metadata(t, tok))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := fromGGUF.MarshalJSON(); err != nil || string(got) != string(want) {
 		t.Errorf("error %v (-want +got):\n%s", err, cmp.Diff(string(want), string(got)))
 	}
-	m := metadata(load(t, "testdata/cut_llama3_1.json"), "llama-bpe")
+	m := metadata(t, load(t, "testdata/cut_llama3_1.json"))
 	m[2].Value = append(m[2].Value.([]string), "é")
 	m[3].Value = append(m[3].Value.([]int32), ggufUser)
 	if fromGGUF, err = FromGGUF(m); err != nil {
@@ -84,6 +75,85 @@ func TestTokenizersOfGGUFAreSaved(t *testing.T) {
 	if ids, err := fromGGUF.Append(nil, "é"); err != nil || len(ids) != 1 || fromGGUF.Decode(ids) != "é" {
 		t.Errorf("ids %v of an added é, error %v", ids, err)
 	}
+}
+
+// What is written is as llama.cpp's converter writes it, and roles come back.
+func TestRolesAndKindsOfTokensAreInGGUF(t *testing.T) {
+	dir := t.TempDir()
+	tok := load(t, "testdata/cut_llama3_1.json")
+	if err := tok.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	bos := tok.prefix[0]
+	text := fmt.Sprintf(`{"bos_token": %q, "eos_token": {"content": "<|reserved_special_token_0|>", "special": true}, "unk_token": null, `+
+		`"pad_token": "<|end_of_text|>"}`, tok.Decode(tok.prefix))
+	if err := os.WriteFile(filepath.Join(dir, ConfigName), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m := metadata(t, load(t, dir))
+	eos, _ := tok.ID("<|reserved_special_token_0|>")
+	pad, _ := tok.ID("<|end_of_text|>")
+	for key, want := range map[string]any{
+		"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.bos_token_id": uint32(bos),
+		"tokenizer.ggml.eos_token_id": uint32(eos), "tokenizer.ggml.padding_token_id": uint32(pad),
+		"tokenizer.ggml.unknown_token_id": nil, "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.add_eos_token": false,
+	} {
+		if got, _ := m.Lookup(key); got != want {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+	types, _ := gguf.Value[[]int32](m, ggufTypes)
+	tokens, _ := gguf.Value[[]string](m, ggufTokens)
+	n := tok.Len()
+	if len(types) != n+2 || types[bos] != 3 || types[n] != 5 || tokens[n] == tokens[n+1] || types[0] != 1 {
+		t.Errorf("types %v", types)
+	}
+	back, err := FromGGUF(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for role, want := range map[Role]int32{BOS: bos, EOS: eos, Pad: pad} {
+		if id, ok := back.Role(role); id != want || !ok {
+			t.Errorf("%s is %d, %t, want %d", role, id, ok, want)
+		}
+	}
+	if _, ok := back.Role(Unknown); ok {
+		t.Error("there is an unknown token")
+	}
+}
+
+func TestWhatGGUFCannotSayIsRefused(t *testing.T) {
+	change := func(name string, f func(*Tokenizer)) *Tokenizer {
+		tok := load(t, "testdata/cut_"+name+".json")
+		f(tok)
+		return tok
+	}
+	for want, tok := range map[string]*Tokenizer{
+		"added token":            change("flags", func(*Tokenizer) {}),
+		"normal form C is false": change("qwen3", func(t *Tokenizer) { t.nfc = false }),
+		"ignore_merges is true":  change("deepseek_v3", func(t *Tokenizer) { t.ignoreMerges = true }),
+		"2 tokens before texts":  change("llama3_1", func(t *Tokenizer) { t.prefix = append(t.prefix, t.prefix...) }),
+		"which is not bos, 1":    change("llama3_1", func(t *Tokenizer) { t.roles = map[Role]int32{BOS: 1} }),
+		"unknown token for byte": change("smollm2", func(t *Tokenizer) { t.unknown = 0 }),
+		"pattern characters":     characters(t),
+	} {
+		if _, err := tok.ToGGUF(tok.Len()); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	tok := load(t, "testdata/cut_smollm2.json")
+	if _, err := tok.ToGGUF(tok.Len() - 1); err == nil || !strings.Contains(err.Error(), "tokens, the model") {
+		t.Errorf("error %v of a model with fewer tokens", err)
+	}
+}
+
+func characters(t *testing.T) *Tokenizer {
+	t.Helper()
+	tok, err := New(Vocabulary{Tokens: []string{"a", "b"}, Pattern: Characters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
 }
 
 func TestIDsOfSmolLM2AreThoseOfTokenizers(t *testing.T) {
@@ -105,10 +175,10 @@ func TestGGUFSaysWhatIsPutAroundTexts(t *testing.T) {
 		{[]any{false, nil}, nil},
 		{[]any{true, true}, []int32{bos, bos + 1}},
 	} {
-		m := append(metadata(tok, "llama-bpe"), gguf.KeyValue{Key: "tokenizer.ggml.eos_token_id", Value: bos + 1})
-		for i, key := range []string{"tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"} {
+		m := append(without(metadata(t, tok), ggufAdd(BOS), ggufAdd(EOS)), gguf.KeyValue{Key: "tokenizer.ggml.eos_token_id", Value: bos + 1})
+		for i, role := range []Role{BOS, EOS} {
 			if c.add[i] != nil {
-				m = append(m, gguf.KeyValue{Key: key, Value: c.add[i]})
+				m = append(m, gguf.KeyValue{Key: ggufAdd(role), Value: c.add[i]})
 			}
 		}
 		got, err := FromGGUF(m)
@@ -122,17 +192,11 @@ func TestGGUFSaysWhatIsPutAroundTexts(t *testing.T) {
 }
 
 func TestWhatGGUFLacksIsNamed(t *testing.T) {
-	good := metadata(load(t, "testdata/cut_llama3_1.json"), "llama-bpe")
+	good := metadata(t, load(t, "testdata/cut_llama3_1.json"))
 	for key, want := range map[string]error{ggufModel: gguf.ErrMissing, ggufPre: gguf.ErrMissing,
 		ggufTokens: gguf.ErrMissing, ggufTypes: gguf.ErrMissing, ggufMerges: gguf.ErrMissing,
 		"tokenizer.ggml.bos_token_id": gguf.ErrMissing} {
-		var m gguf.Metadata
-		for _, kv := range good {
-			if kv.Key != key {
-				m = append(m, kv)
-			}
-		}
-		if _, err := FromGGUF(m); !errors.Is(err, want) || !strings.Contains(err.Error(), key) {
+		if _, err := FromGGUF(without(good, key)); !errors.Is(err, want) || !strings.Contains(err.Error(), key) {
 			t.Errorf("without %s: error %v, want %v", key, err, want)
 		}
 	}

@@ -20,7 +20,8 @@ const (
 	maxAdded = 100_000  // added tokens
 )
 
-// Load reads tokenizer.json, the one in a folder, or the tokenizer of a GGUF file.
+// Load reads tokenizer.json, the one in a folder, or the tokenizer of a GGUF file. Which tokens have roles is
+// said by the tokenizer_config.json in the folder, if there is one.
 func Load(path string) (*Tokenizer, error) {
 	if gguf.IsGGUF(path) {
 		return loadGGUF(path)
@@ -44,6 +45,11 @@ func Load(path string) (*Tokenizer, error) {
 	t, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if filepath.Base(path) == FileName {
+		if err := t.readConfig(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }

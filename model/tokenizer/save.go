@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,6 +102,22 @@ func (t *Tokenizer) postProcessor() any {
 	return map[string]any{"type": "TemplateProcessing", "special_tokens": specials,
 		"single": slices.Concat(before, []any{sequence("A")}, after),
 		"pair":   slices.Concat(before, []any{sequence("A")}, after, []any{sequence("B")})}
+}
+
+// Files are tokenizer.json and tokenizer_config.json by name, as transformers reads them, with the Jinja text
+// of a chat template if it is not "". They are what model.SaveOptions.Files takes.
+func (t *Tokenizer) Files(template string) map[string]func(w io.Writer) error {
+	config := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
+	if template != "" {
+		config["chat_template"] = template
+	}
+	for role, id := range t.roles {
+		config[string(role)+"_token"] = t.texts[id]
+	}
+	return map[string]func(w io.Writer) error{
+		FileName:   func(w io.Writer) error { return json.NewEncoder(w).Encode(t) },
+		ConfigName: func(w io.Writer) error { return json.NewEncoder(w).Encode(config) },
+	}
 }
 
 // Save writes tokenizer.json to path, or into the folder at path. The file appears as a whole.

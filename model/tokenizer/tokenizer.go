@@ -53,6 +53,7 @@ type Tokenizer struct {
 	raw, normalized addedTokens // those looked for before and after normalization
 	added           map[string]Added
 	prefix, suffix  []int32
+	roles           map[Role]int32
 
 	classes *classes
 	workers sync.Pool // of *worker

@@ -14,26 +14,39 @@ import (
 // ErrNone is wrapped by errors about models that come without a template.
 var ErrNone = errors.New("no chat template")
 
-// Load returns the template of a model: of the file chat_template.jinja in its folder or else of the
-// chat_template in tokenizer_config.json, the one named default where there are several; or that of
-// a GGUF file. The error wraps ErrNone if there is none, and ErrUnsupported if it has no native form.
+// GGUFKey is the key of a template's Jinja text in the metadata of a GGUF file.
+const GGUFKey = "tokenizer.chat_template"
+
+// Load returns the template of a model whose text is that of [Jinja]. The error wraps ErrNone if there is
+// none, and ErrUnsupported if it has no native form.
 func Load(path string) (Template, error) {
+	jinja, err := Jinja(path)
+	if err == nil && jinja == "" {
+		err = fmt.Errorf("%s: %w", path, ErrNone)
+	}
+	if err != nil {
+		return "", err
+	}
+	t, err := Find(jinja)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// Jinja returns the text of a model's template, "" if it has none: that of the file chat_template.jinja in
+// its folder or else of the chat_template in tokenizer_config.json, the one named default where there are
+// several; or that of a GGUF file.
+func Jinja(path string) (string, error) {
 	read := ofFolder
 	if gguf.IsGGUF(path) {
 		read = ofGGUF
 	}
 	jinja, err := read(path)
-	if err == nil && jinja == "" {
-		err = ErrNone
-	}
-	var t Template
-	if err == nil {
-		t, err = Find(jinja)
-	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	return t, nil
+	return jinja, nil
 }
 
 // ofGGUF returns the Jinja text of a GGUF file, "" if it has none.
@@ -43,7 +56,7 @@ func ofGGUF(path string) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	jinja, err := gguf.Value[string](r.Metadata, "tokenizer.chat_template")
+	jinja, err := gguf.Value[string](r.Metadata, GGUFKey)
 	if errors.Is(err, gguf.ErrMissing) {
 		err = nil
 	}

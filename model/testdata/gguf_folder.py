@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Checks the folder that convert makes of a GGUF file against what transformers itself makes of the file.
+
+    pip install torch transformers gguf
+    python model/testdata/gguf_folder.py SmolLM2-135M-Instruct.Q4_1.gguf    # in the repository's root, go on the path
+
+The folder, in F32 and in BF16, is to load with nothing missing or unexpected, in the dtype that its config claims. Its
+logits for 24 ids are to be those of the file's weights, dequantised by package gguf, rounded to BF16 there; the ids of
+the strings of model/tokenizer/testdata/strings.json those that the library tokenizers gave for the model, and its chat
+template that of the file.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import torch
+import transformers
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+TEXTS = pathlib.Path(__file__).parent.parent / "tokenizer" / "testdata"
+CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Why?"}]
+
+
+def logits(model, ids):
+    with torch.no_grad():
+        return model(ids[None]).logits[0].float()
+
+
+def check(source, dtype, want, theirs, ids):
+    faults = []
+    with tempfile.TemporaryDirectory() as work:
+        folder = pathlib.Path(work) / "model"
+        subprocess.run(["go", "run", "./examples/convert", "-in", source, "-out", str(folder), "-dtype", dtype],
+                       check=True, capture_output=True)
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto", output_loading_info=True)
+        if any(info.values()):
+            faults.append(f"loading info {info}")
+        if model.dtype != (want_dtype := {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]):
+            faults.append(f"transformers reads {model.dtype}, want {want_dtype}")
+        off = ((logits(model.eval().float(), ids) - want).abs().max() / want.abs().max()).item()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        texts = json.loads((TEXTS / "strings.json").read_text())
+        listed = json.loads((TEXTS / "smollm2.ids.json").read_text())["ids"]
+        pairs = [(t, w) for t, w in zip(texts, listed) if w is not None]
+        wrong = [t for t, w in pairs if tokenizer(t, add_special_tokens=False).input_ids != w]
+        back = [t for t, w in pairs if tokenizer.decode(w) != t]
+        both = (tokenizer, theirs)
+        rendered = [t.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True) for t in both]
+        roles = [(t.bos_token_id, t.eos_token_id, t.pad_token_id) for t in both]
+    print(f"{dtype:5} logits off by {off:.1e} of the largest, {want.abs().max():.2f}; {len(wrong)} of {len(pairs)} "
+          f"strings with other ids, {len(back)} decoded otherwise; bos, eos, pad {roles[0]}", flush=True)
+    if off > 1e-5:
+        faults.append("logits differ")
+    if wrong or back:
+        faults.append(f"strings {wrong[:3]} {back[:3]}")
+    if rendered[0] != rendered[1] or roles[0] != roles[1]:
+        faults.append(f"chats {rendered}, special tokens {roles}")
+    return faults
+
+
+def main(source):
+    print(f"transformers {transformers.__version__}, torch {torch.__version__}")
+    directory, file = os.path.split(os.path.abspath(source))
+    theirs = transformers.AutoTokenizer.from_pretrained(directory, gguf_file=file)
+    failed = False
+    for dtype in ("f32", "bf16"):
+        model = transformers.AutoModelForCausalLM.from_pretrained(directory, gguf_file=file, dtype=torch.float32).eval()
+        if dtype == "bf16":
+            model = model.to(torch.bfloat16).float()
+        ids = torch.tensor([(7 * i * i + 3 * i + 1) % model.config.vocab_size for i in range(24)])
+        for fault in check(source, dtype, logits(model, ids), theirs, ids):
+            failed = True
+            print(f"{dtype}: {fault}", file=sys.stderr)
+    sys.exit(failed)
+
+
+main(sys.argv[1])

@@ -1,0 +1,92 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// Role is what a special token is for, as tokenizer_config.json names it.
+type Role string
+
+const (
+	BOS     Role = "bos"
+	EOS     Role = "eos"
+	Unknown Role = "unk"
+	Pad     Role = "pad"
+)
+
+// ConfigName is the name of the file beside tokenizer.json that says which tokens have roles.
+const ConfigName = "tokenizer_config.json"
+
+// Role returns the token of a role. [Load] finds it in tokenizer_config.json or in a GGUF file.
+func (t *Tokenizer) Role(r Role) (id int32, ok bool) {
+	id, ok = t.roles[r]
+	return id, ok
+}
+
+// setRoles takes ids that a file gives to roles. Those without a token have none.
+func (t *Tokenizer) setRoles(roles map[Role]int32) error {
+	t.roles = map[Role]int32{}
+	for _, r := range slices.Sorted(maps.Keys(roles)) {
+		id := roles[r]
+		if id < 0 || int(id) >= len(t.texts) {
+			return fmt.Errorf("%s token: id %d, want 0 to %d", r, id, len(t.texts)-1)
+		}
+		if t.kinds[id] != 0 {
+			t.roles[r] = id
+		}
+	}
+	return nil
+}
+
+// config is tokenizer_config.json, as far as it changes what a Tokenizer does.
+type config struct {
+	BOS     roleToken `json:"bos_token"`
+	EOS     roleToken `json:"eos_token"`
+	Unknown roleToken `json:"unk_token"`
+	Pad     roleToken `json:"pad_token"`
+}
+
+// roleToken is the text of a token, or an object that has it as content.
+type roleToken string
+
+func (r *roleToken) UnmarshalJSON(text []byte) error {
+	var object struct {
+		Content string `json:"content"`
+	}
+	if json.Unmarshal(text, (*string)(r)) == nil {
+		return nil
+	}
+	err := json.Unmarshal(text, &object)
+	*r = roleToken(object.Content)
+	return err
+}
+
+// readConfig takes what tokenizer_config.json in dir says, if it is there. A token of a role that the
+// tokenizer lacks has no role.
+func (t *Tokenizer) readConfig(dir string) error {
+	text, err := checkpoint.ReadFile(dir, ConfigName, checkpoint.OpenOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("tokenizer: %w", err)
+	}
+	var c config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, ConfigName), err)
+	}
+	roles := map[Role]int32{}
+	for role, token := range map[Role]roleToken{BOS: c.BOS, EOS: c.EOS, Unknown: c.Unknown, Pad: c.Pad} {
+		if id, ok := t.ID(string(token)); ok && token != "" {
+			roles[role] = id
+		}
+	}
+	return t.setRoles(roles)
+}
