@@ -21,7 +21,8 @@ const (
 )
 
 // Load reads tokenizer.json, the one in a folder, or the tokenizer of a GGUF file. Which tokens have roles is
-// said by the tokenizer_config.json in the folder, if there is one.
+// said by the tokenizer_config.json in the folder, if there is one; add_bos_token and add_eos_token in it are
+// of no account, as in transformers: what is put around texts is said by tokenizer.json.
 func Load(path string) (*Tokenizer, error) {
 	if gguf.IsGGUF(path) {
 		return loadGGUF(path)
