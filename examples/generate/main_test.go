@@ -302,7 +302,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 	}{
 		{"-model X", "-model: stat X: "},
 		{"-model X -prompt a -prompt-ids 1", "-prompt and -prompt-ids: want one of them"},
-		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize and -think are for text"},
+		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize, -think and -system are for text"},
 		{"-model X -tokenize", "-tokenize, -ids and -logprobs need -prompt"},
 		{"-model FOLDER -prompt a", "text needs a tokenizer.json: "},
 		{"-model FOLDER -prompt a", "; -prompt-ids takes token ids"},

@@ -14,7 +14,7 @@ import (
 )
 
 // metadata are those of a tokenizer, with two ids more than it has.
-func metadata(t *testing.T, tok *Tokenizer) gguf.Metadata {
+func metadata(t testing.TB, tok *Tokenizer) gguf.Metadata {
 	t.Helper()
 	m, err := tok.ToGGUF(tok.Len() + 2)
 	if err != nil {
