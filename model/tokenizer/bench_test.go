@@ -1,14 +1,19 @@
+//go:build unix
+
 package tokenizer
 
 import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // BenchmarkEncode measures the vocabularies of AHA_TOKENIZERS (see .ci/run) on every file of AHA_TEXTS, a
-// folder of texts such as testdata/corpus.py makes. It tells the number of tokens too. testdata/bench.py
+// folder of texts such as testdata/corpus.py makes. It tells the number of tokens too, and the user
+// time of the processor. testdata/bench.py
 // runs it beside the library tokenizers.
 func BenchmarkEncode(b *testing.B) {
 	folder := os.Getenv("AHA_TOKENIZERS")
@@ -53,6 +58,7 @@ func encodeFile(b *testing.B, tok *Tokenizer, file string) {
 	b.ReportAllocs()
 	var ids []int32
 	tokens := 0
+	start := userTime(b)
 	for b.Loop() {
 		tokens = 0
 		for _, document := range documents {
@@ -62,5 +68,15 @@ func encodeFile(b *testing.B, tok *Tokenizer, file string) {
 			tokens += len(ids)
 		}
 	}
+	b.ReportMetric(float64((userTime(b)-start).Nanoseconds())/float64(b.N), "user-ns/op")
 	b.ReportMetric(float64(tokens), "tokens")
+}
+
+// userTime returns the user time of the process, that of the garbage collector included.
+func userTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano())
 }
