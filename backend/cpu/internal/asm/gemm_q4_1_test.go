@@ -10,9 +10,9 @@ import (
 
 // codesOf draws integers from least to least+count-1, and F16 scales and minimums of both
 // signs, among them zeros and subnormal, huge and, if odd, not finite ones.
-func codesOf(rng *rand.Rand, k, n, least, count int, odd bool) *Codes {
+func codesOf(rng *rand.Rand, k, n, least, count int, odd bool) Codes {
 	blocks := quantBlocks(k)
-	c := &Codes{Q: make([]byte, k*n), RS: 1, CS: k}
+	c := Codes{Q: make([]byte, k*n), RS: 1, CS: k}
 	for i := range c.Q {
 		c.Q[i] = byte(least + rng.IntN(count))
 	}
@@ -35,7 +35,7 @@ func codesOf(rng *rand.Rand, k, n, least, count int, odd bool) *Codes {
 var codeFormats = []struct {
 	name         string
 	least, count int
-	pack         func(dst []byte, c *Codes, k, n int)
+	pack         func(dst []byte, c Codes, k, n int)
 	value        func(q int8, d, m float32) float32
 }{
 	{"Q8", -128, 256, PackQ8Codes, func(q int8, d, _ float32) float32 { return float32(q) * d }},
@@ -80,7 +80,7 @@ func TestPackedCodesOfAQuantisedMatrixAreItsBytes(t *testing.T) {
 	want := make([]byte, PackedBytesQ4_1(k, n))
 	PackQ4_1(want, b, k, n, n, 1)
 	blocks := quantBlocks(k)
-	c := &Codes{Q: make([]byte, k*n), RS: n, CS: 1, Scale: Halves{make([]uint16, blocks*n), n, 1},
+	c := Codes{Q: make([]byte, k*n), RS: n, CS: 1, Scale: Halves{make([]uint16, blocks*n), n, 1},
 		Min: Halves{make([]uint16, blocks*n), n, 1}}
 	for j := range n {
 		for p := range k {

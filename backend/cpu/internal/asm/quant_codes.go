@@ -25,7 +25,7 @@ type codesQ [QuantBlock * PanelWidth]byte
 
 // PackQ8Codes writes the panels of PackQ8 with the integers and scales of c, which keep
 // their values; only a block whose scale is not finite gets the scale NaN and zeros.
-func PackQ8Codes(dst []byte, c *Codes, k, n int) {
+func PackQ8Codes(dst []byte, c Codes, k, n int) {
 	packCodes("PackQ8Codes", dst, c, k, n, blockBytesQ8, func(dst []byte, codes *codesQ) {
 		for p := range QuantBlock {
 			for j, q := range codes[p*PanelWidth:][:PanelWidth] {
@@ -36,7 +36,7 @@ func PackQ8Codes(dst []byte, c *Codes, k, n int) {
 }
 
 // PackQ4Codes is PackQ8Codes for the panels of PackQ4, with integers from -8 to 7.
-func PackQ4Codes(dst []byte, c *Codes, k, n int) {
+func PackQ4Codes(dst []byte, c Codes, k, n int) {
 	packCodes("PackQ4Codes", dst, c, k, n, blockBytesQ4, func(dst []byte, codes *codesQ) {
 		putNibbles(dst[scalesBytes:], codes, 8)
 	})
@@ -44,14 +44,14 @@ func PackQ4Codes(dst []byte, c *Codes, k, n int) {
 
 // PackQ4_1Codes is PackQ8Codes for the panels of PackQ4_1, with integers from 0 to 15 and
 // minimums.
-func PackQ4_1Codes(dst []byte, c *Codes, k, n int) {
+func PackQ4_1Codes(dst []byte, c Codes, k, n int) {
 	packCodes("PackQ4_1Codes", dst, c, k, n, blockBytesQ4_1, func(dst []byte, codes *codesQ) {
 		putNibbles(dst[scalesBytes:], codes, 0)
 	})
 }
 
 // packCodes packs c in blocks of blockBytes, of which write writes the integers.
-func packCodes(kernel string, dst []byte, c *Codes, k, n, blockBytes int, write func(dst []byte, codes *codesQ)) {
+func packCodes(kernel string, dst []byte, c Codes, k, n, blockBytes int, write func(dst []byte, codes *codesQ)) {
 	if k <= 0 || n <= 0 {
 		return
 	}
