@@ -47,7 +47,7 @@ func TestSmolLM2AgreesWithTransformers(t *testing.T) {
 }
 
 // In the formats that keep the file's integers only the activations are rounded, to 8
-// bits. Logits differ by up to 4.6% of the largest (measured, amx), here at most 8%, and
+// bits, as much as in Q8. Logits differ by up to 4.6% of the largest (measured, amx), here at most 8%, and
 // greedy continuations part where the margin of transformers' token is below 0.3, here
 // below 0.5.
 func TestSmolLM2InTheFormatsOfItsFileIsNearTransformers(t *testing.T) {

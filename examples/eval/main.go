@@ -43,7 +43,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
-	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
+	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.StringVar(&o.Type, "type", "text", "of the token files: text, uint16 or uint32")
 	flag.IntVar(&o.Context, "context", 0,
 		"tokens of a window (default max_position_embeddings of the model, at most 4096)")
