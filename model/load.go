@@ -37,8 +37,9 @@ type LoadOptions struct {
 //
 // Of GGUF the architectures llama, qwen2, qwen3, qwen3moe and deepseek2 are read, with
 // tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Q8_0, Q4_0 and Q4_1 are
-// kept as they are by parameters that are packed in backend.Q8, Q4 and Q4_1, but for the
-// two parts of a kv_b_proj that GGUF splits. Otherwise quantised tensors are dequantised to F32, and packed anew where Options have a format.
+// kept as they are by parameters that are packed in backend.Q8, Q4 and Q4_1, but for
+// the two parts of a kv_b_proj that GGUF splits. Otherwise quantised tensors are
+// dequantised to F32, and packed anew where Options have a format.
 //
 // Before anything is allocated, the names, shapes and dtypes of the tensors are
 // compared with the config's, and the memory needed with what b has left. Beside that

@@ -13,10 +13,10 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// openGGUF opens a GGUF file as if it were a checkpoint of Hugging Face: with its names
-// and its order of rows. Tensors of F32, F16 and BF16 are shown as they are; others, and
-// those whose rows are in another order, in F32, with the codes that formats keep. Tensors that only GGUF has keep their
-// names.
+// openGGUF opens a GGUF file as if it were a checkpoint of Hugging Face: with its
+// names and its order of rows. Tensors of F32, F16 and BF16 are shown as they are;
+// others, and those whose rows are in another order, in F32, with the codes that
+// formats keep. Tensors that only GGUF has keep their names.
 func openGGUF(path string) (*checkpoint.Reader, gguf.Metadata, Config, error) {
 	r, err := gguf.Open(path)
 	if err != nil {

@@ -48,7 +48,7 @@ func (w *RowWriter) SetScaled(p *Param, first int, data, scales, minimums []byte
 			len(scales), len(data), p.Name, p.Shape(), down, across, f.Scale))
 	}
 	if want := (f.BlockValues() - 1) * len(scales); len(minimums) != want {
-		panic(fmt.Sprintf("tensor: SetScaled: %d bytes of minimums for %d bytes of scales of parameter %s in format %s, want %d",
+		panic(fmt.Sprintf("tensor: SetScaled: %d bytes of minimums for %d of scales of parameter %s in format %s, want %d",
 			len(minimums), len(scales), p.Name, f, want))
 	}
 	return w.set(p, first, f.Element, data, scales, minimums)

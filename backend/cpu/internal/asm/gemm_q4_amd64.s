@@ -74,7 +74,8 @@ TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	ROWS(VALUE, 36)               \
 	ROWS(ADDROW, 32)
 
-// func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+// func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
+//	resume bool)
 TEXT ·gemmQ4_1Dot(SB), NOSPLIT, $0-69
 	VPBROADCASTQ nibbles<>(SB), Z30
 	MOVQ panelStep+40(FP), R10
