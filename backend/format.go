@@ -20,6 +20,9 @@ type Format struct {
 	BlockK, BlockN uint16
 	// Scale is the dtype of the scales.
 	Scale DType
+	// Min says that a block has a minimum m beside its scale, of the same dtype: an
+	// element is an integer from 0 on and stands for d·q + m.
+	Min bool
 	// Left is the dtype to which products round their left operand, and LeftBlock
 	// the number of adjacent elements of a row of it that share an F32 scale; 0 means
 	// without scales.
@@ -54,6 +57,17 @@ var (
 	Q8 = Format{Element: I8, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
 	// Q4 is Q8 with 4-bit integers, like Q4_0 of GGML: 4.5 bits an element.
 	Q4 = Format{Element: I8, Width: 4, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
+	// Q4_1 is Q4 with integers from 0 to 15 and a minimum for each block, the type Q4_1 of
+	// GGML, quantised as GGML does: d = (max−min)/15 and m = min, 5 bits an element. With
+	// quantised activations q' of the scale d', a product adds, block by block in ascending
+	// order,
+	//
+	//	c = c + (d·Σ q'·q + m·Σ q')·d'
+	//
+	// where the sums are exact, the parenthesis is rounded to F32 once, and so is its
+	// multiply-add to c.
+	Q4_1 = Format{Element: I8, Width: 4, BlockK: 32, BlockN: 1, Scale: F16, Min: true, Left: I8, LeftBlock: 32,
+		ForwardOnly: true}
 )
 
 // formats names them.
@@ -61,7 +75,7 @@ var formats = []struct {
 	name   string
 	format Format
 }{
-	{"native", Native}, {"bf16", BFloat16}, {"fp8", FP8}, {"q8", Q8}, {"q4", Q4},
+	{"native", Native}, {"bf16", BFloat16}, {"fp8", FP8}, {"q8", Q8}, {"q4", Q4}, {"q4_1", Q4_1},
 }
 
 // Formats lists the named formats.
@@ -100,12 +114,14 @@ func (f Format) Validate() error {
 		return fail("scales of %s, want F32 or F16", f.Scale)
 	case !f.Element.IsFloat() && f.BlockK == 0:
 		return fail("integers without scales")
+	case f.Min && (f.BlockK == 0 || f.Element.IsFloat()):
+		return fail("minimums without blocks of integers")
 	}
 	return nil
 }
 
-// BitsPerElement is the storage of one packed element, scales included; dt is the
-// dtype of the unpacked one.
+// BitsPerElement is the storage of one packed element, scales and minimums included; dt
+// is the dtype of the unpacked one.
 func (f Format) BitsPerElement(dt DType) float64 {
 	bits := float64(f.Width)
 	switch {
@@ -115,9 +131,21 @@ func (f Format) BitsPerElement(dt DType) float64 {
 		bits = float64(8 * f.Element.Size())
 	}
 	if f.BlockK > 0 {
-		bits += float64(8*f.Scale.Size()) / (float64(f.BlockK) * float64(f.BlockN))
+		bits += float64(8*f.BlockValues()*f.Scale.Size()) / (float64(f.BlockK) * float64(f.BlockN))
 	}
 	return bits
+}
+
+// BlockValues is the number of values that a block has beside its elements: a scale,
+// and maybe a minimum.
+func (f Format) BlockValues() int {
+	switch {
+	case f.BlockK == 0:
+		return 0
+	case f.Min:
+		return 2
+	}
+	return 1
 }
 
 // known requires f to be a possible format.

@@ -1,5 +1,7 @@
 package backend
 
+import "slices"
+
 // Layout says how a Matrix lies in memory.
 type Layout uint8
 
@@ -16,12 +18,14 @@ func (l Layout) String() string { return word("Layout", l, layoutNames) }
 // [..., K, N]. Three forms exist:
 //
 //	strided          Data is F32, F64 or BF16; products encode it in Format
-//	strided, scaled  Data is Format.Element, and Scale [..., ⌈K/BlockK⌉, ⌈N/BlockN⌉]
-//	                 has the blocks' scales
-//	packed           Data is what Pack made of it, scales included
+//	strided, scaled  Data is Format.Element, an integer narrower than that in an
+//	                 element of its own, and Scale [..., ⌈K/BlockK⌉, ⌈N/BlockN⌉] has
+//	                 the blocks' scales, Min their minimums where Format has such
+//	packed           Data is what Pack made of it, scales and minimums included
 type Matrix struct {
 	Data   View
 	Scale  View // of the scaled form alone
+	Min    View // beside Scale
 	Layout Layout
 	Format Format
 	K, N   int // logical size of a packed matrix; unused when Strided
@@ -47,6 +51,9 @@ func (m Matrix) Index(i int) Matrix {
 	if m.Scale.Present() {
 		m.Scale = m.Scale.Index(i)
 	}
+	if m.Min.Present() {
+		m.Min = m.Min.Index(i)
+	}
 	return m
 }
 
@@ -55,6 +62,9 @@ func (m *Matrix) operands(visit func(*View, Access), a Access) {
 	visit(&m.Data, a)
 	if m.Scale.Present() {
 		visit(&m.Scale, a)
+	}
+	if m.Min.Present() {
+		visit(&m.Min, a)
 	}
 }
 
@@ -77,6 +87,7 @@ func (c *checker) matrix(m *Matrix, views ...*View) *checker {
 			c.statistics(x, &m.Data)
 		}
 		c.thatViews(!m.Scale.Present(), "Scale %v of a packed matrix, which holds its own", &m.Scale)
+		c.thatViews(!m.Min.Present(), "Min %v of a packed matrix, which holds its own", &m.Min)
 	case m.Scale.Present():
 		c.scaled(m)
 	case m.Data.DType.Compute() != x.DType.Compute():
@@ -91,18 +102,22 @@ func (c *checker) matrix(m *Matrix, views ...*View) *checker {
 
 // scaled requires m to be of the strided, scaled form.
 func (c *checker) scaled(m *Matrix) *checker {
-	f, d, s := m.Format, &m.Data, &m.Scale
+	f, d, s, least := m.Format, &m.Data, &m.Scale, &m.Min
 	if c.err != nil {
 		return c
 	}
 	switch {
-	case f.BlockK == 0 || f.Width != 0:
+	case f.BlockK == 0:
 		c.failf("format %s has no strided form with scales", f)
+	case f.Min != least.Present():
+		c.failf("Min %v in format %s", *least, f)
 	case d.DType != f.Element || s.DType != f.Scale:
 		c.failf("Data %v, Scale %v in format %s, want %s and %s", *d, *s, f, f.Element, f.Scale)
 	case d.Rank < 2 || s.Rank != d.Rank || s.Dim(-2) != blocks(d.Dim(-2), f.BlockK) || s.Dim(-1) != blocks(d.Dim(-1),
 		f.BlockN):
 		c.failf("Data %v, Scale %v: want a scale for each block of %d×%d", *d, *s, f.BlockK, f.BlockN)
+	case f.Min && (least.DType != s.DType || !slices.Equal(least.Shape[:least.Rank], s.Shape[:s.Rank])):
+		c.failf("Scale %v, Min %v: want a minimum for each scale", *s, *least)
 	}
 	for i := 0; c.err == nil && i < d.Rank-2; i++ {
 		c.thatViews(s.Shape[i] == d.Shape[i], "leading dimensions of Data %v, Scale %v differ", d, s)

@@ -17,6 +17,10 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 	scaled := func(format backend.Format, data, scale backend.View) backend.Matrix {
 		return backend.Matrix{Data: data, Scale: scale, Format: format}
 	}
+	withMin := func(m backend.Matrix, least backend.View) backend.Matrix {
+		m.Min = least
+		return m
+	}
 	packed := func(data backend.View) backend.Matrix {
 		return backend.Matrix{Data: data, Layout: backend.Packed, Format: backend.FP8, K: 4, N: 5}
 	}
@@ -41,8 +45,16 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 			product(held)},
 		{"MatMul: format native has no strided form with scales",
 			product(scaled(backend.Native, f(4, 5), f(1, 1)))},
-		{"MatMul: format q4 has no strided form with scales",
-			product(scaled(backend.Q4, bytes, halves))},
+		{"MatMul: format bf16 has no strided form with scales",
+			product(scaled(backend.BFloat16, f(4, 5), f(1, 1)))},
+		{"MatMul: Min absent in format q4_1",
+			product(scaled(backend.Q4_1, bytes, halves))},
+		{"MatMul: Min F16[1 5] in format q4",
+			product(withMin(scaled(backend.Q4, bytes, halves), halves))},
+		{"MatMul: Scale F16[1 5], Min F32[1 5]: want a minimum for each",
+			product(withMin(scaled(backend.Q4_1, bytes, halves), f(1, 5)))},
+		{"MatMul: Scale F16[1 5], Min F16[1 4]: want a minimum for each",
+			product(withMin(scaled(backend.Q4_1, bytes, halves), view(backend.F16)(1, 4)))},
 		{"MatMul: Data E5M2[4 5], Scale F32[1 1] in format fp8, want E4M3",
 			product(scaled(backend.FP8, view(backend.E5M2)(4, 5), f(1, 1)))},
 		{"MatMul: Data E4M3[129 5], Scale F32[1 1]: want a scale for each",
@@ -80,6 +92,7 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 	}
 	for _, op := range []backend.Op{
 		product(good), product(packed(codes(64))),
+		product(scaled(backend.Q4, bytes, halves)), product(withMin(scaled(backend.Q4_1, bytes, halves), halves)),
 
 		&backend.Unpack{Dst: f(4, 3), Src: good, Index: ints(3)},
 		&backend.Unpack{Dst: f(2, 4, 5), Src: packed(codes(2, 64))},

@@ -15,8 +15,8 @@ const PackColumns = 128
 // [..., K, N] from Column on: a matrix, or a stack of them.
 //
 // Dst is packed, or strided and scaled. Src is strided: F32 or F64 for Native, F32
-// or BF16 for the others, or already Dst's elements with their scales, which are
-// kept as they are. Scales are those of Format's blocks of Src, so Column and, but
+// or BF16 for the others, or already Dst's elements with their scales and
+// minimums, which are kept as they are. Scales are those of Format's blocks of Src, so Column and, but
 // for the last columns of Dst, n are multiples of PackColumns.
 type Pack struct {
 	Dst, Src Matrix

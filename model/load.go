@@ -36,10 +36,10 @@ type LoadOptions struct {
 // see checkpoint.Reader.Load for how tensors become parameters, FP8 with scales included.
 //
 // Of GGUF the architectures llama, qwen2, qwen3, qwen3moe and deepseek2 are read, with
-// tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Those that are quantised are
-// dequantised to F32, and packed anew where Options have a format: Q8_0 in backend.Q8, and
-// Q4_0 in backend.Q4, keep all values if each block has an integer of the largest
-// magnitude, as those of GGML's own quantisation do.
+// tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Q8_0, Q4_0 and Q4_1 are
+// kept as they are by parameters that are packed in backend.Q8, Q4 and Q4_1, but for
+// the two parts of a kv_b_proj that GGUF splits. Otherwise quantised tensors are
+// dequantised to F32, and packed anew where Options have a format.
 //
 // Before anything is allocated, the names, shapes and dtypes of the tensors are
 // compared with the config's, and the memory needed with what b has left. Beside that

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/gguf"
 )
@@ -15,7 +16,7 @@ import (
 // OpenGGUF opens a GGUF file as if it were a checkpoint of Hugging Face: with its names
 // and its order of rows, and the config that its metadata amount to. Tensors of F32, F16
 // and BF16 are shown as they are; others, and those whose rows are in another order, in
-// F32, dequantised as they are read. Tensors that only GGUF has keep their names.
+// F32, with the codes that formats keep. Tensors that only GGUF has keep their names.
 func OpenGGUF(path string) (*checkpoint.Reader, gguf.Metadata, Config, error) {
 	r, err := gguf.Open(path)
 	if err != nil {
@@ -93,33 +94,70 @@ var plainGGUF = map[gguf.Type]checkpoint.DType{
 	gguf.F32: checkpoint.F32, gguf.F16: checkpoint.F16, gguf.BF16: checkpoint.BF16,
 }
 
+// codedGGUF are the formats that keep the values of a type.
+var codedGGUF = map[gguf.Type]backend.Format{gguf.Q8_0: backend.Q8, gguf.Q4_0: backend.Q4, gguf.Q4_1: backend.Q4_1}
+
+// codes are those of t, if it has such, from row first on.
+func (f *ggufFile) codes(t gguf.TensorInfo, first int) *checkpoint.Codes {
+	format, ok := codedGGUF[t.Type]
+	if !ok {
+		return nil
+	}
+	return &checkpoint.Codes{Format: format, Read: func(from int, codes, scales, minimums []byte) error {
+		return f.ReadCodes(t, first+from, codes, scales, minimums)
+	}}
+}
+
 // show is the part of t of the given shape that begins at row first.
 func (f *ggufFile) show(t gguf.TensorInfo, name string, first int, shape []int) checkpoint.Foreign {
 	if dt, ok := plainGGUF[t.Type]; ok {
 		at := int64(first) * int64(t.Type.Bytes(shape[len(shape)-1]))
 		return checkpoint.Foreign{Name: name, DType: dt, Shape: shape, Data: ggufBytes{f.Reader, t, at}}
 	}
-	return computed(name, shape, func(from int, dst []float32) error { return f.ReadRows(t, first+from, dst) })
+	x := computed(name, shape, func(from int, dst []float32) error { return f.ReadRows(t, first+from, dst) })
+	x.Codes = f.codes(t, first)
+	return x
 }
 
 // unpaired is the projection t of queries or keys of a Llama. In GGUF rows 2i and 2i+1
 // of a head are a pair of RoPE; in Hugging Face rows i and i+d/2 of d are.
 func (f *ggufFile) unpaired(t gguf.TensorInfo, name string) checkpoint.Foreign {
-	d, width := f.cfg.QKHeadDim(), t.Shape[1]
-	return computed(name, t.Shape, func(first int, dst []float32) error {
-		n := len(dst) / width
-		from := first / d * d // whole heads
-		paired := make([]float32, ((first+n+d-1)/d*d-from)*width)
-		if err := f.ReadRows(t, from, paired); err != nil {
+	head, width := f.cfg.QKHeadDim(), t.Shape[1]
+	whole := func(first, n int) (from, end int) { return first / head * head, (first + n + head - 1) / head * head }
+	x := computed(name, t.Shape, func(first int, dst []float32) error {
+		from, end := whole(first, len(dst)/width)
+		paired := make([]float32, (end-from)*width)
+		err := f.ReadRows(t, from, paired)
+		unpair(dst, paired, first, len(dst)/width, from, head)
+		return err
+	})
+	x.Codes = f.codes(t, 0)
+	if x.Codes != nil {
+		read := x.Codes.Read
+		x.Codes.Read = func(first int, codes, scales, minimums []byte) error {
+			n := len(codes) / width
+			from, end := whole(first, n)
+			heads := func(dst []byte) []byte { return make([]byte, (end-from)*len(dst)/n) }
+			q, d, m := heads(codes), heads(scales), heads(minimums)
+			err := read(from, q, d, m)
+			unpair(codes, q, first, n, from, head)
+			unpair(scales, d, first, n, from, head)
+			unpair(minimums, m, first, n, from, head)
 			return err
 		}
-		for i := range n {
-			head, row := (first+i)/d*d, (first+i)%d
-			src := head - from + row%(d/2)*2 + row/(d/2)
-			copy(dst[i*width:(i+1)*width], paired[src*width:])
-		}
-		return nil
-	})
+	}
+	return x
+}
+
+// unpair sets dst to n rows from row first on of heads of d rows, which paired has from
+// row from on, in pairs of RoPE.
+func unpair[T any](dst, paired []T, first, n, from, d int) {
+	width := len(dst) / n
+	for i := range n {
+		head, row := (first+i)/d*d, (first+i)%d
+		src := head - from + row%(d/2)*2 + row/(d/2)
+		copy(dst[i*width:(i+1)*width], paired[src*width:])
+	}
 }
 
 // joinedKV is kv_b_proj, whose rows are for each head those of nope and those of the

@@ -174,15 +174,17 @@ func TestGGUFThatIsNotAModelHereIsRefused(t *testing.T) {
 	}
 }
 
-// Blocks that reach the largest integer, as those that GGML writes do, keep every value
-// in the formats of the same layout.
+// Blocks of any integers and scales, and minimums, of either sign keep every value in the
+// format of their layout.
 func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 	b := open(t)
-	r := rand.New(rand.NewPCG(17, 1))
+	seed := rand.Uint64()
+	t.Logf("seed %#x", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
 	for _, c := range []struct {
 		kind   gguf.Type
 		format backend.Format
-	}{{gguf.Q8_0, backend.Q8}, {gguf.Q4_0, backend.Q4}} {
+	}{{gguf.Q8_0, backend.Q8}, {gguf.Q4_0, backend.Q4}, {gguf.Q4_1, backend.Q4_1}} {
 		path := rewrite(t, "testdata/gguf/llama3_scaling.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,
 			[]gguf.Tensor) {
 			for i, x := range list {
@@ -196,12 +198,8 @@ func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 						data[at+j] = byte(r.Uint32())
 					}
 					backend.F16.Put(data[at:], 0, r.NormFloat64())
-					data[at+2] = map[gguf.Type]byte{gguf.Q8_0: 127, gguf.Q4_0: 0x70}[c.kind] // 127, and −8
-					for j := 2; c.kind == gguf.Q8_0 && j < size; j++ {
-						data[at+j] = max(data[at+j], 1) // no −128, which Q8_0 does not use
-						if data[at+j] == 128 {
-							data[at+j] = 129
-						}
+					if c.kind == gguf.Q4_1 {
+						backend.F16.Put(data[at+2:], 0, r.NormFloat64())
 					}
 				}
 				list[i] = ggufTensor(x.Name, c.kind, data, x.Shape...)

@@ -112,7 +112,8 @@ func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 			{Format: backend.BFloat16},
 			{Format: backend.BFloat16, Packed: true}, {Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true,
 				Precision: backend.BF16},
-			{Tables: backend.BFloat16}, {Format: backend.FP8, Tables: backend.FP8, Packed: true}, {Uninitialized: true},
+			{Format: backend.Q4_1, Packed: true}, {Tables: backend.BFloat16}, {Uninitialized: true},
+			{Format: backend.FP8, Tables: backend.FP8, Packed: true},
 			{Format: backend.Q8, Tables: backend.Q8, Packed: true, Uninitialized: true},
 		} {
 			name := fmt.Sprintf("%s of width %d, %+v", cfg.ModelType, cfg.HiddenSize, o)

@@ -81,7 +81,7 @@ func families() []family {
 		gatherFamily(), scatterFamily(), gatherLastFamily(), scatterLastFamily(),
 		randomFamily(),
 		matMulFamily(), groupedMatMulFamily(), groupedOuterFamily(),
-		formatMatMulFamily(), formatGroupedFamily(), formatOuterFamily(), unpackFamily(),
+		formatMatMulFamily(), formatGroupedFamily(), formatOuterFamily(), unpackFamily(), codesFamily(),
 		formatLogProbFamily(), formatLogProbGradFamily(),
 		rmsNormFamily(), rmsNormGradFamily(), swiGLUFamily(), swiGLUGradFamily(), ropeFamily(), mlaKeysFamily(),
 		mlaKeysGradFamily(),

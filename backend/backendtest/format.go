@@ -10,7 +10,7 @@ import (
 
 // Products with matrices in a format other than Native. In BFloat16 they are
 // held to the rounding of F32 sums of exactly rounded operands. How a backend
-// chooses the scales of Q8 and Q4, and whether it quantises the left operand, is
+// chooses the scales of Q8, Q4 and Q4_1, and whether it quantises the left operand, is
 // its own affair within the step of the integers: an element may be wrong by
 // what both roundings allow.
 
@@ -32,14 +32,21 @@ type inexact struct {
 	cols       int
 }
 
+// stepBetween is step for a block in Format.Min, whose numbers are from least to most: 4
+// bits divide the range by 15.
+func stepBetween(bits int, least, most float64) float64 {
+	largest := max(math.Abs(least), math.Abs(most))
+	return (most-least)/float64(int(2)<<bits-2)*1.01 + largest/1024 + 1e-6
+}
+
 // leftOperand is x [rows, k] as the left operand of a product in format f.
 func leftOperand(f backend.Format, x []float64, rows, k int) inexact {
-	return quantised(f.Left, 8, 1, int(f.LeftBlock), leastLeft, x, rows, k)
+	return quantised(f.Left, 8, false, 1, int(f.LeftBlock), leastLeft, x, rows, k)
 }
 
 // rightOperand is x [k, n] as the right operand of a product in format f.
 func rightOperand(f backend.Format, x []float64, k, n int) inexact {
-	return quantised(f.Element, int(f.Width), int(f.BlockK), int(f.BlockN), 0, x, k, n)
+	return quantised(f.Element, int(f.Width), f.Min, int(f.BlockK), int(f.BlockN), 0, x, k, n)
 }
 
 // leastLeft is the least magnitude that scales of a left operand in E4M3 are made for.
@@ -47,8 +54,10 @@ const leastLeft = 1e-4
 
 // quantised is x [rows, cols] in elements of dt, of which blocks of height × width
 // share a scale, for magnitudes of at least least. bits are those of an integer, 0
-// meaning 8. Floats are exactly what the format defines.
-func quantised(dt backend.DType, bits, height, width int, least float32, x []float64, rows, cols int) inexact {
+// meaning 8; minimums says that they count from a minimum of the block, whose missing
+// elements are zeros. Floats are exactly what the format defines.
+func quantised(dt backend.DType, bits int, minimums bool, height, width int, least float32, x []float64, rows,
+	cols int) inexact {
 	x = x[:rows*cols]
 	q := inexact{slices.Clone(x), make([]float64, rows*cols), cols}
 	if dt == backend.F32 { // Native: as it is
@@ -79,7 +88,16 @@ func quantised(dt backend.DType, bits, height, width int, least float32, x []flo
 				block(func(at int) { q.value[at] = dt.Round(float64(float32(x[at])/d)) * float64(d) })
 				continue
 			}
-			block(func(at int) { q.err[at] = step(bits, most) })
+			err := step(bits, most)
+			if minimums {
+				lo, hi := math.Inf(1), math.Inf(-1)
+				block(func(at int) { lo, hi = min(lo, x[at]), max(hi, x[at]) })
+				if i+height > rows {
+					lo, hi = min(lo, 0), max(hi, 0)
+				}
+				err = stepBetween(bits, lo, hi)
+			}
+			block(func(at int) { q.err[at] = err })
 		}
 	}
 	return q

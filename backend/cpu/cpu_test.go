@@ -20,7 +20,7 @@ func withWorkers(t testing.TB, n int) *CPU {
 }
 
 // filled is a contiguous view of x.
-func filled[T number | int32 | uint16](b *CPU, x []T, shape ...int) backend.View {
+func filled[T number | int32 | uint16 | uint8](b *CPU, x []T, shape ...int) backend.View {
 	var t T
 	dt := backend.F32
 	switch any(t).(type) {
@@ -30,6 +30,8 @@ func filled[T number | int32 | uint16](b *CPU, x []T, shape ...int) backend.View
 		dt = backend.I32
 	case uint16:
 		dt = backend.BF16
+	case uint8:
+		dt = backend.I8
 	}
 	buf, err := b.Alloc(len(x) * int(unsafe.Sizeof(t)))
 	if err != nil {

@@ -26,9 +26,8 @@ type encoding struct {
 	// for the other.
 	encodeHalf func(dst []byte, a []uint16, m, k, rs, cs int)
 	packHalf   func(dst []byte, b []uint16, k, n, rs, cs int)
-	// packCodes is pack of elements with scales, of a block of rows pb and columns jb
-	// at scale[pb*srs+jb*scs]; nil if the format has no form with scales apart.
-	packCodes func(dst, b []byte, scale []float32, k, n, rs, cs, srs, scs int)
+	// packCodes is pack of elements with scales apart; nil if the format has no such form.
+	packCodes func(dst []byte, b right, k, n int)
 	// unpack gives back the values that products use of columns first to first+n of
 	// a packed operand: element (p,first+j) goes to dst[p*rs+j*cs].
 	unpack func(dst []float32, panels []byte, k, first, n, rs, cs int)
@@ -69,8 +68,10 @@ var encodings = []*encoding{
 		cols:       256,
 		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
 		panelBytes: asm.PanelBytesFP8,
-		encode:     asm.RowsFP8, pack: asm.PackFP8, packCodes: asm.PackFP8Bits, unpack: asm.UnpackFP8,
-		gemm: adjacent(asm.GemmFP8),
+		encode:     asm.RowsFP8, pack: asm.PackFP8, unpack: asm.UnpackFP8, gemm: adjacent(asm.GemmFP8),
+		packCodes: func(dst []byte, b right, k, n int) {
+			asm.PackFP8Bits(dst, b.codes, b.scale.f32, k, n, b.rs, b.cs, b.scale.rs, b.scale.cs)
+		},
 	},
 	{
 		format:   backend.Q8,
@@ -80,6 +81,7 @@ var encodings = []*encoding{
 		cols:     512,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ8,
 		encode: asm.RowsQ8, pack: asm.PackQ8, unpack: asm.UnpackQ8, gemm: adjacent(asm.GemmQ8),
+		packCodes: integers(asm.PackQ8Codes),
 	},
 	{
 		format:   backend.Q4,
@@ -89,6 +91,17 @@ var encodings = []*encoding{
 		cols:     512,
 		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ4,
 		encode: asm.RowsQ8, pack: asm.PackQ4, unpack: asm.UnpackQ4, gemm: adjacent(asm.GemmQ4),
+		packCodes: integers(asm.PackQ4Codes),
+	},
+	{
+		format:   backend.Q4_1,
+		dtype:    backend.I8,
+		columns:  asm.PanelWidth,
+		rows:     192,
+		cols:     512,
+		rowBytes: rowBytesQ8, panelBytes: asm.PanelBytesQ4_1,
+		encode: asm.RowsQ8, pack: asm.PackQ4_1, unpack: asm.UnpackQ4_1, gemm: adjacent(asm.GemmQ4_1),
+		packCodes: integers(asm.PackQ4_1Codes),
 	},
 }
 
@@ -119,6 +132,17 @@ func adjacent(gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, 
 	rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool) {
 	return func(m, n, k int, rows []byte, _ int, panels []byte, c []float32, ldc int, accumulate bool) {
 		gemm(m, n, k, rows, panels, c, ldc, accumulate)
+	}
+}
+
+// integers is encoding.packCodes of integers with F16 scales.
+func integers(pack func(dst []byte, c asm.Codes, k, n int)) func(dst []byte, b right, k, n int) {
+	return func(dst []byte, b right, k, n int) {
+		pack(dst, asm.Codes{
+			Q: b.codes, RS: b.rs, CS: b.cs,
+			Scale: asm.Halves{Data: b.scale.f16, RS: b.scale.rs, CS: b.scale.cs},
+			Min:   asm.Halves{Data: b.least.f16, RS: b.least.rs, CS: b.least.cs},
+		}, k, n)
 	}
 }
 
@@ -172,7 +196,7 @@ func (e *encoding) encodeOperand(dst []byte, a operand[float32], m, k int, w *wo
 func (e *encoding) packOperand(dst []byte, b right, k, n int, w *worker) {
 	switch {
 	case b.codes != nil:
-		e.packCodes(dst, b.codes, b.scale, k, n, b.rs, b.cs, b.srs, b.scs)
+		e.packCodes(dst, b, k, n)
 	case b.half == nil:
 		e.pack(dst, b.data, k, n, b.rs, b.cs)
 	case e.packHalf != nil:

@@ -151,3 +151,45 @@ func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: matrix}) }, "MatMul", "version 1")
 	panics(t, func() { b.Do(&backend.Unpack{Dst: w, Src: matrix}) }, "Unpack", "version 1")
 }
+
+// Bitwise: a product with integers whose scales are apart is that with the packed matrix
+// made of them.
+func TestProductsWithIntegersApartAreThoseWithThePackedMatrix(t *testing.T) {
+	rng := newRand(t)
+	b := withWorkers(t, 2)
+	const m, k, n = 5, 70, 150
+	a := filled(b, normals[float32](rng, m*k), m, k)
+	for _, f := range []backend.Format{backend.Q8, backend.Q4, backend.Q4_1} {
+		codes, halves := make([]uint8, n*k), func() []uint16 {
+			x := make([]uint16, n*3)
+			for i := range x {
+				x[i] = uint16(rng.IntN(0x7c00)) | uint16(rng.IntN(2))<<15
+			}
+			return x
+		}
+		for i := range codes {
+			codes[i] = uint8(rng.IntN(16))
+		}
+		apart := backend.Matrix{Data: filled(b, codes, n, k).T(), Scale: filled(b, halves(), n, 3).T(), Format: f}
+		apart.Scale.DType = backend.F16
+		if f.Min {
+			apart.Min = filled(b, halves(), n, 3).T()
+			apart.Min.DType = backend.F16
+		}
+		_, size := b.PackedLen(f, backend.F32, k, n)
+		packed := backend.Matrix{Data: filled(b, make([]uint8, size), size), Layout: backend.Packed, Format: f, K: k, N: n}
+		do(t, b, &backend.Pack{Dst: packed, Src: apart})
+		got, want := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, m*n), m, n)
+		do(t, b, &backend.MatMul{C: got, A: a, B: apart})
+		do(t, b, &backend.MatMul{C: want, A: a, B: packed})
+		sameBits(t, f.String(), data[float32](&got), data[float32](&want))
+		for _, op := range []backend.Op{
+			&backend.Unpack{Dst: filled(b, make([]float32, k*n), k, n), Src: apart},
+			&backend.Pack{Dst: apart, Src: backend.Dense(filled(b, make([]float32, k*n), k, n))},
+		} {
+			if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "scales apart") {
+				t.Errorf("%s of %s with scales apart: error %v", op.Name(), f, err)
+			}
+		}
+	}
+}

@@ -52,6 +52,9 @@ func (b *CPU) packFormatted(o *backend.Pack) error {
 		return err
 	}
 	if o.Dst.Layout == backend.Strided {
+		if !e.format.Element.IsFloat() {
+			return backend.Unsupported(b, o, "to scales apart in format "+e.format.String())
+		}
 		return b.quantise(o)
 	}
 	dst := e.packedBytesOf(o, &o.Dst)
@@ -131,6 +134,9 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 			return err
 		}
 		if o.Src.Layout == backend.Strided {
+			if !e.format.Element.IsFloat() {
+				return backend.Unsupported(b, o, "of scales apart in format "+e.format.String())
+			}
 			return b.dequantise(o)
 		}
 		e.packedBytesOf(o, &o.Src)

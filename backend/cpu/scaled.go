@@ -34,26 +34,21 @@ func (j *quantiseSquares) run(w *worker, lo, hi int) {
 	for ; lo < hi; lo++ {
 		e, p, q := lo/(down*across), lo/across%down, lo%across
 		k, n := min(asm.FP8Block, j.k-p*asm.FP8Block), min(asm.FP8Block, j.n-q*asm.FP8Block)
-		dst, src := j.dst.matrix(0, e).square(p, q), j.src.matrix(0, e)
+		dst, src := j.dst.matrix(0, e).block(p, q), j.src.matrix(0, e)
 		if src.codes != nil {
-			src = src.square(p, q)
-			dst.scale[0] = src.scale[0]
+			src = src.block(p, q)
+			dst.scale.f32[0] = src.scale.f32[0]
 			for i := range k {
 				moveRow(codes[i*n:], src.codes[i*src.rs:], n, 1, src.cs)
 			}
 		} else {
 			src.operand.from(p*asm.FP8Block*src.rs+q*asm.FP8Block*src.cs).read(values, k, n, n)
-			dst.scale[0] = asm.QuantFP8(codes[:], values, k, n)
+			dst.scale.f32[0] = asm.QuantFP8(codes[:], values, k, n)
 		}
 		for i := range k {
 			moveRow(dst.codes[i*dst.rs:], codes[i*n:], n, dst.cs, 1)
 		}
 	}
-}
-
-// square is r, which has codes, from block (p, q) on.
-func (r right) square(p, q int) right {
-	return r.from(p*r.blockK*r.rs+q*r.blockN*r.cs, p*r.srs+q*r.scs)
 }
 
 // dequantiseColumns is the job of Unpack of such a matrix. Its units are matrices ×
@@ -94,10 +89,10 @@ func (j *dequantiseColumns) run(w *worker, lo, hi int) {
 		}
 		src := j.src.matrix(0, e)
 		for p := 0; p < k; p += asm.FP8Block {
-			block, square := values[p:min(p+asm.FP8Block, k)], src.square(p/asm.FP8Block, col/asm.FP8Block)
+			block, square := values[p:min(p+asm.FP8Block, k)], src.block(p/asm.FP8Block, col/asm.FP8Block)
 			moveRow(codes[:], square.codes[col%asm.FP8Block*square.cs:], len(block), 1, square.rs)
 			asm.FromE4M3(block, codes[:len(block)])
-			scale(block, block, square.scale[0])
+			scale(block, block, square.scale.f32[0])
 		}
 		dst.write(values, k, 1, 1)
 	}

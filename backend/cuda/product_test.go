@@ -69,7 +69,7 @@ func TestProductsHaveTheSameBitsInEveryForm(t *testing.T) {
 
 func TestQuantisedWeightsHaveTheBitsOfTheCPU(t *testing.T) {
 	emulated(t)
-	for _, f := range []backend.Format{backend.FP8, backend.Q8, backend.Q4} {
+	for _, f := range []backend.Format{backend.FP8, backend.Q8, backend.Q4, backend.Q4_1} {
 		t.Run(f.String(), func(t *testing.T) {
 			seed := rand.Uint64()
 			var want []byte

@@ -9,9 +9,9 @@ import (
 // right is the right operand of products, whatever its form: elements [..., K, N] and,
 // in formats with scales, those of its blocks.
 //
-// A packed matrix holds the elements column by column, then the scales. Columns of Q8
-// and Q4 begin at whole blocks. Elements of Q4 are half a byte: its view is of I8, and
-// strides count halves of it.
+// A packed matrix holds the elements column by column, then the scales, each with its
+// minimum after it in Q4_1. Columns of Q8, Q4 and Q4_1 begin at whole blocks. Elements of
+// the latter two are half a byte: their view is of I8, and strides count halves of it.
 type right struct {
 	format      backend.Format
 	data, scale backend.View
@@ -40,16 +40,14 @@ func packingOf(f backend.Format, k, n int) packing {
 		p.column = p.down * int(f.BlockK)
 	}
 	p.data = ceil(p.column*n*bits, 32)
-	p.words = p.data + ceil(p.down*p.across*f.Scale.Size(), 4)
-	if f.BlockK == 0 {
-		p.words = p.data
-	}
+	p.words = p.data + ceil(p.down*p.across*f.BlockValues()*f.Scale.Size(), 4)
 	return p
 }
 
 // formats are the suffixes of the kernels of formats other than Native.
 var formats = map[backend.Format]string{
 	backend.BFloat16: "_bf16", backend.FP8: "_fp8", backend.Q8: "_q8", backend.Q4: "_q4",
+	backend.Q4_1: "_q4_1",
 }
 
 // formatted is the suffix of the kernels of a product with m, whose sums are of dtype dt.
@@ -93,7 +91,7 @@ func packed(v *backend.View, f backend.Format, k, n int) right {
 	r.data.Shape[last], r.data.Shape[last+1] = k, n
 	r.data.Strides[last], r.data.Strides[last+1] = 1, p.column
 	r.scale.Shape[last], r.scale.Shape[last+1] = p.down, p.across
-	r.scale.Strides[last], r.scale.Strides[last+1] = 1, p.down
+	r.scale.Strides[last], r.scale.Strides[last+1] = f.BlockValues(), f.BlockValues()*p.down
 	if f.BlockK == 0 {
 		r.scale = backend.View{}
 	}
@@ -120,9 +118,20 @@ func (b *CUDA) stored(op backend.Op, m *backend.Matrix) right {
 	return packed(&m.Data, m.Format, m.K, m.N)
 }
 
+// narrow refuses integers of less than a byte with scales apart, which only Pack reads.
+func (b *CUDA) narrow(op backend.Op, m *backend.Matrix) error {
+	if m.Layout == backend.Strided && m.Scale.Present() && m.Format.Width != 0 {
+		return backend.Unsupported(b, op, m.Format.String()+" with scales apart")
+	}
+	return nil
+}
+
 // right is the right operand m of op. A strided matrix in a format with scales is
 // encoded in memory of s.
 func (b *CUDA) right(op backend.Op, m *backend.Matrix, s *scratch) (right, error) {
+	if err := b.narrow(op, m); err != nil {
+		return right{}, err
+	}
 	if m.Layout == backend.Packed || m.Scale.Present() || m.Format.BlockK == 0 {
 		return b.stored(op, m), nil
 	}

@@ -328,7 +328,7 @@ func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 		for i := range len(scales) / 4 {
 			backend.F32.Put(scales, i, 0.3+float64(first+i))
 		}
-		if err := w.SetScaled(p, first, codes, scales); err != nil {
+		if err := w.SetScaled(p, first, codes, scales, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i, code := range codes {
@@ -341,14 +341,14 @@ func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 		t.Error("values are not the codes times their scales")
 	}
 	mustPanic(t, "tensor: SetScaled: 12 bytes of scales for 25600 bytes of parameter s [2 300 200], want [1 2] of F32",
-		func() { w.SetScaled(p, 0, make([]byte, 128*width), make([]byte, 12)) })
+		func() { w.SetScaled(p, 0, make([]byte, 128*width), make([]byte, 12), nil) })
 	mustPanic(t, "tensor: Set: rows 0 to 7 of parameter s [2 300 200], which is packed by 128", func() {
-		w.SetScaled(p, 0, make([]byte, 7*width), make([]byte, 8))
+		w.SetScaled(p, 0, make([]byte, 7*width), make([]byte, 8), nil)
 	})
-	for _, f := range []backend.Format{backend.Native, backend.Q4} {
+	for _, f := range []backend.Format{backend.Native, backend.BFloat16} {
 		q := tensor.NewParams(b, tensor.Init{Format: f, Packed: true}).Matrix("q", 128, 128)
 		mustPanic(t, "tensor: SetScaled: parameter q, packed true in format "+f.String(), func() {
-			w.SetScaled(q, 0, make([]byte, 128*128), make([]byte, 4))
+			w.SetScaled(q, 0, make([]byte, 128*128), make([]byte, 4), nil)
 		})
 	}
 }

@@ -13,6 +13,7 @@ type RowWriter struct {
 	b         backend.Backend
 	raw, wide backend.Buffer // a piece as it comes, and in the dtype of the master
 	scale     backend.Buffer // of a piece
+	least     backend.Buffer // the minimums of a piece
 }
 
 // Set overwrites rows first, first+1, … of p by data: whole rows of elements of dt
@@ -25,17 +26,18 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 	if !dt.IsFloat() {
 		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
 	}
-	return w.set(p, first, dt, data, nil)
+	return w.set(p, first, dt, data, nil, nil)
 }
 
-// SetScaled overwrites rows of p by elements and scales of its own format, which it
-// keeps bit for bit: p is packed in a format that has scales and elements of whole
-// bytes, such as backend.FP8. data are whole rows of Format.Element and scales those
-// of their blocks, [⌈rows/BlockN⌉, ⌈width/BlockK⌉] of Format.Scale, little-endian.
-// Rows go by the rules of Set.
-func (w *RowWriter) SetScaled(p *Param, first int, data, scales []byte) error {
+// SetScaled overwrites rows of p by elements, scales and, where the format has such,
+// minimums of its own format, which it keeps bit for bit: p is packed in a format that
+// has scales, such as backend.FP8. data are whole rows of Format.Element, also of
+// integers that are narrower. scales and minimums are those of their blocks,
+// [⌈rows/BlockN⌉, ⌈width/BlockK⌉] of Format.Scale, little-endian. Rows go by the rules of
+// Set.
+func (w *RowWriter) SetScaled(p *Param, first int, data, scales, minimums []byte) error {
 	f := p.Format
-	if !p.Packed() || f.BlockK == 0 || f.Width != 0 {
+	if !p.Packed() || f.BlockK == 0 {
 		panic(fmt.Sprintf("tensor: SetScaled: parameter %s, packed %t in format %s, does not hold elements beside scales",
 			p.Name, p.Packed(), f))
 	}
@@ -45,14 +47,18 @@ func (w *RowWriter) SetScaled(p *Param, first int, data, scales []byte) error {
 		panic(fmt.Sprintf("tensor: SetScaled: %d bytes of scales for %d bytes of parameter %s %v, want [%d %d] of %s",
 			len(scales), len(data), p.Name, p.Shape(), down, across, f.Scale))
 	}
-	return w.set(p, first, f.Element, data, scales)
+	if want := (f.BlockValues() - 1) * len(scales); len(minimums) != want {
+		panic(fmt.Sprintf("tensor: SetScaled: %d bytes of minimums for %d of scales of parameter %s in format %s, want %d",
+			len(minimums), len(scales), p.Name, f, want))
+	}
+	return w.set(p, first, f.Element, data, scales, minimums)
 }
 
 // blocks is the number of blocks of the given length in n elements.
 func blocks(n int, length uint16) int { return (n + int(length) - 1) / int(length) }
 
 // set is Set, or with scales SetScaled.
-func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales []byte) error {
+func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales, minimums []byte) error {
 	width := p.value.Len() / p.rows()
 	n := len(data) / (width * dt.Size())
 	switch {
@@ -71,7 +77,7 @@ func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales []by
 		w.Close()
 		w.b = p.b
 	}
-	if err := w.write(p, first, n, dt, data, scales); err != nil {
+	if err := w.write(p, first, n, dt, data, scales, minimums); err != nil {
 		return fmt.Errorf("tensor: set rows %d to %d of %s: %w", first, first+n, p.Name, err)
 	}
 	p.set = max(p.set, first+n)
@@ -87,7 +93,7 @@ func (p *Param) packable(first, n int) bool {
 	return begin%backend.PackColumns == 0 && (end == out || end < out && end%backend.PackColumns == 0)
 }
 
-func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales []byte) error {
+func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales, minimums []byte) error {
 	master := p.value.DType
 	width := p.value.Len() / p.rows()
 	at := p.value.Offset + first*width
@@ -110,14 +116,15 @@ func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales
 	switch {
 	case scales != nil:
 		f := p.Format
-		scale, err := w.piece(&w.scale, f.Scale, blocks(n, f.BlockN), blocks(width, f.BlockK))
-		if err != nil {
+		from.Format = f
+		if from.Scale, err = w.blockValues(&w.scale, f, n, width, scales); err != nil {
 			return err
 		}
-		if err := p.b.Upload(w.scale, 0, scales); err != nil {
-			return err
+		if f.Min {
+			if from.Min, err = w.blockValues(&w.least, f, n, width, minimums); err != nil {
+				return err
+			}
 		}
-		from.Scale, from.Format = scale.T(), f
 	case dt != master:
 		wide, err := w.piece(&w.wide, master, n, width)
 		if err != nil {
@@ -133,6 +140,16 @@ func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales
 		m = m.Index(first / out)
 	}
 	return p.b.Do(&backend.Pack{Dst: m, Src: from, Column: first % out})
+}
+
+// blockValues brings the scales or minimums of the blocks of n rows in format f to *buf.
+func (w *RowWriter) blockValues(buf *backend.Buffer, f backend.Format, n, width int, values []byte) (backend.View,
+	error) {
+	v, err := w.piece(buf, f.Scale, blocks(n, f.BlockN), blocks(width, f.BlockK))
+	if err != nil {
+		return v, err
+	}
+	return v.T(), w.b.Upload(*buf, 0, values)
 }
 
 // piece is [n, width] elements of dt in *buf, which grows as needed.
@@ -161,4 +178,5 @@ func (w *RowWriter) Close() {
 	w.free(&w.raw)
 	w.free(&w.wide)
 	w.free(&w.scale)
+	w.free(&w.least)
 }

@@ -24,7 +24,7 @@ var small = []options{
 	{Workload: "moe", Shapes: "64x8x32x2", Context: 32, Formats: "f32,bf16,q8"},
 	{Workload: "moe", Shapes: "64x8x32x2", Context: 32, Formats: "bf16", Precision: "bf16"},
 	{Workload: "mla", Shapes: "tiny", Context: 4096},
-	{Workload: "decode", Shapes: "tiny", Layers: 2, Context: 16, Batch: 2, Formats: "f32,bf16,fp8,q8,q4"},
+	{Workload: "decode", Shapes: "tiny", Layers: 2, Context: 16, Batch: 2, Formats: "f32,bf16,fp8,q8,q4,q4_1"},
 	{Workload: "prefill", Shapes: "tiny", Layers: 2, Context: 16},
 	{Workload: "grpo", Shapes: "2", Context: 8, Batch: 2},
 }
@@ -105,7 +105,7 @@ func TestPlanRefusesWhatItCannotMeasure(t *testing.T) {
 			`-workload "nope", want all or some of limits, matmul, train, moe, mla, decode, prefill, grpo`},
 		{options{Workload: "matmul", Shapes: "3x100"}, "-workload matmul -shapes 3x100: 2 sizes, want 3"},
 		{options{Workload: "matmul", Shapes: "3x0x1"}, `"0" is no size`},
-		{options{Workload: "matmul", Formats: "q9"}, `-format "q9", want some of f32, bf16, fp8, q8, q4`},
+		{options{Workload: "matmul", Formats: "q9"}, `-format "q9", want some of f32, bf16, fp8, q8, q4, q4_1`},
 		{options{Workload: "mla", Formats: "q8"}, "-workload mla -format q8: it has [f32]"},
 		{options{Workload: "train,mla", Formats: "q8"}, "nothing to measure"},
 		{options{Workload: "mla", Shapes: "r1-distill-qwen-1.5b"}, "no such model with MLA"},

@@ -47,7 +47,7 @@ func main() {
 	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
 	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
 	flag.StringVar(&o.Formats, "format", "",
-		"formats of weights and products: f32, bf16, fp8, q8, q4, separated by commas (default the workload's)")
+		"formats of weights and products: f32, bf16, fp8, q8, q4, q4_1, separated by commas (default the workload's)")
 	flag.StringVar(&o.Precision, "precision", "f32",
 		"of activations and caches, of all workloads but limits and mla: f32 or bf16")
 	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")

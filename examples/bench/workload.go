@@ -29,11 +29,12 @@ var (
 	fp8  = format(backend.FP8)
 	q8   = format(backend.Q8)
 	q4   = format(backend.Q4)
+	q4_1 = format(backend.Q4_1)
 )
 
 // workloads lists them in the order in which all of them run.
 func workloads() []*workload {
-	all := []format{f32, bf16, fp8, q8, q4}
+	all := []format{f32, bf16, fp8, q8, q4, q4_1}
 	return []*workload{
 		{
 			name: "limits", about: "what the machine does at best: value is the median, limit the best interval",

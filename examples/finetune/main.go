@@ -79,7 +79,7 @@ func main() {
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
 	flag.StringVar(&o.Data, "data", "", "file of conversations, one JSON object a line")
 	flag.StringVar(&o.Out, "out", "", "output folder")
-	flag.StringVar(&o.Format, "format", "f32", "of frozen weights and products: f32, bf16, fp8, q8 or q4")
+	flag.StringVar(&o.Format, "format", "f32", "of frozen weights and products: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.IntVar(&o.Rank, "lora", 16, "rank of the adapters; 0 trains all weights")
 	flag.Float64Var(&o.Alpha, "alpha", 32, "the adapters' product is scaled by alpha/rank")
 	flag.StringVar(&o.Targets, "targets", "all-linear", "projections that get adapters, separated by commas")

@@ -76,7 +76,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
-	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8 or q4")
+	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas or spaces")
 	flag.StringVar(&o.Prompt, "prompt", "", "what the model answers, or with -raw completes")
 	flag.StringVar(&o.PromptFile, "prompt-file", "",

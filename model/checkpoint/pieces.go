@@ -27,6 +27,7 @@ type piece struct {
 	raw, coded []byte    // the tensor and its scales as in the file
 	scales     []float32 // of the blocks that the rows are in
 	wide       []byte    // F32: products with the scales; or the scales where they are kept
+	minimums   []byte    // where they are kept
 	filled     chan error
 }
 
@@ -86,6 +87,9 @@ func (r *Reader) read(list []source, progress func(done, total int64)) error {
 // fill reads the rows and multiplies them by their scales.
 func (p *piece) fill(r *Reader) error {
 	p.raw = resize(p.raw, p.bytes(p.n))
+	if p.codes != nil {
+		return p.fillCodes()
+	}
 	if err := r.readAt(&p.info, p.raw, int64(p.bytes(p.row+p.at))); err != nil || !p.scaled() {
 		return err
 	}
@@ -106,12 +110,22 @@ func (p *piece) fill(r *Reader) error {
 	return nil
 }
 
+// fillCodes reads the rows with the scales and minimums of their blocks.
+func (p *piece) fillCodes() error {
+	f := p.codes.Format
+	size := ceil(p.n, int(f.BlockN)) * ceil(p.width(), int(f.BlockK)) * f.Scale.Size()
+	p.wide, p.minimums = resize(p.wide, size), resize(p.minimums, (f.BlockValues()-1)*size)
+	return p.codes.Read(p.row+p.at, p.raw, p.wide, p.minimums)
+}
+
 // set brings the rows to the parameter.
 func (p *piece) set(w *tensor.RowWriter) error {
 	first := p.part.first + p.at
 	switch {
+	case p.codes != nil:
+		return w.SetScaled(p.p, first, p.raw, p.wide, p.minimums)
 	case p.keep:
-		return w.SetScaled(p.p, first, p.raw, p.wide)
+		return w.SetScaled(p.p, first, p.raw, p.wide, nil)
 	case p.scaled():
 		return w.Set(p.p, first, backend.F32, p.wide)
 	}

@@ -22,12 +22,18 @@ type source struct {
 	scaleRow int
 	block    [2]int // rows and columns that share a scale
 	keep     bool   // elements and scales are the parameter's own
+	codes    *Codes // which are the parameter's own, else nil
 }
 
 func (s *source) scaled() bool { return s.scale.Name != "" }
 
-// bytes is the size of n rows.
-func (s *source) bytes(n int) int { return n * s.width() * s.info.DType.Size() }
+// bytes is the size of n rows as they are read.
+func (s *source) bytes(n int) int {
+	if s.codes != nil {
+		return n * s.width() * s.codes.Format.Element.Size()
+	}
+	return n * s.width() * s.info.DType.Size()
+}
 
 // step is how many rows are read at a time.
 func (s *source) step() int {
@@ -138,6 +144,9 @@ func (p *planner) source(one part, t TensorInfo, of int) (source, error) {
 	scale, ok, err := p.scaleOf(t, of)
 	if err != nil {
 		return src, err
+	}
+	if c := p.codes[t.Name]; c != nil && one.p.Packed() && one.p.Format == c.Format {
+		src.codes = c
 	}
 	if ok {
 		f := one.p.Format

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/aha-go/aha/backend"
 )
 
 // The file names of Hugging Face repositories.
@@ -25,6 +27,7 @@ type Reader struct {
 	tensors  []TensorInfo // sorted by name
 	bare     bool         // names lack "model."
 	sections map[string]*io.SectionReader
+	codes    map[string]*Codes // of tensors that have such
 	metadata map[string]string
 	files    []io.Closer
 }
@@ -73,12 +76,24 @@ type Foreign struct {
 	DType DType
 	Shape []int       // outermost first
 	Data  io.ReaderAt // the tensor's bytes, little-endian and in C order
+	// Codes are the tensor's values as its file has them, which parameters that are packed
+	// in the same format keep. If nil, there are none.
+	Codes *Codes
+}
+
+// Codes reads the values of a tensor in a format of integers with scales.
+type Codes struct {
+	Format backend.Format
+	// Read sets codes to whole rows from row first on, one of Format.Element each, and
+	// scales and, if Format has such, minimums to those of their blocks, little-endian.
+	Read func(first int, codes, scales, minimums []byte) error
 }
 
 // NewReader is a Reader of tensors of another format; path stands for their file in
 // errors. Its Close closes file. The error wraps a [FormatError].
 func NewReader(path string, tensors []Foreign, file io.Closer) (*Reader, error) {
-	r := &Reader{path: path, sections: map[string]*io.SectionReader{}, files: []io.Closer{file}}
+	r := &Reader{path: path, sections: map[string]*io.SectionReader{}, codes: map[string]*Codes{},
+		files: []io.Closer{file}}
 	for _, t := range tensors {
 		size, err := dataBytes(t.DType, t.Shape)
 		if err == nil && r.sections[t.Name] != nil {
@@ -92,6 +107,9 @@ func NewReader(path string, tensors []Foreign, file io.Closer) (*Reader, error) 
 		}
 		r.tensors = append(r.tensors, TensorInfo{Name: t.Name, DType: t.DType, Shape: t.Shape, File: path, End: size})
 		r.sections[t.Name] = io.NewSectionReader(t.Data, 0, size)
+		if t.Codes != nil {
+			r.codes[t.Name] = t.Codes
+		}
 	}
 	r.index()
 	return r, nil

@@ -91,6 +91,16 @@ func (r *Reader) ReadAt(t TensorInfo, b []byte, at int64) error {
 // Close closes the file.
 func (r *Reader) Close() error { return r.f.Close() }
 
+// ReadCodes is Type.Split of whole rows of t, from row first on.
+func (r *Reader) ReadCodes(t TensorInfo, first int, codes, scales, minimums []byte) error {
+	data := make([]byte, t.Type.Bytes(len(codes)))
+	if err := r.ReadAt(t, data, int64(first)*int64(t.Type.Bytes(t.Shape[len(t.Shape)-1]))); err != nil {
+		return err
+	}
+	t.Type.Split(codes, scales, minimums, data)
+	return nil
+}
+
 // ReadRows sets dst to whole rows of t in F32, from row first on. Rows are those of all
 // but the last dimension.
 func (r *Reader) ReadRows(t TensorInfo, first int, dst []float32) error {

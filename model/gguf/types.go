@@ -109,6 +109,41 @@ func dataBytes(t Type, shape []int) (int64, error) {
 	return int64(n / uint64(elements) * uint64(bytes)), nil
 }
 
+// Split sets codes to the integers of src, whole blocks of Q8_0, Q4_0 or Q4_1, one int8
+// each, and scales and, for Q4_1, minimums to the F16 of its blocks. Integers of Q4_0 are
+// from -8 to 7, those of Q4_1 from 0 to 15.
+func (t Type) Split(codes, scales, minimums, src []byte) {
+	least := 0
+	if t == Q4_1 {
+		least = 2
+	}
+	elements, size := t.Block()
+	if t != Q8_0 && t != Q4_0 && t != Q4_1 || len(codes)%elements != 0 || len(src) != t.Bytes(len(codes)) ||
+		len(scales) != 2*len(codes)/elements || len(minimums) != least*len(codes)/elements {
+		panic(fmt.Sprintf("gguf: Split: %d bytes of %s as %d integers, %d bytes of scales and %d of minimums", len(src), t,
+			len(codes), len(scales), len(minimums)))
+	}
+	for ; len(src) > 0; codes, src = codes[elements:], src[size:] {
+		copy(scales, src[:2])
+		scales = scales[2:]
+		q := src[2:size]
+		switch t {
+		case Q8_0:
+			copy(codes, q)
+		case Q4_0:
+			for i, b := range q {
+				codes[i], codes[16+i] = b&15-8, b>>4-8
+			}
+		case Q4_1:
+			copy(minimums, q[:2])
+			minimums = minimums[2:]
+			for i, b := range q[2:] {
+				codes[i], codes[16+i] = b&15, b>>4
+			}
+		}
+	}
+}
+
 // Quantize sets dst to the elements of src, which are whole blocks, as F32, F16 or Q8_0,
 // rounded as GGML's reference does. The error wraps [ErrValue]: a value or a scale is
 // beyond F16, or a value of Q8_0 is not finite.

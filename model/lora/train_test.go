@@ -52,7 +52,8 @@ func sum(t testing.TB, m *model.Model) string {
 func TestAdaptersTrain(t *testing.T) {
 	for _, o := range []model.Options{
 		{}, {Precision: backend.BF16}, {Format: backend.BFloat16}, {Format: backend.BFloat16, Packed: true},
-		{Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true}, {Format: backend.FP8, Packed: true},
+		{Format: backend.Q8, Packed: true}, {Format: backend.Q4, Packed: true},
+		{Format: backend.Q4_1, Packed: true}, {Format: backend.FP8, Packed: true},
 	} {
 		for _, name := range []string{"qwen3", "deepseek_v3_groups_yarn"} {
 			m := loadModel(t, name, o)

@@ -14,6 +14,10 @@ struct Operand {
 	__device__ float of(long long i, long long j) const {
 		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3]);
 	}
+	// least is the minimum of block (i, j), which lies after its scale.
+	__device__ float least(long long i, long long j) const {
+		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3] + 1);
+	}
 };
 
 // operand is matrix (e0, e1) of a view.
@@ -90,10 +94,21 @@ struct Q8 : Native<float> {
 // places count integers.
 struct Q4 : Native<float> {
 	enum { Block = 32 };
-	__device__ static float right(const Operand &b, long long p, long long j) {
+	__device__ static int code(const Operand &b, long long p, long long j) {
 		long long place = b.place(p, j);
-		int q = (((const unsigned char *)b.data->data)[place / 2] >> place % 2 * 4 & 15) - 8;
-		return q * b.of(p / Block, j);
+		return ((const unsigned char *)b.data->data)[place / 2] >> place % 2 * 4 & 15;
+	}
+	__device__ static float right(const Operand &b, long long p, long long j) {
+		return (code(b, p, j) - 8) * b.of(p / Block, j);
+	}
+	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
+};
+
+// Q4_1 is Q4 with a minimum in place of the 8.
+struct Q4_1 : Native<float> {
+	enum { Block = 32 };
+	__device__ static float right(const Operand &b, long long p, long long j) {
+		return Q4::code(b, p, j) * b.of(p / Block, j) + b.least(p / Block, j);
 	}
 	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
 };

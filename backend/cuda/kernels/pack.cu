@@ -122,6 +122,12 @@ extern "C" __global__ void quantise_q8(View codes, View scale, View w) {
 	}
 }
 
+// putNibbles writes the integers of a block from place to on, which is a whole byte.
+template <class Code> __device__ inline void putNibbles(const View &codes, long long to, Code code) {
+	unsigned char *pair = (unsigned char *)codes.data + to / 2;
+	for (int q = 0; q < Q4::Block; q += 2, pair++) *pair = (unsigned char)(code(q) | code(q + 1) << 4);
+}
+
 // quantise_q4 gives each block that one of a few scales around max|w|/8, of either
 // sign, that leaves the least squared error. Blocks of codes are whole bytes.
 extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
@@ -145,12 +151,44 @@ extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
 		store(scale, ::at(scale, at), good ? best : notANumber<float>());
 		float inverse = best == 0 ? 0.0f : 1 / best;
 		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3];
-		unsigned char *pair = (unsigned char *)codes.data + (to + at.i[2] * Q4::Block) / 2;
-		for (int q = 0; q < Q4::Block; q += 2, pair++) {
-			int low = good ? roundTo(c.w[q] * inverse, -8, 7) : 0;
-			int high = good ? roundTo(c.w[q + 1] * inverse, -8, 7) : 0;
-			*pair = (unsigned char)((low + 8) | (high + 8) << 4);
+		putNibbles(codes, to + at.i[2] * Q4::Block, [&](int q) { return good ? roundTo(c.w[q] * inverse, -8, 7) + 8 : 8; });
+	}
+}
+
+// quantise_q4_1 gives each block the scale d = F16((max−min)/15), the minimum F16(min) and
+// the integers (w−min)·15/(max−min), rounded halves up, as GGML does. What is not finite,
+// or too large for F16, makes the scale NaN.
+extern "C" __global__ void quantise_q4_1(View codes, View scale, View w) {
+	EACH(n, length(scale)) {
+		Index at = unravel(scale, n);
+		Column c = column(w, at);
+		float least = c.w[0], most = c.w[0];
+		for (int q = 1; q < Q4::Block; q++) {
+			if (c.w[q] < least) least = c.w[q];
+			if (c.w[q] > most) most = c.w[q];
 		}
+		float d = (most - least) / 15;
+		bool good = c.size < InfinityBits && from_f32<f16>(d).bits < 0x7c00 &&
+			(from_f32<f16>(least).bits & 0x7c00) != 0x7c00;
+		store(scale, ::at(scale, at), good ? d : notANumber<float>());
+		store(scale, ::at(scale, at) + 1, good ? least : 0.0f);
+		float inverse = good && d != 0 ? 1 / d : 0.0f;
+		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3];
+		putNibbles(codes, to + at.i[2] * Q4::Block, [&](int q) {
+			int code = good ? (int)((c.w[q] - least) * inverse + 0.5f) : 0;
+			return code < 15 ? code : 15;
+		});
+	}
+}
+
+// nibbles packs integers, to which it adds offset, in the order of Q4. scale has the shape
+// of blocks.
+extern "C" __global__ void nibbles(View codes, View scale, View integers, int offset) {
+	EACH(n, length(scale)) {
+		Index at = unravel(scale, n);
+		Column c = column(integers, at);
+		long long to = at.i[0] * codes.strides[0] + at.i[1] * codes.strides[1] + at.i[3] * codes.strides[3];
+		putNibbles(codes, to + at.i[2] * Q4::Block, [&](int q) { return (int)c.w[q] + offset; });
 	}
 }
 
@@ -181,3 +219,4 @@ UNPACK(unpack_bf16, BFloat16)
 UNPACK(unpack_fp8, FP8)
 UNPACK(unpack_q8, Q8)
 UNPACK(unpack_q4, Q4)
+UNPACK(unpack_q4_1, Q4_1)

@@ -144,7 +144,8 @@ __device__ void compute(typename Tile::Shared &s, const View &c, long long to, c
 	TRAINING(name, params, args) \
 	KERNELS_OF(name, _fp8, FP8, params, args) \
 	KERNELS_OF(name, _q8, Q8, params, args) \
-	KERNELS_OF(name, _q4, Q4, params, args)
+	KERNELS_OF(name, _q4, Q4, params, args) \
+	KERNELS_OF(name, _q4_1, Q4_1, params, args)
 #define KERNELS_OF(name, suffix, format, params, args) \
 	KERNEL_OF(name##suffix, name, 4, format, params, args) \
 	KERNEL_OF(name##_few##suffix, name, 1, format, params, args)

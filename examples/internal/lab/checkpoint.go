@@ -62,11 +62,14 @@ func ReadConfig(path string) (c model.Config, dir string, err error) {
 // Load loads the checkpoint at path for inference, with weights in format f only,
 // and shows how far it has come. Keys of c and tensors of the files that change nothing
 // for want of a place in the model are listed on standard error. The embedding and the head are in f too, or in
-// BF16 if f is FP8, as DeepSeek-V3 stores them.
+// BF16 if f is FP8, as DeepSeek-V3 stores them, and in Q8 if f is Q4_1, as llama.cpp does.
 func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*model.Model, error) {
 	o := model.LoadOptions{Options: model.Options{Format: f, Tables: f, Packed: true}, Config: &c}
-	if f == backend.FP8 {
+	switch f {
+	case backend.FP8:
 		o.Tables = backend.BFloat16
+	case backend.Q4_1:
+		o.Tables = backend.Q8
 	}
 	shown, end := progress.Watch("loading", "MB")
 	defer end()

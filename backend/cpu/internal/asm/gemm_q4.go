@@ -111,8 +111,8 @@ func roundBlockQ4Generic(dst []byte, tile *tileQ, inv *[PanelWidth]float32) {
 // UnpackQ4 stores the weights that the product uses, q·d, of columns first to
 // first+n of a packed matrix of K rows: element (p,first+j) goes to dst[p*rs+j*cs].
 func UnpackQ4(dst []float32, src []byte, k, first, n, rs, cs int) {
-	unpackQuant("UnpackQ4", dst, src, k, first, n, rs, cs, blockBytesQ4, func(block []byte, p, j int) int {
-		return int(block[scalesBytes+p/8*64+4*j+p%4]>>(p%8&4)&15) - 8
+	unpackQuant("UnpackQ4", dst, src, k, first, n, rs, cs, blockBytesQ4, func(block []byte, p, j int) float32 {
+		return float32(int(block[scalesBytes+p/8*64+4*j+p%4]>>(p%8&4)&15)-8) * scaleAt(block, j)
 	})
 }
 
@@ -126,7 +126,7 @@ func GemmQ4(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
 }
 
 func gemmQ4Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ4, func(a,
+	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ4, withScales(func(a,
 		block []byte) (sums [PanelWidth]int32) {
 		for t := range QuantBlock / 8 {
 			lo, hi := a[8*t:][:4], a[8*t+4:][:4]
@@ -140,5 +140,5 @@ func gemmQ4Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accu
 			}
 		}
 		return sums
-	})
+	}))
 }

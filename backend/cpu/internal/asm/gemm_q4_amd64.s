@@ -41,4 +41,43 @@ TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	VPBROADCASTQ nibbles<>(SB), Z30
 	MOVQ panelStep+40(FP), R10
 	LEAQ (R10)(R10*2), R10
-	GEMMQUANT(STARTQ4, DOTSQ4, 288)
+	GEMMQUANT(STARTQ4, DOTSQ4, SCALES, 288)
+
+// The weights of Q4_1 have no offset: the sums start from 0.
+#define NOSUM(a, c0, c1, f0, f1, s0, s1) VPXORD s0, s0, s0; VPXORD s1, s1, s1
+#define STARTQ4_1(ROWS) ROWS(NOSUM, 0)
+
+// VALUE makes the sums of a block values of weights: times their scales, plus the sum of
+// the activations, from −128 times it at a, times the minimums, rounded once since the
+// latter product is exact. Z24 and Z25 hold the scales of the columns, Z29 and Z31 the
+// minimums, Z28 zeros.
+#define VALUE(a, c0, c1, f0, f1, s0, s1) \
+	VPSRAD.BCST $7, a, Z26     \
+	VPSUBD Z26, Z28, Z26       \
+	VCVTDQ2PS Z26, Z26         \
+	VCVTDQ2PS s0, s0           \
+	VCVTDQ2PS s1, s1           \
+	VMULPS Z29, Z26, Z27       \
+	VMULPS Z31, Z26, Z26       \
+	VFMADD213PS Z27, Z24, s0   \
+	VFMADD213PS Z26, Z25, s1
+
+#define ADDROW(a, c0, c1, f0, f1, s0, s1) \
+	VFMADD231PS.BCST a, s0, f0 \
+	VFMADD231PS.BCST a, s1, f1
+
+#define VALUES(ROWS) \
+	VCVTPH2PS (BX), Z24           \
+	VCVTPH2PS (BX)(DX*1), Z25     \
+	VCVTPH2PS 288(BX), Z29        \
+	VCVTPH2PS 288(BX)(DX*1), Z31  \
+	ROWS(VALUE, 36)               \
+	ROWS(ADDROW, 32)
+
+// func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
+//	resume bool)
+TEXT ·gemmQ4_1Dot(SB), NOSPLIT, $0-69
+	VPBROADCASTQ nibbles<>(SB), Z30
+	MOVQ panelStep+40(FP), R10
+	LEAQ (R10)(R10*2), R10
+	GEMMQUANT(STARTQ4_1, DOTSQ4, VALUES, 320)

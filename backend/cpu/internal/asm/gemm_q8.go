@@ -79,8 +79,8 @@ func roundBlockQ8Generic(dst []byte, tile *tileQ, inv *[PanelWidth]float32) {
 // UnpackQ8 stores the weights that the product uses, q·d, of columns first to
 // first+n of a packed matrix of K rows: element (p,first+j) goes to dst[p*rs+j*cs].
 func UnpackQ8(dst []float32, src []byte, k, first, n, rs, cs int) {
-	unpackQuant("UnpackQ8", dst, src, k, first, n, rs, cs, blockBytesQ8, func(block []byte, p, j int) int {
-		return int(block[scalesBytes+p/4*64+4*j+p%4]) - 128
+	unpackQuant("UnpackQ8", dst, src, k, first, n, rs, cs, blockBytesQ8, func(block []byte, p, j int) float32 {
+		return float32(int(block[scalesBytes+p/4*64+4*j+p%4])-128) * scaleAt(block, j)
 	})
 }
 
@@ -101,7 +101,7 @@ func GemmQ8(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool)
 }
 
 func gemmQ8Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
-	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ8, func(a,
+	gemmQuantGeneric(m, n, blocks, rows, bp, c, ldc, accumulate, blockBytesQ8, withScales(func(a,
 		block []byte) (sums [PanelWidth]int32) {
 		for t := range QuantBlock / 4 {
 			a0, a1, a2, a3 := int32(int8(a[4*t])), int32(int8(a[4*t+1])), int32(int8(a[4*t+2])), int32(int8(a[4*t+3]))
@@ -112,5 +112,5 @@ func gemmQ8Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accu
 			}
 		}
 		return sums
-	})
+	}))
 }

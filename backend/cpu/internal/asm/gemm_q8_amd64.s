@@ -25,7 +25,7 @@
 
 // func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
 TEXT ·gemmQ8Dot(SB), NOSPLIT, $0-69
-	GEMMQUANT(STARTQ8, DOTSQ8, 544)
+	GEMMQUANT(STARTQ8, DOTSQ8, SCALES, 544)
 
 // func int8LoopDot(n int)
 TEXT ·int8LoopDot(SB), NOSPLIT, $0-8

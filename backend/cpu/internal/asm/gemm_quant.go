@@ -39,10 +39,10 @@ func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes 
 	}
 }
 
-// unpackQuant calls value for every element of columns first to first+n of a packed
-// matrix and stores the result times the scale.
+// unpackQuant stores the value of every element of columns first to first+n of a packed
+// matrix.
 func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, blockBytes int,
-	value func(block []byte, p, j int) int) {
+	value func(block []byte, p, j int) float32) {
 	if k <= 0 || n <= 0 {
 		return
 	}
@@ -54,9 +54,8 @@ func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, 
 		panel := src[j/PanelWidth*panelBytes:]
 		for p0 := 0; p0 < k; p0 += QuantBlock {
 			block := panel[p0/QuantBlock*blockBytes:][:blockBytes]
-			d := scaleAt(block, j%PanelWidth)
 			for p := range min(QuantBlock, k-p0) {
-				dst[(p0+p)*rs+i*cs] = float32(value(block, p, j%PanelWidth)) * d
+				dst[(p0+p)*rs+i*cs] = value(block, p, j%PanelWidth)
 			}
 		}
 	}
@@ -89,10 +88,10 @@ func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc in
 	return true
 }
 
-// gemmQuantGeneric computes the product for weights in blocks of blockBytes. sums
-// adds up the products of 32 activations with 16 columns of a block.
+// gemmQuantGeneric computes the product for weights in blocks of blockBytes. add adds
+// the product of a block x of a row and a block w of up to 16 columns to out.
 func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool, blockBytes int,
-	sums func(a, block []byte) [PanelWidth]int32) {
+	add func(out []float32, x, w []byte)) {
 	for j := 0; j < n; j += PanelWidth {
 		panel := bp[j/PanelWidth*blocks*blockBytes:][:blocks*blockBytes]
 		width := min(PanelWidth, n-j)
@@ -103,13 +102,19 @@ func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, a
 				clear(out)
 			}
 			for b := range blocks {
-				x, w := row[b*rowBlockBytes:][:rowBlockBytes], panel[b*blockBytes:][:blockBytes]
-				scale := math.Float32frombits(binary.LittleEndian.Uint32(x[rowScale:]))
-				sum := sums(x, w)
-				for q := range out {
-					out[q] += float32(float32(float32(sum[q])*scaleAt(w, q)) * scale)
-				}
+				add(out, row[b*rowBlockBytes:][:rowBlockBytes], panel[b*blockBytes:][:blockBytes])
 			}
+		}
+	}
+}
+
+// withScales returns add of gemmQuantGeneric for weights without minimums. sums adds up the
+// products of 32 activations with 16 columns of a block.
+func withScales(sums func(a, block []byte) [PanelWidth]int32) func(out []float32, x, w []byte) {
+	return func(out []float32, x, w []byte) {
+		scale, sum := rowScaleOf(x), sums(x, w)
+		for q := range out {
+			out[q] += float32(float32(float32(sum[q])*scaleAt(w, q)) * scale)
 		}
 	}
 }

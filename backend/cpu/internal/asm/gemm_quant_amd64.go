@@ -16,6 +16,12 @@ func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep in
 func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
 	resume bool)
 
+// gemmQ4_1Dot is gemmQ8Dot for panels of Q4_1.
+//
+//go:noescape
+func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
+	resume bool)
+
 // gemmQ8AVX2 computes m rows of 16 columns of C from one packed panel.
 //
 //go:noescape
@@ -25,6 +31,11 @@ func gemmQ8AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32,
 //
 //go:noescape
 func gemmQ4AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
+
+// gemmQ4_1AVX2 is gemmQ8AVX2 for panels of Q4_1.
+//
+//go:noescape
+func gemmQ4_1AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
 
 // int8LoopDot runs n rounds of eight independent dot products of 64 bytes.
 func int8LoopDot(n int)
@@ -55,6 +66,19 @@ func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 	}
 }
 
+// gemmQ4_1 has no product by tiles: it takes VPDPBUSD where there are such.
+func gemmQ4_1(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
+	switch {
+	case useDot:
+		gemmQuantDot(m, n, blocks, rows, blocks*rowBlockBytes, bp, blocks*blockBytesQ4_1, blockBytesQ4_1, c, ldc,
+			accumulate)
+	case useAVX2:
+		gemmQuantAVX2(m, n, blocks, rows, bp, blockBytesQ4_1, c, ldc, accumulate)
+	default:
+		gemmQ4_1Generic(m, n, blocks, rows, bp, c, ldc, accumulate)
+	}
+}
+
 // rowsQuantBytes bounds a block of rows of A: it stays in the second-level cache
 // while the panels pass.
 const rowsQuantBytes = 512 << 10
@@ -78,10 +102,13 @@ func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelSt
 				}
 			}
 			panel, out := &bp[j/PanelWidth*panelStep], &c[i*ldc+j]
-			if blockBytes == blockBytesQ8 {
+			switch blockBytes {
+			case blockBytesQ8:
 				gemmQ8Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
-			} else {
+			case blockBytesQ4:
 				gemmQ4Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
+			case blockBytesQ4_1:
+				gemmQ4_1Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
 			}
 		}
 	}
@@ -117,10 +144,13 @@ func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float3
 
 func gemmPanelQuantAVX2(m, blocks int, rows *byte, rowStep int, panel *byte, blockBytes int, c *float32, ldc int,
 	resume bool) {
-	if blockBytes == blockBytesQ8 {
+	switch blockBytes {
+	case blockBytesQ8:
 		gemmQ8AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
-	} else {
+	case blockBytesQ4:
 		gemmQ4AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
+	case blockBytesQ4_1:
+		gemmQ4_1AVX2(m, blocks, rows, rowStep, panel, c, ldc, resume)
 	}
 }
 

@@ -1,4 +1,4 @@
-// The product with block-scaled weights, shared by Q8 and Q4.
+// The product with block-scaled weights, shared by Q8, Q4 and Q4_1.
 //
 // The kernel keeps up to 6 rows × 32 columns of C, two panels, in Z0 to Z11, and
 // the integer sums of a block in Z12 to Z23. Rows are described once, by
@@ -38,10 +38,16 @@
 	VFMADD231PS.BCST a, s0, f0    \
 	VFMADD231PS.BCST a, s1, f1
 
+#define SCALES(ROWS) \
+	VCVTPH2PS (BX), Z24        \
+	VCVTPH2PS (BX)(DX*1), Z25  \
+	ROWS(SCALE, 32)
+
 // STRIP computes the rows of C that ROWS describes. START(ROWS) sets the sums of
 // a block to what cancels the offset of the weights, DOTS(ROWS) adds the
-// products, and a panel's block takes size bytes.
-#define STRIP(ROWS, START, DOTS, size, loop) \
+// products, END(ROWS) adds the sums to C, as SCALES does, and a panel's block takes
+// size bytes.
+#define STRIP(ROWS, START, DOTS, END, size, loop) \
 	ROWS(ZERO, 0)              \
 	CMPB resume+68(FP), $0     \
 	JEQ  loop                  \
@@ -49,9 +55,7 @@
 loop:                              \
 	START(ROWS)                \
 	DOTS(ROWS)                 \
-	VCVTPH2PS (BX), Z24        \
-	VCVTPH2PS (BX)(DX*1), Z25  \
-	ROWS(SCALE, 32)            \
+	END(ROWS)                  \
 	ADDQ $40, SI               \
 	ADDQ $40, R9               \
 	ADDQ $size, BX             \
@@ -65,7 +69,7 @@ loop:                              \
 //
 // with the arguments at 0, 8, …, 56, 64 and 68. Seven or eight remaining rows run
 // as 4+3 or 4+4.
-#define GEMMQUANT(START, DOTS, size) \
+#define GEMMQUANT(START, DOTS, END, size) \
 	MOVQ m+0(FP), R13          \
 	MOVQ rows+16(FP), AX       \
 	MOVQ rowStep+24(FP), R8    \
@@ -92,7 +96,7 @@ strip:                             \
 	CMPQ R13, $9               \
 	JLT  rows4                 \
 rows6:                             \
-	STRIP(ROWS6, START, DOTS, size, loop6) \
+	STRIP(ROWS6, START, DOTS, END, size, loop6) \
 	LEAQ (AX)(R8*4), AX        \
 	LEAQ (AX)(R8*2), AX        \
 	LEAQ (R12)(R11*2), DI      \
@@ -107,23 +111,23 @@ short:                             \
 	CMPQ R13, $2               \
 	JGT  rows3                 \
 	JEQ  rows2                 \
-	STRIP(ROWS1, START, DOTS, size, loop1) \
+	STRIP(ROWS1, START, DOTS, END, size, loop1) \
 	JMP  done                  \
 rows2:                             \
-	STRIP(ROWS2, START, DOTS, size, loop2) \
+	STRIP(ROWS2, START, DOTS, END, size, loop2) \
 	JMP  done                  \
 rows3:                             \
-	STRIP(ROWS3, START, DOTS, size, loop3) \
+	STRIP(ROWS3, START, DOTS, END, size, loop3) \
 	JMP  done                  \
 rows4:                             \
-	STRIP(ROWS4, START, DOTS, size, loop4) \
+	STRIP(ROWS4, START, DOTS, END, size, loop4) \
 	LEAQ (AX)(R8*4), AX        \
 	LEAQ (DI)(R11*4), DI       \
 	SUBQ $4, R13               \
 	JNZ  strip                 \
 	JMP  done                  \
 rows5:                             \
-	STRIP(ROWS5, START, DOTS, size, loop5) \
+	STRIP(ROWS5, START, DOTS, END, size, loop5) \
 done:                              \
 	VZEROUPPER                 \
 	RET

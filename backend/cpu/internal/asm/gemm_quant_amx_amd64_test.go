@@ -23,7 +23,7 @@ func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 		blocks, ldc := quantBlocks(k), n+3
 		rows := bytesAtEndOfPage(t, RowsBytesQ8(m, k))
 		RowsQ8(rows, a, m, k, k, 1)
-		for _, f := range quantFormats {
+		for _, f := range quantFormats[:2] { // Q4_1 has no product by tiles
 			bp := bytesAtEndOfPage(t, f.packedBytes(k, n))
 			f.pack(bp, b, k, n, n, 1)
 			blockBytes := blockBytesQ8

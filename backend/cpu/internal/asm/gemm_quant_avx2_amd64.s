@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // Without VNNI, VPMADDUBSW multiplies unsigned by signed bytes and adds pairs into
-// 16 bits, saturated. Neither format lets that happen: see DOTQ8 and DOTQ4.
+// 16 bits, saturated. No format lets that happen: see DOTQ8 and DOTQ4.
 //
 // The kernels keep up to 3 rows × 16 columns of C in Y0 to Y5 and the sums of a
 // block in Y6 to Y11. ROWSn(OP, off) applies
@@ -34,9 +34,11 @@
 	VFMADD231PS Y14, s0, f0   \
 	VFMADD231PS Y14, s1, f1
 
+#define SCALES(ROWS) ROWS(SCALE, 32)
+
 // STRIP computes the rows of C that ROWS describes. SUMS(ROWS) forms the sums of a
-// block, and a panel's block takes size bytes.
-#define STRIP(ROWS, SUMS, size, loop) \
+// block, END(ROWS) adds them to C, as SCALES does, and a panel's block takes size bytes.
+#define STRIP(ROWS, SUMS, END, size, loop) \
 	ROWS(ZERO, 0)              \
 	CMPB resume+56(FP), $0     \
 	JEQ  loop                  \
@@ -46,7 +48,7 @@ loop:                              \
 	SUMS(ROWS)                 \
 	VCVTPH2PS (BX), Y12        \
 	VCVTPH2PS 16(BX), Y13      \
-	ROWS(SCALE, 32)            \
+	END(ROWS)                  \
 	ADDQ $40, SI               \
 	ADDQ $size, BX             \
 	DECQ CX                    \
@@ -56,7 +58,7 @@ loop:                              \
 // GEMMQUANT is the body of
 //
 //	func(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
-#define GEMMQUANT(SUMS, size) \
+#define GEMMQUANT(SUMS, END, size) \
 	MOVQ m+0(FP), R13          \
 	MOVQ rows+16(FP), AX       \
 	MOVQ rowStep+24(FP), R8    \
@@ -70,7 +72,7 @@ strip:                             \
 	CMPQ R13, $2               \
 	JLT  rows1                 \
 	JEQ  rows2                 \
-	STRIP(ROWS3, SUMS, size, loop3) \
+	STRIP(ROWS3, SUMS, END, size, loop3) \
 	LEAQ (R8)(R8*2), R9        \
 	ADDQ R9, AX                \
 	LEAQ (R11)(R11*2), R9      \
@@ -79,10 +81,10 @@ strip:                             \
 	JNZ  strip                 \
 	JMP  done                  \
 rows2:                             \
-	STRIP(ROWS2, SUMS, size, loop2) \
+	STRIP(ROWS2, SUMS, END, size, loop2) \
 	JMP  done                  \
 rows1:                             \
-	STRIP(ROWS1, SUMS, size, loop1) \
+	STRIP(ROWS1, SUMS, END, size, loop1) \
 done:                              \
 	VZEROUPPER                 \
 	RET
@@ -129,7 +131,7 @@ GLOBL bits<>(SB), RODATA|NOPTR, $12
 
 // func gemmQ8AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
 TEXT ·gemmQ8AVX2(SB), NOSPLIT, $0-57
-	GEMMQUANT(SUMSQ8, 544)
+	GEMMQUANT(SUMSQ8, SCALES, 544)
 
 // DOTQ4 multiplies four activations with 4×8 weights in w, from 0 to 15. A whole
 // block of 16 pairs of products, each at most 2·15·127 in 8 steps, stays below
@@ -169,15 +171,52 @@ TEXT ·gemmQ8AVX2(SB), NOSPLIT, $0-57
 	VPADDD Y14, s0, s0     \
 	VPADDD Y14, s1, s1
 
-#define SUMSQ4(ROWS) \
+#define PAIRSQ4(ROWS) \
 	VPBROADCASTD bits<>+4(SB), Y15 \
 	OCTQ4(ROWS, 0, 4, 32)    \
 	OCTQ4(ROWS, 8, 12, 96)   \
 	OCTQ4(ROWS, 16, 20, 160) \
 	OCTQ4(ROWS, 24, 28, 224) \
-	VPBROADCASTD bits<>+8(SB), Y15 \
-	ROWS(WIDENQ4, 36)
+	VPBROADCASTD bits<>+8(SB), Y15
+
+#define SUMSQ4(ROWS) PAIRSQ4(ROWS); ROWS(WIDENQ4, 36)
 
 // func gemmQ4AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
 TEXT ·gemmQ4AVX2(SB), NOSPLIT, $0-57
-	GEMMQUANT(SUMSQ4, 288)
+	GEMMQUANT(SUMSQ4, SCALES, 288)
+
+// WIDENQ4_1 adds pairs of 16-bit sums: the weights have no offset.
+#define WIDENQ4_1(a, c0, c1, f0, f1, s0, s1) \
+	VPMADDWD Y15, s0, s0   \
+	VPMADDWD Y15, s1, s1
+
+#define SUMSQ4_1(ROWS) PAIRSQ4(ROWS); ROWS(WIDENQ4_1, 0)
+
+// VALUE makes the sums of a block values of weights: times their scales, in Y12 and Y13,
+// plus the sum of the activations, from −128 times it at a, times the minimums, rounded
+// once since the latter product is exact.
+#define VALUE(a, c0, c1, f0, f1, s0, s1) \
+	VPBROADCASTD a, Y14         \
+	VPXOR Y15, Y15, Y15         \
+	VPSRAD $7, Y14, Y14         \
+	VPSUBD Y14, Y15, Y14        \
+	VCVTDQ2PS Y14, Y14          \
+	VCVTDQ2PS s0, s0            \
+	VCVTDQ2PS s1, s1            \
+	VCVTPH2PS 288(BX), Y15      \
+	VMULPS Y14, Y15, Y15        \
+	VFMADD213PS Y15, Y12, s0    \
+	VCVTPH2PS 304(BX), Y15      \
+	VMULPS Y14, Y15, Y15        \
+	VFMADD213PS Y15, Y13, s1
+
+#define ADDROW(a, c0, c1, f0, f1, s0, s1) \
+	VBROADCASTSS a, Y14        \
+	VFMADD231PS Y14, s0, f0    \
+	VFMADD231PS Y14, s1, f1
+
+#define VALUES(ROWS) ROWS(VALUE, 36); ROWS(ADDROW, 32)
+
+// func gemmQ4_1AVX2(m, blocks int, rows *byte, rowStep int, panel *byte, c *float32, ldc int, resume bool)
+TEXT ·gemmQ4_1AVX2(SB), NOSPLIT, $0-57
+	GEMMQUANT(SUMSQ4_1, VALUES, 320)

@@ -7,7 +7,7 @@ import (
 
 // Block-scaled integers. A block is QuantBlock numbers along k that share one
 // scale; numbers missing from the last block of a row or column are zeros. The
-// product of a row of activations and a column of weights is
+// product of a row of activations and a column of weights without minimums is
 //
 //	acc = fma(float32(Σ qa·qw)·scaleW, scaleA, acc)
 //
@@ -15,12 +15,14 @@ import (
 // so how a kernel forms it changes nothing; its product with scaleW is rounded to
 // float32, and zero is +0.
 //
-// Weights come in two formats, packed in panels of PanelWidth columns:
+// Weights come in three formats, packed in panels of PanelWidth columns:
 //
 //   - Q8: 8-bit integers and an F16 scale, 34 bytes a block (see PackQ8).
 //   - Q4: 4-bit integers and an F16 scale, 18 bytes a block (see PackQ4).
+//   - Q4_1: Q4 with an F16 minimum, 20 bytes a block (see PackQ4_1), whose product is
+//     that of GemmQ4_1.
 //
-// Both multiply the same activations, 8-bit integers with a float32 scale (see
+// All multiply the same activations, 8-bit integers with a float32 scale (see
 // RowsQ8). A NaN or an infinity makes its block's scale NaN, and so every product
 // that the block enters; so does a scale beyond F16's range. Packing and
 // quantising give the same bits on every path.
@@ -33,7 +35,7 @@ func quantBlocks(k int) int { return (k + QuantBlock - 1) / QuantBlock }
 
 // rowBlockBytes is the size of a block of activations: 32 int8, the scale, and
 // −128 times the sum of the integers, where kernels start that store Q8 weights
-// with 128 added.
+// with 128 added, and from which the minimums are weighted.
 const (
 	rowBlockBytes = QuantBlock + 8
 	rowScale      = QuantBlock

@@ -24,4 +24,8 @@ func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 	gemmQ4Generic(m, n, blocks, rows, bp, c, ldc, accumulate)
 }
 
+func gemmQ4_1(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
+	gemmQ4_1Generic(m, n, blocks, rows, bp, c, ldc, accumulate)
+}
+
 func dotLoopInt8(n int) (ops int) { return 0 }
