@@ -69,11 +69,12 @@ def main(source):
     directory, file = os.path.split(os.path.abspath(source))
     theirs = transformers.AutoTokenizer.from_pretrained(directory, gguf_file=file)
     failed = False
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, gguf_file=file, dtype=torch.float32).eval()
+    ids = torch.tensor([(7 * i * i + 3 * i + 1) % model.config.vocab_size for i in range(24)])
     for dtype in ("f32", "bf16"):
-        model = transformers.AutoModelForCausalLM.from_pretrained(directory, gguf_file=file, dtype=torch.float32).eval()
         if dtype == "bf16":
-            model = model.to(torch.bfloat16).float()
-        ids = torch.tensor([(7 * i * i + 3 * i + 1) % model.config.vocab_size for i in range(24)])
+            for p in model.parameters():
+                p.data = p.data.to(torch.bfloat16).float()
         for fault in check(source, dtype, logits(model, ids), theirs, ids):
             failed = True
             print(f"{dtype}: {fault}", file=sys.stderr)

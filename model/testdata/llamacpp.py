@@ -13,8 +13,10 @@ greedy token is another one, and the largest margin of these, the distance of th
 one that is compared with.
 
 The products of llama.cpp round activations to Q8_0 where weights are Q8_0: blocks of 32 of 8 bits with an F16 scale.
-"rounded" is this file's own forward pass in F32 with that rounding before each product and nothing else; it is to agree
-with llama.cpp, and its distance from f32 is what the rounding costs. Keys and values are F32 in all of them.
+"rounded" is this file's own forward pass in F32 with that rounding before each product and nothing else. Rounded passes
+do not agree in every element, since sums in another order move some values to the next integer, and layer by layer more
+of them; but llama.cpp is to be no farther from f32 than this rounding is, by a tenth. Without it, in F16, the two differ
+below the margin LIMIT alone. Keys and values are F32 in all of them.
 On processors with AMX a build of llama.cpp that uses it may crash on Q8_0; CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON
 -DGGML_FMA=ON -DGGML_F16C=ON" makes one that does not.
 """
@@ -127,7 +129,7 @@ def forward(folder, sequences):
 
 
 def compare(what, a, b):
-    """Prints how far logits a are from b, and returns the largest margin of b at which they differ in the largest."""
+    """Prints how far logits a are from b, and returns that and the largest margin of b where tokens differ."""
     apart = [x - y - (x - y).mean(-1, keepdims=True) for x, y in zip(a, b)]
     first = max(np.abs(x[0]).max() for x in apart)
     rms = np.sqrt(np.mean([np.mean(x * x) for x in apart]))
@@ -141,7 +143,7 @@ def compare(what, a, b):
     most = max(np.abs(x).max() for x in apart)
     print(f"{what}: logits apart {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of {steps} "
           f"greedy tokens differ, at margins up to {worst:.4f}; none in {same} of {len(a)} texts", flush=True)
-    return worst
+    return rms, worst
 
 
 def main(source):
@@ -159,18 +161,19 @@ def main(source):
             logits = ours(folder, theirs)
             llama = [x for _, _, x in theirs]
             print(f"{kind}:")
-            f32 = compare("llama.cpp beside f32", llama, logits["f32"])
+            far, margin = compare("llama.cpp beside f32", llama, logits["f32"])
             if kind == "f16":
-                if f32 > LIMIT:
-                    failed.append(f"f16: a margin of {f32:.2g}")
+                if margin > LIMIT:
+                    failed.append(f"f16: a margin of {margin:.2g}")
                 continue
             convert(gguf, hf)
             rounded = list(forward(hf, theirs))
             compare("q8 beside f32", logits["q8"], logits["f32"])
             compare("llama.cpp beside q8", llama, logits["q8"])
-            compare("rounded beside f32", rounded, logits["f32"])
-            if (margin := compare("llama.cpp beside rounded", llama, rounded)) > LIMIT:
-                failed.append(f"q8_0: a margin of {margin:.2g}")
+            compare("llama.cpp beside rounded", llama, rounded)
+            cost, _ = compare("rounded beside f32", rounded, logits["f32"])
+            if far > 1.1 * cost:
+                failed.append(f"q8_0: logits {far:.2g} apart, the rounding of activations costs {cost:.2g}")
     for fault in failed:
         print("FAIL", fault, file=sys.stderr)
     sys.exit(bool(failed))
