@@ -15,8 +15,8 @@ one that is compared with.
 The products of llama.cpp round activations to Q8_0 where weights are Q8_0: blocks of 32 of 8 bits with an F16 scale.
 "rounded" is this file's own forward pass in F32 with that rounding before each product and nothing else. Rounded passes
 do not agree in every element, since sums in another order move some values to the next integer, and layer by layer more
-of them; but llama.cpp is to be no farther from f32 than this rounding is, by a tenth. Without it, in F16, the two differ
-below the margin LIMIT alone. Keys and values are F32 in all of them.
+of them; but llama.cpp is to be no farther from f32 than this rounding is, by a tenth. Without it, in F16, the two
+differ below the margin LIMIT alone. Keys and values are F32 in all of them.
 On processors with AMX a build of llama.cpp that uses it may crash on Q8_0; CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON
 -DGGML_FMA=ON -DGGML_F16C=ON" makes one that does not.
 """
@@ -141,8 +141,8 @@ def compare(what, a, b):
         steps, differ, same = steps + len(y), differ + other.sum(), same + (not other.any())
         worst = max([worst, *(top[:, 1] - top[:, 0])[other].tolist()])
     most = max(np.abs(x).max() for x in apart)
-    print(f"{what}: logits apart {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of {steps} "
-          f"greedy tokens differ, at margins up to {worst:.4f}; none in {same} of {len(a)} texts", flush=True)
+    print(f"{what}: logits apart {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of "
+          f"{steps} greedy tokens differ, at margins up to {worst:.4f}; none in {same} of {len(a)} texts", flush=True)
     return rms, worst
 
 
