@@ -74,7 +74,7 @@ type Output struct {
 func (m *MoE) Forward(x tensor.Tensor) Output {
 	weight, scores, index := m.Gate.Forward(x)
 	r := tensor.Route(index, m.Config.Experts)
-	m.Gate.count(r)
+	r.Count(m.Gate.load)
 	y := tensor.Combine(m.Experts.Forward(tensor.Dispatch(x, r), r.Offsets), weight, r)
 	if m.Shared != nil {
 		y = tensor.Add(y, m.Shared.Forward(x))

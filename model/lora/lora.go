@@ -17,7 +17,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -195,7 +194,7 @@ func (a *Adapters) Merge() error {
 			return fmt.Errorf("lora: merge: %s is packed as %s: merge into a model without Options.Packed", w.Name, w.Format)
 		}
 	}
-	if err := a.add(backend.Add); err != nil {
+	if err := a.add(tensor.Add); err != nil {
 		return fmt.Errorf("lora: merge: %w", err)
 	}
 	a.setMerged(true)
@@ -208,7 +207,7 @@ func (a *Adapters) Unmerge() error {
 	if !a.merged {
 		return errors.New("lora: unmerge: the adapters are not merged")
 	}
-	if err := a.add(backend.Sub); err != nil {
+	if err := a.add(tensor.Sub); err != nil {
 		return fmt.Errorf("lora: unmerge: %w", err)
 	}
 	a.setMerged(false)
@@ -227,15 +226,13 @@ func (a *Adapters) setMerged(merged bool) {
 }
 
 // add sets each W to fn(W, scale·B·A).
-func (a *Adapters) add(fn backend.BinaryFn) error {
+func (a *Adapters) add(fn func(w, delta tensor.Tensor) tensor.Tensor) error {
 	s := tensor.NewScope(a.model.Backend(), tensor.Options{})
 	defer s.Close()
 	for _, x := range a.list {
 		l, w := x.lowRank, x.linear.W
 		delta := tensor.Scale(tensor.MatMul(l.B.In(s), l.A.In(s)), l.Scale)
-		s.Do(&backend.Binary{Y: w.Value(), A: w.Value(), B: delta.View(), Fn: fn})
-		w.Touch()
-		if err := s.Err(); err != nil {
+		if err := w.Assign(fn(s.Constant(w.Value()), delta)); err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
 		s.Reset()
