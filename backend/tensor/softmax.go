@@ -90,6 +90,9 @@ func LogSumExp(x Tensor) Tensor {
 // LogSoftmax is x − ln Σ exp(x) over the last dimension: F32 for x in BF16.
 func LogSoftmax(x Tensor) Tensor {
 	scopeOf("LogSoftmax", x)
+	if x.view.Rank == 0 {
+		panic("tensor: LogSoftmax of a scalar")
+	}
 	lse := LogSumExp(x)
 	return Sub(x.Cast(x.DType().Compute()), lse.Reshape(append(lse.Shape(), 1)...))
 }
