@@ -1,7 +1,3 @@
-// Package moe is DeepSeekMoE: fine-grained experts chosen by a gate with
-// auxiliary-loss-free load balance (a selection bias moved by the sign rule),
-// shared experts, V2's softmax variants, and the sequence-wise balance loss as
-// the small complement. No token is ever dropped.
 package moe
 
 import (

@@ -1,6 +1,3 @@
-// Package mtp is multi-token prediction: D sequential modules that predict the
-// tokens after the next one, sharing the main model's embedding and head, for
-// a denser training signal and as drafters at inference.
 package mtp
 
 import (
