@@ -51,8 +51,8 @@ const (
 	Log1p                     // ln(1 + x), exact for small x too
 )
 
-var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh", "Erf",
-	"Log1p"}
+var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh",
+	"Erf", "Log1p"}
 
 func (f UnaryFn) String() string { return word("UnaryFn", f, unaryNames) }
 

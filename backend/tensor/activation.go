@@ -6,9 +6,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// pointwise computes y = forward(x) element by element, in temporaries of x's compute
-// dtype; back gives dx from dy, x and y, of which those named in saves are kept for it.
-// Temporaries end with the function they are handed to.
+// pointwise computes y = forward(x) element by element; back gives dx from dy, x and y, of
+// which saveX and saveY say what is kept for it. Both may take temporaries.
 func pointwise(op string, x Tensor, saveX, saveY bool, forward func(t temps, y, x backend.View),
 	back func(t temps, dx, dy, x, y backend.View)) Tensor {
 	s := scopeOf(op, x)
@@ -32,7 +31,7 @@ func pointwise(op string, x Tensor, saveX, saveY bool, forward func(t temps, y, 
 	return y
 }
 
-// temps makes temporaries of one shape, in the compute dtype of like.
+// temps makes temporaries of like's shape, in its compute dtype.
 type temps struct {
 	*Scope
 	like backend.View
@@ -48,6 +47,7 @@ func (s *Scope) withTemps(like backend.View, fn func(t temps)) {
 	}
 }
 
+// next is a new temporary.
 func (t temps) next() backend.View {
 	g := t.newGradientAs(Tensor{view: t.like}, t.like.DType.Compute())
 	*t.made = append(*t.made, g)
@@ -59,8 +59,7 @@ func (t temps) unary(fn backend.UnaryFn, y, x backend.View) { t.do(&backend.Unar
 
 // Sqrt is √x, element by element. Its gradient at 0 is infinite.
 func Sqrt(x Tensor) Tensor {
-	return pointwise("Sqrt", x, false, true,
-		func(t temps, y, x backend.View) { t.unary(backend.Sqrt, y, x) },
+	return unary(x, backend.Unary{Fn: backend.Sqrt}, false, true,
 		func(t temps, dx, dy, _, y backend.View) { // dy/(2y)
 			twice := t.next()
 			t.affine(twice, y, 2, 0)
@@ -70,8 +69,7 @@ func Sqrt(x Tensor) Tensor {
 
 // Abs is |x|, element by element. Its gradient at 0 is 0.
 func Abs(x Tensor) Tensor {
-	return pointwise("Abs", x, true, false,
-		func(t temps, y, x backend.View) { t.unary(backend.Abs, y, x) },
+	return unary(x, backend.Unary{Fn: backend.Abs}, true, false,
 		func(t temps, dx, dy, x, _ backend.View) { // dy·sign(x)
 			sign := t.next()
 			t.unary(backend.Sign, sign, x)
@@ -94,8 +92,7 @@ func ReLU(x Tensor) Tensor {
 
 // Tanh is the hyperbolic tangent, element by element.
 func Tanh(x Tensor) Tensor {
-	return pointwise("Tanh", x, false, true,
-		func(t temps, y, x backend.View) { t.unary(backend.Tanh, y, x) },
+	return unary(x, backend.Unary{Fn: backend.Tanh}, false, true,
 		func(t temps, dx, dy, _, y backend.View) { // dy·(1 − y²)
 			slope := t.next()
 			t.binary(backend.Mul, slope, y, y)

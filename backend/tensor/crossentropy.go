@@ -20,15 +20,16 @@ type CrossEntropyOptions struct {
 //
 //	l = lse − (1−ε)·z[target] − ε·mean(z) + ZLoss·lse²     z the row, lse = ln Σ exp(z)
 //
-// The result is [N], F32 for logits in BF16. A negative target gives 0 and no gradient.
-// Nothing is averaged: see Sum, and Mul with weights. LogProbs has the same of a
+// The result is [N], F32 for logits in BF16. A negative target gives 0 and no gradient
+// to finite logits. Nothing is averaged: see Sum, and Mul with weights. LogProbs has the same of a
 // head without its logits in memory.
 func CrossEntropy(logits, targets Tensor, o CrossEntropyOptions) Tensor {
 	mustBe2D("CrossEntropy", "logits", logits)
 	n, v := logits.Dim(0), logits.Dim(1)
 	switch eps := o.LabelSmoothing; {
 	case targets.view.Rank != 1 || targets.Dim(0) != n:
-		panic(fmt.Sprintf("tensor: CrossEntropy: logits %v, targets %v: want targets [%d]", logits.Shape(), targets.Shape(), n))
+		panic(fmt.Sprintf("tensor: CrossEntropy: logits %v, targets %v: want targets [%d]", logits.Shape(),
+			targets.Shape(), n))
 	case !(eps >= 0 && eps <= 1):
 		panic(fmt.Sprintf("tensor: CrossEntropy: LabelSmoothing is %v, want 0 to 1", eps))
 	case !(o.ZLoss >= 0) || math.IsInf(o.ZLoss, 0):
@@ -68,7 +69,11 @@ func CrossEntropy(logits, targets Tensor, o CrossEntropyOptions) Tensor {
 				// d·((1 + 2·ZLoss·lse)·softmax(z) − ε/V), then −d·(1−ε) at the target
 				t.affine(k, lse.view, 2*o.ZLoss, 1)
 				t.binary(backend.Mul, k, k, d)
-				z.crossEntropyGrad(g.View, lse.view, k, d, o.LabelSmoothing/float64(v))
+				s.probabilities(g.View, z.view, lse.view, k)
+				if o.LabelSmoothing > 0 {
+					t.affine(k, d, -o.LabelSmoothing/float64(v), 0)
+					t.binary(backend.Add, g.View, g.View, k.Unsqueeze(1).BroadcastTo(n, v))
+				}
 				t.affine(d, d, o.LabelSmoothing-1, 0)
 				t.do(&backend.ScatterLast{Y: g.View, X: columns(d), Index: columns(targets.view)})
 			})
@@ -78,30 +83,13 @@ func CrossEntropy(logits, targets Tensor, o CrossEntropyOptions) Tensor {
 	return y
 }
 
-// crossEntropyGrad writes k·exp(z − lse) − smooth·d to g, for z [N, V] and vectors [N].
-func (z Tensor) crossEntropyGrad(g, lse, k, d backend.View, smooth float64) {
-	s := z.Scope()
-	s.withTemps(z.view, func(t temps) {
-		t.binary(backend.Sub, g, z.view, t.repeated(lse))
-		t.unary(backend.Exp, g, g)
-		t.binary(backend.Mul, g, g, t.repeated(k))
-		if smooth > 0 {
-			even := t.perRow()
-			t.affine(even, d, -smooth, 0)
-			t.binary(backend.Add, g, g, t.repeated(even))
-		}
-	})
-}
-
 // zeroWhereNegative is x [N], or 0 where index [N] I32 is negative, whatever x is there.
 func (t temps) zeroWhereNegative(y, x, index backend.View) {
 	zero := t.next()
 	t.do(&backend.Fill{Dst: zero})
-	none := t.newGradientAs(Tensor{view: index}, backend.I32)
 	negative := t.newGradientAs(Tensor{view: index}, backend.I32)
-	t.do(&backend.Fill{Dst: none.View})
-	t.do(&backend.Binary{Y: negative.View, A: index, B: none.View, Fn: backend.Less})
+	t.do(&backend.Fill{Dst: negative.View})
+	t.binary(backend.Less, negative.View, index, negative.View)
 	t.do(&backend.Select{Y: y, Cond: negative.View, A: zero, B: x})
-	none.release()
 	negative.release()
 }

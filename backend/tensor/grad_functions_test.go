@@ -61,7 +61,9 @@ func TestGradientsOfGatherLastAndTopK(t *testing.T) {
 
 func TestGradientsOfCrossEntropy(t *testing.T) {
 	g := check(t)
-	for _, o := range []tensor.CrossEntropyOptions{{}, {LabelSmoothing: 0.1}, {ZLoss: 0.03}, {LabelSmoothing: 1, ZLoss: 1e-4}} {
+	for _, o := range []tensor.CrossEntropyOptions{
+		{}, {LabelSmoothing: 0.1}, {ZLoss: 0.03}, {LabelSmoothing: 1, ZLoss: 1e-4},
+	} {
 		x := g.param(4, 5)
 		g.run(fmt.Sprintf("%+v", o), func(s *tensor.Scope) []tensor.Tensor {
 			return one(tensor.CrossEntropy(x.In(s), s.Ints([]int32{4, -1, 0, 2}, 4), o))
@@ -101,7 +103,9 @@ func TestGradientsOfLogits(t *testing.T) {
 		return one(tensor.Logits(y.In(s), frozen))
 	})
 	v := g.param(6, 4)
-	g.run("constant x", func(s *tensor.Scope) []tensor.Tensor { return one(tensor.Logits(s.Full(backend.F64, 2, 3, 4), v)) })
+	g.run("constant x", func(s *tensor.Scope) []tensor.Tensor {
+		return one(tensor.Logits(s.Full(backend.F64, 2, 3, 4), v))
+	})
 }
 
 // The gradient passes a packed head to its input, as it passes a packed Linear.
@@ -196,20 +200,34 @@ func TestFunctionsRefuseShapesThatDoNotFit(t *testing.T) {
 	f := func(shape ...int) tensor.Tensor { return s.Full(backend.F32, 1, shape...) }
 	i := func(shape ...int) tensor.Tensor { return s.Full(backend.I32, 0, shape...) }
 	p := scalar(t, b)
-	for want, call := range map[string]func(){
-		"tensor: Softmax of a scalar":                                             func() { tensor.Softmax(f()) },
-		"tensor: LogSumExp of a scalar":                                           func() { tensor.LogSumExp(f()) },
-		"tensor: LogSoftmax of a scalar":                                          func() { tensor.LogSoftmax(f()) },
-		"tensor: MaxLast of [2 0]: the maximum of nothing":                        func() { tensor.MaxLast(f(2, 0)) },
-		"tensor: GatherLast: x [2 3], index [3]: want index [2] or [2 K]":         func() { tensor.GatherLast(f(2, 3), i(3)) },
-		"tensor: TopK: k 4, x [2 3]: want 1 to 3":                                 func() { tensor.TopK(f(2, 3), 4) },
-		"tensor: CrossEntropy: logits [2 3], targets [2 1]: want targets [2]":     func() { ce(f(2, 3), i(2, 1), 0, 0) },
-		"tensor: CrossEntropy: LabelSmoothing is 2, want 0 to 1":                  func() { ce(f(2, 3), i(2), 2, 0) },
-		"tensor: CrossEntropy: ZLoss is -1, want 0 or more and finite":            func() { ce(f(2, 3), i(2), 0, -1) },
-		"tensor: SegmentSum: x [2 3], offsets [0]: want x [N ...], offsets [S+1]": func() { tensor.SegmentSum(f(2, 3), i(0)) },
-		"tensor: Assign: F32[2] to p [1]":                                         func() { _ = p.Assign(f(2)) },
+	for _, c := range []struct {
+		want string
+		call func()
+	}{
+		{"tensor: Softmax of a scalar",
+			func() { tensor.Softmax(f()) }},
+		{"tensor: LogSumExp of a scalar",
+			func() { tensor.LogSumExp(f()) }},
+		{"tensor: LogSoftmax of a scalar",
+			func() { tensor.LogSoftmax(f()) }},
+		{"tensor: MaxLast of [2 0]: the maximum of nothing",
+			func() { tensor.MaxLast(f(2, 0)) }},
+		{"tensor: GatherLast: x [2 3], index [3]: want index [2] or [2 K]",
+			func() { tensor.GatherLast(f(2, 3), i(3)) }},
+		{"tensor: TopK: k 4, x [2 3]: want 1 to 3",
+			func() { tensor.TopK(f(2, 3), 4) }},
+		{"tensor: CrossEntropy: logits [2 3], targets [2 1]: want targets [2]",
+			func() { ce(f(2, 3), i(2, 1), 0, 0) }},
+		{"tensor: CrossEntropy: LabelSmoothing is 2, want 0 to 1",
+			func() { ce(f(2, 3), i(2), 2, 0) }},
+		{"tensor: CrossEntropy: ZLoss is -1, want 0 or more and finite",
+			func() { ce(f(2, 3), i(2), 0, -1) }},
+		{"tensor: SegmentSum: x [2 3], offsets [0]: want x [N ...], offsets [S+1]",
+			func() { tensor.SegmentSum(f(2, 3), i(0)) }},
+		{"tensor: Assign: F32[2] to p [1]",
+			func() { _ = p.Assign(f(2)) }},
 	} {
-		mustPanic(t, want, call)
+		mustPanic(t, c.want, c.call)
 	}
 }
 

@@ -75,16 +75,24 @@ func LogSumExp(x Tensor) Tensor {
 		yv := y.view
 		s.track([]*Tensor{&y}, []Tensor{x, y}, func(dy []gradient) { // dy·exp(x − y)
 			g := s.newGradient(x)
-			s.withTemps(x.view, func(t temps) {
-				p := t.next()
-				t.binary(backend.Sub, p, x.view, t.repeated(yv))
-				t.unary(backend.Exp, p, p)
-				t.binary(backend.Mul, g.View, p, t.repeated(dy[0].View))
-			})
+			s.probabilities(g.View, x.view, yv, dy[0].View)
 			s.give(x, g)
 		})
 	}
 	return y.Reshape(lead[:len(lead)-1]...)
+}
+
+// probabilities is p = k·exp(x − lse), for x [N, V] and vectors lse and k [N].
+func (s *Scope) probabilities(p, x, lse, k backend.View) {
+	s.withTemps(x, func(t temps) {
+		e := p
+		if p.DType != x.DType.Compute() { // BF16 is rounded once
+			e = t.next()
+		}
+		t.binary(backend.Sub, e, x, t.repeated(lse))
+		t.unary(backend.Exp, e, e)
+		t.binary(backend.Mul, p, e, t.repeated(k))
+	})
 }
 
 // LogSoftmax is x − ln Σ exp(x) over the last dimension: F32 for x in BF16.

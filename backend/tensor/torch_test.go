@@ -75,7 +75,9 @@ func torchCases(t *testing.T) []torchCase {
 }
 
 // run computes the case on x of dtype dt: its value, and the gradient of x.
-func (c *torchCase) run(t *testing.T, b backend.Backend, dt backend.DType, xs []float64) (y tensor.Tensor, v, dx []float64) {
+func (c *torchCase) run(
+	t *testing.T, b backend.Backend, dt backend.DType, xs []float64,
+) (y tensor.Tensor, v, dx []float64) {
 	t.Helper()
 	p, err := tensor.NewParam(b, "x", dt.Compute(), c.Shape...)
 	if err != nil {
@@ -159,7 +161,8 @@ func agree(t *testing.T, what string, got, want []float64, tolerance, floor floa
 	}
 }
 
-// A masked logit, −Inf, has probability 0 and no gradient, and an ignored row may hold anything.
+// A masked logit, −Inf, has probability 0 and no gradient. The loss of an ignored row is 0,
+// whatever the row holds.
 func TestMaskedLogitsAndIgnoredRows(t *testing.T) {
 	b := open(t)
 	inf, nan := math.Inf(1), math.NaN()
