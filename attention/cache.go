@@ -71,7 +71,7 @@ func (c *Cache) CopyRows(s *tensor.Scope, to, from, n int) {
 	}
 	views := []backend.View{c.K, c.V}
 	for _, v := range views[:len(c.bufs)] { // a V within K is copied with it
-		s.Do(&backend.Copy{Dst: v.Slice(0, to, to+n), Src: v.Slice(0, from, from+n)})
+		s.Copy(v.Slice(0, to, to+n), v.Slice(0, from, from+n))
 	}
 }
 

@@ -93,18 +93,17 @@ func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []floa
 	out := make([]float64, len(x))
 	done := make([]int, len(lengths))
 	for left := totalRows; left > 0; {
-		var pos, start, length, row []int32
+		var spans []attention.Span
 		var from []int // row of x
 		first := 0
 		for q, n := range lengths {
-			base := int32((len(lengths) - 1 - q) * maxLen)
-			for range min(chunk(rng), n-done[q]) {
-				p := int32(done[q])
-				pos, start, length, row = append(pos, p), append(start, base), append(length, p+1), append(row, base+p)
-				from = append(from, first+done[q])
-				done[q]++
-				left--
+			span := attention.Span{Slot: len(lengths) - 1 - q, From: done[q], N: min(chunk(rng), n-done[q])}
+			spans = append(spans, span)
+			for i := range span.N {
+				from = append(from, first+done[q]+i)
 			}
+			done[q] += span.N
+			left -= span.N
 			first += n
 		}
 		if len(from) == 0 {
@@ -116,7 +115,7 @@ func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []floa
 		for _, r := range from {
 			in = append(in, x[r*hidden:(r+1)*hidden]...)
 		}
-		rows := attention.Rows{Pos: s.Ints(pos, n), Start: s.Ints(start, n), Len: s.Ints(length, n), Cache: s.Ints(row, n)}
+		rows := attention.Continue(s, maxLen, spans...)
 		y, err := l.Forward(s.Floats(dt, in, n, hidden), rows, cache).Values()
 		must(t, err)
 		for i, r := range from {
@@ -157,5 +156,20 @@ func TestPackPlacesRows(t *testing.T) {
 	}
 	if rows.Cache.Present() {
 		t.Error("packed rows have a place in a cache")
+	}
+}
+
+func TestContinueRefusesSpansThatLeaveTheirSlot(t *testing.T) {
+	s := tensor.NewScope(open(t), tensor.Options{})
+	defer s.Close()
+	for _, span := range []attention.Span{{Slot: -1, N: 1}, {From: -1, N: 1}, {N: -1}, {From: 3, N: 2}, {N: 5}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("no panic for %+v over slots of 4 tokens", span)
+				}
+			}()
+			attention.Continue(s, 4, span)
+		}()
 	}
 }

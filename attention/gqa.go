@@ -36,11 +36,7 @@ func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angle
 	cfg.check(what)
 	mustHaveAngles(what, angles, size{"HeadDim", cfg.HeadDim})
 	linear := func(name string, out, in int, bias bool) *tensor.Linear {
-		l := &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
-		if bias {
-			l.Bias = ps.Bias(prefix+"."+name+".bias", out)
-		}
-		return l
+		return tensor.NewLinear(ps, prefix+"."+name, out, in, bias)
 	}
 	g := &GQA{GQAConfig: cfg, Angles: angles}
 	g.Q = linear("q_proj", cfg.Heads*cfg.HeadDim, cfg.Hidden, cfg.Bias)

@@ -54,10 +54,9 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	if cfg.Scale == 0 {
 		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}
-	named := func(create func(string, int, int) *tensor.Param, name string, out, in int) *tensor.Linear {
-		return &tensor.Linear{W: create(prefix+"."+name+".weight", out, in)}
+	linear := func(name string, out, in int) *tensor.Linear {
+		return tensor.NewLinear(ps, prefix+"."+name, out, in, false)
 	}
-	linear := func(name string, out, in int) *tensor.Linear { return named(ps.Matrix, name, out, in) }
 	m := &MLA{MLAConfig: cfg, Angles: angles}
 	if qk := cfg.Heads * (cfg.Nope + cfg.Rope); cfg.QRank == 0 {
 		m.Q = linear("q_proj", qk, cfg.Hidden)
@@ -68,11 +67,11 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	}
 	m.KVA = linear("kv_a_proj_with_mqa", cfg.KVRank+cfg.Rope, cfg.Hidden)
 	m.KNorm = ps.Gain(prefix+".kv_a_layernorm.weight", cfg.KVRank)
-	up := ps.Matrix
-	if cfg.Absorbed {
-		up = ps.FullPrecision // it is taken apart by heads
+	if up := cfg.Heads * (cfg.Nope + cfg.Value); !cfg.Absorbed {
+		m.KVB = linear("kv_b_proj", up, cfg.KVRank)
+	} else { // it is taken apart by heads
+		m.KVB = &tensor.Linear{W: ps.FullPrecision(prefix+".kv_b_proj.weight", up, cfg.KVRank)}
 	}
-	m.KVB = named(up, "kv_b_proj", cfg.Heads*(cfg.Nope+cfg.Value), cfg.KVRank)
 	m.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.Value)
 	return m
 }
@@ -105,11 +104,8 @@ func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.T
 		}
 		return k, v
 	}
+	tensor.CacheMLAKeys(cache.K, cache.V, up, kR, rows.Pos, rows.Cache, m.Angles, m.Interleaved)
 	s := up.Scope()
-	s.Do(&backend.MLAKeys{
-		K: cache.K, V: cache.V, Up: up.View(), KR: kR.View(), Pos: rows.Pos.View(), Row: rows.Cache.View(),
-		Cos: m.Angles.Cos.Value(), Sin: m.Angles.Sin.Value(), Interleaved: m.Interleaved,
-	})
 	return s.Constant(cache.K), s.Constant(cache.V)
 }
 

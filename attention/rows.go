@@ -1,7 +1,3 @@
-// Package attention has the attention mechanisms of the DeepSeek family and
-// of its distilled students: multi-head latent attention (MLA), naive and
-// weight-absorbed, and grouped-query attention (GQA), over packed batches of
-// ragged sequences and over caches, with rotary embedding and YaRN.
 package attention
 
 import (
@@ -38,4 +34,26 @@ func Pack(s *tensor.Scope, lengths []int) Rows {
 		at += int32(n)
 	}
 	return Rows{Pos: s.Ints(pos, total), Start: s.Ints(start, total), Len: s.Ints(length, total)}
+}
+
+// Span is N tokens of one sequence, from position From on, whose keys are in a slot of a cache.
+type Span struct{ Slot, From, N int }
+
+// Continue places the tokens of spans one after the other over a cache of slots of maxLen
+// tokens: each token sees its sequence's keys from position 0 up to its own. A prompt is
+// the span of its tokens from 0; to decode is a span of one token a sequence. A span that
+// leaves its slot panics.
+func Continue(s *tensor.Scope, maxLen int, spans ...Span) Rows {
+	var pos, start, length, cache []int32
+	for _, p := range spans {
+		if p.Slot < 0 || p.From < 0 || p.N < 0 || p.From > maxLen-p.N {
+			panic(fmt.Sprintf("attention: Continue: %+v over slots of %d tokens", p, maxLen))
+		}
+		base := int32(p.Slot * maxLen)
+		for i := int32(p.From); i < int32(p.From+p.N); i++ {
+			pos, start, length, cache = append(pos, i), append(start, base), append(length, i+1), append(cache, base+i)
+		}
+	}
+	n := len(pos)
+	return Rows{Pos: s.Ints(pos, n), Start: s.Ints(start, n), Len: s.Ints(length, n), Cache: s.Ints(cache, n)}
 }

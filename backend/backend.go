@@ -1,13 +1,3 @@
-// Package backend defines what a compute device must do for aha: hold memory
-// and execute ops. An op is a plain struct that names its operands; a backend
-// is a handful of methods. Everything above this package (tensors, models,
-// trainers) speaks to devices only through it.
-//
-// Drivers register themselves by blank import, as database drivers do:
-//
-//	import _ "github.com/aha-go/aha/backend/cpu"
-//
-//	b, err := backend.Open("cpu")
 package backend
 
 import (

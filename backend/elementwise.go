@@ -46,9 +46,13 @@ const (
 	Reciprocal                // 1/x
 	Abs                       // |x|
 	Sign                      // −1, 0 or 1; NaN stays NaN
+	Tanh                      // (eˣ−e⁻ˣ)/(eˣ+e⁻ˣ)
+	Erf                       // 2/√π·∫₀ˣ e^(−t²) dt
+	Log1p                     // ln(1 + x), exact for small x too
 )
 
-var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign"}
+var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh",
+	"Erf", "Log1p"}
 
 func (f UnaryFn) String() string { return word("UnaryFn", f, unaryNames) }
 

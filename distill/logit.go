@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
@@ -58,24 +57,14 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 	in.Rows.Pos, in.Rows.Start, in.Rows.Len = own(b.Rows.Pos), own(b.Rows.Start), own(b.Rows.Len)
 	z := tensor.Scale(tensor.Logits(t.model.Forward(quiet, in).Hidden, t.model.Head), 1/l.temperature()) // [N,V]
 
-	n, v, dt := z.Dim(0), z.Dim(1), z.DType()
-	var q Targets
-	k := v
-	if l.TopK > 0 && l.TopK < v {
-		k = l.TopK
-		q.Index = s.Empty(backend.I32, n, k)
-		top := quiet.Empty(dt, n, k)
-		quiet.Fail(s.Err())
-		quiet.Do(&backend.TopK{Values: top.View(), Index: q.Index.View(), X: z.View()})
-		z = top
-	}
-	q.LogProb = s.Empty(dt, n, k)
-	quiet.Fail(s.Err())
-	lse := quiet.Empty(dt, n)
-	quiet.Do(&backend.LogSumExp{LSE: lse.View(), X: z.View(), InvTemp: 1})
-	quiet.Do(&backend.Binary{Y: q.LogProb.View(), A: z.View(), B: lse.Reshape(n, 1).View().BroadcastTo(n, k),
-		Fn: backend.Sub})
 	s.Fail(quiet.Err())
+
+	var q Targets
+	z = s.Constant(z.View())
+	if l.TopK > 0 && l.TopK < z.Dim(1) {
+		z, q.Index = tensor.TopK(z, l.TopK)
+	}
+	q.LogProb = tensor.LogSoftmax(z)
 	return q
 }
 
@@ -91,9 +80,12 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 // train.Trainer bounds them.
 func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
 	l.check()
-	head := tensor.Linear{W: student.Head}
-	z := head.ForwardAs(out.Hidden, out.Hidden.DType().Compute())   // [N,V]
-	logP := logSoftmax(tensor.Scale(z, 1/l.temperature()), q.Index) // [N,K]
+	z := tensor.Scale(tensor.Logits(out.Hidden, student.Head), 1/l.temperature()) // [N,V]
+	picked := z
+	if q.Index.Present() {
+		picked = tensor.GatherLast(z, q.Index)
+	}
+	logP := tensor.Sub(picked, tensor.LogSumExp(z).Reshape(z.Dim(0), 1)) // [N,K]
 	kl := tensor.SumLast(tensor.Mul(tensor.Exp(q.LogProb), tensor.Sub(q.LogProb, logP)))
 	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
 }
@@ -124,36 +116,4 @@ func (l Logit) check() {
 		panic(fmt.Sprintf("distill: Logit: Temperature %g, TopK %d: want a positive, finite temperature and no negative k",
 			l.Temperature, l.TopK))
 	}
-}
-
-// logSoftmax is the log-softmax of z [N, V] at index [N, K] alone, or at all
-// tokens where index is absent:
-//
-//	y = z[index] − LSE(z)      dz = scatter(dy) − softmax(z)·Σ_k dy
-func logSoftmax(z, index tensor.Tensor) tensor.Tensor {
-	in := []tensor.Tensor{z}
-	if index.Present() {
-		in = append(in, index)
-	}
-	return tensor.Func{
-		Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor {
-			picked, lse := in[0], s.Empty(z.DType(), z.Dim(0))
-			s.Do(&backend.LogSumExp{LSE: lse.View(), X: picked.View(), InvTemp: 1})
-			if len(in) > 1 {
-				picked = s.Empty(z.DType(), in[1].Shape()...)
-				s.Do(&backend.GatherLast{Y: picked.View(), X: in[0].View(), Index: in[1].View()})
-			}
-			return tensor.Sub(picked, lse.Reshape(z.Dim(0), 1))
-		},
-		Backward: func(s *tensor.Scope, in []tensor.Tensor, _, dy tensor.Tensor) []tensor.Tensor {
-			p := s.Empty(z.DType(), z.Shape()...)
-			s.Do(&backend.Softmax{Y: p.View(), X: in[0].View()})
-			dz := tensor.Neg(tensor.Mul(p, tensor.SumLast(dy).Reshape(z.Dim(0), 1)))
-			if len(in) == 1 {
-				return []tensor.Tensor{tensor.Add(dz, dy)}
-			}
-			s.Do(&backend.ScatterLast{Y: dz.View(), X: dy.View(), Index: in[1].View()})
-			return []tensor.Tensor{dz}
-		},
-	}.Apply(in...)
 }

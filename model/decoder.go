@@ -66,11 +66,12 @@ func (f *floats) upload(n int) {
 	}
 }
 
-func (f *floats) view(n int) backend.View {
+// dev is the first n elements on the device.
+func (f *floats) dev(n int) tensor.Tensor {
 	if f.dt == backend.F64 {
-		return f.double.dev.View().Slice(0, 0, n)
+		return head(f.double.dev, n)
 	}
-	return f.single.dev.View().Slice(0, 0, n)
+	return head(f.single.dev, n)
 }
 
 func newDecoder(s *tensor.Scope, dt backend.DType, slots int) decoder {
@@ -127,13 +128,11 @@ func (d *decoder) rows(s *tensor.Scope, n int) (ids tensor.Tensor, rows attentio
 }
 
 // sample draws the next token of n sequences from their hidden states [n, D].
-func (d *decoder) sample(s *tensor.Scope, hidden tensor.Tensor, w *tensor.Param, n int) {
+func (d *decoder) sample(hidden tensor.Tensor, w *tensor.Param, n int) {
 	logits := tensor.Logits(hidden, w)
-	slots := func(v backend.View) backend.View { return v.Slice(0, 0, n) }
-	s.Do(&backend.Sample{
-		Token: slots(d.token.View()), LogProb: slots(d.logProb.View()), X: logits.View(),
-		Seed: d.seed.dev.View().Slice(0, 0, 2*n).Reshape(n, 2), Pos: slots(d.at.dev.View()), TopK: slots(d.topK.dev.View()),
-		Temperature: d.temperature.view(n), TopP: d.topP.view(n),
+	tensor.Sample(logits, tensor.Draw{
+		Token: head(d.token, n), LogProb: head(d.logProb, n), Seed: head(d.seed.dev, 2*n).Reshape(n, 2),
+		Pos: head(d.at.dev, n), TopK: head(d.topK.dev, n), Temperature: d.temperature.dev(n), TopP: d.topP.dev(n),
 	})
 }
 

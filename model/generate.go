@@ -367,26 +367,21 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 		return nil
 	}
 	g.s.Reset()
-	var ids, pos, start, length, row, last []int32
-	for i := range admitted {
-		r := &admitted[i]
-		base := int32(r.slot * g.o.MaxLen)
-		prompt := requests[r.request].Prompt
-		for p := r.reused; p < len(prompt); p++ {
-			ids, pos, start = append(ids, prompt[p]), append(pos, int32(p)), append(start, base)
-			length, row = append(length, int32(p+1)), append(row, base+int32(p))
-		}
+	var ids, last []int32
+	var spans []attention.Span
+	for _, r := range admitted {
+		fresh := requests[r.request].Prompt[r.reused:]
+		ids = append(ids, fresh...)
+		spans = append(spans, attention.Span{Slot: r.slot, From: r.reused, N: len(fresh)})
 		last = append(last, int32(len(ids)-1))
 	}
-	n := len(ids)
-	rows := attention.Rows{Pos: g.s.Ints(pos, n), Start: g.s.Ints(start, n), Len: g.s.Ints(length, n),
-		Cache: g.s.Ints(row, n)}
+	rows := attention.Continue(g.s, g.o.MaxLen, spans...)
 	g.decoder.fillSampling(admitted, requests)
 	if err := g.decoder.upload(len(admitted)); err != nil {
 		return err
 	}
-	out := g.m.forward(g.s, g.s.Ints(ids, n), rows, g.caches)
-	g.decoder.sample(g.s, tensor.GatherRows(out.Hidden, g.s.Ints(last, len(last))), g.m.Head, len(admitted))
+	out := g.m.forward(g.s, g.s.Ints(ids, len(ids)), rows, g.caches)
+	g.decoder.sample(tensor.GatherRows(out.Hidden, g.s.Ints(last, len(last))), g.m.Head, len(admitted))
 	if err := g.s.Err(); err != nil {
 		return err
 	}
@@ -466,7 +461,7 @@ func (g *Generator) program(n int) (*backend.Program, error) {
 	p, err := g.s.Record(func() {
 		ids, rows := g.decoder.rows(g.s, n)
 		out := g.m.forward(g.s, ids, rows, g.caches)
-		g.decoder.sample(g.s, out.Hidden, g.m.Head, n)
+		g.decoder.sample(out.Hidden, g.m.Head, n)
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,3 @@
-// Package model assembles attention and mixture-of-experts blocks to language
-// models of the DeepSeek-V3 family, of Qwen and of Llama, under the names of
-// their Hugging Face checkpoints, and generates text with them.
 package model
 
 import (

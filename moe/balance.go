@@ -1,64 +1,13 @@
 package moe
 
-import (
-	"fmt"
-	"unsafe"
-
-	"github.com/aha-go/aha/backend"
-	"github.com/aha-go/aha/backend/tensor"
-)
-
-// count adds the routing's assignments per expert to the gate's load, on the
-// device. Only training counts: a forward that records gradients, once.
-func (g *Gate) count(r tensor.Routing) {
-	s := r.Offsets.Scope()
-	if !s.Counting() {
-		return
-	}
-	e := g.cfg.Experts
-	if !g.load.Present() {
-		v := backend.NewView(nil, backend.I32, e)
-		buf, err := s.Backend().Alloc(v.Len() * v.DType.Size())
-		if err != nil {
-			s.Fail(fmt.Errorf("moe: load counters: %w", err))
-			return
-		}
-		g.ps.Own(buf)
-		v.Buf = buf
-		g.load = v
-		s.Do(&backend.Fill{Dst: v})
-	}
-	counts := s.Empty(backend.I32, e).View()
-	offsets := r.Offsets.View()
-	s.Do(&backend.Binary{Y: counts, A: offsets.Slice(0, 1, e+1), B: offsets.Slice(0, 0, e), Fn: backend.Sub})
-	s.Do(&backend.Binary{Y: g.load, A: g.load, B: counts, Fn: backend.Add})
-}
+import "github.com/aha-go/aha/backend/tensor"
 
 // Load is the number of assignments per expert counted in training since the
 // last ResetLoad.
-func (g *Gate) Load() ([]int, error) {
-	load := make([]int, g.cfg.Experts)
-	if !g.load.Present() {
-		return load, nil
-	}
-	counts := make([]int32, len(load))
-	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(counts))), 4*len(counts))
-	if err := g.ps.Backend().Download(b, g.load.Buf, 0); err != nil {
-		return nil, fmt.Errorf("moe: load counters: %w", err)
-	}
-	for i, c := range counts {
-		load[i] = int(c)
-	}
-	return load, nil
-}
+func (g *Gate) Load() ([]int, error) { return g.load.Values() }
 
 // ResetLoad sets the counters to zero.
-func (g *Gate) ResetLoad() error {
-	if !g.load.Present() {
-		return nil
-	}
-	return g.ps.Backend().Do(&backend.Fill{Dst: g.load})
-}
+func (g *Gate) ResetLoad() error { return g.load.Reset() }
 
 // UpdateBias moves the selection bias by the sign rule, once per optimizer
 // step, from the loads of the whole global batch (DeepSeek-V3 §2.1.2):

@@ -12,13 +12,10 @@ type FFN struct {
 // so on. A dimension below 1 panics; a failure of the device is the error of ps.
 func NewFFN(ps *tensor.Params, prefix string, hidden, intermediate int) *FFN {
 	mustBeAtLeast("NewFFN "+prefix, 1, size{"hidden", hidden}, size{"intermediate", intermediate})
-	linear := func(name string, out, in int) *tensor.Linear {
-		return &tensor.Linear{W: ps.Matrix(prefix+"."+name+".weight", out, in)}
-	}
 	return &FFN{
-		Gate: linear("gate_proj", intermediate, hidden),
-		Up:   linear("up_proj", intermediate, hidden),
-		Down: linear("down_proj", hidden, intermediate),
+		Gate: tensor.NewLinear(ps, prefix+".gate_proj", intermediate, hidden, false),
+		Up:   tensor.NewLinear(ps, prefix+".up_proj", intermediate, hidden, false),
+		Down: tensor.NewLinear(ps, prefix+".down_proj", hidden, intermediate, false),
 	}
 }
 

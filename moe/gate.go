@@ -11,12 +11,11 @@ type Gate struct {
 	Bias *tensor.Param  // [E]: selection only, moved by UpdateBias; nil without
 
 	cfg  Config
-	load backend.View // [E] I32: assignments counted since ResetLoad
-	ps   *tensor.Params
+	load *tensor.Counter // [E]: assignments since ResetLoad
 }
 
 func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
-	g := &Gate{cfg: cfg, ps: ps}
+	g := &Gate{cfg: cfg, load: ps.Counter(prefix+".load", cfg.Experts)}
 	g.W = &tensor.Linear{W: ps.Router(prefix+".weight", cfg.Experts, cfg.Hidden)}
 	if cfg.Bias {
 		g.Bias = ps.Bias(prefix+".e_score_correction_bias", cfg.Experts)

@@ -1,7 +1,3 @@
-// Package moe is DeepSeekMoE: fine-grained experts chosen by a gate with
-// auxiliary-loss-free load balance (a selection bias moved by the sign rule),
-// shared experts, V2's softmax variants, and the sequence-wise balance loss as
-// the small complement. No token is ever dropped.
 package moe
 
 import (
@@ -74,7 +70,7 @@ type Output struct {
 func (m *MoE) Forward(x tensor.Tensor) Output {
 	weight, scores, index := m.Gate.Forward(x)
 	r := tensor.Route(index, m.Config.Experts)
-	m.Gate.count(r)
+	r.Count(m.Gate.load)
 	y := tensor.Combine(m.Experts.Forward(tensor.Dispatch(x, r), r.Offsets), weight, r)
 	if m.Shared != nil {
 		y = tensor.Add(y, m.Shared.Forward(x))

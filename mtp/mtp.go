@@ -1,6 +1,3 @@
-// Package mtp is multi-token prediction: D sequential modules that predict the
-// tokens after the next one, sharing the main model's embedding and head, for
-// a denser training signal and as drafters at inference.
 package mtp
 
 import (
@@ -90,7 +87,7 @@ func New(m *model.Model) (*MTP, error) {
 			ENorm: ps.Gain(prefix+".enorm.weight", hidden),
 			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
 		}
-		mod.EHProj = &tensor.Linear{W: ps.Matrix(prefix+".eh_proj.weight", hidden, 2*hidden)}
+		mod.EHProj = tensor.NewLinear(ps, prefix+".eh_proj", hidden, 2*hidden, false)
 		mod.Block = m.NewBlock(l)
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)

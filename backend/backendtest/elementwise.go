@@ -23,9 +23,9 @@ type unarySpec struct {
 
 func unaryFamily() family {
 	f := family{bf16: true, random: func(r *rand.Rand) spec {
-		return unarySpec{backend.UnaryFn(r.IntN(int(backend.Sign) + 1)), randomShape(r, 0), r.IntN(2) == 0}
+		return unarySpec{backend.UnaryFn(r.IntN(int(backend.Log1p) + 1)), randomShape(r, 0), r.IntN(2) == 0}
 	}}
-	for fn := backend.Affine; fn <= backend.Sign; fn++ {
+	for fn := backend.Affine; fn <= backend.Log1p; fn++ {
 		for i, shape := range shapes {
 			f.cases = append(f.cases, unarySpec{fn, shape, i%4 == 3})
 		}
@@ -77,6 +77,15 @@ func unary(fn backend.UnaryFn, x, a, b float64) (y, bound float64) {
 		return 1 / x, math.Abs(1 / x)
 	case backend.Abs:
 		return math.Abs(x), 0
+	case backend.Tanh:
+		y = math.Tanh(x)
+		return y, 4 * math.Abs(y)
+	case backend.Erf:
+		y = math.Erf(x)
+		return y, 4 * math.Abs(y)
+	case backend.Log1p:
+		y = math.Log1p(x)
+		return y, 2 * math.Abs(y)
 	default:
 		if x > 0 {
 			return 1, 0

@@ -12,7 +12,7 @@ import (
 // supported is the whole list: the cpu is the backend others fall back to.
 var supported = []string{
 	"Copy", "Fill", "Iota",
-	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign",
+	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh", "Erf", "Log1p",
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Sum", "SumSquares", "ReduceMax", "Softmax", "TopK",
 	"Gather", "Scatter", "ScatterAdd", "GatherLast", "ScatterLast", "Random",

@@ -73,6 +73,18 @@ func apply[T number](fn backend.UnaryFn, y, x []T, a, b T) {
 			}
 			y[i] = v
 		}
+	case backend.Tanh:
+		for i, v := range x {
+			y[i] = T(math.Tanh(float64(v)))
+		}
+	case backend.Erf:
+		for i, v := range x {
+			y[i] = T(math.Erf(float64(v)))
+		}
+	case backend.Log1p:
+		for i, v := range x {
+			y[i] = T(math.Log1p(float64(v)))
+		}
 	}
 }
 

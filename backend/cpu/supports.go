@@ -8,7 +8,7 @@ import (
 
 // activationOps take activations in F32, F64 and BF16.
 var activationOps = []string{
-	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign",
+	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh", "Erf", "Log1p",
 	"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
 	"Copy", "Fill", "Sum", "SumSquares", "ReduceMax", "Softmax", "TopK", "Gather", "Scatter", "ScatterAdd",
 	"MatMul", "GroupedMatMul", "GroupedOuter", "Pack", "Unpack",

@@ -20,8 +20,8 @@ import (
 // errors.ErrUnsupported.
 var supported = []string{
 	"Copy", "Fill", "Iota", "Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs",
-	"Sign", "Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select", "Sum",
-	"SumSquares", "ReduceMax", "Softmax", "Gather", "Scatter", "ScatterAdd", "GatherLast",
+	"Sign", "Tanh", "Erf", "Log1p", "Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
+	"Sum", "SumSquares", "ReduceMax", "Softmax", "Gather", "Scatter", "ScatterAdd", "GatherLast",
 	"ScatterLast", "Random", "MatMul", "GroupedMatMul", "GroupedOuter", "Unpack", "LinearLogProb",
 	"LinearLogProbGrad", "TopK", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad", "RMSNorm",
 	"RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE", "MLAKeys", "MLAKeysGrad", "AdamW", "MoEGate",

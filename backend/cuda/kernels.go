@@ -158,7 +158,7 @@ func constants() string {
 	b.WriteString("#pragma once\n")
 	enumerate(&b, backend.F32, backend.F64, backend.BF16, backend.I32, backend.I8, backend.E4M3, backend.F16, backend.E5M2)
 	enumerate(&b, backend.Affine, backend.Clamp, backend.Exp, backend.Log, backend.Sigmoid, backend.Sqrt,
-		backend.Reciprocal, backend.Abs, backend.Sign)
+		backend.Reciprocal, backend.Abs, backend.Sign, backend.Tanh, backend.Erf, backend.Log1p)
 	enumerate(&b, backend.Add, backend.Sub, backend.Mul, backend.Div, backend.Max, backend.Min,
 		backend.Less, backend.LessEqual, backend.Equal)
 	enumerate(&b, backend.Sum, backend.SumSquares, backend.ReduceMax)

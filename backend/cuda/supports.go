@@ -20,6 +20,7 @@ var ops = map[string][]backend.DType{
 
 	"Affine": activation, "Clamp": activation, "Exp": activation, "Log": activation, "Sigmoid": activation,
 	"Sqrt": activation, "Reciprocal": activation, "Abs": activation, "Sign": activation,
+	"Tanh": activation, "Erf": activation, "Log1p": activation,
 	"Add": activation, "Sub": activation, "Mul": activation, "Div": activation, "Max": activation, "Min": activation,
 	"Less": activation, "LessEqual": activation, "Equal": activation, "Select": activation,
 	"Sum": activation, "SumSquares": activation, "ReduceMax": activation, "Softmax": activation, "TopK": activation,

@@ -6,29 +6,12 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// unary computes fn(x); back gives dx from dy, x and y, of which those named
-// in saves are kept for it.
-func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(s *Scope, dx, dy, x, y backend.View)) Tensor {
-	s := scopeOf(op.Fn.String(), x)
-	y := s.allocLike(x.view)
-	op.Y, op.X = y.view, x.View()
-	s.do(&op)
-	if s.needs(x) {
-		var saved []Tensor
-		if saveX {
-			saved = append(saved, x)
-		}
-		if saveY {
-			saved = append(saved, y)
-		}
-		yv := y.view
-		s.track([]*Tensor{&y}, saved, func(dy []gradient) {
-			g := s.newGradient(x)
-			back(s, g.View, dy[0].View, x.view, yv)
-			s.give(x, g)
-		})
-	}
-	return y
+// unary is pointwise of one op.
+func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(t temps, dx, dy, x, y backend.View)) Tensor {
+	return pointwise(op.Fn.String(), x, saveX, saveY, func(t temps, y, x backend.View) {
+		op.Y, op.X = y, x
+		t.do(&op)
+	}, back)
 }
 
 func (s *Scope) binary(fn backend.BinaryFn, y, a, b backend.View) {
@@ -48,35 +31,35 @@ func Neg(x Tensor) Tensor { return Affine(x, -1, 0) }
 // Affine is a·x + b.
 func Affine(x Tensor, a, b float64) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Affine, A: a, B: b}, false, false,
-		func(s *Scope, dx, dy, _, _ backend.View) { s.affine(dx, dy, a, 0) })
+		func(t temps, dx, dy, _, _ backend.View) { t.affine(dx, dy, a, 0) })
 }
 
 // Exp is eˣ.
 func Exp(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Exp}, false, true,
-		func(s *Scope, dx, dy, _, y backend.View) { s.binary(backend.Mul, dx, dy, y) })
+		func(t temps, dx, dy, _, y backend.View) { t.binary(backend.Mul, dx, dy, y) })
 }
 
 // Log is ln x.
 func Log(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Log}, true, false,
-		func(s *Scope, dx, dy, x, _ backend.View) { s.binary(backend.Div, dx, dy, x) })
+		func(t temps, dx, dy, x, _ backend.View) { t.binary(backend.Div, dx, dy, x) })
 }
 
 // Sigmoid is 1/(1+e⁻ˣ).
 func Sigmoid(x Tensor) Tensor {
-	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(s *Scope, dx, dy, _, y backend.View) {
-		s.affine(dx, y, -1, 1) // 1−y
-		s.binary(backend.Mul, dx, dx, y)
-		s.binary(backend.Mul, dx, dx, dy)
+	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(t temps, dx, dy, _, y backend.View) {
+		t.affine(dx, y, -1, 1) // 1−y
+		t.binary(backend.Mul, dx, dx, y)
+		t.binary(backend.Mul, dx, dx, dy)
 	})
 }
 
 // Clamp limits x to [lo, hi]; the gradient passes where lo ≤ x ≤ hi.
 func Clamp(x Tensor, lo, hi float64) Tensor {
-	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(s *Scope, dx, dy, x, y backend.View) {
-		s.binary(backend.Equal, dx, x, y)
-		s.binary(backend.Mul, dx, dx, dy)
+	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(t temps, dx, dy, x, y backend.View) {
+		t.binary(backend.Equal, dx, x, y)
+		t.binary(backend.Mul, dx, dx, dy)
 	})
 }
 

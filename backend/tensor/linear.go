@@ -9,11 +9,22 @@ import (
 // Linear is a product with a parameter, y = x·Wᵀ + Bias, plus the low-rank term
 // of Adapter. Freezing, packing and low-rank adaption sit here. Stacks of experts
 // go through GroupedLinear and the output head through LogProbs and Logits, which
-// freeze and pack alike but take no adapter.
+// freeze and pack alike but take no adapter. NewLinear makes one with new parameters.
 type Linear struct {
 	W       *Param   // [out, in]
 	Bias    *Param   // [out]; optional
 	Adapter *LowRank // optional
+}
+
+// NewLinear creates a linear map whose parameters are named name.weight [out, in] and, with
+// bias, name.bias [out]: the weight normal, the bias 0, as ps has it. A dimension below 1
+// panics; a failure of the device is the error of ps.
+func NewLinear(ps *Params, name string, out, in int, bias bool) *Linear {
+	l := &Linear{W: ps.Matrix(name+".weight", out, in)}
+	if bias {
+		l.Bias = ps.Bias(name+".bias", out)
+	}
+	return l
 }
 
 // LowRank is the adapter of LoRA (Hu et al. 2021): y += Scale·x·Aᵀ·Bᵀ.
@@ -29,14 +40,12 @@ func (l *Linear) Forward(x Tensor) Tensor { return l.ForwardAs(x, x.view.DType) 
 // ForwardAs is Forward with a result of the given dtype: that of x or, for scores
 // of activations in BF16, F32.
 func (l *Linear) ForwardAs(x Tensor, dt backend.DType) Tensor {
-	y := l.product(x, dt)
+	y := product("Linear", x, l.W, dt)
 	if l.Bias != nil {
 		y = Add(y, l.Bias.In(y.s))
 	}
 	if a := l.Adapter; a != nil {
-		down := Linear{W: a.A}
-		up := Linear{W: a.B}
-		y = Add(y, Scale(up.product(down.product(x, dt), dt), a.Scale))
+		y = Add(y, Scale(product("Linear", product("Linear", x, a.A, dt), a.B, dt), a.Scale))
 	}
 	return y
 }
@@ -51,9 +60,10 @@ func mustFit(op string, x Tensor, w *Param, rank int) {
 	}
 }
 
-func (l *Linear) product(x Tensor, dt backend.DType) Tensor {
-	s, w := scopeOf("Linear", x), l.W
-	mustFit("Linear", x, w, 2)
+// product is x·wᵀ for x [N, in] and w [out, in], as elements of dt.
+func product(op string, x Tensor, w *Param, dt backend.DType) Tensor {
+	s := scopeOf(op, x)
+	mustFit(op, x, w, 2)
 	y := s.alloc(dt, x.Dim(0), w.value.Shape[0])
 	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
 	train := s.recording && w.Trainable

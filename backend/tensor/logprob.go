@@ -51,12 +51,6 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	return logProb, entropy
 }
 
-// Logits is x·wᵀ [N, V] for the head w [V, D]: what the sampler reads, F32 for x
-// in BF16. Nothing is put on the tape.
-func Logits(x Tensor, w *Param) Tensor {
-	mustFit("Logits", x, w, 2)
-	s := scopeOf("Logits", x)
-	y := s.alloc(x.view.DType.Compute(), x.Dim(0), w.value.Shape[0])
-	s.do(&backend.MatMul{C: y.view, A: x.View(), B: w.matrix(s)})
-	return y
-}
+// Logits is x·wᵀ [N, V] for x [N, D] and the head w [V, D], F32 for x in BF16: what
+// samplers and losses of whole distributions read. Gradients are those of Linear.
+func Logits(x Tensor, w *Param) Tensor { return product("Logits", x, w, x.view.DType.Compute()) }

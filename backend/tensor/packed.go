@@ -121,7 +121,7 @@ func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err er
 
 // Pack turns a matrix, or a stack of them, into its packed form and gives the
 // master value back: from then on p is frozen, in less memory. Products with it pass
-// gradients on to their left operand; as an output head it serves inference only.
+// gradients on to their left operand; LogProbs of it has no backward.
 // Where the backend has no packed layout of the format, elements and scales are strided.
 func (p *Param) Pack() error {
 	if p.Packed() {

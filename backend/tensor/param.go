@@ -190,6 +190,18 @@ func (p *Param) SetFloats(data []float64) error {
 	return p.setTo(t.view)
 }
 
+// Assign overwrites the value by t's, which has p's shape.
+func (p *Param) Assign(t Tensor) error {
+	s := scopeOf("Assign", t)
+	if !slices.Equal(t.Shape(), p.Shape()) {
+		panic(fmt.Sprintf("tensor: Assign: %s to %s %v", t, p.Name, p.Shape()))
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return p.setTo(t.View())
+}
+
 // setTo overwrites the value by v, which has its shape.
 func (p *Param) setTo(v backend.View) error {
 	var op backend.Op = &backend.Copy{Dst: p.value, Src: v}

@@ -19,7 +19,7 @@ type Params struct {
 	init  Init
 	all   []*Param
 	index map[string]*Param
-	owned []backend.Buffer
+	owned []backend.Buffer // of counters
 	err   error
 }
 
@@ -245,11 +245,7 @@ func (ps *Params) CopyFrom(src *Params) error {
 	return nil
 }
 
-// Own makes Free give back buf too: memory of a layer that is no parameter, such
-// as counters.
-func (ps *Params) Own(buf backend.Buffer) { ps.owned = append(ps.owned, buf) }
-
-// Free gives back the memory of all parameters, and what Own was given.
+// Free gives back the memory of all parameters and counters.
 func (ps *Params) Free() {
 	for _, buf := range ps.owned {
 		ps.b.Free(buf)

@@ -79,11 +79,41 @@ func exp(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tenso
 // readers are all exported functions and methods that take tensors and need
 // their memory, each called once.
 var readers = map[string]func(o *operands){
+	"Abs":    func(o *operands) { tensor.Abs(o.f(2)) },
 	"Add":    func(o *operands) { tensor.Add(o.f(2, 3), o.f(3)) },
 	"Affine": func(o *operands) { tensor.Affine(o.f(2), 2, 1) },
 	"Attention": func(o *operands) {
 		tensor.Attention(o.f(2, 1, 4), o.f(2, 1, 4), o.f(2, 1, 4), o.i(2), o.i(2), 1)
 	},
+	"CacheMLAKeys": func(o *operands) {
+		k, v := o.param(4, 1, 7).Value(), o.param(4, 1, 2).Value()
+		tensor.CacheMLAKeys(k, v, o.f(2, 1, 5), o.f(2, 4), o.i(2), o.i(2), o.angles(), true)
+	},
+	"CrossEntropy": func(o *operands) { tensor.CrossEntropy(o.f(2, 3), o.i(2), tensor.CrossEntropyOptions{ZLoss: 1}) },
+	"GELU":         func(o *operands) { tensor.GELU(o.f(2)) },
+	"GELUTanh":     func(o *operands) { tensor.GELUTanh(o.f(2)) },
+	"GatherLast":   func(o *operands) { tensor.GatherLast(o.f(2, 3), o.i(2)) },
+	"LogSigmoid":   func(o *operands) { tensor.LogSigmoid(o.f(2)) },
+	"LogSoftmax":   func(o *operands) { tensor.LogSoftmax(o.f(2, 3)) },
+	"LogSumExp":    func(o *operands) { tensor.LogSumExp(o.f(2, 3)) },
+	"MaxLast":      func(o *operands) { tensor.MaxLast(o.f(2, 3)) },
+	"Param.Assign": func(o *operands) { o.param(2).Assign(o.f(2)) },
+	"ReLU":         func(o *operands) { tensor.ReLU(o.f(2)) },
+	"Routing.Count": func(o *operands) {
+		ps := tensor.NewParams(o.s.Backend(), tensor.Init{})
+		o.t.Cleanup(ps.Free)
+		tensor.Routing{Offsets: o.i(5)}.Count(ps.Counter("load", 4))
+	},
+	"Sample": func(o *operands) {
+		tensor.Sample(o.f(2, 3), tensor.Draw{Token: o.i(2), LogProb: o.f(2), Seed: o.i(2, 2), Pos: o.i(2), TopK: o.i(2),
+			Temperature: o.f(2), TopP: o.f(2)})
+	},
+	"SegmentMean":    func(o *operands) { tensor.SegmentMean(o.f(2, 3), o.i(4)) },
+	"SegmentSum":     func(o *operands) { tensor.SegmentSum(o.f(2, 3), o.i(4)) },
+	"Softmax":        func(o *operands) { tensor.Softmax(o.f(2, 3)) },
+	"Sqrt":           func(o *operands) { tensor.Sqrt(o.f(2)) },
+	"Tanh":           func(o *operands) { tensor.Tanh(o.f(2)) },
+	"TopK":           func(o *operands) { tensor.TopK(o.f(2, 3), 2) },
 	"Clamp":          func(o *operands) { tensor.Clamp(o.f(2), 0, 1) },
 	"Combine":        func(o *operands) { tensor.Combine(o.f(4, 3), o.f(2, 2), tensor.Routing{Inverse: o.i(2, 2)}) },
 	"Concat":         func(o *operands) { tensor.Concat(0, o.f(2), o.f(3), o.f(1)) },

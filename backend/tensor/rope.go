@@ -49,3 +49,12 @@ func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Ten
 	}
 	return k, v
 }
+
+// CacheMLAKeys writes the keys and values of MLAKeys to the rows row [N] I32 of a cache, k
+// [R, H, nope+R] and v [R, H, V]. Nothing is put on the tape.
+func CacheMLAKeys(k, v backend.View, up, kR, pos, row Tensor, a Angles, interleaved bool) {
+	scopeOf("CacheMLAKeys", up, kR, pos, row).do(&backend.MLAKeys{
+		K: k, V: v, Up: up.View(), KR: kR.View(), Pos: pos.View(), Row: row.View(),
+		Cos: a.Cos.Value(), Sin: a.Sin.Value(), Interleaved: interleaved,
+	})
+}

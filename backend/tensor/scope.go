@@ -1,8 +1,3 @@
-// Package tensor is automatic differentiation over a backend: tensors, the
-// tape, parameters and the products with them (Linear, GroupedLinear, LogProbs).
-// Shapes are checked here; a mistake panics with the op and both
-// shapes. Device failures do not: the Scope keeps the first one, skips what
-// follows, and returns it from Err, Backward and the downloads.
 package tensor
 
 import (
@@ -196,6 +191,11 @@ func (s *Scope) Scatter(dst backend.View, x, index Tensor) {
 	s.do(&backend.Scatter{Y: dst, X: x.View(), Index: index.View()})
 }
 
+// Copy copies src to dst, memory outside the scope such as a cache, of one shape. Nothing
+// is put on the tape.
+func (s *Scope) Copy(dst, src backend.View) { s.do(&backend.Copy{Dst: dst, Src: src}) }
+
 // Do queues a backend op on tensors' views, for ops that have no function
-// here. Nothing is recorded on the tape; see Func for that.
+// here, such as those of an optimizer. Nothing is recorded on the tape: a result that
+// a loss depends on would have no gradient. See Func for that.
 func (s *Scope) Do(op backend.Op) { s.do(op) }

@@ -1,13 +1,3 @@
-// Package lora trains low-rank adapters (LoRA, Hu et al. 2021) beside the frozen weights
-// of a model, merges them into the weights, and reads and writes them as PEFT does.
-//
-//	a, err := lora.Attach(m, lora.Config{Rank: 16, Alpha: 32, Targets: []string{"q_proj", "v_proj"}})
-//	…  // train m by train.Trainer or rl.GRPO
-//	err = a.Save("out/adapter", "meta-llama/Llama-3.2-1B")
-//
-// A model that was loaded with Options.Packed trains adapters too (QLoRA, Dettmers et al.
-// 2023): products are in its format, and gradients pass through the unpacked values, one
-// matrix at a time. Its embedding and head must not be packed: Options.Tables is Native.
 package lora
 
 import (
@@ -17,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -195,7 +184,7 @@ func (a *Adapters) Merge() error {
 			return fmt.Errorf("lora: merge: %s is packed as %s: merge into a model without Options.Packed", w.Name, w.Format)
 		}
 	}
-	if err := a.add(backend.Add); err != nil {
+	if err := a.add(tensor.Add); err != nil {
 		return fmt.Errorf("lora: merge: %w", err)
 	}
 	a.setMerged(true)
@@ -208,7 +197,7 @@ func (a *Adapters) Unmerge() error {
 	if !a.merged {
 		return errors.New("lora: unmerge: the adapters are not merged")
 	}
-	if err := a.add(backend.Sub); err != nil {
+	if err := a.add(tensor.Sub); err != nil {
 		return fmt.Errorf("lora: unmerge: %w", err)
 	}
 	a.setMerged(false)
@@ -227,15 +216,13 @@ func (a *Adapters) setMerged(merged bool) {
 }
 
 // add sets each W to fn(W, scale·B·A).
-func (a *Adapters) add(fn backend.BinaryFn) error {
+func (a *Adapters) add(fn func(w, delta tensor.Tensor) tensor.Tensor) error {
 	s := tensor.NewScope(a.model.Backend(), tensor.Options{})
 	defer s.Close()
 	for _, x := range a.list {
 		l, w := x.lowRank, x.linear.W
 		delta := tensor.Scale(tensor.MatMul(l.B.In(s), l.A.In(s)), l.Scale)
-		s.Do(&backend.Binary{Y: w.Value(), A: w.Value(), B: delta.View(), Fn: fn})
-		w.Touch()
-		if err := s.Err(); err != nil {
+		if err := w.Assign(fn(s.Constant(w.Value()), delta)); err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
 		s.Reset()

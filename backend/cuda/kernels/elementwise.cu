@@ -20,7 +20,10 @@ template <class T> __device__ T apply(int fn, T x, T a, T b) {
 	case Sqrt: return root(x);
 	case Reciprocal: return (T)1 / x;
 	case Abs: return size(x);
-	default: return x > 0 ? (T)1 : x < 0 ? (T)-1 : x; // Sign
+	case Sign: return x > 0 ? (T)1 : x < 0 ? (T)-1 : x;
+	case Tanh: return hyperbolicTangent(x);
+	case Erf: return errorFunction(x);
+	default: return logarithmOfOneAnd(x); // Log1p
 	}
 }
 

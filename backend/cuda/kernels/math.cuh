@@ -7,6 +7,12 @@ __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
 __device__ inline float logarithm(float x) { return logf(x); }
 __device__ inline double logarithm(double x) { return log(x); }
+__device__ inline float logarithmOfOneAnd(float x) { return log1pf(x); }
+__device__ inline double logarithmOfOneAnd(double x) { return log1p(x); }
+__device__ inline float hyperbolicTangent(float x) { return tanhf(x); }
+__device__ inline double hyperbolicTangent(double x) { return tanh(x); }
+__device__ inline float errorFunction(float x) { return erff(x); }
+__device__ inline double errorFunction(double x) { return erf(x); }
 __device__ inline float root(float x) { return sqrtf(x); }
 __device__ inline double root(double x) { return sqrt(x); }
 __device__ inline float size(float x) { return fabsf(x); }

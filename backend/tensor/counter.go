@@ -1,0 +1,70 @@
+package tensor
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/aha-go/aha/backend"
+)
+
+// Counter counts on the device, such as the load of experts.
+type Counter struct {
+	name string
+	b    backend.Backend
+	view backend.View // [N] I32
+}
+
+// Counter creates n counts, all 0. Free gives them back; a failure of the device is the
+// error of ps.
+func (ps *Params) Counter(name string, n int) *Counter {
+	c := &Counter{name: name, b: ps.b, view: backend.NewView(nil, backend.I32, n)}
+	if ps.err != nil {
+		return c
+	}
+	buf, err := ps.b.Alloc(n * backend.I32.Size())
+	if err == nil {
+		ps.owned = append(ps.owned, buf)
+		c.view.Buf = buf
+		err = c.Reset()
+	}
+	if err != nil {
+		ps.err = fmt.Errorf("tensor: counter %s: %w", name, err)
+	}
+	return c
+}
+
+// Values is the counts so far.
+func (c *Counter) Values() ([]int, error) {
+	counts := make([]int32, c.view.Len())
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(counts))), 4*len(counts))
+	if err := c.b.Download(b, c.view.Buf, 0); err != nil {
+		return nil, fmt.Errorf("tensor: counter %s: %w", c.name, err)
+	}
+	values := make([]int, len(counts))
+	for i, n := range counts {
+		values[i] = int(n)
+	}
+	return values, nil
+}
+
+// Reset sets the counts to 0.
+func (c *Counter) Reset() error {
+	if err := c.b.Do(&backend.Fill{Dst: c.view}); err != nil {
+		return fmt.Errorf("tensor: counter %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// Count adds the assignments of each expert to load, on the device. Only training counts:
+// a forward that records gradients, once.
+func (r Routing) Count(load *Counter) {
+	s := scopeOf("Routing.Count", r.Offsets)
+	if !s.Counting() {
+		return
+	}
+	e := load.view.Len()
+	counts := s.alloc(backend.I32, e)
+	offsets := r.Offsets.View()
+	s.binary(backend.Sub, counts.view, offsets.Slice(0, 1, e+1), offsets.Slice(0, 0, e))
+	s.binary(backend.Add, load.view, load.view, counts.view)
+}
