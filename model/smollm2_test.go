@@ -41,7 +41,8 @@ func TestSmolLM2AgreesWithTransformers(t *testing.T) {
 			full++
 			smolLogits(t, m, ids, logits, want[fmt.Sprint("most.", n)][0])
 		}
-		requests = append(requests, model.Request{Prompt: ids[:len(ids)-tokens], MaxTokens: tokens, Stop: []int32{}})
+		requests = append(requests, model.Request{Prompt: ids[:len(ids)-tokens], MaxTokens: tokens, Stop: []int32{},
+			Sampling: model.Sampling{Greedy: true}})
 	}
 	if len(requests) != 50 || full != 4 {
 		t.Fatalf("%d prompts, %d with logits, want 50 and 4", len(requests), full)

@@ -5,25 +5,33 @@ import (
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // experience is a sample as the loss needs it.
 type experience struct {
-	*Sample
-	prompt int            // tokens of the prompt
-	seq    model.Sequence // prompt and completion; only completion tokens have weight
-	ref    []float64      // log π_ref of the completion; nil without a reference model
-	weight float64        // of each completion token in the loss
+	*rollout.Sample
+	advantages []float64      // of the completion's tokens
+	prompt     int            // tokens of the prompt
+	seq        model.Sequence // prompt and completion; only completion tokens have weight
+	ref        []float64      // log π_ref of the completion; nil without a reference model
+	weight     float64        // of each completion token in the loss
 }
 
-func newExperience(p Prompt, s *Sample) experience {
-	x := experience{Sample: s, prompt: len(p.IDs)}
+func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) experience {
+	x := experience{Sample: s, advantages: advantages, prompt: len(p.IDs)}
 	x.seq.IDs = append(append(make([]int32, 0, len(p.IDs)+len(s.IDs)), p.IDs...), s.IDs...)
 	x.seq.Weight = make([]float32, len(x.seq.IDs)-1)
 	for i := range s.IDs {
 		x.seq.Weight[x.first()+i] = 1
 	}
 	return x
+}
+
+// experience is sample i.
+func (r *Rollout) experience(i int) experience {
+	s := &r.Samples[i]
+	return newExperience(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
 }
 
 // first is the row that predicts the first completion token.
@@ -112,9 +120,10 @@ func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, te
 	for _, x := range xs {
 		blank := make([]float64, x.first())
 		old = append(append(old, blank...), x.LogProbs...)
-		advantage, weight = append(advantage, blank...), append(weight, blank...)
+		advantage = append(append(advantage, blank...), x.advantages...)
+		weight = append(weight, blank...)
 		for range x.IDs {
-			advantage, weight = append(advantage, x.Advantage), append(weight, x.weight)
+			weight = append(weight, x.weight)
 		}
 		if x.ref != nil {
 			ref = append(append(ref, blank...), x.ref...)

@@ -102,8 +102,9 @@ func (g *GRPO) prepare() (err error) {
 			err = errors.Join(err, g.release())
 		}
 	}()
+	policy := g.Sampler.Policy()
 	t.Settings = settings{
-		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
+		G: g.groupSize(), MaxTokens: policy.MaxTokens, Temperature: g.temperature(), Stop: policy.Stop,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
 		Shuffle:   g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),

@@ -30,7 +30,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.MaxTokens,
+			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)
@@ -48,14 +48,14 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	var xs []experience
 	for i := range r.Samples {
-		if s := &r.Samples[i]; s.InLoss {
-			xs = append(xs, newExperience(r.Prompts[s.Prompt], s))
+		if r.InLoss[i] {
+			xs = append(xs, r.experience(i))
 		}
 	}
 	if g.reference == nil {
 		return xs, nil
 	}
-	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
 	}
@@ -71,10 +71,9 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 	var t tokenStats
 	xs := make([]experience, len(r.Samples))
 	for i := range r.Samples {
-		s := &r.Samples[i]
-		xs[i] = newExperience(r.Prompts[s.Prompt], s)
+		xs[i] = r.experience(i)
 	}
-	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return t, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
 	}
@@ -96,7 +95,7 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (updat
 	var err error
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
 		i int) tensor.Tensor {
-		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
+		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.temperature())
 		g.Trainer.After(func() error {
 			err := u.read(g.Objective, mini.micro[i], t)
 			if err == nil && onPolicy {
