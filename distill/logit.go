@@ -92,8 +92,8 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
 	l.check()
 	head := tensor.Linear{W: student.Head}
-	z := head.ForwardAs(out.Hidden, out.Hidden.DType().Compute())   // [N,V]
-	logP := logSoftmax(tensor.Scale(z, 1/l.temperature()), q.Index) // [N,K]
+	z := head.ForwardAs(out.Hidden, out.Hidden.DType().Compute())          // [N,V]
+	logP := tensor.LogSoftmax(tensor.Scale(z, 1/l.temperature()), q.Index) // [N,K]
 	kl := tensor.SumLast(tensor.Mul(tensor.Exp(q.LogProb), tensor.Sub(q.LogProb, logP)))
 	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
 }
@@ -124,36 +124,4 @@ func (l Logit) check() {
 		panic(fmt.Sprintf("distill: Logit: Temperature %g, TopK %d: want a positive, finite temperature and no negative k",
 			l.Temperature, l.TopK))
 	}
-}
-
-// logSoftmax is the log-softmax of z [N, V] at index [N, K] alone, or at all
-// tokens where index is absent:
-//
-//	y = z[index] − LSE(z)      dz = scatter(dy) − softmax(z)·Σ_k dy
-func logSoftmax(z, index tensor.Tensor) tensor.Tensor {
-	in := []tensor.Tensor{z}
-	if index.Present() {
-		in = append(in, index)
-	}
-	return tensor.Func{
-		Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor {
-			picked, lse := in[0], s.Empty(z.DType(), z.Dim(0))
-			s.Do(&backend.LogSumExp{LSE: lse.View(), X: picked.View(), InvTemp: 1})
-			if len(in) > 1 {
-				picked = s.Empty(z.DType(), in[1].Shape()...)
-				s.Do(&backend.GatherLast{Y: picked.View(), X: in[0].View(), Index: in[1].View()})
-			}
-			return tensor.Sub(picked, lse.Reshape(z.Dim(0), 1))
-		},
-		Backward: func(s *tensor.Scope, in []tensor.Tensor, _, dy tensor.Tensor) []tensor.Tensor {
-			p := s.Empty(z.DType(), z.Shape()...)
-			s.Do(&backend.Softmax{Y: p.View(), X: in[0].View()})
-			dz := tensor.Neg(tensor.Mul(p, tensor.SumLast(dy).Reshape(z.Dim(0), 1)))
-			if len(in) == 1 {
-				return []tensor.Tensor{tensor.Add(dz, dy)}
-			}
-			s.Do(&backend.ScatterLast{Y: dz.View(), X: dy.View(), Index: in[1].View()})
-			return []tensor.Tensor{dz}
-		},
-	}.Apply(in...)
 }

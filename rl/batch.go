@@ -14,6 +14,7 @@ type experience struct {
 	advantages []float64      // of the completion's tokens
 	prompt     int            // tokens of the prompt
 	seq        model.Sequence // prompt and completion; only completion tokens have weight
+	kept       [][]int32      // tokens that the rollout's policy left at each; nil where it leaves all everywhere
 	ref        []float64      // log π_ref of the completion; nil without a reference model
 	weight     float64        // of each completion token in the loss
 }
@@ -115,7 +116,7 @@ func sequences(xs []experience) []model.Sequence {
 func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, temperature float64) Tokens {
 	b := m.NewBatch(s, sequences(xs), g)
 	out := m.Forward(s, b)
-	logProb, entropy := out.Score(b.Targets, temperature)
+	logProb, entropy := score(out, b, xs, temperature)
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
 		blank := make([]float64, x.first())
@@ -150,7 +151,7 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 		s.Reset()
 		seqs := sequences(micro)
 		b := m.NewBatch(s, seqs, model.Totals(seqs))
-		lp, _ := m.Forward(s, b).Score(b.Targets, temperature)
+		lp, _ := score(m.Forward(s, b), b, micro, temperature)
 		values, err := lp.Values()
 		if err != nil {
 			return nil, err
@@ -161,4 +162,48 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 		}
 	}
 	return out, nil
+}
+
+// score is the log-probability and the entropy of each row of b, the batch of xs,
+// under the distribution that their completions were drawn from.
+func score(
+	out model.Output, b model.Batch, xs []experience, temperature float64,
+) (logProb, entropy tensor.Tensor) {
+	if xs[0].kept == nil {
+		return out.Score(b.Targets, temperature)
+	}
+	var kept [][]int32
+	for _, x := range xs {
+		kept = append(append(kept, make([][]int32, x.first())...), x.kept...)
+	}
+	return out.ScoreKept(b, temperature, kept)
+}
+
+// keep sets which tokens sampling leaves at each token of xs under m, in
+// micro-batches of the given rows.
+func keep(m *model.Model, xs []experience, rows int, sampling model.Sampling) error {
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	for len(xs) > 0 {
+		micro := microBatches(xs, rows)[0]
+		s.Reset()
+		seqs := sequences(micro)
+		var at []int32
+		base := 0
+		for _, x := range micro {
+			for i := range x.IDs {
+				at = append(at, int32(base+x.first()+i))
+			}
+			base += x.seq.Rows()
+		}
+		kept, err := m.Forward(s, m.NewBatch(s, seqs, model.Totals(seqs))).Kept(at, sampling)
+		if err != nil {
+			return err
+		}
+		for i, x := range micro {
+			xs[i].kept, kept = kept[:len(x.IDs)], kept[len(x.IDs):]
+		}
+		xs = xs[len(micro):]
+	}
+	return nil
 }

@@ -114,14 +114,20 @@ func weights(t testing.TB, g *GRPO) string {
 	return sum
 }
 
-// The importance ratio of the first update is exactly 1 in every step, at any
-// temperature and in both forms of MLA.
+// The importance ratio of the first update is exactly 1 in every step, whatever is
+// sampled from, in both precisions and in both forms of MLA.
 func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
-	for _, temperature := range []float64{1, 0.7, 1.3} {
-		for _, absorbed := range []bool{false, true} {
-			g := newRun(t, openCPU(t), model.Options{Absorbed: absorbed})
-			generator(g).Sampling.Temperature = temperature
+	for _, sampling := range []model.Sampling{
+		{}, {Temperature: 0.7}, {Temperature: 1.3}, {Temperature: 0.6, TopP: 0.95}, {TopK: 5},
+		{Temperature: 1.2, TopK: 7, TopP: 0.6}, {TopK: 1000, TopP: 1},
+	} {
+		for _, o := range []model.Options{
+			{}, {Absorbed: true}, {Precision: backend.BF16}, {Precision: backend.BF16, Absorbed: true}, {DType: backend.F64},
+		} {
+			g := newRun(t, openCPU(t), o)
+			generator(g).Sampling = sampling
 			g.NumIterations = 2
+			g.Objective = Objective{Beta: 0.01, EntropyCoef: 0.01}
 			g.Trainer.MaxRows = 30
 			for range 3 {
 				m := mustStep(t, g).Values
@@ -131,7 +137,7 @@ func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
 					"sampling/importance_sampling_ratio/max": 1,
 				} {
 					if got, ok := m[name]; !ok || got != want {
-						t.Errorf("temperature %g, absorbed %v: %s = %v, want %v", temperature, absorbed, name, got, want)
+						t.Errorf("%+v, %+v: %s = %v, want %v", sampling, o, name, got, want)
 					}
 				}
 				if m["approx_kl"] == 0 {

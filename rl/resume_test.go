@@ -177,6 +177,8 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 	mustRun(t, everything(t, dir, 1))
 	for name, change := range map[string]func(*GRPO){
 		"EpsilonHigh":                func(g *GRPO) { g.Objective.EpsilonHigh = 0.28 },
+		"top_k":                      func(g *GRPO) { generator(g).Sampling.TopK = 5 },
+		"top_p":                      func(g *GRPO) { generator(g).Sampling.TopP = 0.95 },
 		"temperature":                func(g *GRPO) { generator(g).Sampling.Temperature = 0.7 },
 		"max_completion_length":      func(g *GRPO) { generator(g).MaxTokens-- },
 		"num_generations":            func(g *GRPO) { g.G = 2 },

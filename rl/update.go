@@ -52,6 +52,9 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 			xs = append(xs, r.experience(i))
 		}
 	}
+	if err := g.keep(xs); err != nil {
+		return nil, err
+	}
 	if g.reference == nil {
 		return xs, nil
 	}
@@ -65,6 +68,21 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	return xs, nil
 }
 
+// keep notes, where the policy draws from a part of the vocabulary, from which: the
+// weights are still those of the rollout. All updates of the step, and the
+// reference model, score the tokens within these parts (DeepSeek-V3.2, arXiv
+// 2512.02556 §3.1: Keep Sampling Mask).
+func (g *GRPO) keep(xs []experience) error {
+	sampling := g.Sampler.Policy().Sampling
+	if sampling.TopK == 0 && sampling.TopP == 0 {
+		return nil
+	}
+	if err := keep(g.Trainer.Model, xs, g.Trainer.MaxRows, sampling); err != nil {
+		return fmt.Errorf("rl: step %d: the tokens that the sampler keeps: %w", g.step, err)
+	}
+	return nil
+}
+
 // rescore compares the log-probabilities of a rollout that no update learns from with
 // those of the Trainer's model, as the first update does otherwise.
 func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
@@ -72,6 +90,9 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 	xs := make([]experience, len(r.Samples))
 	for i := range r.Samples {
 		xs[i] = r.experience(i)
+	}
+	if err := g.keep(xs); err != nil {
+		return t, err
 	}
 	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {

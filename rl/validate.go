@@ -44,8 +44,6 @@ func (g *GRPO) validate() error {
 			"the rollouts would not be those of the model that is trained")
 	case p.Sampling.Greedy:
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
-	case p.Sampling.TopK != 0 || p.Sampling.TopP != 0:
-		return errors.New("GRPO.Sampler has TopK or TopP: the loss is of the whole distribution")
 	}
 	return nil
 }

@@ -104,6 +104,7 @@ var readers = map[string]func(o *operands){
 	"Tensor.Cast": func(o *operands) { o.f(2).Cast(backend.BF16) },
 	"Log":         func(o *operands) { tensor.Log(o.f(2)) },
 	"LogProbs":    func(o *operands) { tensor.LogProbs(o.f(2, 3), o.param(5, 3), o.i(2), 1) },
+	"LogSoftmax":  func(o *operands) { tensor.LogSoftmax(o.f(2, 3), o.i(2, 1)) },
 	"Logits":      func(o *operands) { tensor.Logits(o.f(2, 3), o.param(5, 3)) },
 	"MLAKeys":     func(o *operands) { tensor.MLAKeys(o.f(2, 1, 5), o.f(2, 4), o.i(2), 3, o.angles(), true) },
 	"MatMul":      func(o *operands) { tensor.MatMul(o.f(2, 3), o.f(3, 2)) },

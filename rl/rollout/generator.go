@@ -15,7 +15,8 @@ type Generator struct {
 	// Decode turns completion tokens, without the stop token, to text.
 	Decode func(ids []int32) string
 	// Sampling is how tokens are drawn; the zero value draws from the whole
-	// distribution at temperature 1.
+	// distribution at temperature 1. DeepSeek-R1 was evaluated at temperature 0.6
+	// and top-p 0.95.
 	Sampling model.Sampling
 	// Stop are the tokens that end a completion; nil means the config's
 	// eos_token_id.
