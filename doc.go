@@ -8,6 +8,7 @@
 //
 //	examples                      experiment mains: flags and wiring
 //	rl            distill         objectives: GRPO and its rewards; learning from a teacher
+//	rl/rollout                    completions of prompts, for both
 //	mtp   model/train  model/lora multi-token prediction; optimizers, schedules, the step, resume; adapters
 //	model                         assembles blocks; checkpoint files and names; generation
 //	attention     moe             one mechanism each: MLA, GQA; gate, experts, balance

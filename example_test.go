@@ -16,6 +16,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Compose the mechanisms of DeepSeek-V3 one by one: latent attention, then a
@@ -79,9 +80,13 @@ func Example_grpo() {
 	}
 	g := rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Drafter: d, Optimizer: train.AdamW{LR: 1e-3}, Seed: 1},
-		Sampler: rl.Sampler{Generator: gen, Decode: func(ids []int32) string { return fmt.Sprint(ids) }, MaxTokens: 8},
-		Data: func(step int) ([]rl.Prompt, error) {
-			return []rl.Prompt{{IDs: []int32{2, 3, 4}, Text: "2 3 4"}, {IDs: []int32{5, 6}, Text: "5 6"}}, nil
+		Sampler: &rollout.Generator{
+			Generator: gen, Decode: func(ids []int32) string { return fmt.Sprint(ids) }, MaxTokens: 8,
+		},
+		Data: func(step int) ([]rollout.Prompt, error) {
+			return []rollout.Prompt{
+				{IDs: []int32{2, 3, 4}, Text: "2 3 4"}, {IDs: []int32{5, 6}, Text: "5 6"},
+			}, nil
 		},
 		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "avoid_7", Score: short}}},
 		Steps:  2, G: 8,

@@ -53,9 +53,10 @@ var layers = map[string][]string{
 	"model/train":    append([]string{"backend/comm"}, models...),
 	"model/pipeline": append([]string{"backend/comm"}, models...),
 
-	"rl/reward": nil,
-	"rl":        systems,
-	"distill":   append([]string{"rl"}, systems...),
+	"rl/reward":  nil,
+	"rl/rollout": append([]string{"rl/reward"}, models...),
+	"rl":         append([]string{"rl/rollout"}, systems...),
+	"distill":    append([]string{"rl/rollout"}, systems...),
 }
 
 // drivers load shared libraries at run time.

@@ -46,7 +46,9 @@ func ExampleDecorator() {
 	defer g.Close()
 	for _, tokens := range []int{1, 2, 3} { // the first one is drawn after reading the prompt
 		b.n = 0
-		request := model.Request{Prompt: []int32{1, 2, 3}, MaxTokens: tokens, Stop: []int32{}}
+		request := model.Request{
+			Prompt: []int32{1, 2, 3}, MaxTokens: tokens, Stop: []int32{}, Sampling: model.Sampling{Greedy: true},
+		}
 		if _, err := g.Generate(context.Background(), []model.Request{request}); err != nil {
 			log.Fatal(err)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/distill"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
-	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 const end = 10 // the token after the digits 0 to 9
@@ -44,10 +44,10 @@ func countsUp(ctx context.Context, g *model.Generator, n int) float64 {
 	return float64(len(c.Traces)) / float64(c.Sampled)
 }
 
-func digits() []rl.Prompt {
-	var ps []rl.Prompt
+func digits() []rollout.Prompt {
+	var ps []rollout.Prompt
 	for d := range 10 {
-		ps = append(ps, rl.Prompt{IDs: []int32{int32(d)}, Answer: decode(counting(d, 1).IDs[1:4])})
+		ps = append(ps, rollout.Prompt{IDs: []int32{int32(d)}, Answer: decode(counting(d, 1).IDs[1:4])})
 	}
 	return ps
 }
@@ -60,7 +60,7 @@ func rejection(g *model.Generator, n int) *distill.Rejection {
 		return reward.Verdict{Status: reward.Wrong}
 	}
 	return &distill.Rejection{
-		Sampler: rl.Sampler{Generator: g, Decode: decode, MaxTokens: 5},
+		Sampler: &rollout.Generator{Generator: g, Decode: decode, MaxTokens: 5},
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "counts up", Score: up}}},
 		N:       n, Seed: 1,
 	}

@@ -81,11 +81,12 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
 	l.check()
 	z := tensor.Scale(tensor.Logits(out.Hidden, student.Head), 1/l.temperature()) // [N,V]
-	picked := z
+	var logP tensor.Tensor                                                        // [N,K]
 	if q.Index.Present() {
-		picked = tensor.GatherLast(z, q.Index)
+		logP = tensor.LogSoftmaxAt(z, q.Index)
+	} else {
+		logP = tensor.LogSoftmax(z)
 	}
-	logP := tensor.Sub(picked, tensor.LogSumExp(z).Reshape(z.Dim(0), 1)) // [N,K]
 	kl := tensor.SumLast(tensor.Mul(tensor.Exp(q.LogProb), tensor.Sub(q.LogProb, logP)))
 	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
 }

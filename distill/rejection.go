@@ -7,14 +7,14 @@ import (
 	"fmt"
 
 	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Rejection is rejection sampling: a teacher writes several completions of
 // every prompt, and those that are correct are kept as traces.
 type Rejection struct {
-	Sampler rl.Sampler // of the teacher
+	Sampler rollout.Sampler // of the teacher; required
 	// Reward decides: a trace is kept if its total has the status Correct, which
 	// every function that applies must give.
 	Reward *reward.Suite
@@ -35,11 +35,11 @@ type Trace struct {
 
 // Collection is the result of rejection sampling.
 type Collection struct {
-	Prompts   []rl.Prompt
+	Prompts   []rollout.Prompt
 	Traces    []Trace // in the order of the prompts
 	Sampled   int     // completions written
 	Tokens    int     // tokens of them
-	Truncated int     // completions that met Sampler.MaxTokens; they are never kept
+	Truncated int     // completions that met the sampler's MaxTokens; they are never kept
 	// Failed is the number of completions on which a reward function failed
 	// (timeout, error) or none applied; they are not kept, and Failure is why the
 	// first of them was not.
@@ -53,7 +53,7 @@ const chunk = 256
 
 // Collect samples and judges. What is kept is a function of the weights, the
 // prompts and the fields, as far as the reward is one.
-func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collection, error) {
+func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Collection, error) {
 	if err := r.validate(prompts); err != nil {
 		return nil, err
 	}
@@ -61,11 +61,12 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collecti
 	c := &Collection{Prompts: prompts}
 	for at := 0; at < len(prompts); at += chunk {
 		part := prompts[at:min(at+chunk, len(prompts))]
-		samples, err := r.Sampler.Sample(ctx, model.DeriveSeed(r.Seed, "rejection sampling", at), n, part)
+		draw := rollout.Draw{Seed: model.DeriveSeed(r.Seed, "rejection sampling", at), N: n}
+		samples, err := r.Sampler.Sample(ctx, part, draw)
 		if err != nil {
 			return nil, fmt.Errorf("distill: sampling the teacher: %w", err)
 		}
-		scores, err := r.Reward.Score(ctx, judged(part, samples))
+		scores, err := r.Reward.Score(ctx, rollout.Rewardable(part, samples))
 		if err != nil {
 			return nil, fmt.Errorf("distill: judging the teacher: %w", err)
 		}
@@ -87,7 +88,7 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rl.Prompt) (*Collecti
 
 // validate refuses, before anything is sampled, fields and prompts that Collect
 // cannot work with.
-func (r *Rejection) validate(prompts []rl.Prompt) error {
+func (r *Rejection) validate(prompts []rollout.Prompt) error {
 	switch {
 	case r.N < 0:
 		return fmt.Errorf("distill: Rejection.N is %d, want 0 or more", r.N)
@@ -95,27 +96,16 @@ func (r *Rejection) validate(prompts []rl.Prompt) error {
 		return fmt.Errorf("distill: Rejection.Keep is %d, want 0 or more", r.Keep)
 	case r.Reward == nil:
 		return errors.New("distill: Rejection.Reward is nil")
+	case r.Sampler == nil:
+		return errors.New("distill: Rejection.Sampler is nil")
 	}
-	if err := cmp.Or(r.Reward.Validate(), r.Sampler.Validate(prompts)); err != nil {
+	if err := cmp.Or(r.Reward.Validate(), r.Sampler.Check(prompts)); err != nil {
 		return fmt.Errorf("distill: Rejection: %w", err)
 	}
 	return nil
 }
 
-// judged are the samples as the reward functions see them.
-func judged(prompts []rl.Prompt, samples []rl.Sample) []reward.Sample {
-	out := make([]reward.Sample, len(samples))
-	for i, s := range samples {
-		p := prompts[s.Prompt]
-		out[i] = reward.Sample{
-			Prompt: p.Text, Completion: s.Text, Answer: p.Answer,
-			Truncated: s.Finish == model.Truncated, Group: s.Prompt, Tokens: len(s.IDs),
-		}
-	}
-	return out
-}
-
-func (c *Collection) count(s rl.Sample, v reward.Verdict) {
+func (c *Collection) count(s rollout.Sample, v reward.Verdict) {
 	c.Sampled++
 	c.Tokens += len(s.IDs)
 	if s.Finish == model.Truncated {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // spell writes tokens as letters.
@@ -25,11 +25,11 @@ func spell(ids []int32) string {
 }
 
 // prompts are n prompts of a token or two.
-func prompts(n int) []rl.Prompt {
-	out := make([]rl.Prompt, n)
+func prompts(n int) []rollout.Prompt {
+	out := make([]rollout.Prompt, n)
 	for i := range out {
 		ids := []int32{int32(i % 12), int32(i / 12 % 12)}[:1+i%2]
-		out[i] = rl.Prompt{IDs: ids, Text: spell(ids), Prefill: ">", Answer: i}
+		out[i] = rollout.Prompt{IDs: ids, Text: spell(ids), Prefill: ">", Answer: i}
 	}
 	return out
 }
@@ -45,7 +45,7 @@ func rejection(t testing.TB, score func(s reward.Sample) reward.Verdict) *Reject
 	}
 	t.Cleanup(g.Close)
 	return &Rejection{
-		Sampler: rl.Sampler{Generator: g, Decode: spell, MaxTokens: 6, Stop: []int32{0, 1, 2}},
+		Sampler: &rollout.Generator{Generator: g, Decode: spell, MaxTokens: 6, Stop: []int32{0, 1, 2}},
 		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "test", Score: func(_ context.Context,
 			s reward.Sample) reward.Verdict {
 			return score(s)
@@ -68,7 +68,7 @@ func verdict(s reward.Sample) reward.Verdict {
 	return reward.Verdict{Status: reward.Wrong, Value: 0.9}
 }
 
-func collect(t testing.TB, r *Rejection, prompts []rl.Prompt) *Collection {
+func collect(t testing.TB, r *Rejection, prompts []rollout.Prompt) *Collection {
 	t.Helper()
 	c, err := r.Collect(t.Context(), prompts)
 	if err != nil {
@@ -83,7 +83,8 @@ func TestOnlyCompleteAndCorrectTracesAreKept(t *testing.T) {
 	c := collect(t, r, ps)
 
 	// What should come of it, from the same samples.
-	samples, err := r.Sampler.Sample(t.Context(), model.DeriveSeed(62, "rejection sampling", 0), 5, ps)
+	samples, err := r.Sampler.Sample(t.Context(), ps,
+		rollout.Draw{Seed: model.DeriveSeed(62, "rejection sampling", 0), N: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,17 +195,19 @@ func TestResponseWeighsTheResponseAlone(t *testing.T) {
 
 func TestCollectReportsWhatIsAmiss(t *testing.T) {
 	r := rejection(t, verdict)
+	good := r.Sampler.(*rollout.Generator)
 	for want, broken := range map[string]*Rejection{
-		"Rejection.N is -1":        {Sampler: r.Sampler, Reward: r.Reward, N: -1},
-		"Rejection.Keep is -2":     {Sampler: r.Sampler, Reward: r.Reward, Keep: -2},
-		"Rejection.Reward is nil":  {Sampler: r.Sampler},
-		"Suite.Funcs is empty":     {Sampler: r.Sampler, Reward: &reward.Suite{}},
-		"Sampler.Generator is nil": {Reward: r.Reward},
-		"Sampler.Temperature is NaN": {Reward: r.Reward, Sampler: rl.Sampler{
-			Generator: r.Sampler.Generator, Decode: r.Sampler.Decode, MaxTokens: 1, Temperature: math.NaN(),
+		"Rejection.N is -1":          {Sampler: r.Sampler, Reward: r.Reward, N: -1},
+		"Rejection.Keep is -2":       {Sampler: r.Sampler, Reward: r.Reward, Keep: -2},
+		"Rejection.Reward is nil":    {Sampler: r.Sampler},
+		"Suite.Funcs is empty":       {Sampler: r.Sampler, Reward: &reward.Suite{}},
+		"Rejection.Sampler is nil":   {Reward: r.Reward},
+		"Generator.Generator is nil": {Reward: r.Reward, Sampler: &rollout.Generator{}},
+		"Generator.Sampling.Temperature is NaN": {Reward: r.Reward, Sampler: &rollout.Generator{
+			Generator: good.Generator, Decode: good.Decode, MaxTokens: 1, Sampling: model.Sampling{Temperature: math.NaN()},
 		}},
-		"Sampler.MaxTokens is 0": {Reward: r.Reward, Sampler: rl.Sampler{
-			Generator: r.Sampler.Generator, Decode: r.Sampler.Decode,
+		"Generator.MaxTokens is 0": {Reward: r.Reward, Sampler: &rollout.Generator{
+			Generator: good.Generator, Decode: good.Decode,
 		}},
 	} {
 		broken.Progress = func(int, int) { t.Errorf("%s: found after sampling", want) }
@@ -214,7 +217,7 @@ func TestCollectReportsWhatIsAmiss(t *testing.T) {
 	}
 	r.Progress = func(int, int) { t.Error("a prompt that does not fit was found after sampling") }
 	long := prompts(chunk + 1)
-	long[chunk] = rl.Prompt{IDs: make([]int32, 1000), Text: "too long"}
+	long[chunk] = rollout.Prompt{IDs: make([]int32, 1000), Text: "too long"}
 	_, err := r.Collect(t.Context(), long)
 	if err == nil || !strings.Contains(err.Error(), `prompt 256 ("too long") has 1000 tokens`) {
 		t.Errorf("error %v, want it to name the prompt", err)

@@ -101,7 +101,11 @@ func (d *decoder) fillSampling(batch []running, requests []Request) {
 		q := requests[r.request]
 		d.seed.host[2*i], d.seed.host[2*i+1] = int32(uint32(q.Seed)), int32(uint32(q.Seed>>32))
 		d.at.host[i], d.topK.host[i] = int32(r.length), int32(q.Sampling.TopK)
-		d.temperature.set(i, q.Sampling.Temperature)
+		temperature := q.Sampling.temperature()
+		if q.Sampling.Greedy {
+			temperature = 0 // backend.Sample's word for it
+		}
+		d.temperature.set(i, temperature)
 		p := q.Sampling.TopP
 		if p == 0 {
 			p = 1

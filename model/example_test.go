@@ -39,7 +39,9 @@ func ExampleLoad() {
 		log.Fatal(err)
 	}
 	defer g.Close()
-	request := model.Request{Prompt: []int32{3, 1, 4}, MaxTokens: 5, Stop: []int32{}}
+	request := model.Request{
+		Prompt: []int32{3, 1, 4}, MaxTokens: 5, Stop: []int32{}, Sampling: model.Sampling{Greedy: true},
+	}
 	out, err := g.Generate(context.Background(), []model.Request{request})
 	if err != nil {
 		log.Fatal(err)

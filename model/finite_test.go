@@ -45,7 +45,7 @@ func TestGeneratingWithAWeightThatIsNotFiniteNamesIt(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {DType: backend.F64}} {
 		m, _ := newSmall(t, b, o)
 		g := newGenerator(t, m, model.GeneratorOptions{Slots: 4})
-		for _, s := range []model.Sampling{{}, {Temperature: 1}, {Temperature: 0.7, TopK: 3}, {Temperature: 1, TopP: 0.9}} {
+		for _, s := range []model.Sampling{{Greedy: true}, {}, {Temperature: 0.7, TopK: 3}, {Temperature: 1, TopP: 0.9}} {
 			reqs := []model.Request{
 				{Prompt: []int32{3, 5, 7}, MaxTokens: 6, Sampling: s, Seed: 1, Stop: []int32{}},
 				{Prompt: []int32{3, 5, 7}, MaxTokens: 6, Sampling: s, Seed: 2, Stop: []int32{}}, // shares the prompt

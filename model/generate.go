@@ -13,9 +13,11 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Sampling is how tokens are drawn from the model's distribution.
+// Sampling is how tokens are drawn from the model's distribution. The zero value
+// draws from the whole of it at temperature 1.
 type Sampling struct {
-	Temperature float64 // 0 means greedy: the most likely token; else at least MinTemperature
+	Greedy      bool    // takes the most likely token, scored at temperature 1, whatever the other fields are
+	Temperature float64 // logits are divided by it; 0 means 1, else at least MinTemperature
 	TopK        int     // keep this many of the most likely; 0 means all
 	TopP        float64 // then the fewest with this mass; 0 means 1, all
 }
@@ -24,9 +26,25 @@ type Sampling struct {
 // F32, and DeepSeek's own generate.py goes no lower either.
 const MinTemperature = 1e-5
 
-func (s Sampling) temperatureFits() bool {
-	return s.Temperature == 0 || s.Temperature >= MinTemperature && s.Temperature <= math.MaxFloat64
+// Validate reports the first field that no token could be drawn with, by its
+// name.
+func (s Sampling) Validate() error {
+	switch t := s.temperature(); {
+	case !(t >= MinTemperature && t <= math.MaxFloat64):
+		return fmt.Errorf("Temperature is %g, want 0, which means 1, or a finite number from %g up", t, MinTemperature)
+	case s.TopK < 0:
+		return fmt.Errorf("TopK is %d, want 0 or more", s.TopK)
+	case !(s.TopP >= 0 && s.TopP <= 1):
+		return fmt.Errorf("TopP is %g, want 0 to 1", s.TopP)
+	}
+	return nil
 }
+
+// temperature is Temperature with its default.
+func (s Sampling) temperature() float64 { return cmp.Or(s.Temperature, 1) }
+
+// drops reports whether tokens may be left out of the distribution.
+func (s Sampling) drops() bool { return s.TopK > 0 || s.TopP > 0 && s.TopP < 1 }
 
 // Request asks for one completion.
 type Request struct {
@@ -313,8 +331,9 @@ func (g *Generator) validate(r Request) error {
 	case r.MaxTokens > g.o.MaxLen-len(r.Prompt):
 		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens,
 			g.o.MaxLen)
-	case !r.Sampling.temperatureFits() || r.Sampling.TopK < 0 || !(r.Sampling.TopP >= 0 && r.Sampling.TopP <= 1):
-		return fmt.Errorf("sampling %+v", r.Sampling)
+	}
+	if err := r.Sampling.Validate(); err != nil {
+		return fmt.Errorf("Sampling.%w", err)
 	}
 	for i, id := range r.Prompt {
 		if id < 0 || int(id) >= g.m.Config.VocabSize {

@@ -17,7 +17,7 @@ import (
 // randomRequests mix prompt lengths, limits and ways of sampling.
 func randomRequests(seed uint64, n int) []model.Request {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	ways := []model.Sampling{{}, {Temperature: 1}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8},
+	ways := []model.Sampling{{Greedy: true}, {}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8},
 		{Temperature: 1, TopK: 9, TopP: 0.9}}
 	var reqs []model.Request
 	for i := range n {
@@ -429,7 +429,7 @@ func TestGreedyAndItsEquivalents(t *testing.T) {
 		return complete(t, m, model.GeneratorOptions{Slots: 1}, []model.Request{{Prompt: prompt, MaxTokens: 30,
 			Sampling: s, Stop: []int32{}}})[0]
 	}
-	greedy := ask(model.Sampling{})
+	greedy := ask(model.Sampling{Greedy: true})
 	for j, p := range distributions(t, m, prompt, greedy.Tokens, 1) {
 		best := slices.Max(p)
 		if p[greedy.Tokens[j]] != best || math.Abs(greedy.LogProbs[j]-best) > 1e-12 {
@@ -599,13 +599,13 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{"the generator holds 10", func(r *model.Request) { r.Prompt = make([]int32, 11) }},
 		{"prompt token 1 is 20", func(r *model.Request) { r.Prompt = []int32{0, 20} }},
 		{"prompt token 0 is -1", func(r *model.Request) { r.Prompt = []int32{-1} }},
-		{"sampling", func(r *model.Request) { r.Sampling.Temperature = -1 }},
-		{"sampling", func(r *model.Request) { r.Sampling.Temperature = math.NaN() }},
-		{"sampling", func(r *model.Request) { r.Sampling.Temperature = math.Inf(1) }},
-		{"sampling", func(r *model.Request) { r.Sampling.Temperature = 1e-40 }},
-		{"sampling", func(r *model.Request) { r.Sampling.TopK = -1 }},
-		{"sampling", func(r *model.Request) { r.Sampling.TopP = 1.5 }},
-		{"sampling", func(r *model.Request) { r.Sampling.TopP = math.NaN() }},
+		{"Sampling.Temperature is", func(r *model.Request) { r.Sampling.Temperature = -1 }},
+		{"Sampling.Temperature is", func(r *model.Request) { r.Sampling.Temperature = math.NaN() }},
+		{"Sampling.Temperature is", func(r *model.Request) { r.Sampling.Temperature = math.Inf(1) }},
+		{"Sampling.Temperature is", func(r *model.Request) { r.Sampling.Temperature = 1e-40 }},
+		{"Sampling.TopK is", func(r *model.Request) { r.Sampling.TopK = -1 }},
+		{"Sampling.TopP is", func(r *model.Request) { r.Sampling.TopP = 1.5 }},
+		{"Sampling.TopP is", func(r *model.Request) { r.Sampling.TopP = math.NaN() }},
 	} {
 		bad := good
 		bad.Prompt = slices.Clone(good.Prompt)

@@ -74,7 +74,8 @@ func TestLoadedFoldersEqualTransformers(t *testing.T) {
 			defer gen.Close()
 			want := toInts(g.values["greedy"])
 			done, err := gen.Generate(context.Background(), []model.Request{
-				{Prompt: g.sequences[0].IDs[:goldenPrompt], MaxTokens: len(want), Stop: []int32{}},
+				{Prompt: g.sequences[0].IDs[:goldenPrompt], MaxTokens: len(want), Stop: []int32{},
+					Sampling: model.Sampling{Greedy: true}},
 			})
 			must(t, err)
 			if len(want) != 64 || !slices.Equal(done[0].Tokens, want) {

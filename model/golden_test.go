@@ -269,7 +269,8 @@ func TestGreedyCompletionEqualsTransformers(t *testing.T) {
 		defer gen.Close()
 		want := toInts(g.values["greedy"])
 		out, err := gen.Generate(context.Background(), []model.Request{
-			{Prompt: g.sequences[0].IDs[:goldenPrompt], MaxTokens: len(want), Stop: []int32{}},
+			{Prompt: g.sequences[0].IDs[:goldenPrompt], MaxTokens: len(want), Stop: []int32{},
+				Sampling: model.Sampling{Greedy: true}},
 		})
 		must(t, err)
 		if !slices.Equal(out[0].Tokens, want) {

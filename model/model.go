@@ -247,15 +247,9 @@ func (o Output) LogProbs(targets tensor.Tensor) tensor.Tensor {
 }
 
 // Score is the log-probability [N] of each row's target and the entropy [N] of
-// each row's distribution, at a sampling temperature.
+// each row's distribution, at a sampling temperature; 0 means 1.
 func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entropy tensor.Tensor) {
-	if temperature <= 0 {
-		panic(fmt.Sprintf("model: Score at temperature %g", temperature))
-	}
-	if o.Hidden.DType().Compute() == backend.F32 { // the sampler reads it from an F32 buffer
-		temperature = float64(float32(temperature))
-	}
-	return tensor.LogProbs(o.Hidden, o.model.Head, targets, 1/temperature)
+	return tensor.LogProbs(o.Hidden, o.model.Head, targets, o.inverse(temperature))
 }
 
 // BalanceLoss is the sequence-wise balance loss summed over the MoE layers, of

@@ -147,7 +147,8 @@ func smolGreedy(t *testing.T, m *model.Model, want map[string][]float64) []model
 	var requests []model.Request
 	for n := range smolPrompts {
 		ids := toInts(want[fmt.Sprint("ids.", n)])
-		requests = append(requests, model.Request{Prompt: ids[:len(ids)-smolTokens], MaxTokens: smolTokens, Stop: []int32{}})
+		requests = append(requests, model.Request{Prompt: ids[:len(ids)-smolTokens], MaxTokens: smolTokens, Stop: []int32{},
+			Sampling: model.Sampling{Greedy: true}})
 	}
 	g, err := model.NewGenerator(m, model.GeneratorOptions{MaxLen: 256})
 	must(t, err)

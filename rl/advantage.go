@@ -24,9 +24,13 @@ const (
 // Advantages are the advantages of a batch of completions, G for each prompt,
 // sample g of prompt p at p·G + g.
 type Advantages struct {
-	// Value is the advantage of each sample, the same for all of its tokens. It
-	// is 0 for samples without a reward and in groups without spread.
+	// Value is the advantage of each sample, from its reward and those of its
+	// group. It is 0 for samples without a reward and in groups without spread.
 	Value []float64
+	// Token is the advantage of each token of each sample, as Objective.Loss reads
+	// it: in a Rollout Value of the sample for all, or what GRPO.Advantages says.
+	// GroupAdvantages, which knows no tokens, leaves it nil.
+	Token [][]float64
 	// Scored tells which samples have a reward: those whose verdict is
 	// NotApplicable, Timeout or Error have none, count nowhere, and stay out of
 	// the loss.

@@ -5,25 +5,34 @@ import (
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // experience is a sample as the loss needs it.
 type experience struct {
-	*Sample
-	prompt int            // tokens of the prompt
-	seq    model.Sequence // prompt and completion; only completion tokens have weight
-	ref    []float64      // log π_ref of the completion; nil without a reference model
-	weight float64        // of each completion token in the loss
+	*rollout.Sample
+	advantages []float64      // of the completion's tokens
+	prompt     int            // tokens of the prompt
+	seq        model.Sequence // prompt and completion; only completion tokens have weight
+	kept       [][]int32      // tokens that the rollout's policy left at each; nil where it leaves all everywhere
+	ref        []float64      // log π_ref of the completion; nil without a reference model
+	weight     float64        // of each completion token in the loss
 }
 
-func newExperience(p Prompt, s *Sample) experience {
-	x := experience{Sample: s, prompt: len(p.IDs)}
+func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) experience {
+	x := experience{Sample: s, advantages: advantages, prompt: len(p.IDs)}
 	x.seq.IDs = append(append(make([]int32, 0, len(p.IDs)+len(s.IDs)), p.IDs...), s.IDs...)
 	x.seq.Weight = make([]float32, len(x.seq.IDs)-1)
 	for i := range s.IDs {
 		x.seq.Weight[x.first()+i] = 1
 	}
 	return x
+}
+
+// experience is sample i.
+func (r *Rollout) experience(i int) experience {
+	s := &r.Samples[i]
+	return newExperience(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
 }
 
 // first is the row that predicts the first completion token.
@@ -107,14 +116,15 @@ func sequences(xs []experience) []model.Sequence {
 func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, temperature float64) Tokens {
 	b := m.NewBatch(s, sequences(xs), g)
 	out := m.Forward(s, b)
-	logProb, entropy := out.Score(b.Targets, temperature)
+	logProb, entropy := score(out, b, xs, temperature)
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
 		blank := make([]float64, x.first())
 		old = append(append(old, blank...), x.LogProbs...)
-		advantage, weight = append(advantage, blank...), append(weight, blank...)
+		advantage = append(append(advantage, blank...), x.advantages...)
+		weight = append(weight, blank...)
 		for range x.IDs {
-			advantage, weight = append(advantage, x.Advantage), append(weight, x.weight)
+			weight = append(weight, x.weight)
 		}
 		if x.ref != nil {
 			ref = append(append(ref, blank...), x.ref...)
@@ -141,7 +151,7 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 		s.Reset()
 		seqs := sequences(micro)
 		b := m.NewBatch(s, seqs, model.Totals(seqs))
-		lp, _ := m.Forward(s, b).Score(b.Targets, temperature)
+		lp, _ := score(m.Forward(s, b), b, micro, temperature)
 		values, err := lp.Values()
 		if err != nil {
 			return nil, err
@@ -152,4 +162,48 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 		}
 	}
 	return out, nil
+}
+
+// score is the log-probability and the entropy of each row of b, the batch of xs,
+// under the distribution that their completions were drawn from.
+func score(
+	out model.Output, b model.Batch, xs []experience, temperature float64,
+) (logProb, entropy tensor.Tensor) {
+	if xs[0].kept == nil {
+		return out.Score(b.Targets, temperature)
+	}
+	var kept [][]int32
+	for _, x := range xs {
+		kept = append(append(kept, make([][]int32, x.first())...), x.kept...)
+	}
+	return out.ScoreKept(b, temperature, kept)
+}
+
+// keep sets which tokens sampling leaves at each token of xs under m, in
+// micro-batches of the given rows.
+func keep(m *model.Model, xs []experience, rows int, sampling model.Sampling) error {
+	s := tensor.NewScope(m.Backend(), tensor.Options{})
+	defer s.Close()
+	for len(xs) > 0 {
+		micro := microBatches(xs, rows)[0]
+		s.Reset()
+		seqs := sequences(micro)
+		var at []int32
+		base := 0
+		for _, x := range micro {
+			for i := range x.IDs {
+				at = append(at, int32(base+x.first()+i))
+			}
+			base += x.seq.Rows()
+		}
+		kept, err := m.Forward(s, m.NewBatch(s, seqs, model.Totals(seqs))).Kept(at, sampling)
+		if err != nil {
+			return err
+		}
+		for i, x := range micro {
+			xs[i].kept, kept = kept[:len(x.IDs)], kept[len(x.IDs):]
+		}
+		xs = xs[len(micro):]
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aha-go/aha/moe"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // parallel is a block whose attention and experts read the same norm, with a gate on the
@@ -113,7 +114,9 @@ func ExampleGRPO_ownBlocks() {
 func continued(m *model.Model, ids ...int32) []int32 {
 	gen := must(model.NewGenerator(m, model.GeneratorOptions{MaxLen: 16}))
 	defer gen.Close()
-	answers := must(gen.Generate(context.Background(), []model.Request{{Prompt: ids, MaxTokens: 4}}))
+	answers := must(gen.Generate(context.Background(), []model.Request{
+		{Prompt: ids, MaxTokens: 4, Sampling: model.Sampling{Greedy: true}},
+	}))
 	return answers[0].Tokens
 }
 
@@ -125,7 +128,7 @@ func improve(m *model.Model, rate float64) bool {
 	var rewards []float64
 	g := rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: rate}},
-		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
+		Sampler: &rollout.Generator{Generator: gen, Decode: decode, MaxTokens: 8},
 		Data:    digitPrompts(1, 8),
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:   20, FailOnMismatch: true, Alarms: rl.Thresholds{MaxTruncated: -1},

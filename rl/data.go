@@ -5,18 +5,19 @@ import (
 	"math/rand/v2"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Epochs deals a data set out n prompts a step, each epoch in an order of its
 // own; where an epoch ends within a step the next one begins. The result is a
 // pure function of the step, for GRPO.Data. n is at least 1.
-func Epochs(prompts []Prompt, n int, seed uint64) func(step int) ([]Prompt, error) {
-	return func(step int) ([]Prompt, error) {
+func Epochs(prompts []rollout.Prompt, n int, seed uint64) func(step int) ([]rollout.Prompt, error) {
+	return func(step int) ([]rollout.Prompt, error) {
 		if len(prompts) == 0 {
 			return nil, errors.New("the data set is empty")
 		}
 		var order []int
-		batch := make([]Prompt, n)
+		batch := make([]rollout.Prompt, n)
 		for i := range batch {
 			at := step*n + i
 			if order == nil || at%len(prompts) == 0 {

@@ -3,10 +3,12 @@ package rl
 import (
 	"slices"
 	"testing"
+
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 func TestEpochsShowEveryPromptOnceAnEpoch(t *testing.T) {
-	prompts := make([]Prompt, 7)
+	prompts := make([]rollout.Prompt, 7)
 	for i := range prompts {
 		prompts[i].Answer = i
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // The vocabulary of digit completion: 16 symbols, as in verl's test.
@@ -44,13 +45,13 @@ func decode(ids []int32) string {
 }
 
 // digitPrompts gives n problems a step, counting in steps of 1 to 3 modulo 10.
-func digitPrompts(seed uint64, n int) func(step int) ([]rl.Prompt, error) {
-	return func(step int) ([]rl.Prompt, error) {
+func digitPrompts(seed uint64, n int) func(step int) ([]rollout.Prompt, error) {
+	return func(step int) ([]rollout.Prompt, error) {
 		rng := rand.New(rand.NewPCG(seed, uint64(step)))
-		prompts := make([]rl.Prompt, n)
+		prompts := make([]rollout.Prompt, n)
 		for i := range prompts {
 			d := reward.Digits{First: rng.IntN(10), Step: 1 + rng.IntN(3), Modulus: 10, Count: 4}
-			prompts[i] = rl.Prompt{IDs: encode(d.Prompt()), Text: d.Prompt(), Answer: d, Source: "digits"}
+			prompts[i] = rollout.Prompt{IDs: encode(d.Prompt()), Text: d.Prompt(), Answer: d, Source: "digits"}
 		}
 		return prompts, nil
 	}
@@ -115,7 +116,7 @@ func TestDigitCompletionFromRandomWeights(t *testing.T) {
 	defer gen.Close()
 	g := rl.GRPO{
 		Trainer:   &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: seed},
-		Sampler:   rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
+		Sampler:   &rollout.Generator{Generator: gen, Decode: decode, MaxTokens: 8},
 		Data:      digitPrompts(seed, 32),
 		Reward:    &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:     14,

@@ -1,12 +1,12 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
-// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), rollouts, and
-// evaluation by pass@k and majority vote.
+// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
+// pass@k and majority vote. Completions come from package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
 //	prompts     Data(step)                        P prompts
-//	rollout     Sampler → model.Generator         G completions each, with their log-probabilities
+//	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
 //	advantages  GroupAdvantages                   A = (r − mean) / std in the group of a prompt
 //	updates     Objective.Loss → train.Trainer    NumIterations × MiniBatches optimizer updates

@@ -9,21 +9,22 @@ import (
 
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Evaluation measures a model on held-out problems: N samples of each, from
 // which pass@k, maj@k and avg@k follow. It is deterministic: a function of the
 // weights, the prompts and its fields.
 type Evaluation struct {
-	Sampler Sampler       // writes the completions
-	Seed    uint64        // keys their draws, together with the prompts' places
-	Reward  *reward.Suite // required
+	Sampler rollout.Sampler // writes the completions; required
+	Seed    uint64          // keys their draws, together with the prompts' places
+	Reward  *reward.Suite   // required
 	// Correct is the function of Reward whose status Correct makes a sample
 	// correct; "" means the first.
 	Correct string
 	// Extract gives a sample's answer in a normal form, for the majority vote,
 	// and "" where there is none; nil means no majority vote.
-	Extract func(s Sample) string
+	Extract func(s rollout.Sample) string
 	N       int   // samples of each prompt; 0 means 1
 	K       []int // the k of pass@k and maj@k, each in 1…N; empty means N alone
 	// Chunk is the number of prompts between two calls of Progress; 0 means 32.
@@ -37,9 +38,9 @@ type Evaluation struct {
 // EvalResult is what an Evaluation found.
 type EvalResult struct {
 	N       int
-	Sources []EvalSource // by data set, in order of first appearance
-	Samples []Sample     // sample i of prompt p at p·N + i
-	Scores  *reward.Scores
+	Sources []EvalSource     // by data set, in order of first appearance
+	Samples []rollout.Sample // sample i of prompt p at p·N + i
+	Scores  *reward.Scores   // of the samples; Scores.Totals are their rewards
 }
 
 // EvalSource are the results of the prompts of one source, averaged over them.
@@ -56,7 +57,7 @@ type EvalSource struct {
 
 // Run samples, scores and counts. A verifier that fails on a sample (Error,
 // Timeout) makes it incorrect and shows in Scores.
-func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, error) {
+func (e *Evaluation) Run(ctx context.Context, prompts []rollout.Prompt) (*EvalResult, error) {
 	if len(prompts) == 0 {
 		return nil, errors.New("rl: evaluation without prompts")
 	}
@@ -75,20 +76,22 @@ func (e *Evaluation) Run(ctx context.Context, prompts []Prompt) (*EvalResult, er
 	r := &EvalResult{N: n}
 	for at := 0; at < len(prompts); at += chunk {
 		part := prompts[at:min(at+chunk, len(prompts))]
-		samples, err := e.Sampler.sample(ctx, model.DeriveSeed(e.Seed, "evaluation"), at, n, part)
+		draw := rollout.Draw{Seed: model.DeriveSeed(e.Seed, "evaluation"), First: at, N: n}
+		samples, err := e.Sampler.Sample(ctx, part, draw)
 		if err != nil {
 			return nil, err
+		}
+		if len(samples) != n*len(part) {
+			return nil, fmt.Errorf("rl: Evaluation.Sampler wrote %d samples, want %d of each of %d prompts", len(samples), n,
+				len(part))
 		}
 		r.Samples = append(r.Samples, samples...)
 		if e.Progress != nil {
 			e.Progress(at+len(part), len(prompts))
 		}
 	}
-	if r.Scores, err = e.Reward.Score(ctx, rewardSamples(prompts, r.Samples)); err != nil {
+	if r.Scores, err = e.Reward.Score(ctx, rollout.Rewardable(prompts, r.Samples)); err != nil {
 		return nil, err
-	}
-	for i := range r.Samples {
-		r.Samples[i].Reward = r.Scores.Totals[i]
 	}
 	r.count(prompts, r.Scores.Verdicts[fn], ks, e.Extract)
 	return r, nil
@@ -107,7 +110,9 @@ func (e *Evaluation) correct() (int, error) {
 }
 
 // count fills Sources from the verdicts on correctness.
-func (r *EvalResult) count(prompts []Prompt, verdicts []reward.Verdict, ks []int, extract func(Sample) string) {
+func (r *EvalResult) count(
+	prompts []rollout.Prompt, verdicts []reward.Verdict, ks []int, extract func(rollout.Sample) string,
+) {
 	place := map[string]int{}
 	for p, prompt := range prompts {
 		at, seen := place[prompt.Source]

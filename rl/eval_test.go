@@ -9,12 +9,13 @@ import (
 
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 func TestEvaluationCountsByHand(t *testing.T) {
 	// Two sources; N = 4 samples of each of three prompts. Correct samples:
 	// a: 1100 and 0000; b: 1110. Answers of b: x x y z, of a's first: p p q q.
-	prompts := []Prompt{{Source: "a"}, {Source: "b"}, {Source: "a"}}
+	prompts := []rollout.Prompt{{Source: "a"}, {Source: "b"}, {Source: "a"}}
 	correct := "110011100000"
 	answers := "ppqqxxyz...."
 	r := &EvalResult{N: 4, Scores: &reward.Scores{}}
@@ -25,13 +26,13 @@ func TestEvaluationCountsByHand(t *testing.T) {
 			v.Status = reward.Correct
 		}
 		verdicts = append(verdicts, v)
-		s := Sample{Prompt: i / 4, IDs: make([]int32, 1+i), Text: answers[i : i+1]}
+		s := rollout.Sample{Prompt: i / 4, IDs: make([]int32, 1+i), Text: answers[i : i+1]}
 		if i%3 == 0 {
 			s.Finish = model.Truncated
 		}
 		r.Samples = append(r.Samples, s)
 	}
-	r.count(prompts, verdicts, []int{1, 2, 4}, func(s Sample) string { return strings.Trim(s.Text, ".") })
+	r.count(prompts, verdicts, []int{1, 2, 4}, func(s rollout.Sample) string { return strings.Trim(s.Text, ".") })
 	if len(r.Sources) != 2 || r.Sources[0].Source != "a" || r.Sources[1].Source != "b" {
 		t.Fatalf("sources %+v", r.Sources)
 	}
@@ -73,7 +74,7 @@ func TestEvaluationIsDeterministicWhateverTheChunk(t *testing.T) {
 		progress := ""
 		e := Evaluation{
 			Sampler: g.Sampler, Seed: seed, Reward: g.Reward, N: 4, K: []int{1, 4}, Chunk: chunk,
-			Extract:  func(s Sample) string { return s.Text },
+			Extract:  func(s rollout.Sample) string { return s.Text },
 			Progress: func(done, total int) { progress += fmt.Sprintf("%d/%d ", done, total) },
 		}
 		r, err := e.Run(context.Background(), prompts)

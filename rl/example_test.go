@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Two of four answers are right: they gain what the others lose.
@@ -45,7 +46,7 @@ func ExampleGRPO() {
 
 	g := rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 5e-3}},
-		Sampler: rl.Sampler{Generator: gen, Decode: decode, MaxTokens: 8},
+		Sampler: &rollout.Generator{Generator: gen, Decode: decode, MaxTokens: 8},
 		Data:    digitPrompts(1, 8),
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:   20,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Before, such a model was scored like any other.
@@ -22,7 +23,7 @@ func TestEvaluatingAModelWithANaNWeightNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := Evaluation{Sampler: g.Sampler, Reward: g.Reward}
-	r, err := e.Run(context.Background(), []Prompt{{IDs: []int32{0, 2}, Text: "go"}})
+	r, err := e.Run(context.Background(), []rollout.Prompt{{IDs: []int32{0, 2}, Text: "go"}})
 	const want = "the logits are not finite: lm_head.weight[0 3] is NaN"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("result %+v, error %v, want %q", r, err, want)

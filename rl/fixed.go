@@ -36,6 +36,7 @@ func (g *GRPO) fixed() []setting {
 		}
 	}
 	enter("GRPO", reflect.ValueOf(g).Elem())
+	enter("GRPO.Sampler.Policy()", reflect.ValueOf(g.Sampler.Policy()))
 	return append(out, setting{"GRPO.Reward.Funcs", fmt.Sprint(rewardWeights(g.Reward))})
 }
 

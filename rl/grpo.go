@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // GRPO trains a model by group relative policy optimization. Fill in the fields
@@ -24,9 +25,9 @@ type GRPO struct {
 	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
 	// OnStep are not used; SaveEvery counts steps of GRPO.
 	Trainer *train.Trainer
-	Sampler Sampler // of the rollouts; its Generator is one of Trainer.Model
+	Sampler rollout.Sampler // of the rollouts; its policy is Trainer.Model
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
-	Data   func(step int) ([]Prompt, error)
+	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
 	Steps  int // rollouts to learn from, those before a resume included; required by Run
 	G      int // completions of each prompt; 0 means 8
@@ -35,6 +36,10 @@ type GRPO struct {
 
 	Scaling Scaling // of the advantages; "" means ScaleGroup
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
+	// Advantages gives each token of each sample its own advantage, [samples][tokens].
+	// It sees the Rollout as it is, with those of the groups. If nil, all tokens of
+	// a sample have the sample's.
+	Advantages func(r *Rollout) [][]float64
 	// SkipZeroStd leaves groups without spread out of the loss, and out of its
 	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,
 	// only terms of divergence and entropy. TRL has no such option: it counts
@@ -208,6 +213,9 @@ func (g *GRPO) alarm(alarms []string) {
 }
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }
+
+// temperature is that of the rollouts.
+func (g *GRPO) temperature() float64 { return cmp.Or(g.Sampler.Policy().Sampling.Temperature, 1) }
 
 // seed is the seed of one of the step's random streams.
 func (g *GRPO) seed(purpose string, index ...int) uint64 {

@@ -17,6 +17,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // tiny is a model of the V3 kind with MLA and experts, small enough for many
@@ -75,15 +76,18 @@ func newRunOf(t testing.TB, m *model.Model) *GRPO {
 	return g
 }
 
+// generator is the Sampler of a run of newRun.
+func generator(g *GRPO) *rollout.Generator { return g.Sampler.(*rollout.Generator) }
+
 // task has m learn to write sevens.
 func task(m *model.Model, gen *model.Generator) *GRPO {
 	return &GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
-		Sampler: Sampler{Generator: gen, Decode: hexText, MaxTokens: 8},
-		Data: func(step int) ([]Prompt, error) {
-			prompts := make([]Prompt, 4)
+		Sampler: &rollout.Generator{Generator: gen, Decode: hexText, MaxTokens: 8},
+		Data: func(step int) ([]rollout.Prompt, error) {
+			prompts := make([]rollout.Prompt, 4)
 			for i := range prompts {
-				prompts[i] = Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
+				prompts[i] = rollout.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
 			}
 			return prompts, nil
 		},
@@ -110,14 +114,20 @@ func weights(t testing.TB, g *GRPO) string {
 	return sum
 }
 
-// The importance ratio of the first update is exactly 1 in every step, at any
-// temperature and in both forms of MLA.
+// The importance ratio of the first update is exactly 1 in every step, whatever is
+// sampled from, in both precisions and in both forms of MLA.
 func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
-	for _, temperature := range []float64{1, 0.7, 1.3} {
-		for _, absorbed := range []bool{false, true} {
-			g := newRun(t, openCPU(t), model.Options{Absorbed: absorbed})
-			g.Sampler.Temperature = temperature
+	for _, sampling := range []model.Sampling{
+		{}, {Temperature: 0.7}, {Temperature: 1.3}, {Temperature: 0.6, TopP: 0.95}, {TopK: 5},
+		{Temperature: 1.2, TopK: 7, TopP: 0.6}, {TopK: 1000, TopP: 1},
+	} {
+		for _, o := range []model.Options{
+			{}, {Absorbed: true}, {Precision: backend.BF16}, {Precision: backend.BF16, Absorbed: true}, {DType: backend.F64},
+		} {
+			g := newRun(t, openCPU(t), o)
+			generator(g).Sampling = sampling
 			g.NumIterations = 2
+			g.Objective = Objective{Beta: 0.01, EntropyCoef: 0.01}
 			g.Trainer.MaxRows = 30
 			for range 3 {
 				m := mustStep(t, g).Values
@@ -127,7 +137,7 @@ func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
 					"sampling/importance_sampling_ratio/max": 1,
 				} {
 					if got, ok := m[name]; !ok || got != want {
-						t.Errorf("temperature %g, absorbed %v: %s = %v, want %v", temperature, absorbed, name, got, want)
+						t.Errorf("%+v, %+v: %s = %v, want %v", sampling, o, name, got, want)
 					}
 				}
 				if m["approx_kl"] == 0 {
@@ -194,21 +204,21 @@ func TestShuffledRewardsDoNotTeach(t *testing.T) {
 }
 
 func TestShuffleIsASeededPermutation(t *testing.T) {
-	samples := make([]Sample, 40)
-	for i := range samples {
-		samples[i].Reward = reward.Verdict{Value: float64(i), Status: reward.Wrong}
+	rewards := make([]reward.Verdict, 40)
+	for i := range rewards {
+		rewards[i] = reward.Verdict{Value: float64(i), Status: reward.Wrong}
 	}
-	other := slices.Clone(samples)
-	values := func(s []Sample) (v []float64) {
-		for _, x := range s {
-			v = append(v, x.Reward.Value)
+	other := slices.Clone(rewards)
+	values := func(verdicts []reward.Verdict) (v []float64) {
+		for _, x := range verdicts {
+			v = append(v, x.Value)
 		}
 		return v
 	}
-	before := values(samples)
-	shuffle(samples, 9)
+	before := values(rewards)
+	shuffle(rewards, 9)
 	shuffle(other, 9)
-	after := values(samples)
+	after := values(rewards)
 	if !slices.Equal(after, values(other)) {
 		t.Error("one seed, two permutations")
 	}
@@ -355,12 +365,12 @@ func TestWhatIsInTheLoss(t *testing.T) {
 			for i, s := range r.Samples {
 				cut := s.Finish == model.Truncated
 				want := i != 5 && i != 6 && !(c.skip && i < 4) && !(c.mask && cut)
-				if s.InLoss != want {
-					t.Errorf("%+v: sample %d (truncated: %v) in the loss: %v", c, i, cut, s.InLoss)
+				if r.InLoss[i] != want {
+					t.Errorf("%+v: sample %d (truncated: %v) in the loss: %v", c, i, cut, r.InLoss[i])
 				}
 				// Group 0 is dead; of group 1, samples 4 and 7 are scored, 0 and 1.
-				if silent := i < 4 || i == 5 || i == 6; silent != (s.Advantage == 0) {
-					t.Errorf("%+v: sample %d has advantage %g", c, i, s.Advantage)
+				if silent := i < 4 || i == 5 || i == 6; silent != (r.Advantages.Value[i] == 0) {
+					t.Errorf("%+v: sample %d has advantage %g", c, i, r.Advantages.Value[i])
 				}
 				if cut {
 					truncated++
@@ -436,7 +446,7 @@ func TestReferenceModel(t *testing.T) {
 	for _, temperature := range []float64{1, 0.7} {
 		for _, absorbed := range []bool{false, true} {
 			g := newRun(t, openCPU(t), model.Options{Absorbed: absorbed})
-			g.Sampler.Temperature = temperature
+			generator(g).Sampling.Temperature = temperature
 			g.Objective.Beta = 0.01
 			g.RefSync = 2
 			var kl []float64
@@ -499,16 +509,16 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 }
 
 func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
-	samples := make([]Sample, 11)
+	samples := make([]rollout.Sample, 11)
 	var xs []experience
 	total := 0
 	for i := range samples {
-		samples[i] = Sample{IDs: make([]int32, 1+i), LogProbs: make([]float64, 1+i)}
-		xs = append(xs, newExperience(Prompt{IDs: []int32{0}}, &samples[i]))
+		samples[i] = rollout.Sample{IDs: make([]int32, 1+i), LogProbs: make([]float64, 1+i)}
+		xs = append(xs, newExperience(rollout.Prompt{IDs: []int32{0}}, &samples[i], make([]float64, 1+i)))
 		total += 1 + i
 	}
 	for _, parts := range []int{1, 3, 11, 20} {
-		seen := map[*Sample]int{}
+		seen := map[*rollout.Sample]int{}
 		weight := 0.0
 		batches := split{parts: parts, rows: 12, seed: 1, allSamples: 16, kept: 16, maxTokens: 32}.miniBatches(xs)
 		for _, b := range batches {

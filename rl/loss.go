@@ -9,7 +9,10 @@ import (
 // that predict completion tokens count. In all others LogProb, OldLogProb,
 // RefLogProb, Advantage and Weight are 0.
 type Tokens struct {
-	LogProb    tensor.Tensor // [N]: log π_θ of the sampled token, at the sampling temperature
+	// LogProb [N] is log π_θ of the sampled token. Every π is the distribution that
+	// the rollout drew from: at its temperature, and over the tokens that its top-k
+	// and top-p left when it was sampled, which are constants.
+	LogProb    tensor.Tensor
 	Entropy    tensor.Tensor // [N]: of π_θ, in nats
 	OldLogProb tensor.Tensor // [N]: log π_old, written down while sampling
 	RefLogProb tensor.Tensor // [N]: log π_ref; absent without a reference model

@@ -2,14 +2,16 @@ package rl
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Memory is what a run takes of b, known before it begins: a GRPO, its model,
-// Generator and Trainer included, and its first two Steps. build makes them on the
+// model.Generator and Trainer included, and its first two Steps. build makes them on the
 // backend it is given, as the run itself does; here that is backend.DryRun of b. No
 // file is touched and no reward function is called.
 //
@@ -24,18 +26,22 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 		return backend.Memory{}, err
 	}
 	g.Trainer.Dir, g.Trainer.Log = "", slog.New(slog.DiscardHandler)
-	g.Sampler.Stop = []int32{} // every token is 0, which may be one that stops
-	g.Sampler.Decode = func([]int32) string { return "" }
+	sampler, ok := g.Sampler.(*rollout.Generator)
+	if !ok {
+		return backend.Memory{}, fmt.Errorf("rl: Memory: GRPO.Sampler is %T, want a *rollout.Generator", g.Sampler)
+	}
+	sampler.Stop = []int32{} // every token is 0, which may be one that stops
+	sampler.Decode = func([]int32) string { return "" }
 	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "none", Score: func(context.Context,
 		reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Wrong}
 	}}}}
 	g.SkipZeroStd, g.MaskTruncated = false, false
-	g.OnRollout, g.OnAlarm, g.OnStep = nil, func(int, []string) {}, nil
+	g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, func(int, []string) {}, nil
 	if err := g.check(); err != nil {
 		return backend.Memory{}, err
 	}
-	if err := g.Sampler.Generator.Prepare(); err != nil {
+	if err := sampler.Generator.Prepare(); err != nil {
 		return backend.Memory{}, err
 	}
 	for range 2 { // the second one finds what the first has left: gradients, blocks of activations

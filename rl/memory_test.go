@@ -74,8 +74,8 @@ func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			g.Trainer.Dir, g.Sampler.Stop, g.SkipZeroStd, g.MaskTruncated = "", []int32{}, false, false
-			if err := g.Sampler.Generator.Prepare(); err != nil {
+			g.Trainer.Dir, generator(g).Stop, g.SkipZeroStd, g.MaskTruncated = "", []int32{}, false, false
+			if err := generator(g).Generator.Prepare(); err != nil {
 				return err
 			}
 			for range 2 {

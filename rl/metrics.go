@@ -18,7 +18,7 @@ func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	maps.Copy(m.Values, r.Scores.Metrics())
 	m.Values[train.MetricNumTokens] = float64(g.numTokens)
 	m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
-	if n, mean, std, _ := spread(r.totals()); n > 0 {
+	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
 	for i, u := range all {

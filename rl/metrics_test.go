@@ -15,6 +15,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 func TestAlarmsGoToTheLogUnlessAsked(t *testing.T) {
@@ -63,16 +64,17 @@ func TestAlarmsGoToStandardErrorByDefault(t *testing.T) {
 // are those of the rewards of the batch, as TRL has them.
 func TestRewardMetricsByHand(t *testing.T) {
 	r := &Rollout{
-		Samples: []Sample{
-			{Reward: reward.Verdict{Value: 1, Status: reward.Correct}},
-			{Reward: reward.Verdict{Value: 0, Status: reward.Wrong}},
-			{Reward: reward.Verdict{Value: 5, Status: reward.Correct}},
-			{Reward: reward.Verdict{Status: reward.Timeout}},
+		Samples: make([]rollout.Sample, 4),
+		Rewards: []reward.Verdict{
+			{Value: 1, Status: reward.Correct}, {Value: 0, Status: reward.Wrong},
+			{Value: 5, Status: reward.Correct}, {Status: reward.Timeout},
 		},
 		Scores: &reward.Scores{},
 	}
 	g := &GRPO{G: 2}
-	g.judge(r)
+	if err := g.judge(r); err != nil {
+		t.Fatal(err)
+	}
 	m := g.metrics(r, nil)
 	// (1 + 0 + 5)/3 = 2; squares 1 + 4 + 9 over 3 − 1.
 	near(t, "reward", m.Values[MetricReward], 2, 0)
@@ -84,9 +86,10 @@ func TestRewardMetricsByHand(t *testing.T) {
 // with ratios 1/2 and 2, and 1.
 func TestTokenStatisticsByHand(t *testing.T) {
 	ln := math.Log
-	good := Sample{IDs: []int32{1, 1}, LogProbs: []float64{ln(.4), ln(.2)}, Advantage: -2}
-	bad := Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}, Advantage: 1}
-	a, b := newExperience(Prompt{IDs: []int32{0, 0}}, &good), newExperience(Prompt{IDs: []int32{0}}, &bad)
+	good := rollout.Sample{IDs: []int32{1, 1}, LogProbs: []float64{ln(.4), ln(.2)}}
+	bad := rollout.Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}}
+	a := newExperience(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
+	b := newExperience(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
 	a.weight, b.weight = 0.25, 0.5
 	a.ref, b.ref = []float64{ln(.1), ln(.4)}, []float64{ln(.5)}
 	var s tokenStats
@@ -117,7 +120,7 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	if !s.hasReference {
 		t.Error("the reference was not seen")
 	}
-	good.Advantage = 2
+	a.advantages = []float64{2, 2}
 	var up tokenStats
 	up.add(Objective{}, []experience{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
 	if up.low != 0 || up.high != 1 {
@@ -141,7 +144,7 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 				hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
 		},
 	}
-	r := &Rollout{Samples: make([]Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true},
+	r := &Rollout{Samples: make([]rollout.Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true},
 		Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
 	m := (&GRPO{numTokens: 42}).metrics(r, updates)
 	for name, want := range map[string]float64{

@@ -18,6 +18,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/mtp"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // documentedMetrics are the names in the table of the package documentation,
@@ -111,7 +112,7 @@ func producedMetrics(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	prompts[0].Source = "other"
-	e := Evaluation{Sampler: g.Sampler, Reward: g.Reward, N: 2, Extract: func(s Sample) string { return s.Text }}
+	e := Evaluation{Sampler: g.Sampler, Reward: g.Reward, N: 2, Extract: func(s rollout.Sample) string { return s.Text }}
 	r, err := e.Run(context.Background(), prompts)
 	if err != nil {
 		t.Fatal(err)

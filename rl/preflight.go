@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Preflight shows on w what the run is about to do, before it costs anything:
@@ -26,11 +27,11 @@ func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	prompts = prompts[:1]
-	samples, err := g.Sampler.Sample(ctx, g.seed("preflight"), g.groupSize(), prompts)
+	samples, err := g.sample(ctx, prompts, rollout.Draw{Seed: g.seed("preflight"), N: g.groupSize()})
 	if err != nil {
 		return err
 	}
-	scores, err := g.Reward.Score(ctx, rewardSamples(prompts, samples))
+	scores, err := g.Reward.Score(ctx, rollout.Rewardable(prompts, samples))
 	if err != nil {
 		return err
 	}

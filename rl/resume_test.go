@@ -177,10 +177,12 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 	mustRun(t, everything(t, dir, 1))
 	for name, change := range map[string]func(*GRPO){
 		"EpsilonHigh":                func(g *GRPO) { g.Objective.EpsilonHigh = 0.28 },
-		"temperature":                func(g *GRPO) { g.Sampler.Temperature = 0.7 },
-		"max_completion_length":      func(g *GRPO) { g.Sampler.MaxTokens-- },
+		"top_k":                      func(g *GRPO) { generator(g).Sampling.TopK = 5 },
+		"top_p":                      func(g *GRPO) { generator(g).Sampling.TopP = 0.95 },
+		"temperature":                func(g *GRPO) { generator(g).Sampling.Temperature = 0.7 },
+		"max_completion_length":      func(g *GRPO) { generator(g).MaxTokens-- },
 		"num_generations":            func(g *GRPO) { g.G = 2 },
-		"stop":                       func(g *GRPO) { g.Sampler.Stop = []int32{1, 2} },
+		"stop":                       func(g *GRPO) { generator(g).Stop = []int32{1, 2} },
 		"scale_rewards":              func(g *GRPO) { g.Scaling = ScaleNone },
 		"std_eps":                    func(g *GRPO) { g.StdEps = 1e-6 },
 		"skip_zero_std":              func(g *GRPO) { g.SkipZeroStd = false },

@@ -13,6 +13,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Two phases may share a trainer; what is closed stays closed.
@@ -70,8 +71,8 @@ func TestBadFieldsAreErrors(t *testing.T) {
 		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
 		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
 		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
-		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]Prompt, error) { return nil, nil } },
-		"MaxTokens is 0":        func(g *GRPO) { g.Sampler.MaxTokens = 0 },
+		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]rollout.Prompt, error) { return nil, nil } },
+		"MaxTokens is 0":        func(g *GRPO) { generator(g).MaxTokens = 0 },
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		spoil(g)
@@ -95,7 +96,7 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Data = func(int) ([]Prompt, error) { return data, nil }
+	g.Data = func(int) ([]rollout.Prompt, error) { return data, nil }
 	g.Shuffle, g.NumIterations, g.MiniBatches = true, 2, 2
 	calls := 0.
 	g.Reward.Workers = 1 // calls in order: sample i gets i
@@ -108,9 +109,9 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 	g.OnRollout = func(r *Rollout) {
 		text := ""
 		var order []float64
-		for _, s := range r.Samples {
+		for i, s := range r.Samples {
 			text += s.Text + " "
-			order = append(order, s.Reward.Value)
+			order = append(order, r.Rewards[i].Value)
 		}
 		texts, orders = append(texts, text), append(orders, order)
 	}
@@ -149,8 +150,9 @@ func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, 
 // stop token that ended it.
 func TestRewardSeesPrefillAndCompletionWithoutItsStop(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
-	g.Sampler.Stop = []int32{3, 4, 5, 6, 7, 8, 9}
-	samples, err := g.Sampler.Sample(context.Background(), 1, 16, []Prompt{{IDs: []int32{2}, Prefill: "<think>"}})
+	generator(g).Stop = []int32{3, 4, 5, 6, 7, 8, 9}
+	samples, err := g.Sampler.Sample(context.Background(), []rollout.Prompt{{IDs: []int32{2}, Prefill: "<think>"}},
+		rollout.Draw{Seed: 1, N: 16})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,8 @@ type settings struct {
 	G           int       `json:"num_generations"`
 	MaxTokens   int       `json:"max_completion_length"`
 	Temperature float64   `json:"temperature"`
+	TopK        int       `json:"top_k,omitempty"`
+	TopP        float64   `json:"top_p,omitempty"`
 	Stop        []int32   `json:"stop"`
 	Scaling     Scaling   `json:"scale_rewards"`
 	StdEps      float64   `json:"std_eps"`
@@ -102,8 +104,10 @@ func (g *GRPO) prepare() (err error) {
 			err = errors.Join(err, g.release())
 		}
 	}()
+	policy := g.Sampler.Policy()
 	t.Settings = settings{
-		G: g.groupSize(), MaxTokens: g.Sampler.MaxTokens, Temperature: g.Sampler.temperature(), Stop: g.Sampler.Stop,
+		G: g.groupSize(), MaxTokens: policy.MaxTokens, Temperature: g.temperature(), Stop: policy.Stop,
+		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
 		Shuffle:   g.Shuffle,
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),

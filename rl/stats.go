@@ -62,14 +62,15 @@ func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float6
 			ratio := t.compare(lp, old)
 			t.approxKL += k3(old, lp)
 			t.entropy += entropy[x.first()+i]
+			advantage := x.advantages[i]
 			switch {
-			case ratio < lo && x.Advantage < 0:
+			case ratio < lo && advantage < 0:
 				t.low++
-			case ratio > hi && x.Advantage > 0:
+			case ratio > hi && advantage > 0:
 				t.high++
 			}
 			clipped := min(max(ratio, lo), hi)
-			t.policyLoss -= float64(x.weight * min(ratio*x.Advantage, clipped*x.Advantage))
+			t.policyLoss -= float64(x.weight * min(ratio*advantage, clipped*advantage))
 			if x.ref != nil {
 				t.hasReference = true
 				kl := k3(lp, x.ref[i])

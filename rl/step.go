@@ -4,19 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
 
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Rollout is what a step learns from.
 type Rollout struct {
-	Step       int // steps made before
-	Version    int // optimizer updates behind the weights that wrote it
-	Prompts    []Prompt
-	Samples    []Sample // sample g of prompt p at p·G + g
-	Scores     *reward.Scores
-	Advantages Advantages
+	Step    int // steps made before
+	Version int // optimizer updates behind the weights that wrote it
+	Prompts []rollout.Prompt
+	Samples []rollout.Sample // sample g of prompt p at p·G + g
+	Scores  *reward.Scores   // what the reward functions say, and its totals
+
+	// Of each sample:
+
+	Rewards    []reward.Verdict // Scores.Totals, permuted under GRPO.Shuffle
+	Advantages Advantages       // from Rewards
+	// InLoss is false for samples without a reward, for truncated ones under
+	// GRPO.MaskTruncated and for groups skipped under GRPO.SkipZeroStd.
+	InLoss []bool
 }
 
 // rollout makes the rollout of the current step, rewarded and with advantages.
@@ -26,29 +37,58 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 		return nil, err
 	}
 	r := &Rollout{Step: g.step, Version: g.Trainer.StepCount(), Prompts: prompts}
-	if r.Samples, err = g.Sampler.Sample(ctx, g.seed("rollout"), g.groupSize(), prompts); err != nil {
+	draw := rollout.Draw{Seed: g.seed("rollout"), N: g.groupSize()}
+	if r.Samples, err = g.sample(ctx, prompts, draw); err != nil {
 		return nil, err
 	}
 	if r.Scores, err = g.score(ctx, r); err != nil {
 		return nil, err
 	}
-	for i := range r.Samples {
-		r.Samples[i].Reward = r.Scores.Totals[i]
-	}
+	r.Rewards = slices.Clone(r.Scores.Totals)
 	if g.Shuffle {
-		shuffle(r.Samples, g.seed("shuffle"))
+		shuffle(r.Rewards, g.seed("shuffle"))
 	}
-	g.judge(r)
-	return r, nil
+	return r, g.judge(r)
 }
 
-func (g *GRPO) prompts() ([]Prompt, error) {
+// sample draws completions and refuses what a Sampler of the caller's own must
+// not return.
+func (g *GRPO) sample(ctx context.Context, prompts []rollout.Prompt, d rollout.Draw) ([]rollout.Sample, error) {
+	samples, err := g.Sampler.Sample(ctx, prompts, d)
+	if err != nil {
+		return nil, err
+	}
+	if want := d.N * len(prompts); len(samples) != want {
+		return nil, fmt.Errorf("rl: GRPO.Sampler wrote %d samples, want %d of each of %d prompts", len(samples), d.N,
+			len(prompts))
+	}
+	for i, s := range samples {
+		switch {
+		case s.Prompt != i/d.N:
+			return nil, fmt.Errorf("rl: GRPO.Sampler: sample %d is of prompt %d, want %d", i, s.Prompt, i/d.N)
+		case len(s.IDs) == 0 || len(s.LogProbs) != len(s.IDs):
+			return nil, fmt.Errorf("rl: GRPO.Sampler: sample %d has %d tokens and %d log-probabilities, "+
+				"want one of each token, and a token at least", i, len(s.IDs), len(s.LogProbs))
+		}
+	}
+	return samples, nil
+}
+
+// shuffle permutes the rewards of a batch: the control that must not learn.
+func shuffle(rewards []reward.Verdict, seed uint64) {
+	was := slices.Clone(rewards)
+	for i, from := range rand.New(rand.NewPCG(seed, 0)).Perm(len(rewards)) {
+		rewards[i] = was[from]
+	}
+}
+
+func (g *GRPO) prompts() ([]rollout.Prompt, error) {
 	prompts, err := g.Data(g.step)
 	if err == nil && len(prompts) == 0 {
 		err = errors.New("there are none")
 	}
 	if err == nil {
-		err = g.Sampler.fits(prompts)
+		err = g.Sampler.Check(prompts)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rl: prompts of step %d: %w", g.step, err)
@@ -66,7 +106,7 @@ func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
 	if logged != nil {
 		return g.Reward.Replay(logged, len(r.Samples))
 	}
-	scores, err := g.Reward.Score(ctx, rewardSamples(r.Prompts, r.Samples))
+	scores, err := g.Reward.Score(ctx, rollout.Rewardable(r.Prompts, r.Samples))
 	if err != nil {
 		return nil, err
 	}
@@ -74,22 +114,35 @@ func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
 }
 
 // judge sets the advantages and decides what is in the loss.
-func (g *GRPO) judge(r *Rollout) {
-	r.Advantages = GroupAdvantages(r.totals(), g.groupSize(), g.Scaling, g.StdEps)
-	for i := range r.Samples {
-		s := &r.Samples[i]
-		s.Advantage = r.Advantages.Value[i]
-		s.InLoss = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
-	}
-}
-
-// totals are the rewards of the samples.
-func (r *Rollout) totals() []reward.Verdict {
-	totals := make([]reward.Verdict, len(r.Samples))
+func (g *GRPO) judge(r *Rollout) error {
+	r.Advantages = GroupAdvantages(r.Rewards, g.groupSize(), g.Scaling, g.StdEps)
+	r.Advantages.Token = make([][]float64, len(r.Samples))
+	r.InLoss = make([]bool, len(r.Samples))
 	for i, s := range r.Samples {
-		totals[i] = s.Reward
+		r.Advantages.Token[i] = slices.Repeat(r.Advantages.Value[i:i+1], len(s.IDs))
+		r.InLoss[i] = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
 	}
-	return totals
+	if g.Advantages == nil {
+		return nil
+	}
+	own := g.Advantages(r)
+	if len(own) != len(r.Samples) {
+		return fmt.Errorf("rl: step %d: GRPO.Advantages returned those of %d samples, want %d", r.Step, len(own),
+			len(r.Samples))
+	}
+	for i, s := range r.Samples {
+		if len(own[i]) != len(s.IDs) {
+			return fmt.Errorf("rl: step %d: GRPO.Advantages returned %d of sample %d, which has %d tokens", r.Step,
+				len(own[i]), i, len(s.IDs))
+		}
+		for j, a := range own[i] {
+			if math.IsNaN(a) || math.IsInf(a, 0) {
+				return fmt.Errorf("rl: step %d: GRPO.Advantages returned %g for token %d of sample %d", r.Step, a, j, i)
+			}
+		}
+	}
+	r.Advantages.Token = own
+	return nil
 }
 
 // keeps reports whether sample i has a reward and is in a group that is not

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // trlLoss is testdata/trl_loss.json: what TRL's own trainer computes.
@@ -47,22 +48,23 @@ func (f *trlLoss) at(i int) int {
 }
 
 // experiences are the completions that are not masked, and the numbers of all.
-func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[*Sample]int) {
+func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[*rollout.Sample]int) {
 	n := len(f.Tokens)
-	r = &Rollout{Samples: make([]Sample, n)}
+	r = &Rollout{Samples: make([]rollout.Sample, n)}
 	r.Advantages = Advantages{Scored: slices.Repeat([]bool{true}, n), ZeroStd: make([]bool, 1)}
-	number = map[*Sample]int{}
+	number = map[*rollout.Sample]int{}
 	for i := range r.Samples {
 		s, from, to := &r.Samples[i], f.at(i), f.at(i+1)
-		*s = Sample{
-			IDs: make([]int32, f.Tokens[i]), LogProbs: f.OldLogProb[from:to], Advantage: f.Advantage[i], Finish: model.Stopped,
+		*s = rollout.Sample{
+			IDs: make([]int32, f.Tokens[i]), LogProbs: f.OldLogProb[from:to], Finish: model.Stopped,
 		}
 		number[s] = i
 		if f.Truncated[i] {
 			s.Finish = model.Truncated
 			continue
 		}
-		x := newExperience(Prompt{IDs: []int32{0}}, s) // the first row is the first token's
+		advantages := slices.Repeat(f.Advantage[i:i+1], len(s.IDs))
+		x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, advantages) // the first row is the first token's
 		if g.Objective.Beta != 0 {
 			x.ref = f.RefLogProb[from:to]
 		}
@@ -73,7 +75,7 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 
 // deal is the seed with which miniBatches puts the completions of the first half
 // of the rollout, and no others, in the first of two updates.
-func deal(s split, xs []experience, number map[*Sample]int, half int) split {
+func deal(s split, xs []experience, number map[*rollout.Sample]int, half int) split {
 	for s.parts == 2 {
 		first := s.miniBatches(xs)[0].micro[0]
 		if !slices.ContainsFunc(first, func(x experience) bool { return number[x.Sample] >= half }) {
@@ -115,7 +117,7 @@ func TestLossesAreTRLs(t *testing.T) {
 					row.logProb = append(row.logProb, f.LogProb[from+i])
 					row.entropy = append(row.entropy, f.Entropy[from+i])
 					row.old, row.ref = append(row.old, old), append(row.ref, f.RefLogProb[from+i])
-					row.advantage, row.weight = append(row.advantage, x.Advantage), append(row.weight, x.weight)
+					row.advantage, row.weight = append(row.advantage, x.advantages[i]), append(row.weight, x.weight)
 					row.mean = append(row.mean, 1/mini.global.Weight)
 				}
 			}

@@ -30,7 +30,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.MaxTokens,
+			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)
@@ -48,14 +48,17 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	var xs []experience
 	for i := range r.Samples {
-		if s := &r.Samples[i]; s.InLoss {
-			xs = append(xs, newExperience(r.Prompts[s.Prompt], s))
+		if r.InLoss[i] {
+			xs = append(xs, r.experience(i))
 		}
+	}
+	if err := g.keep(xs); err != nil {
+		return nil, err
 	}
 	if g.reference == nil {
 		return xs, nil
 	}
-	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
 	}
@@ -65,16 +68,33 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	return xs, nil
 }
 
+// keep notes, where the policy draws from a part of the vocabulary, from which: the
+// weights are still those of the rollout. All updates of the step, and the
+// reference model, score the tokens within these parts (DeepSeek-V3.2, arXiv
+// 2512.02556 §3.1: Keep Sampling Mask).
+func (g *GRPO) keep(xs []experience) error {
+	sampling := g.Sampler.Policy().Sampling
+	if sampling.TopK == 0 && sampling.TopP == 0 {
+		return nil
+	}
+	if err := keep(g.Trainer.Model, xs, g.Trainer.MaxRows, sampling); err != nil {
+		return fmt.Errorf("rl: step %d: the tokens that the sampler keeps: %w", g.step, err)
+	}
+	return nil
+}
+
 // rescore compares the log-probabilities of a rollout that no update learns from with
 // those of the Trainer's model, as the first update does otherwise.
 func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 	var t tokenStats
 	xs := make([]experience, len(r.Samples))
 	for i := range r.Samples {
-		s := &r.Samples[i]
-		xs[i] = newExperience(r.Prompts[s.Prompt], s)
+		xs[i] = r.experience(i)
 	}
-	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.Sampler.temperature())
+	if err := g.keep(xs); err != nil {
+		return t, err
+	}
+	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return t, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
 	}
@@ -96,7 +116,7 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (updat
 	var err error
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
 		i int) tensor.Tensor {
-		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.Sampler.temperature())
+		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.temperature())
 		g.Trainer.After(func() error {
 			err := u.read(g.Objective, mini.micro[i], t)
 			if err == nil && onPolicy {

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/aha-go/aha/backend/tensor"
-	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // validate refuses fields that no run could mean, by their names.
@@ -16,8 +16,8 @@ func (g *GRPO) validate() error {
 	switch {
 	case g.Trainer == nil || g.Trainer.Model == nil:
 		return errors.New("GRPO.Trainer or its Model is nil")
-	case g.Data == nil || g.Reward == nil:
-		return errors.New("GRPO.Data or GRPO.Reward is nil")
+	case g.Sampler == nil || g.Data == nil || g.Reward == nil:
+		return errors.New("GRPO.Sampler, GRPO.Data or GRPO.Reward is nil")
 	case g.G < 0 || g.G == 1:
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0:
@@ -28,16 +28,22 @@ func (g *GRPO) validate() error {
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
-		g.Objective.validate(), g.Alarms.validate(), g.Sampler.validate(), g.Scaling.validate(), g.LossType.validate(),
+		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}
 	if err := g.Reward.Validate(); err != nil {
 		return fmt.Errorf("GRPO.Reward: %w", err)
 	}
-	if g.Sampler.Generator.Model() != g.Trainer.Model {
-		return errors.New("GRPO.Sampler.Generator is of another model than GRPO.Trainer.Model: " +
+	if err := g.Sampler.Check(nil); err != nil {
+		return fmt.Errorf("GRPO.Sampler: %w", err)
+	}
+	switch p := g.Sampler.Policy(); {
+	case p.Model != g.Trainer.Model:
+		return errors.New("GRPO.Sampler is of another model than GRPO.Trainer.Model: " +
 			"the rollouts would not be those of the model that is trained")
+	case p.Sampling.Greedy:
+		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
 	}
 	return nil
 }
@@ -80,75 +86,15 @@ func (l LossType) validate() error {
 	return fmt.Errorf("LossType is %q, want dapo, grpo, dr_grpo or bnpo", l)
 }
 
-// Validate reports the first field that Sample would refuse, or the first of
-// prompts that is empty, has a token outside of the vocabulary, or does not fit
-// the Generator together with MaxTokens new tokens.
-func (s *Sampler) Validate(prompts []Prompt) error {
-	err := s.validate()
-	if err == nil {
-		err = s.fits(prompts)
-	}
-	if err != nil {
-		return fmt.Errorf("rl: %w", err)
-	}
-	return nil
-}
-
-func (s *Sampler) validate() error {
-	switch {
-	case s.Generator == nil:
-		return errors.New("Sampler.Generator is nil")
-	case s.Decode == nil:
-		return errors.New("Sampler.Decode is nil")
-	case s.MaxTokens < 1:
-		return fmt.Errorf("Sampler.MaxTokens is %d, want 1 or more", s.MaxTokens)
-	case !(s.temperature() >= model.MinTemperature && s.temperature() <= math.MaxFloat64):
-		return fmt.Errorf("Sampler.Temperature is %g, want 0, which means 1, or a finite number from %g up",
-			s.Temperature, model.MinTemperature)
-	}
-	for i, id := range s.Stop {
-		if v := s.Generator.Model().Config.VocabSize; id < 0 || int(id) >= v {
-			return fmt.Errorf("Sampler.Stop[%d] is %d, vocab_size is %d", i, id, v)
-		}
-	}
-	return nil
-}
-
-// fits refuses prompts that a valid Sampler cannot complete.
-func (s *Sampler) fits(prompts []Prompt) error {
-	vocab := s.Generator.Model().Config.VocabSize
-	for i, p := range prompts {
-		switch n, most := len(p.IDs), s.Generator.MaxLen(); {
-		case n == 0:
-			return fmt.Errorf("prompt %d (%s) has no tokens", i, p.name())
-		case s.MaxTokens > most-n:
-			const text = "prompt %d (%s) has %d tokens and Sampler.MaxTokens is %d: more than the %d that the generator holds"
-			return fmt.Errorf(text, i, p.name(), n, s.MaxTokens, most)
-		}
-		for j, id := range p.IDs {
-			if id < 0 || int(id) >= vocab {
-				return fmt.Errorf("prompt %d (%s): token %d is %d, vocab_size is %d", i, p.name(), j, id, vocab)
-			}
-		}
-	}
-	return nil
-}
-
-// name is the beginning of the prompt's text, to find it by.
-func (p Prompt) name() string {
-	const most = 40
-	if text := []rune(p.Text); len(text) > most {
-		return fmt.Sprintf("%q…", string(text[:most]))
-	}
-	return fmt.Sprintf("%q", p.Text)
-}
-
-func (e *Evaluation) validate(prompts []Prompt) error {
-	if err := cmp.Or(count("N", e.N), count("Chunk", e.Chunk), e.Sampler.validate()); err != nil {
+func (e *Evaluation) validate(prompts []rollout.Prompt) error {
+	if err := cmp.Or(count("N", e.N), count("Chunk", e.Chunk)); err != nil {
 		return fmt.Errorf("rl: Evaluation.%w", err)
 	}
-	if err := e.Sampler.fits(prompts); err != nil {
-		return fmt.Errorf("rl: Evaluation: %w", err)
+	if e.Sampler == nil {
+		return errors.New("rl: Evaluation.Sampler is nil")
+	}
+	if err := e.Sampler.Check(prompts); err != nil {
+		return fmt.Errorf("rl: Evaluation.Sampler: %w", err)
 	}
 	for i, k := range e.K {
 		if n := cmp.Or(e.N, 1); k < 1 || k > n {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // wantError reports an error that is missing or lacks one of the texts.
@@ -44,6 +45,10 @@ func numbers(name string, v reflect.Value, visit func(name string, v reflect.Val
 	case reflect.Pointer:
 		if _, ok := v.Interface().(*reward.Suite); ok {
 			numbers("Suite", v.Elem(), visit)
+		}
+	case reflect.Interface:
+		if g, ok := v.Interface().(*rollout.Generator); ok {
+			numbers("Generator", reflect.ValueOf(g).Elem(), visit)
 		}
 	case reflect.Float64, reflect.Int, reflect.Int32, reflect.Int64:
 		visit(name, v)
@@ -100,16 +105,17 @@ func TestMeaninglessNumbersOfGRPOAreRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := newRunOf(t, m)
-	base.Sampler.Stop = []int32{1}
+	generator(base).Stop = []int32{1}
 	mustStep(t, base) // all is well without a bad field
 	dir := filepath.Join(t.TempDir(), "absent")
 	before := weights(t, base)
 	fresh := func() any {
-		g := &GRPO{Trainer: base.Trainer, Sampler: base.Sampler, Data: base.Data, G: 4, Steps: 1}
+		sampler := *generator(base)
+		g := &GRPO{Trainer: base.Trainer, Sampler: &sampler, Data: base.Data, G: 4, Steps: 1}
 		tr := *base.Trainer
 		tr.Dir, tr.Settings, tr.Extra = dir, nil, nil
 		g.Trainer = &tr
-		g.Sampler.Stop = []int32{1}
+		sampler.Stop = []int32{1}
 		g.OnRollout = func(*Rollout) { t.Error("it was sampled") }
 		score := func(context.Context, reward.Sample) reward.Verdict {
 			t.Error("it was scored")
@@ -144,9 +150,9 @@ func TestMeaninglessNumbersOfEvaluationAreRefusedByName(t *testing.T) {
 	}
 	fresh := func() any {
 		suite := &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: sevens}}}
-		e := &Evaluation{Sampler: g.Sampler, N: 2, K: []int{1, 2}, Reward: suite}
-		e.Sampler.Stop = []int32{1}
-		return e
+		sampler := *generator(g)
+		sampler.Stop = []int32{1}
+		return &Evaluation{Sampler: &sampler, N: 2, K: []int{1, 2}, Reward: suite}
 	}
 	if _, err := fresh().(*Evaluation).Run(context.Background(), prompts); err != nil {
 		t.Fatal(err)
@@ -162,9 +168,9 @@ func TestMeaninglessNumbersOfEvaluationAreRefusedByName(t *testing.T) {
 func TestGeneratorOfAnotherModelIsRefused(t *testing.T) {
 	g, other := newRun(t, openCPU(t), model.Options{}), newRun(t, openCPU(t), model.Options{})
 	g.Trainer.Dir, g.FailOnMismatch = filepath.Join(t.TempDir(), "absent"), false
-	g.Sampler.Generator = other.Sampler.Generator
+	generator(g).Generator = generator(other).Generator
 	_, err := g.Step(context.Background())
-	wantError(t, err, "GRPO.Sampler.Generator is of another model")
+	wantError(t, err, "GRPO.Sampler is of another model")
 	if _, err := os.Stat(g.Trainer.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder was written: %v", err)
 	}
@@ -176,15 +182,15 @@ func TestPromptThatDoesNotFitIsNamed(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	g.Trainer.Dir = filepath.Join(t.TempDir(), "absent")
 	data := g.Data
-	spoil := func(p Prompt) func(int) ([]Prompt, error) {
-		return func(step int) ([]Prompt, error) {
+	spoil := func(p rollout.Prompt) func(int) ([]rollout.Prompt, error) {
+		return func(step int) ([]rollout.Prompt, error) {
 			prompts, err := data(step)
 			prompts[2] = p
 			return prompts, err
 		}
 	}
-	for want, p := range map[string]Prompt{
-		`prompt 2 ("too long") has 9 tokens and Sampler.MaxTokens is 8: more than the 16`: {IDs: make([]int32, 9),
+	for want, p := range map[string]rollout.Prompt{
+		`prompt 2 ("too long") has 9 tokens and Generator.MaxTokens is 8: more than the 16`: {IDs: make([]int32, 9),
 			Text: "too long"},
 		`prompt 2 ("") has no tokens`:                       {},
 		`prompt 2 ("odd"): token 1 is 16, vocab_size is 16`: {IDs: []int32{1, 16}, Text: "odd"},

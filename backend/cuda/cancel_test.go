@@ -89,7 +89,9 @@ func TestACancelledContextStopsWithinAStep(t *testing.T) {
 			}
 			defer gen.Close()
 			ctx := newCountdown(t, 2) // asked once a step
-			_, err = gen.Generate(ctx, []model.Request{{Prompt: []int32{3, 1}, MaxTokens: 9, Stop: []int32{}}})
+			_, err = gen.Generate(ctx, []model.Request{
+				{Prompt: []int32{3, 1}, MaxTokens: 9, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
+			})
 			if ctx.n < -1 { // context.Cause asks too
 				t.Errorf("asked %d times after the end", -ctx.n)
 			}

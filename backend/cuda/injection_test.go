@@ -213,7 +213,9 @@ func session() (tokens []int32, err error) {
 		return nil, err
 	}
 	defer g.Close()
-	out, err := g.Generate(context.Background(), []model.Request{{Prompt: []int32{3, 1}, MaxTokens: 8, Stop: []int32{}}})
+	out, err := g.Generate(context.Background(), []model.Request{
+		{Prompt: []int32{3, 1}, MaxTokens: 8, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,9 @@ func TestFP8FolderLoadsInEveryFormat(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer g.Close()
-			out, err := g.Generate(t.Context(), []model.Request{{Prompt: []int32{1, 2}, MaxTokens: 5, Stop: []int32{}}})
+			out, err := g.Generate(t.Context(), []model.Request{
+				{Prompt: []int32{1, 2}, MaxTokens: 5, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
+			})
 			if err != nil {
 				t.Fatalf("%s on %s: %v", f, b.Name(), err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // tiny is a model of the V3 kind, with MLA, experts and a prediction module, small
@@ -142,7 +143,7 @@ func TestGreedyTokensAreThoseOfTheCPU(t *testing.T) {
 				t.Fatal(err)
 			}
 			out, err := g.Generate(context.Background(), []model.Request{
-				{Prompt: []int32{3, 1, 4}, MaxTokens: 16, Stop: []int32{}, Sampling: model.Sampling{}},
+				{Prompt: []int32{3, 1, 4}, MaxTokens: 16, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
 				{Prompt: []int32{7}, MaxTokens: 16, Stop: []int32{}, Sampling: model.Sampling{Temperature: 1}, Seed: 5},
 			})
 			if err != nil {
@@ -163,17 +164,17 @@ func TestGreedyTokensAreThoseOfTheCPU(t *testing.T) {
 func newGRPO(m *model.Model, gen *model.Generator) *rl.GRPO {
 	return &rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
-		Sampler: rl.Sampler{Generator: gen, MaxTokens: 8, Decode: func(ids []int32) string {
+		Sampler: &rollout.Generator{Generator: gen, MaxTokens: 8, Decode: func(ids []int32) string {
 			text := ""
 			for _, id := range ids {
 				text += string("0123456789abcdef"[id])
 			}
 			return text
 		}},
-		Data: func(step int) ([]rl.Prompt, error) {
-			prompts := make([]rl.Prompt, 4)
+		Data: func(step int) ([]rollout.Prompt, error) {
+			prompts := make([]rollout.Prompt, 4)
 			for i := range prompts {
-				prompts[i] = rl.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
+				prompts[i] = rollout.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
 			}
 			return prompts, nil
 		},

@@ -46,6 +46,12 @@ func TestGradientsOfGatherLastAndTopK(t *testing.T) {
 		return []tensor.Tensor{withSum(tensor.GatherLast(h, s.Ints([]int32{3, -1, 0}, 3)), h),
 			tensor.GatherLast(h, s.Ints([]int32{1, 1, -1, 2, 0, 3}, 3, 2))}
 	})
+	w := g.param(3, 4)
+	g.run("LogSoftmaxAt", func(s *tensor.Scope) []tensor.Tensor {
+		h := w.In(s)
+		return []tensor.Tensor{tensor.LogSoftmaxAt(h, s.Ints([]int32{3, 2, 0}, 3)),
+			tensor.LogSoftmaxAt(h, s.Ints([]int32{1, 1, 0, 2, 0, 3}, 3, 2))}
+	})
 	y := g.param(4, 3)
 	g.run("GatherLast of a transposed matrix", func(s *tensor.Scope) []tensor.Tensor {
 		h := y.In(s).T()

@@ -104,3 +104,13 @@ func LogSoftmax(x Tensor) Tensor {
 	lse := LogSumExp(x)
 	return Sub(x.Cast(x.DType().Compute()), lse.Reshape(append(lse.Shape(), 1)...))
 }
+
+// LogSoftmaxAt is LogSoftmax of x [N, V] at index alone, see GatherLast, without holding
+// the rest.
+func LogSoftmaxAt(x, index Tensor) Tensor {
+	lse, picked := LogSumExp(x), GatherLast(x, index)
+	if index.view.Rank > 1 {
+		lse = lse.Reshape(x.Dim(0), 1)
+	}
+	return Sub(picked, lse)
+}

@@ -264,7 +264,7 @@ func TestGeneratorAsksItsContextOnceAStep(t *testing.T) {
 	}
 	const after = 3
 	clock := &steps{Context: context.Background()}
-	done, err := g.g.Generate(clock, []model.Request{{Prompt: g.prompts[0], MaxTokens: 1 + after, Stop: []int32{}}})
+	done, err := g.g.Generate(clock, g.requests(after)[:1])
 	if err != nil {
 		t.Fatal(err)
 	}

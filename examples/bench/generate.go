@@ -138,7 +138,7 @@ func newGeneration(b *bench, t task) (*generation, error) {
 func (g *generation) requests(after int) []model.Request {
 	requests := make([]model.Request, len(g.prompts))
 	for i, p := range g.prompts {
-		requests[i] = model.Request{Prompt: p, MaxTokens: 1 + after, Stop: []int32{}}
+		requests[i] = model.Request{Prompt: p, MaxTokens: 1 + after, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}}
 	}
 	return requests
 }

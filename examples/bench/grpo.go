@@ -12,6 +12,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 func checkGRPO(o options, shape string) error {
@@ -61,10 +62,11 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	}
 	m := g.Trainer.Model
 	defer m.Free()
-	defer g.Sampler.Generator.Close()
+	sampler := g.Sampler.(*rollout.Generator)
+	defer sampler.Generator.Close()
 	defer g.Trainer.Close()
 	defer g.Close()
-	g.Sampler.Stop = []int32{}
+	sampler.Stop = []int32{}
 	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: digits}}}
 	g.Alarms.MaxTruncated = -1
 	var wrote time.Time

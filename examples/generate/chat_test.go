@@ -93,7 +93,7 @@ func talk(t *testing.T, out, errs io.Writer) *conversation {
 	l, err := readLanguage(dir, options{})
 	must(t, err)
 	return &conversation{language: l, g: open(t, dir), out: out, errs: errs,
-		request: model.Request{MaxTokens: 100, Stop: l.stop([]int32{})}}
+		request: model.Request{MaxTokens: 100, Stop: l.stop([]int32{}), Sampling: model.Sampling{Greedy: true}}}
 }
 
 func TestOldestMessagesAreForgotten(t *testing.T) {

@@ -222,7 +222,8 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 		}
 		r.Prompt = append(r.Prompt, int32(id))
 	}
-	r.MaxTokens, r.Seed, r.Sampling = o.MaxTokens, o.Seed, model.Sampling{Temperature: o.Temperature, TopP: o.TopP}
+	r.MaxTokens, r.Seed = o.MaxTokens, o.Seed
+	r.Sampling = model.Sampling{Greedy: o.Temperature == 0, Temperature: o.Temperature, TopP: o.TopP}
 	switch {
 	case o.MaxTokens < 0:
 		return r, f, fmt.Errorf("-max-tokens %d, want a positive number", o.MaxTokens)

@@ -15,7 +15,9 @@ func TestAGeneratorFollowsAdapters(t *testing.T) {
 	must(t, err)
 	defer used.Close()
 	sums := func(g *model.Generator) []float64 {
-		c, err := g.Generate(t.Context(), []model.Request{{Prompt: []int32{0, 1}, MaxTokens: 12, Stop: []int32{}}})
+		c, err := g.Generate(t.Context(), []model.Request{
+			{Prompt: []int32{0, 1}, MaxTokens: 12, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
+		})
 		must(t, err)
 		return c[0].LogProbs
 	}

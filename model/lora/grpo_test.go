@@ -11,6 +11,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // sevens rewards completions by their share of the token 7.
@@ -39,11 +40,11 @@ func TestGRPOTrainsAdapters(t *testing.T) {
 		tr := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 0.02}, Seed: 5, Log: slog.New(slog.DiscardHandler)}
 		defer tr.Close()
 		g := &rl.GRPO{
-			Trainer: tr, Sampler: rl.Sampler{Generator: gen, Decode: text8, MaxTokens: 8}, G: 8, Steps: 12,
-			Data: func(step int) ([]rl.Prompt, error) {
-				prompts := make([]rl.Prompt, 4)
+			Trainer: tr, Sampler: &rollout.Generator{Generator: gen, Decode: text8, MaxTokens: 8}, G: 8, Steps: 12,
+			Data: func(step int) ([]rollout.Prompt, error) {
+				prompts := make([]rollout.Prompt, 4)
 				for i := range prompts {
-					prompts[i] = rl.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
+					prompts[i] = rollout.Prompt{IDs: []int32{0, int32(2 + (step+i)%14)}, Text: "go"}
 				}
 				return prompts, nil
 			},

@@ -16,6 +16,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 // Scale sizes a run. It is part of what a resumed run must agree on.
@@ -67,11 +68,11 @@ func sized(c model.Config) model.Config {
 
 // Prompts turns problems to prompts; the order in which problem i shows its
 // numbers depends on seed and i.
-func Prompts(problems []countdown.Problem, seed uint64) []rl.Prompt {
-	out := make([]rl.Prompt, len(problems))
+func Prompts(problems []countdown.Problem, seed uint64) []rollout.Prompt {
+	out := make([]rollout.Prompt, len(problems))
 	for i, p := range problems {
 		order := countdown.Order(seed, i)
-		out[i] = rl.Prompt{
+		out[i] = rollout.Prompt{
 			IDs: p.PromptTokens(order), Text: p.Prompt(order), Source: "countdown",
 			Answer: reward.CountdownProblem{Numbers: p.Numbers[:], Target: p.Target},
 		}
@@ -90,9 +91,9 @@ func Reward() *reward.Suite {
 
 // TrainingPrompts gives step after step of an endless pass over the training
 // problems, in an order set by seed.
-func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(step int) ([]rl.Prompt, error) {
+func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(step int) ([]rollout.Prompt, error) {
 	order := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)).Perm(len(train))
-	return func(step int) ([]rl.Prompt, error) {
+	return func(step int) ([]rollout.Prompt, error) {
 		problems := make([]countdown.Problem, perStep)
 		for i := range problems {
 			problems[i] = train[order[(step*perStep+i)%len(order)]]
@@ -102,8 +103,8 @@ func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(s
 }
 
 // Sampler writes completions at temperature 1.
-func Sampler(g *model.Generator, sc Scale) rl.Sampler {
-	return rl.Sampler{Generator: g, Decode: countdown.Decode, MaxTokens: sc.MaxTokens}
+func Sampler(g *model.Generator, sc Scale) rollout.Sampler {
+	return &rollout.Generator{Generator: g, Decode: countdown.Decode, MaxTokens: sc.MaxTokens}
 }
 
 // Save saves m with the task's tokenizer in a folder that model.Load and transformers read.
@@ -171,7 +172,7 @@ func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(d
 	progress(0, sc.Problems)
 	e := rl.Evaluation{
 		Sampler: Sampler(g, sc), Seed: splitSeed, Reward: Reward(), Correct: "countdown",
-		Extract: func(s rl.Sample) string { return countdown.Answer(s.IDs) },
+		Extract: func(s rollout.Sample) string { return countdown.Answer(s.IDs) },
 		N:       sc.Samples, K: []int{1, sc.PassAt}, Chunk: 128, Progress: progress,
 	}
 	r, err := e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))

@@ -10,8 +10,8 @@ import (
 
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/rl"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
 )
 
 func TestTrainingShowsEveryProblemOnceAPassAndNoneHeldOut(t *testing.T) {
@@ -58,13 +58,13 @@ func TestTrainingShowsEveryProblemOnceAPassAndNoneHeldOut(t *testing.T) {
 	}
 }
 
-func problem(p rl.Prompt) string {
+func problem(p rollout.Prompt) string {
 	c := p.Answer.(reward.CountdownProblem)
 	return cmp.Diff(nil, c)
 }
 
 func TestRewardIsCorrectnessAndATenthForFormat(t *testing.T) {
-	p := rl.Prompt{Answer: reward.CountdownProblem{Numbers: []int{19, 29, 16}, Target: 32}}
+	p := rollout.Prompt{Answer: reward.CountdownProblem{Numbers: []int{19, 29, 16}, Target: 32}}
 	want := map[string]float64{
 		"<think>yes</think><answer>19-16+29</answer>": 1.1,
 		"<think>yes</think><answer>29+19-16</answer>": 1.1,
