@@ -56,7 +56,8 @@ type settings struct {
 	Own         any      `json:"own"` // the caller's Trainer.Settings
 }
 
-// weight is a reward function's name and its weight in the total.
+// weight is a reward function's name and its weight in the total, 0 if it is
+// MetricOnly.
 type weight struct {
 	Name   string  `json:"name"`
 	Weight float64 `json:"weight"`
@@ -65,7 +66,11 @@ type weight struct {
 func rewardWeights(s *reward.Suite) []weight {
 	var out []weight
 	for _, f := range s.Funcs {
-		out = append(out, weight{f.Name, cmp.Or(f.Weight, 1)})
+		w := cmp.Or(f.Weight, 1)
+		if f.MetricOnly {
+			w = 0
+		}
+		out = append(out, weight{f.Name, w})
 	}
 	return out
 }
