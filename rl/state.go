@@ -144,6 +144,9 @@ func (g *GRPO) borrow() error {
 // settings are those of the run, with the caller's own.
 func (g *GRPO) settings(own any) settings {
 	policy := g.Sampler.Policy()
+	if policy.Sampling.TopP == 1 {
+		policy.Sampling.TopP = 0 // the same
+	}
 	return settings{
 		G: g.groupSize(), MaxTokens: policy.MaxTokens, Temperature: g.temperature(), Stop: policy.Stop,
 		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
