@@ -2,11 +2,11 @@
 // ways.
 //
 // By traces, as DeepSeek-R1 was distilled (arXiv 2501.12948 §2.4): [Rejection]
-// has the teacher write and keeps what a reward calls correct, and [Epochs]
+// has the teacher write and keeps what a reward calls correct, and train.Epochs
 // deals that out to a train.Trainer, whose own loss is supervised fine-tuning:
 //
 //	c, err := rejection.Collect(ctx, prompts)
-//	data := &distill.Epochs{Sequences: c.Sequences()}
+//	data := &train.Epochs{Sequences: c.Sequences()}
 //	t := train.Trainer{Model: student, Optimizer: train.AdamW{LR: 1e-3}, Steps: data.Steps(3)}
 //	err = t.Run(ctx, data)
 //

@@ -102,17 +102,17 @@ func Example() {
 	for d := range 10 {
 		both = append(both, counting(d, 1), counting(d, -1))
 	}
-	teacher, writer := fit(2, &distill.Epochs{Sequences: both}, 150, nil)
+	teacher, writer := fit(2, &train.Epochs{Sequences: both}, 150, nil)
 	fmt.Printf("teacher: %.1f count up\n", countsUp(ctx, writer, 50))
 
 	c, err := rejection(writer, 8).Collect(ctx, digits())
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, g := fit(1, &distill.Epochs{Sequences: c.Sequences()}, 150, nil)
+	_, g := fit(1, &train.Epochs{Sequences: c.Sequences()}, 150, nil)
 	fmt.Printf("student of its correct traces: %.1f\n", countsUp(ctx, g, 50))
 
-	_, g = fit(1, &distill.Epochs{Sequences: both}, 150, func(t *train.Trainer) {
+	_, g = fit(1, &train.Epochs{Sequences: both}, 150, func(t *train.Trainer) {
 		t.Loss = distill.Logit{Temperature: 2}.TrainerLoss(t, distill.NewTeacher(teacher))
 	})
 	fmt.Printf("student of its distributions: %.1f\n", countsUp(ctx, g, 50))

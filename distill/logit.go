@@ -93,15 +93,14 @@ func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Tar
 
 // TrainerLoss is a loss for t, a trainer of the student: on every batch the
 // student is taken towards the teacher. The loss of t.Drafter and the balance
-// loss are added where t has them, see train.Trainer.AddAuxiliary.
+// loss are added where t has them, see train.Trainer.Assemble.
 func (l Logit) TrainerLoss(t *train.Trainer, teacher *Teacher) func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	if v, w := t.Model.Config.VocabSize, teacher.model.Config.VocabSize; v != w {
 		panic(fmt.Sprintf("distill: Logit: a student of %d tokens, a teacher of %d: want one vocabulary", v, w))
 	}
 	return func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 		q := l.Targets(s, teacher, b)
-		out := t.Model.Forward(s, b)
-		return t.AddAuxiliary(s, l.Loss(t.Model, out, b, q), out, b)
+		return t.Assemble(s, b, func(out model.Output) tensor.Tensor { return l.Loss(t.Model, out, b, q) })
 	}
 }
 

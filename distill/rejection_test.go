@@ -62,7 +62,7 @@ func verdict(s reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Error, Err: errors.New("no d, please")}
 	case strings.HasPrefix(s.Completion, ">e"):
 		return reward.Verdict{Status: reward.NotApplicable}
-	case s.Tokens%2 == 0:
+	case len(s.IDs)%2 == 0:
 		return reward.Verdict{Status: reward.Correct, Value: 1}
 	}
 	return reward.Verdict{Status: reward.Wrong, Value: 0.9}
@@ -90,7 +90,7 @@ func TestOnlyCompleteAndCorrectTracesAreKept(t *testing.T) {
 	}
 	want := Collection{Prompts: ps, Sampled: 200}
 	for _, s := range samples {
-		v := verdict(reward.Sample{Completion: s.Text, Tokens: len(s.IDs)})
+		v := verdict(reward.Sample{Completion: s.Text, IDs: s.IDs})
 		want.Tokens += len(s.IDs)
 		if s.Finish == model.Truncated {
 			want.Truncated++

@@ -111,11 +111,10 @@ func sequences(xs []experience) []model.Sequence {
 	return seqs
 }
 
-// tokens runs m over a micro-batch and lays out what the loss reads.
-// LogProb and Entropy stay readable after the backward pass.
-func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, temperature float64) Tokens {
-	b := m.NewBatch(s, sequences(xs), g)
-	out := m.Forward(s, b)
+// tokens lays out what the loss reads of a micro-batch: b is the batch of xs, out
+// the model's forward of it. LogProb and Entropy stay readable after the backward
+// pass.
+func tokens(s *tensor.Scope, out model.Output, b model.Batch, xs []experience, temperature float64) Tokens {
 	logProb, entropy := score(out, b, xs, temperature)
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
@@ -130,7 +129,7 @@ func tokens(s *tensor.Scope, m *model.Model, xs []experience, g model.Global, te
 			ref = append(append(ref, blank...), x.ref...)
 		}
 	}
-	n, dt := len(old), m.Params.DType()
+	n, dt := len(old), b.Weight.DType()
 	t := Tokens{
 		LogProb: logProb.Keep(), Entropy: entropy.Keep(),
 		OldLogProb: s.Floats(dt, old, n), Advantage: s.Floats(dt, advantage, n), Weight: s.Floats(dt, weight, n),

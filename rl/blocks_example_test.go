@@ -73,9 +73,10 @@ func teach(m *model.Model, dir string, steps int) error {
 	t := train.Trainer{Model: m, Optimizer: signSGD{LR: 1e-3}, Steps: steps, Dir: dir}
 	defer t.Close()
 	t.Loss = func(s *tensor.Scope, b model.Batch) tensor.Tensor {
-		out := m.Forward(s, b)
-		margin := tensor.Clamp(tensor.Affine(out.LogProbs(b.Targets), -1, -0.1), 0, 100)
-		return t.AddAuxiliary(s, tensor.Sum(tensor.Mul(b.Weight, margin)), out, b)
+		return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
+			margin := tensor.Clamp(tensor.Affine(out.LogProbs(b.Targets), -1, -0.1), 0, 100)
+			return tensor.Sum(tensor.Mul(b.Weight, margin))
+		})
 	}
 	return t.Run(context.Background(), train.DataFunc(func(int) ([]model.Sequence, error) {
 		return []model.Sequence{{IDs: []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}}, nil

@@ -2,9 +2,8 @@ package rl
 
 import (
 	"errors"
-	"math/rand/v2"
 
-	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/rollout"
 )
 
@@ -21,7 +20,7 @@ func Epochs(prompts []rollout.Prompt, n int, seed uint64) func(step int) ([]roll
 		for i := range batch {
 			at := step*n + i
 			if order == nil || at%len(prompts) == 0 {
-				order = rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", at/len(prompts)), 0)).Perm(len(prompts))
+				order = train.EpochOrder(seed, at/len(prompts), len(prompts))
 			}
 			batch[i] = prompts[order[at%len(prompts)]]
 		}

@@ -23,7 +23,7 @@ type GRPO struct {
 	// its Schedule counts updates. Its MaxRows bounds micro-batches, its Drafter's
 	// loss on the sampled tokens and its balance loss are added where they are
 	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
-	// OnStep are not used; SaveEvery counts steps of GRPO.
+	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
 	Sampler rollout.Sampler // of the rollouts; its policy is Trainer.Model
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
@@ -103,7 +103,7 @@ func (g *GRPO) StepCount() int { return g.step }
 // checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end. It
 // fails if more than Steps are made already. When ctx is cancelled it saves what
 // it has and returns the cause.
-func (g *GRPO) Run(ctx context.Context) (err error) {
+func (g *GRPO) Run(ctx context.Context) error {
 	if g.Steps == 0 {
 		return errors.New("rl: GRPO.Steps is 0")
 	}
@@ -118,35 +118,10 @@ func (g *GRPO) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	var file *train.MetricsFile
-	if g.Trainer.Dir != "" {
-		if file, err = g.Trainer.OpenMetrics(g.step); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-	}
-	for g.step < g.Steps {
-		m, err := g.Step(ctx)
-		if err != nil && ctx.Err() != nil && g.failed == nil {
-			return g.Trainer.Stopped(ctx, "rl", g.step)
-		} else if err != nil {
-			return err
-		}
-		if file != nil {
-			if err := file.Write(m); err != nil {
-				return err
-			}
-		}
-		if g.OnStep != nil {
-			g.OnStep(m)
-		}
-		if every := g.Trainer.SaveEvery; every > 0 && g.step%every == 0 {
-			if err := g.Trainer.Save(); err != nil {
-				return err
-			}
-		}
-	}
-	return g.Trainer.Save()
+	return g.Trainer.Loop(ctx, train.Loop{
+		Name: "rl", Steps: g.Steps, Made: g.StepCount, Step: g.Step, OnStep: g.OnStep,
+		Broken: func() bool { return g.failed != nil },
+	})
 }
 
 // Step makes one step: a rollout, its rewards and advantages, and the updates.

@@ -33,7 +33,7 @@ func tiny() model.Config {
 
 // sevens rewards completions by their share of the token 7.
 func sevens(_ context.Context, s reward.Sample) reward.Verdict {
-	v := reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
+	v := reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(len(s.IDs)), Status: reward.Wrong}
 	if v.Value == 1 {
 		v.Status = reward.Correct
 	}

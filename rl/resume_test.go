@@ -192,6 +192,7 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 		"num_iterations":             func(g *GRPO) { g.NumIterations = 1 },
 		"mini_batches":               func(g *GRPO) { g.MiniBatches = 3 },
 		"ref_sync":                   func(g *GRPO) { g.RefSync = 1 },
+		"reward_funcs":               func(g *GRPO) { g.Reward.Funcs[0].Weight = 2 },
 		"own":                        func(g *GRPO) { g.Trainer.Settings = 7 },
 	} {
 		other := everything(t, dir, 2)

@@ -56,7 +56,8 @@ type settings struct {
 	Own         any      `json:"own"` // the caller's Trainer.Settings
 }
 
-// weight is a reward function's name and its weight in the total.
+// weight is a reward function's name and its weight in the total, 0 if it is
+// MetricOnly.
 type weight struct {
 	Name   string  `json:"name"`
 	Weight float64 `json:"weight"`
@@ -65,7 +66,11 @@ type weight struct {
 func rewardWeights(s *reward.Suite) []weight {
 	var out []weight
 	for _, f := range s.Funcs {
-		out = append(out, weight{f.Name, cmp.Or(f.Weight, 1)})
+		w := cmp.Or(f.Weight, 1)
+		if f.MetricOnly {
+			w = 0
+		}
+		out = append(out, weight{f.Name, w})
 	}
 	return out
 }
@@ -85,7 +90,11 @@ func (g *GRPO) check() error {
 	return nil
 }
 
-// prepare checks the fields and, once, allocates what a run needs and resumes.
+// prepare makes a run ready for its next step. It checks the fields; the first
+// time it also asks for the prompts of the first step, borrows the Trainer, makes
+// the reference model, and resumes: from Trainer.Dir it reads the newest checkpoint
+// with stateFile and referenceFile, and the log of verdicts, which it repairs. It
+// writes nothing else. Preflight needs check alone and reads no file.
 func (g *GRPO) prepare() (err error) {
 	if err := g.check(); err != nil || g.prepared {
 		return err
@@ -93,19 +102,52 @@ func (g *GRPO) prepare() (err error) {
 	if _, err := g.prompts(); err != nil { // those of a new run: it is refused before it has files
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.release())
+		}
+	}()
+	if err := g.borrow(); err != nil {
+		return err
+	}
+	if _, err := g.Trainer.Resume(); err != nil {
+		return err
+	}
+	if err := g.openVerdicts(); err != nil {
+		return err
+	}
+	g.prepared, g.began = true, g.fixed()
+	return nil
+}
+
+// borrow has the Trainer record this run in its checkpoints: it sets Settings and
+// adds to Extra. It makes the reference model, whose file is one of them. release
+// gives the Trainer back.
+func (g *GRPO) borrow() error {
 	t := g.Trainer
 	own, extra := t.Settings, t.Extra
 	g.restore = func() error {
 		t.Settings, t.Extra = own, extra
 		return t.AcceptSettings()
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, g.release())
+	t.Settings = g.settings(own)
+	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
+	if g.Objective.Beta != 0 {
+		if err := g.newReference(); err != nil {
+			return fmt.Errorf("rl: reference model: %w", err)
 		}
-	}()
+		t.Extra = append(t.Extra, train.ExtraFile{Name: referenceFile, Write: g.writeReference, Read: g.readReference})
+	}
+	return nil
+}
+
+// settings are those of the run, with the caller's own.
+func (g *GRPO) settings(own any) settings {
 	policy := g.Sampler.Policy()
-	t.Settings = settings{
+	if policy.Sampling.TopP == 1 {
+		policy.Sampling.TopP = 0 // the same
+	}
+	return settings{
 		G: g.groupSize(), MaxTokens: policy.MaxTokens, Temperature: g.temperature(), Stop: policy.Stop,
 		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
@@ -115,27 +157,23 @@ func (g *GRPO) prepare() (err error) {
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
-	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
-	if g.Objective.Beta != 0 {
-		if err := g.newReference(); err != nil {
-			return fmt.Errorf("rl: reference model: %w", err)
-		}
-		t.Extra = append(t.Extra, train.ExtraFile{Name: referenceFile, Write: g.writeReference, Read: g.readReference})
+}
+
+// openVerdicts opens the log of verdicts in Trainer.Dir, if that is set, and says
+// what it repaired.
+func (g *GRPO) openVerdicts() (err error) {
+	t := g.Trainer
+	if t.Dir == "" {
+		return nil
 	}
-	if _, err := t.Resume(); err != nil {
+	var repairs []error
+	if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
 		return err
 	}
-	if t.Dir != "" {
-		var repairs []error
-		if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
-			return err
-		}
-		for _, r := range repairs {
-			g.Trainer.Logger().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
-		}
-		g.verdicts.rescore = t.AllowDifferentPath
+	for _, r := range repairs {
+		t.Logger().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
 	}
-	g.prepared, g.began = true, g.fixed()
+	g.verdicts.rescore = t.AllowDifferentPath
 	return nil
 }
 

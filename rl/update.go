@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 )
 
@@ -114,26 +115,25 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
 	var u update
 	var err error
-	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
-		i int) tensor.Tensor {
-		t := tokens(s, g.Trainer.Model, mini.micro[i], mini.global, g.temperature())
-		g.Trainer.After(func() error {
-			err := u.read(g.Objective, mini.micro[i], t)
-			if err == nil && onPolicy {
-				err = u.mismatch()
-			}
-			return err
-		})
-		return g.loss(s, t)
-	})
-	return u, err
-}
-
-// loss is the loss of a micro-batch with all its terms.
-func (g *GRPO) loss(s *tensor.Scope, t Tokens) tensor.Tensor {
 	loss := g.Objective.Loss
 	if g.Loss != nil {
 		loss = g.Loss
 	}
-	return g.Trainer.AddAuxiliary(s, loss(t), t.Output, t.Batch)
+	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
+		i int) tensor.Tensor {
+		xs := mini.micro[i]
+		b := g.Trainer.Model.NewBatch(s, sequences(xs), mini.global)
+		return g.Trainer.Assemble(s, b, func(out model.Output) tensor.Tensor {
+			t := tokens(s, out, b, xs, g.temperature())
+			g.Trainer.After(func() error {
+				err := u.read(g.Objective, xs, t)
+				if err == nil && onPolicy {
+					err = u.mismatch()
+				}
+				return err
+			})
+			return loss(t)
+		})
+	})
+	return u, err
 }

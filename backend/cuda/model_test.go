@@ -180,7 +180,7 @@ func newGRPO(m *model.Model, gen *model.Generator) *rl.GRPO {
 		},
 		Reward: &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: func(_ context.Context,
 			s reward.Sample) reward.Verdict {
-			return reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(s.Tokens), Status: reward.Wrong}
+			return reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(len(s.IDs)), Status: reward.Wrong}
 		}}}},
 		G: 4, Steps: 2, FailOnMismatch: true,
 	}

@@ -62,7 +62,7 @@ func (r *experiment) finetune(
 		return err
 	}
 	defer m.Free()
-	data := &distill.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
+	data := &train.Epochs{Sequences: seqs, Rows: r.scale.Rows, Seed: r.Seed}
 	steps := data.Steps(r.scale.Epochs)
 	bar := progress.New(steps, s.Name, "steps")
 	defer bar.Close()

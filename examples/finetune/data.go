@@ -133,26 +133,3 @@ func (d *dataset) split(part float64, seed uint64) error {
 	d.train = rest
 	return nil
 }
-
-// batches are the conversations of each step: epochs passes, or as many as make steps
-// steps where that is not 0. Each pass has an order of its own, and each step as many
-// conversations in that order as have up to tokens tokens together, one at least.
-func (d *dataset) batches(tokens, epochs, steps int, seed uint64) (plan [][]int) {
-	for epoch := 0; steps > 0 && len(plan) < steps || steps == 0 && epoch < epochs; epoch++ {
-		var batch []int
-		rows := 0
-		for _, i := range rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", epoch), 0)).Perm(len(d.train)) {
-			n := d.train[i].Rows()
-			if len(batch) > 0 && rows+n > tokens {
-				plan = append(plan, batch)
-				batch, rows = nil, 0
-			}
-			batch, rows = append(batch, i), rows+n
-		}
-		plan = append(plan, batch)
-	}
-	if steps > 0 {
-		plan = plan[:steps]
-	}
-	return plan
-}

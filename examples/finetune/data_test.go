@@ -141,9 +141,7 @@ func TestWhatChatsLackIsNamed(t *testing.T) {
 	}
 }
 
-// Every pass has each conversation once, steps have as many tokens as they may, and what
-// is held out is never trained on.
-func TestBatchesCoverTheData(t *testing.T) {
+func TestTheSeedChoosesWhatIsHeldOut(t *testing.T) {
 	read := func(seed uint64) *dataset {
 		d, err := readData(writeData(t), "", 48, 64)
 		must(t, err)
@@ -157,34 +155,5 @@ func TestBatchesCoverTheData(t *testing.T) {
 	other := read(2)
 	if reflect.DeepEqual(d.held, other.held) {
 		t.Error("the seed does not choose what is held out")
-	}
-	plan := d.batches(50, 2, 0, 1)
-	var all []int
-	for i, batch := range plan {
-		n := 0
-		for _, j := range batch {
-			n += d.train[j].Rows()
-		}
-		if n > 50 {
-			t.Errorf("step %d has %d tokens", i, n)
-		}
-		all = append(all, batch...)
-	}
-	first, second := slices.Clone(all[:45]), slices.Clone(all[45:])
-	if slices.Equal(first, second) {
-		t.Error("both passes have one order")
-	}
-	slices.Sort(first)
-	slices.Sort(second)
-	for i := range 45 {
-		if first[i] != i || second[i] != i {
-			t.Fatal("a pass does not have each conversation once")
-		}
-	}
-	if steps := d.batches(50, 1, 3, 1); !reflect.DeepEqual(steps, plan[:3]) {
-		t.Error("-steps changes the order")
-	}
-	if steps := d.batches(1, 1, 100, 1); len(steps) != 100 || len(steps[99]) != 1 {
-		t.Errorf("%d steps of 100", len(steps))
 	}
 }

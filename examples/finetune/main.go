@@ -46,6 +46,7 @@ import (
 	_ "github.com/aha-go/aha/backend/cpu"
 	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
 )
 
@@ -172,7 +173,11 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer lock.Close()
-	t := &tuning{options: o, format: format, config: c, b: b, data: d, plan: d.batches(o.Batch, o.Epochs, o.Steps, o.Seed)}
+	t := &tuning{options: o, format: format, config: c, b: b, data: d, steps: o.Steps,
+		epochs: &train.Epochs{Sequences: d.train, Rows: o.Batch, Seed: o.Seed}}
+	if t.steps == 0 {
+		t.steps = t.epochs.Steps(o.Epochs)
+	}
 	if err := t.all(ctx); err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ type tuning struct {
 	config   model.Config
 	b        backend.Backend
 	data     *dataset
-	plan     [][]int // conversations of each step
+	epochs   *train.Epochs // deals the conversations out
+	steps    int
 	m        *model.Model
 	source   *model.Source
 	adapters *lora.Adapters // nil where all weights train
@@ -62,7 +63,7 @@ type result struct {
 func (t *tuning) all(ctx context.Context) error {
 	began := time.Now()
 	fmt.Printf("data: %d conversations to train on, %d held out, %d longer than %d tokens left out; %d steps\n",
-		len(t.data.train), len(t.data.held), t.data.long, t.MaxTokens, len(t.plan))
+		len(t.data.train), len(t.data.held), t.data.long, t.MaxTokens, t.steps)
 	if err := t.settle(); err != nil {
 		return err
 	}
@@ -120,10 +121,14 @@ func (t *tuning) modelOptions() model.Options {
 
 // announce says how much memory the run takes, and refuses one that does not fit.
 func (t *tuning) announce() error {
-	most := 0
-	for i := range t.plan {
-		if rows(t.batch(i)) > rows(t.batch(most)) {
-			most = i
+	var most []model.Sequence
+	for i := range t.steps {
+		seqs, err := t.epochs.Batch(i)
+		if err != nil {
+			return err
+		}
+		if rows(seqs) > rows(most) {
+			most = seqs
 		}
 	}
 	m, err := train.Memory(t.b, func(b backend.Backend) (*train.Trainer, error) {
@@ -140,7 +145,7 @@ func (t *tuning) announce() error {
 			return nil, err
 		}
 		return t.trainer(m), nil
-	}, t.batch(most))
+	}, most)
 	if err != nil {
 		return err
 	}
@@ -193,29 +198,19 @@ func (t *tuning) attach(m *model.Model) (*lora.Adapters, error) {
 }
 
 func (t *tuning) trainer(m *model.Model) *train.Trainer {
-	steps := len(t.plan)
 	return &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: t.LR}, MaxRows: t.Rows, Seed: t.Seed, KeepLast: 2, SaveEvery: t.SaveEvery,
-		Schedule: train.WarmUp(max(steps/30, 1), train.Linear(0, steps, 0.1)),
+		Schedule: train.WarmUp(max(t.steps/30, 1), train.Linear(0, t.steps, 0.1)),
 		Settings: struct {
 			Data  string `json:"data_sha256"`
 			Steps int    `json:"steps"`
-		}{t.data.sum, steps},
+		}{t.data.sum, t.steps},
 	}
-}
-
-// batch are the conversations of a step.
-func (t *tuning) batch(step int) []model.Sequence {
-	var seqs []model.Sequence
-	for _, i := range t.plan[step] {
-		seqs = append(seqs, t.data.train[i])
-	}
-	return seqs
 }
 
 // train makes all steps, from the newest checkpoint on.
 func (t *tuning) train(ctx context.Context) error {
-	bar := progress.New(len(t.plan), "training", "steps")
+	bar := progress.New(t.steps, "training", "steps")
 	defer bar.Close()
 	tr := t.trainer(t.m)
 	defer tr.Close()
@@ -231,16 +226,15 @@ func (t *tuning) train(ctx context.Context) error {
 		bar.Skip(tr.StepCount())
 		fmt.Fprintf(bar, "continued from the checkpoint of step %d\n", tr.StepCount())
 	}
-	data := train.DataFunc(func(step int) ([]model.Sequence, error) { return t.batch(step), nil })
-	for tr.StepCount() < len(t.plan) {
-		tr.Steps = len(t.plan)
+	for tr.StepCount() < t.steps {
+		tr.Steps = t.steps
 		if t.Eval > 0 {
-			tr.Steps = min((tr.StepCount()/t.Eval+1)*t.Eval, len(t.plan))
+			tr.Steps = min((tr.StepCount()/t.Eval+1)*t.Eval, t.steps)
 		}
-		if err := tr.Run(ctx, data); err != nil {
+		if err := tr.Run(ctx, t.epochs); err != nil {
 			return err
 		}
-		if tr.StepCount() < len(t.plan) {
+		if tr.StepCount() < t.steps {
 			loss, err := t.evaluate(ctx)
 			if err != nil {
 				return err

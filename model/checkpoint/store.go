@@ -184,16 +184,47 @@ func (s Store) Prune(keep int) error {
 	if err != nil {
 		return err
 	}
-	steps = slices.DeleteFunc(steps, func(step int) bool {
-		m, err := readManifest(s.path(step))
-		return err != nil || m.check(s.path(step), false) != nil
-	})
+	steps = slices.DeleteFunc(steps, func(step int) bool { return !s.looksComplete(step) })
 	for i := len(steps) - 1; i >= keep; i-- {
 		if err := d.removeAll(s.path(steps[i])); err != nil {
 			return fmt.Errorf("checkpoint: prune: %w", err)
 		}
 	}
 	return nil
+}
+
+// KeepOnly removes all complete checkpoints but that of the step, as Prune does.
+func (s Store) KeepOnly(step int) error {
+	steps, err := s.steps()
+	if err != nil {
+		return err
+	}
+	for _, other := range steps {
+		if other != step && s.looksComplete(other) {
+			if err := s.Remove(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Remove removes the checkpoint of a step, complete or not, if there is one.
+func (s Store) Remove(step int) error {
+	if _, err := os.Lstat(s.path(step)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	d := disk{before: s.Before}
+	if err := d.removeAll(s.path(step)); err != nil {
+		return fmt.Errorf("checkpoint: remove: %w", err)
+	}
+	return nil
+}
+
+// looksComplete judges a checkpoint by its manifest and the sizes of its files.
+func (s Store) looksComplete(step int) bool {
+	m, err := readManifest(s.path(step))
+	return err == nil && m.check(s.path(step), false) == nil
 }
 
 const stepPrefix = "step-"

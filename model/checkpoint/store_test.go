@@ -334,6 +334,26 @@ func TestPruneKeepsTheNewestCompleteOnes(t *testing.T) {
 	wantLatest(t, s, 5)
 }
 
+func TestKeepOnlyLeavesOneCompleteCheckpoint(t *testing.T) {
+	s := Store{Dir: t.TempDir()}
+	mustSave(t, s, 1, 2, 3, 4)
+	if err := os.Remove(filepath.Join(s.Dir, "step-000004", SingleFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.KeepOnly(2); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"step-000002", "step-000004"}, list(t, s.Dir)); diff != "" {
+		t.Error(diff)
+	}
+	for range 2 { // the second finds none
+		if err := s.Remove(4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantLatest(t, s, 2)
+}
+
 func TestWriteAtomicReplacesOrLeavesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")

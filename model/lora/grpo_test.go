@@ -17,7 +17,7 @@ import (
 // sevens rewards completions by their share of the token 7.
 func sevens(_ context.Context, s reward.Sample) reward.Verdict {
 	n := strings.Count(s.Completion, "\x07")
-	return reward.Verdict{Status: reward.Wrong, Value: float64(n) / float64(s.Tokens)}
+	return reward.Verdict{Status: reward.Wrong, Value: float64(n) / float64(len(s.IDs))}
 }
 
 func text8(ids []int32) string {

@@ -18,6 +18,7 @@ import (
 var free = map[string]string{
 	"Steps":     "where Run ends",
 	"SaveEvery": "when checkpoints are written", "KeepLast": "how many are kept",
+	"Eval": "measures only", "EvalEvery": "when it does", "KeepBest": "a copy",
 	"OnStep": "told, not asked", "Log": "told, not asked",
 	"AllowDifferentPath": "asked by Resume only",
 }

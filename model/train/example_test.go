@@ -46,11 +46,12 @@ func ExampleTrainer() {
 	t := train.Trainer{Model: m, Drafter: d, Optimizer: train.Muon{LR: 1e-2}, Steps: 60}
 	t.Schedule = train.WarmUp(5, train.Linear(30, 60, 0.1))
 	t.Loss = func(s *tensor.Scope, b model.Batch) tensor.Tensor {
-		out := m.Forward(s, b)
-		lp := out.LogProbs(b.Targets) // [N], never the full logits
-		w := tensor.Mul(b.Weight, tensor.Detach(tensor.Exp(tensor.Scale(lp, -.5))))
-		t.Observe(train.MetricLMLoss, tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
-		return t.AddAuxiliary(s, tensor.Neg(tensor.Sum(tensor.Mul(w, lp))), out, b)
+		return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
+			lp := out.LogProbs(b.Targets) // [N], never the full logits
+			w := tensor.Mul(b.Weight, tensor.Detach(tensor.Exp(tensor.Scale(lp, -.5))))
+			t.Observe(train.MetricLMLoss, tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
+			return tensor.Neg(tensor.Sum(tensor.Mul(w, lp)))
+		})
 	}
 	t.OnStep = func(x train.Metrics) {
 		if x.Step == 1 || x.Step == t.Steps {

@@ -12,18 +12,21 @@ import (
 // loss and BalanceAlpha times the balance loss of the MoE layers, of shape [1].
 // With those terms the metrics have each: lm_loss, mtp_loss, aux_loss.
 func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
-	out := t.Model.Forward(s, b)
-	loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
-	t.Observe(MetricLMLoss, loss)
-	return t.AddAuxiliary(s, loss, out, b)
+	return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
+		loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
+		t.Observe(MetricLMLoss, loss)
+		return loss
+	})
 }
 
-// AddAuxiliary adds to the loss of a task, of shape [1], the losses of the
-// model's architecture: the Drafter's, observed as mtp_loss, and BalanceAlpha
-// times the balance loss of the MoE layers, the Drafter's included, observed as
-// aux_loss. out is the model's forward of b. Every Loss that trains a Drafter or
-// looks after the balance of experts ends with it.
-func (t *Trainer) AddAuxiliary(s *tensor.Scope, loss tensor.Tensor, out model.Output, b model.Batch) tensor.Tensor {
+// Assemble is the loss of a micro-batch, of shape [1]: what task makes, of shape
+// [1] too, of the model's forward of b, and the losses of the model's
+// architecture: the Drafter's, observed as mtp_loss, and BalanceAlpha times the
+// balance loss of the MoE layers, the Drafter's included, observed as aux_loss.
+// Every loss is put together by it: that of Run, of rl.GRPO and of distill.Logit.
+func (t *Trainer) Assemble(s *tensor.Scope, b model.Batch, task func(out model.Output) tensor.Tensor) tensor.Tensor {
+	out := t.Model.Forward(s, b)
+	loss := task(out)
 	var drafted []model.Gated
 	if t.Drafter != nil {
 		var ahead tensor.Tensor

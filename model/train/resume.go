@@ -23,7 +23,7 @@ const (
 	optimizerFile = "optimizer.safetensors" // the moments
 	emaFile       = "ema.safetensors"       // the moving average, under the names of the weights
 	stateKey      = "train"                 // of the manifest's metadata
-	stateVersion  = 1
+	stateVersion  = 2                       // 1 has no evaluations
 )
 
 // ExtraFile is a file of the caller's in each checkpoint.
@@ -43,6 +43,9 @@ type state struct {
 	Factor   float64         `json:"next_factor"`    // of Schedule, for the next step
 	BiasRate float64         `json:"next_bias_rate"` // of BiasRate, for the next step
 	Identity json.RawMessage `json:"identity"`
+	// Evaluated and Best are those of the Trainer's evaluations.
+	Evaluated int   `json:"evaluated,omitempty"`
+	Best      *best `json:"best,omitempty"`
 }
 
 // Save writes a checkpoint of the present step to Dir: weights, moving average,
@@ -62,6 +65,19 @@ func (t *Trainer) Save() error {
 	if err := t.relock(); err != nil {
 		return err
 	}
+	if err := t.save(t.store); err != nil {
+		return err
+	}
+	t.saved = t.step
+	t.Logger().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
+	if t.KeepLast > 0 {
+		return t.store.Prune(t.KeepLast)
+	}
+	return nil
+}
+
+// save writes a checkpoint of the present state to store.
+func (t *Trainer) save(store checkpoint.Store) error {
 	identity, err := t.identity()
 	if err != nil {
 		return err
@@ -69,7 +85,7 @@ func (t *Trainer) Save() error {
 	meta, err := json.Marshal(state{
 		Version: stateVersion, Step: t.step, Tokens: t.tokens, Identity: identity,
 		Factor:   t.Schedule.at(t.step, t.tokens, 1),
-		BiasRate: t.BiasRate.at(t.step, t.tokens, defaultBiasRate),
+		BiasRate: t.BiasRate.at(t.step, t.tokens, defaultBiasRate), Evaluated: t.evaluated, Best: t.best,
 	})
 	if err != nil {
 		return fmt.Errorf("train: save: %w", err)
@@ -79,15 +95,7 @@ func (t *Trainer) Save() error {
 			return err
 		}
 	}
-	if err := t.store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta}); err != nil {
-		return err
-	}
-	t.saved = t.step
-	t.Logger().Info("checkpoint saved", "step", t.step, "dir", t.Dir)
-	if t.KeepLast > 0 {
-		return t.store.Prune(t.KeepLast)
-	}
-	return nil
+	return store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta})
 }
 
 // relock locks Dir anew where it was deleted or moved since the run began: it is
@@ -171,8 +179,8 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
 		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
 	}
-	if was.Version != stateVersion {
-		return fmt.Errorf("its state has version %d, this one knows %d", was.Version, stateVersion)
+	if was.Version < 1 || was.Version > stateVersion {
+		return fmt.Errorf("its state has version %d, this one knows 1 to %d", was.Version, stateVersion)
 	}
 	if was.Step > most {
 		return fmt.Errorf("Trainer.Steps is %d, the checkpoint has %d", most, was.Step)
@@ -210,6 +218,7 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 		}
 	}
 	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
+	t.evaluated, t.best = was.Evaluated, was.Best
 	return nil
 }
 

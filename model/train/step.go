@@ -209,7 +209,7 @@ func (t *Trainer) warnIdle() {
 		idle = idle || p.Trainable
 	}
 	if idle {
-		t.Logger().Warn("the loss does not reach Trainer.Drafter: it is not trained, see AddAuxiliary", "step", t.step+1)
+		t.Logger().Warn("the loss does not reach Trainer.Drafter: it is not trained, see Assemble", "step", t.step+1)
 	}
 }
 

@@ -32,9 +32,9 @@ func (f DataFunc) Batch(step int) ([]model.Sequence, error) { return f(step) }
 // as often as needed, from one goroutine. From the first call on, the fields that
 // decide what is trained or recorded must not change, and the model and the
 // Drafter must keep their parameters and gates: otherwise calls fail with an
-// error that names what changed. Steps, SaveEvery, KeepLast, OnStep, Log and
-// AllowDifferentPath are free. Settings, Extra and Keep may change before a call
-// of Resume.
+// error that names what changed. Steps, SaveEvery, KeepLast, Eval, EvalEvery,
+// KeepBest, OnStep, Log and AllowDifferentPath are free. Settings, Extra and Keep
+// may change before a call of Resume.
 type Trainer struct {
 	Model *model.Model // required
 	// Drafter's loss is added by DefaultLoss, and the balance of its gates looked
@@ -46,7 +46,8 @@ type Trainer struct {
 	Steps     int       // optimizer steps of Run, those before a resume included; required there
 
 	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
-	// DefaultLoss. One's own adds the losses of Drafter and balance by AddAuxiliary.
+	// DefaultLoss. One's own is put together by Assemble, which adds the losses of
+	// Drafter and balance.
 	// Batch.Weight is normalised over the global batch, so a sum
 	// weighted by it does not depend on how the batch was split.
 	Loss func(s *tensor.Scope, b model.Batch) tensor.Tensor
@@ -57,7 +58,7 @@ type Trainer struct {
 	// finite, and reports it as MetricSkipped. Otherwise it is an error.
 	SkipNonFinite bool
 
-	BalanceAlpha float64  // factor of the sequence-wise balance loss, see AddAuxiliary; 0 leaves it out, V3 uses 1e-4
+	BalanceAlpha float64  // factor of the sequence-wise balance loss, see Assemble; 0 leaves it out, V3 uses 1e-4
 	BiasRate     Schedule // γ, the step of the gates' selection biases; nil means 0.001, see V3BiasRate
 	CenterBias   bool     // keeps the sum of each gate's biases constant, as Moonlight does
 	EMADecay     float64  // keeps an exponential moving average of what checkpoints hold; 0 means none
@@ -70,6 +71,18 @@ type Trainer struct {
 	Dir       string
 	SaveEvery int // steps between checkpoints; 0 means only when Run ends
 	KeepLast  int // newest checkpoints to keep; 0 means all
+
+	// Eval measures the model after every EvalEvery steps of a run: its metrics join
+	// those of the step, whose names they must not have. It must not change the
+	// model. A stop or an error in it leaves a checkpoint, and the run that goes on
+	// from it evaluates first, in a line of metrics.jsonl of its own. Both are set
+	// or none.
+	EvalEvery int
+	Eval      func(ctx context.Context, step int) (map[string]float64, error)
+	// KeepBest is a metric of Eval's: the checkpoint of its greatest value, the first
+	// of several, is kept in the folder best of Dir, where KeepLast does not count.
+	KeepBest string
+
 	// Keep are further tensors for the weights' file: what checkpoint.Load left
 	// unclaimed, see checkpoint.Reader.Keep.
 	Keep []checkpoint.Tensor
@@ -97,19 +110,22 @@ type Trainer struct {
 	failed  error // set when an update broke off halfway
 	step    int   // optimizer steps made
 	saved   int   // step of the newest checkpoint
-	tokens  int64 // consumed by them
-	params  []*tensor.Param
-	stored  []*tensor.Param // those of checkpoints and of the moving average, see storedParams
-	base    string          // checksum of the others, once it was needed
-	gates   []layerGate
-	scope   *tensor.Scope
-	moments *Moments
-	ema     *average
-	store   checkpoint.Store
-	lock    *run.FolderLock // of Dir; nil without
-	metrics *MetricsFile    // opened last; nil if none was
-	sums    []observed      // of the running step
-	after   []func() error  // of the running micro-batch
+	// evaluated is the last step of a Loop that was evaluated.
+	evaluated int
+	best      *best // nil before the first
+	tokens    int64 // consumed by them
+	params    []*tensor.Param
+	stored    []*tensor.Param // those of checkpoints and of the moving average, see storedParams
+	base      string          // checksum of the others, once it was needed
+	gates     []layerGate
+	scope     *tensor.Scope
+	moments   *Moments
+	ema       *average
+	store     checkpoint.Store
+	lock      *run.FolderLock // of Dir; nil without
+	metrics   *MetricsFile    // opened last; nil if none was
+	sums      []observed      // of the running step
+	after     []func() error  // of the running micro-batch
 }
 
 // layerGate is a gate and the layer it is in.
@@ -129,7 +145,7 @@ func (t *Trainer) Tokens() int64 { return t.tokens }
 // checkpoint in Dir, if there is one, and saving at the end. It fails if more
 // than Steps are made already. When ctx is cancelled it saves what it has and
 // returns the cause.
-func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
+func (t *Trainer) Run(ctx context.Context, data Data) error {
 	if t.Steps <= 0 {
 		return fmt.Errorf("train: Trainer.Steps is %d, want 1 or more", t.Steps)
 	}
@@ -141,64 +157,17 @@ func (t *Trainer) Run(ctx context.Context, data Data) (err error) {
 	if t.step > t.Steps {
 		return fmt.Errorf("train: Trainer.Steps is %d, %d are made", t.Steps, t.step)
 	}
-	var file *MetricsFile
-	if t.Dir != "" {
-		if file, err = t.OpenMetrics(t.step); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-	}
-	for t.step < t.Steps {
-		if ctx.Err() != nil {
-			return t.stop(ctx)
-		}
-		seqs, err := data.Batch(t.step)
-		if err != nil {
-			return fmt.Errorf("train: data of step %d: %w", t.step+1, err)
-		}
-		m, err := t.Step(ctx, seqs)
-		if err != nil && ctx.Err() != nil && t.failed == nil {
-			return t.stop(ctx)
-		} else if err != nil {
-			return err
-		}
-		if file != nil {
-			if err := file.Write(m); err != nil {
-				return err
+	return t.Loop(ctx, Loop{
+		Name: "train", Steps: t.Steps, Made: t.StepCount, OnStep: t.OnStep,
+		Step: func(ctx context.Context) (Metrics, error) {
+			seqs, err := data.Batch(t.step)
+			if err != nil {
+				return Metrics{}, fmt.Errorf("train: data of step %d: %w", t.step+1, err)
 			}
-		}
-		if t.OnStep != nil {
-			t.OnStep(m)
-		}
-		if t.SaveEvery > 0 && t.step%t.SaveEvery == 0 {
-			if err := t.Save(); err != nil {
-				return err
-			}
-		}
-	}
-	return t.Save()
-}
-
-// stop ends a cancelled run.
-func (t *Trainer) stop(ctx context.Context) error {
-	return t.Stopped(ctx, "train", t.step)
-}
-
-// Stopped saves a run that was cancelled after the given step, and returns an
-// error that wraps the cause and says where the run was saved. If it cannot be
-// saved, the error wraps the reason instead. what begins the text.
-func (t *Trainer) Stopped(ctx context.Context, what string, step int) error {
-	cause := context.Cause(ctx)
-	if err := t.Save(); err != nil {
-		return fmt.Errorf("%s: stopped after step %d (%v), but not saved: %w", what, step, cause, err)
-	}
-	switch {
-	case t.Dir == "":
-		return fmt.Errorf("%s: stopped after step %d, Dir is empty, nothing is saved: %w", what, step, cause)
-	case t.step == 0:
-		return fmt.Errorf("%s: stopped before the first step, nothing is to be saved: %w", what, cause)
-	}
-	return fmt.Errorf("%s: stopped after step %d, saved in %s: %w", what, step, t.Dir, cause)
+			return t.Step(ctx, seqs)
+		},
+		Broken: func() bool { return t.failed != nil },
+	})
 }
 
 // start checks the fields and allocates what a run needs, once. Later calls check

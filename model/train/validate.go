@@ -14,6 +14,15 @@ func (t *Trainer) validate() error {
 		count("Trainer.SaveEvery", t.SaveEvery), count("Trainer.KeepLast", t.KeepLast),
 		notNegative("Trainer.BalanceAlpha", t.BalanceAlpha), fraction("Trainer.EMADecay", t.EMADecay),
 	}
+	errs = append(errs, count("Trainer.EvalEvery", t.EvalEvery))
+	switch {
+	case t.EvalEvery > 0 && t.Eval == nil:
+		errs = append(errs, fmt.Errorf("Trainer.EvalEvery is %d and Trainer.Eval is nil", t.EvalEvery))
+	case t.EvalEvery == 0 && t.Eval != nil:
+		errs = append(errs, errors.New("Trainer.Eval is set and Trainer.EvalEvery is 0: it would never be called"))
+	case t.KeepBest != "" && (t.Eval == nil || t.Dir == ""):
+		errs = append(errs, fmt.Errorf("Trainer.KeepBest is %q without Trainer.Eval and Trainer.Dir", t.KeepBest))
+	}
 	if t.ClipNorm < 0 || math.IsNaN(t.ClipNorm) {
 		errs = append(errs, fmt.Errorf("Trainer.ClipNorm is %g, want 0 or more, or +Inf", t.ClipNorm))
 	}

@@ -99,7 +99,7 @@ func TestNumbersThatCannotTrainAreRefusedByName(t *testing.T) {
 	if after, _ := WeightsSHA256(m.Params.All()); after != before {
 		t.Error("a refused run changed weights")
 	}
-	if n := len(tried); n != 7+5+8 {
+	if n := len(tried); n != 7+5+9 {
 		t.Errorf("%d numbers tried: %v", n, slices.Sorted(maps.Keys(tried)))
 	}
 }

@@ -14,10 +14,10 @@ type Scorer func(ctx context.Context, s Sample) Verdict
 // the caller does not fill in Tokens, which would make every length reward
 // constant.
 func tokensOf(s Sample) (int, error) {
-	if s.Tokens < 0 || s.Tokens == 0 && s.Completion != "" {
-		return 0, fmt.Errorf("length: Sample.Tokens is %d for a completion of %d bytes", s.Tokens, len(s.Completion))
+	if len(s.IDs) == 0 && s.Completion != "" {
+		return 0, fmt.Errorf("length: Sample.IDs is empty for a completion of %d bytes", len(s.Completion))
 	}
-	return s.Tokens, nil
+	return len(s.IDs), nil
 }
 
 var errNoCorrect = errors.New("length: the Correct function is nil")
@@ -30,7 +30,7 @@ type SoftOverlong struct {
 	Cache     int // tokens over which the punishment grows; 0 means 4096
 }
 
-// Score judges one sample by Sample.Tokens.
+// Score judges one sample by the length of Sample.IDs.
 func (o SoftOverlong) Score(_ context.Context, s Sample) Verdict {
 	if o.MaxTokens == 0 {
 		o.MaxTokens = 20480
@@ -67,7 +67,7 @@ type Cosine struct {
 	CorrectShort, CorrectLong, WrongShort, WrongLong float64
 }
 
-// Score judges one sample by Sample.Tokens. The status is that of Correct.
+// Score judges one sample by the length of Sample.IDs. The status is that of Correct.
 func (c Cosine) Score(ctx context.Context, s Sample) Verdict {
 	if c.Correct == nil {
 		return Verdict{Status: Error, Err: errNoCorrect}
@@ -143,7 +143,7 @@ func (g GroupLength) ScoreAll(ctx context.Context, samples []Sample) []Verdict {
 		}
 		v.Value = 0
 		if r := groups[s.Group]; r.max > r.min {
-			v.Value = 0.5 - float64(s.Tokens-r.min)/float64(r.max-r.min)
+			v.Value = 0.5 - float64(len(s.IDs)-r.min)/float64(r.max-r.min)
 		}
 		if v.Status != Correct {
 			v.Value = min(0, v.Value)

@@ -29,7 +29,7 @@ func TestSoftOverlongPunishment(t *testing.T) {
 		{SoftOverlong{}, 18432, -0.5, Wrong},
 		{SoftOverlong{}, 20480, -1, Wrong},
 	} {
-		v := c.o.Score(t.Context(), Sample{Tokens: c.tokens})
+		v := c.o.Score(t.Context(), Sample{IDs: make([]int32, c.tokens)})
 		if v.Value != c.want || v.Status != c.status {
 			t.Errorf("%+v, %d tokens: %+v, want %v", c.o, c.tokens, v, c.want)
 		}
@@ -46,27 +46,27 @@ func TestCosineReward(t *testing.T) {
 		{Correct, 0, 1}, {Correct, 250, 1 - quarter}, {Correct, 500, 0.75}, {Correct, 1000, 0.5}, {Correct, 1500, 0.5},
 		{Wrong, 0, -1}, {Wrong, 250, -1 + quarter}, {Wrong, 500, -0.75}, {Wrong, 1000, -0.5}, {Unparseable, 2000, -0.5},
 	} {
-		v := Cosine{Correct: byStatus}.Score(t.Context(), Sample{Tokens: c.tokens, Answer: c.status})
+		v := Cosine{Correct: byStatus}.Score(t.Context(), Sample{IDs: make([]int32, c.tokens), Answer: c.status})
 		if math.Abs(v.Value-c.want) > 1e-15 || v.Status != c.status {
 			t.Errorf("%v, %d tokens: %+v, want %v", c.status, c.tokens, v, c.want)
 		}
 	}
 	own := Cosine{Correct: byStatus, MaxTokens: 10, CorrectShort: 2}
-	if v := own.Score(t.Context(), Sample{Tokens: 5, Answer: Correct}); v.Value != 1 {
+	if v := own.Score(t.Context(), Sample{IDs: make([]int32, 5), Answer: Correct}); v.Value != 1 {
 		t.Errorf("half way from 2 to 0: %+v", v)
 	}
 }
 
 func TestGroupLengthReward(t *testing.T) {
 	samples := []Sample{
-		{Group: 7, Tokens: 10, Answer: Correct},
-		{Group: 1, Tokens: 50, Answer: Wrong},
-		{Group: 7, Tokens: 30, Answer: Correct},
-		{Group: 7, Tokens: 20, Answer: Wrong},
-		{Group: 1, Tokens: 50, Answer: Correct},
-		{Group: 7, Tokens: 15, Answer: Unparseable},
-		{Group: 7, Tokens: 25, Answer: Wrong},
-		{Group: 7, Tokens: 900, Answer: NotApplicable},
+		{Group: 7, IDs: make([]int32, 10), Answer: Correct},
+		{Group: 1, IDs: make([]int32, 50), Answer: Wrong},
+		{Group: 7, IDs: make([]int32, 30), Answer: Correct},
+		{Group: 7, IDs: make([]int32, 20), Answer: Wrong},
+		{Group: 1, IDs: make([]int32, 50), Answer: Correct},
+		{Group: 7, IDs: make([]int32, 15), Answer: Unparseable},
+		{Group: 7, IDs: make([]int32, 25), Answer: Wrong},
+		{Group: 7, IDs: make([]int32, 900), Answer: NotApplicable},
 	}
 	want := []float64{0.5, 0, -0.5, 0, 0, 0, -0.25, 0}
 	s := &Suite{Funcs: []Func{{Name: "length", ScoreAll: GroupLength{Correct: byStatus}.ScoreAll}}}
@@ -83,9 +83,8 @@ func TestLengthRewardsReportMissingData(t *testing.T) {
 		s     Sample
 		want  string
 	}{
-		{SoftOverlong{}.Score, Sample{Completion: "text"}, "Tokens is 0"},
+		{SoftOverlong{}.Score, Sample{Completion: "text"}, "Sample.IDs is empty"},
 		{SoftOverlong{MaxTokens: 10}.Score, Sample{}, "Cache 4096"},
-		{Cosine{Correct: byStatus}.Score, Sample{Tokens: -1}, "Tokens is -1"},
 		{Cosine{}.Score, Sample{}, "Correct function is nil"},
 		{Cosine{Correct: byStatus, MaxTokens: -1}.Score, Sample{}, "MaxTokens is -1"},
 		{func(ctx context.Context, s Sample) Verdict { return GroupLength{}.ScoreAll(ctx, []Sample{s})[0] }, Sample{},

@@ -125,9 +125,9 @@ type Sample struct {
 	// Group tells which samples answer the same prompt. Only verifiers that
 	// compare the samples of a group look at it.
 	Group int
-	// Tokens is the length of the completion in tokens. Only the length rewards
-	// look at it.
-	Tokens int
+	// IDs are the tokens of the completion, the stop token included. The length
+	// rewards count them.
+	IDs []int32
 }
 
 // Func is a named reward function. Exactly one of Score and ScoreAll is set.
@@ -139,6 +139,9 @@ type Func struct {
 	Name string
 	// Weight multiplies the value in the total; 0 means 1.
 	Weight float64
+	// MetricOnly leaves the function out of the total, value and status: it is run
+	// and shows in the metrics, and teaches nothing.
+	MetricOnly bool
 	// Score judges one sample.
 	Score func(ctx context.Context, s Sample) Verdict
 	// ScoreAll judges all samples of a call together and returns one verdict

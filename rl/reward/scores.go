@@ -12,7 +12,8 @@ type Scores struct {
 	Functions []string `json:"functions"`
 	// Verdicts is indexed [function][sample].
 	Verdicts [][]Verdict `json:"verdicts"`
-	// Totals is indexed [sample]. By what the functions said of the sample:
+	// Totals is indexed [sample]. By what the functions said of the sample, but for
+	// those that are MetricOnly:
 	//   - one failed: the status is that of the first failure, Timeout or
 	//     Error, Err names the function, and Value is 0. A sum without one of
 	//     its terms cannot be compared with the rest of the group, so the
@@ -51,7 +52,7 @@ func total(funcs []Func, verdicts [][]Verdict, sample int) Verdict {
 	for f, fn := range funcs {
 		v := verdicts[f][sample]
 		switch {
-		case v.Status == NotApplicable:
+		case fn.MetricOnly || v.Status == NotApplicable:
 			continue
 		case !v.Status.Scored():
 			return Verdict{Status: v.Status, Err: fmt.Errorf("%s: %w", fn.Name, v.Err)}

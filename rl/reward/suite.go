@@ -128,13 +128,15 @@ func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 	return newScores(s.Funcs, verdicts, samples), nil
 }
 
-// Validate fails if the suite is ill-formed: no function, a name missing or used
-// twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
+// Validate fails if the suite is ill-formed: no function, or none but MetricOnly
+// ones, a name missing or used twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
 // Timeout, Workers or MaxAbandoned.
 func (s *Suite) Validate() error {
 	switch {
 	case len(s.Funcs) == 0:
 		return errors.New("reward: Suite.Funcs is empty")
+	case !slices.ContainsFunc(s.Funcs, func(f Func) bool { return !f.MetricOnly }):
+		return errors.New("reward: all of Suite.Funcs are MetricOnly: there is no reward")
 	case s.Timeout < 0:
 		return fmt.Errorf("reward: Suite.Timeout is %v, want 0 or more", s.Timeout)
 	case s.Workers < 0:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -204,10 +205,10 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 
 func TestResultsDoNotDependOnScheduling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		value := func(s Sample) float64 { return float64(s.Tokens*s.Tokens%17) / 7 }
+		value := func(s Sample) float64 { return float64(len(s.IDs)*len(s.IDs)%17) / 7 }
 		funcs := []Func{
 			{Name: "one", Weight: 0.3, Score: func(_ context.Context, s Sample) Verdict {
-				time.Sleep(time.Duration(s.Tokens*7919%31) * time.Millisecond)
+				time.Sleep(time.Duration(len(s.IDs)*7919%31) * time.Millisecond)
 				return Verdict{Value: value(s), Status: Wrong}
 			}},
 			{Name: "all", Weight: -1.7, ScoreAll: func(_ context.Context, samples []Sample) []Verdict {
@@ -220,7 +221,7 @@ func TestResultsDoNotDependOnScheduling(t *testing.T) {
 		}
 		samples := make([]Sample, 40)
 		for i := range samples {
-			samples[i].Tokens = i
+			samples[i].IDs = make([]int32, i)
 		}
 		want := score(t, &Suite{Workers: 1, Funcs: funcs}, samples...)
 		for i, s := range samples {
@@ -293,15 +294,16 @@ func TestReplayOfLoggedScoresIsIdentical(t *testing.T) {
 		{Value: math.SmallestNonzeroFloat64, Status: Correct},
 	}
 	s := &Suite{Funcs: []Func{
-		{Name: "logged", Weight: 0.7, Score: func(_ context.Context, s Sample) Verdict { return verdicts[s.Tokens] }},
+		{Name: "logged", Weight: 0.7, Score: func(_ context.Context, s Sample) Verdict { return verdicts[len(s.IDs)] }},
 		{Name: "panics", Weight: 3, Score: func(_ context.Context, s Sample) Verdict {
-			if s.Tokens == 1 {
+			if len(s.IDs) == 1 {
 				panic("at sample 1")
 			}
 			return Verdict{Value: 1.0 / 3, Status: Unparseable}
 		}},
 	}}
-	want := score(t, s, Sample{Tokens: 0}, Sample{Tokens: 1}, Sample{Tokens: 2}, Sample{Tokens: 3})
+	want := score(t, s, Sample{}, Sample{IDs: make([]int32, 1)}, Sample{IDs: make([]int32, 2)},
+		Sample{IDs: make([]int32, 3)})
 	data, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -353,12 +355,12 @@ func TestMetricsCoverScoredSamplesOnly(t *testing.T) {
 		{Status: Timeout}, {Status: NotApplicable},
 	}
 	s := &Suite{Funcs: []Func{
-		{Name: "f", Score: func(_ context.Context, s Sample) Verdict { return verdicts[s.Tokens] }},
+		{Name: "f", Score: func(_ context.Context, s Sample) Verdict { return verdicts[len(s.IDs)] }},
 		{Name: "g", Score: constant(Verdict{Status: NotApplicable})},
 	}}
 	var samples []Sample
 	for i := range verdicts {
-		samples = append(samples, Sample{Tokens: i})
+		samples = append(samples, Sample{IDs: make([]int32, i)})
 	}
 	want := map[string]float64{
 		"rewards/f/mean": 0.5, "rewards/f/std": 0.5, // values 1, 0, 0.5
@@ -400,4 +402,32 @@ func ExampleSuite() {
 	// 0.0 error (countdown: error)
 	// countdown: uses [16 16 29], want [16 19 29]
 	// countdown: Sample.Answer is string, want reward.CountdownProblem
+}
+
+// A metric-only function is run and reported; the totals are those without it.
+func TestMetricOnlyFunctionsAddNothing(t *testing.T) {
+	verdicts := []Verdict{
+		{Value: 5, Status: Wrong}, {Value: 7, Status: Correct}, {Status: NotApplicable},
+		{Status: Error, Err: errors.New("boom")},
+	}
+	judge := Func{Name: "judge", Weight: 0.5, Score: func(_ context.Context, s Sample) Verdict {
+		return Verdict{Value: float64(len(s.IDs)), Status: Correct}
+	}}
+	watch := Func{Name: "watch", Weight: 3, MetricOnly: true, Score: func(_ context.Context, s Sample) Verdict {
+		return verdicts[len(s.IDs)]
+	}}
+	samples := []Sample{{}, {IDs: make([]int32, 1)}, {IDs: make([]int32, 2)}, {IDs: make([]int32, 3)}}
+	got := score(t, &Suite{Funcs: []Func{judge, watch}}, samples...)
+	want := score(t, &Suite{Funcs: []Func{judge}}, samples...)
+	if !reflect.DeepEqual(got.Totals, want.Totals) {
+		t.Errorf("totals %v, without the metric %v", got.Totals, want.Totals)
+	}
+	m := got.Metrics()
+	if m[MetricMean("watch")] != 6 || m[MetricStatus("watch", Error)] != 1 {
+		t.Errorf("metrics %v", m)
+	}
+	err := (&Suite{Funcs: []Func{watch}}).Validate()
+	if err == nil || !strings.Contains(err.Error(), "all of Suite.Funcs are MetricOnly") {
+		t.Errorf("a suite without a reward: %v", err)
+	}
 }

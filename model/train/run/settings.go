@@ -67,9 +67,7 @@ func decode(text []byte) (v any, err error) {
 
 // Differences lists where two decoded JSON values differ, in the order of the
 // paths: "scale.group: 8 there, 16 now". A key that one of them lacks is null.
-func Differences(there, now any) []string { return differences("", there, now) }
-
-func differences(path string, there, now any) []string {
+func Differences(there, now any) []string {
 	a, okA := there.(map[string]any)
 	b, okB := now.(map[string]any)
 	if okA && okB {
@@ -77,7 +75,12 @@ func differences(path string, there, now any) []string {
 		maps.Copy(keys, b)
 		var found []string
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
-			found = append(found, differences(strings.TrimPrefix(path+"."+k, "."), a[k], b[k])...)
+			for _, d := range Differences(a[k], b[k]) {
+				if !strings.HasPrefix(d, ":") { // deeper
+					d = "." + d
+				}
+				found = append(found, k+d)
+			}
 		}
 		return found
 	}
@@ -86,5 +89,5 @@ func differences(path string, there, now any) []string {
 	if bytes.Equal(textA, textB) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %s there, %s now", path, textA, textB)}
+	return []string{fmt.Sprintf(": %s there, %s now", textA, textB)}
 }

@@ -1,4 +1,4 @@
-package distill
+package train
 
 import (
 	"cmp"
@@ -9,8 +9,13 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Epochs deals a fixed set of sequences out to the steps of a train.Trainer,
-// whose Data it is: every sequence once in each epoch, in an order of the
+// EpochOrder is the order of n things in an epoch, the first being 0.
+func EpochOrder(seed uint64, epoch, n int) []int {
+	return rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", epoch), 0)).Perm(n)
+}
+
+// Epochs deals a fixed set of sequences out to the steps of a Trainer, whose Data
+// it is: every sequence once in each epoch, in an order of the
 // epoch's own, and as many whole ones in a step as fit. Sequences are packed
 // without padding, so a step's cost is its rows.
 type Epochs struct {
@@ -37,10 +42,10 @@ func (e *Epochs) Steps(n int) int {
 // exported fields and step alone.
 func (e *Epochs) Batch(step int) ([]model.Sequence, error) {
 	if len(e.Sequences) == 0 {
-		return nil, errors.New("distill: no sequences to train on")
+		return nil, errors.New("train: no sequences to train on")
 	}
 	if e.Rows < 0 {
-		return nil, fmt.Errorf("distill: Epochs.Rows is %d, want 0 or more", e.Rows)
+		return nil, fmt.Errorf("train: Epochs.Rows is %d, want 0 or more", e.Rows)
 	}
 	for len(e.deal) <= step {
 		e.next()
@@ -54,10 +59,9 @@ func (e *Epochs) Batch(step int) ([]model.Sequence, error) {
 
 // next deals one more epoch out.
 func (e *Epochs) next() {
-	random := rand.New(rand.NewPCG(model.DeriveSeed(e.Seed, "epoch", len(e.ends)), 0))
 	limit, used := cmp.Or(e.Rows, 4096), 0
 	var step []int32
-	for _, i := range random.Perm(len(e.Sequences)) {
+	for _, i := range EpochOrder(e.Seed, len(e.ends), len(e.Sequences)) {
 		n := e.Sequences[i].Rows()
 		if len(step) > 0 && used+n > limit {
 			e.deal = append(e.deal, step)

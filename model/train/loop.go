@@ -1,0 +1,138 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Loop is a run of steps of one or more updates each. Trainer.Run is one of
+// supervised steps, rl.GRPO.Run one of rollouts.
+type Loop struct {
+	Name  string     // of the package whose run it is; begins errors
+	Steps int        // to be made, those before a resume included
+	Made  func() int // steps made
+	// Step makes the next step.
+	Step func(ctx context.Context) (Metrics, error)
+	// Broken reports whether a step broke off between two of its updates: then the
+	// state is none to save.
+	Broken func() bool
+	OnStep func(Metrics) // called after each step; optional
+}
+
+// Loop makes the steps of l: metrics go to metrics.jsonl, every EvalEvery steps
+// there is an evaluation, every SaveEvery steps and at the end a checkpoint. When
+// ctx is cancelled it saves what it has and returns the cause. SaveEvery and
+// EvalEvery count steps of l.
+func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
+	var file *MetricsFile
+	if t.Dir != "" {
+		if file, err = t.OpenMetrics(l.Made()); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	tell := func(m Metrics) error {
+		if file == nil {
+			return nil
+		}
+		return file.Write(m)
+	}
+	if t.due(l.Made()) && t.evaluated != l.Made() { // a stop came between the step and its evaluation
+		m := Metrics{Step: l.Made(), Values: map[string]float64{}}
+		if err := t.evaluate(ctx, l, m); err != nil {
+			return t.stopped(ctx, l, err)
+		}
+		if err := tell(m); err != nil {
+			return err
+		}
+	}
+	for l.Made() < l.Steps {
+		if ctx.Err() != nil {
+			return t.stopped(ctx, l, nil)
+		}
+		m, err := l.Step(ctx)
+		if err != nil && ctx.Err() != nil && !l.Broken() {
+			return t.stopped(ctx, l, nil)
+		} else if err != nil {
+			return err
+		}
+		var failure error
+		if t.due(l.Made()) {
+			failure = t.evaluate(ctx, l, m)
+		}
+		if err := tell(m); err != nil {
+			return err
+		}
+		if l.OnStep != nil {
+			l.OnStep(m)
+		}
+		if failure != nil {
+			return t.stopped(ctx, l, failure)
+		}
+		if t.SaveEvery > 0 && l.Made()%t.SaveEvery == 0 {
+			if err := t.Save(); err != nil {
+				return err
+			}
+		}
+	}
+	return t.Save()
+}
+
+// due reports whether an evaluation follows the step.
+func (t *Trainer) due(step int) bool { return t.Eval != nil && step > 0 && step%t.EvalEvery == 0 }
+
+// evaluate enters an evaluation to the metrics of the step just made, and keeps
+// the weights where they are the best so far. After an error m is as it was.
+func (t *Trainer) evaluate(ctx context.Context, l Loop, m Metrics) error {
+	began := time.Now()
+	values, err := t.Eval(ctx, m.Step)
+	if err != nil {
+		return fmt.Errorf("%s: evaluation after step %d: %w", l.Name, m.Step, err)
+	}
+	for name := range values {
+		if _, taken := m.Values[name]; taken || name == MetricStep || name == MetricStepTime {
+			return fmt.Errorf("%s: evaluation after step %d: the step has a metric %s too", l.Name, m.Step, name)
+		}
+	}
+	was := t.evaluated
+	t.evaluated = m.Step
+	if t.KeepBest != "" {
+		v, ok := values[t.KeepBest]
+		if !ok {
+			err = fmt.Errorf("%s: evaluation after step %d: it has no metric %s, which is Trainer.KeepBest", l.Name, m.Step,
+				t.KeepBest)
+		} else {
+			err = t.keepBest(best{t.KeepBest, v, m.Step})
+		}
+	}
+	if err != nil {
+		t.evaluated = was
+		return err
+	}
+	maps.Copy(m.Values, values)
+	t.Logger().Info("evaluated", "step", m.Step, "time", time.Since(began))
+	return nil
+}
+
+// stopped saves a run that was cancelled or whose evaluation failed, and returns
+// an error that wraps the reason and says where the run was saved. If it cannot
+// be saved, the error wraps that reason instead. A nil reason means the cause of
+// the context's end.
+func (t *Trainer) stopped(ctx context.Context, l Loop, reason error) error {
+	if ctx.Err() != nil {
+		reason = context.Cause(ctx)
+	}
+	if err := t.Save(); err != nil {
+		return fmt.Errorf("%s: stopped after step %d (%v), but not saved: %w", l.Name, l.Made(), reason, err)
+	}
+	switch {
+	case t.Dir == "":
+		return fmt.Errorf("%s: stopped after step %d, Dir is empty, nothing is saved: %w", l.Name, l.Made(), reason)
+	case t.step == 0:
+		return fmt.Errorf("%s: stopped before the first step, nothing is to be saved: %w", l.Name, reason)
+	}
+	return fmt.Errorf("%s: stopped after step %d, saved in %s: %w", l.Name, l.Made(), t.Dir, reason)
+}
