@@ -63,7 +63,8 @@
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
 //
-// Of an [Evaluation], by EvalResult.Metrics, as verl names it; there are also
+// Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
+// them among those of the step, as verl names it; there are also
 // the completions/… and rewards/… of above, after eval_:
 //
 //	val-core/<source>/mean@<n>                        1     never                    avg@n, which estimates pass@1

@@ -37,8 +37,8 @@ type GRPO struct {
 	Scaling Scaling // of the advantages; "" means ScaleGroup
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
 	// Advantages gives each token of each sample its own advantage, [samples][tokens].
-	// It sees the Rollout as it is, with those of the groups. If nil, all tokens of
-	// a sample have the sample's.
+	// It sees the Rollout as it is, with those of the groups, which decide what is in
+	// the loss all the same. If nil, all tokens of a sample have the sample's.
 	Advantages func(r *Rollout) [][]float64
 	// SkipZeroStd leaves groups without spread out of the loss, and out of its
 	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,

@@ -144,8 +144,11 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 				hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
 		},
 	}
-	r := &Rollout{Samples: make([]rollout.Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{Scored: []bool{true},
-		Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true}}}
+	r := &Rollout{
+		Samples: make([]rollout.Sample, 1), Scores: &reward.Scores{}, Advantages: Advantages{
+			Scored: []bool{true}, Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true},
+		},
+	}
 	m := (&GRPO{numTokens: 42}).metrics(r, updates)
 	for name, want := range map[string]float64{
 		"loss": 2, "grad_norm": 3, "learning_rate": 5, "num_tokens": 42,

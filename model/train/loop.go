@@ -27,9 +27,9 @@ type Loop struct {
 // ctx is cancelled it saves what it has and returns the cause. SaveEvery and
 // EvalEvery count steps of l.
 func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
-	var file *MetricsFile
+	var file *metricsFile
 	if t.Dir != "" {
-		if file, err = t.OpenMetrics(l.Made()); err != nil {
+		if file, err = t.openMetrics(l.Made()); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()

@@ -61,15 +61,15 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 	return loads, nil
 }
 
-// MetricsFile is a file of metrics, one JSON object a line.
-type MetricsFile struct{ f *os.File }
+// metricsFile is a file of metrics, one JSON object a line.
+type metricsFile struct{ f *os.File }
 
-// OpenMetrics opens metrics.jsonl in Dir to continue a run after the given step,
+// openMetrics opens metrics.jsonl in Dir to continue a run after the given step,
 // creating it if need be. Lines of later steps are cut off: they are written
 // again. A damaged line is cut off with them, and logged, if it is the unfinished
 // last one or all steps up to the given one have lines before it; otherwise it is
 // an error. Steps that have no line are logged.
-func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
+func (t *Trainer) openMetrics(step int) (*metricsFile, error) {
 	if err := t.start(); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (t *Trainer) OpenMetrics(step int) (*MetricsFile, error) {
 	if len(kept.missing) > 0 {
 		t.Logger().Warn("metrics file lacks steps that are made", "file", path, "steps", strings.Join(kept.missing, ", "))
 	}
-	t.metrics = &MetricsFile{f}
+	t.metrics = &metricsFile{f}
 	return t.metrics, nil
 }
 
@@ -167,7 +167,7 @@ func stepOf(line []byte) (int, error) {
 }
 
 // Write appends one line.
-func (f *MetricsFile) Write(m Metrics) error {
+func (f *metricsFile) Write(m Metrics) error {
 	line, err := json.Marshal(m)
 	if err == nil {
 		_, err = f.f.Write(append(line, '\n'))
@@ -179,7 +179,7 @@ func (f *MetricsFile) Write(m Metrics) error {
 }
 
 // sync flushes the file to disk, unless it is closed.
-func (f *MetricsFile) sync() error {
+func (f *metricsFile) sync() error {
 	if err := f.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
@@ -187,7 +187,7 @@ func (f *MetricsFile) sync() error {
 }
 
 // Close flushes the file to disk and closes it.
-func (f *MetricsFile) Close() error {
+func (f *metricsFile) Close() error {
 	if err := errors.Join(f.f.Sync(), f.f.Close()); err != nil {
 		return fmt.Errorf("train: metrics: %w", err)
 	}

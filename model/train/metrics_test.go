@@ -21,7 +21,7 @@ func metricLines(steps ...int) string {
 
 // openMetrics opens a metrics file with the given text after the given step, and
 // returns what is logged of it.
-func openMetrics(t *testing.T, text string, step int) (f *MetricsFile, path, logged string, err error) {
+func openMetrics(t *testing.T, text string, step int) (f *metricsFile, path, logged string, err error) {
 	t.Helper()
 	var log strings.Builder
 	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 6)
@@ -30,7 +30,7 @@ func openMetrics(t *testing.T, text string, step int) (f *MetricsFile, path, log
 	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	f, err = tr.OpenMetrics(step)
+	f, err = tr.openMetrics(step)
 	return f, path, log.String(), err
 }
 

@@ -123,7 +123,7 @@ type Trainer struct {
 	ema       *average
 	store     checkpoint.Store
 	lock      *run.FolderLock // of Dir; nil without
-	metrics   *MetricsFile    // opened last; nil if none was
+	metrics   *metricsFile    // opened last; nil if none was
 	sums      []observed      // of the running step
 	after     []func() error  // of the running micro-batch
 }

@@ -83,10 +83,12 @@ func TestRewardableSamples(t *testing.T) {
 		{Prompt: 2, IDs: []int32{8, 3}, Text: "x"}, {Prompt: 1, IDs: []int32{9}, Text: "<think>y", Finish: model.Truncated},
 	}
 	got := rollout.Rewardable(prompts, samples)
-	if s := got[0]; s.Prompt != "c" || s.Completion != "x" || s.Group != 2 || s.Truncated || !slices.Equal(s.IDs, []int32{8, 3}) {
+	if s := got[0]; s.Prompt != "c" || s.Completion != "x" || s.Group != 2 || s.Truncated ||
+		!slices.Equal(s.IDs, []int32{8, 3}) {
 		t.Errorf("sample 0: %+v", s)
 	}
-	if s := got[1]; s.Prompt != "b" || s.Completion != "<think>y" || s.Group != 1 || !s.Truncated || !slices.Equal(s.IDs, []int32{9}) {
+	if s := got[1]; s.Prompt != "b" || s.Completion != "<think>y" || s.Group != 1 || !s.Truncated ||
+		!slices.Equal(s.IDs, []int32{9}) {
 		t.Errorf("sample 1: %+v", s)
 	}
 }
