@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aha-go/aha/examples/internal/lab"
 )
 
 func TestBadFlagsAreNamed(t *testing.T) {
@@ -62,7 +64,7 @@ func TestResultHasItsKeys(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	if v := result["version"]; v != float64(resultVersion) {
+	if v := result["version"]; v != float64(lab.OutcomeVersion) {
 		t.Errorf("version is %v", v)
 	}
 	split, all := result["rollout_seconds"].(float64)+result["update_seconds"].(float64), result["rl_seconds"].(float64)

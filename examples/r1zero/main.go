@@ -9,94 +9,41 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
+	"time"
 
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
 	_ "github.com/aha-go/aha/backend/cuda"
 	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// options are the flags.
-type options struct {
-	Device string `json:"device"`
-	Seed   uint64 `json:"seed"`
-	Out    string `json:"-"`
-	// These are resolved into Scale; 0 means its own.
-	BaseSteps int    `json:"-"`
-	Steps     int    `json:"-"`
-	Prompts   int    `json:"-"`
-	Resume    bool   `json:"-"`
-	Quick     bool   `json:"quick"`
-	Control   string `json:"control"`
-	// Precision is that of activations and caches, "" for f32.
-	Precision string `json:"precision,omitempty"`
-	JSON      bool   `json:"-"`
-}
-
 func main() {
-	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
-	flag.StringVar(&o.Out, "out", "",
-		"output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
-	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of the base model's training (default 2000, with -quick 200)")
-	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
-	flag.IntVar(&o.Prompts, "prompts", 0,
-		"prompts of a GRPO step, and then also the problems of the evaluation (default 64 and 512, with -quick 16 and 32)")
-	flag.BoolVar(&o.Resume, "resume", false,
-		"continue the GRPO run in the output folder; without it, one that is there is set aside")
-	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
-	flag.StringVar(&o.Control, "control", "",
-		"shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
-	flag.StringVar(&o.Precision, "precision", "f32", "of activations and of the cached keys and values: f32 or bf16")
-	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
-	flag.Parse()
-
+	o := parse()
 	lab.Main("r1zero", "the same command with -resume continues", func(ctx context.Context) error { return start(ctx, o) })
 }
 
+// experiment is one run from base model to report.
+type experiment struct {
+	options
+	b      backend.Backend
+	m      *model.Model
+	gen    *model.Generator
+	result lab.Outcome
+}
+
 func start(ctx context.Context, o options) error {
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
-	}
-	for _, f := range []struct {
-		name  string
-		value int
-	}{{"base-steps", o.BaseSteps}, {"steps", o.Steps}, {"prompts", o.Prompts}} {
-		if f.value < 0 {
-			return fmt.Errorf("-%s %d, want a positive number", f.name, f.value)
-		}
-	}
-	if o.Control != "" && o.Control != "shuffled" && o.Control != "unbalanced" {
-		return fmt.Errorf("-control %q, want shuffled or unbalanced", o.Control)
-	}
-	precision, err := lab.Precision(o.Precision)
-	if err != nil {
+	if err := o.resolve(); err != nil {
 		return err
-	}
-	if precision == backend.F32 {
-		o.Precision = "" // as before there was a choice
-	}
-	if o.Out == "" {
-		o.Out = defaultOut(o)
-	}
-	scale := lab.Full
-	if o.Quick {
-		scale = lab.Quick
-	}
-	scale.BaseSteps, scale.RLSteps = cmp.Or(o.BaseSteps, scale.BaseSteps), cmp.Or(o.Steps, scale.RLSteps)
-	if o.Prompts > 0 {
-		scale.Prompts, scale.Problems = o.Prompts, o.Prompts
 	}
 	b, err := lab.Open(o.Device)
 	if err != nil {
@@ -108,7 +55,7 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	defer lock.Close()
-	r := &experiment{options: o, scale: scale, precision: precision, b: b}
+	r := &experiment{options: o, b: b, result: lab.Outcome{Seed: o.Seed, Control: o.Control, Out: o.Out}}
 	if err := r.all(ctx); err != nil {
 		return err
 	}
@@ -118,24 +65,108 @@ func start(ctx context.Context, o options) error {
 	return nil
 }
 
-func defaultOut(o options) string {
-	name := "r1zero"
-	if o.Quick {
-		name += "-quick"
+// all is R1-Zero: train a base model, evaluate it, GRPO, evaluate again.
+func (r *experiment) all(ctx context.Context) (err error) {
+	began := time.Now()
+	config, base := lab.Teacher(), r.base()
+	phases, err := base.Phases(r.b, config, r.model())
+	if err != nil {
+		return err
 	}
-	if o.Precision != "" {
-		name += "-" + o.Precision
+	if base.Unbalanced {
+		phases = phases[:1] // without GRPO
 	}
-	if o.Seed != 1 {
-		name += fmt.Sprintf("-seed%d", o.Seed)
+	if err := lab.Announce(os.Stdout, r.b, phases); err != nil {
+		return err
 	}
-	if o.Control != "" {
-		name += "-" + o.Control
+	if r.m, err = model.NewWith(r.b, config, r.Seed, r.model()); err != nil {
+		return err
 	}
-	return filepath.Join("out", name)
+	if err := r.settle(config); err != nil {
+		return err
+	}
+	if err := r.pretrain(ctx, base); err != nil {
+		return err
+	}
+	r.result.BaseSeconds = time.Since(began).Seconds()
+	if !base.Unbalanced {
+		if err := r.learn(ctx); err != nil {
+			return err
+		}
+	}
+	return r.result.Finish(os.Stdout, r.m, began)
 }
 
-// machine names what decides the speed.
-func machine() string {
-	return strings.Join([]string{runtime.GOOS, runtime.GOARCH, fmt.Sprint(runtime.GOMAXPROCS(0)), "threads"}, " ")
+// pretrain trains the base model, or loads the one in the output folder.
+func (r *experiment) pretrain(ctx context.Context, base lab.Base) error {
+	correct, tries := lab.Corpus(r.Seed).CorrectShare(20000)
+	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; none is selected for it\n",
+		100*correct, tries)
+	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
+	defer bar.Close()
+	base.Follow(bar)
+	if err := base.Train(ctx, r.m); err != nil {
+		return err
+	}
+	bar.Close()
+	return r.result.Trained(os.Stdout, r.m, base.Dir, machine())
 }
+
+// learn evaluates the base model, trains it by GRPO, and evaluates it again.
+func (r *experiment) learn(ctx context.Context) (err error) {
+	if r.gen, err = lab.NewGenerator(r.m, r.scale); err != nil {
+		return err
+	}
+	defer r.gen.Close()
+	began := time.Now()
+	watch, end := progress.Watch("evaluating the base model", "problems")
+	defer end()
+	cache := filepath.Join(r.Out, "base", "evaluation.json")
+	before, err := lab.EvaluateBase(ctx, cache, r.m, r.gen, r.scale, watch)
+	if err != nil {
+		return err
+	}
+	r.result.Before = *before
+	r.result.EvalSeconds = time.Since(began).Seconds()
+	fmt.Printf("\nbefore: %s\n", before)
+
+	began = time.Now()
+	dir := filepath.Join(r.Out, "grpo")
+	if err := r.grpo(ctx, dir); err != nil {
+		return err
+	}
+	r.result.RLSeconds = time.Since(began).Seconds()
+	if err := r.result.Learned(dir, filepath.Join(r.Out, "curves.png")); err != nil {
+		return err
+	}
+
+	began = time.Now()
+	watch, end = progress.Watch("evaluating the reasoner", "problems")
+	defer end()
+	after, err := lab.Evaluate(ctx, r.gen, r.scale, watch)
+	if err != nil {
+		return err
+	}
+	r.result.EvalSeconds += time.Since(began).Seconds()
+	r.result.Compare(os.Stdout, lab.Summarize(after, r.scale))
+	return nil
+}
+
+// grpo trains by GRPO, from the base model or from the newest checkpoint in dir.
+func (r *experiment) grpo(ctx context.Context, dir string) error {
+	bar := progress.New(r.scale.RLSteps, "GRPO", "steps")
+	defer bar.Close()
+	t := &train.Trainer{Model: r.m, Dir: dir, Seed: r.Seed}
+	defer t.Close()
+	g := lab.GRPO(t, r.gen, r.scale)
+	g.Reward = suite()
+	g.Shuffle = r.Control == "shuffled"
+	r.result.Follow(g, bar)
+	err := errors.Join(g.Run(ctx), g.Close())
+	r.result.RLSteps = g.StepCount()
+	return err
+}
+
+// suite gives the rewards; a variable, so that tests of models too small to
+// earn any can put others in their place.
+var suite = lab.Reward

@@ -5,7 +5,9 @@ package progress
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/schollz/progressbar/v3"
@@ -20,7 +22,9 @@ type Bar struct {
 	what   string
 	done   int
 	closed bool
-	text   []byte // handed to Write, of a line without its end
+	// stepped is set by Step.
+	stepped bool
+	text    []byte // handed to Write, of a line without its end
 }
 
 // New starts a line on standard error for total ≥ 1 units of work, such as
@@ -81,6 +85,31 @@ func (b *Bar) Skip(n int) {
 	if b.lines != nil {
 		b.lines.update(func(l *lines) { l.total -= n })
 	}
+}
+
+// Step counts step of a run as done, the words before the bar becoming what. The first
+// step that is not 1 is that of a resumed run: it says so, and counts what is left.
+func (b *Bar) Step(step int, what string) {
+	if !b.stepped && step > 1 {
+		b.Skip(step - 1)
+		fmt.Fprintf(b, "continued from the checkpoint of step %d\n", step-1)
+	}
+	b.stepped = true
+	b.Describe(what)
+	b.Add(1)
+}
+
+// Logger writes warnings above the bar, without their time.
+func (b *Bar) Logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
 }
 
 // Describe replaces the words before the bar, to show a loss, for example.

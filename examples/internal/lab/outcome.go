@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"time"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
+	"github.com/aha-go/aha/model/train/run"
+	"github.com/aha-go/aha/rl"
+)
+
+// OutcomeVersion counts the changes of the keys of an Outcome.
+const OutcomeVersion = 2
+
+// Outcome is what a run of r1zero comes to. Seconds are those of this process: a
+// resumed run does not count what was done before.
+type Outcome struct {
+	Version int `json:"version"`
+	Before
+	Pass1After     float64  `json:"pass1_after"`
+	Pass16After    float64  `json:"pass16_after"`
+	Maj16After     float64  `json:"maj16_after"`
+	LengthAfter    float64  `json:"length_after"`
+	ChecksAfter    float64  `json:"self_checks_after"`
+	Seconds        float64  `json:"seconds"`
+	BaseSeconds    float64  `json:"base_seconds"`
+	EvalSeconds    float64  `json:"eval_seconds"`    // both evaluations
+	RLSeconds      float64  `json:"rl_seconds"`      // all of GRPO, checkpoints included; of it:
+	RolloutSeconds float64  `json:"rollout_seconds"` // completions and their rewards
+	UpdateSeconds  float64  `json:"update_seconds"`  // scoring, gradients and optimizer
+	RLSteps        int      `json:"rl_steps"`
+	Params         int      `json:"params"`
+	ActiveParams   int64    `json:"active_params"`
+	LogpDiffMax    *float64 `json:"logp_diff_max"` // null: no step had anything to learn from
+	MaxVioMean     float64  `json:"maxvio_mean"`
+	WeightsSHA256  string   `json:"weights_sha256"`
+	Seed           uint64   `json:"seed"`
+	Control        string   `json:"control,omitempty"`
+	Out            string   `json:"out"`
+}
+
+// balanceWindows is how many windows a printed MaxVio averages.
+const balanceWindows = 10
+
+// Trained takes the size of the base model m, trained in dir, and the balance of its
+// experts, and prints them.
+func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) error {
+	balance, err := ReadBalance(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	o.MaxVioMean = balance.Last(balanceWindows)
+	fmt.Fprintf(w, "balance of the experts: MaxVio %.2f at the start of base training, %.2f at its end (mean of %d windows "+
+		"of %d assignments a layer)\n", balance.First(balanceWindows), o.MaxVioMean, balanceWindows, windowSize)
+	_, o.ActiveParams = m.Config.NumParams()
+	o.Params = m.Params.Len()
+	fmt.Fprintf(w, "model: %d parameters with its prediction module, %d active per token without; %s\n", o.Params,
+		o.ActiveParams, machine)
+	return nil
+}
+
+// Compare takes what GRPO made of the evaluation Before, and prints both.
+func (o *Outcome) Compare(w io.Writer, after Summary) {
+	o.Pass1After, o.Pass16After, o.Maj16After = after.Pass1, after.Pass16, after.Maj16
+	o.LengthAfter, o.ChecksAfter = after.Length, after.Checks
+	fmt.Fprintf(w, "\nbefore: %s\nafter:  %s\npass@1 %+.1f points", o.Before, after, 100*(after.Pass1-o.Pass1))
+	if d := o.LogpDiffMax; d != nil {
+		fmt.Fprintf(w, "; rollout and trainer log-probabilities differ by at most %g", *d)
+	}
+	fmt.Fprintf(w, "\n\nthe same problem before:\n  %s\nand after:\n  %s\n", o.Before.Transcript, after.Transcript)
+}
+
+// Finish takes what is known at the end of a run that began at a time, saves m in Out, and
+// prints the times.
+func (o *Outcome) Finish(w io.Writer, m *model.Model, began time.Time) (err error) {
+	dir := filepath.Join(o.Out, ModelFolder)
+	if err := Save(dir, m); err != nil {
+		return err
+	}
+	if o.WeightsSHA256, err = train.WeightsSHA256(m.Params.All()); err != nil {
+		return err
+	}
+	o.Version, o.Seconds = OutcomeVersion, time.Since(began).Seconds()
+	fmt.Fprintf(w, "\ntime: base %.0f s, evaluations %.0f s, GRPO %.0f s (rollouts %.0f s, updates %.0f s), all %.0f s\n"+
+		"weights %s in %s\n", o.BaseSeconds, o.EvalSeconds, o.RLSeconds, o.RolloutSeconds, o.UpdateSeconds, o.Seconds,
+		o.WeightsSHA256[:16], dir)
+	return nil
+}
+
+// Learned takes what the metrics of the GRPO run in dir say, and draws them to curves.
+func (o *Outcome) Learned(dir, curves string) error {
+	rows, err := run.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	const difference = rl.MetricSamplingDifferenceMax
+	switch most, ok := rows.Max(difference); {
+	case math.IsNaN(most):
+		return fmt.Errorf("%s: %s is not finite", dir, difference)
+	case ok:
+		o.LogpDiffMax = &most
+	}
+	return Draw(curves, rows)
+}

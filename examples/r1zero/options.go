@@ -1,0 +1,137 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/model"
+)
+
+// options are the flags.
+type options struct {
+	Device string `json:"device"`
+	Seed   uint64 `json:"seed"`
+	Out    string `json:"-"`
+	// These are resolved into scale; 0 means its own.
+	BaseSteps int    `json:"-"`
+	Steps     int    `json:"-"`
+	Prompts   int    `json:"-"`
+	Resume    bool   `json:"-"`
+	Quick     bool   `json:"quick"`
+	Control   string `json:"control"`
+	// Precision is that of activations and caches, "" for f32.
+	Precision string `json:"precision,omitempty"`
+	JSON      bool   `json:"-"`
+
+	scale     lab.Scale
+	precision backend.DType
+}
+
+// parse reads the command line.
+func parse() (o options) {
+	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
+	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
+	flag.StringVar(&o.Out, "out", "",
+		"output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
+	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of the base model's training (default 2000, with -quick 200)")
+	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 3)")
+	flag.IntVar(&o.Prompts, "prompts", 0,
+		"prompts of a GRPO step, and then also the problems of the evaluation (default 64 and 512, with -quick 16 and 32)")
+	flag.BoolVar(&o.Resume, "resume", false,
+		"continue the GRPO run in the output folder; without it, one that is there is set aside")
+	flag.BoolVar(&o.Quick, "quick", false, "every phase within two minutes; the figures mean nothing")
+	flag.StringVar(&o.Control, "control", "",
+		"shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
+	flag.StringVar(&o.Precision, "precision", "f32", "of activations and of the cached keys and values: f32 or bf16")
+	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
+	flag.Parse()
+	return o
+}
+
+// resolve checks the flags and fills in what they leave open.
+func (o *options) resolve() (err error) {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"base-steps", o.BaseSteps}, {"steps", o.Steps}, {"prompts", o.Prompts}} {
+		if f.value < 0 {
+			return fmt.Errorf("-%s %d, want a positive number", f.name, f.value)
+		}
+	}
+	if o.Control != "" && o.Control != "shuffled" && o.Control != "unbalanced" {
+		return fmt.Errorf("-control %q, want shuffled or unbalanced", o.Control)
+	}
+	if o.precision, err = lab.Precision(o.Precision); err != nil {
+		return err
+	}
+	if o.precision == backend.F32 {
+		o.Precision = "" // as before there was a choice
+	}
+	if o.Out == "" {
+		o.Out = defaultOut(*o)
+	}
+	o.scale = lab.Full
+	if o.Quick {
+		o.scale = lab.Quick
+	}
+	o.scale.BaseSteps, o.scale.RLSteps = cmp.Or(o.BaseSteps, o.scale.BaseSteps), cmp.Or(o.Steps, o.scale.RLSteps)
+	if o.Prompts > 0 {
+		o.scale.Prompts, o.scale.Problems = o.Prompts, o.Prompts
+	}
+	return nil
+}
+
+func defaultOut(o options) string {
+	name := "r1zero"
+	if o.Quick {
+		name += "-quick"
+	}
+	if o.Precision != "" {
+		name += "-" + o.Precision
+	}
+	if o.Seed != 1 {
+		name += fmt.Sprintf("-seed%d", o.Seed)
+	}
+	if o.Control != "" {
+		name += "-" + o.Control
+	}
+	return filepath.Join("out", name)
+}
+
+// model are the options of the model.
+func (o *options) model() model.Options { return model.Options{Precision: o.precision} }
+
+// base is the training of the base model.
+func (o *options) base() lab.Base {
+	return lab.Base{Dir: filepath.Join(o.Out, "base"), Seed: o.Seed, Scale: o.scale, Unbalanced: o.Control == "unbalanced"}
+}
+
+// settle refuses an output folder of another run, see lab.Settle.
+func (o *options) settle(c model.Config) error {
+	return lab.Settle(o.Out, o.Resume, struct {
+		Device     string       `json:"device"`
+		Seed       uint64       `json:"seed"`
+		Precision  string       `json:"precision,omitempty"`
+		Unbalanced bool         `json:"unbalanced"`
+		Scale      lab.Scale    `json:"scale"`
+		Model      model.Config `json:"model"`
+	}{o.Device, o.Seed, o.Precision, o.Control == "unbalanced", o.scale.Base(), c}, struct {
+		options
+		Scale lab.Scale    `json:"scale"`
+		Model model.Config `json:"model"`
+	}{*o, o.scale, c})
+}
+
+// machine names what decides the speed.
+func machine() string {
+	return strings.Join([]string{runtime.GOOS, runtime.GOARCH, fmt.Sprint(runtime.GOMAXPROCS(0)), "threads"}, " ")
+}
