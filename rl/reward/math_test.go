@@ -81,8 +81,8 @@ func TestMathTellsNearMisses(t *testing.T) {
 	}
 }
 
-// gsm8k returns the final answers of GSM8K's test set.
-func gsm8k(t *testing.T) []string {
+// gsm8kGolds returns the final answers of GSM8K's test set.
+func gsm8kGolds(t *testing.T) []string {
 	t.Helper()
 	data, err := os.ReadFile("testdata/math/gsm8k.txt")
 	if err != nil {
@@ -106,7 +106,7 @@ func nextNumber(t *testing.T, n string) string {
 }
 
 func TestMathKnowsTheAnswersOfGSM8K(t *testing.T) {
-	for _, answer := range gsm8k(t) {
+	for _, answer := range gsm8kGolds(t) {
 		next := nextNumber(t, answer)
 		for _, form := range []string{"\\boxed{%s}", "#### %s", "So he pays 12 * 3 = $7. The answer is $%s.", "%s"} {
 			if v := scoreMath(answer, fmt.Sprintf(form, answer)); v.Status != Correct {

@@ -43,7 +43,7 @@ func parse(text string) (n *node, err error) {
 	return n, nil
 }
 
-func (p *parser) peek() token { return p.tokens[p.pos] }
+func (p *parser) peek() token { return p.at(0) }
 
 func (p *parser) at(i int) token { return p.tokens[min(p.pos+i, len(p.tokens)-1)] }
 
