@@ -1,0 +1,197 @@
+package reward
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Choice compares the letter of a multiple-choice answer with the gold letter, a string
+// of "A" to "J" in Sample.Answer, which may have parentheses around it.
+//
+// The letter is, in this order, what the last \boxed{…} or <answer>…</answer> holds; what
+// follows the last "answer", "option" or "choice" and is or a colon; and the last line if
+// it is a letter and what it stands for, such as "B) 42". Text up to </think> is left out
+// of account. In each place a letter counts if it stands alone, perhaps in parentheses,
+// bold face or \text{…}, and what follows it is no word that makes it the article A or
+// the pronoun I. Several different letters in one place are no answer.
+type Choice struct {
+	// Letters is the number of options, from A on; 0 means 10, A to J.
+	Letters int
+}
+
+// Score judges one sample: Correct with 1, Wrong with 0 for another letter, Unparseable
+// with 0 for none or several, NotApplicable if Sample.Answer is a string that is no such
+// letter, and Error if it is no string.
+func (c Choice) Score(_ context.Context, s Sample) Verdict {
+	if c.Letters == 0 {
+		c.Letters = 10
+	}
+	if c.Letters < 2 || c.Letters > 26 {
+		return failed("choice: Letters is %d, want 2 to 26", c.Letters)
+	}
+	text, ok := s.Answer.(string)
+	if !ok {
+		return failed("choice: Sample.Answer is %T, want string", s.Answer)
+	}
+	gold := strings.Trim(text, " \t\r\n().*$")
+	if len(gold) != 1 || !c.isOption(rune(gold[0]&^0x20)) {
+		return Verdict{Status: NotApplicable, Err: fmt.Errorf("choice: the gold answer is %.40q, want a letter up to %c",
+			text, 'A'+c.Letters-1)}
+	}
+	letter, err := c.find(answerText(s.Completion))
+	if err != nil {
+		return Verdict{Status: Unparseable, Err: err}
+	}
+	if letter != rune(gold[0]&^0x20) {
+		return Verdict{Status: Wrong, Err: fmt.Errorf("choice: %c, want %s", letter, strings.ToUpper(gold))}
+	}
+	return pass(true)
+}
+
+func (c Choice) isOption(r rune) bool { return r >= 'A' && r < rune('A'+c.Letters) }
+
+// answerText is what a completion says after its reasoning.
+func answerText(completion string) string {
+	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
+		return completion[i+len("</think>"):]
+	}
+	return completion
+}
+
+// find returns the letter of a text.
+func (c Choice) find(text string) (rune, error) {
+	if i := strings.LastIndex(text, `\boxed{`); i >= 0 {
+		return c.only(boxContent(text[i+len(`\boxed`):]), true)
+	}
+	if answer, ok := LastAnswer(text); ok {
+		if letter, err := c.only(answer, true); err == nil {
+			return letter, nil
+		}
+		text = answer
+	}
+	text = text[max(0, len(text)-maxChoiceTail):]
+	if place, ok := afterAnswer(text); ok {
+		return c.only(place, false)
+	}
+	text = strings.TrimSpace(text)
+	line := text[strings.LastIndexByte(text, '\n')+1:]
+	letters := c.letters(line)
+	if len(letters) == 0 || unmarked.Replace(line[:letters[0].at]) != "" {
+		return 0, fmt.Errorf("choice: no letter in the last line %.40q", line)
+	}
+	return letters[0].letter, nil
+}
+
+// unmarked drops what may stand around and between letters.
+var unmarked = strings.NewReplacer(" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", `\text{`, "",
+	`\textbf{`, "", "}", "")
+
+// maxChoiceTail is the number of bytes at the end of a text that are searched for words.
+const maxChoiceTail = 16 << 10
+
+// boxContent returns what a group in braces holds.
+func boxContent(text string) string {
+	text = text[:min(len(text), maxChoiceTail)]
+	open := 0
+	for i, r := range text {
+		switch r {
+		case '{':
+			open++
+		case '}':
+			if open--; open == 0 {
+				return text[1:i]
+			}
+		}
+	}
+	return ""
+}
+
+var (
+	// announcedChoice is what an answer follows, and namedChoice what it is part of.
+	announcedChoice = regexp.MustCompile(
+		`(?i)\b(?:answer|option|choice)\b(?:[^.:=\n]{0,60}?\b(?:is|be)\b|[^.=\n]{0,60}?[:=])[:*\s]*`)
+	namedChoice = regexp.MustCompile(`\b(?i:answer|option|choice)\s+[(*]{0,3}[A-Z]\b`)
+)
+
+// afterAnswer returns the line from the last announcement of an answer on.
+func afterAnswer(text string) (place string, ok bool) {
+	start := -1
+	for _, m := range announcedChoice.FindAllStringIndex(text, -1) {
+		start, place = m[0], text[m[1]:]
+	}
+	for _, m := range namedChoice.FindAllStringIndex(text, -1) {
+		if m[0] >= start {
+			start, place = m[0], text[m[1]-1:]
+		}
+	}
+	place, _, _ = strings.Cut(place, "\n")
+	return place, start >= 0
+}
+
+// found is a letter and its place.
+type found struct {
+	letter rune
+	at     int
+}
+
+// letters returns the options that stand alone in text.
+func (c Choice) letters(text string) []found {
+	var letters []found
+	for i, r := range text {
+		if !c.isOption(r) {
+			continue
+		}
+		before, _ := utf8.DecodeLastRuneInString(text[:i])
+		rest := text[i+1:]
+		after, _ := utf8.DecodeRuneInString(rest)
+		if i > 0 && (unicode.IsLetter(before) || unicode.IsDigit(before) || strings.ContainsRune("'’-\\", before)) ||
+			rest != "" && (unicode.IsLetter(after) || unicode.IsDigit(after) || strings.ContainsRune("'’-", after)) {
+			continue
+		}
+		word := strings.TrimLeft(rest, " ")
+		next, _ := utf8.DecodeRuneInString(word)
+		if (r == 'A' || r == 'I') && len(word) < len(rest) && unicode.IsLower(next) && !conjunction(word) {
+			continue // A dog, I think
+		}
+		letters = append(letters, found{r, i})
+	}
+	return letters
+}
+
+// conjunction reports whether the first word of text may follow the letter of an option.
+func conjunction(text string) bool {
+	word, _, _ := strings.Cut(text, " ")
+	switch strings.Trim(word, ".,;:") {
+	case "because", "since", "as", "and", "or", "is", "but", "which":
+		return true
+	}
+	return false
+}
+
+// only returns the letter of a place, which must not name several. A letter in lower
+// case counts where nothing else stands.
+func (c Choice) only(place string, alone bool) (rune, error) {
+	bare := strings.Trim(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(place), `\text{`), "}"), " \t\n().*$")
+	if alone && len(bare) == 1 && c.isOption(rune(bare[0]&^0x20)) {
+		return rune(bare[0] &^ 0x20), nil
+	}
+	letters := c.letters(place)
+	if len(letters) == 0 {
+		return 0, fmt.Errorf("choice: no letter in %.40q", place)
+	}
+	first := letters[0]
+	for _, l := range letters[1:] {
+		if l.letter == first.letter {
+			continue
+		}
+		between := unmarked.Replace(place[first.at+1 : l.at])
+		if between == "" || between == "or" || between == "and" {
+			return 0, fmt.Errorf("choice: %c and %c in %.40q", first.letter, l.letter, place)
+		}
+	}
+	return first.letter, nil
+}

@@ -1,0 +1,85 @@
+package reward
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strings"
+)
+
+// GSM8K compares the number after the last "####" of a completion with that of the gold
+// solution in Sample.Answer, a string that ends in "#### 18" or is the number alone. It
+// is the rule of the data set: separators of thousands, currency signs, a full stop and
+// words after the number do not matter, and nothing but a number after "####" counts.
+type GSM8K struct {
+	// Flexible takes the last number of a completion without "####".
+	Flexible bool
+}
+
+var (
+	gsm8kAnswer = regexp.MustCompile(`^[ \t]*[*]{0,2}[ \t]*([-+]?)[ \t]*\\?[$€£¥]?[ \t]*([-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`)
+	gsm8kNumber = regexp.MustCompile(`[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)`)
+)
+
+// gsm8kTail is the number of bytes at the end of a text that are searched for a number.
+const gsm8kTail = 4 << 10
+
+// Score judges one sample: Correct with 1, Wrong with 0 for another number, Unparseable
+// with 0 for none, NotApplicable if the gold answer has none, Error if Sample.Answer is
+// no string.
+func (g GSM8K) Score(_ context.Context, s Sample) Verdict {
+	gold, ok := s.Answer.(string)
+	if !ok {
+		return failed("gsm8k: Sample.Answer is %T, want string", s.Answer)
+	}
+	if !strings.Contains(gold, "####") {
+		gold = "####" + gold
+	}
+	want, err := finalNumber(gold)
+	if err != nil {
+		return Verdict{Status: NotApplicable, Err: fmt.Errorf("gsm8k: the gold answer: %w", err)}
+	}
+	text := answerText(s.Completion)
+	if g.Flexible && !strings.Contains(text, "####") {
+		text = text[max(0, len(text)-gsm8kTail):]
+		numbers := gsm8kNumber.FindAllString(text, -1)
+		if len(numbers) == 0 {
+			return Verdict{Status: Unparseable, Err: fmt.Errorf("gsm8k: no number")}
+		}
+		text = "####" + numbers[len(numbers)-1]
+	}
+	got, err := finalNumber(text)
+	if err != nil {
+		return Verdict{Status: Unparseable, Err: fmt.Errorf("gsm8k: %w", err)}
+	}
+	if got.Cmp(want) != 0 {
+		return Verdict{Status: Wrong, Err: fmt.Errorf("gsm8k: %.40s, want %.40s", got.RatString(), want.RatString())}
+	}
+	return pass(true)
+}
+
+// finalNumber returns the number after the last "####".
+func finalNumber(text string) (*big.Rat, error) {
+	i := strings.LastIndex(text, "####")
+	if i < 0 {
+		return nil, fmt.Errorf("no \"####\"")
+	}
+	text = text[i+len("####"):]
+	m := gsm8kAnswer.FindStringSubmatch(text[:min(len(text), gsm8kTail)])
+	if m == nil {
+		return nil, fmt.Errorf("no number in %.40q", text)
+	}
+	digits := strings.ReplaceAll(m[2], ",", "")
+	if len(digits) > 100 {
+		return nil, fmt.Errorf("a number of %d digits, limit 100", len(digits))
+	}
+	n, ok := new(big.Rat).SetString(digits)
+	if !ok {
+		return nil, fmt.Errorf("no number in %.40q", text)
+	}
+	if m[1] == "-" {
+		n.Neg(n)
+	}
+	return n, nil
+}

@@ -1,0 +1,462 @@
+package mathtext
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Answer is an answer that was read.
+type Answer struct {
+	// Text is the passage it was read from.
+	Text string
+	// readings are the meanings of Text, the first of which is that of a gold answer:
+	// 3,5 is a list, and in an answer to be judged may be a decimal.
+	readings []*node
+}
+
+// read parses the text of one answer.
+func read(text string) (*Answer, error) {
+	text = strings.TrimSpace(text)
+	n, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{Text: text, readings: []*node{n}}
+	if n.kind == list && len(n.args) == 2 {
+		i := strings.IndexByte(text, ',')
+		if i > 0 && i+1 < len(text) && isDigit(rune(text[i-1])) && isDigit(rune(text[i+1])) {
+			if m, err := parse(text[:i] + "." + text[i+1:]); err == nil {
+				a.readings = append(a.readings, m)
+			}
+		}
+	}
+	return a, nil
+}
+
+// Gold reads a reference answer: an answer that stands alone, or a text such as a
+// solution that has one where Find finds it. An answer without a value, such as 1/0,
+// is an error.
+func Gold(text string) (*Answer, error) {
+	a, err := gold(text)
+	if err == nil {
+		err = a.valid()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func gold(text string) (*Answer, error) {
+	if strings.Contains(text, `\boxed`) || strings.Contains(text, "####") || len(text) > maxAnswer {
+		return Find(text, false)
+	}
+	a, err := read(text)
+	if err != nil && (strings.ContainsAny(text, "$\n") || strings.Contains(lower(text), "answer")) {
+		return Find(text, false)
+	}
+	return a, err
+}
+
+// Find finds the answer in a text and reads it. It looks for, in this order, the
+// last \boxed{…}, what follows the last "#### ", "final answer" or "answer", and the
+// last formula or number; and in all cases after </think> and inside <answer> if
+// there are such tags. With boxed it looks for \boxed{…} alone. The error wraps
+// ErrNoAnswer if there is nothing to read.
+func Find(text string, boxed bool) (*Answer, error) {
+	if strings.Contains(text, "<think>") && !strings.Contains(text, "</think>") {
+		return nil, fmt.Errorf("the reasoning does not end: %w", ErrNoAnswer)
+	}
+	text = tail(text, maxText)
+	if i := strings.LastIndex(text, "</think>"); i >= 0 {
+		text = text[i+len("</think>"):]
+	}
+	tagged := false
+	if end := strings.LastIndex(text, "</answer>"); end >= 0 {
+		if begin := strings.LastIndex(text[:end], "<answer>"); begin >= 0 {
+			text, tagged = text[begin+len("<answer>"):end], true
+		}
+	}
+	if box, ok := boxes(text); ok {
+		return read(box)
+	}
+	if boxed {
+		return nil, fmt.Errorf("no \\boxed{…}: %w", ErrNoAnswer)
+	}
+	if tagged && len(text) <= maxAnswer {
+		if a, err := read(undecorated(text)); err == nil {
+			return a, nil
+		}
+	}
+	text = tail(text, maxTail)
+	var first error
+	tries := 0
+	for _, passages := range []func(string, func(string) bool){announced, alone, latest} {
+		var found *Answer
+		passages(text, func(passage string) bool {
+			a, err := read(passage)
+			if err == nil {
+				found = a
+			} else if first == nil {
+				first = err
+			}
+			tries++
+			return found == nil && tries < maxTries
+		})
+		if found != nil {
+			return found, nil
+		}
+	}
+	if first != nil {
+		return nil, first
+	}
+	return nil, ErrNoAnswer
+}
+
+// tail returns the last n bytes of text, or a little less to begin with a character.
+func tail(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	text = text[len(text)-n:]
+	for len(text) > 0 && !utf8.RuneStart(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+// near is the number of bytes between boxes that still belong together.
+const near = 10
+
+// boxes returns what the last \boxed{…} holds. Boxes right before it, with no more
+// than a comma or and between, belong to it: the result is a list.
+func boxes(text string) (string, bool) {
+	content, start, _, ok := lastBox(text)
+	if !ok {
+		return "", false
+	}
+	for range maxMembers {
+		// The box before may hold no more than an answer, which bounds where it begins.
+		from := max(0, start-maxAnswer)
+		before, begin, end, ok := lastBox(text[from:start])
+		begin, end = from+begin, from+end
+		if !ok || start-end > 2*near {
+			break
+		}
+		switch strings.Trim(strings.TrimPrefix(text[end:start], `\text{`), "} $\n,.\\") {
+		case "", "and", "or":
+		default:
+			return content, true
+		}
+		if before != content {
+			content = before + ", " + content
+		}
+		start = begin
+	}
+	return content, true
+}
+
+// lastBox returns what the last \boxed holds and its place.
+func lastBox(text string) (content string, start, end int, ok bool) {
+	start = max(strings.LastIndex(text, `\boxed`), strings.LastIndex(text, `\fbox`))
+	if start < 0 {
+		return "", 0, 0, false
+	}
+	rest := strings.TrimPrefix(strings.TrimPrefix(text[start:], `\fbox`), `\boxed`)
+	rest = strings.TrimLeft(rest, " \t\n")
+	at := len(text) - len(rest)
+	rest = rest[:min(len(rest), maxAnswer+2)]
+	if strings.HasPrefix(rest, "{") {
+		if n := closing(rest); n > 0 {
+			return rest[1:n], start, at + n + 1, true
+		}
+		return rest, start, at + len(rest), true // does not end, and cannot be read
+	}
+	// \boxed 5: up to the next blank or the end of the formula.
+	if i := strings.IndexAny(rest, " \t\n$"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest, start, at + len(rest), true
+}
+
+// lower is strings.ToLower for ASCII, which keeps the places of bytes.
+func lower(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// undecorated drops emphasis, quotes and full stops around a passage.
+func undecorated(text string) string {
+	text = strings.Trim(text, " \t\r\n*`\"_")
+	for strings.HasSuffix(text, ".") || strings.HasSuffix(text, ":") || strings.HasSuffix(text, "。") {
+		text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(text, "."), ":"), "。"))
+	}
+	return strings.Trim(text, " \t\r\n*`")
+}
+
+// announced yields what follows "####", "final answer" and "answer", the latest first.
+func announced(text string, yield func(string) bool) {
+	low := lower(text)
+	for _, phrase := range []string{"####", "final answer", "answer"} {
+		for end := len(low); ; {
+			i := strings.LastIndex(low[:end], phrase)
+			if i < 0 {
+				break
+			}
+			end = i
+			rest := text[i+len(phrase):]
+			if phrase != "####" {
+				n := announcement(rest)
+				if n < 0 {
+					continue
+				}
+				rest = rest[n:]
+			}
+			passage := strings.TrimLeft(rest, " \t\r\n*:")
+			if line := strings.IndexByte(passage, '\n'); line >= 0 && !strings.HasPrefix(passage, `\[`) &&
+				!strings.HasPrefix(passage, "$$") {
+				passage = passage[:line]
+			}
+			if !inPassage(passage[:min(len(passage), maxAnswer)], yield) {
+				return
+			}
+		}
+	}
+}
+
+// announcement returns where an answer begins after the word: after is, a colon or an
+// equals sign that is near; −1 if there is none.
+func announcement(rest string) int {
+	const reach = 100
+	window := rest[:min(len(rest), reach)]
+	if i := strings.IndexByte(window, '\n'); i >= 0 && strings.TrimSpace(window[:i]) != "" {
+		window = window[:i]
+	}
+	best := -1
+	for _, verb := range []string{" is:", " is ", ":", "=", " are ", " is\n"} {
+		if i := strings.Index(window, verb); i >= 0 && (best < 0 || i+len(verb) < best) {
+			best = i + len(verb)
+		}
+	}
+	if best < 0 && strings.HasSuffix(window, " is") {
+		best = len(window)
+	}
+	return best
+}
+
+// inPassage yields the answers that a passage may hold: the formulas it begins with,
+// its first sentence, its first formula, its first number.
+func inPassage(passage string, yield func(string) bool) bool {
+	spans := formulas(passage)
+	if len(spans) > 0 && strings.TrimSpace(strings.Trim(passage[:spans[0].start], "*:")) == "" {
+		end := spans[0].end
+		for _, s := range spans[1:] {
+			between := strings.TrimSpace(strings.Trim(passage[end:s.start], " ,"))
+			if between != "" && between != "and" && between != "or" {
+				break
+			}
+			end = s.end
+		}
+		rest := strings.TrimLeft(passage[end:], " ")
+		if strings.HasPrefix(rest, "%") || strings.HasPrefix(rest, "percent") {
+			end = len(passage) - len(rest) + len(strings.TrimSuffix(rest[:min(len(rest), 1)], "p"))
+			if strings.HasPrefix(rest, "p") {
+				end = len(passage) - len(rest) + len("percent")
+			}
+		}
+		return yield(passage[spans[0].start:end]) && yield(passage[spans[0].start:spans[0].end])
+	}
+	sentence := passage
+	if i := strings.Index(sentence, ". "); i >= 0 {
+		sentence = sentence[:i]
+	}
+	if !yield(undecorated(sentence)) {
+		return false
+	}
+	for _, s := range spans {
+		if !yield(passage[s.start:s.end]) {
+			return false
+		}
+	}
+	for start := 0; start < len(sentence); {
+		i := strings.IndexFunc(sentence[start:], isDigit)
+		if i < 0 {
+			break
+		}
+		run, _ := runAt(sentence, start+i)
+		if run != "" {
+			return yield(run)
+		}
+		start += i + digits(sentence[start+i:])
+	}
+	return true
+}
+
+// alone yields the text, or its last line, where it is a formula by itself.
+func alone(text string, yield func(string) bool) {
+	text = strings.TrimSpace(text)
+	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	text = undecorated(text)
+	// Prose may look like words with a unit; what begins with a sign, a digit or a
+	// letter of its own is none.
+	word := len(text) - len(strings.TrimLeftFunc(text, unicode.IsLetter))
+	if len(text) > 0 && len(text) <= 400 && (word < 2 || strings.ContainsAny(text[word:], "^=<>()|") &&
+		len(formulas(text)) == 0) {
+		yield(text)
+	}
+}
+
+// span is a part of a text.
+type span struct{ start, end int }
+
+// formulas returns the formulas between $…$, $$…$$, \(…\) and \[…\].
+func formulas(text string) []span {
+	var spans []span
+	for i := 0; i < len(text); {
+		switch {
+		case strings.HasPrefix(text[i:], `\(`), strings.HasPrefix(text[i:], `\[`):
+			end := strings.Index(text[i:], map[byte]string{'(': `\)`, '[': `\]`}[text[i+1]])
+			if end < 0 {
+				i += 2
+				continue
+			}
+			spans = append(spans, span{i, i + end + 2})
+			i += end + 2
+		case text[i] == '\\':
+			i += 2
+		case strings.HasPrefix(text[i:], "$$"):
+			end := strings.Index(text[i+2:], "$$")
+			if end < 0 {
+				return spans
+			}
+			spans = append(spans, span{i, i + end + 4})
+			i += end + 4
+		case text[i] == '$':
+			end := dollar(text[i+1:])
+			if end < 0 {
+				i++
+				continue
+			}
+			spans = append(spans, span{i, i + end + 2})
+			i += end + 2
+		default:
+			i++
+		}
+	}
+	return spans
+}
+
+// dollar returns the place of the dollar sign that closes a formula, or −1: it is on
+// the same line, and an amount such as $5 does not begin there.
+func dollar(s string) int {
+	for i := 0; i < len(s) && s[i] != '\n'; i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '$':
+			amount := i+1 < len(s) && isDigit(rune(s[i+1])) || i > 0 && isDigit(rune(s[0])) && s[i-1] == ' '
+			if amount || i == 0 {
+				return -1
+			}
+			return i
+		}
+	}
+	return -1
+}
+
+// latest yields the formulas and numbers of a text, the one that ends last first.
+func latest(text string, yield func(string) bool) {
+	spans := formulas(text)
+	for end := len(text); end > 0; {
+		digit := strings.LastIndexFunc(text[:end], isDigit)
+		if len(spans) > 0 {
+			s := spans[len(spans)-1]
+			if s.end > digit {
+				if !yield(text[s.start:s.end]) {
+					return
+				}
+				end, spans = s.start, spans[:len(spans)-1]
+				continue
+			}
+		}
+		if digit < 0 {
+			return
+		}
+		run, start := runAt(text, digit)
+		if run != "" && !yield(run) {
+			return
+		}
+		if number := numberAt(text, digit); run != "" && number != run && !yield(number) {
+			return
+		}
+		end = max(0, min(start, digit))
+	}
+}
+
+// arithmetic are the characters of a run besides digits.
+const arithmetic = ".,+-*/^() %×÷−√"
+
+// runAt returns the arithmetic around a digit, or "" if it is part of a word, and
+// where it begins. A comma belongs to it between digits only.
+func runAt(text string, digit int) (run string, start int) {
+	start, end := digit, digit+1
+	inRun := func(r rune, before, after rune) bool {
+		return isDigit(r) || r == ',' && isDigit(before) && isDigit(after) ||
+			r != ',' && strings.ContainsRune(arithmetic, r)
+	}
+	for start > 0 {
+		r, size := utf8.DecodeLastRuneInString(text[:start])
+		before, _ := utf8.DecodeLastRuneInString(text[:start-size])
+		if !inRun(r, before, rune(text[start])) || digit-start > maxAnswer/4 {
+			break
+		}
+		start -= size
+	}
+	for end < len(text) {
+		r, size := utf8.DecodeRuneInString(text[end:])
+		after, _ := utf8.DecodeRuneInString(text[end+size:])
+		if !inRun(r, rune(text[end-1]), after) || end-digit > maxAnswer/4 {
+			break
+		}
+		end += size
+	}
+	run = strings.Trim(text[start:end], " ,.*+/^)%")
+	if i := strings.Index(text[start:end], run); strings.HasPrefix(strings.TrimLeft(text[start+i+len(run):end], " "), "%") {
+		run += "%"
+	}
+	if strings.Count(run, "(") != strings.Count(run, ")") {
+		run = strings.Trim(text[start:end], " ,.*+/^%")
+	}
+	if r, _ := utf8.DecodeLastRuneInString(text[:start]); unicode.IsLetter(r) && isDigit(rune(text[start])) {
+		return "", start
+	}
+	return run, start
+}
+
+// numberAt returns the number around a digit, with a sign and a percent sign.
+func numberAt(text string, digit int) string {
+	start, end := digit, digit+1
+	for start > 0 && (isDigit(rune(text[start-1])) || strings.IndexByte(".,", text[start-1]) >= 0 &&
+		start > 1 && isDigit(rune(text[start-2]))) {
+		start--
+	}
+	if start > 0 && text[start-1] == '-' {
+		start--
+	}
+	for end < len(text) && isDigit(rune(text[end])) {
+		end++
+	}
+	if strings.HasPrefix(strings.TrimLeft(text[end:], " "), "%") {
+		return text[start:end] + "%"
+	}
+	return text[start:end]
+}

@@ -1,0 +1,65 @@
+package mathtext
+
+import "strings"
+
+// units are short names of units, which without a blank before them are no products
+// of letters. Words of four letters and more after a number are units whatever they
+// are.
+var units = wordSet(`cm mm km dm nm kg mg ml mL cl dl kl ft in inch inches lb lbs oz yd mi hr hrs min mins sec secs ms
+	mph kph kmh kmph rpm am pm th st nd rd deg rad cc gal pt qt usd eur gbp rs sq cu hz khz mhz ghz kw kwh mw kj kcal cal
+	mol atm psi pa kpa mpa db ev au ly bps gb mb kb tb yrs yr day days men car cars dog dogs egg eggs pie pies toy toys
+	way ways pen pens box boxes bag bags cup cups cow cows job jobs tie ties hat hats kid kids per of a the
+	more less each left USD EUR GBP AM PM Hz kHz MHz GHz kW kWh MW kJ Pa kPa MPa eV AU KB MB GB TB`)
+
+// letterUnits are units of one letter, which must stand apart and at the end.
+var letterUnits = wordSet(`m g s h L l N J W V K C F A B T t`)
+
+// unit skips a unit after a value, with its power and what it is divided by, and
+// reports whether there was one.
+func (p *parser) unit() bool {
+	t := p.peek()
+	after := p.tokens[max(0, p.pos-1)]
+	value := after.kind == tokNumber || after.kind == tokOp &&
+		(after.text == ")" || after.text == "}" || after.text == "%" || after.text == "degree" || after.text == "/")
+	switch {
+	case t.kind == tokText && p.pos > 0 && !strings.ContainsAny(t.text, "=<>"):
+	case t.kind == tokWord && value && (len(t.text) >= 4 || units[t.text] || units[strings.ToLower(t.text)]):
+	case t.kind == tokWord && p.units && after.kind != tokOp: // miles per hour
+	case t.kind == tokLetter && (t.spaced && value || p.units) && letterUnits[t.text] && p.endsAt(1) && !p.letterBefore():
+	default:
+		return false
+	}
+	p.pos++
+	p.units = true
+	if p.isOp("^") && p.at(1).kind == tokNumber {
+		p.pos += 2
+	} else if p.isOp("^") && p.at(1).text == "{" && p.at(2).kind == tokNumber && p.at(3).text == "}" {
+		p.pos += 4
+	} else if p.isOp("^") && p.at(1).text == "{" && p.at(2).text == "-" && p.at(4).text == "}" {
+		p.pos += 5
+	}
+	return true
+}
+
+// letterBefore reports whether the item has a letter already, beside which another is
+// no unit.
+func (p *parser) letterBefore() bool {
+	for i := p.pos - 1; i >= 0; i-- {
+		switch t := p.tokens[i]; {
+		case t.kind == tokLetter:
+			return !p.units
+		case t.kind == tokOp && (t.text == "," || t.text == "=" || t.text == "and" || t.text == "or"):
+			return false
+		}
+	}
+	return false
+}
+
+// endsAt reports whether the item ends after i more tokens, or a power or division
+// of units follows.
+func (p *parser) endsAt(i int) bool {
+	t := p.at(i)
+	return t.kind == tokEnd || t.kind == tokText || t.kind == tokOp &&
+		(t.text == "," || t.text == "and" || t.text == "or" || t.text == ")" || t.text == "}" || t.text == ";" ||
+			t.text == "^" && p.endsAt(i+2))
+}
