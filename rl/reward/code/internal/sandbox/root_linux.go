@@ -33,7 +33,7 @@ func newRoot(spec *initSpec) (proc *os.File, err error) {
 	}
 	oldMask := unix.Umask(0)
 	defer unix.Umask(oldMask)
-	for _, dir := range []string{ProgramDir, WorkDir, "/dev", "/proc"} {
+	for _, dir := range []string{"/sandbox", ProgramDir, WorkDir, "/dev", "/proc"} {
 		if err := os.Mkdir(rootMount+dir, 0o755); err != nil {
 			return nil, err
 		}

@@ -163,11 +163,11 @@ func runAlone(ctx context.Context, c Command, reason error) (_ *Result, err erro
 	}
 	spec := execSpec{Env: c.Env, Dir: work, Limits: c.Limits, Alone: true}
 	for _, a := range c.Argv {
-		if name, ok := strings.CutPrefix(a, ProgramDir+"/"); ok {
-			a = filepath.Join(program, name)
+		if rest, ok := strings.CutPrefix(a, ProgramDir); ok {
+			a = program + rest
 		}
-		if name, ok := strings.CutPrefix(a, WorkDir+"/"); ok {
-			a = filepath.Join(work, name)
+		if rest, ok := strings.CutPrefix(a, WorkDir); ok {
+			a = work + rest
 		}
 		spec.Argv = append(spec.Argv, a)
 	}

@@ -31,9 +31,9 @@ import (
 
 const (
 	// ProgramDir holds Command.Files, read-only.
-	ProgramDir = "/program"
+	ProgramDir = "/sandbox/program"
 	// WorkDir is the working folder, empty at the start.
-	WorkDir = "/work"
+	WorkDir = "/sandbox/work"
 )
 
 // Limits bound one run. Zero values mean the defaults.
@@ -66,20 +66,25 @@ func (l Limits) WithDefaults() Limits {
 
 // Validate names a negative limit.
 func (l Limits) Validate() error {
-	for name, v := range map[string]int64{
-		"Wall": int64(l.Wall), "CPU": int64(l.CPU), "Memory": l.Memory,
-		"Output": l.Output, "Disk": l.Disk, "Processes": int64(l.Processes),
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Wall", int64(l.Wall)}, {"CPU", int64(l.CPU)}, {"Memory", l.Memory},
+		{"Output", l.Output}, {"Disk", l.Disk}, {"Processes", int64(l.Processes)},
 	} {
-		if v < 0 {
-			return fmt.Errorf("Limits.%s is %d, want 0 for the default or more", name, v)
+		if f.value < 0 {
+			return fmt.Errorf("Limits.%s is %d, want 0 for the default or more", f.name, f.value)
 		}
 	}
 	return nil
 }
 
-// Command is a program to run. The first element of Argv is the path of the executable
-// in the sandbox, which is that of the host for a path of Expose.
+// Command is a program to run.
 type Command struct {
+	// Argv begins with the path of the executable in the sandbox, which is that of the host
+	// for a path of Expose. Arguments that begin with ProgramDir or WorkDir lead there under
+	// AcceptLess too, where the folders are others.
 	Argv    []string
 	Env     []string          // the whole environment
 	Stdin   []byte            //
@@ -146,7 +151,7 @@ func (c Command) validate() error {
 		if p != path.Clean(p) || !path.IsAbs(p) || p == "/" {
 			return fmt.Errorf("Command.Expose has %q, want clean absolute paths below /", p)
 		}
-		for _, taken := range []string{ProgramDir, WorkDir, "/dev", "/proc", "/sys"} {
+		for _, taken := range []string{"/sandbox", "/dev", "/proc", "/sys"} {
 			if p == taken || strings.HasPrefix(p, taken+"/") {
 				return fmt.Errorf("Command.Expose has %q, which would hide the sandbox's %s", p, taken)
 			}

@@ -19,9 +19,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aha-go/aha/rl/reward/code/internal/sandbox/sandboxtest"
 )
 
 // The untrusted program of these tests is the test binary itself, under the argument
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 		Run(context.Background(), deed(os.Args[3], os.Args[2]))
 		os.Exit(0)
 	case os.Getenv(refuse) != "":
-		if err := refuseNamespaces(); err != nil {
+		if err := sandboxtest.RefuseNamespaces(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -46,25 +47,6 @@ func TestMain(m *testing.M) {
 
 // refuse is set for a run of these tests in which the kernel refuses namespaces.
 const refuse = "AHA_TEST_REFUSE_NAMESPACES"
-
-// refuseNamespaces makes clone fail as it does in a container.
-func refuseNamespaces() error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	filter := []unix.SockFilter{
-		load(offsetNumber),
-		skip(unix.BPF_JEQ, unix.SYS_CLONE, 0, 3),
-		arg(0), skip(unix.BPF_JSET, unix.CLONE_NEWUSER, 0, 1), ret(eperm),
-		ret(allowed),
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&program))); errno != 0 {
-		return errno
-	}
-	return nil
-}
 
 var executable = sync.OnceValue(func() string {
 	p, err := os.Executable()
