@@ -1,0 +1,124 @@
+// Package code scores programs by unit tests. A [Verifier] takes the program out of a
+// completion, runs it on the tests of a [Problem] and compares what it prints, or what its
+// function returns, with what the test wants.
+//
+// # Isolation
+//
+// The program runs in processes of its own on Linux (amd64, arm64), in new user, pid, mount,
+// network, IPC and UTS namespaces, under seccomp and rlimits, without capabilities. It sees,
+// read-only, its own files, its interpreter and the shared libraries, besides /dev/null,
+// /dev/zero and /dev/urandom; it may write in a working folder that is empty before each test
+// and gone after it. It has no /proc, no network and no environment but PYTHONHASHSEED or
+// GOMAXPROCS. It is ended at a limit on wall time, CPU time, memory or output, and when the
+// caller ends; disk space, processes and threads are bounded. The results that tests want
+// never enter the sandbox. Memory of several processes is summed every 10 ms, which they can
+// exceed in between.
+//
+// Namespaces and seccomp are as strong as the kernel. Against programs that attack the kernel
+// itself, use a virtual machine.
+//
+// The package starts the binary it is part of again, with another name as argument 0. Its
+// init function takes these processes over before main; the init functions of packages that
+// are initialized before it run in them too.
+//
+// Go programs are compiled in the same sandbox by the compiler and linker of the go command,
+// without cgo and with the standard library alone. The go command itself does not see the
+// program: it builds the packages of the standard library that programs import, which takes
+// a while the first time if they are not in its cache.
+//
+// Where the kernel refuses namespaces, as in many containers, verdicts are Errors with the
+// reason. Verifier.AcceptLess accepts one process under Landlock, seccomp and rlimits, in
+// temporary folders, which a caller that is killed leaves behind.
+package code
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/token"
+	"math"
+	"strings"
+)
+
+// Language is that of programs.
+type Language string
+
+// The languages.
+const (
+	Python Language = "python"
+	Go     Language = "go"
+)
+
+// Problem is what a Verifier expects in Sample.Answer.
+type Problem struct {
+	Language Language `json:"language"`
+	// Function is the function that tests call: in Go one of package main, in Python one of
+	// the module or "Class.method" of a class, which is made without arguments. "" means
+	// that tests run the program with standard input.
+	Function string `json:"function,omitempty"`
+	Tests    []Test `json:"tests"` // at least one
+	// Tolerance is how far numbers may be from those wanted, relative to max(1, |wanted|).
+	// With 0, integers and floats must be equal in value.
+	Tolerance float64 `json:"tolerance,omitempty"`
+}
+
+// Test is one run of a program: Stdin and Stdout without a Function, Args and Want with one.
+type Test struct {
+	Stdin string `json:"stdin,omitempty"`
+	// Stdout is compared line by line, without blanks at the ends of lines and empty lines
+	// at the end; with a Tolerance, word by word.
+	Stdout string `json:"stdout,omitempty"`
+	// Args is a JSON array of the arguments, such as [[1,2],"x"].
+	Args json.RawMessage `json:"args,omitempty"`
+	// Want is the result in JSON. A Python tuple is an array, and so are several results in Go.
+	Want json.RawMessage `json:"want,omitempty"`
+}
+
+// Validate names what is wrong with a problem.
+func (p Problem) Validate() error {
+	if p.Language != Python && p.Language != Go {
+		return fmt.Errorf("code: Problem.Language is %q, want %q or %q", p.Language, Python, Go)
+	}
+	if len(p.Tests) == 0 {
+		return fmt.Errorf("code: Problem.Tests is empty")
+	}
+	if !(p.Tolerance >= 0) || math.IsInf(p.Tolerance, 0) {
+		return fmt.Errorf("code: Problem.Tolerance is %v, want a number of at least 0", p.Tolerance)
+	}
+	if p.Function != "" {
+		names := strings.Split(p.Function, ".")
+		if len(names) > 2 || p.Language == Go && len(names) > 1 {
+			return fmt.Errorf("code: Problem.Function %q is no name of a %s function", p.Function, p.Language)
+		}
+		for _, name := range names {
+			if !token.IsIdentifier(name) || p.Language == Go && name == "main" {
+				return fmt.Errorf("code: Problem.Function %q is no name of a %s function", p.Function, p.Language)
+			}
+		}
+	}
+	for i, t := range p.Tests {
+		if err := t.validate(p.Function != ""); err != nil {
+			return fmt.Errorf("code: Problem.Tests[%d]%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (t Test) validate(function bool) error {
+	if !function {
+		if t.Args != nil || t.Want != nil {
+			return fmt.Errorf(" has Args or Want without Problem.Function")
+		}
+		return nil
+	}
+	if t.Stdin != "" || t.Stdout != "" {
+		return fmt.Errorf(" has Stdin or Stdout beside Problem.Function")
+	}
+	var args []json.RawMessage
+	if err := json.Unmarshal(t.Args, &args); err != nil || args == nil {
+		return fmt.Errorf(".Args is %q, want a JSON array", t.Args)
+	}
+	if _, err := decode(t.Want); err != nil {
+		return fmt.Errorf(".Want is %q: %w", t.Want, err)
+	}
+	return nil
+}

@@ -1,0 +1,576 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aha-go/aha/rl/reward/code/internal/sandbox/sandboxtest"
+)
+
+// The untrusted program of these tests is the test binary itself, under the argument
+// "hostile" with the name of a deed, a marker that no other process has, and what the deed
+// needs.
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) > 3 && os.Args[1] == "hostile":
+		deeds[os.Args[2]](os.Args[3:])
+		os.Exit(0)
+	case len(os.Args) > 3 && os.Args[1] == "caller":
+		Run(context.Background(), deed(os.Args[3], os.Args[2]))
+		os.Exit(0)
+	case os.Getenv(refuse) != "":
+		if err := sandboxtest.RefuseNamespaces(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// refuse is set for a run of these tests in which the kernel refuses namespaces.
+const refuse = "AHA_TEST_REFUSE_NAMESPACES"
+
+var executable = sync.OnceValue(func() string {
+	p, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return p
+})
+
+var limits = Limits{Wall: 4 * time.Second, CPU: 2 * time.Second, Memory: 256 << 20, Disk: 1 << 20}
+
+func deed(name, marker string, args ...string) Command {
+	return Command{
+		Argv:   append([]string{executable(), "hostile", name, marker}, args...),
+		Env:    []string{"GOMAXPROCS=1"},
+		Files:  map[string][]byte{"test.txt": []byte("the tests")},
+		Expose: []string{executable(), "/lib", "/lib64", "/usr/lib"}, // libraries are for -race
+		Limits: limits, AcceptLess: os.Getenv(refuse) != "",
+	}
+}
+
+// say reports a deed's errors and successes, one a line.
+func say(what string, err error) { fmt.Printf("%s: %v\n", what, err) }
+
+var deeds = map[string]func(args []string){
+	"loop": func([]string) {
+		for n := 0; ; n++ {
+			_ = n
+		}
+	},
+	"sleep": func([]string) { time.Sleep(time.Minute) },
+	"fork bomb": func([]string) {
+		for {
+			if exec.Command(os.Args[0], os.Args[1:]...).Start() != nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	},
+	"allocate": func([]string) {
+		b := make([]byte, 10<<30)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		fmt.Println("has 10 GB")
+	},
+	"share memory": func([]string) {
+		b, err := unix.Mmap(-1, 0, 512<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+		if err != nil {
+			say("mmap", err)
+			os.Exit(1)
+		}
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		fmt.Println("has 512 MB")
+	},
+	"allocate in many": func(args []string) {
+		if len(args) < 2 {
+			for range 6 {
+				if err := exec.Command(os.Args[0], append(os.Args[1:], "child")...).Start(); err != nil {
+					say("start", err)
+					os.Exit(1)
+				}
+			}
+		}
+		b := make([]byte, 60<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		time.Sleep(time.Minute)
+		fmt.Println(len(b))
+	},
+	"write outside": func(args []string) {
+		for _, p := range append(args[1:], os.Args[0], ProgramDir+"/test.txt") {
+			say(p, os.WriteFile(p, []byte("hacked"), 0o666))
+			say(p, os.Remove(p))
+			say(p, os.Chmod(p, 0o777))
+			say(p, os.Truncate(p, 0))
+		}
+	},
+	"read": func(args []string) {
+		fmt.Println("environment", os.Environ())
+		for _, p := range args[1:] {
+			_, err := os.ReadFile(p)
+			say(p, err)
+		}
+	},
+	"connect": func(args []string) {
+		for _, network := range []string{"tcp", "udp"} {
+			c, err := net.DialTimeout(network, args[1], time.Second)
+			if err == nil {
+				_, err = c.Write([]byte("secret"))
+			}
+			say(network, err)
+		}
+		_, err := net.Listen("tcp", "127.0.0.1:0")
+		say("listen", err)
+	},
+	"link": func(args []string) {
+		say("symlink", os.Symlink(args[1], "out"))
+		_, err := os.ReadFile("out")
+		say("read", err)
+		say("write", os.WriteFile("out", []byte("hacked"), 0o666))
+		say("link", os.Link(args[1], "hard"))
+		say("dots", os.WriteFile("../../../../../../"+args[1], []byte("hacked"), 0o666))
+	},
+	"signal": func(args []string) {
+		pid, _ := strconv.Atoi(args[1])
+		for _, target := range []int{pid, os.Getppid(), 1, -1} {
+			for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGSEGV, syscall.SIGSTOP, syscall.SIGKILL} {
+				syscall.Kill(target, s)
+			}
+		}
+		fmt.Println("alive")
+	},
+	"outlive": func(args []string) {
+		if len(args) < 2 {
+			c := exec.Command(os.Args[0], append(os.Args[1:], "child")...)
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			say("start", c.Start())
+			return
+		}
+		time.Sleep(time.Minute)
+	},
+	"print": func([]string) {
+		for range 1 << 10 {
+			os.Stdout.Write(bytes.Repeat([]byte("x"), 1<<20))
+		}
+	},
+	"print data": func([]string) {
+		f := os.NewFile(3, "data")
+		for range 1 << 10 {
+			f.Write(bytes.Repeat([]byte("x"), 1<<20))
+		}
+	},
+	"fill the disk": func([]string) {
+		for i := range 100 {
+			if err := os.WriteFile(strconv.Itoa(i), bytes.Repeat([]byte("x"), 1<<18), 0o666); err != nil {
+				say("write", err)
+				return
+			}
+		}
+	},
+	"break out": func([]string) {
+		say("rlimit", unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 1 << 40, Max: 1 << 40}))
+		say("unshare", unix.Unshare(unix.CLONE_NEWUSER))
+		say("mount", unix.Mount("none", WorkDir, "tmpfs", 0, ""))
+		say("remount", unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, ""))
+		say("chroot", unix.Chroot("."))
+		say("setuid", unix.Setreuid(0, 0))
+		say("ptrace", unix.PtraceAttach(1))
+		_, err := unix.MemfdCreate("x", 0)
+		say("memfd", err)
+		_, _, errno := unix.Syscall(unix.SYS_CLONE, unix.CLONE_NEWUSER|uintptr(unix.SIGCHLD), 0, 0)
+		say("clone", errno)
+		_, _, errno = unix.Syscall(unix.SYS_IO_URING_SETUP, 1, 0, 0)
+		say("io_uring", errno)
+		_, err = unix.PrctlRetInt(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0)
+		say("pdeathsig", err)
+		status, err := os.ReadFile("/proc/self/status")
+		if err == nil && !bytes.Contains(status, []byte("CapEff:\t0000000000000000")) {
+			fmt.Printf("capabilities: %s\n", status)
+		}
+	},
+	"lead out": func(args []string) { say("symlink", os.Symlink(args[1], "result")) },
+	"answer": func(args []string) {
+		var in [64]byte
+		n, _ := os.Stdin.Read(in[:])
+		fmt.Printf("got %s", in[:n])
+		fmt.Fprint(os.Stderr, "aside")
+		fmt.Fprint(os.NewFile(3, "data"), "data")
+		say("result", os.WriteFile("result", []byte("output"), 0o666))
+		os.Exit(len(args) - 1)
+	},
+}
+
+// sandboxed runs a deed and asserts that nothing is left of it.
+func sandboxed(t *testing.T, name string, args ...string) *Result {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	marker := "marker-" + rand.Text()
+	begin := time.Now()
+	result, err := Run(t.Context(), deed(name, marker, args...))
+	var none *UnavailableError
+	if errors.As(err, &none) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if took := time.Since(begin); took > limits.Wall+5*time.Second {
+		t.Errorf("%s took %v under a limit of %v", name, took, limits.Wall)
+	}
+	if left := processes(t, marker); len(left) > 0 {
+		t.Errorf("%s left processes %q", name, left)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("%s left files %v (%v)", name, left, err)
+	}
+	if wantLess := os.Getenv(refuse) != ""; wantLess != (len(result.Missing) > 0) {
+		t.Errorf("%s lacks %q", name, result.Missing)
+	}
+	return result
+}
+
+// processes lists the command lines with a marker.
+func processes(t *testing.T, marker string) (found []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d processes: %v", len(files), err)
+	}
+	for _, f := range files {
+		// A process that ended meanwhile is not left.
+		if line, err := os.ReadFile(f); err == nil && bytes.Contains(line, []byte(marker)) {
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+		}
+	}
+	return found
+}
+
+// lines of a deed's report, by their beginnings.
+func lines(r *Result) map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(string(r.Stdout)) {
+		what, outcome, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		m[what] += outcome
+	}
+	return m
+}
+
+func allFail(t *testing.T, r *Result, at int) {
+	t.Helper()
+	said := 0
+	for line := range strings.Lines(string(r.Stdout)) {
+		said++
+		if strings.HasSuffix(line, ": <nil>\n") {
+			t.Errorf("succeeded at %s", line)
+		}
+	}
+	if said < at || r.ExitCode != 0 {
+		t.Errorf("%d attempts, want %d; %+v: %s", said, at, r, r.Stderr)
+	}
+}
+
+func TestLimitsEndAProgram(t *testing.T) {
+	for name, want := range map[string][]Limit{
+		"loop":             {CPUTime, WallTime}, // on a busy machine
+		"sleep":            {WallTime},
+		"fork bomb":        {CPUTime, WallTime, Memory},
+		"allocate in many": {Memory},
+		"share memory":     {Memory},
+		"print":            {Output},
+		"print data":       {Output},
+	} {
+		if os.Getenv(refuse) != "" && (name == "allocate in many" || name == "share memory") {
+			continue // one process has RLIMIT_DATA and RLIMIT_AS
+		}
+		if r := sandboxed(t, name); !slices.Contains(want, r.Exceeded) || r.ExitCode == 0 {
+			t.Errorf("%s: %+v, want the limit on %s", name, r, want)
+		} else if int64(len(r.Stdout)) > 1<<20 || int64(len(r.Data)) > 1<<20 {
+			t.Errorf("%s: kept %d and %d bytes", name, len(r.Stdout), len(r.Data))
+		}
+	}
+}
+
+func TestTooLargeAnAllocationFails(t *testing.T) {
+	r := sandboxed(t, "allocate")
+	if len(r.Stdout) > 0 || r.ExitCode == 0 || r.Exceeded == "" && !bytes.Contains(r.Stderr, []byte("out of memory")) {
+		t.Errorf("%+v: %s", r, r.Stderr)
+	}
+}
+
+func TestNothingIsWrittenOutside(t *testing.T) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, name := t.TempDir(), "aha-marker-"+rand.Text()
+	theirs := filepath.Join(dir, "theirs")
+	if err := errors.Join(os.WriteFile(theirs, []byte("intact"), 0o666), os.Chmod(theirs, 0o666),
+		os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{theirs}
+	for _, d := range []string{dir, home, "/", "/tmp", "/var/tmp", "/dev/shm", "/etc", "/dev", ProgramDir} {
+		paths = append(paths, filepath.Join(d, name))
+	}
+	allFail(t, sandboxed(t, "write outside", paths...), 4*len(paths)+8)
+	for _, p := range paths[1:] {
+		if _, err := os.Lstat(p); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	if text, err := os.ReadFile(theirs); string(text) != "intact" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestEnvironmentAndHostFilesCannotBeRead(t *testing.T) {
+	t.Setenv("AHA_TEST_SECRET", "secret")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	parent := fmt.Sprintf("/proc/%d/", os.Getpid())
+	r := sandboxed(t, "read", secret, "/etc/passwd", "/etc/hostname", "/proc/1/environ", "/proc/self/environ",
+		parent+"environ", parent+"mem", "/sys/kernel/uevent_seqnum", "/dev/mem", "/root/.bashrc")
+	allFail(t, r, 11)
+	if env := strings.SplitN(string(r.Stdout), "\n", 2)[0]; env != "environment [GOMAXPROCS=1]" {
+		t.Error(env)
+	}
+}
+
+func TestThereIsNoNetwork(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		accepted <- err
+	}()
+	allFail(t, sandboxed(t, "connect", l.Addr().String()), 3)
+	select {
+	case err := <-accepted:
+		t.Errorf("accepted a connection: %v", err)
+	default:
+	}
+}
+
+func TestLinksLeadNowhere(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o666), os.Chmod(secret, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	got := lines(sandboxed(t, "link", secret))
+	for _, what := range []string{"read", "write", "link", "dots"} {
+		if got[what] == "" || got[what] == "<nil>" {
+			t.Errorf("%s: %q", what, got[what])
+		}
+	}
+	if text, err := os.ReadFile(secret); string(text) != "secret" {
+		t.Errorf("%q, %v", text, err)
+	}
+	c := deed("lead out", "marker-"+rand.Text(), secret)
+	c.Outputs = []string{"result"}
+	if r, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "result") {
+		t.Errorf("%+v, %v: returned a linked file", r, err)
+	}
+}
+
+func TestSignalsReachNobodyOutside(t *testing.T) {
+	witness := exec.Command("sleep", "60")
+	if err := witness.Start(); err != nil {
+		t.Skip(err)
+	}
+	r := sandboxed(t, "signal", strconv.Itoa(witness.Process.Pid))
+	if string(r.Stdout) != "alive\n" || r.ExitCode != 0 {
+		t.Errorf("%+v: %s", r, r.Stdout)
+	}
+	if err := witness.Process.Kill(); err != nil {
+		t.Errorf("the process outside has ended: %v", err)
+	}
+	if err := witness.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("the process outside ended by %v", err)
+	}
+}
+
+func TestChildrenDoNotOutliveTheProgram(t *testing.T) {
+	r := sandboxed(t, "outlive")
+	if r.ExitCode != 0 || r.Exceeded != "" {
+		t.Errorf("%+v", r)
+	}
+	if started := lines(r)["start"] == "<nil>"; started != (os.Getenv(refuse) == "") {
+		t.Errorf("started a child: %t", started)
+	}
+}
+
+func TestTheWorkingFolderIsBounded(t *testing.T) {
+	if os.Getenv(refuse) != "" {
+		t.Skip("a single process has a limit for each file")
+	}
+	r := sandboxed(t, "fill the disk")
+	if !strings.Contains(lines(r)["write"], "no space left") {
+		t.Errorf("%+v: %s", r, r.Stdout)
+	}
+}
+
+func TestPrivilegesCannotBeRegained(t *testing.T) {
+	allFail(t, sandboxed(t, "break out"), 11)
+}
+
+func TestResultsComeBack(t *testing.T) {
+	c := deed("answer", "marker", "x", "y", "z")
+	c.Stdin, c.Outputs = []byte("input"), []string{"result"}
+	for _, status := range []int{3, 0} {
+		r, err := Run(t.Context(), c)
+		var none *UnavailableError
+		if errors.As(err, &none) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if string(r.Stdout) != "got inputresult: <nil>\n" || string(r.Stderr) != "aside" || string(r.Data) != "data" ||
+			r.ExitCode != status || r.Signal != "" || r.Exceeded != "" {
+			t.Errorf("%+v: %s", r, r.Stdout)
+		}
+		if returned := string(r.Outputs["result"]) == "output"; returned != (status == 0) {
+			t.Errorf("status %d returns %q", status, r.Outputs)
+		}
+		c.Argv = c.Argv[:4]
+	}
+}
+
+func TestManyRunAtOnce(t *testing.T) {
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			c := deed("answer", "marker")
+			c.Stdin, c.Limits.Wall = []byte(strconv.Itoa(i)), time.Minute
+			r, err := Run(t.Context(), c)
+			var none *UnavailableError
+			if errors.As(err, &none) {
+				return
+			}
+			if err != nil || string(r.Stdout) != fmt.Sprintf("got %dresult: <nil>\n", i) {
+				t.Errorf("run %d: %+v, %v", i, r, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestCancellationEndsTheProgram(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	marker := "marker-" + rand.Text()
+	if r, err := Run(ctx, deed("sleep", marker)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if left := processes(t, marker); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+}
+
+func TestProgramsDieWithTheirCaller(t *testing.T) {
+	marker := "marker-" + rand.Text()
+	caller := exec.Command(executable(), "caller", marker, "sleep")
+	caller.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	if err := caller.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running := func() bool {
+		return slices.ContainsFunc(processes(t, marker), func(line string) bool { return strings.Contains(line, "hostile") })
+	}
+	for begin := time.Now(); !running(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 3*time.Second {
+			caller.Process.Kill()
+			caller.Wait()
+			t.Skip("the program did not start")
+		}
+	}
+	if err := caller.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	caller.Wait()
+	for begin := time.Now(); len(processes(t, marker)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > limits.Wall/2 {
+			t.Fatalf("left %q", processes(t, marker))
+		}
+	}
+}
+
+func TestIllFormedCommandsAreRefused(t *testing.T) {
+	for want, c := range map[string]Command{
+		"Command.Argv is []":      {},
+		`Command.Argv is ["sh"]`:  {Argv: []string{"sh"}},
+		`file name "../x"`:        {Argv: []string{"/x"}, Files: map[string][]byte{"../x": nil}},
+		`file name "a/b"`:         {Argv: []string{"/x"}, Outputs: []string{"a/b"}},
+		`Expose has "/"`:          {Argv: []string{"/x"}, Expose: []string{"/"}},
+		`Expose has "/usr/../x"`:  {Argv: []string{"/x"}, Expose: []string{"/usr/../x"}},
+		`Expose has "/proc/self"`: {Argv: []string{"/x"}, Expose: []string{"/proc/self"}},
+		"Limits.Memory is -1":     {Argv: []string{"/x"}, Limits: Limits{Memory: -1}},
+	} {
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+}
+
+func TestAMissingProgramIsAnError(t *testing.T) {
+	c := deed("answer", "marker")
+	c.Argv[0] = ProgramDir + "/none"
+	_, err := Run(t.Context(), c)
+	var none *UnavailableError
+	if errors.As(err, &none) {
+		t.Skip(err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "/none: no such file") {
+		t.Errorf("error %v, want one that names the program", err)
+	}
+}
+
+// The same tests where the kernel refuses namespaces, in a process of their own.
+func TestWithoutNamespaces(t *testing.T) {
+	if os.Getenv(refuse) != "" {
+		if _, err := Run(t.Context(), Command{Argv: deed("answer", "x").Argv}); err == nil ||
+			!strings.Contains(err.Error(), "sandbox: not available: namespaces:") {
+			t.Errorf("error %v, want a refusal", err)
+		}
+		return
+	}
+	if _, err := landlockABI(); err != nil {
+		t.Skipf("Landlock: %v", err)
+	}
+	c := exec.Command(executable(), "-test.v", "-test.timeout=4m")
+	c.Env = append(os.Environ(), refuse+"=1")
+	out, err := c.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
