@@ -165,6 +165,8 @@ func TestWhatIsNotImplementedIsRefused(t *testing.T) {
 		{"normalizer", `{"type":"NFKC"}`, "normalizer"},
 		{"post_processor", `{"type":"BertProcessing"}`, "BertProcessing"},
 		{"post_processor", `{"type":"TemplateProcessing","single":[]}`, "post_processor"},
+		{"post_processor", `{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"B"}}]}`,
+			"post_processor"},
 		{"decoder", `{"type":"WordPiece"}`, "decoder"},
 		{"model.type", `"Unigram"`, `"Unigram", want BPE`},
 		{"model.dropout", `0.1`, "dropout"},
