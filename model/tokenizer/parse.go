@@ -215,11 +215,16 @@ func readModel(v *Vocabulary, f *file) error {
 	if m.Type != "BPE" {
 		return fmt.Errorf("type %q, want BPE: %w", shorten(m.Type), ErrUnsupported)
 	}
-	for name, given := range map[string]bool{"dropout": m.Dropout != nil && *m.Dropout != 0,
-		"fuse_unk":                  m.FuseUnknown && m.Unknown != "",
-		"continuing_subword_prefix": m.Prefix != "", "end_of_word_suffix": m.Suffix != "", "byte_fallback": m.ByteFallback} {
-		if given {
-			return fmt.Errorf("%s: %w", name, ErrUnsupported)
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"dropout", m.Dropout != nil && *m.Dropout != 0}, {"fuse_unk", m.FuseUnknown && m.Unknown != ""},
+		{"continuing_subword_prefix", m.Prefix != ""}, {"end_of_word_suffix", m.Suffix != ""},
+		{"byte_fallback", m.ByteFallback},
+	} {
+		if option.given {
+			return fmt.Errorf("%s: %w", option.name, ErrUnsupported)
 		}
 	}
 	v.Unknown, v.IgnoreMerges = m.Unknown, m.IgnoreMerges
