@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/aha-go/aha/model/gguf"
@@ -18,9 +19,11 @@ var ggufTypes = map[string]string{
 // ggufForeign are the keys after the architecture's name that change what a model
 // computes and that no model here has.
 var ggufForeign = []string{
-	"attention.scale", "attention.sliding_window", "attention.logit_softcapping", "attention.max_alibi_bias",
-	"attention.clamp_kqv", "final_logit_softcapping", "logit_scale", "embedding_scale", "residual_scale",
-	"use_parallel_residual", "rope.scaling.attn_factor", "rope.scale_linear",
+	"attention.scale", "attention.output_scale", "attention.temperature_scale", "attention.sliding_window",
+	"attention.causal", "attention.max_alibi_bias", "attention.clamp_kqv", "attn_logit_softcapping",
+	"final_logit_softcapping", "logit_scale", "embedding_scale", "residual_scale", "use_parallel_residual",
+	"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_ext_factor", "rope.scaling.alpha",
+	"rope.scale_linear",
 }
 
 // The numbers of expert_gating_func.
@@ -58,10 +61,9 @@ func (m *ggufMetadata) int(name string) int {
 		m.fail(err)
 		return 0
 	}
-	for _, n := range list {
-		if n != list[0] {
-			m.fail(fmt.Errorf("gguf: key %q: %w %v: layers that differ are not supported", m.key(name), gguf.ErrValue, list))
-		}
+	if i := slices.IndexFunc(list, func(n int) bool { return n != list[0] }); i > 0 {
+		m.fail(fmt.Errorf("gguf: key %q: %w: %d of layer 0, %d of layer %d: layers that differ are not supported",
+			m.key(name), gguf.ErrValue, list[0], list[i], i))
 	}
 	return list[0]
 }

@@ -255,13 +255,17 @@ func TestConvertDropsPrediction(t *testing.T) {
 func TestConvertRefuses(t *testing.T) {
 	in := folder(t, 1, checkpoint.F32)
 	for _, c := range []struct{ dtype, mtp, gguf, want string }{
-		{"q8", "keep", "", "GGUF"}, {"q4", "keep", "", "GGUF"}, {"int8", "keep", "", "want f32, bf16 or fp8"},
+		{"q8", "keep", "", "GGUF"}, {"q4_1", "keep", "", "GGUF"}, {"int8", "keep", "", "want f32, bf16 or fp8"},
 		{"", "some", "", "want keep or drop"}, {"", "keep", "q4_1", "want f16 or q8_0"}, {"bf16", "keep", "f16", "exclude"},
 	} {
 		o := options{in: "a", out: "b"}
 		if err := o.set(c.dtype, c.mtp, c.gguf, 5); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("-dtype %s -mtp %s -gguf %s: error %v", c.dtype, c.mtp, c.gguf, err)
 		}
+	}
+	o := options{in: "a", out: "b.gguf"}
+	if err := o.set("", "keep", "", 5); err == nil || !strings.Contains(err.Error(), "-out b.gguf: a GGUF file wants") {
+		t.Errorf("a folder called b.gguf: error %v", err)
 	}
 	before, _ := content(t, in)
 	if err := convert(t.Context(), options{in: in, out: in, shardBytes: 1e6}); err == nil ||

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/aha-go/aha/examples/internal/lab"
@@ -41,6 +42,10 @@ func (c *conversion) writeGGUF() error {
 	}
 	written, end := megabytes("converting")
 	defer end()
-	return model.SaveGGUF(c.out, c.cfg, list,
-		model.GGUFOptions{Type: c.ggufType, Metadata: metadata, Progress: written})
+	if err := model.SaveGGUF(c.out, c.cfg, list,
+		model.GGUFOptions{Type: c.ggufType, Metadata: metadata, Progress: written}); err != nil {
+		return err
+	}
+	fmt.Printf("%d tensors read, %s written\n", len(list), c.out)
+	return nil
 }

@@ -22,6 +22,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/model/checkpoint"
@@ -74,7 +76,7 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 		o.dtype = checkpoint.BF16
 	case "fp8":
 		o.dtype = checkpoint.F8E4M3
-	case "q8", "q4":
+	case "q8", "q4", "q4_1":
 		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a packed format of memory, which "+
 			"weights get when they are loaded (model.Options.Format). Its file format is GGUF, see -gguf", dtype, dtype)
 	default:
@@ -102,6 +104,8 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 		return fmt.Errorf("-in is missing: the model folder or .gguf file to read")
 	case o.out == "":
 		return fmt.Errorf("-out is missing: the folder or .gguf file to write")
+	case !o.gguf && strings.EqualFold(filepath.Ext(o.out), ".gguf"):
+		return fmt.Errorf("-out %s: a GGUF file wants -gguf f16 or q8_0, a folder another name", o.out)
 	}
 	return nil
 }

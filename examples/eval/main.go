@@ -49,7 +49,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
+	flag.StringVar(&o.Model, "model", "",
+		"folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
 	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.StringVar(&o.Type, "type", "",
 		"of the files: text, jsonl, ids, uint16 or uint32 (default text for .txt, and jsonl for .jsonl)")

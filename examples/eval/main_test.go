@@ -131,7 +131,8 @@ func TestPerplexityIsThatOfTransformers(t *testing.T) {
 			t.Errorf("%s: %+v, want 25 tokens of %g nats", kind, r, want)
 		}
 	}
-	out, errs, code := eval(t, "-type", "ids", "-model", filepath.Join(folder, checkpoint.SingleFile), write(t, "ids", ids))
+	out, errs, code := eval(t, "-type", "ids", "-model", filepath.Join(folder, checkpoint.SingleFile),
+		write(t, "ids", ids))
 	if want := fmt.Sprintf("25 tokens in windows of 64: %.4f", want); code != 0 || !strings.HasPrefix(out, want) {
 		t.Errorf("exit code %d, %q, want %q…; standard error %q", code, out, want, errs)
 	}
@@ -198,7 +199,8 @@ func TestMeanDoesNotDependOnTheBatch(t *testing.T) {
 		t.Errorf("%d tokens, want 35", want.Tokens)
 	}
 	for _, rows := range []string{"1", "5", "9"} {
-		if r := measured(t, "-type", "ids", "-context", "4", "-rows", rows, one, two); r.Nats != want.Nats || r.Tokens != want.Tokens {
+		r := measured(t, "-type", "ids", "-context", "4", "-rows", rows, one, two)
+		if r.Nats != want.Nats || r.Tokens != want.Tokens {
 			t.Errorf("-rows %s: %v, want %v", rows, r, want)
 		}
 	}

@@ -62,8 +62,8 @@ func typeOf(file, kind string) (string, error) {
 	case kind == "" && ending == ".jsonl":
 		return "jsonl", nil
 	case kind == "":
-		return "", fmt.Errorf("%s: -type is missing, for a name that ends neither in .txt nor in .jsonl: want one of %s", file,
-			strings.Join(types, ", "))
+		return "", fmt.Errorf("%s: -type is missing, for a name that ends neither in .txt nor in .jsonl: want one of %s",
+			file, strings.Join(types, ", "))
 	case !slices.Contains(types, kind):
 		return "", fmt.Errorf("-type %q, want one of %s", kind, strings.Join(types, ", "))
 	}

@@ -21,7 +21,7 @@
 // steps.
 //
 // With -lora 0 all weights train. Otherwise adapters of that rank do, beside frozen weights
-// that may be in the formats bf16, fp8, q8 and q4 (QLoRA); embedding and head are F32.
+// that may be in the formats bf16, fp8, q8, q4 and q4_1 (QLoRA); embedding and head are F32.
 // Targets are the ends of names, such as q_proj,v_proj, or all-linear.
 //
 // The output folder gets sft, the run's checkpoints and metrics.jsonl; adapter, which PEFT

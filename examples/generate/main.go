@@ -16,9 +16,9 @@
 //
 // Without a prompt each line of standard input is a message of a chat; the model is shown
 // what was said before, but for its thoughts. Keys and values of the turns before are kept,
-// and only what is new is read, with the same ids as if all of it were. On a terminal Ctrl-C stops an answer, and ends
-// the chat if there is none, as the end of input does. If the model has no template, each
-// line is completed by itself.
+// and only what is new is read, with the same ids as if all of it were. Ctrl-C (SIGINT)
+// stops an answer, and ends the chat if there is none, as the end of input does. If the
+// model has no template, each line is completed by itself.
 //
 // The text goes to standard output as it is drawn, with thoughts dim if that is a terminal.
 // Of a prompt of ids, or with -ids, ids are printed: one a line as they are drawn, or with
@@ -28,8 +28,8 @@
 // Generation ends after -max-tokens ids, with the token that ends an answer, or with an
 // eos_token_id of generation_config.json or else of config.json; ids have it too.
 //
-// The formats f32, bf16, fp8, q8 and q4 are those of the weights and of products;
-// activations and the cache are F32. With fp8 embedding and head are bf16.
+// The formats f32, bf16, fp8, q8, q4 and q4_1 are those of the weights and of products;
+// activations and the cache are F32. Embedding and head are bf16 with fp8, and q8 with q4_1.
 //
 // -logprobs writes a line {"id":…,"logprob":…} for each new token: its
 // log-probability in nats under the softmax of the model's logits, without
@@ -105,8 +105,22 @@ func main() {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
+		if err := emptyPrompt(); err != nil {
+			return err
+		}
 		return start(ctx, o)
 	})
+}
+
+// emptyPrompt refuses flags of a prompt that are set to nothing, as by an unset variable of a script: without a
+// prompt there would be a chat.
+func emptyPrompt() (err error) {
+	flag.Visit(func(f *flag.Flag) {
+		if strings.HasPrefix(f.Name, "prompt") && f.Value.String() == "" {
+			err = fmt.Errorf("-%s is empty: leave it out for a chat", f.Name)
+		}
+	})
+	return err
 }
 
 func start(ctx context.Context, o options) error {

@@ -212,7 +212,7 @@ func TestGenerationConfigDecidesTheEnd(t *testing.T) {
 		}
 	}
 	for text, message := range map[string]string{
-		`{"eos_token_id": 48}`:    "eos_token_id 48 is beyond the vocabulary of 48",
+		`{"eos_token_id": 48}`:    "generation_config.json: eos_token_id 48 is beyond the vocabulary of 48",
 		`{"eos_token_id": "end"}`: "generation_config.json: ",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(text), 0o666); err != nil {
@@ -302,6 +302,10 @@ func TestBadFlagsAreNamed(t *testing.T) {
 	}{
 		{"-model X", "-model: stat X: "},
 		{"-model X -prompt a -prompt-ids 1", "-prompt and -prompt-ids: want one of them"},
+		{"-model X -prompt=", "-prompt is empty: leave it out for a chat"},
+		{"-model X -prompt-file=", "-prompt-file is empty: "},
+		{"-model X -prompt-ids=", "-prompt-ids is empty: "},
+		{"-model FOLDER -prompt-ids ,", "prompt: it has no tokens"},
 		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize, -think and -system are for text"},
 		{"-model X -tokenize", "-tokenize, -ids and -logprobs need -prompt"},
 		{"-model FOLDER -prompt a", "text needs a tokenizer.json: "},

@@ -25,7 +25,10 @@ func fits(r *model.Request, c model.Config, usual int) error {
 		return err
 	}
 	limit, n := c.MaxPositionEmbeddings, len(r.Prompt)
-	if n >= limit {
+	switch {
+	case n == 0:
+		return errors.New("prompt: it has no tokens")
+	case n >= limit:
 		return fmt.Errorf("prompt: %d ids fill the context of %d tokens", n, limit)
 	}
 	if r.MaxTokens == 0 {
@@ -52,20 +55,20 @@ func within(ids []int32, c model.Config) error {
 // "", there is no such file.
 func stop(dir string, c model.Config) ([]int32, error) {
 	const file = "generation_config.json"
-	ids, path := c.EOSTokenID, filepath.Join(dir, file)
+	ids, where := c.EOSTokenID, "the model's config"
 	if dir != "" {
 		given, err := eosOf(dir, file)
 		if err != nil {
 			return nil, err
 		}
 		if len(given) > 0 {
-			ids = given
+			ids, where = given, filepath.Join(dir, file)
 		}
 	}
 	list := []int32{}
 	for _, id := range ids {
 		if id < 0 || id >= c.VocabSize {
-			return nil, fmt.Errorf("%s: eos_token_id %d is beyond the vocabulary of %d", path, id, c.VocabSize)
+			return nil, fmt.Errorf("%s: eos_token_id %d is beyond the vocabulary of %d", where, id, c.VocabSize)
 		}
 		list = append(list, int32(id))
 	}

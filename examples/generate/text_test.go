@@ -214,7 +214,8 @@ func TestWhatTextLacksIsNamed(t *testing.T) {
 			[]string{"pre_tokenizer", "is none of", "; -prompt-ids takes token ids"}},
 		{good("smollm2"), template(smol), []string{"-think=false"}, nil},
 		{good("smollm2"), template(smol), []string{"-think"}, []string{"prompt: chat: SmolLM2: thinking on: not supported"}},
-		{good("smollm2"), template(smol), []string{"-think", "-raw"}, []string{"-think and -system need a model with a chat template"}},
+		{good("smollm2"), template(smol), []string{"-think", "-raw"},
+			[]string{"-think and -system need a model with a chat template"}},
 		{good("smollm2"), "{}", []string{"-think=false"}, []string{"-think and -system need a model with a chat template"}},
 	} {
 		dir := folderWith(t, map[string]string{tokenizer.FileName: c.tokenizer, "tokenizer_config.json": c.config})

@@ -85,8 +85,8 @@ func TestRolesAndKindsOfTokensAreInGGUF(t *testing.T) {
 		t.Fatal(err)
 	}
 	bos := tok.prefix[0]
-	text := fmt.Sprintf(`{"bos_token": %q, "eos_token": {"content": "<|reserved_special_token_0|>", "special": true}, "unk_token": null, `+
-		`"pad_token": "<|end_of_text|>", "add_bos_token": false, "add_eos_token": true}`, tok.Decode(tok.prefix))
+	text := fmt.Sprintf(`{"bos_token": %q, "eos_token": {"content": "<|reserved_special_token_0|>", "special": true}, `+
+		`"unk_token": null, "pad_token": "<|end_of_text|>", "add_bos_token": false, "add_eos_token": true}`, tok.Decode(tok.prefix))
 	if err := os.WriteFile(filepath.Join(dir, ConfigName), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,8 @@ func TestGGUFSaysWhatIsPutAroundTexts(t *testing.T) {
 		{[]any{false, nil}, nil},
 		{[]any{true, true}, []int32{bos, bos + 1}},
 	} {
-		m := append(without(metadata(t, tok), ggufAdd(BOS), ggufAdd(EOS)), gguf.KeyValue{Key: "tokenizer.ggml.eos_token_id", Value: bos + 1})
+		m := append(without(metadata(t, tok), ggufAdd(BOS), ggufAdd(EOS)),
+			gguf.KeyValue{Key: "tokenizer.ggml.eos_token_id", Value: bos + 1})
 		for i, role := range []Role{BOS, EOS} {
 			if c.add[i] != nil {
 				m = append(m, gguf.KeyValue{Key: ggufAdd(role), Value: c.add[i]})

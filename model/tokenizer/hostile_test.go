@@ -47,7 +47,9 @@ func TestHostileFilesAreNamed(t *testing.T) {
 		`token "好" has the ids 0 and 2`:      fileOf(`"好":0,"a":1,"好":2`, ``, ``),
 		"has 1000000 bytes, at most 256":     fileOf(`"a":0`, ``, `{"id":1,"content":"`+strings.Repeat("a", 1_000_000)+`"}`),
 		"122 ids are put around texts":       part("post_processor", around),
-		`"(a+)+$"`:                           part("pre_tokenizer", `{"type":"Split","pattern":{"Regex":"(a+)+$"}}`),
+		`special_tokens has no "x"`: part("post_processor", `{"type":"TemplateProcessing","single":[`+
+			`{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}`),
+		`"(a+)+$"`: part("pre_tokenizer", `{"type":"Split","pattern":{"Regex":"(a+)+$"}}`),
 		`normalizer {"type":"Sequence"`: part("normalizer", strings.Repeat(`{"type":"Sequence","normalizers":[`, 4_000)+
 			`{"type":"Lowercase"}`+strings.Repeat("]}", 4_000)),
 		"vocab: [ is no object": []byte(strings.Replace(string(fileOf(``, ``, ``)), `"vocab":{}`, `"vocab":[]`, 1)),

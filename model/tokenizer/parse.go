@@ -169,10 +169,18 @@ func readPostProcessor(v *Vocabulary, c component) error {
 			switch {
 			case item.Sequence != nil && item.Sequence.ID == "A":
 				texts++
-			case item.Special != nil && texts == 0:
-				v.Prefix = append(v.Prefix, c.Specials[item.Special.ID].IDs...)
-			case item.Special != nil:
-				v.Suffix = append(v.Suffix, c.Specials[item.Special.ID].IDs...)
+			case item.Special == nil:
+				return ErrUnsupported
+			default:
+				special, ok := c.Specials[item.Special.ID]
+				if !ok {
+					return fmt.Errorf("special_tokens has no %q", shorten(item.Special.ID))
+				}
+				around := &v.Prefix
+				if texts > 0 {
+					around = &v.Suffix
+				}
+				*around = append(*around, special.IDs...)
 			}
 			if n := len(v.Prefix) + len(v.Suffix); n > maxAround {
 				return fmt.Errorf("%d ids are put around texts, at most %d", n, maxAround)
@@ -207,11 +215,16 @@ func readModel(v *Vocabulary, f *file) error {
 	if m.Type != "BPE" {
 		return fmt.Errorf("type %q, want BPE: %w", shorten(m.Type), ErrUnsupported)
 	}
-	for name, given := range map[string]bool{"dropout": m.Dropout != nil && *m.Dropout != 0,
-		"fuse_unk":                  m.FuseUnknown && m.Unknown != "",
-		"continuing_subword_prefix": m.Prefix != "", "end_of_word_suffix": m.Suffix != "", "byte_fallback": m.ByteFallback} {
-		if given {
-			return fmt.Errorf("%s: %w", name, ErrUnsupported)
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"dropout", m.Dropout != nil && *m.Dropout != 0}, {"fuse_unk", m.FuseUnknown && m.Unknown != ""},
+		{"continuing_subword_prefix", m.Prefix != ""}, {"end_of_word_suffix", m.Suffix != ""},
+		{"byte_fallback", m.ByteFallback},
+	} {
+		if option.given {
+			return fmt.Errorf("%s: %w", option.name, ErrUnsupported)
 		}
 	}
 	v.Unknown, v.IgnoreMerges = m.Unknown, m.IgnoreMerges

@@ -36,14 +36,16 @@ type scheme struct {
 
 var schemes = map[Pattern]scheme{
 	DeepSeekV3: {[]finder{digits(3), run(cjk), deepseekV3},
-		sequence(split(`\p{N}{1,3}`), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(regexDeepSeekV3), byteLevel)},
+		sequence(split(`\p{N}{1,3}`), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(regexDeepSeekV3),
+			byteLevel)},
 	DeepSeekV2: {[]finder{lineBreak, spaced(cased), spaced(fullWidth), trailingSpace, run(uncased), numericRune},
 		sequence(split("[\r\n]"), split(`\s?[`+casedLetters.String()+`]+`), split(`\s?[`+asciiAndFullWidth.String()+`]+`),
 			split(`\s+$`), split(`[`+uncasedScripts.String()+`]+`), individualDigits, byteLevel)},
 	Qwen2:  {[]finder{qwen2(1)}, sequence(split(strings.Replace(regexQwen2, "DIGITS", `\p{N}`, 1)), byteLevel)},
 	Llama3: {[]finder{qwen2(3)}, sequence(split(strings.Replace(regexQwen2, "DIGITS", `\p{N}{1,3}`, 1)), byteLevel)},
 	SmolLM2: {[]finder{numericRune, gpt2},
-		sequence(individualDigits, `{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}`)},
+		sequence(individualDigits,
+			`{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}`)},
 	Whole:      {nil, byteLevel},
 	Characters: {nil, "null"},
 }

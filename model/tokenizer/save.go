@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/aha-go/aha/model/checkpoint"
 )
 
 // MarshalJSON returns a tokenizer.json that [Parse] and the library tokenizers read.
@@ -129,17 +131,11 @@ func (t *Tokenizer) Save(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, FileName)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	err = checkpoint.WriteAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("tokenizer: %w", err)
-	}
-	_, err = f.Write(text)
-	err = cmp.Or(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
 		return fmt.Errorf("tokenizer: %w", err)
 	}
 	return nil

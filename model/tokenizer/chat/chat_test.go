@@ -150,7 +150,8 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 		`message 0: role "robot"`: {{Role: "robot"}},
 		"arguments of f: JSON":    {{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: "{"}}}},
 		"text after the value":    {{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: "{} x"}}}},
-		"nested deeper than 1000": {{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: strings.Repeat("[", 5000)}}}},
+		"nested deeper than 1000": {{Role: Assistant,
+			ToolCalls: []ToolCall{{Name: "f", Arguments: strings.Repeat("[", 5000)}}}},
 	} {
 		if _, err := Qwen3.Render(messages, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
@@ -224,8 +225,8 @@ func TestAnswersAreParsed(t *testing.T) {
 		{DeepSeekR1, "Add. And then", Options{}, Message{Reasoning: "Add. And then"}},
 		{DeepSeekR1, "x</think>a</think>b", Options{}, Message{Reasoning: "x", Content: "a</think>b"}},
 		{DeepSeekR1, "x</think>" + callsBegin + fenced + callsEnd, Options{}, Message{Reasoning: "x", ToolCalls: weather}},
-		{DeepSeekV3, "See.\n" + callsBegin + fenced + "\n" + strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").
-			Replace(fenced) + callsEnd, Options{}, Message{Content: "See.", ToolCalls: two}},
+		{DeepSeekV3, "See.\n" + callsBegin + fenced + "\n" +
+			strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(fenced) + callsEnd, Options{}, Message{Content: "See.", ToolCalls: two}},
 		{DeepSeekV3, "a</think>b", Options{}, Message{Content: "a</think>b"}},
 		{DeepSeekV31, "a", Options{}, Message{Content: "a"}},
 		{DeepSeekV31, "t</think>a" + callsBegin + plain + callsEnd, Options{Thinking: On},
@@ -273,7 +274,8 @@ func TestBadCallsAreNamed(t *testing.T) {
 
 // TestRenderedAnswersAreParsed renders calls as a last answer and parses them again.
 func TestRenderedAnswersAreParsed(t *testing.T) {
-	want := Message{Role: Assistant, ToolCalls: []ToolCall{{Name: "f", Arguments: `{"a": 1}`}, {Name: "g", Arguments: `{}`}}}
+	want := Message{Role: Assistant,
+		ToolCalls: []ToolCall{{Name: "f", Arguments: `{"a": 1}`}, {Name: "g", Arguments: `{}`}}}
 	question := []Message{{Role: User, Content: "Hi"}}
 	one := Message{Role: Assistant, ToolCalls: want.ToolCalls[:1]}
 	for name, want := range map[Template]Message{DeepSeekV3: want, DeepSeekV31: want, Qwen25: want, Qwen3: want,
