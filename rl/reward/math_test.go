@@ -2,6 +2,7 @@ package reward
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -39,7 +40,7 @@ func mathCases(t testing.TB, name string) []mathCase {
 }
 
 func scoreMath(gold any, completion string) Verdict {
-	return Math{}.Score(nil, Sample{Completion: completion, Answer: gold})
+	return Math{}.Score(context.Background(), Sample{Completion: completion, Answer: gold})
 }
 
 func TestMathJudgesAsMathVerifyButForListedCases(t *testing.T) {
@@ -157,7 +158,7 @@ func TestMathBoxedTakesNothingElse(t *testing.T) {
 	for completion, want := range map[string]Status{
 		`\boxed{7}`: Correct, "The answer is 7.": Unparseable, "7": Unparseable,
 	} {
-		v := Math{Boxed: true}.Score(nil, Sample{Completion: completion, Answer: "7"})
+		v := Math{Boxed: true}.Score(context.Background(), Sample{Completion: completion, Answer: "7"})
 		if v.Status != want {
 			t.Errorf("%q: %v (%v), want %v", completion, v.Status, v.Err, want)
 		}
@@ -337,4 +338,21 @@ func FuzzMath(f *testing.F) {
 			t.Fatalf("%q for %q: %+v, and then %+v", completion, gold, v, again)
 		}
 	})
+}
+
+func ExampleMath() {
+	for _, completion := range []string{
+		`<think>48 of 96 …</think>The answer is $\boxed{\frac{48}{96}}$.`,
+		"So the probability is 50%.",
+		"The answer is 0.05.",
+		"I am not sure.",
+	} {
+		v := Math{}.Score(context.Background(), Sample{Completion: completion, Answer: "1/2"})
+		fmt.Println(v.Value, v.Status)
+	}
+	// Output:
+	// 1 correct
+	// 1 correct
+	// 0 wrong
+	// 0 unparseable
 }
