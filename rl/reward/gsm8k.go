@@ -18,7 +18,8 @@ type GSM8K struct {
 }
 
 var (
-	gsm8kAnswer = regexp.MustCompile(`^[ \t]*[*]{0,2}[ \t]*([-+]?)[ \t]*\\?[$€£¥]?[ \t]*([-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`)
+	gsm8kAnswer = regexp.MustCompile(
+		`^[ \t]*[*]{0,2}[ \t]*([-+]?)[ \t]*\\?[$€£¥]?[ \t]*([-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`)
 	gsm8kNumber = regexp.MustCompile(`[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)`)
 )
 

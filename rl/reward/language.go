@@ -27,8 +27,9 @@ type Language struct {
 }
 
 // noBlanks are the scripts without blanks between words.
-var noBlanks = map[string]bool{"Han": true, "Hiragana": true, "Katakana": true, "Thai": true, "Lao": true, "Khmer": true,
-	"Myanmar": true}
+var noBlanks = map[string]bool{
+	"Han": true, "Hiragana": true, "Katakana": true, "Thai": true, "Lao": true, "Khmer": true, "Myanmar": true,
+}
 
 // Score returns the share, from 0 to 1. The status is Correct for 1, else Wrong;
 // Unparseable with 0 if there are no words; NotApplicable if the prompt has none and is

@@ -2,6 +2,7 @@ package reward
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -39,7 +40,7 @@ func mathCases(t testing.TB, name string) []mathCase {
 }
 
 func scoreMath(gold any, completion string) Verdict {
-	return Math{}.Score(nil, Sample{Completion: completion, Answer: gold})
+	return Math{}.Score(context.Background(), Sample{Completion: completion, Answer: gold})
 }
 
 func TestMathJudgesAsMathVerifyButForListedCases(t *testing.T) {
@@ -154,8 +155,10 @@ func TestMathFindsTheAnswerOfASolution(t *testing.T) {
 }
 
 func TestMathBoxedTakesNothingElse(t *testing.T) {
-	for completion, want := range map[string]Status{`\boxed{7}`: Correct, "The answer is 7.": Unparseable, "7": Unparseable} {
-		v := Math{Boxed: true}.Score(nil, Sample{Completion: completion, Answer: "7"})
+	for completion, want := range map[string]Status{
+		`\boxed{7}`: Correct, "The answer is 7.": Unparseable, "7": Unparseable,
+	} {
+		v := Math{Boxed: true}.Score(context.Background(), Sample{Completion: completion, Answer: "7"})
 		if v.Status != want {
 			t.Errorf("%q: %v (%v), want %v", completion, v.Status, v.Err, want)
 		}
@@ -181,10 +184,12 @@ func mutate(r *rand.Rand, text string, pieces []string) string {
 	return text
 }
 
-var mathPieces = []string{"{", "}", "(", ")", "[", "]", `\{`, `\}`, "|", "^", "_", "^{", "!", "%", "9", "99999999", "^9", "1/",
-	"-", "+", "*", "=", "<", ",", ";", ":", "$", "$$", `\(`, `\)`, `\boxed{`, `\frac{`, `\frac`, `\sqrt[`, `\sqrt{`, `\pm `,
-	`\cup `, `\begin{pmatrix}`, `\end{pmatrix}`, "&", `\\`, `\text{`, "x", "xy", "e", "i", `\pi `, `\infty `, "sin ", `\ln `,
-	`\binom{`, "answer is ", "#### ", "<answer>", "</answer>", "</think>", ".", "0.", "e9", "½", " ", "\n", "\x00", "\xff"}
+var mathPieces = []string{
+	"{", "}", "(", ")", "[", "]", `\{`, `\}`, "|", "^", "_", "^{", "!", "%", "9", "99999999", "^9", "1/", "-", "+", "*",
+	"=", "<", ",", ";", ":", "$", "$$", `\(`, `\)`, `\boxed{`, `\frac{`, `\frac`, `\sqrt[`, `\sqrt{`, `\pm `, `\cup `,
+	`\begin{pmatrix}`, `\end{pmatrix}`, "&", `\\`, `\text{`, "x", "xy", "e", "i", `\pi `, `\infty `, "sin ", `\ln `,
+	`\binom{`, "answer is ", "#### ", "<answer>", "</answer>", "</think>", ".", "0.", "e9", "½", " ", "\n", "\x00", "\xff",
+}
 
 // hostileAnswers take long where work is not bounded.
 func hostileAnswers() map[string]string {
@@ -247,7 +252,9 @@ func measured(f func()) (time.Duration, uint64) {
 }
 
 func TestMathIsBounded(t *testing.T) {
-	golds := []string{"7", `x^2+y`, `\sqrt2+\sqrt{x+1}`, `\{1,2,x\}`, `[0,1)\cup(2,3]`, `\sin x`, `\begin{pmatrix}1&2\end{pmatrix}`}
+	golds := []string{
+		"7", `x^2+y`, `\sqrt2+\sqrt{x+1}`, `\{1,2,x\}`, `[0,1)\cup(2,3]`, `\sin x`, `\begin{pmatrix}1&2\end{pmatrix}`,
+	}
 	for name, completion := range hostileAnswers() {
 		for _, gold := range golds {
 			var v Verdict
@@ -264,7 +271,8 @@ func TestMathIsBounded(t *testing.T) {
 		}
 		// As the gold answer too.
 		var v Verdict
-		if took, bytes := measured(func() { v = scoreMath(completion, `\boxed{7}`) }); took > 250*time.Millisecond || bytes > 64<<20 {
+		took, bytes := measured(func() { v = scoreMath(completion, `\boxed{7}`) })
+		if took > 250*time.Millisecond || bytes > 64<<20 {
 			t.Errorf("%s as gold: %v took %v and %d MB", name, v.Status, took, bytes>>20)
 		}
 	}
@@ -330,4 +338,21 @@ func FuzzMath(f *testing.F) {
 			t.Fatalf("%q for %q: %+v, and then %+v", completion, gold, v, again)
 		}
 	})
+}
+
+func ExampleMath() {
+	for _, completion := range []string{
+		`<think>48 of 96 …</think>The answer is $\boxed{\frac{48}{96}}$.`,
+		"So the probability is 50%.",
+		"The answer is 0.05.",
+		"I am not sure.",
+	} {
+		v := Math{}.Score(context.Background(), Sample{Completion: completion, Answer: "1/2"})
+		fmt.Println(v.Value, v.Status)
+	}
+	// Output:
+	// 1 correct
+	// 1 correct
+	// 0 wrong
+	// 0 unparseable
 }

@@ -127,60 +127,6 @@ func tail(text string, n int) string {
 	return text
 }
 
-// near is the number of bytes between boxes that still belong together.
-const near = 10
-
-// boxes returns what the last \boxed{…} holds. Boxes right before it, with no more
-// than a comma or and between, belong to it: the result is a list.
-func boxes(text string) (string, bool) {
-	content, start, _, ok := lastBox(text)
-	if !ok {
-		return "", false
-	}
-	for range maxMembers {
-		// The box before may hold no more than an answer, which bounds where it begins.
-		from := max(0, start-maxAnswer)
-		before, begin, end, ok := lastBox(text[from:start])
-		begin, end = from+begin, from+end
-		if !ok || start-end > 2*near {
-			break
-		}
-		switch strings.Trim(strings.TrimPrefix(text[end:start], `\text{`), "} $\n,.\\") {
-		case "", "and", "or":
-		default:
-			return content, true
-		}
-		if before != content {
-			content = before + ", " + content
-		}
-		start = begin
-	}
-	return content, true
-}
-
-// lastBox returns what the last \boxed holds and its place.
-func lastBox(text string) (content string, start, end int, ok bool) {
-	start = max(strings.LastIndex(text, `\boxed`), strings.LastIndex(text, `\fbox`))
-	if start < 0 {
-		return "", 0, 0, false
-	}
-	rest := strings.TrimPrefix(strings.TrimPrefix(text[start:], `\fbox`), `\boxed`)
-	rest = strings.TrimLeft(rest, " \t\n")
-	at := len(text) - len(rest)
-	rest = rest[:min(len(rest), maxAnswer+2)]
-	if strings.HasPrefix(rest, "{") {
-		if n := closing(rest); n > 0 {
-			return rest[1:n], start, at + n + 1, true
-		}
-		return rest, start, at + len(rest), true // does not end, and cannot be read
-	}
-	// \boxed 5: up to the next blank or the end of the formula.
-	if i := strings.IndexAny(rest, " \t\n$"); i >= 0 {
-		rest = rest[:i]
-	}
-	return rest, start, at + len(rest), true
-}
-
 // lower is strings.ToLower for ASCII, which keeps the places of bytes.
 func lower(text string) string {
 	b := []byte(text)
@@ -264,11 +210,9 @@ func inPassage(passage string, yield func(string) bool) bool {
 			}
 			end = s.end
 		}
-		rest := strings.TrimLeft(passage[end:], " ")
-		if strings.HasPrefix(rest, "%") || strings.HasPrefix(rest, "percent") {
-			end = len(passage) - len(rest) + len(strings.TrimSuffix(rest[:min(len(rest), 1)], "p"))
-			if strings.HasPrefix(rest, "p") {
-				end = len(passage) - len(rest) + len("percent")
+		for _, sign := range []string{"%", "percent"} {
+			if rest := strings.TrimLeft(passage[end:], " "); strings.HasPrefix(rest, sign) {
+				end = len(passage) - len(rest) + len(sign)
 			}
 		}
 		return yield(passage[spans[0].start:end]) && yield(passage[spans[0].start:spans[0].end])
@@ -299,20 +243,31 @@ func inPassage(passage string, yield func(string) bool) bool {
 	return true
 }
 
-// alone yields the text, or its last line, where it is a formula by itself.
+// maxAlone is the number of bytes up to which a line may be a formula by itself.
+const maxAlone = 400
+
+// alone yields the last line of a text if it is a formula by itself.
 func alone(text string, yield func(string) bool) {
 	text = strings.TrimSpace(text)
-	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
-	text = undecorated(text)
-	// Prose may look like words with a unit; what begins with a sign, a digit or a
-	// letter of its own is none.
-	word := len(text) - len(strings.TrimLeftFunc(text, unicode.IsLetter))
-	if len(text) > 0 && len(text) <= 400 && (word < 2 || strings.ContainsAny(text[word:], "^=<>()|") &&
-		len(formulas(text)) == 0) {
+	text = undecorated(text[strings.LastIndexByte(text, '\n')+1:])
+	if len(text) > 0 && len(text) <= maxAlone && !isProse(text) {
 		yield(text)
 	}
+}
+
+// isProse reports whether a word of three letters or more that is no function stands
+// outside the commands of LaTeX and their groups.
+func isProse(text string) bool {
+	for i := 0; i < len(text); i++ {
+		rest := strings.TrimLeftFunc(text[i:], unicode.IsLetter)
+		word := text[i : len(text)-len(rest)]
+		if utf8.RuneCountInString(word) >= 3 && spoken[strings.ToLower(word)] == "" &&
+			(i == 0 || text[i-1] != '\\' && text[i-1] != '{') {
+			return true
+		}
+		i += len(word)
+	}
+	return false
 }
 
 // span is a part of a text.
@@ -371,92 +326,4 @@ func dollar(s string) int {
 		}
 	}
 	return -1
-}
-
-// latest yields the formulas and numbers of a text, the one that ends last first.
-func latest(text string, yield func(string) bool) {
-	spans := formulas(text)
-	for end := len(text); end > 0; {
-		digit := strings.LastIndexFunc(text[:end], isDigit)
-		if len(spans) > 0 {
-			s := spans[len(spans)-1]
-			if s.end > digit {
-				if !yield(text[s.start:s.end]) {
-					return
-				}
-				end, spans = s.start, spans[:len(spans)-1]
-				continue
-			}
-		}
-		if digit < 0 {
-			return
-		}
-		run, start := runAt(text, digit)
-		if run != "" && !yield(run) {
-			return
-		}
-		if number := numberAt(text, digit); run != "" && number != run && !yield(number) {
-			return
-		}
-		end = max(0, min(start, digit))
-	}
-}
-
-// arithmetic are the characters of a run besides digits.
-const arithmetic = ".,+-*/^() %×÷−√"
-
-// runAt returns the arithmetic around a digit, or "" if it is part of a word, and
-// where it begins. A comma belongs to it between digits only.
-func runAt(text string, digit int) (run string, start int) {
-	start, end := digit, digit+1
-	inRun := func(r rune, before, after rune) bool {
-		return isDigit(r) || r == ',' && isDigit(before) && isDigit(after) ||
-			r != ',' && strings.ContainsRune(arithmetic, r)
-	}
-	for start > 0 {
-		r, size := utf8.DecodeLastRuneInString(text[:start])
-		before, _ := utf8.DecodeLastRuneInString(text[:start-size])
-		if !inRun(r, before, rune(text[start])) || digit-start > maxAnswer/4 {
-			break
-		}
-		start -= size
-	}
-	for end < len(text) {
-		r, size := utf8.DecodeRuneInString(text[end:])
-		after, _ := utf8.DecodeRuneInString(text[end+size:])
-		if !inRun(r, rune(text[end-1]), after) || end-digit > maxAnswer/4 {
-			break
-		}
-		end += size
-	}
-	run = strings.Trim(text[start:end], " ,.*+/^)%")
-	if i := strings.Index(text[start:end], run); strings.HasPrefix(strings.TrimLeft(text[start+i+len(run):end], " "), "%") {
-		run += "%"
-	}
-	if strings.Count(run, "(") != strings.Count(run, ")") {
-		run = strings.Trim(text[start:end], " ,.*+/^%")
-	}
-	if r, _ := utf8.DecodeLastRuneInString(text[:start]); unicode.IsLetter(r) && isDigit(rune(text[start])) {
-		return "", start
-	}
-	return run, start
-}
-
-// numberAt returns the number around a digit, with a sign and a percent sign.
-func numberAt(text string, digit int) string {
-	start, end := digit, digit+1
-	for start > 0 && (isDigit(rune(text[start-1])) || strings.IndexByte(".,", text[start-1]) >= 0 &&
-		start > 1 && isDigit(rune(text[start-2]))) {
-		start--
-	}
-	if start > 0 && text[start-1] == '-' {
-		start--
-	}
-	for end < len(text) && isDigit(rune(text[end])) {
-		end++
-	}
-	if strings.HasPrefix(strings.TrimLeft(text[end:], " "), "%") {
-		return text[start:end] + "%"
-	}
-	return text[start:end]
 }

@@ -144,8 +144,10 @@ func TestBudgets(t *testing.T) {
 			t.Errorf("%q: error %v, want ErrUndefined", text, err)
 		}
 	}
-	for _, text := range []string{"", " ", "$$", "(", ")", "1 2", `\frac{1}`, `\foo`, "1+", "=", `\begin{pmatrix}1&2\\3\end{pmatrix}`,
-		`\begin{cases}1\end{cases}`, "(1,2", "{1", "|1", `\sqrt[3`, "#", "1_", "x^"} {
+	for _, text := range []string{
+		"", " ", "$$", "(", ")", "1 2", `\frac{1}`, `\foo`, "1+", "=", `\begin{pmatrix}1&2\\3\end{pmatrix}`,
+		`\begin{cases}1\end{cases}`, "(1,2", "{1", "|1", `\sqrt[3`, "#", "1_", "x^",
+	} {
 		if a, err := Gold(text); err == nil {
 			t.Errorf("%q was read as %q", text, a.Text)
 		}
@@ -198,6 +200,8 @@ func TestFindTakesTheAnswer(t *testing.T) {
 	for text, want := range map[string]string{
 		`\boxed{\frac{1}{2}}`:                            `\frac{1}{2}`,
 		`\boxed 5`:                                       "5",
+		`\boxed{\boxed{5}}`:                              "5",
+		`\boxed{3} so \boxed{x = \boxed{5}}`:             "5",
 		`$\boxed5$ is it`:                                "5",
 		`\boxed{1}, \boxed{2}, and \boxed{3}`:            "1, 2, 3",
 		`\boxed{1}. As a check we also get \boxed{2}`:    "2",

@@ -7,7 +7,8 @@ import (
 )
 
 // functions are the functions of one argument that need no parentheses.
-var functions = wordSet(`sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp abs floor ceil det arg`)
+var functions = wordSet(`sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp abs
+	floor ceil det arg`)
 
 // several are the functions of an argument list.
 var several = wordSet(`max min gcd lcm`)

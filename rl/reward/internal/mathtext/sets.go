@@ -39,7 +39,8 @@ func (c *comparer) equalCollections(want, got *node) bool {
 
 // inequality reports whether n is a list with a relation that is no equation.
 func inequality(n *node) bool {
-	return n.kind == list && slices.ContainsFunc(n.args, func(m *node) bool { return m.kind == relation && !isEquation(m) })
+	compares := func(m *node) bool { return m.kind == relation && !isEquation(m) }
+	return n.kind == list && slices.ContainsFunc(n.args, compares)
 }
 
 // members returns the members of a list, set, tuple or pair, and whether their order

@@ -1,6 +1,9 @@
 package mathtext
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // units are short names of units, which without a blank before them are no products
 // of letters. Words of four letters and more after a number are units whatever they
@@ -14,13 +17,18 @@ var units = wordSet(`cm mm km dm nm kg mg ml mL cl dl kl ft in inch inches lb lb
 // letterUnits are units of one letter, which must stand apart and at the end.
 var letterUnits = wordSet(`m g s h L l N J W V K C F A B T t`)
 
+// endsValue reports whether a unit may follow t.
+func endsValue(t token) bool {
+	return t.kind == tokNumber ||
+		t.kind == tokOp && (t.text == ")" || t.text == "}" || t.text == "%" || t.text == "degree" || t.text == "/")
+}
+
 // unit skips a unit after a value, with its power and what it is divided by, and
 // reports whether there was one.
 func (p *parser) unit() bool {
 	t := p.peek()
 	after := p.tokens[max(0, p.pos-1)]
-	value := after.kind == tokNumber || after.kind == tokOp &&
-		(after.text == ")" || after.text == "}" || after.text == "%" || after.text == "degree" || after.text == "/")
+	value := endsValue(after)
 	switch {
 	case t.kind == tokText && p.pos > 0 && !strings.ContainsAny(t.text, "=<>"):
 	case t.kind == tokWord && value && (len(t.text) >= 4 || units[t.text] || units[strings.ToLower(t.text)]):
@@ -62,4 +70,46 @@ func (p *parser) endsAt(i int) bool {
 	return t.kind == tokEnd || t.kind == tokText || t.kind == tokOp &&
 		(t.text == "," || t.text == "and" || t.text == "or" || t.text == ")" || t.text == "}" || t.text == ";" ||
 			t.text == "^" && p.endsAt(i+2))
+}
+
+// splitWords makes products of letters of words of up to 3 letters that stand beside
+// an operator, number or letter, such as xy in 2xy + 1. Words beside words are prose,
+// and those that are units after a number stay.
+func splitWords(tokens []token) []token {
+	split := make([]token, 0, len(tokens))
+	for i, t := range tokens {
+		if t.kind != tokWord || utf8.RuneCountInString(t.text) > 3 || !splits(tokens, i) {
+			split = append(split, t)
+			continue
+		}
+		for _, r := range t.text {
+			split = append(split, token{kind: tokLetter, text: string(r), spaced: t.spaced})
+			t.spaced = false
+		}
+	}
+	return split
+}
+
+// splits reports whether the word at i is a product of letters.
+func splits(tokens []token, i int) bool {
+	before := token{kind: tokEnd}
+	if i > 0 {
+		before = tokens[i-1]
+	}
+	after := tokens[i+1]
+	switch {
+	case before.kind == tokWord || after.kind == tokWord || before.kind == tokText || after.kind == tokText:
+		return false
+	case endsValue(before) && units[strings.ToLower(tokens[i].text)]:
+		return false
+	case before.kind == tokEnd && after.kind == tokEnd:
+		return true
+	}
+	beside := func(t token, spaced bool) bool {
+		if t.kind == tokOp {
+			return t.text != "," && t.text != "and" && t.text != "or"
+		}
+		return t.kind != tokEnd && !spaced
+	}
+	return strings.HasPrefix(before.text, `\`) || beside(before, tokens[i].spaced) || beside(after, after.spaced)
 }
