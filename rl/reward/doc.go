@@ -1,6 +1,7 @@
-// Package reward scores completions by rules: verifiers for countdown, digit
-// completion and output formats, length shaping, and the [Suite] that runs
-// several of them with weights.
+// Package reward scores completions by rules: verifiers for mathematics,
+// multiple choice, countdown, digit completion and output formats, rewards of
+// language, repetition and length, and the [Suite] that runs several of them
+// with weights. Subpackages run programs, ask judges and know physics.
 //
 // A verifier never answers with a bare number. It answers with a [Verdict],
 // whose [Status] keeps apart what a number would mix up: a wrong answer, an
