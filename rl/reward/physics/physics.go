@@ -1,0 +1,55 @@
+// Package physics scores answers that are physical: a [QuantityProblem] compares a number
+// with a unit with another, whatever units they are in, and a [TrajectoryProblem] asks
+// whether a stated motion obeys laws.
+//
+// Units are those of the SI with their prefixes, and common ones besides; see [ParseUnit].
+// New laws are values of [Motion] and [Conserved], or types with the methods of [Law].
+package physics
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/aha-go/aha/rl/reward"
+)
+
+// answerOf returns what a completion states: the content of the last \boxed{…} or, if there
+// is none, of the last <answer>…</answer>, after </think>.
+func answerOf(completion string) (string, bool) {
+	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
+		completion = completion[i+len("</think>"):]
+	}
+	if boxed, ok := lastBoxed(completion); ok {
+		return boxed, true
+	}
+	return reward.LastAnswer(completion)
+}
+
+func lastBoxed(text string) (string, bool) {
+	const open = `\boxed{`
+	for {
+		i := strings.LastIndex(text, open)
+		if i < 0 {
+			return "", false
+		}
+		depth := 1
+		for j := i + len(open); j < len(text); j++ {
+			switch text[j] {
+			case '{':
+				depth++
+			case '}':
+				depth--
+			}
+			if depth == 0 {
+				return text[i+len(open) : j], true
+			}
+		}
+		text = text[:i]
+	}
+}
+
+func unparseable(err error) reward.Verdict {
+	return reward.Verdict{Status: reward.Unparseable, Err: err}
+}
+
+var errNoAnswer = errors.New(`physics: no \boxed{…} and no <answer>…</answer>`)
