@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// number is the value of n with variables at the given point. It is NaN where n has
+// number64 is the value of n with variables at the given point. It is NaN where n has
 // none or its parts overflow.
 func (a *algebra) number64(n *node, point uint64) complex128 {
 	a.spend(1)

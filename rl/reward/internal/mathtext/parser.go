@@ -23,12 +23,11 @@ type parser struct {
 	pos    int
 	depth  int
 	nodes  int
-	bars   int  // open |
-	cells  bool // inside a matrix
+	bars   int // open |
 	units  bool
 }
 
-// Parse reads an answer that stands alone, in LaTeX or plain text.
+// parse reads an answer that stands alone, in LaTeX or plain text.
 func parse(text string) (n *node, err error) {
 	defer caught(&err)
 	p := &parser{tokens: lex(text)}

@@ -11,22 +11,22 @@ func isPair(n *node) bool { return n.kind == interval && n.openLeft && n.openEnd
 // equalCollections compares lists, sets, tuples and intervals, and single values
 // with sets of one.
 func (c *comparer) equalCollections(want, got *node) bool {
+	if want.kind == interval && got.kind == interval {
+		return want.openLeft == got.openLeft && want.openEnd == got.openEnd && c.each(want.args, got.args)
+	}
 	w, wantOrdered := members(want)
 	g, gotOrdered := members(got)
 	if w != nil && g != nil && !inequality(want) && !inequality(got) {
 		switch {
 		case assignments(want) && !assignments(got):
-			return c.equalAssigned(w, g, gotOrdered)
+			return c.equalAssigned(w, got, g)
 		case wantOrdered && gotOrdered:
-			if want.kind == interval && got.kind == interval && (want.openLeft != got.openLeft || want.openEnd != got.openEnd) {
-				return false
-			}
 			return c.each(w, g)
 		case wantOrdered && got.kind == list:
 			return c.each(w, g)
 		case wantOrdered:
 			return false
-		case gotOrdered && want.kind == set:
+		case gotOrdered && want.kind != list:
 			return false
 		}
 		return c.unordered(w, g)
@@ -49,7 +49,7 @@ func members(n *node) (m []*node, ordered bool) {
 	switch {
 	case n.kind == list, n.kind == set:
 		return slices.Concat([]*node{}, n.args), false
-	case n.kind == tuple, n.kind == interval:
+	case n.kind == tuple, isPair(n):
 		return slices.Concat([]*node{}, n.args), true
 	case n.isScalar():
 		return []*node{n}, false
@@ -62,18 +62,19 @@ func assignments(n *node) bool {
 	return n.kind == list && !slices.ContainsFunc(n.args, func(m *node) bool { return !isAssignment(m) })
 }
 
-// equalAssigned compares values with assignments such as x = 1, y = 2, in their order
-// if these are of several names.
-func (c *comparer) equalAssigned(want, got []*node, ordered bool) bool {
+// equalAssigned compares the members of got with assignments such as x = 1, y = 2, in
+// their order if these are of several names.
+func (c *comparer) equalAssigned(want []*node, got *node, members []*node) bool {
 	values := make([]*node, len(want))
+	several := false
 	for i, n := range want {
 		values[i] = last(n)
-		ordered = ordered || !same(n.args[0], want[0].args[0])
+		several = several || !same(n.args[0], want[0].args[0])
 	}
-	if ordered {
-		return c.each(values, got)
+	if several {
+		return got.kind != set && c.each(values, members)
 	}
-	return c.unordered(values, got)
+	return c.unordered(values, members)
 }
 
 // line is the real line, cut at the ends and members of the sets that are compared:
@@ -93,8 +94,8 @@ func (c *comparer) equalRealSets(want, got *node) bool {
 			return false
 		}
 	}
-	if len(l.cuts) > maxMembers {
-		fail(ErrTooBig, "sets with more than %d ends", maxMembers)
+	if !l.rises(want) || !l.rises(got) {
+		return false
 	}
 	for place := range 2*len(l.cuts) + 1 {
 		if l.holds(want, place) != l.holds(got, place) {
@@ -120,7 +121,7 @@ func (l *line) cut(n *node, variable *string) bool {
 		}
 		return true
 	case list:
-		if n.text != "or" && n.text != "," && n.text != "and" {
+		if n.text != "or" && !inequality(n) {
 			return false
 		}
 		for _, m := range n.args {
@@ -147,6 +148,17 @@ func (l *line) cut(n *node, variable *string) bool {
 		return len(n.args) == 2 || len(n.args) == 3 && n.args[1].isName()
 	}
 	return false
+}
+
+// rises reports whether the intervals in n begin before they end; (2, 1) is a pair.
+func (l *line) rises(n *node) bool {
+	return !n.any(func(m *node) bool {
+		if m.kind != interval {
+			return false
+		}
+		low, high := l.place(m.args[0]), l.place(m.args[1])
+		return low > high || low == high && (m.openLeft || m.openEnd)
+	})
 }
 
 // cutAt adds an end that is not there yet.
