@@ -14,14 +14,14 @@ func ExamplePolicy() {
 		Part:  policy.Thinking,
 		Split: policy.Tags("step"),
 		Rules: []policy.Rule{
-			{Name: "no guessing", Pattern: regexp.MustCompile(`(?i)\bguess`)},
-			{Name: "verifies", Kind: policy.Required, Pattern: regexp.MustCompile(`^Verify:`)},
+			{Name: "no guess", Pattern: regexp.MustCompile(`(?i)\bguess`)},
+			{Name: "verify", Kind: policy.Required, Pattern: regexp.MustCompile(`^Verify:`)},
 		},
 	}
 	suite := &reward.Suite{Funcs: []reward.Func{{Name: "policy", Weight: 0.5, Score: p.Score}}}
 	scores, err := suite.Score(context.Background(), []reward.Sample{
 		{Completion: "<think><step>17+25=42</step><step>Verify: 42-25=17</step></think>42"},
-		{Completion: "<think><step>17 and 25: my guess is 42</step></think>42"},
+		{Completion: "<think><step>My guess: 42</step></think>42"},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -32,5 +32,5 @@ func ExamplePolicy() {
 	}
 	// Output:
 	// 0.5 correct <nil>
-	// 0 wrong policy: step 1 ("17 and 25: my guess is 42") breaks rule "no guessing": has "guess"; rule "verifies" is broken: 0 steps match
+	// 0 wrong policy: step 1 ("My guess: 42") breaks rule "no guess": has "guess"; rule "verify" is broken: 0 steps match
 }

@@ -32,7 +32,8 @@ func TestAVerdictNamesStepAndRule(t *testing.T) {
 			[]Breach{{Rule: "no guess", Step: Step{1, "Plan: I guess"}, Found: "guess", Steps: 2}}},
 		{"too long", "<think>Plan:\nCheck:\nCheck:\n" + strings.Repeat("x", 41) + "\nDone.</think>",
 			[]Breach{{Rule: "short", Kind: Every, Step: Step{4, strings.Repeat("x", 41)}, Steps: 1}}},
-		{"a check too few", "<think>Check:\nPlan:\nCheck:\nDone.</think>", []Breach{{Rule: "checks", Kind: Required, Steps: 1}}},
+		{"a check too few", "<think>Check:\nPlan:\nCheck:\nDone.</think>",
+			[]Breach{{Rule: "checks", Kind: Required, Steps: 1}}},
 		{"no plan, so no checks after it", "<think>Check:\nCheck:\nDone.</think>",
 			[]Breach{{Rule: "plan", Kind: Required}, {Rule: "checks", Kind: Required}}},
 		{"goes on", "<think>Plan:\nCheck:\nCheck:\nDone.\nOr not?</think>",
@@ -50,7 +51,8 @@ func TestAVerdictNamesStepAndRule(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, v, c.want)
 		default:
 			for _, b := range c.want {
-				if !strings.Contains(v.Err.Error(), b.Rule) || !strings.Contains(v.Err.Error(), quote(b.Step.Text)) && b.Step.Number > 0 {
+				if !strings.Contains(v.Err.Error(), b.Rule) ||
+					!strings.Contains(v.Err.Error(), quote(b.Step.Text)) && b.Step.Number > 0 {
 					t.Errorf("%s: %v does not name %+v", c.name, v.Err, b)
 				}
 			}
@@ -90,10 +92,14 @@ func TestStepsAndParts(t *testing.T) {
 		{"nested", All, Tags("step"), "<step>a<step>b</step></step>", nil, "<step> 1 has another inside"},
 	} {
 		var got []string
-		p := Policy{Part: c.part, Split: c.split, Rules: []Rule{{Name: "see", Kind: Every, Match: func(s Step) (string, bool) {
-			got = append(got, s.Text)
-			return "", s.Number == len(got)
-		}}}}
+		p := Policy{
+			Part:  c.part,
+			Split: c.split,
+			Rules: []Rule{{Name: "see", Kind: Every, Match: func(s Step) (string, bool) {
+				got = append(got, s.Text)
+				return "", s.Number == len(got)
+			}}},
+		}
 		v := p.Score(t.Context(), reward.Sample{Completion: c.completion})
 		if c.want != nil && (v.Status != reward.Correct || !slices.Equal(got, c.want)) {
 			t.Errorf("%s: %+v, steps %q, want %q", c.name, v, got, c.want)
