@@ -153,7 +153,7 @@ func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 		"overwrite the tests": {"import sys, os\nd = sys.path[0]\nfor n in os.listdir(d):\n    open(d + '/' + n, 'w')",
 			"exit status 1"},
 		"read the tests": {"import glob\ndef f(): return [p for p in glob.glob('/sandbox/*/*') if '42' in open(p).read()]",
-			`returns "[]"`},
+			`returns "[\"/sandbox/program/main.py\"]"`},
 		"loop": {"def f():\n    while True: pass", "limit on"},
 		"wait": {"import time\ndef f(): time.sleep(60)", "limit on wall time"},
 		"threads": {"import threading as t, time\nfor i in range(10000):\n    t.Thread(target=time.sleep, args=(9,)).start()",
@@ -165,7 +165,8 @@ func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 		"syntax":           {"def f(:", "SyntaxError"},
 		"abort":            {"import os\ndef f(): os.abort()", "signal"},
 		"another function": {"def g(): return 42", "exit status 1"},
-		"a thread that goes on": {"import threading as t, time\ndef f():\n    t.Thread(target=time.sleep, args=(60,)).start()\n    return 42",
+		"a thread that goes on": {
+			"import threading as t, time\ndef f():\n    t.Thread(target=time.sleep, args=(60,)).start()\n    return 42",
 			"fine"},
 	} {
 		begin := time.Now()
