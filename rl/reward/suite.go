@@ -23,7 +23,7 @@ import (
 // Go cannot kill a goroutine. A call that ignores its context is abandoned: it
 // keeps running, and keeps its memory and perhaps a core, until it returns by
 // itself. The suite counts such calls and refuses to go on at MaxAbandoned.
-// Untrusted code belongs in a process of its own, which can be killed.
+// Untrusted code belongs in a process of its own, which can be killed: see package code.
 //
 // Order and values of the results do not depend on scheduling, except that a
 // Timeout depends on the wall clock. A trainer that must resume bit for bit

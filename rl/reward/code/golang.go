@@ -87,7 +87,10 @@ var goLimits = Limits{
 	Wall: time.Minute, CPU: 20 * time.Second, Memory: 1 << 30, Output: 1 << 20, Disk: 64 << 20, Processes: 64,
 }
 
-func (t *goTools) command(ctx context.Context, v *Verifier, program, function string, c *clock) (sandbox.Command, error) {
+// command compiles a program.
+func (t *goTools) command(
+	ctx context.Context, v *Verifier, program, function string, c *clock,
+) (sandbox.Command, error) {
 	none := sandbox.Command{}
 	source, imports, err := rewrite(program, function)
 	if err != nil {
@@ -258,7 +261,8 @@ func (t *goTools) packages(ctx context.Context, command string, imports []string
 		}
 	}
 	if len(missing) > 0 {
-		list, err := run(append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "--"}, missing...)...)
+		args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "--"}
+		list, err := run(append(args, missing...)...)
 		if err != nil {
 			return nil, err
 		}

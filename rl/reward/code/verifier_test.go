@@ -132,32 +132,42 @@ func TestRightAndAlmostRightProgramsAreToldApart(t *testing.T) {
 }
 
 func number(n int) Problem {
-	return Problem{Language: Python, Function: "f", Tests: []Test{{Args: json.RawMessage("[]"), Want: json.RawMessage(strconv.Itoa(n))}}}
+	return Problem{
+		Language: Python,
+		Function: "f",
+		Tests:    []Test{{Args: json.RawMessage("[]"), Want: json.RawMessage(strconv.Itoa(n))}},
+	}
 }
 
 func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 	available(t, Python)
 	v := &Verifier{Limits: Limits{Wall: 2 * time.Second, CPU: time.Second, Memory: 128 << 20}, Partial: true}
 	for name, c := range map[string]struct{ program, says string }{
-		"exit before the call":  {"import sys\nsys.exit(0)", "did not return"},
-		"exit in the call":      {"import os\ndef f():\n    os._exit(0)", "did not return"},
-		"equals everything":     {"class E(int):\n    def __eq__(self, o): return True\ndef f(): return E(3)", "returns"},
-		"replace json":          {"import json\njson.dumps = lambda *a, **k: '42 42'\ndef f(): return 1", "more than one JSON"},
-		"no JSON":               {"def f(): return {1, 2}", "exit status 1"},
-		"not a number":          {"def f(): return float('nan')", "exit status 1"},
-		"overwrite the tests":   {"import sys, os\nfor n in os.listdir(sys.path[0]):\n    open(os.path.join(sys.path[0], n), 'w')", "exit status 1"},
-		"read the tests":        {"import glob\ndef f():\n    return [open(p).read() for p in glob.glob('/sandbox/**/*', recursive=True) if '42' in p]", "returns"},
-		"loop":                  {"def f():\n    while True: pass", "limit on"},
-		"wait":                  {"import time\ndef f(): time.sleep(60)", "limit on wall time"},
-		"threads":               {"import threading, time\nfor i in range(10000):\n    threading.Thread(target=time.sleep, args=(9,)).start()", ""},
-		"flood":                 {"def f():\n    while True: print('x' * 100000)", "limit on output"},
-		"allocate":              {"def f(): return len(bytearray(10 << 30))", "exit status 1"},
-		"nest":                  {"def f():\n    import os\n    os.write(3, b'[' * 500000)\n    os._exit(0)", "no JSON"},
-		"huge exponent":         {"def f():\n    import os\n    os.write(3, b'1e999999999')\n    os._exit(0)", "returns"},
-		"syntax":                {"def f(:", "SyntaxError"},
-		"abort":                 {"import os\ndef f(): os.abort()", "signal"},
-		"another function":      {"def g(): return 42", "exit status 1"},
-		"a thread that goes on": {"import threading, time\ndef f():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return 42", "fine"},
+		"exit before the call": {"import sys\nsys.exit(0)", "did not return"},
+		"exit in the call":     {"import os\ndef f():\n    os._exit(0)", "did not return"},
+		"equals everything":    {"class E(int):\n    def __eq__(self, o): return True\ndef f(): return E(3)", "returns"},
+		"replace json": {"import json\njson.dumps = lambda *a, **k: '42 42'\ndef f(): return 1",
+			"more than one JSON"},
+		"no JSON":      {"def f(): return {1, 2}", "exit status 1"},
+		"not a number": {"def f(): return float('nan')", "exit status 1"},
+		"overwrite the tests": {"import sys, os\nd = sys.path[0]\nfor n in os.listdir(d):\n    open(d + '/' + n, 'w')",
+			"exit status 1"},
+		"read the tests": {"import glob\ndef f(): return [p for p in glob.glob('/sandbox/*/*') if '42' in open(p).read()]",
+			`returns "[\"/sandbox/program/main.py\"]"`},
+		"loop": {"def f():\n    while True: pass", "limit on"},
+		"wait": {"import time\ndef f(): time.sleep(60)", "limit on wall time"},
+		"threads": {"import threading as t, time\nfor i in range(10000):\n    t.Thread(target=time.sleep, args=(9,)).start()",
+			""},
+		"flood":            {"def f():\n    while True: print('x' * 100000)", "limit on output"},
+		"allocate":         {"def f(): return len(bytearray(10 << 30))", "exit status 1"},
+		"nest":             {"def f():\n    import os\n    os.write(3, b'[' * 500000)\n    os._exit(0)", "no JSON"},
+		"huge exponent":    {"def f():\n    import os\n    os.write(3, b'1e999999999')\n    os._exit(0)", "returns"},
+		"syntax":           {"def f(:", "SyntaxError"},
+		"abort":            {"import os\ndef f(): os.abort()", "signal"},
+		"another function": {"def g(): return 42", "exit status 1"},
+		"a thread that goes on": {
+			"import threading as t, time\ndef f():\n    t.Thread(target=time.sleep, args=(60,)).start()\n    return 42",
+			"fine"},
 	} {
 		begin := time.Now()
 		got := v.Score(t.Context(), reward.Sample{Completion: fenced(number(42), c.program+"\n"), Answer: number(42)})
@@ -181,7 +191,7 @@ func TestHostileGoDoesNotCompile(t *testing.T) {
 		`"C" is not in the standard`:            "package main\nimport \"C\"\nfunc main() {}\n",
 		`"example.com/x" is not in the standar`: "package main\nimport \"example.com/x\"\nfunc main() {}\n",
 		`"-toolexec=x" is not in the standard`:  "package main\nimport \"-toolexec=x\"\nfunc main() {}\n",
-		"go:embed":                              "package main\nimport _ \"embed\"\n//go:embed importcfg\nvar s string\nfunc main() {}\n",
+		"go:embed":                              "package main\nimport _ \"embed\"\n//go:embed x\nvar s string\n",
 		"missing function body":                 "package main\nfunc f()\nfunc main() { f() }\n",
 		"expected":                              "package main\nfunc main( {}\n",
 		"undeclared":                            "package main\n",
@@ -249,15 +259,16 @@ func TestMissingToolsAreErrors(t *testing.T) {
 
 func TestIllFormedProblemsAreErrors(t *testing.T) {
 	args, one := json.RawMessage("[1]"), json.RawMessage("1")
+	good := []Test{{Args: args, Want: one}}
 	for want, answer := range map[string]any{
 		"Answer is <nil>":          nil,
 		"Language is":              Problem{Language: "perl"},
 		"Tests is empty":           Problem{Language: Go},
 		"Tolerance is NaN":         Problem{Language: Go, Tests: []Test{{}}, Tolerance: nan()},
-		`Function "a.b"`:           Problem{Language: Go, Function: "a.b", Tests: []Test{{Args: args, Want: one}}},
-		`Function "main"`:          Problem{Language: Go, Function: "main", Tests: []Test{{Args: args, Want: one}}},
-		`Function "f();import os"`: Problem{Language: Python, Function: "f();import os", Tests: []Test{{Args: args, Want: one}}},
-		"Tests[1].Args is \"1\"":   Problem{Language: Go, Function: "F", Tests: []Test{{Args: args, Want: one}, {Args: one, Want: one}}},
+		`Function "a.b"`:           Problem{Language: Go, Function: "a.b", Tests: good},
+		`Function "main"`:          Problem{Language: Go, Function: "main", Tests: good},
+		`Function "f();import os"`: Problem{Language: Python, Function: "f();import os", Tests: good},
+		"Tests[1].Args is \"1\"":   Problem{Language: Go, Function: "F", Tests: append(good, Test{Args: one, Want: one})},
 		"Tests[0].Want is \"\"":    Problem{Language: Go, Function: "F", Tests: []Test{{Args: args}}},
 		"has Stdin or Stdout":      Problem{Language: Go, Function: "F", Tests: []Test{{Args: args, Want: one, Stdin: "x"}}},
 		"has Args or Want":         Problem{Language: Go, Tests: []Test{{Args: args}}},

@@ -96,7 +96,8 @@ func TestTheEndpointIsAskedAsItsAPIWants(t *testing.T) {
 	})
 	j := hasty(e.URL + "/v1/")
 	j.Key, j.Temperature, j.MaxTokens = "secret", 0.5, 99
-	if v := j.Score(t.Context(), sample("<think>secret thoughts</think>It's \"Paris\"")); v != (reward.Verdict{Value: 1, Status: reward.Correct}) {
+	v := j.Score(t.Context(), sample("<think>secret thoughts</think>It's \"Paris\""))
+	if v != (reward.Verdict{Value: 1, Status: reward.Correct}) {
 		t.Errorf("%+v", v)
 	}
 	var got struct {
@@ -126,7 +127,8 @@ func TestScoresBecomeVerdicts(t *testing.T) {
 		score, pass float64
 		status      reward.Status
 	}{
-		{1, 0, reward.Correct}, {0.99, 0, reward.Wrong}, {0, 0, reward.Wrong}, {0.5, 0.5, reward.Correct}, {0.4, 0.5, reward.Wrong},
+		{1, 0, reward.Correct}, {0.99, 0, reward.Wrong}, {0, 0, reward.Wrong},
+		{0.5, 0.5, reward.Correct}, {0.4, 0.5, reward.Wrong},
 	} {
 		e := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
 			say(w, fmt.Sprintf(`{"reason":"why","score":%v}`, c.score))
@@ -162,15 +164,30 @@ var failures = map[string]struct {
 		w.Header().Set("Content-Length", "1000")
 		fmt.Fprint(w, `{"choices":`)
 	}, "unexpected EOF"},
-	"truncated JSON":   {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":[{"mess`) }, "unexpected end of JSON"},
-	"no JSON":          {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) }, "invalid character"},
-	"wrong schema":     {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":{"text":"x"}}`) }, "cannot unmarshal"},
-	"no choices":       {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"text":"x"}`) }, "no choices"},
-	"no content":       {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":[{"message":{}}]}`) }, "no content"},
-	"no judgement":     {func(w http.ResponseWriter, _ *http.Request) { say(w, "It is right.") }, "no JSON object"},
-	"a word as score":  {func(w http.ResponseWriter, _ *http.Request) { say(w, `{"score":"high"}`) }, "no JSON object"},
-	"truncated answer": {func(w http.ResponseWriter, _ *http.Request) { say(w, `{"reason":"x","score":`) }, "no JSON object"},
-	"score of 10":      {func(w http.ResponseWriter, _ *http.Request) { say(w, `{"score":10}`) }, "score is 10, want 0 to 1"},
+	"truncated JSON": {
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":[{"mess`) },
+		"unexpected end of JSON",
+	},
+	"no JSON": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) }, "invalid character"},
+	"wrong schema": {
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":{"text":"x"}}`) },
+		"cannot unmarshal",
+	},
+	"no choices": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"text":"x"}`) }, "no choices"},
+	"no content": {
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"choices":[{"message":{}}]}`) },
+		"no content",
+	},
+	"no judgement":    {func(w http.ResponseWriter, _ *http.Request) { say(w, "It is right.") }, "no JSON object"},
+	"a word as score": {func(w http.ResponseWriter, _ *http.Request) { say(w, `{"score":"high"}`) }, "no JSON object"},
+	"truncated answer": {
+		func(w http.ResponseWriter, _ *http.Request) { say(w, `{"reason":"x","score":`) },
+		"no JSON object",
+	},
+	"score of 10": {
+		func(w http.ResponseWriter, _ *http.Request) { say(w, `{"score":10}`) },
+		"score is 10, want 0 to 1",
+	},
 	"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"choices":[{"message":{"content":"{\"score\":1}"},"finish_reason":"length"}]}`)
 	}, "cut off"},
@@ -230,14 +247,16 @@ func TestFaultyRequestsAreNotRetried(t *testing.T) {
 	e := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) { http.Error(w, "who are you?", 401) })
 	v := hasty(e.URL).Score(t.Context(), sample("Paris"))
 	var status *StatusError
-	if v.Status != reward.Error || !errors.As(v.Err, &status) || status.Code != 401 || status.Body != "who are you?" || e.count() != 1 {
+	if v.Status != reward.Error || !errors.As(v.Err, &status) || status.Code != 401 || status.Body != "who are you?" ||
+		e.count() != 1 {
 		t.Errorf("%+v after %d requests", v, e.count())
 	}
 	e.Close()
 	j := hasty(e.URL)
 	j.Retries = -1
 	var failure *FailureError
-	if v := j.Score(t.Context(), sample("Paris")); v.Status != reward.Error || !errors.As(v.Err, &failure) || failure.Requests != 1 {
+	if v := j.Score(t.Context(), sample("Paris")); v.Status != reward.Error || !errors.As(v.Err, &failure) ||
+		failure.Requests != 1 {
 		t.Errorf("%+v of a server that is gone", v)
 	}
 }
@@ -252,11 +271,12 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		say(w, right)
 	})
 	begin := time.Now()
-	if v := hasty(e.URL).Score(t.Context(), sample("Paris")); v.Status != reward.Correct || time.Since(begin) < time.Second {
+	if v := hasty(e.URL).Score(t.Context(), sample("Paris")); v.Status != reward.Correct ||
+		time.Since(begin) < time.Second {
 		t.Errorf("%+v after %v", v, time.Since(begin))
 	}
-	for value, want := range map[string]time.Duration{"": 0, "x": 0, "-3": 0, "7": 7 * time.Second, "99999999999": time.Minute,
-		"Mon, 02 Jan 2006 15:04:05 GMT": 0, "Fri, 31 Dec 9999 23:59:59 GMT": time.Minute} {
+	for value, want := range map[string]time.Duration{"": 0, "x": 0, "-3": 0, "7": 7 * time.Second,
+		"99999999999": time.Minute, "Mon, 02 Jan 2006 15:04:05 GMT": 0, "Fri, 31 Dec 9999 23:59:59 GMT": time.Minute} {
 		if got := retryAfter(http.Header{"Retry-After": {value}}); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
 		}
@@ -326,7 +346,8 @@ func TestAKilledRunAsksForNothingTwice(t *testing.T) {
 		}
 	}
 	before = e.count()
-	if again := j.ScoreAll(t.Context(), tenSamples()); e.count() != before || slices.ContainsFunc(again, func(v reward.Verdict) bool { return v.Status != reward.Correct }) {
+	if again := j.ScoreAll(t.Context(), tenSamples()); e.count() != before ||
+		slices.ContainsFunc(again, func(v reward.Verdict) bool { return v.Status != reward.Correct }) {
 		t.Errorf("%d requests for what is kept: %v", e.count()-before, again)
 	}
 }
@@ -361,7 +382,8 @@ func TestTheCacheGoesByContent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v := judge("m", e.URL).Score(t.Context(), s); v.Status != reward.Error || !strings.Contains(v.Err.Error(), ".json: unexpected end") {
+	if v := judge("m", e.URL).Score(t.Context(), s); v.Status != reward.Error ||
+		!strings.Contains(v.Err.Error(), ".json: unexpected end") {
 		t.Errorf("%+v of a damaged file", v)
 	}
 	file := filepath.Join(t.TempDir(), "file")
@@ -470,7 +492,8 @@ func TestOwnQuestionsAndReaders(t *testing.T) {
 			t.Errorf("%+v, want %q", got[i], says)
 		}
 	}
-	if v := hasty(e.URL).Score(t.Context(), reward.Sample{Answer: 3}); v.Status != reward.Error || !strings.Contains(v.Err.Error(), "is int, want string") {
+	if v := hasty(e.URL).Score(t.Context(), reward.Sample{Answer: 3}); v.Status != reward.Error ||
+		!strings.Contains(v.Err.Error(), "is int, want string") {
 		t.Errorf("%+v", v)
 	}
 }

@@ -11,7 +11,8 @@ import (
 func ExampleScoreQuantity() {
 	problem := physics.QuantityProblem{Want: "20 m/s"}
 	for _, answer := range []string{"72 km/h", `2.0 \times 10^{3}\,\mathrm{cm/s}`, "25 m/s", "20 m"} {
-		v := physics.ScoreQuantity(context.Background(), reward.Sample{Completion: `Thus \boxed{` + answer + `}.`, Answer: problem})
+		s := reward.Sample{Completion: `Thus \boxed{` + answer + `}.`, Answer: problem}
+		v := physics.ScoreQuantity(context.Background(), s)
 		fmt.Println(v.Value, v.Status, v.Err)
 	}
 	// Output:

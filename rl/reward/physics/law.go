@@ -185,7 +185,8 @@ func (m Motion) Check(tr Trajectory, tolerance float64) error {
 		for i := range got {
 			for d := range got[i] {
 				if !(math.Abs(got[i][d]-want[i][d]) <= tolerance*scales[d]) {
-					return &LawError{Law: m.Name, Row: i, T: tr.T[i], What: fmt.Sprintf("%s[%d]", what, d), Got: got[i][d], Want: want[i][d]}
+					return &LawError{Law: m.Name, Row: i, T: tr.T[i], What: fmt.Sprintf("%s[%d]", what, d),
+						Got: got[i][d], Want: want[i][d]}
 				}
 			}
 		}

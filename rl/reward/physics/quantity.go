@@ -29,13 +29,15 @@ func (q Quantity) String() string {
 var (
 	// quantityForm is a number, perhaps with a power of ten, and a unit.
 	quantityForm = regexp.MustCompile(`^([-+−]?(?:\d+(?:[,' ]\d{3})+|\d+)?(?:\.\d+)?)\s*` +
-		`(?:[eE]([-+]?\d+)|(?:[x×*·⋅]\s*)10\s*(?:\^|\*\*)\s*[({]?\s*([-+−]?\d+)\s*[)}]?|(?:[x×*·⋅]\s*)10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?\s*(.*)$`)
+		`(?:[eE]([-+]?\d+)|` +
+		`(?:[x×*·⋅]\s*)10\s*(?:\^|\*\*)\s*[({]?\s*([-+−]?\d+)\s*[)}]?|` +
+		`(?:[x×*·⋅]\s*)10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?\s*(.*)$`)
 	latexGroup = regexp.MustCompile(`\\(?:text|mathrm|rm|mathit|textrm|operatorname|unit|si)\s*\{([^{}]*)\}`)
 	latexFrac  = regexp.MustCompile(`\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}`)
 	latexPower = regexp.MustCompile(`\^\s*\{([^{}]*)\}`)
-	latexWords = strings.NewReplacer(`\times`, "×", `\cdot`, "·", `\,`, " ", `\;`, " ", `\:`, " ", `\!`, "", `\ `, " ", "~", " ",
-		`\mu`, "µ", `\Omega`, "Ω", `\degree`, "°", `^\circ`, "°", `^{\circ}`, "°", `\circ`, "°",
-		`\%`, "%", `\left`, "", `\right`, "", "$", "", "\u00a0", " ")
+	latexWords = strings.NewReplacer(`\times`, "×", `\cdot`, "·", `\,`, " ", `\;`, " ", `\:`, " ", `\!`, "",
+		`\ `, " ", "~", " ", "\u00a0", " ", `\mu`, "µ", `\Omega`, "Ω", `\degree`, "°", `^\circ`, "°",
+		`^{\circ}`, "°", `\circ`, "°", `\%`, "%", `\left`, "", `\right`, "", "$", "")
 )
 
 // ParseQuantity reads a number with a unit, in plain text or LaTeX: "9.81 m/s^2", "3×10^8 m s⁻¹",
@@ -126,7 +128,8 @@ func (p QuantityProblem) want() (Quantity, float64, error) {
 		tolerance = 0.01
 	}
 	if !(tolerance > 0) || math.IsInf(tolerance, 0) {
-		return Quantity{}, 0, fmt.Errorf("physics: QuantityProblem.Tolerance is %v, want 0 for the default or more", p.Tolerance)
+		return Quantity{}, 0, fmt.Errorf("physics: QuantityProblem.Tolerance is %v, want 0 for the default or more",
+			p.Tolerance)
 	}
 	want, err := ParseQuantity(p.Want)
 	if err != nil {

@@ -37,7 +37,8 @@ func TestUnitsAreThoseOfPint(t *testing.T) {
 	for _, c := range pint(t).Units {
 		u, err := ParseUnit(c.Unit)
 		d := c.Dimension
-		if err != nil || math.Abs(u.Factor/c.Factor-1) > 1e-6 || u.Dimension != (Dimension{d[0], d[1], d[2], d[3], d[4], d[5], d[6]}) {
+		if err != nil || math.Abs(u.Factor/c.Factor-1) > 1e-6 ||
+			u.Dimension != (Dimension{d[0], d[1], d[2], d[3], d[4], d[5], d[6]}) {
 			t.Errorf("%s: %+v (%v), pint says %v of %v", c.Unit, u, err, c.Factor, d)
 		}
 	}
@@ -46,7 +47,8 @@ func TestUnitsAreThoseOfPint(t *testing.T) {
 func TestQuantitiesAreComparedAsByPint(t *testing.T) {
 	for _, c := range pint(t).Pairs {
 		v := ScoreQuantity(t.Context(), reward.Sample{
-			Completion: `<think>\boxed{7 m}</think>So \boxed{` + c.Got + `}.`, Answer: QuantityProblem{Want: c.Want, Tolerance: 0.0101},
+			Completion: `<think>\boxed{7 m}</think>So \boxed{` + c.Got + `}.`,
+			Answer:     QuantityProblem{Want: c.Want, Tolerance: 0.0101},
 		})
 		verdict := "equal"
 		switch v.Err.(type) {
@@ -58,21 +60,27 @@ func TestQuantitiesAreComparedAsByPint(t *testing.T) {
 		default:
 			verdict = v.Err.Error()
 		}
-		if verdict != c.Verdict || (v.Status == reward.Correct) != (verdict == "equal") || (v.Value == 1) != (verdict == "equal") {
+		if verdict != c.Verdict || (v.Status == reward.Correct) != (verdict == "equal") ||
+			(v.Value == 1) != (verdict == "equal") {
 			t.Errorf("%s and %s: %+v, pint says %s", c.Got, c.Want, v, c.Verdict)
 		}
 	}
 }
 
 func TestWhatIsNoQuantityIsUnparseable(t *testing.T) {
-	for _, text := range []string{"", "m", "three m", "3 furlongs", "3 m^", "3 m^99", "3 (m", "3 m)", "3 m//s", "3 m/", "3 m^2.5",
-		"3 " + strings.Repeat("(", 100) + "m" + strings.Repeat(")", 100), "1e400 m", "3 kPaPa", "3 4 5", "3 and 4 m", "3 mmin", "--3 m"} {
-		v := ScoreQuantity(t.Context(), reward.Sample{Completion: "<answer>" + text + "</answer>", Answer: QuantityProblem{Want: "3 m"}})
+	for _, text := range []string{"", "m", "three m", "3 furlongs", "3 m^", "3 m^99", "3 (m", "3 m)", "3 m//s", "3 m/",
+		"3 m^2.5", "3 " + strings.Repeat("(", 100) + "m" + strings.Repeat(")", 100), "1e400 m", "3 kPaPa", "3 4 5",
+		"3 and 4 m", "3 mmin", "--3 m"} {
+		v := ScoreQuantity(
+			t.Context(),
+			reward.Sample{Completion: "<answer>" + text + "</answer>", Answer: QuantityProblem{Want: "3 m"}},
+		)
 		if v.Status != reward.Unparseable || v.Err == nil {
 			t.Errorf("%q: %+v", text, v)
 		}
 	}
-	if v := ScoreQuantity(t.Context(), reward.Sample{Completion: "3 m", Answer: QuantityProblem{Want: "3 m"}}); v.Status != reward.Unparseable {
+	v := ScoreQuantity(t.Context(), reward.Sample{Completion: "3 m", Answer: QuantityProblem{Want: "3 m"}})
+	if v.Status != reward.Unparseable {
 		t.Errorf("%+v without tags", v)
 	}
 }
@@ -94,7 +102,8 @@ func TestIllFormedQuantityProblemsAreErrors(t *testing.T) {
 }
 
 func FuzzParseQuantity(f *testing.F) {
-	for _, s := range []string{"9.81 m/s^2", `3\times 10^{8}\,\frac{\mathrm{m}}{\mathrm{s}}`, "25 °C", "1 J/(kg K)", "x = −1,200.5e-3 µΩ⁻²"} {
+	for _, s := range []string{"9.81 m/s^2",
+		`3\times 10^{8}\,\frac{\mathrm{m}}{\mathrm{s}}`, "25 °C", "1 J/(kg K)", "x = −1,200.5e-3 µΩ⁻²"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

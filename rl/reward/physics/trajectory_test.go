@@ -39,7 +39,10 @@ func TestMotionsOfScipyObeyAndSpoiltOnesDoNot(t *testing.T) {
 		}
 		problem := TrajectoryProblem{Coordinates: coordinates[:len(c.X)], Laws: []Law{laws[c.Law](c.Parameters...)},
 			Start: &State{X: c.X, V: c.V}, Until: c.Until, Rows: 10}
-		v := ScoreTrajectory(t.Context(), reward.Sample{Completion: "<think>?</think>So:\n```csv\n" + c.Table + "\n```", Answer: problem})
+		v := ScoreTrajectory(
+			t.Context(),
+			reward.Sample{Completion: "<think>?</think>So:\n```csv\n" + c.Table + "\n```", Answer: problem},
+		)
 		var broken *LawError
 		if c.Fault == "" && v != (reward.Verdict{Value: 1, Status: reward.Correct}) ||
 			c.Fault != "" && (v.Status != reward.Wrong || v.Value != 0 || !errors.As(v.Err, &broken) || broken.Row == 0) {
@@ -90,7 +93,10 @@ func TestMomentumAndConsistency(t *testing.T) {
 }
 
 func TestTablesHaveUnitsInAnyOrder(t *testing.T) {
-	tr, err := ParseTrajectory(" | vx [km/h] | t (min) | x [km] |\n|---|:--|---|\n| 36 | 1 | 2.5 |\n| -72 | 2 | -1e-3 |\n", []string{"x"})
+	tr, err := ParseTrajectory(
+		" | vx [km/h] | t (min) | x [km] |\n|---|:--|---|\n| 36 | 1 | 2.5 |\n| -72 | 2 | -1e-3 |\n",
+		[]string{"x"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +138,12 @@ func TestTablesHaveUnitsInAnyOrder(t *testing.T) {
 }
 
 func TestTrivialTrajectoriesDoNotCount(t *testing.T) {
-	problem := TrajectoryProblem{Laws: []Law{UniformAcceleration(-10)}, Start: &State{X: []float64{20}, V: []float64{0}}, Until: 2, Rows: 4}
+	problem := TrajectoryProblem{
+		Laws:  []Law{UniformAcceleration(-10)},
+		Start: &State{X: []float64{20}, V: []float64{0}},
+		Until: 2,
+		Rows:  4,
+	}
 	for table, says := range map[string]string{
 		"t,x,vx\n0,20,0\n1,15,-10\n2,0,-20":                       "has 3 rows, want 4",
 		"t,x,vx\n0,20,0\n0.1,19.95,-1\n0.2,19.8,-2\n0.3,19.55,-3": "ends at 0.3 s, want 2 s",
@@ -160,12 +171,16 @@ func TestLawsThatCannotBeAppliedAreUnparseable(t *testing.T) {
 		}
 	}
 	fall.V = []float64{0}
-	if v := ScoreTrajectory(t.Context(), reward.Sample{Completion: table, Answer: TrajectoryProblem{Laws: []Law{fall}}}); v.Status != reward.Correct {
+	s := reward.Sample{Completion: table, Answer: TrajectoryProblem{Laws: []Law{fall}}}
+	if v := ScoreTrajectory(t.Context(), s); v.Status != reward.Correct {
 		t.Errorf("%+v", v)
 	}
 	// A start at the centre has no acceleration.
 	centre := "<answer>t,x,vx\n0,0,0\n1,1,1\n2,1,1</answer>"
-	v := ScoreTrajectory(t.Context(), reward.Sample{Completion: centre, Answer: TrajectoryProblem{Laws: []Law{CentralGravity(1)}}})
+	v := ScoreTrajectory(
+		t.Context(),
+		reward.Sample{Completion: centre, Answer: TrajectoryProblem{Laws: []Law{CentralGravity(1)}}},
+	)
 	if v.Status != reward.Unparseable || !strings.Contains(v.Err.Error(), "cannot be integrated") {
 		t.Errorf("%+v", v)
 	}

@@ -1,4 +1,5 @@
 """Writes trajectories.json: 10 motions solved by scipy 1.17.1 (pip install scipy), and each again with a fault."""
+
 import json
 import math
 import os
@@ -44,7 +45,7 @@ def spoil(fault, law, p, x0, v0, t, x, v):
     if fault == "one row off":
         x[len(t) // 2] += 0.05 * (x.max() - x.min())
     elif fault == "bends":
-        x[len(t) // 2:, 0] += 0.2 * (t[len(t) // 2:] - t[len(t) // 2])
+        x[len(t) // 2 :, 0] += 0.2 * (t[len(t) // 2 :] - t[len(t) // 2])
     elif fault == "decays":
         return solve(law, [p[0], 0.1], x0, v0, t)
     elif fault == "frequency":
@@ -56,7 +57,7 @@ def spoil(fault, law, p, x0, v0, t, x, v):
     elif fault == "no drag":
         return solve(law, [0.0] + p[1:], x0, v0, t)
     elif fault == "stops":
-        x[3 * len(t) // 4:] = x[3 * len(t) // 4]
+        x[3 * len(t) // 4 :] = x[3 * len(t) // 4]
     else:
         raise ValueError(fault)
     return x, v

@@ -61,7 +61,8 @@ func newRoot(spec *initSpec) (proc *os.File, err error) {
 	if proc, err = detachedProc(); err != nil {
 		return nil, err
 	}
-	if err := unix.MountSetattr(unix.AT_FDCWD, rootMount, 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+	readOnly := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, rootMount, 0, readOnly); err != nil {
 		return nil, fmt.Errorf("making the root read-only: %w", err)
 	}
 	// With both arguments the same, the old root lies on the new one until it is unmounted.

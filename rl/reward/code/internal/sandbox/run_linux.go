@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,17 +66,25 @@ type initSpec struct {
 	Exec    execSpec
 }
 
-// available tries the namespaces once.
-var available = sync.OnceValue(func() error {
-	_, rep, err := start(context.Background(), Command{Limits: Limits{}.WithDefaults()}, initSpec{Probe: true})
+var granted atomic.Bool // the kernel has granted the namespaces
+
+// available tries the namespaces, until they are granted.
+func available(ctx context.Context) error {
+	if granted.Load() {
+		return nil
+	}
+	_, rep, err := start(ctx, Command{Limits: Limits{}.WithDefaults()}, initSpec{Probe: true})
 	if err == nil && rep.Error != "" {
 		err = errors.New(rep.Error)
 	}
+	granted.Store(err == nil)
 	return err
-})
+}
 
 func run(ctx context.Context, c Command) (*Result, error) {
-	if err := available(); err != nil {
+	if err := available(ctx); ctx.Err() != nil {
+		return nil, fmt.Errorf("sandbox: %w", context.Cause(ctx))
+	} else if err != nil {
 		reason := fmt.Errorf("namespaces: %w", err)
 		if !c.AcceptLess {
 			return nil, &UnavailableError{reason}

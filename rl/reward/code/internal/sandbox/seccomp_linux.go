@@ -16,7 +16,7 @@ var calls = []uint32{
 	// files
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64,
 	unix.SYS_LSEEK, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_FSTAT, unix.SYS_NEWFSTATAT, unix.SYS_STATX,
-	unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_FCNTL, unix.SYS_IOCTL, unix.SYS_FLOCK, unix.SYS_FSYNC,
+	unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_FLOCK, unix.SYS_FSYNC,
 	unix.SYS_FDATASYNC, unix.SYS_TRUNCATE, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE, unix.SYS_FADVISE64,
 	unix.SYS_GETDENTS64, unix.SYS_GETCWD, unix.SYS_CHDIR, unix.SYS_FCHDIR, unix.SYS_MKDIRAT, unix.SYS_UNLINKAT,
 	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_LINKAT, unix.SYS_SYMLINKAT, unix.SYS_READLINKAT,
@@ -54,6 +54,8 @@ const (
 	offsetNumber  = 0
 	offsetArch    = 4
 	offsetArg     = 16
+	fiosetown     = 0x8901     // of asm-generic/sockios.h
+	siocspgrp     = 0x8902     // likewise
 	x32           = 0x40000000 // the bit that distinguishes calls of the ABI x32
 	newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
@@ -121,6 +123,11 @@ func filterFor(alone bool) []unix.SockFilter {
 	on(unix.SYS_PRLIMIT64, arg(2), skip(unix.BPF_JEQ, 0, 1, 0), ret(eperm),
 		argHigh(2), skip(unix.BPF_JEQ, 0, 1, 0), ret(eperm), ret(allowed))
 	on(unix.SYS_PRCTL, arg(0), skip(unix.BPF_JEQ, unix.PR_SET_PDEATHSIG, 0, 1), ret(eperm), ret(allowed))
+	// A file that announces input by a signal could send it to any process of the user.
+	on(unix.SYS_FCNTL, arg(1), skip(unix.BPF_JEQ, unix.F_SETOWN, 1, 0), skip(unix.BPF_JEQ, unix.F_SETOWN_EX, 0, 1),
+		ret(eperm), ret(allowed))
+	on(unix.SYS_IOCTL, arg(1), skip(unix.BPF_JEQ, fiosetown, 1, 0), skip(unix.BPF_JEQ, siocspgrp, 0, 1),
+		ret(eperm), ret(allowed))
 	on(unix.SYS_SOCKET, ret(eperm))
 	for _, list := range [][]uint32{calls, legacyCalls} {
 		for _, call := range list {
