@@ -62,7 +62,7 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Col
 	for at := 0; at < len(prompts); at += chunk {
 		part := prompts[at:min(at+chunk, len(prompts))]
 		draw := rollout.Draw{Seed: model.DeriveSeed(r.Seed, "rejection sampling", at), N: n}
-		samples, err := r.Sampler.Sample(ctx, part, draw)
+		samples, err := rollout.Complete(ctx, r.Sampler, part, draw)
 		if err != nil {
 			return nil, fmt.Errorf("distill: sampling the teacher: %w", err)
 		}

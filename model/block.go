@@ -15,8 +15,8 @@ import (
 // nothing else: then a cached decoding step has the bits of training.
 type Block interface {
 	// Forward maps the residual stream h [N, D] to the next one, [N, D]. cache is what
-	// NewCache made, nil in training. scores are the affinities [N, E] of Gates, in their
-	// order.
+	// NewCache made, nil in training. scores are the affinities [N, E] of Gates, one of each
+	// in their order.
 	Forward(h tensor.Tensor, rows attention.Rows, cache *attention.Cache) (out tensor.Tensor, scores []tensor.Tensor)
 	// NewCache allocates keys and values in dt for a number of tokens; nil if the block has
 	// none.

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"math"
+
 	"github.com/aha-go/aha/attention"
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -100,7 +102,7 @@ func (d *decoder) fillSampling(batch []running, requests []Request) {
 	for i, r := range batch {
 		q := requests[r.request]
 		d.seed.host[2*i], d.seed.host[2*i+1] = int32(uint32(q.Seed)), int32(uint32(q.Seed>>32))
-		d.at.host[i], d.topK.host[i] = int32(r.length), int32(q.Sampling.TopK)
+		d.at.host[i], d.topK.host[i] = int32(r.length), int32(min(q.Sampling.TopK, math.MaxInt32))
 		temperature := q.Sampling.temperature()
 		if q.Sampling.Greedy {
 			temperature = 0 // backend.Sample's word for it

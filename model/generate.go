@@ -43,8 +43,8 @@ func (s Sampling) Validate() error {
 // temperature is Temperature with its default.
 func (s Sampling) temperature() float64 { return cmp.Or(s.Temperature, 1) }
 
-// drops reports whether tokens may be left out of the distribution.
-func (s Sampling) drops() bool { return s.TopK > 0 || s.TopP > 0 && s.TopP < 1 }
+// Drops reports whether TopK or TopP may leave tokens out of the distribution.
+func (s Sampling) Drops() bool { return s.TopK > 0 || s.TopP > 0 && s.TopP < 1 }
 
 // Request asks for one completion.
 type Request struct {

@@ -419,6 +419,19 @@ func TestSamplingFilters(t *testing.T) {
 	}
 }
 
+// A TopK beyond the vocabulary keeps all of it, also where 32 bits do not hold it.
+func TestTopKBeyondTheVocabularyKeepsAll(t *testing.T) {
+	m, _ := newSmall(t, open(t), model.Options{DType: backend.F64})
+	request := model.Request{Prompt: []int32{3, 1}, MaxTokens: 12, Stop: []int32{}, Seed: 1}
+	want := complete(t, m, model.GeneratorOptions{}, []model.Request{request})[0]
+	for _, k := range []int{m.Config.VocabSize, 1 << 31, 1<<32 + 1, math.MaxInt} {
+		request.Sampling.TopK = k
+		if got := complete(t, m, model.GeneratorOptions{}, []model.Request{request})[0]; !same(got, want) {
+			t.Errorf("TopK %d: %v, want %v", k, got, want)
+		}
+	}
+}
+
 // Greedy is the argmax, with its log-probability at temperature 1; so are the
 // filters that leave one token, with log-probability 0.
 func TestGreedyAndItsEquivalents(t *testing.T) {

@@ -20,7 +20,7 @@ const keptLogits = 1 << 24
 // A row is nil where s leaves the whole vocabulary.
 func (o Output) Kept(rows []int32, s Sampling) ([][]int32, error) {
 	kept := make([][]int32, len(rows))
-	if s.Greedy || !s.drops() {
+	if s.Greedy || !s.Drops() {
 		return kept, nil
 	}
 	few := max(keptLogits/o.model.Config.VocabSize, 1)

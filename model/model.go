@@ -210,17 +210,25 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 }
 
 // ForwardBlock is b.Forward for a block of m or of its Drafter: recomputed in
-// training if Recompute is set, its temporaries freed at once in inference. Over a cache
-// there are no scores.
+// training if Recompute is set, its temporaries freed at once in inference. Where rows
+// continue what is cached there are no scores. A block that returns the scores of more or
+// fewer gates than it has panics.
 func (m *Model) ForwardBlock(
 	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
 ) (out tensor.Tensor, scores []tensor.Tensor) {
 	s := h.Scope()
+	forward := func(h tensor.Tensor) (tensor.Tensor, []tensor.Tensor) {
+		out, scores := b.Forward(h, rows, cache)
+		if n := len(b.Gates()); len(scores) != n {
+			panic(fmt.Sprintf("model: %T.Forward returned the scores of %d gates, Gates lists %d", b, len(scores), n))
+		}
+		return out, scores
+	}
 	switch {
 	case !s.Recording():
 		out = s.Local(func() tensor.Tensor {
-			y, all := b.Forward(h, rows, cache)
-			if cache == nil {
+			y, all := forward(h)
+			if !rows.Cache.Present() {
 				scores = all
 			}
 			for _, x := range scores {
@@ -230,10 +238,10 @@ func (m *Model) ForwardBlock(
 		})
 		return out, scores
 	case !m.Recompute:
-		return b.Forward(h, rows, cache)
+		return forward(h)
 	}
 	outs := tensor.Recompute(func(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor {
-		out, scores := b.Forward(in[0], rows, cache)
+		out, scores := forward(in[0])
 		return append([]tensor.Tensor{out}, scores...)
 	}, h)
 	return outs[0], outs[1:]

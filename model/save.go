@@ -43,6 +43,10 @@ type SaveOptions struct {
 // Weights in a packed format are saved as the values that products use: FP8 to FP8 is
 // exact, all are in F32. In BF16 those of FP8 and Q8 are rounded once more.
 //
+// Blocks of one's own keep their names, which Load reads with the same Options.Block and
+// transformers does not know. In FP8 a matrix is quantised where its name is one of
+// DeepSeek-V3's, see StoredDType.
+//
 // A model with adapters is refused until they are merged. A tied head is left out.
 // Modules of multi-token prediction have copies of embedding and head as they are now;
 // num_nextn_predict_layers counts those that are written. Tensors of Source are kept as

@@ -42,6 +42,8 @@
 //	moe/<layer>/maxvio                                1     no experts, no update    max/mean − 1 of the load
 //	moe/<layer>/load                                  n     no experts, no update    assignments to each expert
 //
+// Further gates of a layer are at moe/<layer>.1/… and so on.
+//
 // Of a step of GRPO:
 //
 //	completions/{mean,min,max}_length                 tok   never                    length of all completions

@@ -77,13 +77,9 @@ func (e *Evaluation) Run(ctx context.Context, prompts []rollout.Prompt) (*EvalRe
 	for at := 0; at < len(prompts); at += chunk {
 		part := prompts[at:min(at+chunk, len(prompts))]
 		draw := rollout.Draw{Seed: model.DeriveSeed(e.Seed, "evaluation"), First: at, N: n}
-		samples, err := e.Sampler.Sample(ctx, part, draw)
+		samples, err := rollout.Complete(ctx, e.Sampler, part, draw)
 		if err != nil {
 			return nil, err
-		}
-		if len(samples) != n*len(part) {
-			return nil, fmt.Errorf("rl: Evaluation.Sampler wrote %d samples, want %d of each of %d prompts", len(samples), n,
-				len(part))
 		}
 		r.Samples = append(r.Samples, samples...)
 		if e.Progress != nil {

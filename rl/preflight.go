@@ -27,7 +27,7 @@ func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	prompts = prompts[:1]
-	samples, err := g.sample(ctx, prompts, rollout.Draw{Seed: g.seed("preflight"), N: g.groupSize()})
+	samples, err := rollout.Complete(ctx, g.Sampler, prompts, rollout.Draw{Seed: g.seed("preflight"), N: g.groupSize()})
 	if err != nil {
 		return err
 	}

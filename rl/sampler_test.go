@@ -113,6 +113,13 @@ func TestWhatASamplerMustNotReturnIsNamed(t *testing.T) {
 		if weights(t, g) != before {
 			t.Errorf("%s: the weights moved", want)
 		}
+		if s := g.Sampler.(*scripted); strings.HasPrefix(want, "sample ") {
+			prompts, err := g.Data(0)
+			if err == nil {
+				_, err = (&Evaluation{Sampler: s, Reward: g.Reward, N: 4}).Run(t.Context(), prompts)
+			}
+			wantError(t, err, want)
+		}
 	}
 }
 
@@ -173,5 +180,19 @@ func TestMemoryIsOfGenerators(t *testing.T) {
 	_, err := Memory(b, func(backend.Backend) (*GRPO, error) { return g, nil })
 	if err == nil || !strings.Contains(err.Error(), "GRPO.Sampler is *rl.scripted") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Bitwise: a TopP of 1 leaves every token, as 0 does.
+func TestTopPOfOneTrainsAsNone(t *testing.T) {
+	var after []string
+	for _, topP := range []float64{0, 1} {
+		g := newRun(t, openCPU(t), model.Options{})
+		generator(g).Sampling.TopP = topP
+		mustStep(t, g)
+		after = append(after, weights(t, g))
+	}
+	if after[0] != after[1] {
+		t.Error("the weights differ")
 	}
 }

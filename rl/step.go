@@ -38,7 +38,7 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 	}
 	r := &Rollout{Step: g.step, Version: g.Trainer.StepCount(), Prompts: prompts}
 	draw := rollout.Draw{Seed: g.seed("rollout"), N: g.groupSize()}
-	if r.Samples, err = g.sample(ctx, prompts, draw); err != nil {
+	if r.Samples, err = rollout.Complete(ctx, g.Sampler, prompts, draw); err != nil {
 		return nil, err
 	}
 	if r.Scores, err = g.score(ctx, r); err != nil {
@@ -49,29 +49,6 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 		shuffle(r.Rewards, g.seed("shuffle"))
 	}
 	return r, g.judge(r)
-}
-
-// sample draws completions and refuses what a Sampler of the caller's own must
-// not return.
-func (g *GRPO) sample(ctx context.Context, prompts []rollout.Prompt, d rollout.Draw) ([]rollout.Sample, error) {
-	samples, err := g.Sampler.Sample(ctx, prompts, d)
-	if err != nil {
-		return nil, err
-	}
-	if want := d.N * len(prompts); len(samples) != want {
-		return nil, fmt.Errorf("rl: GRPO.Sampler wrote %d samples, want %d of each of %d prompts", len(samples), d.N,
-			len(prompts))
-	}
-	for i, s := range samples {
-		switch {
-		case s.Prompt != i/d.N:
-			return nil, fmt.Errorf("rl: GRPO.Sampler: sample %d is of prompt %d, want %d", i, s.Prompt, i/d.N)
-		case len(s.IDs) == 0 || len(s.LogProbs) != len(s.IDs):
-			return nil, fmt.Errorf("rl: GRPO.Sampler: sample %d has %d tokens and %d log-probabilities, "+
-				"want one of each token, and a token at least", i, len(s.IDs), len(s.LogProbs))
-		}
-	}
-	return samples, nil
 }
 
 // shuffle permutes the rewards of a batch: the control that must not learn.

@@ -75,7 +75,7 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 // 2512.02556 §3.1: Keep Sampling Mask).
 func (g *GRPO) keep(xs []experience) error {
 	sampling := g.Sampler.Policy().Sampling
-	if sampling.TopK == 0 && sampling.TopP == 0 {
+	if !sampling.Drops() {
 		return nil
 	}
 	if err := keep(g.Trainer.Model, xs, g.Trainer.MaxRows, sampling); err != nil {

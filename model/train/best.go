@@ -19,7 +19,8 @@ type best struct {
 }
 
 // keepBest saves the present state to the folder of the best if b beats it, and
-// removes what was there. Of equal values the first stays; NaN and −Inf never win.
+// removes what was there. Of equal values the first stays; a value that is
+// not finite never wins.
 //
 // What a run that was killed left there may be ahead of the checkpoint it resumes
 // from; made again, it is replaced.

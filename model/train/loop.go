@@ -27,6 +27,9 @@ type Loop struct {
 // ctx is cancelled it saves what it has and returns the cause. SaveEvery and
 // EvalEvery count steps of l.
 func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
+	if err := t.validateLoop(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	var file *metricsFile
 	if t.Dir != "" {
 		if file, err = t.openMetrics(l.Made()); err != nil {

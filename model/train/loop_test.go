@@ -196,3 +196,31 @@ func TestEvaluationsThatMakeNoSenseAreNamed(t *testing.T) {
 		tr.Close()
 	}
 }
+
+// The fields of a loop may change between two, and are checked again.
+func TestFieldsOfTheNextLoopAreChecked(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for want, spoil := range map[string]func(tr *Trainer){
+		"Trainer.EvalEvery is -1":                        func(tr *Trainer) { tr.EvalEvery = -1 },
+		"Trainer.EvalEvery is 2 and Trainer.Eval is nil": func(tr *Trainer) { tr.Eval = nil },
+		"Trainer.Eval is set and Trainer.EvalEvery is 0": func(tr *Trainer) { tr.EvalEvery = 0 },
+		`Trainer.KeepBest is "score" without`:            func(tr *Trainer) { tr.KeepBest = "score" },
+		"Trainer.SaveEvery is -1":                        func(tr *Trainer) { tr.SaveEvery = -1 },
+		"Trainer.KeepLast is -1":                         func(tr *Trainer) { tr.KeepLast = -1 },
+	} {
+		tr := evaluated(t, "", 2)
+		tr.KeepBest = ""
+		if err := tr.Run(t.Context(), randomText(4)); err != nil {
+			t.Fatal(err)
+		}
+		tr.Steps = 4
+		spoil(tr)
+		if err := tr.Run(t.Context(), randomText(4)); !says(err, want) || tr.StepCount() != 2 {
+			t.Errorf("error %v after step %d, want %s", err, tr.StepCount(), want)
+		}
+		tr.Close()
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("files %v in the working directory, %v", left, err)
+	}
+}

@@ -22,10 +22,10 @@ type Metrics struct {
 	Step int           // steps made, this one included
 	Time time.Duration // wall time: the one value that is not reproducible
 	// Values has MetricLoss, MetricGradNorm (before clipping),
-	// MetricLearningRate, MetricNumTokens (so far), MetricMaxVio of each MoE layer
+	// MetricLearningRate, MetricNumTokens (so far), MetricMaxVio of each gate
 	// and what the loss observed.
 	Values map[string]float64
-	Loads  map[string][]int // by MetricLoad of each MoE layer: assignments to each expert
+	Loads  map[string][]int // by MetricLoad of each gate: assignments to each expert
 }
 
 // MarshalJSON is one flat object with sorted keys: step, step_time in seconds,
@@ -54,8 +54,8 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("layer %d: %w", g.layer, err)
 		}
-		m.Loads[MetricLoad(g.layer)] = load
-		m.Values[MetricMaxVio(g.layer)] = moe.MaxVio(load)
+		m.Loads[MetricLoad(g.layer, g.place)] = load
+		m.Values[MetricMaxVio(g.layer, g.place)] = moe.MaxVio(load)
 		loads[i] = load
 	}
 	return loads, nil

@@ -18,8 +18,18 @@ const (
 	MetricSkipped      = "skipped"
 )
 
-// MetricMaxVio is the name of the load violation of a layer's experts.
-func MetricMaxVio(layer int) string { return "moe/" + strconv.Itoa(layer) + "/maxvio" }
+// MetricMaxVio is the name of the load violation of a layer's experts: those of its gate,
+// which is 0 but in a layer of several.
+func MetricMaxVio(layer, gate int) string { return metricOfGate(layer, gate) + "/maxvio" }
 
-// MetricLoad is the name of the load of a layer's experts, in Metrics.Loads.
-func MetricLoad(layer int) string { return "moe/" + strconv.Itoa(layer) + "/load" }
+// MetricLoad is the name of the load of the same experts, in Metrics.Loads.
+func MetricLoad(layer, gate int) string { return metricOfGate(layer, gate) + "/load" }
+
+// metricOfGate is moe/<layer> for the first gate of a layer, moe/<layer>.<gate> for others.
+func metricOfGate(layer, gate int) string {
+	name := "moe/" + strconv.Itoa(layer)
+	if gate > 0 {
+		name += "." + strconv.Itoa(gate)
+	}
+	return name
+}

@@ -128,10 +128,10 @@ type Trainer struct {
 	after     []func() error  // of the running micro-batch
 }
 
-// layerGate is a gate and the layer it is in.
+// layerGate is a gate, the layer it is in, and its place among the gates of that.
 type layerGate struct {
 	*moe.Gate
-	layer int
+	layer, place int
 }
 
 // StepCount is the number of optimizer steps made, those before a resume
@@ -219,7 +219,11 @@ func (t *Trainer) allGates() []layerGate {
 	var all []layerGate
 	add := func(gates []*moe.Gate, layers []int) {
 		for i, g := range gates {
-			all = append(all, layerGate{g, layers[i]})
+			place := 0
+			if n := len(all); n > 0 && all[n-1].layer == layers[i] {
+				place = all[n-1].place + 1
+			}
+			all = append(all, layerGate{g, layers[i], place})
 		}
 	}
 	add(t.Model.Gates())

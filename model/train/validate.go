@@ -9,19 +9,8 @@ import (
 // validate reports every field that cannot train.
 func (t *Trainer) validate() error {
 	errs := []error{
-		t.Optimizer.Validate(),
-		count("Trainer.Steps", t.Steps), count("Trainer.MaxRows", t.MaxRows),
-		count("Trainer.SaveEvery", t.SaveEvery), count("Trainer.KeepLast", t.KeepLast),
+		t.Optimizer.Validate(), t.validateLoop(), count("Trainer.MaxRows", t.MaxRows),
 		notNegative("Trainer.BalanceAlpha", t.BalanceAlpha), fraction("Trainer.EMADecay", t.EMADecay),
-	}
-	errs = append(errs, count("Trainer.EvalEvery", t.EvalEvery))
-	switch {
-	case t.EvalEvery > 0 && t.Eval == nil:
-		errs = append(errs, fmt.Errorf("Trainer.EvalEvery is %d and Trainer.Eval is nil", t.EvalEvery))
-	case t.EvalEvery == 0 && t.Eval != nil:
-		errs = append(errs, errors.New("Trainer.Eval is set and Trainer.EvalEvery is 0: it would never be called"))
-	case t.KeepBest != "" && (t.Eval == nil || t.Dir == ""):
-		errs = append(errs, fmt.Errorf("Trainer.KeepBest is %q without Trainer.Eval and Trainer.Dir", t.KeepBest))
 	}
 	if t.ClipNorm < 0 || math.IsNaN(t.ClipNorm) {
 		errs = append(errs, fmt.Errorf("Trainer.ClipNorm is %g, want 0 or more, or +Inf", t.ClipNorm))
@@ -30,6 +19,23 @@ func (t *Trainer) validate() error {
 		errs = append(errs, t.ownDrafter(), t.Drafter.Advance(t.tokens))
 	}
 	return errors.Join(errs...)
+}
+
+// validateLoop is validate for the fields that are free to change between two loops.
+func (t *Trainer) validateLoop() error {
+	err := errors.Join(
+		count("Trainer.Steps", t.Steps), count("Trainer.SaveEvery", t.SaveEvery), count("Trainer.KeepLast", t.KeepLast),
+		count("Trainer.EvalEvery", t.EvalEvery),
+	)
+	switch {
+	case t.EvalEvery > 0 && t.Eval == nil:
+		err = errors.Join(err, fmt.Errorf("Trainer.EvalEvery is %d and Trainer.Eval is nil", t.EvalEvery))
+	case t.EvalEvery == 0 && t.Eval != nil:
+		err = errors.Join(err, errors.New("Trainer.Eval is set and Trainer.EvalEvery is 0: it would never be called"))
+	case t.KeepBest != "" && (t.Eval == nil || t.Dir == ""):
+		err = errors.Join(err, fmt.Errorf("Trainer.KeepBest is %q without Trainer.Eval and Trainer.Dir", t.KeepBest))
+	}
+	return err
 }
 
 // ownDrafter checks that the Drafter's parameters are the model's: others would

@@ -1,7 +1,3 @@
-// Package rollout samples completions of prompts: what reinforcement learning
-// learns from, what an evaluation counts, and what rejection sampling chooses
-// from. A [Sampler] writes them; [Generator] is the one that asks a
-// model.Generator for one completion after the other.
 package rollout
 
 import (

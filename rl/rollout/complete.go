@@ -1,0 +1,62 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// Complete has s write completions of prompts, and refuses what a Sampler must not
+// return: another number of samples, one that is not of its prompt, is empty, longer
+// than the policy's MaxTokens or the model's max_position_embeddings allow, has a token
+// outside of the vocabulary, or not one finite log-probability a token.
+func Complete(ctx context.Context, s Sampler, prompts []Prompt, d Draw) ([]Sample, error) {
+	samples, err := s.Sample(ctx, prompts, d)
+	if err != nil {
+		return nil, err
+	}
+	if want := d.N * len(prompts); len(samples) != want {
+		return nil, fmt.Errorf("rollout: the Sampler wrote %d samples, want %d of each of %d prompts", len(samples), d.N,
+			len(prompts))
+	}
+	policy := s.Policy()
+	for i, x := range samples {
+		p := i / d.N
+		if want := d.First + p; x.Prompt != want {
+			return nil, fmt.Errorf("rollout: the Sampler's sample %d is of prompt %d, want %d", i, x.Prompt, want)
+		}
+		if err := policy.check(prompts[p], x); err != nil {
+			return nil, fmt.Errorf("rollout: the Sampler's sample %d %w", i, err)
+		}
+	}
+	return samples, nil
+}
+
+// check reports why x cannot be a completion of prompt.
+func (p Policy) check(prompt Prompt, x Sample) error {
+	switch {
+	case len(x.IDs) == 0 || len(x.LogProbs) != len(x.IDs):
+		return fmt.Errorf("has %d tokens and %d log-probabilities, want one of each token, and a token at least",
+			len(x.IDs), len(x.LogProbs))
+	case p.MaxTokens > 0 && len(x.IDs) > p.MaxTokens:
+		return fmt.Errorf("has %d tokens, Policy.MaxTokens is %d", len(x.IDs), p.MaxTokens)
+	}
+	for i, v := range x.LogProbs {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("has the log-probability %g of token %d", v, i)
+		}
+	}
+	if p.Model == nil {
+		return nil
+	}
+	c := p.Model.Config
+	if n := len(prompt.IDs) + len(x.IDs); n-1 > c.MaxPositionEmbeddings { // the last token is not read
+		return fmt.Errorf("has %d tokens with its prompt, max_position_embeddings is %d", n, c.MaxPositionEmbeddings)
+	}
+	for i, id := range x.IDs {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("has %d as token %d, vocab_size is %d", id, i, c.VocabSize)
+		}
+	}
+	return nil
+}
