@@ -18,12 +18,22 @@
 // # The way of a forward pass
 //
 //	model.Model.Forward                          model/model.go
-//	  model.Layer.Forward                        model/layer.go
+//	  model.Block.Forward                        model/layer.go: Layer, the Block of the checkpoints
 //	    attention.MLA.Forward                    attention/mla.go
 //	    moe.MoE.Forward                          moe/moe.go
 //	      tensor.RMSNorm, tensor.Linear, …       backend/tensor/
 //	        backend.RMSNorm, backend.MatMul, …   backend/rmsnorm.go: what the op means
 //	          the kernel                         backend/cpu/rmsnorm.go, backend/cuda/rmsnorm.go: how a device does it
+//
+// # Where things are
+//
+//	MLA's latent is cached                       attention.MLA.Forward, attention.Cache
+//	the importance ratio is clipped              rl.Objective.Loss
+//	a gate's selection bias moves                moe.Gate.UpdateBias, called by train.Trainer.Update
+//	a resumed run compares its settings          train.Trainer.Resume; of a program's flags run.Settle
+//	to add a reward                              reward.Func in a reward.Suite
+//	to add a block                               model.Block, made by model.Options.Block
+//	to sample completions in another way         rollout.Sampler
 //
 // # Exactness
 //

@@ -8,7 +8,9 @@ import (
 )
 
 // Cache keeps the keys and values of one layer for Slots sequences of up to
-// MaxLen tokens each: sequence slot q, position p is row q·MaxLen + p.
+// MaxLen tokens each: sequence slot q, position p is row q·MaxLen + p. G is the number of
+// key heads; in MLA's absorbed form it is 1, K is the latent beside the rotated key, and V
+// the latent within it.
 type Cache struct {
 	K, V backend.View // [Slots·MaxLen, G, Dk], [Slots·MaxLen, G, Dv]; V may be a view of K
 

@@ -7,4 +7,8 @@
 // stands: [Pack] places whole sequences, for training and scoring, [Continue] tokens whose
 // keys and values are in a [Cache], for prompts and decoding. Both ways give a token
 // the same bits on the CPU.
+//
+// What a Cache of [MLA] holds is decided by [MLA.NewCache]: the latent and the rotated key in
+// the absorbed form, the keys and values of all heads in the naive one. [MLA.Forward]
+// writes them there.
 package attention

@@ -6,5 +6,7 @@
 // [Load] reads one from a folder of transformers or a GGUF file, and [Save] and [SaveGGUF]
 // write it. [Model.Forward] maps a [Batch] to hidden states, which tensor.Logits and
 // tensor.LogProbs score by [Model.Head]. A [Generator] decodes many requests together.
-// Blocks of one's own implement [Block] and are made by Options.Block.
+//
+// To add a block, implement [Block] and make it by Options.Block; the example of rl.GRPO with
+// own blocks trains, resumes and samples a model of such blocks.
 package model

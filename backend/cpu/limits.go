@@ -20,12 +20,6 @@ type Limits struct {
 	ReadBandwidth float64
 }
 
-// MeasureLimits measures all of them, each for d, see [Meter].
-func MeasureLimits(threads int, d time.Duration) Limits {
-	m := NewMeter(threads)
-	return Limits{F32: m.F32(d), BF16: m.BF16(d), Int8: m.Int8(d), ReadBandwidth: m.ReadBandwidth(d)}
-}
-
 // Meter measures the limits of the machine again and again, so that a benchmark
 // can do so between its runs: on a shared machine they change from second to
 // second. Each method runs a loop on every thread for a given time, in several

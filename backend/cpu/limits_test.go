@@ -9,7 +9,9 @@ import (
 )
 
 func TestLimitsArePositiveWhereThePathHasTheInstruction(t *testing.T) {
-	l := MeasureLimits(2, 5*time.Millisecond)
+	const d = 5 * time.Millisecond
+	m := NewMeter(2)
+	l := Limits{F32: m.F32(d), BF16: m.BF16(d), Int8: m.Int8(d), ReadBandwidth: m.ReadBandwidth(d)}
 	if l.F32 <= 0 || l.ReadBandwidth <= 0 {
 		t.Errorf("limits %+v", l)
 	}

@@ -22,8 +22,8 @@
 // # Reductions and rows
 //
 // [Sum] and [Mean] of all elements; [SumLast], [MaxLast], [LogSumExp], [Softmax] and
-// [LogSoftmax] over the last dimension; [SegmentSum] and [SegmentMean] of ragged groups of
-// rows; [RMSNorm].
+// [LogSoftmax] over the last dimension, [LogSoftmaxAt] at some of it; [SegmentSum] and
+// [SegmentMean] of ragged groups of rows; [RMSNorm].
 //
 // # Shape and choice
 //
@@ -52,12 +52,14 @@
 //
 // # Parameters
 //
-// [Params] creates the parameters of a model under one naming scheme: matrices, stacks,
-// tables, gains, biases. [NewParam] makes one alone. [Param.Pack] keeps one in a
-// packed format.
+// [Params], of [NewParams], creates the parameters of a model under one naming scheme:
+// matrices, stacks, tables, gains, biases. [NewParam] and [NewParamFor] make one alone.
+// [Param.Pack] keeps one in a packed format, [Repack] brings all up to date, and a
+// [RowWriter] fills them from a file. [NotFinite] names the first that is not finite.
 //
 // # The tape
 //
+// A Scope is made by [NewScope]; [Upload] and [Download] are its way to the host and back.
 // [Func] is a differentiable function of one's own, [Recompute] trades time for memory,
 // [Detach] makes a constant. [Scope.Do], [Scope.Copy] and [Scope.Scatter] are off the
 // tape: they are for optimizers and caches. Package gradtest checks gradients.

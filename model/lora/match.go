@@ -5,14 +5,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
 
-// projections are all that may have adapters.
-func projections(m *model.Model) []adapter {
+// projections are all of blocks that may have adapters, each once where blocks share it.
+func projections(blocks ...model.Block) []adapter {
 	var all []adapter
-	for _, l := range m.Linears() {
-		all = append(all, adapter{name: strings.TrimSuffix(l.W.Name, ".weight"), linear: l})
+	for _, b := range blocks {
+		for _, l := range b.Linears() {
+			if !slices.ContainsFunc(all, func(x adapter) bool { return x.linear == l }) {
+				all = append(all, adapter{name: strings.TrimSuffix(l.W.Name, ".weight"), linear: l})
+			}
+		}
 	}
 	return all
 }
@@ -24,23 +29,23 @@ func match(m *model.Model, c Config) ([]adapter, error) {
 			return nil, fmt.Errorf("Config.Layers has %d, the model has layers 0 to %d", l, len(m.Blocks)-1)
 		}
 	}
+	var blocks []model.Block
+	for l, b := range m.Blocks {
+		if c.Layers == nil || slices.Contains(c.Layers, l) {
+			blocks = append(blocks, b)
+		}
+	}
 	var list []adapter
 	matched := map[string]bool{}
-	for l, b := range m.Blocks {
-		if c.Layers != nil && !slices.Contains(c.Layers, l) {
-			continue
+	for _, x := range projections(blocks...) {
+		hit := false
+		for _, t := range c.Targets {
+			if t == AllLinear || names(t, x.name) {
+				hit, matched[t] = true, true
+			}
 		}
-		for _, p := range b.Linears() {
-			x := adapter{name: strings.TrimSuffix(p.W.Name, ".weight"), linear: p}
-			hit := false
-			for _, t := range c.Targets {
-				if t == AllLinear || names(t, x.name) {
-					hit, matched[t] = true, true
-				}
-			}
-			if hit {
-				list = append(list, x)
-			}
+		if hit {
+			list = append(list, x)
 		}
 	}
 	for _, t := range c.Targets {
@@ -49,7 +54,7 @@ func match(m *model.Model, c Config) ([]adapter, error) {
 		}
 		if !matched[t] {
 			return nil, fmt.Errorf("target %q names nothing of the layers; projections are %s", t,
-				strings.Join(components(projections(m)), ", "))
+				strings.Join(components(projections(m.Blocks...)), ", "))
 		}
 	}
 	return list, nil
@@ -58,7 +63,7 @@ func match(m *model.Model, c Config) ([]adapter, error) {
 // refuse reports a target that names a matrix which takes no adapter.
 func refuse(m *model.Model, target string) error {
 	for _, p := range m.Params.All() {
-		if name := strings.TrimSuffix(p.Name, ".weight"); names(target, name) && strings.Contains(name, ".experts.*.") {
+		if name := strings.TrimSuffix(p.Name, ".weight"); names(target, name) && p.Kind == tensor.KindExperts {
 			return fmt.Errorf("target %q names the routed experts %s, which take no adapter: name other projections in full, "+
 				"such as shared_experts.%s", target, name, component(name))
 		}

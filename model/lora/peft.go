@@ -65,7 +65,7 @@ func (a *Adapters) Save(dir, base string) error {
 // name no others, else in full.
 func (a *Adapters) targets() []string {
 	short := components(a.list)
-	for _, x := range projections(a.model) {
+	for _, x := range projections(a.model.Blocks...) {
 		if slices.Contains(short, component(x.name)) && find(a.list, x.name) < 0 {
 			return a.Names()
 		}
@@ -121,7 +121,7 @@ func load(m *model.Model, dir string) (*Adapters, error) {
 
 // stored lists the projections that the file has adapters for, in the model's order.
 func stored(m *model.Model, r *checkpoint.Reader) ([]adapter, error) {
-	all := projections(m)
+	all := projections(m.Blocks...)
 	has := make([]bool, len(all))
 	for _, t := range r.Tensors() {
 		name, ok := strings.CutPrefix(t.Name, prefix)

@@ -210,3 +210,40 @@ func TestOwnBlocksAreSavedUnderTheirNames(t *testing.T) {
 		t.Errorf("without the blocks: %v, want %s", err, want)
 	}
 }
+
+// A block that is two layers has one bias, which moves once a step by the load of both.
+func TestAGateThatLayersShareMovesOnce(t *testing.T) {
+	var block model.Block
+	c := small()
+	c.NumNextNPredictLayers = 0
+	m, err := model.NewWith(newCPU(t), c, 7, model.Options{
+		Block: func(ps *tensor.Params, c model.Config, l int, a tensor.Angles, o model.Options) model.Block {
+			if block == nil {
+				block = newRowwise(1, nil)(ps, c, l, a, o)
+			}
+			return block
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &Trainer{Model: m, Optimizer: AdamW{LR: 1e-2}, BiasRate: func(int, int64) float64 { return 0.5 }}
+	defer tr.Close()
+	got := mustStep(t, tr, randomText(4))
+	load, rows := got.Loads[MetricLoad(0, 0)], 0
+	for _, q := range mustBatch(t, randomText(4), 0) {
+		rows += q.Rows()
+	}
+	total := 0
+	for _, n := range load {
+		total += n
+	}
+	if want := 2 * 2 * rows; len(got.Loads) != 1 || total != want { // 2 layers, 2 experts a row
+		t.Errorf("loads %v, want one of %d assignments", got.Loads, want)
+	}
+	for i, v := range mustFloats(t, block.Gates()[0].Bias) {
+		if v != 0 && v != 0.5 && v != -0.5 {
+			t.Errorf("bias %d is %g after one step of 0.5", i, v)
+		}
+	}
+}

@@ -4,5 +4,6 @@
 //
 // [Trainer.Run] is a whole supervised run. [Trainer.Step] is one step of it, and
 // [Trainer.Update] one optimizer step on any loss, which is what reinforcement
-// learning and distillation build on.
+// learning and distillation build on. [Trainer.Resume] compares what a checkpoint was
+// trained with, Trainer.Settings among it, with the present run, and lists what differs.
 package train

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
@@ -214,11 +215,14 @@ func (t *Trainer) start() error {
 	return nil
 }
 
-// allGates are the gates of the model and of the Drafter.
+// allGates are the gates of the model and of the Drafter, each once where blocks share it.
 func (t *Trainer) allGates() []layerGate {
 	var all []layerGate
 	add := func(gates []*moe.Gate, layers []int) {
 		for i, g := range gates {
+			if slices.ContainsFunc(all, func(x layerGate) bool { return x.Gate == g }) {
+				continue
+			}
 			place := 0
 			if n := len(all); n > 0 && all[n-1].layer == layers[i] {
 				place = all[n-1].place + 1
