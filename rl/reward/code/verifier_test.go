@@ -72,6 +72,9 @@ func fenced(p Problem, program string) string {
 	return fmt.Sprintf("<think>so</think>Thus:\n```%s\n%s```\n", p.Language, program)
 }
 
+// slack is what a busy machine may take to start and to end a program, above its limit.
+const slack = 2 * time.Minute
+
 // patient has time for a machine that does other things.
 func patient() *Verifier {
 	return &Verifier{Limits: Limits{Wall: time.Minute, CPU: 10 * time.Second}, Total: 2 * time.Minute}
@@ -141,7 +144,6 @@ func number(n int) Problem {
 
 func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 	available(t, Python)
-	v := &Verifier{Limits: Limits{Wall: 2 * time.Second, CPU: time.Second, Memory: 128 << 20}, Partial: true}
 	for name, c := range map[string]struct{ program, says string }{
 		"exit before the call": {"import sys\nsys.exit(0)", "did not return"},
 		"exit in the call":     {"import os\ndef f():\n    os._exit(0)", "did not return"},
@@ -155,8 +157,8 @@ func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 		"read the tests": {"import glob\ndef f(): return [p for p in glob.glob('/sandbox/*/*') if '42' in open(p).read()]",
 			`returns "[\"/sandbox/program/main.py\"]"`},
 		"loop": {"def f():\n    while True: pass", "limit on"},
-		"wait": {"import time\ndef f(): time.sleep(60)", "limit on wall time"},
-		"threads": {"import threading as t, time\nfor i in range(10000):\n    t.Thread(target=time.sleep, args=(9,)).start()",
+		"wait": {"import time\ndef f(): time.sleep(600)", "limit on wall time"},
+		"threads": {"import threading as t, time\nfor i in range(10000):\n    t.Thread(target=time.sleep, args=(600,)).start()",
 			""},
 		"flood":            {"def f():\n    while True: print('x' * 100000)", "limit on output"},
 		"allocate":         {"def f(): return len(bytearray(10 << 30))", "exit status 1"},
@@ -166,12 +168,17 @@ func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 		"abort":            {"import os\ndef f(): os.abort()", "signal"},
 		"another function": {"def g(): return 42", "exit status 1"},
 		"a thread that goes on": {
-			"import threading as t, time\ndef f():\n    t.Thread(target=time.sleep, args=(60,)).start()\n    return 42",
+			"import threading as t, time\ndef f():\n    t.Thread(target=time.sleep, args=(600,)).start()\n    return 42",
 			"fine"},
 	} {
+		v := patient()
+		v.Limits.Memory, v.Limits.CPU, v.Partial = 128<<20, 2*time.Second, true
+		if name == "wait" || name == "threads" {
+			v.Limits.Wall = 2 * time.Second
+		}
 		begin := time.Now()
 		got := v.Score(t.Context(), reward.Sample{Completion: fenced(number(42), c.program+"\n"), Answer: number(42)})
-		if took := time.Since(begin); took > v.Limits.Wall+5*time.Second {
+		if took := time.Since(begin); took > v.Limits.Wall+slack {
 			t.Errorf("%s took %v", name, took)
 		}
 		if c.says == "fine" {
@@ -223,15 +230,15 @@ func TestPartialGivesTheShareOfTestsPassed(t *testing.T) {
 
 func TestTotalBoundsAllTests(t *testing.T) {
 	available(t, Python)
-	p := Problem{Language: Python, Tests: make([]Test, 100)}
+	p := Problem{Language: Python, Tests: make([]Test, 1000)}
 	v := &Verifier{Total: 2 * time.Second, Partial: true}
 	begin := time.Now()
 	got := v.Score(t.Context(), reward.Sample{Completion: fenced(p, "import time\ntime.sleep(0.6)\n"), Answer: p})
-	if took := time.Since(begin); took > 6*time.Second {
+	if took := time.Since(begin); took > v.Total+slack {
 		t.Errorf("took %v under a total of %v", took, v.Total)
 	}
 	var e *LimitError
-	if got.Status != reward.Wrong || got.Value > 0.03 || !errors.As(got.Err, &e) || e.Limit != "wall time" {
+	if got.Status != reward.Wrong || got.Value > 0.003 || !errors.As(got.Err, &e) || e.Limit != "wall time" {
 		t.Errorf("%+v", got)
 	}
 }

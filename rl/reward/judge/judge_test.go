@@ -204,7 +204,7 @@ func TestFailuresAreRetried(t *testing.T) {
 		})
 		j := hasty(e.URL)
 		if strings.HasPrefix(name, "hang") {
-			j.Timeout = 300 * time.Millisecond
+			j.Timeout = time.Second
 		}
 		if v := j.Score(t.Context(), sample("Paris")); v.Status != reward.Correct || e.count() != 3 {
 			t.Errorf("%s: %+v after %d requests", name, v, e.count())
