@@ -92,7 +92,7 @@ func (g *grader) run(ctx context.Context, in io.Reader, name string, out io.Writ
 			}
 		}()
 	}
-	s = newSummary(g.rule.name, g.ks, g.rule.asGold != nil)
+	s = newSummary(g.rule.name, g.ks, g.rule.restate != nil)
 	read := int64(0)
 	for {
 		var j *job

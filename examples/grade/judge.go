@@ -85,7 +85,7 @@ func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) 
 				return r, err
 			}
 		}
-		p, err := g.problem(ctx, rec, samples[:n], own, answers)
+		p, err := g.problem(ctx, rec, own, answers)
 		if err != nil {
 			return r, err
 		}
@@ -97,12 +97,12 @@ func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) 
 }
 
 // problem counts the answers of a record and lets them vote.
-func (g *grader) problem(ctx context.Context, rec record, samples []reward.Sample, verdicts []reward.Verdict,
-	answers []*string) (p problem, err error) {
+func (g *grader) problem(ctx context.Context, rec record, verdicts []reward.Verdict, answers []*string) (p problem,
+	err error) {
 	p.several = rec.Preds != nil
 	var votes []string // nil unless answers are compared
-	if p.several && g.rule.asGold != nil {
-		if votes, err = g.votes(ctx, samples, verdicts, answers); err != nil {
+	if p.several && g.rule.restate != nil {
+		if votes, err = g.votes(ctx, verdicts, answers); err != nil {
 			return p, err
 		}
 	}
@@ -133,49 +133,64 @@ func (g *grader) problem(ctx context.Context, rec record, samples []reward.Sampl
 }
 
 // votes gives answers that are equal by the reward the same name, and those that were not
-// read the name "". Two are equal if each is correct with the other as gold answer.
-func (g *grader) votes(ctx context.Context, samples []reward.Sample, verdicts []reward.Verdict,
-	answers []*string) ([]string, error) {
-	votes := make([]string, len(samples))
+// read the name "".
+func (g *grader) votes(ctx context.Context, verdicts []reward.Verdict, answers []*string) ([]string, error) {
+	votes := make([]string, len(answers))
 	seen := map[string]string{} // votes by what is written
-	type group struct {
-		first int // index of its first answer
-		gold  any // that answer as gold answer
-	}
-	var groups []group
+	var groups []restated       // a first answer each
 	for i, a := range answers {
 		if a == nil || verdicts[i].Status != reward.Correct && verdicts[i].Status != reward.Wrong {
 			continue
 		}
-		if vote, ok := seen[*a]; ok {
-			votes[i] = vote
-			continue
-		}
-		votes[i] = strconv.Itoa(i)
-		if gold, ok := g.rule.asGold(*a); ok {
-			var pairs []reward.Sample
-			for _, other := range groups {
-				pairs = append(pairs, reward.Sample{Completion: samples[i].Completion, Answer: other.gold},
-					reward.Sample{Completion: samples[other.first].Completion, Answer: gold})
-			}
-			scores, err := g.suite.Score(ctx, pairs)
-			if err != nil {
-				return nil, err
-			}
-			alike := -1
-			for j := range groups {
-				if v := scores.Verdicts[0][2*j:]; v[0].Status == reward.Correct && v[1].Status == reward.Correct {
-					alike = j
-					break
+		if _, ok := seen[*a]; !ok {
+			seen[*a] = strconv.Itoa(i)
+			if gold, completion, ok := g.rule.restate(*a); ok {
+				r := restated{seen[*a], gold, completion}
+				j, err := g.alike(ctx, r, groups)
+				if err != nil {
+					return nil, err
+				}
+				if j < 0 {
+					groups = append(groups, r)
+				} else {
+					seen[*a] = groups[j].vote
 				}
 			}
-			if alike >= 0 {
-				votes[i] = strconv.Itoa(groups[alike].first)
-			} else {
-				groups = append(groups, group{i, gold})
-			}
 		}
-		seen[*a] = votes[i]
+		votes[i] = seen[*a]
 	}
 	return votes, nil
+}
+
+// restated is an answer that votes.
+type restated struct {
+	vote       string
+	gold       any
+	completion string
+}
+
+// alike returns the index of the first of the groups that r is equal to, or -1. Two answers
+// are equal if each is correct with the other as gold answer.
+func (g *grader) alike(ctx context.Context, r restated, groups []restated) (int, error) {
+	pairs := make([]reward.Sample, len(groups))
+	for j, other := range groups {
+		pairs[j] = reward.Sample{Completion: r.completion, Answer: other.gold}
+	}
+	there, err := g.suite.Score(ctx, pairs)
+	if err != nil {
+		return -1, err
+	}
+	for j, v := range there.Verdicts[0] {
+		if v.Status != reward.Correct {
+			continue
+		}
+		back, err := g.suite.Score(ctx, []reward.Sample{{Completion: groups[j].completion, Answer: r.gold}})
+		if err != nil {
+			return -1, err
+		}
+		if back.Verdicts[0][0].Status == reward.Correct {
+			return j, nil
+		}
+	}
+	return -1, nil
 }

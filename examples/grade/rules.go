@@ -23,9 +23,10 @@ type rule struct {
 	gold func(raw json.RawMessage) (any, error)
 	// extract returns the passage of a completion that is compared; nil means none is.
 	extract func(completion string) (answer string, ok bool)
-	// asGold makes a gold answer of an extracted one, so that the reward compares two
-	// completions; nil means that answers are right or wrong without being compared.
-	asGold func(answer string) (gold any, ok bool)
+	// restate says an extracted answer again, as a gold answer and as a short completion,
+	// so that the reward compares two of them; nil means that answers are right or wrong
+	// without being compared.
+	restate func(answer string) (gold any, completion string, ok bool)
 	// lines is the number of lines that a core takes at once; 0 means many.
 	lines int
 }
@@ -34,14 +35,14 @@ type rule struct {
 func rules(o options) []rule {
 	verifier := &code.Verifier{Total: o.Timeout * 9 / 10, AcceptLess: o.AcceptLess}
 	return []rule{
-		{name: "math", score: reward.Math{}.Score, gold: texts, extract: reward.Math{}.Extract, asGold: itself},
-		{name: "gsm8k", score: reward.GSM8K{}.Score, gold: text, extract: reward.GSM8K{}.Extract, asGold: itself},
-		{name: "choice", score: reward.Choice{}.Score, gold: text, extract: reward.Choice{}.Extract, asGold: itself},
+		{name: "math", score: reward.Math{}.Score, gold: texts, extract: reward.Math{}.Extract, restate: boxed},
+		{name: "gsm8k", score: reward.GSM8K{}.Score, gold: text, extract: reward.GSM8K{}.Extract, restate: afterHashes},
+		{name: "choice", score: reward.Choice{}.Score, gold: text, extract: reward.Choice{}.Extract, restate: boxed},
 		{name: "countdown", score: reward.Countdown{}.Score, gold: object[reward.CountdownProblem],
-			extract: reward.LastAnswer, asGold: countdownOf},
+			extract: reward.LastAnswer, restate: solution},
 		{name: "digits", score: reward.DigitShare, gold: object[reward.Digits]},
 		{name: "physics", score: physics.ScoreQuantity, gold: quantity, extract: physics.ExtractQuantity,
-			asGold: func(answer string) (any, bool) { return physics.QuantityProblem{Want: answer}, true }},
+			restate: boxedQuantity},
 		{name: "code", score: verifier.Score, gold: object[code.Problem], lines: 1},
 		{name: "language", score: language, gold: scripts},
 		{name: "format", score: reward.ThinkAnswerFormat},
@@ -157,16 +158,21 @@ func language(ctx context.Context, s reward.Sample) reward.Verdict {
 	return reward.Language{Scripts: s.Answer.([]string)}.Score(ctx, s)
 }
 
-// itself takes an answer as the gold answer.
-func itself(answer string) (any, bool) { return answer, true }
+func boxed(answer string) (any, string, bool) { return answer, `\boxed{` + answer + "}", true }
 
-// countdownOf is the problem that an expression solves, by the numbers and the value of
-// which reward.Countdown compares.
-func countdownOf(answer string) (any, bool) {
+func boxedQuantity(answer string) (any, string, bool) {
+	return physics.QuantityProblem{Want: answer}, `\boxed{` + answer + "}", true
+}
+
+func afterHashes(answer string) (any, string, bool) { return answer, "#### " + answer, true }
+
+// solution takes an expression as one of the problem that it solves, since
+// reward.Countdown compares numbers and value.
+func solution(answer string) (any, string, bool) {
 	value, numbers, err := reward.EvalExpression(answer)
 	if err != nil {
-		return nil, false
+		return nil, "", false
 	}
 	target, err := strconv.Atoi(value.RatString())
-	return reward.CountdownProblem{Numbers: numbers, Target: target}, err == nil
+	return reward.CountdownProblem{Numbers: numbers, Target: target}, "<answer>" + answer + "</answer>", err == nil
 }
