@@ -151,7 +151,8 @@ func TestMathVerdictsAreThoseOfTheCases(t *testing.T) {
 }
 
 func TestAnswersVoteByWhatTheyMean(t *testing.T) {
-	in := `{"id":"a","gold":"1/2","preds":["\\boxed{3}","\\boxed{1/2}","\\boxed{3}","\\boxed{0.5}","\\boxed{\\frac{2}{4}}"]}
+	in := `{"id":"a","gold":"1/2","preds":["\\boxed{3}","\\boxed{1/2}","\\boxed{3}","\\boxed{0.5}",` +
+		`"\\boxed{\\frac{2}{4}}"]}
 {"id":"b","gold":"4","preds":["\\boxed{5}","none","\\boxed{4}","\\boxed{5.0}","none"]}
 `
 	dir := t.TempDir()
@@ -182,7 +183,8 @@ func TestAnswersVoteByWhatTheyMean(t *testing.T) {
 	}
 	// Countdown's answers are equal by their numbers and value, and formats have none.
 	in = `{"id":1,"gold":{"numbers":[1,3,7],"target":22},"preds":["<answer>22</answer>",` +
-		`"<answer>1+3+7</answer>","<answer>7+3+1</answer>","<answer>1+7*3</answer>","<answer>3*7+1</answer>","<answer>7*3+1</answer>"]}`
+		`"<answer>1+3+7</answer>","<answer>7+3+1</answer>","<answer>1+7*3</answer>",` +
+		`"<answer>3*7+1</answer>","<answer>7*3+1</answer>"]}`
 	out, _, _ = grade(t, in, "-reward", "countdown", "-in", "-", "-out", path, "-k", "6")
 	if !strings.Contains(out, "pass@6 1.0000, maj@6 1.0000 (1 problems)") {
 		t.Error(out)
