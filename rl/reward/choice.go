@@ -23,6 +23,18 @@ type Choice struct {
 	Letters int
 }
 
+// Extract returns the letter of a completion that Score compares, and whether there is one.
+func (c Choice) Extract(completion string) (answer string, ok bool) {
+	if c.Letters == 0 {
+		c.Letters = 10
+	}
+	letter, err := c.find(answerText(completion))
+	if err != nil {
+		return "", false
+	}
+	return string(letter), true
+}
+
 // Score judges one sample: Correct with 1, Wrong with 0 for another letter, Unparseable
 // with 0 for none or several, NotApplicable if Sample.Answer is a string that is no such
 // letter, and Error if it is no string.

@@ -2,6 +2,7 @@ package reward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -41,16 +42,7 @@ func (g GSM8K) Score(_ context.Context, s Sample) Verdict {
 	if err != nil {
 		return Verdict{Status: NotApplicable, Err: fmt.Errorf("gsm8k: the gold answer: %w", err)}
 	}
-	text := answerText(s.Completion)
-	if g.Flexible && !strings.Contains(text, "####") {
-		text = text[max(0, len(text)-gsm8kTail):]
-		numbers := gsm8kNumber.FindAllString(text, -1)
-		if len(numbers) == 0 {
-			return Verdict{Status: Unparseable, Err: fmt.Errorf("gsm8k: no number")}
-		}
-		text = "####" + numbers[len(numbers)-1]
-	}
-	got, err := finalNumber(text)
+	got, err := g.find(s.Completion)
 	if err != nil {
 		return Verdict{Status: Unparseable, Err: fmt.Errorf("gsm8k: %w", err)}
 	}
@@ -58,6 +50,31 @@ func (g GSM8K) Score(_ context.Context, s Sample) Verdict {
 		return Verdict{Status: Wrong, Err: fmt.Errorf("gsm8k: %.40s, want %.40s", got.RatString(), want.RatString())}
 	}
 	return pass(true)
+}
+
+// Extract returns the number of a completion that Score compares, in digits without separators,
+// and whether there is one.
+func (g GSM8K) Extract(completion string) (answer string, ok bool) {
+	n, err := g.find(completion)
+	if err != nil {
+		return "", false
+	}
+	places, _ := n.FloatPrec()
+	return n.FloatString(places), true
+}
+
+// find returns the number of a completion.
+func (g GSM8K) find(completion string) (*big.Rat, error) {
+	text := answerText(completion)
+	if g.Flexible && !strings.Contains(text, "####") {
+		text = text[max(0, len(text)-gsm8kTail):]
+		numbers := gsm8kNumber.FindAllString(text, -1)
+		if len(numbers) == 0 {
+			return nil, errors.New("no number")
+		}
+		text = "####" + numbers[len(numbers)-1]
+	}
+	return finalNumber(text)
 }
 
 // finalNumber returns the number after the last "####".

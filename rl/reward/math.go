@@ -40,6 +40,16 @@ type Math struct {
 	Boxed bool
 }
 
+// Extract returns the answer of a completion that Score compares, as it is written there, and
+// whether there is one that can be read.
+func (m Math) Extract(completion string) (answer string, ok bool) {
+	a, err := mathtext.Find(completion, m.Boxed)
+	if err != nil {
+		return "", false
+	}
+	return a.Text, true
+}
+
 // Score judges one sample: Correct with 1 for the gold answer; Wrong with 0 for
 // another one; Unparseable with 0 if there is no answer, or one that cannot be read or
 // is too big; NotApplicable if no gold answer can be read; Error if Sample.Answer is of

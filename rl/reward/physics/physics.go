@@ -13,9 +13,9 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// answerOf returns what a completion states: the content of the last \boxed{…} or, if there
+// ExtractQuantity returns what a completion states: the content of the last \boxed{…} or, if there
 // is none, of the last <answer>…</answer>, after </think>.
-func answerOf(completion string) (string, bool) {
+func ExtractQuantity(completion string) (string, bool) {
 	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
 		completion = completion[i+len("</think>"):]
 	}

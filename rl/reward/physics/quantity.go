@@ -151,7 +151,7 @@ func ScoreQuantity(_ context.Context, s reward.Sample) reward.Verdict {
 	if _, _, err := problem.want(); err != nil {
 		return reward.Verdict{Status: reward.Error, Err: err}
 	}
-	answer, ok := answerOf(s.Completion)
+	answer, ok := ExtractQuantity(s.Completion)
 	if !ok {
 		return unparseable(errNoAnswer)
 	}

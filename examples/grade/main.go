@@ -1,0 +1,203 @@
+// Command grade judges the answers of a model with a reward of package rl/reward.
+//
+//	go run ./examples/grade -reward math -in predictions.jsonl -out verdicts.jsonl
+//	go run ./examples/grade -reward gsm8k -in - -out - <predictions.jsonl | jq .verdict
+//	go run ./examples/grade -reward code -k 1,10 -timeout 30s -in samples.jsonl -out verdicts.jsonl
+//
+// A line of -in has a problem and one answer, or several in "preds":
+//
+//	{"id": "a", "gold": "1/2", "pred": "… so it is \\boxed{0.5}."}
+//	{"id": "b", "gold": "18", "preds": ["#### 18", "#### 17"]}
+//
+// The id is a string or a number. What gold is depends on -reward:
+//
+//	math          a string, a number, or an array of those of which each is right
+//	gsm8k         a string or a number: the solution or its number
+//	choice        a string: the letter
+//	countdown     {"numbers": [3, 5, 7], "target": 22}
+//	digits        {"first": 7, "step": 1, "modulus": 10, "count": 4}
+//	physics       a string, a number with a unit such as "9.81 m/s^2", or {"want": …, "tolerance": 0.01}
+//	code          {"language": "python", "tests": […]}, the JSON of code.Problem
+//	language      a script of Unicode or several, such as "Latin" or ["Han", "Latin"]; or none, and then
+//	              "prompt" tells the script
+//	format, format_lines, format_think, format_tags, repetition   none
+//
+// "truncated": true says that an answer was cut off, which format looks at. Other keys
+// are left alone, and so are empty lines.
+//
+// For each answer one line is written, in the order of -in:
+//
+//	{"id": "a", "verdict": "correct", "extracted": "0.5"}
+//	{"id": "b", "index": 0, "verdict": "correct", "extracted": "18"}
+//	{"id": "b", "index": 1, "verdict": "wrong", "extracted": "17", "reason": "gsm8k: 17, want 18"}
+//
+// The index is the place in "preds". The verdict is correct, wrong, unparseable, timeout,
+// error or not_applicable (see reward.Status). What was extracted is the passage that was
+// compared, or null; code, language and the formats have none. The reason, where there is
+// one, says why the answer is not correct.
+//
+// A summary follows on standard output, or on standard error if that has the verdicts: the
+// counts; the accuracy, the share of correct ones among all but not_applicable; and, if
+// there were "preds", the means over the problems of pass@k (unbiased, see rl.PassAtK) and,
+// for rewards that compare answers, maj@k (see rl.MajAtK). Answers vote together if each is
+// correct where the other is the gold answer, whatever they look like; those that were not
+// read do not vote. Each is compared with one of every group before it, so that a line of a
+// thousand different answers takes seconds. A k is reported for the problems with at least k answers. With -json the
+// summary is one object on a line.
+//
+// A line that cannot be read is reported on standard error by file and number, and left
+// out; the exit code is then 3. With -strict it ends the command, with exit code 1.
+//
+// The file -out appears when it is whole, and is left as it was if the command fails;
+// a command that is killed leaves a hidden file beside it. Lines are judged on all cores
+// and are not kept: memory does not depend on their number. A line has up to 16 MiB.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aha-go/aha/examples/internal/lab"
+	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/model/checkpoint"
+)
+
+// exitBroken is the exit code after broken lines.
+const exitBroken = 3
+
+// memoryLimit is the size of the heap near which garbage is collected more often.
+const memoryLimit = 128 << 20
+
+// options are the flags.
+type options struct {
+	In, Out, Reward string
+	K               string
+	Timeout         time.Duration
+	Strict          bool
+	JSON            bool
+	AcceptLess      bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.In, "in", "", "file of JSON lines to judge, or - for standard input")
+	flag.StringVar(&o.Out, "out", "", "file of verdicts to write, or - for standard output")
+	flag.StringVar(&o.Reward, "reward", "", "rule to judge by: "+strings.Join(ruleNames(), ", "))
+	flag.StringVar(&o.K, "k", "1,2,4,8,16,32,64,128,256,512,1024", "the k of pass@k and maj@k")
+	flag.DurationVar(&o.Timeout, "timeout", 10*time.Second, "time one answer may take")
+	flag.BoolVar(&o.Strict, "strict", false, "end at the first line that cannot be read")
+	flag.BoolVar(&o.JSON, "json", false, "print the summary as a JSON object")
+	flag.BoolVar(&o.AcceptLess, "accept-less", false,
+		"of code: run programs with less isolation where the kernel refuses namespaces")
+	flag.Parse()
+	debug.SetMemoryLimit(memoryLimit)
+	var s summary
+	stopped := "nothing was written"
+	if o.Out == "-" {
+		stopped = "verdicts are missing"
+	}
+	lab.Main("grade", stopped, func(ctx context.Context) (err error) {
+		if flag.NArg() > 0 {
+			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+		}
+		s, err = start(ctx, o)
+		return err
+	})
+	if s.Broken > 0 {
+		os.Exit(exitBroken)
+	}
+}
+
+// start reads, judges, writes and prints the summary.
+func start(ctx context.Context, o options) (s summary, err error) {
+	switch {
+	case o.In == "":
+		return s, errors.New("-in is missing: the file to judge, or - for standard input")
+	case o.Out == "":
+		return s, errors.New("-out is missing: the file to write, or - for standard output")
+	case o.Timeout <= 0:
+		return s, fmt.Errorf("-timeout %v, want more than 0", o.Timeout)
+	}
+	r, err := findRule(o)
+	if err != nil {
+		return s, err
+	}
+	ks, err := parseKs(o.K)
+	if err != nil {
+		return s, err
+	}
+	in, name := os.Stdin, "standard input"
+	if o.In != "-" {
+		if in, err = os.Open(o.In); err != nil {
+			return s, fmt.Errorf("-in: %w", err)
+		}
+		defer in.Close()
+		name = o.In
+	}
+	g := newGrader(r, ks, o)
+	if o.Out == "-" {
+		if s, err = g.run(ctx, in, name, os.Stdout, func(int64) {}); err == nil {
+			err = s.print(os.Stderr, o.JSON)
+		}
+		return s, err
+	}
+	if info, err := os.Stat(o.Out); err == nil && !info.Mode().IsRegular() {
+		return s, fmt.Errorf("-out %s is no regular file", o.Out)
+	}
+	shown, end := shownFor(in)
+	defer end()
+	err = checkpoint.WriteAtomic(o.Out, func(w io.Writer) error {
+		s, err = g.run(ctx, in, name, w, shown)
+		return err
+	})
+	end()
+	if err != nil {
+		return summary{}, err
+	}
+	return s, s.print(os.Stdout, o.JSON)
+}
+
+// shownFor returns a function that shows how many bytes of a file were read; nothing is
+// shown of what has no size, such as a pipe.
+func shownFor(in *os.File) (shown func(bytes int64), end func()) {
+	info, err := in.Stat()
+	const mb = 1e6
+	if err != nil || !info.Mode().IsRegular() || info.Size() < mb {
+		return func(int64) {}, func() {}
+	}
+	watch, end := progress.Watch("grading", "MB")
+	total := int(info.Size() / mb)
+	return func(bytes int64) { watch(min(int(bytes/mb), total), total) }, end
+}
+
+// parseKs reads the list of -k.
+func parseKs(list string) (ks []int, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		k, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || k < 1 {
+			return nil, fmt.Errorf("-k %q: %q is no positive number", list, word)
+		}
+		ks = append(ks, k)
+	}
+	slices.Sort(ks)
+	return slices.Compact(ks), nil
+}
+
+// print writes the summary for people or programs.
+func (s summary) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(s)
+	}
+	_, err := fmt.Fprintln(w, s)
+	return err
+}
