@@ -62,9 +62,8 @@ var executable = sync.OnceValue(func() string {
 const (
 	// long is longer than anything takes that ends as it should.
 	long = 10 * time.Minute
-	// slack is what a busy machine may take to start and to end a program, above its limit:
-	// one run of some hundreds took a minute.
-	slack = 2 * time.Minute
+	// slack is what a busy machine may take to start and to end a program, above its limit.
+	slack = 30 * time.Second
 )
 
 var limits = Limits{Wall: time.Minute, CPU: 2 * time.Second, Memory: 256 << 20, Disk: 1 << 20}
