@@ -19,6 +19,7 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/tokenizer/chat"
 	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/reward/policy"
 )
 
 // enums are all exported ones that can be imported from here.
@@ -30,6 +31,7 @@ var enums = []any{
 	model.Finish(0),
 	chat.Thinking(0),
 	reward.Status(0),
+	policy.Kind(0), policy.Part(0),
 }
 
 // foreign are enums of file formats, which number more values than there are constants.

@@ -19,6 +19,16 @@ const (
 	Answer
 )
 
+var partNames = [...]string{All: "all", Thinking: "thinking", Answer: "answer"}
+
+// String returns the name of the part, such as "thinking".
+func (p Part) String() string {
+	if int(p) >= len(partNames) {
+		return fmt.Sprintf("Part(%d)", uint8(p))
+	}
+	return partNames[p]
+}
+
 func (p Part) of(completion string) (string, error) {
 	if p == All {
 		return completion, nil
