@@ -356,8 +356,8 @@ func TestLoadComparesFilesAndMemoryFirst(t *testing.T) {
 			"model.embed_tokens.weight", checkpoint.ErrShape},
 		{"experts", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.NRoutedExperts = 1 << 16 })},
 			"experts.0.gate_proj.weight", checkpoint.ErrMissing},
-		{"positions", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.MaxPositionEmbeddings = 1 << 30 })},
-			"max_position_embeddings is 1073741824", nil},
+		{"positions", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.MaxPositionEmbeddings = 1 << 24 })},
+			"max_position_embeddings is 16777216", nil},
 		{"modules", golden, model.LoadOptions{Modules: func(*model.Model) error { return io.ErrNoProgress }}, "",
 			io.ErrNoProgress},
 	} {

@@ -58,14 +58,15 @@ const (
 )
 
 // Largest values accepted. They leave every published model ample room and keep
-// the products of two dimensions inside an int64.
+// the products of two dimensions inside an int64. Positions are whole numbers of
+// float32, in which transformers has them.
 const (
 	maxWidth   = 1 << 24
 	maxHeads   = 1 << 16
 	maxLayers  = 1 << 14
 	maxExperts = 1 << 16
 	maxVocab   = 1 << 28
-	maxLength  = 1 << 30
+	maxLength  = 1 << 24
 )
 
 // Validate returns a [*ConfigError] that lists every field that is out of range
