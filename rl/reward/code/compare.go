@@ -114,19 +114,31 @@ func equal(got, want any, tolerance float64) bool {
 	return got == want // nil, bool, string
 }
 
-// equalNumbers compares integers exactly and other numbers as float64.
+// equalNumbers compares integers exactly and other numbers as float64; of those, one that an
+// integer is compared with, such as 5e+18, must be that integer as it is written or as float64.
 func equalNumbers(a, b string) bool {
 	if a == b {
 		return true
 	}
-	if x, ok := new(big.Int).SetString(a, 10); ok {
-		if y, ok := new(big.Int).SetString(b, 10); ok {
-			return x.Cmp(y) == 0
-		}
+	m, isInt := new(big.Int).SetString(a, 10)
+	n, isIntToo := new(big.Int).SetString(b, 10)
+	if isInt && isIntToo {
+		return m.Cmp(n) == 0
 	}
 	x, errX := strconv.ParseFloat(a, 64)
 	y, errY := strconv.ParseFloat(b, 64)
-	return errX == nil && errY == nil && x == y
+	if errX != nil || errY != nil || x != y {
+		return false
+	}
+	if isIntToo {
+		m, b = n, a
+	}
+	if !isInt && !isIntToo || math.Abs(x) < 1<<53 { // below, float64 has all integers
+		return true
+	}
+	integer := new(big.Rat).SetInt(m)
+	written, ok := new(big.Rat).SetString(b)
+	return ok && written.Cmp(integer) == 0 || new(big.Rat).SetFloat64(x).Cmp(integer) == 0
 }
 
 func closeNumbers(got, want string, tolerance float64) bool {
