@@ -14,10 +14,11 @@ import (
 //
 // The letter is, in this order, what the last \boxed{…} or <answer>…</answer> holds; what
 // follows the last "answer", "option" or "choice" and is or a colon; and the last line if
-// it is a letter and what it stands for, such as "B) 42". Text up to </think> is left out
-// of account. In each place a letter counts if it stands alone, perhaps in parentheses,
+// it is a letter and what it stands for, such as "B) 42". It is looked for
+// in [AfterThinking]. In each place a letter counts if it stands alone, perhaps in parentheses,
 // bold face or \text{…}, and what follows it is no word that makes it the article A or
-// the pronoun I. Several different letters in one place are no answer.
+// the pronoun I. A letter that is ruled out, as in "not A" or "A is wrong", is none. Several
+// different letters in one place are no answer.
 type Choice struct {
 	// Letters is the number of options, from A on; 0 means 10, A to J.
 	Letters int
@@ -28,7 +29,7 @@ func (c Choice) Extract(completion string) (answer string, ok bool) {
 	if c.Letters == 0 {
 		c.Letters = 10
 	}
-	letter, err := c.find(answerText(completion))
+	letter, err := c.find(AfterThinking(completion))
 	if err != nil {
 		return "", false
 	}
@@ -54,7 +55,7 @@ func (c Choice) Score(_ context.Context, s Sample) Verdict {
 		return Verdict{Status: NotApplicable, Err: fmt.Errorf("choice: the gold answer is %.40q, want a letter up to %c",
 			text, 'A'+c.Letters-1)}
 	}
-	letter, err := c.find(answerText(s.Completion))
+	letter, err := c.find(AfterThinking(s.Completion))
 	if err != nil {
 		return Verdict{Status: Unparseable, Err: err}
 	}
@@ -65,14 +66,6 @@ func (c Choice) Score(_ context.Context, s Sample) Verdict {
 }
 
 func (c Choice) isOption(r rune) bool { return r >= 'A' && r < rune('A'+c.Letters) }
-
-// answerText is what a completion says after its reasoning.
-func answerText(completion string) string {
-	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
-		return completion[i+len("</think>"):]
-	}
-	return completion
-}
 
 // find returns the letter of a text.
 func (c Choice) find(text string) (rune, error) {
@@ -86,7 +79,7 @@ func (c Choice) find(text string) (rune, error) {
 		text = answer
 	}
 	text = text[max(0, len(text)-maxChoiceTail):]
-	if place, ok := afterAnswer(text); ok {
+	if place, ok := c.afterAnswer(text); ok {
 		return c.only(place, false)
 	}
 	text = strings.TrimSpace(text)
@@ -99,7 +92,7 @@ func (c Choice) find(text string) (rune, error) {
 }
 
 // unmarked drops what may stand around and between letters.
-var unmarked = strings.NewReplacer(" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", `\text{`, "",
+var unmarked = strings.NewReplacer(" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", "|", "", ";", "", "+", "", `\text{`, "",
 	`\textbf{`, "", "}", "")
 
 // maxChoiceTail is the number of bytes at the end of a text that are searched for words.
@@ -130,13 +123,18 @@ var (
 )
 
 // afterAnswer returns the line from the last announcement of an answer on.
-func afterAnswer(text string) (place string, ok bool) {
+func (c Choice) afterAnswer(text string) (place string, ok bool) {
 	start := -1
 	for _, m := range announcedChoice.FindAllStringIndex(text, -1) {
+		rest, _, _ := strings.Cut(text[m[1]:], "\n")
+		if deniedAnnouncement.MatchString(text[m[0]:m[1]]) || denial.MatchString(rest) && len(c.letters(rest)) == 0 {
+			continue
+		}
 		start, place = m[0], text[m[1]:]
 	}
 	for _, m := range namedChoice.FindAllStringIndex(text, -1) {
-		if m[0] >= start {
+		rest := text[m[1]:]
+		if m[0] >= start && !deniedAfter.MatchString(rest[:min(len(rest), maxDenial)]) {
 			start, place = m[0], text[m[1]-1:]
 		}
 	}
@@ -144,15 +142,31 @@ func afterAnswer(text string) (place string, ok bool) {
 	return place, start >= 0
 }
 
+var (
+	// deniedAnnouncement ends in what announces no answer, as in "cannot be", and denial is
+	// what makes "option A is" no announcement.
+	deniedAnnouncement = regexp.MustCompile(`(?i)(?:\bcannot|\bnot|\bnever|n['’]t)\s+be\s*$`)
+	denial             = regexp.MustCompile(`^(?:\w+ly\s+)?(?:wrong|incorrect|false|invalid|excluded|eliminated|` +
+		`ruled\s+out|not\s+(?:right|correct|true|the))\b`)
+	// deniedBefore is what rules out the letter that follows, and deniedAfter the letter before.
+	deniedBefore = regexp.MustCompile(
+		`(?i)(?:\bnot|\bneither|\bnor|\bnever|n['’]t)\s+(?:be\s+)?(?:(?:answer|option|choice)\s+)?[(*$]*$`)
+	deniedAfter = regexp.MustCompile(`^[)*$}]*\s+(?:(?:and|or|nor|,)\s*[(*$]*[A-Z][)*$]*\s+)*` +
+		`(?:is|are|was|were|would\s+be|must\s+be)(?:n['’]t\b|(?:\s+\w+ly)?\s+(?:not|wrong|incorrect|false|invalid|` +
+		`excluded|eliminated|ruled\s+out)\b)`)
+)
+
 // found is a letter and its place.
 type found struct {
 	letter rune
 	at     int
 }
 
-// letters returns the options that stand alone in text.
+// letters returns the options that stand alone in text and are not ruled out.
 func (c Choice) letters(text string) []found {
 	var letters []found
+	text = text[:min(len(text), maxPlace)]
+	deniedEnd := -1 // of the last letter, if it is ruled out by what stands before it
 	for i, r := range text {
 		if !c.isOption(r) {
 			continue
@@ -169,9 +183,31 @@ func (c Choice) letters(text string) []found {
 		if (r == 'A' || r == 'I') && len(word) < len(rest) && unicode.IsLower(next) && !conjunction(word) {
 			continue // A dog, I think
 		}
-		letters = append(letters, found{r, i})
+		listed := deniedEnd >= 0 && joined(text[deniedEnd:i])
+		if deniedEnd = -1; listed || deniedBefore.MatchString(text[max(0, i-maxDenial):i]) {
+			deniedEnd = i + 1
+			continue
+		}
+		if !deniedAfter.MatchString(rest[:min(len(rest), maxDenial)]) {
+			letters = append(letters, found{r, i})
+		}
 	}
 	return letters
+}
+
+// maxPlace is the number of bytes of a place that are searched for letters.
+const maxPlace = 1 << 10
+
+// maxDenial is the number of bytes beside a letter that are searched for what rules it out.
+const maxDenial = 64
+
+// joined reports whether no more than or, nor or and stands between two letters.
+func joined(between string) bool {
+	switch strings.ToLower(unmarked.Replace(between)) {
+	case "", "or", "nor", "and":
+		return true
+	}
+	return false
 }
 
 // conjunction reports whether the first word of text may follow the letter of an option.
@@ -200,8 +236,7 @@ func (c Choice) only(place string, alone bool) (rune, error) {
 		if l.letter == first.letter {
 			continue
 		}
-		between := unmarked.Replace(place[first.at+1 : l.at])
-		if between == "" || between == "or" || between == "and" {
+		if joined(place[first.at+1 : l.at]) {
 			return 0, fmt.Errorf("choice: %c and %c in %.40q", first.letter, l.letter, place)
 		}
 	}

@@ -95,6 +95,18 @@ func (p CountdownProblem) Check(expression string) (Status, error) {
 	return Correct, nil
 }
 
+// AfterThinking returns what a completion says after its reasoning: the text after the last
+// </think>, nothing if a <think> is never closed, and all of a completion without either.
+func AfterThinking(completion string) string {
+	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
+		return completion[i+len("</think>"):]
+	}
+	if strings.Contains(completion, "<think>") {
+		return ""
+	}
+	return completion
+}
+
 // LastAnswer returns the text inside the last <answer>…</answer>, without
 // surrounding blanks, and whether there is one. Pairs are matched from the left:
 // an <answer> inside an open answer is text.

@@ -12,7 +12,8 @@ import (
 // GSM8K compares the number after the last "####" of a completion with that of the gold
 // solution in Sample.Answer, a string that ends in "#### 18" or is the number alone. It
 // is the rule of the data set: separators of thousands, currency signs, a full stop and
-// words after the number do not matter, and nothing but a number after "####" counts.
+// words after the number do not matter, and nothing but a number after "####" counts: 18/2,
+// 18 million and 18 or 19 are none.
 type GSM8K struct {
 	// Flexible takes the last number of a completion without "####".
 	Flexible bool
@@ -21,6 +22,10 @@ type GSM8K struct {
 var (
 	gsm8kAnswer = regexp.MustCompile(
 		`^[ \t]*[*]{0,2}[ \t]*([-+]?)[ \t]*\\?[$€£¥]?[ \t]*([-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`)
+	// gsm8kMore is what makes the number before it a part of something else, such as 18/2,
+	// 18e3, 18 million, 18 or 19.
+	gsm8kMore = regexp.MustCompile(`^(?:[eE][-+]?\d|[ \t]*(?i:hundred|thousand|million|billion)\b|` +
+		`[ \t]*(?:[-+*/^×÷:=x]|or|and|to)?[ \t]*\\?[$€£¥]?[ \t]*\.?\d)`)
 	gsm8kNumber = regexp.MustCompile(`[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)`)
 )
 
@@ -65,7 +70,7 @@ func (g GSM8K) Extract(completion string) (answer string, ok bool) {
 
 // find returns the number of a completion.
 func (g GSM8K) find(completion string) (*big.Rat, error) {
-	text := answerText(completion)
+	text := AfterThinking(completion)
 	if g.Flexible && !strings.Contains(text, "####") {
 		text = text[max(0, len(text)-gsm8kTail):]
 		numbers := gsm8kNumber.FindAllString(text, -1)
@@ -84,9 +89,13 @@ func finalNumber(text string) (*big.Rat, error) {
 		return nil, fmt.Errorf("no \"####\"")
 	}
 	text = text[i+len("####"):]
-	m := gsm8kAnswer.FindStringSubmatch(text[:min(len(text), gsm8kTail)])
+	text = text[:min(len(text), gsm8kTail)]
+	m := gsm8kAnswer.FindStringSubmatch(text)
 	if m == nil {
 		return nil, fmt.Errorf("no number in %.40q", text)
+	}
+	if gsm8kMore.MatchString(text[len(m[0]):]) {
+		return nil, fmt.Errorf("more than a number in %.40q", text)
 	}
 	digits := strings.ReplaceAll(m[2], ",", "")
 	if len(digits) > 100 {

@@ -1,6 +1,7 @@
 package code
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/aha-go/aha/rl/reward"
@@ -14,12 +15,10 @@ var labels = map[Language][]string{
 
 // LastBlock returns the text of the last fenced code block of a completion that is labelled
 // with the language, or of the last without a label if there is none, and whether there is
-// one. It looks after the last </think>, and there in the last <answer>…</answer> if that
+// one. It looks at [reward.AfterThinking], and there in the last <answer>…</answer> if that
 // holds a block. A block that is not closed is none.
 func LastBlock(completion string, language Language) (program string, ok bool) {
-	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
-		completion = completion[i+len("</think>"):]
-	}
+	completion = reward.AfterThinking(completion)
 	if answer, found := reward.LastAnswer(completion); found {
 		if program, ok := lastBlock(answer, language); ok {
 			return program, true
@@ -41,7 +40,7 @@ func lastBlock(text string, language Language) (program string, ok bool) {
 			block.Reset()
 		case fence != "" && len(ticks) >= len(fence) && ticks == trimmed:
 			fence = ""
-			if own := isLabel(label, language); own || label == "" && !labelled {
+			if own := slices.Contains(labels[language], label); own || label == "" && !labelled {
 				program, ok, labelled = block.String(), true, labelled || own
 			}
 		case fence != "":
@@ -49,13 +48,4 @@ func lastBlock(text string, language Language) (program string, ok bool) {
 		}
 	}
 	return program, ok
-}
-
-func isLabel(label string, language Language) bool {
-	for _, l := range labels[language] {
-		if l == label {
-			return true
-		}
-	}
-	return false
 }

@@ -30,32 +30,35 @@ func Compare(s reward.Sample) ([]Message, error) {
 		Question  string `json:"question"`
 		Reference string `json:"reference"`
 		Answer    string `json:"answer"`
-	}{s.Prompt, reference, afterThinking(s.Completion)})
+	}{s.Prompt, reference, strings.TrimSpace(reward.AfterThinking(s.Completion))})
 	if err != nil {
 		return nil, err
 	}
 	return []Message{{"system", instructions}, {"user", string(content)}}, nil
 }
 
-// ReadScore reads the last JSON object with a number "score" in an answer, after </think> if
-// there is one and in the last 64 KiB. The score must be from 0 to 1; "reason" is optional.
+// ReadScore reads the last JSON object with a number "score" in an answer, after its reasoning
+// and in the last 64 KiB; objects inside of such an object do not count. The score must be from 0 to 1; "reason" is optional.
 func ReadScore(answer string) (Judgement, error) {
-	text := afterThinking(answer)
+	text := reward.AfterThinking(answer)
 	text = text[max(0, len(text)-1<<16):]
-	for end := len(text); ; {
-		begin := strings.LastIndexByte(text[:end], '{')
+	last, err := Judgement{}, errors.New(`it has no JSON object with a number "score"`)
+	for {
+		begin := strings.IndexByte(text, '{')
 		if begin < 0 {
-			return Judgement{}, errors.New(`it has no JSON object with a number "score"`)
+			return last, err
 		}
-		end = begin
 		var object struct {
 			Score  *float64 `json:"score"`
 			Reason string   `json:"reason"`
 		}
-		if json.NewDecoder(strings.NewReader(text[begin:])).Decode(&object) != nil || object.Score == nil {
+		d := json.NewDecoder(strings.NewReader(text[begin:]))
+		if d.Decode(&object) != nil || object.Score == nil {
+			text = text[begin+1:]
 			continue
 		}
-		return Judgement{*object.Score, object.Reason}, nil
+		last, err = Judgement{*object.Score, object.Reason}, nil
+		text = text[begin+int(d.InputOffset()):]
 	}
 }
 
@@ -73,11 +76,4 @@ func (j *Judge) read(answer string) (Judgement, error) {
 		return Judgement{}, fmt.Errorf("score is %v, want 0 to 1", judgement.Score)
 	}
 	return judgement, nil
-}
-
-func afterThinking(text string) string {
-	if i := strings.LastIndex(text, "</think>"); i >= 0 {
-		text = text[i+len("</think>"):]
-	}
-	return strings.TrimSpace(text)
 }

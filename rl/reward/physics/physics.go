@@ -14,11 +14,9 @@ import (
 )
 
 // ExtractQuantity returns what a completion states: the content of the last \boxed{…} or, if there
-// is none, of the last <answer>…</answer>, after </think>.
+// is none, of the last <answer>…</answer>, in [reward.AfterThinking].
 func ExtractQuantity(completion string) (string, bool) {
-	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
-		completion = completion[i+len("</think>"):]
-	}
+	completion = reward.AfterThinking(completion)
 	if boxed, ok := lastBoxed(completion); ok {
 		return boxed, true
 	}

@@ -137,9 +137,7 @@ func ScoreTrajectory(_ context.Context, s reward.Sample) reward.Verdict {
 }
 
 func tableOf(completion string) (string, bool) {
-	if i := strings.LastIndex(completion, "</think>"); i >= 0 {
-		completion = completion[i+len("</think>"):]
-	}
+	completion = reward.AfterThinking(completion)
 	if answer, ok := reward.LastAnswer(completion); ok {
 		completion = answer
 		if !strings.Contains(answer, "```") {
