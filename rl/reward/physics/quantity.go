@@ -44,6 +44,12 @@ var (
 // "1,200 kg", "6.02e23 mol^-1", "5\times 10^{-3}\,\mathrm{m/s}". Text before the last "=" or "≈"
 // is left out, as in "v = 3 m/s".
 func ParseQuantity(text string) (Quantity, error) {
+	q, _, err := parseQuantity(text)
+	return q, err
+}
+
+// parseQuantity also returns the unit.
+func parseQuantity(text string) (Quantity, Unit, error) {
 	plain := latexWords.Replace(text)
 	for range 4 { // groups may be nested
 		plain = latexGroup.ReplaceAllString(plain, "$1")
@@ -56,7 +62,7 @@ func ParseQuantity(text string) (Quantity, error) {
 	}
 	m := quantityForm.FindStringSubmatch(strings.TrimSpace(plain))
 	if m == nil || strings.Trim(m[1], "-+−") == "" {
-		return Quantity{}, fmt.Errorf("physics: %s is no number with a unit", strconv.Quote(text))
+		return Quantity{}, Unit{}, fmt.Errorf("physics: %s is no number with a unit", strconv.Quote(text))
 	}
 	digits := strings.NewReplacer(",", "", "'", "", " ", "", "−", "-").Replace(m[1])
 	exponent := strings.NewReplacer("−", "-").Replace(m[2] + m[3] + superscripts.Replace(m[4]))
@@ -65,24 +71,25 @@ func ParseQuantity(text string) (Quantity, error) {
 	}
 	value, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
-		return Quantity{}, fmt.Errorf("physics: %s: %w", strconv.Quote(text), err)
+		return Quantity{}, Unit{}, fmt.Errorf("physics: %s: %w", strconv.Quote(text), err)
 	}
 	unit, err := ParseUnit(strings.TrimRight(m[5], " ."))
 	if err != nil {
-		return Quantity{}, err
+		return Quantity{}, Unit{}, err
 	}
 	q := Quantity{Value: value*unit.Factor + unit.Offset, Dimension: unit.Dimension}
 	if math.IsInf(q.Value, 0) {
-		return Quantity{}, fmt.Errorf("physics: %s is out of range", strconv.Quote(text))
+		return Quantity{}, Unit{}, fmt.Errorf("physics: %s is out of range", strconv.Quote(text))
 	}
-	return q, nil
+	return q, unit, nil
 }
 
 // QuantityProblem is what ScoreQuantity expects in Sample.Answer.
 type QuantityProblem struct {
 	Want string // a number with a unit, such as "9.81 m/s^2"
 	// Tolerance is how far the answer may be from what is wanted, relative to that, or
-	// absolutely, in base units, if that is 0; 0 means 0.01.
+	// absolutely, in base units, if that is 0; 0 means 0.01. That of 20 °C is relative to
+	// 20 K, not to 293.15 K.
 	Tolerance float64
 }
 
@@ -101,7 +108,7 @@ func (e *ValueError) Error() string { return fmt.Sprintf("physics: %v, want %v",
 // Check compares an answer with what is wanted: nil, a DimensionError, a ValueError, or an
 // error of ParseQuantity.
 func (p QuantityProblem) Check(answer string) error {
-	want, tolerance, err := p.want()
+	want, allowed, err := p.want()
 	if err != nil {
 		return err
 	}
@@ -112,17 +119,14 @@ func (p QuantityProblem) Check(answer string) error {
 	if got.Dimension != want.Dimension {
 		return &DimensionError{got.Dimension, want.Dimension}
 	}
-	allowed := tolerance * math.Abs(want.Value)
-	if want.Value == 0 {
-		allowed = tolerance
-	}
 	if math.Abs(got.Value-want.Value) > allowed {
 		return &ValueError{got, want}
 	}
 	return nil
 }
 
-func (p QuantityProblem) want() (Quantity, float64, error) {
+// want returns what is wanted, and how far an answer may be from it, in base units.
+func (p QuantityProblem) want() (want Quantity, allowed float64, err error) {
 	tolerance := p.Tolerance
 	if tolerance == 0 {
 		tolerance = 0.01
@@ -131,11 +135,15 @@ func (p QuantityProblem) want() (Quantity, float64, error) {
 		return Quantity{}, 0, fmt.Errorf("physics: QuantityProblem.Tolerance is %v, want 0 for the default or more",
 			p.Tolerance)
 	}
-	want, err := ParseQuantity(p.Want)
+	want, unit, err := parseQuantity(p.Want)
 	if err != nil {
-		err = fmt.Errorf("physics: QuantityProblem.Want: %w", err)
+		return want, 0, fmt.Errorf("physics: QuantityProblem.Want: %w", err)
 	}
-	return want, tolerance, err
+	size := math.Abs(want.Value - unit.Offset)
+	if size == 0 {
+		size = 1
+	}
+	return want, tolerance * size, nil
 }
 
 // ScoreQuantity judges the last \boxed{…} of a completion, or else its last

@@ -85,6 +85,21 @@ func TestWhatIsNoQuantityIsUnparseable(t *testing.T) {
 	}
 }
 
+func TestToleranceOfDegreesIsOfTheirNumber(t *testing.T) {
+	for _, c := range []struct {
+		want, got string
+		equal     bool
+	}{
+		{"20 °C", "20.1 °C", true}, {"20 °C", "293.2 K", true}, {"20 °C", "22 °C", false}, {"20 °C", "295.15 K", false},
+		{"0 °C", "2 °C", false}, {"0 °C", "32 °F", true}, {"-40 °C", "-40 °F", true}, {"68 °F", "20 °C", true},
+		{"68 °F", "70 °F", false}, {"293.15 K", "22 °C", true},
+	} {
+		if err := (QuantityProblem{Want: c.want}).Check(c.got); (err == nil) != c.equal {
+			t.Errorf("%s for %s: %v, want equal %t", c.got, c.want, err, c.equal)
+		}
+	}
+}
+
 func TestIllFormedQuantityProblemsAreErrors(t *testing.T) {
 	for want, answer := range map[string]any{
 		"is string":                 "3 m",
