@@ -136,6 +136,8 @@ func TestMathFindsTheAnswerOfASolution(t *testing.T) {
 		{"7", `<think>8</think><answer>$x = 7$</answer>`, Correct},
 		{"7", `The answer is \boxed{7`, Unparseable},
 		{"7", `\boxed{}`, Unparseable},
+		{"7", "The answer is not 7, it is 8.", Wrong},
+		{"8", "The answer is not 7, it is 8.", Correct},
 		{"7", "", Unparseable},
 		{"7", "1/0", Wrong},
 		{"7", `\boxed{9^9^9^9}`, Unparseable},

@@ -166,6 +166,9 @@ func announced(text string, yield func(string) bool) {
 				rest = rest[n:]
 			}
 			passage := strings.TrimLeft(rest, " \t\r\n*:")
+			if phrase != "####" && strings.HasPrefix(lower(passage[:min(len(passage), 4)]), "not ") {
+				continue // the answer is not 5
+			}
 			if line := strings.IndexByte(passage, '\n'); line >= 0 && !strings.HasPrefix(passage, `\[`) &&
 				!strings.HasPrefix(passage, "$$") {
 				passage = passage[:line]
