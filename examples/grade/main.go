@@ -153,6 +153,8 @@ func start(ctx context.Context, o options) (s summary, err error) {
 	}
 	if info, err := os.Stat(o.Out); err == nil && !info.Mode().IsRegular() {
 		return s, fmt.Errorf("-out %s is no regular file", o.Out)
+	} else if from, failed := in.Stat(); err == nil && failed == nil && os.SameFile(from, info) {
+		return s, fmt.Errorf("-out %s is the file of -in", o.Out)
 	}
 	shown, end := shownFor(in)
 	defer end()

@@ -350,4 +350,16 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		}
 	}
 	only(t, dir)
+	if err := os.WriteFile(path, []byte(`{"id":1,"gold":"1","pred":"1"}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := grade(t, "", "-reward", "math", "-in", path, "-out", path)
+	if code != 1 || !strings.Contains(errs, "is the file of -in") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	const line = `{"id":1,"gold":{"numbers":[1,2]},"pred":"<answer>1+2</answer>"}`
+	_, errs, code = grade(t, line, "-reward", "countdown", "-in", "-", "-out", "-")
+	if code != exitBroken || !strings.Contains(errs, `line 1: "gold" has no "target"`) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
 }

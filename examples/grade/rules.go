@@ -38,7 +38,7 @@ func rules(o options) []rule {
 		{name: "math", score: reward.Math{}.Score, gold: texts, extract: reward.Math{}.Extract, restate: boxed},
 		{name: "gsm8k", score: reward.GSM8K{}.Score, gold: text, extract: reward.GSM8K{}.Extract, restate: afterHashes},
 		{name: "choice", score: reward.Choice{}.Score, gold: text, extract: reward.Choice{}.Extract, restate: boxed},
-		{name: "countdown", score: reward.Countdown{}.Score, gold: object[reward.CountdownProblem],
+		{name: "countdown", score: reward.Countdown{}.Score, gold: countdown,
 			extract: reward.LastAnswer, restate: solution},
 		{name: "digits", score: reward.DigitShare, gold: object[reward.Digits]},
 		{name: "physics", score: physics.ScoreQuantity, gold: quantity, extract: physics.ExtractQuantity,
@@ -127,6 +127,16 @@ func object[T any](raw json.RawMessage) (any, error) {
 		return nil, fmt.Errorf(`"gold": %w`, err)
 	}
 	return problem, nil
+}
+
+// countdown reads a problem, which must have its target: 0 is one too.
+func countdown(raw json.RawMessage) (any, error) {
+	gold, err := object[reward.CountdownProblem](raw)
+	var given struct{ Target *int }
+	if err == nil && json.Unmarshal(raw, &given) == nil && given.Target == nil {
+		err = errors.New(`"gold" has no "target"`)
+	}
+	return gold, err
 }
 
 // quantity reads the problem of a quantity, or what it wants alone.
