@@ -5,6 +5,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -28,10 +29,15 @@ type execSpec struct {
 func runExec() {
 	runtime.LockOSThread() // capabilities, seccomp and Landlock go by the thread
 	debug.SetGCPercent(-1)
-	unix.CloseOnExec(specFD)
-	unix.CloseOnExec(reportFD)
+	// The caller may have inherited files, from a shell for instance, that it does not close.
+	err := unix.CloseRange(specFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err != nil {
+		err = fmt.Errorf("closing inherited files: %w", err)
+	}
 	var spec execSpec
-	err := json.NewDecoder(os.NewFile(specFD, "spec")).Decode(&spec)
+	if err == nil {
+		err = json.NewDecoder(os.NewFile(specFD, "spec")).Decode(&spec)
+	}
 	if err == nil {
 		err = spec.exec()
 	}
