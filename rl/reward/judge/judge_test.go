@@ -522,21 +522,23 @@ func TestIllFormedJudgesAreRefused(t *testing.T) {
 
 func TestReadScoreTakesTheLastOuterObject(t *testing.T) {
 	for answer, want := range map[string]float64{
-		`{"score":0.25,"parts":{"score":1}}`:                              0.25,
-		`{"score":1} no: {"score":0.5}`:                                   0.5,
-		`{x} {"result":{"score":0.5}}`:                                    0.5,
-		`{"reason":"it says {\"score\": 1}","score":0}`:                   0,
-		"<think>{\"score\":1}</think>{\"score\":0.5}":                     0.5,
-		`{"score":0.5} {"reason":"cut`:                                    0.5,
-		strings.Repeat("{", 1<<16) + `{"score":0.5}`:                      0.5,
-		strings.Repeat(`{"a":`, 5000) + `{"score":0.5}` + `, {"score": 1`: 0.5,
+		`{"score":0.25,"parts":{"score":1}}`:                             0.25,
+		`{"score":1} no: {"score":0.5}`:                                  0.5,
+		`{x} {"result":{"score":0.5}}`:                                   0.5,
+		`{"reason":"it says {\"score\": 1}","score":0}`:                  0,
+		"<think>{\"score\":1}</think>{\"score\":0.5}":                    0.5,
+		`{"score":0.5} {"reason":"cut`:                                   0.5,
+		strings.Repeat("{", 1<<16) + `{"score":0.5}`:                     0.5,
+		strings.Repeat(`{"a":`, 100) + `{"score":0.5}` + `, {"score": 1`: 0.5,
 	} {
 		if got, err := ReadScore(answer); err != nil || got.Score != want {
 			t.Errorf("%.60q: %+v, %v, want %v", answer, got, err, want)
 		}
 	}
-	if got, err := ReadScore(`<think>{"score":1}`); err == nil {
-		t.Errorf("reasoning that does not end: %+v", got)
+	for _, answer := range []string{`<think>{"score":1}`, strings.Repeat(`{"a":`, 10_000) + `{"score":1}`} {
+		if got, err := ReadScore(answer); err == nil {
+			t.Errorf("%.40q: %+v", answer, got)
+		}
 	}
 }
 

@@ -37,13 +37,17 @@ func Compare(s reward.Sample) ([]Message, error) {
 	return []Message{{"system", instructions}, {"user", string(content)}}, nil
 }
 
+// maxParsed bounds the bytes that ReadScore parses as objects.
+const maxParsed = 32 << 20
+
 // ReadScore reads the last JSON object with a number "score" in an answer, after its reasoning
-// and in the last 64 KiB; objects inside of such an object do not count. The score must be from 0 to 1; "reason" is optional.
+// and in the last 64 KiB; objects inside of such an object do not count. The score
+// must be from 0 to 1; "reason" is optional.
 func ReadScore(answer string) (Judgement, error) {
 	text := reward.AfterThinking(answer)
 	text = text[max(0, len(text)-1<<16):]
 	last, err := Judgement{}, errors.New(`it has no JSON object with a number "score"`)
-	for {
+	for parsed := 0; parsed < maxParsed; { // objects that do not end cost as much as what follows
 		begin := strings.IndexByte(text, '{')
 		if begin < 0 {
 			return last, err
@@ -52,14 +56,18 @@ func ReadScore(answer string) (Judgement, error) {
 			Score  *float64 `json:"score"`
 			Reason string   `json:"reason"`
 		}
-		d := json.NewDecoder(strings.NewReader(text[begin:]))
-		if d.Decode(&object) != nil || object.Score == nil {
+		r := strings.NewReader(text[begin:])
+		d := json.NewDecoder(r)
+		failed := d.Decode(&object)
+		parsed += int(r.Size()) - r.Len()
+		if failed != nil || object.Score == nil {
 			text = text[begin+1:]
 			continue
 		}
 		last, err = Judgement{*object.Score, object.Reason}, nil
 		text = text[begin+int(d.InputOffset()):]
 	}
+	return Judgement{}, errors.New("it has too many objects that do not end")
 }
 
 // read applies Read and checks the range of the score.
