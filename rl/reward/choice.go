@@ -92,7 +92,8 @@ func (c Choice) find(text string) (rune, error) {
 }
 
 // unmarked drops what may stand around and between letters.
-var unmarked = strings.NewReplacer(" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", "|", "", ";", "", "+", "", `\text{`, "",
+var unmarked = strings.NewReplacer(
+	" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", "|", "", ";", "", "+", "", `\text{`, "",
 	`\textbf{`, "", "}", "")
 
 // maxChoiceTail is the number of bytes at the end of a text that are searched for words.

@@ -40,9 +40,12 @@ var (
 		`^{\circ}`, "°", `\circ`, "°", `\%`, "%", `\left`, "", `\right`, "", "$", "")
 )
 
+// maxQuantity is the number of bytes of the longest quantity.
+const maxQuantity = 1 << 10
+
 // ParseQuantity reads a number with a unit, in plain text or LaTeX: "9.81 m/s^2", "3×10^8 m s⁻¹",
 // "1,200 kg", "6.02e23 mol^-1", "5\times 10^{-3}\,\mathrm{m/s}". Text before the last "=" or "≈"
-// is left out, as in "v = 3 m/s".
+// is left out, as in "v = 3 m/s". It has up to 1 KiB.
 func ParseQuantity(text string) (Quantity, error) {
 	q, _, err := parseQuantity(text)
 	return q, err
@@ -50,6 +53,9 @@ func ParseQuantity(text string) (Quantity, error) {
 
 // parseQuantity also returns the unit.
 func parseQuantity(text string) (Quantity, Unit, error) {
+	if len(text) > maxQuantity {
+		return Quantity{}, Unit{}, fmt.Errorf("physics: a quantity of %d bytes, limit %d", len(text), maxQuantity)
+	}
 	plain := latexWords.Replace(text)
 	for range 4 { // groups may be nested
 		plain = latexGroup.ReplaceAllString(plain, "$1")

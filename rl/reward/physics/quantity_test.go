@@ -70,7 +70,7 @@ func TestQuantitiesAreComparedAsByPint(t *testing.T) {
 func TestWhatIsNoQuantityIsUnparseable(t *testing.T) {
 	for _, text := range []string{"", "m", "three m", "3 furlongs", "3 m^", "3 m^99", "3 (m", "3 m)", "3 m//s", "3 m/",
 		"3 m^2.5", "3 " + strings.Repeat("(", 100) + "m" + strings.Repeat(")", 100), "1e400 m", "3 kPaPa", "3 4 5",
-		"3 and 4 m", "3 mmin", "--3 m"} {
+		"3 and 4 m", "3 mmin", "--3 m", "3 " + strings.Repeat("m ", 1000)} {
 		v := ScoreQuantity(
 			t.Context(),
 			reward.Sample{Completion: "<answer>" + text + "</answer>", Answer: QuantityProblem{Want: "3 m"}},
