@@ -79,3 +79,18 @@ func TestGSM8KKnowsItsAnswers(t *testing.T) {
 		}
 	}
 }
+
+func FuzzGSM8K(f *testing.F) {
+	for _, s := range []string{"#### 18", "#### -$1,800.50.", "#### 18/2", "<think>#### 1</think>2", "####\u00a0٣"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, g := range []GSM8K{{}, {Flexible: true}} {
+			answer, ok := g.Extract(s)
+			v := g.Score(t.Context(), Sample{Completion: s, Answer: answer})
+			if ok && v.Status != Correct || !ok && v.Status != NotApplicable {
+				t.Errorf("%q: extracted %q, %t: %+v", s, answer, ok, v)
+			}
+		}
+	})
+}

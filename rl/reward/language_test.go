@@ -71,3 +71,17 @@ func TestLanguageIsLinearInTheText(t *testing.T) {
 		}
 	}
 }
+
+func FuzzLanguage(f *testing.F) {
+	for _, s := range []string{"<think>汉字 and words</think>", "$x$ `code` \\frac{a}{b} слово", "``` \xff ```", "don't 𐍈"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, l := range []Language{{}, {Scripts: []string{"Latin", "Han"}}, {Whole: true}} {
+			v := l.Score(t.Context(), Sample{Prompt: s, Completion: s})
+			if !(v.Value >= 0 && v.Value <= 1) || (v.Value == 1) != (v.Status == Correct) {
+				t.Errorf("%+v of %q: %+v", l, s, v)
+			}
+		}
+	})
+}

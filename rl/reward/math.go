@@ -20,7 +20,7 @@ import (
 // </think>, is none.
 //
 // Numbers are read with separators of thousands and decimal commas, currencies, percent
-// signs and units, which are dropped; as fractions, mixed numbers, powers, roots,
+// signs and units, which are dropped, though 5 a.m. is not 5 p.m.; as fractions, mixed numbers, powers, roots,
 // multiples of π and e, and complex numbers. Lists and sets are compared without order,
 // tuples, intervals and matrices place by place, unions and inequalities as sets of
 // real numbers, and relations up to a factor. x = 5 answers a question for 5, and 5 one

@@ -136,6 +136,12 @@ func TestMathFindsTheAnswerOfASolution(t *testing.T) {
 		{"7", `<think>8</think><answer>$x = 7$</answer>`, Correct},
 		{"7", `The answer is \boxed{7`, Unparseable},
 		{"7", `\boxed{}`, Unparseable},
+		{"12:30 PM", `\boxed{12:30 AM}`, Wrong},
+		{"3 a m", `\boxed{3am}`, Wrong}, // a product, and a time
+		{"3 a m", `\boxed{3m a}`, Correct},
+		{"12:30 PM", `\boxed{12:30\text{ p.m.}}`, Correct},
+		{`5 \text{ p.m.}`, "The answer is 5 a.m.", Wrong},
+		{`5 \text{ p.m.}`, `\boxed{5}`, Correct},
 		{"7", "The answer is not 7, it is 8.", Wrong},
 		{"8", "The answer is not 7, it is 8.", Correct},
 		{"7", "", Unparseable},

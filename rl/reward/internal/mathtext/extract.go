@@ -2,6 +2,7 @@ package mathtext
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,16 +15,26 @@ type Answer struct {
 	// readings are the meanings of Text, the first of which is that of a gold answer:
 	// 3,5 is a list, and in an answer to be judged may be a decimal.
 	readings []*node
+	// half is the letter of a.m. or p.m. that Text ends in, or "".
+	half string
 }
+
+// halfDay is a.m. or p.m. after a number, in plain text or LaTeX.
+var halfDay = regexp.MustCompile(`(?i)\d[\s\\,~]*(?:\\[a-z]+\{\s*)?([ap])(?:\.\s?m\.?|m)([\s}$]*)$`)
 
 // read parses the text of one answer.
 func read(text string) (*Answer, error) {
 	text = strings.TrimSpace(text)
-	n, err := parse(text)
+	plain, half := text, ""
+	if m := halfDay.FindStringSubmatchIndex(text); m != nil {
+		half = lower(text[m[2]:m[3]])
+		plain = text[:m[2]] + half + "m" + text[m[4]:] // 5 p.m. is 5 pm
+	}
+	n, err := parse(plain)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Text: text, readings: []*node{n}}
+	a := &Answer{Text: text, readings: []*node{n}, half: half}
 	if n.kind == list && len(n.args) == 2 {
 		i := strings.IndexByte(text, ',')
 		if i > 0 && i+1 < len(text) && isDigit(rune(text[i-1])) && isDigit(rune(text[i+1])) {
