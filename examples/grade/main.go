@@ -38,12 +38,12 @@
 //
 // A summary follows on standard output, or on standard error if that has the verdicts: the
 // counts; the accuracy, the share of correct ones among all but not_applicable; and, if
-// there were "preds", the means over the problems of pass@k (unbiased, see rl.PassAtK) and,
-// for rewards that compare answers, maj@k (see rl.MajAtK). Answers vote together if each is
-// correct where the other is the gold answer, whatever they look like; those that were not
-// read do not vote. Each is compared with one of every group before it, so that a line of a
-// thousand different answers takes seconds. A k is reported for the problems with at least k answers. With -json the
-// summary is one object on a line.
+// there were "preds", the means over the problems of pass@k (unbiased, see rl.PassAtK)
+// and, for rewards that compare answers, maj@k (see rl.MajAtK). Answers vote together if
+// each is correct where the other is the gold answer, whatever they look like; those that
+// were not read do not vote. Each is compared with one of every group before it, so that a
+// line of a thousand different answers takes seconds. A k is reported for the problems
+// with at least k answers. With -json the summary is one object on a line.
 //
 // A line that cannot be read is reported on standard error by file and number, and left
 // out; the exit code is then 3. With -strict it ends the command, with exit code 1.
