@@ -165,7 +165,7 @@ func TestOneCorruptedFieldIsNamed(t *testing.T) {
 		f := v.Field(i)
 		switch f.Kind() {
 		case reflect.Int:
-			f.SetInt(rapid.OneOf(rapid.Int64Max(-1), rapid.Int64Min(maxLength+1)).Draw(t, "value"))
+			f.SetInt(rapid.OneOf(rapid.Int64Max(-1), rapid.Int64Min(maxVocab+1)).Draw(t, "value"))
 		case reflect.Float64:
 			f.SetFloat(rapid.OneOf(rapid.Float64Max(-1e-9), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1),
 				1e300})).Draw(t, "value"))
