@@ -259,6 +259,9 @@ func measured(f func()) (time.Duration, uint64) {
 	return best, after.TotalAlloc - before.TotalAlloc
 }
 
+// tooLong is a hang: a quiet machine takes 30 ms at most, the race detector tenfold.
+const tooLong = 2 * time.Second
+
 func TestMathIsBounded(t *testing.T) {
 	golds := []string{
 		"7", `x^2+y`, `\sqrt2+\sqrt{x+1}`, `\{1,2,x\}`, `[0,1)\cup(2,3]`, `\sin x`, `\begin{pmatrix}1&2\end{pmatrix}`,
@@ -273,14 +276,14 @@ func TestMathIsBounded(t *testing.T) {
 			if testing.Verbose() && took > 5*time.Millisecond {
 				t.Logf("%s for %s: %v, %d KB: %v", name, gold, took, bytes>>10, v.Err)
 			}
-			if took > 250*time.Millisecond || bytes > 64<<20 {
+			if took > tooLong || bytes > 64<<20 {
 				t.Errorf("%s for %s took %v and %d MB", name, gold, took, bytes>>20)
 			}
 		}
 		// As the gold answer too.
 		var v Verdict
 		took, bytes := measured(func() { v = scoreMath(completion, `\boxed{7}`) })
-		if took > 250*time.Millisecond || bytes > 64<<20 {
+		if took > tooLong || bytes > 64<<20 {
 			t.Errorf("%s as gold: %v took %v and %d MB", name, v.Status, took, bytes>>20)
 		}
 	}
@@ -327,7 +330,7 @@ func TestMathSurvivesMutatedAnswers(t *testing.T) {
 	}
 	average := time.Since(start) / time.Duration(n)
 	t.Logf("%v each, at most %v (%s); %v", average, longest, worst, counts)
-	if average > 5*time.Millisecond || longest > 250*time.Millisecond {
+	if average > 50*time.Millisecond || longest > tooLong {
 		t.Errorf("%v each, at most %v for %s", average, longest, worst)
 	}
 	if counts[Error]+counts[Timeout] > 0 || counts[Correct] == 0 || counts[Wrong] == 0 || counts[Unparseable] == 0 {
