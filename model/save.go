@@ -139,7 +139,9 @@ type saving struct {
 // newSaving has the parameters of m, without adapters.
 func newSaving(m *Model, dt checkpoint.DType) *saving {
 	s := &saving{m: m, dtype: dt, has: map[string]bool{}}
-	own := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *tensor.Param) bool { return p.Kind == tensor.KindAdapter })
+	own := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *tensor.Param) bool {
+		return p.Kind == tensor.KindAdapter
+	})
 	for _, r := range checkpoint.ParamRows(own) {
 		s.add(r)
 	}

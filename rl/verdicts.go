@@ -115,7 +115,8 @@ func (l *verdictLog) of(r *Rollout) (*reward.Scores, error) {
 		if l.rescore {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("rl: step %d: the completions are not those that %s was written for: weights, prompts or code have changed; remove the file to score anew", r.Step, l.f.Name())
+		return nil, fmt.Errorf("rl: step %d: the completions are not those that %s was written for: "+
+			"weights, prompts or code have changed; remove the file to score anew", r.Step, l.f.Name())
 	}
 	return &reward.Scores{Functions: v.Functions, Verdicts: v.Verdicts}, nil
 }

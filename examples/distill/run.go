@@ -89,7 +89,8 @@ func (r *experiment) all(ctx context.Context) error {
 	defer r.base.Free()
 	_, r.result.Params = config.NumParams()
 	_, r.result.TeacherActive = teacher.Model.Config.NumParams()
-	fmt.Printf("teacher: %s after %d updates by GRPO, %d parameters active per token; student: dense, %d parameters, %.2f of that\n",
+	fmt.Printf("teacher: %s after %d updates by GRPO, %d parameters active per token; "+
+		"student: dense, %d parameters, %.2f of that\n",
 		r.Teacher, teacher.Updates, r.result.TeacherActive, r.result.Params,
 		float64(r.result.Params)/float64(r.result.TeacherActive))
 	if err := r.settle(config); err != nil {
@@ -235,12 +236,16 @@ func (r *experiment) report() error {
 		return err
 	}
 	r.result.Gain = max(s[sft].Pass1, s[logit].Pass1) - s[base].Pass1
-	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, GRPO alone %+.1f, traces of base quality %+.1f\n",
+	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, "+
+		"GRPO alone %+.1f, traces of base quality %+.1f\n",
 		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1),
 		100*(s[control].Pass1-s[base].Pass1))
-	fmt.Println("Tokens, compute and seconds count from the base on; prompts are not counted. Compute is 6·N for a token learned from and")
-	fmt.Println("2·N for one sampled or scored, N the parameters active in it. The teacher's students bear the sampling of its traces, not its training.")
-	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n", s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)
+	fmt.Println("Tokens, compute and seconds count from the base on; prompts are not counted. " +
+		"Compute is 6·N for a token learned from and")
+	fmt.Println("2·N for one sampled or scored, N the parameters active in it. " +
+		"The teacher's students bear the sampling of its traces, not its training.")
+	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n",
+		s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)
 	return nil
 }
 

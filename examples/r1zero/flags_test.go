@@ -23,7 +23,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{[]string{"-steps", "-3"}, 1, "-steps -3, want a positive number"},
 		{[]string{"-quick", "again"}, 1, `unexpected argument "again"`},
 		{[]string{"-device", "tpu"}, 1,
-			`-device: backend: Open("tpu"): unknown driver "tpu"; registered drivers: cpu, cuda; drivers of this module: cpu, cuda`},
+			`-device: backend: Open("tpu"): unknown driver "tpu"; ` +
+				`registered drivers: cpu, cuda; drivers of this module: cpu, cuda`},
 		{[]string{"-out", file}, 1, file},
 		{[]string{"-seed", "-1"}, 2, "-seed"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},

@@ -100,7 +100,8 @@ func (r *experiment) all(ctx context.Context) (err error) {
 // pretrain trains the base model, or loads the one in the output folder.
 func (r *experiment) pretrain(ctx context.Context, base lab.Base) error {
 	correct, tries := lab.Corpus(r.Seed).CorrectShare(20000)
-	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; none is selected for it\n",
+	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; "+
+		"none is selected for it\n",
 		100*correct, tries)
 	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
 	defer bar.Close()

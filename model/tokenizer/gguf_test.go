@@ -86,7 +86,8 @@ func TestRolesAndKindsOfTokensAreInGGUF(t *testing.T) {
 	}
 	bos := tok.prefix[0]
 	text := fmt.Sprintf(`{"bos_token": %q, "eos_token": {"content": "<|reserved_special_token_0|>", "special": true}, `+
-		`"unk_token": null, "pad_token": "<|end_of_text|>", "add_bos_token": false, "add_eos_token": true}`, tok.Decode(tok.prefix))
+		`"unk_token": null, "pad_token": "<|end_of_text|>", "add_bos_token": false, "add_eos_token": true}`,
+		tok.Decode(tok.prefix))
 	if err := os.WriteFile(filepath.Join(dir, ConfigName), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}

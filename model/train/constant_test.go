@@ -91,8 +91,10 @@ func TestWhatWouldNeverTrainIsNamed(t *testing.T) {
 		},
 		"Trainable of parameter " + gain + " changed from true to false": func(t *Trainer) { t.Model.Norm.Trainable = false },
 		"Decay of parameter " + gain + " changed from false to true":     func(t *Trainer) { t.Model.Norm.Decay = true },
-		"Format of parameter lm_head.weight":                             func(t *Trainer) { t.Model.Head.Format = backend.BFloat16 },
-		"Trainer.Model.Config changed":                                   func(t *Trainer) { t.Model.Config.RMSNormEps *= 2 },
+		"Format of parameter lm_head.weight": func(t *Trainer) {
+			t.Model.Head.Format = backend.BFloat16
+		},
+		"Trainer.Model.Config changed": func(t *Trainer) { t.Model.Config.RMSNormEps *= 2 },
 		"the gate of layer 1 was replaced": func(t *Trainer) {
 			t.Model.Blocks[1].(*model.Layer).MoE.Gate = &moe.Gate{}
 		},

@@ -330,9 +330,10 @@ func TestReplayOfLoggedScoresIsIdentical(t *testing.T) {
 func TestReplayRefusesAnotherRunsLog(t *testing.T) {
 	s := &Suite{Funcs: []Func{{Name: "a", Score: constant(pass(true))}}}
 	for want, log := range map[string]string{
-		`log has functions ["b"]`:    `{"functions":["b"],"verdicts":[[{"value":1,"status":"correct"}]]}`,
-		"verdicts of 0 functions":    `{"functions":["a"],"verdicts":[]}`,
-		"2 verdicts for 1 samples":   `{"functions":["a"],"verdicts":[[{"value":1,"status":"correct"},{"value":1,"status":"correct"}]]}`,
+		`log has functions ["b"]`: `{"functions":["b"],"verdicts":[[{"value":1,"status":"correct"}]]}`,
+		"verdicts of 0 functions": `{"functions":["a"],"verdicts":[]}`,
+		"2 verdicts for 1 samples": `{"functions":["a"],` +
+			`"verdicts":[[{"value":1,"status":"correct"},{"value":1,"status":"correct"}]]}`,
 		"impossible verdict timeout": `{"functions":["a"],"verdicts":[[{"value":1,"status":"timeout"}]]}`,
 	} {
 		var logged Scores
@@ -381,7 +382,8 @@ func ExampleSuite() {
 	}}
 	problem := CountdownProblem{Numbers: []int{19, 29, 16}, Target: 32}
 	scores, err := suite.Score(context.Background(), []Sample{
-		{Answer: problem, Completion: "<think>29-19=10,10-16=6?32no\n16+29=45,45-19=26?32no</think><answer>19-16+29</answer>"},
+		{Answer: problem, Completion: "<think>29-19=10,10-16=6?32no\n" +
+			"16+29=45,45-19=26?32no</think><answer>19-16+29</answer>"},
 		{Answer: problem, Completion: "<think>29-16=13,13+19=32?32yes</think><answer>29-16+16</answer>"},
 		{Answer: problem, Completion: "<think>29-16=13,13+19=32?32yes</think>29-16+19"},
 		{Answer: "32"},

@@ -31,7 +31,8 @@ func (o *Outcome) Follow(g *rl.GRPO, bar *progress.Bar) {
 		v := m.Values
 		bar.Step(m.Step, fmt.Sprintf("GRPO, reward %.2f, length %.0f", v[rl.MetricReward], v[rl.MetricMeanLength]))
 		if m.Step%max(g.Steps/10, 1) == 0 {
-			fmt.Fprintf(bar, "step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f\n",
+			fmt.Fprintf(bar, "step %3d: reward %.3f, correct %.3f, length %.1f, truncated %.2f, "+
+				"entropy %.3f, dead groups %.2f\n",
 				m.Step, v[rl.MetricReward], v[reward.MetricMean("countdown")], v[rl.MetricMeanLength],
 				v[rl.MetricTruncated], v[rl.MetricEntropy], v[rl.MetricRewardZeroStd])
 		}

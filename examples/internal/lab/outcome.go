@@ -54,8 +54,9 @@ func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) erro
 		return err
 	}
 	o.MaxVioMean = balance.Last(balanceWindows)
-	fmt.Fprintf(w, "balance of the experts: MaxVio %.2f at the start of base training, %.2f at its end (mean of %d windows "+
-		"of %d assignments a layer)\n", balance.First(balanceWindows), o.MaxVioMean, balanceWindows, windowSize)
+	fmt.Fprintf(w, "balance of the experts: MaxVio %.2f at the start of base training, %.2f at its end "+
+		"(mean of %d windows of %d assignments a layer)\n",
+		balance.First(balanceWindows), o.MaxVioMean, balanceWindows, windowSize)
 	_, o.ActiveParams = m.Config.NumParams()
 	o.Params = m.Params.Len()
 	fmt.Fprintf(w, "model: %d parameters with its prediction module, %d active per token without; %s\n", o.Params,

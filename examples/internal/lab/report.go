@@ -27,7 +27,8 @@ type Summary struct {
 
 // String is one line of figures.
 func (s Summary) String() string {
-	return fmt.Sprintf("pass@1 %.1f%%, pass@16 %.1f%%, maj@16 %.1f%%, %.1f tokens (%.1f%% truncated), %.2f self-check words",
+	return fmt.Sprintf("pass@1 %.1f%%, pass@16 %.1f%%, maj@16 %.1f%%, %.1f tokens (%.1f%% truncated), "+
+		"%.2f self-check words",
 		100*s.Pass1, 100*s.Pass16, 100*s.Maj16, s.Length, 100*s.Truncated, s.Checks)
 }
 

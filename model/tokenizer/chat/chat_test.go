@@ -226,7 +226,8 @@ func TestAnswersAreParsed(t *testing.T) {
 		{DeepSeekR1, "x</think>a</think>b", Options{}, Message{Reasoning: "x", Content: "a</think>b"}},
 		{DeepSeekR1, "x</think>" + callsBegin + fenced + callsEnd, Options{}, Message{Reasoning: "x", ToolCalls: weather}},
 		{DeepSeekV3, "See.\n" + callsBegin + fenced + "\n" +
-			strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(fenced) + callsEnd, Options{}, Message{Content: "See.", ToolCalls: two}},
+			strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(fenced) + callsEnd,
+			Options{}, Message{Content: "See.", ToolCalls: two}},
 		{DeepSeekV3, "a</think>b", Options{}, Message{Content: "a</think>b"}},
 		{DeepSeekV31, "a", Options{}, Message{Content: "a"}},
 		{DeepSeekV31, "t</think>a" + callsBegin + plain + callsEnd, Options{Thinking: On},

@@ -158,7 +158,8 @@ func TestHostileProgramsGetAVerdictInTime(t *testing.T) {
 			`returns "[\"/sandbox/program/main.py\"]"`},
 		"loop": {"def f():\n    while True: pass", "limit on"},
 		"wait": {"import time\ndef f(): time.sleep(600)", "limit on wall time"},
-		"threads": {"import threading as t, time\nfor i in range(10000):\n    t.Thread(target=time.sleep, args=(600,)).start()",
+		"threads": {"import threading as t, time\n" +
+			"for i in range(10000):\n    t.Thread(target=time.sleep, args=(600,)).start()",
 			""},
 		"flood":            {"def f():\n    while True: print('x' * 100000)", "limit on output"},
 		"allocate":         {"def f(): return len(bytearray(10 << 30))", "exit status 1"},
