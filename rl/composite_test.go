@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,8 @@ func TestRewardsAreComposed(t *testing.T) {
 			}
 		}
 		if len(values[i]) != len(others[i]) {
-			t.Errorf("step %d: metrics %v and %v", i+1, maps.Keys(values[i]), maps.Keys(others[i]))
+			t.Errorf("step %d: metrics %v and %v", i+1, slices.Sorted(maps.Keys(values[i])),
+				slices.Sorted(maps.Keys(others[i])))
 		}
 	}
 }
