@@ -73,9 +73,6 @@ var passes = tensor.Func{
 	Backward: func(_ *tensor.Scope, _ []tensor.Tensor, _, d tensor.Tensor) []tensor.Tensor { return one(d) },
 }
 
-// exp is a function for Recompute.
-func exp(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tensor.Exp(in[0])) }
-
 // readers are all exported functions and methods that take tensors and need
 // their memory, each called once.
 var readers = map[string]func(o *operands){
