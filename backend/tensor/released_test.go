@@ -55,7 +55,7 @@ func (w shaped) in(s *tensor.Scope, p *tensor.Param) tensor.Tensor {
 
 // param is a parameter of ones.
 func (o *operands) param(shape ...int) *tensor.Param {
-	p, err := tensor.NewParam(o.s.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
+	p, err := tensor.NewParam(o.p.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ var readers = map[string]func(o *operands){
 	"Param.Assign": func(o *operands) { o.param(2).Assign(o.f(2)) },
 	"ReLU":         func(o *operands) { tensor.ReLU(o.f(2)) },
 	"Routing.Count": func(o *operands) {
-		ps := tensor.NewParams(o.s.Backend(), tensor.Init{})
+		ps := tensor.NewParams(o.p.Backend(), tensor.Init{})
 		o.t.Cleanup(ps.Free)
 		tensor.Routing{Offsets: o.i(5)}.Count(ps.Counter("load", 4))
 	},
