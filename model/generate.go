@@ -234,6 +234,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 // Model is the model whose weights the generator reads.
 func (g *Generator) Model() *Model { return g.m }
 
+// RecordsExperts reports whether completions have Experts, see GeneratorOptions.Experts.
+func (g *Generator) RecordsExperts() bool { return g.o.Experts }
+
 // MaxLen is the longest sequence in tokens, prompt and completion.
 func (g *Generator) MaxLen() int { return g.o.MaxLen }
 

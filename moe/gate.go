@@ -19,8 +19,8 @@ type Gate struct {
 // 2510.11370), or takes it down, or both.
 type Choice struct {
 	// Given [N, K] I32 are the experts of each token, ascending: their scores are
-	// normalised among them, and gradients flow through these to the router. If absent, the
-	// gate chooses.
+	// normalised among them, and gradients flow through these to the router. It lives until
+	// the backward pass has run. If absent, the gate chooses.
 	Given tensor.Tensor
 	// Chosen [N, K] I32 is set to the experts that the gate chooses, which are not those it
 	// uses where Given is present. If absent, they are not kept.
@@ -60,7 +60,7 @@ func (g *Gate) Forward(x tensor.Tensor) (weight, scores, index tensor.Tensor) {
 	c.forwards++
 	var chosen tensor.Tensor
 	if c.Given.Present() {
-		index = c.Given
+		index = logits.Scope().Constant(c.Given.View()) // not of the scope around Recompute, which counts loads
 		weight, scores, chosen = tensor.GateAt(logits, index, g.Bias, g.rule())
 	} else {
 		weight, scores, index = tensor.Gate(logits, g.Bias, g.cfg.TopK, g.rule())
