@@ -25,7 +25,7 @@ type GRPO struct {
 	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
 	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
-	Sampler rollout.Sampler // of the rollouts; its policy is Trainer.Model
+	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
