@@ -181,7 +181,8 @@ func TestReplayRecomputedAndInMicroBatches(t *testing.T) {
 		t.Error("recomputation changes the weights")
 	}
 	_, split := run(25, false)
-	for _, name := range []string{"loss", "grad_norm", MetricRouterMismatch, MetricPolicyLoss, MetricSamplingDifferenceMax} {
+	for _, name := range []string{"loss", "grad_norm", MetricRouterMismatch, MetricPolicyLoss,
+		MetricSamplingDifferenceMax} {
 		near(t, name, split[name], values[name], 1e-6*max(1, values[name]))
 	}
 }

@@ -106,7 +106,8 @@ func TestModelsThatCannotDrawAreRefused(t *testing.T) {
 	reverse.Generator, reverse.Trained = g.Generator, packed.Generator.Model()
 	refused(t, &reverse, prompts, "is packed: it has no master value")
 
-	if _, err := lora.Attach(g.Generator.Model(), lora.Config{Rank: 2, Alpha: 4, Targets: []string{lora.AllLinear}}); err != nil {
+	all := lora.Config{Rank: 2, Alpha: 4, Targets: []string{lora.AllLinear}}
+	if _, err := lora.Attach(g.Generator.Model(), all); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, d, prompts, "Generator.Trained: it has the adapter")
