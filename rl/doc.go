@@ -76,7 +76,7 @@
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
-//	moe/router_mismatch                               1     no record, no update     gates × tokens with other experts, first update
+//	moe/router_mismatch                               1     no record, no update     share of other experts, first update
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also
