@@ -34,6 +34,7 @@
 //	to add a reward                              reward.Func in a reward.Suite
 //	to add a block                               model.Block, made by model.Options.Block
 //	to sample completions in another way         rollout.Sampler
+//	experts of a rollout are replayed            rl.GRPO.RouterReplay, model.Sequence.Experts, moe.Gate.Choose
 //
 // # Exactness
 //

@@ -19,6 +19,18 @@
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
 //
+// # Rollouts in another precision
+//
+// A [rollout.Generator] of a model in another precision, form of MLA or format, such as
+// backend.Q8, draws for the trained one where its field Trained is that: it takes the
+// trained weights before it draws, in each step. Log-probabilities then differ, as
+// sampling/… shows, and gates send some tokens to other experts, which with a mixture of
+// experts is most of the difference. With model.GeneratorOptions.Experts the rollout
+// writes down the experts of each token, 2 bytes each, and moe/router_mismatch counts how
+// many gates of the trained model choose others; [GRPO.RouterReplay] routes the updates to
+// those of the rollout, so that what remains is rounding. Under RouterReplay the metric is of
+// what the gates would choose.
+//
 // # Metrics
 //
 // The metrics of a step, in train.Metrics and in metrics.jsonl, have TRL's names
@@ -64,6 +76,7 @@
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//	moe/router_mismatch                               1     no record, no update     share of other experts, first update
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also

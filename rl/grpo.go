@@ -25,7 +25,7 @@ type GRPO struct {
 	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
 	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
-	Sampler rollout.Sampler // of the rollouts; its policy is Trainer.Model
+	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
@@ -63,6 +63,11 @@ type GRPO struct {
 	LossType      LossType // "" means LossDAPO
 	NumIterations int      // passes over a rollout; 0 means 1
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
+	// RouterReplay has all updates of a step route the tokens of prompts and completions to
+	// the experts of the rollout (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1:
+	// Keep Routing), whose scores the gates still learn. The Sampler's policy has Experts.
+	// The reference model and a Drafter choose their own.
+	RouterReplay bool
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
 	// Objective.Beta there is no reference model. That of a model with adapters is
@@ -73,7 +78,8 @@ type GRPO struct {
 
 	// FailOnMismatch ends the run where the log-probabilities of a step's first
 	// update are not those of its rollout, bit for bit. A step without an update
-	// scores its rollout once more to compare them.
+	// scores its rollout once more to compare them. Excludes a Sampler that draws from a
+	// model of another precision, whose log-probabilities cannot be the same.
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of

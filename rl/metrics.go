@@ -52,6 +52,7 @@ func (u update) enter(m train.Metrics, first bool, share float64) {
 	low, high := u.low/u.n, u.high/u.n
 	if first {
 		u.enterSampling(v)
+		u.routing.enter(v)
 		v[MetricClipLowMin], v[MetricClipHighMax] = u.lowMin, u.highMax
 		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}

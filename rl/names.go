@@ -36,6 +36,8 @@ const (
 	MetricRatioMean = "ratio/mean"
 	MetricRatioMax  = "ratio/max"
 
+	MetricRouterMismatch = "moe/router_mismatch"
+
 	MetricSamplingDifferenceMean = "sampling/sampling_logp_difference/mean"
 	MetricSamplingDifferenceMax  = "sampling/sampling_logp_difference/max"
 	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"

@@ -107,6 +107,8 @@ func producedMetrics(t *testing.T) []string {
 	broken.Loss = func(t Tokens) tensor.Tensor { return tensor.Scale(tensor.Sum(t.LogProb), math.NaN()) }
 	take(mustStep(t, broken))
 
+	take(mustStep(t, newRouted(t, openCPU(t), model.Options{}, nil)))
+
 	prompts, err := g.Data(0)
 	if err != nil {
 		t.Fatal(err)

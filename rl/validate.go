@@ -45,7 +45,7 @@ func (g *GRPO) validate() error {
 	case p.Sampling.Greedy:
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
 	}
-	return nil
+	return g.validateRouting()
 }
 
 func (o Objective) validate() error {
