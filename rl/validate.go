@@ -22,12 +22,15 @@ func (g *GRPO) validate() error {
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
+	case g.RefMix != 0 && g.RefSync == 0:
+		return errors.New("GRPO.RefMix is set without GRPO.RefSync: the reference model is never refreshed")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
+		number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
