@@ -35,7 +35,7 @@
 //	grad_norm                                         1     no update                norm of the gradient before clipping
 //	learning_rate                                     1     no update                of the last update
 //	num_tokens                                        tok   never                    so far; GRPO: read and written
-//	lm_loss                                           nats  GRPO                     cross-entropy of the next token
+//	lm_loss                                           nats  GRPO, DPO                cross-entropy of the next token
 //	mtp_loss                                          1     no Drafter               loss of the Drafter
 //	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
 //	skipped                                           1     none was skipped         share of updates skipped
@@ -64,6 +64,17 @@
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//
+// Of a step of [DPO], as means over its pairs, and of DPO.Evaluate, after eval_ and with
+// loss; logps are sums over the tokens of a completion, and entropy is a mean over those
+// of both:
+//
+//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref) of the chosen ones
+//	rewards/rejected                                  1     never                    of the rejected ones
+//	rewards/accuracies                                1     never                    share with the greater one chosen
+//	rewards/margins                                   1     never                    chosen − rejected
+//	logps/chosen                                      nats  never                    log π_θ of the chosen completions
+//	logps/rejected                                    nats  never                    of the rejected ones
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also

@@ -83,7 +83,7 @@ func (g *GRPO) check() error {
 		return fmt.Errorf("rl: %w", err)
 	}
 	if g.prepared {
-		return g.unchanged()
+		return unchanged(g.began, g.fixed())
 	}
 	return nil
 }
