@@ -76,7 +76,9 @@ func undecided(t testing.TB, m *model.Model, problems []rollout.Prompt, seed uin
 }
 
 // answers samples n answers of each problem, and counts the right ones.
-func answers(t testing.TB, m *model.Model, problems []rollout.Prompt, n int, seed uint64) (all []rollout.Sample, right int) {
+func answers(
+	t testing.TB, m *model.Model, problems []rollout.Prompt, n int, seed uint64,
+) (all []rollout.Sample, right int) {
 	t.Helper()
 	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 64, MaxLen: 16})
 	if err != nil {

@@ -28,6 +28,10 @@ func fixed(name string, v any) []setting {
 	var out []setting
 	var enter func(name string, v reflect.Value)
 	enter = func(name string, v reflect.Value) {
+		if v.Type() == reflect.TypeFor[[]Pair]() {
+			out = append(out, setting{name, pairsAt{v.Pointer(), v.Len()}})
+			return
+		}
 		switch v.Kind() {
 		case reflect.Struct:
 			for i := range v.NumField() {
@@ -37,10 +41,6 @@ func fixed(name string, v any) []setting {
 			}
 		case reflect.Func, reflect.Interface:
 		case reflect.Slice:
-			if v.Type() == reflect.TypeFor[[]Pair]() {
-				out = append(out, setting{name, pairsAt{v.Pointer(), v.Len()}})
-				return
-			}
 			out = append(out, setting{name, fmt.Sprintf("%#v", v.Interface())})
 		default:
 			out = append(out, setting{name, v.Interface()})

@@ -137,8 +137,9 @@ def main():
         "entropy": flat(b, b.entropy),
         "cases": [
             case(b, *settings) for settings in [
-                ("sigmoid", 0.1, 0.0), ("sigmoid", 0.5, 0.0), ("sigmoid", 0.3, 0.1), ("ipo", 0.1, 0.0), ("ipo", 0.7, 0.0),
-                ("sigmoid_norm", 0.1, 0.0), ("sigmoid_norm", 2.0, 0.0), ("robust", 0.1, 0.0), ("robust", 0.3, 0.2),
+                ("sigmoid", 0.1, 0.0), ("sigmoid", 0.5, 0.0), ("sigmoid", 0.3, 0.1), ("ipo", 0.1, 0.0),
+                ("ipo", 0.7, 0.0), ("sigmoid_norm", 0.1, 0.0), ("sigmoid_norm", 2.0, 0.0), ("robust", 0.1, 0.0),
+                ("robust", 0.3, 0.2),
             ]
         ],
         "sync": sync(generator),

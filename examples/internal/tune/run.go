@@ -121,9 +121,10 @@ func (r *Run) read(o model.Options) (*model.Model, *model.Source, error) {
 	shown, end := progress.Watch("loading", "MB")
 	defer end()
 	const mb = 1e6
-	return model.Load(r.Backend, r.Model, model.LoadOptions{Options: o, Config: &r.Config, Progress: func(done, total int64) {
+	show := func(done, total int64) {
 		shown(int(math.Ceil(float64(done)/mb)), int(math.Ceil(float64(total)/mb)))
-	}})
+	}
+	return model.Load(r.Backend, r.Model, model.LoadOptions{Options: o, Config: &r.Config, Progress: show})
 }
 
 // Load loads the model and attaches its adapters.
