@@ -1,7 +1,8 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
 // with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
-// pass@k and majority vote. Completions come from package rollout.
+// pass@k and majority vote; and from preferences: [DPO]. Completions come from
+// package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
@@ -31,6 +32,19 @@
 // those of the rollout, so that what remains is rounding. Under RouterReplay the metric is of
 // what the gates would choose.
 //
+// # Losses
+//
+// Each is another library's, which generated the values, gradients and metrics that tests
+// compare with, by its own code: 1e-6 in F32, 1e-9 in F64.
+//
+//	loss                   arXiv       name                   fields                        tested against
+//	DPO                    2305.18290  sigmoid                DPO{}                         TRL DPOTrainer
+//	conservative DPO       2305.18290  label_smoothing        LabelSmoothing                TRL CPOTrainer
+//	robust DPO             2403.00409  robust                 PreferenceRobust              TRL DPOTrainer
+//	IPO                    2310.12036  ipo                    PreferenceIPO                 TRL DPOTrainer
+//	DPO by mean log-ratios 2411.15124  sigmoid_norm           PreferenceSigmoidNorm         TRL DPOTrainer
+//	mixed reference model  2404.09656  ref_model_mixup_alpha  RefSync, RefMix               TRL SyncRefModelCallback
+//
 // # Metrics
 //
 // The metrics of a step, in train.Metrics and in metrics.jsonl, have TRL's names
@@ -47,7 +61,7 @@
 //	grad_norm                                         1     no update                norm of the gradient before clipping
 //	learning_rate                                     1     no update                of the last update
 //	num_tokens                                        tok   never                    so far; GRPO: read and written
-//	lm_loss                                           nats  GRPO                     cross-entropy of the next token
+//	lm_loss                                           nats  GRPO, DPO                cross-entropy of the next token
 //	mtp_loss                                          1     no Drafter               loss of the Drafter
 //	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
 //	skipped                                           1     none was skipped         share of updates skipped
@@ -77,6 +91,17 @@
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
 //	moe/router_mismatch                               1     no record, no update     share of other experts, first update
+//
+// Of a step of [DPO], as means over its pairs, and of DPO.Evaluate, after eval_ and with
+// loss; logps are sums over the tokens of a completion, and entropy is a mean over those
+// of both:
+//
+//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref) of the chosen ones
+//	rewards/rejected                                  1     never                    of the rejected ones
+//	rewards/accuracies                                1     never                    share with the greater one chosen
+//	rewards/margins                                   1     never                    chosen − rejected
+//	logps/chosen                                      nats  never                    log π_θ of the chosen completions
+//	logps/rejected                                    nats  never                    of the rejected ones
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also

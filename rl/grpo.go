@@ -71,8 +71,12 @@ type GRPO struct {
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
 	// Objective.Beta there is no reference model. That of a model with adapters is
-	// the base model, and stays so.
+	// the base model, scored with the adapters off, and stays so.
 	RefSync int
+	// RefMix is the part of the current model in the new reference model, the rest
+	// being the old one: TRL's ref_model_mixup_alpha. 0 means 1, the current model
+	// alone.
+	RefMix float64
 
 	// What is reported.
 
@@ -98,7 +102,7 @@ type GRPO struct {
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts
-	reference *model.Model // nil without Objective.Beta
+	reference *reference   // nil without Objective.Beta
 	verdicts  *verdictLog  // nil without Trainer.Dir
 }
 
@@ -171,8 +175,8 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		idle.enterSampling(m.Values)
 	}
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
-		if err := g.reference.Params.CopyFrom(g.Trainer.Model.Params); err != nil {
-			return train.Metrics{}, fmt.Errorf("rl: reference model: %w", err)
+		if err := g.reference.sync(g.RefMix); err != nil {
+			return train.Metrics{}, err
 		}
 	}
 	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {

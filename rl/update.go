@@ -60,9 +60,9 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 		g.replay(xs)
 		return xs, nil
 	}
-	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
+	ref, err := g.reference.logProbs(xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
-		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
+		return nil, err
 	}
 	for i := range xs {
 		xs[i].ref = ref[i]

@@ -22,12 +22,15 @@ func (g *GRPO) validate() error {
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
+	case g.RefMix != 0 && g.RefSync == 0:
+		return errors.New("GRPO.RefMix is set without GRPO.RefSync: the reference model is never refreshed")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
+		number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
@@ -46,6 +49,81 @@ func (g *GRPO) validate() error {
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
 	}
 	return g.validateRouting()
+}
+
+// validate refuses fields that no run could mean, by their names.
+func (d *DPO) validate() error {
+	switch {
+	case d.Trainer == nil || d.Trainer.Model == nil:
+		return errors.New("DPO.Trainer or its Model is nil")
+	case d.Trainer.Drafter != nil:
+		return errors.New("DPO.Trainer.Drafter is set: its loss would teach the rejected completions")
+	case len(d.Pairs) == 0:
+		return errors.New("DPO.Pairs is empty")
+	case d.RefMix != 0 && d.RefSync == 0:
+		return errors.New("DPO.RefMix is set without DPO.RefSync: the reference model is never refreshed")
+	case d.RefSync > 0 && d.Precompute:
+		return errors.New("DPO.RefSync is set with DPO.Precompute: what was scored before the first step is not refreshed")
+	case d.RefSync > 0 && slices.ContainsFunc(d.Trainer.Model.Params.All(), isAdapter):
+		return errors.New("DPO.RefSync is set and the model has adapters: the reference model is the base model")
+	case d.LabelSmoothing != 0 && !d.Loss.smooths():
+		return fmt.Errorf("DPO.LabelSmoothing is %g: DPO.Loss %s has none", d.LabelSmoothing, d.Loss)
+	}
+	if err := cmp.Or(
+		count("Steps", d.Steps), count("Batch", d.Batch), count("RefSync", d.RefSync),
+		number("Beta", d.Beta, 0, math.MaxFloat64), number("RefMix", d.RefMix, 0, 1),
+		number("LabelSmoothing", d.LabelSmoothing, 0, math.Nextafter(0.5, 0)), d.Loss.validate(),
+	); err != nil {
+		return fmt.Errorf("DPO.%w", err)
+	}
+	return nil
+}
+
+// validatePairs refuses pairs that cannot be trained or evaluated on.
+func (d *DPO) validatePairs() error {
+	c := d.Trainer.Model.Config
+	for _, list := range []struct {
+		name  string
+		pairs []Pair
+	}{{"DPO.Pairs", d.Pairs}, {"DPO.Held", d.Held}} {
+		for i, p := range list.pairs {
+			if err := p.validate(c.VocabSize, c.MaxPositionEmbeddings); err != nil {
+				return fmt.Errorf("%s[%d].%w", list.name, i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p Pair) validate(vocab, longest int) error {
+	for _, part := range []struct {
+		name string
+		ids  []int32
+	}{{"Prompt", p.Prompt}, {"Chosen", p.Chosen}, {"Rejected", p.Rejected}} {
+		if len(part.ids) == 0 {
+			return fmt.Errorf("%s is empty", part.name)
+		}
+		for i, id := range part.ids {
+			if id < 0 || int(id) >= vocab {
+				return fmt.Errorf("%s: token %d is %d, vocab_size is %d", part.name, i, id, vocab)
+			}
+		}
+		if n := len(p.Prompt) + len(part.ids) - 1; part.name != "Prompt" && n > longest {
+			return fmt.Errorf("%s has %d rows with its prompt, max_position_embeddings is %d", part.name, n, longest)
+		}
+	}
+	if slices.Equal(p.Chosen, p.Rejected) {
+		return errors.New("Chosen and Rejected are the same: there is nothing to prefer")
+	}
+	return number("Weight", p.Weight, 0, math.MaxFloat64)
+}
+
+func (l PreferenceLoss) validate() error {
+	switch l {
+	case "", PreferenceSigmoid, PreferenceRobust, PreferenceIPO, PreferenceSigmoidNorm:
+		return nil
+	}
+	return fmt.Errorf("Loss is %q, want sigmoid, robust, ipo or sigmoid_norm", l)
 }
 
 func (o Objective) validate() error {
