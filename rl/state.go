@@ -152,7 +152,7 @@ func (g *GRPO) settings(own any) settings {
 		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
 		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
 		Shuffle:   g.Shuffle,
-		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
+		Objective: g.Objective.recorded(), LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
 		Rewards: rewardWeights(g.Reward), Own: own,

@@ -115,25 +115,33 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
 	var u update
 	var err error
-	loss := g.Objective.Loss
-	if g.Loss != nil {
-		loss = g.Loss
-	}
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
 		i int) tensor.Tensor {
 		xs := mini.micro[i]
 		b := g.Trainer.Model.NewBatch(s, sequences(xs), mini.global)
 		return g.Trainer.Assemble(s, b, func(out model.Output) tensor.Tensor {
 			t := tokens(s, out, b, xs, g.temperature())
+			policy, loss := g.losses(t)
 			g.Trainer.After(func() error {
-				err := u.read(g.Objective, xs, t)
+				err := u.read(g.Objective, xs, t, policy)
 				if err == nil && onPolicy {
 					err = u.mismatch()
 				}
 				return err
 			})
-			return loss(t)
+			return loss
 		})
 	})
 	return u, err
+}
+
+// losses are a micro-batch's share of the loss, and that without the entropy bonus
+// of Objective, to be read after the backward pass.
+func (g *GRPO) losses(t Tokens) (policy, loss tensor.Tensor) {
+	if g.Loss != nil {
+		loss = g.Loss(t)
+		return loss.Keep(), loss
+	}
+	policy = g.Objective.policyLoss(t).Keep()
+	return policy, g.Objective.withEntropy(t, policy)
 }
