@@ -21,10 +21,25 @@ func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
+	if g.RewardKL != 0 {
+		m.Values[MetricKL] = r.rewardKL()
+	}
 	for i, u := range all {
 		u.enter(m, g.Objective, i == 0, 1/float64(len(all)))
 	}
 	return m
+}
+
+// rewardKL is the mean of log π_old/π_ref over the tokens of a rollout.
+func (r *Rollout) rewardKL() float64 {
+	n, sum := 0.0, 0.0
+	for i, refs := range r.RefLogProbs {
+		for t, ref := range refs {
+			n++
+			sum += r.Samples[i].LogProbs[t] - ref
+		}
+	}
+	return sum / n
 }
 
 // enter adds an update's metrics to a step's; share is its part in means.

@@ -56,17 +56,38 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	if err := g.keep(xs); err != nil {
 		return nil, err
 	}
-	if g.reference == nil {
+	if g.Objective.Beta == 0 {
 		return xs, nil
 	}
-	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
+	ref, err := g.scoreReference(xs)
 	if err != nil {
-		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
+		return nil, err
 	}
 	for i := range xs {
 		xs[i].ref = ref[i]
 	}
 	return xs, nil
+}
+
+// referenceLogProbs scores all samples of a rollout under the reference model.
+func (g *GRPO) referenceLogProbs(r *Rollout) ([][]float64, error) {
+	xs := make([]experience, len(r.Samples))
+	for i := range xs {
+		s := &r.Samples[i]
+		xs[i] = newExperience(r.Prompts[s.Prompt], s, nil)
+	}
+	if err := g.keep(xs); err != nil {
+		return nil, err
+	}
+	return g.scoreReference(xs)
+}
+
+func (g *GRPO) scoreReference(xs []experience) ([][]float64, error) {
+	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
+	if err != nil {
+		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
+	}
+	return ref, nil
 }
 
 // keep notes, where the policy draws from a part of the vocabulary, from which: the

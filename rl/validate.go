@@ -19,17 +19,21 @@ func (g *GRPO) validate() error {
 		return errors.New("GRPO.Trainer or its Model is nil")
 	case g.Sampler == nil || g.Data == nil || g.Reward == nil:
 		return errors.New("GRPO.Sampler, GRPO.Data or GRPO.Reward is nil")
-	case g.G < 0 || g.G == 1:
+	case g.G < 0 || g.G == 1 && g.Estimator != EstimatorReinforcePlusPlus:
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
-	case g.RefSync > 0 && g.Objective.Beta == 0:
-		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
+	case g.RefSync > 0 && g.Objective.Beta == 0 && g.RewardKL == 0:
+		return errors.New("GRPO.RefSync is set without Objective.Beta or RewardKL: there is no reference model to refresh")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
+		number("RewardKL", g.RewardKL, 0, math.MaxFloat64),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
+		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
+			EstimatorReinforcePlusPlusBaseline),
+		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}
@@ -45,6 +49,28 @@ func (g *GRPO) validate() error {
 			"the rollouts would not be those of the model that is trained")
 	case p.Sampling.Greedy:
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
+	}
+	return nil
+}
+
+// fits refuses fields of advantages that mean nothing together.
+func (g *GRPO) fits() error {
+	apart := g.Aggregation == NormalizeThenSum
+	switch {
+	case g.RewardKL != 0 && g.Objective.Beta != 0:
+		return errors.New("RewardKL is set beside Objective.Beta: the divergence is either in the reward or in the loss")
+	case g.Estimator.whitens() && g.Scaling != "":
+		return fmt.Errorf("Scaling is %s, which Estimator %s has no use for", g.Scaling, g.Estimator)
+	case g.Estimator.whitens() && g.StdEps != 0:
+		return fmt.Errorf("StdEps is %g, which Estimator %s has no use for", g.StdEps, g.Estimator)
+	case g.Estimator == EstimatorRLOO && g.Scaling == ScaleGroup:
+		return errors.New("Scaling is group, which Estimator rloo has no use for")
+	case apart && g.Estimator != "" && g.Estimator != EstimatorGRPO:
+		return fmt.Errorf("Aggregation is normalize_then_sum, which Estimator %s has no use for", g.Estimator)
+	case apart && g.Scaling != "" && g.Scaling != ScaleGroup:
+		return fmt.Errorf("Scaling is %s, which Aggregation normalize_then_sum has no use for", g.Scaling)
+	case apart && g.RewardKL != 0:
+		return errors.New("RewardKL is set, which Aggregation normalize_then_sum has no use for")
 	}
 	return nil
 }
