@@ -34,7 +34,21 @@ type GRPO struct {
 
 	// Advantages.
 
-	Scaling Scaling // of the advantages; "" means ScaleGroup
+	Estimator Estimator // of the advantages; "" means EstimatorGRPO
+	// Aggregation of several reward functions; "" means SumThenNormalize.
+	Aggregation Aggregation
+	// RewardKL is the coefficient of log π_old/π_ref, summed over the tokens of a
+	// sample or, of EstimatorReinforcePlusPlus, token by token, that is subtracted from
+	// the rewards that advantages come from; 0 means none. It takes the place of
+	// Objective.Beta: TRL's RLOOTrainer and verl's use_kl_in_reward have it.
+	RewardKL float64
+	// Process gives rewards to steps of samples, beside the outcome: [samples][steps],
+	// the steps in order. EstimatorGRPO compares them with those of the group's other
+	// steps; EstimatorReinforcePlusPlus adds them to the rewards of tokens, the others
+	// to those of samples. They are not logged: it must be a pure function of the
+	// rollout. Optional.
+	Process func(ctx context.Context, r *Rollout) ([][]StepReward, error)
+	Scaling Scaling // of the advantages; "" means that of the Estimator
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
 	// Advantages gives each token of each sample its own advantage, [samples][tokens].
 	// It sees the Rollout as it is, with those of the groups, which decide what is in
@@ -70,7 +84,7 @@ type GRPO struct {
 	RouterReplay bool
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta there is no reference model. That of a model with adapters is
+	// Objective.Beta and RewardKL there is no reference model. That of a model with adapters is
 	// the base model, scored with the adapters off, and stays so.
 	RefSync int
 	// RefMix is the part of the current model in the new reference model, the rest
@@ -102,7 +116,7 @@ type GRPO struct {
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts
-	reference *reference   // nil without Objective.Beta
+	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
 }
 

@@ -38,6 +38,8 @@ const (
 	MetricClipHighMean   = "clip_ratio/high_mean"
 	MetricClipHighMax    = "clip_ratio/high_max"
 	MetricClipRegionMean = "clip_ratio/region_mean"
+	MetricClipDualMean   = "clip_ratio/dual_mean"
+	MetricClipCISPO      = "cispo_clip_ratio"
 
 	MetricRatioMin  = "ratio/min"
 	MetricRatioMean = "ratio/mean"

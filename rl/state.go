@@ -29,19 +29,22 @@ type state struct {
 // settings are the fields that decide the bits of a run, for the checkpoint to
 // refuse another run's. Functions are not among them.
 type settings struct {
-	G           int       `json:"num_generations"`
-	MaxTokens   int       `json:"max_completion_length"`
-	Temperature float64   `json:"temperature"`
-	TopK        int       `json:"top_k,omitempty"`
-	TopP        float64   `json:"top_p,omitempty"`
-	Stop        []int32   `json:"stop"`
-	Scaling     Scaling   `json:"scale_rewards"`
-	StdEps      float64   `json:"std_eps"`
-	SkipZeroStd bool      `json:"skip_zero_std"`
-	Mask        bool      `json:"mask_truncated_completions"`
-	Shuffle     bool      `json:"shuffle"`
-	Objective   Objective `json:"objective"`
-	LossType    LossType  `json:"loss_type"`
+	G           int         `json:"num_generations"`
+	MaxTokens   int         `json:"max_completion_length"`
+	Temperature float64     `json:"temperature"`
+	TopK        int         `json:"top_k,omitempty"`
+	TopP        float64     `json:"top_p,omitempty"`
+	Stop        []int32     `json:"stop"`
+	Scaling     Scaling     `json:"scale_rewards"`
+	StdEps      float64     `json:"std_eps"`
+	SkipZeroStd bool        `json:"skip_zero_std"`
+	Mask        bool        `json:"mask_truncated_completions"`
+	Shuffle     bool        `json:"shuffle"`
+	Estimator   Estimator   `json:"adv_estimator,omitempty"`
+	Aggregation Aggregation `json:"multi_objective_aggregation,omitempty"`
+	RewardKL    float64     `json:"reward_kl,omitempty"`
+	Objective   Objective   `json:"objective"`
+	LossType    LossType    `json:"loss_type"`
 	// TRL says that the run's loss is one that was brought to TRL's definition.
 	// Checkpoints of before that lack it, so that their runs do not go on with
 	// another loss.
@@ -133,7 +136,7 @@ func (g *GRPO) borrow() error {
 	}
 	t.Settings = g.settings(own)
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
-	if g.Objective.Beta != 0 {
+	if g.Objective.Beta != 0 || g.RewardKL != 0 {
 		ref, err := newReference(t)
 		if err != nil {
 			return err
@@ -150,12 +153,20 @@ func (g *GRPO) settings(own any) settings {
 	if policy.Sampling.TopP == 1 {
 		policy.Sampling.TopP = 0 // the same
 	}
+	estimator, aggregation := g.Estimator, g.Aggregation
+	if estimator == EstimatorGRPO {
+		estimator = ""
+	}
+	if aggregation == SumThenNormalize {
+		aggregation = ""
+	}
 	return settings{
+		Estimator: estimator, Aggregation: aggregation, RewardKL: g.RewardKL,
 		G: g.groupSize(), MaxTokens: policy.MaxTokens, Temperature: g.temperature(), Stop: policy.Stop,
 		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
-		Scaling: cmp.Or(g.Scaling, ScaleGroup), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
+		Scaling: cmp.Or(g.Scaling, g.Estimator.scaling()), StdEps: g.StdEps, SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
 		Shuffle:   g.Shuffle,
-		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
+		Objective: g.Objective.recorded(), LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
 		Replay: g.RouterReplay, Drawing: drawingOf(policy.Drawn),

@@ -56,7 +56,7 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	if err := g.keep(xs); err != nil {
 		return nil, err
 	}
-	if g.reference == nil {
+	if g.Objective.Beta == 0 {
 		g.replay(xs)
 		return xs, nil
 	}
@@ -69,6 +69,19 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	}
 	g.replay(xs)
 	return xs, nil
+}
+
+// referenceLogProbs scores all samples of a rollout under the reference model.
+func (g *GRPO) referenceLogProbs(r *Rollout) ([][]float64, error) {
+	xs := make([]experience, len(r.Samples))
+	for i := range xs {
+		s := &r.Samples[i]
+		xs[i] = newExperience(r.Prompts[s.Prompt], s, nil)
+	}
+	if err := g.keep(xs); err != nil {
+		return nil, err
+	}
+	return g.reference.logProbs(xs, g.Trainer.MaxRows, g.temperature())
 }
 
 // keep notes, where the policy draws from a part of the vocabulary, from which: the
@@ -121,10 +134,6 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 	var u update
 	compare := first && g.Sampler.Policy().Experts
 	var err error
-	loss := g.Objective.Loss
-	if g.Loss != nil {
-		loss = g.Loss
-	}
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
 		i int) tensor.Tensor {
 		xs := mini.micro[i]
@@ -134,8 +143,9 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 		}
 		return g.Trainer.Assemble(s, b, func(out model.Output) tensor.Tensor {
 			t := tokens(s, out, b, xs, g.temperature())
+			policy, loss := g.losses(t)
 			g.Trainer.After(func() error {
-				err := u.read(g.Objective, xs, t)
+				err := u.read(g.Objective, xs, t, policy)
 				if err == nil && compare {
 					err = u.routing.compare(g.Trainer.Model, b, xs)
 				}
@@ -144,8 +154,19 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 				}
 				return err
 			})
-			return loss(t)
+			return loss
 		})
 	})
 	return u, err
+}
+
+// losses are a micro-batch's share of the loss, and that without the entropy bonus
+// of Objective, to be read after the backward pass.
+func (g *GRPO) losses(t Tokens) (policy, loss tensor.Tensor) {
+	if g.Loss != nil {
+		loss = g.Loss(t)
+		return loss.Keep(), loss
+	}
+	policy = g.Objective.policyLoss(t).Keep()
+	return policy, g.Objective.withEntropy(t, policy)
 }
