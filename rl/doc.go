@@ -44,7 +44,7 @@
 //	DAPO               2503.14476  TRL dapo, verl vanilla           EpsilonHigh 0.28                     TRL, verl
 //	GRPO               2402.03300  TRL grpo                         LossType grpo                        TRL
 //	Dr.GRPO            2503.20783  TRL dr_grpo                      LossType dr_grpo, Scaling none       TRL
-//	BNPO               2506.02864  TRL bnpo                         LossType bnpo                        TRL
+//	BNPO                           TRL bnpo                         LossType bnpo                        TRL
 //	dual-clip PPO      1912.09729  TRL delta, verl clip_ratio_c     DualClip 3                           TRL, verl
 //	GSPO               2507.18071  TRL importance_sampling_level    Level sequence, LossType grpo        TRL
 //	GSPO-token         2507.18071  verl gspo                        Level sequence_token, LossType grpo  verl
@@ -54,8 +54,9 @@
 //	SAPO               2511.20347  TRL sapo, verl sapo              Surrogate sapo, LossType grpo        TRL, verl
 //	REINFORCE                      verl reinforce                   Surrogate reinforce                  verl
 //	RLOO's loss        2402.14740  TRL RLOOTrainer                  Level trajectory, LossType grpo      TRL
-//	Kimi k1.5          2501.12599                                   Surrogate mirror_descent, Level sequence,    by hand
-//	                                                                LossType luspo, Scaling none
+//	Kimi k1.5          2501.12599                                   Surrogate mirror_descent,            by hand
+//	                                                                Level sequence, LossType luspo,
+//	                                                                Scaling none
 //	token by token                 verl dro                         Surrogate mirror_descent             verl
 //	k1, k2, k3                     verl kl_loss_type                Divergence k1, k2, k3                verl, TRL (k3)
 //	DeepSeek-V3.2's    2512.02556  TRL use_bias_correction_kl       Divergence k3_unbiased               TRL

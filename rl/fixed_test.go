@@ -15,8 +15,9 @@ import (
 
 // otherWord is another value of a field that has words for values.
 var otherWord = map[string]string{
-	"GRPO.Scaling": "none", "GRPO.LossType": "grpo", "GRPO.Objective.Surrogate": "reinforce",
-	"GRPO.Estimator": "rloo", "GRPO.Aggregation": "normalize_then_sum", "GRPO.Objective.Level": "sequence", "GRPO.Objective.Divergence": "k1",
+	"GRPO.Scaling": "none", "GRPO.LossType": "grpo", "GRPO.Estimator": "reinforce_plus_plus",
+	"GRPO.Aggregation": "normalize_then_sum", "GRPO.Objective.Surrogate": "reinforce",
+	"GRPO.Objective.Level": "sequence", "GRPO.Objective.Divergence": "k1",
 }
 
 // alter visits every field of a GRPO that can be compared, at any depth, and

@@ -94,13 +94,17 @@ func producedMetrics(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	g := newRunOf(t, m)
-	g.Objective.Beta, g.Trainer.BalanceAlpha, g.Trainer.Drafter = 0.01, 0.001, d
+	g.Objective.Beta, g.Objective.DualClip, g.Trainer.BalanceAlpha, g.Trainer.Drafter = 0.01, 3, 0.001, d
 	take(mustStep(t, g))
 	supervised, err := g.Trainer.Step(context.Background(), []model.Sequence{{IDs: []int32{2, 3, 4, 5}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	take(supervised)
+
+	cispo := newRun(t, openCPU(t), model.Options{})
+	cispo.Objective.Surrogate = SurrogateCISPO
+	take(mustStep(t, cispo))
 
 	broken := newRun(t, openCPU(t), model.Options{})
 	broken.Trainer.SkipNonFinite = true
