@@ -53,7 +53,7 @@
 //	rewards/<fn>/<status>                             n     never                    verdicts with a status
 //	reward                                            1     none has a reward        mean of the total
 //	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
-//	frac_reward_zero_std                              1     never                    share of groups with equal rewards
+//	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  Beta is 0, no update     k3(π_θ ‖ π_ref), mean over tokens
@@ -64,6 +64,21 @@
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//
+// Of its Critic, by verl's names:
+//
+//	critic/vf_loss                                    1     no Critic, no update     value loss, without Coef
+//	critic/vf_clipfrac                                1     no Critic, no update     share of tokens where the clipped term counts
+//	critic/vpred_mean                                 1     no Critic, no update     values during the updates
+//	critic/vf_explained_var                           1     no Critic                1 − Var(R − V)/Var(R) before the updates
+//	critic/values/{mean,min,max}                      1     no Critic                values before the updates
+//	critic/returns/{mean,min,max}                     1     no Critic                returns
+//	critic/advantages/{mean,min,max}                  1     no Critic                advantages, whitened
+//	critic/grad_norm                                  1     no network of its own    norm of the critic's gradient
+//	critic/lr                                         1     no network of its own    its learning rate
+//	critic/aux_loss                                   1     its BalanceAlpha is 0    balance loss of its experts
+//	critic/skipped                                    1     none was skipped         share of its updates skipped
+//	critic/moe/<layer>/{maxvio,load}                  1, n  no experts of its own    of its experts, as above
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also

@@ -107,6 +107,13 @@ func producedMetrics(t *testing.T) []string {
 	broken.Loss = func(t Tokens) tensor.Tensor { return tensor.Scale(tensor.Sum(t.LogProb), math.NaN()) }
 	take(mustStep(t, broken))
 
+	ppo := newPPO(t, "own network", model.Options{})
+	ppo.Critic.Trainer.BalanceAlpha = 0.001
+	take(mustStep(t, ppo))
+	overflow := newPPO(t, "own network", model.Options{})
+	overflow.Critic.Trainer.SkipNonFinite, overflow.Reward.Funcs[0].Weight = true, 1e30
+	take(mustStep(t, overflow))
+
 	prompts, err := g.Data(0)
 	if err != nil {
 		t.Fatal(err)

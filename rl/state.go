@@ -48,12 +48,13 @@ type settings struct {
 	// TRL says that the run's loss is one that was brought to TRL's definition.
 	// Checkpoints of before that lack it, so that their runs do not go on with
 	// another loss.
-	TRL         bool     `json:"trl_loss,omitempty"`
-	Iterations  int      `json:"num_iterations"`
-	MiniBatches int      `json:"mini_batches"`
-	RefSync     int      `json:"ref_sync"`
-	Rewards     []weight `json:"reward_funcs"`
-	Own         any      `json:"own"` // the caller's Trainer.Settings
+	TRL         bool            `json:"trl_loss,omitempty"`
+	Iterations  int             `json:"num_iterations"`
+	MiniBatches int             `json:"mini_batches"`
+	RefSync     int             `json:"ref_sync"`
+	Critic      *criticSettings `json:"critic,omitempty"`
+	Rewards     []weight        `json:"reward_funcs"`
+	Own         any             `json:"own"` // the caller's Trainer.Settings
 }
 
 // weight is a reward function's name and its weight in the total, 0 if it is
@@ -138,6 +139,13 @@ func (g *GRPO) borrow() error {
 		}
 		t.Extra = append(t.Extra, train.ExtraFile{Name: referenceFile, Write: g.writeReference, Read: g.readReference})
 	}
+	if g.Critic.own() {
+		files, err := g.Critic.Trainer.Nested(criticPrefix)
+		if err != nil {
+			return fmt.Errorf("rl: critic: %w", err)
+		}
+		t.Extra = append(t.Extra, files...)
+	}
 	return nil
 }
 
@@ -155,6 +163,7 @@ func (g *GRPO) settings(own any) settings {
 		Objective: g.Objective, LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
+		Critic:  g.Critic.settings(),
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
 }

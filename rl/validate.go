@@ -18,8 +18,8 @@ func (g *GRPO) validate() error {
 		return errors.New("GRPO.Trainer or its Model is nil")
 	case g.Sampler == nil || g.Data == nil || g.Reward == nil:
 		return errors.New("GRPO.Sampler, GRPO.Data or GRPO.Reward is nil")
-	case g.G < 0 || g.G == 1:
-		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
+	case g.G < 0 || g.G == 1 && g.Critic == nil:
+		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions, but with a Critic", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta: there is no reference model to refresh")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
@@ -29,6 +29,7 @@ func (g *GRPO) validate() error {
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
+		g.validateCritic(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}

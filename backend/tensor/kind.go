@@ -15,6 +15,7 @@ const (
 	KindGain                  // [D] of a norm
 	KindBias                  // [D] that is added
 	KindAdapter               // a factor of a LowRank, no part of the model's own checkpoint
+	KindScore                 // [n, D] of a head beside that of the vocabulary, such as the values of a critic
 )
 
 func (k Kind) String() string {
@@ -35,6 +36,8 @@ func (k Kind) String() string {
 		return "bias"
 	case KindAdapter:
 		return "adapter"
+	case KindScore:
+		return "score"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
