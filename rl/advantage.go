@@ -28,7 +28,8 @@ type Advantages struct {
 	// group. It is 0 for samples without a reward and in groups without spread.
 	Value []float64
 	// Token is the advantage of each token of each sample, as Objective.Loss reads
-	// it: in a Rollout Value of the sample for all, or what GRPO.Advantages says.
+	// it: in a Rollout Value of the sample for all, or what GRPO.Critic or
+	// GRPO.Advantages says.
 	// GroupAdvantages, which knows no tokens, leaves it nil.
 	Token [][]float64
 	// Scored tells which samples have a reward: those whose verdict is

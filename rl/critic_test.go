@@ -1,7 +1,6 @@
 package rl
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -201,7 +200,7 @@ func TestMicroBatchesChangeNothingInPPO(t *testing.T) {
 				if err := g.Critic.Head.SetFloats(head); err != nil {
 					t.Fatal(err)
 				}
-				g.Trainer.MaxRows, g.network().MaxRows = rows, cmp.Or(rows, 0)
+				g.Trainer.MaxRows, g.network().MaxRows = rows, rows
 				m := mustStep(t, g)
 				losses, valueLosses = append(losses, m.Values["loss"]), append(valueLosses, m.Values[MetricValueLoss])
 				all := gradients(t, g)

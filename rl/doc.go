@@ -1,7 +1,7 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
-// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
-// pass@k and majority vote. Completions come from package rollout.
+// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), PPO with a [Critic], and
+// evaluation by pass@k and majority vote. Completions come from package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
@@ -9,6 +9,7 @@
 //	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
 //	advantages  GroupAdvantages                   A = (r − mean) / std in the group of a prompt
+//	            or Critic, GAE                    of a value for each token, whitened: PPO
 //	updates     Objective.Loss → train.Trainer    NumIterations × MiniBatches optimizer updates
 //
 // Rollout and update run the same forward, so that the importance ratio of the
@@ -18,6 +19,12 @@
 // A step is a pure function of (seed, step, weights): what a resumed run does
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
+//
+// # Losses
+//
+//	loss  paper             name elsewhere             fields of GRPO  tested against
+//	PPO   arXiv 1707.06347  adv_estimator gae of verl  Critic          verl 0.9.1: advantages, returns, value loss,
+//	      arXiv 1506.02438  (TRL 1.16 has no PPO)                      its gradient, metrics
 //
 // # Metrics
 //
@@ -88,6 +95,6 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, moe/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped
-// are not TRL's.
+// approx_kl, ratio/…, moe/…, critic/…, rewards/<fn>/<status>, lm_loss, mtp_loss and
+// skipped are not TRL's.
 package rl

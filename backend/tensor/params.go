@@ -115,7 +115,9 @@ func (ps *Params) Router(name string, e, in int) *Param {
 
 // Adapter creates a matrix [out, in] of zeros in the master dtype, for a LowRank. It has
 // values whatever Init says.
-func (ps *Params) Adapter(name string, out, in int) *Param { return ps.zeros(name, KindAdapter, out, in) }
+func (ps *Params) Adapter(name string, out, in int) *Param {
+	return ps.zeros(name, KindAdapter, out, in)
+}
 
 // Score creates a matrix [n, in] of zeros in the master dtype: a head of n outputs beside
 // that of the vocabulary. It has values whatever Init says.

@@ -15,7 +15,7 @@ import (
 // with this call.
 func (t *Trainer) Nested(prefix string) ([]ExtraFile, error) {
 	if t.Dir != "" {
-		return nil, errors.New("train: Trainer.Dir of a nested Trainer is set: its files are those of the other's checkpoints")
+		return nil, errors.New("train: Trainer.Dir of a nested Trainer is set: it is in the other's checkpoints")
 	}
 	if err := t.start(); err != nil {
 		return nil, err
