@@ -75,9 +75,9 @@
 // Of its Critic, by verl's names:
 //
 //	critic/vf_loss                                    1     no Critic, no update     value loss, without Coef
-//	critic/vf_clipfrac                                1     no Critic, no update     share of tokens where the clipped term counts
+//	critic/vf_clipfrac                                1     no Critic, no update     share of tokens clipped
 //	critic/vpred_mean                                 1     no Critic, no update     values during the updates
-//	critic/vf_explained_var                           1     no Critic                1 − Var(R − V)/Var(R) before the updates
+//	critic/vf_explained_var                           1     no Critic                1 − Var(R − V)/Var(R)
 //	critic/values/{mean,min,max}                      1     no Critic                values before the updates
 //	critic/returns/{mean,min,max}                     1     no Critic                returns
 //	critic/advantages/{mean,min,max}                  1     no Critic                advantages, whitened
