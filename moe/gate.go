@@ -19,7 +19,7 @@ func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
 	g.W = &tensor.Linear{W: ps.Router(prefix+".weight", cfg.Experts, cfg.Hidden)}
 	if cfg.Bias {
 		g.Bias = ps.Bias(prefix+".e_score_correction_bias", cfg.Experts)
-		g.Bias.Trainable = false
+		g.Bias.Kind, g.Bias.Trainable = tensor.KindSelection, false
 	}
 	return g
 }

@@ -55,7 +55,7 @@ func (w shaped) in(s *tensor.Scope, p *tensor.Param) tensor.Tensor {
 
 // param is a parameter of ones.
 func (o *operands) param(shape ...int) *tensor.Param {
-	p, err := tensor.NewParam(o.s.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
+	p, err := tensor.NewParam(o.p.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -72,9 +72,6 @@ var passes = tensor.Func{
 	Forward:  func(_ *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return tensor.Scale(in[0], 1) },
 	Backward: func(_ *tensor.Scope, _ []tensor.Tensor, _, d tensor.Tensor) []tensor.Tensor { return one(d) },
 }
-
-// exp is a function for Recompute.
-func exp(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tensor.Exp(in[0])) }
 
 // readers are all exported functions and methods that take tensors and need
 // their memory, each called once.
@@ -100,7 +97,7 @@ var readers = map[string]func(o *operands){
 	"Param.Assign": func(o *operands) { o.param(2).Assign(o.f(2)) },
 	"ReLU":         func(o *operands) { tensor.ReLU(o.f(2)) },
 	"Routing.Count": func(o *operands) {
-		ps := tensor.NewParams(o.s.Backend(), tensor.Init{})
+		ps := tensor.NewParams(o.p.Backend(), tensor.Init{})
 		o.t.Cleanup(ps.Free)
 		tensor.Routing{Offsets: o.i(5)}.Count(ps.Counter("load", 4))
 	},
