@@ -19,8 +19,9 @@ func (g *GRPO) validate() error {
 		return errors.New("GRPO.Trainer or its Model is nil")
 	case g.Sampler == nil || g.Data == nil || g.Reward == nil:
 		return errors.New("GRPO.Sampler, GRPO.Data or GRPO.Reward is nil")
-	case g.G < 0 || g.G == 1 && g.Estimator != EstimatorReinforcePlusPlus:
-		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
+	case g.G < 0 || g.G == 1 && g.Critic == nil && g.Estimator != EstimatorReinforcePlusPlus:
+		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions, but with a Critic or Estimator %s", g.G,
+			EstimatorReinforcePlusPlus)
 	case g.RefSync > 0 && g.Objective.Beta == 0 && g.RewardKL == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta or RewardKL: there is no reference model to refresh")
 	case g.RefMix != 0 && g.RefSync == 0:
@@ -35,7 +36,7 @@ func (g *GRPO) validate() error {
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
 			EstimatorReinforcePlusPlusBaseline),
-		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(),
+		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.validateCritic(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}
