@@ -26,6 +26,7 @@ const (
 	rowsJoined   = 256
 
 	// Below, joining, widening and running ahead cost more than tiles gain.
+	fewestRows   = 2 * tileSide
 	fewestBlocks = 4
 	fewestSums   = 64 * 64 // of C
 )
@@ -76,7 +77,7 @@ func tileLoopInt8(cfg *tileConfig, n int)
 func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
 	mw, nw, bw := m-m%tileSide, n-n%pairColumns, blocks-blocks%chunkBlocks
-	if mw*nw < fewestSums || bw < fewestBlocks {
+	if mw < fewestRows || mw*nw < fewestSums || bw < fewestBlocks {
 		gemmQuantDot(m, n, blocks, rows, rowStep, bp, panelStep, blockBytes, c, ldc, accumulate)
 		return
 	}
