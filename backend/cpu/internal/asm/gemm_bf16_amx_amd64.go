@@ -9,7 +9,8 @@ package asm
 const (
 	stepK      = 32      // k of one TDPBF16PS
 	blockKTile = 512     // two panels' blocks, 32 KiB, stay in the first-level cache while strips of A stream
-	tilesOfA   = 1 << 19 // elements of A, 1 MiB, stay in the second-level cache for all panels
+	tilesOfA   = 7 << 16 // elements of A, 896 KiB, stay in the second-level cache for all panels
+	tilesOfB   = 1 << 17 // elements of B, 256 KiB, stay there for a few rows more
 	pairRows   = 2 * tileSide
 )
 
@@ -43,9 +44,9 @@ func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, pan
 // gemmBF16AMX is GemmBF16 for even k by TDPBF16PS.
 func gemmBF16AMX(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	whole := k - k%stepK
-	most := max(tilesOfA/m/blockKTile, 1) * blockKTile
-	if m <= 2*tileSide {
-		most = whole // panels are used once
+	most := whole
+	if m > pairRows { // else panels are used once
+		most = equal(whole, max(tilesOfA/m/blockKTile, 1)*blockKTile, stepK)
 	}
 	for p := 0; p < k; {
 		kb := min(most, whole-p)
@@ -70,7 +71,8 @@ type tileProduct struct {
 func (t *tileProduct) run(n int, a, bp []uint16, c []float32) {
 	columns := n
 	if t.m > pairRows && t.m%pairRows != 0 {
-		columns = 4 * PanelWidth
+		const group = 4 * PanelWidth
+		columns = max(tilesOfB/t.k/group, 1) * group
 	}
 	for j := 0; j < n; j += columns {
 		panels, part, i := bp[j/PanelWidth*t.step:], min(columns, n-j), t.m-t.m%pairRows
@@ -84,6 +86,13 @@ func (t *tileProduct) run(n int, a, bp []uint16, c []float32) {
 			t.single(rest, part, &a[i*t.ars], panels, c[i*t.ldc+j:])
 		}
 	}
+}
+
+// equal is the size of the fewest equal pieces of n that are no longer than most, but for
+// being rounded up to a multiple of unit, which divides most.
+func equal(n, most, unit int) int {
+	pieces := max((n+most-1)/most, 1)
+	return (n + pieces*unit - 1) / (pieces * unit) * unit
 }
 
 // steps is the number of steps, and the pairs of k in each.
@@ -100,8 +109,7 @@ func (t *tileProduct) pairs(strips, rows, n int, a *uint16, bp []uint16, c []flo
 	steps, words := t.steps()
 	block := steps
 	if strips > 1 {
-		blocks := (steps + blockKTile/stepK - 1) / (blockKTile / stepK)
-		block = (steps + blocks - 1) / blocks
+		block = equal(steps, blockKTile/stepK, 1)
 	}
 	cfg := configOf(tileSide, rows-tileSide, words, tileSide)
 	j := 0

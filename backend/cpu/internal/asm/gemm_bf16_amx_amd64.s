@@ -97,9 +97,11 @@
 	TILESTREAM(0, 6, 8) \
 	TDPBF16PS(4, 0, 2) \
 	PREFETCHT1 (R9) \
+	PREFETCHT1 64(R9) \
 	TILELOAD(3, 12, 14) \
 	TDPBF16PS(5, 0, 3) \
 	PREFETCHT1 (R10) \
+	PREFETCHT1 64(R10) \
 	TILESTREAM(1, 2, 8) \
 	TDPBF16PS(6, 1, 2) \
 	EACH \
@@ -131,11 +133,18 @@ TEXT ·tiles2x2(SB), NOSPLIT, $56-90
 	ARGS
 
 	// While a block of K is multiplied, the next one of the panels, which may be that of the
-	// next group, is fetched into the second-level cache, spread over all strips. Lines come
-	// in pairs, and the processor fetches those between.
+	// next group, is fetched into the second-level cache, spread over all strips, and with the
+	// first block the next group's C: owns says so.
+	// A single pair of strips reads panels in order, which the processor sees by itself:
+	// there only the beginning of the next group is fetched.
+	MOVQ $128, AX
+	CMPQ strips+72(FP), $1
+	JEQ  alone
 	MOVQ $1024, AX
 	XORL DX, DX
 	DIVQ strips+72(FP)
+
+alone:
 	MOVQ AX, ahead-40(SP)
 
 group:
