@@ -33,7 +33,7 @@ var learners = []learner{
 	{name: "bnpo", set: func(g *rl.GRPO) { g.LossType = rl.LossBNPO }},
 	{name: "batch scaling", set: func(g *rl.GRPO) { g.Scaling = rl.ScaleBatch }},
 	{name: "clip-higher", set: func(g *rl.GRPO) { g.Objective.EpsilonHigh = 0.28 }},
-	{name: "k3", set: func(g *rl.GRPO) { g.Objective.Beta = 0.001 }},
+	{name: "k3", set: func(g *rl.GRPO) { g.Objective.Beta = 0.01 }},
 	{name: "two iterations", set: func(g *rl.GRPO) { g.MiniBatches, g.NumIterations = 1, 2 }},
 }
 
