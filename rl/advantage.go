@@ -7,12 +7,12 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Scaling says what a centred reward is divided by.
+// Scaling says what a centred reward is divided by. An empty Scaling means ScaleGroup
+// for EstimatorGRPO, ScaleNone for EstimatorRLOO.
 type Scaling string
 
 const (
-	// ScaleGroup divides by the standard deviation of the group: GRPO. It is
-	// what the empty Scaling means.
+	// ScaleGroup divides by the standard deviation of the group: GRPO.
 	ScaleGroup Scaling = "group"
 	// ScaleBatch divides by the standard deviation of all rewards of the batch.
 	ScaleBatch Scaling = "batch"
@@ -25,10 +25,12 @@ const (
 // sample g of prompt p at p·G + g.
 type Advantages struct {
 	// Value is the advantage of each sample, from its reward and those of its
-	// group. It is 0 for samples without a reward and in groups without spread.
+	// group, under EstimatorReinforcePlusPlus of the first token. It is 0 for
+	// samples without a reward and, of estimators by groups, in groups without spread.
 	Value []float64
 	// Token is the advantage of each token of each sample, as Objective.Loss reads
-	// it: in a Rollout Value of the sample for all, or what GRPO.Advantages says.
+	// it: in a Rollout Value of the sample for all, or what the Estimator says of
+	// tokens, or GRPO.Advantages.
 	// GroupAdvantages, which knows no tokens, leaves it nil.
 	Token [][]float64
 	// Scored tells which samples have a reward: those whose verdict is
@@ -39,7 +41,8 @@ type Advantages struct {
 	// rewards of each group; 0 with no and with fewer than two of them.
 	Mean, Std []float64
 	// ZeroStd tells which groups teach nothing: all of their rewards are equal,
-	// or fewer than two were scored.
+	// or fewer than two were scored. Under EstimatorReinforcePlusPlus, which knows
+	// no groups, all or none do.
 	ZeroStd []bool
 }
 
@@ -58,6 +61,35 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	if eps == 0 {
 		eps = 1e-4
 	}
+	a := groupSpread(totals, g)
+	_, _, batchStd, _ := spread(totals)
+	for p := range a.ZeroStd {
+		if a.ZeroStd[p] { // the mean is rounded: r − mean need not be 0
+			continue
+		}
+		var scale float64
+		switch scaling {
+		case ScaleGroup, "":
+			scale = a.Std[p] + eps
+		case ScaleBatch:
+			scale = batchStd + eps
+		case ScaleNone:
+			scale = 1
+		default:
+			panic(fmt.Sprintf("rl: GroupAdvantages: scaling %q", scaling))
+		}
+		for i := p * g; i < (p+1)*g; i++ {
+			if a.Scored[i] {
+				a.Value[i] = (totals[i].Value - a.Mean[p]) / scale
+			}
+		}
+	}
+	return a
+}
+
+// groupSpread is the mean and the deviation of each group of g rewards, without
+// advantages yet.
+func groupSpread(totals []reward.Verdict, g int) Advantages {
 	groups := len(totals) / g
 	a := Advantages{
 		Value: make([]float64, len(totals)), Scored: make([]bool, len(totals)),
@@ -66,30 +98,8 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	for i, v := range totals {
 		a.Scored[i] = v.Status.Scored()
 	}
-	_, _, batchStd, _ := spread(totals)
 	for p := range groups {
-		group := totals[p*g : (p+1)*g]
-		_, mean, std, equal := spread(group)
-		a.Mean[p], a.Std[p], a.ZeroStd[p] = mean, std, equal
-		if equal { // the mean is rounded: r − mean need not be 0
-			continue
-		}
-		var scale float64
-		switch scaling {
-		case ScaleGroup, "":
-			scale = std + eps
-		case ScaleBatch:
-			scale = batchStd + eps
-		case ScaleNone:
-			scale = 1
-		default:
-			panic(fmt.Sprintf("rl: GroupAdvantages: scaling %q", scaling))
-		}
-		for i, v := range group {
-			if a.Scored[p*g+i] {
-				a.Value[p*g+i] = (v.Value - mean) / scale
-			}
-		}
+		_, a.Mean[p], a.Std[p], a.ZeroStd[p] = spread(totals[p*g : (p+1)*g])
 	}
 	return a
 }

@@ -1,14 +1,15 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
 // with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
-// pass@k and majority vote. Completions come from package rollout.
+// pass@k and majority vote; and from preferences: [DPO]. Completions come from
+// package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
 //	prompts     Data(step)                        P prompts
 //	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
-//	advantages  GroupAdvantages                   A = (r − mean) / std in the group of a prompt
+//	advantages  Estimator                         GRPO: A = (r − mean) / std in the group of a prompt
 //	updates     Objective.Loss → train.Trainer    NumIterations × MiniBatches optimizer updates
 //
 // Rollout and update run the same forward, so that the importance ratio of the
@@ -18,6 +19,71 @@
 // A step is a pure function of (seed, step, weights): what a resumed run does
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
+//
+// # Rollouts in another precision
+//
+// A [rollout.Generator] of a model in another precision, form of MLA or format, such as
+// backend.Q8, draws for the trained one where its field Trained is that: it takes the
+// trained weights before it draws, in each step. Log-probabilities then differ, as
+// sampling/… shows, and gates send some tokens to other experts, which with a mixture of
+// experts is most of the difference. With model.GeneratorOptions.Experts the rollout
+// writes down the experts of each token, 2 bytes each, and moe/router_mismatch counts how
+// many gates of the trained model choose others; [GRPO.RouterReplay] routes the updates to
+// those of the rollout, so that what remains is rounding. Under RouterReplay the metric is of
+// what the gates would choose.
+//
+// # Losses
+//
+// A loss is a surrogate of a token, Objective.Surrogate and Level, and the mean over
+// tokens, LossType. Its names elsewhere, the fields of [GRPO] and its Objective to set
+// where they are not the defaults, and whose code the tests compare it with, values and
+// gradients to 1e-9 in float64. In TRL names are values of loss_type where nothing else
+// is said, in verl of policy_loss.loss_mode.
+//
+//	loss               arXiv       name there                       fields                               tested against
+//	DAPO               2503.14476  TRL dapo, verl vanilla           EpsilonHigh 0.28                     TRL, verl
+//	GRPO               2402.03300  TRL grpo                         LossType grpo                        TRL
+//	Dr.GRPO            2503.20783  TRL dr_grpo                      LossType dr_grpo, Scaling none       TRL
+//	BNPO                           TRL bnpo                         LossType bnpo                        TRL
+//	dual-clip PPO      1912.09729  TRL delta, verl clip_ratio_c     DualClip 3                           TRL, verl
+//	GSPO               2507.18071  TRL importance_sampling_level    Level sequence, LossType grpo        TRL
+//	GSPO-token         2507.18071  verl gspo                        Level sequence_token, LossType grpo  verl
+//	LUSPO              2602.05261  TRL luspo                        Level sequence, LossType luspo       TRL
+//	CISPO              2506.13585  TRL cispo, epsilon_high 5        Surrogate cispo                      TRL
+//	CISPO              2506.13585  verl cispo                       Surrogate cispo, EpsilonLow and EpsilonHigh  verl
+//	SAPO               2511.20347  TRL sapo, verl sapo              Surrogate sapo, LossType grpo        TRL, verl
+//	REINFORCE                      verl reinforce                   Surrogate reinforce                  verl
+//	RLOO's loss        2402.14740  TRL RLOOTrainer                  Level trajectory, LossType grpo      TRL
+//	Kimi k1.5          2501.12599                                   Surrogate mirror_descent,            by hand
+//	                                                                Level sequence, LossType luspo,
+//	                                                                Scaling none
+//	token by token                 verl dro                         Surrogate mirror_descent             verl
+//	k1, k2, k3                     verl kl_loss_type                Divergence k1, k2, k3                verl, TRL (k3)
+//	DeepSeek-V3.2's    2512.02556  TRL use_bias_correction_kl       Divergence k3_unbiased               TRL
+//
+// Advantages, to 1e-9 too. Names in TRL are of the fields of GRPOConfig and RLOOConfig, in
+// verl values of algorithm.adv_estimator.
+//
+//	advantage          arXiv       name there                       fields                               tested against
+//	group              2402.03300  TRL scale_rewards, verl grpo     Scaling group, batch, none           TRL
+//	process            2402.03300                                   Process                              by hand
+//	leave one out      2402.14740  TRL RLOOTrainer, verl rloo       Estimator rloo                       TRL, verl
+//	its normalised     2402.14740  TRL normalize_advantages         Estimator rloo, Scaling batch        TRL
+//	REINFORCE++        2501.03262  verl reinforce_plus_plus         Estimator reinforce_plus_plus        verl
+//	its baseline       2501.03262  verl reinforce_plus_plus_baseline Estimator reinforce_plus_plus_baseline  verl
+//	GDPO               2601.05242  TRL multi_objective_aggregation  Aggregation normalize_then_sum       TRL
+//	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
+//	                               use_kl_in_reward
+//
+// Losses of [DPO]; names in TRL are values of loss_type.
+//
+//	loss                   arXiv       name                   fields                        tested against
+//	DPO                    2305.18290  sigmoid                DPO{}                         TRL DPOTrainer
+//	conservative DPO       2305.18290  label_smoothing        LabelSmoothing                TRL CPOTrainer
+//	robust DPO             2403.00409  robust                 PreferenceRobust              TRL DPOTrainer
+//	IPO                    2310.12036  ipo                    PreferenceIPO                 TRL DPOTrainer
+//	DPO by mean log-ratios 2411.15124  sigmoid_norm           PreferenceSigmoidNorm         TRL DPOTrainer
+//	mixed reference model  2404.09656  ref_model_mixup_alpha  RefSync, RefMix               TRL SyncRefModelCallback
 //
 // # Metrics
 //
@@ -35,7 +101,7 @@
 //	grad_norm                                         1     no update                norm of the gradient before clipping
 //	learning_rate                                     1     no update                of the last update
 //	num_tokens                                        tok   never                    so far; GRPO: read and written
-//	lm_loss                                           nats  GRPO                     cross-entropy of the next token
+//	lm_loss                                           nats  GRPO, DPO                cross-entropy of the next token
 //	mtp_loss                                          1     no Drafter               loss of the Drafter
 //	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
 //	skipped                                           1     none was skipped         share of updates skipped
@@ -56,14 +122,32 @@
 //	frac_reward_zero_std                              1     never                    share of groups with equal rewards
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
-//	kl                                                nats  Beta is 0, no update     k3(π_θ ‖ π_ref), mean over tokens
+//	kl                                                nats  no reference, no update  Divergence, mean over tokens
 //	approx_kl                                         nats  no update                k3(π_old ‖ π_θ), mean over tokens
-//	clip_ratio/{low,high,region}_mean                 1     no update                share of tokens clipped
-//	clip_ratio/low_min                                1     no update                least share in a completion
-//	clip_ratio/high_max                               1     no update                greatest share in a completion
+//	clip_ratio/{low,high,region}_mean                 1     not clip, no update      share of tokens clipped
+//	clip_ratio/low_min                                1     not clip, no update      least share in a completion
+//	clip_ratio/high_max                               1     not clip, no update      greatest share in a completion
+//	clip_ratio/dual_mean                              1     DualClip is 0, no update share bounded by DualClip
+//	cispo_clip_ratio                                  1     not cispo, no update     share of tokens clipped
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//	moe/router_mismatch                               1     no record, no update     share of other experts, first update
+//
+// Of a step of [DPO], as means over its pairs, and of DPO.Evaluate, after eval_ and with
+// loss; logps are sums over the tokens of a completion, and entropy is a mean over those
+// of both:
+//
+//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref) of the chosen ones
+//	rewards/rejected                                  1     never                    of the rejected ones
+//	rewards/accuracies                                1     never                    share with the greater one chosen
+//	rewards/margins                                   1     never                    chosen − rejected
+//	logps/chosen                                      nats  never                    log π_θ of the chosen completions
+//	logps/rejected                                    nats  never                    of the rejected ones
+//
+// With RewardKL, kl is the mean of log π_old − log π_ref over all tokens of the rollout.
+// Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,
+// whose tokens have one ratio.
 //
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also
@@ -73,6 +157,6 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, moe/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped
-// are not TRL's.
+// approx_kl, ratio/…, clip_ratio/dual_mean, moe/…, rewards/<fn>/<status>, lm_loss,
+// mtp_loss and skipped are not TRL's.
 package rl

@@ -13,6 +13,13 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
+// otherWord is another value of a field that has words for values.
+var otherWord = map[string]string{
+	"GRPO.Scaling": "none", "GRPO.LossType": "grpo", "GRPO.Estimator": "reinforce_plus_plus",
+	"GRPO.Aggregation": "normalize_then_sum", "GRPO.Objective.Surrogate": "reinforce",
+	"GRPO.Objective.Level": "sequence", "GRPO.Objective.Divergence": "k1",
+}
+
 // alter visits every field of a GRPO that can be compared, at any depth, and
 // sets it to another value.
 func alter(name string, v reflect.Value, visit func(name string, set func())) {
@@ -30,7 +37,7 @@ func alter(name string, v reflect.Value, visit func(name string, set func())) {
 	case reflect.Bool:
 		visit(name, func() { v.SetBool(!v.Bool()) })
 	case reflect.String:
-		visit(name, func() { v.SetString(map[string]string{"GRPO.Scaling": "none", "GRPO.LossType": "grpo"}[name]) })
+		visit(name, func() { v.SetString(otherWord[name]) })
 	case reflect.Slice:
 		visit(name, func() { v.Index(0).SetInt(2) })
 	case reflect.Interface:

@@ -32,9 +32,40 @@ var learners = []learner{
 	{name: "dr_grpo", set: func(g *rl.GRPO) { g.LossType, g.Scaling = rl.LossDrGRPO, rl.ScaleNone }},
 	{name: "bnpo", set: func(g *rl.GRPO) { g.LossType = rl.LossBNPO }},
 	{name: "batch scaling", set: func(g *rl.GRPO) { g.Scaling = rl.ScaleBatch }},
-	{name: "clip-higher", set: func(g *rl.GRPO) { g.Objective.EpsilonHigh = 0.28 }},
-	{name: "k3", set: func(g *rl.GRPO) { g.Objective.Beta = 0.01 }},
 	{name: "two iterations", set: func(g *rl.GRPO) { g.MiniBatches, g.NumIterations = 1, 2 }},
+
+	{name: "clip-higher", set: func(g *rl.GRPO) { g.Objective.EpsilonHigh = 0.28 }},
+	{name: "dual clip", set: func(g *rl.GRPO) { g.Objective.DualClip = 3 }},
+	{name: "gspo", set: func(g *rl.GRPO) {
+		g.Objective = rl.Objective{Level: rl.LevelSequence, EpsilonLow: 3e-4, EpsilonHigh: 4e-4}
+		g.LossType = rl.LossGRPO
+	}},
+	{name: "gspo-token", set: func(g *rl.GRPO) {
+		g.Objective = rl.Objective{Level: rl.LevelSequenceToken, EpsilonLow: 3e-4, EpsilonHigh: 4e-4}
+		g.LossType = rl.LossGRPO
+	}},
+	{name: "luspo", set: func(g *rl.GRPO) { g.Objective.Level, g.LossType = rl.LevelSequence, rl.LossLUSPO }},
+	{name: "cispo", set: func(g *rl.GRPO) { g.Objective.Surrogate = rl.SurrogateCISPO }},
+	{name: "sapo", set: func(g *rl.GRPO) { g.Objective.Surrogate, g.LossType = rl.SurrogateSAPO, rl.LossGRPO }},
+	{name: "reinforce", set: func(g *rl.GRPO) { g.Objective.Surrogate = rl.SurrogateReinforce }},
+	{name: "mirror descent", set: func(g *rl.GRPO) {
+		g.Objective = rl.Objective{Surrogate: rl.SurrogateMirrorDescent, Level: rl.LevelSequence, MirrorTau: 0.1}
+		g.LossType, g.Scaling = rl.LossLUSPO, rl.ScaleNone
+	}},
+
+	{name: "rloo", set: func(g *rl.GRPO) {
+		g.Estimator, g.Objective.Level, g.LossType = rl.EstimatorRLOO, rl.LevelTrajectory, rl.LossGRPO
+	}},
+	{name: "reinforce++", set: func(g *rl.GRPO) { g.Estimator = rl.EstimatorReinforcePlusPlus }},
+	{name: "reinforce++ baseline", set: func(g *rl.GRPO) { g.Estimator = rl.EstimatorReinforcePlusPlusBaseline }},
+
+	{name: "k1", set: func(g *rl.GRPO) { g.Objective.Beta, g.Objective.Divergence = 0.01, rl.DivergenceK1 }},
+	{name: "k2", set: func(g *rl.GRPO) { g.Objective.Beta, g.Objective.Divergence = 0.01, rl.DivergenceK2 }},
+	{name: "k3", set: func(g *rl.GRPO) { g.Objective.Beta = 0.01 }},
+	{name: "k3 unbiased", set: func(g *rl.GRPO) {
+		g.Objective.Beta, g.Objective.Divergence = 0.01, rl.DivergenceK3Unbiased
+	}},
+	{name: "k1 in the reward", set: func(g *rl.GRPO) { g.RewardKL = 0.01 }},
 }
 
 // Each setting raises exact match on inputs never seen by 20 points or more, and with shuffled rewards by 4 at most.

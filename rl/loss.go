@@ -1,6 +1,8 @@
 package rl
 
 import (
+	"slices"
+
 	"github.com/aha-go/aha/backend/tensor"
 	"github.com/aha-go/aha/model"
 )
@@ -30,70 +32,34 @@ type Tokens struct {
 	Output model.Output
 }
 
-// Objective is the clipped surrogate of GRPO and its terms.
-type Objective struct {
-	// EpsilonLow bounds the importance ratio from below at 1−EpsilonLow; 0
-	// means 0.2.
-	EpsilonLow float64
-	// EpsilonHigh bounds it from above at 1+EpsilonHigh; 0 means EpsilonLow.
-	// DAPO's clip-higher is 0.28; DeepSeek-R1 used 10.
-	EpsilonHigh float64
-	// Beta weighs the divergence from the reference model; 0 means none, and no
-	// reference model. DeepSeek-R1-Zero used 0.001.
-	Beta float64
-	// EntropyCoef c subtracts c times the mean entropy of the completion tokens
-	// from the loss; 0 means no bonus. The mean is plain, as TRL's: it does not
-	// depend on the LossType.
-	EntropyCoef float64
+// SequenceSum sums x [N], which is 0 where LogProb is, over each completion. The
+// result [N] has the sum of a completion at each row of its sequence.
+func (t Tokens) SequenceSum(x tensor.Tensor) tensor.Tensor {
+	return t.spread(tensor.SegmentSum(x, t.Batch.SeqStart))
 }
 
-// bounds are the limits of the importance ratio.
-func (o Objective) bounds() (lo, hi float64) {
-	low, high := o.EpsilonLow, o.EpsilonHigh
-	if low == 0 {
-		low = 0.2
+// SequenceMean is SequenceSum divided by the number of tokens of the completion.
+func (t Tokens) SequenceMean(x tensor.Tensor) tensor.Tensor {
+	var lengths []float64
+	for _, q := range t.Batch.Host {
+		n := 0.0
+		for _, w := range q.Weight {
+			n += float64(w)
+		}
+		lengths = append(lengths, n)
 	}
-	if high == 0 {
-		high = low
-	}
-	return 1 - low, 1 + high
+	sum := tensor.SegmentSum(x, t.Batch.SeqStart)
+	return t.spread(tensor.Div(sum, x.Scope().Floats(sum.DType(), lengths, len(lengths))))
 }
 
-// maxLogRatio bounds log-ratios on both sides before they are exponentiated, as
-// verl does and TRL does not, so that one token cannot overflow a step.
-const maxLogRatio = 20
-
-// Loss is −J (arXiv 2402.03300 eq. 3), of shape [1], with the entropy bonus:
-//
-//	ρ = π_θ/π_old
-//	k3 = π_ref/π_θ − log(π_ref/π_θ) − 1
-//	loss = Σ w·( −min(ρ·A, clip(ρ, 1−ε_low, 1+ε_high)·A) + β·k3 ) − c·mean(H)
-func (o Objective) Loss(t Tokens) tensor.Tensor {
-	lo, hi := o.bounds()
-	ratio := tensor.Exp(logRatio(t.LogProb, t.OldLogProb))
-	clipped := tensor.Clamp(ratio, lo, hi)
-	loss := tensor.Neg(tensor.Minimum(tensor.Mul(ratio, t.Advantage), tensor.Mul(clipped, t.Advantage)))
-	if o.Beta != 0 {
-		loss = tensor.Add(loss, tensor.Scale(K3(t.LogProb, t.RefLogProb), o.Beta))
+// spread gives each row the value of its sequence: x is [S], the result [N].
+func (t Tokens) spread(x tensor.Tensor) tensor.Tensor {
+	var index []int32
+	for i, q := range t.Batch.Host {
+		index = append(index, slices.Repeat([]int32{int32(i)}, q.Rows())...)
 	}
-	total := tensor.Sum(tensor.Mul(t.Weight, loss))
-	if o.EntropyCoef != 0 {
-		total = tensor.Sub(total, tensor.Scale(tensor.Sum(tensor.Mul(t.MeanWeight, t.Entropy)), o.EntropyCoef))
-	}
-	return total
-}
-
-// K3 is Schulman's unbiased, never negative estimate of KL(π_θ ‖ π_ref) from
-// sampled tokens, e^x − x − 1 with x = log π_ref − log π_θ, element by element.
-// Its derivative by log π_θ is 1 − π_ref/π_θ.
-func K3(logProb, refLogProb tensor.Tensor) tensor.Tensor {
-	x := logRatio(refLogProb, logProb)
-	return tensor.Affine(tensor.Sub(tensor.Exp(x), x), 1, -1)
-}
-
-// logRatio is log(p/q), bounded.
-func logRatio(p, q tensor.Tensor) tensor.Tensor {
-	return tensor.Clamp(tensor.Sub(p, q), -maxLogRatio, maxLogRatio)
+	rows := tensor.GatherRows(x.Reshape(x.Len(), 1), x.Scope().Ints(index, len(index)))
+	return rows.Reshape(len(index))
 }
 
 // LossType says how the losses of tokens are averaged. Names and formulas are
@@ -118,6 +84,9 @@ const (
 	// LossDrGRPO is Σℓ / (n·MaxTokens) with the n samples of the rollout, masked
 	// and skipped ones included, over M: a constant (arXiv 2503.20783).
 	LossDrGRPO LossType = "dr_grpo"
+	// LossLUSPO is (M/n) Σ_i Σ_t ℓ with n as for LossGRPO: a completion weighs as
+	// many times more as it is longer (arXiv 2602.05261).
+	LossLUSPO LossType = "luspo"
 	// LossBNPO is Σℓ / tokens of the update: as LossDAPO, but where an update's
 	// completions are short its tokens weigh more.
 	LossBNPO LossType = "bnpo"
@@ -138,6 +107,8 @@ func (l LossType) weight(n normalizer, length int) float64 {
 	switch l {
 	case LossGRPO:
 		return float64(n.updates) / (float64(n.kept) * float64(length))
+	case LossLUSPO:
+		return float64(n.updates) / float64(n.kept)
 	case LossDrGRPO:
 		return float64(n.updates) / (float64(n.allSamples) * float64(n.maxTokens))
 	case LossBNPO:

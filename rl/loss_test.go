@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/model"
 )
 
 func openCPU(t testing.TB) backend.Backend {
@@ -21,8 +23,29 @@ func openCPU(t testing.TB) backend.Backend {
 	return b
 }
 
-// lossCase is a row of tokens in float64.
-type lossCase struct{ logProb, entropy, old, ref, advantage, weight, mean []float64 }
+// lossCase is a row of tokens in float64. lengths are the tokens of each completion;
+// nil means one of all.
+type lossCase struct {
+	logProb, entropy, old, ref, advantage, weight, mean []float64
+	lengths                                             []int
+}
+
+// batch has a sequence for each completion, after a prompt of one token.
+func (c lossCase) batch(s *tensor.Scope) model.Batch {
+	lengths := c.lengths
+	if lengths == nil {
+		lengths = []int{len(c.logProb)}
+	}
+	var b model.Batch
+	start := []int32{0}
+	for _, n := range lengths {
+		q := model.Sequence{IDs: make([]int32, n+1), Weight: slices.Repeat([]float32{1}, n)}
+		b.Host = append(b.Host, q)
+		start = append(start, start[len(start)-1]+int32(n))
+	}
+	b.SeqStart = s.Ints(start, len(start))
+	return b
+}
 
 // evaluate is the loss and its gradient by log-probability and entropy.
 func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64,
@@ -46,7 +69,7 @@ func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) te
 	floats := func(x []float64) tensor.Tensor { return s.Floats(backend.F64, x, n) }
 	l := loss(Tokens{
 		LogProb: lp.In(s), Entropy: h.In(s), OldLogProb: floats(c.old), RefLogProb: floats(c.ref),
-		Advantage: floats(c.advantage), Weight: floats(c.weight), MeanWeight: floats(c.mean),
+		Advantage: floats(c.advantage), Weight: floats(c.weight), MeanWeight: floats(c.mean), Batch: c.batch(s),
 	})
 	if err := s.Backward(l); err != nil {
 		t.Fatal(err)
@@ -202,6 +225,7 @@ func TestTokenWeightsByHand(t *testing.T) {
 		{LossGRPO, 2, 1. / 6},                    // 2/6 · 1/2
 		{LossGRPO, 3, 1. / 9},                    // 2/6 · 1/3
 		{LossDAPO, 2, 1. / 10}, {"", 3, 1. / 10}, // 1/(20/2)
+		{LossLUSPO, 2, 1. / 3}, {LossLUSPO, 3, 1. / 3}, // 2/6
 		{LossBNPO, 2, 1. / 5}, {LossBNPO, 3, 1. / 5},
 		{LossDrGRPO, 2, 1. / 56}, {LossDrGRPO, 3, 1. / 56}, // 1/(7/2·16)
 	} {

@@ -37,7 +37,7 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 		return reward.Verdict{Status: reward.Wrong}
 	}}}}
 	g.SkipZeroStd, g.MaskTruncated = false, false
-	g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, func(int, []string) {}, nil
+	g.Process, g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, nil, func(int, []string) {}, nil
 	if err := g.check(); err != nil {
 		return backend.Memory{}, err
 	}

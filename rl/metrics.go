@@ -21,14 +21,29 @@ func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
+	if g.RewardKL != 0 {
+		m.Values[MetricKL] = r.rewardKL()
+	}
 	for i, u := range all {
-		u.enter(m, i == 0, 1/float64(len(all)))
+		u.enter(m, g.Objective, i == 0, 1/float64(len(all)))
 	}
 	return m
 }
 
+// rewardKL is the mean of log π_old/π_ref over the tokens of a rollout.
+func (r *Rollout) rewardKL() float64 {
+	n, sum := 0.0, 0.0
+	for i, refs := range r.RefLogProbs {
+		for t, ref := range refs {
+			n++
+			sum += r.Samples[i].LogProbs[t] - ref
+		}
+	}
+	return sum / n
+}
+
 // enter adds an update's metrics to a step's; share is its part in means.
-func (u update) enter(m train.Metrics, first bool, share float64) {
+func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	v := m.Values
 	for name, x := range u.Values {
 		switch name {
@@ -49,19 +64,14 @@ func (u update) enter(m train.Metrics, first bool, share float64) {
 			sum[i] += n
 		}
 	}
-	low, high := u.low/u.n, u.high/u.n
+	u.clip.enter(v, o, first, share)
 	if first {
 		u.enterSampling(v)
-		v[MetricClipLowMin], v[MetricClipHighMax] = u.lowMin, u.highMax
+		u.routing.enter(v)
 		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}
-	v[MetricClipLowMin] = min(v[MetricClipLowMin], u.lowMin)
-	v[MetricClipHighMax] = max(v[MetricClipHighMax], u.highMax)
 	v[MetricRatioMin] = min(v[MetricRatioMin], u.ratio.min)
 	v[MetricRatioMax] = max(v[MetricRatioMax], u.ratio.max)
-	v[MetricClipLowMean] += low * share
-	v[MetricClipHighMean] += high * share
-	v[MetricClipRegionMean] += (low + high) * share
 	v[MetricRatioMean] += u.ratio.sum / u.n * share
 	v[MetricApproxKL] += u.approxKL / u.n * share
 	v[MetricEntropy] += u.entropy / u.n * share

@@ -90,7 +90,6 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	bad := rollout.Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}}
 	a := newExperience(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
 	b := newExperience(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
-	a.weight, b.weight = 0.25, 0.5
 	a.ref, b.ref = []float64{ln(.1), ln(.4)}, []float64{ln(.5)}
 	var s tokenStats
 	// The first row of a predicts a token of the prompt and does not count.
@@ -101,12 +100,10 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	}{
 		{"tokens", s.n, 3},
 		// The ratio 1/2 with a negative advantage is clipped, 2 with one is not.
-		{"clipped low", s.low, 1}, {"clipped high", s.high, 0},
+		{"clipped low", s.clip.low, 1}, {"clipped high", s.clip.high, 0},
 		{"least ratio", s.ratio.min, .5}, {"largest ratio", s.ratio.max, 2}, {"sum of ratios", s.ratio.sum, 3.5},
 		{"largest difference", s.difference.max, ln(2)}, {"sum of differences", s.difference.sum, 2 * ln(2)},
 		{"entropy", s.entropy, 9},
-		// −¼·min(½·−2, 0.8·−2) − ¼·min(2·−2, 1.5·−2) − ½·1 = 0.4 + 1 − 0.5.
-		{"policy loss", s.policyLoss, 0.9},
 		// Tokens come from π_old: k3(π_old ‖ π_θ) = ratio − ln ratio − 1.
 		{"approximate KL", s.approxKL, (.5 + ln(2) - 1) + (2 - ln(2) - 1)},
 		// π_ref/π_θ is 1/2, 1 and 1.
@@ -123,8 +120,8 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	a.advantages = []float64{2, 2}
 	var up tokenStats
 	up.add(Objective{}, []experience{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
-	if up.low != 0 || up.high != 1 {
-		t.Errorf("good tokens: %g clipped low, %g high, want 0 and 1", up.low, up.high)
+	if up.clip.low != 0 || up.clip.high != 1 {
+		t.Errorf("good tokens: %g clipped low, %g high, want 0 and 1", up.clip.low, up.clip.high)
 	}
 }
 
@@ -135,12 +132,14 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 		{
 			train.Metrics{Values: map[string]float64{"loss": 1, "grad_norm": 2, "learning_rate": 7, "num_tokens": 9},
 				Loads: map[string][]int{"moe/1/load": {1, 2}}},
-			tokenStats{n: 2, low: 1, lowMin: .25, highMax: .125, kl: 2, approxKL: 4, entropy: 6, policyLoss: 3,
+			tokenStats{n: 2, clip: clipStats{units: 2, low: 1, lowMin: .25, highMax: .125},
+				kl: 2, approxKL: 4, entropy: 6, policyLoss: 3,
 				hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
 		}, {
 			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9},
 				Loads: map[string][]int{"moe/1/load": {10, 20}}},
-			tokenStats{n: 4, high: 3, lowMin: .5, highMax: 1, kl: 4, approxKL: 4, entropy: 4, policyLoss: 1,
+			tokenStats{n: 4, clip: clipStats{units: 4, high: 3, lowMin: .5, highMax: 1},
+				kl: 4, approxKL: 4, entropy: 4, policyLoss: 1,
 				hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
 		},
 	}

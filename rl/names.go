@@ -21,6 +21,13 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
+	MetricRewardsChosen     = "rewards/chosen"
+	MetricRewardsRejected   = "rewards/rejected"
+	MetricRewardsAccuracies = "rewards/accuracies"
+	MetricRewardsMargins    = "rewards/margins"
+	MetricLogpsChosen       = "logps/chosen"
+	MetricLogpsRejected     = "logps/rejected"
+
 	MetricPolicyLoss = "policy_loss"
 	MetricEntropy    = "entropy"
 	MetricKL         = "kl"
@@ -31,10 +38,14 @@ const (
 	MetricClipHighMean   = "clip_ratio/high_mean"
 	MetricClipHighMax    = "clip_ratio/high_max"
 	MetricClipRegionMean = "clip_ratio/region_mean"
+	MetricClipDualMean   = "clip_ratio/dual_mean"
+	MetricClipCISPO      = "cispo_clip_ratio"
 
 	MetricRatioMin  = "ratio/min"
 	MetricRatioMean = "ratio/mean"
 	MetricRatioMax  = "ratio/max"
+
+	MetricRouterMismatch = "moe/router_mismatch"
 
 	MetricSamplingDifferenceMean = "sampling/sampling_logp_difference/mean"
 	MetricSamplingDifferenceMax  = "sampling/sampling_logp_difference/max"

@@ -94,7 +94,7 @@ func producedMetrics(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	g := newRunOf(t, m)
-	g.Objective.Beta, g.Trainer.BalanceAlpha, g.Trainer.Drafter = 0.01, 0.001, d
+	g.Objective.Beta, g.Objective.DualClip, g.Trainer.BalanceAlpha, g.Trainer.Drafter = 0.01, 3, 0.001, d
 	take(mustStep(t, g))
 	supervised, err := g.Trainer.Step(context.Background(), []model.Sequence{{IDs: []int32{2, 3, 4, 5}}})
 	if err != nil {
@@ -102,10 +102,29 @@ func producedMetrics(t *testing.T) []string {
 	}
 	take(supervised)
 
+	cispo := newRun(t, openCPU(t), model.Options{})
+	cispo.Objective.Surrogate = SurrogateCISPO
+	take(mustStep(t, cispo))
+
 	broken := newRun(t, openCPU(t), model.Options{})
 	broken.Trainer.SkipNonFinite = true
 	broken.Loss = func(t Tokens) tensor.Tensor { return tensor.Scale(tensor.Sum(t.LogProb), math.NaN()) }
 	take(mustStep(t, broken))
+
+	take(mustStep(t, newRouted(t, openCPU(t), model.Options{}, nil)))
+	p := newPreferences(t, newTiny(t, model.Options{}))
+	preferred, err := p.Step(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(preferred)
+	held, err := p.Evaluate(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range held {
+		names = append(names, strings.TrimPrefix(name, MetricEval))
+	}
 
 	prompts, err := g.Data(0)
 	if err != nil {

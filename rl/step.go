@@ -23,11 +23,26 @@ type Rollout struct {
 
 	// Of each sample:
 
+	// Steps are the rewards of its steps; nil without GRPO.Process.
+	Steps [][]StepReward
+	// RefLogProbs is log π_ref of each of its tokens; nil without GRPO.RewardKL.
+	RefLogProbs [][]float64
+
 	Rewards    []reward.Verdict // Scores.Totals, permuted under GRPO.Shuffle
 	Advantages Advantages       // from Rewards
 	// InLoss is false for samples without a reward, for truncated ones under
 	// GRPO.MaskTruncated and for groups skipped under GRPO.SkipZeroStd.
 	InLoss []bool
+
+	order []int // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
+}
+
+// judged is the number of the sample whose verdict Rewards[i] is.
+func (r *Rollout) judged(i int) int {
+	if r.order == nil {
+		return i
+	}
+	return r.order[i]
 }
 
 // rollout makes the rollout of the current step, rewarded and with advantages.
@@ -46,17 +61,28 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 	}
 	r.Rewards = slices.Clone(r.Scores.Totals)
 	if g.Shuffle {
-		shuffle(r.Rewards, g.seed("shuffle"))
+		r.order = shuffle(r.Rewards, g.seed("shuffle"))
+	}
+	if err := g.process(ctx, r); err != nil {
+		return nil, err
+	}
+	if g.RewardKL != 0 {
+		if r.RefLogProbs, err = g.referenceLogProbs(r); err != nil {
+			return nil, err
+		}
 	}
 	return r, g.judge(r)
 }
 
-// shuffle permutes the rewards of a batch: the control that must not learn.
-func shuffle(rewards []reward.Verdict, seed uint64) {
+// shuffle permutes the rewards of a batch: the control that must not learn. Reward i
+// was the one of sample order[i].
+func shuffle(rewards []reward.Verdict, seed uint64) (order []int) {
 	was := slices.Clone(rewards)
-	for i, from := range rand.New(rand.NewPCG(seed, 0)).Perm(len(rewards)) {
+	order = rand.New(rand.NewPCG(seed, 0)).Perm(len(rewards))
+	for i, from := range order {
 		rewards[i] = was[from]
 	}
+	return order
 }
 
 func (g *GRPO) prompts() ([]rollout.Prompt, error) {
@@ -92,11 +118,9 @@ func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
 
 // judge sets the advantages and decides what is in the loss.
 func (g *GRPO) judge(r *Rollout) error {
-	r.Advantages = GroupAdvantages(r.Rewards, g.groupSize(), g.Scaling, g.StdEps)
-	r.Advantages.Token = make([][]float64, len(r.Samples))
+	r.Advantages = g.estimate(r)
 	r.InLoss = make([]bool, len(r.Samples))
 	for i, s := range r.Samples {
-		r.Advantages.Token[i] = slices.Repeat(r.Advantages.Value[i:i+1], len(s.IDs))
 		r.InLoss[i] = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
 	}
 	if g.Advantages == nil {

@@ -5,30 +5,72 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/rollout"
 )
 
 // trlLoss is testdata/trl_loss.json: what TRL's own trainer computes.
 type trlLoss struct {
-	EpsilonLow  float64   `json:"epsilon_low"`
-	EpsilonHigh float64   `json:"epsilon_high"`
-	MaxTokens   int       `json:"max_tokens"`
-	Tokens      []int     `json:"tokens"`
-	Truncated   []bool    `json:"truncated"`
-	Advantage   []float64 `json:"advantage"`
-	LogProb     []float64 `json:"log_prob"`
-	OldLogProb  []float64 `json:"old_log_prob"`
-	RefLogProb  []float64 `json:"ref_log_prob"`
-	Entropy     []float64 `json:"entropy"`
-	Cases       []struct {
-		LossType    LossType    `json:"loss_type"`
-		Beta        float64     `json:"beta"`
-		EntropyCoef float64     `json:"entropy_coef"`
-		Updates     []trlUpdate `json:"updates"`
-	} `json:"cases"`
+	MaxTokens  int       `json:"max_tokens"`
+	Tokens     []int     `json:"tokens"`
+	Truncated  []bool    `json:"truncated"`
+	Advantage  []float64 `json:"advantage"`
+	LogProb    []float64 `json:"log_prob"`
+	OldLogProb []float64 `json:"old_log_prob"`
+	RefLogProb []float64 `json:"ref_log_prob"`
+	Entropy    []float64 `json:"entropy"`
+	Cases      []trlCase `json:"cases"`
+}
+
+// trlCase are the settings of TRL's GRPOConfig or RLOOConfig.
+type trlCase struct {
+	Trainer        string      `json:"trainer"`
+	LossType       string      `json:"loss_type"`
+	Level          Level       `json:"importance_sampling_level"`
+	Epsilon        float64     `json:"epsilon"`
+	EpsilonHigh    float64     `json:"epsilon_high"`
+	Delta          float64     `json:"delta"`
+	TauPositive    float64     `json:"sapo_temperature_pos"`
+	TauNegative    float64     `json:"sapo_temperature_neg"`
+	BiasCorrection bool        `json:"use_bias_correction_kl"`
+	Beta           float64     `json:"beta"`
+	EntropyCoef    float64     `json:"entropy_coef"`
+	Mask           bool        `json:"mask_truncated_completions"`
+	Updates        []trlUpdate `json:"updates"`
+}
+
+// grpo has the fields that mean the same, as the table of losses in the package
+// documentation says.
+func (c trlCase) grpo() *GRPO {
+	g := &GRPO{LossType: LossType(c.LossType), MaskTruncated: c.Mask, Objective: Objective{
+		Level: c.Level, EpsilonLow: c.Epsilon, EpsilonHigh: c.EpsilonHigh, DualClip: c.Delta,
+		Beta: c.Beta, EntropyCoef: c.EntropyCoef,
+	}}
+	o := &g.Objective
+	if c.BiasCorrection {
+		o.Divergence = DivergenceK3Unbiased
+	}
+	switch {
+	case c.Trainer == "rloo":
+		o.Level, g.LossType = LevelTrajectory, LossGRPO
+	case c.LossType == "cispo":
+		o.Surrogate, o.EpsilonLow, o.EpsilonHigh, g.LossType = SurrogateCISPO, 0, c.EpsilonHigh-1, LossDAPO
+	case c.LossType == "sapo":
+		o.Surrogate, o.EpsilonLow, o.EpsilonHigh, g.LossType = SurrogateSAPO, 0, 0, LossGRPO
+		o.TauPositive, o.TauNegative = c.TauPositive, c.TauNegative
+	}
+	return g
+}
+
+func (c trlCase) String() string {
+	type plain trlCase // without String
+	updates := len(c.Updates)
+	c.Updates = nil
+	return fmt.Sprintf("%+v in %d updates", plain(c), updates)
 }
 
 type trlUpdate struct {
@@ -61,7 +103,9 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 		number[s] = i
 		if f.Truncated[i] {
 			s.Finish = model.Truncated
-			continue
+			if g.MaskTruncated {
+				continue
+			}
 		}
 		advantages := slices.Repeat(f.Advantage[i:i+1], len(s.IDs))
 		x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, advantages) // the first row is the first token's
@@ -87,7 +131,7 @@ func deal(s split, xs []experience, number map[*rollout.Sample]int, half int) sp
 }
 
 // Loss, gradients and metrics are those of TRL's own code, with 6 of 16
-// completions truncated and masked, in one update and in two.
+// completions truncated and, in most cases, masked, in one update and in two.
 func TestLossesAreTRLs(t *testing.T) {
 	text, err := os.ReadFile("testdata/trl_loss.json")
 	if err != nil {
@@ -99,19 +143,21 @@ func TestLossesAreTRLs(t *testing.T) {
 	}
 	b := openCPU(t)
 	for _, c := range f.Cases {
-		g := &GRPO{MaskTruncated: true, Objective: Objective{
-			EpsilonLow: f.EpsilonLow, EpsilonHigh: f.EpsilonHigh, Beta: c.Beta, EntropyCoef: c.EntropyCoef,
-		}}
+		g := c.grpo()
+		if err := g.Objective.validate(); err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
 		r, xs, number := f.experiences(g)
 		parts, size := len(c.Updates), len(f.Tokens)/len(c.Updates)
-		s := split{parts: parts, loss: c.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: f.MaxTokens}
+		s := split{parts: parts, loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: f.MaxTokens}
 		for u, mini := range deal(s, xs, number, size).miniBatches(xs) {
-			name := fmt.Sprintf("%s, β %g, entropy_coef %g, update %d of %d", c.LossType, c.Beta, c.EntropyCoef, u, parts)
+			name := fmt.Sprintf("%s, the one at %d", c, u)
 			want, base := c.Updates[u], f.at(u*size)
 			var row lossCase
 			var tokens []int // of the row in the fixture's lists of the update
 			for _, x := range mini.micro[0] {
 				from := f.at(number[x.Sample])
+				row.lengths = append(row.lengths, len(x.IDs))
 				for i, old := range x.LogProbs {
 					tokens = append(tokens, from+i-base)
 					row.logProb = append(row.logProb, f.LogProb[from+i])
@@ -134,20 +180,21 @@ func TestLossesAreTRLs(t *testing.T) {
 					t.Errorf("%s: TRL trains on token %d, which is left out here", name, k)
 				}
 			}
-			checkTRLMetrics(t, name, g.Objective, mini, row, want.Metrics)
+			policy, _, _ := row.evaluate(t, b, g.Objective.policyLoss)
+			checkTRLMetrics(t, name, g.Objective, mini, row, policy, want.Metrics)
 		}
 	}
 }
 
-func checkTRLMetrics(t *testing.T, name string, o Objective, mini miniBatch, row lossCase, want map[string]float64) {
+func checkTRLMetrics(
+	t *testing.T, name string, o Objective, mini miniBatch, row lossCase, policy float64, want map[string]float64,
+) {
 	t.Helper()
-	var s tokenStats
-	s.add(o, mini.micro[0], row.logProb, row.entropy)
-	got := map[string]float64{
-		MetricEntropy: s.entropy / s.n, MetricKL: s.kl / s.n, MetricPolicyLoss: s.policyLoss,
-		MetricClipLowMean: s.low / s.n, MetricClipHighMean: s.high / s.n, MetricClipRegionMean: (s.low + s.high) / s.n,
-		MetricClipLowMin: s.lowMin, MetricClipHighMax: s.highMax,
-	}
+	u := update{tokenStats: tokenStats{policyLoss: policy}}
+	u.add(o, mini.micro[0], row.logProb, row.entropy)
+	got := map[string]float64{}
+	u.enter(train.Metrics{Values: got}, o, true, 1)
+	clips := 0
 	for metric, v := range want {
 		if metric == "entropy_coef" { // a setting
 			continue
@@ -157,5 +204,16 @@ func checkTRLMetrics(t *testing.T, name string, o Objective, mini miniBatch, row
 		} else { // TRL counts clipped tokens in float32
 			near(t, name+": "+metric, have, v, 1e-7)
 		}
+		if strings.Contains(metric, "clip_ratio") {
+			clips++
+		}
+	}
+	for metric := range got {
+		if strings.Contains(metric, "clip_ratio") && metric != MetricClipDualMean {
+			clips--
+		}
+	}
+	if clips != 0 {
+		t.Errorf("%s: TRL has %d metrics of clipping more", name, clips)
 	}
 }

@@ -4,13 +4,15 @@
     pip install trl==1.16.0 torch==2.15.0 transformers==5.24.0
     python trl_loss.py
 
-GRPOTrainer._compute_loss (trl/trainer/grpo_trainer.py) runs as it is, in
-float64, on a stand-in for the trainer whose forward pass gives random
-log-probabilities and entropies. The rollout has 16 completions of up to 6 tokens, 6 of
-them truncated and masked, as mask_truncated_completions does: by zeros in
-completion_mask. Each case splits it into as many optimizer steps as `updates`
-says, of equal numbers of completions in order, with gradient_accumulation_steps
-1: steps_per_generation is then `updates`.
+GRPOTrainer._compute_loss (trl/trainer/grpo_trainer.py), and RLOOTrainer's where a
+case says rloo, run as they are, in float64, on a stand-in for the trainer whose
+forward pass gives random log-probabilities and entropies. The rollout has 16
+completions of up to 6 tokens, 6 of them truncated. Where a case masks these, it does
+as mask_truncated_completions: by zeros in completion_mask. (TRL counts masked
+completions as not clipped in its shares of completions: cases of other levels mask
+none.) Each case splits the rollout into as many optimizer steps as it has updates, of
+equal numbers of completions in order, with gradient_accumulation_steps 1:
+steps_per_generation is then that number.
 
 trl_loss.json has, of the rollout, by completion: tokens (their number),
 truncated, advantage; and flat over all tokens: log_prob, old_log_prob,
@@ -26,7 +28,7 @@ from collections import defaultdict
 
 import torch
 import trl
-from trl import GRPOTrainer
+from trl import GRPOTrainer, RLOOTrainer
 
 COMPLETIONS, LONGEST = 16, 6
 TRUNCATED = {1, 4, 6, 9, 10, 14}
@@ -53,7 +55,6 @@ def rollout(generator):
     return types.SimpleNamespace(
         lengths=lengths,
         exists=torch.arange(LONGEST)[None] < lengths[:, None],
-        mask=((torch.arange(LONGEST)[None] < lengths[:, None]) & torch.tensor([[i not in TRUNCATED] for i in range(COMPLETIONS)])).long(),
         old=old,
         log_prob=old + normal(0.3),
         ref=old + normal(0.3),
@@ -62,31 +63,49 @@ def rollout(generator):
     )
 
 
-def update(r, part, loss_type, beta, entropy_coef, updates):
+DEFAULTS = {
+    "trainer": "grpo",
+    "loss_type": "dapo",
+    "importance_sampling_level": "token",
+    "epsilon": 0.2,
+    "epsilon_high": 0.28,
+    "delta": None,
+    "sapo_temperature_pos": 1.0,
+    "sapo_temperature_neg": 1.0625,  # TRL rounds it to float32, where its default of 1.05 is not exact
+    "use_bias_correction_kl": False,
+    "beta": 0.0,
+    "entropy_coef": 0.0,
+    "mask_truncated_completions": True,
+}
+
+
+def update(r, part, case, updates):
     log_prob = r.log_prob[part].clone().requires_grad_()
     entropy = r.entropy[part].clone().requires_grad_()
+    kept = torch.tensor([[not case["mask_truncated_completions"] or i not in TRUNCATED] for i in range(COMPLETIONS)])
+    whole = (r.exists & kept).long()
     trainer = types.SimpleNamespace(
         _get_per_token_logps_and_entropies=lambda *args, **kwargs: (log_prob, entropy, None),
         accelerator=Accelerator(),
-        args=types.SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=updates),
+        args=types.SimpleNamespace(steps_per_generation=updates, **case),
         model=types.SimpleNamespace(training=True),
         current_gradient_accumulation_steps=1,
         aux_loss_enabled=False,
         top_entropy_quantile=1.0,
         off_policy_mask_threshold=None,
-        importance_sampling_level="token",
+        importance_sampling_level=case["importance_sampling_level"],
         use_vllm=False,
-        loss_type=loss_type,
-        beta=beta,
-        epsilon_low=0.2,
-        epsilon_high=0.28,
+        loss_type=case["loss_type"],
+        beta=case["beta"],
+        epsilon_low=case["epsilon"],
+        epsilon_high=case["epsilon_high"],
         max_completion_length=LONGEST,
-        entropy_coef=entropy_coef,
+        entropy_coef=case["entropy_coef"],
         use_adaptive_entropy=False,
-        _entropy_bonus_enabled=entropy_coef != 0.0,
+        _entropy_bonus_enabled=case["entropy_coef"] != 0.0,
         _metrics={"train": defaultdict(list)},
     )
-    mask = r.mask[part]
+    mask = whole[part]
     inputs = {
         "prompt_ids": torch.zeros(len(mask), 1, dtype=torch.long),
         "prompt_mask": torch.ones(len(mask), 1, dtype=torch.long),
@@ -94,10 +113,12 @@ def update(r, part, loss_type, beta, entropy_coef, updates):
         "completion_mask": mask,
         "advantages": r.advantage[part],
         "old_per_token_logps": r.old[part],
+        "old_logps": (r.old[part] * mask).sum(1),
         "ref_per_token_logps": r.ref[part],
-        "num_items_in_batch": r.mask.sum(),
+        "num_items_in_batch": whole.sum(),
     }
-    loss = GRPOTrainer._compute_loss(trainer, trainer.model, inputs)
+    cls = RLOOTrainer if case["trainer"] == "rloo" else GRPOTrainer
+    loss = cls._compute_loss(trainer, trainer.model, inputs)
     loss.backward()
     exists = r.exists[part]
     grad = entropy.grad if entropy.grad is not None else torch.zeros_like(entropy)
@@ -109,26 +130,38 @@ def update(r, part, loss_type, beta, entropy_coef, updates):
     }
 
 
+def settings():
+    for loss_type in ["grpo", "dr_grpo", "dapo", "bnpo", "luspo"]:
+        yield 1, {"loss_type": loss_type}
+        yield 1, {"loss_type": loss_type, "beta": 0.05, "entropy_coef": 0.02}
+        yield 2, {"loss_type": loss_type, "beta": 0.05, "entropy_coef": 0.02}
+    for loss_type in ["dapo", "luspo"]:
+        yield 2, {"loss_type": loss_type, "delta": 1.4}
+    yield 2, {"loss_type": "sapo"}
+    yield 2, {"loss_type": "sapo", "sapo_temperature_pos": 2.0, "sapo_temperature_neg": 3.0}
+    yield 2, {"loss_type": "cispo", "epsilon_high": 1.2}
+    yield 2, {"loss_type": "cispo", "epsilon_high": 5.0, "beta": 0.05}
+    yield 2, {"beta": 0.05, "use_bias_correction_kl": True}
+    sequence = {"importance_sampling_level": "sequence", "mask_truncated_completions": False, "epsilon": 0.03, "epsilon_high": 0.04}
+    for loss_type in ["grpo", "dapo", "luspo"]:
+        yield 2, {"loss_type": loss_type, **sequence}
+    yield 2, {"loss_type": "grpo", **sequence, "beta": 0.05, "use_bias_correction_kl": True, "entropy_coef": 0.02}
+    yield 2, {"loss_type": "cispo", **sequence, "epsilon_high": 1.05}
+    yield 2, {"loss_type": "sapo", **sequence}
+    yield 2, {"trainer": "rloo", "mask_truncated_completions": False}
+
+
 def main():
     r = rollout(torch.Generator().manual_seed(12))
     cases = []
-    for loss_type in ["grpo", "dr_grpo", "dapo", "bnpo"]:
-        for updates, beta, entropy_coef in [(1, 0.0, 0.0), (1, 0.05, 0.02), (2, 0.05, 0.02)]:
-            size = COMPLETIONS // updates
-            cases.append({
-                "loss_type": loss_type,
-                "beta": beta,
-                "entropy_coef": entropy_coef,
-                "updates": [
-                    update(r, slice(u * size, (u + 1) * size), loss_type, beta, entropy_coef, updates)
-                    for u in range(updates)
-                ],
-            })
+    for updates, changed in settings():
+        case = {**DEFAULTS, **changed}
+        size = COMPLETIONS // updates
+        parts = [slice(u * size, (u + 1) * size) for u in range(updates)]
+        cases.append({**case, "updates": [update(r, part, case, updates) for part in parts]})
     flat = lambda x: x[r.exists].tolist()
     out = {
         "trl": trl.__version__,
-        "epsilon_low": 0.2,
-        "epsilon_high": 0.28,
         "max_tokens": LONGEST,
         "tokens": r.lengths.tolist(),
         "truncated": [i in TRUNCATED for i in range(COMPLETIONS)],
@@ -141,7 +174,7 @@ def main():
     }
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trl_loss.json")
     with open(path, "w") as f:
-        json.dump(out, f, indent=1)
+        json.dump(out, f)
         f.write("\n")
 
 
