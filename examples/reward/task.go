@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/tokenizer"
+	"github.com/aha-go/aha/rl/reward"
+	"github.com/aha-go/aha/rl/rollout"
+)
+
+const (
+	digits = 5
+	rows   = digits + 1 + digits // tokens that a sequence predicts: all but the first
+)
+
+// score is the reward: 1 for the sorted digits, and up to a half for those that are in their place.
+func score(_ context.Context, s reward.Sample) reward.Verdict {
+	want := s.Answer.(problem).sorted()
+	if s.Completion == want && !s.Truncated {
+		return reward.Verdict{Value: 1, Status: reward.Correct}
+	}
+	right := 0
+	for i := range min(len(want), len(s.Completion)) {
+		if s.Completion[i] == want[i] {
+			right++
+		}
+	}
+	share := float64(right) / float64(max(len(want), len(s.Completion)))
+	return reward.Verdict{Value: share / 2, Status: reward.Wrong}
+}
+
+// problem is the digits to sort, such as "31426".
+type problem string
+
+func (p problem) sorted() string {
+	text := []byte(p)
+	slices.Sort(text)
+	return string(text)
+}
+
+// unseen tells which problems are for the evaluation: an eighth of all answers, in whatever order the digits are
+// given, never occurs in training.
+func (p problem) unseen() bool {
+	h := fnv.New32a()
+	h.Write([]byte(p.sorted()))
+	return h.Sum32()%8 == 0
+}
+
+func draw(rng *rand.Rand, unseen bool) problem {
+	for {
+		text := make([]byte, digits)
+		for i := range text {
+			text[i] = byte('0' + rng.IntN(10))
+		}
+		if p := problem(text); p.unseen() == unseen {
+			return p
+		}
+	}
+}
+
+// prompts are n problems as GRPO and the evaluation ask them.
+func prompts(rng *rand.Rand, n int, unseen bool) []rollout.Prompt {
+	out := make([]rollout.Prompt, n)
+	for i := range out {
+		p := draw(rng, unseen)
+		out[i] = rollout.Prompt{IDs: encode(string(p) + "="), Text: string(p) + "=", Answer: p}
+	}
+	return out
+}
+
+// solutions are n solved problems for the supervised start. Only the answers have weight in the loss.
+func solutions(rng *rand.Rand, n int) []model.Sequence {
+	out := make([]model.Sequence, n)
+	for i := range out {
+		p := draw(rng, false)
+		out[i] = model.Sequence{IDs: append(encode(string(p)+"="+p.sorted()), end), Weight: make([]float32, rows)}
+		for j := digits; j < rows; j++ {
+			out[i].Weight[j] = 1
+		}
+	}
+	return out
+}
+
+// vocabulary has the token that ends an answer and one for each character.
+var vocabulary = must(tokenizer.NewCharacters("0123456789=", tokenizer.Added{Content: "<end>", Special: true}))
+
+const end = 0
+
+func encode(text string) []int32 { return must(vocabulary.Encode(text)) }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// config is V3's architecture in small: latent attention, a dense layer, and one of 4 experts of which 2 and a shared
+// one work on each token.
+func config() model.Config {
+	c := model.Tiny()
+	c.VocabSize, c.MaxPositionEmbeddings = vocabulary.Len(), 16
+	c.BOSTokenID, c.EOSTokenID = nil, model.TokenIDs{end}
+	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 64, 128, 64
+	c.NumHiddenLayers, c.NRoutedExperts, c.NumNextNPredictLayers = 2, 4, 0
+	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 32, 32, 16, 16, 16
+	return c
+}
