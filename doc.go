@@ -27,13 +27,14 @@
 //
 // # Where things are
 //
-//	MLA's latent is cached                       attention.MLA.Forward, attention.Cache
+//	MLA's latent is cached                       attention.MLA.Forward; any cache is written by attention.Cache.write
 //	the importance ratio is clipped              rl.Objective.Loss
 //	a gate's selection bias moves                moe.Gate.UpdateBias, called by train.Trainer.Update
 //	a resumed run compares its settings          train.Trainer.Resume; of a program's flags run.Settle
 //	to add a reward                              reward.Func in a reward.Suite
 //	to add a block                               model.Block, made by model.Options.Block
 //	to sample completions in another way         rollout.Sampler
+//	experts of a rollout are replayed            rl.GRPO.RouterReplay, model.Sequence.Experts, moe.Gate.Choose
 //
 // # Exactness
 //

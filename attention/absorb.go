@@ -29,8 +29,7 @@ func (m *MLA) absorbed(q, cKV, kR tensor.Tensor, rows Rows, cache *Cache) tensor
 	}
 	v := k.Slice(2, 0, m.KVRank) // [N,1,C]
 	if cache != nil {
-		cache.append(cache.K, k, rows)
-		k, v = cKV.Scope().Constant(cache.K), cKV.Scope().Constant(cache.V)
+		k, v = cache.Append(rows, k, v)
 	}
 	o := tensor.Attention(q, k, v, rows.Start, rows.Len, m.Scale)    // [N,H,C]
 	o = tensor.MatMul(o.Permute(1, 0, 2), w[1].T()).Permute(1, 0, 2) // [N,H,V]

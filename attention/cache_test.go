@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/aha-go/aha/attention"
@@ -172,4 +173,65 @@ func TestContinueRefusesSpansThatLeaveTheirSlot(t *testing.T) {
 			attention.Continue(s, 4, span)
 		}()
 	}
+}
+
+// own is an attention of one's own, which knows no positions, over the package's cache.
+type own struct{ q, k, v *tensor.Linear }
+
+func (o *own) Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor {
+	heads := func(l *tensor.Linear) tensor.Tensor { return l.Forward(x).Reshape(x.Dim(0), 2, 4) }
+	q, k, v := heads(o.q), heads(o.k), heads(o.v)
+	if cache != nil {
+		k, v = cache.Append(rows, k, v)
+	}
+	return tensor.Attention(q, k, v, rows.Start, rows.Len, 0.5).Reshape(x.Dim(0), 8)
+}
+
+func (o *own) NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error) {
+	return attention.NewCache(b, dt, rows, 2, 4, 4)
+}
+
+// Bitwise, as the package's own attentions.
+func TestOwnAttentionContinuesOverACache(t *testing.T) {
+	b := open(t)
+	ps := params(t, b, backend.F32)
+	l := &own{tensor.NewLinear(ps, "q", 8, 8, false), tensor.NewLinear(ps, "k", 8, 8, false),
+		tensor.NewLinear(ps, "v", 8, 8, false)}
+	must(t, ps.Err())
+	x := normals(9, totalRows*8)
+	got := cached(t, b, backend.F32, l, x, 8, nil, func(*rand.Rand) int { return 17 })
+	sameBits(t, "chunks of 17", got, packed(t, b, backend.F32, l, x, lengths, false), 8)
+}
+
+func TestAppendRefusesRowsWithoutPlacesAndGradients(t *testing.T) {
+	b := open(t)
+	span := attention.Span{N: 2}
+	refused := func(s *tensor.Scope, rows attention.Rows, want string) {
+		t.Helper()
+		for name, l := range map[string]layer{
+			"GQA": newGQA(t, b, backend.F32, gqaConfigs["llama"]),
+			"MLA": newMLA(t, b, backend.F32, mlaConfigs["plain query"]),
+		} {
+			cache, err := l.NewCache(b, backend.F32, 8)
+			must(t, err)
+			defer cache.Free()
+			func() {
+				defer func() {
+					if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+						t.Errorf("%s: panic %q, want %q", name, got, want)
+					}
+				}()
+				l.Forward(s.Full(backend.F32, 1, 2, 24), rows, cache)
+			}()
+		}
+	}
+	s := tensor.NewScope(b, tensor.Options{})
+	defer s.Close()
+	refused(s, attention.Pack(s, []int{2}), "Rows.Cache is absent beside a cache")
+	rows := attention.Continue(s, 8, span)
+	rows.Cache = rows.Cache.Slice(0, 0, 1)
+	refused(s, rows, "Rows.Cache has 1 rows for 2 tokens")
+	training := tensor.NewScope(b, tensor.Options{Grad: true})
+	defer training.Close()
+	refused(training, attention.Continue(training, 8, span), "records gradients")
 }

@@ -58,9 +58,7 @@ func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	k := g.rotated(g.K.Forward(x), g.KVHeads, g.KNorm, rows) // [N,G,d]
 	v := g.V.Forward(x).Reshape(n, g.KVHeads, g.HeadDim)     // [N,G,d]
 	if cache != nil {
-		cache.append(cache.K, k, rows)
-		cache.append(cache.V, v, rows)
-		k, v = x.Scope().Constant(cache.K), x.Scope().Constant(cache.V)
+		k, v = cache.Append(rows, k, v)
 	} else if g.RoundKV {
 		k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
 	}
@@ -82,5 +80,5 @@ func (g *GQA) Linears() []*tensor.Linear { return []*tensor.Linear{g.Q, g.K, g.V
 
 // NewCache allocates a cache for this layer.
 func (g *GQA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
-	return newCache(b, dt, rows, g.KVHeads, g.HeadDim, g.HeadDim)
+	return NewCache(b, dt, rows, g.KVHeads, g.HeadDim, g.HeadDim)
 }

@@ -97,16 +97,14 @@ func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 // keys are the keys and values that attention reads: those of the rows alone,
 // or the cache, after theirs have been written to it.
 func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.Tensor) {
-	if cache == nil {
-		k, v = tensor.MLAKeys(up, kR, rows.Pos, m.Nope, m.Angles, m.Interleaved)
-		if m.RoundKV {
-			k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
-		}
-		return k, v
+	if cache != nil {
+		return cache.appendMLA(rows, up, kR, m)
 	}
-	tensor.CacheMLAKeys(cache.K, cache.V, up, kR, rows.Pos, rows.Cache, m.Angles, m.Interleaved)
-	s := up.Scope()
-	return s.Constant(cache.K), s.Constant(cache.V)
+	k, v = tensor.MLAKeys(up, kR, rows.Pos, m.Nope, m.Angles, m.Interleaved)
+	if m.RoundKV {
+		k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
+	}
+	return k, v
 }
 
 // query is the heads' queries, nope first: [N, H, n+R].
@@ -130,9 +128,9 @@ func (m *MLA) Linears() []*tensor.Linear {
 // naive form, latent and rotated key in the absorbed form.
 func (m *MLA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
 	if !m.Absorbed {
-		return newCache(b, dt, rows, m.Heads, m.Nope+m.Rope, m.Value)
+		return NewCache(b, dt, rows, m.Heads, m.Nope+m.Rope, m.Value)
 	}
-	c, err := newCache(b, dt, rows, 1, m.KVRank+m.Rope, 0)
+	c, err := NewCache(b, dt, rows, 1, m.KVRank+m.Rope, 0)
 	if err != nil {
 		return nil, err
 	}

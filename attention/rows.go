@@ -39,21 +39,31 @@ func Pack(s *tensor.Scope, lengths []int) Rows {
 // Span is N tokens of one sequence, from position From on, whose keys are in a slot of a cache.
 type Span struct{ Slot, From, N int }
 
-// Continue places the tokens of spans one after the other over a cache of slots of maxLen
-// tokens: each token sees its sequence's keys from position 0 up to its own. A prompt is
-// the span of its tokens from 0; to decode is a span of one token a sequence. A span that
-// leaves its slot panics.
-func Continue(s *tensor.Scope, maxLen int, spans ...Span) Rows {
-	var pos, start, length, cache []int32
-	for _, p := range spans {
-		if p.Slot < 0 || p.From < 0 || p.N < 0 || p.From > maxLen-p.N {
-			panic(fmt.Sprintf("attention: Continue: %+v over slots of %d tokens", p, maxLen))
-		}
-		base := int32(p.Slot * maxLen)
-		for i := int32(p.From); i < int32(p.From+p.N); i++ {
-			pos, start, length, cache = append(pos, i), append(start, base), append(length, i+1), append(cache, base+i)
-		}
+// Places are Rows on the host, one after the other.
+type Places struct{ Pos, Start, Len, Cache []int32 }
+
+// Add places the tokens of a span over a cache of slots of maxLen tokens, where position p of
+// slot q is row q·maxLen + p: each token sees its sequence's keys from position 0 up to its
+// own. A span that leaves its slot panics.
+func (p *Places) Add(maxLen int, span Span) {
+	if span.Slot < 0 || span.From < 0 || span.N < 0 || span.From > maxLen-span.N {
+		panic(fmt.Sprintf("attention: Places.Add: %+v over slots of %d tokens", span, maxLen))
 	}
-	n := len(pos)
-	return Rows{Pos: s.Ints(pos, n), Start: s.Ints(start, n), Len: s.Ints(length, n), Cache: s.Ints(cache, n)}
+	base := int32(span.Slot * maxLen)
+	for i := int32(span.From); i < int32(span.From+span.N); i++ {
+		p.Pos, p.Start = append(p.Pos, i), append(p.Start, base)
+		p.Len, p.Cache = append(p.Len, i+1), append(p.Cache, base+i)
+	}
+}
+
+// Continue places the tokens of spans one after the other over a cache of slots of maxLen
+// tokens, as Places.Add does. A prompt is the span of its tokens from 0; to decode is a span
+// of one token a sequence.
+func Continue(s *tensor.Scope, maxLen int, spans ...Span) Rows {
+	var p Places
+	for _, span := range spans {
+		p.Add(maxLen, span)
+	}
+	n := len(p.Pos)
+	return Rows{Pos: s.Ints(p.Pos, n), Start: s.Ints(p.Start, n), Len: s.Ints(p.Len, n), Cache: s.Ints(p.Cache, n)}
 }

@@ -21,7 +21,7 @@
 //   - moving rows and columns: [Gather], [Scatter], [GatherLast], [ScatterLast]
 //   - products: [MatMul], [GroupedMatMul], [GroupedOuter], [Pack], [Unpack]
 //   - attention: [RoPE], [MLAKeys], [Attention]
-//   - mixtures of experts: [MoEGate], [MoERoute], [MoEDispatch], [MoECombine], [SequenceBalance]
+//   - mixtures of experts: [MoEGate], [MoEWeights], [MoERoute], [MoEDispatch], [MoECombine], [SequenceBalance]
 //   - the output head: [LinearLogProb], [Sample]
 //   - parameters: [Random], [AdamW]
 //

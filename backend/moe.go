@@ -88,6 +88,38 @@ func (o *MoEGate) Check() error {
 	return c.done()
 }
 
+// MoEWeights weighs experts that are given, as MoEGate does those it chooses:
+//
+//	Weight = Scores[Index] / (Σ Scores[Index] + GateEps if Normalize) · Scale
+//
+// For the Index of a MoEGate they are its Weight, bit for bit where a backend has both ops.
+// MoEGateGrad with this Index is the backward.
+type MoEWeights struct {
+	Weight    View // [N, K]
+	Scores    View // [N, E]
+	Index     View // [N, K] I32
+	Normalize bool
+	Scale     float64
+}
+
+func (o *MoEWeights) Name() string { return "MoEWeights" }
+
+func (o *MoEWeights) Operands(visit func(*View, Access)) {
+	visit(&o.Weight, Write)
+	visit(&o.Scores, Read)
+	visit(&o.Index, Read)
+}
+
+func (o *MoEWeights) Check() error {
+	c := check(o).float(&o.Weight, &o.Scores).ints(&o.Index).rank("Scores", &o.Scores, 2).rank("Index", &o.Index, 2)
+	if c.err == nil {
+		n, k := o.Scores.Shape[0], o.Index.Shape[1]
+		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).contiguous("Weight", &o.Weight).
+			contiguous("Scores", &o.Scores).contiguous("Index", &o.Index)
+	}
+	return c.done()
+}
+
 // MoEGateGrad is the backward of MoEGate into the logits; nothing flows into
 // the bias or the selection. DScores adds a gradient that reached Scores
 // directly (the balance loss). With S = Σ_I s, ŵ = s/S, G = DWeight:

@@ -1,5 +1,17 @@
 package backend
 
+// Decompose is MoEWeights by its definition.
+func (o *MoEWeights) Decompose(x *Expander) {
+	x.Do(&GatherLast{Y: o.Weight, X: o.Scores, Index: o.Index})
+	if o.Normalize {
+		total := x.Temp(o.Scores.DType, o.Scores.Shape[0])
+		x.reduce(Sum, total, o.Weight)
+		x.affine(total, total, 1, GateEps)
+		x.binary(Div, o.Weight, o.Weight, total.Unsqueeze(1))
+	}
+	x.affine(o.Weight, o.Weight, o.Scale, 0)
+}
+
 // Decompose is MoEGateGrad by its definition.
 func (o *MoEGateGrad) Decompose(x *Expander) {
 	n, e, k := o.Scores.Shape[0], o.Scores.Shape[1], o.Index.Shape[1]

@@ -13,6 +13,10 @@ type Sequence struct {
 	// Weight multiplies the loss of predicting IDs[i+1] from IDs[:i+1]; nil
 	// means 1 for all. A weight of 0 masks the target. Length len(IDs)−1.
 	Weight []float32
+	// Experts are those that each row is routed to by each gate of the model, such as
+	// Completion.Experts; nil leaves the choice to the gates. Of the sequences of a batch
+	// all have them or none. Length Rows() times Model.ExpertsPerRow.
+	Experts []uint16
 }
 
 // Batch is a micro-batch of packed sequences on the device: row i reads IDs[i]
@@ -27,6 +31,8 @@ type Batch struct {
 
 	Norm      float64 // the global sum of weights that Weight is divided by
 	Sequences int     // number of sequences of the global batch
+
+	routing routing
 }
 
 // Global are the normalisers of a batch before it is split into micro-batches.
@@ -59,7 +65,8 @@ func (q Sequence) Rows() int { return len(q.IDs) - 1 }
 // NewBatch packs seqs on the device of s. g are the totals of the global batch
 // seqs belong to, so that splitting a batch into micro-batches changes nothing.
 // It panics where a sequence has fewer than two tokens, more rows than
-// max_position_embeddings, or another number of weights than rows.
+// max_position_embeddings, another number of weights than rows, or experts that
+// CheckExperts refuses.
 func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 	var ids, targets []int32
 	var weight []float64
@@ -84,11 +91,13 @@ func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 		starts[i+1] = starts[i] + int32(q.Rows())
 	}
 	n := len(ids)
-	return Batch{
+	b := Batch{
 		IDs: s.Ints(ids, n), Targets: s.Ints(targets, n), Weight: s.Floats(m.Params.DType(), weight, n),
 		Rows: attention.Pack(s, lengths), SeqStart: s.Ints(starts, len(starts)), Host: seqs,
 		Norm: g.Weight, Sequences: g.Sequences,
 	}
+	b.routing.given = m.given(s, seqs)
+	return b
 }
 
 // MicroBatches splits seqs in order into runs of at most maxRows rows each; a

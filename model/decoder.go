@@ -89,10 +89,12 @@ func newDecoder(s *tensor.Scope, dt backend.DType, slots int) decoder {
 
 // fillRows places the next token of every sequence.
 func (d *decoder) fillRows(batch []running, maxLen int) {
+	rows := attention.Places{
+		Pos: d.pos.host[:0], Start: d.start.host[:0], Len: d.length.host[:0], Cache: d.row.host[:0],
+	}
 	for i, r := range batch {
-		base := int32(r.slot * maxLen)
-		d.ids.host[i], d.pos.host[i], d.start.host[i] = r.last, int32(r.length), base
-		d.length.host[i], d.row.host[i] = int32(r.length+1), base+int32(r.length)
+		d.ids.host[i] = r.last
+		rows.Add(maxLen, attention.Span{Slot: r.slot, From: r.length, N: 1})
 	}
 }
 

@@ -87,6 +87,9 @@ type Completion struct {
 	// were drawn from.
 	LogProbs []float64
 	Finish   Finish
+	// Experts are those that each token which was read, all but the last, was routed to: the
+	// Experts of the Sequence of prompt and Tokens. nil without GeneratorOptions.Experts.
+	Experts []uint16
 	// Reused is the number of prompt tokens that were not read, see
 	// GeneratorOptions.Reuse.
 	Reused int
@@ -113,6 +116,10 @@ type GeneratorOptions struct {
 	// Precision BF16 saves half the memory, and log-probabilities differ from
 	// training's.
 	Cache backend.DType
+	// Experts writes down the experts that tokens are routed to, see Completion.Experts: 2
+	// bytes for each of Model.ExpertsPerRow a token. Excludes Reuse, since the experts of what
+	// is not read are not known.
+	Experts bool
 }
 
 // cacheDType is the dtype of the cache beside a model made with mo.
@@ -167,7 +174,9 @@ type Generator struct {
 	s        *tensor.Scope // temporaries of one step
 	io       *tensor.Scope // inputs and results of the decode step
 	caches   []*attention.Cache
-	held     [][]int32 // with Reuse, the tokens by slot whose keys the caches have
+	held     [][]int32     // with Reuse, the tokens by slot whose keys the caches have
+	experts  tensor.Tensor // of a decode step, [slots·ExpertsPerRow] I32; absent without Experts
+	routed   [][]uint16    // with Experts, those of the tokens by slot whose keys the caches have
 	decoder  decoder
 	programs map[int]*backend.Program // the recorded decode step by batch size
 	adapters []*tensor.LowRank        // those that the programs have, one of each of Model.Linears
@@ -188,6 +197,15 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s beside a model of %s, want BF16 beside F32, or 0",
 			o.Cache, m.Options.DType)
 	}
+	if o.Experts {
+		if err := m.canRecordExperts(); err != nil {
+			return nil, fmt.Errorf("model: GeneratorOptions.Experts: %w", err)
+		}
+		if o.Reuse {
+			return nil, errors.New("model: GeneratorOptions.Experts is set with Reuse: " +
+				"the experts of tokens that are not read are not known")
+		}
+	}
 	b := m.Backend()
 	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}),
 		programs: map[int]*backend.Program{}}
@@ -202,6 +220,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if o.Reuse {
 		g.held = make([][]int32, o.Slots)
 	}
+	if o.Experts {
+		g.experts, g.routed = m.newChosen(g.io, o.Slots), make([][]uint16, o.Slots)
+	}
 	g.decoder = newDecoder(g.io, m.Params.DType(), o.Slots)
 	if err := g.io.Err(); err != nil {
 		g.Close()
@@ -212,6 +233,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 
 // Model is the model whose weights the generator reads.
 func (g *Generator) Model() *Model { return g.m }
+
+// RecordsExperts reports whether completions have Experts, see GeneratorOptions.Experts.
+func (g *Generator) RecordsExperts() bool { return g.o.Experts }
 
 // MaxLen is the longest sequence in tokens, prompt and completion.
 func (g *Generator) MaxLen() int { return g.o.MaxLen }
@@ -290,6 +314,9 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 		batch = slices.DeleteFunc(batch, func(r running) bool {
 			done := finished(&out[r.request], requests[r.request], g.m.Config)
 			if done {
+				if g.routed != nil {
+					out[r.request].Experts = slices.Clone(g.routed[r.slot])
+				}
 				q.free = append(q.free, r.slot)
 			}
 			return done
@@ -319,7 +346,32 @@ func (g *Generator) copyKeys(shared []share) {
 				c.CopyRows(g.s, s.slot*g.o.MaxLen, s.from*g.o.MaxLen, s.length)
 			}
 		}
+		if g.routed != nil {
+			known := g.routed[s.from][:s.length*g.m.ExpertsPerRow()]
+			g.routed[s.slot] = append(g.routed[s.slot][:0], known...)
+		}
 	}
+}
+
+// route notes the experts of the rows that sequences have read, n(i) of sequence i.
+func (g *Generator) route(batch []running, experts tensor.Tensor, n func(i int) int) error {
+	if g.routed == nil {
+		return nil
+	}
+	rows := 0
+	for i := range batch {
+		rows += n(i)
+	}
+	all, err := g.m.download(experts, rows)
+	if err != nil {
+		return err
+	}
+	for i, r := range batch {
+		length := n(i) * g.m.ExpertsPerRow()
+		g.routed[r.slot] = append(g.routed[r.slot], all[:length]...)
+		all = all[length:]
+	}
+	return nil
 }
 
 func (g *Generator) validate(r Request) error {
@@ -399,12 +451,20 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 	if err := g.decoder.upload(len(admitted)); err != nil {
 		return err
 	}
-	out := g.m.forward(g.s, g.s.Ints(ids, len(ids)), rows, g.caches)
+	var routes routing
+	if g.routed != nil {
+		routes.chosen = g.m.newChosen(g.s, len(ids))
+		for _, r := range admitted {
+			g.routed[r.slot] = g.routed[r.slot][:0]
+		}
+	}
+	out := g.m.forward(g.s, g.s.Ints(ids, len(ids)), rows, g.caches, routes)
 	g.decoder.sample(tensor.GatherRows(out.Hidden, g.s.Ints(last, len(last))), g.m.Head, len(admitted))
 	if err := g.s.Err(); err != nil {
 		return err
 	}
-	return g.decoder.download(len(admitted))
+	err := g.route(admitted, routes.chosen, func(i int) int { return len(requests[admitted[i].request].Prompt) })
+	return cmp.Or(err, g.decoder.download(len(admitted)))
 }
 
 // decode advances every sequence of the batch by one token.
@@ -423,6 +483,9 @@ func (g *Generator) decode(batch []running, requests []Request) error {
 		return err
 	}
 	if err := p.Run(); err != nil {
+		return err
+	}
+	if err := g.route(batch, g.experts, func(int) int { return 1 }); err != nil {
 		return err
 	}
 	if err := g.decoder.download(n); err != nil || g.held == nil {
@@ -479,7 +542,11 @@ func (g *Generator) program(n int) (*backend.Program, error) {
 	g.s.Reset()
 	p, err := g.s.Record(func() {
 		ids, rows := g.decoder.rows(g.s, n)
-		out := g.m.forward(g.s, ids, rows, g.caches)
+		var routes routing
+		if g.routed != nil {
+			routes.chosen = g.s.Constant(head(g.experts, n*g.m.ExpertsPerRow()).View())
+		}
+		out := g.m.forward(g.s, ids, rows, g.caches, routes)
 		g.decoder.sample(out.Hidden, g.m.Head, n)
 	})
 	if err != nil {

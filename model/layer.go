@@ -44,22 +44,35 @@ func NewLayer(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Opti
 	prefix := fmt.Sprintf("model.layers.%d", l)
 	b := &Layer{eps: cfg.RMSNormEps}
 	b.InputNorm = ps.Gain(prefix+".input_layernorm.weight", cfg.HiddenSize)
-	if cfg.IsMLA() {
-		shape := cfg.mla()
-		shape.Absorbed, shape.RoundKV = o.Absorbed, o.RoundKV
-		b.Attention = attention.NewMLA(ps, prefix+".self_attn", shape, angles)
-	} else {
-		shape := cfg.gqa()
-		shape.RoundKV = o.RoundKV
-		b.Attention = attention.NewGQA(ps, prefix+".self_attn", shape, angles)
-	}
+	b.Attention = NewAttention(ps, prefix+".self_attn", cfg, angles, o)
 	b.PostNorm = ps.Gain(prefix+".post_attention_layernorm.weight", cfg.HiddenSize)
 	if cfg.IsMoELayer(l) {
-		b.MoE = moe.New(ps, prefix+".mlp", cfg.moe())
+		b.MoE = NewMoE(ps, prefix+".mlp", cfg)
 	} else {
 		b.FFN = moe.NewFFN(ps, prefix+".mlp", cfg.HiddenSize, cfg.IntermediateSize)
 	}
 	return b
+}
+
+// NewAttention creates the attention of cfg, MLA or GQA, whose parameters are named
+// prefix.q_proj.weight and so on, in the form and precision that o says. An impossible shape
+// panics; a failure of the device is the error of ps.
+func NewAttention(ps *tensor.Params, prefix string, cfg Config, angles tensor.Angles, o Options) Attention {
+	if cfg.IsMLA() {
+		shape := cfg.mla()
+		shape.Absorbed, shape.RoundKV = o.Absorbed, o.RoundKV
+		return attention.NewMLA(ps, prefix, shape, angles)
+	}
+	shape := cfg.gqa()
+	shape.RoundKV = o.RoundKV
+	return attention.NewGQA(ps, prefix, shape, angles)
+}
+
+// NewMoE creates the experts of cfg and their gate, named prefix.experts.*.up_proj.weight,
+// prefix.gate.weight and so on. An impossible shape panics; a failure of the device is the
+// error of ps.
+func NewMoE(ps *tensor.Params, prefix string, cfg Config) *moe.MoE {
+	return moe.New(ps, prefix, cfg.moe())
 }
 
 // Forward implements Block.

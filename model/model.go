@@ -188,12 +188,15 @@ type Output struct {
 
 // Forward runs the model over the packed sequences of a batch.
 func (m *Model) Forward(s *tensor.Scope, b Batch) Output {
-	return m.forward(s, b.IDs, b.Rows, nil)
+	return m.forward(s, b.IDs, b.Rows, nil, b.routing)
 }
 
 // forward runs the model over packed rows, with one cache a layer or none.
-func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows, caches []*attention.Cache) Output {
+func (m *Model) forward(
+	s *tensor.Scope, ids tensor.Tensor, rows attention.Rows, caches []*attention.Cache, routes routing,
+) Output {
 	out := Output{model: m}
+	choices := routes.reader(ids.Len())
 	h := tensor.Embedding(m.Embed, ids, m.ActivationDType()) // [N,D]
 	for l, b := range m.Blocks {
 		var cache *attention.Cache
@@ -201,7 +204,7 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 			cache = caches[l]
 		}
 		var scores []tensor.Tensor
-		h, scores = m.ForwardBlock(b, h, rows, cache)
+		h, scores = m.forwardBlock(b, h, rows, cache, choices.next(b.Gates()))
 		out.Scores = append(out.Scores, scores...)
 	}
 	out.Stream = h
@@ -216,9 +219,18 @@ func (m *Model) forward(s *tensor.Scope, ids tensor.Tensor, rows attention.Rows,
 func (m *Model) ForwardBlock(
 	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
 ) (out tensor.Tensor, scores []tensor.Tensor) {
+	return m.forwardBlock(b, h, rows, cache, nil)
+}
+
+// forwardBlock is ForwardBlock with choices for the gates of b, or none.
+func (m *Model) forwardBlock(
+	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache, choices []moe.Choice,
+) (out tensor.Tensor, scores []tensor.Tensor) {
 	s := h.Scope()
 	forward := func(h tensor.Tensor) (tensor.Tensor, []tensor.Tensor) {
+		done := choose(b, choices)
 		out, scores := b.Forward(h, rows, cache)
+		done()
 		if n := len(b.Gates()); len(scores) != n {
 			panic(fmt.Sprintf("model: %T.Forward returned the scores of %d gates, Gates lists %d", b, len(scores), n))
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -44,8 +43,8 @@ type SaveOptions struct {
 // exact, all are in F32. In BF16 those of FP8 and Q8 are rounded once more.
 //
 // Blocks of one's own keep their names, which Load reads with the same Options.Block and
-// transformers does not know. In FP8 a matrix is quantised where its name is one of
-// DeepSeek-V3's, see StoredDType.
+// transformers does not know. What FP8 quantises goes by the parameter's Kind, see
+// StoredDType.
 //
 // A model with adapters is refused until they are merged. A tied head is left out.
 // Modules of multi-token prediction have copies of embedding and head as they are now;
@@ -112,17 +111,16 @@ func WriteConfig(w io.Writer, c Config) error {
 }
 
 // StoredDType is the dtype of a tensor in a checkpoint whose weights are dt: F8E4M3
-// is that of the projections of attention, feed-forward and experts alone, beside
-// which the rest is BF16, as DeepSeek-V3 was released; selection biases of gates are
-// F32.
-func StoredDType(dt checkpoint.DType, name string, shape []int) checkpoint.DType {
+// is that of matrices and experts alone, beside which the rest is BF16, as DeepSeek-V3 was
+// released; selection biases of gates are F32. A stack of experts in one tensor of rank 3
+// is BF16 too.
+func StoredDType(dt checkpoint.DType, k tensor.Kind, rank int) checkpoint.DType {
 	switch {
-	case strings.HasSuffix(name, ".e_score_correction_bias"):
+	case k == tensor.KindSelection:
 		return checkpoint.F32
 	case dt != checkpoint.F8E4M3:
 		return dt
-	case len(shape) == 2 && strings.Contains(name, "layers.") && !strings.HasSuffix(name, ".eh_proj.weight") &&
-		(strings.HasSuffix(name, "_proj.weight") || strings.HasSuffix(name, ".kv_a_proj_with_mqa.weight")):
+	case (k == tensor.KindMatrix || k == tensor.KindExperts) && rank == 2:
 		return checkpoint.F8E4M3
 	}
 	return checkpoint.BF16
@@ -149,7 +147,7 @@ func newSaving(m *Model, dt checkpoint.DType) *saving {
 }
 
 func (s *saving) add(r checkpoint.Rows) {
-	for _, t := range r.As(StoredDType(s.dtype, r.Name, r.Shape)) {
+	for _, t := range r.As(StoredDType(s.dtype, r.Kind, len(r.Shape))) {
 		s.has[t.Name] = true
 		s.tensors = append(s.tensors, t)
 	}
@@ -201,7 +199,7 @@ func (s *saving) keep(r *checkpoint.Reader, o SaveOptions) error {
 		if !ok {
 			return fmt.Errorf("%q: %w", name, checkpoint.ErrMissing)
 		}
-		to := StoredDType(s.dtype, as, t.Shape)
+		to := StoredDType(s.dtype, checkpoint.KindOf(as, len(t.Shape)), len(t.Shape))
 		if t.DType == checkpoint.F8E4M3 || t.DType == checkpoint.F8E5M2 || t.DType.IsFloat() && to == checkpoint.F8E4M3 {
 			rows, err := r.Rows(name, o.Source.Config.Quantization.Block())
 			if err != nil {

@@ -127,6 +127,35 @@ func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
 	}
 }
 
+// The names of Hugging Face tell a tensor's kind as its parameter does.
+func TestKindsByNameAreThoseOfParameters(t *testing.T) {
+	qwen := model.Qwen3_30B_A3B()
+	qwen.NumHiddenLayers, qwen.HiddenSize, qwen.NRoutedExperts, qwen.VocabSize = 1, 64, 8, 32
+	biased := model.R1DistillQwen1_5B()
+	biased.NumHiddenLayers, biased.VocabSize = 1, 32
+	seen := map[tensor.Kind]bool{}
+	for _, cfg := range []model.Config{model.Tiny(), qwen, biased} {
+		cfg.BOSTokenID, cfg.EOSTokenID = nil, nil
+		m := newTiny(t, cfg, model.Options{})
+		if cfg.NumNextNPredictLayers > 0 {
+			_, err := mtp.New(m)
+			must(t, err)
+		}
+		for i, r := range checkpoint.ParamRows(m.Params.All()) {
+			if got := checkpoint.KindOf(r.Name, len(r.Shape)); got != r.Kind {
+				t.Errorf("%s: tensor %d, %s %v, is of kind %s, by its name %s", cfg.ModelType, i, r.Name, r.Shape, r.Kind, got)
+			}
+			seen[r.Kind] = true
+		}
+	}
+	for _, k := range []tensor.Kind{tensor.KindMatrix, tensor.KindEmbedding, tensor.KindRouter, tensor.KindExperts,
+		tensor.KindGain, tensor.KindBias, tensor.KindSelection, tensor.KindJoin} {
+		if !seen[k] {
+			t.Errorf("no parameter is of kind %s", k)
+		}
+	}
+}
+
 // FP8 is for the matrices that V3 has in FP8, and their values are those of a model
 // packed in it, bit for bit.
 func TestSaveInFP8(t *testing.T) {

@@ -7,5 +7,6 @@
 // of x [N, D] to K of E experts, multiplies the rows of each expert by its matrices, and
 // sums the weighted outputs in ascending expert. In training the gate counts the load
 // on the device; after each optimizer step, [Gate.Load], [Gate.UpdateBias] and
-// [Gate.ResetLoad] move the selection bias.
+// [Gate.ResetLoad] move the selection bias. [Gate.Choose] gives a forward its experts, for
+// routing replay, or takes down those that the gate chooses.
 package moe

@@ -88,6 +88,7 @@ func New(m *model.Model) (*MTP, error) {
 			HNorm: ps.Gain(prefix+".hnorm.weight", hidden),
 		}
 		mod.EHProj = tensor.NewLinear(ps, prefix+".eh_proj", hidden, 2*hidden, false)
+		mod.EHProj.W.Kind = tensor.KindJoin
 		mod.Block = m.NewBlock(l)
 		mod.Norm = ps.Gain(prefix+".shared_head.norm.weight", hidden)
 		d.Modules = append(d.Modules, mod)

@@ -1,7 +1,8 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
 // with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
-// pass@k and majority vote. Completions come from package rollout.
+// pass@k and majority vote; and from preferences: [DPO]. Completions come from
+// package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
@@ -18,6 +19,18 @@
 // A step is a pure function of (seed, step, weights): what a resumed run does
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
+//
+// # Rollouts in another precision
+//
+// A [rollout.Generator] of a model in another precision, form of MLA or format, such as
+// backend.Q8, draws for the trained one where its field Trained is that: it takes the
+// trained weights before it draws, in each step. Log-probabilities then differ, as
+// sampling/… shows, and gates send some tokens to other experts, which with a mixture of
+// experts is most of the difference. With model.GeneratorOptions.Experts the rollout
+// writes down the experts of each token, 2 bytes each, and moe/router_mismatch counts how
+// many gates of the trained model choose others; [GRPO.RouterReplay] routes the updates to
+// those of the rollout, so that what remains is rounding. Under RouterReplay the metric is of
+// what the gates would choose.
 //
 // # Losses
 //
@@ -62,6 +75,16 @@
 //	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
 //	                               use_kl_in_reward
 //
+// Losses of preferences, [DPO] and its fields:
+//
+//	loss                   arXiv       name                   fields                        tested against
+//	DPO                    2305.18290  sigmoid                DPO{}                         TRL DPOTrainer
+//	conservative DPO       2305.18290  label_smoothing        LabelSmoothing                TRL CPOTrainer
+//	robust DPO             2403.00409  robust                 PreferenceRobust              TRL DPOTrainer
+//	IPO                    2310.12036  ipo                    PreferenceIPO                 TRL DPOTrainer
+//	DPO by mean log-ratios 2411.15124  sigmoid_norm           PreferenceSigmoidNorm         TRL DPOTrainer
+//	mixed reference model  2404.09656  ref_model_mixup_alpha  RefSync, RefMix               TRL SyncRefModelCallback
+//
 // # Metrics
 //
 // The metrics of a step, in train.Metrics and in metrics.jsonl, have TRL's names
@@ -78,7 +101,7 @@
 //	grad_norm                                         1     no update                norm of the gradient before clipping
 //	learning_rate                                     1     no update                of the last update
 //	num_tokens                                        tok   never                    so far; GRPO: read and written
-//	lm_loss                                           nats  GRPO                     cross-entropy of the next token
+//	lm_loss                                           nats  GRPO, DPO                cross-entropy of the next token
 //	mtp_loss                                          1     no Drafter               loss of the Drafter
 //	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
 //	skipped                                           1     none was skipped         share of updates skipped
@@ -109,6 +132,18 @@
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
 //	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//	moe/router_mismatch                               1     no record, no update     share of other experts, first update
+//
+// Of a step of [DPO], as means over its pairs, and of DPO.Evaluate, after eval_ and with
+// loss; logps are sums over the tokens of a completion, and entropy is a mean over those
+// of both:
+//
+//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref) of the chosen ones
+//	rewards/rejected                                  1     never                    of the rejected ones
+//	rewards/accuracies                                1     never                    share with the greater one chosen
+//	rewards/margins                                   1     never                    chosen − rejected
+//	logps/chosen                                      nats  never                    log π_θ of the chosen completions
+//	logps/rejected                                    nats  never                    of the rejected ones
 //
 // With RewardKL, kl is the mean of log π_old − log π_ref over all tokens of the rollout.
 // Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,

@@ -27,21 +27,12 @@ func ExampleGroupAdvantages() {
 // GRPO on digit completion, with a loss of one's own: REINFORCE, which needs no
 // clipping because each rollout is learned from once.
 func ExampleGRPO() {
-	b, err := backend.Open("cpu")
-	if err != nil {
-		log.Fatal(err)
-	}
+	b := must(backend.Open("cpu"))
 	defer b.Close()
 	c := digitConfig()
 	c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize = 1, 32, 64
-	m, err := model.New(b, c, 1)
-	if err != nil {
-		log.Fatal(err)
-	}
-	gen, err := model.NewGenerator(m, model.GeneratorOptions{MaxLen: 16})
-	if err != nil {
-		log.Fatal(err)
-	}
+	m := must(model.New(b, c, 1))
+	gen := must(model.NewGenerator(m, model.GeneratorOptions{MaxLen: 16}))
 	defer gen.Close()
 
 	g := rl.GRPO{
@@ -70,4 +61,12 @@ func ExampleGRPO() {
 	// importance ratio of the first update: 1
 	// step 1 mean reward above 0.1: false
 	// step 20 mean reward above 0.1: true
+}
+
+// must is v; an error ends the program.
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
 }

@@ -15,12 +15,23 @@ type setting struct {
 	value any // comparable
 }
 
-// fixed are the fields that must stay what they are from step to step, but
-// for functions, which cannot be compared.
+// fixed are the fields of a GRPO that must stay what they are from step to step.
 func (g *GRPO) fixed() []setting {
+	out := append(fixed("GRPO", g), fixed("GRPO.Sampler.Policy()", g.Sampler.Policy())...)
+	return append(out, setting{"GRPO.Reward.Funcs", fmt.Sprint(rewardWeights(g.Reward))})
+}
+
+// fixed are the fields of v, or of what it points to, that must stay what they are
+// from step to step, but for functions, which cannot be compared. Of pairs they are
+// which and how many.
+func fixed(name string, v any) []setting {
 	var out []setting
 	var enter func(name string, v reflect.Value)
 	enter = func(name string, v reflect.Value) {
+		if v.Type() == reflect.TypeFor[[]Pair]() {
+			out = append(out, setting{name, pairsAt{v.Pointer(), v.Len()}})
+			return
+		}
 		switch v.Kind() {
 		case reflect.Struct:
 			for i := range v.NumField() {
@@ -35,22 +46,33 @@ func (g *GRPO) fixed() []setting {
 			out = append(out, setting{name, v.Interface()})
 		}
 	}
-	enter("GRPO", reflect.ValueOf(g).Elem())
-	enter("GRPO.Sampler.Policy()", reflect.ValueOf(g.Sampler.Policy()))
-	return append(out, setting{"GRPO.Reward.Funcs", fmt.Sprint(rewardWeights(g.Reward))})
+	enter(name, reflect.Indirect(reflect.ValueOf(v)))
+	return out
+}
+
+// pairsAt is where a slice of pairs begins, and its length.
+type pairsAt struct {
+	first uintptr
+	n     int
 }
 
 // unchanged refuses a field that was set anew after the first step.
-func (g *GRPO) unchanged() error {
-	for i, now := range g.fixed() {
-		was := g.began[i]
+func unchanged(before, now []setting) error {
+	for i, now := range now {
+		was := before[i]
 		switch {
 		case was.value == now.value:
-		case reflect.TypeOf(now.value).Kind() == reflect.Pointer:
+		case isIdentity(now.value):
 			return fmt.Errorf("rl: %s is another one than at the first step", now.name)
 		default:
 			return fmt.Errorf("rl: %s is %v, it was %v at the first step", now.name, now.value, was.value)
 		}
 	}
 	return nil
+}
+
+// isIdentity reports whether a value says which thing it is, not what it is like.
+func isIdentity(v any) bool {
+	_, pairs := v.(pairsAt)
+	return pairs || reflect.TypeOf(v).Kind() == reflect.Pointer
 }

@@ -25,7 +25,7 @@ type GRPO struct {
 	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
 	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
-	Sampler rollout.Sampler // of the rollouts; its policy is Trainer.Model
+	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
 	// Data gives the prompts of a step, the first being 0, as a pure function of it.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
@@ -77,17 +77,27 @@ type GRPO struct {
 	LossType      LossType // "" means LossDAPO
 	NumIterations int      // passes over a rollout; 0 means 1
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
+	// RouterReplay has all updates of a step route the tokens of prompts and completions to
+	// the experts of the rollout (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1:
+	// Keep Routing), whose scores the gates still learn. The Sampler's policy has Experts.
+	// The reference model and a Drafter choose their own.
+	RouterReplay bool
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta and RewardKL there is no reference model. That of a model with adapters is
-	// the base model, and stays so.
+	// Objective.Beta and RewardKL there is no reference model. That of a model with
+	// adapters is the base model, scored with the adapters off, and stays so.
 	RefSync int
+	// RefMix is the part of the current model in the new reference model, the rest
+	// being the old one: TRL's ref_model_mixup_alpha. 0 means 1, the current model
+	// alone.
+	RefMix float64
 
 	// What is reported.
 
 	// FailOnMismatch ends the run where the log-probabilities of a step's first
 	// update are not those of its rollout, bit for bit. A step without an update
-	// scores its rollout once more to compare them.
+	// scores its rollout once more to compare them. Excludes a Sampler that draws from a
+	// model of another precision, whose log-probabilities cannot be the same.
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
@@ -106,7 +116,7 @@ type GRPO struct {
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts
-	reference *model.Model // nil without Objective.Beta and RewardKL
+	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
 }
 
@@ -179,8 +189,8 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		idle.enterSampling(m.Values)
 	}
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
-		if err := g.reference.Params.CopyFrom(g.Trainer.Model.Params); err != nil {
-			return train.Metrics{}, fmt.Errorf("rl: reference model: %w", err)
+		if err := g.reference.sync(g.RefMix); err != nil {
+			return train.Metrics{}, err
 		}
 	}
 	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {

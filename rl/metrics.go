@@ -67,6 +67,7 @@ func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	u.clip.enter(v, o, first, share)
 	if first {
 		u.enterSampling(v)
+		u.routing.enter(v)
 		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}
 	v[MetricRatioMin] = min(v[MetricRatioMin], u.ratio.min)

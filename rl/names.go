@@ -21,6 +21,13 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
+	MetricRewardsChosen     = "rewards/chosen"
+	MetricRewardsRejected   = "rewards/rejected"
+	MetricRewardsAccuracies = "rewards/accuracies"
+	MetricRewardsMargins    = "rewards/margins"
+	MetricLogpsChosen       = "logps/chosen"
+	MetricLogpsRejected     = "logps/rejected"
+
 	MetricPolicyLoss = "policy_loss"
 	MetricEntropy    = "entropy"
 	MetricKL         = "kl"
@@ -37,6 +44,8 @@ const (
 	MetricRatioMin  = "ratio/min"
 	MetricRatioMean = "ratio/mean"
 	MetricRatioMax  = "ratio/max"
+
+	MetricRouterMismatch = "moe/router_mismatch"
 
 	MetricSamplingDifferenceMean = "sampling/sampling_logp_difference/mean"
 	MetricSamplingDifferenceMax  = "sampling/sampling_logp_difference/max"

@@ -111,6 +111,21 @@ func producedMetrics(t *testing.T) []string {
 	broken.Loss = func(t Tokens) tensor.Tensor { return tensor.Scale(tensor.Sum(t.LogProb), math.NaN()) }
 	take(mustStep(t, broken))
 
+	take(mustStep(t, newRouted(t, openCPU(t), model.Options{}, nil)))
+	p := newPreferences(t, newTiny(t, model.Options{}))
+	preferred, err := p.Step(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(preferred)
+	held, err := p.Evaluate(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range held {
+		names = append(names, strings.TrimPrefix(name, MetricEval))
+	}
+
 	prompts, err := g.Data(0)
 	if err != nil {
 		t.Fatal(err)

@@ -9,17 +9,14 @@ import (
 	"os"
 	"slices"
 
-	"github.com/aha-go/aha/model"
-	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// The files of GRPO in a checkpoint.
+// The state of GRPO in a checkpoint.
 const (
-	stateFile     = "rl.json"
-	referenceFile = "reference.safetensors"
-	stateVersion  = 1
+	stateFile    = "rl.json"
+	stateVersion = 1
 )
 
 // state is what stateFile keeps.
@@ -51,12 +48,16 @@ type settings struct {
 	// TRL says that the run's loss is one that was brought to TRL's definition.
 	// Checkpoints of before that lack it, so that their runs do not go on with
 	// another loss.
-	TRL         bool     `json:"trl_loss,omitempty"`
-	Iterations  int      `json:"num_iterations"`
-	MiniBatches int      `json:"mini_batches"`
-	RefSync     int      `json:"ref_sync"`
-	Rewards     []weight `json:"reward_funcs"`
-	Own         any      `json:"own"` // the caller's Trainer.Settings
+	TRL         bool    `json:"trl_loss,omitempty"`
+	Iterations  int     `json:"num_iterations"`
+	MiniBatches int     `json:"mini_batches"`
+	RefSync     int     `json:"ref_sync"`
+	RefMix      float64 `json:"ref_mix,omitempty"`
+	Replay      bool    `json:"router_replay,omitempty"`
+	// Drawing is of the model that draws for the trained one; nil where that draws itself.
+	Drawing *drawing `json:"rollout_model,omitempty"`
+	Rewards []weight `json:"reward_funcs"`
+	Own     any      `json:"own"` // the caller's Trainer.Settings
 }
 
 // weight is a reward function's name and its weight in the total, 0 if it is
@@ -88,7 +89,7 @@ func (g *GRPO) check() error {
 		return fmt.Errorf("rl: %w", err)
 	}
 	if g.prepared {
-		return g.unchanged()
+		return unchanged(g.began, g.fixed())
 	}
 	return nil
 }
@@ -136,10 +137,12 @@ func (g *GRPO) borrow() error {
 	t.Settings = g.settings(own)
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
 	if g.Objective.Beta != 0 || g.RewardKL != 0 {
-		if err := g.newReference(); err != nil {
-			return fmt.Errorf("rl: reference model: %w", err)
+		ref, err := newReference(t)
+		if err != nil {
+			return err
 		}
-		t.Extra = append(t.Extra, train.ExtraFile{Name: referenceFile, Write: g.writeReference, Read: g.readReference})
+		g.reference = ref
+		t.Extra = append(t.Extra, ref.files()...)
 	}
 	return nil
 }
@@ -167,6 +170,8 @@ func (g *GRPO) settings(own any) settings {
 		Objective: g.Objective.recorded(), LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
+		Replay: g.RouterReplay, Drawing: drawingOf(policy.Drawn),
+		RefMix:  g.RefMix,
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
 }
@@ -189,22 +194,6 @@ func (g *GRPO) openVerdicts() (err error) {
 	return nil
 }
 
-// newReference makes the reference model, a copy of the present one without its
-// adapters.
-func (g *GRPO) newReference() error {
-	m := g.Trainer.Model
-	ref, err := model.NewWith(m.Backend(), m.Config, 0, m.Options)
-	if err != nil {
-		return err
-	}
-	if err := ref.Params.CopyFrom(m.Params); err != nil {
-		ref.Free()
-		return err
-	}
-	g.reference = ref
-	return nil
-}
-
 // Close ends a run: it gives back the memory of the reference model and closes
 // the log of verdicts. Trainer and Generator stay the caller's, the Trainer as
 // it was, but for its steps.
@@ -218,10 +207,8 @@ func (g *GRPO) release() (err error) {
 		err = g.restore()
 		g.restore = nil
 	}
-	if g.reference != nil {
-		g.reference.Free()
-		g.reference = nil
-	}
+	g.reference.free()
+	g.reference = nil
 	return errors.Join(err, g.verdicts.close())
 }
 
@@ -246,13 +233,4 @@ func (g *GRPO) readState(path string) error {
 	}
 	g.step, g.numTokens = s.Step, s.NumTokens
 	return nil
-}
-
-func (g *GRPO) writeReference(w io.Writer) error {
-	return checkpoint.Write(w, checkpoint.Tensors(g.reference.Params.All()), nil)
-}
-
-func (g *GRPO) readReference(path string) error {
-	_, err := checkpoint.Load(path, g.reference.Params.All())
-	return err
 }

@@ -18,6 +18,7 @@ type tokenStats struct {
 	difference   summary // |log π_θ − log π_old|
 	policyLoss   float64 // the loss but for the entropy bonus
 	hasReference bool
+	routing      routingStats
 }
 
 // summary is the range and the sum of values.

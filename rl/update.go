@@ -34,7 +34,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
 			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
-			u, err := g.update(ctx, mini, len(all) == 0 && g.FailOnMismatch)
+			u, err := g.update(ctx, mini, len(all) == 0)
 			if err != nil {
 				return nil, fmt.Errorf("rl: step %d: %w", g.step, err)
 			}
@@ -57,15 +57,17 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 		return nil, err
 	}
 	if g.Objective.Beta == 0 {
+		g.replay(xs)
 		return xs, nil
 	}
-	ref, err := g.scoreReference(xs)
+	ref, err := g.reference.logProbs(xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return nil, err
 	}
 	for i := range xs {
 		xs[i].ref = ref[i]
 	}
+	g.replay(xs)
 	return xs, nil
 }
 
@@ -79,15 +81,7 @@ func (g *GRPO) referenceLogProbs(r *Rollout) ([][]float64, error) {
 	if err := g.keep(xs); err != nil {
 		return nil, err
 	}
-	return g.scoreReference(xs)
-}
-
-func (g *GRPO) scoreReference(xs []experience) ([][]float64, error) {
-	ref, err := logProbs(g.reference, xs, g.Trainer.MaxRows, g.temperature())
-	if err != nil {
-		return nil, fmt.Errorf("rl: reference log-probabilities: %w", err)
-	}
-	return ref, nil
+	return g.reference.logProbs(xs, g.Trainer.MaxRows, g.temperature())
 }
 
 // keep notes, where the policy draws from a part of the vocabulary, from which: the
@@ -99,7 +93,8 @@ func (g *GRPO) keep(xs []experience) error {
 	if !sampling.Drops() {
 		return nil
 	}
-	if err := keep(g.Trainer.Model, xs, g.Trainer.MaxRows, sampling); err != nil {
+	policy := cmp.Or(g.Sampler.Policy().Drawn, g.Trainer.Model)
+	if err := keep(policy, xs, g.Trainer.MaxRows, sampling); err != nil {
 		return fmt.Errorf("rl: step %d: the tokens that the sampler keeps: %w", g.step, err)
 	}
 	return nil
@@ -116,6 +111,7 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 	if err := g.keep(xs); err != nil {
 		return t, err
 	}
+	g.replay(xs)
 	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
 		return t, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
@@ -131,21 +127,29 @@ func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
 	return t, err
 }
 
-// update makes one optimizer update. onPolicy demands that the weights are still
-// those of the rollout: otherwise it fails and nothing has changed.
-func (g *GRPO) update(ctx context.Context, mini miniBatch, onPolicy bool) (update, error) {
+// update makes one optimizer update. The first of a step, whose weights are those of the
+// rollout, is compared with it: under FailOnMismatch it fails where it differs, and nothing
+// has changed.
+func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, error) {
 	var u update
+	compare := first && g.Sampler.Policy().Experts
 	var err error
 	u.Metrics, err = g.Trainer.Update(ctx, int64(mini.global.Weight), len(mini.micro), func(s *tensor.Scope,
 		i int) tensor.Tensor {
 		xs := mini.micro[i]
 		b := g.Trainer.Model.NewBatch(s, sequences(xs), mini.global)
+		if compare {
+			g.Trainer.Model.RecordExperts(&b)
+		}
 		return g.Trainer.Assemble(s, b, func(out model.Output) tensor.Tensor {
 			t := tokens(s, out, b, xs, g.temperature())
 			policy, loss := g.losses(t)
 			g.Trainer.After(func() error {
 				err := u.read(g.Objective, xs, t, policy)
-				if err == nil && onPolicy {
+				if err == nil && compare {
+					err = u.routing.compare(g.Trainer.Model, b, xs)
+				}
+				if err == nil && first && g.FailOnMismatch {
 					err = u.mismatch()
 				}
 				return err

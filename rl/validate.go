@@ -23,13 +23,15 @@ func (g *GRPO) validate() error {
 		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions", g.G)
 	case g.RefSync > 0 && g.Objective.Beta == 0 && g.RewardKL == 0:
 		return errors.New("GRPO.RefSync is set without Objective.Beta or RewardKL: there is no reference model to refresh")
+	case g.RefMix != 0 && g.RefSync == 0:
+		return errors.New("GRPO.RefMix is set without GRPO.RefSync: the reference model is never refreshed")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
 		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
-		number("RewardKL", g.RewardKL, 0, math.MaxFloat64),
+		number("RewardKL", g.RewardKL, 0, math.MaxFloat64), number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
 			EstimatorReinforcePlusPlusBaseline),
@@ -50,91 +52,78 @@ func (g *GRPO) validate() error {
 	case p.Sampling.Greedy:
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
 	}
-	return nil
+	return g.validateRouting()
 }
 
-// fits refuses fields of advantages that mean nothing together.
-func (g *GRPO) fits() error {
-	apart := g.Aggregation == NormalizeThenSum
+// validate refuses fields that no run could mean, by their names.
+func (d *DPO) validate() error {
 	switch {
-	case g.RewardKL != 0 && g.Objective.Beta != 0:
-		return errors.New("RewardKL is set beside Objective.Beta: the divergence is either in the reward or in the loss")
-	case g.Estimator.whitens() && g.Scaling != "":
-		return fmt.Errorf("Scaling is %s, which Estimator %s has no use for", g.Scaling, g.Estimator)
-	case g.Estimator.whitens() && g.StdEps != 0:
-		return fmt.Errorf("StdEps is %g, which Estimator %s has no use for", g.StdEps, g.Estimator)
-	case g.Estimator == EstimatorRLOO && g.Scaling == ScaleGroup:
-		return errors.New("Scaling is group, which Estimator rloo has no use for")
-	case apart && g.Estimator != "" && g.Estimator != EstimatorGRPO:
-		return fmt.Errorf("Aggregation is normalize_then_sum, which Estimator %s has no use for", g.Estimator)
-	case apart && g.Scaling != "" && g.Scaling != ScaleGroup:
-		return fmt.Errorf("Scaling is %s, which Aggregation normalize_then_sum has no use for", g.Scaling)
-	case apart && g.RewardKL != 0:
-		return errors.New("RewardKL is set, which Aggregation normalize_then_sum has no use for")
+	case d.Trainer == nil || d.Trainer.Model == nil:
+		return errors.New("DPO.Trainer or its Model is nil")
+	case d.Trainer.Drafter != nil:
+		return errors.New("DPO.Trainer.Drafter is set: its loss would teach the rejected completions")
+	case len(d.Pairs) == 0:
+		return errors.New("DPO.Pairs is empty")
+	case d.RefMix != 0 && d.RefSync == 0:
+		return errors.New("DPO.RefMix is set without DPO.RefSync: the reference model is never refreshed")
+	case d.RefSync > 0 && d.Precompute:
+		return errors.New("DPO.RefSync is set with DPO.Precompute: what was scored before the first step is not refreshed")
+	case d.RefSync > 0 && slices.ContainsFunc(d.Trainer.Model.Params.All(), isAdapter):
+		return errors.New("DPO.RefSync is set and the model has adapters: the reference model is the base model")
+	case d.LabelSmoothing != 0 && !d.Loss.smooths():
+		return fmt.Errorf("DPO.LabelSmoothing is %g: DPO.Loss %s has none", d.LabelSmoothing, d.Loss)
 	}
-	return nil
-}
-
-func (o Objective) validate() error {
 	if err := cmp.Or(
-		o.Surrogate.validate(), o.Level.validate(), o.Divergence.validate(),
-		number("Objective.EpsilonLow", o.EpsilonLow, 0, 1),
-		number("Objective.EpsilonHigh", o.EpsilonHigh, 0, math.MaxFloat64),
-		number("Objective.DualClip", o.DualClip, 0, math.MaxFloat64),
-		number("Objective.TauPositive", o.TauPositive, 0, math.MaxFloat64),
-		number("Objective.TauNegative", o.TauNegative, 0, math.MaxFloat64),
-		number("Objective.MirrorTau", o.MirrorTau, 0, math.MaxFloat64),
-		number("Objective.Beta", o.Beta, 0, math.MaxFloat64),
-		number("Objective.EntropyCoef", o.EntropyCoef, -math.MaxFloat64, math.MaxFloat64),
+		count("Steps", d.Steps), count("Batch", d.Batch), count("RefSync", d.RefSync),
+		number("Beta", d.Beta, 0, math.MaxFloat64), number("RefMix", d.RefMix, 0, 1),
+		number("LabelSmoothing", d.LabelSmoothing, 0, math.Nextafter(0.5, 0)), d.Loss.validate(),
 	); err != nil {
-		return err
-	}
-	return o.fits()
-}
-
-// fits refuses fields that mean nothing together.
-func (o Objective) fits() error {
-	o = o.recorded()
-	_, hi := o.bounds()
-	set := func(name string, v float64) error {
-		if v == 0 {
-			return nil
-		}
-		return fmt.Errorf("Objective.%s is %g, which Surrogate %s has no use for", name, v,
-			cmp.Or(o.Surrogate, SurrogateClip))
-	}
-	var err error
-	switch o.Surrogate {
-	case "":
-		if o.DualClip != 0 && o.DualClip <= hi {
-			err = fmt.Errorf("Objective.DualClip is %g, want more than 1+EpsilonHigh, which is %g", o.DualClip, hi)
-		}
-	case SurrogateCISPO:
-		err = set("DualClip", o.DualClip)
-	default:
-		err = cmp.Or(set("DualClip", o.DualClip), set("EpsilonLow", o.EpsilonLow), set("EpsilonHigh", o.EpsilonHigh))
-	}
-	if o.Surrogate != SurrogateSAPO {
-		err = cmp.Or(err, set("TauPositive", o.TauPositive), set("TauNegative", o.TauNegative))
-	}
-	if o.Surrogate != SurrogateMirrorDescent {
-		err = cmp.Or(err, set("MirrorTau", o.MirrorTau))
-	} else if o.MirrorTau == 0 {
-		err = errors.New("Objective.MirrorTau is 0, Surrogate mirror_descent needs it")
-	}
-	if err != nil {
-		return err
-	}
-	ratio := o.Surrogate != SurrogateReinforce && o.Surrogate != SurrogateMirrorDescent ||
-		o.Divergence == DivergenceK3Unbiased
-	kimi := o.Surrogate == SurrogateMirrorDescent && o.Level == LevelSequence
-	switch {
-	case o.Level != "" && !ratio && !kimi:
-		return fmt.Errorf("Objective.Level is %s, which Surrogate %s has no use for", o.Level, o.Surrogate)
-	case o.Divergence != "" && o.Beta == 0:
-		return fmt.Errorf("Objective.Divergence is %s and Objective.Beta is 0: nothing weighs it", o.Divergence)
+		return fmt.Errorf("DPO.%w", err)
 	}
 	return nil
+}
+
+// validatePairs refuses pairs that cannot be trained or evaluated on.
+func (d *DPO) validatePairs() error {
+	c := d.Trainer.Model.Config
+	for _, list := range []struct {
+		name  string
+		pairs []Pair
+	}{{"DPO.Pairs", d.Pairs}, {"DPO.Held", d.Held}} {
+		for i, p := range list.pairs {
+			if err := p.validate(c.VocabSize, c.MaxPositionEmbeddings); err != nil {
+				return fmt.Errorf("%s[%d].%w", list.name, i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p Pair) validate(vocab, longest int) error {
+	for _, part := range []struct {
+		name string
+		ids  []int32
+	}{{"Prompt", p.Prompt}, {"Chosen", p.Chosen}, {"Rejected", p.Rejected}} {
+		if len(part.ids) == 0 {
+			return fmt.Errorf("%s is empty", part.name)
+		}
+		for i, id := range part.ids {
+			if id < 0 || int(id) >= vocab {
+				return fmt.Errorf("%s: token %d is %d, vocab_size is %d", part.name, i, id, vocab)
+			}
+		}
+		if n := len(p.Prompt) + len(part.ids) - 1; part.name != "Prompt" && n > longest {
+			return fmt.Errorf("%s has %d rows with its prompt, max_position_embeddings is %d", part.name, n, longest)
+		}
+	}
+	if slices.Equal(p.Chosen, p.Rejected) {
+		return errors.New("Chosen and Rejected are the same: there is nothing to prefer")
+	}
+	return number("Weight", p.Weight, 0, math.MaxFloat64)
+}
+
+func (l PreferenceLoss) validate() error {
+	return oneOf("Loss", l, PreferenceSigmoid, PreferenceRobust, PreferenceIPO, PreferenceSigmoidNorm)
 }
 
 func (t Thresholds) validate() error {
@@ -156,19 +145,6 @@ func (s Scaling) validate() error {
 
 func (l LossType) validate() error {
 	return oneOf("LossType", l, LossDAPO, LossGRPO, LossDrGRPO, LossBNPO, LossLUSPO)
-}
-
-func (s Surrogate) validate() error {
-	return oneOf("Objective.Surrogate", s, SurrogateClip, SurrogateCISPO, SurrogateSAPO, SurrogateReinforce,
-		SurrogateMirrorDescent)
-}
-
-func (l Level) validate() error {
-	return oneOf("Objective.Level", l, LevelToken, LevelSequence, LevelSequenceToken, LevelTrajectory)
-}
-
-func (d Divergence) validate() error {
-	return oneOf("Objective.Divergence", d, DivergenceK1, DivergenceK2, DivergenceK3, DivergenceK3Unbiased)
 }
 
 // oneOf refuses a value that is neither empty nor one of those that are known.

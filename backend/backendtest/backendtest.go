@@ -71,7 +71,7 @@ func families() []family {
 		mlaKeysGradFamily(),
 		attentionFamily(), attentionGradFamily(),
 		logSumExpFamily(), linearLogProbFamily(), linearLogProbGradFamily(), sampleFamily(),
-		moeGateFamily(), moeGateGradFamily(), moeRouteFamily(), moeDispatchFamily(),
+		moeGateFamily(), moeWeightsFamily(), moeGateGradFamily(), moeRouteFamily(), moeDispatchFamily(),
 		moeCombineFamily(), moeCombineGradFamily(), sequenceBalanceFamily(), sequenceBalanceGradFamily(),
 		adamWFamily(),
 	}

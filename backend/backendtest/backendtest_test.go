@@ -6,8 +6,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"math"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -57,13 +57,19 @@ func TestEveryOpHasCases(t *testing.T) {
 	for _, c := range Cases() {
 		covered[strings.TrimPrefix(fmt.Sprintf("%T", c.setup(nil).op), "*backend.")] = true
 	}
-	packages, err := parser.ParseDir(token.NewFileSet(), "..",
-		func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	names, err := filepath.Glob("../*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ops := 0
-	for _, file := range packages["backend"].Files {
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
 			if !ok || f.Recv == nil || f.Name.Name != "Operands" {

@@ -187,6 +187,52 @@ func (c moeGateSpec) build(s *setup) {
 	}
 }
 
+// moeWeightsSpec weighs the experts that the gate of a spec would choose for other
+// logits.
+type moeWeightsSpec struct{ moeGateSpec }
+
+func moeWeightsFamily() family {
+	f := family{random: func(r *rand.Rand) spec { return moeWeightsSpec{randomMoEGate(r)} }}
+	for _, c := range moeGateCases() {
+		f.cases = append(f.cases, moeWeightsSpec{c})
+	}
+	f.bench = []spec{moeWeightsSpec{moeGateSpec{N: 1024, E: 256, K: 8, Groups: 8, TopGroups: 4, Normalize: true}}}
+	return f
+}
+
+func (moeWeightsSpec) op() string { return "MoEWeights" }
+
+func (c moeWeightsSpec) build(s *setup) {
+	rows := func() [][]float64 {
+		out := make([][]float64, c.N)
+		for i := range out {
+			logits := make([]float64, c.E)
+			for e := range logits {
+				logits[e] = 2 * s.rng.NormFloat64()
+			}
+			out[i] = c.score(logits)
+		}
+		return out
+	}
+	own, others := rows(), rows()
+	chosen := make([][]int, c.N)
+	for i, score := range others {
+		chosen[i] = c.choose(score, nil)
+	}
+	scores := s.readStatWith("Scores", flat, func(i int) float64 { return own[i/c.E][i%c.E] }, c.N, c.E)
+	index := s.ints("Index", flat, func(i int) int { return chosen[i/c.K][i%c.K] }, c.N, c.K)
+	weight := s.writeStat("Weight", flat, c.N, c.K)
+	s.op = &backend.MoEWeights{Weight: weight.view, Scores: scores.view, Index: index.view, Normalize: c.Normalize,
+		Scale: routeScale}
+	s.want = func() {
+		for i := range c.N {
+			for j, w := range c.weigh(scores.vals[i*c.E:][:c.E], chosen[i]) {
+				weight.expect(i*c.K+j, w, (4+terms(c.K))*w)
+			}
+		}
+	}
+}
+
 type moeGateGradSpec struct {
 	moeGateSpec
 	NoWeight, NoScores bool // without DWeight, without DScores

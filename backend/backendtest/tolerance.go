@@ -123,6 +123,7 @@ var bounds = map[string]string{
 
 	"MoEGate": "B·s for scores, (2B + T(K))·|w| for weights, 0 for the experts chosen, " +
 		"where B = 4 for a sigmoid and 8 + T(E) for softmax",
+	"MoEWeights":          "(4 + T(K))·|w|: a quotient by a sum of K",
 	"MoEGateGrad":         "(T(E)+T(K))·the magnitudes of what is subtracted",
 	"MoECombine":          gradientBound,
 	"MoECombineGrad":      gradientBound,

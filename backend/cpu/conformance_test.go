@@ -20,7 +20,7 @@ var supported = []string{
 	"RMSNorm", "RMSNormGrad", "SwiGLU", "SwiGLUGrad", "RoPE", "MLAKeys", "MLAKeysGrad",
 	"Attention", "AttentionGrad",
 	"LogSumExp", "LinearLogProb", "LinearLogProbGrad", "Sample",
-	"MoEGate", "MoEGateGrad", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
+	"MoEGate", "MoEWeights", "MoEGateGrad", "MoERoute", "MoEDispatch", "MoECombine", "MoECombineGrad",
 	"SequenceBalance", "SequenceBalanceGrad",
 	"AdamW",
 }

@@ -41,6 +41,9 @@ func (b *CPU) doFused(op backend.Op) error {
 	case *backend.MoEGate:
 		return kernel(b, o.Logits.DType, (*moeGate[float32])(o), (*moeGate[float64])(o), o.Logits.Shape[0],
 			rowGrain(16*o.Logits.Shape[1]))
+	case *backend.MoEWeights:
+		return kernel(b, o.Scores.DType, (*moeWeights[float32])(o), (*moeWeights[float64])(o), o.Scores.Shape[0],
+			rowGrain(4*o.Index.Shape[1]))
 	case *backend.MoEGateGrad:
 		return kernel(b, o.Scores.DType, (*moeGateGrad[float32])(o), (*moeGateGrad[float64])(o), o.Scores.Shape[0],
 			rowGrain(4*o.Scores.Shape[1]))

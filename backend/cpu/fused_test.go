@@ -211,6 +211,10 @@ var fusedCases = []struct {
 			16), Logits: s.normal(caseRows, 16), Bias: s.normal(16),
 			Groups: 4, TopGroups: 2, Normalize: true, Scale: 2.5}
 	}},
+	{"MoEWeights", false, func(s *bench) backend.Op {
+		return &backend.MoEWeights{Weight: s.zeros(caseRows, 4), Scores: s.positive(caseRows, 16),
+			Index: s.ints(s.ids(caseRows*4, 16), caseRows, 4), Normalize: true, Scale: 2.5}
+	}},
 	{"MoEGateGrad", true, func(s *bench) backend.Op {
 		index := make([]int32, 0, caseRows*4)
 		for range caseRows {

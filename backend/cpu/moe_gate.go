@@ -42,16 +42,35 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 			fillRow(wt, k, 1, T(math.NaN()))
 			continue
 		}
-		var sum T
-		for n, e := range chosen {
-			wt[n] = s[e]
-			sum += s[e]
+		weigh(wt, s, chosen, o.Normalize, o.Scale)
+	}
+}
+
+// weigh sets wt to the weights of the chosen experts, whose scores are among s.
+func weigh[T number](wt, s []T, chosen []int32, normalize bool, by float64) {
+	var sum T
+	for n, e := range chosen {
+		wt[n] = s[e]
+		sum += s[e]
+	}
+	factor := T(by)
+	if normalize {
+		factor /= sum + backend.GateEps
+	}
+	scale(wt, wt, factor)
+}
+
+type moeWeights[T number] backend.MoEWeights
+
+func (o *moeWeights[T]) run(_ *worker, lo, hi int) {
+	weight, index, scores := data[T](&o.Weight), data[int32](&o.Index), data[T](&o.Scores)
+	experts, k := o.Scores.Shape[1], o.Index.Shape[1]
+	for i := lo; i < hi; i++ {
+		chosen := index[i*k:][:k]
+		for _, e := range chosen {
+			row("MoEWeights", "expert", e, experts)
 		}
-		factor := T(o.Scale)
-		if o.Normalize {
-			factor /= sum + backend.GateEps
-		}
-		scale(wt, wt, factor)
+		weigh(weight[i*k:][:k], scores[i*experts:][:experts], chosen, o.Normalize, o.Scale)
 	}
 }
 

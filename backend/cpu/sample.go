@@ -17,7 +17,8 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 	rows, _ := newReader(&o.X, vocab, buf) // widens to where the scores go
 	for i := lo; i < hi; i++ {
 		x := rows.at(i*o.X.Strides[0], vocab)
-		t, lp := 0, T(0)
+		var t int
+		var lp T
 		if temperature := float64(at[T](&o.Temperature, i)); temperature == 0 {
 			t, lp = d.greedy(x)
 		} else if d.score(x, T(1/temperature)); !finite(d.lse) {

@@ -19,7 +19,7 @@ var activationOps = []string{
 
 // scoreOps are ops on scores, parameters or indices, in F32 and F64.
 var scoreOps = []string{
-	"Iota", "GatherLast", "ScatterLast", "Random", "MoERoute",
+	"Iota", "GatherLast", "ScatterLast", "Random", "MoEWeights", "MoERoute",
 	"SequenceBalance", "SequenceBalanceGrad", "AdamW",
 }
 

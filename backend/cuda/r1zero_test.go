@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -19,7 +18,7 @@ func TestR1ZeroRunsOnTheDevice(t *testing.T) {
 	emulated(t)
 	dir := t.TempDir()
 	program := filepath.Join(dir, "r1zero")
-	build := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-o", program,
+	build := exec.Command("go", "build", "-o", program,
 		"github.com/aha-go/aha/examples/r1zero")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

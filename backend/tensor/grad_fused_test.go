@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/aha-go/aha/backend"
@@ -79,6 +80,45 @@ func TestGradientsOfGate(t *testing.T) {
 			g.runWith(name+"/scores", o, func(s *tensor.Scope) []tensor.Tensor { _, p := gate(s); return one(p) })
 			g.made = []*tensor.Param{logits}
 			g.runWith(name+"/both", o, func(s *tensor.Scope) []tensor.Tensor { w, p := gate(s); return []tensor.Tensor{w, p} })
+		}
+	}
+}
+
+// The gradients of the weights of given experts, which the gate would not choose.
+func TestGradientsOfGateAtGivenExperts(t *testing.T) {
+	g := check(t)
+	index := []int32{0, 1, 2, 0, 3, 7, 1, 4, 6, 5, 6, 7, 2, 3, 4}
+	for _, rule := range gateRules {
+		logits := g.param(5, 8)
+		g.run(fmt.Sprintf("scoring %d normalize %v", rule.Scoring, rule.Normalize), func(s *tensor.Scope) []tensor.Tensor {
+			w, scores, _ := tensor.GateAt(logits.In(s), s.Ints(index, 5, 3), nil, rule)
+			return []tensor.Tensor{w, scores}
+		})
+	}
+}
+
+// Bitwise: at the experts that Gate chose, GateAt is Gate.
+func TestGateAtItsOwnChoiceIsGate(t *testing.T) {
+	s := tensor.NewScope(open(t), tensor.Options{})
+	defer s.Close()
+	for _, dt := range []backend.DType{backend.F32, backend.F64} {
+		for _, rule := range gateRules {
+			logits := s.Floats(dt, ramp(5*8, 0), 5, 8)
+			want, wantScores, index := tensor.Gate(logits, nil, 3, rule)
+			got, scores, chosen := tensor.GateAt(logits, index, nil, rule)
+			for _, pair := range [][2]tensor.Tensor{{got, want}, {scores, wantScores}, {chosen, index}} {
+				a, err := pair[0].Values()
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := pair[1].Values()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(a, b) {
+					t.Errorf("%s %+v: %v, want %v", dt, rule, a, b)
+				}
+			}
 		}
 	}
 }

@@ -14,6 +14,8 @@ const (
 	KindExperts               // [E, out, in]: a stack of matrices
 	KindGain                  // [D] of a norm
 	KindBias                  // [D] that is added
+	KindSelection             // [E] added to a gate's scores to select: no gradient moves it
+	KindJoin                  // [D, 2D] of multi-token prediction, from an embedding and a hidden state
 	KindAdapter               // a factor of a LowRank, no part of the model's own checkpoint
 )
 
@@ -33,6 +35,10 @@ func (k Kind) String() string {
 		return "gain"
 	case KindBias:
 		return "bias"
+	case KindSelection:
+		return "selection"
+	case KindJoin:
+		return "join"
 	case KindAdapter:
 		return "adapter"
 	}

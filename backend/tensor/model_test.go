@@ -162,7 +162,7 @@ func (m *small) train(s *tensor.Scope) (outcome, error) {
 			if err != nil {
 				return outcome{}, err
 			}
-			x, err := backend.Values(s.Backend(), g)
+			x, err := backend.Values(p.Backend(), g)
 			if err != nil {
 				return outcome{}, err
 			}

@@ -27,24 +27,47 @@ func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scor
 		op.Bias = bias.value
 	}
 	s.do(&op)
-	if s.needs(logits) {
-		sv, iv := scores.view, index.view
-		s.track([]*Tensor{&weight, &scores}, []Tensor{scores, index}, func(dy []gradient) {
-			g := s.newGradient(logits)
-			grad := backend.MoEGateGrad{DLogits: g.View, Scores: sv, Index: iv, Scoring: rule.Scoring,
-				Normalize: rule.Normalize, Scale: rule.Scale}
-			for i, dst := range []*backend.View{&grad.DWeight, &grad.DScores} {
-				if dy[i].st != nil {
-					d := s.contiguous(dy[i])
-					defer d.release()
-					*dst = d.View
-				}
-			}
-			s.do(&grad)
-			s.give(logits, g)
-		})
-	}
+	s.trackGate(logits, index, &weight, &scores, rule)
 	return weight, scores, index
+}
+
+// GateAt is Gate where the experts of each token are given, index [N, k], ascending: the
+// weights are theirs. chosen [N, k] are those that Gate would have chosen.
+func GateAt(logits, index Tensor, bias *Param, rule backend.MoEGate) (weight, scores, chosen Tensor) {
+	mustBe2D("GateAt", "index", index)
+	s := scopeOf("GateAt", logits, index)
+	iv := index.View()
+	was := s.recording
+	s.recording = false
+	_, scores, chosen = Gate(logits, bias, iv.Shape[1], rule)
+	s.recording = was
+	weight = s.alloc(scores.view.DType, iv.Shape[:2]...)
+	s.do(&backend.MoEWeights{Weight: weight.view, Scores: scores.view, Index: iv, Normalize: rule.Normalize,
+		Scale: rule.Scale})
+	s.trackGate(logits, index, &weight, &scores, rule)
+	return weight, scores, chosen
+}
+
+// trackGate puts the weights and scores of a gate on the tape, whose experts are index.
+func (s *Scope) trackGate(logits, index Tensor, weight, scores *Tensor, rule backend.MoEGate) {
+	if !s.needs(logits) {
+		return
+	}
+	sv, iv := scores.view, index.view
+	s.track([]*Tensor{weight, scores}, []Tensor{*scores, index}, func(dy []gradient) {
+		g := s.newGradient(logits)
+		grad := backend.MoEGateGrad{DLogits: g.View, Scores: sv, Index: iv, Scoring: rule.Scoring,
+			Normalize: rule.Normalize, Scale: rule.Scale}
+		for i, dst := range []*backend.View{&grad.DWeight, &grad.DScores} {
+			if dy[i].st != nil {
+				d := s.contiguous(dy[i])
+				defer d.release()
+				*dst = d.View
+			}
+		}
+		s.do(&grad)
+		s.give(logits, g)
+	})
 }
 
 // Routing is the plan of one MoE layer's dispatch, see backend.MoERoute.

@@ -55,7 +55,7 @@ func (w shaped) in(s *tensor.Scope, p *tensor.Param) tensor.Tensor {
 
 // param is a parameter of ones.
 func (o *operands) param(shape ...int) *tensor.Param {
-	p, err := tensor.NewParam(o.s.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
+	p, err := tensor.NewParam(o.p.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -72,9 +72,6 @@ var passes = tensor.Func{
 	Forward:  func(_ *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return tensor.Scale(in[0], 1) },
 	Backward: func(_ *tensor.Scope, _ []tensor.Tensor, _, d tensor.Tensor) []tensor.Tensor { return one(d) },
 }
-
-// exp is a function for Recompute.
-func exp(_ *tensor.Scope, in []tensor.Tensor) []tensor.Tensor { return one(tensor.Exp(in[0])) }
 
 // readers are all exported functions and methods that take tensors and need
 // their memory, each called once.
@@ -100,7 +97,7 @@ var readers = map[string]func(o *operands){
 	"Param.Assign": func(o *operands) { o.param(2).Assign(o.f(2)) },
 	"ReLU":         func(o *operands) { tensor.ReLU(o.f(2)) },
 	"Routing.Count": func(o *operands) {
-		ps := tensor.NewParams(o.s.Backend(), tensor.Init{})
+		ps := tensor.NewParams(o.p.Backend(), tensor.Init{})
 		o.t.Cleanup(ps.Free)
 		tensor.Routing{Offsets: o.i(5)}.Count(ps.Counter("load", 4))
 	},
@@ -108,23 +105,26 @@ var readers = map[string]func(o *operands){
 		tensor.Sample(o.f(2, 3), tensor.Draw{Token: o.i(2), LogProb: o.f(2), Seed: o.i(2, 2), Pos: o.i(2), TopK: o.i(2),
 			Temperature: o.f(2), TopP: o.f(2)})
 	},
-	"SegmentMean":    func(o *operands) { tensor.SegmentMean(o.f(2, 3), o.i(4)) },
-	"SegmentSum":     func(o *operands) { tensor.SegmentSum(o.f(2, 3), o.i(4)) },
-	"Softmax":        func(o *operands) { tensor.Softmax(o.f(2, 3)) },
-	"Sqrt":           func(o *operands) { tensor.Sqrt(o.f(2)) },
-	"Tanh":           func(o *operands) { tensor.Tanh(o.f(2)) },
-	"TopK":           func(o *operands) { tensor.TopK(o.f(2, 3), 2) },
-	"Clamp":          func(o *operands) { tensor.Clamp(o.f(2), 0, 1) },
-	"Combine":        func(o *operands) { tensor.Combine(o.f(4, 3), o.f(2, 2), tensor.Routing{Inverse: o.i(2, 2)}) },
-	"Concat":         func(o *operands) { tensor.Concat(0, o.f(2), o.f(3), o.f(1)) },
-	"Detach":         func(o *operands) { tensor.Detach(o.f(2)) },
-	"Dispatch":       func(o *operands) { tensor.Dispatch(o.f(2, 3), tensor.Routing{Perm: o.i(4), Inverse: o.i(2, 2)}) },
-	"Div":            func(o *operands) { tensor.Div(o.f(2), o.f(2)) },
-	"Download":       func(o *operands) { tensor.Download(make([]float32, 2), o.f(2)) },
-	"Embedding":      func(o *operands) { tensor.Embedding(o.param(3, 2), o.i(2), backend.F32) },
-	"Exp":            func(o *operands) { tensor.Exp(o.f(2)) },
-	"Func.Apply":     func(o *operands) { passes.Apply(o.f(2), o.f(3)) },
-	"Gate":           func(o *operands) { tensor.Gate(o.f(2, 4), nil, 2, backend.MoEGate{Groups: 1, TopGroups: 1}) },
+	"SegmentMean": func(o *operands) { tensor.SegmentMean(o.f(2, 3), o.i(4)) },
+	"SegmentSum":  func(o *operands) { tensor.SegmentSum(o.f(2, 3), o.i(4)) },
+	"Softmax":     func(o *operands) { tensor.Softmax(o.f(2, 3)) },
+	"Sqrt":        func(o *operands) { tensor.Sqrt(o.f(2)) },
+	"Tanh":        func(o *operands) { tensor.Tanh(o.f(2)) },
+	"TopK":        func(o *operands) { tensor.TopK(o.f(2, 3), 2) },
+	"Clamp":       func(o *operands) { tensor.Clamp(o.f(2), 0, 1) },
+	"Combine":     func(o *operands) { tensor.Combine(o.f(4, 3), o.f(2, 2), tensor.Routing{Inverse: o.i(2, 2)}) },
+	"Concat":      func(o *operands) { tensor.Concat(0, o.f(2), o.f(3), o.f(1)) },
+	"Detach":      func(o *operands) { tensor.Detach(o.f(2)) },
+	"Dispatch":    func(o *operands) { tensor.Dispatch(o.f(2, 3), tensor.Routing{Perm: o.i(4), Inverse: o.i(2, 2)}) },
+	"Div":         func(o *operands) { tensor.Div(o.f(2), o.f(2)) },
+	"Download":    func(o *operands) { tensor.Download(make([]float32, 2), o.f(2)) },
+	"Embedding":   func(o *operands) { tensor.Embedding(o.param(3, 2), o.i(2), backend.F32) },
+	"Exp":         func(o *operands) { tensor.Exp(o.f(2)) },
+	"Func.Apply":  func(o *operands) { passes.Apply(o.f(2), o.f(3)) },
+	"Gate":        func(o *operands) { tensor.Gate(o.f(2, 4), nil, 2, backend.MoEGate{Groups: 1, TopGroups: 1}) },
+	"GateAt": func(o *operands) {
+		tensor.GateAt(o.f(2, 4), o.i(2, 1), nil, backend.MoEGate{Groups: 1, TopGroups: 1})
+	},
 	"GatherRows":     func(o *operands) { tensor.GatherRows(o.f(3, 2), o.i(2)) },
 	"GroupedLinear":  func(o *operands) { tensor.GroupedLinear(o.f(0, 3), o.param(2, 4, 3), o.i(3)) },
 	"Linear.Forward": func(o *operands) { (&tensor.Linear{W: o.param(4, 3)}).Forward(o.f(2, 3)) },

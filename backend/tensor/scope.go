@@ -53,9 +53,6 @@ func NewScope(b backend.Backend, o Options) *Scope {
 	}
 }
 
-// Backend is the device the scope's tensors live on.
-func (s *Scope) Backend() backend.Backend { return s.b }
-
 // Recording reports whether ops are put on the tape.
 func (s *Scope) Recording() bool { return s.recording }
 

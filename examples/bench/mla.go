@@ -104,9 +104,8 @@ func (d *latentDecode) add(capacity, short, long int) error {
 		return err
 	}
 	for i, n := range [2]int{short, long} {
-		at := func(v int) tensor.Tensor { return d.s.Ints([]int32{int32(v)}, 1) }
 		x := d.s.Full(backend.F32, 1, 1, d.m.Config.HiddenSize)
-		rows := attention.Rows{Pos: at(n - 1), Start: at(0), Len: at(n), Cache: at(n - 1)}
+		rows := attention.Continue(d.s, capacity, attention.Span{From: n - 1, N: 1})
 		p, err := d.s.Record(func() { mla.Forward(x, rows, c) })
 		if err != nil {
 			return err

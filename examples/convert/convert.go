@@ -208,7 +208,7 @@ func (c *conversion) isMTP(name string) bool {
 func (c *conversion) item(t checkpoint.TensorInfo) (item, error) {
 	it := item{name: t.Name, to: t.DType}
 	if c.dtype != "" && t.DType.IsFloat() {
-		it.to = model.StoredDType(c.dtype, t.Name, t.Shape)
+		it.to = model.StoredDType(c.dtype, checkpoint.KindOf(t.Name, len(t.Shape)), len(t.Shape))
 	}
 	isCopy := c.b == nil && it.to == t.DType
 	values, err := c.a.Rows(t.Name, c.cfg.Quantization.Block())
@@ -262,7 +262,7 @@ func (c *conversion) copied(it *item) (err error) {
 // mean is the tensor of the means of two.
 func mean(a, b checkpoint.Rows) checkpoint.Rows {
 	var y []float32
-	return checkpoint.Rows{Name: a.Name, Shape: a.Shape, Read: func(first int, dst []float32) error {
+	return checkpoint.Rows{Name: a.Name, Kind: a.Kind, Shape: a.Shape, Read: func(first int, dst []float32) error {
 		y = slices.Grow(y[:0], len(dst))[:len(dst)]
 		if err := errors.Join(a.Read(first, dst), b.Read(first, y)); err != nil {
 			return err

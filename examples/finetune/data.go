@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
 
+	"github.com/aha-go/aha/examples/internal/tune"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
@@ -30,34 +27,30 @@ type line struct {
 	Answer   *string           `json:"answer"`
 }
 
+// encoder is tune.Encoder.Chat.
+type encoder func(messages []chat.Message, o chat.Options) (ids []int32, weight []float32, err error)
+
 // readData reads the conversations of up to longest tokens in a file, for the model at path.
 // Errors name the file and the line.
-func readData(file, path string, vocab, longest int) (*dataset, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("-data: %w", err)
-	}
-	d := &dataset{sum: fmt.Sprintf("%x", sha256.Sum256(text))}
+func readData(file, path string, vocab, longest int) (d *dataset, err error) {
+	d = &dataset{}
 	var encode encoder
-	n := 0
-	for row := range bytes.Lines(text) {
-		if n++; len(bytes.TrimSpace(row)) == 0 {
-			continue
-		}
+	d.sum, err = tune.Lines(file, func(row []byte) error {
 		q, err := parse(row, path, &encode)
 		if err == nil {
 			err = check(q, vocab)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", file, n, err)
-		}
-		if q.Rows() > longest {
+		switch {
+		case err != nil:
+			return err
+		case q.Rows() > longest:
 			d.long++
-			continue
+		default:
+			d.train = append(d.train, q)
 		}
-		d.train = append(d.train, q)
-	}
-	return d, nil
+		return nil
+	})
+	return d, err
 }
 
 // parse turns a line into a sequence. encode is made of the model at path when it is needed first.
@@ -75,9 +68,11 @@ func parse(row []byte, path string, encode *encoder) (q model.Sequence, err erro
 		return q, errors.New("want ids, messages, or question and answer")
 	case l.Messages != nil:
 		if *encode == nil {
-			if *encode, err = newEncoder(path); err != nil {
+			e, err := tune.NewEncoder(path)
+			if err != nil {
 				return q, err
 			}
+			*encode = e.Chat
 		}
 		if ids, weight, err = (*encode)(l.Messages, chat.Options{Tools: l.Tools}); err != nil {
 			return q, err
@@ -116,20 +111,9 @@ func check(q model.Sequence, vocab int) error {
 
 // split holds a part of the conversations out, one at least, chosen by seed.
 func (d *dataset) split(part float64, seed uint64) error {
-	n := len(d.train)
-	if n < 2 {
+	if n := len(d.train); n < 2 {
 		return fmt.Errorf("%d conversations of a length to train on (%d are too long), want at least 2", n, d.long)
 	}
-	order := rand.New(rand.NewPCG(model.DeriveSeed(seed, "held out"), 0)).Perm(n)
-	held := min(max(int(part*float64(n)+0.5), 1), n-1)
-	var rest []model.Sequence
-	for i, at := range order {
-		if i < held {
-			d.held = append(d.held, d.train[at])
-		} else {
-			rest = append(rest, d.train[at])
-		}
-	}
-	d.train = rest
+	d.train, d.held = tune.Split(d.train, part, seed)
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 func (t *tuning) evaluate(ctx context.Context) (float64, error) {
 	shown, end := progress.Watch("held-out loss", "conversations")
 	defer end()
-	loss, err := heldLoss(ctx, t.m, t.data.held, t.Rows, shown)
+	loss, err := heldLoss(ctx, t.Trained, t.data.held, t.Rows, shown)
 	if err != nil && ctx.Err() != nil {
 		return 0, fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/examples/internal/tune"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/lora"
 )
@@ -138,8 +139,8 @@ func TestHeldOutLossFalls(t *testing.T) {
 // sameModel compares the saved model with the base model under the saved adapters.
 func sameModel(t *testing.T, base, out string) {
 	t.Helper()
-	merged := load(t, filepath.Join(out, modelFolder))
-	adapter := filepath.Join(out, adapterFolder)
+	merged := load(t, filepath.Join(out, tune.ModelFolder))
+	adapter := filepath.Join(out, tune.AdapterFolder)
 	if _, err := os.Stat(adapter); err != nil {
 		return // all weights were trained
 	}

@@ -91,6 +91,34 @@ func (r *Reader) ParamName(file string) string {
 	return file
 }
 
+// KindOf is the kind of a file's tensor by its name and rank, as the names of Hugging Face
+// have it; KindOther of one with a name of its own, whose parameter alone knows.
+func KindOf(name string, rank int) tensor.Kind {
+	layer := strings.Contains(name, "layers.")
+	ends := func(suffixes ...string) bool {
+		return slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(name, s) })
+	}
+	switch {
+	case ends(".e_score_correction_bias"):
+		return tensor.KindSelection
+	case ends(".bias"):
+		return tensor.KindBias
+	case ends("norm.weight"):
+		return tensor.KindGain
+	case ends("embed_tokens.weight", headName, ".shared_head.head.weight"):
+		return tensor.KindEmbedding
+	case layer && strings.Contains(name, ".experts.") && rank >= 2:
+		return tensor.KindExperts
+	case layer && rank == 2 && ends(".gate.weight"):
+		return tensor.KindRouter
+	case layer && rank == 2 && ends(".eh_proj.weight"):
+		return tensor.KindJoin
+	case layer && rank == 2 && ends("_proj.weight", ".kv_a_proj_with_mqa.weight"):
+		return tensor.KindMatrix
+	}
+	return tensor.KindOther
+}
+
 // isBare reports whether names lack the prefix.
 func isBare(tensors []TensorInfo) bool {
 	for _, t := range tensors {

@@ -16,7 +16,8 @@ import (
 // needed, so that tensors are converted which do not fit the memory.
 type Rows struct {
 	Name  string
-	Shape []int // outermost first
+	Kind  tensor.Kind // of the parameter; of a file's tensor see KindOf
+	Shape []int       // outermost first
 	// Read sets dst to whole rows, from row first on. Rows are those of all but the
 	// last dimension; a scalar is a row of one.
 	Read func(first int, dst []float32) error
@@ -28,7 +29,7 @@ func ParamRows(params []*tensor.Param) []Rows {
 	var list []Rows
 	for _, p := range params {
 		for _, part := range parts(p) {
-			list = append(list, Rows{part.name, part.shape, func(first int, dst []float32) error {
+			list = append(list, Rows{part.name, p.Kind, part.shape, func(first int, dst []float32) error {
 				return part.p.ReadRows(part.first+first, dst)
 			}})
 		}
@@ -67,7 +68,7 @@ func (r *Reader) Rows(name string, block [2]int) (Rows, error) {
 		f.scale = scale
 		f.scales, _ = r.Section(scale.Name)
 	}
-	return Rows{name, t.Shape, func(first int, dst []float32) error {
+	return Rows{name, KindOf(name, len(t.Shape)), t.Shape, func(first int, dst []float32) error {
 		if err := f.read(first, dst); err != nil {
 			return fmt.Errorf("checkpoint: %s: tensor %q: %w", t.File, name, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/tensor"
 )
 
 // memRows are values in memory.
@@ -20,7 +21,7 @@ func memRows(name string, x []float32, shape ...int) Rows {
 	if len(shape) > 0 {
 		width = shape[len(shape)-1]
 	}
-	return Rows{name, shape, func(first int, dst []float32) error {
+	return Rows{name, tensor.KindOther, shape, func(first int, dst []float32) error {
 		copy(dst, x[first*width:])
 		return nil
 	}}

@@ -185,10 +185,7 @@ func TestHeadersOfHugeFilesAreLimited(t *testing.T) {
 }
 
 func TestWriteIsReadBack(t *testing.T) {
-	m := Metadata{{alignmentKey, uint32(64)}}
-	for _, kv := range openTypes(t).Metadata {
-		m = append(m, kv)
-	}
+	m := append(Metadata{{alignmentKey, uint32(64)}}, openTypes(t).Metadata...)
 	m = append(m, KeyValue{"nested", []any{[]uint8{1, 2}, []string{"x"}, []any{[]float64{}}}}, KeyValue{"none", []int64{}},
 		KeyValue{"more", []any{[]int8{-1}, []uint16{1}, []int16{-1}, []uint32{1}, []uint64{1}}})
 	a, b := bytes.Repeat([]byte{1}, 3*34), bytes.Repeat([]byte{2}, 20)

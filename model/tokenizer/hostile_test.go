@@ -270,14 +270,14 @@ func FuzzEncode(f *testing.F) {
 		for _, tok := range toks {
 			ids, err := tok.Append(nil, text)
 			if err != nil {
-				t.Fatalf("%s: %q: %v", tok.Pattern(), text, err)
+				t.Fatalf("%s: %q: %v", tok.pattern, text, err)
 			}
 			want := text
 			if tok.nfc {
 				want = nfcBetweenAdded(tok, text)
 			}
 			if back := tok.Decode(ids); back != want {
-				t.Errorf("%s: %q comes back as %q", tok.Pattern(), want, back)
+				t.Errorf("%s: %q comes back as %q", tok.pattern, want, back)
 			}
 		}
 	})

@@ -35,7 +35,7 @@ func checkStream(t *testing.T, tok *Tokenizer, text string, size int) {
 	want, wantErr := tok.Append(nil, text)
 	got, _, err := stream(tok, strings.NewReader(text), size)
 	if errors.Is(err, ErrUncovered) != errors.Is(wantErr, ErrUncovered) || wantErr == nil && !slices.Equal(got, want) {
-		t.Errorf("%s: %q in parts of %d: ids %v, %v, want %v, %v", tok.Pattern(), text, size, got, err, want, wantErr)
+		t.Errorf("%s: %q in parts of %d: ids %v, %v, want %v, %v", tok.pattern, text, size, got, err, want, wantErr)
 	}
 }
 

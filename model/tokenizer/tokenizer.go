@@ -224,9 +224,6 @@ func (t *Tokenizer) addAdded(list []Added) error {
 // Len returns the number of ids: the largest and one. Models may have more, which decode to U+FFFD.
 func (t *Tokenizer) Len() int { return len(t.texts) }
 
-// Pattern returns how text is split.
-func (t *Tokenizer) Pattern() Pattern { return t.pattern }
-
 // ID returns the id of an added token or, if there is none, of the token that decodes to text.
 func (t *Tokenizer) ID(text string) (int32, bool) {
 	if a, ok := t.added[text]; ok {

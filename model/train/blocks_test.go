@@ -211,6 +211,27 @@ func TestOwnBlocksAreSavedUnderTheirNames(t *testing.T) {
 	}
 }
 
+// What FP8 quantises in blocks of one's own goes by kind: a matrix is, a router is not.
+func TestOwnBlocksAreSavedInFP8(t *testing.T) {
+	m := newRowwiseModel(t, model.Options{Block: newRowwise(2, nil)})
+	dir := filepath.Join(t.TempDir(), "own")
+	if err := model.Save(dir, m, model.SaveOptions{DType: checkpoint.F8E4M3}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, rows := range checkpoint.ParamRows(m.Params.All()) {
+		info, ok := r.Find(rows.Name)
+		quantised := rows.Kind == tensor.KindMatrix || rows.Kind == tensor.KindExperts
+		if !ok || quantised != (info.DType == checkpoint.F8E4M3) {
+			t.Errorf("%s of kind %s is saved as %q", rows.Name, rows.Kind, info.DType)
+		}
+	}
+}
+
 // A block that is two layers has one bias, which moves once a step by the load of both.
 func TestAGateThatLayersShareMovesOnce(t *testing.T) {
 	var block model.Block

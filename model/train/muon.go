@@ -17,7 +17,7 @@ import (
 //	M ← μM + g
 //	W ← W − LR·( 0.2·√max(R,C)·NewtonSchulz(g + μM) + WeightDecay·W )
 //
-// It works on parameters of tensor.KindMatrix, KindAdapter and
+// It works on parameters of tensor.KindMatrix, KindJoin, KindAdapter and
 // KindExperts, where each expert is a matrix of its own. Embedding, head,
 // routers and vectors are left to AdamW.
 type Muon struct {
@@ -44,7 +44,11 @@ func (o Muon) LearningRate() float64 { return o.LR }
 
 // takes reports whether p is Muon's rather than AdamW's.
 func (Muon) takes(p *tensor.Param) bool {
-	return p.Kind == tensor.KindMatrix || p.Kind == tensor.KindExperts || p.Kind == tensor.KindAdapter
+	switch p.Kind {
+	case tensor.KindMatrix, tensor.KindJoin, tensor.KindExperts, tensor.KindAdapter:
+		return true
+	}
+	return false
 }
 
 // Moments is the momentum of a matrix, and AdamW's for the rest.

@@ -47,6 +47,13 @@ func (t *Trainer) check(seqs []model.Sequence) error {
 			return fmt.Errorf("sequence %d predicts %d tokens, max_position_embeddings is %d", i, q.Rows(), longest)
 		case q.Weight != nil && len(q.Weight) != q.Rows():
 			return fmt.Errorf("sequence %d has %d weights for %d targets", i, len(q.Weight), q.Rows())
+		case (q.Experts == nil) != (seqs[0].Experts == nil):
+			return fmt.Errorf("of sequences 0 and %d one has Experts and the other has none", i)
+		}
+		if q.Experts != nil {
+			if err := t.Model.CheckExperts(q.Rows(), q.Experts); err != nil {
+				return fmt.Errorf("sequence %d: %w", i, err)
+			}
 		}
 		for j, id := range q.IDs {
 			if id < 0 || id >= vocab {

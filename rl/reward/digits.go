@@ -14,7 +14,7 @@ import (
 //
 //	Digits{First: 7, Step: 1, Modulus: 10, Count: 4}   7,8:10,4 → 9,0,1,2
 //
-// It is what DigitShare and DigitPrefix expect in Sample.Answer.
+// It is what DigitShare expects in Sample.Answer.
 type Digits struct {
 	First   int // 0 ≤ First < Modulus
 	Step    int // 0 ≤ Step < Modulus
@@ -77,25 +77,5 @@ func DigitShare(_ context.Context, s Sample) Verdict {
 	places := max(len(want), len(got))
 	v := pass(right == places)
 	v.Value = float64(right) / float64(places)
-	return v
-}
-
-// DigitPrefix is verl's reward summed over the completion: the number of
-// characters before the first that differs from the expected text, divided by
-// the length of that text plus one, the end-of-sequence token, which earns
-// nothing. The exact completion of 4 digits gets 7/8. What follows a complete
-// text does not matter to the value; the status is Correct for the exact text.
-func DigitPrefix(_ context.Context, s Sample) Verdict {
-	d, err := digitsOf(s)
-	if err != nil {
-		return Verdict{Status: Error, Err: err}
-	}
-	want := d.Completion()
-	same := 0
-	for same < min(len(want), len(s.Completion)) && s.Completion[same] == want[same] {
-		same++
-	}
-	v := pass(s.Completion == want)
-	v.Value = float64(same) / float64(len(want)+1)
 	return v
 }

@@ -26,27 +26,24 @@ func TestDigitsTexts(t *testing.T) {
 }
 
 func TestDigitRewards(t *testing.T) {
-	d := Digits{First: 7, Step: 1, Modulus: 10, Count: 4} // 9,0,1,2: 7 characters
+	d := Digits{First: 7, Step: 1, Modulus: 10, Count: 4} // 9,0,1,2
 	for _, c := range []struct {
-		text          string
-		share, prefix float64
-		status        Status
+		text   string
+		share  float64
+		status Status
 	}{
-		{"9,0,1,2", 1, 7. / 8, Correct},
-		{"9,0,1,2,3", 4. / 5, 7. / 8, Wrong},
-		{"9,0,1", 3. / 4, 5. / 8, Wrong},
-		{"9,5,1,2", 3. / 4, 2. / 8, Wrong},
-		{"1,1,1,1", 1. / 4, 0, Wrong},
-		{"9,0,1,02", 3. / 4, 6. / 8, Wrong},
-		{"9012", 0, 1. / 8, Wrong},
-		{"", 0, 0, Wrong},
+		{"9,0,1,2", 1, Correct},
+		{"9,0,1,2,3", 4. / 5, Wrong},
+		{"9,0,1", 3. / 4, Wrong},
+		{"9,5,1,2", 3. / 4, Wrong},
+		{"1,1,1,1", 1. / 4, Wrong},
+		{"9,0,1,02", 3. / 4, Wrong},
+		{"9012", 0, Wrong},
+		{"", 0, Wrong},
 	} {
 		s := Sample{Completion: c.text, Answer: d}
 		if v := DigitShare(t.Context(), s); math.Abs(v.Value-c.share) > 1e-15 || v.Status != c.status {
 			t.Errorf("DigitShare(%q) = %+v, want %v", c.text, v, c.share)
-		}
-		if v := DigitPrefix(t.Context(), s); math.Abs(v.Value-c.prefix) > 1e-15 || v.Status != c.status {
-			t.Errorf("DigitPrefix(%q) = %+v, want %v", c.text, v, c.prefix)
 		}
 	}
 }
@@ -59,10 +56,9 @@ func TestDigitRewardsReportWrongTaskData(t *testing.T) {
 		"Step -1":   Digits{Step: -1, Modulus: 10, Count: 1},
 		"Count 0":   Digits{Modulus: 10},
 	} {
-		for _, f := range []Scorer{DigitShare, DigitPrefix} {
-			if v := f(t.Context(), Sample{Answer: answer}); v.Status != Error || !strings.Contains(v.Err.Error(), want) {
-				t.Errorf("%+v, want an Error that says %q", v, want)
-			}
+		v := DigitShare(t.Context(), Sample{Answer: answer})
+		if v.Status != Error || !strings.Contains(v.Err.Error(), want) {
+			t.Errorf("%+v, want an Error that says %q", v, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -9,7 +10,8 @@ import (
 // Complete has s write completions of prompts, and refuses what a Sampler must not
 // return: another number of samples, one that is not of its prompt, is empty, longer
 // than the policy's MaxTokens or the model's max_position_embeddings allow, has a token
-// outside of the vocabulary, or not one finite log-probability a token.
+// outside of the vocabulary, not one finite log-probability a token, or, where the policy
+// has Experts, not those of every token that was read.
 func Complete(ctx context.Context, s Sampler, prompts []Prompt, d Draw) ([]Sample, error) {
 	samples, err := s.Sample(ctx, prompts, d)
 	if err != nil {
@@ -46,6 +48,9 @@ func (p Policy) check(prompt Prompt, x Sample) error {
 			return fmt.Errorf("has the log-probability %g of token %d", v, i)
 		}
 	}
+	if !p.Experts && x.Experts != nil {
+		return errors.New("has experts, Policy.Experts is false")
+	}
 	if p.Model == nil {
 		return nil
 	}
@@ -56,6 +61,11 @@ func (p Policy) check(prompt Prompt, x Sample) error {
 	for i, id := range x.IDs {
 		if id < 0 || int(id) >= c.VocabSize {
 			return fmt.Errorf("has %d as token %d, vocab_size is %d", id, i, c.VocabSize)
+		}
+	}
+	if p.Experts {
+		if err := p.Model.CheckExperts(len(prompt.IDs)+len(x.IDs)-1, x.Experts); err != nil {
+			return fmt.Errorf("has a bad record of experts: %w", err)
 		}
 	}
 	return nil

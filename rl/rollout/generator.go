@@ -12,6 +12,12 @@ import (
 // continuation of its prompt.
 type Generator struct {
 	Generator *model.Generator
+	// Trained is the model whose completions these are, where Generator is of another that
+	// draws for it in another precision, form of MLA or format, such as one of
+	// model.Options{Format: backend.Q8, Packed: true, Uninitialized: true}: of the same
+	// config, on the same device. That one takes the weights of Trained when they have
+	// changed, before it draws. If nil, Generator's own model is meant.
+	Trained *model.Model
 	// Decode turns completion tokens, without the stop token, to text.
 	Decode func(ids []int32) string
 	// Sampling is how tokens are drawn; the zero value draws from the whole
@@ -22,6 +28,8 @@ type Generator struct {
 	// eos_token_id.
 	Stop      []int32
 	MaxTokens int // longest completion, the stop token included; at least 1
+
+	taken []uint64 // versions of Trained's parameters that Generator's model has
 }
 
 // Sample writes completions, see Sampler.
@@ -31,6 +39,9 @@ func (g *Generator) Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sam
 	}
 	if err := g.Check(prompts); err != nil {
 		return nil, err
+	}
+	if err := g.takeWeights(); err != nil {
+		return nil, fmt.Errorf("rollout: the weights of Generator.Trained: %w", err)
 	}
 	requests := make([]model.Request, 0, d.N*len(prompts))
 	for p, prompt := range prompts {
@@ -52,7 +63,7 @@ func (g *Generator) Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sam
 			body = body[:len(body)-1]
 		}
 		samples[i] = Sample{
-			Prompt: d.First + i/d.N, IDs: c.Tokens, LogProbs: c.LogProbs, Finish: c.Finish,
+			Prompt: d.First + i/d.N, IDs: c.Tokens, LogProbs: c.LogProbs, Experts: c.Experts, Finish: c.Finish,
 			Text: prompts[i/d.N].Prefill + g.Decode(body),
 		}
 	}
@@ -63,7 +74,10 @@ func (g *Generator) Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sam
 func (g *Generator) Policy() Policy {
 	p := Policy{Sampling: g.Sampling, Stop: g.Stop, MaxTokens: g.MaxTokens}
 	if g.Generator != nil {
-		p.Model = g.Generator.Model()
+		p.Model, p.Experts = g.Generator.Model(), g.Generator.RecordsExperts()
+	}
+	if g.Trained != nil {
+		p.Model, p.Drawn = g.Trained, p.Model
 	}
 	return p
 }
@@ -93,6 +107,11 @@ func (g *Generator) validate() error {
 	}
 	if err := g.Sampling.Validate(); err != nil {
 		return fmt.Errorf("Generator.Sampling.%w", err)
+	}
+	if g.Trained != nil {
+		if err := canDraw(g.Generator.Model(), g.Trained); err != nil {
+			return fmt.Errorf("Generator.Trained: %w", err)
+		}
 	}
 	for i, id := range g.Stop {
 		if v := g.Generator.Model().Config.VocabSize; id < 0 || int(id) >= v {

@@ -38,8 +38,11 @@ type Sample struct {
 	// LogProbs are the log-probabilities of IDs under the Policy, written down
 	// while they were drawn.
 	LogProbs []float64
-	Finish   model.Finish
-	Text     string // what reward functions read: Prefill and the decoded completion
+	// Experts are those that each token of prompt and completion but the last was routed to,
+	// see model.Completion; nil unless Policy.Experts is set.
+	Experts []uint16
+	Finish  model.Finish
+	Text    string // what reward functions read: Prefill and the decoded completion
 }
 
 // Draw says how many completions are drawn of each prompt, and with which random
@@ -53,7 +56,11 @@ type Draw struct {
 // Policy is the distribution that completions are drawn from. A trainer scores
 // them under the same.
 type Policy struct {
-	Model     *model.Model
+	Model *model.Model // the one that is trained or evaluated
+	// Drawn is the model that draws in Model's place: with its weights, and in another
+	// precision or form. nil means Model itself.
+	Drawn     *model.Model
+	Experts   bool // samples carry Experts
 	Sampling  model.Sampling
 	Stop      []int32 // tokens that end a completion; nil means the config's eos_token_id
 	MaxTokens int     // longest completion, the stop token included

@@ -82,8 +82,9 @@ func TestOrderIsUniformAndRepeatable(t *testing.T) {
 	const seed, n = 5, 6000
 	counts := make(map[[3]int]int)
 	for i := range n {
-		counts[Order(seed, i)]++
-		if Order(seed, i) != Order(seed, i) {
+		first := Order(seed, i)
+		counts[first]++
+		if Order(seed, i) != first {
 			t.Fatalf("order %d differs between calls", i)
 		}
 	}

@@ -244,7 +244,9 @@ func kept(t *testing.T, dir string) []string {
 }
 
 func TestFaultyRequestsAreNotRetried(t *testing.T) {
-	e := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) { http.Error(w, "who are you?", 401) })
+	e := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	})
 	v := hasty(e.URL).Score(t.Context(), sample("Paris"))
 	var status *StatusError
 	if v.Status != reward.Error || !errors.As(v.Err, &status) || status.Code != 401 || status.Body != "who are you?" ||

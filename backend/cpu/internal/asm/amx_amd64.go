@@ -17,10 +17,10 @@ const tileSide = 16
 // tileConfig is the memory operand of LDTILECFG: the palette and the shape of each
 // tile. Kernels load it when they begin and release the tiles before they return.
 type tileConfig struct {
-	palette, startRow uint8
-	_                 [14]uint8
-	rowBytes          [16]uint16
-	rows              [16]uint8
+	palette  uint8
+	_        [15]uint8 // the row to resume at, 0, and reserved bytes
+	rowBytes [16]uint16
+	rows     [16]uint8
 }
 
 // Tiles of the products: strips of 16 rows of A, panels of B, and up to four blocks

@@ -18,7 +18,9 @@ func gemvFP8Dot(rows, quads int, a *byte, rowHead, rowStep int, panel *byte, pan
 // widenedFP8 is one block of two panels: the bf16 numbers, a row of both panels after
 // another, and the scales of the columns, NaN where a column has one.
 type widenedFP8 struct {
-	b      [FP8Block * 2 * PanelWidth]uint16
+	//lint:ignore U1000 The kernels use it.
+	b [FP8Block * 2 * PanelWidth]uint16
+	//lint:ignore U1000 The kernels use it.
 	scales [2 * PanelWidth]float32
 }
 

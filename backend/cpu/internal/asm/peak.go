@@ -31,4 +31,6 @@ func fmaLoopGeneric(n int) int {
 }
 
 // fmaSink keeps the compiler from dropping the loop.
+//
+//lint:ignore U1000 It is only written.
 var fmaSink float32

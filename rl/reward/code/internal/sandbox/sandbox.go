@@ -20,7 +20,6 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -159,5 +158,3 @@ func (c Command) validate() error {
 	}
 	return c.Limits.Validate()
 }
-
-var errUnsupported = fmt.Errorf("it needs Linux on amd64 or arm64: %w", errors.ErrUnsupported)

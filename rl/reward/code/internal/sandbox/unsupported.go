@@ -2,7 +2,13 @@
 
 package sandbox
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var errUnsupported = fmt.Errorf("it needs Linux on amd64 or arm64: %w", errors.ErrUnsupported)
 
 func run(context.Context, Command) (*Result, error) {
 	return nil, &UnavailableError{errUnsupported}
