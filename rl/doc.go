@@ -78,7 +78,7 @@
 //	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
 //	                               use_kl_in_reward
 //
-// Losses of [DPO]; names in TRL are values of loss_type.
+// Losses of preferences, [DPO] and its fields:
 //
 //	loss                   arXiv       name                   fields                        tested against
 //	DPO                    2305.18290  sigmoid                DPO{}                         TRL DPOTrainer

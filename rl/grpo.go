@@ -87,8 +87,8 @@ type GRPO struct {
 	RouterReplay bool
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta and RewardKL there is no reference model. That of a model with adapters is
-	// the base model, scored with the adapters off, and stays so.
+	// Objective.Beta and RewardKL there is no reference model. That of a model with
+	// adapters is the base model, scored with the adapters off, and stays so.
 	RefSync int
 	// RefMix is the part of the current model in the new reference model, the rest
 	// being the old one: TRL's ref_model_mixup_alpha. 0 means 1, the current model
