@@ -37,10 +37,11 @@ type GRPO struct {
 	Estimator Estimator // of the advantages; "" means EstimatorGRPO
 	// Aggregation of several reward functions; "" means SumThenNormalize.
 	Aggregation Aggregation
-	// RewardKL is the coefficient of log π_old/π_ref, summed over the tokens of a
-	// sample or, of EstimatorReinforcePlusPlus, token by token, that is subtracted from
-	// the rewards that advantages come from; 0 means none. It takes the place of
-	// Objective.Beta: TRL's RLOOTrainer and verl's use_kl_in_reward have it.
+	// RewardKL is the coefficient of log μ/π_ref, with μ that the rollout was drawn
+	// from, summed over the tokens of a sample or, of EstimatorReinforcePlusPlus and
+	// Critic, token by token, that is subtracted from the rewards that advantages come
+	// from; 0 means none. It takes the place of Objective.Beta: TRL's RLOOTrainer and
+	// verl's use_kl_in_reward have it.
 	RewardKL float64
 	// Process gives rewards to steps of samples, beside the outcome: [samples][steps],
 	// the steps in order. EstimatorGRPO compares them with those of the group's other
@@ -80,6 +81,9 @@ type GRPO struct {
 	LossType      LossType // "" means LossDAPO
 	NumIterations int      // passes over a rollout; 0 means 1
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
+	// OffPolicy corrects for rollouts that the trained model would not have drawn so. A Loss
+	// of one's own finds its weights in Tokens.Importance.
+	OffPolicy OffPolicy
 	// RouterReplay has all updates of a step route the tokens of prompts and completions to
 	// the experts of the rollout (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1:
 	// Keep Routing), whose scores the gates still learn. The Sampler's policy has Experts.
@@ -100,7 +104,8 @@ type GRPO struct {
 	// FailOnMismatch ends the run where the log-probabilities of a step's first
 	// update are not those of its rollout, bit for bit. A step without an update
 	// scores its rollout once more to compare them. Excludes a Sampler that draws from a
-	// model of another precision, whose log-probabilities cannot be the same.
+	// model of another precision, whose log-probabilities cannot be the same. Under
+	// OffPolicy.Correction they are compared before the first update.
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
@@ -178,9 +183,8 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		}
 		return train.Metrics{}, err
 	}
-	var idle tokenStats
-	if len(all) == 0 {
-		if idle, err = g.rescore(r); err != nil {
+	if len(all) == 0 && r.sampling.n == 0 {
+		if err := g.compareAll(r); err != nil {
 			return train.Metrics{}, err
 		}
 	}
@@ -189,9 +193,6 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
 	}
 	m := g.metrics(r, all, critic)
-	if len(all) == 0 {
-		idle.enterSampling(m.Values)
-	}
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
 		if err := g.reference.sync(g.RefMix); err != nil {
 			return train.Metrics{}, err

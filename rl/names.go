@@ -52,6 +52,7 @@ const (
 	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"
 	MetricSamplingRatioMean      = "sampling/importance_sampling_ratio/mean"
 	MetricSamplingRatioMax       = "sampling/importance_sampling_ratio/max"
+	MetricOffPolicyMasked        = "sampling/off_policy_masked"
 
 	MetricValueLoss          = "critic/vf_loss"
 	MetricValueClipped       = "critic/vf_clipfrac"

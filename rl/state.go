@@ -54,6 +54,8 @@ type settings struct {
 	RefSync     int     `json:"ref_sync"`
 	RefMix      float64 `json:"ref_mix,omitempty"`
 	Replay      bool    `json:"router_replay,omitempty"`
+	// OffPolicy is there where it corrects something.
+	OffPolicy OffPolicy `json:"off_policy,omitzero"`
 	// Drawing is of the model that draws for the trained one; nil where that draws itself.
 	Drawing *drawing        `json:"rollout_model,omitempty"`
 	Critic  *criticSettings `json:"critic,omitempty"`
@@ -178,7 +180,8 @@ func (g *GRPO) settings(own any) settings {
 		Objective: g.Objective.recorded(), LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
-		Replay: g.RouterReplay, Drawing: drawingOf(policy.Drawn),
+		OffPolicy: g.OffPolicy.recorded(),
+		Replay:    g.RouterReplay, Drawing: drawingOf(policy.Drawn),
 		RefMix: g.RefMix, Critic: g.Critic.settings(),
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}

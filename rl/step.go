@@ -37,7 +37,8 @@ type Rollout struct {
 	// GRPO.MaskTruncated and for groups skipped under GRPO.SkipZeroStd.
 	InLoss []bool
 
-	order []int // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
+	sampling agreement // with the trained model, where that scored the rollout besides its updates
+	order    []int     // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
 }
 
 // judged is the number of the sample whose verdict Rewards[i] is.

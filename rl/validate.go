@@ -36,7 +36,8 @@ func (g *GRPO) validate() error {
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
 			EstimatorReinforcePlusPlusBaseline),
-		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.validateCritic(),
+		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.OffPolicy.validate(),
+		g.validateCritic(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}
