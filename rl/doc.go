@@ -6,7 +6,7 @@
 //
 // One step of [GRPO] reads top to bottom:
 //
-//	prompts     Data(step)                        P prompts
+//	prompts     Data(step)                        P prompts, and further ones by DynamicSampling
 //	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
 //	advantages  Estimator                         GRPO: A = (r − mean) / std in the group of a prompt
@@ -75,6 +75,7 @@
 //	its baseline       2501.03262  verl reinforce_plus_plus_baseline Estimator reinforce_plus_plus_baseline  verl
 //	GAE: PPO           1707.06347, verl gae (TRL 1.16 has none)     Critic                               verl
 //	                   1506.02438
+//	dynamic sampling   2503.14476  verl filter_groups.enable        DynamicSampling                      by hand
 //	GDPO               2601.05242  TRL multi_objective_aggregation  Aggregation normalize_then_sum       TRL
 //	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
 //	                               use_kl_in_reward
@@ -132,6 +133,8 @@
 //	reward                                            1     none has a reward        mean of the total
 //	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
 //	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
+//	train/num_gen_batches                             n     DynamicSampling is 0     batches of prompts in the step
+//	train/dropped_groups                              1     DynamicSampling is 0     share of groups not learned from
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
@@ -188,6 +191,7 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, clip_ratio/dual_mean, sampling/off_policy_masked, moe/…, critic/…, rewards/<fn>/<status>,
-// lm_loss, mtp_loss and skipped are not TRL's.
+// train/…, approx_kl, ratio/…, clip_ratio/dual_mean, sampling/off_policy_masked, moe/…,
+// critic/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped are not TRL's;
+// train/num_gen_batches is verl's.
 package rl

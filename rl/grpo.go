@@ -26,7 +26,8 @@ type GRPO struct {
 	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
 	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
-	// Data gives the prompts of a step, the first being 0, as a pure function of it.
+	// Data gives the prompts of a step, the first being 0, as a pure function of it. With
+	// DynamicSampling these are batches, of which a step takes one or several.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
 	Steps  int // rollouts to learn from, those before a resume included; required by Run
@@ -63,6 +64,14 @@ type GRPO struct {
 	// only terms of divergence and entropy. TRL has no such option: it counts
 	// these groups.
 	SkipZeroStd bool
+	// DynamicSampling replaces groups without spread by groups of further prompts: the step
+	// completes batch after batch, until as many groups have a spread as the first batch has
+	// prompts, but this many batches at most (DAPO, arXiv 2503.14476 §3.2; verl's
+	// max_num_gen_batches, 10 in DAPO's recipe). At that bound it learns from those there
+	// are, with an alarm, and fails if there is none. All are in the Rollout and in the
+	// metrics; groups without spread and surplus ones are in no loss, no advantage and no
+	// normaliser. RewardKL makes no spread. 0 means one batch, all of it in the loss.
+	DynamicSampling int
 	// MaskTruncated leaves the tokens of completions that met MaxTokens out of
 	// the loss: TRL's mask_truncated_completions. The rewards count in their
 	// group all the same, and LossGRPO and LossDrGRPO divide by these completions
@@ -123,6 +132,7 @@ type GRPO struct {
 	restore   func() error // gives the Trainer back the fields that prepare set
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
+	batches   int          // of prompts that they took
 	numTokens int64        // prompt and completion tokens of their rollouts
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
@@ -189,6 +199,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		}
 	}
 	g.step++
+	g.batches += r.Rounds
 	for _, s := range r.Samples {
 		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
 	}
@@ -198,7 +209,11 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 			return train.Metrics{}, err
 		}
 	}
-	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {
+	alarms := g.Alarms.check(m.Values, r.Scores)
+	if short := r.shortage(); short != "" {
+		alarms = append(alarms, short)
+	}
+	if len(alarms) > 0 {
 		g.alarm(alarms)
 	}
 	m.Time = time.Since(start)

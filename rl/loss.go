@@ -74,7 +74,8 @@ func (t Tokens) spread(x tensor.Tensor) tensor.Tensor {
 //
 // Two things are not TRL's. Completions without a reward are in no count, where
 // TRL keeps their divergence. GRPO.SkipZeroStd, which TRL lacks, takes groups
-// out of every count but that of LossDrGRPO.
+// out of every count but that of LossDrGRPO; GRPO.DynamicSampling takes the groups
+// that it drops out of all.
 type LossType string
 
 const (

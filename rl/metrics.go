@@ -20,6 +20,9 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 	if g.Critic == nil {
 		m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
 	}
+	if g.DynamicSampling > 0 {
+		r.enterRounds(m.Values)
+	}
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}

@@ -21,6 +21,9 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
+	MetricGenBatches    = "train/num_gen_batches"
+	MetricDroppedGroups = "train/dropped_groups"
+
 	MetricRewardsChosen     = "rewards/chosen"
 	MetricRewardsRejected   = "rewards/rejected"
 	MetricRewardsAccuracies = "rewards/accuracies"

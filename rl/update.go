@@ -36,7 +36,7 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) (all []update, critic []cr
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
+			loss: g.LossType, allSamples: r.size(), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			if g.Critic.own() {
