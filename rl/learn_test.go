@@ -254,7 +254,7 @@ func sortingReward() *reward.Suite {
 // each token.
 func newSorter(t *testing.T, b backend.Backend, seed uint64) *model.Model {
 	t.Helper()
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.VocabSize, c.MaxPositionEmbeddings, c.EOSTokenID = len(symbols), 16, model.TokenIDs{eos}
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 64, 128, 64
 	c.NumHiddenLayers, c.NRoutedExperts, c.NumNextNPredictLayers = 2, 4, 0
