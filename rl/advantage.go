@@ -30,7 +30,7 @@ type Advantages struct {
 	Value []float64
 	// Token is the advantage of each token of each sample, as Objective.Loss reads
 	// it: in a Rollout Value of the sample for all, or what the Estimator says of
-	// tokens, or GRPO.Advantages.
+	// tokens, or GRPO.Critic, or GRPO.Advantages.
 	// GroupAdvantages, which knows no tokens, leaves it nil.
 	Token [][]float64
 	// Scored tells which samples have a reward: those whose verdict is

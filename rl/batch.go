@@ -16,7 +16,9 @@ type experience struct {
 	seq        model.Sequence // prompt and completion; only completion tokens have weight
 	kept       [][]int32      // tokens that the rollout's policy left at each; nil where it leaves all everywhere
 	ref        []float64      // log π_ref of the completion; nil without a reference model
-	weight     float64        // of each completion token in the loss
+	values     []float64      // of the rollout, and returns; nil without a critic
+	returns    []float64
+	weight     float64 // of each completion token in the loss
 }
 
 func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) experience {
@@ -32,7 +34,11 @@ func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) ex
 // experience is sample i.
 func (r *Rollout) experience(i int) experience {
 	s := &r.Samples[i]
-	return newExperience(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
+	x := newExperience(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
+	if r.Values != nil {
+		x.values, x.returns = r.Values[i], r.Returns[i]
+	}
+	return x
 }
 
 // first is the row that predicts the first completion token.

@@ -1,8 +1,8 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
-// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO), and evaluation by
-// pass@k and majority vote; and from preferences: [DPO]. Completions come from
-// package rollout.
+// with the losses that grew out of it (DAPO, Dr.GRPO, BNPO and others), PPO with a
+// [Critic], and evaluation by pass@k and majority vote; and from preferences: [DPO].
+// Completions come from package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
@@ -10,6 +10,7 @@
 //	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
 //	advantages  Estimator                         GRPO: A = (r − mean) / std in the group of a prompt
+//	            or Critic, GAE                    of a value for each token, whitened: PPO
 //	updates     Objective.Loss → train.Trainer    NumIterations × MiniBatches optimizer updates
 //
 // Rollout and update run the same forward, so that the importance ratio of the
@@ -71,11 +72,13 @@
 //	its normalised     2402.14740  TRL normalize_advantages         Estimator rloo, Scaling batch        TRL
 //	REINFORCE++        2501.03262  verl reinforce_plus_plus         Estimator reinforce_plus_plus        verl
 //	its baseline       2501.03262  verl reinforce_plus_plus_baseline Estimator reinforce_plus_plus_baseline  verl
+//	GAE: PPO           1707.06347, verl gae (TRL 1.16 has none)     Critic                               verl
+//	                   1506.02438
 //	GDPO               2601.05242  TRL multi_objective_aggregation  Aggregation normalize_then_sum       TRL
 //	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
 //	                               use_kl_in_reward
 //
-// Losses of [DPO]; names in TRL are values of loss_type.
+// Losses of preferences, [DPO] and its fields:
 //
 //	loss                   arXiv       name                   fields                        tested against
 //	DPO                    2305.18290  sigmoid                DPO{}                         TRL DPOTrainer
@@ -119,7 +122,7 @@
 //	rewards/<fn>/<status>                             n     never                    verdicts with a status
 //	reward                                            1     none has a reward        mean of the total
 //	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
-//	frac_reward_zero_std                              1     never                    share of groups with equal rewards
+//	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
@@ -149,6 +152,21 @@
 // Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,
 // whose tokens have one ratio.
 //
+// Of its Critic, by verl's names:
+//
+//	critic/vf_loss                                    1     no Critic, no update     value loss, without Coef
+//	critic/vf_clipfrac                                1     no Critic, no update     share of tokens clipped
+//	critic/vpred_mean                                 1     no Critic, no update     values during the updates
+//	critic/vf_explained_var                           1     no Critic                1 − Var(R − V)/Var(R)
+//	critic/values/{mean,min,max}                      1     no Critic                values before the updates
+//	critic/returns/{mean,min,max}                     1     no Critic                returns
+//	critic/advantages/{mean,min,max}                  1     no Critic                advantages, whitened
+//	critic/grad_norm                                  1     no network of its own    norm of the critic's gradient
+//	critic/lr                                         1     no network of its own    its learning rate
+//	critic/aux_loss                                   1     its BalanceAlpha is 0    balance loss of its experts
+//	critic/skipped                                    1     none was skipped         share of its updates skipped
+//	critic/moe/<layer>/{maxvio,load}                  1, n  no experts of its own    of its experts, as above
+//
 // Of an [Evaluation], by EvalResult.Metrics, which a Trainer.Eval may return to have
 // them among those of the step, as verl names it; there are also
 // the completions/… and rewards/… of above, after eval_:
@@ -157,6 +175,6 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, clip_ratio/dual_mean, moe/…, rewards/<fn>/<status>, lm_loss,
-// mtp_loss and skipped are not TRL's.
+// approx_kl, ratio/…, clip_ratio/dual_mean, moe/…, critic/…, rewards/<fn>/<status>,
+// lm_loss, mtp_loss and skipped are not TRL's.
 package rl

@@ -126,7 +126,7 @@ func TestAdvantagesAreTRLsAndVerls(t *testing.T) {
 			}
 			at += n
 		}
-		got := g.metrics(r, nil).Values
+		got := g.metrics(r, nil, nil).Values
 		for metric, want := range c.Metrics {
 			near(t, name+": "+metric, got[metric], want, 1e-9)
 		}

@@ -40,6 +40,11 @@ func fixed(name string, v any) []setting {
 				}
 			}
 		case reflect.Func, reflect.Interface:
+		case reflect.Pointer:
+			out = append(out, setting{name, v.Interface()})
+			if c, ok := v.Interface().(*Critic); ok && c != nil { // behind the pointer, which is compared first
+				enter(name, v.Elem())
+			}
 		case reflect.Slice:
 			out = append(out, setting{name, fmt.Sprintf("%#v", v.Interface())})
 		default:

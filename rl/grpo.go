@@ -54,6 +54,9 @@ type GRPO struct {
 	// It sees the Rollout as it is, with those of the groups, which decide what is in
 	// the loss all the same. If nil, all tokens of a sample have the sample's.
 	Advantages func(r *Rollout) [][]float64
+	// Critic makes it PPO: advantages are GAE's of its values, and not of groups, so
+	// that G may be 1. Nil means that there is none.
+	Critic *Critic
 	// SkipZeroStd leaves groups without spread out of the loss, and out of its
 	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,
 	// only terms of divergence and entropy. TRL has no such option: it counts
@@ -84,8 +87,8 @@ type GRPO struct {
 	RouterReplay bool
 	// RefSync is the number of steps after which the reference model becomes the
 	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta and RewardKL there is no reference model. That of a model with adapters is
-	// the base model, scored with the adapters off, and stays so.
+	// Objective.Beta and RewardKL there is no reference model. That of a model with
+	// adapters is the base model, scored with the adapters off, and stays so.
 	RefSync int
 	// RefMix is the part of the current model in the new reference model, the rest
 	// being the old one: TRL's ref_model_mixup_alpha. 0 means 1, the current model
@@ -159,7 +162,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	if g.failed != nil {
 		return train.Metrics{}, g.failed
 	}
-	began := time.Now()
+	start := time.Now()
 	r, err := g.rollout(ctx)
 	if err != nil {
 		return train.Metrics{}, err
@@ -167,9 +170,10 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	if g.OnRollout != nil {
 		g.OnRollout(r)
 	}
-	all, err := g.learn(ctx, r)
+	began := g.versions()
+	all, critic, err := g.learn(ctx, r)
 	if err != nil {
-		if g.Trainer.StepCount() != r.Version {
+		if g.versions() != began {
 			g.failed = err
 		}
 		return train.Metrics{}, err
@@ -184,7 +188,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	for _, s := range r.Samples {
 		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
 	}
-	m := g.metrics(r, all)
+	m := g.metrics(r, all, critic)
 	if len(all) == 0 {
 		idle.enterSampling(m.Values)
 	}
@@ -196,7 +200,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {
 		g.alarm(alarms)
 	}
-	m.Time = time.Since(began)
+	m.Time = time.Since(start)
 	return m, nil
 }
 

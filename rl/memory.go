@@ -36,6 +36,12 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 		reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Wrong}
 	}}}}
+	if g.Critic != nil {
+		g.Critic.Warmup = 0
+	}
+	if g.Critic.own() {
+		g.Critic.Trainer.Log = g.Trainer.Log
+	}
 	g.SkipZeroStd, g.MaskTruncated = false, false
 	g.Process, g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, nil, func(int, []string) {}, nil
 	if err := g.check(); err != nil {

@@ -37,10 +37,12 @@ func (c *counting) Free(buf backend.Buffer) {
 // may fit fewer: scopes give up free blocks where memory runs out.)
 func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 	for name, set := range map[string]func(*GRPO){
-		"plain":             func(*GRPO) {},
-		"micro-batches":     func(g *GRPO) { g.Trainer.MaxRows = 20 },
-		"a reference model": func(g *GRPO) { g.Objective.Beta = 0.05 },
-		"two passes of two": func(g *GRPO) { g.NumIterations, g.MiniBatches = 2, 2 },
+		"plain":                 func(*GRPO) {},
+		"micro-batches":         func(g *GRPO) { g.Trainer.MaxRows = 20 },
+		"a reference model":     func(g *GRPO) { g.Objective.Beta = 0.05 },
+		"a critic of its own":   func(g *GRPO) { ownCritic(t, g, model.Options{}); g.Critic.Warmup = 3 },
+		"a critic on the trunk": func(g *GRPO) { g.Critic = &Critic{Head: valueHead(t, g.Trainer.Model)} },
+		"two passes of two":     func(g *GRPO) { g.NumIterations, g.MiniBatches = 2, 2 },
 		"a folder, skipped, etc.": func(g *GRPO) {
 			g.Trainer.Dir, g.SkipZeroStd, g.MaskTruncated = filepath.Join(t.TempDir(), "new"), true, true
 		},
@@ -75,6 +77,9 @@ func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 				return err
 			}
 			g.Trainer.Dir, generator(g).Stop, g.SkipZeroStd, g.MaskTruncated = "", []int32{}, false, false
+			if g.Critic != nil {
+				g.Critic.Warmup = 0
+			}
 			if err := generator(g).Generator.Prepare(); err != nil {
 				return err
 			}

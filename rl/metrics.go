@@ -13,11 +13,13 @@ import (
 // are the extremes, the learning rate is the last, those of sampling are of the
 // first, whose weights are those of the rollout, and loads are summed. Those of
 // updates are absent where nothing was in the loss.
-func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
+func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Metrics {
 	m := train.Metrics{Step: g.step, Values: lengthMetrics(r.Samples), Loads: map[string][]int{}}
 	maps.Copy(m.Values, r.Scores.Metrics())
 	m.Values[train.MetricNumTokens] = float64(g.numTokens)
-	m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
+	if g.Critic == nil {
+		m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
+	}
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
@@ -26,6 +28,9 @@ func (g *GRPO) metrics(r *Rollout, all []update) train.Metrics {
 	}
 	for i, u := range all {
 		u.enter(m, g.Objective, i == 0, 1/float64(len(all)))
+	}
+	if g.Critic != nil {
+		r.enterCritic(m, critic)
 	}
 	return m
 }
@@ -55,14 +60,7 @@ func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 		}
 	}
 	for name, load := range u.Loads {
-		sum := m.Loads[name]
-		if sum == nil {
-			sum = make([]int, len(load))
-			m.Loads[name] = sum
-		}
-		for i, n := range load {
-			sum[i] += n
-		}
+		addLoad(m.Loads, name, load)
 	}
 	u.clip.enter(v, o, first, share)
 	if first {
@@ -78,6 +76,18 @@ func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	v[MetricPolicyLoss] += u.policyLoss * share
 	if u.hasReference {
 		v[MetricKL] += u.kl / u.n * share
+	}
+}
+
+// addLoad adds the load of an update's experts to that of a step.
+func addLoad(loads map[string][]int, name string, load []int) {
+	sum := loads[name]
+	if sum == nil {
+		sum = make([]int, len(load))
+		loads[name] = sum
+	}
+	for i, n := range load {
+		sum[i] += n
 	}
 }
 

@@ -75,7 +75,7 @@ func TestRewardMetricsByHand(t *testing.T) {
 	if err := g.judge(r); err != nil {
 		t.Fatal(err)
 	}
-	m := g.metrics(r, nil)
+	m := g.metrics(r, nil, nil)
 	// (1 + 0 + 5)/3 = 2; squares 1 + 4 + 9 over 3 − 1.
 	near(t, "reward", m.Values[MetricReward], 2, 0)
 	near(t, "reward_std", m.Values[MetricRewardStd], math.Sqrt(7), 1e-15)
@@ -135,12 +135,14 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 			tokenStats{n: 2, clip: clipStats{units: 2, low: 1, lowMin: .25, highMax: .125},
 				kl: 2, approxKL: 4, entropy: 6, policyLoss: 3,
 				hasReference: true, ratio: summary{.5, 1.5, 2}, difference: summary{0, 1, 1}},
+			valueStats{},
 		}, {
 			train.Metrics{Values: map[string]float64{"loss": 3, "grad_norm": 4, "learning_rate": 5, "num_tokens": 9},
 				Loads: map[string][]int{"moe/1/load": {10, 20}}},
 			tokenStats{n: 4, clip: clipStats{units: 4, high: 3, lowMin: .5, highMax: 1},
 				kl: 4, approxKL: 4, entropy: 4, policyLoss: 1,
 				hasReference: true, ratio: summary{.25, 4, 8}, difference: summary{0, 3, 4}},
+			valueStats{},
 		},
 	}
 	r := &Rollout{
@@ -148,7 +150,7 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 			Scored: []bool{true}, Mean: []float64{0}, Std: []float64{0}, ZeroStd: []bool{true},
 		},
 	}
-	m := (&GRPO{numTokens: 42}).metrics(r, updates)
+	m := (&GRPO{numTokens: 42}).metrics(r, updates, nil)
 	for name, want := range map[string]float64{
 		"loss": 2, "grad_norm": 3, "learning_rate": 5, "num_tokens": 42,
 		"kl": 1, "approx_kl": 1.5, "entropy": 2, "policy_loss": 2,

@@ -52,7 +52,28 @@ const (
 	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"
 	MetricSamplingRatioMean      = "sampling/importance_sampling_ratio/mean"
 	MetricSamplingRatioMax       = "sampling/importance_sampling_ratio/max"
+
+	MetricValueLoss          = "critic/vf_loss"
+	MetricValueClipped       = "critic/vf_clipfrac"
+	MetricValuePrediction    = "critic/vpred_mean"
+	MetricExplainedVariance  = "critic/vf_explained_var"
+	MetricValueMean          = "critic/values/mean"
+	MetricValueMin           = "critic/values/min"
+	MetricValueMax           = "critic/values/max"
+	MetricReturnMean         = "critic/returns/mean"
+	MetricReturnMin          = "critic/returns/min"
+	MetricReturnMax          = "critic/returns/max"
+	MetricAdvantageMean      = "critic/advantages/mean"
+	MetricAdvantageMin       = "critic/advantages/min"
+	MetricAdvantageMax       = "critic/advantages/max"
+	MetricCriticGradNorm     = "critic/grad_norm"
+	MetricCriticLearningRate = "critic/lr"
+	MetricCriticAuxLoss      = "critic/aux_loss"
+	MetricCriticSkipped      = "critic/skipped"
 )
+
+// metricCritic is the prefix of the metrics of the experts of a critic.
+const metricCritic = "critic/"
 
 // MetricEval is the prefix of the metrics of an evaluation that are named as
 // those of a step.

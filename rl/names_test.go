@@ -125,6 +125,12 @@ func producedMetrics(t *testing.T) []string {
 	for name := range held {
 		names = append(names, strings.TrimPrefix(name, MetricEval))
 	}
+	ppo := newPPO(t, "own network", model.Options{})
+	ppo.Critic.Trainer.BalanceAlpha = 0.001
+	take(mustStep(t, ppo))
+	overflow := newPPO(t, "own network", model.Options{})
+	overflow.Critic.Trainer.SkipNonFinite, overflow.Reward.Funcs[0].Weight = true, 1e30
+	take(mustStep(t, overflow))
 
 	prompts, err := g.Data(0)
 	if err != nil {

@@ -42,7 +42,7 @@ func newReference(t *train.Trainer) (*reference, error) {
 }
 
 // onlyAdaptersTrain reports whether t's model has adapters and nothing else trains but
-// for the Drafter, which takes no part in the model's forward.
+// for the Drafter and a value head, which take no part in the model's forward.
 func onlyAdaptersTrain(t *train.Trainer) bool {
 	var drafter []*tensor.Param
 	if t.Drafter != nil {
@@ -53,7 +53,7 @@ func onlyAdaptersTrain(t *train.Trainer) bool {
 		adapted = adapted || l.Adapter != nil
 	}
 	return adapted && !slices.ContainsFunc(t.Model.Params.All(), func(p *tensor.Param) bool {
-		return p.Trainable && !isAdapter(p) && !slices.Contains(drafter, p)
+		return p.Trainable && !isAdapter(p) && p.Kind != tensor.KindScore && !slices.Contains(drafter, p)
 	})
 }
 

@@ -55,9 +55,10 @@ type settings struct {
 	RefMix      float64 `json:"ref_mix,omitempty"`
 	Replay      bool    `json:"router_replay,omitempty"`
 	// Drawing is of the model that draws for the trained one; nil where that draws itself.
-	Drawing *drawing `json:"rollout_model,omitempty"`
-	Rewards []weight `json:"reward_funcs"`
-	Own     any      `json:"own"` // the caller's Trainer.Settings
+	Drawing *drawing        `json:"rollout_model,omitempty"`
+	Critic  *criticSettings `json:"critic,omitempty"`
+	Rewards []weight        `json:"reward_funcs"`
+	Own     any             `json:"own"` // the caller's Trainer.Settings
 }
 
 // weight is a reward function's name and its weight in the total, 0 if it is
@@ -144,6 +145,13 @@ func (g *GRPO) borrow() error {
 		g.reference = ref
 		t.Extra = append(t.Extra, ref.files()...)
 	}
+	if g.Critic.own() {
+		files, err := g.Critic.Trainer.Nested(criticPrefix)
+		if err != nil {
+			return fmt.Errorf("rl: critic: %w", err)
+		}
+		t.Extra = append(t.Extra, files...)
+	}
 	return nil
 }
 
@@ -171,7 +179,7 @@ func (g *GRPO) settings(own any) settings {
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
 		Replay: g.RouterReplay, Drawing: drawingOf(policy.Drawn),
-		RefMix:  g.RefMix,
+		RefMix: g.RefMix, Critic: g.Critic.settings(),
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
 }

@@ -30,6 +30,9 @@ type Rollout struct {
 
 	Rewards    []reward.Verdict // Scores.Totals, permuted under GRPO.Shuffle
 	Advantages Advantages       // from Rewards
+	// Values and Returns are those of each token of each sample in the loss, under a
+	// GRPO.Critic; nil for the others.
+	Values, Returns [][]float64
 	// InLoss is false for samples without a reward, for truncated ones under
 	// GRPO.MaskTruncated and for groups skipped under GRPO.SkipZeroStd.
 	InLoss []bool
@@ -122,6 +125,9 @@ func (g *GRPO) judge(r *Rollout) error {
 	r.InLoss = make([]bool, len(r.Samples))
 	for i, s := range r.Samples {
 		r.InLoss[i] = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
+	}
+	if g.Critic != nil {
+		return g.estimateByValues(r)
 	}
 	if g.Advantages == nil {
 		return nil

@@ -14,34 +14,47 @@ import (
 type update struct {
 	train.Metrics
 	tokenStats
+	values valueStats // with a critic on the policy's trunk
 }
 
-// learn makes the updates of a rollout. Once begun it is not cancelled: a
+// learn makes the updates of a rollout, of the policy and of the critic. Once begun it is not cancelled: a
 // checkpoint is only good between two steps.
-func (g *GRPO) learn(ctx context.Context, r *Rollout) ([]update, error) {
+func (g *GRPO) learn(ctx context.Context, r *Rollout) (all []update, critic []criticUpdate, err error) {
 	ctx = context.WithoutCancel(ctx)
 	if v := g.Trainer.StepCount(); r.Version != v {
-		return nil, fmt.Errorf("rl: the rollout is of weights version %d, the model has %d", r.Version, v)
+		return nil, nil, fmt.Errorf("rl: the rollout is of weights version %d, the model has %d", r.Version, v)
 	}
 	xs, err := g.experiences(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []update
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
 			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
+			if g.Critic.own() {
+				u, err := g.updateCritic(ctx, mini)
+				if err != nil {
+					return nil, nil, fmt.Errorf("rl: step %d: %w", g.step, err)
+				}
+				critic = append(critic, u)
+			}
+			if g.warming() {
+				continue
+			}
 			u, err := g.update(ctx, mini, len(all) == 0)
 			if err != nil {
-				return nil, fmt.Errorf("rl: step %d: %w", g.step, err)
+				return nil, nil, fmt.Errorf("rl: step %d: %w", g.step, err)
 			}
 			all = append(all, u)
+			if g.Critic.shared() {
+				critic = append(critic, criticUpdate{valueStats: u.values})
+			}
 		}
 	}
-	return all, nil
+	return all, critic, nil
 }
 
 // experiences are the samples in the loss, scored by the reference model where
@@ -154,7 +167,11 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 				}
 				return err
 			})
-			return loss
+			if !g.Critic.shared() {
+				return loss
+			}
+			values := g.Critic.loss(g.Trainer, out, b, xs, &u.values)
+			return tensor.Add(loss, tensor.Scale(values, cmp.Or(g.Critic.Coef, 0.1)))
 		})
 	})
 	return u, err

@@ -53,7 +53,7 @@
 // # Parameters
 //
 // [Params], of [NewParams], creates the parameters of a model under one naming scheme:
-// matrices, stacks, tables, gains, biases. [NewParam] and [NewParamFor] make one alone.
+// matrices, stacks, tables, gains, biases, heads. [NewParam] and [NewParamFor] make one alone.
 // [Param.Pack] keeps one in a packed format, [Repack] brings all up to date, and a
 // [RowWriter] fills them from a file. [NotFinite] names the first that is not finite.
 //

@@ -17,6 +17,7 @@ const (
 	KindSelection             // [E] added to a gate's scores to select: no gradient moves it
 	KindJoin                  // [D, 2D] of multi-token prediction, from an embedding and a hidden state
 	KindAdapter               // a factor of a LowRank, no part of the model's own checkpoint
+	KindScore                 // [n, D] of a head beside that of the vocabulary, such as the values of a critic
 )
 
 func (k Kind) String() string {
@@ -41,6 +42,8 @@ func (k Kind) String() string {
 		return "join"
 	case KindAdapter:
 		return "adapter"
+	case KindScore:
+		return "score"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }

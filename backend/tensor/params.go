@@ -116,7 +116,15 @@ func (ps *Params) Router(name string, e, in int) *Param {
 // Adapter creates a matrix [out, in] of zeros in the master dtype, for a LowRank. It has
 // values whatever Init says.
 func (ps *Params) Adapter(name string, out, in int) *Param {
-	p := ps.add(name, KindAdapter, []int{out, in}, backend.Native, false)
+	return ps.zeros(name, KindAdapter, out, in)
+}
+
+// Score creates a matrix [n, in] of zeros in the master dtype: a head of n outputs beside
+// that of the vocabulary. It has values whatever Init says.
+func (ps *Params) Score(name string, n, in int) *Param { return ps.zeros(name, KindScore, n, in) }
+
+func (ps *Params) zeros(name string, k Kind, out, in int) *Param {
+	p := ps.add(name, k, []int{out, in}, backend.Native, false)
 	if ps.err == nil {
 		ps.fail(p, ps.b.Do(&backend.Fill{Dst: p.value}))
 		p.set = p.rows()

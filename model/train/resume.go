@@ -78,17 +78,9 @@ func (t *Trainer) Save() error {
 
 // save writes a checkpoint of the present state to store.
 func (t *Trainer) save(store checkpoint.Store) error {
-	identity, err := t.identity()
+	meta, err := t.state()
 	if err != nil {
 		return err
-	}
-	meta, err := json.Marshal(state{
-		Version: stateVersion, Step: t.step, Tokens: t.tokens, Identity: identity,
-		Factor:   t.Schedule.at(t.step, t.tokens, 1),
-		BiasRate: t.BiasRate.at(t.step, t.tokens, defaultBiasRate), Evaluated: t.evaluated, Best: t.best,
-	})
-	if err != nil {
-		return fmt.Errorf("train: save: %w", err)
 	}
 	if t.metrics != nil { // whoever resumes from the checkpoint finds the lines up to it
 		if err := t.metrics.sync(); err != nil {
@@ -96,6 +88,23 @@ func (t *Trainer) save(store checkpoint.Store) error {
 		}
 	}
 	return store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta})
+}
+
+// state is the JSON of the run's state.
+func (t *Trainer) state() (json.RawMessage, error) {
+	identity, err := t.identity()
+	if err != nil {
+		return nil, err
+	}
+	meta, err := json.Marshal(state{
+		Version: stateVersion, Step: t.step, Tokens: t.tokens, Identity: identity,
+		Factor:   t.Schedule.at(t.step, t.tokens, 1),
+		BiasRate: t.BiasRate.at(t.step, t.tokens, defaultBiasRate), Evaluated: t.evaluated, Best: t.best,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("train: save: %w", err)
+	}
+	return meta, nil
 }
 
 // relock locks Dir anew where it was deleted or moved since the run began: it is
@@ -179,8 +188,8 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	if err := json.Unmarshal(snapshot.Meta[stateKey], &was); err != nil {
 		return fmt.Errorf("the manifest's %q: %w", stateKey, err)
 	}
-	if was.Version < 1 || was.Version > stateVersion {
-		return fmt.Errorf("its state has version %d, this one knows 1 to %d", was.Version, stateVersion)
+	if err := was.known(); err != nil {
+		return err
 	}
 	if was.Step > most {
 		return fmt.Errorf("Trainer.Steps is %d, the checkpoint has %d", most, was.Step)
@@ -193,32 +202,60 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 			return fmt.Errorf("%s: %w", x.Name, err)
 		}
 	}
-	type load struct {
-		file   string
-		params []*tensor.Param
-		keep   []checkpoint.Tensor
+	for _, f := range t.tensorFiles() {
+		if err := f.read(snapshot.Path(f.file)); err != nil {
+			return err
+		}
 	}
-	loads := []load{
+	t.continueFrom(was)
+	return nil
+}
+
+// known refuses the state of a version that this program does not know.
+func (was state) known() error {
+	if was.Version < 1 || was.Version > stateVersion {
+		return fmt.Errorf("its state has version %d, this one knows 1 to %d", was.Version, stateVersion)
+	}
+	return nil
+}
+
+// continueFrom takes over the counters of a checkpoint.
+func (t *Trainer) continueFrom(was state) {
+	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
+	t.evaluated, t.best = was.Evaluated, was.Best
+}
+
+// tensorFile is a file of tensors of a checkpoint and where they go.
+type tensorFile struct {
+	file   string
+	params []*tensor.Param
+	keep   []checkpoint.Tensor
+}
+
+// tensorFiles are the files of tensors of a checkpoint.
+func (t *Trainer) tensorFiles() []tensorFile {
+	files := []tensorFile{
 		{checkpoint.SingleFile, t.stored, t.Keep},
 		{optimizerFile, t.moments.Params(), nil},
 	}
 	if t.ema != nil {
-		loads = append(loads, load{emaFile, t.ema.values, nil})
+		files = append(files, tensorFile{emaFile, t.ema.values, nil})
 	}
-	for _, l := range loads {
-		unclaimed, err := checkpoint.Load(snapshot.Path(l.file), l.params)
-		if err != nil {
-			return err
-		}
-		for _, k := range l.keep {
-			unclaimed = slices.DeleteFunc(unclaimed, func(name string) bool { return name == k.Name })
-		}
-		if len(unclaimed) > 0 {
-			return fmt.Errorf("%s has %d tensors that this run does not, such as %s", l.file, len(unclaimed), unclaimed[0])
-		}
+	return files
+}
+
+// read sets the parameters of f from a file, which has to have them and no others.
+func (f tensorFile) read(path string) error {
+	unclaimed, err := checkpoint.Load(path, f.params)
+	if err != nil {
+		return err
 	}
-	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
-	t.evaluated, t.best = was.Evaluated, was.Best
+	for _, k := range f.keep {
+		unclaimed = slices.DeleteFunc(unclaimed, func(name string) bool { return name == k.Name })
+	}
+	if len(unclaimed) > 0 {
+		return fmt.Errorf("%s has %d tensors that this run does not, such as %s", f.file, len(unclaimed), unclaimed[0])
+	}
 	return nil
 }
 

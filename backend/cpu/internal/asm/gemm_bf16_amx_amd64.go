@@ -7,19 +7,23 @@ package asm
 // tile lacks take no part, so that every shape has the same bits.
 
 const (
-	stepK      = 32  // k of one TDPBF16PS
-	blockKTile = 512 // two panels' blocks, 32 KiB, stay in the first-level cache while strips of A stream
+	stepK      = 32      // k of one TDPBF16PS
+	blockKTile = 512     // two panels' blocks, 32 KiB, stay in the first-level cache while strips of A stream
+	tilesOfA   = 7 << 16 // elements of A, 896 KiB, stay in the second-level cache for all panels
+	tilesOfB   = 1 << 17 // elements of B, 256 KiB, stay there for a few rows more
+	pairRows   = 2 * tileSide
 )
 
 // tiles2x2 computes pairs of strips of C, of 16 rows or those of cfg, and groups of
-// two panels of B, panelStep apart: steps of 32 k, or one of those of cfg. steps,
-// groups and strips, which counts the pairs, are positive.
+// two panels of B, panelStep apart: steps of 32 k, or one of those of cfg, in blocks of so
+// many, of which the last may be shorter. steps, groups, strips, which counts the pairs, and
+// block are positive. more says that C goes on behind the last group.
 //
 //go:noescape
 func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups,
-	strips int, resume bool)
+	strips, block int, resume, more bool)
 
-// tiles2x1 is tiles2x2 with groups of one panel.
+// tiles2x1 is tiles2x2 with groups of one panel and a single block.
 //
 //go:noescape
 func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups,
@@ -39,36 +43,56 @@ func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, pan
 
 // gemmBF16AMX is GemmBF16 for even k by TDPBF16PS.
 func gemmBF16AMX(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
-	const pair = 2 * tileSide
-	whole, most := k-k%stepK, blockKTile
-	if m <= pair {
-		most = whole // panels are used once
+	whole := k - k%stepK
+	most := whole
+	if m > pairRows { // else panels are used once
+		most = equal(whole, max(tilesOfA/m/blockKTile, 1)*blockKTile, stepK)
 	}
 	for p := 0; p < k; {
 		kb := min(most, whole-p)
 		if p == whole {
 			kb = k - whole
 		}
-		t := tileProduct{k: kb, ars: ars, step: PanelWidth * k, ldc: ldc, resume: accumulate || p > 0}
-		panels, i := bp[p*PanelWidth:], m-m%pair
-		if i > 0 {
-			t.pairs(i/pair, pair, n, &a[p], panels, c)
-		}
-		switch rest := m - i; {
-		case rest > tileSide:
-			t.pairs(1, rest, n, &a[i*ars+p], panels, c[i*ldc:])
-		case rest > 0:
-			t.single(rest, n, &a[i*ars+p], panels, c[i*ldc:])
-		}
+		t := tileProduct{m: m, k: kb, ars: ars, step: PanelWidth * k, ldc: ldc, resume: accumulate || p > 0}
+		t.run(n, a[p:], bp[p*PanelWidth:], c)
 		p += kb
 	}
 }
 
-// tileProduct is a product over k, a multiple of 32 or less than 32, with panels that
-// are step apart.
+// tileProduct is a product of m rows over k, a multiple of 32 or less than 32, with panels
+// that are step apart.
 type tileProduct struct {
-	k, ars, step, ldc int
-	resume            bool
+	m, k, ars, step, ldc int
+	resume               bool
+}
+
+// run computes all rows of a few panels after one another, where there are rows for more
+// than one kernel.
+func (t *tileProduct) run(n int, a, bp []uint16, c []float32) {
+	columns := n
+	if t.m > pairRows && t.m%pairRows != 0 {
+		const group = 4 * PanelWidth
+		columns = max(tilesOfB/t.k/group, 1) * group
+	}
+	for j := 0; j < n; j += columns {
+		panels, part, i := bp[j/PanelWidth*t.step:], min(columns, n-j), t.m-t.m%pairRows
+		if i > 0 {
+			t.pairs(i/pairRows, pairRows, part, &a[0], panels, c[j:], j+part < n)
+		}
+		switch rest := t.m - i; {
+		case rest > tileSide:
+			t.pairs(1, rest, part, &a[i*t.ars], panels, c[i*t.ldc+j:], j+part < n)
+		case rest > 0:
+			t.single(rest, part, &a[i*t.ars], panels, c[i*t.ldc+j:])
+		}
+	}
+}
+
+// equal is the size of the fewest equal pieces of n that are no longer than most, but for
+// being rounded up to a multiple of unit, which divides most.
+func equal(n, most, unit int) int {
+	pieces := max((n+most-1)/most, 1)
+	return (n + pieces*unit - 1) / (pieces * unit) * unit
 }
 
 // steps is the number of steps, and the pairs of k in each.
@@ -79,13 +103,18 @@ func (t *tileProduct) steps() (steps, pairs int) {
 	return t.k / stepK, stepK / 2
 }
 
-// pairs computes pairs of strips of C of the given number of rows each.
-func (t *tileProduct) pairs(strips, rows, n int, a *uint16, bp []uint16, c []float32) {
+// pairs computes pairs of strips of C of the given number of rows each. more says that C
+// has more columns than n.
+func (t *tileProduct) pairs(strips, rows, n int, a *uint16, bp []uint16, c []float32, more bool) {
 	steps, words := t.steps()
+	block := steps
+	if strips > 1 {
+		block = equal(steps, blockKTile/stepK, 1)
+	}
 	cfg := configOf(tileSide, rows-tileSide, words, tileSide)
 	j := 0
 	if groups := n / (2 * PanelWidth); groups > 0 {
-		tiles2x2(&cfg, steps, a, t.ars, &bp[0], t.step, &c[0], t.ldc, groups, strips, t.resume)
+		tiles2x2(&cfg, steps, a, t.ars, &bp[0], t.step, &c[0], t.ldc, groups, strips, block, t.resume, more)
 		j = groups * 2 * PanelWidth
 	}
 	if n-j >= PanelWidth {

@@ -91,23 +91,100 @@
 	DECQ R15 \
 	JNZ  strip
 
+// BOTH multiplies a step of two strips and two panels, EACH what lies between its products.
+#define BOTH(EACH) \
+	TILELOAD(2, 3, 14) \
+	TILESTREAM(0, 6, 8) \
+	TDPBF16PS(4, 0, 2) \
+	PREFETCHT1 (R9) \
+	PREFETCHT1 64(R9) \
+	TILELOAD(3, 12, 14) \
+	TDPBF16PS(5, 0, 3) \
+	PREFETCHT1 (R10) \
+	PREFETCHT1 64(R10) \
+	TILESTREAM(1, 2, 8) \
+	TDPBF16PS(6, 1, 2) \
+	EACH \
+	TDPBF16PS(7, 1, 3) \
+	ADDQ $64, SI \
+	ADDQ $64, DX \
+	ADDQ $1024, BX \
+	ADDQ $1024, R12 \
+	ADDQ ahead-40(SP), R9 \
+	ADDQ ahead-40(SP), R10
+
+#define NOTHING
+
+// FETCHW is PREFETCHW offset(R13), which the assembler does not know.
+#define FETCHW(offset) BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x4D; BYTE $offset
+
+// OWN fetches two rows of the next group's C, to be written.
+#define OWN \
+	FETCHW(0) \
+	FETCHW(64) \
+	ADDQ R11, R13 \
+	FETCHW(0) \
+	FETCHW(64) \
+	ADDQ R11, R13
+
 // func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
-//	groups, strips int, resume bool)
-TEXT ·tiles2x2(SB), NOSPLIT, $0-81
+//	groups, strips, block int, resume, more bool)
+TEXT ·tiles2x2(SB), NOSPLIT, $56-90
 	ARGS
 
-group:
-	GROUP
+	// While a block of K is multiplied, the next one of the panels, which may be that of the
+	// next group, is fetched into the second-level cache, spread over all strips, and with the
+	// first block the next group's C: owns says so.
+	// A single pair of strips reads panels in order, which the processor sees by itself:
+	// there only the beginning of the next group is fetched.
+	MOVQ $128, AX
+	CMPQ strips+72(FP), $1
+	JEQ  alone
+	MOVQ $1024, AX
+	XORL DX, DX
+	DIVQ strips+72(FP)
 
-	// The next group is fetched into the second-level cache meanwhile: every other line of
-	// either panel, a pair of lines at a time by the processor, through all strips.
+alone:
+	MOVQ AX, ahead-40(SP)
+
+group:
+	MOVQ steps+8(FP), AX
+	MOVQ AX, left-8(SP)
+	MOVQ a+16(FP), SI
+	MOVQ SI, block0-16(SP)
+	MOVQ panel+32(FP), BX
+	MOVQ BX, block1-24(SP)
+	MOVBQZX resume+88(FP), AX
+	MOVQ AX, resumes-48(SP)
+	MOVBQZX more+89(FP), AX
+	ADDQ groups+64(FP), AX
+	DECQ AX
+	MOVQ AX, owns-56(SP)
+
+block:
+	MOVQ block+80(FP), CX
+	CMPQ CX, left-8(SP)
+	CMOVQGT left-8(SP), CX
+	MOVQ CX, now-32(SP)
+	SHLQ $10, CX
+	MOVQ block1-24(SP), R9
+	ADDQ CX, R9
+	MOVQ now-32(SP), CX
+	SUBQ CX, left-8(SP)
+	JNE  ahead
 	MOVQ panel+32(FP), R9
+	MOVQ panelStep+40(FP), AX
+	LEAQ (R9)(AX*2), R9
+
+ahead:
 	MOVQ panelStep+40(FP), R10
-	LEAQ (R9)(R10*2), R9
 	ADDQ R9, R10
+	MOVQ block0-16(SP), SI
+	MOVQ c+48(FP), DI
+	MOVQ strips+72(FP), R15
 
 strip:
-	CMPB resume+80(FP), $0
+	CMPQ resumes-48(SP), $0
 	JEQ  zero
 	SQUARE(TILELOAD)
 	JMP  start
@@ -116,32 +193,49 @@ zero:
 	ZERO
 
 start:
-	START
+	MOVQ R8, DX
+	SHLQ $4, DX
+	ADDQ SI, DX
+	MOVQ block1-24(SP), BX
 	MOVQ panelStep+40(FP), R12
 	ADDQ BX, R12
-	MOVQ steps+8(FP), CX
+	LEAQ 128(DI), R13
+	MOVQ now-32(SP), CX
+	CMPQ owns-56(SP), $0
+	JEQ  loop
+
+owning:
+	BOTH(OWN)
+	DECQ CX
+	JNZ  owning
+	JMP  stored
 
 loop:
-	TILELOAD(2, 3, 14)
-	TILESTREAM(0, 6, 8)
-	TDPBF16PS(4, 0, 2)
-	PREFETCHT1 (R9)
-	TILELOAD(3, 12, 14)
-	TDPBF16PS(5, 0, 3)
-	PREFETCHT1 (R10)
-	TILESTREAM(1, 2, 8)
-	TDPBF16PS(6, 1, 2)
-	TDPBF16PS(7, 1, 3)
-	ADDQ $64, SI
-	ADDQ $64, DX
-	ADDQ $1024, BX
-	ADDQ $1024, R12
-	ADDQ $128, R9
-	ADDQ $128, R10
+	BOTH(NOTHING)
 	DECQ CX
 	JNZ  loop
+
+stored:
 	SQUARE(TILESTORE)
-	STRIP(strip)
+	MOVQ now-32(SP), CX
+	SHLQ $6, CX
+	SUBQ CX, DX
+	MOVQ R8, SI
+	SHLQ $4, SI
+	ADDQ DX, SI
+	MOVQ R11, AX
+	SHLQ $5, AX
+	ADDQ AX, DI
+	DECQ R15
+	JNZ  strip
+
+	MOVQ $1, resumes-48(SP)
+	MOVQ $0, owns-56(SP)
+	ADDQ CX, block0-16(SP)
+	SHLQ $4, CX
+	ADDQ CX, block1-24(SP)
+	CMPQ left-8(SP), $0
+	JNE  block
 	NEXT(2, group)
 
 // func tiles2x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,

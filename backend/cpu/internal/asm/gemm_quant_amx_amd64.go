@@ -6,61 +6,55 @@ import "sync"
 
 // Products with Q8 and Q4 by TDPBSSD have the bits of those by VPDPBUSD, since sums of
 // a block are exact and the chain over blocks is the same. So tiles take whole strips
-// of 32 rows, pairs of panels and chunks of two blocks, and VPDPBUSD the rest.
+// of 16 rows, pairs of panels and chunks of two blocks, and VPDPBUSD the rest.
 //
-// A pair of panels is widened for some blocks and stays in the first-level cache while
-// rows stream. These are joined for more blocks and stay in the second-level cache while
-// the pairs pass.
+// Rows are joined for many blocks and stay in the second-level cache while the pairs of
+// panels pass. Of C, a group of four strips and a pair stays in the first-level cache for
+// all blocks.
 const (
-	stripsRows  = 2 * tileSide
 	pairColumns = 2 * PanelWidth
 	chunkBlocks = 2
-	aheadBlocks = 3 // which the tiles are ahead of the vectors
+	groupStrips = 4
+	groupRows   = groupStrips * tileSide
+	aheadStrips = 2 // which the tiles are ahead of the vectors
 
-	pairBytes   = 2*QuantBlock*PanelWidth + 4*4*PanelWidth // of a block: see widenQ8
-	stripsBytes = QuantBlock*stripsRows + 4*stripsRows     // of a block: see joinRowsQ8
-	sumsBytes   = chunkBlocks * 4 * 4 * tileSide * tileSide
+	pairBytes  = 2*QuantBlock*PanelWidth + 4*4*PanelWidth         // of a block: see widenQ8
+	stripBytes = chunkBlocks * (QuantBlock*tileSide + 4*tileSide) // of a chunk: see joinRowsQ8
+	sumsBytes  = chunkBlocks * 2 * 4 * tileSide * tileSide        // of a strip and a chunk
 
-	blocksWidened = 8
-	blocksJoined  = 64
-	rowsJoined    = 256
+	blocksJoined = 64
+	rowsJoined   = 256
 
 	// Below, joining, widening and running ahead cost more than tiles gain.
+	fewestRows   = 2 * tileSide
 	fewestBlocks = 4
 	fewestSums   = 64 * 64 // of C
 )
 
 // quantTiles is the memory of a product by tiles.
 type quantTiles struct {
-	sums  [2 * sumsBytes]byte // of two chunks
-	start [tileSide]float32   // what a row of sums starts from
-	pair  [blocksWidened * pairBytes]byte
-	c     [rowsJoined * pairColumns]float32
-	rows  [(rowsJoined/stripsRows*blocksJoined + aheadBlocks) * stripsBytes]byte
+	sums [2 * sumsBytes]byte // of two strips
+	pair [blocksJoined * pairBytes]byte
+	c    [rowsJoined * pairColumns]float32
+	rows [(rowsJoined/tileSide*blocksJoined/chunkBlocks + aheadStrips) * stripBytes]byte
 }
 
-var quantTilesPool = sync.Pool{New: func() any {
-	t := new(quantTiles)
-	for i := range t.start {
-		t.start[i] = 3 << 22
-	}
-	return t
-}}
+var quantTilesPool = sync.Pool{New: func() any { return new(quantTiles) }}
 
-// tilesQuant computes 32 columns of C from a widened pair of panels, for pairs of
-// strips of joined rows and chunks of blocks, both positive. Rows of c are adjacent;
-// the last chunk's go to out, ldc apart. Meanwhile it fetches panels from next on,
-// panelStep apart, into the second-level cache.
+// tilesQuant computes 32 columns of C from a widened pair of panels, for groups of strips
+// of joined rows and chunks of blocks, all positive. Rows of c are adjacent; the last
+// chunk's go to out, ldc apart. Meanwhile it fetches panels from next on, panelStep
+// apart, into the second-level cache.
 //
 //go:noescape
-func tilesQuant(cfg *tileConfig, chunks, strips int, rows, panels, sums *byte, c, out *float32, ldc int, next *byte,
-	panelStep int, resume bool)
+func tilesQuant(cfg *tileConfig, groups, strips, chunks int, rows, panels, sums *byte, c, out *float32, ldc int,
+	next *byte, panelStep int, resume bool)
 
-// joinRowsQ8 writes blocks of a pair of strips of A, stripsBytes each: the integers of
-// the rows, then their scales.
+// joinRowsQ8 writes chunks of a strip of A, stripBytes each and chunkStep bytes apart: the
+// integers of the first block and of the second, then the scales of both.
 //
 //go:noescape
-func joinRowsQ8(dst, src *byte, rowStep, blocks int)
+func joinRowsQ8(dst, src *byte, rowStep, chunkStep, chunks int)
 
 // widenQ8 writes blocks of a panel to the first or second place in blocks of a pair,
 // pairBytes each: for both panels 512 signed bytes, ordered as in the panel, then the
@@ -82,8 +76,8 @@ func tileLoopInt8(cfg *tileConfig, n int)
 // gemmQuantAMX computes the product with weights in blocks of blockBytes.
 func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
-	mw, nw, bw := m-m%stripsRows, n-n%pairColumns, blocks-blocks%chunkBlocks
-	if mw*nw < fewestSums || bw < fewestBlocks {
+	mw, nw, bw := m-m%tileSide, n-n%pairColumns, blocks-blocks%chunkBlocks
+	if mw < fewestRows || mw*nw < fewestSums || bw < fewestBlocks {
 		gemmQuantDot(m, n, blocks, rows, rowStep, bp, panelStep, blockBytes, c, ldc, accumulate)
 		return
 	}
@@ -116,31 +110,39 @@ func (t *quantTiles) multiply(m, n, blocks int, rows []byte, rowStep int, bp []b
 	if blockBytes == blockBytesQ4 {
 		widen = widenQ4
 	}
-	for b := 0; b < blocks; b += blocksWidened {
-		most := min(blocksWidened, blocks-b)
-		for i := 0; i < m; i += stripsRows {
-			joinRowsQ8(&t.rows[(b*m+i*most)/stripsRows*stripsBytes], &rows[i*rowStep+b*rowBlockBytes], rowStep, most)
+	chunks, whole := blocks/chunkBlocks, m-m%groupRows
+	joined := func(i int) *byte { return &t.rows[i/tileSide*chunks*stripBytes] } // of the group that begins with row i
+	for i := 0; i < m; i += groupRows {
+		strips := min(groupStrips, (m-i)/tileSide)
+		for s := range strips {
+			joinRowsQ8(&t.rows[(i/tileSide*chunks+s)*stripBytes], &rows[(i+s*tileSide)*rowStep], rowStep, strips*stripBytes,
+				chunks)
 		}
 	}
-	cfg := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
+	cfg := quantConfig()
 	for j := 0; j < n; j += pairColumns {
 		if resume {
 			for i := range m {
 				copy(t.c[i*pairColumns:][:pairColumns], c[i*ldc+j:])
 			}
 		}
-		pair := j / PanelWidth * panelStep
-		for b := 0; b < blocks; b += blocksWidened {
-			most := min(blocksWidened, blocks-b)
-			panels := bp[pair+b*blockBytes:]
-			widen(&t.pair[0], &panels[0], most, 0)
-			widen(&t.pair[0], &panels[panelStep], most, 1)
-			out, step, next := &t.c[0], pairColumns, pair+(b+most)*blockBytes
-			if b+most == blocks {
-				out, step, next = &c[j], ldc, min(j+pairColumns, n-pairColumns)/PanelWidth*panelStep
-			}
-			tilesQuant(&cfg, most/chunkBlocks, m/stripsRows, &t.rows[b*m/stripsRows*stripsBytes], &t.pair[0], &t.sums[0],
-				&t.c[0], out, step, &bp[next], panelStep, resume || b > 0)
+		panels, next := bp[j/PanelWidth*panelStep:], &bp[min(j+pairColumns, n-pairColumns)/PanelWidth*panelStep]
+		widen(&t.pair[0], &panels[0], blocks, 0)
+		widen(&t.pair[0], &panels[panelStep], blocks, 1)
+		if whole > 0 {
+			tilesQuant(&cfg, whole/groupRows, groupStrips, chunks, joined(0), &t.pair[0], &t.sums[0], &t.c[0], &c[j], ldc,
+				next, panelStep, resume)
+		}
+		if whole < m {
+			tilesQuant(&cfg, 1, (m-whole)/tileSide, chunks, joined(whole), &t.pair[0], &t.sums[0], &t.c[whole*pairColumns],
+				&c[whole*ldc+j], ldc, next, panelStep, resume)
 		}
 	}
+}
+
+// quantConfig is the shape of tiles of tilesQuant: 0 of A, 1 to 3 of panels, 4 to 7 of C.
+func quantConfig() tileConfig {
+	c := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
+	c.rows[1], c.rowBytes[1] = c.rows[firstTileB], c.rowBytes[firstTileB]
+	return c
 }

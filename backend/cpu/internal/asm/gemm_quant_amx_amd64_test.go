@@ -40,7 +40,7 @@ func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 			sameBits(t, fmt.Sprintf("%s %dx%dx%d accumulate %t", f.name, m, n, k, accumulate), got, want)
 		}
 	}
-	for _, m := range []int{31, 32, 33, 63, 64, 95, 200} {
+	for _, m := range []int{31, 32, 33, 48, 63, 64, 95, 112, 200} {
 		for _, n := range []int{31, 63, 64, 65, 80, 128, 300} {
 			for _, k := range []int{96, 128, 129, 200, 512, 600} {
 				check(m, n, k, (m+n+k)%2 == 0, nil)
