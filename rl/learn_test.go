@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +71,7 @@ var learners = []learner{
 }
 
 // Each setting raises exact match on inputs never seen by 20 points or more, and with shuffled rewards by 4 at most.
-// AHA_LEARN=all runs all of them from three seeds.
+// AHA_LEARN=all runs all of them from three seeds, in a quarter of an hour: -timeout 1h.
 func TestGRPOLearnsToSortDigits(t *testing.T) {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -86,20 +88,22 @@ func TestGRPOLearnsToSortDigits(t *testing.T) {
 		seeds = []uint64{1, 2, 3}
 	}
 	starts := map[uint64]*start{}
+	var table strings.Builder
+	defer func() { t.Logf("exact match on unseen inputs, drawn and greedy\n%s", &table) }()
 	for _, seed := range seeds {
 		for _, l := range learners {
 			if !l.quick && !all {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s/%d", l.name, seed), func(t *testing.T) {
-				if gain := sortDigits(t, b, startOf(t, b, starts, seed), l.set); gain < 0.2 {
+			t.Run(fmt.Sprintf("%s/seed%d", l.name, seed), func(t *testing.T) {
+				if gain := sortDigits(t, b, startOf(t, b, starts, seed), l.set, &table); gain < 0.2 {
 					t.Errorf("exact match rose by %.1f points, want 20 or more", 100*gain)
 				}
 			})
 		}
-		t.Run(fmt.Sprintf("shuffled/%d", seed), func(t *testing.T) {
+		t.Run(fmt.Sprintf("shuffled/seed%d", seed), func(t *testing.T) {
 			shuffle := func(g *rl.GRPO) { g.Shuffle = true }
-			if gain := sortDigits(t, b, startOf(t, b, starts, seed), shuffle); gain > 0.04 {
+			if gain := sortDigits(t, b, startOf(t, b, starts, seed), shuffle, &table); gain > 0.04 {
 				t.Errorf("exact match rose by %.1f points, want 4 at most", 100*gain)
 			}
 		})
@@ -149,8 +153,8 @@ func startOf(t *testing.T, b backend.Backend, starts map[uint64]*start, seed uin
 	return s
 }
 
-// sortDigits trains from a start by GRPO and returns how much exact match rose.
-func sortDigits(t *testing.T, b backend.Backend, from *start, set func(*rl.GRPO)) (gain float64) {
+// sortDigits trains from a start by GRPO and returns how much exact match rose. It adds a row to table.
+func sortDigits(t *testing.T, b backend.Backend, from *start, set func(*rl.GRPO), table io.Writer) (gain float64) {
 	t.Helper()
 	began := time.Now()
 	m := newSorter(t, b, from.seed)
@@ -176,8 +180,9 @@ func sortDigits(t *testing.T, b backend.Backend, from *start, set func(*rl.GRPO)
 	}
 	after := matchOf(t, m)
 	gain = after.drawn - from.before.drawn
-	t.Logf("seed %d, %d steps, %.1f s: exact match %.3f → %.3f, greedy %.3f → %.3f, gain %+.1f points", from.seed,
-		g.Steps, time.Since(began).Seconds(), from.before.drawn, after.drawn, from.before.greedy, after.greedy, 100*gain)
+	name := strings.TrimPrefix(t.Name(), "TestGRPOLearnsToSortDigits/")
+	fmt.Fprintf(table, "%-26s %.3f → %.3f  %.3f → %.3f  %+5.1f points  %d steps  %.0f s\n", name, from.before.drawn,
+		after.drawn, from.before.greedy, after.greedy, 100*gain, g.Steps, time.Since(began).Seconds())
 	return gain
 }
 
