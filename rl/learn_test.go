@@ -26,6 +26,8 @@ type learner struct {
 	name  string
 	set   func(g *rl.GRPO) // changes TRL's defaults
 	quick bool             // runs without AHA_LEARN=all
+	// critic makes that of PPO, for a policy of the given seed; nil for none.
+	critic func(t *testing.T, policy *model.Model, seed uint64) *rl.Critic
 }
 
 var learners = []learner{
@@ -68,6 +70,32 @@ var learners = []learner{
 		g.Objective.Beta, g.Objective.Divergence = 0.01, rl.DivergenceK3Unbiased
 	}},
 	{name: "k1 in the reward", set: func(g *rl.GRPO) { g.RewardKL = 0.01 }},
+
+	{name: "ppo, own network", set: func(*rl.GRPO) {}, critic: ownCritic},
+	{name: "ppo, shared trunk", set: func(*rl.GRPO) {}, critic: sharedCritic},
+}
+
+// ownCritic has a network of its own, which begins as the policy.
+func ownCritic(t *testing.T, policy *model.Model, seed uint64) *rl.Critic {
+	m := newSorter(t, policy.Backend(), seed)
+	if err := m.Params.CopyFrom(policy.Params); err != nil {
+		t.Fatal(err)
+	}
+	c := sharedCritic(t, m, seed)
+	c.Trainer = &train.Trainer{
+		Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: seed, Log: slog.New(slog.DiscardHandler),
+	}
+	t.Cleanup(func() { c.Trainer.Close() })
+	return c
+}
+
+// sharedCritic reads the policy's trunk.
+func sharedCritic(t *testing.T, policy *model.Model, _ uint64) *rl.Critic {
+	head, err := rl.NewValueHead(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rl.Critic{Head: head}
 }
 
 // Each setting raises exact match on inputs never seen by 20 points or more, and with shuffled rewards by 4 at most.
@@ -96,14 +124,14 @@ func TestGRPOLearnsToSortDigits(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/seed%d", l.name, seed), func(t *testing.T) {
-				if gain := sortDigits(t, b, startOf(t, b, starts, seed), l.set, &table); gain < 0.2 {
+				if gain := sortDigits(t, b, startOf(t, b, starts, seed), l, &table); gain < 0.2 {
 					t.Errorf("exact match rose by %.1f points, want 20 or more", 100*gain)
 				}
 			})
 		}
 		t.Run(fmt.Sprintf("shuffled/seed%d", seed), func(t *testing.T) {
-			shuffle := func(g *rl.GRPO) { g.Shuffle = true }
-			if gain := sortDigits(t, b, startOf(t, b, starts, seed), shuffle, &table); gain > 0.04 {
+			shuffled := learner{set: func(g *rl.GRPO) { g.Shuffle = true }}
+			if gain := sortDigits(t, b, startOf(t, b, starts, seed), shuffled, &table); gain > 0.04 {
 				t.Errorf("exact match rose by %.1f points, want 4 at most", 100*gain)
 			}
 		})
@@ -154,7 +182,7 @@ func startOf(t *testing.T, b backend.Backend, starts map[uint64]*start, seed uin
 }
 
 // sortDigits trains from a start by GRPO and returns how much exact match rose. It adds a row to table.
-func sortDigits(t *testing.T, b backend.Backend, from *start, set func(*rl.GRPO), table io.Writer) (gain float64) {
+func sortDigits(t *testing.T, b backend.Backend, from *start, l learner, table io.Writer) (gain float64) {
 	t.Helper()
 	began := time.Now()
 	m := newSorter(t, b, from.seed)
@@ -174,7 +202,10 @@ func sortDigits(t *testing.T, b backend.Backend, from *start, set func(*rl.GRPO)
 		Steps: 40, MiniBatches: 2, FailOnMismatch: true,
 	}
 	defer g.Trainer.Close()
-	set(g)
+	l.set(g)
+	if l.critic != nil {
+		g.Critic = l.critic(t, m, from.seed)
+	}
 	if err := g.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
