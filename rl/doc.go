@@ -123,6 +123,7 @@
 //	reward                                            1     none has a reward        mean of the total
 //	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
 //	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
+//	reward_length_correlation                         1     no spread                of reward and length within groups
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
@@ -175,6 +176,6 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, clip_ratio/dual_mean, moe/…, critic/…, rewards/<fn>/<status>,
+// approx_kl, ratio/…, reward_length_correlation, clip_ratio/dual_mean, moe/…, critic/…, rewards/<fn>/<status>,
 // lm_loss, mtp_loss and skipped are not TRL's.
 package rl

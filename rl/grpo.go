@@ -119,6 +119,7 @@ type GRPO struct {
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
 	numTokens int64        // prompt and completion tokens of their rollouts
+	history   history      // what alarms compare a step with
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
 }
@@ -197,14 +198,16 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 			return train.Metrics{}, err
 		}
 	}
-	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {
-		g.alarm(alarms)
-	}
+	g.alarm(append(g.Alarms.check(g.history, m.Values), failed(r.Scores)...))
+	g.history.add(m.Values, g.Alarms, trueRewards(g.Reward))
 	m.Time = time.Since(start)
 	return m, nil
 }
 
 func (g *GRPO) alarm(alarms []string) {
+	if len(alarms) == 0 {
+		return
+	}
 	if g.OnAlarm != nil {
 		g.OnAlarm(g.step, alarms)
 		return

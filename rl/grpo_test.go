@@ -405,7 +405,7 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 		g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
 			return reward.Verdict{Value: 1, Status: reward.Correct}
 		}
-		g.SkipZeroStd, g.FailOnMismatch = true, true
+		g.SkipZeroStd, g.FailOnMismatch, g.Alarms.DeadSteps = true, true, 1
 		var alarms []string
 		g.OnAlarm = func(_ int, a []string) { alarms = a }
 		before := weights(t, g)
