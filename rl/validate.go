@@ -129,19 +129,6 @@ func (l PreferenceLoss) validate() error {
 	return oneOf("Loss", l, PreferenceSigmoid, PreferenceRobust, PreferenceIPO, PreferenceSigmoidNorm)
 }
 
-func (t Thresholds) validate() error {
-	bound := func(name string, v float64) error {
-		if math.IsNaN(v) {
-			return fmt.Errorf("Alarms.%s is NaN, want a number", name)
-		}
-		return nil
-	}
-	return cmp.Or(
-		bound("MinEntropy", t.MinEntropy), bound("MaxTruncated", t.MaxTruncated),
-		bound("MaxClipRatio", t.MaxClipRatio), bound("MaxKL", t.MaxKL),
-	)
-}
-
 func (s Scaling) validate() error {
 	return oneOf("Scaling", s, ScaleGroup, ScaleBatch, ScaleNone)
 }
