@@ -185,7 +185,7 @@ func (t *training) grpo(m *model.Model, network func(b backend.Backend) (*model.
 }
 
 func (t *training) loadCritic(backend.Backend) (m *model.Model, err error) {
-	t.critic, err = t.LoadCritic()
+	t.critic, err = t.LoadAnother()
 	return t.critic, err
 }
 
@@ -225,7 +225,7 @@ func (t *training) announce() error {
 		if err != nil {
 			return nil, err
 		}
-		g, err := t.grpo(m, t.BuildCritic)
+		g, err := t.grpo(m, t.Build)
 		t.decoder = nil // of the dry run
 		if err != nil {
 			return nil, err

@@ -116,30 +116,10 @@ func (r *Run) Build(b backend.Backend) (*model.Model, error) {
 	return m, err
 }
 
-// criticConfig is the config of a critic's network, which has no vocabulary head of its own.
-func (r *Run) criticConfig() model.Config {
-	c := r.Config
-	c.TieWordEmbeddings = true
-	return c
-}
-
-// BuildCritic makes the network of a critic, with adapters as the model's and without values,
-// to measure its memory.
-func (r *Run) BuildCritic(b backend.Backend) (*model.Model, error) {
-	o := r.modelOptions()
-	o.Uninitialized = true
-	m, err := model.NewWith(b, r.criticConfig(), 0, o)
-	if err != nil {
-		return nil, err
-	}
-	_, err = r.attach(m)
-	return m, err
-}
-
-// LoadCritic loads the checkpoint once more, as the network of a critic that BuildCritic makes.
-// The caller frees it.
-func (r *Run) LoadCritic() (*model.Model, error) {
-	m, _, err := r.read(r.criticConfig(), r.modelOptions())
+// LoadAnother loads the checkpoint once more, with adapters of its own, as Build makes it: for
+// the network of a critic. The caller frees it.
+func (r *Run) LoadAnother() (*model.Model, error) {
+	m, _, err := r.read(r.modelOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -150,20 +130,20 @@ func (r *Run) LoadCritic() (*model.Model, error) {
 	return m, nil
 }
 
-// read loads the checkpoint as a model of config c and shows how far it has come.
-func (r *Run) read(c model.Config, o model.Options) (*model.Model, *model.Source, error) {
+// read loads the checkpoint and shows how far it has come.
+func (r *Run) read(o model.Options) (*model.Model, *model.Source, error) {
 	shown, end := progress.Watch("loading", "MB")
 	defer end()
 	const mb = 1e6
 	show := func(done, total int64) {
 		shown(int(math.Ceil(float64(done)/mb)), int(math.Ceil(float64(total)/mb)))
 	}
-	return model.Load(r.Backend, r.Model, model.LoadOptions{Options: o, Config: &c, Progress: show})
+	return model.Load(r.Backend, r.Model, model.LoadOptions{Options: o, Config: &r.Config, Progress: show})
 }
 
 // Load loads the model and attaches its adapters.
 func (r *Run) Load() (err error) {
-	if r.Trained, r.source, err = r.read(r.Config, r.modelOptions()); err != nil {
+	if r.Trained, r.source, err = r.read(r.modelOptions()); err != nil {
 		return err
 	}
 	if r.Adapters, err = r.attach(r.Trained); err != nil {
@@ -230,7 +210,7 @@ func (r *Run) merge() error {
 		return err
 	}
 	r.Trained.Free() // the memory may not hold both
-	m, source, err := r.read(r.Config, model.Options{})
+	m, source, err := r.read(model.Options{})
 	if err != nil {
 		r.Trained = nil
 		return err
