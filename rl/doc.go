@@ -174,10 +174,10 @@
 //	critic/vf_loss                                    1     no Critic, no update     value loss, without Coef
 //	critic/vf_clipfrac                                1     no Critic, no update     share of tokens clipped
 //	critic/vpred_mean                                 1     no Critic, no update     values during the updates
-//	critic/vf_explained_var                           1     no Critic                1 − Var(R − V)/Var(R)
-//	critic/values/{mean,min,max}                      1     no Critic                values before the updates
-//	critic/returns/{mean,min,max}                     1     no Critic                returns
-//	critic/advantages/{mean,min,max}                  1     no Critic                advantages, whitened
+//	critic/vf_explained_var                           1     no Critic, empty loss    1 − Var(R − V)/Var(R)
+//	critic/values/{mean,min,max}                      1     no Critic, empty loss    values before the updates
+//	critic/returns/{mean,min,max}                     1     no Critic, empty loss    returns
+//	critic/advantages/{mean,min,max}                  1     no Critic, empty loss    advantages, whitened
 //	critic/grad_norm                                  1     no network of its own    norm of the critic's gradient
 //	critic/lr                                         1     no network of its own    its learning rate
 //	critic/aux_loss                                   1     its BalanceAlpha is 0    balance loss of its experts

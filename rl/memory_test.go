@@ -40,7 +40,7 @@ func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 		"plain":                 func(*GRPO) {},
 		"micro-batches":         func(g *GRPO) { g.Trainer.MaxRows = 20 },
 		"a reference model":     func(g *GRPO) { g.Objective.Beta = 0.05 },
-		"a critic of its own":   func(g *GRPO) { ownCritic(t, g, model.Options{}); g.Critic.Warmup = 3 },
+		"a critic of its own":   func(g *GRPO) { ownCritic(t, g, model.Options{}); g.Critic.Warmup, g.Steps = 3, 4 },
 		"a critic on the trunk": func(g *GRPO) { g.Critic = &Critic{Head: valueHead(t, g.Trainer.Model)} },
 		"two passes of two":     func(g *GRPO) { g.NumIterations, g.MiniBatches = 2, 2 },
 		"corrected, resampled": func(g *GRPO) {

@@ -138,8 +138,8 @@ func (c *config) resolve(k *keys.Keys, path string) (notes []string, err error) 
 		c.ValueClip = base().ValueClip // of the preset
 	}
 	if c.Rank > 0 && c.RefSync > 0 && !k.Given("ref_model_sync_steps") {
-		notes = append(notes, fmt.Sprintf("ref_model_sync_steps %d of preset %s is left out: with adapters the reference model "+
-			"is the model without them", c.RefSync, name))
+		notes = append(notes, fmt.Sprintf("ref_model_sync_steps %d of preset %s is left out: "+
+			"with adapters the reference model is the model without them", c.RefSync, name))
 		c.RefSync = 0
 	}
 	return notes, c.check()

@@ -132,8 +132,8 @@ func sums(t *testing.T) string {
 // short are the flags of a run of seconds, in which the words of an answer are to be anything but
 // Latin: a reward that a model of random weights gets a part of.
 func short(model, data, out string, more ...string) []string {
-	return append([]string{"-model", model, "-data", data, "-out", out, "-rewards", "language=-1,math=0", "-template", "plain",
-		"-prompts", "4", "-num-generations", "4", "-max-completion-length", "8", "-mini-batches", "1", "-steps", "6",
+	return append([]string{"-model", model, "-data", data, "-out", out, "-rewards", "language=-1,math=0",
+		"-template", "plain", "-prompts", "4", "-num-generations", "4", "-max-completion-length", "8", "-mini-batches", "1", "-steps", "6",
 		"-learning-rate", "0.01", "-held", "0.1", "-eval-problems", "4", "-samples-every", "1"}, more...)
 }
 
@@ -151,8 +151,8 @@ func TestRewardsRise(t *testing.T) {
 		if !(after > before+0.1) {
 			t.Errorf("%v: mean reward %.3f of the first steps, %.3f of the last", more, before, after)
 		}
-		for _, want := range []string{"memory, training: ", "KV cache ", `"Question:\nWhat is`, "rewards/language: ", "rewards/math: ",
-			"30 steps of 4 prompts × 4 completions = 16", "step 7, a sample of ", "before: accuracy 0.0% of 4", "after: accuracy 0.0%"} {
+		for _, want := range []string{"memory, training: ", "KV cache ", `"Question:\nWhat is`, "rewards/language: ",
+			"rewards/math: ", "30 steps of 4 prompts × 4 completions = 16", "step 7, a sample of ", "before: accuracy 0.0% of 4", "after: accuracy 0.0%"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v: printed lacks %q:\n%s", more, want, text)
 			}
@@ -327,7 +327,8 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{append(ok, "-critic", "own", "-max-num-gen-batches", "2"), `GRPO.DynamicSampling is 2 with Critic`},
 		{append(ok, "-num-generations", "1"), `GRPO.G is 1: a group needs at least two`},
 		{append(ok, "-divergence", "k1"), `Objective.Divergence is k1 and Objective.Beta is 0`},
-		{append(ok, "-lora", "4", "-beta", "0.1", "-ref-model-sync-steps", "3"), `GRPO.RefSync is set and the model has adapters`},
+		{append(ok, "-lora", "4", "-beta", "0.1", "-ref-model-sync-steps", "3"),
+			`GRPO.RefSync is set and the model has adapters`},
 		{append(ok, "-max-completion-length", "1024"), `max_completion_length is 1024, max_position_embeddings`},
 		{append(ok, "-max-prompt-length", "3"), `0 problems to train on (40 are longer than 3 tokens)`},
 		{append(ok, "-rewards", "countdown"), `sums.jsonl: line 1: "answer", as the "gold" of reward countdown`},

@@ -39,8 +39,8 @@ var presets = []preset{
 			c.LossType, c.Epsilon, c.EpsilonHigh, c.DualClip, c.GenBatches = string(rl.LossDAPO), 0.2, 0.28, 10, 10
 			c.LR, c.Warmup, c.WeightDecay = 1e-6, 10, 0.1
 		}},
-	{"simplerl", "SimpleRL-Zoo, arXiv 2503.18892: GRPO in verl, 4 updates, rewards of correctness alone; with the simple prompt " +
-		"of weak models",
+	{"simplerl", "SimpleRL-Zoo, arXiv 2503.18892: GRPO in verl, 4 updates, rewards of correctness alone; " +
+		"with the simple prompt of weak models",
 		func(c *config) {
 			c.Template, c.Rewards = "plain", rewards{"math": 1}
 			c.Prompts, c.Generations, c.MiniBatches, c.MaxPrompt, c.MaxTokens = 1024, 8, 4, 1024, 8192

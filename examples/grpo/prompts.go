@@ -19,12 +19,14 @@ var templates = []string{"r1-zero", "tinyzero", "plain", "chat", "none"}
 // it, and how the answer begins, which reward functions see before the completion.
 var texts = map[string]struct{ before, after, prefill string }{
 	// arXiv 2501.12948, table 1.
-	"r1-zero": {before: "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. " +
+	"r1-zero": {before: "A conversation between User and Assistant. " +
+		"The user asks a question, and the Assistant solves it. " +
 		"The assistant first thinks about the reasoning process in the mind and then provides the user with the answer. " +
 		"The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, respectively, " +
 		"i.e., <think> reasoning process here </think> <answer> answer here </answer>. User: ",
 		after: ". Assistant:"},
-	"tinyzero": {before: "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. " +
+	"tinyzero": {before: "A conversation between User and Assistant. " +
+		"The user asks a question, and the Assistant solves it. " +
 		"The assistant first thinks about the reasoning process in the mind and then provides the user with the answer.\n" +
 		"User: ",
 		after: " Show your work in <think> </think> tags. And return the final answer in <answer> </answer> tags, for " +

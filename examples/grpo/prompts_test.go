@@ -71,7 +71,8 @@ func TestBadLinesAreNamed(t *testing.T) {
 // Every reward scores a sample by its own gold answer.
 func TestRewardsSeeTheirGold(t *testing.T) {
 	cfg := base()
-	must(t, cfg.Rewards.UnmarshalText([]byte("math, gsm8k=0.5, language=0, format_spaced, overlong=2, length, cosine=0.1")))
+	must(t, cfg.Rewards.UnmarshalText([]byte(
+		"math, gsm8k=0.5, language=0, format_spaced, overlong=2, length, cosine=0.1")))
 	must(t, cfg.Rewards.check())
 	if got := cfg.Rewards.String(); got != "cosine=0.1,format_spaced,gsm8k=0.5,language=0,length,math,overlong=2" {
 		t.Errorf("%s", got)

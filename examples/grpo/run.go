@@ -204,7 +204,8 @@ func (t *training) sampler(decoder *model.Generator, s model.Sampling) *rollout.
 	}
 }
 
-// prompts are those of a step or, of several in a step, a batch: pass after pass over the problems, each in an order of its own.
+// prompts are those of a batch, of which a step has one or several: pass after pass over the
+// problems, each in an order of its own.
 func (t *training) prompts(batch int) ([]rollout.Prompt, error) {
 	n := len(t.data.train)
 	list := make([]rollout.Prompt, t.config.Prompts)

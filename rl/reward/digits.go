@@ -25,8 +25,8 @@ type Digits struct {
 // Validate reports a field out of range.
 func (d Digits) Validate() error {
 	if d.Modulus < 2 || d.First < 0 || d.First >= d.Modulus || d.Step < 0 || d.Step >= d.Modulus || d.Count < 1 {
-		return fmt.Errorf("digits: First %d, Step %d, Modulus %d, Count %d: want 0 <= First, Step < Modulus, Modulus >= 2, Count >= 1",
-			d.First, d.Step, d.Modulus, d.Count)
+		return fmt.Errorf("digits: First %d, Step %d, Modulus %d, Count %d: "+
+			"want 0 <= First, Step < Modulus, Modulus >= 2, Count >= 1", d.First, d.Step, d.Modulus, d.Count)
 	}
 	return nil
 }
