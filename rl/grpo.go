@@ -109,8 +109,12 @@ type GRPO struct {
 	OnRollout func(r *Rollout)      // called with each rollout before the updates; optional
 	OnStep    func(m train.Metrics) // called with the metrics of each step; optional
 	// Report receives the preflight of a new run; nil means that it is checked
-	// but not shown.
+	// but not shown. preflight.txt in Trainer.Dir has it in any case.
 	Report io.Writer
+	// LogGroups is the number of groups of each step whose prompts, completions, rewards
+	// and advantages are written to samples.jsonl in Trainer.Dir, the first ones of the
+	// step; 0 means 1. examples/watch shows them.
+	LogGroups int
 
 	prepared  bool
 	began     []setting // the fields at the first step
@@ -121,6 +125,7 @@ type GRPO struct {
 	numTokens int64        // prompt and completion tokens of their rollouts
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
+	log       *runLog      // nil without Trainer.Dir
 }
 
 // StepCount is the number of steps made, those before a resume included.
@@ -141,7 +146,7 @@ func (g *GRPO) Run(ctx context.Context) error {
 		return fmt.Errorf("rl: GRPO.Steps is %d, %d are made", g.Steps, g.step)
 	}
 	if g.step == 0 {
-		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
+		if err := g.preflight(ctx); err != nil {
 			return err
 		}
 	}
@@ -169,6 +174,9 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	if g.OnRollout != nil {
 		g.OnRollout(r)
+	}
+	if err := g.log.rollout(r, cmp.Or(g.LogGroups, 1)); err != nil {
+		return train.Metrics{}, err
 	}
 	began := g.versions()
 	all, critic, err := g.learn(ctx, r)
@@ -205,6 +213,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 }
 
 func (g *GRPO) alarm(alarms []string) {
+	g.log.alarm(g.step, alarms)
 	if g.OnAlarm != nil {
 		g.OnAlarm(g.step, alarms)
 		return
