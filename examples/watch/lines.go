@@ -34,41 +34,46 @@ type chunk struct {
 // the next time.
 func readFrom(f *os.File, from place) (c chunk, err error) {
 	c.Rows = []json.RawMessage{}
-	info, err := f.Stat()
-	if err != nil {
-		return c, err
-	}
-	c.place = from
-	mark, err := markAt(f, from.Offset)
-	if err != nil {
-		return c, err
-	}
-	if from.Offset < 0 || from.Offset > info.Size() || from.Offset > 0 && mark != from.Mark {
-		c.place, c.Reset = place{}, true
-	}
-	text, err := io.ReadAll(io.NewSectionReader(f, c.Offset, maxChunk))
-	if err != nil {
-		return c, err
-	}
-	end := bytes.LastIndexByte(text, '\n') + 1
-	if end == 0 && len(text) == maxChunk {
-		return c, fmt.Errorf("%s: the line at byte %d is longer than %d bytes", f.Name(), c.Offset, maxChunk)
-	}
-	for line := range bytes.Lines(text[:end]) {
-		line = bytes.TrimSpace(line)
+	at, reset, more, err := scan(f, from, func(_ int64, line []byte) {
 		if len(line) == 0 || line[0] != '{' || !json.Valid(line) {
 			c.Damaged++
-			continue
+			return
 		}
 		c.Rows = append(c.Rows, line)
-	}
-	c.Offset += int64(end)
-	c.More = len(text) == maxChunk
-	c.Mark, err = markAt(f, c.Offset)
+	})
+	c.place, c.Reset, c.More = at, reset, more
 	return c, err
 }
 
-// markAt hashes up to 512 bytes before an offset; "" at the beginning and beyond the end.
+// scan calls row with the offset and the text of the whole lines of f behind a place, up to
+// maxChunk bytes of them. It returns the place behind them, whether it began anew, for from is
+// a place of another file, and whether there may be more lines.
+func scan(f *os.File, from place, row func(offset int64, line []byte)) (at place, reset, more bool, err error) {
+	mark, err := markAt(f, from.Offset)
+	if err != nil {
+		return from, false, false, err
+	}
+	if from.Offset > 0 && mark != from.Mark {
+		from, reset = place{}, true
+	}
+	text, err := io.ReadAll(io.NewSectionReader(f, from.Offset, maxChunk))
+	if err != nil {
+		return from, reset, false, err
+	}
+	end := bytes.LastIndexByte(text, '\n') + 1
+	if end == 0 && len(text) == maxChunk {
+		return from, reset, false, fmt.Errorf("%s: the line at byte %d is longer than %d bytes", f.Name(), from.Offset, maxChunk)
+	}
+	at = from
+	for line := range bytes.Lines(text[:end]) {
+		row(at.Offset, bytes.TrimRight(line, "\r\n"))
+		at.Offset += int64(len(line))
+	}
+	at.Mark, err = markAt(f, at.Offset)
+	return at, reset, len(text) == maxChunk, err
+}
+
+// markAt hashes up to 512 bytes before an offset; "" at the beginning and where the file has less.
 func markAt(f *os.File, offset int64) (string, error) {
 	const most = 512
 	if offset <= 0 {
@@ -83,42 +88,6 @@ func markAt(f *os.File, offset int64) (string, error) {
 	h := fnv.New64a()
 	h.Write(text)
 	return fmt.Sprintf("%x", h.Sum64()), nil
-}
-
-// sampled is what samples.jsonl has of a step.
-type sampled struct {
-	Steps   []int           `json:"steps"` // that have samples
-	Step    int             `json:"step"`  // of Line
-	Line    json.RawMessage `json:"line"`  // null if there is none
-	Damaged int             `json:"damaged"`
-}
-
-// samplesOf reads the line of a step; step 0 means the newest one.
-func samplesOf(f *os.File, step int) (s sampled, err error) {
-	s.Steps = []int{}
-	for from := (place{}); ; {
-		c, err := readFrom(f, from)
-		if err != nil {
-			return s, err
-		}
-		s.Damaged += c.Damaged
-		for _, row := range c.Rows {
-			var at struct {
-				Step int `json:"step"`
-			}
-			if json.Unmarshal(row, &at) != nil || at.Step < 1 {
-				s.Damaged++
-				continue
-			}
-			s.Steps = append(s.Steps, at.Step)
-			if step == 0 || at.Step == step {
-				s.Step, s.Line = at.Step, row
-			}
-		}
-		if from = c.place; !c.More {
-			return s, nil
-		}
-	}
 }
 
 // missing reports whether an error says that a file is not there, as of a run that has

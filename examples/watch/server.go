@@ -12,25 +12,35 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed page
 var page embed.FS
 
 // server serves the page and what it asks for.
-type server struct{ folders folders }
+type server struct {
+	folders folders
+	mu      sync.Mutex        // guards what follows
+	indices map[string]*index // of samples.jsonl, by run
+}
 
 // newServer returns the handler of the page about the runs in folders. With local it answers
 // only requests that were sent to a name of this machine, so that no web page elsewhere can
 // read them through a name of its own (DNS rebinding).
 func newServer(f folders, local bool) http.Handler {
-	s := server{f}
+	s := &server{folders: f, indices: map[string]*index{}}
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		panic(err) // the embedded folder is there
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", http.FileServerFS(files))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".js") {
+			w.Header().Set("Content-Type", "text/javascript; charset=utf-8") // the registry of Windows may say otherwise
+		}
+		http.FileServerFS(files).ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /api/runs", answer(s.runs))
 	mux.HandleFunc("GET /api/lines", answer(s.lines))
 	mux.HandleFunc("GET /api/samples", answer(s.samples))
@@ -88,7 +98,7 @@ func status(err error) int {
 }
 
 // runs answers /api/runs.
-func (s server) runs(*http.Request) (any, error) {
+func (s *server) runs(*http.Request) (any, error) {
 	found, notes := s.folders.runs()
 	return struct {
 		Runs  []runInfo `json:"runs"`
@@ -98,7 +108,7 @@ func (s server) runs(*http.Request) (any, error) {
 
 // lines answers /api/lines?run=&file=&offset=&mark=: the rows of a file behind a place.
 // A file that is not there yet has none.
-func (s server) lines(r *http.Request) (any, error) {
+func (s *server) lines(r *http.Request) (any, error) {
 	name := r.FormValue("file")
 	if name != "metrics.jsonl" && name != "alarms.jsonl" {
 		return nil, fmt.Errorf("%w: file %q, want metrics.jsonl or alarms.jsonl", errRequest, name)
@@ -119,19 +129,30 @@ func (s server) lines(r *http.Request) (any, error) {
 
 // samples answers /api/samples?run=&step=: the completions of a step, or without one of the
 // newest.
-func (s server) samples(r *http.Request) (any, error) {
+func (s *server) samples(r *http.Request) (any, error) {
 	step, err := number(r, "step")
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.folders.open(r.FormValue("run"), "samples.jsonl")
+	run := r.FormValue("run")
+	f, err := s.folders.open(run, "samples.jsonl")
 	if missing(err) {
 		return sampled{Steps: []int{}}, nil
 	} else if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return samplesOf(f, int(step))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.indices[run]
+	if x == nil {
+		x = &index{}
+		s.indices[run] = x
+	}
+	if err := x.read(f); err != nil {
+		return nil, err
+	}
+	return x.of(f, int(step))
 }
 
 // maxText bounds the texts of a run.
@@ -139,7 +160,7 @@ const maxText = 4 << 20
 
 // texts answers /api/texts?run=: the preflight and the settings of a run, "" where a file is
 // not there. The settings may also be in the folder above, as r1zero has them.
-func (s server) texts(r *http.Request) (any, error) {
+func (s *server) texts(r *http.Request) (any, error) {
 	id := r.FormValue("run")
 	preflight, err := s.text(id, "preflight.txt")
 	if err != nil {
@@ -156,7 +177,7 @@ func (s server) texts(r *http.Request) (any, error) {
 }
 
 // text is a file of a run; "" if it is not there.
-func (s server) text(id, name string) (string, error) {
+func (s *server) text(id, name string) (string, error) {
 	f, err := s.folders.open(id, name)
 	if missing(err) {
 		return "", nil

@@ -219,16 +219,24 @@ func TestSamplesOfAStep(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "samples.jsonl"), `{"step":1,"groups":[]}`+"\n"+`{"step":`+"\n"+
 		`{"step":2,"groups":[{"prompt":"p"}]}`+"\n"+`{"step":3,"gr`)
+	get[sampled](t, s, "/api/samples", "run", "0") // what it has now is not looked through again
+	extend(t, filepath.Join(dir, "samples.jsonl"), `oups":[]}`+"\n"+`{"step":4,"gr`)
 	for step, want := range map[string]sampled{
-		"":  {[]int{1, 2}, 2, json.RawMessage(`{"step":2,"groups":[{"prompt":"p"}]}`), 1},
-		"1": {[]int{1, 2}, 1, json.RawMessage(`{"step":1,"groups":[]}`), 1},
-		"3": {[]int{1, 2}, 0, json.RawMessage(`null`), 1},
+		"":  {[]int{1, 2, 3}, 3, json.RawMessage(`{"step":3,"groups":[]}`), 1},
+		"1": {[]int{1, 2, 3}, 1, json.RawMessage(`{"step":1,"groups":[]}`), 1},
+		"2": {[]int{1, 2, 3}, 2, json.RawMessage(`{"step":2,"groups":[{"prompt":"p"}]}`), 1},
+		"4": {[]int{1, 2, 3}, 0, json.RawMessage(`null`), 1},
 	} {
 		got := get[sampled](t, s, "/api/samples", "run", "0", "step", step)
 		if !slices.Equal(got.Steps, want.Steps) || got.Step != want.Step || string(got.Line) != string(want.Line) ||
 			got.Damaged != want.Damaged {
 			t.Errorf("step %q: %+v, want %+v", step, got, want)
 		}
+	}
+	// A resumed run cuts later steps off.
+	write(t, filepath.Join(dir, "samples.jsonl"), `{"step":1,"groups":[]}`+"\n")
+	if v := get[sampled](t, s, "/api/samples", "run", "0"); !slices.Equal(v.Steps, []int{1}) || v.Step != 1 || v.Damaged != 0 {
+		t.Errorf("cut off: %+v", v)
 	}
 }
 
