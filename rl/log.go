@@ -146,8 +146,9 @@ func (r *Rollout) logged(i int) loggedSample {
 		out.Rewards[name] = r.Scores.Verdicts[f][i]
 	}
 	for _, a := range r.Advantages.Token[i] {
-		out.Advantage += a / float64(len(s.IDs))
+		out.Advantage += a
 	}
+	out.Advantage /= float64(max(len(s.IDs), 1))
 	return out
 }
 

@@ -62,7 +62,8 @@ func scan(f *os.File, from place, row func(offset int64, line []byte)) (at place
 	}
 	end := bytes.LastIndexByte(text, '\n') + 1
 	if end == 0 && len(text) == maxChunk {
-		return from, reset, false, fmt.Errorf("%s: the line at byte %d is longer than %d bytes", f.Name(), from.Offset, maxChunk)
+		return from, reset, false, fmt.Errorf("%s: the line at byte %d is longer than %d bytes", f.Name(), from.Offset,
+			maxChunk)
 	}
 	at = from
 	for line := range bytes.Lines(text[:end]) {

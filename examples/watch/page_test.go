@@ -45,7 +45,8 @@ func line(metric, run string) string {
 
 const samples = `{"version":1,"step":3,"groups":[{"prompt":"2 3:5","samples":[` +
 	`{"text":"<think>2+3=5</think>\n<img src=http://elsewhere.invalid/x onerror=\"window.hurt=1\">","tokens":9,` +
-	`"rewards":{"sums":{"value":1,"status":"correct"}},"reward":{"value":1.1,"status":"correct"},"advantage":0.7071,"in_loss":true},` +
+	`"rewards":{"sums":{"value":1,"status":"correct"}},"reward":{"value":1.1,"status":"correct"},"advantage":0.7071,` +
+	`"in_loss":true},` +
 	`{"text":"6","tokens":8,"truncated":true,"rewards":{"sums":{"value":0,"status":"wrong","err":"6 is not 5"}},` +
 	`"reward":{"value":0,"status":"wrong"},"advantage":-0.7071,"in_loss":true}]}]}` + "\n"
 
@@ -70,8 +71,8 @@ func TestPageInChromium(t *testing.T) {
 	for metric, title := range map[string]string{"accuracy/sums": "Accuracy: sums", rl.MetricMeanLength: "Length",
 		rl.MetricEntropy: "Entropy", rl.MetricRewardZeroStd: "Dead groups", train.MetricLoss: "Loss",
 		"maxvio": "MaxVio of the experts"} {
-		b.wait("chart of "+metric, fmt.Sprintf(`document.querySelector('#rl figure[data-metric="%s"] svg').getAttribute("aria-label")`,
-			metric), title)
+		b.wait("chart of "+metric, fmt.Sprintf(
+			`document.querySelector('#rl figure[data-metric="%s"] svg').getAttribute("aria-label")`, metric), title)
 	}
 
 	// A running run's curve grows, without the page being loaded again, and past a torn line.

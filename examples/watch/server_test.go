@@ -150,7 +150,8 @@ func TestLinesOfAFileThatGrowsIsCutOffAndReplaced(t *testing.T) {
 	// next reads what is new.
 	next := func(what string, reset bool, damaged int, want ...int) {
 		t.Helper()
-		c := get[chunk](t, s, "/api/lines", "run", "0", "file", "metrics.jsonl", "offset", fmt.Sprint(at.Offset), "mark", at.Mark)
+		c := get[chunk](t, s, "/api/lines", "run", "0", "file", "metrics.jsonl", "offset", fmt.Sprint(at.Offset),
+			"mark", at.Mark)
 		at = c.place
 		if got := steps(t, c); !slices.Equal(got, want) || c.Reset != reset || c.Damaged != damaged || c.More {
 			t.Errorf("%s: steps %v, reset %v, %d damaged, more %v; want %v, %v, %d", what, got, c.Reset, c.Damaged, c.More,
@@ -194,7 +195,8 @@ func TestLongFilesComeInChunks(t *testing.T) {
 	var got []int
 	c, asked := chunk{}, 0
 	for more := true; more; more = c.More {
-		c = get[chunk](t, s, "/api/lines", "run", "0", "file", "metrics.jsonl", "offset", fmt.Sprint(c.Offset), "mark", c.Mark)
+		c = get[chunk](t, s, "/api/lines", "run", "0", "file", "metrics.jsonl", "offset", fmt.Sprint(c.Offset),
+			"mark", c.Mark)
 		got = append(got, steps(t, c)...)
 		asked++
 	}
@@ -235,7 +237,8 @@ func TestSamplesOfAStep(t *testing.T) {
 	}
 	// A resumed run cuts later steps off.
 	write(t, filepath.Join(dir, "samples.jsonl"), `{"step":1,"groups":[]}`+"\n")
-	if v := get[sampled](t, s, "/api/samples", "run", "0"); !slices.Equal(v.Steps, []int{1}) || v.Step != 1 || v.Damaged != 0 {
+	v := get[sampled](t, s, "/api/samples", "run", "0")
+	if !slices.Equal(v.Steps, []int{1}) || v.Step != 1 || v.Damaged != 0 {
 		t.Errorf("cut off: %+v", v)
 	}
 }
@@ -349,7 +352,8 @@ func TestOtherHostsAndPoliciesOfThePage(t *testing.T) {
 		if w.Code != c.code {
 			t.Errorf("host %q, local %v: %d, want %d", c.host, c.local, w.Code, c.code)
 		}
-		if policy := w.Header().Get("Content-Security-Policy"); c.code == 200 && !strings.Contains(policy, "default-src 'self'") {
+		policy := w.Header().Get("Content-Security-Policy")
+		if c.code == 200 && !strings.Contains(policy, "default-src 'self'") {
 			t.Errorf("policy %q", policy)
 		}
 	}
@@ -362,7 +366,8 @@ func TestFoldersThatAreNoneAreRefused(t *testing.T) {
 		dirs []string
 		want string
 	}{{nil, "name the folders"}, {[]string{file}, file + " is a file"}} {
-		if err := serve(t.Context(), io.Discard, "127.0.0.1:0", c.dirs); err == nil || !strings.Contains(err.Error(), c.want) {
+		err := serve(t.Context(), io.Discard, "127.0.0.1:0", c.dirs)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v", c.dirs, err)
 		}
 	}

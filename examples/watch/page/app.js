@@ -1,6 +1,7 @@
 // The page: asks the server again and again what is new, and draws it.
 import {ask, Run} from "./data.js";
 import {Chart} from "./chart.js";
+import {element} from "./dom.js";
 import {drawLoads, drawScale} from "./experts.js";
 import {drawGroups} from "./completions.js";
 
@@ -13,7 +14,7 @@ const $ = selector => document.querySelector(selector);
 // Charts in their order: metric or pattern, title, unit.
 const rlCharts = [
 	["reward", "Reward"],
-	[/^accuracy\/(.+)$/, "Accuracy: $1", "share correct"],
+	[/^accuracy\/(.+)$/, "Accuracy: $1", "share"],
 	[/^val-core\/(.+)$/, "Held out: $1"],
 	["completions/mean_length", "Length", "tokens"],
 	["entropy", "Entropy", "nats"],
@@ -22,7 +23,7 @@ const rlCharts = [
 	["kl", "Divergence from the reference", "nats"],
 	["completions/clipped_ratio", "Truncated", "share"],
 	["grad_norm", "Gradient norm"],
-	["maxvio", "MaxVio of the experts", "0 is balanced"],
+	["maxvio", "MaxVio of the experts"],
 ];
 const trainCharts = [
 	["lm_loss", "Loss of the next token", "nats"],
@@ -31,7 +32,7 @@ const trainCharts = [
 	[/^eval_(.+)$/, "Held out: $1"],
 	["rewards/accuracies", "Accuracy on pairs", "share"],
 	["rewards/margins", "Margin of the chosen"],
-	["maxvio", "MaxVio of the experts", "0 is balanced"],
+	["maxvio", "MaxVio of the experts"],
 	["grad_norm", "Gradient norm"],
 	["learning_rate", "Learning rate"],
 ];
@@ -87,15 +88,14 @@ function drawAlarms(shown) {
 	const most = 200;
 	$("#alarms").hidden = !all.length;
 	$("#alarms ol").replaceChildren(...all.slice(0, most).map(({run, step, text}) => {
-		const e = document.createElement("li");
+		const e = element("li");
 		e.append(swatch(run), ` ${run.name}, step ${step}: ${text}`);
 		return e;
 	}));
 }
 
 function swatch(run) {
-	const e = document.createElement("span");
-	e.className = "swatch";
+	const e = element("span", "swatch");
 	e.style.display = "inline-block";
 	e.style.background = run.colour;
 	return e;
@@ -103,8 +103,10 @@ function swatch(run) {
 
 // drawRuns draws the list of runs, again only where it has changed, so that it keeps the keyboard's focus.
 function drawRuns(notes) {
-	const state = run => run.error || [run.lastStep && `step ${run.lastStep}`, run.age < live ? "running" : `${ago(run.age)} ago`,
-		run.damaged ? `${run.damaged} damaged lines` : ""].filter(Boolean).join(" · ");
+	const state = run => run.error || [
+		run.lastStep && `step ${run.lastStep}`, run.age < live ? "running" : `${ago(run.age)} ago`,
+		run.damaged && `${run.damaged} damaged lines`,
+	].filter(Boolean).join(" · ");
 	const all = [...runs.values()];
 	$("#waiting").hidden = all.length > 0;
 	const names = all.map(run => run.id).join("\n");
@@ -118,15 +120,11 @@ function drawRuns(notes) {
 		li.querySelector("input").checked = run.selected;
 		if (li.querySelector("small").textContent !== words) li.querySelector("small").textContent = words;
 	});
-	$("#notes").replaceChildren(...notes.map(note => {
-		const e = document.createElement("li");
-		e.textContent = note;
-		return e;
-	}));
+	$("#notes").replaceChildren(...notes.map(note => element("li", "", note)));
 }
 
 function item(run) {
-	const li = document.createElement("li"), box = document.createElement("input"), name = document.createElement("button");
+	const li = element("li"), box = element("input"), name = element("button");
 	li.dataset.run = run.id;
 	box.type = "checkbox";
 	box.setAttribute("aria-label", `show the curves of ${run.name}`);
@@ -135,8 +133,8 @@ function item(run) {
 		draw();
 		refresh();
 	});
-	for (const part of run.name.split(/(?<=[/\\])/)) name.append(part, document.createElement("wbr"));
-	name.append(document.createElement("small"));
+	for (const part of run.name.split(/(?<=[/\\])/)) name.append(part, element("wbr"));
+	name.append(element("small"));
 	name.addEventListener("click", () => {
 		chosen = true;
 		focus(run);
@@ -146,8 +144,13 @@ function item(run) {
 	return li;
 }
 
-const ago = s => s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : s < 129600 ? `${Math.round(s / 3600)} h` :
-	`${Math.round(s / 86400)} days`;
+// ago shows a time in seconds in the unit that suits it.
+function ago(s) {
+	for (const [size, unit] of [[86400, "days"], [3600, "h"], [60, "min"]]) {
+		if (s >= 1.5 * size) return `${Math.round(s / size)} ${unit}`;
+	}
+	return `${Math.round(s)} s`;
+}
 
 // focus shows a run in detail.
 function focus(run) {

@@ -1,5 +1,7 @@
 // Line charts of one metric, a line a run, in SVG.
 
+import {element} from "./dom.js";
+
 const width = 400, height = 210, left = 48, right = 8, top = 8, bottom = 24;
 const buckets = 300; // points drawn of a longer series; the band shows their range
 
@@ -73,18 +75,12 @@ function path(points, x, y) {
 export class Chart {
 	constructor(metric, title, unit = "") {
 		this.metric = metric;
-		this.figure = document.createElement("figure");
+		this.figure = element("figure");
 		this.figure.dataset.metric = metric;
-		const caption = document.createElement("figcaption"), name = document.createElement("span");
-		name.textContent = title;
-		if (unit) {
-			const small = document.createElement("small");
-			small.textContent = ` ${unit}`;
-			name.append(small);
-		}
+		const caption = element("figcaption"), name = element("span", "", title);
+		if (unit) name.append(element("small", "", ` ${unit}`));
 		name.title = metric;
-		this.last = document.createElement("span");
-		this.last.className = "last";
+		this.last = element("span", "last");
 		caption.append(name, this.last);
 		this.svg = make("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title});
 		this.figure.append(caption, this.svg);
@@ -133,10 +129,12 @@ export class Chart {
 			} else if (count > raw.length) {
 				const whole = raw.filter(p => Number.isFinite(p.y));
 				const edge = [...whole.map(p => [p.x, p.high]), ...whole.reverse().map(p => [p.x, p.low])];
-				parts.push(make("path", {class: "band", d: `M${edge.map(([u, v]) => `${x(u).toFixed(1)} ${y(v).toFixed(1)}`).join("L")}z`,
-					fill: run.colour}));
+				const d = edge.map(([u, v]) => `${x(u).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
+				parts.push(make("path", {class: "band", d: `M${d}z`, fill: run.colour}));
 			}
-			parts.push(make("path", {class: "line", d: path(points, x, y), stroke: run.colour, "data-run": run.id, "data-points": count}));
+			parts.push(make("path", {
+				class: "line", d: path(points, x, y), stroke: run.colour, "data-run": run.id, "data-points": count,
+			}));
 		}
 		this.cursor = make("line", {class: "cursor", y1: top, y2: height - bottom, visibility: "hidden"});
 		this.svg.replaceChildren(...parts, this.cursor);
@@ -156,8 +154,7 @@ export class Chart {
 			return {run, step: x[at], value: y[at]};
 		});
 		this.last.replaceChildren(...shown.map(({run, step, value}) => {
-			const e = document.createElement("span");
-			e.textContent = this.pointer === undefined ? figures(value) : `${step}: ${figures(value)}`;
+			const e = element("span", "", this.pointer === undefined ? figures(value) : `${step}: ${figures(value)}`);
 			e.title = `${run.name}, step ${step}`;
 			e.style.color = run.colour;
 			return e;

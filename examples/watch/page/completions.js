@@ -1,10 +1,9 @@
 // The completions of a step, a table a prompt.
 import {figures} from "./chart.js";
+import {element} from "./dom.js";
 
 function cell(row, text, className = "", tag = "td") {
-	const e = document.createElement(tag);
-	e.textContent = text;
-	e.className = className;
+	const e = element(tag, className, text);
 	row.append(e);
 	return e;
 }
@@ -14,14 +13,15 @@ const signed = v => (v > 0 ? "+" : "") + figures(+v.toFixed(4));
 // drawGroups draws the groups of a line of samples.jsonl into box.
 export function drawGroups(box, groups) {
 	box.replaceChildren(...groups.map(group => {
-		const section = document.createElement("div"), head = document.createElement("h3"), prompt = document.createElement("code");
-		section.className = "group";
-		prompt.textContent = group.prompt;
-		head.append("Problem: ", prompt);
-		const table = document.createElement("table"), names = Object.keys(group.samples[0]?.rewards ?? {});
+		const section = element("div", "group"), head = element("h3");
+		head.append("Problem: ", element("code", "", group.prompt));
+		if (!group.samples.some(s => s.in_loss)) head.append(" · none of these is in the loss");
+		const table = element("table"), names = Object.keys(group.samples[0]?.rewards ?? {});
 		const header = table.createTHead().insertRow();
-		for (const [title, className] of [["reward", "number"], ["advantage", "number"], ...names.map(n => [n, ""]), ["tokens", "number"],
-			["completion", ""]]) cell(header, title, className, "th");
+		for (const title of ["reward", "advantage"]) cell(header, title, "number", "th");
+		for (const name of names) cell(header, name, "", "th");
+		cell(header, "tokens", "number", "th");
+		cell(header, "completion", "", "th");
 		const body = table.createTBody();
 		for (const s of group.samples) {
 			const row = body.insertRow();
@@ -31,15 +31,14 @@ export function drawGroups(box, groups) {
 			}
 			row.dataset.reward = s.reward.value;
 			cell(row, scored(s.reward) ? figures(s.reward.value) : s.reward.status, "number reward");
-			cell(row, signed(s.advantage), `number advantage ${s.advantage > 0 ? "positive" : s.advantage < 0 ? "negative" : ""}`);
+			const sign = s.advantage > 0 ? "positive" : s.advantage < 0 ? "negative" : "";
+			cell(row, signed(s.advantage), `number advantage ${sign}`);
 			for (const name of names) {
-				const v = s.rewards[name], e = cell(row, v.status.replace("_", " "), v.status === "correct" ? "correct" : scored(v) ? "" : "failed");
-				e.title = v.err ?? `${v.value}`;
+				const v = s.rewards[name], className = v.status === "correct" ? "correct" : scored(v) ? "" : "failed";
+				cell(row, v.status.replace("_", " "), className).title = v.err ?? `${v.value}`;
 			}
 			cell(row, s.truncated ? `${s.tokens}, cut off` : s.tokens, "number");
-			const text = document.createElement("div");
-			text.textContent = s.text;
-			cell(row, "", "text").append(text);
+			cell(row, "", "text").append(element("div", "", s.text));
 		}
 		section.append(head, table);
 		return section;

@@ -1,5 +1,7 @@
 // The load of the experts of each layer over the steps, on one fixed scale.
 
+import {element} from "./dom.js";
+
 // colour is that of a load as a multiple of the uniform one: blue is idle, red twice it or more.
 function colour(v) {
 	if (!Number.isFinite(v)) return [128, 128, 128];
@@ -27,7 +29,7 @@ export function drawLoads(box, loads) {
 
 function map(layer, {x, y}) {
 	const experts = y[0].length, size = Math.ceil(x.length / columns), wide = Math.ceil(x.length / size);
-	const canvas = document.createElement("canvas");
+	const canvas = element("canvas");
 	canvas.width = wide;
 	canvas.height = experts;
 	canvas.style.height = `${Math.min(336, Math.max(96, 14 * experts))}px`;
@@ -39,23 +41,15 @@ function map(layer, {x, y}) {
 		sum.forEach((n, e) => image.data.set([...colour(n * experts / all), 255], 4 * (e * wide + c)));
 	}
 	to.putImageData(image, 0, 0);
-	const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+	const figure = element("figure");
 	figure.dataset.layer = layer;
-	caption.textContent = `Layer ${layer}`;
-	const grid = document.createElement("div"), labels = document.createElement("div"), axis = document.createElement("div");
-	grid.className = "map";
-	labels.className = "labels";
-	axis.className = "axis";
+	const grid = element("div", "map"), labels = element("div", "labels"), axis = element("div", "axis");
 	const every = Math.ceil(experts / 24);
-	for (let e = 0; e < experts; e += every) labels.append(text(String(e)));
-	axis.append(text(`step ${x[0]}`), text(`expert (down), ${y[0].length} of them`), text(`step ${x.at(-1)}`));
+	for (let e = 0; e < experts; e += every) labels.append(element("span", "", e));
+	for (const text of [`step ${x[0]}`, `expert (down), ${experts} of them`, `step ${x.at(-1)}`]) {
+		axis.append(element("span", "", text));
+	}
 	grid.append(labels, canvas, axis);
-	figure.append(caption, grid);
+	figure.append(element("figcaption", "", `Layer ${layer}`), grid);
 	return figure;
-}
-
-function text(words) {
-	const e = document.createElement("span");
-	e.textContent = words;
-	return e;
 }
