@@ -120,6 +120,7 @@ export class Chart {
 			parts.push(make("line", {class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t)}),
 				make("text", {x: left - 5, y: y(t) + 4, "text-anchor": "end"}, figures(t)));
 		}
+		parts.push(make("text", {x: left - 5, y: height - 8, "text-anchor": "end"}, "step"));
 		for (const t of ticks(x0, x1, 6, true)) {
 			parts.push(make("text", {x: x(t), y: height - 8, "text-anchor": "middle"}, t));
 		}

@@ -8,7 +8,10 @@ function cell(row, text, className = "", tag = "td") {
 	return e;
 }
 
-const signed = v => (v > 0 ? "+" : "") + figures(+v.toFixed(4));
+function signed(v) {
+	const rounded = +v.toFixed(4) || 0; // no −0
+	return (rounded > 0 ? "+" : "") + figures(rounded);
+}
 
 // drawGroups draws the groups of a line of samples.jsonl into box.
 export function drawGroups(box, groups) {
