@@ -21,6 +21,9 @@
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
 //
+// Trainer.Dir also receives, for those who watch a run, samples.jsonl (completions of
+// each step, see [GRPO].LogGroups), alarms.jsonl and preflight.txt.
+//
 // # Rollouts in another precision
 //
 // A [rollout.Generator] of a model in another precision, form of MLA or format, such as

@@ -7,7 +7,7 @@ import (
 
 // mayChange are the fields that may be set anew between two steps: they decide
 // how far a run goes and what is reported.
-var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms": true}
+var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms": true, "LogGroups": true}
 
 // setting is a field by the name the caller writes, with its value.
 type setting struct {
