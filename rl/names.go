@@ -21,6 +21,10 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
+	MetricGenBatches        = "train/num_gen_batches"
+	MetricDroppedGroups     = "train/dropped_groups"
+	MetricLengthCorrelation = "reward_length_correlation"
+
 	MetricRewardsChosen     = "rewards/chosen"
 	MetricRewardsRejected   = "rewards/rejected"
 	MetricRewardsAccuracies = "rewards/accuracies"
@@ -52,6 +56,7 @@ const (
 	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"
 	MetricSamplingRatioMean      = "sampling/importance_sampling_ratio/mean"
 	MetricSamplingRatioMax       = "sampling/importance_sampling_ratio/max"
+	MetricOffPolicyMasked        = "sampling/off_policy_masked"
 
 	MetricValueLoss          = "critic/vf_loss"
 	MetricValueClipped       = "critic/vf_clipfrac"
@@ -72,6 +77,12 @@ const (
 	MetricCriticSkipped      = "critic/skipped"
 )
 
+// The parts of the name of avg@n on a source.
+const (
+	metricCore   = "val-core/"
+	metricMeanAt = "mean@"
+)
+
 // metricCritic is the prefix of the metrics of the experts of a critic.
 const metricCritic = "critic/"
 
@@ -81,7 +92,7 @@ const MetricEval = "eval_"
 
 // MetricMeanAt is the name of avg@n on a source.
 func MetricMeanAt(source string, n int) string {
-	return fmt.Sprintf("%smean@%d", core(source), n)
+	return fmt.Sprintf("%s%s%d", core(source), metricMeanAt, n)
 }
 
 // MetricBestAt is the name of pass@k on a source.
@@ -95,4 +106,4 @@ func MetricMajAt(source string, k int) string {
 }
 
 // core is the prefix of the metrics of a source.
-func core(source string) string { return "val-core/" + cmp.Or(source, "unknown") + "/" }
+func core(source string) string { return metricCore + cmp.Or(source, "unknown") + "/" }
