@@ -37,8 +37,8 @@ func (st *storage) drop() {
 
 // memory reuses freed blocks by size class: four classes an octave, so that
 // at most a fifth of a block is unused. Where there is none of its class, one up to
-// twice as large is taken: batches of other numbers of rows, such as those of rollouts, use
-// the blocks of larger ones and add none.
+// four times as large is taken, or one down to a quarter is given up for it: batches of
+// other numbers of rows, such as those of rollouts, do not add their blocks to each other.
 type memory struct {
 	b    backend.Backend
 	free map[int][]backend.Buffer
@@ -72,8 +72,10 @@ func (m *memory) get(bytes int) (*storage, error) {
 		buf = take(m.free, size)
 	}
 	if buf == nil && m.program == nil { // a program would keep the larger one for good
-		if larger := m.larger(size); larger > 0 {
-			buf, size = take(m.free, larger), larger
+		if near := m.nearest(size, 4*size); near > 0 {
+			buf, size = take(m.free, near), near
+		} else if near := m.nearest(size, size/4); near > 0 {
+			m.b.Free(take(m.free, near))
 		}
 	}
 	if buf == nil {
@@ -85,15 +87,18 @@ func (m *memory) get(bytes int) (*storage, error) {
 	return m.use(buf, size), nil
 }
 
-// larger is the least size above size, and up to twice it, of which there is a free block; 0 if
+// nearest is the class nearest to size, up or down to most, of which there is a free block; 0 if
 // there is none.
-func (m *memory) larger(size int) (least int) {
+func (m *memory) nearest(size, most int) (near int) {
 	for s, list := range m.free {
-		if s > size && s <= 2*size && len(list) > 0 && (least == 0 || s < least) {
-			least = s
+		if len(list) == 0 || s < min(size, most) || s > max(size, most) {
+			continue
+		}
+		if d := s - size; near == 0 || max(d, -d) < max(near-size, size-near) {
+			near = s
 		}
 	}
-	return least
+	return near
 }
 
 // take removes a block from the lists of free ones; nil if there is none.
