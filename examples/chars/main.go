@@ -3,12 +3,13 @@
 //
 //	go run ./examples/chars -text shakespeare.txt
 //
-// Ctrl-C saves and stops it; the same command continues, and ends with the same bits. The finished model is in
-// out/chars/model: go run ./examples/generate -model out/chars/model -raw -prompt "ROMEO:" writes on from there.
+// Ctrl-C saves and stops it; the same command continues, and ends with the same bits. For another text or number of
+// steps give another -out. The finished model is in out/chars/model: go run ./examples/generate -model out/chars/model -raw -prompt "ROMEO:" writes on from there.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/aha-go/aha/backend"
 	_ "github.com/aha-go/aha/backend/cpu"
@@ -27,15 +29,18 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.text, "text", "", "the file to learn, in UTF-8; its last tenth is held out")
 	flag.StringVar(&o.out, "out", "out/chars", "the folder for checkpoints, metrics.jsonl and the finished model")
-	flag.IntVar(&o.steps, "steps", 400, "of training")
+	flag.IntVar(&o.steps, "steps", 300, "of training")
 	flag.Uint64Var(&o.seed, "seed", 1, "of weights, order and sample")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if _, err := run(ctx, os.Stdout, o); err != nil {
+	_, err := run(ctx, os.Stdout, o)
+	if errors.Is(err, context.Canceled) {
+		log.Fatalf("%v; what was trained is saved, and the same command continues", err)
+	} else if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -48,7 +53,10 @@ type options struct {
 
 // run returns the loss on the held-out text, in nats a character.
 func run(ctx context.Context, w io.Writer, o options) (float64, error) {
-	t, err := read(o.text)
+	if o.steps < 1 {
+		return 0, fmt.Errorf("-steps %d, want a positive number", o.steps)
+	}
+	t, err := readText(o.text)
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +72,7 @@ func run(ctx context.Context, w io.Writer, o options) (float64, error) {
 	fmt.Fprintf(w, "%s: %d windows of %d characters to learn, %d held out; %d different characters; %d parameters\n",
 		o.text, len(t.train), window, len(t.held), t.vocabulary.Len(), m.Params.Len())
 
-	// Each step learns 8 windows of the text. A checkpoint that is there is continued.
+	// Each step learns 8 windows of the text. A checkpoint that is in Dir is continued.
 	trainer := &train.Trainer{Model: m, Optimizer: train.Muon{LR: 5e-3}, Steps: o.steps,
 		Schedule: train.WarmUp(20, train.Linear(o.steps/2, o.steps, 0.05)), Dir: o.out, SaveEvery: 100, KeepLast: 2,
 		Seed: o.seed, Settings: settings{o.steps, t.sha256}}

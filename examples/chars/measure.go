@@ -29,20 +29,20 @@ func heldOut(ctx context.Context, m *model.Model, seqs []model.Sequence) (float6
 	return loss, nil
 }
 
-// write prints a prompt and what the model writes after it, up to the length of its context.
+// write prints what the model writes after the beginning of the held-out text, up to the length of its context.
 func write(ctx context.Context, w io.Writer, m *model.Model, t *text, seed uint64) error {
 	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1, MaxLen: window})
 	if err != nil {
 		return err
 	}
 	defer gen.Close()
-	prompt := t.held[0].IDs[:16]
+	prompt := t.held[0].IDs[:32]
 	answers, err := gen.Generate(ctx, []model.Request{{Prompt: prompt, MaxTokens: window - len(prompt), Seed: seed,
 		Sampling: model.Sampling{Temperature: 0.8}}})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "\n%s|%s\n", t.vocabulary.Decode(prompt), t.vocabulary.Decode(answers[0].Tokens))
+	_, err = fmt.Fprintf(w, "sample after %q:\n%s\n", t.vocabulary.Decode(prompt), t.vocabulary.Decode(answers[0].Tokens))
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,26 +11,29 @@ import (
 	"github.com/aha-go/aha/model/tokenizer"
 )
 
-// window is the number of characters that a sequence predicts: the longest context of the model.
 const (
-	window = 256 // X
-	batch  = 8 * window
+	window = 256        // characters that a sequence predicts: the longest context of the model
+	batch  = 8 * window // characters of a step
 )
 
-// settings decide the result of a run beside weights and batches: a run of others is not continued.
+// settings are recorded in checkpoints: Trainer.Run refuses to continue one of others.
 type settings struct {
 	Steps int    `json:"steps"`
 	Text  string `json:"text_sha256"`
 }
 
+// text is a file as the model sees it.
 type text struct {
 	vocabulary  *tokenizer.Tokenizer
-	train, held []model.Sequence // windows of the text: its first nine tenths, and the rest
-	sha256      string
+	train, held []model.Sequence // windows of the first nine tenths, and of the rest
+	sha256      string           // of the file, in hexadecimal
 }
 
-// read splits the file into windows.
-func read(path string) (*text, error) {
+// readText reads a file of UTF-8. Each different character of it is a token.
+func readText(path string) (*text, error) {
+	if path == "" {
+		return nil, errors.New("-text: want the path of a text file")
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("-text: %w", err)

@@ -15,6 +15,7 @@ import (
 // between the two of each.
 type Change struct {
 	Title  string
+	XLabel string // what is between before and after
 	YLabel string
 	Marks  []Mark
 	// YMin and YMax are a range that the y axis covers at least. Equal ones are ignored.
@@ -42,8 +43,7 @@ func (c Change) validate() error {
 }
 
 func (c Change) plot() (*plot.Plot, error) {
-	p := labelled(c.Title, "", c.YLabel)
-	cover(p, c.YMin, c.YMax)
+	p := labelled(c.Title, c.XLabel, c.YLabel)
 	for i, m := range c.Marks {
 		points := plotter.XYs{{X: 0, Y: m.Before}}
 		if !math.IsNaN(m.After) {
@@ -57,6 +57,7 @@ func (c Change) plot() (*plot.Plot, error) {
 		dots.GlyphStyle = draw.GlyphStyle{Color: colour(i), Radius: 4, Shape: shapes[i%len(shapes)]}
 		p.Add(line, dots)
 	}
+	cover(p, c.YMin, c.YMax)
 	for _, after := range []bool{false, true} {
 		if labels := c.labels(p, after); labels != nil {
 			p.Add(labels)

@@ -151,11 +151,16 @@ func or(s, byDefault string) string {
 	return s
 }
 
-// cover widens the y axis of p to a range, unless that is empty.
+// cover widens the y axis of p, which has its points, to a range, unless that is empty, and
+// to marks of the axis at both ends.
 func cover(p *plot.Plot, low, high float64) {
 	if low != high {
 		p.Y.Min, p.Y.Max = min(p.Y.Min, low), max(p.Y.Max, high)
 	}
+	if p.Y.Min == p.Y.Max { // the plotter would take 1 to both sides
+		p.Y.Min, p.Y.Max = p.Y.Min-1, p.Y.Max+1
+	}
+	p.Y.Min, p.Y.Max = roundRange(p.Y.Min, p.Y.Max)
 }
 
 // whole reports whether all points of the panel are at whole x, such as steps.
@@ -173,7 +178,6 @@ func (p Panel) whole() bool {
 // plot draws a line through each run of finite points, and a dot for a run of one.
 func (p Panel) plot() (*plot.Plot, error) {
 	chart := labelled("", or(p.XLabel, "step"), p.YLabel)
-	cover(chart, p.YMin, p.YMax)
 	if p.whole() {
 		chart.X.Tick.Marker = roundTicks(1)
 	}
@@ -202,6 +206,7 @@ func (p Panel) plot() (*plot.Plot, error) {
 			}
 		}
 	}
+	cover(chart, p.YMin, p.YMax)
 	chart.Legend.Top = true
 	chart.Title.Text = p.Title
 	if gaps > 0 {

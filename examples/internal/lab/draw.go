@@ -36,33 +36,43 @@ type story struct {
 // Draw draws curves.png of the run in out from the files in that folder. What is not
 // there yet, such as the evaluation after GRPO, is left out.
 func Draw(out string) error {
-	var s story
-	path := filepath.Join(out, "config.json")
-	if err := readJSON(path, &s); err != nil {
-		return err
-	}
-	for _, phase := range []struct {
-		name string
-		rows *run.Rows
-	}{{"base", &s.base}, {"grpo", &s.grpo}} {
-		var err error
-		*phase.rows, err = run.ReadMetrics(filepath.Join(out, phase.name, "metrics.jsonl"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	if err := readJSON(filepath.Join(out, "base", evaluationFile), &s.before); err != nil &&
-		!errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := readJSON(filepath.Join(out, "grpo", evaluationFile), &s.after); err != nil &&
-		!errors.Is(err, fs.ErrNotExist) {
+	s, err := readStory(out)
+	if err != nil {
 		return err
 	}
 	if err := curves.PNG(filepath.Join(out, "curves.png"), s.figure()); err != nil {
 		return fmt.Errorf("%s: %w", out, err)
 	}
 	return nil
+}
+
+// readStory reads what there is of the run in out; its settings must be there.
+func readStory(out string) (s story, err error) {
+	path := filepath.Join(out, "config.json")
+	if err := readJSON(path, &s); err != nil {
+		return s, err
+	}
+	if err := s.Model.Validate(); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, phase := range []struct {
+		name string
+		rows *run.Rows
+	}{{"base", &s.base}, {"grpo", &s.grpo}} {
+		*phase.rows, err = run.ReadMetrics(filepath.Join(out, phase.name, "metrics.jsonl"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	if err := readJSON(filepath.Join(out, "base", evaluationFile), &s.before); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	if err := readJSON(filepath.Join(out, "grpo", evaluationFile), &s.after); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	return s, nil
 }
 
 func readJSON(path string, into any) error {
@@ -156,7 +166,7 @@ func (s story) heldOut() curves.Chart {
 	if s.after != nil {
 		after = *s.after
 	}
-	c := curves.Change{YMax: 100, YLabel: "% solved",
+	c := curves.Change{YMax: 100, XLabel: "GRPO", YLabel: "% solved",
 		Title: fmt.Sprintf("Held-out problems: %d × %d samples", s.Scale.Problems, s.Scale.Samples)}
 	for _, m := range []struct {
 		name          string
@@ -197,7 +207,7 @@ func (s story) baseCharts() (charts []curves.Chart) {
 		p := curves.Panel{Title: "Base model: loss of the next token", XLabel: baseStep, YLabel: "nats a token", YMax: 0.1}
 		line, of := smooth(line)
 		if of > 1 {
-			p.YLabel += fmt.Sprintf(", mean of %d steps", of)
+			p.XLabel += fmt.Sprintf(", means of %d", of)
 		}
 		p.Lines = []curves.Line{line}
 		charts = append(charts, p)
