@@ -3,8 +3,10 @@
 //
 //	go run ./examples/chars -text shakespeare.txt
 //
-// Ctrl-C saves and stops it; the same command continues, and ends with the same bits. For another text or number of
-// steps give another -out. The finished model is in out/chars/model: go run ./examples/generate -model out/chars/model -raw -prompt "ROMEO:" writes on from there.
+// Ctrl-C saves and stops it; the same command continues, and ends with the same bits. Another text or number of steps
+// needs another -out. The finished model is in out/chars/model, and writes on from a prompt:
+//
+//	go run ./examples/generate -model out/chars/model -raw -temperature 0.8 -prompt "ROMEO:"
 package main
 
 import (
@@ -29,7 +31,7 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.text, "text", "", "the file to learn, in UTF-8; its last tenth is held out")
 	flag.StringVar(&o.out, "out", "out/chars", "the folder for checkpoints, metrics.jsonl and the finished model")
-	flag.IntVar(&o.steps, "steps", 300, "of training")
+	flag.IntVar(&o.steps, "steps", 350, "of training")
 	flag.Uint64Var(&o.seed, "seed", 1, "of weights, order and sample")
 	flag.Parse()
 	if flag.NArg() > 0 {
