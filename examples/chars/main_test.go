@@ -155,7 +155,8 @@ func TestBadInputIsNamedAndLeavesNothing(t *testing.T) {
 		{options{text: filepath.Join(dir, "none.txt"), steps: 1}, "none.txt"},
 		{options{text: dir, steps: 1}, dir},
 		{options{text: file("empty.txt", ""), steps: 1}, "empty.txt: 0 characters"},
-		{options{text: file("short.txt", strings.Repeat("x", 2560)), steps: 1}, "short.txt: 2560 characters, want at least 2570"},
+		{options{text: file("short.txt", strings.Repeat("x", 2560)), steps: 1},
+			"short.txt: 2560 characters, want at least 2570"},
 		{options{text: file("latin1.txt", strings.Repeat("caf\xe9 ", 1000)), steps: 1}, "latin1.txt: "},
 		{options{text: file("good.txt", strings.Repeat("good ", 1000))}, "-steps 0, want a positive number"},
 	} {

@@ -205,7 +205,8 @@ func TestAxesSayWhatAndHowMuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"0.52", "0.53", "0.54", "0.55", "0.56", "0.57", "0.58"}, labels(p.Y)); diff != "" || p.X.Label.Text != "step" {
+	want := strings.Fields("0.52 0.53 0.54 0.55 0.56 0.57 0.58")
+	if diff := cmp.Diff(want, labels(p.Y)); diff != "" || p.X.Label.Text != "step" {
 		t.Errorf("x label %q, ticks of y (-want +got):\n%s", p.X.Label.Text, diff)
 	}
 }

@@ -65,8 +65,9 @@ func drawn(t *testing.T, files map[string]string) (dir string, titles []string) 
 }
 
 const (
-	baseLine  = `{"step":1,"lm_loss":3.5,"moe/1/load":[6144,2048]}` + "\n"
-	deadLine  = `{"step":1,"reward":0,"rewards/countdown/mean":0,"completions/mean_length":50,"frac_reward_zero_std":1}` + "\n"
+	baseLine = `{"step":1,"lm_loss":3.5,"moe/1/load":[6144,2048]}` + "\n"
+	deadLine = `{"step":1,"reward":0,"rewards/countdown/mean":0,"completions/mean_length":50,` +
+		`"frac_reward_zero_std":1}` + "\n"
 	wholeLine = `{"step":2,"reward":0.5,"rewards/countdown/mean":0.25,"completions/mean_length":50,"entropy":1,` +
 		`"frac_reward_zero_std":0.5,"grad_norm":1,"moe/1/load":[3,5]}` + "\n"
 	before = `{"pass1_before":0.25,"pass16_before":1,"maj16_before":0.5,"transcript":"?"}`
