@@ -63,7 +63,7 @@ func Example_grpo() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func ExampleDecorator() {
 	}
 	defer cpu.Close()
 	b := &flops{Decorator: backend.Decorator{Backend: cpu}}
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -245,7 +245,7 @@ func TestFaultyFilesAreRefusedByKey(t *testing.T) {
 		{"rope as text", map[string]any{"rope_scaling": "yarn"}, "rope_scaling", "must be an object"},
 		{"key of another type", map[string]any{"use_sliding_window": true}, "use_sliding_window", "absent"},
 	} {
-		found := faults(t, parseErr(edit(t, Tiny(), c.changes)))
+		found := faults(t, parseErr(edit(t, Tiny(32), c.changes)))
 		i := slices.IndexFunc(found, func(f FieldError) bool { return f.Key == c.key })
 		if i < 0 || !strings.Contains(found[i].Rule, c.rule) {
 			t.Errorf("%s: want %s: …%s…, got %v", c.name, c.key, c.rule, found)
@@ -371,7 +371,7 @@ func TestAbsentKeysThatTransformersDerives(t *testing.T) {
 }
 
 func TestRepeatedKeyIsRefused(t *testing.T) {
-	b := edit(t, Tiny(), nil)
+	b := edit(t, Tiny(32), nil)
 	b = append([]byte(`{"hidden_size": 64,`), b[1:]...)
 	if found := faults(t, parseErr(b)); !names(found, "hidden_size") || !strings.Contains(found[0].Rule,
 		"more than once") {
@@ -457,7 +457,7 @@ func FuzzConfig(f *testing.F) {
 }
 
 func ExampleConfig() {
-	c := Tiny()
+	c := Tiny(32)
 	c.NRoutedExperts, c.NGroup, c.TopKGroup = 12, 5, 6
 	c.QKRopeHeadDim = 15
 	fmt.Println(c.Validate())

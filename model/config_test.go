@@ -23,7 +23,14 @@ var presets = []struct {
 	{"R1DistillLlama8B", R1DistillLlama8B},
 	{"R1DistillLlama70B", R1DistillLlama70B},
 	{"Qwen3_30B_A3B", Qwen3_30B_A3B},
-	{"Tiny", Tiny},
+	{"Tiny", tiny},
+}
+
+// tiny is Tiny with a vocabulary of 32 tokens, of which 0 begins and 1 ends a sequence.
+func tiny() Config {
+	c := Tiny(32)
+	c.BOSTokenID, c.EOSTokenID = TokenIDs{0}, TokenIDs{1}
+	return c
 }
 
 func TestPresetsAreValid(t *testing.T) {
@@ -85,7 +92,7 @@ func TestTinyParametersAddedUpByHand(t *testing.T) {
 		moeActive = attention + 2*128 + 8*128 + 3*3*128*128
 		outer     = 2*32*128 + 128
 	)
-	total, active := Tiny().NumParams()
+	total, active := Tiny(32).NumParams()
 	if want := int64(outer + dense + 3*moe); total != want {
 		t.Errorf("total: got %d, want %d", total, want)
 	}
@@ -141,7 +148,7 @@ func TestHeadWidths(t *testing.T) {
 	for _, want := range []struct {
 		config   Config
 		qk, rope int
-	}{{DeepSeekV3(), 192, 64}, {Tiny(), 48, 16}, {R1DistillQwen1_5B(), 128, 128}, {R1DistillLlama70B(), 128, 128}} {
+	}{{DeepSeekV3(), 192, 64}, {Tiny(32), 48, 16}, {R1DistillQwen1_5B(), 128, 128}, {R1DistillLlama70B(), 128, 128}} {
 		if got := want.config.QKHeadDim(); got != want.qk {
 			t.Errorf("%s: QKHeadDim %d, want %d", want.config.ModelType, got, want.qk)
 		}
@@ -154,7 +161,7 @@ func TestHeadWidths(t *testing.T) {
 // Moonlight's rule: the mean of 1/‖w‖₂ over top-K sigmoid gates of standard
 // normal logits, normalised. It must give the published 2.446 and Tiny's factor.
 func TestRoutedScalingFactorFollowsMoonlightsRule(t *testing.T) {
-	for _, c := range []Config{Moonlight16BA3B(), Tiny()} {
+	for _, c := range []Config{Moonlight16BA3B(), Tiny(32)} {
 		const seed, draws = 1, 40_000
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var sum float64

@@ -47,7 +47,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 	} {
 		temperature := c.temperature
 		b := open(t)
-		cfg := model.Tiny()
+		cfg := model.Tiny(32)
 		cfg.TieWordEmbeddings = c.o.Tables != c.o.Format // some of either
 		m, err := model.NewWith(b, cfg, 1, c.o)
 		if err != nil {

@@ -45,7 +45,7 @@ func scores(t *testing.T, m *model.Model, ids []int32) []float64 {
 // and differently from every other format.
 func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 	b := open(t)
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1 // so that logits differ from one another
 	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9}
 	const seeds = 8
@@ -96,7 +96,7 @@ func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 
 func TestPackedModelRefusesToTrain(t *testing.T) {
 	b := open(t)
-	m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Format: backend.Q8, Packed: true})
+	m, err := model.NewWith(b, model.Tiny(32), 1, model.Options{Format: backend.Q8, Packed: true})
 	must(t, err)
 	w := m.Params.Get("model.layers.0.self_attn.o_proj.weight")
 	if w.Trainable || !w.Packed() {
@@ -113,7 +113,7 @@ func TestPackedModelRefusesToTrain(t *testing.T) {
 // Q8 and Q4 exist packed only: products on the tape have no strided form.
 func TestQuantisedMasterCannotTrain(t *testing.T) {
 	b := open(t)
-	m, err := model.NewWith(b, model.Tiny(), 1, model.Options{Format: backend.Q8})
+	m, err := model.NewWith(b, model.Tiny(32), 1, model.Options{Format: backend.Q8})
 	if err == nil {
 		m.Free()
 		t.Fatal("a Q8 model with masters was made")
@@ -127,7 +127,7 @@ func TestQuantisedMasterCannotTrain(t *testing.T) {
 // same weights and packed them, in every format.
 func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
 	b := open(t)
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6}
 	master, err := model.New(b, cfg, 3)
 	must(t, err)

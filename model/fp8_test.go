@@ -157,7 +157,7 @@ func (d *fp8Definition) product(c, a backend.View, b backend.Matrix) error {
 // Bitwise on every path: a model in FP8 computes what its definition says of blocks
 // of weights and of activations.
 func TestFP8ModelComputesItsDefinition(t *testing.T) {
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1
 	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9}
 	o := model.Options{Format: backend.FP8, Tables: backend.FP8, Packed: true}

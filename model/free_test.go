@@ -44,7 +44,7 @@ func newLedger(t *testing.T, limit int) *ledger {
 func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
 	b := newLedger(t, -1)
 	defer b.Close()
-	m, err := New(b, Tiny(), 1)
+	m, err := New(b, Tiny(32), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
 
 // Whichever allocation fails, nothing is left behind.
 func TestAModelThatDoesNotFitLeavesNothing(t *testing.T) {
-	c := Tiny()
+	c := Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize, c.NumHiddenLayers = 8, 8, 8, 2
 	for limit := 0; ; limit++ {
 		b := newLedger(t, limit)

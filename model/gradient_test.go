@@ -16,7 +16,7 @@ import (
 // small is a V3 with every part there is, and few of each: query compression,
 // a dense and an MoE layer, grouped routing, a shared expert, one MTP module.
 func small() model.Config {
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 20, 16, 20, 6
 	c.NumHiddenLayers, c.NumAttentionHeads, c.NumKeyValueHeads = 2, 2, 2
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 10, 8, 4, 4, 6

@@ -75,7 +75,7 @@ func TestKeptScoresAreThoseOfTheSampler(t *testing.T) {
 		{model.Options{}, backend.VocabChunk + 90}, {model.Options{Precision: bf16}, backend.VocabChunk + 90},
 	} {
 		b := open(t)
-		cfg := model.Tiny()
+		cfg := model.Tiny(32)
 		cfg.VocabSize, cfg.NumNextNPredictLayers = c.vocab, 0
 		m, err := model.NewWith(b, cfg, 1, c.o)
 		must(t, err)
@@ -143,7 +143,7 @@ func TestKeptScoresAreThoseOfTransformers(t *testing.T) {
 		}
 	}
 	must(t, json.Unmarshal(text, &f))
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.VocabSize, cfg.HiddenSize, cfg.NumNextNPredictLayers, cfg.TieWordEmbeddings = f.Vocab, f.Vocab, 0, false
 	m, err := model.NewWith(open(t), cfg, 1, model.Options{DType: backend.F64})
 	must(t, err)

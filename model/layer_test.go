@@ -90,14 +90,14 @@ func TestNewLayerPanicsOnALayerThatTheModelLacks(t *testing.T) {
 					t.Errorf("panic %q, want %q", r, want)
 				}
 			}()
-			NewLayer(tensor.NewParams(b, tensor.Init{}), Tiny(), l, tensor.Angles{}, Options{})
+			NewLayer(tensor.NewParams(b, tensor.Init{}), Tiny(32), l, tensor.Angles{}, Options{})
 		}()
 	}
 }
 
 func TestOptionsNeedADTypeThatTrains(t *testing.T) {
 	b := newCPU(t)
-	_, err := NewWith(b, Tiny(), 1, Options{DType: backend.BF16})
+	_, err := NewWith(b, Tiny(32), 1, Options{DType: backend.BF16})
 	if err == nil || !strings.Contains(err.Error(), "Options.DType is BF16, want F32 or F64") {
 		t.Errorf("error %v, want one that names Options.DType", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // Before, the zero options asked for 481 GB of R1DistillQwen1_5B's keys and values.
 func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
-	tiny := model.Tiny()
+	tiny := model.Tiny(32)
 	long := model.R1DistillQwen1_5B()
 	long.NumHiddenLayers = 300 // a sequence takes more than the budget
 	mla := model.DeepSeekV2Lite()
@@ -181,7 +181,7 @@ func TestModelsAndGeneratorsThatDoNotFitAreErrors(t *testing.T) {
 			}
 		}
 	}
-	large := model.Tiny()
+	large := model.Tiny(32)
 	large.HiddenSize = 4096
 	_, err = model.New(b, large, 1)
 	refused(err, "for parameters do not fit", "in use: parameters ")
@@ -189,7 +189,7 @@ func TestModelsAndGeneratorsThatDoNotFitAreErrors(t *testing.T) {
 		t.Errorf("%d bytes in use after a model that did not fit", n)
 	}
 
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	must(t, err)
 	before := inUse()
 	if before < 4*m.Params.Len() {

@@ -202,7 +202,7 @@ func testThreads(t *testing.T, o model.Options) {
 		runtime.GOMAXPROCS(threads)
 		b, err := backend.Open("cpu")
 		must(t, err)
-		cfg := model.Tiny()
+		cfg := model.Tiny(32)
 		m, err := model.NewWith(b, cfg, 4, o)
 		must(t, err)
 		d, err := mtp.New(m)

@@ -305,19 +305,19 @@ func Qwen3_30B_A3B() Config {
 	}
 }
 
-// Tiny is a small model of the V3 kind that has all of its mechanisms: query
-// compression, one dense layer and three of experts, a shared expert, the
-// sigmoid gate with selection bias, and one MTP module. It trains in minutes on
-// a laptop. Change the fields freely; Validate finds what no longer fits.
+// Tiny is a small model of the V3 kind with a vocabulary of vocab tokens, none of
+// which begins or ends a sequence, and all of V3's mechanisms: query compression, one
+// dense layer and three of experts, a shared expert, the sigmoid gate with selection
+// bias, and one MTP module. It trains in minutes on a laptop. Change the fields freely; Validate finds what no longer fits.
 //
 // RoutedScalingFactor follows Moonlight's rule (arXiv:2502.16982 appendix C),
 // which gives the routed output the root mean square of one expert's: the mean
 // of 1/‖w‖ over gates w normalised from the top 2 of 8 sigmoids of standard
 // normal logits.
-func Tiny() Config {
+func Tiny(vocab int) Config {
 	return Config{
 		ModelType:             TypeDeepSeekV3,
-		VocabSize:             32,
+		VocabSize:             vocab,
 		HiddenSize:            128,
 		IntermediateSize:      344,
 		NumHiddenLayers:       4,
@@ -347,8 +347,6 @@ func Tiny() Config {
 		NormTopKProb:          true,
 		RoutedScalingFactor:   1.409,
 		NumNextNPredictLayers: 1,
-		BOSTokenID:            TokenIDs{0},
-		EOSTokenID:            TokenIDs{1},
 		DType:                 "float32",
 	}
 }

@@ -80,7 +80,7 @@ func floats32(t *testing.T, p *tensor.Param) []float32 {
 // A DeepSeek-V3 cut small, whose preset is of FP8 weights, is saved as the F32 it
 // holds, whatever its config came with, and an update too small for BF16 stays.
 func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.DType, cfg.Quantization = model.DeepSeekV3().DType, model.DeepSeekV3().Quantization
 	if cfg.DType != "bfloat16" || cfg.Quantization == nil {
 		t.Fatalf("the preset of V3 is of %s", cfg.DType)
@@ -134,7 +134,7 @@ func TestKindsByNameAreThoseOfParameters(t *testing.T) {
 	biased := model.R1DistillQwen1_5B()
 	biased.NumHiddenLayers, biased.VocabSize = 1, 32
 	seen := map[tensor.Kind]bool{}
-	for _, cfg := range []model.Config{model.Tiny(), qwen, biased} {
+	for _, cfg := range []model.Config{model.Tiny(32), qwen, biased} {
 		cfg.BOSTokenID, cfg.EOSTokenID = nil, nil
 		m := newTiny(t, cfg, model.Options{})
 		if cfg.NumNextNPredictLayers > 0 {
@@ -159,7 +159,7 @@ func TestKindsByNameAreThoseOfParameters(t *testing.T) {
 // FP8 is for the matrices that V3 has in FP8, and their values are those of a model
 // packed in it, bit for bit.
 func TestSaveInFP8(t *testing.T) {
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1
 	m := newTiny(t, cfg, model.Options{})
 	_, err := mtp.New(m)
@@ -227,7 +227,7 @@ func TestSaveInFP8(t *testing.T) {
 // Copies of embedding and head are those of now, also for modules that only the
 // source has; what it holds besides is kept unless dropped.
 func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.NumNextNPredictLayers = 1
 	prefix := "model.layers.4."
 	if cfg.NumHiddenLayers != 4 {
@@ -298,7 +298,7 @@ func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 // A model is loaded, trained a little, and saved over what it was loaded from.
 func TestSaveOverItsSource(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
-	first := newTiny(t, model.Tiny(), model.Options{})
+	first := newTiny(t, model.Tiny(32), model.Options{})
 	_, err := mtp.New(first)
 	must(t, err)
 	must(t, model.Save(dir, first, model.SaveOptions{DType: checkpoint.BF16, ShardBytes: 300_000}))
@@ -348,7 +348,7 @@ func widen(x []float32) []float64 {
 }
 
 func TestSaveShardsAndLeavesTheTiedHeadOut(t *testing.T) {
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.TieWordEmbeddings = true
 	m := newTiny(t, cfg, model.Options{})
 	dir := filepath.Join(t.TempDir(), "model")
@@ -390,7 +390,7 @@ func TestSaveShardsAndLeavesTheTiedHeadOut(t *testing.T) {
 }
 
 func TestSaveRefusesOtherDTypesAndOtherFolders(t *testing.T) {
-	m := newTiny(t, model.Tiny(), model.Options{})
+	m := newTiny(t, model.Tiny(32), model.Options{})
 	dir := t.TempDir()
 	if err := model.Save(dir, m, model.SaveOptions{DType: checkpoint.F16}); err == nil ||
 		!strings.Contains(err.Error(), "SaveOptions.DType is F16") {
@@ -416,7 +416,7 @@ func TestSaveRefusesOtherDTypesAndOtherFolders(t *testing.T) {
 
 // Two saves of a model are the same bytes.
 func TestSavesAreTheSameBytes(t *testing.T) {
-	m := newTiny(t, model.Tiny(), model.Options{})
+	m := newTiny(t, model.Tiny(32), model.Options{})
 	for _, dt := range []checkpoint.DType{checkpoint.F32, checkpoint.BF16, checkpoint.F8E4M3} {
 		dirs := [2]string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
 		for _, dir := range dirs {

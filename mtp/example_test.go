@@ -18,7 +18,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer b.Close()
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.NumNextNPredictLayers = 1
 	m, err := model.New(b, cfg, 1)
 	if err != nil {

@@ -25,7 +25,7 @@ func must(t testing.TB, err error) {
 
 // config is a small V3 with two MTP modules.
 func config() model.Config {
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 24, 40, 12
 	c.NumHiddenLayers, c.NumAttentionHeads, c.NumKeyValueHeads = 2, 2, 2
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 16, 12, 8, 4, 8

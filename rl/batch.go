@@ -15,6 +15,8 @@ type experience struct {
 	prompt     int            // tokens of the prompt
 	seq        model.Sequence // prompt and completion; only completion tokens have weight
 	kept       [][]int32      // tokens that the rollout's policy left at each; nil where it leaves all everywhere
+	trained    []float64      // log π of the trained model before the first update; nil without OffPolicy.Correction
+	importance []float64      // weights of the tokens' surrogates, from it
 	ref        []float64      // log π_ref of the completion; nil without a reference model
 	values     []float64      // of the rollout, and returns; nil without a critic
 	returns    []float64
@@ -43,6 +45,14 @@ func (r *Rollout) experience(i int) experience {
 
 // first is the row that predicts the first completion token.
 func (x experience) first() int { return x.prompt - 1 }
+
+// old is log π_old of the completion's tokens.
+func (x experience) old() []float64 {
+	if x.trained != nil {
+		return x.trained
+	}
+	return x.LogProbs
+}
 
 // miniBatch is what one optimizer update learns from.
 type miniBatch struct {
@@ -125,7 +135,7 @@ func tokens(s *tensor.Scope, out model.Output, b model.Batch, xs []experience, t
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
 		blank := make([]float64, x.first())
-		old = append(append(old, blank...), x.LogProbs...)
+		old = append(append(old, blank...), x.old()...)
 		advantage = append(append(advantage, blank...), x.advantages...)
 		weight = append(weight, blank...)
 		for range x.IDs {

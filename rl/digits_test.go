@@ -97,7 +97,7 @@ func prefixShare(_ context.Context, s reward.Sample) reward.Verdict {
 // digitConfig is the V3 shape without experts: MLA and dense layers, 0.8M
 // parameters.
 func digitConfig() model.Config {
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.VocabSize, c.MaxPositionEmbeddings = 16, 32
 	c.NRoutedExperts, c.NSharedExperts, c.NumExpertsPerTok, c.MoEIntermediateSize = 0, 0, 0, 0
 	c.FirstKDenseReplace, c.NumNextNPredictLayers = 0, 0

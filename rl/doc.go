@@ -6,7 +6,7 @@
 //
 // One step of [GRPO] reads top to bottom:
 //
-//	prompts     Data(step)                        P prompts
+//	prompts     Data(step)                        P prompts, and further ones by DynamicSampling
 //	rollout     rollout.Sampler                   G completions each, with their log-probabilities
 //	rewards     reward.Suite                      one verdict a completion and function
 //	advantages  Estimator                         GRPO: A = (r − mean) / std in the group of a prompt
@@ -31,7 +31,8 @@
 // writes down the experts of each token, 2 bytes each, and moe/router_mismatch counts how
 // many gates of the trained model choose others; [GRPO.RouterReplay] routes the updates to
 // those of the rollout, so that what remains is rounding. Under RouterReplay the metric is of
-// what the gates would choose.
+// what the gates would choose. [OffPolicy] corrects for what remains, and for updates since
+// the rollout.
 //
 // # Losses
 //
@@ -74,9 +75,18 @@
 //	its baseline       2501.03262  verl reinforce_plus_plus_baseline Estimator reinforce_plus_plus_baseline  verl
 //	GAE: PPO           1707.06347, verl gae (TRL 1.16 has none)     Critic                               verl
 //	                   1506.02438
+//	dynamic sampling   2503.14476  verl filter_groups.enable        DynamicSampling                      by hand
 //	GDPO               2601.05242  TRL multi_objective_aggregation  Aggregation normalize_then_sum       TRL
 //	KL in the reward               TRL RLOOTrainer's beta, verl     RewardKL                             TRL, verl
 //	                               use_kl_in_reward
+//
+// Corrections of rollouts that another model has drawn, fields of [OffPolicy] and in TRL of
+// GRPOConfig, weights, losses and gradients to 1e-9 too.
+//
+//	correction         arXiv       name there                       fields                               tested against
+//	truncated, masked              TRL vllm_importance_sampling_mode Correction                          TRL
+//	its bounds                     TRL ..._clip_max, ..._clip_min   Cap, Min                             TRL
+//	off-policy mask    2512.02556  TRL off_policy_mask_threshold    MaskThreshold                        TRL
 //
 // Losses of preferences, [DPO] and its fields:
 //
@@ -123,6 +133,8 @@
 //	reward                                            1     none has a reward        mean of the total
 //	reward_std                                        1     none has a reward        its deviation (n−1) over the batch
 //	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
+//	train/num_gen_batches                             n     DynamicSampling is 0     batches of prompts in the step
+//	train/dropped_groups                              1     DynamicSampling is 0     share of groups not learned from
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
@@ -133,8 +145,9 @@
 //	clip_ratio/dual_mean                              1     DualClip is 0, no update share bounded by DualClip
 //	cispo_clip_ratio                                  1     not cispo, no update     share of tokens clipped
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
-//	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log π_old|, first update
-//	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/π_old, first update
+//	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log μ|, first update
+//	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/μ or OffPolicy's w, first update
+//	sampling/off_policy_masked                        1     no MaskThreshold, update share of tokens left out by it
 //	moe/router_mismatch                               1     no record, no update     share of other experts, first update
 //
 // Of a step of [DPO], as means over its pairs, and of DPO.Evaluate, after eval_ and with
@@ -148,7 +161,10 @@
 //	logps/chosen                                      nats  never                    log π_θ of the chosen completions
 //	logps/rejected                                    nats  never                    of the rejected ones
 //
-// With RewardKL, kl is the mean of log π_old − log π_ref over all tokens of the rollout.
+// μ is the distribution that the rollout was drawn from: π_old, but under
+// OffPolicy.Correction, where w is of tokens or of completions.
+//
+// With RewardKL, kl is the mean of log μ − log π_ref over all tokens of the rollout.
 // Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,
 // whose tokens have one ratio.
 //
@@ -175,6 +191,7 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// approx_kl, ratio/…, clip_ratio/dual_mean, moe/…, critic/…, rewards/<fn>/<status>,
-// lm_loss, mtp_loss and skipped are not TRL's.
+// train/…, approx_kl, ratio/…, clip_ratio/dual_mean, sampling/off_policy_masked, moe/…,
+// critic/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped are not TRL's;
+// train/num_gen_batches is verl's.
 package rl

@@ -18,6 +18,7 @@ var otherWord = map[string]string{
 	"GRPO.Scaling": "none", "GRPO.LossType": "grpo", "GRPO.Estimator": "reinforce_plus_plus",
 	"GRPO.Aggregation": "normalize_then_sum", "GRPO.Objective.Surrogate": "reinforce",
 	"GRPO.Objective.Level": "sequence", "GRPO.Objective.Divergence": "k1",
+	"GRPO.OffPolicy.Correction": "token_mask",
 }
 
 // alter visits every field of a GRPO that can be compared, at any depth, and

@@ -26,7 +26,8 @@ type GRPO struct {
 	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
 	Trainer *train.Trainer
 	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
-	// Data gives the prompts of a step, the first being 0, as a pure function of it.
+	// Data gives the prompts of a step, the first being 0, as a pure function of it. With
+	// DynamicSampling these are batches, of which a step takes one or several.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
 	Steps  int // rollouts to learn from, those before a resume included; required by Run
@@ -37,10 +38,11 @@ type GRPO struct {
 	Estimator Estimator // of the advantages; "" means EstimatorGRPO
 	// Aggregation of several reward functions; "" means SumThenNormalize.
 	Aggregation Aggregation
-	// RewardKL is the coefficient of log π_old/π_ref, summed over the tokens of a
-	// sample or, of EstimatorReinforcePlusPlus, token by token, that is subtracted from
-	// the rewards that advantages come from; 0 means none. It takes the place of
-	// Objective.Beta: TRL's RLOOTrainer and verl's use_kl_in_reward have it.
+	// RewardKL is the coefficient of log μ/π_ref, with μ that the rollout was drawn
+	// from, summed over the tokens of a sample or, of EstimatorReinforcePlusPlus and
+	// Critic, token by token, that is subtracted from the rewards that advantages come
+	// from; 0 means none. It takes the place of Objective.Beta: TRL's RLOOTrainer and
+	// verl's use_kl_in_reward have it.
 	RewardKL float64
 	// Process gives rewards to steps of samples, beside the outcome: [samples][steps],
 	// the steps in order. EstimatorGRPO compares them with those of the group's other
@@ -62,6 +64,14 @@ type GRPO struct {
 	// only terms of divergence and entropy. TRL has no such option: it counts
 	// these groups.
 	SkipZeroStd bool
+	// DynamicSampling replaces groups without spread by groups of further prompts: the step
+	// completes batch after batch, until as many groups have a spread as the first batch has
+	// prompts, but this many batches at most (DAPO, arXiv 2503.14476 §3.2; verl's
+	// max_num_gen_batches, 10 in DAPO's recipe). At that bound it learns from those there
+	// are, with an alarm, and fails if there is none. All are in the Rollout and in the
+	// metrics; groups without spread and surplus ones are in no loss, no advantage and no
+	// normaliser. RewardKL makes no spread. 0 means one batch, all of it in the loss.
+	DynamicSampling int
 	// MaskTruncated leaves the tokens of completions that met MaxTokens out of
 	// the loss: TRL's mask_truncated_completions. The rewards count in their
 	// group all the same, and LossGRPO and LossDrGRPO divide by these completions
@@ -80,6 +90,9 @@ type GRPO struct {
 	LossType      LossType // "" means LossDAPO
 	NumIterations int      // passes over a rollout; 0 means 1
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
+	// OffPolicy corrects for rollouts that the trained model would not have drawn so. A Loss
+	// of one's own finds its weights in Tokens.Importance.
+	OffPolicy OffPolicy
 	// RouterReplay has all updates of a step route the tokens of prompts and completions to
 	// the experts of the rollout (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1:
 	// Keep Routing), whose scores the gates still learn. The Sampler's policy has Experts.
@@ -100,7 +113,8 @@ type GRPO struct {
 	// FailOnMismatch ends the run where the log-probabilities of a step's first
 	// update are not those of its rollout, bit for bit. A step without an update
 	// scores its rollout once more to compare them. Excludes a Sampler that draws from a
-	// model of another precision, whose log-probabilities cannot be the same.
+	// model of another precision, whose log-probabilities cannot be the same. Under
+	// OffPolicy.Correction they are compared before the first update.
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
@@ -118,6 +132,7 @@ type GRPO struct {
 	restore   func() error // gives the Trainer back the fields that prepare set
 	failed    error        // set when a step broke off between its updates
 	step      int          // steps made
+	batches   int          // of prompts that they took
 	numTokens int64        // prompt and completion tokens of their rollouts
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
@@ -178,26 +193,27 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 		}
 		return train.Metrics{}, err
 	}
-	var idle tokenStats
-	if len(all) == 0 {
-		if idle, err = g.rescore(r); err != nil {
+	if len(all) == 0 && r.sampling.n == 0 {
+		if err := g.compareAll(r); err != nil {
 			return train.Metrics{}, err
 		}
 	}
 	g.step++
+	g.batches += r.Rounds
 	for _, s := range r.Samples {
 		g.numTokens += int64(len(r.Prompts[s.Prompt].IDs) + len(s.IDs))
 	}
 	m := g.metrics(r, all, critic)
-	if len(all) == 0 {
-		idle.enterSampling(m.Values)
-	}
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
 		if err := g.reference.sync(g.RefMix); err != nil {
 			return train.Metrics{}, err
 		}
 	}
-	if alarms := g.Alarms.check(m.Values, r.Scores); len(alarms) > 0 {
+	alarms := g.Alarms.check(m.Values, r.Scores)
+	if short := r.shortage(); short != "" {
+		alarms = append(alarms, short)
+	}
+	if len(alarms) > 0 {
 		g.alarm(alarms)
 	}
 	m.Time = time.Since(start)

@@ -9,16 +9,20 @@ import (
 
 // Tokens is what a loss sees of a micro-batch: N packed rows, of which those
 // that predict completion tokens count. In all others LogProb, OldLogProb,
-// RefLogProb, Advantage and Weight are 0.
+// RefLogProb, Advantage, Importance and Weight are 0.
 type Tokens struct {
 	// LogProb [N] is log π_θ of the sampled token. Every π is the distribution that
 	// the rollout drew from: at its temperature, and over the tokens that its top-k
 	// and top-p left when it was sampled, which are constants.
-	LogProb    tensor.Tensor
-	Entropy    tensor.Tensor // [N]: of π_θ, in nats
-	OldLogProb tensor.Tensor // [N]: log π_old, written down while sampling
+	LogProb tensor.Tensor
+	Entropy tensor.Tensor // [N]: of π_θ, in nats
+	// OldLogProb [N] is log π_old, written down while sampling, or under
+	// OffPolicy.Correction that of the model before the first update.
+	OldLogProb tensor.Tensor
 	RefLogProb tensor.Tensor // [N]: log π_ref; absent without a reference model
 	Advantage  tensor.Tensor // [N]
+	// Importance [N] weighs the surrogate of each token; absent without GRPO.OffPolicy.
+	Importance tensor.Tensor
 	// Weight [N] is the share of each token in the loss. It is normalised over
 	// the global batch, so that a loss is a weighted sum and splitting a batch
 	// into micro-batches changes nothing; see LossType.
@@ -70,7 +74,8 @@ func (t Tokens) spread(x tensor.Tensor) tensor.Tensor {
 //
 // Two things are not TRL's. Completions without a reward are in no count, where
 // TRL keeps their divergence. GRPO.SkipZeroStd, which TRL lacks, takes groups
-// out of every count but that of LossDrGRPO.
+// out of every count but that of LossDrGRPO; GRPO.DynamicSampling takes the groups
+// that it drops out of all.
 type LossType string
 
 const (

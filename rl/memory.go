@@ -42,7 +42,7 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 	if g.Critic.own() {
 		g.Critic.Trainer.Log = g.Trainer.Log
 	}
-	g.SkipZeroStd, g.MaskTruncated = false, false
+	g.SkipZeroStd, g.MaskTruncated, g.DynamicSampling = false, false, 0
 	g.Process, g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, nil, func(int, []string) {}, nil
 	if err := g.check(); err != nil {
 		return backend.Memory{}, err

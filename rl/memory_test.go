@@ -43,6 +43,9 @@ func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 		"a critic of its own":   func(g *GRPO) { ownCritic(t, g, model.Options{}); g.Critic.Warmup = 3 },
 		"a critic on the trunk": func(g *GRPO) { g.Critic = &Critic{Head: valueHead(t, g.Trainer.Model)} },
 		"two passes of two":     func(g *GRPO) { g.NumIterations, g.MiniBatches = 2, 2 },
+		"corrected, resampled": func(g *GRPO) {
+			g.OffPolicy, g.DynamicSampling = OffPolicy{Correction: CorrectionTokenMask, MaskThreshold: 1}, 3
+		},
 		"a folder, skipped, etc.": func(g *GRPO) {
 			g.Trainer.Dir, g.SkipZeroStd, g.MaskTruncated = filepath.Join(t.TempDir(), "new"), true, true
 		},

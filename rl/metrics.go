@@ -20,6 +20,9 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 	if g.Critic == nil {
 		m.Values[MetricRewardZeroStd] = r.Advantages.ZeroStdShare()
 	}
+	if g.DynamicSampling > 0 {
+		r.enterRounds(m.Values)
+	}
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
 	}
@@ -27,7 +30,17 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 		m.Values[MetricKL] = r.rewardKL()
 	}
 	for i, u := range all {
-		u.enter(m, g.Objective, i == 0, 1/float64(len(all)))
+		share := 1 / float64(len(all))
+		u.enter(m, g.Objective, i == 0, share)
+		if g.OffPolicy.MaskThreshold != 0 {
+			m.Values[MetricOffPolicyMasked] += float64(u.masked) / u.n * share
+		}
+	}
+	switch {
+	case r.sampling.n > 0:
+		r.sampling.enterSampling(m.Values)
+	case len(all) > 0:
+		all[0].enterSampling(m.Values)
 	}
 	if g.Critic != nil {
 		r.enterCritic(m, critic)
@@ -64,7 +77,6 @@ func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	}
 	u.clip.enter(v, o, first, share)
 	if first {
-		u.enterSampling(v)
 		u.routing.enter(v)
 		v[MetricRatioMin], v[MetricRatioMax] = u.ratio.min, u.ratio.max
 	}
@@ -89,16 +101,6 @@ func addLoad(loads map[string][]int, name string, load []int) {
 	for i, n := range load {
 		sum[i] += n
 	}
-}
-
-// enterSampling adds how the log-probabilities of a rollout compare with those of the
-// trained model before its first update.
-func (t *tokenStats) enterSampling(v map[string]float64) {
-	v[MetricSamplingDifferenceMean] = t.difference.sum / t.n
-	v[MetricSamplingDifferenceMax] = t.difference.max
-	v[MetricSamplingRatioMin] = t.ratio.min
-	v[MetricSamplingRatioMean] = t.ratio.sum / t.n
-	v[MetricSamplingRatioMax] = t.ratio.max
 }
 
 // Thresholds are what sets off an alarm. A zero field means the default it

@@ -21,6 +21,9 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
+	MetricGenBatches    = "train/num_gen_batches"
+	MetricDroppedGroups = "train/dropped_groups"
+
 	MetricRewardsChosen     = "rewards/chosen"
 	MetricRewardsRejected   = "rewards/rejected"
 	MetricRewardsAccuracies = "rewards/accuracies"
@@ -58,6 +61,7 @@ const (
 	MetricSamplingRatioMin       = "sampling/importance_sampling_ratio/min"
 	MetricSamplingRatioMean      = "sampling/importance_sampling_ratio/mean"
 	MetricSamplingRatioMax       = "sampling/importance_sampling_ratio/max"
+	MetricOffPolicyMasked        = "sampling/off_policy_masked"
 
 	MetricValueLoss          = "critic/vf_loss"
 	MetricValueClipped       = "critic/vf_clipfrac"

@@ -102,6 +102,14 @@ func producedMetrics(t *testing.T) []string {
 	}
 	take(supervised)
 
+	masked := newRun(t, openCPU(t), model.Options{})
+	masked.OffPolicy.MaskThreshold = 1
+	take(mustStep(t, masked))
+
+	resampled := newRun(t, openCPU(t), model.Options{})
+	resampled.DynamicSampling = 10
+	take(mustStep(t, resampled))
+
 	cispo := newRun(t, openCPU(t), model.Options{})
 	cispo.Objective.Surrogate = SurrogateCISPO
 	take(mustStep(t, cispo))

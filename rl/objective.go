@@ -109,12 +109,17 @@ const maxLogRatio = 20
 // Loss is −J (arXiv 2402.03300 eq. 3), of shape [1], with the entropy bonus:
 //
 //	loss = Σ w·( surrogate(ρ, A) + β·divergence ) − c·mean(H)
+//
+// with the surrogate times Tokens.Importance where that is present.
 func (o Objective) Loss(t Tokens) tensor.Tensor { return o.withEntropy(t, o.policyLoss(t)) }
 
 // policyLoss is the loss without the entropy bonus, of shape [1].
 func (o Objective) policyLoss(t Tokens) tensor.Tensor {
 	ratio := o.ratio(t)
 	loss := o.surrogate(t, ratio)
+	if t.Importance.Present() {
+		loss = tensor.Mul(loss, t.Importance)
+	}
 	if o.Beta != 0 {
 		loss = tensor.Add(loss, tensor.Scale(o.divergence(t, ratio), o.Beta))
 	}

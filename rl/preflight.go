@@ -22,7 +22,7 @@ func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	prompts, err := g.prompts()
+	prompts, err := g.prompts(g.batches)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 type state struct {
 	Version   int   `json:"version"`
 	Step      int   `json:"step"`
+	Batches   int   `json:"batches,omitempty"` // of prompts; 0 means one a step
 	NumTokens int64 `json:"num_tokens"`
 }
 
@@ -39,6 +40,7 @@ type settings struct {
 	StdEps      float64     `json:"std_eps"`
 	SkipZeroStd bool        `json:"skip_zero_std"`
 	Mask        bool        `json:"mask_truncated_completions"`
+	Dynamic     int         `json:"max_num_gen_batches,omitempty"`
 	Shuffle     bool        `json:"shuffle"`
 	Estimator   Estimator   `json:"adv_estimator,omitempty"`
 	Aggregation Aggregation `json:"multi_objective_aggregation,omitempty"`
@@ -54,6 +56,8 @@ type settings struct {
 	RefSync     int     `json:"ref_sync"`
 	RefMix      float64 `json:"ref_mix,omitempty"`
 	Replay      bool    `json:"router_replay,omitempty"`
+	// OffPolicy is there where it corrects something.
+	OffPolicy OffPolicy `json:"off_policy,omitzero"`
 	// Drawing is of the model that draws for the trained one; nil where that draws itself.
 	Drawing *drawing        `json:"rollout_model,omitempty"`
 	Critic  *criticSettings `json:"critic,omitempty"`
@@ -104,7 +108,7 @@ func (g *GRPO) prepare() (err error) {
 	if err := g.check(); err != nil || g.prepared {
 		return err
 	}
-	if _, err := g.prompts(); err != nil { // those of a new run: it is refused before it has files
+	if _, err := g.prompts(g.batches); err != nil { // those of a new run: it is refused before it has files
 		return err
 	}
 	defer func() {
@@ -174,11 +178,12 @@ func (g *GRPO) settings(own any) settings {
 		TopK: policy.Sampling.TopK, TopP: policy.Sampling.TopP,
 		Scaling: cmp.Or(g.Scaling, g.Estimator.scaling()), StdEps: g.StdEps,
 		SkipZeroStd: g.SkipZeroStd, Mask: g.MaskTruncated,
-		Shuffle:   g.Shuffle,
+		Dynamic: g.DynamicSampling, Shuffle: g.Shuffle,
 		Objective: g.Objective.recorded(), LossType: cmp.Or(g.LossType, LossDAPO),
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
-		Replay: g.RouterReplay, Drawing: drawingOf(policy.Drawn),
+		OffPolicy: g.OffPolicy.recorded(),
+		Replay:    g.RouterReplay, Drawing: drawingOf(policy.Drawn),
 		RefMix: g.RefMix, Critic: g.Critic.settings(),
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
@@ -192,7 +197,7 @@ func (g *GRPO) openVerdicts() (err error) {
 		return nil
 	}
 	var repairs []error
-	if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step); err != nil {
+	if g.verdicts, repairs, err = openVerdictLog(t.Dir, g.step, g.DynamicSampling > 1); err != nil {
 		return err
 	}
 	for _, r := range repairs {
@@ -221,7 +226,7 @@ func (g *GRPO) release() (err error) {
 }
 
 func (g *GRPO) writeState(w io.Writer) error {
-	return json.NewEncoder(w).Encode(state{stateVersion, g.step, g.numTokens})
+	return json.NewEncoder(w).Encode(state{stateVersion, g.step, g.batches, g.numTokens})
 }
 
 func (g *GRPO) readState(path string) error {
@@ -239,6 +244,6 @@ func (g *GRPO) readState(path string) error {
 	if g.Steps > 0 && s.Step > g.Steps {
 		return fmt.Errorf("GRPO.Steps is %d, the checkpoint has %d", g.Steps, s.Step)
 	}
-	g.step, g.numTokens = s.Step, s.NumTokens
+	g.step, g.batches, g.numTokens = s.Step, cmp.Or(s.Batches, s.Step), s.NumTokens
 	return nil
 }

@@ -1,22 +1,18 @@
 package rl
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/aha-go/aha/backend/tensor"
 )
 
 // tokenStats gathers, on the host and in the order of the tokens, what the
 // metrics say about the completion tokens of one optimizer update.
 type tokenStats struct {
-	n            float64
+	agreement
 	clip         clipStats
 	kl, approxKL float64
 	entropy      float64
-	ratio        summary // π_θ/π_old
-	difference   summary // |log π_θ − log π_old|
 	policyLoss   float64 // the loss but for the entropy bonus
+	masked       int     // tokens that OffPolicy.MaskThreshold leaves out
 	hasReference bool
 	routing      routingStats
 }
@@ -63,9 +59,10 @@ func (t *tokenStats) read(o Objective, xs []experience, tokens Tokens, policyLos
 func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float64) {
 	for _, x := range xs {
 		lps := logProb[x.first():x.seq.Rows()]
-		ratios := o.ratiosOf(lps, x.LogProbs)
+		before := x.old()
+		ratios := o.ratiosOf(lps, before)
 		t.clip.add(o, ratios, x.advantages)
-		for i, old := range x.LogProbs {
+		for i, old := range before {
 			t.compare(lps[i], old)
 			t.approxKL += k3(old, lps[i])
 			t.entropy += entropy[x.first()+i]
@@ -76,23 +73,6 @@ func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float6
 		}
 		logProb, entropy = logProb[x.seq.Rows():], entropy[x.seq.Rows():]
 	}
-}
-
-// compare counts a token with its log-probabilities under the trained model and in
-// the rollout.
-func (t *tokenStats) compare(logProb, old float64) {
-	first := t.n == 0
-	t.n++
-	t.ratio.add(math.Exp(boundLogRatio(logProb-old)), first)
-	t.difference.add(math.Abs(logProb-old), first)
-}
-
-// mismatch is an error unless the log-probabilities were the same, bit for bit.
-func (t *tokenStats) mismatch() error {
-	if d := t.difference; !(d.max == 0) {
-		return fmt.Errorf("log-probabilities of trainer and rollout differ by up to %g (mean %g)", d.max, d.sum/t.n)
-	}
-	return nil
 }
 
 func boundLogRatio(x float64) float64 { return min(max(x, -maxLogRatio), maxLogRatio) }

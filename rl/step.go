@@ -17,6 +17,7 @@ import (
 type Rollout struct {
 	Step    int // steps made before
 	Version int // optimizer updates behind the weights that wrote it
+	Rounds  int // batches of prompts in it; 1, or more under GRPO.DynamicSampling
 	Prompts []rollout.Prompt
 	Samples []rollout.Sample // sample g of prompt p at p·G + g
 	Scores  *reward.Scores   // what the reward functions say, and its totals
@@ -34,10 +35,14 @@ type Rollout struct {
 	// GRPO.Critic; nil for the others.
 	Values, Returns [][]float64
 	// InLoss is false for samples without a reward, for truncated ones under
-	// GRPO.MaskTruncated and for groups skipped under GRPO.SkipZeroStd.
+	// GRPO.MaskTruncated and for groups that GRPO.SkipZeroStd or GRPO.DynamicSampling
+	// leaves out.
 	InLoss []bool
 
-	order []int // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
+	dropped  []bool    // groups, under GRPO.DynamicSampling; nil without
+	missing  int       // groups with a spread, where it came to its bound
+	sampling agreement // with the trained model, where that scored the rollout besides its updates
+	order    []int     // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
 }
 
 // judged is the number of the sample whose verdict Rewards[i] is.
@@ -50,24 +55,14 @@ func (r *Rollout) judged(i int) int {
 
 // rollout makes the rollout of the current step, rewarded and with advantages.
 func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
-	prompts, err := g.prompts()
+	r, err := g.round(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rollout{Step: g.step, Version: g.Trainer.StepCount(), Prompts: prompts}
-	draw := rollout.Draw{Seed: g.seed("rollout"), N: g.groupSize()}
-	if r.Samples, err = rollout.Complete(ctx, g.Sampler, prompts, draw); err != nil {
-		return nil, err
-	}
-	if r.Scores, err = g.score(ctx, r); err != nil {
-		return nil, err
-	}
-	r.Rewards = slices.Clone(r.Scores.Totals)
-	if g.Shuffle {
-		r.order = shuffle(r.Rewards, g.seed("shuffle"))
-	}
-	if err := g.process(ctx, r); err != nil {
-		return nil, err
+	if g.DynamicSampling > 0 {
+		if err := g.resample(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	if g.RewardKL != 0 {
 		if r.RefLogProbs, err = g.referenceLogProbs(r); err != nil {
@@ -75,6 +70,32 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 		}
 	}
 	return r, g.judge(r)
+}
+
+// round makes the completions of the next batch of prompts, the first or a further one of
+// the step, rewarded.
+func (g *GRPO) round(ctx context.Context, n int) (*Rollout, error) {
+	prompts, err := g.prompts(g.batches + n)
+	if err != nil {
+		return nil, err
+	}
+	var index []int // of the round's random streams
+	if n > 0 {
+		index = []int{n}
+	}
+	r := &Rollout{Step: g.step, Version: g.Trainer.StepCount(), Rounds: 1, Prompts: prompts}
+	draw := rollout.Draw{Seed: g.seed("rollout", index...), N: g.groupSize()}
+	if r.Samples, err = rollout.Complete(ctx, g.Sampler, prompts, draw); err != nil {
+		return nil, err
+	}
+	if r.Scores, err = g.score(ctx, r, n); err != nil {
+		return nil, err
+	}
+	r.Rewards = slices.Clone(r.Scores.Totals)
+	if g.Shuffle {
+		r.order = shuffle(r.Rewards, g.seed("shuffle", index...))
+	}
+	return r, g.process(ctx, r)
 }
 
 // shuffle permutes the rewards of a batch: the control that must not learn. Reward i
@@ -88,8 +109,9 @@ func shuffle(rewards []reward.Verdict, seed uint64) (order []int) {
 	return order
 }
 
-func (g *GRPO) prompts() ([]rollout.Prompt, error) {
-	prompts, err := g.Data(g.step)
+// prompts are those of a batch, the first being 0.
+func (g *GRPO) prompts(batch int) ([]rollout.Prompt, error) {
+	prompts, err := g.Data(batch)
 	if err == nil && len(prompts) == 0 {
 		err = errors.New("there are none")
 	}
@@ -97,15 +119,19 @@ func (g *GRPO) prompts() ([]rollout.Prompt, error) {
 		err = g.Sampler.Check(prompts)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("rl: prompts of step %d: %w", g.step, err)
+		of := "step"
+		if g.DynamicSampling > 0 {
+			of = "batch"
+		}
+		return nil, fmt.Errorf("rl: prompts of %s %d: %w", of, batch, err)
 	}
 	return prompts, nil
 }
 
-// score judges the samples, or repeats what the log says of a step that an
+// score judges the samples of a round, or repeats what the log says of one that an
 // interrupted run had made already.
-func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
-	logged, err := g.verdicts.of(r)
+func (g *GRPO) score(ctx context.Context, r *Rollout, round int) (*reward.Scores, error) {
+	logged, err := g.verdicts.of(r, round)
 	if err != nil {
 		return nil, err
 	}
@@ -116,12 +142,15 @@ func (g *GRPO) score(ctx context.Context, r *Rollout) (*reward.Scores, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scores, g.verdicts.write(r, scores)
+	return scores, g.verdicts.write(r, round, scores)
 }
 
 // judge sets the advantages and decides what is in the loss.
 func (g *GRPO) judge(r *Rollout) error {
 	r.Advantages = g.estimate(r)
+	if r.dropped != nil {
+		g.estimateKept(r)
+	}
 	r.InLoss = make([]bool, len(r.Samples))
 	for i, s := range r.Samples {
 		r.InLoss[i] = g.keeps(r, i) && !(g.MaskTruncated && s.Finish == model.Truncated)
@@ -152,10 +181,10 @@ func (g *GRPO) judge(r *Rollout) error {
 	return nil
 }
 
-// keeps reports whether sample i has a reward and is in a group that is not
-// skipped.
+// keeps reports whether sample i has a reward and is in a group that is neither
+// skipped nor dropped.
 func (g *GRPO) keeps(r *Rollout, i int) bool {
-	return r.Advantages.Scored[i] && !(g.SkipZeroStd && r.Advantages.ZeroStd[r.Samples[i].Prompt])
+	return !r.drops(i) && r.Advantages.Scored[i] && !(g.SkipZeroStd && r.Advantages.ZeroStd[r.Samples[i].Prompt])
 }
 
 // kept counts the samples that keeps accepts.

@@ -28,10 +28,15 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) (all []update, critic []cr
 	if err != nil {
 		return nil, nil, err
 	}
+	if g.OffPolicy.Correction != "" && len(xs) > 0 {
+		if r.sampling, err = g.rescore(xs); err != nil {
+			return nil, nil, err
+		}
+	}
 	for iteration := range cmp.Or(g.NumIterations, 1) {
 		split := split{
 			parts: cmp.Or(g.MiniBatches, 1), rows: g.Trainer.MaxRows, seed: g.seed("mini-batches", iteration),
-			loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
+			loss: g.LossType, allSamples: r.size(), kept: g.kept(r), maxTokens: g.Sampler.Policy().MaxTokens,
 		}
 		for _, mini := range split.miniBatches(xs) {
 			if g.Critic.own() {
@@ -113,31 +118,42 @@ func (g *GRPO) keep(xs []experience) error {
 	return nil
 }
 
-// rescore compares the log-probabilities of a rollout that no update learns from with
-// those of the Trainer's model, as the first update does otherwise.
-func (g *GRPO) rescore(r *Rollout) (tokenStats, error) {
-	var t tokenStats
+// rescore compares the log-probabilities of xs, which no update has changed yet, with those
+// of the Trainer's model. Under OffPolicy.Correction these are π_old of the updates.
+func (g *GRPO) rescore(xs []experience) (agreement, error) {
+	var a agreement
+	trained, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
+	if err != nil {
+		return a, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
+	}
+	if g.OffPolicy.Correction != "" {
+		a = g.OffPolicy.correct(xs, trained)
+	} else {
+		for i, x := range xs {
+			for j, old := range x.LogProbs {
+				a.compare(trained[i][j], old)
+			}
+		}
+	}
+	if g.FailOnMismatch {
+		err = a.mismatch()
+	}
+	return a, err
+}
+
+// compareAll compares a rollout that no update learns from, as the first update does
+// otherwise.
+func (g *GRPO) compareAll(r *Rollout) (err error) {
 	xs := make([]experience, len(r.Samples))
 	for i := range r.Samples {
 		xs[i] = r.experience(i)
 	}
 	if err := g.keep(xs); err != nil {
-		return t, err
+		return err
 	}
 	g.replay(xs)
-	fresh, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
-	if err != nil {
-		return t, fmt.Errorf("rl: step %d: log-probabilities of the rollout: %w", g.step, err)
-	}
-	for i, x := range xs {
-		for j, old := range x.LogProbs {
-			t.compare(fresh[i][j], old)
-		}
-	}
-	if g.FailOnMismatch {
-		err = t.mismatch()
-	}
-	return t, err
+	r.sampling, err = g.rescore(xs)
+	return err
 }
 
 // update makes one optimizer update. The first of a step, whose weights are those of the
@@ -156,8 +172,13 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 		}
 		return g.Trainer.Assemble(s, b, func(out model.Output) tensor.Tensor {
 			t := tokens(s, out, b, xs, g.temperature())
+			masked, err := g.OffPolicy.weigh(&t, xs)
 			policy, loss := g.losses(t)
+			u.masked += masked
 			g.Trainer.After(func() error {
+				if err != nil {
+					return err
+				}
 				err := u.read(g.Objective, xs, t, policy)
 				if err == nil && compare {
 					err = u.routing.compare(g.Trainer.Model, b, xs)

@@ -31,12 +31,13 @@ func (g *GRPO) validate() error {
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
-		count("RefSync", g.RefSync), number("StdEps", g.StdEps, 0, math.MaxFloat64),
+		count("RefSync", g.RefSync), count("DynamicSampling", g.DynamicSampling), number("StdEps", g.StdEps, 0, math.MaxFloat64),
 		number("RewardKL", g.RewardKL, 0, math.MaxFloat64), number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
 			EstimatorReinforcePlusPlusBaseline),
-		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.validateCritic(),
+		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.fitsDynamicSampling(), g.OffPolicy.validate(),
+		g.validateCritic(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}

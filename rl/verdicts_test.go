@@ -20,6 +20,7 @@ func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 		}
 		return b.String()
 	}
+	const round = `{"version":1,"step":2,"round":1,"rollout":"r2"}` + "\n"
 	const zeros = "\x00\x00\x00"
 	for _, c := range []struct {
 		name, before, after string
@@ -37,13 +38,15 @@ func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 		{"damaged behind", line(0) + zeros + line(1, 2, 3), line(0) + zeros + line(1, 2, 3), []int{2, 3},
 			[]string{"line 2: invalid character"}},
 		{"both", zeros + line(0, 1, 2) + zeros, zeros + line(0, 1, 2), []int{2}, []string{"line 1: ", "line 4: "}},
+		{"torn in a round", line(0, 1, 2) + round + `{"ver`, line(0, 1, 2) + round, []int{2},
+			[]string{"line 5: it has no end: cut off, steps from 2 on are scored anew"}},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "verdicts.jsonl")
 		if err := os.WriteFile(path, []byte(c.before), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		l, repairs, err := openVerdictLog(dir, 2)
+		l, repairs, err := openVerdictLog(dir, 2, strings.Contains(c.before, "round"))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

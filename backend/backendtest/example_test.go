@@ -126,7 +126,7 @@ func open() backend.Backend {
 // forward runs a small model on b, which it closes.
 func forward(b backend.Backend) error {
 	defer b.Close()
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	if err != nil {
 		return err
 	}

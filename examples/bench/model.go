@@ -15,7 +15,7 @@ var presets = []struct {
 	name   string
 	config func() model.Config
 }{
-	{"tiny", model.Tiny},
+	{"tiny", func() model.Config { return model.Tiny(32) }},
 	{"r1-distill-qwen-1.5b", model.R1DistillQwen1_5B},
 	{"r1-distill-qwen-7b", model.R1DistillQwen7B},
 	{"r1-distill-qwen-14b", model.R1DistillQwen14B},

@@ -66,7 +66,7 @@ func folder(t *testing.T, seed uint64, dt checkpoint.DType) string {
 	b, err := backend.Open("cpu")
 	must(t, err)
 	t.Cleanup(func() { b.Close() })
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1
 	m, err := model.New(b, cfg, seed)
 	must(t, err)

@@ -57,7 +57,7 @@
 //
 //		// Inside a model, the first op that differs from the reference is an error.
 //		both := backendtest.Compare(backendtest.Open(t, "cpu"), b)
-//		m, err := model.New(both, model.Tiny(), 1) // and so on
+//		m, err := model.New(both, model.Tiny(32), 1) // and so on
 //	}
 //
 // The Example of package backendtest is this with a kernel and with a mistake in it.

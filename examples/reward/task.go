@@ -102,7 +102,7 @@ func must[T any](v T, err error) T {
 // config is V3's architecture in small: latent attention, a dense layer, and one of 4 experts of which 2 and a shared
 // one work on each token.
 func config() model.Config {
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.VocabSize, c.MaxPositionEmbeddings = vocabulary.Len(), 16
 	c.BOSTokenID, c.EOSTokenID = nil, model.TokenIDs{end}
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 64, 128, 64

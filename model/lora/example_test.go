@@ -19,7 +19,7 @@ func ExampleAttach() {
 		log.Fatal(err)
 	}
 	defer b.Close()
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestLayersThatShareAProjectionShareItsAdapter(t *testing.T) {
 	}
 	defer b.Close()
 	var block *once
-	m, err := model.NewWith(b, model.Tiny(), 1, model.Options{
+	m, err := model.NewWith(b, model.Tiny(32), 1, model.Options{
 		Block: func(ps *tensor.Params, c model.Config, _ int, _ tensor.Angles, _ model.Options) model.Block {
 			if block == nil {
 				block = &once{tensor.NewLinear(ps, "once", c.HiddenSize, c.HiddenSize, false)}

@@ -33,7 +33,7 @@ func ExampleTrainer() {
 		log.Fatal(err)
 	}
 	defer b.Close()
-	cfg := model.Tiny()
+	cfg := model.Tiny(32)
 	cfg.NumHiddenLayers, cfg.HiddenSize, cfg.IntermediateSize, cfg.MoEIntermediateSize = 2, 32, 64, 16
 	m, err := model.New(b, cfg, 1)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestStepsThatDoNotFitAreErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	m, err := model.New(b, model.Tiny(), 1)
+	m, err := model.New(b, model.Tiny(32), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

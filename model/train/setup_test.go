@@ -13,7 +13,7 @@ import (
 
 // small has a dense layer, a layer of experts and an MTP module.
 func small() model.Config {
-	c := model.Tiny()
+	c := model.Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 32, 48, 16
 	c.NumHiddenLayers, c.NumAttentionHeads, c.NumKeyValueHeads = 2, 2, 2
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 16, 16, 8, 4, 8

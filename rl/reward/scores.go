@@ -69,6 +69,17 @@ func total(funcs []Func, verdicts [][]Verdict, sample int) Verdict {
 	return sum
 }
 
+// Append adds the scores x of further samples by the same functions.
+func (s *Scores) Append(x *Scores) {
+	for f := range s.Functions {
+		s.Verdicts[f] = append(s.Verdicts[f], x.Verdicts[f]...)
+		for status, n := range x.Counts[f] {
+			s.Counts[f][status] += n
+		}
+	}
+	s.Totals = append(s.Totals, x.Totals...)
+}
+
 // Metrics returns, for each function, MetricMean and MetricStd over the samples
 // it scored (std with n−1; 0 for one sample; both absent when it scored none),
 // and MetricStatus, the number of verdicts of each status, zeros included.

@@ -55,7 +55,7 @@ func Split() countdown.Split { return countdown.NewSplit(splitSeed) }
 
 // Teacher is a V3 in miniature: MLA with a compressed query, 8 experts of which
 // 2 and a shared one work on each token, and one multi-token prediction module.
-func Teacher() model.Config { return sized(model.Tiny()) }
+func Teacher() model.Config { return sized(model.Tiny(countdown.VocabSize)) }
 
 // sized fits a config to the task's vocabulary and longest document.
 func sized(c model.Config) model.Config {
