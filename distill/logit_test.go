@@ -28,8 +28,8 @@ func dense() model.Config {
 
 // sparse is a small teacher, with experts.
 func sparse() model.Config {
-	c := model.Tiny(32)
-	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 12, 16, 24, 8
+	c := model.Tiny(12)
+	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 16, 24, 8
 	c.NumHiddenLayers, c.NumAttentionHeads, c.NumKeyValueHeads = 2, 2, 2
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 8, 8, 8, 4, 8
 	c.InitializerRange = 0.4

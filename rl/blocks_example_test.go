@@ -102,8 +102,8 @@ func improve(m *model.Model, rate float64) (string, error) {
 func ExampleGRPO_ownBlocks() {
 	b := must(backend.Open("cpu"))
 	defer b.Close()
-	c := model.Tiny(32)
-	c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.MoEIntermediateSize, c.NumNextNPredictLayers = 16, 2, 32, 16, 0
+	c := model.Tiny(16)
+	c.NumHiddenLayers, c.HiddenSize, c.MoEIntermediateSize, c.NumNextNPredictLayers = 2, 32, 16, 0
 	fresh := func() *model.Model { return must(model.NewWith(b, c, 1, model.Options{Block: newParallel})) }
 	dir := must(os.MkdirTemp("", "own"))
 	defer os.RemoveAll(dir)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -402,5 +403,66 @@ func TestACriticThatFailsHalfwayEndsTheRun(t *testing.T) {
 	}
 	if n := g.versions(); n != [2]int{1, 1} {
 		t.Errorf("%v updates were made", n)
+	}
+}
+
+// By hand: γ = λ = 1/2 and values of 0, so that a return is r_t + r_{t+1}/4 + r_{t+2}/16. The
+// reward of a completion is at its last token, those of steps are where they end, and
+// RewardKL times log μ/π_ref, with log μ = 0, is subtracted from each token.
+func TestRewardsOfTokensReachTheCritic(t *testing.T) {
+	for form := range ppoForms {
+		g := newPPO(t, form, model.Options{})
+		s := script(g)
+		s.write = func(place, _ int) rollout.Sample {
+			n := place%3 + 1
+			return rollout.Sample{Prompt: place, IDs: slices.Repeat([]int32{7}, n), LogProbs: make([]float64, n),
+				Text: strings.Repeat("7", n)}
+		}
+		g.Critic.Gamma, g.Critic.Lambda, g.RewardKL = 0.5, 0.5, 0.5
+		g.Process = func(_ context.Context, r *Rollout) ([][]StepReward, error) {
+			all := make([][]StepReward, len(r.Samples))
+			for i, s := range r.Samples {
+				switch len(s.IDs) {
+				case 3:
+					all[i] = []StepReward{{Token: 0, Value: 1}, {Token: 1, Value: -2}}
+				case 2:
+					all[i] = []StepReward{{Token: 1, Value: 4}}
+				}
+			}
+			return all, nil
+		}
+		g.Alarms = Thresholds{MaxKL: -1, MaxTruncated: -1, MaxClipRatio: -1}
+		g.OnRollout = func(r *Rollout) {
+			var all [][]float64
+			for i := range r.Samples {
+				ref := r.RefLogProbs[i]
+				var want []float64
+				switch len(ref) {
+				case 1: // one seven
+					want = []float64{1 + ref[0]/2}
+				case 2: // two sevens and a step's 4
+					want = []float64{ref[0]/2 + (6+ref[1]/2)/4, 6 + ref[1]/2}
+				case 3:
+					want = []float64{
+						(1 + ref[0]/2) + (-2+ref[1]/2)/4 + (3+ref[2]/2)/16, (-2 + ref[1]/2) + (3+ref[2]/2)/4, 3 + ref[2]/2,
+					}
+				}
+				for j, v := range want {
+					if ref[j] > -1 {
+						t.Errorf("%s: log π_ref of token %d of %d is %g: the case shows too little", form, j, i, ref[j])
+					}
+					near(t, fmt.Sprintf("%s: return of token %d of %d", form, j, i), r.Returns[i][j], v, 1e-12)
+				}
+				all = append(all, want)
+			}
+			n, mean, variance := moments(all)
+			for i, want := range all {
+				for j, v := range want {
+					near(t, fmt.Sprintf("%s: advantage of token %d of %d", form, j, i), r.Advantages.Token[i][j],
+						(v-mean)/math.Sqrt(variance*n/(n-1)), 1e-6)
+				}
+			}
+		}
+		mustStep(t, g)
 	}
 }

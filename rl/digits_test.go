@@ -97,8 +97,8 @@ func prefixShare(_ context.Context, s reward.Sample) reward.Verdict {
 // digitConfig is the V3 shape without experts: MLA and dense layers, 0.8M
 // parameters.
 func digitConfig() model.Config {
-	c := model.Tiny(32)
-	c.VocabSize, c.MaxPositionEmbeddings = 16, 32
+	c := model.Tiny(16)
+	c.MaxPositionEmbeddings, c.EOSTokenID = 32, model.TokenIDs{eos}
 	c.NRoutedExperts, c.NSharedExperts, c.NumExpertsPerTok, c.MoEIntermediateSize = 0, 0, 0, 0
 	c.FirstKDenseReplace, c.NumNextNPredictLayers = 0, 0
 	return c

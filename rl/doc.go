@@ -145,6 +145,7 @@
 //	frac_reward_zero_std                              1     with a Critic            share of groups with equal rewards
 //	train/num_gen_batches                             n     DynamicSampling is 0     batches of prompts in the step
 //	train/dropped_groups                              1     DynamicSampling is 0     share of groups not learned from
+//	reward_length_correlation                         1     no spread                of reward and length within groups
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
@@ -210,7 +211,7 @@
 //	val-core/<source>/best@<n>/mean                   1     never                    pass@n
 //	val-core/<source>/maj@<n>/mean                    1     no Extract               maj@n
 //
-// train/…, approx_kl, ratio/…, clip_ratio/dual_mean, sampling/off_policy_masked, moe/…,
-// critic/…, rewards/<fn>/<status>, lm_loss, mtp_loss and skipped are not TRL's;
-// train/num_gen_batches is verl's.
+// train/…, reward_length_correlation, approx_kl, ratio/…, clip_ratio/dual_mean,
+// sampling/off_policy_masked, moe/…, critic/…, rewards/<fn>/<status>, lm_loss, mtp_loss
+// and skipped are not TRL's; train/num_gen_batches is verl's.
 package rl

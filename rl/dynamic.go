@@ -107,8 +107,8 @@ func (r *Rollout) shortage() string {
 	if r.missing == 0 {
 		return ""
 	}
-	return fmt.Sprintf("dynamic sampling: %d groups with a spread are missing after %d rounds, the step learns from the others",
-		r.missing, r.Rounds)
+	return fmt.Sprintf("dynamic sampling: %d groups with a spread are missing after %d rounds, "+
+		"the step learns from the others", r.missing, r.Rounds)
 }
 
 // fitsDynamicSampling refuses fields that mean nothing together with DynamicSampling.

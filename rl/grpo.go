@@ -134,6 +134,7 @@ type GRPO struct {
 	step      int          // steps made
 	batches   int          // of prompts that they took
 	numTokens int64        // prompt and completion tokens of their rollouts
+	history   history      // what alarms compare a step with
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
 }
@@ -209,18 +210,20 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 			return train.Metrics{}, err
 		}
 	}
-	alarms := g.Alarms.check(m.Values, r.Scores)
+	alarms := append(g.Alarms.check(g.history, m.Values), failed(r.Scores)...)
 	if short := r.shortage(); short != "" {
 		alarms = append(alarms, short)
 	}
-	if len(alarms) > 0 {
-		g.alarm(alarms)
-	}
+	g.alarm(alarms)
+	g.history.add(m.Values, g.Alarms, trueRewards(g.Reward))
 	m.Time = time.Since(start)
 	return m, nil
 }
 
 func (g *GRPO) alarm(alarms []string) {
+	if len(alarms) == 0 {
+		return
+	}
 	if g.OnAlarm != nil {
 		g.OnAlarm(g.step, alarms)
 		return

@@ -23,8 +23,8 @@ import (
 // tiny is a model of the V3 kind with MLA and experts, small enough for many
 // steps a second.
 func tiny() model.Config {
-	c := model.Tiny(32)
-	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers = 16, 32, 48, 2
+	c := model.Tiny(16)
+	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.EOSTokenID = 32, 48, 2, model.TokenIDs{1}
 	c.NumAttentionHeads, c.NumKeyValueHeads, c.MaxPositionEmbeddings = 2, 2, 32
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 16, 16, 8, 8, 8
 	c.NRoutedExperts, c.MoEIntermediateSize, c.NumNextNPredictLayers = 4, 16, 0
@@ -405,7 +405,7 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 		g.Reward.Funcs[0].Score = func(context.Context, reward.Sample) reward.Verdict {
 			return reward.Verdict{Value: 1, Status: reward.Correct}
 		}
-		g.SkipZeroStd, g.FailOnMismatch = true, true
+		g.SkipZeroStd, g.FailOnMismatch, g.Alarms.DeadSteps = true, true, 1
 		var alarms []string
 		g.OnAlarm = func(_ int, a []string) { alarms = a }
 		before := weights(t, g)

@@ -290,8 +290,8 @@ func sortingReward() *reward.Suite {
 // each token.
 func newSorter(t *testing.T, b backend.Backend, seed uint64) *model.Model {
 	t.Helper()
-	c := model.Tiny(32)
-	c.VocabSize, c.MaxPositionEmbeddings, c.EOSTokenID = len(symbols), 16, model.TokenIDs{eos}
+	c := model.Tiny(len(symbols))
+	c.MaxPositionEmbeddings, c.EOSTokenID = 16, model.TokenIDs{eos}
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 64, 128, 64
 	c.NumHiddenLayers, c.NRoutedExperts, c.NumNextNPredictLayers = 2, 4, 0
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 32, 32, 16, 16, 16

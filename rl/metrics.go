@@ -1,12 +1,10 @@
 package rl
 
 import (
-	"cmp"
-	"fmt"
 	"maps"
+	"math"
 
 	"github.com/aha-go/aha/model/train"
-	"github.com/aha-go/aha/rl/reward"
 )
 
 // metrics are a step's. Of several updates they are the mean; minima and maxima
@@ -25,6 +23,9 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 	}
 	if n, mean, std, _ := spread(r.Rewards); n > 0 {
 		m.Values[MetricReward], m.Values[MetricRewardStd] = mean, std
+	}
+	if c, ok := r.lengthCorrelation(); ok {
+		m.Values[MetricLengthCorrelation] = c
 	}
 	if g.RewardKL != 0 {
 		m.Values[MetricKL] = r.rewardKL()
@@ -46,6 +47,35 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 		r.enterCritic(m, critic)
 	}
 	return m
+}
+
+// lengthCorrelation is Pearson's correlation of the rewards of a rollout and the lengths of
+// its completions, both less their means in the group of a prompt, so that hard prompts with
+// long answers do not count. ok is false where rewards or lengths do not differ.
+func (r *Rollout) lengthCorrelation() (c float64, ok bool) {
+	groups := map[int][]int{}
+	for i, v := range r.Rewards {
+		if p := r.Samples[i].Prompt; v.Status.Scored() {
+			groups[p] = append(groups[p], i)
+		}
+	}
+	var xx, yy, xy float64
+	for p := range r.Prompts {
+		group := groups[p]
+		var x, y float64
+		for _, i := range group {
+			x, y = x+r.Rewards[i].Value, y+float64(len(r.Samples[i].IDs))
+		}
+		n := float64(len(group))
+		for _, i := range group {
+			dx, dy := r.Rewards[i].Value-x/n, float64(len(r.Samples[i].IDs))-y/n
+			xx, yy, xy = xx+float64(dx*dx), yy+float64(dy*dy), xy+float64(dx*dy)
+		}
+	}
+	if xx == 0 || yy == 0 {
+		return 0, false
+	}
+	return xy / math.Sqrt(xx*yy), true
 }
 
 // rewardKL is the mean of log π_old/π_ref over the tokens of a rollout.
@@ -101,48 +131,4 @@ func addLoad(loads map[string][]int, name string, load []int) {
 	for i, n := range load {
 		sum[i] += n
 	}
-}
-
-// Thresholds are what sets off an alarm. A zero field means the default it
-// names, a negative one no alarm; NaN is refused.
-type Thresholds struct {
-	MinEntropy   float64 // entropy below this, in nats; 0 means 0.01
-	MaxTruncated float64 // completions/clipped_ratio above this; 0 means 0.5
-	MaxClipRatio float64 // clip_ratio/region_mean above this; 0 means 0.2
-	MaxKL        float64 // kl above this; 0 means 1
-}
-
-// check says what looks wrong in a step.
-func (t Thresholds) check(m map[string]float64, s *reward.Scores) []string {
-	var alarms []string
-	limit := func(metric string, bound, sign float64, text string) {
-		v, ok := m[metric]
-		if ok && bound > 0 && !(sign*v <= sign*bound) { // NaN is an alarm
-			alarms = append(alarms, fmt.Sprintf("%s: %s is %.4g, the limit is %.4g", text, metric, v, bound))
-		}
-	}
-	limit(MetricEntropy, cmp.Or(t.MinEntropy, 0.01), -1, "the entropy collapsed")
-	limit(MetricTruncated, cmp.Or(t.MaxTruncated, 0.5), 1, "many completions are truncated")
-	limit(MetricClipRegionMean, cmp.Or(t.MaxClipRatio, 0.2), 1, "many tokens are clipped")
-	limit(MetricKL, cmp.Or(t.MaxKL, 1), 1, "the policy is far from the reference")
-	if m[MetricRewardZeroStd] == 1 {
-		alarms = append(alarms, "all groups are dead: "+MetricRewardZeroStd+" is 1, the step teaches nothing")
-	}
-	if n, first := failures(s); n > 0 {
-		alarms = append(alarms, fmt.Sprintf("%d of %d rewards failed, the first with: %v", n, len(s.Totals), first))
-	}
-	return alarms
-}
-
-// failures counts the samples whose reward failed, and gives the first reason.
-func failures(s *reward.Scores) (n int, first error) {
-	for _, v := range s.Totals {
-		if v.Status == reward.Timeout || v.Status == reward.Error {
-			if n == 0 {
-				first = v.Err
-			}
-			n++
-		}
-	}
-	return n, first
 }

@@ -21,8 +21,9 @@ const (
 	MetricRewardStd     = "reward_std"
 	MetricRewardZeroStd = "frac_reward_zero_std"
 
-	MetricGenBatches    = "train/num_gen_batches"
-	MetricDroppedGroups = "train/dropped_groups"
+	MetricGenBatches        = "train/num_gen_batches"
+	MetricDroppedGroups     = "train/dropped_groups"
+	MetricLengthCorrelation = "reward_length_correlation"
 
 	MetricRewardsChosen     = "rewards/chosen"
 	MetricRewardsRejected   = "rewards/rejected"
@@ -82,6 +83,12 @@ const (
 	MetricCriticSkipped      = "critic/skipped"
 )
 
+// The parts of the name of avg@n on a source.
+const (
+	metricCore   = "val-core/"
+	metricMeanAt = "mean@"
+)
+
 // metricCritic is the prefix of the metrics of the experts of a critic.
 const metricCritic = "critic/"
 
@@ -91,7 +98,7 @@ const MetricEval = "eval_"
 
 // MetricMeanAt is the name of avg@n on a source.
 func MetricMeanAt(source string, n int) string {
-	return fmt.Sprintf("%smean@%d", core(source), n)
+	return fmt.Sprintf("%s%s%d", core(source), metricMeanAt, n)
 }
 
 // MetricBestAt is the name of pass@k on a source.
@@ -105,4 +112,4 @@ func MetricMajAt(source string, k int) string {
 }
 
 // core is the prefix of the metrics of a source.
-func core(source string) string { return "val-core/" + cmp.Or(source, "unknown") + "/" }
+func core(source string) string { return metricCore + cmp.Or(source, "unknown") + "/" }

@@ -5,6 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/model"
 )
 
 // randomCase are completions of the given lengths near the old policy.
@@ -158,6 +161,40 @@ func TestObjectivesThatMeanNothingAreRefused(t *testing.T) {
 		{Divergence: DivergenceK3, Beta: 1}} {
 		if err := o.validate(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Off policy, where the levels differ, any split into micro-batches gives the same.
+func TestMicroBatchesChangeNothingAtAnyLevel(t *testing.T) {
+	objectives := []Objective{
+		{Surrogate: SurrogateMirrorDescent, Level: LevelSequence, MirrorTau: 0.1},
+		{Surrogate: SurrogateCISPO, Level: LevelSequence, EpsilonHigh: 0.05},
+	}
+	for _, level := range []Level{LevelToken, LevelSequence, LevelSequenceToken, LevelTrajectory} {
+		objectives = append(objectives, Objective{Level: level, Beta: 0.1, Divergence: DivergenceK3Unbiased})
+	}
+	for _, c := range []struct {
+		dtype     backend.DType
+		tolerance float64
+	}{{backend.F64, 1e-9}, {backend.F32, 1e-6}} {
+		for _, o := range objectives {
+			var losses []float64
+			var grads [][]float64
+			for _, rows := range []int{0, 1, 25} {
+				g := newRun(t, openCPU(t), model.Options{DType: c.dtype})
+				noise(g)
+				g.Objective, g.Trainer.MaxRows, g.OnAlarm = o, rows, func(int, []string) {}
+				losses = append(losses, mustStep(t, g).Values["loss"])
+				grads = append(grads, gradients(t, g))
+			}
+			for i := 1; i < 3; i++ {
+				name := fmt.Sprintf("%v, %s at %s", c.dtype, o.Surrogate, o.Level)
+				near(t, name+": loss", losses[i], losses[0], c.tolerance)
+				if d := relative(grads[i], grads[0]); !(d <= c.tolerance) {
+					t.Errorf("%s: gradients of split %d differ by %g", name, i, d)
+				}
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package rl
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type state struct {
 	Step      int   `json:"step"`
 	Batches   int   `json:"batches,omitempty"` // of prompts; 0 means one a step
 	NumTokens int64 `json:"num_tokens"`
+	// Alarms is what alarms compare a step with. Checkpoints of before that lack it.
+	Alarms history `json:"alarms,omitzero"`
 }
 
 // settings are the fields that decide the bits of a run, for the checkpoint to
@@ -130,16 +133,25 @@ func (g *GRPO) prepare() (err error) {
 }
 
 // borrow has the Trainer record this run in its checkpoints: it sets Settings and
-// adds to Extra. It makes the reference model, whose file is one of them. release
-// gives the Trainer back.
+// adds to Extra, and alarms see what Eval measures. It makes the reference model, whose file
+// is one of Extra. release gives the Trainer back.
 func (g *GRPO) borrow() error {
 	t := g.Trainer
-	own, extra := t.Settings, t.Extra
+	own, extra, eval := t.Settings, t.Extra, t.Eval
 	g.restore = func() error {
-		t.Settings, t.Extra = own, extra
+		t.Settings, t.Extra, t.Eval = own, extra, eval
 		return t.AcceptSettings()
 	}
 	t.Settings = g.settings(own)
+	if eval != nil {
+		t.Eval = func(ctx context.Context, step int) (map[string]float64, error) {
+			m, err := eval(ctx, step)
+			if err == nil {
+				g.evaluated(m)
+			}
+			return m, err
+		}
+	}
 	t.Extra = append(slices.Clone(extra), train.ExtraFile{Name: stateFile, Write: g.writeState, Read: g.readState})
 	if g.Objective.Beta != 0 || g.RewardKL != 0 {
 		ref, err := newReference(t)
@@ -226,7 +238,7 @@ func (g *GRPO) release() (err error) {
 }
 
 func (g *GRPO) writeState(w io.Writer) error {
-	return json.NewEncoder(w).Encode(state{stateVersion, g.step, g.batches, g.numTokens})
+	return json.NewEncoder(w).Encode(state{stateVersion, g.step, g.batches, g.numTokens, g.history})
 }
 
 func (g *GRPO) readState(path string) error {
@@ -245,5 +257,6 @@ func (g *GRPO) readState(path string) error {
 		return fmt.Errorf("GRPO.Steps is %d, the checkpoint has %d", g.Steps, s.Step)
 	}
 	g.step, g.batches, g.numTokens = s.Step, cmp.Or(s.Batches, s.Step), s.NumTokens
+	g.history = s.Alarms
 	return nil
 }

@@ -31,13 +31,14 @@ func (g *GRPO) validate() error {
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
-		count("RefSync", g.RefSync), count("DynamicSampling", g.DynamicSampling), number("StdEps", g.StdEps, 0, math.MaxFloat64),
-		number("RewardKL", g.RewardKL, 0, math.MaxFloat64), number("RefMix", g.RefMix, 0, 1),
+		count("RefSync", g.RefSync), count("DynamicSampling", g.DynamicSampling),
+		number("StdEps", g.StdEps, 0, math.MaxFloat64), number("RewardKL", g.RewardKL, 0, math.MaxFloat64),
+		number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
 		oneOf("Estimator", g.Estimator, EstimatorGRPO, EstimatorRLOO, EstimatorReinforcePlusPlus,
 			EstimatorReinforcePlusPlusBaseline),
-		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum), g.fits(), g.fitsDynamicSampling(), g.OffPolicy.validate(),
-		g.validateCritic(),
+		oneOf("Aggregation", g.Aggregation, SumThenNormalize, NormalizeThenSum),
+		g.fits(), g.fitsDynamicSampling(), g.OffPolicy.validate(), g.validateCritic(),
 	); err != nil {
 		return fmt.Errorf("GRPO.%w", err)
 	}
@@ -129,19 +130,6 @@ func (p Pair) validate(vocab, longest int) error {
 
 func (l PreferenceLoss) validate() error {
 	return oneOf("Loss", l, PreferenceSigmoid, PreferenceRobust, PreferenceIPO, PreferenceSigmoidNorm)
-}
-
-func (t Thresholds) validate() error {
-	bound := func(name string, v float64) error {
-		if math.IsNaN(v) {
-			return fmt.Errorf("Alarms.%s is NaN, want a number", name)
-		}
-		return nil
-	}
-	return cmp.Or(
-		bound("MinEntropy", t.MinEntropy), bound("MaxTruncated", t.MaxTruncated),
-		bound("MaxClipRatio", t.MaxClipRatio), bound("MaxKL", t.MaxKL),
-	)
 }
 
 func (s Scaling) validate() error {

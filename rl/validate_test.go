@@ -58,6 +58,8 @@ func numbers(name string, v reflect.Value, visit func(name string, v reflect.Val
 // meaningless are the values that no number of this kind may have.
 func meaningless(name string, kind reflect.Kind) []float64 {
 	switch {
+	case name == "GRPO.Alarms.DeadSteps": // a negative one is off
+		return nil
 	case kind != reflect.Float64:
 		return []float64{-1}
 	case strings.HasPrefix(name, "GRPO.Alarms."): // negative ones are off

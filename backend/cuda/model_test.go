@@ -21,8 +21,8 @@ import (
 // tiny is a model of the V3 kind, with MLA, experts and a prediction module, small
 // enough for the emulator.
 func tiny() model.Config {
-	c := model.Tiny(32)
-	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers = 16, 32, 48, 2
+	c := model.Tiny(16)
+	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.EOSTokenID = 32, 48, 2, model.TokenIDs{1}
 	c.NumAttentionHeads, c.NumKeyValueHeads, c.MaxPositionEmbeddings = 2, 2, 32
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 16, 16, 8, 8, 8
 	c.NRoutedExperts, c.MoEIntermediateSize, c.NumNextNPredictLayers = 4, 16, 1

@@ -10,12 +10,13 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/aha-go/aha/examples/internal/rules"
 	"github.com/aha-go/aha/rl/reward"
 )
 
 // grader judges lines by a rule.
 type grader struct {
-	rule   rule
+	rule   rules.Rule
 	ks     []int
 	suite  *reward.Suite
 	strict bool
@@ -23,13 +24,13 @@ type grader struct {
 	broken func(err error)
 }
 
-func newGrader(r rule, ks []int, o options) *grader {
-	if r.lines == 0 {
-		r.lines = manyLines
+func newGrader(r rules.Rule, ks []int, o options) *grader {
+	if r.Lines == 0 {
+		r.Lines = manyLines
 	}
 	return &grader{
 		rule: r, ks: ks, strict: o.Strict,
-		suite:  &reward.Suite{Funcs: []reward.Func{{Name: r.name, Score: r.score}}, Timeout: o.Timeout, Workers: 1},
+		suite:  &reward.Suite{Funcs: []reward.Func{{Name: r.Name, Score: r.Score}}, Timeout: o.Timeout, Workers: 1},
 		broken: func(err error) { fmt.Fprintf(os.Stderr, "grade: %v\n", err) },
 	}
 }
@@ -68,7 +69,7 @@ func (g *grader) run(ctx context.Context, in io.Reader, name string, out io.Writ
 		r := newLineReader(in)
 		for readErr == nil {
 			j := &job{done: make(chan struct{})}
-			j.lines, j.size, readErr = r.chunk(g.rule.lines)
+			j.lines, j.size, readErr = r.chunk(g.rule.Lines)
 			if len(j.lines) == 0 {
 				continue
 			}
@@ -92,7 +93,7 @@ func (g *grader) run(ctx context.Context, in io.Reader, name string, out io.Writ
 			}
 		}()
 	}
-	s = newSummary(g.rule.name, g.ks, g.rule.restate != nil)
+	s = newSummary(g.rule.Name, g.ks, g.rule.Restate != nil)
 	read := int64(0)
 	for {
 		var j *job

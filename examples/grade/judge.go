@@ -42,8 +42,8 @@ func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) 
 		if l.err == nil {
 			var rec record
 			var gold any
-			if rec, l.err = parse(l.data); l.err == nil && g.rule.gold != nil {
-				gold, l.err = g.rule.gold(rec.Gold)
+			if rec, l.err = parse(l.data); l.err == nil && g.rule.Gold != nil {
+				gold, l.err = g.rule.Gold(rec.Gold)
 			}
 			if l.err == nil {
 				records = append(records, rec)
@@ -69,8 +69,8 @@ func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) 
 		n := max(1, len(rec.Preds))
 		own, answers := verdicts[:n], make([]*string, n)
 		for i, v := range own {
-			if g.rule.extract != nil && v.Status.Scored() {
-				if a, ok := g.rule.extract(samples[i].Completion); ok {
+			if g.rule.Extract != nil && v.Status.Scored() {
+				if a, ok := g.rule.Extract(samples[i].Completion); ok {
 					answers[i] = &a
 				}
 			}
@@ -101,7 +101,7 @@ func (g *grader) problem(ctx context.Context, rec record, verdicts []reward.Verd
 	err error) {
 	p.several = rec.Preds != nil
 	var votes []string // nil unless answers are compared
-	if p.several && g.rule.restate != nil {
+	if p.several && g.rule.Restate != nil {
 		if votes, err = g.votes(ctx, verdicts, answers); err != nil {
 			return p, err
 		}
@@ -144,7 +144,7 @@ func (g *grader) votes(ctx context.Context, verdicts []reward.Verdict, answers [
 		}
 		if _, ok := seen[*a]; !ok {
 			seen[*a] = strconv.Itoa(i)
-			if gold, completion, ok := g.rule.restate(*a); ok {
+			if gold, completion, ok := g.rule.Restate(*a); ok {
 				r := restated{seen[*a], gold, completion}
 				j, err := g.alike(ctx, r, groups)
 				if err != nil {

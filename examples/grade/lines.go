@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/aha-go/aha/examples/internal/rules"
 )
 
 const (
@@ -109,7 +111,7 @@ func parse(data []byte) (r record, err error) {
 	if len(r.ID) == 0 || string(r.ID) == "null" {
 		return r, errors.New(`there is no "id"`)
 	}
-	if _, ok := word(r.ID); !ok {
+	if _, ok := rules.Word(r.ID); !ok {
 		return r, errors.New(`"id" is no string and no number`)
 	}
 	switch {

@@ -15,6 +15,7 @@
 //	gsm8k         a string or a number: the solution or its number
 //	choice        a string: the letter
 //	countdown     {"numbers": [3, 5, 7], "target": 22}
+//	tinyzero      as countdown; an answer that is wrong gets 0.1, as in TinyZero
 //	digits        {"first": 7, "step": 1, "modulus": 10, "count": 4}
 //	physics       a string, a number with a unit such as "9.81 m/s^2", or {"want": …, "tolerance": 0.01}
 //	code          {"language": "python", "tests": […]}, the JSON of code.Problem
@@ -69,6 +70,7 @@ import (
 
 	"github.com/aha-go/aha/examples/internal/lab"
 	"github.com/aha-go/aha/examples/internal/progress"
+	"github.com/aha-go/aha/examples/internal/rules"
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
@@ -92,7 +94,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.In, "in", "", "file of JSON lines to judge, or - for standard input")
 	flag.StringVar(&o.Out, "out", "", "file of verdicts to write, or - for standard output")
-	flag.StringVar(&o.Reward, "reward", "", "rule to judge by: "+strings.Join(ruleNames(), ", "))
+	flag.StringVar(&o.Reward, "reward", "", "rule to judge by: "+strings.Join(rules.Names(), ", "))
 	flag.StringVar(&o.K, "k", "1,2,4,8,16,32,64,128,256,512,1024", "the k of pass@k and maj@k")
 	flag.DurationVar(&o.Timeout, "timeout", 10*time.Second, "time one answer may take")
 	flag.BoolVar(&o.Strict, "strict", false, "end at the first line that cannot be read")
@@ -128,9 +130,9 @@ func start(ctx context.Context, o options) (s summary, err error) {
 	case o.Timeout <= 0:
 		return s, fmt.Errorf("-timeout %v, want more than 0", o.Timeout)
 	}
-	r, err := findRule(o)
-	if err != nil {
-		return s, err
+	r, ok := rules.Find(o.Reward, rules.Options{Timeout: o.Timeout, AcceptLess: o.AcceptLess})
+	if !ok {
+		return s, fmt.Errorf("-reward %q, want one of %s", o.Reward, strings.Join(rules.Names(), ", "))
 	}
 	ks, err := parseKs(o.K)
 	if err != nil {

@@ -102,9 +102,8 @@ func must[T any](v T, err error) T {
 // config is V3's architecture in small: latent attention, a dense layer, and one of 4 experts of which 2 and a shared
 // one work on each token.
 func config() model.Config {
-	c := model.Tiny(32)
-	c.VocabSize, c.MaxPositionEmbeddings = vocabulary.Len(), 16
-	c.BOSTokenID, c.EOSTokenID = nil, model.TokenIDs{end}
+	c := model.Tiny(vocabulary.Len())
+	c.MaxPositionEmbeddings, c.EOSTokenID = 16, model.TokenIDs{end}
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 64, 128, 64
 	c.NumHiddenLayers, c.NRoutedExperts, c.NumNextNPredictLayers = 2, 4, 0
 	c.QLoRARank, c.KVLoRARank, c.QKNopeHeadDim, c.QKRopeHeadDim, c.VHeadDim = 32, 32, 16, 16, 16

@@ -21,8 +21,8 @@ func newGenerator(t testing.TB) *rollout.Generator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := model.Tiny(32)
-	c.VocabSize, c.NumHiddenLayers, c.MaxPositionEmbeddings, c.NumNextNPredictLayers = 16, 1, 32, 0
+	c := model.Tiny(16)
+	c.NumHiddenLayers, c.MaxPositionEmbeddings, c.NumNextNPredictLayers = 1, 32, 0
 	c.BOSTokenID, c.EOSTokenID = model.TokenIDs{0}, model.TokenIDs{3}
 	m, err := model.New(b, c, 7)
 	if err != nil {

@@ -33,13 +33,13 @@ type Options struct {
 	Resume    bool    `json:"-"`
 	JSON      bool    `json:"-"`
 
-	what string // a line of the data is one of
+	What string `json:"-"` // a line of the data is one of
 }
 
 // Flags defines the flags. Lines of the data are one of what, such as "conversations", and
 // lr is the default of -lr.
 func (o *Options) Flags(what string, lr float64) {
-	o.what = what
+	o.What = what
 	one := strings.TrimSuffix(what, "s")
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
@@ -91,7 +91,7 @@ func (o Options) check() (backend.Format, error) {
 	}
 	switch {
 	case o.Data == "":
-		return f, fmt.Errorf("-data is missing: a file of %s, one JSON object a line", o.what)
+		return f, fmt.Errorf("-data is missing: a file of %s, one JSON object a line", o.What)
 	case o.Out == "":
 		return f, errors.New("-out is missing: the output folder")
 	case !(o.LR > 0) || o.LR > math.MaxFloat32:

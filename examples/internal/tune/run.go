@@ -116,6 +116,20 @@ func (r *Run) Build(b backend.Backend) (*model.Model, error) {
 	return m, err
 }
 
+// LoadAnother loads the checkpoint once more, with adapters of its own, as Build makes it: for
+// the network of a critic. The caller frees it.
+func (r *Run) LoadAnother() (*model.Model, error) {
+	m, _, err := r.read(r.modelOptions())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.attach(m); err != nil {
+		m.Free()
+		return nil, err
+	}
+	return m, nil
+}
+
 // read loads the checkpoint and shows how far it has come.
 func (r *Run) read(o model.Options) (*model.Model, *model.Source, error) {
 	shown, end := progress.Watch("loading", "MB")

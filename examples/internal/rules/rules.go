@@ -1,4 +1,6 @@
-package main
+// Package rules names the rewards that a command can be asked for, with what their gold
+// answers look like in JSON: the examples grade and grpo share it.
+package rules
 
 import (
 	"bytes"
@@ -7,67 +9,77 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/aha-go/aha/rl/reward"
 	"github.com/aha-go/aha/rl/reward/code"
 	"github.com/aha-go/aha/rl/reward/physics"
 )
 
-// rule is a reward as the command uses it.
-type rule struct {
-	name  string
-	score reward.Scorer
-	// gold reads the gold answer of a line, nil if the line has none; a nil gold takes
+// Rule is a reward.
+type Rule struct {
+	Name  string
+	Score reward.Scorer
+	// Gold reads the gold answer of a line, nil if the line has none; a nil Gold takes
 	// no notice of it.
-	gold func(raw json.RawMessage) (any, error)
-	// extract returns the passage of a completion that is compared; nil means none is.
-	extract func(completion string) (answer string, ok bool)
-	// restate says an extracted answer again, as a gold answer and as a short completion,
+	Gold     func(raw json.RawMessage) (any, error)
+	Optional bool // a line may be without the gold answer that Gold reads
+	// Extract returns the passage of a completion that is compared; nil means none is.
+	Extract func(completion string) (answer string, ok bool)
+	// Restate says an extracted answer again, as a gold answer and as a short completion,
 	// so that the reward compares two of them; nil means that answers are right or wrong
 	// without being compared.
-	restate func(answer string) (gold any, completion string, ok bool)
-	// lines is the number of lines that a core takes at once; 0 means many.
-	lines int
+	Restate func(answer string) (gold any, completion string, ok bool)
+	// Lines is the number of lines that a core takes at once; 0 means many.
+	Lines int
 }
 
-// rules are the values of -reward.
-func rules(o options) []rule {
+// Options are those of some rules.
+type Options struct {
+	Timeout    time.Duration // of one answer
+	AcceptLess bool          // of code, see code.Verifier
+}
+
+// All are the rules.
+func All(o Options) []Rule {
 	verifier := &code.Verifier{Total: o.Timeout * 9 / 10, AcceptLess: o.AcceptLess}
-	return []rule{
-		{name: "math", score: reward.Math{}.Score, gold: texts, extract: reward.Math{}.Extract, restate: boxed},
-		{name: "gsm8k", score: reward.GSM8K{}.Score, gold: text, extract: reward.GSM8K{}.Extract, restate: afterHashes},
-		{name: "choice", score: reward.Choice{}.Score, gold: text, extract: reward.Choice{}.Extract, restate: boxed},
-		{name: "countdown", score: reward.Countdown{}.Score, gold: countdown,
-			extract: reward.LastAnswer, restate: solution},
-		{name: "digits", score: reward.DigitShare, gold: object[reward.Digits]},
-		{name: "physics", score: physics.ScoreQuantity, gold: quantity, extract: physics.ExtractQuantity,
-			restate: boxedQuantity},
-		{name: "code", score: verifier.Score, gold: object[code.Problem], lines: 1},
-		{name: "language", score: language, gold: scripts},
-		{name: "format", score: reward.ThinkAnswerFormat},
-		{name: "format_lines", score: reward.LineFormat},
-		{name: "format_think", score: reward.ThinkFormat},
-		{name: "format_tags", score: reward.TagCount},
-		{name: "repetition", score: reward.Repetition{}.Score},
+	return []Rule{
+		{Name: "math", Score: reward.Math{}.Score, Gold: texts, Extract: reward.Math{}.Extract, Restate: boxed},
+		{Name: "gsm8k", Score: reward.GSM8K{}.Score, Gold: text, Extract: reward.GSM8K{}.Extract, Restate: afterHashes},
+		{Name: "choice", Score: reward.Choice{}.Score, Gold: text, Extract: reward.Choice{}.Extract, Restate: boxed},
+		{Name: "countdown", Score: reward.Countdown{}.Score, Gold: countdown,
+			Extract: reward.LastAnswer, Restate: solution},
+		{Name: "tinyzero", Score: reward.TinyZeroCountdown().Score, Gold: countdown,
+			Extract: reward.LastAnswer, Restate: solution},
+		{Name: "digits", Score: reward.DigitShare, Gold: object[reward.Digits]},
+		{Name: "physics", Score: physics.ScoreQuantity, Gold: quantity, Extract: physics.ExtractQuantity,
+			Restate: boxedQuantity},
+		{Name: "code", Score: verifier.Score, Gold: object[code.Problem], Lines: 1},
+		{Name: "language", Score: language, Gold: scripts, Optional: true},
+		{Name: "format", Score: reward.ThinkAnswerFormat},
+		{Name: "format_lines", Score: reward.LineFormat},
+		{Name: "format_think", Score: reward.ThinkFormat},
+		{Name: "format_tags", Score: reward.TagCount},
+		{Name: "repetition", Score: reward.Repetition{}.Score},
 	}
 }
 
-func ruleNames() (names []string) {
-	for _, r := range rules(options{}) {
-		names = append(names, r.name)
+// Names are those of All.
+func Names() (names []string) {
+	for _, r := range All(Options{}) {
+		names = append(names, r.Name)
 	}
 	return names
 }
 
-// findRule returns the rule that -reward names.
-func findRule(o options) (rule, error) {
-	for _, r := range rules(o) {
-		if r.name == o.Reward {
-			return r, nil
+// Find returns the rule of a name.
+func Find(name string, o Options) (r Rule, ok bool) {
+	for _, r := range All(o) {
+		if r.Name == name {
+			return r, true
 		}
 	}
-	return rule{}, fmt.Errorf("-reward %q, want one of %s", o.Reward, strings.Join(ruleNames(), ", "))
+	return r, false
 }
 
 // errNoGold is the error of a line without the gold answer that the reward needs.
@@ -78,7 +90,7 @@ func text(raw json.RawMessage) (any, error) {
 	if raw == nil {
 		return nil, errNoGold
 	}
-	if s, ok := word(raw); ok {
+	if s, ok := Word(raw); ok {
 		return s, nil
 	}
 	return nil, errors.New(`"gold" is no string and no number`)
@@ -95,7 +107,7 @@ func texts(raw json.RawMessage) (any, error) {
 	}
 	golds := make([]string, len(all))
 	for i, raw := range all {
-		s, ok := word(raw)
+		s, ok := Word(raw)
 		if !ok {
 			return nil, fmt.Errorf(`"gold"[%d] is no string and no number`, i)
 		}
@@ -104,8 +116,8 @@ func texts(raw json.RawMessage) (any, error) {
 	return golds, nil
 }
 
-// word reads a string, or a number as it is written.
-func word(raw json.RawMessage) (s string, ok bool) {
+// Word reads a string, or a number as it is written.
+func Word(raw json.RawMessage) (s string, ok bool) {
 	switch c := raw[0]; {
 	case c == '"':
 		return s, json.Unmarshal(raw, &s) == nil
