@@ -106,7 +106,7 @@
 //	Bradley–Terry          2203.02155  RewardTrainer               OutcomeTraining     TRL RewardTrainer
 //	with a margin          2307.09288  margin                      Pair.Margin         TRL RewardTrainer
 //	centred                2312.09244  center_rewards_coefficient  CenterRewards       TRL RewardTrainer
-//	step by step           2305.20050  PRMTrainer                  ProcessTraining     transformers, labels of TRL PRMTrainer
+//	step by step           2305.20050  PRMTrainer                  ProcessTraining     transformers, TRL PRMTrainer
 //
 // # Metrics
 //

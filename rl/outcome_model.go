@@ -105,7 +105,7 @@ func (o *OutcomeModel) Func(name string) reward.Func {
 // can read.
 func scoring(name string, of func() (classifier, error),
 	judge func(ctx context.Context, xs []Solution) ([]reward.Verdict, error)) reward.Func {
-	return reward.Func{Name: name, Serial: true, ScoreAll: func(ctx context.Context, samples []reward.Sample) []reward.Verdict {
+	scoreAll := func(ctx context.Context, samples []reward.Sample) []reward.Verdict {
 		out := make([]reward.Verdict, len(samples))
 		c, err := of()
 		if err != nil {
@@ -129,7 +129,8 @@ func scoring(name string, of func() (classifier, error),
 			out[i] = verdicts[k]
 		}
 		return out
-	}}
+	}
+	return reward.Func{Name: name, Serial: true, ScoreAll: scoreAll}
 }
 
 // allFailed gives all samples the same error.

@@ -240,7 +240,8 @@ func (o *OutcomeTraining) prepare() error {
 	if err := o.check(); err != nil || o.prepared {
 		return err
 	}
-	if err := o.pupil().prepare(outcomeSettings{o.batch(), o.CenterRewards, hashPairs(o.Pairs), o.Trainer.Settings}); err != nil {
+	s := outcomeSettings{o.batch(), o.CenterRewards, hashPairs(o.Pairs), o.Trainer.Settings}
+	if err := o.pupil().prepare(s); err != nil {
 		return err
 	}
 	o.prepared, o.began = true, fixed("OutcomeTraining", o)

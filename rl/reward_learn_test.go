@@ -201,7 +201,8 @@ func TestGRPOOnAnOutcomeModelLearnsTheTaskAndThenExploitsTheModel(t *testing.T) 
 		gen.Close()
 		var curves strings.Builder
 		for i := range score {
-			fmt.Fprintf(&curves, "\n  steps %3d to %3d: score %6.3f, right answers %5.1f%%", 10*i+1, 10*i+10, score[i], 100*truth[i])
+			fmt.Fprintf(&curves, "\n  steps %3d to %3d: score %6.3f, right answers %5.1f%%", 10*i+1, 10*i+10, score[i],
+				100*truth[i])
 		}
 		t.Logf("seed %d: the model ranks %.1f%% of held-out pairs right; right answers before %.1f%%%s", seed, 100*accuracy,
 			100*e.before, curves.String())

@@ -84,7 +84,9 @@ func (f rewardModels) solutions() (all []Solution) {
 // ofPairs are the solutions of pairs, the chosen one first.
 func ofPairs(pairs []Pair) (all []Solution) {
 	for _, p := range pairs {
-		all = append(all, Solution{Prompt: p.Prompt, Completion: p.Chosen}, Solution{Prompt: p.Prompt, Completion: p.Rejected})
+		for _, completion := range [][]int32{p.Chosen, p.Rejected} {
+			all = append(all, Solution{Prompt: p.Prompt, Completion: completion})
+		}
 	}
 	return all
 }
@@ -520,11 +522,13 @@ func TestRewardModelsRewardRollouts(t *testing.T) {
 	}
 	long := make([]int32, 40)
 	v := o.Func("orm").ScoreAll(t.Context(), []reward.Sample{
-		{PromptIDs: []int32{2}, IDs: []int32{3}}, {PromptIDs: []int32{2}, IDs: long}, {PromptIDs: []int32{2}, IDs: []int32{99}},
+		{PromptIDs: []int32{2}, IDs: []int32{3}}, {PromptIDs: []int32{2}, IDs: long},
+		{PromptIDs: []int32{2}, IDs: []int32{99}},
 		{PromptIDs: []int32{2}},
 	})
 	for i, want := range []string{"", "has 41 tokens", "token 0 is 99", "Completion is empty"} {
-		if failed := v[i].Status == reward.Error; failed != (want != "") || failed && !strings.Contains(v[i].Err.Error(), want) {
+		failed := v[i].Status == reward.Error
+		if failed != (want != "") || failed && !strings.Contains(v[i].Err.Error(), want) {
 			t.Errorf("sample %d: %+v, want error %q", i, v[i], want)
 		}
 	}
@@ -547,32 +551,70 @@ func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, set := range map[string]func(*OutcomeTraining){
-		"OutcomeTraining.Trainer or Model is nil":                      func(x *OutcomeTraining) { x.Model = nil },
-		"OutcomeTraining.Pairs is empty":                               func(x *OutcomeTraining) { x.Pairs = nil },
-		"OutcomeTraining.Trainer.Model is not that of Model":           func(x *OutcomeTraining) { x.Trainer.Model = other },
-		"OutcomeTraining.Trainer.Drafter is set":                       func(x *OutcomeTraining) { x.Trainer.Drafter = d },
-		"OutcomeTraining.Batch is -1":                                  func(x *OutcomeTraining) { x.Batch = -1 },
-		"OutcomeTraining.CenterRewards is NaN":                         func(x *OutcomeTraining) { x.CenterRewards = math.NaN() },
-		"OutcomeTraining.Pairs[2].Margin is +Inf":                      func(x *OutcomeTraining) { x.Pairs[2].Margin = math.Inf(1) },
-		"OutcomeTraining.Held[0].Chosen: token 0 is 16, vocab_size":    func(x *OutcomeTraining) { x.Held[0].Chosen[0] = 16 },
-		"OutcomeTraining.Pairs[1].Rejected has 39 rows":                func(x *OutcomeTraining) { x.Pairs[1].Prompt, x.Pairs[1].Rejected = []int32{1}, make([]int32, 39) },
-		"OutcomeTraining.Model.Head is nil":                            func(x *OutcomeTraining) { x.Model = &OutcomeModel{Model: o.Model} },
-		"OutcomeTraining.Model.Head, score.weight, is [2 16], want [1": func(x *OutcomeTraining) { x.Model = &OutcomeModel{Model: p.Model, Head: p.Head} },
+		"OutcomeTraining.Trainer or Model is nil": func(x *OutcomeTraining) {
+			x.Model = nil
+		},
+		"OutcomeTraining.Pairs is empty": func(x *OutcomeTraining) {
+			x.Pairs = nil
+		},
+		"OutcomeTraining.Trainer.Model is not that of Model": func(x *OutcomeTraining) {
+			x.Trainer.Model = other
+		},
+		"OutcomeTraining.Trainer.Drafter is set": func(x *OutcomeTraining) {
+			x.Trainer.Drafter = d
+		},
+		"OutcomeTraining.Batch is -1": func(x *OutcomeTraining) {
+			x.Batch = -1
+		},
+		"OutcomeTraining.CenterRewards is NaN": func(x *OutcomeTraining) {
+			x.CenterRewards = math.NaN()
+		},
+		"OutcomeTraining.Pairs[2].Margin is +Inf": func(x *OutcomeTraining) {
+			x.Pairs[2].Margin = math.Inf(1)
+		},
+		"OutcomeTraining.Held[0].Chosen: token 0 is 16, vocab_size": func(x *OutcomeTraining) {
+			x.Held[0].Chosen[0] = 16
+		},
+		"OutcomeTraining.Pairs[1].Rejected has 39 rows": func(x *OutcomeTraining) {
+			x.Pairs[1].Prompt, x.Pairs[1].Rejected = []int32{1}, make([]int32, 39)
+		},
+		"OutcomeTraining.Model.Head is nil": func(x *OutcomeTraining) {
+			x.Model = &OutcomeModel{Model: o.Model}
+		},
+		"OutcomeTraining.Model.Head, score.weight, is [2 16], want [1": func(x *OutcomeTraining) {
+			x.Model = &OutcomeModel{Model: p.Model, Head: p.Head}
+		},
 	} {
-		x := &OutcomeTraining{Trainer: teacher(t, o.Model, 0), Model: o, Pairs: randomPairs(1, 5), Held: randomPairs(2, 2), Steps: 1}
+		x := &OutcomeTraining{
+			Trainer: teacher(t, o.Model, 0), Model: o, Pairs: randomPairs(1, 5), Held: randomPairs(2, 2), Steps: 1,
+		}
 		set(x)
 		if err := x.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	for want, set := range map[string]func(*ProcessTraining){
-		"ProcessTraining.Solutions is empty":                   func(x *ProcessTraining) { x.Solutions = nil },
-		"ProcessTraining.Solutions[1]: Steps is empty":         func(x *ProcessTraining) { x.Solutions[1].Steps = nil },
-		"ProcessTraining.Held[0]: Steps[0].Token is 99":        func(x *ProcessTraining) { x.Held[0].Steps[0].Token = 99 },
-		"ProcessTraining.Solutions[0]: Prompt is empty":        func(x *ProcessTraining) { x.Solutions[0].Prompt = nil },
-		"ProcessTraining.Model.Bias is nil":                    func(x *ProcessTraining) { x.Model = &ProcessModel{Model: p.Model, Head: p.Head} },
-		"ProcessTraining.Steps is -1":                          func(x *ProcessTraining) { x.Steps = -1 },
-		"ProcessTraining.Solutions[2]: Steps[1].Token is 0: w": func(x *ProcessTraining) { x.Solutions[2].Steps = []StepLabel{{0, true}, {0, true}} },
+		"ProcessTraining.Solutions is empty": func(x *ProcessTraining) {
+			x.Solutions = nil
+		},
+		"ProcessTraining.Solutions[1]: Steps is empty": func(x *ProcessTraining) {
+			x.Solutions[1].Steps = nil
+		},
+		"ProcessTraining.Held[0]: Steps[0].Token is 99": func(x *ProcessTraining) {
+			x.Held[0].Steps[0].Token = 99
+		},
+		"ProcessTraining.Solutions[0]: Prompt is empty": func(x *ProcessTraining) {
+			x.Solutions[0].Prompt = nil
+		},
+		"ProcessTraining.Model.Bias is nil": func(x *ProcessTraining) {
+			x.Model = &ProcessModel{Model: p.Model, Head: p.Head}
+		},
+		"ProcessTraining.Steps is -1": func(x *ProcessTraining) {
+			x.Steps = -1
+		},
+		"ProcessTraining.Solutions[2]: Steps[1].Token is 0: w": func(x *ProcessTraining) {
+			x.Solutions[2].Steps = []StepLabel{{0, true}, {0, true}}
+		},
 	} {
 		x := &ProcessTraining{
 			Trainer: teacher(t, p.Model, 0), Model: p, Solutions: randomSolutions(1, 5), Held: randomSolutions(2, 2), Steps: 1,
@@ -587,7 +629,8 @@ func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.CenterRewards = 1
-	if _, err := x.Step(t.Context()); err == nil || !strings.Contains(err.Error(), "OutcomeTraining.CenterRewards is 1, it was 0") {
+	if _, err := x.Step(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "OutcomeTraining.CenterRewards is 1, it was 0") {
 		t.Errorf("a field changed after the first step: %v", err)
 	}
 	dpo := newPreferences(t, newTiny(t, model.Options{}))
@@ -601,8 +644,8 @@ func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 		t.Errorf("steps out of order: %v", err)
 	}
 	f := p.Func("prm", "mean")
-	if v := f.ScoreAll(t.Context(), make([]reward.Sample, 1)); v[0].Err == nil || !strings.Contains(v[0].Err.Error(), "mean") {
+	v := f.ScoreAll(t.Context(), make([]reward.Sample, 1))
+	if v[0].Err == nil || !strings.Contains(v[0].Err.Error(), "mean") {
 		t.Errorf("an unknown outcome: %+v", v)
 	}
-
 }
