@@ -182,7 +182,7 @@
 //	mean_reward                                       1     never                    mean score
 //	max_reward                                        1     never                    greatest score
 //	accuracy                                          1     never                    share of pairs, or steps, told right
-//	margin                                            1     never                    score of the chosen − of the rejected
+//	margin                                            1     never                    mean of chosen − rejected
 //
 // With RewardKL, kl is the mean of log μ − log π_ref over all tokens of the rollout.
 // Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,
