@@ -97,6 +97,9 @@ func (d *DPO) validatePairs() error {
 			if err := p.validate(c.VocabSize, c.MaxPositionEmbeddings); err != nil {
 				return fmt.Errorf("%s[%d].%w", list.name, i, err)
 			}
+			if p.Margin != 0 {
+				return fmt.Errorf("%s[%d].Margin is %g: DPO has none", list.name, i, p.Margin)
+			}
 		}
 	}
 	return nil
