@@ -115,6 +115,9 @@ func (g *GRPO) estimateByValues(r *Rollout) error {
 			xs, at = append(xs, r.experience(i)), append(at, i)
 		}
 	}
+	if g.Critic.shared() {
+		g.replay(xs) // as the updates do
+	}
 	values, err := g.evaluate(xs)
 	if err != nil {
 		return fmt.Errorf("rl: step %d: values of the rollout: %w", r.Step, err)
@@ -164,7 +167,11 @@ func (g *GRPO) updateCritic(ctx context.Context, mini miniBatch) (criticUpdate, 
 	var u criticUpdate
 	var err error
 	t := g.Critic.Trainer
-	micros := microBatches(slices.Concat(mini.micro...), t.MaxRows)
+	xs := slices.Concat(mini.micro...)
+	for i := range xs {
+		xs[i].seq.Experts = nil // the policy's, under RouterReplay
+	}
+	micros := microBatches(xs, t.MaxRows)
 	u.Metrics, err = t.Update(ctx, int64(mini.global.Weight), len(micros), func(s *tensor.Scope, i int) tensor.Tensor {
 		b := t.Model.NewBatch(s, sequences(micros[i]), mini.global)
 		return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
@@ -252,6 +259,8 @@ func (g *GRPO) validateCritic() error {
 	case c.shared() && c.Warmup != 0:
 		return errors.New("Critic.Warmup is set without Critic.Trainer: " +
 			"the critic's trunk is the policy's, and cannot be updated alone")
+	case c.own() && g.Steps > 0 && c.Warmup >= g.Steps:
+		return fmt.Errorf("Critic.Warmup is %d, and Steps is %d: the policy would never be updated", c.Warmup, g.Steps)
 	case c.own() && c.Coef != 0:
 		return errors.New("Critic.Coef is set with Critic.Trainer: the value loss is not added to the policy's")
 	}

@@ -131,7 +131,7 @@ func TestTheCriticLearnsTheReward(t *testing.T) {
 		g.NumIterations = 4
 		g.Critic.ClipRange = 100
 		if g.Critic.own() {
-			g.Critic.Warmup = 12
+			g.Critic.Warmup, g.Steps = 12, 20
 		} else {
 			g.Trainer.Optimizer, g.Critic.Coef = train.AdamW{LR: 3e-3}, 1
 		}
@@ -352,6 +352,7 @@ func TestBadCriticsAreErrors(t *testing.T) {
 		{"shared trunk", "is not Trainable", func(g *GRPO) { g.Critic.Head.Trainable = false }},
 		{"shared trunk", "GRPO.Critic.Warmup is set without", func(g *GRPO) { g.Critic.Warmup = 1 }},
 		{"own network", "GRPO.Critic.Warmup is -1", func(g *GRPO) { g.Critic.Warmup = -1 }},
+		{"own network", "GRPO.Critic.Warmup is 3, and Steps is 3", func(g *GRPO) { g.Critic.Warmup, g.Steps = 3, 3 }},
 		{"own network", "GRPO.Critic.Coef is set with", func(g *GRPO) { g.Critic.Coef = 1 }},
 		{"shared trunk", "GRPO.Critic.Coef is NaN", func(g *GRPO) { g.Critic.Coef = math.NaN() }},
 		{"shared trunk", "GRPO.Critic.Gamma is 1.5", func(g *GRPO) { g.Critic.Gamma = 1.5 }},
@@ -402,6 +403,21 @@ func TestACriticThatFailsHalfwayEndsTheRun(t *testing.T) {
 		wantError(t, err, "rl: step 0: critic:", "NaN")
 	}
 	if n := g.versions(); n != [2]int{1, 1} {
+		t.Errorf("%v updates were made", n)
+	}
+}
+
+// A warm-up step whose rollout is not the trained model's fails after the critic's update, and
+// is not made again on top of it.
+func TestAMismatchAfterTheCriticsUpdateEndsTheRun(t *testing.T) {
+	g := newPPO(t, "own network", model.Options{})
+	g.Critic.Warmup, g.FailOnMismatch = 2, true
+	g.OnRollout = func(r *Rollout) { r.Samples[0].LogProbs[0] -= 1 }
+	for range 2 {
+		_, err := g.Step(context.Background())
+		wantError(t, err, "log-probabilities of trainer and rollout differ")
+	}
+	if n := g.versions(); n != [2]int{0, 1} {
 		t.Errorf("%v updates were made", n)
 	}
 }

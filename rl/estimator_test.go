@@ -287,6 +287,12 @@ func TestAdvantagesThatMeanNothingAreRefused(t *testing.T) {
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorRLOO, ScaleGroup }, "GRPO.Scaling is group"},
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorReinforcePlusPlus, ScaleBatch }, "GRPO.Scaling is batch"},
 		{func(g *GRPO) { g.Estimator, g.StdEps = EstimatorReinforcePlusPlus, 1 }, "GRPO.StdEps is 1"},
+		{func(g *GRPO) { g.Estimator, g.StdEps = EstimatorRLOO, 1 }, "GRPO.StdEps is 1"},
+		{func(g *GRPO) { g.RewardKL, g.SkipZeroStd = 1, true }, "GRPO.SkipZeroStd is set with RewardKL"},
+		{func(g *GRPO) {
+			g.Shuffle = true
+			g.Process = func(context.Context, *Rollout) ([][]StepReward, error) { return nil, nil }
+		}, "GRPO.Shuffle is set with Process"},
 		{func(g *GRPO) { g.Estimator, g.G = EstimatorRLOO, 1 }, "GRPO.G is 1"},
 		{func(g *GRPO) { g.Estimator, g.Aggregation = EstimatorRLOO, NormalizeThenSum },
 			"GRPO.Aggregation is normalize_then_sum"},

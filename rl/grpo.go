@@ -134,7 +134,7 @@ type GRPO struct {
 	began     []setting // the fields at the first step
 	closed    bool
 	restore   func() error // gives the Trainer back the fields that prepare set
-	failed    error        // set when a step broke off between its updates
+	failed    error        // set when a step broke off after an update
 	step      int          // steps made
 	batches   int          // of prompts that they took
 	numTokens int64        // prompt and completion tokens of their rollouts
@@ -204,6 +204,9 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	if len(all) == 0 && r.sampling.n == 0 {
 		if err := g.compareAll(r); err != nil {
+			if g.versions() != began { // the critic's, which warms up
+				g.failed = err
+			}
 			return train.Metrics{}, err
 		}
 	}
@@ -214,8 +217,8 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	m := g.metrics(r, all, critic)
 	if g.reference != nil && g.RefSync > 0 && g.step%g.RefSync == 0 {
-		if err := g.reference.sync(g.RefMix); err != nil {
-			return train.Metrics{}, err
+		if g.failed = g.reference.sync(g.RefMix); g.failed != nil {
+			return train.Metrics{}, g.failed
 		}
 	}
 	alarms := append(g.Alarms.check(g.history, m.Values), failed(r.Scores)...)

@@ -25,6 +25,9 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 	if err != nil {
 		return backend.Memory{}, err
 	}
+	if err := g.check(); err != nil {
+		return backend.Memory{}, err
+	}
 	g.Trainer.Dir, g.Trainer.Log = "", slog.New(slog.DiscardHandler)
 	sampler, ok := g.Sampler.(*rollout.Generator)
 	if !ok {
@@ -44,9 +47,6 @@ func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (back
 	}
 	g.SkipZeroStd, g.MaskTruncated, g.DynamicSampling = false, false, 0
 	g.Process, g.Advantages, g.OnRollout, g.OnAlarm, g.OnStep = nil, nil, nil, func(int, []string) {}, nil
-	if err := g.check(); err != nil {
-		return backend.Memory{}, err
-	}
 	if err := sampler.Generator.Prepare(); err != nil {
 		return backend.Memory{}, err
 	}

@@ -346,3 +346,21 @@ func TestTrainerRefusesBadRecordsOfExperts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A critic of its own chooses its own experts; one on the policy's trunk sees those of the
+// rollout, and its first update finds the values of the rollout, bit for bit.
+func TestReplayWithACritic(t *testing.T) {
+	q8 := drawings["q8"]
+	for form, critic := range ppoForms {
+		g := newRouted(t, openCPU(t), model.Options{}, &q8)
+		critic(t, g, model.Options{})
+		g.RouterReplay, g.SkipZeroStd = true, false
+		mustStep(t, g) // values begin at 0
+		for step := 1; step < 3; step++ {
+			m := mustStep(t, g)
+			if a, b := m.Values[MetricValuePrediction], m.Values[MetricValueMean]; a != b || a == 0 {
+				t.Errorf("%s: step %d: mean value is %v in the rollout and %v in the first update", form, step, b, a)
+			}
+		}
+	}
+}

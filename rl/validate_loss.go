@@ -11,6 +11,10 @@ import (
 func (g *GRPO) fits() error {
 	apart := g.Aggregation == NormalizeThenSum
 	switch {
+	case g.Shuffle && g.Process != nil:
+		return errors.New("Shuffle is set with Process, whose rewards it does not permute: the control would learn")
+	case g.SkipZeroStd && g.RewardKL != 0:
+		return errors.New("SkipZeroStd is set with RewardKL: the divergence gives all groups a spread")
 	case g.RewardKL != 0 && g.Objective.Beta != 0:
 		return errors.New("RewardKL is set beside Objective.Beta: the divergence is either in the reward or in the loss")
 	case g.Estimator.whitens() && g.Scaling != "":
@@ -19,6 +23,8 @@ func (g *GRPO) fits() error {
 		return fmt.Errorf("StdEps is %g, which Estimator %s has no use for", g.StdEps, g.Estimator)
 	case g.Estimator == EstimatorRLOO && g.Scaling == ScaleGroup:
 		return errors.New("Scaling is group, which Estimator rloo has no use for")
+	case g.Estimator == EstimatorRLOO && g.Scaling != ScaleBatch && g.StdEps != 0:
+		return fmt.Errorf("StdEps is %g, which Estimator rloo has no use for without Scaling batch", g.StdEps)
 	case apart && g.Estimator != "" && g.Estimator != EstimatorGRPO:
 		return fmt.Errorf("Aggregation is normalize_then_sum, which Estimator %s has no use for", g.Estimator)
 	case apart && g.Scaling != "" && g.Scaling != ScaleGroup:

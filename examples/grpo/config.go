@@ -43,6 +43,7 @@ type config struct {
 	Aggregation string  `json:"multi_objective_aggregation" usage:"of several rewards: sum_then_normalize or normalize_then_sum"`
 	RewardKL    float64 `json:"kl_in_reward" usage:"coefficient of the divergence in the reward"`
 	SkipZeroStd bool    `json:"skip_zero_std" usage:"leave groups of equal rewards out of the loss"`
+	GenBatches  int     `json:"max_num_gen_batches" usage:"replace groups of equal rewards by those of further prompts, of so many batches a step at most (dynamic sampling); 0 means not"`
 	Mask        bool    `json:"mask_truncated_completions" usage:"leave truncated completions out of the loss"`
 	Shuffle     bool    `json:"shuffle_rewards" usage:"permute the rewards: the control that must not learn"`
 
@@ -133,6 +134,9 @@ func (c *config) resolve(k *keys.Keys, path string) (notes []string, err error) 
 	if err := k.SetFlags(); err != nil {
 		return nil, err
 	}
+	if c.Critic == "none" && !k.Given("cliprange_value") {
+		c.ValueClip = base().ValueClip // of the preset
+	}
 	if c.Rank > 0 && c.RefSync > 0 && !k.Given("ref_model_sync_steps") {
 		notes = append(notes, fmt.Sprintf("ref_model_sync_steps %d of preset %s is left out: with adapters the reference model "+
 			"is the model without them", c.RefSync, name))
@@ -173,6 +177,7 @@ func (c *config) check() error {
 	}{
 		{"lora", c.Rank, 0}, {"max_prompt_length", c.MaxPrompt, 0}, {"prompts", c.Prompts, 1},
 		{"num_generations", c.Generations, 1}, {"max_completion_length", c.MaxTokens, 1}, {"top_k", c.TopK, 0},
+		{"max_num_gen_batches", c.GenBatches, 0},
 		{"slots", c.Slots, 1}, {"num_iterations", c.Iterations, 1}, {"mini_batches", c.MiniBatches, 1},
 		{"ref_model_sync_steps", c.RefSync, 0}, {"warmup_steps", c.Warmup, 0}, {"steps", c.Steps, 1}, {"rows", c.Rows, 1},
 		{"critic_warmup", c.CriticWarmup, 0}, {"eval_problems", c.EvalProblems, 0}, {"eval_samples", c.EvalSamples, 1},
@@ -209,6 +214,18 @@ func (c *config) check() error {
 		return fmt.Errorf("critic_warmup is %d, want critic own, which is %s", c.CriticWarmup, c.Critic)
 	case c.Critic != "trunk" && c.ValueCoef > 0:
 		return fmt.Errorf("vf_coef is %g, want critic trunk, which is %s", c.ValueCoef, c.Critic)
+	case c.Critic == "none" && c.Gamma != base().Gamma:
+		return fmt.Errorf("gamma is %g, want a critic: there is none", c.Gamma)
+	case c.Critic == "none" && c.Lambda != base().Lambda:
+		return fmt.Errorf("lam is %g, want a critic: there is none", c.Lambda)
+	case c.Critic == "none" && c.ValueClip != base().ValueClip:
+		return fmt.Errorf("cliprange_value is %g, want a critic: there is none", c.ValueClip)
+	case c.Critic != "own" && c.CriticLR != base().CriticLR:
+		return fmt.Errorf("critic_learning_rate is %g, want critic own, which is %s", c.CriticLR, c.Critic)
+	case c.Critic != "none" && c.Scaling != "":
+		return fmt.Errorf("scale_rewards is %s with critic %s, whose advantages are whitened", c.Scaling, c.Critic)
+	case c.Critic != "none" && c.Aggregation != string(rl.SumThenNormalize):
+		return fmt.Errorf("multi_objective_aggregation is %s with critic %s, which sees the sum", c.Aggregation, c.Critic)
 	case c.Critic != "none" && c.Estimator != string(rl.EstimatorGRPO):
 		return fmt.Errorf("adv_estimator is %s with critic %s, whose advantages are those of GAE", c.Estimator, c.Critic)
 	case c.EvalEvery > 0 && c.EvalProblems == 0:

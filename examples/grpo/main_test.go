@@ -228,6 +228,7 @@ func TestKilledRunsResume(t *testing.T) {
 		{"-lora", "4", "-preset", "ppo", "-critic-learning-rate", "0.01", "-critic-warmup", "3", "-max-prompt-length", "0"},
 		{"-preset", "r1-zero", "-ref-model-sync-steps", "2", "-learning-rate", "0.001"},
 		{"-critic", "trunk", "-learning-rate", "0.001", "-eval-every", "4"},
+		{"-max-num-gen-batches", "20", "-learning-rate", "0.001"},
 	} {
 		more = append(more, "-steps", "12", "-save-every", "1")
 		_, want := mustRun(t, short(dir, data, t.TempDir(), more...)...)
@@ -317,6 +318,13 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{append(ok, "-learning-rate", "NaN"), `learning_rate is NaN`},
 		{append(ok, "-system", "x", "-template", "plain"), `system is set, which the template plain has no place for`},
 		{append(ok, "-critic-warmup", "2"), `critic_warmup is 2, want critic own`},
+		{append(ok, "-critic-warmup", "100", "-critic", "own"), `GRPO.Critic.Warmup is 100, and Steps is 100`},
+		{append(ok, "-gamma", "0.5"), `gamma is 0.5, want a critic`},
+		{append(ok, "-critic", "trunk", "-critic-learning-rate", "1"), `critic_learning_rate is 1, want critic own`},
+		{append(ok, "-critic", "own", "-scale-rewards", "none"), `scale_rewards is none with critic own`},
+		{append(ok, "-critic", "own", "-multi-objective-aggregation", "normalize_then_sum"),
+			`multi_objective_aggregation is normalize_then_sum with critic own`},
+		{append(ok, "-critic", "own", "-max-num-gen-batches", "2"), `GRPO.DynamicSampling is 2 with Critic`},
 		{append(ok, "-num-generations", "1"), `GRPO.G is 1: a group needs at least two`},
 		{append(ok, "-divergence", "k1"), `Objective.Divergence is k1 and Objective.Beta is 0`},
 		{append(ok, "-lora", "4", "-beta", "0.1", "-ref-model-sync-steps", "3"), `GRPO.RefSync is set and the model has adapters`},

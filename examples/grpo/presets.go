@@ -31,12 +31,12 @@ var presets = []preset{
 			c.Prompts, c.Generations, c.MaxTokens = 1, 8, 512
 			c.LR, c.Decay = 1e-6, "linear"
 		}},
-	{"dapo", "DAPO, arXiv 2503.14476, and verl's recipe: 512 prompts in 16 updates, dual-clip 10; groups of equal rewards are " +
-		"left out (skip_zero_std), others are not sampled in their place",
+	{"dapo", "DAPO, arXiv 2503.14476, and verl's recipe: 512 prompts in 16 updates, dual-clip 10, dynamic sampling " +
+		"of 10 batches at most; each has the prompts of a step, 3 times as many there",
 		func(c *config) {
 			c.Template, c.Rewards = "chat", rewards{"math": 2, "overlong": 1} // ±1 for right and wrong there
 			c.Prompts, c.Generations, c.MiniBatches, c.MaxPrompt, c.MaxTokens = 512, 16, 16, 2048, 20480
-			c.LossType, c.Epsilon, c.EpsilonHigh, c.DualClip, c.SkipZeroStd = string(rl.LossDAPO), 0.2, 0.28, 10, true
+			c.LossType, c.Epsilon, c.EpsilonHigh, c.DualClip, c.GenBatches = string(rl.LossDAPO), 0.2, 0.28, 10, 10
 			c.LR, c.Warmup, c.WeightDecay = 1e-6, 10, 0.1
 		}},
 	{"simplerl", "SimpleRL-Zoo, arXiv 2503.18892: GRPO in verl, 4 updates, rewards of correctness alone; with the simple prompt " +

@@ -35,7 +35,8 @@ type training struct {
 	writer  *writer
 	data    *problems
 	decoder *model.Generator
-	critic  *model.Model // the network of the critic own
+	critic  *model.Model   // the network of the critic own
+	nested  *train.Trainer // of that
 	result  result
 }
 
@@ -68,6 +69,10 @@ func (t *training) free() {
 	if t.decoder != nil {
 		t.decoder.Close()
 		t.decoder = nil
+	}
+	if t.nested != nil {
+		t.nested.Close()
+		t.nested = nil
 	}
 	if t.critic != nil {
 		t.critic.Free()
@@ -154,7 +159,8 @@ func (t *training) grpo(m *model.Model, network func(b backend.Backend) (*model.
 			Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK,
 		}),
 		Data: t.prompts, Reward: c.suite(), Steps: c.Steps, G: c.Generations,
-		RewardKL: c.RewardKL, SkipZeroStd: c.SkipZeroStd, MaskTruncated: c.Mask, Shuffle: c.Shuffle,
+		RewardKL: c.RewardKL, SkipZeroStd: c.SkipZeroStd, DynamicSampling: c.GenBatches, MaskTruncated: c.Mask,
+		Shuffle: c.Shuffle,
 		Objective: rl.Objective{
 			Surrogate: rl.Surrogate(c.Surrogate), Level: rl.Level(c.Level),
 			EpsilonLow: c.Epsilon, EpsilonHigh: c.EpsilonHigh,
@@ -175,7 +181,8 @@ func (t *training) grpo(m *model.Model, network func(b backend.Backend) (*model.
 		if m, err = network(m.Backend()); err != nil {
 			return nil, err
 		}
-		g.Critic.Trainer = t.trainer(m, c.CriticLR)
+		t.nested = t.trainer(m, c.CriticLR)
+		g.Critic.Trainer = t.nested
 	}
 	var head *tensor.Param
 	if head, err = rl.NewValueHead(m); err != nil {
@@ -198,13 +205,13 @@ func (t *training) sampler(decoder *model.Generator, s model.Sampling) *rollout.
 	}
 }
 
-// prompts are those of a step: pass after pass over the problems, each in an order of its own.
-func (t *training) prompts(step int) ([]rollout.Prompt, error) {
+// prompts are those of a step or, of several in a step, a batch: pass after pass over the problems, each in an order of its own.
+func (t *training) prompts(batch int) ([]rollout.Prompt, error) {
 	n := len(t.data.train)
 	list := make([]rollout.Prompt, t.config.Prompts)
 	pass, order := -1, []int(nil)
 	for i := range list {
-		at := step*len(list) + i
+		at := batch*len(list) + i
 		if at/n != pass {
 			pass = at / n
 			order = rand.New(rand.NewPCG(model.DeriveSeed(t.Seed, "pass", pass), 0)).Perm(n)
@@ -227,7 +234,7 @@ func (t *training) announce() error {
 			return nil, err
 		}
 		g, err := t.grpo(m, t.Build)
-		t.decoder = nil // of the dry run
+		t.decoder, t.nested = nil, nil // of the dry run
 		if err != nil {
 			return nil, err
 		}
@@ -302,10 +309,13 @@ func (t *training) learn(ctx context.Context, g *rl.GRPO) (err error) {
 		t.result.Reward = v[rl.MetricReward]
 		bar.Step(m.Step, fmt.Sprintf("training, reward %.3f, length %.0f", v[rl.MetricReward], v[rl.MetricMeanLength]))
 		if m.Step%max(c.Steps/20, 1) == 0 {
-			fmt.Fprintf(bar, "step %d: reward %.3f ± %.3f, length %.1f, truncated %.2f, entropy %.3f, dead groups %.2f, "+
-				"gradient %.3g, %.1f s\n", m.Step, v[rl.MetricReward], v[rl.MetricRewardStd], v[rl.MetricMeanLength],
-				v[rl.MetricTruncated], v[rl.MetricEntropy], v[rl.MetricRewardZeroStd], v[train.MetricGradNorm],
-				m.Time.Seconds())
+			dead := ""
+			if share, ok := v[rl.MetricRewardZeroStd]; ok {
+				dead = fmt.Sprintf("dead groups %.2f, ", share)
+			}
+			fmt.Fprintf(bar, "step %d: reward %.3f ± %.3f, length %.1f, truncated %.2f, entropy %.3f, %sgradient %.3g, %.1f s\n",
+				m.Step, v[rl.MetricReward], v[rl.MetricRewardStd], v[rl.MetricMeanLength], v[rl.MetricTruncated],
+				v[rl.MetricEntropy], dead, v[train.MetricGradNorm], m.Time.Seconds())
 		}
 	}
 	if err := g.Run(ctx); err != nil {
