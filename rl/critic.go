@@ -63,11 +63,10 @@ const criticPrefix = "critic-"
 // A network of a critic's own needs no vocabulary head: with TieWordEmbeddings in its
 // config it has none. Params.CopyFrom before this call lets it begin as the policy.
 func NewValueHead(m *model.Model) (*tensor.Param, error) {
-	const name = "score.weight"
-	if m.Params.Get(name) != nil {
-		return nil, fmt.Errorf("rl: the model has a parameter %s already", name)
+	if m.Params.Get(headName) != nil {
+		return nil, fmt.Errorf("rl: the model has a parameter %s already", headName)
 	}
-	head := m.Params.Score(name, 1, m.Config.HiddenSize)
+	head := m.Params.Score(headName, 1, m.Config.HiddenSize)
 	return head, m.Params.Err()
 }
 

@@ -1,8 +1,8 @@
 // Package rl trains language models by reinforcement learning from verifiable
 // rewards: GRPO (DeepSeekMath, arXiv 2402.03300) as DeepSeek-R1-Zero uses it,
 // with the losses that grew out of it (DAPO, Dr.GRPO, BNPO and others), PPO with a
-// [Critic], and evaluation by pass@k and majority vote; and from preferences: [DPO].
-// Completions come from package rollout.
+// [Critic], and evaluation by pass@k and majority vote; and from preferences: [DPO]. It
+// trains reward models too, [OutcomeModel] and [ProcessModel]. Completions come from package rollout.
 //
 // One step of [GRPO] reads top to bottom:
 //
@@ -20,6 +20,9 @@
 // A step is a pure function of (seed, step, weights): what a resumed run does
 // is what an uninterrupted one would have done, bit for bit. The verdicts of
 // verifiers, which a deadline may touch, are logged and replayed.
+//
+// Trainer.Dir also receives, for those who watch a run, samples.jsonl (completions of
+// each step, see [GRPO].LogGroups), alarms.jsonl and preflight.txt.
 //
 // # Rollouts in another precision
 //
@@ -98,6 +101,16 @@
 //	DPO by mean log-ratios 2411.15124  sigmoid_norm           PreferenceSigmoidNorm         TRL DPOTrainer
 //	mixed reference model  2404.09656  ref_model_mixup_alpha  RefSync, RefMix               TRL SyncRefModelCallback
 //
+// Losses of reward models, [OutcomeTraining] and [ProcessTraining], on models that
+// transformers has made; a trained model is a reward by Func, of whole completions, and by
+// ProcessModel.Process, of their steps:
+//
+//	loss                   arXiv       name                        fields              tested against
+//	Bradley–Terry          2203.02155  RewardTrainer               OutcomeTraining     TRL RewardTrainer
+//	with a margin          2307.09288  margin                      Pair.Margin         TRL RewardTrainer
+//	centred                2312.09244  center_rewards_coefficient  CenterRewards       TRL RewardTrainer
+//	step by step           2305.20050  PRMTrainer                  ProcessTraining     transformers, TRL PRMTrainer
+//
 // # Metrics
 //
 // The metrics of a step, in train.Metrics and in metrics.jsonl, have TRL's names
@@ -114,7 +127,7 @@
 //	grad_norm                                         1     no update                norm of the gradient before clipping
 //	learning_rate                                     1     no update                of the last update
 //	num_tokens                                        tok   never                    so far; GRPO: read and written
-//	lm_loss                                           nats  GRPO, DPO                cross-entropy of the next token
+//	lm_loss                                           nats  GRPO, DPO, reward models cross-entropy of the next token
 //	mtp_loss                                          1     no Drafter               loss of the Drafter
 //	aux_loss                                          1     BalanceAlpha is 0        balance loss of the experts
 //	skipped                                           1     none was skipped         share of updates skipped
@@ -164,6 +177,15 @@
 //
 // μ is the distribution that the rollout was drawn from: π_old, but under
 // OffPolicy.Correction, where w is of tokens or of completions.
+//
+// Of a step of [OutcomeTraining], over its pairs, and of its Evaluate, after eval_ and with
+// loss; and of [ProcessTraining], which has accuracy alone:
+//
+//	min_reward                                        1     never                    least score
+//	mean_reward                                       1     never                    mean score
+//	max_reward                                        1     never                    greatest score
+//	accuracy                                          1     never                    share of pairs, or steps, told right
+//	margin                                            1     never                    mean of chosen − rejected
 //
 // With RewardKL, kl is the mean of log μ − log π_ref over all tokens of the rollout.
 // Shares of clipped tokens are of completions at LevelSequence and LevelTrajectory,

@@ -65,9 +65,7 @@ type DPO struct {
 func (d *DPO) StepCount() int { return d.step }
 
 // StepsOf is the number of steps that epochs take.
-func (d *DPO) StepsOf(epochs int) int { return epochs * d.stepsOfEpoch() }
-
-func (d *DPO) stepsOfEpoch() int { return (len(d.Pairs) + d.batch() - 1) / d.batch() }
+func (d *DPO) StepsOf(epochs int) int { return epochs * stepsOfEpoch(len(d.Pairs), d.batch()) }
 
 func (d *DPO) batch() int { return cmp.Or(d.Batch, 8) }
 

@@ -115,18 +115,25 @@ func preferRight(problems []rollout.Prompt, samples []rollout.Sample) (pairs []P
 	return pairs
 }
 
+// seeds is the number of seeds from 0 on that AHA_SEEDS asks for, or 1.
+func seeds(t testing.TB) uint64 {
+	t.Helper()
+	text := os.Getenv("AHA_SEEDS")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // From a model that answers right about half of the time, DPO on pairs of its own right
 // and wrong samples raises the share of right answers to problems that it has not seen by
 // more than 20 points, with every loss. AHA_SEEDS has the test run with that many seeds.
 func TestDPORaisesTheShareOfRightAnswers(t *testing.T) {
-	seeds := 1
-	if text := os.Getenv("AHA_SEEDS"); text != "" {
-		var err error
-		if seeds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seed := range uint64(seeds) {
+	for seed := range seeds(t) {
 		problems := echoes(rand.New(rand.NewPCG(seed, 0)))
 		held, known := problems[:46], problems[46:]
 		base := newEcho(t)

@@ -13,6 +13,9 @@ import (
 type Pair struct {
 	Prompt, Chosen, Rejected []int32
 	Weight                   float64 // of its loss in the mean over a batch; 0 means 1
+	// Margin is by how much the chosen one is better, in units of reward: OutcomeTraining
+	// is to tell the two apart by as much. 0 for DPO.
+	Margin float64
 }
 
 // rows is what the pair takes in a batch.
@@ -68,7 +71,7 @@ func both(pairs []comparison) []experience {
 	return xs
 }
 
-// split cuts n pairs in order into runs of at most most packed rows each; a pair that
+// splitPairs cuts n pairs in order into runs of at most most packed rows each; a pair that
 // takes more is alone. most 0 means one run. It returns the ends of the runs.
 func splitPairs(n, most int, rows func(i int) int) (ends []int) {
 	used, from := 0, 0
@@ -103,21 +106,29 @@ func (d *DPO) runs(pairs []Pair, indices []int) (out [][]int) {
 	return out
 }
 
-// deck is the order of the pairs in an epoch.
+// deck deals n examples out to steps of batch each, in an order of its own in each epoch.
 type deck struct {
 	epoch int
 	order []int
 }
 
+// deal are the indices of the examples of a step, the first being 0: a pure function of
+// its arguments. The last step of an epoch has what is left.
+func (k *deck) deal(seed uint64, step, batch, n int) []int {
+	steps := stepsOfEpoch(n, batch)
+	epoch, at := step/steps, step%steps*batch
+	if k.order == nil || k.epoch != epoch {
+		*k = deck{epoch, train.EpochOrder(seed, epoch, n)}
+	}
+	return k.order[at:min(at+batch, n)]
+}
+
+func stepsOfEpoch(n, batch int) int { return (n + batch - 1) / batch }
+
 // next are the indices of the pairs of the next step.
 func (d *DPO) next() []int { return d.deal(d.step) }
 
-// deal are the indices of the pairs of a step, the first being 0: a pure function of
-// Trainer.Seed, the step, Batch and the number of pairs.
+// deal are the indices of the pairs of a step.
 func (d *DPO) deal(step int) []int {
-	epoch, at := step/d.stepsOfEpoch(), step%d.stepsOfEpoch()*d.batch()
-	if d.dealt.order == nil || d.dealt.epoch != epoch {
-		d.dealt = deck{epoch, train.EpochOrder(d.Trainer.Seed, epoch, len(d.Pairs))}
-	}
-	return d.dealt.order[at:min(at+d.batch(), len(d.Pairs))]
+	return d.dealt.deal(d.Trainer.Seed, step, d.batch(), len(d.Pairs))
 }

@@ -64,15 +64,24 @@ func hashPairs(pairs []Pair) string {
 	var buf []byte
 	for _, p := range pairs {
 		buf = binary.LittleEndian.AppendUint64(buf[:0], math.Float64bits(cmp.Or(p.Weight, 1)))
+		if p.Margin != 0 {
+			buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(p.Margin))
+		}
 		for _, ids := range [][]int32{p.Prompt, p.Chosen, p.Rejected} {
-			buf = binary.LittleEndian.AppendUint64(buf, uint64(len(ids)))
-			for _, id := range ids {
-				buf = binary.LittleEndian.AppendUint32(buf, uint32(id))
-			}
+			buf = appendIDs(buf, ids)
 		}
 		h.Write(buf)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// appendIDs appends the number of ids and the ids.
+func appendIDs(buf []byte, ids []int32) []byte {
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(len(ids)))
+	for _, id := range ids {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(id))
+	}
+	return buf
 }
 
 // check refuses fields that no run could mean or that have changed since the first

@@ -477,7 +477,8 @@ func TestStoppedPrecomputationStartsAgain(t *testing.T) {
 	}
 }
 
-// What a step and an evaluation take is known to the byte.
+// What a step and an evaluation take is known to a tenth: the order of the micro-batches decides
+// which blocks of memory they share.
 func TestMemoryOfDPOIsKnown(t *testing.T) {
 	for name, set := range map[string]func(d *DPO){
 		"a copy":      func(*DPO) {},
@@ -513,7 +514,7 @@ func TestMemoryOfDPOIsKnown(t *testing.T) {
 		if _, err := d.Evaluate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if est.Peak != c.peak {
+		if d := est.Peak - c.peak; 10*max(d, -d) > c.peak {
 			t.Errorf("%s: %d bytes are estimated, %d were taken", name, est.Peak, c.peak)
 		}
 		if err := d.Close(); err != nil {

@@ -7,7 +7,7 @@ import (
 
 // mayChange are the fields that may be set anew between two steps: they decide
 // how far a run goes and what is reported.
-var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms": true}
+var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms": true, "LogGroups": true}
 
 // setting is a field by the name the caller writes, with its value.
 type setting struct {
@@ -22,14 +22,15 @@ func (g *GRPO) fixed() []setting {
 }
 
 // fixed are the fields of v, or of what it points to, that must stay what they are
-// from step to step, but for functions, which cannot be compared. Of pairs they are
-// which and how many.
+// from step to step, but for functions, which cannot be compared. Of pairs and
+// solutions they are which and how many.
 func fixed(name string, v any) []setting {
 	var out []setting
 	var enter func(name string, v reflect.Value)
 	enter = func(name string, v reflect.Value) {
-		if v.Type() == reflect.TypeFor[[]Pair]() {
-			out = append(out, setting{name, pairsAt{v.Pointer(), v.Len()}})
+		switch v.Type() {
+		case reflect.TypeFor[[]Pair](), reflect.TypeFor[[]Solution]():
+			out = append(out, setting{name, examplesAt{v.Pointer(), v.Len()}})
 			return
 		}
 		switch v.Kind() {
@@ -55,8 +56,8 @@ func fixed(name string, v any) []setting {
 	return out
 }
 
-// pairsAt is where a slice of pairs begins, and its length.
-type pairsAt struct {
+// examplesAt is where a slice of pairs or solutions begins, and its length.
+type examplesAt struct {
 	first uintptr
 	n     int
 }
@@ -78,6 +79,6 @@ func unchanged(before, now []setting) error {
 
 // isIdentity reports whether a value says which thing it is, not what it is like.
 func isIdentity(v any) bool {
-	_, pairs := v.(pairsAt)
-	return pairs || reflect.TypeOf(v).Kind() == reflect.Pointer
+	_, examples := v.(examplesAt)
+	return examples || reflect.TypeOf(v).Kind() == reflect.Pointer
 }

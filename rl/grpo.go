@@ -123,8 +123,12 @@ type GRPO struct {
 	OnRollout func(r *Rollout)      // called with each rollout before the updates; optional
 	OnStep    func(m train.Metrics) // called with the metrics of each step; optional
 	// Report receives the preflight of a new run; nil means that it is checked
-	// but not shown.
+	// but not shown. preflight.txt in Trainer.Dir has it in any case.
 	Report io.Writer
+	// LogGroups is the number of groups of each step whose prompts, completions, rewards
+	// and advantages are written to samples.jsonl in Trainer.Dir, the first ones of the
+	// step; 0 means 1. examples/watch shows them.
+	LogGroups int
 
 	prepared  bool
 	began     []setting // the fields at the first step
@@ -137,6 +141,7 @@ type GRPO struct {
 	history   history      // what alarms compare a step with
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
+	log       *runLog      // nil without Trainer.Dir
 }
 
 // StepCount is the number of steps made, those before a resume included.
@@ -157,7 +162,7 @@ func (g *GRPO) Run(ctx context.Context) error {
 		return fmt.Errorf("rl: GRPO.Steps is %d, %d are made", g.Steps, g.step)
 	}
 	if g.step == 0 {
-		if err := g.Preflight(ctx, cmp.Or(g.Report, io.Discard)); err != nil {
+		if err := g.preflight(ctx); err != nil {
 			return err
 		}
 	}
@@ -185,6 +190,9 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	if g.OnRollout != nil {
 		g.OnRollout(r)
+	}
+	if err := g.log.rollout(r, cmp.Or(g.LogGroups, 1)); err != nil {
+		return train.Metrics{}, err
 	}
 	began := g.versions()
 	all, critic, err := g.learn(ctx, r)
@@ -227,6 +235,7 @@ func (g *GRPO) alarm(alarms []string) {
 	if len(alarms) == 0 {
 		return
 	}
+	g.log.alarm(g.step, alarms)
 	if g.OnAlarm != nil {
 		g.OnAlarm(g.step, alarms)
 		return

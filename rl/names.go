@@ -32,6 +32,12 @@ const (
 	MetricLogpsChosen       = "logps/chosen"
 	MetricLogpsRejected     = "logps/rejected"
 
+	MetricMinReward  = "min_reward"
+	MetricMeanReward = "mean_reward"
+	MetricMaxReward  = "max_reward"
+	MetricAccuracy   = "accuracy"
+	MetricMargin     = "margin"
+
 	MetricPolicyLoss = "policy_loss"
 	MetricEntropy    = "entropy"
 	MetricKL         = "kl"

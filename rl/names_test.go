@@ -133,6 +133,17 @@ func producedMetrics(t *testing.T) []string {
 	for name := range held {
 		names = append(names, strings.TrimPrefix(name, MetricEval))
 	}
+	orm, err := NewOutcomeModel(newTiny(t, model.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranked, err := (&OutcomeTraining{
+		Trainer: teacher(t, orm.Model, 0), Model: orm, Pairs: randomPairs(1, 3),
+	}).Step(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(ranked)
 	ppo := newPPO(t, "own network", model.Options{})
 	ppo.Critic.Trainer.BalanceAlpha = 0.001
 	take(mustStep(t, ppo))

@@ -105,7 +105,7 @@ func (g *GRPO) check() error {
 // prepare makes a run ready for its next step. It checks the fields; the first
 // time it also asks for the prompts of the first step, borrows the Trainer, makes
 // the reference model, and resumes: from Trainer.Dir it reads the newest checkpoint
-// with stateFile and referenceFile, and the log of verdicts, which it repairs. It
+// with stateFile and referenceFile, and the logs, which it repairs. It
 // writes nothing else. Preflight needs check alone and reads no file.
 func (g *GRPO) prepare() (err error) {
 	if err := g.check(); err != nil || g.prepared {
@@ -125,7 +125,7 @@ func (g *GRPO) prepare() (err error) {
 	if _, err := g.Trainer.Resume(); err != nil {
 		return err
 	}
-	if err := g.openVerdicts(); err != nil {
+	if err := g.openLogs(); err != nil {
 		return err
 	}
 	g.prepared, g.began = true, g.fixed()
@@ -201,9 +201,9 @@ func (g *GRPO) settings(own any) settings {
 	}
 }
 
-// openVerdicts opens the log of verdicts in Trainer.Dir, if that is set, and says
-// what it repaired.
-func (g *GRPO) openVerdicts() (err error) {
+// openLogs opens the log of verdicts, and says what it repaired, and the log of those who
+// watch, in Trainer.Dir if that is set.
+func (g *GRPO) openLogs() (err error) {
 	t := g.Trainer
 	if t.Dir == "" {
 		return nil
@@ -216,11 +216,12 @@ func (g *GRPO) openVerdicts() (err error) {
 		t.Logger().Warn("log of verdicts repaired", "file", g.verdicts.f.Name(), "damage", r)
 	}
 	g.verdicts.rescore = t.AllowDifferentPath
-	return nil
+	g.log, err = openLog(t.Dir, g.step)
+	return err
 }
 
 // Close ends a run: it gives back the memory of the reference model and closes
-// the log of verdicts. Trainer and Generator stay the caller's, the Trainer as
+// its logs. Trainer and Generator stay the caller's, the Trainer as
 // it was, but for its steps.
 func (g *GRPO) Close() error {
 	g.closed = true
@@ -234,7 +235,7 @@ func (g *GRPO) release() (err error) {
 	}
 	g.reference.free()
 	g.reference = nil
-	return errors.Join(err, g.verdicts.close())
+	return errors.Join(err, g.verdicts.close(), g.log.close())
 }
 
 func (g *GRPO) writeState(w io.Writer) error {

@@ -31,7 +31,7 @@ func (g *GRPO) validate() error {
 	}
 	if err := cmp.Or(
 		count("Steps", g.Steps), count("NumIterations", g.NumIterations), count("MiniBatches", g.MiniBatches),
-		count("RefSync", g.RefSync), count("DynamicSampling", g.DynamicSampling),
+		count("RefSync", g.RefSync), count("DynamicSampling", g.DynamicSampling), count("LogGroups", g.LogGroups),
 		number("StdEps", g.StdEps, 0, math.MaxFloat64), number("RewardKL", g.RewardKL, 0, math.MaxFloat64),
 		number("RefMix", g.RefMix, 0, 1),
 		g.Objective.validate(), g.Alarms.validate(), g.Scaling.validate(), g.LossType.validate(),
@@ -96,6 +96,9 @@ func (d *DPO) validatePairs() error {
 		for i, p := range list.pairs {
 			if err := p.validate(c.VocabSize, c.MaxPositionEmbeddings); err != nil {
 				return fmt.Errorf("%s[%d].%w", list.name, i, err)
+			}
+			if p.Margin != 0 {
+				return fmt.Errorf("%s[%d].Margin is %g: DPO has none", list.name, i, p.Margin)
 			}
 		}
 	}

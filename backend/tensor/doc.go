@@ -42,8 +42,8 @@
 //
 // # Experts
 //
-// [Gate], [Route], [Dispatch], [GroupedLinear], [Combine], [SequenceBalance], and
-// [Routing.Count] to a [Counter].
+// [Gate], [GateAt] given experts, [Route], [Dispatch], [GroupedLinear], [Combine],
+// [SequenceBalance], and [Routing.Count] to a [Counter].
 //
 // # Heads and losses
 //

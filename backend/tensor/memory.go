@@ -36,9 +36,7 @@ func (st *storage) drop() {
 }
 
 // memory reuses freed blocks by size class: four classes an octave, so that
-// at most a fifth of a block is unused. Where there is none of its class, one up to
-// twice as large is taken: batches of other numbers of rows, such as those of rollouts, use
-// the blocks of larger ones and add none.
+// at most a fifth of a block is unused.
 type memory struct {
 	b    backend.Backend
 	free map[int][]backend.Buffer
@@ -71,11 +69,6 @@ func (m *memory) get(bytes int) (*storage, error) {
 	if buf == nil {
 		buf = take(m.free, size)
 	}
-	if buf == nil && m.program == nil { // a program would keep the larger one for good
-		if larger := m.larger(size); larger > 0 {
-			buf, size = take(m.free, larger), larger
-		}
-	}
 	if buf == nil {
 		var err error
 		if buf, err = backend.AllocFor(m.b, backend.Activations, size); err != nil {
@@ -83,17 +76,6 @@ func (m *memory) get(bytes int) (*storage, error) {
 		}
 	}
 	return m.use(buf, size), nil
-}
-
-// larger is the least size above size, and up to twice it, of which there is a free block; 0 if
-// there is none.
-func (m *memory) larger(size int) (least int) {
-	for s, list := range m.free {
-		if s > size && s <= 2*size && len(list) > 0 && (least == 0 || s < least) {
-			least = s
-		}
-	}
-	return least
 }
 
 // take removes a block from the lists of free ones; nil if there is none.

@@ -80,6 +80,23 @@ func TestResultHasItsKeys(t *testing.T) {
 	}
 }
 
+func TestDrawDrawsTheCurvesAnewAndNothingElse(t *testing.T) {
+	out := clone(t)
+	if err := os.Remove(filepath.Join(out, "curves.png")); err != nil {
+		t.Fatal(err)
+	}
+	o := finish(t, command(t, "-draw", "-out", out))
+	if o.code != 0 || o.stdout != "" {
+		t.Fatalf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	dir, _ := reference(t)
+	sameRecords(t, "drawn anew", dir, out)
+	empty := t.TempDir()
+	if o := finish(t, command(t, "-draw", "-out", empty)); o.code != 1 || !strings.Contains(o.stderr, empty) {
+		t.Errorf("no run: exit code %d, %s", o.code, o.stderr)
+	}
+}
+
 func TestSecondRunBeginsAtGRPO(t *testing.T) {
 	out := clone(t)
 	const marker = "as it was kept"

@@ -45,6 +45,9 @@ func start(ctx context.Context, o options) error {
 	if err := o.resolve(); err != nil {
 		return err
 	}
+	if o.Draw {
+		return lab.Draw(o.Out)
+	}
 	b, err := lab.Open(o.Device)
 	if err != nil {
 		return err
@@ -94,6 +97,9 @@ func (r *experiment) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := lab.Draw(r.Out); err != nil {
+		return err
+	}
 	return r.result.Finish(os.Stdout, r.m, began)
 }
 
@@ -137,7 +143,7 @@ func (r *experiment) learn(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.RLSeconds = time.Since(began).Seconds()
-	if err := r.result.Learned(dir, filepath.Join(r.Out, "curves.png")); err != nil {
+	if err := errors.Join(r.result.Learned(dir), lab.Draw(r.Out)); err != nil {
 		return err
 	}
 
@@ -149,8 +155,7 @@ func (r *experiment) learn(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.EvalSeconds += time.Since(began).Seconds()
-	r.result.Compare(os.Stdout, lab.Summarize(after, r.scale))
-	return nil
+	return r.result.Compare(os.Stdout, dir, lab.Summarize(after, r.scale))
 }
 
 // grpo trains by GRPO, from the base model or from the newest checkpoint in dir.

@@ -173,7 +173,7 @@ func wantUndisturbed(t *testing.T, what, out string, result map[string]any) {
 
 // records are the files in which a run says something about itself.
 var records = []string{"config.json", "base/evaluation.json", "base/metrics.jsonl", "grpo/metrics.jsonl",
-	"grpo/verdicts.jsonl", "curves.png"}
+	"grpo/evaluation.json", "grpo/verdicts.jsonl", "grpo/samples.jsonl", "grpo/alarms.jsonl", "curves.png"}
 
 // sameRecords compares what the folders of two runs say about them but times.
 func sameRecords(t *testing.T, what, want, got string) {

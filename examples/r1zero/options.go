@@ -28,6 +28,7 @@ type options struct {
 	// Precision is that of activations and caches, "" for f32.
 	Precision string `json:"precision,omitempty"`
 	JSON      bool   `json:"-"`
+	Draw      bool   `json:"-"`
 
 	scale     lab.Scale
 	precision backend.DType
@@ -50,6 +51,7 @@ func parse() (o options) {
 		"shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
 	flag.StringVar(&o.Precision, "precision", "f32", "of activations and of the cached keys and values: f32 or bf16")
 	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
+	flag.BoolVar(&o.Draw, "draw", false, "only draw curves.png of the run in the output folder anew, and end")
 	flag.Parse()
 	return o
 }

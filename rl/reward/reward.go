@@ -125,14 +125,14 @@ type Sample struct {
 	// Group tells which samples answer the same prompt. Only verifiers that
 	// compare the samples of a group look at it.
 	Group int
-	// IDs are the tokens of the completion, the stop token included. The length
-	// rewards count them.
-	IDs []int32
+	// PromptIDs are the tokens of the prompt, and IDs those of the completion, the stop
+	// token included. The length rewards count IDs, trained reward models read both.
+	PromptIDs, IDs []int32
 }
 
 // Func is a named reward function. Exactly one of Score and ScoreAll is set.
-// Both may be called from several goroutines at once and must not modify the
-// samples. They should return soon after their context ends (see [Suite]), and
+// Unless Serial is set both may be called from several goroutines at once. They must not
+// modify the samples. They should return soon after their context ends (see [Suite]), and
 // answer for the goroutines they start: a panic there cannot be caught.
 type Func struct {
 	// Name is the <fn> in metrics such as rewards/<fn>/mean.
@@ -147,6 +147,11 @@ type Func struct {
 	// ScoreAll judges all samples of a call together and returns one verdict
 	// for each, in order. It is for rewards that compare samples.
 	ScoreAll func(ctx context.Context, samples []Sample) []Verdict
+	// Serial has ScoreAll called by itself: in the goroutine of Suite.Score, after all
+	// functions that are not Serial have returned, and without a deadline. It is for a
+	// model on a device, which one goroutine uses at a time, and for calls that are not to
+	// be abandoned halfway. It should return soon after its context ends.
+	Serial bool
 }
 
 func (f Func) weight() float64 {

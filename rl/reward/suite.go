@@ -16,8 +16,8 @@ import (
 
 // Suite runs reward functions over samples and adds them up.
 //
-// Each call of a function runs in a goroutine of its own under a context that
-// ends at the deadline. A function that panics yields an Error verdict with
+// Each call of a function that is not Serial runs in a goroutine of its own under a context
+// that ends at the deadline. A function that panics yields an Error verdict with
 // the panic's value and place; one that passes its deadline yields Timeout.
 //
 // Go cannot kill a goroutine. A call that ignores its context is abandoned: it
@@ -71,14 +71,18 @@ func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
 	samples = slices.Clone(samples)
 
 	verdicts := make([][]Verdict, len(s.Funcs))
-	var tasks []task
+	var tasks, serial []task
 	for f := range s.Funcs {
 		fn, out := &s.Funcs[f], make([]Verdict, len(samples))
 		verdicts[f] = out
-		if fn.ScoreAll != nil {
-			if len(samples) > 0 {
-				tasks = append(tasks, task{fn, out, 0})
-			}
+		switch {
+		case fn.ScoreAll != nil && len(samples) == 0:
+			continue
+		case fn.Serial:
+			serial = append(serial, task{fn, out, 0})
+			continue
+		case fn.ScoreAll != nil:
+			tasks = append(tasks, task{fn, out, 0})
 			continue
 		}
 		for i := range samples {
@@ -87,6 +91,12 @@ func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
 	}
 	if err := s.runAll(ctx, tasks, samples); err != nil {
 		return nil, err
+	}
+	for _, t := range serial {
+		protect(ctx, t, samples, func(v []Verdict) { copy(t.out, t.checked(v)) })
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("reward: interrupted: %w", err)
+		}
 	}
 	return newScores(s.Funcs, verdicts, len(samples)), nil
 }
@@ -129,8 +139,8 @@ func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 }
 
 // Validate fails if the suite is ill-formed: no function, or none but MetricOnly
-// ones, a name missing or used twice, not exactly one of Score and ScoreAll, a weight not finite, a negative
-// Timeout, Workers or MaxAbandoned.
+// ones, a name missing or used twice, not exactly one of Score and ScoreAll, Serial without
+// ScoreAll, a weight not finite, a negative Timeout, Workers or MaxAbandoned.
 func (s *Suite) Validate() error {
 	switch {
 	case len(s.Funcs) == 0:
@@ -153,6 +163,8 @@ func (s *Suite) Validate() error {
 			return fmt.Errorf("reward: two functions are named %q", fn.Name)
 		case (fn.Score == nil) == (fn.ScoreAll == nil):
 			return fmt.Errorf("reward: function %q must set exactly one of Score and ScoreAll", fn.Name)
+		case fn.Serial && fn.ScoreAll == nil:
+			return fmt.Errorf("reward: function %q is Serial without ScoreAll", fn.Name)
 		case math.IsNaN(fn.Weight) || math.IsInf(fn.Weight, 0):
 			return fmt.Errorf("reward: Suite.Funcs[%d].Weight is %v, want a finite number", i, fn.Weight)
 		}
@@ -243,6 +255,11 @@ func (s *Suite) call(ctx context.Context, t task, samples []Sample) []Verdict {
 		s.abandoned.Add(-1) // it returned just now
 		got = <-done
 	}
+	return t.checked(got)
+}
+
+// checked are the verdicts of a call, one for each sample that was asked about.
+func (t task) checked(got []Verdict) []Verdict {
 	if len(got) != len(t.out) {
 		return repeat(len(t.out), failed("reward: %s: returned %d verdicts for %d samples", t.fn.Name, len(got), len(t.out)))
 	}

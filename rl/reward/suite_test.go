@@ -266,6 +266,61 @@ func TestBatchFunctionMustAnswerForEverySample(t *testing.T) {
 	}
 }
 
+// A Serial function runs after the others, one at a time, in the goroutine of Score and past
+// the deadline of the others; a panic is an Error verdict.
+func TestSerialFunctionsRunAloneWithoutADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, slow atomic.Int64
+		alone := func(ctx context.Context, samples []Sample) []Verdict {
+			if n := running.Add(1); n != 1 {
+				t.Errorf("%d functions run at once", n)
+			}
+			defer running.Add(-1)
+			if slow.Load() != 3 {
+				t.Errorf("%d calls of the others are done, want 3", slow.Load())
+			}
+			if _, ok := ctx.Deadline(); ok {
+				t.Error("there is a deadline")
+			}
+			time.Sleep(time.Hour)
+			return repeat(len(samples), Verdict{Value: float64(len(samples)), Status: Wrong})
+		}
+		s := &Suite{Timeout: time.Second, Funcs: []Func{
+			{Name: "first", ScoreAll: alone, Serial: true},
+			{Name: "slow", Score: func(context.Context, Sample) Verdict {
+				running.Add(1)
+				defer running.Add(-1)
+				time.Sleep(time.Millisecond)
+				slow.Add(1)
+				return pass(true)
+			}},
+			{Name: "second", ScoreAll: alone, Serial: true},
+			{Name: "broken", Serial: true, ScoreAll: func(context.Context, []Sample) []Verdict { panic("no model") }},
+			{Name: "short", Serial: true, ScoreAll: func(context.Context, []Sample) []Verdict { return nil }},
+		}}
+		got := score(t, s, make([]Sample, 3)...)
+		for f, want := range []string{"wrong", "correct", "wrong", "error", "error"} {
+			for i, v := range got.Verdicts[f] {
+				if v.Status.String() != want {
+					t.Errorf("%s, sample %d: %v", got.Functions[f], i, v)
+				}
+			}
+		}
+		if err := got.Verdicts[3][0].Err; !strings.Contains(err.Error(), "no model") {
+			t.Error(err)
+		}
+		if err := got.Verdicts[4][0].Err; !strings.Contains(err.Error(), "0 verdicts for 3 samples") {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Funcs[0].ScoreAll = func(context.Context, []Sample) []Verdict { cancel(); return nil }
+		slow.Store(0)
+		if _, err := s.Score(ctx, make([]Sample, 3)); !errors.Is(err, context.Canceled) {
+			t.Errorf("an interrupted function gives %v", err)
+		}
+	})
+}
+
 func TestIllFormedSuitesAreRefused(t *testing.T) {
 	ok := constant(pass(true))
 	all := func(context.Context, []Sample) []Verdict { return nil }

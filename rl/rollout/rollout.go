@@ -87,7 +87,8 @@ func Rewardable(prompts []Prompt, samples []Sample) []reward.Sample {
 		p := prompts[s.Prompt]
 		out[i] = reward.Sample{
 			Prompt: p.Text, Completion: s.Text, Answer: p.Answer,
-			Truncated: s.Finish == model.Truncated, Group: s.Prompt, IDs: s.IDs,
+			Truncated: s.Finish == model.Truncated, Group: s.Prompt,
+			PromptIDs: p.IDs, IDs: s.IDs,
 		}
 	}
 	return out

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
 )
 
 var (
@@ -49,8 +50,12 @@ func count(img image.Image, part image.Rectangle, is func(r, g, b uint32) bool) 
 	return n
 }
 
-func blue(r, g, b uint32) bool  { return r < 0x60 && b > 0x80 && b > r+0x40 }
-func grey(r, g, b uint32) bool  { return r == 0xa0 && g == 0xa0 && b == 0xa0 }
+// blue is near the colour of the first line, red and lightGrey near the end and the middle of a map's scale.
+func blue(r, g, b uint32) bool { return r < 0x60 && b > 0x80 && b > r+0x40 }
+func red(r, g, b uint32) bool  { return r > 0xa0 && g < 0x40 && b < 0x60 }
+func lightGrey(r, g, b uint32) bool {
+	return 0xd0 < min(r, g, b) && max(r, g, b) < 0xe8
+}
 func white(r, g, b uint32) bool { return r == 0xff && g == 0xff && b == 0xff }
 
 // chart returns the rectangle of the chart at a place of the grid.
@@ -74,16 +79,16 @@ func run(steps int) Figure {
 	}
 	for _, name := range []string{"reward", "eval_accuracy", "completions/mean_length", "entropy",
 		"frac_reward_zero_std"} {
-		f.Panels = append(f.Panels, Series(rows, "step", name))
+		f.Charts = append(f.Charts, Panel{Title: name, Lines: []Line{Series(rows, "step", name)}})
 	}
-	load := HeatMap{Title: "expert load"}
+	load := HeatMap{Title: "expert load", High: 2}
 	for e := range 8 {
 		load.Z = append(load.Z, make([]float64, steps))
 		for i := range steps {
-			load.Z[e][i] = 0.125 + 0.1*math.Sin(float64(e))*math.Exp(-float64(i)/20)
+			load.Z[e][i] = 1 + 0.8*math.Sin(float64(e))*math.Exp(-float64(i)/20)
 		}
 	}
-	f.Maps = []HeatMap{load}
+	f.Charts = append(f.Charts, load)
 	return f
 }
 
@@ -106,7 +111,7 @@ func TestPNGHasOneChartInEachPlace(t *testing.T) {
 			switch {
 			case i < 5 && line < 100:
 				t.Errorf("%d columns: %d pixels of panel %d's line", test.columns, line, i)
-			case i == 5 && drawn < ChartWidth*ChartHeight/2:
+			case i == 5 && drawn < ChartWidth*ChartHeight*2/5:
 				t.Errorf("%d columns: %d pixels of the heat map", test.columns, drawn)
 			case i > 5 && drawn > 0:
 				t.Errorf("%d columns: %d pixels in the empty place %d", test.columns, drawn, i)
@@ -117,7 +122,7 @@ func TestPNGHasOneChartInEachPlace(t *testing.T) {
 
 func TestSeriesLeavesOutRowsWithoutTheMetric(t *testing.T) {
 	rows := []map[string]float64{{"step": 1, "a": 5}, {"step": 2}, {"a": 7}, {"step": 4, "a": 8}}
-	want := Panel{Title: "a", XLabel: "step", X: []float64{1, 4}, Y: []float64{5, 8}}
+	want := Line{X: []float64{1, 4}, Y: []float64{5, 8}}
 	if diff := cmp.Diff(want, Series(rows, "step", "a")); diff != "" {
 		t.Errorf("Series (-want +got):\n%s", diff)
 	}
@@ -128,7 +133,7 @@ func TestPointsThatAreNotFiniteLeaveAGap(t *testing.T) {
 	draw := func(y ...float64) (int, []byte) {
 		path := filepath.Join(dir, "p.png")
 		x := []float64{0, 1, 2, 3, 4, 5, 6, 7, 8}
-		if err := PNG(path, Figure{Panels: []Panel{{Title: "loss", X: x, Y: y}}}); err != nil {
+		if err := PNG(path, Figure{Charts: []Chart{Panel{Title: "loss", Lines: []Line{{X: x, Y: y}}}}}); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(path)
@@ -147,7 +152,7 @@ func TestPointsThatAreNotFiniteLeaveAGap(t *testing.T) {
 		t.Errorf("%d pixels of a lone point", dot)
 	}
 	// The title counts the gaps.
-	chart, err := Panel{Title: "loss", X: []float64{0, 1, 2}, Y: []float64{1, nan, -inf}}.chart()
+	chart, err := Panel{Title: "loss", Lines: []Line{{X: []float64{0, 1, 2}, Y: []float64{1, nan, -inf}}}}.plot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,41 +164,230 @@ func TestPointsThatAreNotFiniteLeaveAGap(t *testing.T) {
 	}
 }
 
-func TestHeatMapShowsNaNGreyAndAConstantInColour(t *testing.T) {
+func TestMeanIsOfSuccessivePoints(t *testing.T) {
+	l := Line{Name: "loss", X: []float64{1, 2, 3, 4, 5}, Y: []float64{4, 2, 6, 0, 7}}
+	want := Line{Name: "loss", X: []float64{2, 4, 5}, Y: []float64{3, 3, 7}}
+	if diff := cmp.Diff(want, l.Mean(2)); diff != "" {
+		t.Errorf("means of 2 (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(l, l.Mean(1)); diff != "" {
+		t.Errorf("means of 1 (-want +got):\n%s", diff)
+	}
+}
+
+// labels are the texts of the ticks of an axis.
+func labels(a plot.Axis) (texts []string) {
+	for _, tick := range a.Tick.Marker.Ticks(a.Min, a.Max) {
+		texts = append(texts, tick.Label)
+	}
+	return texts
+}
+
+func TestAxesSayWhatAndHowMuch(t *testing.T) {
+	p, err := Panel{Title: "Solved", XLabel: "step of GRPO", YLabel: "% of completions", YMax: 100,
+		Lines: []Line{{Name: "all", X: []float64{1, 2, 3}, Y: []float64{30, 40, 41}},
+			{Name: "hard", X: []float64{1, 2, 3}, Y: []float64{10, 11, 12}}}}.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{p.Title.Text, p.X.Label.Text, p.Y.Label.Text}
+	if diff := cmp.Diff([]string{"Solved", "step of GRPO", "% of completions"}, got); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	// Steps are whole, and the fixed range is not that of the points.
+	if diff := cmp.Diff([]string{"1", "2", "3"}, labels(p.X)); diff != "" {
+		t.Errorf("ticks of x (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"0", "20", "40", "60", "80", "100"}, labels(p.Y)); diff != "" {
+		t.Errorf("ticks of y (-want +got):\n%s", diff)
+	}
+	p, err = Panel{Title: "loss", Lines: []Line{{X: []float64{0, 1}, Y: []float64{0.52, 0.58}}}}.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields("0.52 0.53 0.54 0.55 0.56 0.57 0.58")
+	if diff := cmp.Diff(want, labels(p.Y)); diff != "" || p.X.Label.Text != "step" {
+		t.Errorf("x label %q, ticks of y (-want +got):\n%s", p.X.Label.Text, diff)
+	}
+}
+
+func TestHeatMapLabelsEveryExpertAndItsScale(t *testing.T) {
+	z := make([][]float64, 8)
+	for e := range z {
+		z[e] = []float64{1, 1.5}
+	}
+	m := HeatMap{Title: "load", Z: z, X: []float64{1, 2}, High: 2}
+	scale := func() (texts []string) {
+		for _, mark := range m.marks() {
+			texts = append(texts, mark.Label)
+		}
+		return texts
+	}
+	p, err := m.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Fields("0 1 2 3 4 5 6 7"), labels(p.Y)); diff != "" {
+		t.Errorf("experts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"1", "2"}, labels(p.X)); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(strings.Fields("0 0.5 1 1.5 2"), scale()); diff != "" {
+		t.Errorf("scale (-want +got):\n%s", diff)
+	}
+	z[3][0] = 3.1
+	if diff := cmp.Diff(strings.Fields("0 0.5 1 1.5 ≥2"), scale()); diff != "" {
+		t.Errorf("scale of more than it has (-want +got):\n%s", diff)
+	}
+}
+
+func TestColoursOfAHeatMapAreThoseOfItsScale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "map.png")
-	draw := func(z [][]float64) int {
-		if err := PNG(path, Figure{Maps: []HeatMap{{Title: "load", Z: z}}}); err != nil {
+	draw := func(v float64, is func(r, g, b uint32) bool) int {
+		m := HeatMap{Title: "load", Z: [][]float64{{v, v}, {v, v}}, High: 2}
+		if math.IsNaN(v) {
+			m.Z[0][0] = 1
+		}
+		if err := PNG(path, Figure{Charts: []Chart{m}}); err != nil {
 			t.Fatal(err)
 		}
-		return count(read(t, path), chart(0, 0), grey)
+		return count(read(t, path), chart(0, 0), is)
 	}
-	if n := draw([][]float64{{1, 2}, {3, nan}}); n < ChartWidth*ChartHeight/10 {
-		t.Errorf("%d grey pixels for a quarter of NaN", n)
-	}
-	for _, v := range []float64{0, 0.125, -1e20} {
-		if n := draw([][]float64{{v, v}, {v, v}}); n > 100 {
-			t.Errorf("%d grey pixels in a map of %g", n, v)
+	const most = ChartWidth * ChartHeight / 3
+	for _, v := range []float64{2, 2.5, 1e20} { // above the scale: its end
+		if n := draw(v, red); n < most {
+			t.Errorf("%d red pixels in a map of %g", n, v)
 		}
+	}
+	if n := draw(1, lightGrey); n < most {
+		t.Errorf("%d grey pixels in a map of loads that are uniform", n)
+	}
+	if n := draw(-1, blue); n < most {
+		t.Errorf("%d blue pixels in a map of less than the scale has", n)
+	}
+	if n, of := draw(nan, white), draw(1, white); n < of+ChartWidth*ChartHeight/4 {
+		t.Errorf("%d white pixels where three quarters are NaN, %d without", n, of)
+	}
+}
+
+func TestCellsOfAHeatMapLeaveNoSeams(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "map.png")
+	m := HeatMap{Title: "load", Z: make([][]float64, 7), High: 2}
+	for i := range m.Z {
+		m.Z[i] = make([]float64, 61)
+		for j := range m.Z[i] {
+			m.Z[i][j] = 2
+		}
+	}
+	if err := PNG(path, Figure{Charts: []Chart{m}}); err != nil {
+		t.Fatal(err)
+	}
+	seams := 0 // pixels of any other colour
+	img := read(t, path)
+	for y := 100; y < 200; y++ {
+		for x := 150; x < 350; x++ {
+			if img.At(x, y) != img.At(150, 100) {
+				seams++
+			}
+		}
+	}
+	if r, g, b, _ := img.At(150, 100).RGBA(); seams > 0 || !red(r>>8, g>>8, b>>8) {
+		t.Errorf("%d pixels of other colours inside of a map of one colour", seams)
+	}
+}
+
+func TestChangeMarksValuesAndNames(t *testing.T) {
+	c := Change{Title: "Held-out problems", XLabel: "GRPO", YLabel: "% solved", YMax: 100, Marks: []Mark{
+		{"pass@1", 42.24, 82.7}, {"pass@16", 100, 100}, {"maj@16", 82.03, 99.8}}}
+	p, err := c.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"before", "after"}, labels(p.X)); diff != "" {
+		t.Errorf("x (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"42.2", "100.0", "82.0"}, c.labels(p, false).Labels); diff != "" {
+		t.Errorf("before (-want +got):\n%s", diff)
+	}
+	after := c.labels(p, true)
+	if diff := cmp.Diff([]string{"82.7  pass@1", "100.0  pass@16", "99.8  maj@16"}, after.Labels); diff != "" {
+		t.Errorf("after (-want +got):\n%s", diff)
+	}
+	if d := after.XYs[1].Y - after.XYs[2].Y; d < 8 {
+		t.Errorf("the labels of 100 and 99.8 are %g apart: they cover each other", d)
+	}
+	// Before the evaluation after, the names stand before.
+	for i := range c.Marks {
+		c.Marks[i].After = nan
+	}
+	if p, err = c.plot(); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.labels(p, false).Labels[0]; got != "pass@1  42.2" || c.labels(p, true) != nil {
+		t.Errorf("label %q of a mark without after", got)
+	}
+}
+
+func TestSpreadKeepsTheOrder(t *testing.T) {
+	for _, test := range []struct{ values, want []float64 }{
+		{[]float64{10, 50, 90}, []float64{10, 50, 90}},
+		{[]float64{99.8, 100, 100, 50}, []float64{84, 100, 92, 50}},
+		{[]float64{5}, []float64{5}},
+	} {
+		if diff := cmp.Diff(test.want, spread(test.values, 8)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", test.values, diff)
+		}
+	}
+}
+
+func TestTitlesStandAboveTheCharts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "curves.png")
+	f := run(10)
+	height := func() int {
+		if err := PNG(path, f); err != nil {
+			t.Fatal(err)
+		}
+		return read(t, path).Bounds().Dy()
+	}
+	plain := height()
+	f.Title, f.Subtitle = "Countdown", "seed 1"
+	if got := height(); got != plain+titleHeight+subtitleHeight {
+		t.Errorf("%d pixels high with titles, %d without", got, plain)
+	}
+	head := image.Rect(ChartWidth, 0, 2*ChartWidth, titleHeight)
+	if n := head.Dx()*head.Dy() - count(read(t, path), head, white); n < 200 {
+		t.Errorf("%d pixels of a title", n)
 	}
 }
 
 func TestChartsWithNothingToDrawAreErrorsThatNameThem(t *testing.T) {
 	xy := []float64{0, 1}
-	good := Panel{Title: "good", X: xy, Y: xy}
+	panel := func(x, y []float64) Figure {
+		return Figure{Charts: []Chart{Panel{Title: "kl", Lines: []Line{{X: x, Y: y}}}}}
+	}
+	heat := func(m HeatMap) Figure {
+		m.Title, m.High = "load", 2
+		return Figure{Charts: []Chart{m}}
+	}
+	good := Panel{Title: "good", Lines: []Line{{X: xy, Y: xy}}}
 	for want, f := range map[string]Figure{
 		"the figure has no charts": {},
-		"-1 columns":               {Panels: []Panel{good}, Columns: -1},
-		`panel 1, "kl": none of its 0 points is finite`:  {Panels: []Panel{good, {Title: "kl"}}},
-		`panel 0, "kl": none of its 2 points is finite`:  {Panels: []Panel{{Title: "kl", X: xy, Y: []float64{nan, inf}}}},
-		`panel 0, "kl": 2 x for 1 y`:                     {Panels: []Panel{{Title: "kl", X: xy, Y: xy[:1]}}},
-		`panel 0, "kl": x[1] is NaN`:                     {Panels: []Panel{{Title: "kl", X: []float64{0, nan}, Y: xy}}},
-		`heat map 0, "load": it is empty`:                {Panels: []Panel{good}, Maps: []HeatMap{{Title: "load"}}},
-		`heat map 0, "load": all of it is NaN`:           {Maps: []HeatMap{{Title: "load", Z: [][]float64{{nan}}}}},
-		`heat map 0, "load": z[1][0] is +Inf`:            {Maps: []HeatMap{{Title: "load", Z: [][]float64{{1}, {inf}}}}},
-		`heat map 0, "load": row 1 has 2 columns, row 0`: {Maps: []HeatMap{{Title: "load", Z: [][]float64{{1}, xy}}}},
-		`heat map 0, "load": 2 x for 1 columns`:          {Maps: []HeatMap{{Title: "load", X: xy, Z: [][]float64{{1}}}}},
-		`heat map 0, "load": x[1] is 0`: {Maps: []HeatMap{{Title: "load", X: []float64{0, 0},
-			Z: [][]float64{xy}}}},
+		"-1 columns":               {Charts: []Chart{good}, Columns: -1},
+		`chart 1, "kl": none of its 0 points is finite`: {Charts: []Chart{good, Panel{Title: "kl"}}},
+		`chart 0, "kl": none of its 2 points is finite`: panel(xy, []float64{nan, inf}),
+		`chart 0, "kl": line 0, "": 2 x for 1 y`:        panel(xy, xy[:1]),
+		`chart 0, "kl": line 0, "": x[1] is NaN`:        panel([]float64{0, nan}, xy),
+		`chart 0, "load": it is empty`:                  heat(HeatMap{}),
+		`chart 0, "load": all of it is NaN`:             heat(HeatMap{Z: [][]float64{{nan}}}),
+		`chart 0, "load": z[1][0] is +Inf`:              heat(HeatMap{Z: [][]float64{{1}, {inf}}}),
+		`chart 0, "load": row 1 has 2 columns, row 0`:   heat(HeatMap{Z: [][]float64{{1}, xy}}),
+		`chart 0, "load": 2 x for 1 columns`:            heat(HeatMap{X: xy, Z: [][]float64{{1}}}),
+		`chart 0, "load": x[1] is 0`:                    heat(HeatMap{X: []float64{0, 0}, Z: [][]float64{xy}}),
+		`chart 0, "load": the scale is 2 to 2`:          heat(HeatMap{Z: [][]float64{xy}, Low: 2}),
+		`chart 0, "held": it has no marks`:              {Charts: []Chart{Change{Title: "held"}}},
+		`chart 0, "held": pass@1 is NaN before`: {Charts: []Chart{Change{Title: "held",
+			Marks: []Mark{{"pass@1", nan, 1}}}}},
 	} {
 		path := filepath.Join(t.TempDir(), "curves.png")
 		err := PNG(path, f)

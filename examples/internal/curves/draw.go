@@ -6,29 +6,48 @@ import (
 	"math"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/palette/moreland"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
 // The size of a chart in pixels, and the resolution that turns pixels into the
-// points in which fonts and lines are measured.
+// points in which fonts and lines are measured. Letters are large enough to be
+// read when the picture is shown at half its size.
 const (
-	ChartWidth  = 420
-	ChartHeight = 300
+	ChartWidth  = 480
+	ChartHeight = 330
 	dotsPerInch = 96
+
+	titleSize      = 20 // points
+	subtitleSize   = 14
+	chartSize      = 15 // of a chart's title
+	labelSize      = 13
+	titleHeight    = 44 // pixels
+	subtitleHeight = 32
 )
 
-var (
-	lineColour = color.RGBA{R: 0x1f, G: 0x5f, B: 0xa8, A: 0xff}
-	gapColour  = color.Gray{Y: 0xa0}
-)
+// colours are told apart by colour-blind people too (Okabe and Ito 2008).
+var colours = []color.Color{
+	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}, // blue
+	color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff}, // vermilion
+	color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff}, // green
+}
+
+var shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}}
+
+// colour is that of the line or mark i of a chart.
+func colour(i int) color.Color { return colours[i%len(colours)] }
+
+// pixels is a length of n pixels.
+func pixels(n float64) vg.Length { return vg.Length(n) * vg.Inch / dotsPerInch }
 
 // PNG draws f to a file, replacing it at once: a reader sees the old picture or
-// the new one, never a part. Each chart is ChartWidth × ChartHeight pixels. A
-// chart without anything to draw is an error that names it, and no file is
+// the new one, never a part. Each chart is ChartWidth × ChartHeight pixels, under the
+// titles. A chart without anything to draw is an error that names it, and no file is
 // written.
 func PNG(path string, f Figure) error {
 	if err := f.validate(); err != nil {
@@ -41,55 +60,86 @@ func PNG(path string, f Figure) error {
 	return replace(path, vgimg.PngCanvas{Canvas: canvas})
 }
 
+// head is the height of the titles in pixels.
+func (f Figure) head() int {
+	height := 0
+	if f.Title != "" {
+		height += titleHeight
+	}
+	if f.Subtitle != "" {
+		height += subtitleHeight
+	}
+	return height
+}
+
 // draw renders the valid figure.
 func (f Figure) draw() (*vgimg.Canvas, error) {
-	var charts []*plot.Plot
-	for _, p := range f.Panels {
-		chart, err := p.chart()
-		if err != nil {
-			return nil, fmt.Errorf("curves: panel %q: %w", p.Title, err)
-		}
-		charts = append(charts, chart)
-	}
-	for _, m := range f.Maps {
-		charts = append(charts, m.chart())
-	}
-
 	columns, rows := f.grid()
-	pixels := func(n int) vg.Length { return vg.Length(n) * vg.Inch / dotsPerInch }
 	canvas := vgimg.NewWith(
-		vgimg.UseWH(pixels(columns*ChartWidth), pixels(rows*ChartHeight)),
+		vgimg.UseWH(pixels(float64(columns*ChartWidth)), pixels(float64(rows*ChartHeight+f.head()))),
 		vgimg.UseDPI(dotsPerInch),
 	)
-	tiles := draw.Tiles{
-		Cols: columns, Rows: rows,
-		PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12, PadX: 14, PadY: 12,
-	}
-	// Align wants a full grid; its places past the last chart stay nil.
-	grid := make([][]*plot.Plot, rows)
-	for r := range grid {
-		grid[r] = make([]*plot.Plot, columns)
-		copy(grid[r], charts[r*columns:])
-	}
-	for r, places := range plot.Align(grid, tiles, draw.New(canvas)) {
-		for c, place := range places {
-			if grid[r][c] != nil {
-				grid[r][c].Draw(place)
-			}
+	all := draw.New(canvas)
+	middle, top := all.Center().X, all.Max.Y
+	line := func(s string, size vg.Length, height float64) {
+		if s != "" {
+			style := sans(size)
+			style.XAlign, style.YAlign = draw.XCenter, draw.YCenter
+			all.FillText(style, vg.Point{X: middle, Y: top - pixels(height/2)}, s)
+			top -= pixels(height)
 		}
 	}
+	line(f.Title, titleSize, titleHeight)
+	line(f.Subtitle, subtitleSize, subtitleHeight)
+
+	// Align wants a full grid; its places past the last chart stay nil.
+	grid := make([][]*plot.Plot, rows)
+	for i := range grid {
+		grid[i] = make([]*plot.Plot, columns)
+	}
+	for i, c := range f.Charts {
+		p, err := c.plot()
+		if err != nil {
+			return nil, fmt.Errorf("curves: chart %q: %w", c.title(), err)
+		}
+		grid[i/columns][i%columns] = p
+	}
+	tiles := draw.Tiles{
+		Cols: columns, Rows: rows,
+		PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12, PadX: 14, PadY: 14,
+	}
+	places := plot.Align(grid, tiles, draw.Crop(all, 0, 0, 0, top-all.Max.Y))
+	for i, c := range f.Charts {
+		c.draw(places[i/columns][i%columns], grid[i/columns][i%columns])
+	}
 	return canvas, nil
+}
+
+// sans is a style of letters without serifs.
+func sans(size vg.Length) text.Style {
+	return text.Style{
+		Color: color.Black, Font: font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size),
+		Handler: plot.DefaultTextHandler,
+	}
 }
 
 // labelled returns an empty chart with its labels.
 func labelled(title, x, y string) *plot.Plot {
 	p := plot.New()
+	set := func(s *text.Style, size vg.Length) { s.Font = sans(size).Font }
 	p.Title.Text = title
-	p.Title.Padding = 4
-	p.X.Label.Text = x
-	p.Y.Label.Text = y
-	p.X.Tick.Marker = roundTicks(0)
-	p.Y.Tick.Marker = roundTicks(0)
+	p.Title.Padding = 6
+	set(&p.Title.TextStyle, chartSize)
+	set(&p.Legend.TextStyle, labelSize)
+	for _, axis := range []struct {
+		*plot.Axis
+		label string
+	}{{&p.X, x}, {&p.Y, y}} {
+		axis.Label.Text = axis.label
+		set(&axis.Label.TextStyle, labelSize)
+		set(&axis.Tick.Label, labelSize)
+		axis.Tick.Marker = roundTicks(0)
+	}
 	return p
 }
 
@@ -101,13 +151,76 @@ func or(s, byDefault string) string {
 	return s
 }
 
-// chart draws a line through each run of finite points, and a dot for a run of
-// one.
-func (p Panel) chart() (*plot.Plot, error) {
-	var runs []plotter.XYs
+// cover widens the y axis of p, which has its points, to a range, unless that is empty, and
+// to marks of the axis at both ends.
+func cover(p *plot.Plot, low, high float64) {
+	if low != high {
+		p.Y.Min, p.Y.Max = min(p.Y.Min, low), max(p.Y.Max, high)
+	}
+	if p.Y.Min == p.Y.Max { // the plotter would take 1 to both sides
+		p.Y.Min, p.Y.Max = p.Y.Min-1, p.Y.Max+1
+	}
+	p.Y.Min, p.Y.Max = roundRange(p.Y.Min, p.Y.Max)
+}
+
+// whole reports whether all points of the panel are at whole x, such as steps.
+func (p Panel) whole() bool {
+	for _, l := range p.Lines {
+		for _, x := range l.X {
+			if x != math.Trunc(x) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// plot draws a line through each run of finite points, and a dot for a run of one.
+func (p Panel) plot() (*plot.Plot, error) {
+	chart := labelled("", or(p.XLabel, "step"), p.YLabel)
+	if p.whole() {
+		chart.X.Tick.Marker = roundTicks(1)
+	}
+	grid := plotter.NewGrid()
+	grid.Vertical.Color = color.Gray{Y: 0xe0}
+	grid.Horizontal.Color = color.Gray{Y: 0xe0}
+	chart.Add(grid)
 	gaps := 0
+	for i, l := range p.Lines {
+		runs, missing := l.runs()
+		gaps += missing
+		for j, run := range runs {
+			line, dot, err := plotter.NewLinePoints(run)
+			if err != nil {
+				return nil, err
+			}
+			line.Color, line.Width = colour(i), 2
+			if len(run) > 1 {
+				chart.Add(line)
+			} else {
+				dot.GlyphStyle = draw.GlyphStyle{Color: colour(i), Radius: 2, Shape: draw.CircleGlyph{}}
+				chart.Add(dot)
+			}
+			if j == 0 && len(p.Lines) > 1 {
+				chart.Legend.Add(l.Name, line)
+			}
+		}
+	}
+	cover(chart, p.YMin, p.YMax)
+	chart.Legend.Top = true
+	chart.Title.Text = p.Title
+	if gaps > 0 {
+		chart.Title.Text += fmt.Sprintf(" (%d not finite)", gaps)
+	}
+	return chart, nil
+}
+
+func (Panel) draw(c draw.Canvas, p *plot.Plot) { p.Draw(c) }
+
+// runs are the stretches of finite points; gaps is the number of the others.
+func (l Line) runs() (runs []plotter.XYs, gaps int) {
 	open := false
-	for i, y := range p.Y {
+	for i, y := range l.Y {
 		if !finite(y) {
 			gaps++
 			open = false
@@ -118,72 +231,7 @@ func (p Panel) chart() (*plot.Plot, error) {
 			open = true
 		}
 		last := len(runs) - 1
-		runs[last] = append(runs[last], plotter.XY{X: p.X[i], Y: y})
+		runs[last] = append(runs[last], plotter.XY{X: l.X[i], Y: y})
 	}
-
-	title := p.Title
-	if gaps > 0 {
-		title += fmt.Sprintf(" (%d not finite)", gaps)
-	}
-	chart := labelled(title, or(p.XLabel, "step"), p.YLabel)
-	grid := plotter.NewGrid()
-	grid.Vertical.Color = color.Gray{Y: 0xe0}
-	grid.Horizontal.Color = color.Gray{Y: 0xe0}
-	chart.Add(grid)
-	for _, run := range runs {
-		if len(run) == 1 {
-			dot, err := plotter.NewScatter(run)
-			if err != nil {
-				return nil, err
-			}
-			dot.GlyphStyle = draw.GlyphStyle{Color: lineColour, Radius: 2, Shape: draw.CircleGlyph{}}
-			chart.Add(dot)
-			continue
-		}
-		line, err := plotter.NewLine(run)
-		if err != nil {
-			return nil, err
-		}
-		line.Color = lineColour
-		line.Width = 1.5
-		chart.Add(line)
-	}
-	return chart, nil
-}
-
-// chart draws the map with its range in the title.
-func (m HeatMap) chart() *plot.Plot {
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, row := range m.Z {
-		for _, z := range row {
-			if !math.IsNaN(z) {
-				low, high = min(low, z), max(high, z)
-			}
-		}
-	}
-	cells := plotter.NewHeatMap(cellGrid{m}, moreland.ExtendedBlackBody().Palette(256))
-	cells.NaN = gapColour
-	cells.Min, cells.Max = low, high
-	if low == high {
-		// A single value needs a range, or it would be drawn like NaN.
-		cells.Max = low + max(1, math.Abs(low))
-	}
-	title := fmt.Sprintf("%s (dark %.3g, light %.3g)", m.Title, low, high)
-	chart := labelled(title, or(m.XLabel, "step"), or(m.YLabel, "expert"))
-	chart.Y.Tick.Marker = roundTicks(1) // rows are whole
-	chart.Add(cells)
-	return chart
-}
-
-// cellGrid is a heat map as the plotter reads it.
-type cellGrid struct{ m HeatMap }
-
-func (g cellGrid) Dims() (columns, rows int) { return len(g.m.Z[0]), len(g.m.Z) }
-func (g cellGrid) Z(column, row int) float64 { return g.m.Z[row][column] }
-func (g cellGrid) Y(row int) float64         { return float64(row) }
-func (g cellGrid) X(column int) float64 {
-	if g.m.X == nil {
-		return float64(column)
-	}
-	return g.m.X[column]
+	return runs, gaps
 }

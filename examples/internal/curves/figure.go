@@ -1,59 +1,87 @@
-// Package curves draws a run's metrics: a grid of line charts and heat maps in
-// one PNG.
+// Package curves draws the metrics of a run in one PNG: line charts, heat maps and
+// changes from before to after, in a grid under a title.
 package curves
 
 import (
 	"errors"
 	"fmt"
 	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg/draw"
 )
 
-// Panel is a line chart of one metric.
+// Figure is a grid of charts, filled row by row.
+type Figure struct {
+	Title    string // "" leaves it out
+	Subtitle string // under the title, in smaller letters; "" leaves it out
+	Charts   []Chart
+	Columns  int // charts in a row; 0 means 3, or fewer if there are fewer charts
+}
+
+// Chart is a Panel, a HeatMap or a Change.
+type Chart interface {
+	title() string
+	// validate returns an error if the chart cannot be drawn.
+	validate() error
+	// plot returns the axes and what is drawn between them.
+	plot() (*plot.Plot, error)
+	// draw draws p, which plot returned, and what stands beside its axes.
+	draw(c draw.Canvas, p *plot.Plot)
+}
+
+// Panel is a chart of lines over the same axes.
 type Panel struct {
 	Title  string
 	XLabel string // "" means "step"
 	YLabel string
+	Lines  []Line
+	// YMin and YMax are a range that the y axis covers at least. Equal ones are ignored.
+	YMin, YMax float64
+}
+
+// Line is a metric over the steps.
+type Line struct {
+	Name string // in the legend, which a panel of several lines has
 	// X and Y are the points, of equal number. A Y that is NaN or infinite leaves
-	// a gap, and the title says how many there are.
+	// a gap, and the title of the panel says how many there are.
 	X, Y []float64
 }
 
-// HeatMap shows a value by colour, such as the load of each expert at each step.
-type HeatMap struct {
-	Title  string // the range of the colours is added to it
-	XLabel string // of the columns; "" means "step"
-	YLabel string // of the rows; "" means "expert"
-	// X holds the columns' ascending coordinates; nil means 0, 1, 2, …
-	X []float64
-	// Z[row][column] is the value. NaN is drawn grey; infinities are an error.
-	Z [][]float64
-}
-
-// Figure is a grid of charts, filled row by row: the panels, then the maps.
-type Figure struct {
-	Panels  []Panel
-	Maps    []HeatMap
-	Columns int // charts in a row; 0 means 3, or fewer if there are fewer charts
-}
-
-// Series returns the chart of metrics[name] over metrics[x]. Rows that lack
+// Series returns the line of metrics[name] over metrics[x]. Rows that lack
 // either are left out, as an evaluation every tenth step leaves the others.
-func Series(rows []map[string]float64, x, name string) Panel {
-	p := Panel{Title: name, XLabel: x}
+func Series(rows []map[string]float64, x, name string) Line {
+	var l Line
 	for _, row := range rows {
 		at, ok := row[x]
 		value, ok2 := row[name]
 		if ok && ok2 {
-			p.X = append(p.X, at)
-			p.Y = append(p.Y, value)
+			l.X = append(l.X, at)
+			l.Y = append(l.Y, value)
 		}
 	}
-	return p
+	return l
+}
+
+// Mean returns the line of the means of runs of n successive points, each at the x of
+// its last point. Points that are left over at the end are a run of their own.
+func (l Line) Mean(n int) Line {
+	mean := Line{Name: l.Name}
+	for from := 0; from < len(l.X); from += n {
+		to := min(from+n, len(l.X))
+		sum := 0.0
+		for _, y := range l.Y[from:to] {
+			sum += y
+		}
+		mean.X = append(mean.X, l.X[to-1])
+		mean.Y = append(mean.Y, sum/float64(to-from))
+	}
+	return mean
 }
 
 // grid returns the figure's number of columns and rows.
 func (f Figure) grid() (columns, rows int) {
-	n := len(f.Panels) + len(f.Maps)
+	n := len(f.Charts)
 	columns = f.Columns
 	if columns == 0 {
 		columns = min(3, n)
@@ -67,17 +95,12 @@ func (f Figure) validate() error {
 	if f.Columns < 0 {
 		errs = append(errs, fmt.Errorf("curves: %d columns", f.Columns))
 	}
-	if len(f.Panels)+len(f.Maps) == 0 {
+	if len(f.Charts) == 0 {
 		errs = append(errs, errors.New("curves: the figure has no charts"))
 	}
-	for i, p := range f.Panels {
-		if err := p.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("curves: panel %d, %q: %w", i, p.Title, err))
-		}
-	}
-	for i, m := range f.Maps {
-		if err := m.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("curves: heat map %d, %q: %w", i, m.Title, err))
+	for i, c := range f.Charts {
+		if err := c.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("curves: chart %d, %q: %w", i, c.title(), err))
 		}
 	}
 	return errors.Join(errs...)
@@ -86,54 +109,26 @@ func (f Figure) validate() error {
 // finite reports whether v is a number to draw.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-func (p Panel) validate() error {
-	if len(p.X) != len(p.Y) {
-		return fmt.Errorf("%d x for %d y", len(p.X), len(p.Y))
-	}
-	drawn := 0
-	for i, x := range p.X {
-		if !finite(x) {
-			return fmt.Errorf("x[%d] is %g", i, x)
-		}
-		if finite(p.Y[i]) {
-			drawn++
-		}
-	}
-	if drawn == 0 {
-		return fmt.Errorf("none of its %d points is finite", len(p.Y))
-	}
-	return nil
-}
+func (p Panel) title() string { return p.Title }
 
-func (m HeatMap) validate() error {
-	if len(m.Z) == 0 || len(m.Z[0]) == 0 {
-		return errors.New("it is empty")
-	}
-	columns := len(m.Z[0])
-	if m.X != nil && len(m.X) != columns {
-		return fmt.Errorf("%d x for %d columns", len(m.X), columns)
-	}
-	for i, x := range m.X {
-		if !finite(x) || i > 0 && x <= m.X[i-1] {
-			return fmt.Errorf("x[%d] is %g, after %g: want finite, ascending", i, x, m.X[max(i-1, 0)])
+func (p Panel) validate() error {
+	drawn, points := 0, 0
+	for i, l := range p.Lines {
+		if len(l.X) != len(l.Y) {
+			return fmt.Errorf("line %d, %q: %d x for %d y", i, l.Name, len(l.X), len(l.Y))
 		}
-	}
-	drawn := 0
-	for r, row := range m.Z {
-		if len(row) != columns {
-			return fmt.Errorf("row %d has %d columns, row 0 has %d", r, len(row), columns)
-		}
-		for c, z := range row {
-			if math.IsInf(z, 0) {
-				return fmt.Errorf("z[%d][%d] is %g", r, c, z)
+		points += len(l.X)
+		for j, x := range l.X {
+			if !finite(x) {
+				return fmt.Errorf("line %d, %q: x[%d] is %g", i, l.Name, j, x)
 			}
-			if !math.IsNaN(z) {
+			if finite(l.Y[j]) {
 				drawn++
 			}
 		}
 	}
 	if drawn == 0 {
-		return errors.New("all of it is NaN")
+		return fmt.Errorf("none of its %d points is finite", points)
 	}
 	return nil
 }

@@ -23,6 +23,20 @@ func roundTicks(closest float64) plot.TickerFunc {
 	}
 }
 
+// roundRange widens a range to ends that roundTicks(0) marks.
+func roundRange(low, high float64) (float64, float64) {
+	for range 3 { // a wider range may have wider marks
+		distance := roundUp((high - low) / 6)
+		if !(distance > 0) {
+			break // the range is empty beside the size of its ends
+		}
+		const slack = 1e-9 // 0.3 is a mark though 0.3/0.05 is above 6
+		low = math.Floor(low/distance+slack) * distance
+		high = math.Ceil(high/distance-slack) * distance
+	}
+	return low, high
+}
+
 // roundUp returns the least of 1, 2 or 5 times a power of ten that is at least
 // v > 0.
 func roundUp(v float64) float64 {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestTicksAreRoundNumbers(t *testing.T) {
@@ -26,6 +27,30 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("ticks of [%g, %g], at least %g apart (-want +got):\n%s", test.low, test.high, test.closest, diff)
+		}
+	}
+}
+
+func TestRangesEndAtTicks(t *testing.T) {
+	for _, test := range []struct{ low, high, wantLow, wantHigh float64 }{
+		{0, 100, 0, 100},
+		{0, 95.2, 0, 100},
+		{0, 3.4, 0, 4},
+		{0, 0.3, 0, 0.3},
+		{-0.13, 0.26, -0.2, 0.3},
+		{1e20, 1e20, 1e20, 1e20},
+	} {
+		low, high := roundRange(test.low, test.high)
+		if !cmp.Equal([]float64{test.wantLow, test.wantHigh}, []float64{low, high}, cmpopts.EquateApprox(1e-12, 0)) {
+			t.Errorf("[%g, %g] is widened to [%g, %g], want [%g, %g]", test.low, test.high, low, high, test.wantLow,
+				test.wantHigh)
+		}
+		if high == low {
+			continue
+		}
+		ticks := roundTicks(0)(low, high)
+		if first, last := ticks[0].Value, ticks[len(ticks)-1].Value; first != low || last != high {
+			t.Errorf("[%g, %g]: the ticks go from %g to %g", low, high, first, last)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
 	"github.com/aha-go/aha/rl"
@@ -21,11 +23,7 @@ const OutcomeVersion = 2
 type Outcome struct {
 	Version int `json:"version"`
 	Before
-	Pass1After     float64  `json:"pass1_after"`
-	Pass16After    float64  `json:"pass16_after"`
-	Maj16After     float64  `json:"maj16_after"`
-	LengthAfter    float64  `json:"length_after"`
-	ChecksAfter    float64  `json:"self_checks_after"`
+	After
 	Seconds        float64  `json:"seconds"`
 	BaseSeconds    float64  `json:"base_seconds"`
 	EvalSeconds    float64  `json:"eval_seconds"`    // both evaluations
@@ -64,15 +62,21 @@ func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) erro
 	return nil
 }
 
-// Compare takes what GRPO made of the evaluation Before, and prints both.
-func (o *Outcome) Compare(w io.Writer, after Summary) {
-	o.Pass1After, o.Pass16After, o.Maj16After = after.Pass1, after.Pass16, after.Maj16
-	o.LengthAfter, o.ChecksAfter = after.Length, after.Checks
+// Compare takes what GRPO made of the evaluation Before, keeps it in dir, the folder of
+// the GRPO run, and prints both.
+func (o *Outcome) Compare(w io.Writer, dir string, after Summary) error {
+	o.After = After{after.Pass1, after.Pass16, after.Maj16, after.Length, after.Checks}
+	if err := checkpoint.WriteAtomic(filepath.Join(dir, evaluationFile), func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(o.After)
+	}); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "\nbefore: %s\nafter:  %s\npass@1 %+.1f points", o.Before, after, 100*(after.Pass1-o.Pass1))
 	if d := o.LogpDiffMax; d != nil {
 		fmt.Fprintf(w, "; rollout and trainer log-probabilities differ by at most %g", *d)
 	}
 	fmt.Fprintf(w, "\n\nthe same problem before:\n  %s\nand after:\n  %s\n", o.Before.Transcript, after.Transcript)
+	return nil
 }
 
 // Finish takes what is known at the end of a run that began at a time, saves m in Out, and
@@ -92,8 +96,8 @@ func (o *Outcome) Finish(w io.Writer, m *model.Model, began time.Time) (err erro
 	return nil
 }
 
-// Learned takes what the metrics of the GRPO run in dir say, and draws them to curves.
-func (o *Outcome) Learned(dir, curves string) error {
+// Learned takes what the metrics of the GRPO run in dir say.
+func (o *Outcome) Learned(dir string) error {
 	rows, err := run.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {
 		return err
@@ -105,5 +109,5 @@ func (o *Outcome) Learned(dir, curves string) error {
 	case ok:
 		o.LogpDiffMax = &most
 	}
-	return Draw(curves, rows)
+	return nil
 }

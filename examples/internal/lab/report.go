@@ -60,6 +60,18 @@ type Before struct {
 // String is one line of figures.
 func (b Before) String() string { return Summary(b).String() }
 
+// After is the reasoner's evaluation, as the results name it.
+type After struct {
+	Pass1After  float64 `json:"pass1_after"`
+	Pass16After float64 `json:"pass16_after"`
+	Maj16After  float64 `json:"maj16_after"`
+	LengthAfter float64 `json:"length_after"`
+	ChecksAfter float64 `json:"self_checks_after"`
+}
+
+// evaluationFile is the name of an evaluation in the folder of its phase.
+const evaluationFile = "evaluation.json"
+
 // cached is the file of a base model's evaluation.
 type cached struct {
 	Weights    string `json:"weights_sha256"`

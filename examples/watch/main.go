@@ -1,0 +1,62 @@
+// Command watch shows runs in a browser while they go on and after: curves, completions with
+// their rewards and advantages, the load of the experts, alarms and the preflight, several runs
+// laid over each other.
+//
+//	go run ./examples/watch out/r1zero out/mine
+//
+// A run is a folder with metrics.jsonl, such as Trainer.Dir, at any of four levels below the
+// folders it is given. These may be missing yet, and are only read.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [-addr HOST:PORT] DIR…")
+		flag.PrintDefaults()
+	}
+	addr := flag.String("addr", "127.0.0.1:7878", "where to serve; port 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, os.Stdout, *addr, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "watch:", err)
+		os.Exit(1)
+	}
+}
+
+// serve serves the page on addr until ctx is cancelled.
+func serve(ctx context.Context, w io.Writer, addr string, dirs []string) error {
+	folders, err := newFolders(dirs)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("-addr %s: %w", addr, err)
+	}
+	local := l.Addr().(*net.TCPAddr).IP.IsLoopback()
+	s := &http.Server{Handler: newServer(folders, local), ReadHeaderTimeout: 10 * time.Second}
+	fmt.Fprintf(w, "http://%s (Ctrl-C ends)\n", l.Addr())
+	if !local {
+		fmt.Fprintln(w, "everyone who reaches this address can read the runs")
+	}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

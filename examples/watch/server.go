@@ -1,0 +1,203 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed page
+var page embed.FS
+
+// server serves the page and what it asks for.
+type server struct {
+	folders folders
+	mu      sync.Mutex        // guards what follows
+	indices map[string]*index // of samples.jsonl, by run
+}
+
+// newServer returns the handler of the page about the runs in folders. With local it answers
+// only requests that were sent to a name of this machine, so that no web page elsewhere can
+// read them through a name of its own (DNS rebinding).
+func newServer(f folders, local bool) http.Handler {
+	s := &server{folders: f, indices: map[string]*index{}}
+	files, err := fs.Sub(page, "page")
+	if err != nil {
+		panic(err) // the embedded folder is there
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".js") {
+			w.Header().Set("Content-Type", "text/javascript; charset=utf-8") // the registry of Windows may say otherwise
+		}
+		http.FileServerFS(files).ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /api/runs", answer(s.runs))
+	mux.HandleFunc("GET /api/lines", answer(s.lines))
+	mux.HandleFunc("GET /api/samples", answer(s.samples))
+	mux.HandleFunc("GET /api/texts", answer(s.texts))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if local && !isLocal(r.Host) {
+			http.Error(w, fmt.Sprintf("this page is not served to %q", r.Host), http.StatusForbidden)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// isLocal reports whether a Host header names this machine.
+func isLocal(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// answer writes what f returns as JSON. Errors have a status and say what is wrong.
+func answer(f func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := f(r)
+		if err != nil {
+			http.Error(w, err.Error(), status(err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(v) // an error is that of a reader who has gone
+	}
+}
+
+// errRequest is the error of a request that means nothing.
+var errRequest = errors.New("bad request")
+
+func status(err error) int {
+	switch {
+	case errors.Is(err, errOutside), errors.Is(err, fs.ErrPermission):
+		return http.StatusForbidden
+	case errors.Is(err, errRequest):
+		return http.StatusBadRequest
+	case missing(err):
+		return http.StatusNotFound
+	}
+	return http.StatusInternalServerError
+}
+
+// runs answers /api/runs.
+func (s *server) runs(*http.Request) (any, error) {
+	found, notes := s.folders.runs()
+	return struct {
+		Runs  []runInfo `json:"runs"`
+		Notes []string  `json:"notes"`
+	}{found, notes}, nil
+}
+
+// lines answers /api/lines?run=&file=&offset=&mark=: the rows of a file behind a place.
+// A file that is not there yet has none.
+func (s *server) lines(r *http.Request) (any, error) {
+	name := r.FormValue("file")
+	if name != "metrics.jsonl" && name != "alarms.jsonl" {
+		return nil, fmt.Errorf("%w: file %q, want metrics.jsonl or alarms.jsonl", errRequest, name)
+	}
+	offset, err := number(r, "offset")
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.folders.open(r.FormValue("run"), name)
+	if missing(err) {
+		return chunk{Reset: offset > 0, Rows: []json.RawMessage{}}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readFrom(f, place{offset, r.FormValue("mark")})
+}
+
+// samples answers /api/samples?run=&step=: the completions of a step, or without one of the
+// newest.
+func (s *server) samples(r *http.Request) (any, error) {
+	step, err := number(r, "step")
+	if err != nil {
+		return nil, err
+	}
+	run := r.FormValue("run")
+	f, err := s.folders.open(run, "samples.jsonl")
+	if missing(err) {
+		return sampled{Steps: []int{}}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.indices[run]
+	if x == nil {
+		x = &index{}
+		s.indices[run] = x
+	}
+	if err := x.read(f); err != nil {
+		return nil, err
+	}
+	return x.of(f, int(step))
+}
+
+// maxText bounds the texts of a run.
+const maxText = 4 << 20
+
+// texts answers /api/texts?run=: the preflight and the settings of a run, "" where a file is
+// not there. The settings may also be in the folder above, as r1zero has them.
+func (s *server) texts(r *http.Request) (any, error) {
+	id := r.FormValue("run")
+	preflight, err := s.text(id, "preflight.txt")
+	if err != nil {
+		return nil, err
+	}
+	config, err := s.text(id, "config.json")
+	if err == nil && config == "" && strings.Contains(id, "/") {
+		config, err = s.text(path.Dir(id), "config.json")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"preflight": preflight, "config": config}, nil
+}
+
+// text is a file of a run; "" if it is not there.
+func (s *server) text(id, name string) (string, error) {
+	f, err := s.folders.open(id, name)
+	if missing(err) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxText))
+	return string(text), err
+}
+
+// number is a parameter of a request; 0 if it is missing.
+func number(r *http.Request, name string) (int64, error) {
+	text := r.FormValue(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%w: %s %q, want a number", errRequest, name, text)
+	}
+	return n, nil
+}
