@@ -138,7 +138,7 @@ func TestDPORaisesTheShareOfRightAnswers(t *testing.T) {
 		held, known := problems[:46], problems[46:]
 		base := newEcho(t)
 		undecided(t, base, known, seed)
-		samples, _ := answers(t, base, known, 8, seed)
+		samples, _ := answers(t, base, known, 16, seed)
 		pairs := preferRight(known, samples)
 		const n = 8
 		_, before := answers(t, base, held, n, seed+1000)
@@ -152,7 +152,7 @@ func TestDPORaisesTheShareOfRightAnswers(t *testing.T) {
 			}
 			d := &DPO{
 				Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-3}, Seed: seed, Log: slog.New(slog.DiscardHandler)},
-				Pairs:   pairs, Batch: 32, Loss: c.loss, Beta: c.beta, Steps: 60,
+				Pairs:   pairs, Batch: 32, Loss: c.loss, Beta: c.beta, Steps: 120,
 			}
 			if err := d.Run(t.Context()); err != nil {
 				t.Fatal(err)

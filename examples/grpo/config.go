@@ -17,7 +17,7 @@ import (
 // config is what a run does. Names are those of TRL where it has the thing. Each key is a
 // flag too; those that are free may be others when a run is resumed.
 type config struct {
-	Preset string `json:"preset" free:"true" usage:"values to begin with: r1-zero, trl-default, dapo, simplerl, tinyzero or ppo"`
+	Preset string `json:"preset" free:"true" usage:"values to begin with, see -presets"`
 
 	Format  string  `json:"format" usage:"of frozen weights and products: f32, bf16, fp8, q8, q4 or q4_1"`
 	Rank    int     `json:"lora" usage:"rank of the adapters; 0 trains all weights"`
@@ -26,7 +26,7 @@ type config struct {
 
 	Template  string  `json:"template" usage:"how problems become prompts: r1-zero, tinyzero, plain, chat or none"`
 	System    string  `json:"system" usage:"message of the system before a problem, of the template chat"`
-	Rewards   rewards `json:"rewards" usage:"reward functions and their weights, such as math,format=0.5; weight 0 is measured alone"`
+	Rewards   rewards `json:"rewards" usage:"their weights, such as math,format=0.5; one of 0 is measured alone"`
 	Held      float64 `json:"held" usage:"part of the problems that is held out, above 0 and below 1"`
 	MaxPrompt int     `json:"max_prompt_length" usage:"longest prompt in tokens; 0 means what the model takes"`
 
@@ -38,19 +38,19 @@ type config struct {
 	TopK        int     `json:"top_k" usage:"draw from so many most likely tokens; 0 means all"`
 	Slots       int     `json:"slots" usage:"most sequences decoded together"`
 
-	Estimator   string  `json:"adv_estimator" usage:"of advantages: grpo, rloo, reinforce_plus_plus or reinforce_plus_plus_baseline"`
+	Estimator   string  `json:"adv_estimator" usage:"grpo, rloo, reinforce_plus_plus or reinforce_plus_plus_baseline"`
 	Scaling     string  `json:"scale_rewards" usage:"of advantages: group, batch or none; empty means the estimator's"`
-	Aggregation string  `json:"multi_objective_aggregation" usage:"of several rewards: sum_then_normalize or normalize_then_sum"`
+	Aggregation string  `json:"multi_objective_aggregation" usage:"sum_then_normalize or normalize_then_sum"`
 	RewardKL    float64 `json:"kl_in_reward" usage:"coefficient of the divergence in the reward"`
 	SkipZeroStd bool    `json:"skip_zero_std" usage:"leave groups of equal rewards out of the loss"`
-	GenBatches  int     `json:"max_num_gen_batches" usage:"replace groups of equal rewards by those of further prompts, of so many batches a step at most (dynamic sampling); 0 means not"`
+	GenBatches  int     `json:"max_num_gen_batches" usage:"of dynamic sampling, for groups that differ in reward; 0 means none"`
 	Mask        bool    `json:"mask_truncated_completions" usage:"leave truncated completions out of the loss"`
 	Shuffle     bool    `json:"shuffle_rewards" usage:"permute the rewards: the control that must not learn"`
 
 	LossType    string  `json:"loss_type" usage:"mean over tokens: dapo, grpo, dr_grpo, bnpo or luspo"`
 	Surrogate   string  `json:"surrogate" usage:"loss of a token: clip, cispo, sapo, reinforce or mirror_descent"`
-	Level       string  `json:"importance_sampling_level" usage:"of the importance ratio: token, sequence, sequence_token or trajectory"`
-	Epsilon     float64 `json:"epsilon" usage:"the importance ratio is clipped below at 1-epsilon; 0 means 0.2, and no bound for cispo"`
+	Level       string  `json:"importance_sampling_level" usage:"token, sequence, sequence_token or trajectory"`
+	Epsilon     float64 `json:"epsilon" usage:"the importance ratio is clipped at 1-epsilon; 0 means 0.2"`
 	EpsilonHigh float64 `json:"epsilon_high" usage:"and above at 1+epsilon_high; 0 means epsilon, and 4 for cispo"`
 	DualClip    float64 `json:"delta" usage:"bound of the ratio at a negative advantage (dual-clip PPO); 0 means none"`
 	TauPositive float64 `json:"sapo_temperature_pos" usage:"of the surrogate sapo; 0 means 1"`
@@ -61,7 +61,10 @@ type config struct {
 	EntropyCoef float64 `json:"entropy_coef" usage:"coefficient of the entropy bonus"`
 	Iterations  int     `json:"num_iterations" usage:"passes over a rollout"`
 	MiniBatches int     `json:"mini_batches" usage:"updates in a pass"`
-	RefSync     int     `json:"ref_model_sync_steps" usage:"steps after which the reference model becomes the current one; 0 means never"`
+	Correction  string  `json:"importance_sampling_mode" usage:"none if empty, or {token,sequence}_{truncate,mask}"`
+	Cap         float64 `json:"importance_sampling_clip_max" usage:"greatest weight of it; 0 means 3"`
+	OffPolicy   float64 `json:"off_policy_mask_threshold" usage:"of the off-policy sequence mask, in nats; 0 means none"`
+	RefSync     int     `json:"ref_model_sync_steps" usage:"steps between copies of the model to the reference model"`
 	RefMix      float64 `json:"ref_model_mixup_alpha" usage:"part of the current model in it; 0 means 1"`
 
 	LR          float64 `json:"learning_rate" usage:"its peak"`
@@ -82,8 +85,8 @@ type config struct {
 	CriticWarmup int     `json:"critic_warmup" usage:"steps of the critic own alone"`
 
 	EvalProblems int    `json:"eval_problems" free:"true" usage:"held-out problems to measure; 0 means none"`
-	EvalSamples  int    `json:"eval_samples" free:"true" usage:"completions of each: one is the most likely, several are drawn at temperature 0.6 and top-p 0.95"`
-	EvalEvery    int    `json:"eval_every" free:"true" usage:"steps between evaluations; 0 means none between first and last"`
+	EvalSamples  int    `json:"eval_samples" free:"true" usage:"completions of each; several are drawn at top-p 0.95"`
+	EvalEvery    int    `json:"eval_every" free:"true" usage:"steps between evaluations; 0 means none"`
 	SaveEvery    int    `json:"save_every" free:"true" usage:"steps between checkpoints"`
 	SamplesEvery int    `json:"samples_every" free:"true" usage:"steps between samples that are printed; 0 means none"`
 	Seed         uint64 `json:"seed" usage:"of adapters, prompts, draws and what is held out"`
@@ -164,6 +167,8 @@ func (c *config) check() error {
 			rl.LevelTrajectory)},
 		{"divergence", c.Divergence, words("", rl.DivergenceK1, rl.DivergenceK2, rl.DivergenceK3,
 			rl.DivergenceK3Unbiased)},
+		{"importance_sampling_mode", c.Correction, words("", rl.CorrectionTokenTruncate, rl.CorrectionTokenMask,
+			rl.CorrectionSequenceTruncate, rl.CorrectionSequenceMask)},
 		{"lr_scheduler_type", c.Decay, []string{"constant", "linear"}},
 		{"critic", c.Critic, []string{"none", "own", "trunk"}},
 	} {
@@ -267,8 +272,8 @@ func (c *config) updates() int {
 // shape is what a step has, in words.
 func (c *config) shape() string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "%d steps of %d prompts × %d completions = %d, of up to %d tokens, and %d updates", c.Steps, c.Prompts,
-		c.Generations, c.Prompts*c.Generations, c.MaxTokens, c.updates())
+	fmt.Fprintf(&w, "%d steps of %d prompts × %d completions = %d, of up to %d tokens, and %d updates", c.Steps,
+		c.Prompts, c.Generations, c.Prompts*c.Generations, c.MaxTokens, c.updates())
 	fmt.Fprintf(&w, "; loss %s", c.LossType)
 	if c.Critic != "none" {
 		fmt.Fprintf(&w, ", critic %s", c.Critic)

@@ -191,8 +191,7 @@ func TestPresetsStart(t *testing.T) {
 		`{"prompt": "Make 22 of 3, 5 and 7.", "answer": {"numbers": [3, 5, 7], "target": 22}}`+"\n", 8))
 	for _, p := range presets {
 		for _, rank := range []string{"0", "4"} {
-			var c config
-			c = base()
+			c := base()
 			p.set(&c)
 			args := []string{"-preset", p.name, "-model", dir, "-data", data, "-out", t.TempDir(), "-lora", rank,
 				"-prompts", "2", "-mini-batches", "1", "-max-completion-length", "6", "-steps", "2", "-eval-problems", "2"}
@@ -229,6 +228,7 @@ func TestKilledRunsResume(t *testing.T) {
 		{"-preset", "r1-zero", "-ref-model-sync-steps", "2", "-learning-rate", "0.001"},
 		{"-critic", "trunk", "-learning-rate", "0.001", "-eval-every", "4"},
 		{"-max-num-gen-batches", "20", "-learning-rate", "0.001"},
+		{"-mini-batches", "2", "-importance-sampling-mode", "sequence_mask", "-off-policy-mask-threshold", "0.1"},
 	} {
 		more = append(more, "-steps", "12", "-save-every", "1")
 		_, want := mustRun(t, short(dir, data, t.TempDir(), more...)...)
@@ -311,6 +311,7 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{append(ok, "-rewards", "math=x"), `-rewards "math=x": the weight of math is "x", want a number`},
 		{append(ok, "-rewards", "length"), `rewards: length builds on a reward of correctness`},
 		{append(ok, "-loss-type", "grop"), `loss_type is "grop", did you mean grpo?`},
+		{append(ok, "-importance-sampling-mode", "token_trunk"), `importance_sampling_mode is "token_trunk", did you mean`},
 		{append(ok, "-template", "r1zero"), `template is "r1zero", did you mean r1-zero?`},
 		{append(ok, "-num-generations", "0"), `num_generations is 0, want 1 or more`},
 		{append(ok, "-top-p", "1.5"), `top_p is 1.5, want more than 0 and at most 1`},

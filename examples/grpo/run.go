@@ -53,7 +53,7 @@ type result struct {
 	Params        int      `json:"params"`
 	Trained       int      `json:"trained_params"`
 	Estimate      int      `json:"estimated_bytes"` // of memory
-	Resident      int      `json:"resident_bytes"`  // the most that the process had before it saved; 0 where it is not known
+	Resident      int      `json:"resident_bytes"`  // the most that the process had before it saved, if known
 	Seconds       float64  `json:"seconds"`
 	WeightsSHA256 string   `json:"weights_sha256"` // of what was trained
 	Out           string   `json:"out"`
@@ -160,7 +160,9 @@ func (t *training) grpo(m *model.Model, network func(b backend.Backend) (*model.
 		}),
 		Data: t.prompts, Reward: c.suite(), Steps: c.Steps, G: c.Generations,
 		RewardKL: c.RewardKL, SkipZeroStd: c.SkipZeroStd, DynamicSampling: c.GenBatches, MaskTruncated: c.Mask,
-		Shuffle: c.Shuffle,
+		Shuffle: c.Shuffle, OffPolicy: rl.OffPolicy{
+			Correction: rl.Correction(c.Correction), Cap: c.Cap, MaskThreshold: c.OffPolicy,
+		},
 		Objective: rl.Objective{
 			Surrogate: rl.Surrogate(c.Surrogate), Level: rl.Level(c.Level),
 			EpsilonLow: c.Epsilon, EpsilonHigh: c.EpsilonHigh,
