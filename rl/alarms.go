@@ -27,7 +27,7 @@ type Thresholds struct {
 	LengthFall   float64 // completions/mean_length below this part of its mean over the first steps; 0 means 0.25
 	LengthGrowth float64 // completions/mean_length above this many times that mean; 0 means 4
 	MaxClipRatio float64 // clip_ratio/region_mean above this; 0 means 0.2
-	MaxRatio     float64 // ratio/max above this, or ratio/min below its inverse; 0 means 20
+	MaxRatio     float64 // ratio/max above this, or ratio/min below its inverse; 0 means 1000
 	MaxKL        float64 // kl above this; 0 means 1
 	// KLSpike is for kl above 0.01 and above this many times its mean over the last steps; 0
 	// means 10.
@@ -92,7 +92,7 @@ func (t Thresholds) check(h history, m map[string]float64) []string {
 	relative(MetricMeanLength, cmp.Or(t.LengthFall, 0.25), length, -1, "the length collapsed", tryCollapse)
 	relative(MetricMeanLength, cmp.Or(t.LengthGrowth, 4), length, 1, "the length exploded", tryExplosion)
 	limit(MetricClipRegionMean, cmp.Or(t.MaxClipRatio, 0.2), 1, "many tokens are clipped", tryUpdates)
-	most := cmp.Or(t.MaxRatio, 20)
+	most := cmp.Or(t.MaxRatio, 1000)
 	limit(MetricRatioMax, most, 1, "importance ratios are out of range", tryRatio)
 	limit(MetricRatioMin, 1/most, -1, "importance ratios are out of range", tryRatio)
 	limit(MetricKL, cmp.Or(t.MaxKL, 1), 1, "the policy is far from the reference", tryKL)
