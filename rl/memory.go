@@ -17,8 +17,8 @@ import (
 //
 // Every completion has MaxTokens tokens and is learned from, and the Generator is
 // prepared for any number of sequences. Completions that stop early leave
-// micro-batches of other numbers of rows, which may take a few hundredths more: see
-// train.Memory.
+// micro-batches of other numbers of rows, whose blocks of memory add to those of
+// full ones: see train.Memory.
 func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	g, err := build(d)

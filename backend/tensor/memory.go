@@ -36,18 +36,12 @@ func (st *storage) drop() {
 }
 
 // memory reuses freed blocks by size class: four classes an octave, so that
-// at most a fifth of a block is unused. In scopes with gradients, where there is none of
-// its class, one up to twice as large is taken, or one down to half as large is given up
-// for it: batches of other numbers of rows, such as those of rollouts, do not add their
-// blocks to each other.
+// at most a fifth of a block is unused.
 type memory struct {
 	b    backend.Backend
 	free map[int][]backend.Buffer
-	// shares lets blocks serve other classes. No program may be recorded: it would keep a
-	// larger block for good, and has results in blocks that are free once these were read.
-	shares bool
-	live   int
-	peak   int
+	live int
+	peak int
 	// closed is set by Scope.Close: blocks that the tape of another scope still
 	// held are freed when it lets go.
 	closed bool
@@ -57,8 +51,8 @@ type memory struct {
 	programs []*backend.Program // recorded so far
 }
 
-func newMemory(b backend.Backend, shares bool) *memory {
-	return &memory{b: b, free: map[int][]backend.Buffer{}, shares: shares}
+func newMemory(b backend.Backend) *memory {
+	return &memory{b: b, free: map[int][]backend.Buffer{}}
 }
 
 func class(bytes int) int {
@@ -75,13 +69,6 @@ func (m *memory) get(bytes int) (*storage, error) {
 	if buf == nil {
 		buf = take(m.free, size)
 	}
-	if buf == nil && m.shares {
-		if near := m.nearest(size, 2*size); near > 0 {
-			buf, size = take(m.free, near), near
-		} else if near := m.nearest(size, size/2); near > 0 {
-			m.b.Free(take(m.free, near))
-		}
-	}
 	if buf == nil {
 		var err error
 		if buf, err = backend.AllocFor(m.b, backend.Activations, size); err != nil {
@@ -89,20 +76,6 @@ func (m *memory) get(bytes int) (*storage, error) {
 		}
 	}
 	return m.use(buf, size), nil
-}
-
-// nearest is the class nearest to size, up or down to most, of which there is a free block; 0 if
-// there is none.
-func (m *memory) nearest(size, most int) (near int) {
-	for s, list := range m.free {
-		if len(list) == 0 || s < min(size, most) || s > max(size, most) {
-			continue
-		}
-		if d := s - size; near == 0 || max(d, -d) < max(near-size, size-near) {
-			near = s
-		}
-	}
-	return near
 }
 
 // take removes a block from the lists of free ones; nil if there is none.

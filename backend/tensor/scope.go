@@ -49,7 +49,7 @@ type Options struct {
 // NewScope returns an empty scope on b. Close it to give its memory back.
 func NewScope(b backend.Backend, o Options) *Scope {
 	return &Scope{
-		b: b, mem: newMemory(b, o.Grad), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained,
+		b: b, mem: newMemory(b), recording: o.Grad, inference: !o.Grad, deferW: o.DeferWeights, trained: o.Trained,
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *Scope) ResetPeak() { s.mem.peak = s.mem.live }
 // run must be tensors made before. Close frees the program. The scope must not
 // be recording gradients.
 func (s *Scope) Record(fn func()) (*backend.Program, error) {
-	if s.mem.shares {
+	if s.recording {
 		panic("tensor: Record in a scope that records gradients")
 	}
 	raw := s.b
