@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -248,8 +247,6 @@ func (t *training) announce() error {
 		return err
 	}
 	t.result.Estimate = m.Peak
-	// Checkpoints leave garbage: it is collected before the process is much larger than this.
-	debug.SetMemoryLimit(int64(m.Peak) + int64(m.Peak)/20)
 	return lab.Announce(os.Stdout, t.Backend, []lab.Phase{{Name: "training", Memory: m}})
 }
 
