@@ -308,7 +308,8 @@ func Qwen3_30B_A3B() Config {
 // Tiny is a small model of the V3 kind with a vocabulary of vocab tokens, none of
 // which begins or ends a sequence, and all of V3's mechanisms: query compression, one
 // dense layer and three of experts, a shared expert, the sigmoid gate with selection
-// bias, and one MTP module. It trains in minutes on a laptop. Change the fields freely; Validate finds what no longer fits.
+// bias, and one MTP module. It trains in minutes on a laptop. Change the fields freely;
+// Validate finds what no longer fits.
 //
 // RoutedScalingFactor follows Moonlight's rule (arXiv:2502.16982 appendix C),
 // which gives the routed output the root mean square of one expert's: the mean

@@ -102,7 +102,8 @@ func (r *Rollout) enterRounds(v map[string]float64) {
 	v[MetricDroppedGroups] = float64(n) / float64(len(r.dropped))
 }
 
-// shortage says that DynamicSampling came to its bound; "" if it did not.
+// shortage is the text of the alarm that DynamicSampling reached its limit of batches; it is
+// empty if it did not.
 func (r *Rollout) shortage() string {
 	if r.missing == 0 {
 		return ""

@@ -33,7 +33,8 @@ type OutcomeTraining struct {
 	Held    []Pair // that Evaluate measures; optional
 
 	// CenterRewards draws scores towards a mean of 0, which the pairs leave open: TRL's
-	// center_rewards_coefficient (arXiv 2312.09244), 0.01 there. 0 means not at all.
+	// center_rewards_coefficient (arXiv 2312.09244), 0.01 there. If 0, scores are not
+	// centered.
 	CenterRewards float64
 
 	OnStep func(m train.Metrics) // called with the metrics of each step; optional

@@ -40,7 +40,7 @@ type Rollout struct {
 	InLoss []bool
 
 	dropped  []bool    // groups, under GRPO.DynamicSampling; nil without
-	missing  int       // groups with a spread, where it came to its bound
+	missing  int       // groups with a spread that the step lacks at the limit of batches
 	sampling agreement // with the trained model, where that scored the rollout besides its updates
 	order    []int     // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
 }

@@ -77,7 +77,8 @@ func TestEveryOpHasItsLines(t *testing.T) {
 			devices = append(devices, x.Device)
 		case "check":
 			var x check
-			if err := d.Decode(&x); err != nil || x.Cases == 0 || x.Error > 1 || x.CPU != 0 || (x.Worst == "") != (x.Error == 0) {
+			if err := d.Decode(&x); err != nil || x.Cases == 0 || x.Error > 1 || x.CPU != 0 ||
+				(x.Worst == "") != (x.Error == 0) {
 				t.Errorf("error %v: %s", err, text)
 			}
 			checks = append(checks, x.Op)
@@ -120,7 +121,8 @@ func TestMissesAreNamedAndFail(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "faulty: ") || !strings.HasSuffix(err.Error(), " misses") {
 			t.Errorf("%s: error %v", x.what, err)
 		}
-		if !strings.Contains(out, "MISS RMSNorm/F32/") || !strings.Contains(out, x.want) || strings.Contains(out, "MISS Copy") {
+		if !strings.Contains(out, "MISS RMSNorm/F32/") || !strings.Contains(out, x.want) ||
+			strings.Contains(out, "MISS Copy") {
 			t.Errorf("%s: want %q in\n%s", x.what, x.want, out)
 		}
 		o.JSON = true

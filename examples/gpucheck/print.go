@@ -32,7 +32,9 @@ type rate struct {
 }
 
 func deviceOf(b backend.Backend, l backendtest.Limits, quick bool) device {
-	d := device{Line: "device", Device: b.Name(), Path: backend.Path(b), Quick: quick, Launch: l.Launch, Copy: l.Copy / 1e9}
+	d := device{
+		Line: "device", Device: b.Name(), Path: backend.Path(b), Quick: quick, Launch: l.Launch, Copy: l.Copy / 1e9,
+	}
 	for _, f := range backend.Formats() {
 		for _, dt := range []backend.DType{backend.F32, backend.BF16} {
 			if r := l.MatMul[backendtest.Product{DType: dt, Format: f}]; r > 0 {
@@ -88,7 +90,8 @@ func (t *table) device(d device) error {
 	if d.Quick {
 		fmt.Fprintln(t.out, "-quick: the times mean nothing")
 	}
-	_, err := fmt.Fprintf(t.out, columns, "op", "dtype", "error", "cpu", "time", "GFLOP/s", "GB/s", "share", "limit", "case")
+	_, err := fmt.Fprintf(t.out, columns, "op", "dtype", "error", "cpu", "time", "GFLOP/s", "GB/s", "share", "limit",
+		"case")
 	return err
 }
 

@@ -43,7 +43,7 @@ type config struct {
 	Aggregation string  `json:"multi_objective_aggregation" usage:"sum_then_normalize or normalize_then_sum"`
 	RewardKL    float64 `json:"kl_in_reward" usage:"coefficient of the divergence in the reward"`
 	SkipZeroStd bool    `json:"skip_zero_std" usage:"leave groups of equal rewards out of the loss"`
-	GenBatches  int     `json:"max_num_gen_batches" usage:"of dynamic sampling, for groups that differ in reward; 0 means none"`
+	GenBatches  int     `json:"max_num_gen_batches" usage:"batches a step of dynamic sampling; 0 means none"`
 	Mask        bool    `json:"mask_truncated_completions" usage:"leave truncated completions out of the loss"`
 	Shuffle     bool    `json:"shuffle_rewards" usage:"permute the rewards: the control that must not learn"`
 

@@ -133,7 +133,8 @@ func sums(t *testing.T) string {
 // Latin: a reward that a model of random weights gets a part of.
 func short(model, data, out string, more ...string) []string {
 	return append([]string{"-model", model, "-data", data, "-out", out, "-rewards", "language=-1,math=0",
-		"-template", "plain", "-prompts", "4", "-num-generations", "4", "-max-completion-length", "8", "-mini-batches", "1", "-steps", "6",
+		"-template", "plain", "-prompts", "4", "-num-generations", "4", "-max-completion-length", "8",
+		"-mini-batches", "1", "-steps", "6",
 		"-learning-rate", "0.01", "-held", "0.1", "-eval-problems", "4", "-samples-every", "1"}, more...)
 }
 
@@ -152,7 +153,8 @@ func TestRewardsRise(t *testing.T) {
 			t.Errorf("%v: mean reward %.3f of the first steps, %.3f of the last", more, before, after)
 		}
 		for _, want := range []string{"memory, training: ", "KV cache ", `"Question:\nWhat is`, "rewards/language: ",
-			"rewards/math: ", "30 steps of 4 prompts × 4 completions = 16", "step 7, a sample of ", "before: accuracy 0.0% of 4", "after: accuracy 0.0%"} {
+			"rewards/math: ", "30 steps of 4 prompts × 4 completions = 16", "step 7, a sample of ",
+			"before: accuracy 0.0% of 4", "after: accuracy 0.0%"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v: printed lacks %q:\n%s", more, want, text)
 			}
