@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,62 +15,24 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/backend/tensor"
+	"github.com/aha-go/aha/examples/internal/program"
 	"github.com/aha-go/aha/examples/internal/tune"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/lora"
 )
 
-// asCommand makes the test binary run as dpo itself.
-const asCommand = "DPO_TEST_AS_COMMAND"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) == "" {
-		os.Exit(m.Run())
-	}
-	main()
-	os.Exit(0)
-}
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 const golden = "../../model/testdata/golden/"
-
-func command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	c := exec.CommandContext(t.Context(), self, args...)
-	c.Env = append(os.Environ(), asCommand+"=1")
-	return c
-}
-
-// outcome is what a command that ended by itself left.
-type outcome struct {
-	stdout, stderr string
-	code           int
-}
-
-func finish(t *testing.T, args ...string) outcome {
-	t.Helper()
-	c := command(t, args...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	err := c.Run()
-	o := outcome{stdout: stdout.String(), stderr: stderr.String()}
-	if exit, failed := errors.AsType[*exec.ExitError](err); failed {
-		o.code = exit.ExitCode()
-	} else {
-		must(t, err)
-	}
-	return o
-}
 
 // mustRun runs dpo -json and gives its results.
 func mustRun(t *testing.T, args ...string) (r result) {
 	t.Helper()
-	o := finish(t, append([]string{"-json"}, args...)...)
-	if o.code != 0 {
-		t.Fatalf("%v: exit code %d\n%s%s", args, o.code, o.stdout, o.stderr)
+	o := program.Finish(t, append([]string{"-json"}, args...)...)
+	if o.Code != 0 {
+		t.Fatalf("%v: exit code %d\n%s%s", args, o.Code, o.Stdout, o.Stderr)
 	}
-	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	lines := strings.Split(strings.TrimSpace(o.Stdout), "\n")
 	must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &r))
 	return r
 }
@@ -203,7 +163,7 @@ func TestKilledRunsResume(t *testing.T) {
 		out := t.TempDir()
 		args := short(data, out, more...)
 		for kill := range 3 {
-			c := command(t, args...)
+			c := program.Command(t, args...)
 			must(t, c.Start())
 			done := make(chan struct{})
 			go func() {
@@ -254,8 +214,8 @@ func TestOneFolderHasOneRun(t *testing.T) {
 		{[]string{"-resume", "-beta", "0.5", "-loss", "ipo"}, "config.json is of a run with other settings (choose another " +
 			"folder, or those settings):\n  beta: 0.1 there, 0.5 now\n  loss: \"sigmoid\" there, \"ipo\" now"},
 	} {
-		if o := finish(t, append(args, c.more...)...); o.code != 1 || !strings.Contains(o.stderr, c.want) {
-			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.code, o.stderr, c.want)
+		if o := program.Finish(t, append(args, c.more...)...); o.Code != 1 || !strings.Contains(o.Stderr, c.want) {
+			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.Code, o.Stderr, c.want)
 		}
 	}
 }
@@ -281,8 +241,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{short(data, "x", "-model", model, "-max-tokens", "3"),
 			"0 pairs to train on (60 are too long, 0 have equal completions)"},
 	} {
-		if o := finish(t, c.args...); o.code != 1 || !strings.Contains(o.stderr, c.want) {
-			t.Errorf("%v: exit code %d, %q, want %q", c.args, o.code, o.stderr, c.want)
+		if o := program.Finish(t, c.args...); o.Code != 1 || !strings.Contains(o.Stderr, c.want) {
+			t.Errorf("%v: exit code %d, %q, want %q", c.args, o.Code, o.Stderr, c.want)
 		}
 	}
 	if _, err := os.Stat("x"); err == nil {

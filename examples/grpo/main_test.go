@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/examples/internal/program"
 	"github.com/aha-go/aha/examples/internal/tune"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/tokenizer"
@@ -22,57 +20,18 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// asCommand makes the test binary run as grpo itself.
-const asCommand = "GRPO_TEST_AS_COMMAND"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) == "" {
-		os.Exit(m.Run())
-	}
-	main()
-	os.Exit(0)
-}
-
-func command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	c := exec.CommandContext(t.Context(), self, args...)
-	c.Env = append(os.Environ(), asCommand+"=1")
-	return c
-}
-
-// outcome is what a command that ended by itself left.
-type outcome struct {
-	stdout, stderr string
-	code           int
-}
-
-func finish(t *testing.T, args ...string) outcome {
-	t.Helper()
-	c := command(t, args...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	err := c.Run()
-	o := outcome{stdout: stdout.String(), stderr: stderr.String()}
-	if exit, failed := errors.AsType[*exec.ExitError](err); failed {
-		o.code = exit.ExitCode()
-	} else {
-		must(t, err)
-	}
-	return o
-}
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // mustRun runs grpo -json and gives what it printed and its results.
 func mustRun(t *testing.T, args ...string) (text string, r result) {
 	t.Helper()
-	o := finish(t, append([]string{"-json"}, args...)...)
-	if o.code != 0 {
-		t.Fatalf("%v: exit code %d\n%s%s", args, o.code, o.stdout, o.stderr)
+	o := program.Finish(t, append([]string{"-json"}, args...)...)
+	if o.Code != 0 {
+		t.Fatalf("%v: exit code %d\n%s%s", args, o.Code, o.Stdout, o.Stderr)
 	}
-	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	lines := strings.Split(strings.TrimSpace(o.Stdout), "\n")
 	must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &r))
-	return o.stdout, r
+	return o.Stdout, r
 }
 
 func must(t testing.TB, err error) {
@@ -237,7 +196,7 @@ func TestKilledRunsResume(t *testing.T) {
 		out := t.TempDir()
 		args := short(dir, data, out, more...)
 		for kill := range 3 {
-			c := command(t, args...)
+			c := program.Command(t, args...)
 			must(t, c.Start())
 			done := make(chan struct{})
 			go func() {
@@ -287,8 +246,8 @@ func TestOneFolderHasOneRun(t *testing.T) {
 		{[]string{"-resume", "-epsilon", "0.1", "-rewards", "language=-2,math=0"},
 			"epsilon: 0 there, 0.1 now\n  rewards.language: -1 there, -2 now"},
 	} {
-		if o := finish(t, append(args, c.more...)...); o.code != 1 || !strings.Contains(o.stderr, c.want) {
-			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.code, o.stderr, c.want)
+		if o := program.Finish(t, append(args, c.more...)...); o.Code != 1 || !strings.Contains(o.Stderr, c.want) {
+			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.Code, o.Stderr, c.want)
 		}
 	}
 	// What does not decide the result may change.
@@ -341,8 +300,8 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{[]string{"-model", dir, "-data", data}, `-out is missing`},
 		{append(slices.Clone(ok), "more"), `unexpected argument "more"`},
 	} {
-		if o := finish(t, c.args...); o.code != 1 || !strings.Contains(o.stderr, c.want) {
-			t.Errorf("%v: exit code %d, %q, want %q", c.args, o.code, o.stderr, c.want)
+		if o := program.Finish(t, c.args...); o.Code != 1 || !strings.Contains(o.Stderr, c.want) {
+			t.Errorf("%v: exit code %d, %q, want %q", c.args, o.Code, o.Stderr, c.want)
 		}
 	}
 	for _, f := range []string{"config.json", "resolved.json", runFolder} {
@@ -353,10 +312,10 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 }
 
 func TestPresetsAreListed(t *testing.T) {
-	o := finish(t, "-presets")
+	o := program.Finish(t, "-presets")
 	for _, p := range presets {
-		if !strings.Contains(o.stdout, p.name) || !strings.Contains(o.stdout, p.source) {
-			t.Errorf("%s is not listed:\n%s", p.name, o.stdout)
+		if !strings.Contains(o.Stdout, p.name) || !strings.Contains(o.Stdout, p.source) {
+			t.Errorf("%s is not listed:\n%s", p.name, o.Stdout)
 		}
 	}
 }
