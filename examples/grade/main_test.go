@@ -14,35 +14,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aha-go/aha/examples/internal/program"
 )
 
-// asCommand makes the test binary run as grade itself.
-const asCommand = "GRADE_TEST_AS_COMMAND"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) == "" {
-		os.Exit(m.Run())
-	}
-	main()
-	os.Exit(0)
-}
-
-// command is grade with arguments.
-func command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.CommandContext(t.Context(), self, args...)
-	c.Env = append(os.Environ(), asCommand+"=1")
-	return c
-}
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // grade runs the command over an input.
 func grade(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	c := command(t, args...)
+	c := program.Command(t, args...)
 	var out, errs bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &errs
 	err := c.Run()
@@ -268,7 +249,7 @@ func TestOrderAndSummaryDoNotDependOnTheCores(t *testing.T) {
 	}
 	var first, counts string
 	for _, cores := range []string{"1", "7"} {
-		c := command(t, "-reward", "math", "-in", "-", "-out", "-")
+		c := program.Command(t, "-reward", "math", "-in", "-", "-out", "-")
 		c.Env = append(c.Env, "GOMAXPROCS="+cores)
 		var out, errs bytes.Buffer
 		c.Stdin, c.Stdout, c.Stderr = strings.NewReader(in.String()), &out, &errs
@@ -290,7 +271,7 @@ func TestOrderAndSummaryDoNotDependOnTheCores(t *testing.T) {
 // A killed command leaves -out as it was, and one in a pipe answers before its input ends.
 func TestPipesAnswerAtOnceAndAKillLeavesNoFile(t *testing.T) {
 	for _, out := range []string{"-", filepath.Join(t.TempDir(), "out.jsonl")} {
-		c := command(t, "-reward", "choice", "-in", "-", "-out", out)
+		c := program.Command(t, "-reward", "choice", "-in", "-", "-out", out)
 		stdin, err := c.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
