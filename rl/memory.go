@@ -16,9 +16,9 @@ import (
 // file is touched and no reward function is called.
 //
 // Every completion has MaxTokens tokens and is learned from, and the Generator is
-// prepared for any number of sequences. Completions that stop early leave
-// micro-batches of other numbers of rows, whose blocks of memory add to those of
-// full ones: see train.Memory.
+// prepared for any number of sequences. Where completions stop early, micro-batches may have
+// more rows, up to the limit, and freed blocks of activations of other sizes take up to
+// 64 MiB more.
 func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	g, err := build(d)

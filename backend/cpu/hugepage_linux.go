@@ -17,12 +17,25 @@ func adviseHuge(mem []byte) {
 	}
 }
 
+// adviseSmall asks for small pages beneath mem.
+func adviseSmall(mem []byte) {
+	if inner := wholePages(mem); len(inner) > 0 {
+		_ = unix.Madvise(inner, unix.MADV_NOHUGEPAGE)
+	}
+}
+
 // discard gives back the whole pages of mem, whose content becomes undefined: the
 // runtime clears memory that it uses again, and so makes padding resident.
 func discard(mem []byte) {
+	if inner := wholePages(mem); len(inner) > 0 {
+		_ = unix.Madvise(inner, unix.MADV_DONTNEED)
+	}
+}
+
+// wholePages is the part of mem that consists of whole pages.
+func wholePages(mem []byte) []byte {
 	page := unix.Getpagesize()
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % uintptr(page))
-	if size := (len(mem) - skip) &^ (page - 1); size > 0 {
-		_ = unix.Madvise(mem[skip:skip+size], unix.MADV_DONTNEED)
-	}
+	size := max((len(mem)-skip)&^(page-1), 0)
+	return mem[min(skip, len(mem)):][:size]
 }

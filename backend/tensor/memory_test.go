@@ -3,6 +3,7 @@ package tensor_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -300,6 +301,33 @@ func TestScopesReuseMemory(t *testing.T) {
 	if want := countParamBuffers(m); b.buffers != want {
 		t.Errorf("%d buffers after Close, want the parameters' %d", b.buffers, want)
 	}
+}
+
+// Micro-batches of many sizes hold what the largest needs and 64 MiB. Freed blocks that
+// were kept for each size would add up to several times as much.
+func TestBatchesOfOtherSizesShareMemory(t *testing.T) {
+	const rows, width, layers = 1 << 11, 1 << 12, 20 // 32 MiB a tensor at most
+	run := func(s *tensor.Scope, rows int) {
+		chain(s.Full(backend.F32, 0, rows, width), layers)
+		s.Reset()
+	}
+	largest := backend.DryRun(open(t))
+	s := tensor.NewScope(largest, tensor.Options{Grad: true})
+	run(s, rows)
+	s.Close()
+
+	ragged := backend.DryRun(open(t))
+	s = tensor.NewScope(ragged, tensor.Options{Grad: true})
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 50 {
+		run(s, 1+rng.IntN(rows))
+	}
+	const spare = 64 << 20
+	if got, most := ragged.Memory().Peak, largest.Memory().Peak+spare; got > most {
+		t.Errorf("seed %d: batches of up to %d rows held %s, want at most %s", seed, rows, backend.FormatBytes(got),
+			backend.FormatBytes(most))
+	}
+	s.Close()
 }
 
 // countParamBuffers is the number of values and gradients m holds.

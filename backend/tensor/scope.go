@@ -91,6 +91,9 @@ func (s *Scope) Reset() {
 	s.unwinding = false
 	s.dropDeferred()
 	s.err = nil
+	if s.parent == nil {
+		s.mem.nextBatch()
+	}
 }
 
 // Close frees all memory of the scope and its programs. A tensor of it must not be

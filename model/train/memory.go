@@ -12,9 +12,8 @@ import (
 // included, and Steps on seqs. build makes them on the backend it is given, as the
 // run itself does; here that is backend.DryRun of b. No file is touched.
 //
-// Tokens do not matter, lengths do. Steps on other lengths take more even where
-// their micro-batches have fewer rows: a Scope keeps freed blocks by size, so that
-// other sizes add to them.
+// Tokens do not matter, lengths do. Steps on shorter sequences take up to 64 MiB more,
+// since freed blocks of activations are kept for blocks of the same size.
 func Memory(b backend.Backend, build func(backend.Backend) (*Trainer, error),
 	seqs []model.Sequence) (backend.Memory, error) {
 	d := backend.DryRun(b)
