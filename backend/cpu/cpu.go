@@ -115,6 +115,9 @@ func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 // Free drops the buffer's memory; using it afterwards panics.
 func (b *CPU) Free(buf backend.Buffer) {
 	if f := buf.(*buffer); f.mem != nil {
+		if f.bytes >= hugePage {
+			freeHuge(f.mem)
+		}
 		f.mem = nil
 		b.memory.give(f.holder, f.bytes)
 	}

@@ -28,9 +28,16 @@ func growHuge[T byte | int32 | float32 | float64](s []T, n int) []T {
 func allocHuge(n int) []byte {
 	raw := make([]byte, n+hugePage+hugeBeyond)
 	mem := raw[-uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%hugePage:]
-	adviseSmall(raw) // it may lie where other memory had huge pages before
 	adviseHuge(mem[:n+hugeBeyond])
 	discard(raw[:len(raw)-len(mem)])
 	discard(mem[n+hugeBeyond:])
 	return mem[:n:n]
+}
+
+// freeHuge gives back the pages of memory of allocHuge before it is collected. What the
+// runtime places there next is on small pages: a huge one would be resident as a whole for
+// the little that is used of it.
+func freeHuge(mem []byte) {
+	discard(mem)
+	adviseSmall(unsafe.Slice(unsafe.SliceData(mem), len(mem)+hugeBeyond))
 }
