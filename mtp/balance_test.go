@@ -51,7 +51,7 @@ func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 	want := 0.0
 	for _, q := range seqs {
 		s := tensor.NewScope(m.Backend(), tensor.Options{})
-		h := m.Forward(s, m.NewBatch(s, []model.Sequence{q}, g)).Stream
+		h := m.Forward(s, m.NewBatch(s, []model.Sequence{q}, g)).Residual
 		for k, mod := range d.Modules {
 			rows := len(q.IDs) - 2 - k
 			if rows < 1 {

@@ -121,7 +121,7 @@ func (mod *Module) Forward(
 // balance loss. Where λ is 0 there are none.
 func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tensor.Tensor, gated []model.Gated) {
 	total := s.Full(d.m.Params.DType(), 0, 1)
-	h := out.Stream
+	h := out.Residual
 	prev := lengths(b.Host)
 	for k, mod := range d.Modules {
 		a := align(b, k+1, prev)

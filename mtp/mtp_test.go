@@ -157,7 +157,7 @@ func TestLossIsTheMeanOverDepthsOfCrossEntropies(t *testing.T) {
 	for _, q := range seqs {
 		s := tensor.NewScope(m.Backend(), tensor.Options{})
 		b := m.NewBatch(s, []model.Sequence{q}, total)
-		h := m.Forward(s, b).Stream
+		h := m.Forward(s, b).Residual
 		for k, mod := range d.Modules {
 			rows := len(q.IDs) - 2 - k
 			if rows < 1 {
