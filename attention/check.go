@@ -84,39 +84,39 @@ func (c MLAConfig) check(what string) {
 }
 
 // check refuses what makes no frequencies for dim elements of base theta.
-func (sc Scaling) check(what string, dim int, theta float64) {
+func (sc RoPEScaling) check(what string, dim int, theta float64) {
 	mustBePositive(what, size{"dim", dim})
 	mustBeEven(what, size{"dim", dim})
 	if !positive(theta) || theta <= 1 {
 		refuse(what, "theta", theta, "above 1 and finite")
 	}
 	if sc.Kind > Llama3 {
-		refuse(what, "Scaling.Kind", sc.Kind, "NoScaling, YaRN or Llama3")
+		refuse(what, "RoPEScaling.Kind", sc.Kind, "NoRoPEScaling, YaRN or Llama3")
 	}
-	if sc.Kind == NoScaling {
+	if sc.Kind == NoRoPEScaling {
 		return
 	}
 	if !positive(sc.Factor) || sc.Factor < 1 {
-		refuse(what, "Scaling.Factor", sc.Factor, "at least 1 and finite")
+		refuse(what, "RoPEScaling.Factor", sc.Factor, "at least 1 and finite")
 	}
-	mustBePositive(what, size{"Scaling.Original", sc.Original})
+	mustBePositive(what, size{"RoPEScaling.Original", sc.Original})
 	for _, f := range []struct {
 		field string
 		v     float64
 	}{
-		{"Scaling.BetaFast", sc.BetaFast}, {"Scaling.BetaSlow", sc.BetaSlow},
-		{"Scaling.AttentionFactor", sc.AttentionFactor},
-		{"Scaling.MScale", sc.MScale}, {"Scaling.MScaleAllDim", sc.MScaleAllDim},
-		{"Scaling.LowFreqFactor", sc.LowFreqFactor}, {"Scaling.HighFreqFactor", sc.HighFreqFactor},
+		{"RoPEScaling.BetaFast", sc.BetaFast}, {"RoPEScaling.BetaSlow", sc.BetaSlow},
+		{"RoPEScaling.AttentionFactor", sc.AttentionFactor},
+		{"RoPEScaling.MScale", sc.MScale}, {"RoPEScaling.MScaleAllDim", sc.MScaleAllDim},
+		{"RoPEScaling.LowFreqFactor", sc.LowFreqFactor}, {"RoPEScaling.HighFreqFactor", sc.HighFreqFactor},
 	} {
 		if f.v != 0 {
 			mustBeFactor(what, f.field, f.v)
 		}
 	}
 	if fast, slow := sc.betas(); fast < slow {
-		refuse(what, "Scaling.BetaFast", fast, "at least BetaSlow %v", slow)
+		refuse(what, "RoPEScaling.BetaFast", fast, "at least BetaSlow %v", slow)
 	}
 	if low, high := sc.freqFactors(); high <= low {
-		refuse(what, "Scaling.HighFreqFactor", high, "above LowFreqFactor %v", low)
+		refuse(what, "RoPEScaling.HighFreqFactor", high, "above LowFreqFactor %v", low)
 	}
 }

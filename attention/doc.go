@@ -1,7 +1,7 @@
 // Package attention has the attention mechanisms of the DeepSeek family and
 // of its distilled students: multi-head latent attention, naive and
 // weight-absorbed ([MLA]), and grouped-query attention ([GQA]), with rotary embedding
-// and YaRN ([NewAngles], [Scaling]).
+// and YaRN ([NewAngles], [RoPEScaling]).
 //
 // A layer takes the rows x [N, D] of packed sequences, and [Rows] say where each row
 // stands: [Pack] places whole sequences, for training and scoring, [Continue] tokens whose

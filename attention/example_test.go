@@ -22,7 +22,7 @@ func ExampleContinue() {
 	ps := tensor.NewParams(b, tensor.Init{Seed: 1, Std: 0.3})
 	defer ps.Free()
 	const d, maxLen = 8, 16
-	angles, err := attention.NewAngles(b, backend.F32, maxLen, 4, 1e4, attention.Scaling{})
+	angles, err := attention.NewAngles(b, backend.F32, maxLen, 4, 1e4, attention.RoPEScaling{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	} else if g.RoundKV {
 		k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
 	}
-	o := tensor.Attention(q, k, v, rows.Start, rows.Len, Scaling{}.SoftmaxScale(g.HeadDim))
+	o := tensor.Attention(q, k, v, rows.Start, rows.Len, RoPEScaling{}.SoftmaxScale(g.HeadDim))
 	return g.O.Forward(o.Reshape(n, g.Heads*g.HeadDim))
 }
 

@@ -52,7 +52,7 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	cfg.check(what)
 	mustHaveAngles(what, angles, size{"Rope", cfg.Rope})
 	if cfg.Scale == 0 {
-		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
+		cfg.Scale = RoPEScaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}
 	linear := func(name string, out, in int) *tensor.Linear {
 		return tensor.NewLinear(ps, prefix+"."+name, out, in, false)

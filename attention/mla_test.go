@@ -16,7 +16,7 @@ var mlaConfigs = map[string]attention.MLAConfig{
 }
 
 func newMLA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.MLAConfig) *attention.MLA {
-	sc := attention.Scaling{}
+	sc := attention.RoPEScaling{}
 	if cfg.Scale != 0 {
 		sc = v3YaRN
 	}
@@ -29,7 +29,7 @@ func newMLA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.MLA
 // referenceMLA is multi-head latent attention head by head, as DeepSeek-V3
 // eq. 1–11 write it.
 func referenceMLA(t testing.TB, m *attention.MLA, seq [][]float64) [][]float64 {
-	sc := attention.Scaling{}
+	sc := attention.RoPEScaling{}
 	if m.Scale != sc.SoftmaxScale(m.Nope+m.Rope) {
 		sc = v3YaRN
 	}

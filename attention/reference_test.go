@@ -67,7 +67,7 @@ func scatterGains(t testing.TB, ps *tensor.Params) {
 	}
 }
 
-func angles(t testing.TB, b backend.Backend, dt backend.DType, dim int, sc attention.Scaling) tensor.Angles {
+func angles(t testing.TB, b backend.Backend, dt backend.DType, dim int, sc attention.RoPEScaling) tensor.Angles {
 	t.Helper()
 	a, err := attention.NewAngles(b, dt, maxPositions, dim, 10000, sc)
 	must(t, err)

@@ -9,10 +9,10 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Scaling stretches RoPE beyond the length it was trained on. The zero value
+// RoPEScaling stretches RoPE beyond the length it was trained on. The zero value
 // does not.
-type Scaling struct {
-	Kind     ScalingKind
+type RoPEScaling struct {
+	Kind     RoPEScalingKind
 	Factor   float64 // new length over old; required by YaRN and Llama3, at least 1
 	Original int     // the old length in tokens; required by both
 
@@ -28,31 +28,31 @@ type Scaling struct {
 	LowFreqFactor, HighFreqFactor float64 // of Llama3; 0 means 1 and 4
 }
 
-// ScalingKind selects the rule of a Scaling.
-type ScalingKind uint8
+// RoPEScalingKind selects the rule of a RoPEScaling.
+type RoPEScalingKind uint8
 
 const (
-	NoScaling ScalingKind = iota
-	YaRN                  // Peng et al. 2023, as in DeepSeek-V2 and V3
-	Llama3                // Llama 3.1
+	NoRoPEScaling RoPEScalingKind = iota
+	YaRN                          // Peng et al. 2023, as in DeepSeek-V2 and V3
+	Llama3                        // Llama 3.1
 )
 
 // String returns the rope_type of config.json.
-func (k ScalingKind) String() string {
+func (k RoPEScalingKind) String() string {
 	switch k {
-	case NoScaling:
+	case NoRoPEScaling:
 		return "default"
 	case YaRN:
 		return "yarn"
 	case Llama3:
 		return "llama3"
 	}
-	return fmt.Sprintf("ScalingKind(%d)", uint8(k))
+	return fmt.Sprintf("RoPEScalingKind(%d)", uint8(k))
 }
 
 // Frequencies are the angles per position of each of the dim/2 rotated pairs. An
 // odd dim, a theta of at most 1 and an impossible scaling panic.
-func Frequencies(dim int, theta float64, sc Scaling) []float64 {
+func Frequencies(dim int, theta float64, sc RoPEScaling) []float64 {
 	sc.check("Frequencies", dim, theta)
 	f := make([]float64, dim/2)
 	for i := range f {
@@ -68,13 +68,13 @@ func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 }
 
 // freqFactors are LowFreqFactor and HighFreqFactor or their defaults.
-func (sc Scaling) freqFactors() (low, high float64) {
+func (sc RoPEScaling) freqFactors() (low, high float64) {
 	return cmp.Or(sc.LowFreqFactor, 1), cmp.Or(sc.HighFreqFactor, 4)
 }
 
 // llama3 divides the frequencies of long waves by Factor, leaves short ones,
 // and blends between.
-func (sc Scaling) llama3(f []float64) {
+func (sc RoPEScaling) llama3(f []float64) {
 	old := float64(sc.Original)
 	low, high := sc.freqFactors()
 	for i, freq := range f {
@@ -88,7 +88,9 @@ func (sc Scaling) llama3(f []float64) {
 // NewAngles tabulates cosines and sines for positions 0 to length−1, computed
 // in float64 and rounded once. A length below 1, an odd dim, a theta of at most
 // 1 and an impossible scaling panic; errors are the device's.
-func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float64, sc Scaling) (tensor.Angles, error) {
+func NewAngles(
+	b backend.Backend, dt backend.DType, length, dim int, theta float64, sc RoPEScaling,
+) (tensor.Angles, error) {
 	mustBePositive("NewAngles", size{"length", length})
 	sc.check("NewAngles", dim, theta)
 	freq := Frequencies(dim, theta, sc)

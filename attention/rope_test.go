@@ -10,7 +10,7 @@ import (
 )
 
 // v3YaRN is the rope_scaling of DeepSeek-V3's config.json.
-var v3YaRN = attention.Scaling{
+var v3YaRN = attention.RoPEScaling{
 	Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1, MScale: 1, MScaleAllDim: 1,
 }
 
@@ -23,7 +23,7 @@ func within(t *testing.T, what string, got, want float64, digits int) {
 }
 
 func TestPlainFrequenciesAreThePowersOfTheta(t *testing.T) {
-	f := attention.Frequencies(64, 10000, attention.Scaling{})
+	f := attention.Frequencies(64, 10000, attention.RoPEScaling{})
 	if len(f) != 32 {
 		t.Fatalf("%d frequencies for 64 dimensions", len(f))
 	}
@@ -42,7 +42,7 @@ func TestYaRNFrequenciesOfV3(t *testing.T) {
 	} {
 		within(t, "YaRN frequency", f[i], want, 9)
 	}
-	plain := attention.Frequencies(64, 10000, attention.Scaling{})
+	plain := attention.Frequencies(64, 10000, attention.RoPEScaling{})
 	for i := range f {
 		switch {
 		case i <= 10 && f[i] != plain[i]:
@@ -59,7 +59,7 @@ func TestYaRNFrequenciesOfV3(t *testing.T) {
 func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	sc := v3YaRN
 	sc.BetaFast, sc.BetaSlow = 4096/(2*math.Pi), 4096/(2*math.Pi) // both turn at pair 0
-	plain := attention.Frequencies(8, 10000, attention.Scaling{})
+	plain := attention.Frequencies(8, 10000, attention.RoPEScaling{})
 	for i, f := range attention.Frequencies(8, 10000, sc) {
 		want := plain[i]
 		if i > 0 {
@@ -71,7 +71,7 @@ func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 
 // transformers 5.24's _compute_yarn_parameters in float64, truncate true and false.
 func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
-	sc := attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
+	sc := attention.RoPEScaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
 	for untruncated, want := range map[bool][3]float64{
 		false: {0.023914724805023366, 0.005125, 0.0008498621211702518},
 		true:  {0.02771085847508042, 0.005524062977468265, 0.0007226383418941806},
@@ -85,7 +85,7 @@ func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
 }
 
 func TestSoftmaxScale(t *testing.T) {
-	within(t, "without scaling", attention.Scaling{}.SoftmaxScale(192), 0.0721687836, 9)
+	within(t, "without scaling", attention.RoPEScaling{}.SoftmaxScale(192), 0.0721687836, 9)
 	within(t, "V3", v3YaRN.SoftmaxScale(192), 0.1352337789, 10)
 	lite := v3YaRN
 	lite.MScale, lite.MScaleAllDim = 0.707, 0.707
@@ -93,13 +93,13 @@ func TestSoftmaxScale(t *testing.T) {
 	none := v3YaRN
 	none.MScaleAllDim = 0
 	within(t, "mscale_all_dim absent", none.SoftmaxScale(192), 0.0721687836, 9)
-	llama := attention.Scaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
+	llama := attention.RoPEScaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
 	within(t, "Llama 3", llama.SoftmaxScale(64), 0.125, 15)
 }
 
 // Llama 3.1's rule written for its four numbers, wave by wave.
 func TestLlama3Frequencies(t *testing.T) {
-	sc := attention.Scaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
+	sc := attention.RoPEScaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
 	var kept, slowed, blended int
 	for i, got := range attention.Frequencies(128, 500000, sc) {
 		theta := math.Exp(-float64(2*i) / 128 * math.Log(500000))
@@ -124,7 +124,7 @@ func TestLlama3Frequencies(t *testing.T) {
 
 // The ramp's bounds have defaults; Factor and Original have none.
 func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
-	for _, c := range [][2]attention.Scaling{
+	for _, c := range [][2]attention.RoPEScaling{
 		{{Kind: attention.YaRN, Factor: 40, Original: 4096}, v3YaRN},
 		{{Kind: attention.Llama3, Factor: 8, Original: 8192}, {Kind: attention.Llama3, Factor: 8, Original: 8192,
 			LowFreqFactor: 1, HighFreqFactor: 4}},
@@ -138,8 +138,8 @@ func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 	}
 }
 
-func yarn(mscale, allDim, attentionFactor float64) attention.Scaling {
-	return attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, MScale: mscale, MScaleAllDim: allDim,
+func yarn(mscale, allDim, attentionFactor float64) attention.RoPEScaling {
+	return attention.RoPEScaling{Kind: attention.YaRN, Factor: 40, Original: 4096, MScale: mscale, MScaleAllDim: allDim,
 		AttentionFactor: attentionFactor}
 }
 
@@ -147,10 +147,10 @@ func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct {
 		name      string
-		sc        attention.Scaling
+		sc        attention.RoPEScaling
 		amplitude float64
 	}{
-		{"plain", attention.Scaling{}, 1},
+		{"plain", attention.RoPEScaling{}, 1},
 		{"V3", v3YaRN, 1},
 		// What transformers 5.24's _compute_yarn_parameters gives; 0.1·ln 40 + 1 where a temperature is missing.
 		{"no temperature", yarn(0, 0, 0), 1.3688879454113936},

@@ -6,7 +6,7 @@ import (
 )
 
 // betas are BetaFast and BetaSlow or their defaults.
-func (sc Scaling) betas() (fast, slow float64) {
+func (sc RoPEScaling) betas() (fast, slow float64) {
 	return cmp.Or(sc.BetaFast, 32), cmp.Or(sc.BetaSlow, 1)
 }
 
@@ -14,7 +14,7 @@ func (sc Scaling) betas() (fast, slow float64) {
 // the old length, leaves those that turn more than BetaFast times, and ramps
 // between (Peng et al. 2023; the constants as in DeepSeek-V3's
 // precompute_freqs_cis).
-func (sc Scaling) yarn(f []float64, dim int, theta float64) {
+func (sc RoPEScaling) yarn(f []float64, dim int, theta float64) {
 	turn := func(n float64) float64 {
 		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
 	}
@@ -43,7 +43,7 @@ func mscale(s, a float64) float64 {
 
 // amplitude multiplies cosines and sines; 1 for DeepSeek-V2 and V3. As in
 // transformers, one of the temperatures without the other does not count.
-func (sc Scaling) amplitude() float64 {
+func (sc RoPEScaling) amplitude() float64 {
 	switch {
 	case sc.Kind != YaRN:
 		return 1
@@ -57,7 +57,7 @@ func (sc Scaling) amplitude() float64 {
 
 // SoftmaxScale is the factor of MLA's attention scores: d^-½, times
 // mscale(Factor, MScaleAllDim)² under YaRN.
-func (sc Scaling) SoftmaxScale(d int) float64 {
+func (sc RoPEScaling) SoftmaxScale(d int) float64 {
 	scale := 1 / math.Sqrt(float64(d))
 	if sc.Kind == YaRN && sc.MScaleAllDim != 0 {
 		m := mscale(sc.Factor, sc.MScaleAllDim)
