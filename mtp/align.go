@@ -66,18 +66,18 @@ func align(b model.Batch, k int, prev []int) alignment {
 	return a
 }
 
-// Schedule is the weight of the loss over training (DeepSeek-V3 §4.2): Early
+// LambdaSchedule is the weight of the loss over training (DeepSeek-V3 §4.2): Early
 // until Switch tokens were consumed, Late after.
-type Schedule struct {
+type LambdaSchedule struct {
 	Early, Late float64
 	Switch      int64
 }
 
-// V3Schedule is 0.3 for the first 10T tokens, then 0.1.
-var V3Schedule = Schedule{Early: 0.3, Late: 0.1, Switch: 10e12}
+// V3LambdaSchedule is 0.3 for the first 10T tokens, then 0.1.
+var V3LambdaSchedule = LambdaSchedule{Early: 0.3, Late: 0.1, Switch: 10e12}
 
 // At is λ after the given number of consumed tokens.
-func (s Schedule) At(tokens int64) float64 {
+func (s LambdaSchedule) At(tokens int64) float64 {
 	if tokens < s.Switch {
 		return s.Early
 	}

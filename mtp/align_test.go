@@ -92,11 +92,11 @@ func TestSchedule(t *testing.T) {
 		tokens int64
 		want   float64
 	}{{0, 0.3}, {9_999_999_999_999, 0.3}, {10_000_000_000_000, 0.1}, {14_800_000_000_000, 0.1}} {
-		if got := V3Schedule.At(c.tokens); got != c.want {
+		if got := V3LambdaSchedule.At(c.tokens); got != c.want {
 			t.Errorf("λ after %d tokens: %v, want %v", c.tokens, got, c.want)
 		}
 	}
-	if got := (Schedule{Early: 1}).At(0); got != 0 {
+	if got := (LambdaSchedule{Early: 1}).At(0); got != 0 {
 		t.Errorf("a schedule that switches at 0 begins with %v", got)
 	}
 }

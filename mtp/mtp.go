@@ -17,22 +17,22 @@ type MTP struct {
 	Modules []*Module
 	// Lambda weighs the loss; 0 turns it off.
 	Lambda float64
-	// Schedule sets Lambda from the tokens consumed, where it is not nil; V3's
-	// is V3Schedule.
-	Schedule *Schedule
-	m        *model.Model
-	params   []*tensor.Param
+	// LambdaSchedule, unless nil, sets Lambda before each update, from the number of
+	// tokens consumed. DeepSeek-V3's is V3LambdaSchedule.
+	LambdaSchedule *LambdaSchedule
+	m              *model.Model
+	params         []*tensor.Param
 }
 
 // Advance tells the modules how many tokens were consumed, before each update:
-// Schedule then sets Lambda. A weight that is negative or not finite is an
+// LambdaSchedule then sets Lambda. A weight that is negative or not finite is an
 // error. train.Trainer calls it.
 func (d *MTP) Advance(tokens int64) error {
-	sched := d.Schedule
+	sched := d.LambdaSchedule
 	if sched == nil {
 		return weight("MTP.Lambda", d.Lambda)
 	}
-	err := errors.Join(weight("MTP.Schedule.Early", sched.Early), weight("MTP.Schedule.Late", sched.Late))
+	err := errors.Join(weight("MTP.LambdaSchedule.Early", sched.Early), weight("MTP.LambdaSchedule.Late", sched.Late))
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,10 @@ func weight(name string, v float64) error {
 // Settings are what decides the loss beside the weights: a resumed run must
 // have the same.
 func (d *MTP) Settings() any {
-	if d.Schedule != nil {
+	if d.LambdaSchedule != nil {
 		return struct {
-			Schedule Schedule `json:"lambda_schedule"`
-		}{*d.Schedule}
+			Schedule LambdaSchedule `json:"lambda_schedule"`
+		}{*d.LambdaSchedule}
 	}
 	return struct {
 		Lambda float64 `json:"lambda"`
