@@ -12,8 +12,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// mustRefuse requires a panic of create that begins with want and says what was
-// wanted, before any parameter was made.
+// mustRefuse checks that create panics with a message that begins with want and says what
+// was expected, before it has made any parameter.
 func mustRefuse(t *testing.T, ps *tensor.Params, want string, create func()) {
 	t.Helper()
 	defer func() {
@@ -23,14 +23,14 @@ func mustRefuse(t *testing.T, ps *tensor.Params, want string, create func()) {
 		} else if text := fmt.Sprint(r); !strings.HasPrefix(text, want) || !strings.Contains(text, ", want ") {
 			t.Errorf("panic %q, want it to begin with %q", text, want)
 		} else if ps != nil && len(ps.All()) > 0 {
-			t.Errorf("%s: %d parameters were made before", want, len(ps.All()))
+			t.Errorf("%s: %d parameters were made before the panic", want, len(ps.All()))
 		}
 	}()
 	create()
 }
 
-// spoiled calls fn with each numeric field of the struct at cfg set to what no
-// such field can be: negative sizes, and factors that are negative, infinite or NaN.
+// spoiled calls fn once for each invalid value of each numeric field of the struct at cfg,
+// with the field set to it: negative sizes, and factors that are negative, infinite or NaN.
 func spoiled(cfg any, fn func(field string, value any)) {
 	v := reflect.ValueOf(cfg).Elem()
 	for f, field := range v.Fields() {

@@ -11,8 +11,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Read a prompt of three tokens to a cache, decode the fourth, and compare it with a
-// forward of all four.
+// Prefill a prompt of three tokens into a cache, decode the fourth token, and compare it
+// with a forward over all four.
 func ExampleContinue() {
 	b, err := backend.Open("cpu")
 	if err != nil {

@@ -21,8 +21,8 @@ func newGQA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.GQA
 	return g
 }
 
-// referenceGQA is grouped-query attention written from its definition: query
-// head h reads key head h/(H/G).
+// referenceGQA computes grouped-query attention from its definition: query head h attends
+// to key head h/(H/G).
 func referenceGQA(t testing.TB, g *attention.GQA, seq [][]float64) [][]float64 {
 	project := func(x []float64, w, bias, norm []float64, pos int, turn bool) [][]float64 {
 		y := matVec(w, x)

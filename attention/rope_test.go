@@ -14,7 +14,7 @@ var v3YaRN = attention.RoPEScaling{
 	Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1, MScale: 1, MScaleAllDim: 1,
 }
 
-// within fails unless got is want to the given number of significant digits.
+// within fails unless got equals want to the given number of significant digits.
 func within(t *testing.T, what string, got, want float64, digits int) {
 	t.Helper()
 	if !(math.Abs(got-want) <= 0.5*math.Pow(10, math.Floor(math.Log10(math.Abs(want)))+1-float64(digits))) {
@@ -32,8 +32,8 @@ func TestPlainFrequenciesAreThePowersOfTheta(t *testing.T) {
 	}
 }
 
-// The frequencies of V3's decoupled RoPE as precompute_freqs_cis gives them:
-// pairs up to 10 turn as trained, those from 23 on forty times slower.
+// The expected frequencies of V3's decoupled RoPE come from precompute_freqs_cis: pairs up
+// to 10 keep their frequency, those from 23 on are divided by forty.
 func TestYaRNFrequenciesOfV3(t *testing.T) {
 	f := attention.Frequencies(64, 10000, v3YaRN)
 	for i, want := range map[int]float64{
@@ -55,10 +55,11 @@ func TestYaRNFrequenciesOfV3(t *testing.T) {
 	}
 }
 
-// A model so small or trained so briefly that the ramp would have no width.
+// If both ends of the ramp fall on one pair, the ramp is a step. This happens for very
+// small dimensions or short training contexts.
 func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	sc := v3YaRN
-	sc.BetaFast, sc.BetaSlow = 4096/(2*math.Pi), 4096/(2*math.Pi) // both turn at pair 0
+	sc.BetaFast, sc.BetaSlow = 4096/(2*math.Pi), 4096/(2*math.Pi) // both betas give pair 0
 	plain := attention.Frequencies(8, 10000, attention.RoPEScaling{})
 	for i, f := range attention.Frequencies(8, 10000, sc) {
 		want := plain[i]
@@ -69,7 +70,8 @@ func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	}
 }
 
-// transformers 5.24's _compute_yarn_parameters in float64, truncate true and false.
+// The expected values come from transformers 5.24's _compute_yarn_parameters in float64,
+// with truncate true and false.
 func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
 	sc := attention.RoPEScaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
 	for untruncated, want := range map[bool][3]float64{
@@ -97,7 +99,8 @@ func TestSoftmaxScale(t *testing.T) {
 	within(t, "Llama 3", llama.SoftmaxScale(64), 0.125, 15)
 }
 
-// Llama 3.1's rule written for its four numbers, wave by wave.
+// The expected values apply Llama 3.1's rule to each wavelength, with its constants written
+// out.
 func TestLlama3Frequencies(t *testing.T) {
 	sc := attention.RoPEScaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
 	var kept, slowed, blended int
@@ -122,7 +125,8 @@ func TestLlama3Frequencies(t *testing.T) {
 	}
 }
 
-// The ramp's bounds have defaults; Factor and Original have none.
+// LowFreqFactor, HighFreqFactor, BetaFast and BetaSlow have defaults; Factor and Original
+// have none.
 func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 	for _, c := range [][2]attention.RoPEScaling{
 		{{Kind: attention.YaRN, Factor: 40, Original: 4096}, v3YaRN},
@@ -152,7 +156,8 @@ func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	}{
 		{"plain", attention.RoPEScaling{}, 1},
 		{"V3", v3YaRN, 1},
-		// What transformers 5.24's _compute_yarn_parameters gives; 0.1·ln 40 + 1 where a temperature is missing.
+		// Amplitudes of transformers 5.24's _compute_yarn_parameters: 0.1·ln 40 + 1 unless
+		// both mscale values are set.
 		{"no temperature", yarn(0, 0, 0), 1.3688879454113936},
 		{"mscale alone", yarn(.707, 0, 0), 1.3688879454113936},
 		{"mscale_all_dim alone", yarn(0, 1, 0), 1.3688879454113936},
