@@ -27,7 +27,7 @@ func Example_blocks() {
 		log.Fatal(err)
 	}
 	ps := tensor.NewParams(b, tensor.Init{Seed: 1, Std: 0.02})
-	angles, err := attention.NewAngles(b, backend.F32, 128, 8, 1e4, attention.Scaling{})
+	angles, err := attention.NewAngles(b, backend.F32, 128, 8, 1e4, attention.RoPEScaling{})
 	if err != nil {
 		log.Fatal(err)
 	}

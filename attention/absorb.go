@@ -5,17 +5,17 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// absorbed is the weight-absorbed form (DeepSeek-V2 §2.1.2): with W_UK and
-// W_UV the two halves of kv_b per head,
+// absorbed is the weight-absorbed form of MLA (DeepSeek-V2 §2.1.2). With W_UK and W_UV, the
+// two halves of kv_b for each head, it computes
 //
 //	q̃_h = W_UKᵀ·q_n,h    scores = Scale·(q̃_h·c_j + q_r,h·k_r,j)    o_h = W_UV·Σ_j p_j·c_j
 //
-// which is multi-query attention over the latent: only c and k_r are cached.
+// This is multi-query attention over the latent: only c and k_r are cached.
 //
 // q holds the rotated queries [N, H, n+R], kR the keys [N, R] before rotation.
 func (m *MLA) absorbed(q, cKV, kR tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	if m.KVB.Adapter != nil || m.KVB.Bias != nil {
-		panic("attention: MLA: the absorbed form takes kv_b apart; merge its adapter and bias first")
+		panic("attention: MLA: the absorbed form splits kv_b by head and supports no adapter or bias on it; merge them first")
 	}
 	n := cKV.Dim(0)
 	kR = tensor.RoPE(kR.Contiguous().Reshape(n, 1, m.Rope), rows.Pos, m.Angles, m.Interleaved) // [N,1,R]

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// forEachLayer runs fn with every attention of the package in both dtypes.
+// forEachLayer runs fn with every attention layer of the package in F32 and F64.
 func forEachLayer(t *testing.T, fn func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int)) {
 	b := open(t)
 	for _, dt := range []backend.DType{backend.F32, backend.F64} {
@@ -31,12 +31,13 @@ func forEachLayer(t *testing.T, fn func(t *testing.T, b backend.Backend, dt back
 	}
 }
 
-// lengths cross the blocks of the attention kernels and include a lone token.
+// lengths are the lengths of the test's sequences. They cross the block boundaries of the
+// attention kernels and include a single token.
 var lengths = []int{3, 150, 1, 66}
 
 const totalRows = 3 + 150 + 1 + 66
 
-// Bitwise: a sequence's rows depend on nothing else in the batch.
+// The rows of a sequence have the same bits whatever else is in the batch.
 func TestPackedSequencesEqualEachAlone(t *testing.T) {
 	forEachLayer(t, func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int) {
 		x := normals(9, totalRows*hidden)
@@ -50,7 +51,7 @@ func TestPackedSequencesEqualEachAlone(t *testing.T) {
 	})
 }
 
-// Bitwise: the forward that records gradients is the one that does not.
+// A forward that records gradients gives the same bits as one that does not.
 func TestTrainingForwardEqualsInference(t *testing.T) {
 	forEachLayer(t, func(t *testing.T, b backend.Backend, dt backend.DType, l layer, hidden int) {
 		x := normals(9, totalRows*hidden)
@@ -58,8 +59,8 @@ func TestTrainingForwardEqualsInference(t *testing.T) {
 	})
 }
 
-// Bitwise: feeding the sequences through a cache in chunks of any size, one
-// token at a time included, in any company, gives what one packed forward gives.
+// Feeding sequences through a cache in chunks of any size, down to one token at a time,
+// together with any other sequences, gives the bits of one packed forward.
 func TestChunkedCachedForwardEqualsPacked(t *testing.T) {
 	const seed = 21
 	t.Log("seed", seed)
@@ -80,8 +81,8 @@ func TestChunkedCachedForwardEqualsPacked(t *testing.T) {
 	})
 }
 
-// cached advances all sequences together, each by chunk() tokens a step, over
-// one cache that begins full of NaN, with the sequences' slots reversed.
+// cached feeds all sequences through one cache, chunk() tokens of each per step. The cache
+// is full of NaN at the start, and the sequences use its slots in reverse order.
 func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, hidden int, rng *rand.Rand,
 	chunk func(*rand.Rand) int) []float64 {
 	t.Helper()
@@ -95,7 +96,7 @@ func cached(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []floa
 	done := make([]int, len(lengths))
 	for left := totalRows; left > 0; {
 		var spans []attention.Span
-		var from []int // row of x
+		var from []int // rows of x
 		first := 0
 		for q, n := range lengths {
 			span := attention.Span{Slot: len(lengths) - 1 - q, From: done[q], N: min(chunk(rng), n-done[q])}
@@ -175,7 +176,8 @@ func TestContinueRefusesSpansThatLeaveTheirSlot(t *testing.T) {
 	}
 }
 
-// own is an attention of one's own, which knows no positions, over the package's cache.
+// own is an attention layer defined outside of the package, without positions, that uses
+// the package's cache.
 type own struct{ q, k, v *tensor.Linear }
 
 func (o *own) Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor {
@@ -191,7 +193,7 @@ func (o *own) NewCache(b backend.Backend, dt backend.DType, rows int) (*attentio
 	return attention.NewCache(b, dt, rows, 2, 4, 4)
 }
 
-// Bitwise, as the package's own attentions.
+// The results are compared bit for bit, as for the package's own layers.
 func TestOwnAttentionContinuesOverACache(t *testing.T) {
 	b := open(t)
 	ps := params(t, b, backend.F32)

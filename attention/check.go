@@ -7,18 +7,18 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// refuse panics with the field of a constructor's config that cannot be.
+// refuse panics with a message that names the invalid field of a constructor's config.
 func refuse(what, field string, value any, want string, args ...any) {
 	panic(fmt.Sprintf("attention: %s: %s is %v, want %s", what, field, value, fmt.Sprintf(want, args...)))
 }
 
-// size is a dimension by the name of its field.
+// size is the value of a dimension and the name of its field.
 type size struct {
 	field string
 	n     int
 }
 
-// mustBePositive refuses the first size below 1.
+// mustBePositive panics if a size is below 1, and names the first one.
 func mustBePositive(what string, sizes ...size) {
 	for _, s := range sizes {
 		if s.n < 1 {
@@ -27,30 +27,30 @@ func mustBePositive(what string, sizes ...size) {
 	}
 }
 
-// mustBeEven refuses a width that RoPE cannot rotate in pairs.
+// mustBeEven panics if a width is odd: RoPE rotates pairs.
 func mustBeEven(what string, s size) {
 	if s.n%2 != 0 {
 		refuse(what, s.field, s.n, "an even number, since RoPE rotates pairs")
 	}
 }
 
-// mustBeFactor refuses what is not positive and finite.
+// mustBeFactor panics if v is not positive and finite.
 func mustBeFactor(what, field string, v float64) {
 	if !positive(v) {
 		refuse(what, field, v, "positive and finite")
 	}
 }
 
-// positive reports whether v is above 0 and finite as a float32 too.
+// positive reports whether v, as a float32, is above 0 and finite.
 func positive(v float64) bool {
 	f := float32(v)
 	return f > 0 && !math.IsInf(float64(f), 0)
 }
 
-// mustHaveAngles refuses angles that are absent or of a dimension other than dim.
+// mustHaveAngles panics if the angles are missing or have a dimension other than dim.
 func mustHaveAngles(what string, a tensor.Angles, dim size) {
 	if a.Cos == nil || a.Sin == nil {
-		refuse(what, "angles", "absent", "those of NewAngles")
+		refuse(what, "angles", "absent", "the result of NewAngles")
 	}
 	for _, p := range []*tensor.Param{a.Cos, a.Sin} {
 		if shape := p.Shape(); len(shape) != 2 || 2*shape[1] != dim.n {
@@ -83,40 +83,40 @@ func (c MLAConfig) check(what string) {
 	}
 }
 
-// check refuses what makes no frequencies for dim elements of base theta.
-func (sc Scaling) check(what string, dim int, theta float64) {
+// check panics if no frequencies can be computed for dim elements with base theta.
+func (sc RoPEScaling) check(what string, dim int, theta float64) {
 	mustBePositive(what, size{"dim", dim})
 	mustBeEven(what, size{"dim", dim})
 	if !positive(theta) || theta <= 1 {
 		refuse(what, "theta", theta, "above 1 and finite")
 	}
 	if sc.Kind > Llama3 {
-		refuse(what, "Scaling.Kind", sc.Kind, "NoScaling, YaRN or Llama3")
+		refuse(what, "RoPEScaling.Kind", sc.Kind, "NoRoPEScaling, YaRN or Llama3")
 	}
-	if sc.Kind == NoScaling {
+	if sc.Kind == NoRoPEScaling {
 		return
 	}
 	if !positive(sc.Factor) || sc.Factor < 1 {
-		refuse(what, "Scaling.Factor", sc.Factor, "at least 1 and finite")
+		refuse(what, "RoPEScaling.Factor", sc.Factor, "at least 1 and finite")
 	}
-	mustBePositive(what, size{"Scaling.Original", sc.Original})
+	mustBePositive(what, size{"RoPEScaling.Original", sc.Original})
 	for _, f := range []struct {
 		field string
 		v     float64
 	}{
-		{"Scaling.BetaFast", sc.BetaFast}, {"Scaling.BetaSlow", sc.BetaSlow},
-		{"Scaling.AttentionFactor", sc.AttentionFactor},
-		{"Scaling.MScale", sc.MScale}, {"Scaling.MScaleAllDim", sc.MScaleAllDim},
-		{"Scaling.LowFreqFactor", sc.LowFreqFactor}, {"Scaling.HighFreqFactor", sc.HighFreqFactor},
+		{"RoPEScaling.BetaFast", sc.BetaFast}, {"RoPEScaling.BetaSlow", sc.BetaSlow},
+		{"RoPEScaling.AttentionFactor", sc.AttentionFactor},
+		{"RoPEScaling.MScale", sc.MScale}, {"RoPEScaling.MScaleAllDim", sc.MScaleAllDim},
+		{"RoPEScaling.LowFreqFactor", sc.LowFreqFactor}, {"RoPEScaling.HighFreqFactor", sc.HighFreqFactor},
 	} {
 		if f.v != 0 {
 			mustBeFactor(what, f.field, f.v)
 		}
 	}
 	if fast, slow := sc.betas(); fast < slow {
-		refuse(what, "Scaling.BetaFast", fast, "at least BetaSlow %v", slow)
+		refuse(what, "RoPEScaling.BetaFast", fast, "at least BetaSlow %v", slow)
 	}
 	if low, high := sc.freqFactors(); high <= low {
-		refuse(what, "Scaling.HighFreqFactor", high, "above LowFreqFactor %v", low)
+		refuse(what, "RoPEScaling.HighFreqFactor", high, "above LowFreqFactor %v", low)
 	}
 }

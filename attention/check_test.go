@@ -12,8 +12,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// mustRefuse requires a panic of create that begins with want and says what was
-// wanted, before any parameter was made.
+// mustRefuse checks that create panics with a message that begins with want and says what
+// was expected, before it has made any parameter.
 func mustRefuse(t *testing.T, ps *tensor.Params, want string, create func()) {
 	t.Helper()
 	defer func() {
@@ -23,14 +23,14 @@ func mustRefuse(t *testing.T, ps *tensor.Params, want string, create func()) {
 		} else if text := fmt.Sprint(r); !strings.HasPrefix(text, want) || !strings.Contains(text, ", want ") {
 			t.Errorf("panic %q, want it to begin with %q", text, want)
 		} else if ps != nil && len(ps.All()) > 0 {
-			t.Errorf("%s: %d parameters were made before", want, len(ps.All()))
+			t.Errorf("%s: %d parameters were made before the panic", want, len(ps.All()))
 		}
 	}()
 	create()
 }
 
-// spoiled calls fn with each numeric field of the struct at cfg set to what no
-// such field can be: negative sizes, and factors that are negative, infinite or NaN.
+// spoiled calls fn once for each invalid value of each numeric field of the struct at cfg,
+// with the field set to it: negative sizes, and factors that are negative, infinite or NaN.
 func spoiled(cfg any, fn func(field string, value any)) {
 	v := reflect.ValueOf(cfg).Elem()
 	for f, field := range v.Fields() {
@@ -51,7 +51,7 @@ func spoiled(cfg any, fn func(field string, value any)) {
 
 func TestConstructorsRefuseEveryFieldThatCannotBe(t *testing.T) {
 	b := open(t)
-	turn := angles(t, b, backend.F32, 4, attention.Scaling{})
+	turn := angles(t, b, backend.F32, 4, attention.RoPEScaling{})
 	fresh := func() *tensor.Params { return tensor.NewParams(b, tensor.Init{}) }
 	gqa := attention.GQAConfig{Hidden: 8, Heads: 4, KVHeads: 2, HeadDim: 4, QKNorm: true, Eps: 1e-6}
 	newGQA := func(want string, a tensor.Angles) {
@@ -110,22 +110,24 @@ func TestAnglesRefuseWhatCannotTurn(t *testing.T) {
 	for _, c := range []struct {
 		length, dim int
 		theta       float64
-		sc          attention.Scaling
+		sc          attention.RoPEScaling
 		want        string
 	}{
-		{0, 8, 1e4, attention.Scaling{}, "length is 0"},
-		{4, 0, 1e4, attention.Scaling{}, "dim is 0"},
-		{4, -2, 1e4, attention.Scaling{}, "dim is -2"},
-		{4, 7, 1e4, attention.Scaling{}, "dim is 7"},
-		{4, 8, 1, attention.Scaling{}, "theta is 1"},
-		{4, 8, math.NaN(), attention.Scaling{}, "theta is NaN"},
-		{4, 8, math.Inf(1), attention.Scaling{}, "theta is +Inf"},
-		{4, 8, 1e4, attention.Scaling{Kind: 9}, "Scaling.Kind is ScalingKind(9)"},
-		{4, 8, 1e4, attention.Scaling{Kind: yarn, Factor: 40}, "Scaling.Original is 0"},
-		{4, 8, 1e4, attention.Scaling{Kind: yarn, Original: 4096}, "Scaling.Factor is 0"},
-		{4, 8, 1e4, attention.Scaling{Kind: llama3}, "Scaling.Factor is 0"},
-		{4, 8, 1e4, attention.Scaling{Kind: yarn, Factor: 2, Original: 8, BetaFast: 1, BetaSlow: 2}, "Scaling.BetaFast is 1"},
-		{4, 8, 1e4, attention.Scaling{Kind: llama3, Factor: 2, Original: 8, LowFreqFactor: 4}, "Scaling.HighFreqFactor is 4"},
+		{0, 8, 1e4, attention.RoPEScaling{}, "length is 0"},
+		{4, 0, 1e4, attention.RoPEScaling{}, "dim is 0"},
+		{4, -2, 1e4, attention.RoPEScaling{}, "dim is -2"},
+		{4, 7, 1e4, attention.RoPEScaling{}, "dim is 7"},
+		{4, 8, 1, attention.RoPEScaling{}, "theta is 1"},
+		{4, 8, math.NaN(), attention.RoPEScaling{}, "theta is NaN"},
+		{4, 8, math.Inf(1), attention.RoPEScaling{}, "theta is +Inf"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: 9}, "RoPEScaling.Kind is RoPEScalingKind(9)"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: yarn, Factor: 40}, "RoPEScaling.Original is 0"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: yarn, Original: 4096}, "RoPEScaling.Factor is 0"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: llama3}, "RoPEScaling.Factor is 0"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: yarn, Factor: 2, Original: 8, BetaFast: 1, BetaSlow: 2},
+			"RoPEScaling.BetaFast is 1"},
+		{4, 8, 1e4, attention.RoPEScaling{Kind: llama3, Factor: 2, Original: 8, LowFreqFactor: 4},
+			"RoPEScaling.HighFreqFactor is 4"},
 	} {
 		mustRefuse(t, nil, "attention: NewAngles: "+c.want, func() {
 			attention.NewAngles(b, backend.F32, c.length, c.dim, c.theta, c.sc)
@@ -134,9 +136,9 @@ func TestAnglesRefuseWhatCannotTurn(t *testing.T) {
 			mustRefuse(t, nil, "attention: Frequencies: "+c.want, func() { attention.Frequencies(c.dim, c.theta, c.sc) })
 		}
 	}
-	sc := attention.Scaling{Kind: yarn, Factor: 2, Original: 8}
+	sc := attention.RoPEScaling{Kind: yarn, Factor: 2, Original: 8}
 	spoiled(&sc, func(field string, value any) {
-		mustRefuse(t, nil, fmt.Sprintf("attention: NewAngles: Scaling.%s is %v", field, value), func() {
+		mustRefuse(t, nil, fmt.Sprintf("attention: NewAngles: RoPEScaling.%s is %v", field, value), func() {
 			attention.NewAngles(b, backend.F32, 4, 8, 1e4, sc)
 		})
 	})

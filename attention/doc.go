@@ -1,14 +1,14 @@
-// Package attention has the attention mechanisms of the DeepSeek family and
-// of its distilled students: multi-head latent attention, naive and
-// weight-absorbed ([MLA]), and grouped-query attention ([GQA]), with rotary embedding
-// and YaRN ([NewAngles], [Scaling]).
+// Package attention has the attention mechanisms of the DeepSeek family and of its
+// distilled students: multi-head latent attention in its naive and its weight-absorbed form
+// ([MLA]), grouped-query attention ([GQA]), and rotary embeddings with YaRN ([NewAngles],
+// [RoPEScaling]).
 //
-// A layer takes the rows x [N, D] of packed sequences, and [Rows] say where each row
-// stands: [Pack] places whole sequences, for training and scoring, [Continue] tokens whose
-// keys and values are in a [Cache], for prompts and decoding. Both ways give a token
-// the same bits on the CPU.
+// A layer takes the rows x [N, D] of packed sequences. [Rows] give the position of each row
+// and the keys that it attends to: [Pack] makes them for whole sequences, in training and
+// scoring; [Continue] makes them for tokens whose keys and values go to a [Cache], in
+// prefill and decoding. On the CPU a token gets the same bits either way.
 //
-// What a Cache of [MLA] holds is decided by [MLA.NewCache]: the latent and the rotated key in
-// the absorbed form, the keys and values of all heads in the naive one. [MLA.Forward]
-// writes them there.
+// [MLA.NewCache] decides what a Cache of [MLA] holds: in the absorbed form the latent and
+// the rotated key, in the naive form the keys and values of all heads. [MLA.Forward] writes
+// them.
 package attention

@@ -11,8 +11,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Read a prompt of three tokens to a cache, decode the fourth, and compare it with a
-// forward of all four.
+// Prefill a prompt of three tokens into a cache, decode the fourth token, and compare it
+// with a forward over all four.
 func ExampleContinue() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -22,7 +22,7 @@ func ExampleContinue() {
 	ps := tensor.NewParams(b, tensor.Init{Seed: 1, Std: 0.3})
 	defer ps.Free()
 	const d, maxLen = 8, 16
-	angles, err := attention.NewAngles(b, backend.F32, maxLen, 4, 1e4, attention.Scaling{})
+	angles, err := attention.NewAngles(b, backend.F32, maxLen, 4, 1e4, attention.RoPEScaling{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -5,22 +5,22 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// GQAConfig is the shape of a grouped-query attention.
+// GQAConfig is the shape of a grouped-query attention layer.
 type GQAConfig struct {
 	Hidden  int     // D
 	Heads   int     // H
 	KVHeads int     // G, divides Heads
 	HeadDim int     // d, even
-	Bias    bool    // on q, k and v, as Qwen2 has
-	QKNorm  bool    // RMSNorm on each head of q and k, as Qwen3 has
-	Eps     float64 // of QKNorm, which requires it
-	// RoundKV rounds keys and values to BF16 before they are attended to, as a
-	// cache of that dtype does.
+	Bias    bool    // biases on q, k and v, as in Qwen2
+	QKNorm  bool    // RMSNorm on each head of q and k, as in Qwen3
+	Eps     float64 // epsilon of QKNorm, which requires it
+	// RoundKV rounds keys and values to BF16 before attention reads them, as a BF16 cache
+	// does.
 	RoundKV bool
 }
 
-// GQA is grouped-query attention (Ainslie et al. 2023) with half-rotated RoPE,
-// as in Llama and Qwen2.
+// GQA is grouped-query attention (Ainslie et al. 2023) whose RoPE pairs element i with
+// element i + d/2, as in Llama and Qwen2.
 type GQA struct {
 	GQAConfig
 	Q, K, V, O   *tensor.Linear // [H·d, D], [G·d, D], [G·d, D], [D, H·d]
@@ -28,9 +28,9 @@ type GQA struct {
 	Angles       tensor.Angles
 }
 
-// NewGQA creates a GQA whose parameters are named prefix.q_proj.weight and so
-// on. angles are of dimension cfg.HeadDim. An impossible shape panics; a failure
-// of the device is the error of ps.
+// NewGQA creates a GQA layer whose parameters are named prefix.q_proj.weight and so on.
+// angles must have dimension cfg.HeadDim. An impossible shape panics; a failure of the
+// device is recorded in ps.
 func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angles) *GQA {
 	what := "NewGQA " + prefix
 	cfg.check(what)
@@ -50,8 +50,8 @@ func NewGQA(ps *tensor.Params, prefix string, cfg GQAConfig, angles tensor.Angle
 	return g
 }
 
-// Forward attends from x [N, D] and returns [N, D]. With a cache, the rows'
-// keys are written to it first and read from it.
+// Forward computes attention for x [N, D] and returns [N, D]. With a cache, it writes the
+// keys and values of the rows to the cache and then reads all keys from there.
 func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	n := x.Dim(0)
 	q := g.rotated(g.Q.Forward(x), g.Heads, g.QNorm, rows)   // [N,H,d]
@@ -62,11 +62,12 @@ func (g *GQA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	} else if g.RoundKV {
 		k, v = k.Cast(backend.BF16), v.Cast(backend.BF16)
 	}
-	o := tensor.Attention(q, k, v, rows.Start, rows.Len, Scaling{}.SoftmaxScale(g.HeadDim))
+	o := tensor.Attention(q, k, v, rows.Start, rows.Len, RoPEScaling{}.SoftmaxScale(g.HeadDim))
 	return g.O.Forward(o.Reshape(n, g.Heads*g.HeadDim))
 }
 
-// rotated is x [N, heads·d] by heads, normed where there is a norm, and rotated.
+// rotated splits x [N, heads·d] into heads, applies norm unless it is nil, and applies
+// RoPE.
 func (g *GQA) rotated(x tensor.Tensor, heads int, norm *tensor.Param, rows Rows) tensor.Tensor {
 	n := x.Dim(0)
 	if norm != nil {

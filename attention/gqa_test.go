@@ -16,13 +16,13 @@ var gqaConfigs = map[string]attention.GQAConfig{
 
 func newGQA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.GQAConfig) *attention.GQA {
 	ps := params(t, b, dt)
-	g := attention.NewGQA(ps, "attn", cfg, angles(t, b, dt, cfg.HeadDim, attention.Scaling{}))
+	g := attention.NewGQA(ps, "attn", cfg, angles(t, b, dt, cfg.HeadDim, attention.RoPEScaling{}))
 	scatterGains(t, ps)
 	return g
 }
 
-// referenceGQA is grouped-query attention written from its definition: query
-// head h reads key head h/(H/G).
+// referenceGQA computes grouped-query attention from its definition: query head h attends
+// to key head h/(H/G).
 func referenceGQA(t testing.TB, g *attention.GQA, seq [][]float64) [][]float64 {
 	project := func(x []float64, w, bias, norm []float64, pos int, turn bool) [][]float64 {
 		y := matVec(w, x)
@@ -36,7 +36,7 @@ func referenceGQA(t testing.TB, g *attention.GQA, seq [][]float64) [][]float64 {
 				h = rmsNorm(h, norm, g.Eps)
 			}
 			if turn {
-				h = rotate(h, pos, attention.Frequencies(g.HeadDim, 10000, attention.Scaling{}), false)
+				h = rotate(h, pos, attention.Frequencies(g.HeadDim, 10000, attention.RoPEScaling{}), false)
 			}
 			heads = append(heads, h)
 		}
@@ -51,7 +51,7 @@ func referenceGQA(t testing.TB, g *attention.GQA, seq [][]float64) [][]float64 {
 	}
 	wq, wk, wv, wo := floats(t, g.Q.W), floats(t, g.K.W), floats(t, g.V.W), floats(t, g.O.W)
 	keys, values := make([][][]float64, g.KVHeads), make([][][]float64, g.KVHeads)
-	scale := attention.Scaling{}.SoftmaxScale(g.HeadDim)
+	scale := attention.RoPEScaling{}.SoftmaxScale(g.HeadDim)
 	var out [][]float64
 	for pos, x := range seq {
 		for h, k := range project(x, wk, kb, kn, pos, true) {

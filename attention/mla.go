@@ -5,28 +5,29 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// MLAConfig is the shape of a multi-head latent attention.
+// MLAConfig is the shape of a multi-head latent attention layer.
 type MLAConfig struct {
 	Hidden int // D
 	Heads  int // H
-	QRank  int // width of the compressed query; 0 means none
-	KVRank int // C, width of the latent
-	Nope   int // per head, without position
-	Rope   int // per head, rotated, even; its key is shared by all heads
-	Value  int // V, per head
+	QRank  int // width of the compressed query; 0 means no query compression
+	KVRank int // C, width of the latent (kv_lora_rank)
+	Nope   int // width of a head's part without position (qk_nope_head_dim)
+	Rope   int // width of a head's rotated part, even (qk_rope_head_dim); all heads share its key
+	Value  int // V, width of a head's value (v_head_dim)
 
-	Interleaved bool    // RoPE pairs (2i, 2i+1), as DeepSeek's checkpoints have them
-	Scale       float64 // of the scores; 0 means (Nope+Rope)^-½
-	// Absorbed selects the form that works on the latent itself, for training
-	// and decoding alike: equal in exact arithmetic, not in bits.
+	Interleaved bool    // RoPE rotates the pairs (2i, 2i+1), as in DeepSeek's checkpoints
+	Scale       float64 // factor of the attention scores; 0 means (Nope+Rope)^-½
+	// Absorbed selects the weight-absorbed form, which attends over the latent itself, in
+	// training and decoding. It equals the naive form in exact arithmetic, but not bit for
+	// bit.
 	Absorbed bool
-	// RoundKV rounds keys and values to BF16 before they are attended to, as a
-	// cache of that dtype does.
+	// RoundKV rounds keys and values to BF16 before attention reads them, as a BF16 cache
+	// does.
 	RoundKV bool
 }
 
-// latentEps is the epsilon of the query's and the latent's norm whatever the
-// model's rms_norm_eps is (modeling_deepseek_v3.py).
+// latentEps is the epsilon of the RMSNorm of the compressed query and of the latent. It
+// does not depend on the model's rms_norm_eps (modeling_deepseek_v3.py).
 const latentEps = 1e-6
 
 // MLA is multi-head latent attention (DeepSeek-V2 §2.1, DeepSeek-V3 §2.1.1).
@@ -44,15 +45,15 @@ type MLA struct {
 	Angles tensor.Angles
 }
 
-// NewMLA creates an MLA whose parameters are named prefix.q_proj.weight and so
-// on. angles are of dimension cfg.Rope. An impossible shape panics; a failure of
-// the device is the error of ps.
+// NewMLA creates an MLA layer whose parameters are named prefix.q_proj.weight and so on.
+// angles must have dimension cfg.Rope. An impossible shape panics; a failure of the device
+// is recorded in ps.
 func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angles) *MLA {
 	what := "NewMLA " + prefix
 	cfg.check(what)
 	mustHaveAngles(what, angles, size{"Rope", cfg.Rope})
 	if cfg.Scale == 0 {
-		cfg.Scale = Scaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
+		cfg.Scale = RoPEScaling{}.SoftmaxScale(cfg.Nope + cfg.Rope)
 	}
 	linear := func(name string, out, in int) *tensor.Linear {
 		return tensor.NewLinear(ps, prefix+"."+name, out, in, false)
@@ -69,17 +70,17 @@ func NewMLA(ps *tensor.Params, prefix string, cfg MLAConfig, angles tensor.Angle
 	m.KNorm = ps.Gain(prefix+".kv_a_layernorm.weight", cfg.KVRank)
 	if up := cfg.Heads * (cfg.Nope + cfg.Value); !cfg.Absorbed {
 		m.KVB = linear("kv_b_proj", up, cfg.KVRank)
-	} else { // it is taken apart by heads
+	} else { // absorbed splits it by head
 		m.KVB = &tensor.Linear{W: ps.FullPrecision(prefix+".kv_b_proj.weight", up, cfg.KVRank)}
 	}
 	m.O = linear("o_proj", cfg.Hidden, cfg.Heads*cfg.Value)
 	return m
 }
 
-// B·T = N packed tokens, D hidden, H heads, n nope, R rope, C kv rank, V value dim
+// Shapes: N packed tokens, D hidden, H heads, n nope, R rope, C KV rank, V value width
 
-// Forward attends from x [N, D] and returns [N, D]. With a cache, the rows'
-// keys are written to it first and read from it.
+// Forward computes attention for x [N, D] and returns [N, D]. With a cache, it writes the
+// keys and values of the rows to the cache and then reads all keys from there.
 func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	n := x.Dim(0)
 	q := tensor.RoPE(m.query(x), rows.Pos, m.Angles, m.Interleaved) // [N,H,n+R]
@@ -94,8 +95,8 @@ func (m *MLA) Forward(x tensor.Tensor, rows Rows, cache *Cache) tensor.Tensor {
 	return m.O.Forward(o.Reshape(n, m.Heads*m.Value))
 }
 
-// keys are the keys and values that attention reads: those of the rows alone,
-// or the cache, after theirs have been written to it.
+// keys returns the keys and values that attention reads: without a cache those of the rows,
+// with a cache all that it holds after those of the rows were appended.
 func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.Tensor) {
 	if cache != nil {
 		return cache.appendMLA(rows, up, kR, m)
@@ -107,7 +108,7 @@ func (m *MLA) keys(up, kR tensor.Tensor, rows Rows, cache *Cache) (k, v tensor.T
 	return k, v
 }
 
-// query is the heads' queries, nope first: [N, H, n+R].
+// query returns the queries of all heads [N, H, n+R], each with its nope part first.
 func (m *MLA) query(x tensor.Tensor) tensor.Tensor {
 	if m.Q != nil {
 		return m.Q.Forward(x).Reshape(x.Dim(0), m.Heads, m.Nope+m.Rope)
@@ -124,8 +125,8 @@ func (m *MLA) Linears() []*tensor.Linear {
 	return []*tensor.Linear{m.QA, m.QB, m.KVA, m.KVB, m.O}
 }
 
-// NewCache allocates a cache for this layer: expanded keys and values in the
-// naive form, latent and rotated key in the absorbed form.
+// NewCache allocates a cache for this layer: for the keys and values of all heads in the
+// naive form, for the latent and the rotated key in the absorbed form.
 func (m *MLA) NewCache(b backend.Backend, dt backend.DType, rows int) (*Cache, error) {
 	if !m.Absorbed {
 		return NewCache(b, dt, rows, m.Heads, m.Nope+m.Rope, m.Value)

@@ -16,7 +16,7 @@ var mlaConfigs = map[string]attention.MLAConfig{
 }
 
 func newMLA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.MLAConfig) *attention.MLA {
-	sc := attention.Scaling{}
+	sc := attention.RoPEScaling{}
 	if cfg.Scale != 0 {
 		sc = v3YaRN
 	}
@@ -26,10 +26,10 @@ func newMLA(t testing.TB, b backend.Backend, dt backend.DType, cfg attention.MLA
 	return m
 }
 
-// referenceMLA is multi-head latent attention head by head, as DeepSeek-V3
-// eq. 1–11 write it.
+// referenceMLA computes multi-head latent attention head by head, as in DeepSeek-V3 eq.
+// 1–11.
 func referenceMLA(t testing.TB, m *attention.MLA, seq [][]float64) [][]float64 {
-	sc := attention.Scaling{}
+	sc := attention.RoPEScaling{}
 	if m.Scale != sc.SoftmaxScale(m.Nope+m.Rope) {
 		sc = v3YaRN
 	}
@@ -85,7 +85,7 @@ func TestBothFormsOfMLAEqualItsDefinition(t *testing.T) {
 	}
 }
 
-// The cache of the absorbed form is the latent and the rotated key, whatever
+// The cache of the absorbed form has the size of the latent and the rotated key, whatever
 // the number of heads.
 func TestAbsorbedCacheHoldsTheLatentOnly(t *testing.T) {
 	b := open(t)

@@ -34,7 +34,7 @@ func floats(t testing.TB, p *tensor.Param) []float64 {
 	return v
 }
 
-// layer is an attention under test.
+// layer is an attention layer under test.
 type layer interface {
 	Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor
 	NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error)
@@ -42,15 +42,15 @@ type layer interface {
 
 const maxPositions = 512
 
-// params is an empty set whose matrices will have a spread that makes the
-// attention far from uniform.
+// params returns an empty set of parameters. It initializes matrices with a standard
+// deviation large enough to make the attention far from uniform.
 func params(t testing.TB, b backend.Backend, dt backend.DType) *tensor.Params {
 	ps := tensor.NewParams(b, tensor.Init{Seed: 3, Std: 0.4, DType: dt})
 	t.Cleanup(ps.Free)
 	return ps
 }
 
-// scatterGains moves gains away from 1 and biases away from 0.
+// scatterGains adds noise to gains, which start at 1, and to biases, which start at 0.
 func scatterGains(t testing.TB, ps *tensor.Params) {
 	t.Helper()
 	must(t, ps.Err())
@@ -67,7 +67,7 @@ func scatterGains(t testing.TB, ps *tensor.Params) {
 	}
 }
 
-func angles(t testing.TB, b backend.Backend, dt backend.DType, dim int, sc attention.Scaling) tensor.Angles {
+func angles(t testing.TB, b backend.Backend, dt backend.DType, dim int, sc attention.RoPEScaling) tensor.Angles {
 	t.Helper()
 	a, err := attention.NewAngles(b, dt, maxPositions, dim, 10000, sc)
 	must(t, err)
@@ -75,7 +75,8 @@ func angles(t testing.TB, b backend.Backend, dt backend.DType, dim int, sc atten
 	return a
 }
 
-// normals are n values that F32 holds exactly, so that both dtypes see the same.
+// normals returns n normally distributed values that F32 represents exactly, so that F32
+// and F64 get the same inputs.
 func normals(seed uint64, n int) []float64 {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	x := make([]float64, n)
@@ -85,7 +86,8 @@ func normals(seed uint64, n int) []float64 {
 	return x
 }
 
-// packed runs l over whole sequences of the given lengths, x [Σ lengths, D].
+// packed runs l over packed sequences of the given lengths, x [Σ lengths, D], without a
+// cache.
 func packed(t testing.TB, b backend.Backend, dt backend.DType, l layer, x []float64, lengths []int,
 	grad bool) []float64 {
 	t.Helper()
@@ -133,7 +135,7 @@ func rmsNorm(x, gain []float64, eps float64) []float64 {
 	return y
 }
 
-// rotate is RoPE of one head at a position: pair i turns by pos·freq[i].
+// rotate applies RoPE to one head at a position: it turns pair i by the angle pos·freq[i].
 func rotate(x []float64, pos int, freq []float64, interleaved bool) []float64 {
 	y := make([]float64, len(x))
 	for i, f := range freq {
@@ -169,7 +171,7 @@ func attend(q []float64, keys, values [][]float64, scale float64) []float64 {
 	return o
 }
 
-// each calls fn with every sequence of x [Σ lengths, D], token by token.
+// each splits x [Σ lengths, D] into sequences, calls fn with each, and joins the results.
 func each(x []float64, lengths []int, fn func(seq [][]float64) [][]float64) []float64 {
 	total := 0
 	for _, n := range lengths {

@@ -9,50 +9,50 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Scaling stretches RoPE beyond the length it was trained on. The zero value
-// does not.
-type Scaling struct {
-	Kind     ScalingKind
-	Factor   float64 // new length over old; required by YaRN and Llama3, at least 1
-	Original int     // the old length in tokens; required by both
+// RoPEScaling extends RoPE beyond the context length of pretraining. The zero value extends
+// nothing.
+type RoPEScaling struct {
+	Kind     RoPEScalingKind
+	Factor   float64 // ratio of the new context length to the original; required by YaRN and Llama3, at least 1
+	Original int     // context length of pretraining in tokens; required by YaRN and Llama3
 
-	BetaFast, BetaSlow float64 // YaRN's ramp; 0 means 32 and 1
-	Untruncated        bool    // the ends of the ramp are not rounded to whole pairs
+	BetaFast, BetaSlow float64 // ends of YaRN's ramp in rotations over Original; 0 means 32 and 1
+	Untruncated        bool    // keep the fractional ends of YaRN's ramp instead of rounding them to whole pairs
 
-	// AttentionFactor multiplies YaRN's cosines and sines; 0 means
-	// m(MScale)/m(MScaleAllDim) where both are set and else m(1), with
-	// m(a) = 1 + a·ln(Factor)/10.
+	// AttentionFactor multiplies YaRN's cosines and sines. If 0, it is
+	// m(MScale)/m(MScaleAllDim) if both are set and else m(1), with m(a) = 1 +
+	// a·ln(Factor)/10.
 	AttentionFactor      float64
-	MScale, MScaleAllDim float64 // YaRN's temperatures; 0 means none, see SoftmaxScale
+	MScale, MScaleAllDim float64 // YaRN's mscale and mscale_all_dim; 0 means absent, see SoftmaxScale
 
-	LowFreqFactor, HighFreqFactor float64 // of Llama3; 0 means 1 and 4
+	LowFreqFactor, HighFreqFactor float64 // bounds of Llama3's blend; 0 means 1 and 4
 }
 
-// ScalingKind selects the rule of a Scaling.
-type ScalingKind uint8
+// RoPEScalingKind selects how a RoPEScaling changes the frequencies.
+type RoPEScalingKind uint8
 
 const (
-	NoScaling ScalingKind = iota
-	YaRN                  // Peng et al. 2023, as in DeepSeek-V2 and V3
-	Llama3                // Llama 3.1
+	NoRoPEScaling RoPEScalingKind = iota
+	YaRN                          // Peng et al. 2023, as in DeepSeek-V2 and V3
+	Llama3                        // Llama 3.1
 )
 
 // String returns the rope_type of config.json.
-func (k ScalingKind) String() string {
+func (k RoPEScalingKind) String() string {
 	switch k {
-	case NoScaling:
+	case NoRoPEScaling:
 		return "default"
 	case YaRN:
 		return "yarn"
 	case Llama3:
 		return "llama3"
 	}
-	return fmt.Sprintf("ScalingKind(%d)", uint8(k))
+	return fmt.Sprintf("RoPEScalingKind(%d)", uint8(k))
 }
 
-// Frequencies are the angles per position of each of the dim/2 rotated pairs. An
-// odd dim, a theta of at most 1 and an impossible scaling panic.
-func Frequencies(dim int, theta float64, sc Scaling) []float64 {
+// Frequencies returns the rotation per position, in radians, of each of the dim/2 pairs. An
+// odd dim, a theta of at most 1 and an invalid sc panic.
+func Frequencies(dim int, theta float64, sc RoPEScaling) []float64 {
 	sc.check("Frequencies", dim, theta)
 	f := make([]float64, dim/2)
 	for i := range f {
@@ -67,14 +67,14 @@ func Frequencies(dim int, theta float64, sc Scaling) []float64 {
 	return f
 }
 
-// freqFactors are LowFreqFactor and HighFreqFactor or their defaults.
-func (sc Scaling) freqFactors() (low, high float64) {
+// freqFactors returns LowFreqFactor and HighFreqFactor or their defaults.
+func (sc RoPEScaling) freqFactors() (low, high float64) {
 	return cmp.Or(sc.LowFreqFactor, 1), cmp.Or(sc.HighFreqFactor, 4)
 }
 
-// llama3 divides the frequencies of long waves by Factor, leaves short ones,
-// and blends between.
-func (sc Scaling) llama3(f []float64) {
+// llama3 divides the frequencies of long wavelengths by Factor, keeps those of short ones,
+// and interpolates in between.
+func (sc RoPEScaling) llama3(f []float64) {
 	old := float64(sc.Original)
 	low, high := sc.freqFactors()
 	for i, freq := range f {
@@ -85,10 +85,12 @@ func (sc Scaling) llama3(f []float64) {
 	}
 }
 
-// NewAngles tabulates cosines and sines for positions 0 to length−1, computed
-// in float64 and rounded once. A length below 1, an odd dim, a theta of at most
-// 1 and an impossible scaling panic; errors are the device's.
-func NewAngles(b backend.Backend, dt backend.DType, length, dim int, theta float64, sc Scaling) (tensor.Angles, error) {
+// NewAngles returns tables of cosines and sines for positions 0 to length−1, computed in
+// float64 and rounded once to dt. A length below 1, an odd dim, a theta of at most 1 and an
+// invalid sc panic; a failure of the device is an error.
+func NewAngles(
+	b backend.Backend, dt backend.DType, length, dim int, theta float64, sc RoPEScaling,
+) (tensor.Angles, error) {
 	mustBePositive("NewAngles", size{"length", length})
 	sc.check("NewAngles", dim, theta)
 	freq := Frequencies(dim, theta, sc)

@@ -10,11 +10,11 @@ import (
 )
 
 // v3YaRN is the rope_scaling of DeepSeek-V3's config.json.
-var v3YaRN = attention.Scaling{
+var v3YaRN = attention.RoPEScaling{
 	Kind: attention.YaRN, Factor: 40, Original: 4096, BetaFast: 32, BetaSlow: 1, MScale: 1, MScaleAllDim: 1,
 }
 
-// within fails unless got is want to the given number of significant digits.
+// within fails unless got equals want to the given number of significant digits.
 func within(t *testing.T, what string, got, want float64, digits int) {
 	t.Helper()
 	if !(math.Abs(got-want) <= 0.5*math.Pow(10, math.Floor(math.Log10(math.Abs(want)))+1-float64(digits))) {
@@ -23,7 +23,7 @@ func within(t *testing.T, what string, got, want float64, digits int) {
 }
 
 func TestPlainFrequenciesAreThePowersOfTheta(t *testing.T) {
-	f := attention.Frequencies(64, 10000, attention.Scaling{})
+	f := attention.Frequencies(64, 10000, attention.RoPEScaling{})
 	if len(f) != 32 {
 		t.Fatalf("%d frequencies for 64 dimensions", len(f))
 	}
@@ -32,8 +32,8 @@ func TestPlainFrequenciesAreThePowersOfTheta(t *testing.T) {
 	}
 }
 
-// The frequencies of V3's decoupled RoPE as precompute_freqs_cis gives them:
-// pairs up to 10 turn as trained, those from 23 on forty times slower.
+// The expected frequencies of V3's decoupled RoPE come from precompute_freqs_cis: pairs up
+// to 10 keep their frequency, those from 23 on are divided by forty.
 func TestYaRNFrequenciesOfV3(t *testing.T) {
 	f := attention.Frequencies(64, 10000, v3YaRN)
 	for i, want := range map[int]float64{
@@ -42,7 +42,7 @@ func TestYaRNFrequenciesOfV3(t *testing.T) {
 	} {
 		within(t, "YaRN frequency", f[i], want, 9)
 	}
-	plain := attention.Frequencies(64, 10000, attention.Scaling{})
+	plain := attention.Frequencies(64, 10000, attention.RoPEScaling{})
 	for i := range f {
 		switch {
 		case i <= 10 && f[i] != plain[i]:
@@ -55,11 +55,12 @@ func TestYaRNFrequenciesOfV3(t *testing.T) {
 	}
 }
 
-// A model so small or trained so briefly that the ramp would have no width.
+// If both ends of the ramp fall on one pair, the ramp is a step. This happens for very
+// small dimensions or short training contexts.
 func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	sc := v3YaRN
-	sc.BetaFast, sc.BetaSlow = 4096/(2*math.Pi), 4096/(2*math.Pi) // both turn at pair 0
-	plain := attention.Frequencies(8, 10000, attention.Scaling{})
+	sc.BetaFast, sc.BetaSlow = 4096/(2*math.Pi), 4096/(2*math.Pi) // both betas give pair 0
+	plain := attention.Frequencies(8, 10000, attention.RoPEScaling{})
 	for i, f := range attention.Frequencies(8, 10000, sc) {
 		want := plain[i]
 		if i > 0 {
@@ -69,9 +70,10 @@ func TestYaRNRampOfNoWidthIsAStep(t *testing.T) {
 	}
 }
 
-// transformers 5.24's _compute_yarn_parameters in float64, truncate true and false.
+// The expected values come from transformers 5.24's _compute_yarn_parameters in float64,
+// with truncate true and false.
 func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
-	sc := attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
+	sc := attention.RoPEScaling{Kind: attention.YaRN, Factor: 40, Original: 4096}
 	for untruncated, want := range map[bool][3]float64{
 		false: {0.023914724805023366, 0.005125, 0.0008498621211702518},
 		true:  {0.02771085847508042, 0.005524062977468265, 0.0007226383418941806},
@@ -85,7 +87,7 @@ func TestYaRNRampBetweenWholePairsOrNot(t *testing.T) {
 }
 
 func TestSoftmaxScale(t *testing.T) {
-	within(t, "without scaling", attention.Scaling{}.SoftmaxScale(192), 0.0721687836, 9)
+	within(t, "without scaling", attention.RoPEScaling{}.SoftmaxScale(192), 0.0721687836, 9)
 	within(t, "V3", v3YaRN.SoftmaxScale(192), 0.1352337789, 10)
 	lite := v3YaRN
 	lite.MScale, lite.MScaleAllDim = 0.707, 0.707
@@ -93,13 +95,14 @@ func TestSoftmaxScale(t *testing.T) {
 	none := v3YaRN
 	none.MScaleAllDim = 0
 	within(t, "mscale_all_dim absent", none.SoftmaxScale(192), 0.0721687836, 9)
-	llama := attention.Scaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
+	llama := attention.RoPEScaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
 	within(t, "Llama 3", llama.SoftmaxScale(64), 0.125, 15)
 }
 
-// Llama 3.1's rule written for its four numbers, wave by wave.
+// The expected values apply Llama 3.1's rule to each wavelength, with its constants written
+// out.
 func TestLlama3Frequencies(t *testing.T) {
-	sc := attention.Scaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
+	sc := attention.RoPEScaling{Kind: attention.Llama3, Factor: 8, Original: 8192, LowFreqFactor: 1, HighFreqFactor: 4}
 	var kept, slowed, blended int
 	for i, got := range attention.Frequencies(128, 500000, sc) {
 		theta := math.Exp(-float64(2*i) / 128 * math.Log(500000))
@@ -122,9 +125,10 @@ func TestLlama3Frequencies(t *testing.T) {
 	}
 }
 
-// The ramp's bounds have defaults; Factor and Original have none.
+// LowFreqFactor, HighFreqFactor, BetaFast and BetaSlow have defaults; Factor and Original
+// have none.
 func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
-	for _, c := range [][2]attention.Scaling{
+	for _, c := range [][2]attention.RoPEScaling{
 		{{Kind: attention.YaRN, Factor: 40, Original: 4096}, v3YaRN},
 		{{Kind: attention.Llama3, Factor: 8, Original: 8192}, {Kind: attention.Llama3, Factor: 8, Original: 8192,
 			LowFreqFactor: 1, HighFreqFactor: 4}},
@@ -138,8 +142,8 @@ func TestZeroScalingFieldsHaveTheirDefaults(t *testing.T) {
 	}
 }
 
-func yarn(mscale, allDim, attentionFactor float64) attention.Scaling {
-	return attention.Scaling{Kind: attention.YaRN, Factor: 40, Original: 4096, MScale: mscale, MScaleAllDim: allDim,
+func yarn(mscale, allDim, attentionFactor float64) attention.RoPEScaling {
+	return attention.RoPEScaling{Kind: attention.YaRN, Factor: 40, Original: 4096, MScale: mscale, MScaleAllDim: allDim,
 		AttentionFactor: attentionFactor}
 }
 
@@ -147,12 +151,13 @@ func TestAnglesAreCosinesAndSinesOfPositionTimesFrequency(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct {
 		name      string
-		sc        attention.Scaling
+		sc        attention.RoPEScaling
 		amplitude float64
 	}{
-		{"plain", attention.Scaling{}, 1},
+		{"plain", attention.RoPEScaling{}, 1},
 		{"V3", v3YaRN, 1},
-		// What transformers 5.24's _compute_yarn_parameters gives; 0.1·ln 40 + 1 where a temperature is missing.
+		// Amplitudes of transformers 5.24's _compute_yarn_parameters: 0.1·ln 40 + 1 unless
+		// both mscale values are set.
 		{"no temperature", yarn(0, 0, 0), 1.3688879454113936},
 		{"mscale alone", yarn(.707, 0, 0), 1.3688879454113936},
 		{"mscale_all_dim alone", yarn(0, 1, 0), 1.3688879454113936},

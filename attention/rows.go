@@ -6,17 +6,17 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Rows places the N packed rows of a forward: where each token stands in its
-// sequence and which key rows it sees.
+// Rows describes the N packed rows of a forward: the position of each token in its
+// sequence, and the range of key rows that it attends to.
 type Rows struct {
 	Pos   tensor.Tensor // [N] I32: position in the sequence
-	Start tensor.Tensor // [N] I32: first key row it sees
-	Len   tensor.Tensor // [N] I32: number of key rows it sees, its own the last
-	Cache tensor.Tensor // [N] I32: cache row its key goes to; absent without a cache
+	Start tensor.Tensor // [N] I32: first key row that the token attends to
+	Len   tensor.Tensor // [N] I32: number of key rows that it attends to; the last is its own
+	Cache tensor.Tensor // [N] I32: cache row that its key is written to; absent without a cache
 }
 
-// Pack places whole sequences of the given lengths one after the other, for
-// training and scoring.
+// Pack returns the rows of whole sequences of the given lengths, packed one after the
+// other, for training and scoring.
 func Pack(s *tensor.Scope, lengths []int) Rows {
 	total := 0
 	for _, n := range lengths {
@@ -36,15 +36,16 @@ func Pack(s *tensor.Scope, lengths []int) Rows {
 	return Rows{Pos: s.Ints(pos, total), Start: s.Ints(start, total), Len: s.Ints(length, total)}
 }
 
-// Span is N tokens of one sequence, from position From on, whose keys are in a slot of a cache.
+// Span is a run of N tokens of one sequence, starting at position From, whose keys are
+// stored in one slot of a cache.
 type Span struct{ Slot, From, N int }
 
-// Places are Rows on the host, one after the other.
+// Places holds the elements of Rows in host memory while they are collected.
 type Places struct{ Pos, Start, Len, Cache []int32 }
 
-// Add places the tokens of a span over a cache of slots of maxLen tokens, where position p of
-// slot q is row q·maxLen + p: each token sees its sequence's keys from position 0 up to its
-// own. A span that leaves its slot panics.
+// Add appends the rows of a span over a cache of slots of maxLen tokens, in which position
+// p of slot q is row q·maxLen + p. Each token attends to the keys of its sequence from
+// position 0 up to its own. A span that exceeds its slot panics.
 func (p *Places) Add(maxLen int, span Span) {
 	if span.Slot < 0 || span.From < 0 || span.N < 0 || span.From > maxLen-span.N {
 		panic(fmt.Sprintf("attention: Places.Add: %+v over slots of %d tokens", span, maxLen))
@@ -56,9 +57,9 @@ func (p *Places) Add(maxLen int, span Span) {
 	}
 }
 
-// Continue places the tokens of spans one after the other over a cache of slots of maxLen
-// tokens, as Places.Add does. A prompt is the span of its tokens from 0; to decode is a span
-// of one token a sequence.
+// Continue returns the rows of the given spans, one after the other, over a cache of slots
+// of maxLen tokens; see Places.Add. To prefill a prompt, pass a span that starts at 0; to
+// decode, pass a span of one token for each sequence.
 func Continue(s *tensor.Scope, maxLen int, spans ...Span) Rows {
 	var p Places
 	for _, span := range spans {

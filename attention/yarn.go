@@ -5,16 +5,16 @@ import (
 	"math"
 )
 
-// betas are BetaFast and BetaSlow or their defaults.
-func (sc Scaling) betas() (fast, slow float64) {
+// betas returns BetaFast and BetaSlow or their defaults.
+func (sc RoPEScaling) betas() (fast, slow float64) {
 	return cmp.Or(sc.BetaFast, 32), cmp.Or(sc.BetaSlow, 1)
 }
 
-// yarn interpolates the frequencies that turn less than BetaSlow times over
-// the old length, leaves those that turn more than BetaFast times, and ramps
-// between (Peng et al. 2023; the constants as in DeepSeek-V3's
+// yarn divides by Factor the frequencies of pairs that make fewer than BetaSlow rotations
+// over the original context length, keeps those of pairs that make more than BetaFast, and
+// interpolates linearly in between (Peng et al. 2023; constants as in DeepSeek-V3's
 // precompute_freqs_cis).
-func (sc Scaling) yarn(f []float64, dim int, theta float64) {
+func (sc RoPEScaling) yarn(f []float64, dim int, theta float64) {
 	turn := func(n float64) float64 {
 		return float64(dim) * math.Log(float64(sc.Original)/(n*2*math.Pi)) / (2 * math.Log(theta))
 	}
@@ -41,9 +41,9 @@ func mscale(s, a float64) float64 {
 	return 0.1*a*math.Log(s) + 1
 }
 
-// amplitude multiplies cosines and sines; 1 for DeepSeek-V2 and V3. As in
-// transformers, one of the temperatures without the other does not count.
-func (sc Scaling) amplitude() float64 {
+// amplitude is the factor of the cosines and sines: 1 for DeepSeek-V2 and V3. As in
+// transformers, MScale and MScaleAllDim have an effect only if both are set.
+func (sc RoPEScaling) amplitude() float64 {
 	switch {
 	case sc.Kind != YaRN:
 		return 1
@@ -55,9 +55,9 @@ func (sc Scaling) amplitude() float64 {
 	return mscale(sc.Factor, 1)
 }
 
-// SoftmaxScale is the factor of MLA's attention scores: d^-½, times
-// mscale(Factor, MScaleAllDim)² under YaRN.
-func (sc Scaling) SoftmaxScale(d int) float64 {
+// SoftmaxScale returns the factor of the attention scores for query and key heads of d
+// elements: d^-½, times mscale(Factor, MScaleAllDim)² for YaRN.
+func (sc RoPEScaling) SoftmaxScale(d int) float64 {
 	scale := 1 / math.Sqrt(float64(d))
 	if sc.Kind == YaRN && sc.MScaleAllDim != 0 {
 		m := mscale(sc.Factor, sc.MScaleAllDim)

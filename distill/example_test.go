@@ -25,7 +25,8 @@ func shape(layers int) model.Config {
 	}
 }
 
-// counting is a digit and what follows it, counting up or down.
+// counting is a sequence of four digits that counts up or down from a digit, followed by
+// the end token.
 func counting(from, by int) model.Sequence {
 	ids := []int32{int32(from)}
 	for range 3 {
@@ -35,7 +36,7 @@ func counting(from, by int) model.Sequence {
 	return model.Sequence{IDs: append(ids, end)}
 }
 
-// countsUp is the share of n completions of every digit that count up.
+// countsUp is the share of completions that count up, of n completions for every digit.
 func countsUp(ctx context.Context, g *model.Generator, n int) float64 {
 	c, err := rejection(g, n).Collect(ctx, digits())
 	if err != nil {
@@ -68,10 +69,10 @@ func rejection(g *model.Generator, n int) *distill.Rejection {
 
 func decode(ids []int32) string { return fmt.Sprint(ids) }
 
-// A teacher counts up as often as down. A student with half of its layers is
-// trained on what it wrote and a reward called right, and a second one on its
-// distributions: the one learns what is rewarded, the other what the teacher
-// does.
+// The teacher counts up as often as down. One student with half of the teacher's layers is
+// trained on those of the teacher's completions that a reward accepts, a second one on the
+// teacher's distributions: the first learns the rewarded behaviour, the second imitates the
+// teacher.
 func Example() {
 	ctx := context.Background()
 	b, err := backend.Open("cpu")

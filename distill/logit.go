@@ -9,43 +9,42 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// N rows, D hidden, V vocabulary, K tokens that count.
+// Shapes: N rows, D hidden, V vocabulary, K teacher tokens.
 
-// Logit distils by forward KL, at a temperature, over the teacher's most likely
-// tokens. The zero value is the whole vocabulary at temperature 1.
+// Logit distils by forward KL at a temperature, over the teacher's K most likely tokens.
+// The zero value uses the whole vocabulary at temperature 1.
 type Logit struct {
 	Temperature float64 // of both distributions; 0 means 1
-	// TopK is the number of the teacher's most likely tokens that count, their
-	// probabilities divided by their sum: the teacher is then one that samples
-	// with this top-k, and the student's optimum is that one, not the whole
-	// teacher. 0 means the whole vocabulary.
+	// TopK is the number K of the teacher's most likely tokens that are used, with their
+	// probabilities renormalised. The student's optimum is then the teacher sampled with
+	// this top-k, not the full teacher. 0 means the whole vocabulary.
 	TopK int
 }
 
-// Teacher is a model that is read and never trained. It keeps the memory of its
-// forwards between batches.
+// Teacher is a model that is only run, never trained. It keeps the memory of its forwards
+// for the next batch.
 type Teacher struct {
 	model *model.Model
 	quiet *tensor.Scope
 }
 
-// NewTeacher returns m as a teacher, whose weights must not change while it is
-// in use. Close gives the memory of its forwards back; m stays the caller's.
+// NewTeacher returns m as a teacher. The weights of m must not change while the teacher is
+// in use. Close releases the memory of its forwards, but not m.
 func NewTeacher(m *model.Model) *Teacher {
 	return &Teacher{m, tensor.NewScope(m.Backend(), tensor.Options{})}
 }
 
-// Close gives back the memory of the teacher's forwards.
+// Close releases the memory of the teacher's forwards.
 func (t *Teacher) Close() { t.quiet.Close() }
 
 // Targets is the teacher's distribution at each row of a batch.
 type Targets struct {
-	LogProb tensor.Tensor // [N, K]: log q, normalised over the K
-	Index   tensor.Tensor // [N, K] I32: their tokens, the most likely first; absent where K is V
+	LogProb tensor.Tensor // [N, K]: log q, normalised over the K tokens
+	Index   tensor.Tensor // [N, K] I32: the K tokens, the most likely first; absent if K is V
 }
 
-// Targets runs the teacher over b, without gradients, on the student's device
-// and in its dtype. The result lives in s.
+// Targets runs the teacher on b, without gradients. The result is on the student's device,
+// in the student's dtype, and lives in s.
 func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 	l.check()
 	quiet := t.quiet
@@ -68,16 +67,16 @@ func (l Logit) Targets(s *tensor.Scope, t *Teacher, b model.Batch) Targets {
 	return q
 }
 
-// Loss is the batch's share of the loss, of shape [1]:
+// Loss is the loss of a batch, of shape [1]:
 //
 //	T²·Σ_i w_i Σ_k q_i(k)·(log q_i(k) − log p_i(k))
 //
-// with q the teacher's targets, p the distribution of the student, whose
-// forward of b gave out, at the same temperature T, and w the batch's weights.
-// T² keeps the size of the gradient independent of T (Hinton et al. §2.1). p is
-// normalised over the whole vocabulary, so that what it gives to tokens beyond
-// the K costs. The logits [N, V] of the batch are held: MaxRows of
-// train.Trainer bounds them.
+// with q the teacher's targets, p the distribution of the student at the same temperature
+// T, computed from out, the result of its forward of b, and w the batch's weights. T² makes
+// the size of the gradient independent of T (Hinton et al. §2.1). p is normalised over the
+// whole vocabulary, so that probability outside of the teacher's K tokens increases the
+// loss. The logits [N, V] of the batch are kept in memory; train.Trainer's MaxRows limits
+// N.
 func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Targets) tensor.Tensor {
 	l.check()
 	z := tensor.Scale(tensor.Logits(out.Hidden, student.Head), 1/l.temperature()) // [N,V]
@@ -91,9 +90,9 @@ func (l Logit) Loss(student *model.Model, out model.Output, b model.Batch, q Tar
 	return tensor.Scale(tensor.Sum(tensor.Mul(b.Weight, kl)), l.temperature()*l.temperature())
 }
 
-// TrainerLoss is a loss for t, a trainer of the student: on every batch the
-// student is taken towards the teacher. The loss of t.Drafter and the balance
-// loss are added where t has them, see train.Trainer.Assemble.
+// TrainerLoss returns a loss for t, a trainer of the student, that moves the student
+// towards the teacher on every batch. It includes the loss of t.Drafter and the balance
+// loss if t has them, see train.Trainer.Assemble.
 func (l Logit) TrainerLoss(t *train.Trainer, teacher *Teacher) func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	if v, w := t.Model.Config.VocabSize, teacher.model.Config.VocabSize; v != w {
 		panic(fmt.Sprintf("distill: Logit: a student of %d tokens, a teacher of %d: want one vocabulary", v, w))

@@ -17,7 +17,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// dense is a small student.
+// dense is the config of a small student.
 func dense() model.Config {
 	return model.Config{
 		ModelType: model.TypeLlama, VocabSize: 12, HiddenSize: 8, IntermediateSize: 12, NumHiddenLayers: 1,
@@ -26,7 +26,7 @@ func dense() model.Config {
 	}
 }
 
-// sparse is a small teacher, with experts.
+// sparse is the config of a small teacher with experts.
 func sparse() model.Config {
 	c := model.Tiny(12)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 16, 24, 8
@@ -55,7 +55,7 @@ func newCPU(t testing.TB) backend.Backend {
 	return b
 }
 
-// sequences are n random ones with prompts of different lengths.
+// sequences returns n random sequences with prompts of different lengths.
 func sequences(seed uint64, n int) []model.Sequence {
 	r := rand.New(rand.NewPCG(seed, 0))
 	ids := func(n int) []int32 {
@@ -72,7 +72,7 @@ func sequences(seed uint64, n int) []model.Sequence {
 	return seqs
 }
 
-// logits are m's at every row of seqs, on the host.
+// logits returns m's logits at every row of seqs, on the host.
 func logits(t testing.TB, m *model.Model, seqs []model.Sequence) [][]float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -102,7 +102,7 @@ func softmax(z []float64, t float64) []float64 {
 	return p
 }
 
-// truncated is q with all but its k largest set to 0, normalised.
+// truncated sets all but the k largest probabilities of q to 0 and renormalises.
 func truncated(q []float64, k int) []float64 {
 	order := make([]int, len(q))
 	for i := range order {
@@ -127,7 +127,7 @@ func truncated(q []float64, k int) []float64 {
 	return out
 }
 
-// evaluate is l's loss of a batch, by the package.
+// evaluate returns the loss that l computes for a batch.
 func evaluate(t testing.TB, l Logit, student, teacher *model.Model, seqs []model.Sequence) float64 {
 	t.Helper()
 	s := tensor.NewScope(student.Backend(), tensor.Options{})
@@ -161,9 +161,9 @@ func TestLossByHand(t *testing.T) {
 	}
 	s := tensor.NewScope(b, tensor.Options{})
 	defer s.Close()
-	// Two rows with q = (3/4, 1/4). The head makes logits (h, 0) of hidden h, so
-	// h = 0 gives p = (1/2, 1/2) and h = ln 9 gives (9/10, 1/10), or at
-	// temperature 2 (3/4, 1/4), which is q.
+	// Two rows with q = (3/4, 1/4). The head maps a hidden state h to logits (h, 0): h = 0
+	// gives p = (1/2, 1/2), and h = ln 9 gives (9/10, 1/10), or at temperature 2 (3/4,
+	// 1/4), which is q.
 	out := model.Output{Hidden: s.Floats(backend.F64, []float64{0, math.Log(9)}, 2, 1)}
 	q := Targets{LogProb: s.Floats(backend.F64, []float64{math.Log(.75), math.Log(.25), math.Log(.75), math.Log(.25)},
 		2, 2)}
@@ -173,7 +173,7 @@ func TestLossByHand(t *testing.T) {
 	for _, c := range []struct{ temperature, want float64 }{
 		{0, 0.5*half + 2*ninth},
 		{1, 0.5*half + 2*ninth},
-		{2, 4 * 0.5 * half}, // T² = 4; the second row is at its minimum
+		{2, 4 * 0.5 * half}, // T² = 4; the second row has loss 0
 	} {
 		v, err := (Logit{Temperature: c.temperature}).Loss(&model.Model{Head: head}, out, batch, q).Item()
 		if err != nil {
@@ -222,8 +222,8 @@ func TestLossVanishesWhereStudentIsTeacher(t *testing.T) {
 			t.Errorf("%+v: the loss of a model against itself is %g, want exactly 0", l, v)
 		}
 	}
-	// With top-k what the student gives to other tokens costs: −log of the mass
-	// of the k.
+	// With top-k, the loss is −log of the probability that the student gives to the k
+	// tokens.
 	want, row := 0.0, 0
 	z := logits(t, m, seqs)
 	for _, q := range seqs {
@@ -251,8 +251,8 @@ func TestGradientIsThatOfTheLoss(t *testing.T) {
 	}
 }
 
-// Whatever the precision of teacher and student, logits are F32: loss and gradient
-// differ from those in F32 by what activations in BF16 lose.
+// Whatever the precision of teacher and student, logits are F32: loss and gradient differ
+// from those of two F32 models only by the rounding of activations to BF16.
 func TestTeacherAndStudentMayBeOfTwoPrecisions(t *testing.T) {
 	b, seqs := newCPU(t), sequences(8, 6)
 	run := func(l Logit, precisions [2]backend.DType) (loss float64, grad []float64) {
@@ -332,13 +332,13 @@ func TestMicroBatchesChangeNothing(t *testing.T) {
 		l, w := step(rows)
 		near(t, fmt.Sprintf("loss in micro-batches of %d rows", rows), l, loss, 1e-13)
 		for i := range w {
-			// AdamW's first step is ±LR where a gradient is not tiny.
+			// AdamW's first step is ±LR unless the gradient is tiny.
 			near(t, fmt.Sprintf("weight %d, micro-batches of %d rows", i, rows), w[i], weights[i], 1e-8)
 		}
 	}
 }
 
-// A student's Drafter and the balance of its experts are trained beside it.
+// The loss includes that of the student's Drafter and the balance loss of its experts.
 func TestTrainerLossHasTheTermsOfTheArchitecture(t *testing.T) {
 	b := newCPU(t)
 	c := sparse()

@@ -11,18 +11,17 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Rejection is rejection sampling: a teacher writes several completions of
-// every prompt, and those that are correct are kept as traces.
+// Rejection is rejection sampling: it samples several completions of every prompt from a
+// teacher and keeps the correct ones as traces.
 type Rejection struct {
-	Sampler rollout.Sampler // of the teacher; required
-	// Reward decides: a trace is kept if its total has the status Correct, which
-	// every function that applies must give.
+	Sampler rollout.Sampler // samples from the teacher; required
+	// Reward judges the completions. A trace is kept if its total has the status Correct,
+	// which requires that status of every function that applies.
 	Reward *reward.Suite
-	N      int    // completions of each prompt; 0 means 4
-	Keep   int    // most traces kept of a prompt, in the order sampled; 0 means all
-	Seed   uint64 // keys the draws, together with the prompts' places
-	// Progress is told the number of prompts done from time to time; nil means
-	// nobody is.
+	N      int    // completions per prompt; 0 means 4
+	Keep   int    // largest number of traces kept per prompt, the first ones sampled; 0 means all
+	Seed   uint64 // seed of the sampling; a prompt's draws also depend on its index
+	// Progress is called from time to time with the number of prompts done. It may be nil.
 	Progress func(done, total int)
 }
 
@@ -30,7 +29,7 @@ type Rejection struct {
 type Trace struct {
 	Prompt int     // index of its prompt
 	IDs    []int32 // the completion, its stop token included
-	Text   string  // what the reward read
+	Text   string  // the text that the reward was given
 }
 
 // Collection is the result of rejection sampling.
@@ -38,21 +37,21 @@ type Collection struct {
 	Prompts   []rollout.Prompt
 	Traces    []Trace // in the order of the prompts
 	Sampled   int     // completions written
-	Tokens    int     // tokens of them
-	Truncated int     // completions that met the sampler's MaxTokens; they are never kept
-	// Failed is the number of completions on which a reward function failed
-	// (timeout, error) or none applied; they are not kept, and Failure is why the
-	// first of them was not.
+	Tokens    int     // tokens in all completions
+	Truncated int     // completions that reached the sampler's MaxTokens; they are never kept
+	// Failed is the number of completions on which a reward function failed (timeout,
+	// error) or to which none applied. They are not kept. Failure is the reason for the
+	// first of them.
 	Failed  int
 	Failure error
 }
 
-// chunk is the number of prompts sampled at once, for the sake of progress. It
-// is a constant because the draws are keyed by chunk.
+// chunk is the number of prompts sampled at once; Progress is called after each chunk. It
+// is a constant because the random draws depend on the chunk.
 const chunk = 256
 
-// Collect samples and judges. What is kept is a function of the weights, the
-// prompts and the fields, as far as the reward is one.
+// Collect samples and judges. The result depends on the weights, the prompts and the fields
+// of r only, provided that the reward is deterministic.
 func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Collection, error) {
 	if err := r.validate(prompts); err != nil {
 		return nil, err
@@ -86,8 +85,8 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Col
 	return c, nil
 }
 
-// validate refuses, before anything is sampled, fields and prompts that Collect
-// cannot work with.
+// validate returns an error, before anything is sampled, for fields and prompts that
+// Collect cannot use.
 func (r *Rejection) validate(prompts []rollout.Prompt) error {
 	switch {
 	case r.N < 0:
@@ -120,7 +119,7 @@ func (c *Collection) count(s rollout.Sample, v reward.Verdict) {
 	}
 }
 
-// Sequences are the traces as training sequences.
+// Sequences returns the traces as training sequences.
 func (c *Collection) Sequences() []model.Sequence {
 	out := make([]model.Sequence, len(c.Traces))
 	for i, t := range c.Traces {
@@ -129,8 +128,8 @@ func (c *Collection) Sequences() []model.Sequence {
 	return out
 }
 
-// Response is prompt and response as a training sequence in which only the
-// response's tokens have weight, 1 each.
+// Response returns prompt and response as one training sequence, in which the tokens of the
+// response have weight 1 and those of the prompt 0.
 func Response(prompt, response []int32) model.Sequence {
 	q := model.Sequence{IDs: append(append(make([]int32, 0, len(prompt)+len(response)), prompt...), response...)}
 	q.Weight = make([]float32, q.Rows())

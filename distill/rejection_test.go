@@ -24,7 +24,7 @@ func spell(ids []int32) string {
 	return text.String()
 }
 
-// prompts are n prompts of a token or two.
+// prompts returns n prompts of one or two tokens.
 func prompts(n int) []rollout.Prompt {
 	out := make([]rollout.Prompt, n)
 	for i := range out {
@@ -34,8 +34,8 @@ func prompts(n int) []rollout.Prompt {
 	return out
 }
 
-// rejection samples a random teacher whose completions end at three of twelve
-// tokens or after six.
+// rejection samples from a random teacher whose completions end at one of three stop
+// tokens, in a vocabulary of twelve, or after six tokens.
 func rejection(t testing.TB, score func(s reward.Sample) reward.Verdict) *Rejection {
 	t.Helper()
 	m := newModel(t, newCPU(t), dense(), 61, backend.F32)
@@ -54,8 +54,8 @@ func rejection(t testing.TB, score func(s reward.Sample) reward.Verdict) *Reject
 	}
 }
 
-// verdict is correct for even lengths, wrong for odd ones, and fails on those
-// that begin with d or e.
+// verdict accepts completions of even length, rejects those of odd length, and fails on
+// those that begin with d or e.
 func verdict(s reward.Sample) reward.Verdict {
 	switch {
 	case strings.HasPrefix(s.Completion, ">d"):
@@ -82,7 +82,7 @@ func TestOnlyCompleteAndCorrectTracesAreKept(t *testing.T) {
 	r.N = 5
 	c := collect(t, r, ps)
 
-	// What should come of it, from the same samples.
+	// Compute the expected result from the same samples.
 	samples, err := r.Sampler.Sample(t.Context(), ps,
 		rollout.Draw{Seed: model.DeriveSeed(62, "rejection sampling", 0), N: 5})
 	if err != nil {
@@ -112,7 +112,8 @@ func TestOnlyCompleteAndCorrectTracesAreKept(t *testing.T) {
 		t.Errorf("kept %+v\nwant %+v", *c, want)
 	}
 	if len(want.Traces) < 10 || want.Truncated < 10 || want.Failed < 10 {
-		t.Errorf("the case shows too little: %d kept, %d truncated, %d failed", len(want.Traces), want.Truncated, want.Failed)
+		t.Errorf("the test covers too few cases: %d kept, %d truncated, %d failed", len(want.Traces), want.Truncated,
+			want.Failed)
 	}
 	for i, q := range c.Sequences() {
 		tr := c.Traces[i]

@@ -24,7 +24,7 @@ import (
 
 // enums are all exported ones that can be imported from here.
 var enums = []any{
-	attention.ScalingKind(0),
+	attention.RoPEScalingKind(0),
 	backend.Access(0), backend.BinaryFn(0), backend.Distribution(0), backend.DType(0),
 	backend.GroupScore(0), backend.Layout(0), backend.ReduceFn(0), backend.Scoring(0), backend.UnaryFn(0),
 	tensor.Kind(0),

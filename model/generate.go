@@ -209,8 +209,8 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	b := m.Backend()
 	g := &Generator{m: m, o: o, s: tensor.NewScope(b, tensor.Options{}), io: tensor.NewScope(b, tensor.Options{}),
 		programs: map[int]*backend.Program{}}
-	for _, blk := range m.Blocks {
-		c, err := blk.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
+	for _, block := range m.Blocks {
+		c, err := block.NewCache(b, o.cacheDType(m.Options), o.Slots*o.MaxLen)
 		if err != nil {
 			g.Close()
 			return nil, err

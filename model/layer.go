@@ -156,12 +156,12 @@ func (c Config) moe() moe.Config {
 }
 
 // scaling is the RoPE scaling of the config.
-func (c Config) scaling() attention.Scaling {
+func (c Config) scaling() attention.RoPEScaling {
 	r := c.RoPEScaling
 	if r == nil {
-		return attention.Scaling{}
+		return attention.RoPEScaling{}
 	}
-	sc := attention.Scaling{
+	sc := attention.RoPEScaling{
 		Factor: r.Factor, Original: r.OriginalMaxPositionEmbeddings,
 		BetaFast: r.BetaFast, BetaSlow: r.BetaSlow, Untruncated: r.Truncate != nil && !*r.Truncate,
 		AttentionFactor: r.AttentionFactor, MScale: r.MScale, MScaleAllDim: r.MScaleAllDim,

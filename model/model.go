@@ -180,10 +180,10 @@ func (m *Model) NewBlock(l int) Block {
 
 // Output is the result of a forward.
 type Output struct {
-	Hidden tensor.Tensor   // [N, D]: after the final norm, what the head reads
-	Stream tensor.Tensor   // [N, D]: the residual stream before the final norm
-	Scores []tensor.Tensor // the affinities [N, E] of Model.Gates, in their order; none over caches
-	model  *Model
+	Hidden   tensor.Tensor   // [N, D]: after the final norm, what the head reads
+	Residual tensor.Tensor   // [N, D]: the residual stream before the final norm
+	Scores   []tensor.Tensor // the affinities [N, E] of Model.Gates, in their order; none over caches
+	model    *Model
 }
 
 // Forward runs the model over the packed sequences of a batch.
@@ -207,7 +207,7 @@ func (m *Model) forward(
 		h, scores = m.forwardBlock(b, h, rows, cache, choices.next(b.Gates()))
 		out.Scores = append(out.Scores, scores...)
 	}
-	out.Stream = h
+	out.Residual = h
 	out.Hidden = tensor.RMSNorm(h, m.Norm, m.Config.RMSNormEps)
 	return out
 }

@@ -209,7 +209,7 @@ func (s *saving) keep(r *checkpoint.Reader, o SaveOptions) error {
 			s.add(rows)
 			continue
 		}
-		kept, err := r.Keep([]string{name})
+		kept, err := r.Verbatim([]string{name})
 		if err != nil {
 			return err
 		}

@@ -21,11 +21,12 @@ func TestBiasMovesBySignOfTheLoad(t *testing.T) {
 		centered bool
 		want     []float64
 	}{
-		// c̄ = 10: two below, one at, one above.
+		// c̄ = 10: two loads are below the mean, one equals it, one is above.
 		{"signs", []int{4, 9, 10, 17}, 0.125, false, []float64{0.625, -0.125, 0, 0.875}},
 		// Signs +1 +1 0 −1 have mean ¼.
 		{"centered signs", []int{4, 9, 10, 17}, 0.125, true, []float64{0.59375, -0.15625, -0.03125, 0.84375}},
-		// c̄ = 2.75: an integer mean would call expert 1 balanced.
+		// c̄ = 2.75: integer division would give 2 and count expert 1 as balanced.
+		// balanced.
 		{"fractional mean", []int{3, 2, 3, 3}, 0.125, false, []float64{0.375, -0.125, -0.125, 0.875}},
 		{"balanced", []int{5, 5, 5, 5}, 0.125, false, start},
 		{"balanced and centered", []int{5, 5, 5, 5}, 0.125, true, start},
@@ -79,7 +80,7 @@ func TestCenteredUpdateKeepsTheSumAndTheSelection(t *testing.T) {
 		t.Error("the two rules select different experts")
 	}
 	if math.Abs(kept) > 1e-12 || math.Abs(moved) < 1e-3 {
-		t.Errorf("the sum of the biases moves by %g centered and %g plain, want 0 and not 0", kept, moved)
+		t.Errorf("the sum of the biases changes by %g centered and %g plain, want 0 and not 0", kept, moved)
 	}
 }
 
@@ -167,8 +168,8 @@ func sum(load []int) (n int) {
 	return n
 }
 
-// A router that sends nearly everything to two experts is brought to balance
-// by the bias alone, without a gradient.
+// The bias alone, without a gradient, balances a router that sends nearly all tokens to two
+// experts.
 func TestBiasBalancesASkewedRouter(t *testing.T) {
 	b := open(t)
 	cfg := moe.Config{Hidden: 8, Intermediate: 2, Experts: 8, TopK: 2, Normalize: true, Bias: true}
@@ -186,7 +187,7 @@ func TestBiasBalancesASkewedRouter(t *testing.T) {
 		s := tensor.NewScope(b, tensor.Options{Grad: true})
 		defer s.Close()
 		var first float64
-		late := make([]int, cfg.Experts) // the last 20 steps together
+		late := make([]int, cfg.Experts) // total load of the last 20 steps
 		for step := range steps {
 			x := normals(rng, 1, tokens*cfg.Hidden)
 			for i := 0; i < len(x); i += cfg.Hidden {

@@ -7,18 +7,18 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// refuse panics with the field of a constructor's config that cannot be.
+// refuse panics with a message that names the invalid field of a constructor's config.
 func refuse(what, field string, value any, want string, args ...any) {
 	panic(fmt.Sprintf("moe: %s: %s is %v, want %s", what, field, value, fmt.Sprintf(want, args...)))
 }
 
-// size is a dimension by the name of its field.
+// size is the value of a dimension and the name of its field.
 type size struct {
 	field string
 	n     int
 }
 
-// mustBeAtLeast refuses the first size below least.
+// mustBeAtLeast panics if a size is below least, and names the first one.
 func mustBeAtLeast(what string, least int, sizes ...size) {
 	for _, s := range sizes {
 		if s.n < least {
@@ -27,8 +27,8 @@ func mustBeAtLeast(what string, least int, sizes ...size) {
 	}
 }
 
-// check refuses what no layer can have. Groups, TopGroups and Scale have their
-// defaults already.
+// check panics if the config is invalid. Groups, TopGroups and Scale must have their
+// defaults filled in.
 func (c Config) check(what string) {
 	mustBeAtLeast(what, 1, size{"Hidden", c.Hidden}, size{"Intermediate", c.Intermediate}, size{"Experts", c.Experts},
 		size{"TopK", c.TopK}, size{"Groups", c.Groups}, size{"TopGroups", c.TopGroups})

@@ -24,7 +24,7 @@ func TestConstructorsRefuseEveryFieldThatCannotBe(t *testing.T) {
 			} else if text := fmt.Sprint(r); !strings.HasPrefix(text, "moe: "+want+", want ") {
 				t.Errorf("panic %q, want it to begin with %q", text, "moe: "+want)
 			} else if len(ps.All()) > 0 {
-				t.Errorf("%s: %d parameters were made before", want, len(ps.All()))
+				t.Errorf("%s: %d parameters were made before the panic", want, len(ps.All()))
 			}
 		}()
 		create(ps)
@@ -35,7 +35,7 @@ func TestConstructorsRefuseEveryFieldThatCannotBe(t *testing.T) {
 			moe.New(ps, "layers.3.mlp", cfg)
 		})
 	}
-	for i := range reflect.TypeFor[moe.Config]().NumField() { // of every kind of number
+	for i := range reflect.TypeFor[moe.Config]().NumField() { // test every numeric field
 		cfg := variant("V3")
 		field, name := reflect.ValueOf(&cfg).Elem().Field(i), reflect.TypeFor[moe.Config]().Field(i).Name
 		switch field.Kind() {

@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// Train one step of a layer of four experts, two a token, and move the selection bias by
-// the load that the gate has counted.
+// Train a layer of four experts, two per token, for one step, and move the selection bias
+// according to the load that the gate has counted.
 func Example() {
 	b, err := backend.Open("cpu")
 	if err != nil {

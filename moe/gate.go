@@ -5,31 +5,31 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Gate scores tokens against experts and selects, see backend.MoEGate.
+// Gate scores each token against the experts and selects K of them; see backend.MoEGate.
 type Gate struct {
 	W    *tensor.Linear // [E, D]
-	Bias *tensor.Param  // [E]: selection only, moved by UpdateBias; nil without
+	Bias *tensor.Param  // [E]: affects selection only, moved by UpdateBias; nil for a gate without bias
 
 	cfg    Config
-	load   *tensor.Counter // [E]: assignments since ResetLoad
-	choice *Choice         // of Forward; nil leaves it to the scores
+	load   *tensor.Counter // [E]: assignments counted since ResetLoad
+	choice *Choice         // set by Choose; nil selects by the scores
 }
 
-// Choice takes the choice of experts from a gate, as routing replay does (arXiv
-// 2510.11370), or takes it down, or both.
+// Choice prescribes the experts of a gate, as in routing replay (arXiv 2510.11370), or
+// records the experts that it chooses, or both.
 type Choice struct {
-	// Given [N, K] I32 are the experts of each token, ascending: their scores are
-	// normalised among them, and gradients flow through these to the router. It lives until
-	// the backward pass has run. If absent, the gate chooses.
+	// Given [N, K] I32 are the experts of each token, in ascending order. Their scores are
+	// normalised among them, and gradients flow through these scores to the router. Given
+	// must live until the backward pass has run. If absent, the gate chooses.
 	Given tensor.Tensor
-	// Chosen [N, K] I32 is set to the experts that the gate chooses, which are not those it
-	// uses where Given is present. If absent, they are not kept.
+	// Chosen [N, K] I32 receives the experts that the gate would choose by itself, which
+	// differ from those it uses if Given is present. If absent, they are not recorded.
 	Chosen tensor.Tensor
 
 	forwards int
 }
 
-// Forwards is the number of forwards that c was used by.
+// Forwards returns the number of forwards that used c.
 func (c *Choice) Forwards() int { return c.forwards }
 
 func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
@@ -42,15 +42,15 @@ func newGate(ps *tensor.Params, prefix string, cfg Config) *Gate {
 	return g
 }
 
-// Shape is the number of experts E, of which the gate chooses K a token.
+// Shape returns the number of experts E and the number K of experts that the gate chooses
+// per token.
 func (g *Gate) Shape() (experts, topK int) { return g.cfg.Experts, g.cfg.TopK }
 
-// Choose has the forwards that follow use c. If nil, the gate chooses by itself.
+// Choose makes the following forwards use c. If c is nil, the gate chooses by itself.
 func (g *Gate) Choose(c *Choice) { g.choice = c }
 
-// Forward returns the weights [N, K], the scores [N, E] and the experts
-// [N, K] of x [N, D]. Weights and scores are F32 for x in BF16, as in
-// modeling_deepseek_v3.py.
+// Forward returns the weights [N, K], the scores [N, E] and the experts [N, K] of x [N, D].
+// For x in BF16, weights and scores are F32, as in modeling_deepseek_v3.py.
 func (g *Gate) Forward(x tensor.Tensor) (weight, scores, index tensor.Tensor) {
 	logits := g.W.ForwardAs(x, x.DType().Compute())
 	c := g.choice

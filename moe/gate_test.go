@@ -28,7 +28,7 @@ func TestGateEqualsItsDefinition(t *testing.T) {
 			weight, scores, index := m.Gate.Forward(s.Floats(backend.F64, x, tokens, cfg.Hidden))
 			gotIndex, gotWeight := values(t, index), values(t, weight)
 			var wantWeight, wantScores []float64
-			turned := false // the bias changes a selection
+			turned := false // whether the bias changes a selection
 			for i := range tokens {
 				row := x[i*cfg.Hidden : (i+1)*cfg.Hidden]
 				chosen, scores := referenceGate(cfg, floats(t, m.Gate.W.W), bias, row)
@@ -45,7 +45,7 @@ func TestGateEqualsItsDefinition(t *testing.T) {
 			closeTo(t, "weights", gotWeight, wantWeight, 1e-14)
 			closeTo(t, "scores", values(t, scores), wantScores, 1e-14)
 			if cfg.Bias && !turned {
-				t.Error("the bias of this test turns no selection")
+				t.Error("the bias in this test changes no selection")
 			}
 		})
 	}

@@ -11,19 +11,19 @@ type Config struct {
 	Intermediate int // F, width of one expert
 	Experts      int // E, routed
 	TopK         int // K, experts per token
-	Shared       int // shared experts, fused to one FFN of Shared·Intermediate; 0 means none
+	Shared       int // number of shared experts, fused into one FFN of width Shared·Intermediate; 0 means none
 
-	Groups    int // groups of experts; 0 means 1
-	TopGroups int // groups a token may use; 0 means all
+	Groups    int // number of expert groups; 0 means 1
+	TopGroups int // number of groups that a token may use; 0 means all
 
-	Scoring backend.Scoring    // sigmoid (V3) is the zero value
-	GroupBy backend.GroupScore // sum of the top two (V3) is the zero value
-	// Normalize divides the K weights by their sum. With TopK 1 the weight is then
-	// always Scale, so that only a balance loss trains the gate: without one its
-	// gradient is exactly 0 and its weights stay as they were drawn.
+	Scoring backend.Scoring    // the zero value is sigmoid (V3)
+	GroupBy backend.GroupScore // the zero value is the sum of the top two scores (V3)
+	// Normalize divides the K weights by their sum. With TopK 1 the weight is then always
+	// Scale, so that only a balance loss trains the gate: without one, its gradient is
+	// exactly 0 and its weights keep their initial values.
 	Normalize bool
 	Scale     float64 // multiplies the routed output; 0 means 1
-	// Bias gives the gate the selection bias of auxiliary-loss-free balance.
+	// Bias gives the gate the selection bias of auxiliary-loss-free balancing.
 	Bias bool
 }
 
@@ -32,12 +32,12 @@ type MoE struct {
 	Config
 	Gate    *Gate
 	Experts *Experts
-	Shared  *FFN // nil without shared experts
+	Shared  *FFN // nil if there are no shared experts
 }
 
 // New creates a layer whose parameters are named prefix.gate.weight,
-// prefix.experts.*.gate_proj.weight and so on. An impossible shape panics; a
-// failure of the device is the error of ps.
+// prefix.experts.*.gate_proj.weight and so on. An impossible shape panics; a failure of the
+// device is recorded in ps.
 func New(ps *tensor.Params, prefix string, cfg Config) *MoE {
 	if cfg.Groups == 0 {
 		cfg.Groups = 1

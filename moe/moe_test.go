@@ -47,8 +47,8 @@ func reference(t testing.TB, m *moe.MoE, x []float64) (y []float64) {
 	return y
 }
 
-// Every token asks for the same experts: there is no capacity that one could
-// exceed, and the experts without tokens do no harm.
+// If all tokens select the same experts, none is dropped, since experts have no capacity
+// limit, and the experts without tokens cause no errors.
 func TestNoTokenIsDroppedUnderExtremeSkew(t *testing.T) {
 	b := open(t)
 	cfg := variant("V3 without groups")
@@ -91,7 +91,7 @@ func TestNoTokenIsDroppedUnderExtremeSkew(t *testing.T) {
 	}
 }
 
-// Bitwise: a token's output does not depend on who shares its experts.
+// A token's output has the same bits whichever tokens share its experts.
 func TestTokensDoNotInfluenceEachOther(t *testing.T) {
 	b := open(t)
 	cfg := variant("V3")
@@ -109,7 +109,7 @@ func TestTokensDoNotInfluenceEachOther(t *testing.T) {
 	}
 }
 
-// A selection that turned between two evaluations would show as a huge quotient.
+// If the selection changed between two evaluations, the difference quotient would be huge.
 func TestLayerGradientEqualsFiniteDifferences(t *testing.T) {
 	b := open(t)
 	for name := range variants {
@@ -135,8 +135,8 @@ func TestLayerGradientEqualsFiniteDifferences(t *testing.T) {
 	}
 }
 
-// Two sequences of two and one tokens over four experts, top 2, worked out by
-// hand. Scores of sequence A: (.8 .4 .2 .6) and (.1 .3 .5 .1); of B: (.5 .25 .125 .125).
+// Two sequences A and B, of two tokens and one, over four experts with top 2, computed by
+// hand. Scores of A: (.8 .4 .2 .6) and (.1 .3 .5 .1); of B: (.5 .25 .125 .125).
 //
 //	A: top-2 {0 3}, {1 2}: f = 4/(2·2)·(1 1 1 1); s̃ = (.4 .2 .1 .3), (.1 .3 .5 .1), Σ f·P = 1
 //	B: top-2 {0 1}: f = 4/(2·1)·(1 1 0 0) = (2 2 0 0); P = (.5 .25 .125 .125), Σ f·P = 1.5

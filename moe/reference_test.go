@@ -49,8 +49,8 @@ func normals(rng *rand.Rand, spread float64, n int) []float64 {
 	return x
 }
 
-// newMoE is a layer of spread-out weights with a selection bias, where it has
-// one, large enough to turn selections.
+// newMoE returns a layer with widely spread weights. Its selection bias, if it has one, is
+// large enough to change selections.
 func newMoE(t testing.TB, b backend.Backend, dt backend.DType, cfg moe.Config) *moe.MoE {
 	t.Helper()
 	ps := tensor.NewParams(b, tensor.Init{Seed: 5, Std: 0.4, DType: dt})
@@ -63,7 +63,7 @@ func newMoE(t testing.TB, b backend.Backend, dt backend.DType, cfg moe.Config) *
 	return m
 }
 
-// variants are the gates of the published models and what lies between.
+// variants are the gate configurations of the published models and some between them.
 var variants = map[string]moe.Config{
 	"V3":                       {Groups: 4, TopGroups: 2, Normalize: true, Scale: 2.5, Bias: true},
 	"V3 without groups":        {Normalize: true, Scale: 2.446, Bias: true},
@@ -81,14 +81,14 @@ func variant(name string) moe.Config {
 	return cfg
 }
 
-// assignment is one expert of a token.
+// assignment is an expert of a token and its weight.
 type assignment struct {
 	expert int
 	weight float64
 }
 
-// referenceGate routes one token by sorting: DeepSeek-V3 eq. 12–16 and, for
-// softmax, DeepSeek-V2 §2.2.
+// referenceGate routes one token by sorting the scores: DeepSeek-V3 eq. 12–16 for sigmoid,
+// DeepSeek-V2 §2.2 for softmax.
 func referenceGate(cfg moe.Config, w, bias, x []float64) (chosen []assignment, scores []float64) {
 	scores = matVec(w, x)
 	sum, most := 0.0, slices.Max(scores)

@@ -11,12 +11,12 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// measured is a tensor of the reference with its gradient.
+// measured is a tensor of the reference implementation and its gradient.
 type measured struct{ Value, Grad []float64 }
 
-// A layer whose experts are given equals the DeepseekV3MoE of transformers in which a bias
-// forces them, gradients of the router included; see testdata/replay.py. The router there
-// works in float32.
+// A layer with given experts equals transformers' DeepseekV3MoE in which a bias forces the
+// same experts, including the gradient of the router; see testdata/replay.py. The router of
+// the reference works in float32.
 func TestLayerAtGivenExpertsEqualsTransformers(t *testing.T) {
 	text, err := os.ReadFile("testdata/replay.json")
 	must(t, err)

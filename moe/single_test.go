@@ -11,8 +11,8 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// One normalised weight is 1 whatever the scores are. Rounding must not leave a
-// gradient that Adam, which divides by the gradient's size, makes a full step of.
+// With one normalised weight per token, the weight is 1 whatever the scores are. Rounding
+// must not leave a small gradient, which Adam would scale up to a full step.
 func TestOneNormalisedExpertLeavesTheGateToTheBalanceLoss(t *testing.T) {
 	b := open(t)
 	const tokens, steps = 40, 3
@@ -52,7 +52,7 @@ func TestOneNormalisedExpertLeavesTheGateToTheBalanceLoss(t *testing.T) {
 	}
 }
 
-// largest is the largest |x−y| of two lists.
+// largest is the largest |x−y| over the elements of two lists.
 func largest(x, y []float64) float64 {
 	d := 0.0
 	for i, v := range x {

@@ -2,17 +2,18 @@ package mtp
 
 import "github.com/aha-go/aha/model"
 
-// alignment are the rows of one depth: which rows of the depth before it
-// keeps, and what they read and predict.
+// alignment describes the rows of one depth: the rows of the previous depth that it keeps,
+// the tokens that they read, and the tokens that they predict.
 type alignment struct {
 	lengths []int   // rows per sequence; sequences without rows are left out
-	keep    []int32 // rows of the previous depth
-	ids     []int32 // token k places ahead of the row's own
-	targets []int32 // token k+1 places ahead; −1 where masked
+	keep    []int32 // indices into the rows of the previous depth
+	ids     []int32 // the token k places after the row's own
+	targets []int32 // the token k+1 places after it; −1 if masked
 	weight  []float64
 }
 
-// starts is the first row of each sequence, and the number of rows.
+// starts returns the index of the first row of each sequence, followed by the number of
+// rows.
 func (a alignment) starts() []int32 {
 	at := []int32{0}
 	for _, n := range a.lengths {
@@ -29,9 +30,9 @@ func lengths(seqs []model.Sequence) []int {
 	return n
 }
 
-// align lays out depth k ≥ 1 after a depth with prev rows per sequence. A
-// sequence of tokens t_0…t_T has T rows at depth 0; row i of depth k stands at
-// t_i, reads t_{i+k} and predicts t_{i+k+1}: T−k rows.
+// align computes the alignment of depth k ≥ 1, where prev is the number of rows per
+// sequence at depth k−1. A sequence of tokens t_0…t_T has T rows at depth 0 and T−k rows at
+// depth k; row i of depth k belongs to token t_i, reads t_{i+k} and predicts t_{i+k+1}.
 func align(b model.Batch, k int, prev []int) alignment {
 	var a alignment
 	at, next := 0, 0
@@ -41,7 +42,7 @@ func align(b model.Batch, k int, prev []int) alignment {
 			continue
 		}
 		if prev[next] != had {
-			panic("mtp: depths out of step")
+			panic("mtp: the rows of two depths do not match")
 		}
 		next++
 		n := had - 1
@@ -66,18 +67,18 @@ func align(b model.Batch, k int, prev []int) alignment {
 	return a
 }
 
-// Schedule is the weight of the loss over training (DeepSeek-V3 §4.2): Early
-// until Switch tokens were consumed, Late after.
-type Schedule struct {
+// LambdaSchedule is the weight λ of the MTP loss during training (DeepSeek-V3 §4.2): Early
+// until Switch tokens have been consumed, then Late.
+type LambdaSchedule struct {
 	Early, Late float64
 	Switch      int64
 }
 
-// V3Schedule is 0.3 for the first 10T tokens, then 0.1.
-var V3Schedule = Schedule{Early: 0.3, Late: 0.1, Switch: 10e12}
+// V3LambdaSchedule is 0.3 for the first 10T tokens, then 0.1.
+var V3LambdaSchedule = LambdaSchedule{Early: 0.3, Late: 0.1, Switch: 10e12}
 
-// At is λ after the given number of consumed tokens.
-func (s Schedule) At(tokens int64) float64 {
+// At returns λ after the given number of consumed tokens.
+func (s LambdaSchedule) At(tokens int64) float64 {
 	if tokens < s.Switch {
 		return s.Early
 	}

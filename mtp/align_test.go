@@ -8,7 +8,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// tokens are n tokens whose ids are their own positions, from first on.
+// tokens returns n tokens whose ids are consecutive, starting at first.
 func tokens(first, n int32) []int32 {
 	ids := make([]int32, n)
 	for i := range ids {
@@ -17,7 +17,7 @@ func tokens(first, n int32) []int32 {
 	return ids
 }
 
-// depths aligns D depths one after the other, as Loss does.
+// depths returns the alignments of depths 1 to d, computed one from the other as in Loss.
 func depths(b model.Batch, d int) []alignment {
 	prev := lengths(b.Host)
 	var all []alignment
@@ -36,8 +36,9 @@ func compare(t *testing.T, got, want []alignment) {
 	}
 }
 
-// The fixed window t0…t6 of torchtitan's table: the main model reads t0…t5 for
-// t1…t6, depth 1 reads t1…t5 for t2…t6, depth 2 reads t2…t5 for t3…t6.
+// The expected values are those of torchtitan's table for a window t0…t6: the main model
+// reads t0…t5 and predicts t1…t6, depth 1 reads t1…t5 and predicts t2…t6, depth 2 reads
+// t2…t5 and predicts t3…t6.
 func TestAlignmentOfAWindow(t *testing.T) {
 	b := model.Batch{Host: []model.Sequence{{IDs: tokens(0, 7)}}, Norm: 2}
 	compare(t, depths(b, 2), []alignment{
@@ -75,8 +76,8 @@ func TestAlignmentOfPackedSequences(t *testing.T) {
 	})
 }
 
-// A target keeps at every depth the weight it has in the main loss, and a
-// masked one stays masked; as an input it is read all the same.
+// A target has the same weight at every depth as in the main loss. A masked target stays
+// masked, but is still read as an input.
 func TestTargetsKeepTheirWeights(t *testing.T) {
 	b := model.Batch{Host: []model.Sequence{{IDs: tokens(0, 6), Weight: []float32{1, 2, 0, 4, 5}}}, Norm: 10}
 	compare(t, depths(b, 2), []alignment{
@@ -92,11 +93,11 @@ func TestSchedule(t *testing.T) {
 		tokens int64
 		want   float64
 	}{{0, 0.3}, {9_999_999_999_999, 0.3}, {10_000_000_000_000, 0.1}, {14_800_000_000_000, 0.1}} {
-		if got := V3Schedule.At(c.tokens); got != c.want {
+		if got := V3LambdaSchedule.At(c.tokens); got != c.want {
 			t.Errorf("λ after %d tokens: %v, want %v", c.tokens, got, c.want)
 		}
 	}
-	if got := (Schedule{Early: 1}).At(0); got != 0 {
+	if got := (LambdaSchedule{Early: 1}).At(0); got != 0 {
 		t.Errorf("a schedule that switches at 0 begins with %v", got)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// balance is α·Σ_i f_i·P_i of one sequence (DeepSeek-V3 eq. 17–20) from its
+// balance is α·Σ_i f_i·P_i of one sequence (DeepSeek-V3 eq. 17–20), computed from its
 // affinities [T][E].
 func balance(scores [][]float64, k int, alpha float64) float64 {
 	t, experts := float64(len(scores)), len(scores[0])
@@ -39,9 +39,9 @@ func balance(scores [][]float64, k int, alpha float64) float64 {
 	return loss
 }
 
-// The balance loss of the modules is that of eq. 17–20 over the T−k rows that
-// depth k has of a sequence of T, averaged over the sequences of the global
-// batch; sequences without rows add nothing.
+// The balance loss of the modules is eq. 17–20 over the T−k rows that a sequence of T rows
+// has at depth k, averaged over the sequences of the global batch; sequences without rows
+// add nothing.
 func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 	m, d := newModel(t, backend.F64)
 	const seed, alpha = 12, 0.7
@@ -51,7 +51,7 @@ func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 	want := 0.0
 	for _, q := range seqs {
 		s := tensor.NewScope(m.Backend(), tensor.Options{})
-		h := m.Forward(s, m.NewBatch(s, []model.Sequence{q}, g)).Stream
+		h := m.Forward(s, m.NewBatch(s, []model.Sequence{q}, g)).Residual
 		for k, mod := range d.Modules {
 			rows := len(q.IDs) - 2 - k
 			if rows < 1 {
@@ -91,8 +91,8 @@ func TestBalanceLossOfTheModulesIsThatOfTheirRows(t *testing.T) {
 	near(t, "balance loss of two micro-batches", allA-mainA+allB-mainB, want)
 }
 
-// The balance loss alone, through both depths: of the modules' gates and of all
-// that comes before them.
+// The balance loss alone gives the right gradients, through both depths: for the gates of
+// the modules and for all parameters before them.
 func TestGradientsOfTheModulesBalanceLoss(t *testing.T) {
 	m, d := newModel(t, backend.F64)
 	const seed = 13
@@ -126,7 +126,8 @@ func TestGradientsOfTheModulesBalanceLoss(t *testing.T) {
 	}, gradtest.Options{Seed: seed, Samples: 60})
 }
 
-// Recomputation of the modules' blocks gives the same bits in less memory.
+// Recomputing the modules' blocks in the backward pass gives the same bits with less
+// memory.
 func TestRecomputeReachesTheModules(t *testing.T) {
 	seqs := sequences(14, 60, 40)
 	g := model.Totals(seqs)
@@ -165,7 +166,7 @@ func TestRecomputeReachesTheModules(t *testing.T) {
 		t.Error("recomputation changes the loss, gradients or loads")
 	}
 	if repeak > peak*2/3 {
-		t.Errorf("the modules' forward needs %d bytes with recomputation, %d without", repeak, peak)
+		t.Errorf("the modules' forward takes %d bytes with recomputation, %d without", repeak, peak)
 	}
 	t.Logf("peak of the modules' forward: %d bytes, recomputed %d", peak, repeak)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// Add the loss of the modules to that of the model, for one sequence.
+// Add the loss of the modules to the loss of the model, for one sequence.
 func Example() {
 	b, err := backend.Open("cpu")
 	if err != nil {

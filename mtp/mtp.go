@@ -12,27 +12,27 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// MTP are the modules of a model (DeepSeek-V3 §2.2).
+// MTP is the list of multi-token prediction modules of a model (DeepSeek-V3 §2.2).
 type MTP struct {
 	Modules []*Module
-	// Lambda weighs the loss; 0 turns it off.
+	// Lambda is the weight of the loss; 0 turns it off.
 	Lambda float64
-	// Schedule sets Lambda from the tokens consumed, where it is not nil; V3's
-	// is V3Schedule.
-	Schedule *Schedule
-	m        *model.Model
-	params   []*tensor.Param
+	// LambdaSchedule, unless nil, sets Lambda before each update, from the number of
+	// tokens consumed. DeepSeek-V3's is V3LambdaSchedule.
+	LambdaSchedule *LambdaSchedule
+	m              *model.Model
+	params         []*tensor.Param
 }
 
-// Advance tells the modules how many tokens were consumed, before each update:
-// Schedule then sets Lambda. A weight that is negative or not finite is an
-// error. train.Trainer calls it.
+// Advance sets Lambda from LambdaSchedule, if there is one, for the number of tokens
+// consumed so far. train.Trainer calls it before each update. A weight that is negative or
+// not finite is an error.
 func (d *MTP) Advance(tokens int64) error {
-	sched := d.Schedule
+	sched := d.LambdaSchedule
 	if sched == nil {
 		return weight("MTP.Lambda", d.Lambda)
 	}
-	err := errors.Join(weight("MTP.Schedule.Early", sched.Early), weight("MTP.Schedule.Late", sched.Late))
+	err := errors.Join(weight("MTP.LambdaSchedule.Early", sched.Early), weight("MTP.LambdaSchedule.Late", sched.Late))
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (d *MTP) Advance(tokens int64) error {
 	return nil
 }
 
-// weight checks a weight of the loss.
+// weight checks that a weight of the loss is finite and not negative.
 func weight(name string, v float64) error {
 	if !(v >= 0) || math.IsInf(v, 0) {
 		return fmt.Errorf("mtp: %s is %g, want a finite number, 0 or more", name, v)
@@ -48,31 +48,31 @@ func weight(name string, v float64) error {
 	return nil
 }
 
-// Settings are what decides the loss beside the weights: a resumed run must
+// Settings returns what the loss depends on besides the model's weights. A resumed run must
 // have the same.
 func (d *MTP) Settings() any {
-	if d.Schedule != nil {
+	if d.LambdaSchedule != nil {
 		return struct {
-			Schedule Schedule `json:"lambda_schedule"`
-		}{*d.Schedule}
+			Schedule LambdaSchedule `json:"lambda_schedule"`
+		}{*d.LambdaSchedule}
 	}
 	return struct {
 		Lambda float64 `json:"lambda"`
 	}{d.Lambda}
 }
 
-// Module predicts, at depth k, the token k+1 places ahead.
+// Module is the module of depth k, which predicts the token k+1 places ahead.
 type Module struct {
-	ENorm  *tensor.Param  // [D], of the next token's embedding
-	HNorm  *tensor.Param  // [D], of the previous depth's hidden state
-	EHProj *tensor.Linear // [D, 2D]: embedding half first, as checkpoints have it
+	ENorm  *tensor.Param  // [D], norm of the next token's embedding
+	HNorm  *tensor.Param  // [D], norm of the previous depth's hidden state
+	EHProj *tensor.Linear // [D, 2D]: the embedding's half comes first, as in checkpoints
 	Block  model.Block
-	Norm   *tensor.Param // [D], before the shared head
+	Norm   *tensor.Param // [D], norm before the shared head
 }
 
-// New creates the num_nextn_predict_layers modules of m's config and registers
-// their parameters with the model's, as model.layers.<L>.* from the last layer
-// on. Lambda starts at V3's 0.3.
+// New creates the num_nextn_predict_layers modules of m's config and adds their parameters
+// to m.Params. Their names are model.layers.<L>.*, where L continues after the model's last
+// layer. Lambda starts at 0.3, as in V3.
 func New(m *model.Model) (*MTP, error) {
 	if m.Config.NumNextNPredictLayers < 1 {
 		return nil, fmt.Errorf("mtp: New: num_nextn_predict_layers is %d, want at least 1", m.Config.NumNextNPredictLayers)
@@ -97,12 +97,11 @@ func New(m *model.Model) (*MTP, error) {
 	return d, ps.Err()
 }
 
-// T rows of a sequence, D hidden, k depth
+// Shapes: T rows of a sequence, D hidden, k depth
 
-// Forward advances one depth: from the hidden states h [N, D] of depth k−1 and
-// the ids [N] of the tokens k places ahead to the hidden states of depth k.
-// scores are the affinities [N, E] of the block's gates. The block is recomputed in the
-// backward pass if m.Recompute is set.
+// Forward computes the hidden states of depth k from the hidden states h [N, D] of depth
+// k−1 and the ids [N] of the tokens k places ahead. scores are the affinities [N, E] of the
+// block's gates. If m.Recompute is set, the block is recomputed in the backward pass.
 func (mod *Module) Forward(
 	m *model.Model, h, ids tensor.Tensor, rows attention.Rows,
 ) (out tensor.Tensor, scores []tensor.Tensor) {
@@ -112,16 +111,16 @@ func (mod *Module) Forward(
 	return m.ForwardBlock(mod.Block, x, rows, nil)
 }
 
-// Loss is L_MTP = λ/D·Σ_k L^k (DeepSeek-V3 eq. 24–25), of shape [1], where the
-// loss of a target keeps the weight it has in the batch. Depth k sees the
-// first T−k rows of each sequence of T; nothing crosses sequences. The first
-// depth reads the residual stream before the final norm.
+// Loss is L_MTP = λ/D·Σ_k L^k (DeepSeek-V3 eq. 24–25), of shape [1]. The loss of a target
+// has the weight that the target has in the batch. Depth k uses the first T−k rows of each
+// sequence of T rows and never crosses sequences. Depth 1 reads the residual stream before
+// the final norm.
 //
-// gated are the gates of the modules, over those T−k rows; λ does not weigh their
-// balance loss. Where λ is 0 there are none.
+// gated are the gates of the modules, over those T−k rows, for their balance loss, which λ
+// does not weigh. If λ is 0, gated is empty.
 func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tensor.Tensor, gated []model.Gated) {
 	total := s.Full(d.m.Params.DType(), 0, 1)
-	h := out.Stream
+	h := out.Residual
 	prev := lengths(b.Host)
 	for k, mod := range d.Modules {
 		a := align(b, k+1, prev)
@@ -146,10 +145,10 @@ func (d *MTP) Loss(s *tensor.Scope, out model.Output, b model.Batch) (loss tenso
 	return tensor.Scale(total, d.Lambda/float64(len(d.Modules))), gated
 }
 
-// Params lists the parameters of the modules, which are the model's too.
+// Params returns the parameters of the modules, which are among the model's too.
 func (d *MTP) Params() []*tensor.Param { return d.params }
 
-// Gates lists the gates of the modules.
+// Gates returns the gates of the modules and the layer of each.
 func (d *MTP) Gates() (gates []*moe.Gate, layers []int) {
 	for k, mod := range d.Modules {
 		for _, g := range mod.Block.Gates() {

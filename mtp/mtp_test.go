@@ -23,7 +23,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// config is a small V3 with two MTP modules.
+// config is a small V3 model with two MTP modules.
 func config() model.Config {
 	c := model.Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 24, 40, 12
@@ -47,7 +47,7 @@ func newModel(t testing.TB, dt backend.DType) (*model.Model, *mtp.MTP) {
 	return m, d
 }
 
-// sequences are seeded random ones of the given numbers of tokens.
+// sequences returns seeded random sequences of the given numbers of tokens.
 func sequences(seed uint64, lengths ...int) []model.Sequence {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var seqs []model.Sequence
@@ -61,7 +61,7 @@ func sequences(seed uint64, lengths ...int) []model.Sequence {
 	return seqs
 }
 
-// loss is the MTP loss of seqs as part of a global batch.
+// loss is the MTP loss of seqs as a part of a global batch.
 func loss(t testing.TB, m *model.Model, d *mtp.MTP, seqs []model.Sequence, g model.Global) float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -80,8 +80,8 @@ func near(t testing.TB, what string, got, want float64) {
 	}
 }
 
-// The modules' parameters join the model's under the names of the layers after
-// its last, as checkpoints have them.
+// The modules' parameters are added to the model's, named as layers after its last one, as
+// in checkpoints.
 func TestParametersHaveCheckpointNames(t *testing.T) {
 	m, d := newModel(t, backend.F32)
 	for k := range 2 {
@@ -111,7 +111,7 @@ func TestParametersHaveCheckpointNames(t *testing.T) {
 	}
 }
 
-// The modules work in the form of MLA that the model works in.
+// The modules use the same form of MLA as the model.
 func TestModulesTakeTheModelsFormOfMLA(t *testing.T) {
 	b, err := backend.Open("cpu")
 	must(t, err)
@@ -144,8 +144,9 @@ func TestConfigWithoutModulesIsAnError(t *testing.T) {
 	}
 }
 
-// eq. 24–25 from the probabilities that the modules give one sequence at a
-// time, each target looked up by its position in the sequence.
+// The expected loss is eq. 24–25, computed from the probabilities that the modules give
+// when they run on one sequence at a time, with each target looked up by its position in
+// the sequence.
 func TestLossIsTheMeanOverDepthsOfCrossEntropies(t *testing.T) {
 	m, d := newModel(t, backend.F64)
 	d.Lambda = 0.7
@@ -157,7 +158,7 @@ func TestLossIsTheMeanOverDepthsOfCrossEntropies(t *testing.T) {
 	for _, q := range seqs {
 		s := tensor.NewScope(m.Backend(), tensor.Options{})
 		b := m.NewBatch(s, []model.Sequence{q}, total)
-		h := m.Forward(s, b).Stream
+		h := m.Forward(s, b).Residual
 		for k, mod := range d.Modules {
 			rows := len(q.IDs) - 2 - k
 			if rows < 1 {
@@ -196,8 +197,8 @@ func TestNothingCrossesSequences(t *testing.T) {
 	near(t, "in another order", loss(t, m, d, seqs, g), sum)
 }
 
-// With n tokens a sequence has n−1−k rows at depth k; where there are none the
-// loss has no term, and a batch without any has loss 0.
+// A sequence of n tokens has n−1−k rows at depth k. A depth without rows adds nothing to
+// the loss, and a batch without rows at any depth has loss 0.
 func TestShortSequences(t *testing.T) {
 	m, d := newModel(t, backend.F64)
 	const seed = 7
@@ -205,7 +206,8 @@ func TestShortSequences(t *testing.T) {
 	if got := loss(t, m, d, sequences(seed, 2, 2), model.Global{Weight: 1, Sequences: 1}); got != 0 {
 		t.Errorf("loss of sequences of two tokens: %v", got)
 	}
-	// Three tokens reach depth 1 only: the second module gets no gradient.
+	// Sequences of three tokens have rows at depth 1 only, so the second module gets no
+	// gradient.
 	s := tensor.NewScope(m.Backend(), tensor.Options{Grad: true})
 	defer s.Close()
 	seqs := sequences(seed, 3, 2)
@@ -234,8 +236,8 @@ func TestLambdaScalesTheLoss(t *testing.T) {
 	}
 }
 
-// The loss is linear in the weights, and a masked last token, which no module
-// reads, has no influence at all.
+// The loss is linear in the weights. A masked last token, which no module reads, does not
+// affect it.
 func TestWeightsAndMasks(t *testing.T) {
 	m, d := newModel(t, backend.F64)
 	const seed = 9

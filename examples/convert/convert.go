@@ -255,7 +255,7 @@ func (c *conversion) copied(it *item) (err error) {
 				c.average)
 		}
 	}
-	it.tensors, err = c.a.Keep(names)
+	it.tensors, err = c.a.Verbatim(names)
 	return err
 }
 

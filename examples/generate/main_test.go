@@ -277,7 +277,7 @@ func TestWhatTheModelDoesNotHaveIsReported(t *testing.T) {
 	for _, info := range r.Tensors() {
 		names = append(names, info.Name)
 	}
-	kept, err := r.Keep(names)
+	kept, err := r.Verbatim(names)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,10 +56,10 @@ func (p part) stream(w io.Writer) error {
 	return nil
 }
 
-// Keep describes the named tensors for [Write], unchanged: what [Load] left
-// unclaimed need not be lost when a model is saved. r must stay open until they
-// are written.
-func (r *Reader) Keep(names []string) ([]Tensor, error) {
+// Verbatim returns the named tensors for [Write], with the dtype and the bytes that
+// they have in r. With it, saving a model preserves the tensors that [Load] left
+// unclaimed. r must stay open until they are written.
+func (r *Reader) Verbatim(names []string) ([]Tensor, error) {
 	var list []Tensor
 	for _, name := range names {
 		section, err := r.Section(name)

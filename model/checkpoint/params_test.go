@@ -302,7 +302,7 @@ func TestUnclaimedTensorsAreListedAndCanBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	kept, err := r.Keep(unclaimed)
+	kept, err := r.Verbatim(unclaimed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestUnclaimedTensorsAreListedAndCanBeKept(t *testing.T) {
 	if b, err := again.Read(scale.Name); err != nil || string(b) != string(scale.Data) {
 		t.Errorf("kept tensor is %v, %v", b, err)
 	}
-	if _, err := r.Keep([]string{"absent"}); err == nil {
+	if _, err := r.Verbatim([]string{"absent"}); err == nil {
 		t.Error("kept a tensor that is not there")
 	}
 }

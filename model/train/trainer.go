@@ -85,7 +85,7 @@ type Trainer struct {
 	KeepBest string
 
 	// Keep are further tensors for the weights' file: what checkpoint.Load left
-	// unclaimed, see checkpoint.Reader.Keep.
+	// unclaimed, see checkpoint.Reader.Verbatim.
 	Keep []checkpoint.Tensor
 	// Extra are further files of a checkpoint: the caller's own state.
 	Extra []ExtraFile

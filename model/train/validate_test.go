@@ -156,10 +156,14 @@ func TestSchedulesThatGiveNoNumberAreRefusedAtTheirStep(t *testing.T) {
 
 func TestWeightsOfTheDraftersLossAreChecked(t *testing.T) {
 	for want, set := range map[string]func(*mtp.MTP){
-		"MTP.Lambda is NaN, want":          func(d *mtp.MTP) { d.Lambda = math.NaN() },
-		"MTP.Lambda is -0.3, want":         func(d *mtp.MTP) { d.Lambda = -0.3 },
-		"MTP.Schedule.Early is +Inf, want": func(d *mtp.MTP) { d.Schedule = &mtp.Schedule{Early: math.Inf(1)} },
-		"MTP.Schedule.Late is NaN, want":   func(d *mtp.MTP) { d.Schedule = &mtp.Schedule{Late: math.NaN(), Switch: 1e12} },
+		"MTP.Lambda is NaN, want":  func(d *mtp.MTP) { d.Lambda = math.NaN() },
+		"MTP.Lambda is -0.3, want": func(d *mtp.MTP) { d.Lambda = -0.3 },
+		"MTP.LambdaSchedule.Early is +Inf, want": func(d *mtp.MTP) {
+			d.LambdaSchedule = &mtp.LambdaSchedule{Early: math.Inf(1)}
+		},
+		"MTP.LambdaSchedule.Late is NaN, want": func(d *mtp.MTP) {
+			d.LambdaSchedule = &mtp.LambdaSchedule{Late: math.NaN(), Switch: 1e12}
+		},
 	} {
 		m := newModel(t, backend.F32)
 		d := newMTP(t, m)
