@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/backend/tensor"
@@ -43,9 +44,11 @@ func (p part) stream(w io.Writer) error {
 	v := p.p.Value()
 	n, size := p.len(), v.DType.Size()
 	start := v.Offset + p.first*p.width()
-	buf := make([]byte, min(n, chunkElements)*size)
+	buf := bytesPool.Get().(*[]byte)
+	defer bytesPool.Put(buf)
+	*buf = slices.Grow((*buf)[:0], min(n, chunkElements)*size)
 	for at := 0; at < n; at += chunkElements {
-		data := buf[:min(chunkElements, n-at)*size]
+		data := (*buf)[:min(chunkElements, n-at)*size]
 		if err := p.p.Backend().Download(data, v.Buf, (start+at)*size); err != nil {
 			return err
 		}

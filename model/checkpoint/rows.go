@@ -160,9 +160,11 @@ func (r Rows) As(dt DType) []Tensor {
 		panic(fmt.Sprintf("checkpoint: %s as %s, want a floating-point dtype", r.Name, dt))
 	}
 	return []Tensor{{Name: r.Name, DType: dt, Shape: r.Shape, Stream: func(w io.Writer) error {
-		var out []byte
+		mem := bytesPool.Get().(*[]byte)
+		defer bytesPool.Put(mem)
 		return r.Each(1, func(_ int, x []float32) error {
-			out = slices.Grow(out[:0], len(x)*to.Size())[:len(x)*to.Size()]
+			*mem = slices.Grow((*mem)[:0], len(x)*to.Size())
+			out := (*mem)[:len(x)*to.Size()]
 			parallel(len(x), func(lo, hi int) {
 				for i := lo; i < hi; i++ {
 					to.Put(out, i, float64(x[i]))
@@ -182,9 +184,11 @@ func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
 		return nil
 	}
 	step *= max(1, chunkElements/p.width()/step)
-	x := make([]float32, min(step, p.rows())*p.width())
+	mem := floatsPool.Get().(*[]float32)
+	defer floatsPool.Put(mem)
+	*mem = slices.Grow((*mem)[:0], min(step, p.rows())*p.width())
 	for first := 0; first < p.rows(); first += step {
-		x = x[:min(step, p.rows()-first)*p.width()]
+		x := (*mem)[:min(step, p.rows()-first)*p.width()]
 		if err := r.Read(first, x); err != nil {
 			return err
 		}
@@ -194,6 +198,13 @@ func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
 	}
 	return nil
 }
+
+// The pieces of all tensors share memory: what a run allocates while its activations fill
+// the machine is collected late.
+var (
+	bytesPool  = sync.Pool{New: func() any { return new([]byte) }}
+	floatsPool = sync.Pool{New: func() any { return new([]float32) }}
+)
 
 // parallel splits n pieces of work among the processors.
 func parallel(n int, do func(lo, hi int)) {
