@@ -253,7 +253,7 @@ func TestShapeMistakesPanicWithOpAndShapes(t *testing.T) {
 		{"tensor: Concat on dimension 0: F32[2] and I32[2]", func() { tensor.Concat(0, f(2), ids(2)) }},
 		{"Reshape: [2 3] has 6 elements, [4] has 4", func() { f(2, 3).Reshape(4) }},
 		{"Slice: [1:4] of dimension 1 of [2 3]", func() { f(2, 3).Slice(1, 1, 4) }},
-		{"Permute: [0 2] is no permutation", func() { f(2, 3).Permute(0, 2) }},
+		{"Permute: [0 2] is not a permutation", func() { f(2, 3).Permute(0, 2) }},
 		{"BroadcastTo: [2 3] to [2 4]", func() { f(2, 3).Expand(2, 4) }},
 		{"tensor: SumLast of a scalar", func() { tensor.SumLast(f()) }},
 		{"tensor: Item of F32[2 3]", func() { f(2, 3).Item() }},

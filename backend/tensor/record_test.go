@@ -121,7 +121,7 @@ func TestOutdatedPackedWeightsPanicUntilRepacked(t *testing.T) {
 	if err := m.head.SetFloats(w); err != nil {
 		t.Fatal(err)
 	}
-	mustPanic(t, "packed matrix is of version 1, the weights are at 2", func() { program.Run() })
+	mustPanic(t, "packed matrix has version 1, the weights have version 2", func() { program.Run() })
 	if err := tensor.Repack(m.params); err != nil {
 		t.Fatal(err)
 	}
