@@ -30,7 +30,8 @@ type fault int
 
 func (f fault) Error() string { return fmt.Sprintf("fault in call %d", int(f)) }
 
-// faulty fails call number at, counted from 0, and all later ones until mended.
+// faulty is a backend on which call number at, counted from 0, and all later calls fail,
+// until arm is called again.
 type faulty struct {
 	counting
 	calls, at int
@@ -44,7 +45,8 @@ func (f *faulty) fail() error {
 	return nil
 }
 
-// arm makes the given call from now on the first to fail; −1 mends.
+// arm makes the call number at, counted from now on, the first to fail. With −1 no call
+// fails.
 func (f *faulty) arm(at int) { f.calls, f.at = 0, at }
 
 func (f *faulty) Alloc(n int) (backend.Buffer, error) {
@@ -88,7 +90,7 @@ func TestEveryFailingCallSurfacesAndLeaksNothing(t *testing.T) {
 	}{{"plain", false, false}, {"recompute", true, false}, {"deferred", false, true}, {"both", true, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFaulty(t)
-			fresh := func() *small { // as at the first step, before there are gradients
+			fresh := func() *small { // a model as at the first step, without gradients
 				m := newSmall(t, f, backend.F64)
 				m.recompute = c.recompute
 				return m
@@ -122,7 +124,7 @@ func TestEveryFailingCallSurfacesAndLeaksNothing(t *testing.T) {
 				}
 				if k%7 == 0 {
 					if got := m.mustTrain(t, s); !got.equal(want) {
-						t.Errorf("call %d fails: the next micro-batch has other bits", k)
+						t.Errorf("call %d fails: the bits of the next micro-batch differ", k)
 					}
 				}
 				s.Close()
@@ -306,7 +308,7 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	mustPanic(t, lost, func() { s.Backward(second) })
 	mustPanic(t, lost, func() { s.Backward(tensor.Sum(shared)) })
 	s.Reset()
-	// A parameter's memory outlives Reset, its place on the tape does not.
+	// Reset takes x off the tape, although the parameter's memory stays valid.
 	mustPanic(t, lost, func() { s.Backward(tensor.Sum(x)) })
 	s.Reset()
 	if err := s.Backward(tensor.Sum(p.In(s))); err != nil {
@@ -314,12 +316,12 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	}
 }
 
-// A gradient for a parameter that nobody updates would be lost.
+// A gradient for a parameter that no optimizer updates would be lost.
 func TestAGradientForAParameterThatIsNotTrainedIsAnError(t *testing.T) {
 	b := open(t)
 	ps := tensor.NewParams(b, tensor.Init{Std: 1})
 	own := ps.Matrix("own", 3, 3)
-	stray, err := tensor.NewParam(b, "own", backend.F32, 3, 3) // of the same name
+	stray, err := tensor.NewParam(b, "own", backend.F32, 3, 3) // same name as own
 	if err != nil {
 		t.Fatal(err)
 	}
