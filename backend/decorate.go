@@ -56,7 +56,7 @@ func (d Decorator) Wait(e Event) error { return Wait(d.Backend, e) }
 // wraps, in the manner of errors.As; ok is false if there is none. The chain continues
 // where a backend has a method Unwrap() Backend.
 //
-// Buffers and ops still go to b: a decorator may have buffers of its own.
+// Pass buffers and ops to b, not to t: a decorator may have buffers of its own.
 func As[T any](b Backend) (t T, ok bool) {
 	for {
 		if t, ok = b.(T); ok {

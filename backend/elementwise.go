@@ -48,7 +48,7 @@ const (
 	Sign                      // −1, 0 or 1; NaN stays NaN
 	Tanh                      // (eˣ−e⁻ˣ)/(eˣ+e⁻ˣ)
 	Erf                       // 2/√π·∫₀ˣ e^(−t²) dt
-	Log1p                     // ln(1 + x), exact for small x too
+	Log1p                     // ln(1 + x), accurate for small x too
 )
 
 var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh",

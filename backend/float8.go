@@ -6,12 +6,12 @@ import "math"
 // Specification (OFP8, revision 1.0, 2023): from the highest bit down, a sign, an
 // exponent and a mantissa.
 type float8 struct {
-	mantissa int  // bits
+	mantissa int  // number of mantissa bits
 	least    int  // exponent of the smallest normal number
 	last     byte // code of the largest finite number
 	infinite bool // whether the code after last is infinity; the codes above it are NaN
 
-	values [256]float32 // by code
+	values [256]float32 // the number of each code
 }
 
 var (

@@ -122,7 +122,7 @@ func (o *MoEWeights) Check() error {
 }
 
 // MoEGateGrad is the backward pass of MoEGate with respect to the logits; bias and
-// selection have no gradient. DScores is a gradient that reached Scores on another way
+// selection have no gradient. DScores is a gradient of Scores from elsewhere
 // (the balance loss) and is added. With I the chosen experts, S = Σ_I s, ŵ = s/S, G =
 // DWeight:
 //

@@ -13,7 +13,7 @@ import "math"
 // M and V may be BF16 for F32 weights, as in DeepSeek-V3: W is updated with the unrounded
 // values, which are then rounded and stored.
 type AdamW struct {
-	W, G, M, V            View // one shape, contiguous
+	W, G, M, V            View // of equal shapes, contiguous
 	At                    View // [3] F64: t, f, c
 	LR, Beta1, Beta2, Eps float64
 	WeightDecay           float64

@@ -11,7 +11,7 @@ type DType uint8
 
 const (
 	F32  DType = iota
-	F64        // test-only compute dtype: whole models run in it against finite differences
+	F64        // for tests only: whole models run in it and are compared with finite differences
 	BF16       // activations, caches, moments: upper 16 bits of an F32, rounded to nearest even
 	I32        // ids, positions, offsets
 	I8         // bytes of packed quantised matrices
@@ -100,7 +100,7 @@ func (v *View) axis(i int) int {
 // Dims returns the shape as a fresh slice.
 func (v *View) Dims() []int { return append([]int(nil), v.Shape[:v.Rank]...) }
 
-// Contiguous reports whether the elements lie row-major without gaps.
+// Contiguous reports whether the elements are row-major without gaps.
 func (v *View) Contiguous() bool {
 	stride := 1
 	for i := v.Rank - 1; i >= 0; i-- {

@@ -9,7 +9,7 @@ import (
 // broken is a backend with one fault.
 type broken struct {
 	backend.Backend
-	op    string // the op at fault
+	op    string // name of the faulty op
 	fault func(b backend.Backend, op backend.Op) error
 }
 

@@ -86,7 +86,7 @@ func (c codesSpec) build(s *setup) {
 			e, p, j := i/(k*n), i/n%k, i%n
 			block := (e*n+j)*down + p/int(f.BlockK)
 			value := codes.vals[(e*n+j)*k+p] * scales.vals[block]
-			if f.Min { // a sum, which may be fused
+			if f.Min { // the product and the sum may be fused
 				least := minimums.vals[block]
 				out.expect(i, value+least, math.Abs(value)+math.Abs(least))
 			} else {

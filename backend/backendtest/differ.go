@@ -14,7 +14,7 @@ type Difference struct {
 	Apart float64
 }
 
-// Lacks reports whether the backend lacks the op, and the reference has it.
+// Lacks reports whether the backend lacks an op that the reference has.
 func (d Difference) Lacks() bool { return d.Unsupported && !d.Ref.Unsupported && d.Ref.Skipped == "" }
 
 // Differ runs c with the same operands on ref and b. It compares each with the definition

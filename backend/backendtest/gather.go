@@ -125,7 +125,7 @@ func (c scatterSpec) build(s *setup) {
 		}
 		for i, w := range written {
 			if !w {
-				continue // must keep its bits
+				continue // the element must keep its bits
 			}
 			if c.Add {
 				y.expect(i, want[i], terms(c.N)*size[i])

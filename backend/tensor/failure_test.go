@@ -146,7 +146,7 @@ func TestEveryFailingCallOfInferenceSurfaces(t *testing.T) {
 	f.arm(-1)
 	total := 0
 	for k := -1; k < max(total, 1); k++ {
-		m := newSmall(t, f, backend.F32) // without packed copies yet
+		m := newSmall(t, f, backend.F32) // no weights are packed yet
 		s := tensor.NewScope(f, tensor.Options{})
 		f.arm(k)
 		err := run(m, s)

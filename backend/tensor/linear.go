@@ -71,7 +71,7 @@ func product(op string, x Tensor, w *Param, dt backend.DType) Tensor {
 		return y
 	}
 	var saved []Tensor
-	if train { // dx does not need x
+	if train { // only the weight gradient reads x
 		saved = []Tensor{x}
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {

@@ -138,7 +138,7 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 		return y
 	}
 	saved := []Tensor{offsets}
-	if train { // dx does not need x
+	if train { // only the weight gradient reads x
 		saved = append(saved, x)
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {

@@ -61,7 +61,7 @@ func mustHaveShape(name string, shape []int) {
 	}
 }
 
-// alloc allocates zeros.
+// alloc allocates memory filled with zeros.
 func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
 	v, err := p.allocRaw(h, dt, shape...)
 	if err != nil {

@@ -345,7 +345,7 @@ func TestMeanReadsNoMemoryThatWasFreed(t *testing.T) {
 	defer s.Close()
 	old := s.Full(backend.F32, 1, 4)
 	s.Reset()
-	s.Full(backend.F32, 5, 4) // takes the same block
+	s.Full(backend.F32, 5, 4) // reuses the memory
 	mustPanic(t, "tensor: Sum: use of F32[4] after its memory was given back", func() { tensor.Mean(old) })
 	mustPanic(t, "tensor: Sum: use of F32[4] after its memory was given back", func() { tensor.Sum(old) })
 }
