@@ -1,28 +1,28 @@
 package backend
 
-// PageRows is the number of key rows of a page, see Attention.Pages. It is the
-// segment of keys after which every kernel of attention begins a new sum, so that
-// paging changes no bit of a result.
+// PageRows is the number of key rows in a page, see Attention.Pages. Every attention
+// kernel begins a new partial sum after this many keys, so that paging does not change
+// the bits of a result.
 const PageRows = 128
 
-// Attention is causal attention over ragged rows. Query row i sees the Len[i]
-// key rows from Start[i] on, its own being the last:
+// Attention computes causal attention for sequences of different lengths that lie one
+// after another, without padding. Query row i attends to the Len[i] key rows that begin
+// at Start[i]; the last of them is its own:
 //
 //	S[j]       = Scale · Q[i, h, :]·K[Start[i]+j, g, :]      0 ≤ j < Len[i]
 //	LSE[i, h]  = log Σ_j exp(S[j])
 //	O[i, h, :] = Σ_j exp(S[j] − LSE[i, h]) · V[Start[i]+j, g, :]
 //
-// with g = h / (H/G). One definition serves packed training batches (Start is
-// the sequence's first row), prefill in chunks and cached decoding (Start is
-// the sequence's place in the cache): the bits of row i depend on its keys
-// alone. Keys outside the window are never read into the arithmetic. Len 0
-// gives O = 0 and LSE = −Inf.
+// with g = h / (H/G). One definition serves training batches (Start is the first row of
+// the sequence), prefill in chunks and decoding with a cache (Start is where the sequence
+// begins in the cache): the bits of row i depend on its keys alone. Keys outside its
+// window are never used in arithmetic. Len 0 gives O = 0 and LSE = −Inf.
 //
-// O, Q, K and V are activations, F32 or BF16 each; LSE is F32, and so are scores,
-// exponentials and sums.
+// O, Q, K and V are activations: each is F32 or BF16. LSE, scores, exponentials and sums
+// are F32.
 //
-// MLA's naive form has G = H; its absorbed form is multi-query attention with
-// G = 1 over the latent, V a view of K.
+// MLA in its naive form has G = H. In its absorbed form it is multi-query attention over
+// the latent: G = 1, and V is a view of K.
 type Attention struct {
 	O          View // [N, H, Dv]
 	LSE        View // [N, H]
@@ -30,11 +30,10 @@ type Attention struct {
 	K          View // [R, G, Dk]
 	V          View // [R, G, Dv]
 	Start, Len View // [N] I32
-	// Pages [P] I32 is an optional page table. With it, Start and Len count rows
-	// of P pages one after the other, of which row r is row
-	// Pages[r/PageRows]·PageRows + r%PageRows of K and V, and Start is a multiple
-	// of PageRows. Windows may share pages; entries that no window needs may have
-	// any value.
+	// Pages [P] I32 is an optional page table. If it is present, Start and Len count
+	// logical rows, of which row r is row Pages[r/PageRows]·PageRows + r%PageRows of K
+	// and V, and Start is a multiple of PageRows. Sequences may share pages. Entries that
+	// no query row needs may have any value.
 	Pages View
 	Scale float64
 }
@@ -72,24 +71,23 @@ func (c *checker) attention(o, lse, q, k, v, start, length *View) *checker {
 	return c.that(g > 0 && h%g == 0, "%d query heads over %d key heads", h, g).
 		shape("K", k, r, g, q.Shape[2]).shape("V", v, r, g, v.Shape[2]).shape("O", o, n, h, v.Shape[2]).
 		shape("LSE", lse, n, h).shape("Start", start, n).shape("Len", length, n).
-		dense("Q", q).dense("K", k).dense("V", v).dense("O", o).contiguous("LSE", lse).contiguous("Start",
+		unitStride("Q", q).unitStride("K", k).unitStride("V", v).unitStride("O", o).contiguous("LSE", lse).contiguous("Start",
 		start).contiguous("Len", length)
 }
 
-// AttentionGrad is the backward of Attention over packed sequences: rows that
-// share Start are adjacent and see windows that begin at the same key row.
-// With P[j] = exp(S[j] − LSE) and Δ[i, h] = DO[i, h, :]·O[i, h, :]:
+// AttentionGrad is the backward pass of Attention. Query rows with the same Start must be
+// adjacent. With P[j] = exp(S[j] − LSE) and Δ[i, h] = DO[i, h, :]·O[i, h, :]:
 //
 //	dS[j] = P[j]·(DO[i, h, :]·V[j] − Δ)
 //	DQ[i, h, :] = Scale·Σ_j dS[j]·K[j]   DK[j] = Scale·Σ_i,h dS[j]·Q[i, h, :]   DV[j] = Σ_i,h P[j]·DO[i, h, :]
 //
-// Where a sequence holds a NaN or an infinity, its gradients are undefined: a
-// backend may multiply masked pairs of one sequence by 0. Other sequences and
-// rows that see nothing are not touched by it.
+// If a sequence contains a NaN or an infinity, its gradients are undefined, since a
+// backend may multiply masked pairs within a sequence by 0. Other sequences and rows with
+// Len 0 are not affected.
 //
-// DQ, DK and DV are overwritten; key rows no query sees get 0. Sums over i and
-// h run in ascending h, then i. LSE is F32; the other operands but Start and Len
-// are activations, F32 or BF16 each, and sums are F32, rounded once.
+// DQ, DK and DV are overwritten; key rows that no query row attends to get 0. Sums over i
+// and h run in ascending h, then i. LSE is F32; the other operands, except Start and Len,
+// are activations: each is F32 or BF16. Sums are F32 and rounded once.
 type AttentionGrad struct {
 	DQ, DK, DV          View
 	DO, O, LSE, Q, K, V View
@@ -119,7 +117,7 @@ func (o *AttentionGrad) Check() error {
 	if c.err == nil {
 		c.shape("DO", &o.DO, o.O.Shape[:3]...).shape("DQ", &o.DQ, o.Q.Shape[:3]...).
 			shape("DK", &o.DK, o.K.Shape[:3]...).shape("DV", &o.DV, o.V.Shape[:3]...).
-			dense("DO", &o.DO).dense("DQ", &o.DQ).dense("DK", &o.DK).dense("DV", &o.DV)
+			unitStride("DO", &o.DO).unitStride("DQ", &o.DQ).unitStride("DK", &o.DK).unitStride("DV", &o.DV)
 	}
 	return c.done()
 }

@@ -2,20 +2,19 @@ package backend
 
 import "math"
 
-// Heads are laid out by group: [N, H, D] becomes [G, H/G, N, D], and K, V
-// [R, G, D] become [G, 1, R, D], repeated over the group's heads.
-
+// byGroup lays out query heads by group: [N, H, D] becomes [G, H/G, N, D].
 func byGroup(v View, g int) View { return v.split(1, g).Permute(1, 2, 0, 3) }
 
+// keysByGroup lays out K or V [R, G, D] as [G, H/G, R, D], repeated over the query heads
+// of a group.
 func (x *Expander) keysByGroup(v View, h int) View {
 	w := v.Permute(1, 0, 2).Unsqueeze(1)
 	return w.BroadcastTo(w.Shape[0], h/w.Shape[0], w.Shape[2], w.Shape[3])
 }
 
-// Decompose is Attention through the full matrix of scores [H, N, R]. What lies
-// outside a row's window is removed by selection, never by multiplication, so
-// that a NaN there does not spread; a value in the window that is not finite
-// makes its output column NaN.
+// Decompose computes Attention with the full matrix of scores [H, N, R]. Keys outside a
+// row's window are masked by selection, never by multiplication, so that a NaN there does
+// not spread; a value in the window that is not finite makes its output column NaN.
 func (o *Attention) Decompose(x *Expander) {
 	n, h, r, g, dv := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1], o.V.Shape[2]
 	dt := o.Q.DType.Compute()
@@ -43,7 +42,7 @@ func (o *Attention) Decompose(x *Expander) {
 	x.unary(Log, lse, sum)
 	x.binary(Add, lse, lse, top)
 
-	// V with 0 for what is not finite, and where that was, per key row.
+	// values is V with 0 for elements that are not finite; broken is 1 at those elements.
 	size, finite := x.Temp(dt, r, g, dv), x.Temp(I32, r, g, dv)
 	values, broken := x.Temp(dt, r, g, dv), x.Temp(dt, r, g, dv)
 	x.unary(Abs, size, vals)
@@ -54,7 +53,7 @@ func (o *Attention) Decompose(x *Expander) {
 
 	out := x.Temp(dt, g, h/g, n, dv)
 	x.Do(&MatMul{C: out, A: s, B: Dense(x.keysByGroup(values, h))})
-	// The sum is at least 1, the maximum's share, unless the window is empty.
+	// The largest score adds exp(0) = 1, so the sum is at least 1 unless the window is empty.
 	x.Do(&Unary{Y: sum, X: sum, Fn: Clamp, A: 1, B: dt.largest()})
 	x.binary(Div, out, out, sum.Unsqueeze(3))
 
@@ -65,8 +64,8 @@ func (o *Attention) Decompose(x *Expander) {
 	x.choose(byGroup(o.O, g), spoiled.Reshape(n, g, dv).Permute(1, 0, 2).Unsqueeze(1), x.constant(dt, math.NaN()), out)
 }
 
-// pageRows is the row of K, of which there are r, behind each row of the pages
-// [P·PageRows]; −1 where there is none.
+// pageRows returns the row of K for each row of the pages [P·PageRows], or −1 if it is
+// beyond the r rows of K.
 func (x *Expander) pageRows(pages View, r int) View {
 	rows, within := x.Temp(I32, pages.Shape[0], PageRows), x.Temp(I32, PageRows)
 	there := x.Temp(I32, pages.Shape[0], PageRows)
@@ -81,7 +80,7 @@ func (x *Expander) pageRows(pages View, r int) View {
 	return rows.Reshape(pages.Shape[0] * PageRows)
 }
 
-// gatherKeys is the rows of v [R, G, D], zeros for those that are negative.
+// gatherKeys returns the given rows of v [R, G, D], and zeros for negative row numbers.
 func (x *Expander) gatherKeys(v, rows View) View {
 	r, g, d := v.Shape[0], v.Shape[1], v.Shape[2]
 	flat, out := x.Temp(v.DType, r, g, d), x.Temp(v.DType, rows.Shape[0], g, d)
@@ -90,16 +89,16 @@ func (x *Expander) gatherKeys(v, rows View) View {
 	return out
 }
 
-// visible is the mask [N, R] of the keys each query row sees.
+// visible returns the mask [N, R] of the keys that each query row attends to.
 func (x *Expander) visible(start, length View, r int) View {
 	end := x.Temp(I32, start.Shape[0])
 	x.binary(Add, end, start, length)
 	return x.window(start, end, r)
 }
 
-// Decompose is AttentionGrad through the full matrix of scores. Rows of Q with
-// an empty window and keys that no row sees count as zeros, so that a NaN there
-// does not spread.
+// Decompose computes AttentionGrad with the full matrix of scores. Query rows with an
+// empty window and keys that no row attends to count as zeros, so that a NaN there does
+// not spread.
 func (o *AttentionGrad) Decompose(x *Expander) {
 	n, h, r, g := o.Q.Shape[0], o.Q.Shape[1], o.K.Shape[0], o.K.Shape[1]
 	dk, dv := o.Q.Shape[2], o.V.Shape[2]
@@ -113,7 +112,7 @@ func (o *AttentionGrad) Decompose(x *Expander) {
 	zero := x.constant(dt, 0)
 	used := func(v, rows View) View {
 		cond, w := x.Temp(I32, rows.Shape[0]), x.Temp(dt, v.Dims()...)
-		x.Do(&Unary{Y: rows, X: rows, Fn: Clamp, A: 0, B: 1}) // of nothing, the maximum is −Inf
+		x.Do(&Unary{Y: rows, X: rows, Fn: Clamp, A: 0, B: 1}) // the maximum of no elements is −Inf
 		x.copy(cond, rows)
 		x.choose(w, cond.Unsqueeze(1).Unsqueeze(2), v, zero)
 		return w
@@ -143,7 +142,7 @@ func (o *AttentionGrad) Decompose(x *Expander) {
 	x.Do(&MatMul{C: dq, A: ds, B: Dense(x.keysByGroup(k, h))})
 	x.affine(byGroup(o.DQ, g), dq, o.Scale, 0)
 
-	// The heads of a group and its query rows are one reduction.
+	// stacked merges the heads and the query rows of a group, so that one product sums over both.
 	stacked := func(v View, d int) View {
 		w := x.Temp(dt, g, heads, n, d)
 		x.copy(w, byGroup(v, g))

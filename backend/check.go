@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// checker collects the first inconsistency of an op's operands. Its methods
-// keep an op's Check short, one line per rule, and allocate nothing unless a
-// rule is broken: every op of every replayed program passes here.
+// checker keeps the first inconsistency found in an op's operands. Its methods keep an
+// op's Check short, one line per rule. They allocate nothing unless a rule is broken,
+// since every op is checked each time that a program runs.
 type checker struct {
 	op    string
 	err   error
-	visit func(*View, Access) // c.operand, made once
+	visit func(*View, Access) // c.operand as a value, made once so that check allocates nothing
 }
 
 var checkers = sync.Pool{New: func() any {
@@ -21,7 +21,8 @@ var checkers = sync.Pool{New: func() any {
 	return c
 }}
 
-// check begins with the rules of every op; done ends it.
+// check returns a checker that has applied the rules common to all ops. Call done to
+// release it.
 func check(op Op) *checker {
 	c := checkers.Get().(*checker)
 	c.op, c.err = op.Name(), nil
@@ -29,15 +30,16 @@ func check(op Op) *checker {
 	return c
 }
 
-// done is the first inconsistency; c must not be used after it.
+// done returns the first inconsistency, or nil. c must not be used after it.
 func (c *checker) done() error {
 	err := c.err
 	checkers.Put(c)
 	return err
 }
 
-// operand requires v to be there, to lie in its buffer, to run forwards and, if
-// it is written, to have no two elements in one place by stride 0.
+// operand requires v to be present, to lie within its buffer, to have no negative stride
+// and, if the op writes it, to have no stride of 0 that puts several elements in one
+// place.
 func (c *checker) operand(v *View, a Access) {
 	if c.err != nil {
 		return
@@ -90,7 +92,7 @@ func (c *checker) rank(name string, v *View, rank int) *checker {
 	return c
 }
 
-// float requires one common F32 or F64 dtype of all present views.
+// float requires all present views to have the same dtype, F32 or F64.
 func (c *checker) float(views ...*View) *checker {
 	dt := views[0].DType
 	if c.err == nil && dt != F32 && dt != F64 {
@@ -104,8 +106,8 @@ func (c *checker) float(views ...*View) *checker {
 	return c
 }
 
-// activations requires F32 or BF16 of each present view, or F64 of all. An op
-// widens BF16 as it reads, computes in F32 and rounds once, to nearest even, as it
+// activations requires each present view to be F32 or BF16, or all to be F64. An op
+// widens BF16 when it reads, computes in F32, and rounds once, to nearest even, when it
 // writes.
 func (c *checker) activations(views ...*View) *checker {
 	for _, v := range views {
@@ -119,7 +121,8 @@ func (c *checker) activations(views ...*View) *checker {
 	return c
 }
 
-// statistics requires the dtype in which an op on x computes of all present views.
+// statistics requires all present views to have the dtype in which an op on x
+// accumulates.
 func (c *checker) statistics(x *View, views ...*View) *checker {
 	for _, v := range views {
 		if dt := x.DType.Compute(); c.err == nil && v.Present() && v.DType != dt {
@@ -138,15 +141,15 @@ func (c *checker) ints(views ...*View) *checker {
 	return c
 }
 
-// dense requires contiguous rows: the last dimension has stride 1.
-func (c *checker) dense(name string, v *View) *checker {
+// unitStride requires the last dimension to have stride 1, so that rows are contiguous.
+func (c *checker) unitStride(name string, v *View) *checker {
 	if c.err == nil && v.Present() && v.Rank > 0 && v.Dim(-1) > 1 && v.Stride(-1) != 1 {
 		c.failf("%s %v: rows must be contiguous", name, *v)
 	}
 	return c
 }
 
-// contiguous requires v to lie row-major without gaps.
+// contiguous requires v to be row-major without gaps.
 func (c *checker) contiguous(name string, v *View) *checker {
 	if c.err == nil && v.Present() && !v.Contiguous() {
 		c.failf("%s %v must be contiguous", name, *v)
@@ -154,7 +157,7 @@ func (c *checker) contiguous(name string, v *View) *checker {
 	return c
 }
 
-// that requires ok; the message shows sizes.
+// that fails unless ok; sizes are the arguments of the message.
 func (c *checker) that(ok bool, format string, sizes ...int) *checker {
 	if !ok && c.err == nil {
 		args := make([]any, len(sizes))
@@ -166,7 +169,7 @@ func (c *checker) that(ok bool, format string, sizes ...int) *checker {
 	return c
 }
 
-// thatViews requires ok; the message shows views.
+// thatViews fails unless ok; views are the arguments of the message.
 func (c *checker) thatViews(ok bool, format string, views ...*View) *checker {
 	if !ok && c.err == nil {
 		args := make([]any, len(views))
@@ -178,7 +181,7 @@ func (c *checker) thatViews(ok bool, format string, views ...*View) *checker {
 	return c
 }
 
-// convertible requires a and b to have one dtype or to be F32 and BF16.
+// convertible requires a and b to have the same dtype, or each to be F32 or BF16.
 func (c *checker) convertible(a, b *View) *checker {
 	if c.err == nil && a.DType.Compute() != b.DType.Compute() {
 		c.failf("dtypes %s and %s", a.DType, b.DType)
@@ -186,7 +189,7 @@ func (c *checker) convertible(a, b *View) *checker {
 	return c
 }
 
-// sameDType requires a and b to have one dtype.
+// sameDType requires a and b to have the same dtype.
 func (c *checker) sameDType(a, b *View) *checker {
 	if c.err == nil && a.DType != b.DType {
 		c.failf("dtypes %s and %s differ", a.DType, b.DType)

@@ -5,14 +5,14 @@ import (
 	"math"
 )
 
-// CheckNaN returns b with every op followed by a look at what it wrote. The
-// first NaN or +Inf is an error that names the op, the operand (counted from 0
-// in the order of Operands) and the element. −Inf passes: it is the logarithm
-// of 0 and the value of a mask.
+// CheckNaN returns a decorator of b that checks what every op writes. The first NaN or
+// +Inf is an error that names the op, the operand (counted from 0 in the order of
+// Operands) and the element. −Inf is allowed: it is the logarithm of 0 and the value of a
+// mask.
 //
-// Elements that the op left as they were are not its doing and pass too, such
-// as the unused rows of a GroupedMatMul. Every written operand is downloaded
-// before and after the op: this is for finding the place, not for every day.
+// Elements that the op did not change are allowed too, such as the unused rows of a
+// GroupedMatMul. Every written operand is downloaded before and after the op, so CheckNaN
+// is slow: use it to find where a NaN arises.
 func CheckNaN(b Backend) Backend { return &nanChecker{Decorator{b}} }
 
 type nanChecker struct{ Decorator }
@@ -47,7 +47,7 @@ func (c *nanChecker) Do(op Op) error {
 	return err
 }
 
-// written is the values of the float operands that op writes, by operand number.
+// written returns the values of the float operands that op writes, by operand number.
 func (c *nanChecker) written(op Op) (map[int][]float64, error) {
 	values := map[int][]float64{}
 	operand, err := -1, error(nil)

@@ -13,7 +13,7 @@ func TestCheckNaNNamesTheElement(t *testing.T) {
 	b := backend.CheckNaN(newCPU(t))
 	x := upload(t, b, backend.F32, []float64{1, 2, 3, -4, 5, 6}, 2, 3)
 	y := upload(t, b, backend.F32, make([]float64, 12), 3, 4)
-	// Written through a strided view: element [1 0] of Y is at [0 2] of its buffer.
+	// The result is a strided view: its element [1 0] is element [0 2] of y.
 	err := b.Do(&backend.Unary{Y: y.Slice(1, 1, 3).T(), X: x, Fn: backend.Sqrt})
 	if err == nil || !strings.Contains(err.Error(), "Sqrt wrote NaN to element [1 0] of operand 0") {
 		t.Errorf("error %v, want one that names Sqrt, NaN, element [1 0] and operand 0", err)

@@ -1,13 +1,15 @@
 package backend
 
-// Decorator is what decorators embed: a Backend that hands every call to the
-// one inside, those of the optional interfaces (HolderAllocator, Packer, Pather,
-// Supporter, Eventer) included. A type that embeds Backend itself hides them, and
-// with them packed weights, the kernel path and what memory is for. Tensors, caches
-// and optimizers allocate by AllocFor: who overrides Alloc overrides both.
+// Decorator is a Backend that forwards every call to the backend that it wraps, including
+// the methods of the optional interfaces (HolderAllocator, Packer, Pather, Supporter,
+// Eventer). Embed it to write a decorator. A type that embeds the Backend interface
+// instead hides the optional interfaces: it loses packed weights, the kernel path and the
+// counts of memory by holder. Tensors, caches and optimizers allocate with AllocFor, so a
+// type that overrides Alloc must override AllocFor too.
 //
-// Queuer and Capturer are not forwarded, since ops would pass the decorator by: its
-// programs loop over their ops, and its queues are itself (see NewQueue).
+// Queuer and Capturer are not forwarded, since ops would bypass the decorator: programs
+// of a decorated backend run their ops one by one, and NewQueue returns the decorated
+// backend itself.
 //
 //	type counter struct {
 //		backend.Decorator
@@ -20,17 +22,17 @@ package backend
 //	}
 type Decorator struct{ Backend }
 
-// Unwrap is the backend inside; see As.
+// Unwrap returns the wrapped backend; see As.
 func (d Decorator) Unwrap() Backend { return d.Backend }
 
-// AllocFor implements HolderAllocator: it is Alloc where the backend inside does
-// not count by holder.
+// AllocFor implements HolderAllocator. It calls Alloc if the wrapped backend does not
+// count memory by holder.
 func (d Decorator) AllocFor(h Holder, bytes int) (Buffer, error) {
 	return AllocFor(d.Backend, h, bytes)
 }
 
-// PackedLen implements Packer: it is 0 where the backend inside does not pack,
-// which is how Packer itself says "not packed".
+// PackedLen implements Packer. It returns 0 elements if the wrapped backend does not
+// pack.
 func (d Decorator) PackedLen(format Format, dt DType, k, n int) (DType, int) {
 	if p, ok := d.Backend.(Packer); ok {
 		return p.PackedLen(format, dt, k, n)
@@ -50,11 +52,11 @@ func (d Decorator) NewEvent() (Event, error) { return NewEvent(d.Backend) }
 // Wait implements Eventer.
 func (d Decorator) Wait(e Event) error { return Wait(d.Backend, e) }
 
-// As is the first backend of type T among b and those that it decorates, in the
-// manner of errors.As; ok is false if there is none. A chain goes on where a
-// backend has a method Unwrap() Backend.
+// As returns the first backend of type T in the chain of b and the backends that it
+// wraps, in the manner of errors.As; ok is false if there is none. The chain continues
+// where a backend has a method Unwrap() Backend.
 //
-// Buffers and ops still go to b: a decorator may have buffers of its own.
+// Pass buffers and ops to b, not to t: a decorator may have buffers of its own.
 func As[T any](b Backend) (t T, ok bool) {
 	for {
 		if t, ok = b.(T); ok {

@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// counted is a decorator as a user writes one: it counts ops.
+// counted is a decorator as a user would write it: it counts ops.
 type counted struct {
 	backend.Decorator
 	ops int
@@ -26,7 +26,7 @@ func (c *counted) Do(op backend.Op) error {
 	return c.Backend.Do(op)
 }
 
-// decorated are a user's decorator of b, one around another, and this package's.
+// decorated returns b under each decorator of this package and under a user's own.
 func decorated(t *testing.T, b backend.Backend) map[string]backend.Backend {
 	t.Helper()
 	var recorded backend.Backend
@@ -63,21 +63,21 @@ func TestDecoratorsForwardOptionalInterfaces(t *testing.T) {
 	c := newCPU(t)
 	dtype, length := packedLen(c)
 	if length == 0 || backend.Path(c) == "" {
-		t.Fatal("the cpu does not pack, or has no path: nothing to forward")
+		t.Fatal("the CPU does not pack or has no path: there is nothing to forward")
 	}
 	for name, b := range decorated(t, c) {
 		if dt, n := packedLen(b); dt != dtype || n != length {
-			t.Errorf("%s packs to %d of %s, the backend inside to %d of %s", name, n, dt, length, dtype)
+			t.Errorf("%s packs to %d of %s, the wrapped backend to %d of %s", name, n, dt, length, dtype)
 		}
 		if got, want := b.Name()+" "+backend.Path(b), c.Name()+" "+backend.Path(c); got != want {
-			t.Errorf("%s is %q, the backend inside %q", name, got, want)
+			t.Errorf("%s is %q, the wrapped backend %q", name, got, want)
 		}
 		if !backend.Supports(b, "RMSNorm", backend.BF16) || backend.Supports(b, "SequenceBalance", backend.BF16) {
-			t.Errorf("%s does not tell what the backend inside supports", name)
+			t.Errorf("%s does not report what the wrapped backend supports", name)
 		}
 		const holder = "for KV cache do not fit"
 		if _, err := backend.AllocFor(b, backend.KVCache, 2<<30); err == nil || !strings.Contains(err.Error(), holder) {
-			t.Errorf("%s: error %v, want %q: the backend inside counts by holder", name, err, holder)
+			t.Errorf("%s: error %v, want %q: the wrapped backend counts by holder", name, err, holder)
 		}
 	}
 }
@@ -86,20 +86,20 @@ func TestDecoratorsClaimNothingThatTheBackendInsideLacks(t *testing.T) {
 	plain := without(newCPU(t))
 	for name, b := range decorated(t, plain) {
 		if _, n := packedLen(b); n != 0 {
-			t.Errorf("%s packs although the backend inside does not", name)
+			t.Errorf("%s packs although the wrapped backend does not", name)
 		}
 		if p := backend.Path(b); p != "" {
-			t.Errorf("%s has path %q although the backend inside has none", name, p)
+			t.Errorf("%s has path %q although the wrapped backend has none", name, p)
 		}
 		if backend.Supports(b, "RMSNorm", backend.F32) {
-			t.Errorf("%s tells of ops although the backend inside does not", name)
+			t.Errorf("%s reports ops although the wrapped backend does not", name)
 		}
 		buf, err := backend.AllocFor(b, backend.KVCache, 8)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if plain.buffers != 1 {
-			t.Errorf("%s: the backend inside has %d buffers, want 1", name, plain.buffers)
+			t.Errorf("%s: the wrapped backend has %d buffers, want 1", name, plain.buffers)
 		}
 		b.Free(buf)
 	}
@@ -115,21 +115,21 @@ func TestAsFindsWhatIsDecorated(t *testing.T) {
 	inner := &counted{Decorator: backend.Decorator{Backend: c}}
 	outer := &counted{Decorator: backend.Decorator{Backend: backend.CheckNaN(inner)}}
 	if found, ok := backend.As[*counted](outer); !ok || found != outer {
-		t.Error("As finds another than the outermost")
+		t.Error("As does not find the outermost one")
 	}
 	if found, ok := backend.As[*backend.Profiler](outer); ok || found != nil {
 		t.Errorf("As finds a Profiler where there is none: %v", found)
 	}
 }
 
-// notOptional are the exported interfaces that say nothing of a backend.
+// notOptional lists the exported interfaces that are not optional interfaces of a
+// backend.
 var notOptional = []string{"Backend", "Buffer", "Captured", "Decomposer", "Event", "Op"}
 
-// notForwarded are the optional interfaces by which ops would pass a decorator by.
+// notForwarded lists the optional interfaces that would let ops bypass a decorator.
 var notForwarded = []string{"Capturer", "Queuer"}
 
-// Whoever adds an optional interface must make Decorator forward it, unless it takes
-// ops itself.
+// Decorator must forward every optional interface, except those that take ops themselves.
 func TestDecoratorHasEveryOptionalInterface(t *testing.T) {
 	pkg := checkedPackage(t)
 	decorator := pkg.Scope().Lookup("Decorator").Type()
@@ -148,7 +148,7 @@ func TestDecoratorHasEveryOptionalInterface(t *testing.T) {
 		m, wrong := types.MissingMethod(decorator, obj.Type().Underlying().(*types.Interface), true)
 		if slices.Contains(notForwarded, name) {
 			if m == nil {
-				t.Errorf("Decorator is a %s: ops pass decorators by", name)
+				t.Errorf("Decorator is a %s: ops bypass decorators", name)
 			}
 			continue
 		}
@@ -165,8 +165,8 @@ func TestDecoratorHasEveryOptionalInterface(t *testing.T) {
 	}
 }
 
-// checkedPackage is the types of package backend. What it imports is not needed:
-// errors that come of its absence are ignored.
+// checkedPackage type-checks package backend. Errors about imports are ignored, since the
+// imported packages are not needed.
 func checkedPackage(t *testing.T) *types.Package {
 	t.Helper()
 	fset := token.NewFileSet()

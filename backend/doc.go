@@ -1,7 +1,7 @@
 // Package backend defines what a compute device must do for aha: hold memory
 // and execute ops. An op is a plain struct that names its operands; a backend
 // is a handful of methods. Everything above this package (tensors, models,
-// trainers) speaks to devices only through it.
+// trainers) uses devices only through it.
 //
 // Drivers register themselves by blank import, as database drivers do:
 //
@@ -11,10 +11,10 @@
 //
 // # Ops
 //
-// The doc comment of an op is its definition: the formula, the shapes, the dtypes and what
-// a degenerate operand gives. [Do] runs one; an op that a backend lacks runs by its
-// decomposition into others, where it has one. Package backendtest checks a backend
-// against these definitions.
+// The doc comment of an op is its definition: the formula, the shapes, the dtypes and the
+// result for degenerate operands. [Do] runs an op; if the backend lacks it, Do decomposes it
+// into simpler ops, if it has a decomposition. Package backendtest checks a backend against
+// these definitions.
 //
 //   - elementwise: [Copy], [Fill], [Iota], [Unary], [Binary], [Select]
 //   - reductions and rows: [Reduce], [Softmax], [LogSumExp], [TopK], [RMSNorm], [SwiGLU]
@@ -25,6 +25,6 @@
 //   - the output head: [LinearLogProb], [Sample]
 //   - parameters: [Random], [AdamW]
 //
-// Operands are [View] values, shapes and strides over a [Buffer]; weights are a [Matrix] in a
-// [Format].
+// Operands are [View] values: a shape and strides over a [Buffer]. Weights are a [Matrix] in
+// a [Format].
 package backend

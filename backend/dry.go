@@ -5,27 +5,27 @@ import (
 	"maps"
 )
 
-// Dry is a backend that counts the memory it is asked for and has none: it tells
-// what a model, a generator or a training step takes before anything is
-// allocated, by the code that will allocate it.
+// Dry is a backend that counts the memory that is allocated from it, but has none. It
+// tells how much memory a model, a generator or a training step takes before anything is
+// allocated, by running the code that will allocate it.
 //
-// Ops are checked and have no effect, uploads are ignored, downloads give zeros.
-// Packed layouts, the path and what is supported are those of the backend inside,
-// so that an op which that one lacks is decomposed and its temporaries count.
-// What depends on values takes the way of zeros: every sampled token is 0.
+// Ops are checked and have no effect, uploads are ignored, downloads return zeros. Packed
+// layouts, the kernel path and the supported ops are those of the wrapped backend, so
+// that an op which it lacks is decomposed and its temporaries are counted. Code that
+// depends on downloaded values sees zeros: every sampled token is 0.
 type Dry struct {
 	Decorator
-	held map[Holder]int
-	used int // sum of held
+	held map[Holder]int // bytes in use by holder
+	used int            // sum of held
 	peak Memory
 }
 
-// DryRun returns a Dry in the place of b, which must outlive it.
+// DryRun returns a Dry that takes the place of b, which must outlive it.
 func DryRun(b Backend) *Dry {
 	return &Dry{Decorator: Decorator{b}, held: map[Holder]int{}}
 }
 
-// Memory is what was held at the peak so far.
+// Memory returns the memory in use at the peak so far.
 func (d *Dry) Memory() Memory { return Memory{Peak: d.peak.Peak, By: maps.Clone(d.peak.By)} }
 
 // dryBuffer is a buffer without memory.
@@ -37,10 +37,10 @@ type dryBuffer struct {
 
 func (b *dryBuffer) Bytes() int { return b.bytes }
 
-// Alloc is AllocFor on behalf of Other.
+// Alloc calls AllocFor with the holder Other.
 func (d *Dry) Alloc(bytes int) (Buffer, error) { return d.AllocFor(Other, bytes) }
 
-// AllocFor counts the bytes, however many the device has; see Memory.Fits.
+// AllocFor counts the bytes and never runs out of memory; see Memory.Fits.
 func (d *Dry) AllocFor(h Holder, bytes int) (Buffer, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("backend: DryRun: Alloc(%d)", bytes)
@@ -56,7 +56,7 @@ func (d *Dry) AllocFor(h Holder, bytes int) (Buffer, error) {
 	return &dryBuffer{bytes: bytes, holder: h}, nil
 }
 
-// Free counts the buffer as given back.
+// Free subtracts the buffer's bytes from the memory in use.
 func (d *Dry) Free(buf Buffer) {
 	if b := buf.(*dryBuffer); !b.freed {
 		b.freed = true
@@ -74,7 +74,7 @@ func (d *Dry) Download(dst []byte, _ Buffer, _ int) error {
 	return nil
 }
 
-// Do checks op.
+// Do checks op. It returns Unsupported if the wrapped backend reports that it lacks op.
 func (d *Dry) Do(op Op) error {
 	if err := op.Check(); err != nil {
 		return err
@@ -88,11 +88,11 @@ func (d *Dry) Do(op Op) error {
 // Sync does nothing.
 func (d *Dry) Sync() error { return nil }
 
-// NewEvent returns an event that is done.
+// NewEvent returns an event that is already done.
 func (d *Dry) NewEvent() (Event, error) { return syncEvent{d}, nil }
 
 // Wait does nothing.
 func (d *Dry) Wait(Event) error { return nil }
 
-// Close leaves the backend inside open.
+// Close leaves the wrapped backend open.
 func (d *Dry) Close() error { return nil }

@@ -21,10 +21,10 @@ func TestDryRunCountsByHolderAtThePeak(t *testing.T) {
 		}
 		return buf
 	}
-	alloc(backend.Parameters, 100<<40) // more than there is
+	alloc(backend.Parameters, 100<<40) // more than any machine has
 	a := alloc(backend.Activations, 30)
 	d.Free(a)
-	d.Free(a) // twice is once
+	d.Free(a) // the second call has no effect
 	alloc(backend.Activations, 20)
 	want := backend.Memory{Peak: 100<<40 + 30, By: map[backend.Holder]int{backend.Parameters: 100 << 40,
 		backend.Activations: 30}}
@@ -36,7 +36,7 @@ func TestDryRunCountsByHolderAtThePeak(t *testing.T) {
 	}
 }
 
-// shy is a backend that lacks RMSNorm and says so.
+// shy is a backend that lacks RMSNorm and reports so.
 type shy struct{ backend.Decorator }
 
 func (s shy) Supports(op string, dt backend.DType) bool {
@@ -50,9 +50,9 @@ func (s shy) Do(op backend.Op) error {
 	return s.Decorator.Do(op)
 }
 
-// The temporaries of a decomposition count where the backend inside decomposes,
-// and only there; a backend that does not tell is taken to have everything.
-func TestDryRunDecomposesWhatTheBackendInsideLacks(t *testing.T) {
+// The temporaries of a decomposition are counted only if the wrapped backend lacks the
+// op. A backend that does not report its ops is taken to have all of them.
+func TestDryRunDecomposesWhatTheWrappedBackendLacks(t *testing.T) {
 	norm := func(b backend.Backend) error {
 		x, w, r := upload(t, b, backend.F32, make([]float64, 6), 2, 3), upload(t, b, backend.F32, make([]float64, 3), 3),
 			upload(t, b, backend.F32, make([]float64, 2), 2)
@@ -79,12 +79,12 @@ func TestDryRunDecomposesWhatTheBackendInsideLacks(t *testing.T) {
 	}
 }
 
-func TestDryRunHasTheLayoutAndThePathOfTheBackendInside(t *testing.T) {
+func TestDryRunHasTheLayoutAndThePathOfTheWrappedBackend(t *testing.T) {
 	c := newCPU(t)
 	d := backend.DryRun(c)
 	dt, n := packedLen(c)
 	if gotType, got := packedLen(d); got != n || gotType != dt || n == 0 {
-		t.Errorf("packs to %d of %s, the backend inside to %d of %s", got, gotType, n, dt)
+		t.Errorf("packs to %d of %s, the wrapped backend to %d of %s", got, gotType, n, dt)
 	}
 	if backend.Path(d) != backend.Path(c) || d.Name() != c.Name() {
 		t.Errorf("is %s on %q", d.Name(), backend.Path(d))
@@ -97,7 +97,7 @@ func TestDryRunHasTheLayoutAndThePathOfTheBackendInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Alloc(1); err != nil {
-		t.Errorf("closing it closed the backend inside: %v", err)
+		t.Errorf("closing it closed the wrapped backend: %v", err)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/x448/float16"
 )
 
-// Get is element i of mem, an array of d in little-endian order.
+// Get returns element i of mem, an array of d in little-endian order.
 func (d DType) Get(mem []byte, i int) float64 {
 	switch d {
 	case F32:
@@ -30,12 +30,12 @@ func (d DType) Get(mem []byte, i int) float64 {
 	}
 }
 
-// Put stores x as element i of mem, an array of d in little-endian order. Floats
-// round to nearest, ties to even, and NaN stays NaN. Beyond the largest finite
-// number of F32, BF16 and F16 lie their infinities. E4M3 and E5M2 saturate: finite
-// x beyond the largest number, ±448 or ±57344, becomes that number. An infinity
-// stays one in E5M2; E4M3 has none, and it becomes ±448. (The saturating mode of
-// the OCP standard makes it finite in E5M2 too.) Integers round toward zero.
+// Put stores x as element i of mem, an array of d in little-endian order. Floats round to
+// nearest, ties to even, and NaN stays NaN. F32, BF16 and F16 overflow to infinity. E4M3
+// and E5M2 saturate: a finite x beyond the largest number, ±448 or ±57344, becomes that
+// number. An infinity stays infinite in E5M2 and becomes ±448 in E4M3, which has no
+// infinities. (In the saturating mode of the OCP standard it becomes finite in E5M2 too.)
+// Integers round toward zero.
 func (d DType) Put(mem []byte, i int, x float64) {
 	switch d {
 	case F32:
@@ -57,14 +57,14 @@ func (d DType) Put(mem []byte, i int, x float64) {
 	}
 }
 
-// Round is x as an element of d holds it.
+// Round returns x rounded to an element of d.
 func (d DType) Round(x float64) float64 {
 	var mem [8]byte
 	d.Put(mem[:], 0, x)
 	return d.Get(mem[:], 0)
 }
 
-// bf16 rounds to nearest even. NaN stays NaN even where its payload is lost.
+// bf16 rounds x to nearest even. A NaN stays NaN even if its payload bits are cut off.
 func bf16(x float32) uint16 {
 	bits := math.Float32bits(x)
 	if x != x {
@@ -73,9 +73,8 @@ func bf16(x float32) uint16 {
 	return uint16((bits + 0x7FFF + bits>>16&1) >> 16)
 }
 
-// roundToOdd is x in float32 with the last bit set where digits are lost, so
-// that rounding the result to a format of at most 22 significant bits is rounding
-// x once.
+// roundToOdd returns x as a float32 whose last bit is set if digits were lost. Rounding
+// the result to at most 22 significant bits then equals rounding x once.
 func roundToOdd(x float64) float32 {
 	f := float32(x)
 	if float64(f) == x || x != x {
@@ -88,8 +87,8 @@ func roundToOdd(x float64) float32 {
 	return math.Float32frombits(bits | 1)
 }
 
-// Each visits the elements of v in row-major order: i counts them, at is the
-// element's place in the buffer, in elements.
+// Each calls visit for the elements of v in row-major order: i counts them, and at is the
+// element's index in the buffer.
 func (v *View) Each(visit func(i, at int)) {
 	n := v.Len()
 	var index [MaxRank]int
@@ -108,7 +107,7 @@ func (v *View) Each(visit func(i, at int)) {
 	}
 }
 
-// unravel is the index of the i-th element in row-major order, for messages.
+// unravel returns the index of the i-th element in row-major order. Messages use it.
 func (v *View) unravel(i int) []int {
 	index := make([]int, v.Rank)
 	for d := v.Rank - 1; d >= 0; d-- {
@@ -118,8 +117,8 @@ func (v *View) unravel(i int) []int {
 	return index
 }
 
-// Values downloads the elements of v in row-major order. Every dtype is
-// exact in float64.
+// Values downloads the elements of v in row-major order. A float64 represents elements of
+// every dtype exactly.
 func Values(b Backend, v View) ([]float64, error) {
 	x := make([]float64, v.Len())
 	lo, hi := v.Span()
@@ -132,7 +131,7 @@ func Values(b Backend, v View) ([]float64, error) {
 	return x, nil
 }
 
-// Span is the range [lo, hi) of buffer elements that v reaches; 0, 0 if v is empty.
+// Span returns the range [lo, hi) of buffer elements that v covers; 0, 0 if v is empty.
 func (v *View) Span() (lo, hi int) {
 	lo, hi, ok := v.bounds()
 	if !ok {

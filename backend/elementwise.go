@@ -1,8 +1,8 @@
 package backend
 
-// Copy writes Src to Dst element by element, converting the dtype as DType.Put
-// does; to I32, NaN becomes 0 and what is out of range the nearest end of it.
-// Layouts and dtypes may differ.
+// Copy writes Src to Dst element by element. Layouts and dtypes may differ: elements are
+// converted as by DType.Put, but in I32 a NaN becomes 0, and numbers out of range become
+// the nearest I32.
 type Copy struct{ Dst, Src View }
 
 func (o *Copy) Name() string { return "Copy" }
@@ -48,7 +48,7 @@ const (
 	Sign                      // −1, 0 or 1; NaN stays NaN
 	Tanh                      // (eˣ−e⁻ˣ)/(eˣ+e⁻ˣ)
 	Erf                       // 2/√π·∫₀ˣ e^(−t²) dt
-	Log1p                     // ln(1 + x), exact for small x too
+	Log1p                     // ln(1 + x), accurate for small x too
 )
 
 var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh",
@@ -56,8 +56,8 @@ var unaryNames = []string{"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "R
 
 func (f UnaryFn) String() string { return word("UnaryFn", f, unaryNames) }
 
-// Unary computes Y = Fn(X) element by element. A and B are the parameters of
-// Affine and Clamp. Y may be X. Each is F32 or BF16.
+// Unary computes Y = Fn(X) element by element. A and B are the parameters of Affine and
+// Clamp. Y may be X. X and Y are each F32 or BF16.
 type Unary struct {
 	Y, X View
 	Fn   UnaryFn
@@ -94,10 +94,10 @@ var binaryNames = []string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "Le
 
 func (f BinaryFn) String() string { return word("BinaryFn", f, binaryNames) }
 
-// Binary computes Y = Fn(A, B) element by element; A and B have Y's shape,
-// broadcast by stride 0 where they repeat. Y may be A or B. All functions but
-// Div take I32 operands too. Comparisons may write I32 whatever they compare.
-// Operands that are not I32 are F32 or BF16 each.
+// Binary computes Y = Fn(A, B) element by element. A and B have Y's shape; a dimension
+// along which they are broadcast has stride 0. Y may be A or B. All functions but Div
+// also take I32 operands. The result of a comparison may be I32 for any dtype of A and B.
+// Operands that are not I32 are each F32 or BF16.
 type Binary struct {
 	Y, A, B View
 	Fn      BinaryFn
@@ -129,9 +129,9 @@ func (o *Binary) Check() error {
 	return c.done()
 }
 
-// Select computes Y = A where Cond is nonzero, else B: the value not selected
-// is never used in arithmetic, so a NaN there does not spread. Y may be A or B. Y, A
-// and B are F32 or BF16 each.
+// Select computes Y = A where Cond is nonzero, else B. The value not selected is never
+// used in arithmetic, so a NaN there does not spread. Y may be A or B. Y, A and B are
+// each F32 or BF16.
 type Select struct{ Y, Cond, A, B View }
 
 func (o *Select) Name() string { return "Select" }

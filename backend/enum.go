@@ -2,7 +2,7 @@ package backend
 
 import "fmt"
 
-// word is the name of an enum's value, and typ(v) of one that has none.
+// word returns the name of an enum's value, or typ(v) if it has none.
 func word[E ~uint8](typ string, v E, names []string) string {
 	if int(v) < len(names) {
 		return names[v]

@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// flops counts the floating-point operations of products.
+// flops counts the floating-point operations of matrix products.
 type flops struct {
 	backend.Decorator
 	n int
@@ -25,8 +25,8 @@ func (f *flops) Do(op backend.Op) error {
 	return f.Backend.Do(op)
 }
 
-// A decorator of one method counts what a model's products cost. Weights are
-// packed and the kernels are the same as without it.
+// A decorator with one method counts the operations of a model's matrix products. The
+// model uses the same packed weights and kernels as without it.
 func ExampleDecorator() {
 	cpu, err := backend.Open("cpu")
 	if err != nil {
@@ -44,7 +44,7 @@ func ExampleDecorator() {
 		log.Fatal(err)
 	}
 	defer g.Close()
-	for _, tokens := range []int{1, 2, 3} { // the first one is drawn after reading the prompt
+	for _, tokens := range []int{1, 2, 3} { // the prompt's forward pass yields the first one
 		b.n = 0
 		request := model.Request{
 			Prompt: []int32{1, 2, 3}, MaxTokens: tokens, Stop: []int32{}, Sampling: model.Sampling{Greedy: true},

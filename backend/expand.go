@@ -5,15 +5,15 @@ import (
 	"math"
 )
 
-// Expander runs a decomposition: it hands out temporaries and queues ops until
-// the first error.
+// Expander runs a decomposition: it allocates temporaries and queues ops until the first
+// error.
 type Expander struct {
 	b     Backend
 	temps []Buffer
 	err   error
 }
 
-// Expand performs d by its decomposition on b.
+// Expand runs the decomposition of d on b.
 func Expand(b Backend, d Decomposer) error {
 	x := &Expander{b: b}
 	d.Decompose(x)
@@ -23,8 +23,8 @@ func Expand(b Backend, d Decomposer) error {
 	return x.err
 }
 
-// Temp is an uninitialised contiguous temporary that lives until the
-// decomposition has run.
+// Temp returns an uninitialised contiguous temporary that is freed when the decomposition
+// has run.
 func (x *Expander) Temp(dt DType, shape ...int) View {
 	v := NewView(nil, dt, shape...)
 	if x.err != nil {
@@ -40,14 +40,14 @@ func (x *Expander) Temp(dt DType, shape ...int) View {
 	return v
 }
 
-// Do queues op; where the backend lacks it, op is decomposed in turn.
+// Do queues op; if the backend lacks it, op is decomposed in turn.
 func (x *Expander) Do(op Op) {
 	if x.err == nil {
 		x.err = Do(x.b, op)
 	}
 }
 
-// Do runs op on b, by its decomposition where b does not have it.
+// Do runs op on b, or decomposes it if b lacks it.
 func Do(b Backend, op Op) error {
 	err := b.Do(op)
 	if err != nil && errors.Is(err, errors.ErrUnsupported) {
@@ -58,14 +58,13 @@ func Do(b Backend, op Op) error {
 	return err
 }
 
-// The methods below keep decompositions short: operands are broadcast to the
-// result's shape.
+// The methods below are short forms of ops: they broadcast operands to the result's shape.
 
 func (x *Expander) copy(dst, src View) {
 	x.Do(&Copy{Dst: dst, Src: src.BroadcastTo(dst.Dims()...)})
 }
 
-// as is v in dtype dt: v itself or a copy.
+// as returns v in dtype dt: v itself or a copy.
 func (x *Expander) as(dt DType, v View) View {
 	if v.DType == dt {
 		return v
@@ -98,20 +97,20 @@ func (x *Expander) choose(y, cond, a, b View) {
 
 func (x *Expander) reduce(fn ReduceFn, y, v View) { x.Do(&Reduce{Y: y, X: v, Fn: fn}) }
 
-// constant is one element that broadcasts to any shape.
+// constant returns a view of one element, which broadcasts to any shape.
 func (x *Expander) constant(dt DType, value float64) View {
 	v := x.Temp(dt, 1)
 	x.fill(v, value)
 	return v
 }
 
-// finite makes the maxima of rows fit to be subtracted: that of an empty or
-// fully masked row is −Inf, and −Inf − (−Inf) is NaN.
+// finite clamps the maxima of rows so that they can be subtracted: the maximum of an
+// empty or fully masked row is −Inf, and −Inf − (−Inf) is NaN.
 func (x *Expander) finite(top View) {
 	x.Do(&Unary{Y: top, X: top, Fn: Clamp, A: -top.DType.largest(), B: top.DType.largest()})
 }
 
-// largest is the largest finite number of F32 or F64.
+// largest returns the largest finite number of F32 or F64.
 func (d DType) largest() float64 {
 	if d == F64 {
 		return math.MaxFloat64
@@ -119,7 +118,8 @@ func (d DType) largest() float64 {
 	return math.MaxFloat32
 }
 
-// window is the mask [N, R] of lo[i] ≤ j < hi[i], for lo and hi [N]; all are I32.
+// window returns the mask [N, R] of lo[i] ≤ j < hi[i], where j counts columns. lo and hi
+// are [N]; all are I32.
 func (x *Expander) window(lo, hi View, r int) View {
 	n := lo.Dim(0)
 	j, mask, below := x.Temp(I32, r), x.Temp(I32, n, r), x.Temp(I32, n, r)
@@ -130,7 +130,7 @@ func (x *Expander) window(lo, hi View, r int) View {
 	return mask
 }
 
-// step2 is every second element of the last dimension of v, from the given one on.
+// step2 returns every second element of the last dimension of v, beginning at from.
 func (v View) step2(from int) View {
 	last := v.Rank - 1
 	v.Offset += from * v.Strides[last]
@@ -139,7 +139,7 @@ func (v View) step2(from int) View {
 	return v
 }
 
-// split cuts dimension axis into outer parts: [.., n, ..] becomes [.., outer, n/outer, ..].
+// split divides dimension axis in two: [.., n, ..] becomes [.., outer, n/outer, ..].
 func (v View) split(axis, outer int) View {
 	w := v.Unsqueeze(axis)
 	w.Shape[axis], w.Shape[axis+1] = outer, v.Shape[axis]/outer

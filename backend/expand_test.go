@@ -17,7 +17,7 @@ func norm(t *testing.T, b backend.Backend) *backend.RMSNorm {
 }
 
 func TestDoDecomposesWhatIsMissingDownToCoreOps(t *testing.T) {
-	b := without(newCPU(t), "LinearLogProb", "LogSumExp") // one decomposes into the other
+	b := without(newCPU(t), "LinearLogProb", "LogSumExp") // LinearLogProb decomposes into LogSumExp
 	x := upload(t, b, backend.F64, []float64{1}, 1, 1)
 	w := upload(t, b, backend.F64, []float64{0, 0, 0, 0}, 4, 1)
 	target := upload(t, b, backend.I32, []float64{2}, 1)
@@ -51,7 +51,7 @@ func TestDoNamesTheCoreOpThatIsMissing(t *testing.T) {
 	}
 }
 
-// starved fails to allocate.
+// starved is a backend on which every allocation fails.
 type starved struct{ *lacking }
 
 func (starved) Alloc(int) (backend.Buffer, error) { return nil, errors.New("out of memory") }

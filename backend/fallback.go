@@ -8,30 +8,29 @@ import (
 	"slices"
 )
 
-// OpCount is how often ops of one name took some path.
+// OpCount is the number of times that ops of one name fell back.
 type OpCount struct {
 	Name  string
 	Count int
 }
 
-// Fallbacker is a backend that runs what it lacks on a second one.
+// Fallbacker is a backend that runs the ops that it lacks on a second backend.
 type Fallbacker struct {
 	Decorator
 	second Backend
 	counts map[string]int
 }
 
-// Fallback returns b with every op it lacks run on cpu instead: the operands
-// are copied over and the results back, which is slow but complete. The first
-// time an op name falls back is logged as a warning, and Counts has them all.
+// Fallback returns a backend that runs ops on b, and on cpu the ops that b lacks: their
+// operands are copied to cpu and the results back, which is slow but complete. The first
+// fallback of each op name is logged as a warning, and Counts lists all of them.
 //
-// A fused op falls back as a whole. To have it decomposed on b, do without
-// Fallback.
+// A fused op falls back as a whole. To have b decompose it, do not use Fallback.
 func Fallback(b, cpu Backend) *Fallbacker {
 	return &Fallbacker{Decorator: Decorator{b}, second: cpu, counts: map[string]int{}}
 }
 
-// Counts lists the ops that ran on the second backend by falling count, then by name.
+// Counts lists the ops that ran on the second backend by descending count, then by name.
 func (f *Fallbacker) Counts() []OpCount {
 	list := make([]OpCount, 0, len(f.counts))
 	for name, n := range f.counts {
@@ -43,14 +42,14 @@ func (f *Fallbacker) Counts() []OpCount {
 	return list
 }
 
-// Do runs op on the first backend, or on the second where the first lacks it.
+// Do runs op on the first backend, or on the second if the first lacks it.
 func (f *Fallbacker) Do(op Op) error {
 	err := f.Backend.Do(op)
 	if err == nil || !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	if m := packedOperand(op); m != "" {
-		return fmt.Errorf("backend: Fallback: %s takes %s in a layout of its own: %w", op.Name(), m, err)
+		return fmt.Errorf("backend: Fallback: %s has %s in the packed layout of another backend: %w", op.Name(), m, err)
 	}
 	if f.counts[op.Name()] == 0 {
 		slog.Warn("backend: op falls back", "op", op.Name(), "from", f.Name(), "to", f.second.Name(), "why", err)
@@ -62,8 +61,8 @@ func (f *Fallbacker) Do(op Op) error {
 	return nil
 }
 
-// packedOperand names the operand of op whose layout only its own backend
-// knows, or is empty.
+// packedOperand returns the name of op's packed matrix, whose layout only its own backend
+// knows, or "" if it has none.
 func packedOperand(op Op) string {
 	name, m := "B", (*Matrix)(nil)
 	switch o := op.(type) {
@@ -84,18 +83,20 @@ func packedOperand(op Op) string {
 	return ""
 }
 
-// span is the part of one buffer that an op touches, in bytes, and its copy.
+// span is the part of one buffer that an op touches, in bytes, and the copy of it on the
+// second backend.
 type span struct {
 	lo, hi  int
 	written bool
 	copied  Buffer
 }
 
-// spanAlign keeps the start of a span on an element of every dtype.
+// spanAlign is the alignment of a span's start in bytes, a multiple of every dtype's
+// size.
 const spanAlign = 64
 
-// move runs op on copies of its operands on the second backend. Operands that
-// share a buffer share its copy, so aliasing is kept.
+// move runs op on the second backend with copies of its operands. Operands that share a
+// buffer share its copy, so aliasing is kept.
 func (f *Fallbacker) move(op Op) (err error) {
 	spans := map[Buffer]*span{}
 	var order []Buffer
@@ -153,7 +154,7 @@ func (f *Fallbacker) move(op Op) (err error) {
 	return nil
 }
 
-// doMoved points op at the copies while it runs.
+// doMoved runs op with its operands in the copies, and then restores them.
 func (f *Fallbacker) doMoved(op Op, spans map[Buffer]*span) error {
 	var own []View
 	op.Operands(func(v *View, _ Access) {

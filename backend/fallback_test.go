@@ -36,7 +36,7 @@ func TestFallbackGivesTheSameResultsAndCounts(t *testing.T) {
 		do(t, b, exp, exp, &backend.Unary{Y: y, X: y, Fn: backend.Affine, A: 2}, &backend.Scatter{Y: y, X: x,
 			Index: index, Add: true})
 		if *exp != want {
-			t.Errorf("the op was left changed: %+v", exp)
+			t.Errorf("the op was changed: %+v", exp)
 		}
 		empty := x.Slice(0, 1, 1)
 		do(t, b, &backend.Unary{Y: empty, X: empty, Fn: backend.Exp})
@@ -61,7 +61,7 @@ func TestFallbackPassesOtherErrorsOn(t *testing.T) {
 	x := upload(t, b, backend.F32, []float64{1}, 1)
 	if err := b.Do(&backend.Fill{Dst: x}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(),
 		"Fill") {
-		t.Errorf("an op neither backend has: error %v", err)
+		t.Errorf("an op that neither backend has: error %v", err)
 	}
 }
 

@@ -2,16 +2,16 @@ package backend
 
 import "math"
 
-// float8 is a floating-point format of the OCP 8-bit Floating Point
+// float8 describes an 8-bit floating-point type of the OCP 8-bit Floating Point
 // Specification (OFP8, revision 1.0, 2023): from the highest bit down, a sign, an
 // exponent and a mantissa.
 type float8 struct {
-	mantissa int  // bits
+	mantissa int  // number of mantissa bits
 	least    int  // exponent of the smallest normal number
 	last     byte // code of the largest finite number
-	infinite bool // whether the code after last is infinity; further ones are NaN
+	infinite bool // whether the code after last is infinity; the codes above it are NaN
 
-	values [256]float32 // by code
+	values [256]float32 // the number of each code
 }
 
 var (
@@ -19,7 +19,7 @@ var (
 	e5m2 = newFloat8(float8{mantissa: 2, least: -14, last: 0x7b, infinite: true})
 )
 
-// newFloat8 fills the table of values.
+// newFloat8 returns f with its table of values.
 func newFloat8(f float8) *float8 {
 	for i := range f.values {
 		f.values[i] = f.decode(byte(i))
@@ -27,7 +27,7 @@ func newFloat8(f float8) *float8 {
 	return &f
 }
 
-// decode is the number that a code stands for.
+// decode returns the number that a code stands for.
 func (f *float8) decode(code byte) float32 {
 	size := code & 0x7f
 	exponent, fraction := int(size>>f.mantissa), int(size)&(1<<f.mantissa-1)
@@ -65,7 +65,7 @@ func (f *float8) encode(x float64) byte {
 	a := min(math.Abs(x), float64(f.values[f.last]))
 	_, exponent := math.Frexp(a) // a in [2^(exponent−1), 2^exponent)
 	e := max(exponent-1, f.least)
-	m := math.RoundToEven(math.Ldexp(a, f.mantissa-e)) // multiples of the last bit
-	// A normal m has one bit more than the mantissa; it counts up the exponent.
+	m := math.RoundToEven(math.Ldexp(a, f.mantissa-e)) // in units of the last mantissa bit
+	// A normal m includes the implicit leading bit, which adds 1 to the exponent field.
 	return sign | byte(int(m)+(e-f.least)<<f.mantissa)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// table is the lines of a file of testdata, split into words.
+// table returns the lines of a file in testdata, split into words.
 func table(t *testing.T, name string) [][]string {
 	t.Helper()
 	f, err := os.Open("testdata/" + name)
@@ -40,7 +40,7 @@ func number(t *testing.T, word string) float64 {
 	return x
 }
 
-// code is the only element of dt that holds x.
+// code returns the bits of x rounded to dt.
 func code(dt backend.DType, x float64) uint16 {
 	var mem [8]byte
 	dt.Put(mem[:], 0, x)
@@ -57,7 +57,7 @@ func same(x, y float64) bool {
 	return x == y && math.Signbit(x) == math.Signbit(y) || x != x && y != y
 }
 
-func TestFloat8IsThatOfMLDTypes(t *testing.T) {
+func TestFloat8MatchesMLDTypes(t *testing.T) {
 	for _, dt := range []backend.DType{backend.E4M3, backend.E5M2} {
 		values, rounds := 0, 0
 		for _, line := range table(t, strings.ToLower(dt.String())+".txt") {
@@ -92,7 +92,8 @@ func TestFloat8IsThatOfMLDTypes(t *testing.T) {
 	}
 }
 
-// aboutMiddle is the cases of testdata/generate_floats.py.
+// aboutMiddle returns the test cases between two numbers that testdata/generate_floats.py
+// makes.
 func aboutMiddle(low, high float64) []float64 {
 	middle := (low + high) / 2
 	single := float32(middle)
@@ -102,7 +103,7 @@ func aboutMiddle(low, high float64) []float64 {
 	}
 }
 
-func TestF16IsThatOfNumPy(t *testing.T) {
+func TestF16MatchesNumPy(t *testing.T) {
 	digest := func(data []byte) string {
 		sum := sha256.Sum256(data)
 		return hex.EncodeToString(sum[:8])
@@ -179,12 +180,13 @@ func TestNaNAndInfinityInFewBits(t *testing.T) {
 	}
 }
 
-// Numbers are drawn from twice the range of the dtype, subnormals included.
+// Numbers are drawn from a quarter of the smallest subnormal up to the end of the largest
+// binade.
 func TestRoundingIsNearestMonotoneAndSymmetric(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for dt, f := range map[backend.DType]struct{ mantissa, least, largest int }{ // exponents
+	for dt, f := range map[backend.DType]struct{ mantissa, least, largest int }{ // bits, exponent, exponent
 		backend.E4M3: {3, -6, 8}, backend.E5M2: {2, -14, 15}, backend.F16: {10, -14, 15}, backend.BF16: {7, -126, 127},
 	} {
 		last, top := 0.0, dt.Round(math.Ldexp(2-math.Ldexp(1, -f.mantissa), f.largest))
@@ -200,7 +202,7 @@ func TestRoundingIsNearestMonotoneAndSymmetric(t *testing.T) {
 				t.Fatalf("%s of %v is %v, more than half of %v away", dt, x, y, unit)
 			}
 			if z := dt.Round(-x); z != -y {
-				t.Fatalf("%s of %v is %v, but of %v %v", dt, x, y, -x, z)
+				t.Fatalf("%s of %v is %v, but %s of %v is %v", dt, x, y, dt, -x, z)
 			}
 			if z := dt.Round(y); z != y {
 				t.Fatalf("%s holds %v, but rounds it to %v", dt, y, z)

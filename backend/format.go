@@ -2,75 +2,75 @@ package backend
 
 import "fmt"
 
-// Format says how a matrix of weights is stored and how products take it, and
-// with it the arithmetic. It is a descriptor that == compares. Another format is
-// a row of the table below, its definition in package backendtest, and kernels.
+// Format describes how a matrix of weights is stored and how products round their
+// operands, and so fixes their arithmetic. Formats can be compared with ==. A new format
+// is a row of the table below, its definition in package backendtest, and kernels.
 //
-// A strided matrix of F32 or BF16 may have any format: products encode it for the
-// time of the op. Sums are F32 (F64 only with Native).
+// A strided matrix of F32 or BF16 may have any format: a product then converts it each
+// time that it runs. Sums are F32, or F64 in Native.
 type Format struct {
 	// Element is the dtype of the stored elements.
 	Element DType
-	// Width is the number of bits of an element that is narrower than Element; 0
-	// means all of it.
+	// Width is the number of bits of an element that is narrower than Element. If 0,
+	// elements have all bits of Element.
 	Width uint8
 	// BlockK and BlockN are the rows (along K) and columns (along N) of a block of
-	// elements that share a scale, d: an element stands for d·q. The last blocks may
-	// be ragged. 0 means that there are no scales.
+	// elements that share a scale d: an element q stands for d·q. The last blocks may be
+	// smaller. If 0, there are no scales.
 	BlockK, BlockN uint16
 	// Scale is the dtype of the scales.
 	Scale DType
-	// Min says that a block has a minimum m beside its scale, of the same dtype: an
-	// element is an integer from 0 on and stands for d·q + m.
+	// Min says that a block also has a minimum m, of the same dtype as its scale: an
+	// element q is an integer ≥ 0 and stands for d·q + m.
 	Min bool
-	// Left is the dtype to which products round their left operand, and LeftBlock
-	// the number of adjacent elements of a row of it that share an F32 scale; 0 means
-	// without scales.
+	// Left is the dtype to which products round their left operand, and LeftBlock is the
+	// number of adjacent elements in a row of it that share an F32 scale. If LeftBlock is
+	// 0, there are no scales.
 	Left      DType
 	LeftBlock uint16
-	// ForwardOnly says that products have no backward: the format cannot train.
+	// ForwardOnly says that products have no backward pass: the format cannot train.
 	ForwardOnly bool
 }
 
 // The named formats.
 var (
-	// Native is F32, or F64 where activations are F64. BF16 is widened.
+	// Native is F32, or F64 if the activations are F64. BF16 is widened to F32.
 	Native = Format{}
 	// BFloat16 rounds both operands to BF16, to nearest even, and sums their products
 	// in F32, in the order of the backend's instruction: on the CPU two adjacent k at a
 	// time, or 32 on path amx.
 	BFloat16 = Format{Element: BF16, Left: BF16}
-	// FP8 holds E4M3 with an F32 scale for each block of 128×128, and rounds each 128
-	// elements of a row of the left operand to E4M3 with an F32 scale of its own
-	// (DeepSeek-V3 §3.3.2). The scale of a block is max|w|/448, or 1 for zeros, and
-	// that of activations max(max|x|, 1e-4)/448. A product adds, block of 128 k by
-	// block in ascending order,
+	// FP8 stores E4M3 elements with an F32 scale for each block of 128×128, and rounds
+	// each 128 elements of a row of the left operand to E4M3 with an F32 scale of their
+	// own (DeepSeek-V3 §3.3.2). The scale of a block is max|w|/448, or 1 if all are 0; the
+	// scale of activations is max(max|x|, 1e-4)/448. For each block of 128 k, in ascending
+	// order, a product computes
 	//
 	//	c = c + (scaleA·scaleB)·Σ a·b
 	//
 	// where the sum starts from 0 and takes two adjacent k at a time, and each product
 	// and sum is rounded to F32.
 	FP8 = Format{Element: E4M3, BlockK: 128, BlockN: 128, Scale: F32, Left: E4M3, LeftBlock: 128, ForwardOnly: true}
-	// Q8 holds blocks of 32 elements along K as int8 with one F16 scale d =
+	// Q8 stores blocks of 32 elements along K as int8 with one F16 scale d =
 	// max|w|/127, like Q8_0 of GGML: 8.5 bits an element. A backend may leave the
 	// left operand in F32.
 	Q8 = Format{Element: I8, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
 	// Q4 is Q8 with 4-bit integers, like Q4_0 of GGML: 4.5 bits an element.
 	Q4 = Format{Element: I8, Width: 4, BlockK: 32, BlockN: 1, Scale: F16, Left: I8, LeftBlock: 32, ForwardOnly: true}
 	// Q4_1 is Q4 with integers from 0 to 15 and a minimum for each block, the type Q4_1 of
-	// GGML, quantised as GGML does: d = (max−min)/15 and m = min, 5 bits an element. With
-	// quantised activations q' of the scale d', a product adds, block by block in ascending
-	// order,
+	// GGML, quantised as GGML does: d = (max−min)/15 and m = min, 5 bits an element. For
+	// each block of k, in ascending order, with activations quantised to q' with the scale
+	// d', a product computes
 	//
 	//	c = c + (d·Σ q'·q + m·Σ q')·d'
 	//
-	// where the sums are exact, the parenthesis is rounded to F32 once, and so is its
-	// multiply-add to c.
+	// where the two sums are exact, and the parenthesis and its multiply-add to c are each
+	// rounded to F32 once.
 	Q4_1 = Format{Element: I8, Width: 4, BlockK: 32, BlockN: 1, Scale: F16, Min: true, Left: I8, LeftBlock: 32,
 		ForwardOnly: true}
 )
 
-// formats names them.
+// formats lists the named formats.
 var formats = []struct {
 	name   string
 	format Format
@@ -87,7 +87,7 @@ func Formats() []Format {
 	return list
 }
 
-// String is the name of a format, or the descriptor of one without a name.
+// String returns the name of a format, or its fields if it has no name.
 func (f Format) String() string {
 	for _, row := range formats {
 		if row.format == f {
@@ -98,7 +98,7 @@ func (f Format) String() string {
 	return fmt.Sprintf("Format%+v", descriptor(f))
 }
 
-// Validate reports what is impossible about the descriptor.
+// Validate returns an error if the fields contradict each other.
 func (f Format) Validate() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("backend: %s: "+format, append([]any{f}, args...)...)
@@ -120,8 +120,8 @@ func (f Format) Validate() error {
 	return nil
 }
 
-// BitsPerElement is the storage of one packed element, scales and minimums included; dt
-// is the dtype of the unpacked one.
+// BitsPerElement returns the storage of one packed element in bits, scales and minimums
+// included; dt is the dtype of the unpacked element.
 func (f Format) BitsPerElement(dt DType) float64 {
 	bits := float64(f.Width)
 	switch {
@@ -136,8 +136,8 @@ func (f Format) BitsPerElement(dt DType) float64 {
 	return bits
 }
 
-// BlockValues is the number of values that a block has beside its elements: a scale,
-// and maybe a minimum.
+// BlockValues returns the number of values that a block stores besides its elements: its
+// scale and, if Min, its minimum.
 func (f Format) BlockValues() int {
 	switch {
 	case f.BlockK == 0:
@@ -148,8 +148,8 @@ func (f Format) BlockValues() int {
 	return 1
 }
 
-// known requires f to be a possible format.
-func (c *checker) known(f Format) *checker {
+// validFormat requires f to be a valid format.
+func (c *checker) validFormat(f Format) *checker {
 	if c.err == nil {
 		if err := f.Validate(); err != nil {
 			c.failf("%v", err)

@@ -1,8 +1,8 @@
 package backend
 
-// Gather computes Y[i, :] = X[Index[i], :]. A negative index gives a row of
-// zeros. Index is a vector of N; X is [R, D]; Y is [N, D]. X and Y have one dtype,
-// any, or are F32 and BF16 each.
+// Gather computes Y[i, :] = X[Index[i], :]. A negative index gives a row of zeros. Index
+// is [N], X is [R, D], Y is [N, D]. X and Y have the same dtype, which may be any, or
+// each is F32 or BF16.
 type Gather struct{ Y, X, Index View }
 
 func (o *Gather) Name() string { return "Gather" }
@@ -22,11 +22,11 @@ func (o *Gather) Check() error {
 	return c.done()
 }
 
-// Scatter writes rows: Y[Index[i], :] = X[i, :], or += where Add is set. Rows
-// are taken in ascending i, so repeated indices are deterministic: the last
-// one wins, or all are added in order. Negative indices are skipped; rows of Y
-// that no index names keep their value. X and Y have one dtype, any, or are F32
-// and BF16 each; sums are in F32, F64 or I32.
+// Scatter writes rows: Y[Index[i], :] = X[i, :], or += if Add is set. Rows are processed
+// in ascending i, so repeated indices are deterministic: the last one wins, or all are
+// added in order. Negative indices are skipped; rows of Y that are not in Index keep
+// their values. X and Y have the same dtype, which may be any, or each is F32 or BF16.
+// With Add, Y is F32, F64 or I32.
 type Scatter struct {
 	Y, X, Index View // [R, D], [N, D], [N] I32
 	Add         bool
@@ -55,8 +55,8 @@ func (o *Scatter) Check() error {
 	return c.done()
 }
 
-// GatherLast picks columns row by row: Y[i, j] = X[i, Index[i, j]]; a negative
-// index gives 0. X and Y are scores: F32, or F64.
+// GatherLast picks elements of each row: Y[i, j] = X[i, Index[i, j]]. A negative index
+// gives 0. X and Y are F32 or F64.
 type GatherLast struct{ Y, X, Index View } // [N, K], [N, E], [N, K] I32
 
 func (o *GatherLast) Name() string { return "GatherLast" }
@@ -76,8 +76,9 @@ func (o *GatherLast) Check() error {
 	return c.done()
 }
 
-// ScatterLast adds column by column, in ascending j: Y[i, Index[i, j]] += X[i, j].
-// Negative indices are skipped. It is the gradient of GatherLast, of its dtypes.
+// ScatterLast adds to elements of each row, in ascending j: Y[i, Index[i, j]] += X[i, j].
+// Negative indices are skipped. It is the gradient of GatherLast and takes the same
+// dtypes.
 type ScatterLast struct{ Y, X, Index View } // [N, E], [N, K], [N, K] I32
 
 func (o *ScatterLast) Name() string { return "ScatterLast" }

@@ -16,7 +16,7 @@ func newCPU(t testing.TB) backend.Backend {
 	return b
 }
 
-// upload is a contiguous view of a fresh buffer that holds x.
+// upload returns a contiguous view of a new buffer that holds x.
 func upload(t testing.TB, b backend.Backend, dt backend.DType, x []float64, shape ...int) backend.View {
 	t.Helper()
 	mem := make([]byte, len(x)*dt.Size())
@@ -42,7 +42,7 @@ func values(t testing.TB, b backend.Backend, v backend.View) []float64 {
 	return x
 }
 
-// do fails the test where op fails.
+// do runs ops and fails the test at the first error.
 func do(t testing.TB, b backend.Backend, ops ...backend.Op) {
 	t.Helper()
 	for _, op := range ops {

@@ -1,19 +1,19 @@
 package backend
 
-// VocabChunk is the number of vocabulary entries that one step of a
-// log-sum-exp covers. It is a constant: sampler and loss fold the same chunks
-// in the same order, so that their log-probabilities agree bit for bit.
+// VocabChunk is the number of vocabulary entries that a log-sum-exp processes at a time.
+// It is a constant: sampler and loss merge the same chunks in the same order, so that
+// their log-probabilities agree bit for bit.
 const VocabChunk = 4096
 
-// LogSumExp scores rows of logits at inverse temperature InvTemp. With
-// z = X[i, :]·InvTemp:
+// LogSumExp computes the log-sum-exp of each row of logits at inverse temperature
+// InvTemp. With z = X[i, :]·InvTemp:
 //
 //	LSE[i] = log Σ_v exp(z[v])
 //	Entropy[i] = LSE[i] − Σ_v softmax(z)[v]·z[v]   (optional, in nats)
 //
-// The vocabulary is folded in chunks of VocabChunk: each gives its maximum m,
-// l = Σ exp(z−m) and a = Σ exp(z−m)·z, merged in ascending order. X is F32 or BF16,
-// LSE and Entropy are F32.
+// The vocabulary is processed in chunks of VocabChunk. Each chunk gives its maximum m, l
+// = Σ exp(z−m) and a = Σ exp(z−m)·z, which are merged in ascending order. X is F32 or
+// BF16; LSE and Entropy are F32.
 type LogSumExp struct {
 	LSE, Entropy View // [N], [N] optional
 	X            View // [N, V]
@@ -34,19 +34,20 @@ func (o *LogSumExp) Check() error {
 	c := check(o).activations(&o.X).statistics(&o.X, &o.LSE, &o.Entropy).rank("X", &o.X, 2)
 	if c.err == nil {
 		c.shape("LSE", &o.LSE, o.X.Shape[0]).shape("Entropy", &o.Entropy, o.X.Shape[0]).
-			dense("X", &o.X).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy)
+			unitStride("X", &o.X).contiguous("LSE", &o.LSE).contiguous("Entropy", &o.Entropy)
 	}
 	return c.done()
 }
 
-// LinearLogProb is the output head and the log-softmax in one: the
-// log-probability of each row's target without ever holding the full logits.
-// With z = InvTemp·(X[i, :]·W[v, :]):
+// LinearLogProb fuses the output head and the log-softmax: it computes the
+// log-probability of each row's target without storing the full logits. With z =
+// InvTemp·(X[i, :]·W[v, :]):
 //
 //	LogProb[i] = z[Target[i]] − LSE[i]      LSE, Entropy as in LogSumExp
 //
-// A negative target gives LogProb 0 and no gradient. Entropy is optional. X is F32
-// or BF16, the others F32; logits are those of MatMul in F32 and never rounded.
+// A negative target gives LogProb 0 and no gradient. Entropy is optional. X is F32 or
+// BF16; LogProb, LSE and Entropy are F32. The logits are those of MatMul in F32 and are
+// never rounded to BF16.
 type LinearLogProb struct {
 	LogProb, LSE, Entropy View   // [N]
 	X                     View   // [N, D]
@@ -90,14 +91,14 @@ func (c *checker) head(w *Matrix, x *View) *checker {
 	return c
 }
 
-// LinearLogProbGrad is the backward of LinearLogProb. With p = exp(z − LSE):
+// LinearLogProbGrad is the backward pass of LinearLogProb. With p = exp(z − LSE):
 //
 //	dz[v] = DLogProb·(1[v = Target] − p[v]) − DEntropy·p[v]·(z[v] − LSE + Entropy)
 //	DX = InvTemp·dz·Wᵀ     DW += InvTemp·dzᵀ·X
 //
-// Rows with a negative target get no DLogProb part. DX and DW are optional, as
-// is the pair DEntropy, Entropy. X and DX are F32 or BF16, the others F32. W is
-// strided, and its format trains.
+// In rows with a negative target, DLogProb counts as 0. DX and DW are optional, as is the
+// pair of DEntropy and Entropy. X and DX are each F32 or BF16; the vectors and DW are
+// F32. W is strided, and its format is not ForwardOnly.
 type LinearLogProbGrad struct {
 	DX, DW             View   // [N, D], [V, D]
 	DLogProb, DEntropy View   // [N]
@@ -142,27 +143,27 @@ func (o *LinearLogProbGrad) Check() error {
 			&o.Entropy, n).
 			contiguous("DLogProb", &o.DLogProb).contiguous("DEntropy", &o.DEntropy).contiguous("LSE",
 			&o.LSE).contiguous("Entropy", &o.Entropy).contiguous("Target", &o.Target).
-			dense("DX", &o.DX).dense("DW", &o.DW)
+			unitStride("DX", &o.DX).unitStride("DW", &o.DW)
 	}
 	return c.done()
 }
 
-// Sample draws one token a row from processed logits and scores it under the
-// distribution it was drawn from. All parameters are per row and live in
-// buffers, so that one recorded program serves every request mix:
+// Sample draws one token per row of logits and computes its log-probability under the
+// distribution from which it was drawn. All parameters are per row and live in buffers,
+// so that one recorded program serves any mix of requests:
 //
 //	Temperature 0 picks the first maximum, with LogProb as at temperature 1
 //	otherwise z = X·(1/Temperature); keep the TopK largest (0: all), then the
 //	smallest set of the most likely with mass ≥ TopP (1: all), ties by lowest id
 //	u = uniform of Philox(Seed, 0, Pos); Token is the first id, in ascending
 //	order, at which the kept mass exceeds u
-//	LogProb = z[Token] − LSE of the kept
+//	LogProb = z[Token] − LSE of the kept z
 //
 // X is F32 or BF16; LogProb, Temperature and TopP are F32.
 //
-// With nothing filtered the LSE is exactly LogSumExp's. Of a row with NaN or +Inf,
-// or of −Inf alone, LogProb is NaN, whatever a filter drops, and Token is one of
-// the row's.
+// If no token is filtered out, the LSE has the bits of LogSumExp's. If a row contains NaN
+// or +Inf, or only −Inf, LogProb is NaN, even if a filter drops those logits, and Token
+// is some valid id.
 type Sample struct {
 	Token             View // [N] I32
 	LogProb           View // [N]
@@ -190,7 +191,7 @@ func (o *Sample) Check() error {
 		n := o.X.Shape[0]
 		c.shape("Token", &o.Token, n).shape("LogProb", &o.LogProb, n).shape("Seed", &o.Seed, n, 2).shape("Pos", &o.Pos, n).
 			shape("TopK", &o.TopK, n).shape("Temperature", &o.Temperature, n).shape("TopP", &o.TopP, n).
-			dense("X", &o.X).contiguous("Seed", &o.Seed).that(o.X.Shape[1] > 0, "empty vocabulary")
+			unitStride("X", &o.X).contiguous("Seed", &o.Seed).that(o.X.Shape[1] > 0, "empty vocabulary")
 	}
 	return c.done()
 }

@@ -1,6 +1,6 @@
 package backend
 
-// Decompose is LogSumExp by its definition, each row as one chunk.
+// Decompose computes LogSumExp by its definition, with each row as one chunk.
 func (o *LogSumExp) Decompose(x *Expander) {
 	n, v := o.X.Shape[0], o.X.Shape[1]
 	dt := o.X.DType.Compute()
@@ -22,14 +22,14 @@ func (o *LogSumExp) Decompose(x *Expander) {
 	}
 }
 
-// targeted is the mask [N] of the rows whose target is not negative.
+// targeted returns the mask [N] of the rows whose target is not negative.
 func (x *Expander) targeted(target View) View {
 	mask := x.Temp(I32, target.Dim(0))
 	x.binary(LessEqual, mask, x.constant(I32, 0), target)
 	return mask
 }
 
-// Decompose is LinearLogProb through the full logits, which it holds.
+// Decompose computes LinearLogProb with the full logits.
 func (o *LinearLogProb) Decompose(x *Expander) {
 	n := o.X.Shape[0]
 	_, v := o.W.Dims()
@@ -44,7 +44,7 @@ func (o *LinearLogProb) Decompose(x *Expander) {
 	x.choose(o.LogProb, x.targeted(o.Target), score, x.constant(dt, 0))
 }
 
-// Decompose is LinearLogProbGrad through the full logits and their gradient.
+// Decompose computes LinearLogProbGrad with the full logits and their gradient.
 func (o *LinearLogProbGrad) Decompose(x *Expander) {
 	n, v := o.X.Shape[0], o.W.Data.Shape[1]
 	dt := o.X.DType.Compute()

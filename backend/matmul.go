@@ -2,7 +2,7 @@ package backend
 
 import "slices"
 
-// Layout says how a Matrix lies in memory.
+// Layout says how a Matrix is stored in memory.
 type Layout uint8
 
 const (
@@ -14,30 +14,29 @@ var layoutNames = []string{"strided", "packed"}
 
 func (l Layout) String() string { return word("Layout", l, layoutNames) }
 
-// Matrix is the right-hand operand of a matrix product. Its logical shape is
-// [..., K, N]. Three forms exist:
+// Matrix is the right-hand operand of a matrix product. Its logical shape is [..., K, N].
+// It has one of three forms:
 //
-//	strided          Data is F32, F64 or BF16; products encode it in Format
-//	strided, scaled  Data is Format.Element, an integer narrower than that in an
-//	                 element of its own, and Scale [..., ⌈K/BlockK⌉, ⌈N/BlockN⌉] has
-//	                 the blocks' scales, Min their minimums where Format has such
-//	packed           Data is what Pack made of it, scales and minimums included
+//	strided          Data is F32, F64 or BF16; products convert it to Format
+//	strided, scaled  Data has dtype Format.Element, one for each element even if
+//	                 Format.Width is less; Scale [..., ⌈K/BlockK⌉, ⌈N/BlockN⌉]
+//	                 has the blocks' scales, and Min their minimums if Format.Min
+//	packed           Data was made by Pack and includes scales and minimums
 type Matrix struct {
 	Data   View
-	Scale  View // of the scaled form alone
-	Min    View // beside Scale
+	Scale  View // only in the scaled form
+	Min    View // only in the scaled form, if Format.Min
 	Layout Layout
 	Format Format
 	K, N   int // logical size of a packed matrix; unused when Strided
-	// State lets a packed copy be recognised as outdated; nil means always
-	// current.
+	// State shows whether a packed copy is outdated. If nil, the copy is never outdated.
 	State *PackState
 }
 
-// Dense is a strided Matrix over v [..., K, N].
+// Dense returns a strided Matrix over v [..., K, N].
 func Dense(v View) Matrix { return Matrix{Data: v} }
 
-// Dims is the logical number of rows and columns.
+// Dims returns the logical numbers of rows and columns.
 func (m *Matrix) Dims() (k, n int) {
 	if m.Layout == Packed {
 		return m.K, m.N
@@ -45,7 +44,7 @@ func (m *Matrix) Dims() (k, n int) {
 	return m.Data.Dim(-2), m.Data.Dim(-1)
 }
 
-// Index is matrix i of a stack.
+// Index returns matrix i of a stack of matrices.
 func (m Matrix) Index(i int) Matrix {
 	m.Data = m.Data.Index(i)
 	if m.Scale.Present() {
@@ -57,7 +56,7 @@ func (m Matrix) Index(i int) Matrix {
 	return m
 }
 
-// operands visits the views of m.
+// operands calls visit for the views of m.
 func (m *Matrix) operands(visit func(*View, Access), a Access) {
 	visit(&m.Data, a)
 	if m.Scale.Present() {
@@ -68,26 +67,26 @@ func (m *Matrix) operands(visit func(*View, Access), a Access) {
 	}
 }
 
-// fresh requires a packed copy to be of the weights' present version.
+// fresh requires a packed copy to match the current version of the weights.
 func (c *checker) fresh(m *Matrix) *checker {
 	if s := m.State; s != nil {
-		c.that(s.Weights == s.Copy, "packed matrix is of version %d, the weights are at %d", int(s.Copy), int(s.Weights))
+		c.that(s.Weights == s.Copy, "packed matrix has version %d, the weights have version %d", int(s.Copy), int(s.Weights))
 	}
 	return c
 }
 
-// matrix requires m to be one of the forms and the views to suit a product with
-// it.
+// matrix requires m to have one of the three forms, and views to be activations that a
+// product with m can take.
 func (c *checker) matrix(m *Matrix, views ...*View) *checker {
-	c.known(m.Format).activations(views...).fresh(m)
+	c.validFormat(m.Format).activations(views...).fresh(m)
 	x := views[0]
 	switch {
 	case m.Layout == Packed:
 		if m.Format == Native {
 			c.statistics(x, &m.Data)
 		}
-		c.thatViews(!m.Scale.Present(), "Scale %v of a packed matrix, which holds its own", &m.Scale)
-		c.thatViews(!m.Min.Present(), "Min %v of a packed matrix, which holds its own", &m.Min)
+		c.thatViews(!m.Scale.Present(), "Scale %v of a packed matrix, whose Data includes the scales", &m.Scale)
+		c.thatViews(!m.Min.Present(), "Min %v of a packed matrix, whose Data includes the minimums", &m.Min)
 	case m.Scale.Present():
 		c.scaled(m)
 	case m.Data.DType.Compute() != x.DType.Compute():
@@ -100,7 +99,7 @@ func (c *checker) matrix(m *Matrix, views ...*View) *checker {
 	return c
 }
 
-// scaled requires m to be of the strided, scaled form.
+// scaled requires m to have the strided, scaled form.
 func (c *checker) scaled(m *Matrix) *checker {
 	f, d, s, least := m.Format, &m.Data, &m.Scale, &m.Min
 	if c.err != nil {
@@ -125,10 +124,10 @@ func (c *checker) scaled(m *Matrix) *checker {
 	return c
 }
 
-// blocks is the number of blocks of the given length in n elements.
+// blocks returns the number of blocks of the given length that n elements need.
 func blocks(n int, length uint16) int { return (n + int(length) - 1) / int(length) }
 
-// batch is the size of the leading dimensions: nil for a plain matrix.
+// batch returns the sizes of the leading dimensions; it is empty for a single matrix.
 func (m *Matrix) batch() []int {
 	if m.Layout == Packed { // [elements] or [E, elements]
 		return m.Data.Shape[:m.Data.Rank-1]
@@ -136,16 +135,17 @@ func (m *Matrix) batch() []int {
 	return m.Data.Shape[:m.Data.Rank-2]
 }
 
-// MatMul computes C = A·B, or C += A·B where Accumulate is set, for
-// A [..., M, K], B [..., K, N], C [..., M, N] with equal leading dimensions.
+// MatMul computes C = A·B, or C += A·B if Accumulate is set, for A [..., M, K], B [...,
+// K, N], C [..., M, N] with equal leading dimensions.
 //
-// Each element is one chain over ascending k, or in BFloat16 over ascending groups of
-// k, starting at 0 or at the value of C, whatever M, N, the batch and the layouts are:
-// the row of a single token has the same bits in a batch of a thousand.
+// Each element of C is one chain of multiply-adds in ascending k (in BFloat16, in
+// ascending groups of k) that starts at 0 or at the old value of C. The chain does not
+// depend on M, N, the batch or the layouts: a token's row has the same bits alone and in
+// a batch of a thousand.
 //
-// A and C are activations, F32 or BF16; B in Native holds F32 or BF16 (packed,
-// F32 alone). The chain is F32 to its end: BF16 is widened as it is read, and C is
-// rounded once. Format says what the others round A and B to.
+// A and C are activations: each is F32 or BF16. In Native, B is F32 or BF16 if strided
+// and F32 if packed. Sums are F32: BF16 is widened when it is read, and C is rounded
+// once. Other formats say how A and B are rounded first.
 type MatMul struct {
 	C, A       View
 	B          Matrix
@@ -185,14 +185,14 @@ func (o *MatMul) Check() error {
 	return c.done()
 }
 
-// GroupedMatMul multiplies ragged groups of rows, one matrix per group (the
-// experts of an MoE layer). Offsets [E+1] holds the first row of each group
-// and the number of rows in use; rows past it are left alone.
+// GroupedMatMul multiplies groups of rows, each group by its own matrix (the experts of
+// an MoE layer). Offsets [E+1] has the first row of each group and, at the end, the
+// number of rows in use; rows beyond that are not written.
 //
 //	C[r, :] = A[r, :] · B[e]   for Offsets[e] ≤ r < Offsets[e+1]
 //
-// A is [M, K], B [E, K, N], C [M, N], of the dtypes of MatMul. Empty groups are
-// fine.
+// A is [M, K], B [E, K, N], C [M, N]. The dtypes are those of MatMul. Groups may be
+// empty.
 type GroupedMatMul struct {
 	C, A    View
 	B       Matrix
@@ -222,20 +222,20 @@ func (o *GroupedMatMul) Check() error {
 	return c.done()
 }
 
-// GroupedOuter sums outer products group by group, the weight gradient of
-// GroupedMatMul, in ascending row:
+// GroupedOuter adds up the outer products of each group's rows, in ascending row. It is
+// the weight gradient of GroupedMatMul:
 //
 //	C[e] += Σ_r A[r, :]ᵀ · B[r, :]   over Offsets[e] ≤ r < Offsets[e+1]
 //
-// A is [M, P], B [M, Q], C [E, P, Q]. A and B are activations, F32 or BF16; C is
+// A is [M, P], B [M, Q], C [E, P, Q]. A and B are activations: each is F32 or BF16. C is
 // F32.
 //
-// In BFloat16 the rows that a backend sums at a time, 2 or 32, are counted from the
-// first one of a group.
+// In BFloat16 a backend sums 2 or 32 adjacent rows at a time, counted from the first row
+// of the group.
 type GroupedOuter struct {
 	C, A, B View
 	Offsets View   // [E+1] I32
-	Format  Format // one that trains
+	Format  Format // not ForwardOnly
 }
 
 func (o *GroupedOuter) Name() string { return "GroupedOuter" }
@@ -248,7 +248,7 @@ func (o *GroupedOuter) Operands(visit func(*View, Access)) {
 }
 
 func (o *GroupedOuter) Check() error {
-	c := check(o).known(o.Format).activations(&o.A, &o.B).statistics(&o.A, &o.C).
+	c := check(o).validFormat(o.Format).activations(&o.A, &o.B).statistics(&o.A, &o.C).
 		ints(&o.Offsets).rank("A", &o.A, 2).rank("B", &o.B, 2).rank("C", &o.C, 3)
 	if c.err == nil {
 		c.shape("B", &o.B, o.A.Shape[0], o.B.Shape[1]).

@@ -1,6 +1,6 @@
 package backend
 
-// Decompose multiplies all rows by every matrix and keeps each group's own.
+// Decompose multiplies all rows by every matrix and keeps the rows of its group.
 func (o *GroupedMatMul) Decompose(x *Expander) {
 	m, n := o.C.Shape[0], o.C.Shape[1]
 	groups := o.Offsets.Shape[0] - 1
@@ -11,7 +11,8 @@ func (o *GroupedMatMul) Decompose(x *Expander) {
 	}
 }
 
-// Decompose multiplies, for each group, all rows with the others' set to zero.
+// Decompose multiplies all rows once for each group, with the rows of other groups set to
+// 0.
 func (o *GroupedOuter) Decompose(x *Expander) {
 	zero := x.constant(o.C.DType, 0)
 	a, b := x.Temp(o.A.DType, o.A.Dims()...), x.Temp(o.B.DType, o.B.Dims()...)
@@ -23,7 +24,7 @@ func (o *GroupedOuter) Decompose(x *Expander) {
 	}
 }
 
-// group is the mask [M, 1] of the rows of group e.
+// group returns the mask [M, 1] of the rows of group e.
 func (x *Expander) group(offsets View, e, m int) View {
 	return x.window(offsets.Slice(0, e, e+1), offsets.Slice(0, e+1, e+2), m).T()
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Every op that takes a Matrix names what is wrong about it.
+// Every op that takes a Matrix returns an error that names what is wrong with it.
 func TestMatricesOfNoFormAreRefused(t *testing.T) {
 	view := func(dt backend.DType) func(shape ...int) backend.View {
 		return func(shape ...int) backend.View { return backend.NewView(memory(1<<18), dt, shape...) }
@@ -27,8 +27,8 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 	product := func(b backend.Matrix) backend.Op { return &backend.MatMul{C: f(2, 5), A: f(2, 4), B: b} }
 	good := scaled(backend.FP8, codes(4, 5), f(1, 1))
 	stack := packed(codes(2, 3, 64))
-	held := packed(codes(64))
-	held.Scale = f(1, 1)
+	withScale := packed(codes(64))
+	withScale.Scale = f(1, 1)
 	for _, c := range []struct {
 		want string
 		op   backend.Op
@@ -42,7 +42,7 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 		{"MatMul: matrix E4M3[] of too low a rank",
 			product(packed(codes()))},
 		{"MatMul: Scale F32[1 1] of a packed matrix",
-			product(held)},
+			product(withScale)},
 		{"MatMul: format native has no strided form with scales",
 			product(scaled(backend.Native, f(4, 5), f(1, 1)))},
 		{"MatMul: format bf16 has no strided form with scales",
@@ -103,7 +103,7 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 	}
 }
 
-// Columns that Pack does not write keep what they hold, in either form of Dst.
+// Columns that Pack does not write keep their values, in both forms of Dst.
 func TestPackOfSomeColumnsReadsDst(t *testing.T) {
 	f := func(shape ...int) backend.View { return backend.NewView(memory(1<<18), backend.F32, shape...) }
 	codes := func(shape ...int) backend.View { return backend.NewView(memory(1<<18), backend.E4M3, shape...) }

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// Memory is the memory of a device that some work takes, in bytes.
+// Memory is the device memory that some work needs, in bytes.
 type Memory struct {
-	Peak int            // the most at any time
-	By   map[Holder]int // who held how much at that time
+	Peak int            // the most in use at any time
+	By   map[Holder]int // the bytes of each holder at that time
 }
 
-// String is the peak and its holders, the largest first:
+// String returns the peak and its holders, the largest first:
 //
 //	24.1 MiB: optimizer 13.2 MiB, parameters 6.6 MiB, activations 4.3 MiB
 func (m Memory) String() string {
@@ -24,7 +24,7 @@ func (m Memory) String() string {
 	return FormatBytes(m.Peak) + ": " + strings.Join(m.Holders(), ", ")
 }
 
-// Holders lists who holds how much, such as "parameters 6.6 MiB", the largest
+// Holders lists the holders with their bytes, such as "parameters 6.6 MiB", the largest
 // first.
 func (m Memory) Holders() []string {
 	names := slices.SortedFunc(maps.Keys(m.By), func(a, b Holder) int {
@@ -39,8 +39,8 @@ func (m Memory) Holders() []string {
 	return list
 }
 
-// Fits is an error with the numbers if b has less memory left than m takes; nil
-// where b does not know.
+// Fits returns an error with the numbers if b has less free memory than m needs. It
+// returns nil if b does not know its memory.
 func (m Memory) Fits(b Backend) error {
 	total, free := b.MemInfo()
 	if total == 0 || m.Peak <= free {
@@ -51,8 +51,8 @@ func (m Memory) Fits(b Backend) error {
 
 var byteUnits = []string{"B", "KiB", "MiB", "GiB", "TiB"}
 
-// FormatBytes is a number of bytes in the largest unit of which there is one,
-// such as "1.5 GiB".
+// FormatBytes formats a number of bytes in the largest unit that gives at least 1, such
+// as "1.5 GiB".
 func FormatBytes(n int) string {
 	v, u := float64(n), 0
 	for ; v >= 1024 && u < len(byteUnits)-1; u++ {

@@ -1,16 +1,16 @@
 package backend
 
-// MLAKeys assembles the keys of multi-head latent attention (DeepSeek-V2 §2.1.3)
-// from the up-projected latent Up, whose heads hold the key's part without
-// position and then the value, and the key KR that all heads share. With r the
-// key row of token i, Row[i] or else i:
+// MLAKeys assembles the keys of multi-head latent attention (DeepSeek-V2 §2.1.3) from the
+// up-projected latent Up, of which each head has the part of the key without position and
+// then the value, and from the rotary key KR that all heads share. Token i writes key row
+// p = Row[i], or p = i without Row:
 //
-//	K[r, h, :] = (Up[i, h, :n], RoPE(KR[i, :]))    V[r, h, :] = Up[i, h, n:]
+//	K[p, h, :] = (Up[i, h, :n], RoPE(KR[i, :]))    V[p, h, :] = Up[i, h, n:]
 //
-// V is optional, since Up's own rows are a view of it. With Row, K and V are a
-// cache: no two tokens share a row, a token with a negative one is left out, and
-// other rows keep what they hold. Pos, Cos, Sin and Interleaved are RoPE's. K, V,
-// Up and KR are activations, F32 or BF16; Cos and Sin are F32.
+// V is optional, since the values can also be read as a view of Up. With Row, K and V are
+// a cache: no two tokens share a row, a token with a negative row is skipped, and other
+// rows keep their values. Pos, Cos, Sin and Interleaved are as in RoPE. K, V, Up and KR
+// are activations: each is F32 or BF16. Cos and Sin are F32.
 type MLAKeys struct {
 	K, V        View // [R, H, n+r], [R, H, v]
 	Up          View // [N, H, n+v]
@@ -25,7 +25,7 @@ func (o *MLAKeys) Name() string { return "MLAKeys" }
 func (o *MLAKeys) Operands(visit func(*View, Access)) {
 	written := Write
 	if o.Row.Present() {
-		written = ReadWrite // rows of other tokens stay
+		written = ReadWrite // rows of other tokens keep their values
 		visit(&o.Row, Read)
 	}
 	visit(&o.K, written)
@@ -48,7 +48,7 @@ func (o *MLAKeys) Check() error {
 	return c.done()
 }
 
-// latentKeys are the shapes that forward and backward share.
+// latentKeys requires the shapes that MLAKeys and MLAKeysGrad share.
 func (c *checker) latentKeys(k, v, up, kR, pos, cos, sin *View, cached bool) *checker {
 	c.rank("K", k, 3).rank("Up", up, 3).rank("Cos", cos, 2)
 	if c.err != nil {
@@ -66,10 +66,11 @@ func (c *checker) latentKeys(k, v, up, kR, pos, cos, sin *View, cached bool) *ch
 	}
 	return c.shape("K", k, rows, h, nope+r).shape("V", v, rows, h, up.Shape[2]-nope).shape("KR", kR, n, r).
 		shape("Pos", pos, n).shape("Sin", sin, cos.Shape[0], r/2).
-		dense("K", k).dense("V", v).dense("Up", up).dense("KR", kR).contiguous("Cos", cos).contiguous("Sin", sin)
+		unitStride("K", k).unitStride("V", v).unitStride("Up", up).unitStride("KR", kR).
+		contiguous("Cos", cos).contiguous("Sin", sin)
 }
 
-// Decompose is MLAKeys by its definition.
+// Decompose computes MLAKeys by its definition.
 func (o *MLAKeys) Decompose(x *Expander) {
 	n, h, r := o.Up.Shape[0], o.Up.Shape[1], o.KR.Shape[1]
 	nope := o.K.Shape[2] - r
@@ -99,15 +100,15 @@ func (o *MLAKeys) Decompose(x *Expander) {
 	}
 }
 
-// head is head i of v [N, H, D]: [N, D].
+// head returns head i of v [N, H, D] as a view [N, D].
 func (v View) head(i int) View { return v.Permute(1, 0, 2).Index(i) }
 
-// MLAKeysGrad is the backward of MLAKeys without Row:
+// MLAKeysGrad is the backward pass of MLAKeys without Row:
 //
 //	DUp[i, h, :] = (DK[i, h, :n], DV[i, h, :])    DKR[i, :] = RoPE⁻¹(Σ_h DK[i, h, n:])
 //
-// The sum over heads is in ascending h. DUp, DKR, DK and DV are activations, F32
-// or BF16; Cos and Sin are F32.
+// The sum over heads is in ascending h. DUp, DKR, DK and DV are activations: each is F32
+// or BF16. Cos and Sin are F32.
 type MLAKeysGrad struct {
 	DUp, DKR    View // [N, H, n+v], [N, r]
 	DK, DV      View // [N, H, n+r], [N, H, v]
@@ -133,7 +134,7 @@ func (o *MLAKeysGrad) Check() error {
 	return c.latentKeys(&o.DK, &o.DV, &o.DUp, &o.DKR, &o.Pos, &o.Cos, &o.Sin, false).done()
 }
 
-// Decompose is MLAKeysGrad by its definition.
+// Decompose computes MLAKeysGrad by its definition.
 func (o *MLAKeysGrad) Decompose(x *Expander) {
 	n, r := o.DKR.Shape[0], o.DKR.Shape[1]
 	nope := o.DK.Shape[2] - r

@@ -12,7 +12,7 @@ var scoringNames = []string{"sigmoid", "softmax"}
 
 func (s Scoring) String() string { return word("Scoring", s, scoringNames) }
 
-// GroupScore selects how a group of experts is ranked.
+// GroupScore selects the score by which groups of experts are ranked.
 type GroupScore uint8
 
 const (
@@ -27,16 +27,16 @@ func (g GroupScore) String() string { return word("GroupScore", g, groupScoreNam
 // MoEGate routes each token to K of E experts (DeepSeek-V3 §2.1.2, eq. 12–16):
 //
 //	s = sigmoid or softmax of Logits; s' = s + Bias (selection only)
-//	keep the TopGroups best of Groups equal groups of experts, by GroupScore of s'
+//	keep the TopGroups best of Groups equal groups of experts, by GroupBy of s'
 //	Index = top-K of s' among the kept, written in ascending expert id
 //	Weight = s[Index] / (Σ s[Index] + GateEps if Normalize) · Scale
 //
-// Ties go to the lowest id. The op's output order is by id, so that a token's
-// experts are always summed in ascending id. Where a logit is not finite, or a
-// bias is NaN or +Inf, no choice is right: the row's weights are NaN.
+// Ties go to the lowest id. Index is in ascending id so that a token's experts are always
+// summed in that order. If a logit is not finite, or a bias is NaN or +Inf, the weights
+// of the row are NaN, since no choice is right.
 //
-// With K = 1 and Normalize the weight is s/s·Scale, a constant: the output does
-// not train the logits, see MoEGateGrad.
+// With K = 1 and Normalize the weight is s/s·Scale, a constant: the output has no
+// gradient with respect to the logits, see MoEGateGrad.
 //
 // Logits are F32 or BF16; Weight, Scores and Bias are F32.
 type MoEGate struct {
@@ -53,9 +53,9 @@ type MoEGate struct {
 	Scale     float64
 }
 
-// GateEps keeps the sum by which MoEGate and MoEGateGrad normalise a token's
-// weights from being 0 where its chosen scores all vanish, as the reference
-// implementation of DeepSeek-V3 does.
+// GateEps is added to the sum by which MoEGate and MoEGateGrad normalise a token's
+// weights, so that it is not 0 if all chosen scores are. The reference implementation of
+// DeepSeek-V3 adds it too.
 const GateEps = 1e-20
 
 func (o *MoEGate) Name() string { return "MoEGate" }
@@ -77,7 +77,7 @@ func (o *MoEGate) Check() error {
 		n, e, k := o.Logits.Shape[0], o.Logits.Shape[1], o.Index.Shape[1]
 		c.shape("Index", &o.Index, n, k).shape("Weight", &o.Weight, n, k).shape("Scores", &o.Scores, n, e).shape("Bias",
 			&o.Bias, e).
-			contiguous("Weight", &o.Weight).contiguous("Index", &o.Index).contiguous("Scores", &o.Scores).dense("Logits",
+			contiguous("Weight", &o.Weight).contiguous("Index", &o.Index).contiguous("Scores", &o.Scores).unitStride("Logits",
 			&o.Logits).contiguous("Bias", &o.Bias).
 			that(o.Groups >= 1 && e%o.Groups == 0, "%d experts in %d groups", e, o.Groups).
 			that(o.TopGroups >= 1 && o.TopGroups <= o.Groups, "top %d of %d groups", o.TopGroups, o.Groups)
@@ -88,12 +88,13 @@ func (o *MoEGate) Check() error {
 	return c.done()
 }
 
-// MoEWeights weighs experts that are given, as MoEGate does those it chooses:
+// MoEWeights computes the weights of given experts, as MoEGate does for those that it
+// chooses:
 //
 //	Weight = Scores[Index] / (Σ Scores[Index] + GateEps if Normalize) · Scale
 //
-// For the Index of a MoEGate they are its Weight, bit for bit where a backend has both ops.
-// MoEGateGrad with this Index is the backward.
+// With the Index of a MoEGate the result is its Weight, bit for bit if the backend has
+// both ops. MoEGateGrad with this Index is the backward pass.
 type MoEWeights struct {
 	Weight    View // [N, K]
 	Scores    View // [N, E]
@@ -120,18 +121,19 @@ func (o *MoEWeights) Check() error {
 	return c.done()
 }
 
-// MoEGateGrad is the backward of MoEGate into the logits; nothing flows into
-// the bias or the selection. DScores adds a gradient that reached Scores
-// directly (the balance loss). With S = Σ_I s, ŵ = s/S, G = DWeight:
+// MoEGateGrad is the backward pass of MoEGate with respect to the logits; bias and
+// selection have no gradient. DScores is a gradient of Scores from elsewhere
+// (the balance loss) and is added. With I the chosen experts, S = Σ_I s, ŵ = s/S, G =
+// DWeight:
 //
 //	∂s_i = Scale/S·(G_i − Σ_I G·ŵ) if Normalize, else Scale·G_i   for i in I
 //	DLogits = (∂s + DScores) through sigmoid or softmax
 //
-// With K = 1 and Normalize, ŵ = 1 and ∂s is 0: exactly, not up to rounding, since
-// Adam divides a gradient by its own size and would turn the rounding errors
-// into steps of full length. DScores still passes.
+// With K = 1 and Normalize, ŵ = 1 and ∂s is exactly 0, not only up to rounding: Adam
+// divides a gradient by its own size and would turn rounding errors into steps of full
+// length. DScores still counts.
 //
-// DLogits are F32 or BF16, all else F32.
+// DLogits is F32 or BF16; the others are F32.
 type MoEGateGrad struct {
 	DLogits   View // [N, E]
 	DWeight   View // [N, K]; optional
@@ -143,8 +145,8 @@ type MoEGateGrad struct {
 	Scale     float64
 }
 
-// ConstantWeights reports whether the weights do not depend on the scores: one
-// expert a token, its weight normalised. DWeight is then not read.
+// ConstantWeights reports whether the weights do not depend on the scores, since each
+// token has one expert and its weight is normalised. DWeight is then not read.
 func (o *MoEGateGrad) ConstantWeights() bool { return o.Normalize && o.Index.Shape[1] == 1 }
 
 func (o *MoEGateGrad) Name() string { return "MoEGateGrad" }
@@ -174,10 +176,9 @@ func (o *MoEGateGrad) Check() error {
 	return c.done()
 }
 
-// MoERoute sorts the N·K assignments of Index by expert, tokens in ascending
-// order within one. Slot s of the sorted order holds assignment Perm[s] =
-// token·K + k; Inverse[token, k] is its slot; the slots of expert e are
-// Offsets[e] ≤ s < Offsets[e+1].
+// MoERoute sorts the N·K assignments of Index by expert, and those of one expert by
+// token, both ascending. Slot s of the sorted order has assignment Perm[s] = token·K + k;
+// Inverse[token, k] is its slot; the slots of expert e are Offsets[e] ≤ s < Offsets[e+1].
 type MoERoute struct {
 	Offsets View // [E+1] I32
 	Perm    View // [N·K] I32
@@ -228,15 +229,15 @@ func (o *MoEDispatch) Check() error {
 		n, s := o.X.Shape[0], o.Y.Shape[0]
 		c.shape("Y", &o.Y, s, o.X.Shape[1]).shape("Perm", &o.Perm, s).
 			that(n == 0 && s == 0 || n > 0 && s%n == 0, "%d slots for %d tokens", s, n).
-			dense("X", &o.X).dense("Y", &o.Y).contiguous("Perm", &o.Perm)
+			unitStride("X", &o.X).unitStride("Y", &o.Y).contiguous("Perm", &o.Perm)
 	}
 	return c.done()
 }
 
-// MoECombine gathers the experts' outputs of each token in ascending k, which
-// is ascending expert id: Y[n, :] = Σ_k Weight[n, k]·X[Inverse[n, k], :].
-// Without Weight the sum is plain, which is the gradient of MoEDispatch. X and Y
-// are F32 or BF16 each; Weight is F32.
+// MoECombine adds up the outputs of each token's experts in ascending k, which is
+// ascending expert id: Y[n, :] = Σ_k Weight[n, k]·X[Inverse[n, k], :]. Without Weight the
+// sum is unweighted, which is the gradient of MoEDispatch. X and Y are each F32 or BF16;
+// Weight is F32.
 type MoECombine struct {
 	Y       View // [N, D]
 	X       View // [N·K, D]
@@ -261,14 +262,14 @@ func (o *MoECombine) Check() error {
 	if c.err == nil {
 		n, d, k := o.Y.Shape[0], o.Y.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("Weight", &o.Weight, n, k).shape("Inverse", &o.Inverse, n, k).
-			dense("X", &o.X).dense("Y", &o.Y).contiguous("Weight", &o.Weight).contiguous("Inverse", &o.Inverse)
+			unitStride("X", &o.X).unitStride("Y", &o.Y).contiguous("Weight", &o.Weight).contiguous("Inverse", &o.Inverse)
 	}
 	return c.done()
 }
 
-// MoECombineGrad is the backward of a weighted MoECombine:
-// DX[Inverse[n, k], :] = Weight[n, k]·DY[n, :] and DWeight[n, k] = DY[n, :]·X[Inverse[n, k], :].
-// DX, DY and X are F32 or BF16 each; Weight and DWeight are F32.
+// MoECombineGrad is the backward pass of a weighted MoECombine: DX[Inverse[n, k], :] =
+// Weight[n, k]·DY[n, :] and DWeight[n, k] = DY[n, :]·X[Inverse[n, k], :]. DX, DY and X
+// are each F32 or BF16; Weight and DWeight are F32.
 type MoECombineGrad struct {
 	DX, DWeight   View // [N·K, D], [N, K]
 	DY, X, Weight View // [N, D], [N·K, D], [N, K]
@@ -293,8 +294,8 @@ func (o *MoECombineGrad) Check() error {
 		n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
 		c.shape("X", &o.X, n*k, d).shape("DX", &o.DX, n*k, d).shape("Weight", &o.Weight, n, k).shape("DWeight",
 			&o.DWeight, n, k).shape("Inverse", &o.Inverse, n, k).
-			dense("DX", &o.DX).dense("DY", &o.DY).dense("X", &o.X).contiguous("Weight", &o.Weight).contiguous("DWeight",
-			&o.DWeight).contiguous("Inverse", &o.Inverse)
+			unitStride("DX", &o.DX).unitStride("DY", &o.DY).unitStride("X", &o.X).
+			contiguous("Weight", &o.Weight).contiguous("DWeight", &o.DWeight).contiguous("Inverse", &o.Inverse)
 	}
 	return c.done()
 }
@@ -332,11 +333,11 @@ func (o *SequenceBalance) Check() error {
 		that(o.K >= 1 && o.K <= o.Scores.Shape[1], "top %d of %d experts", o.K, o.Scores.Shape[1]).done()
 }
 
-// SequenceBalanceGrad is the backward of SequenceBalance; f is constant:
+// SequenceBalanceGrad is the backward pass of SequenceBalance, with f taken as constant:
 //
 //	DScores[t, e] = DLoss·Coef/T·(f_e − Σ_j f_j·s̃[t, j])/Σ_j Scores[t, j],   s̃ = Scores/Σ Scores
 //
-// Rows of no sequence get 0.
+// Rows that belong to no sequence get 0.
 type SequenceBalanceGrad struct {
 	DScores  View // [N, E]
 	DLoss    View // [1]

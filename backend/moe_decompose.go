@@ -1,6 +1,6 @@
 package backend
 
-// Decompose is MoEWeights by its definition.
+// Decompose computes MoEWeights by its definition.
 func (o *MoEWeights) Decompose(x *Expander) {
 	x.Do(&GatherLast{Y: o.Weight, X: o.Scores, Index: o.Index})
 	if o.Normalize {
@@ -12,7 +12,7 @@ func (o *MoEWeights) Decompose(x *Expander) {
 	x.affine(o.Weight, o.Weight, o.Scale, 0)
 }
 
-// Decompose is MoEGateGrad by its definition.
+// Decompose computes MoEGateGrad by its definition.
 func (o *MoEGateGrad) Decompose(x *Expander) {
 	n, e, k := o.Scores.Shape[0], o.Scores.Shape[1], o.Index.Shape[1]
 	dt := o.Scores.DType
@@ -62,7 +62,7 @@ func (o *MoEDispatch) Decompose(x *Expander) {
 	x.Do(&Gather{Y: o.Y, X: copies.Reshape(slots, d), Index: o.Perm})
 }
 
-// Decompose gathers the K-th expert's rows of all tokens at a time.
+// Decompose adds the outputs of all tokens' k-th experts, one k after another.
 func (o *MoECombine) Decompose(x *Expander) {
 	n, d, k := o.Y.Shape[0], o.Y.Shape[1], o.Inverse.Shape[1]
 	dt := o.X.DType.Compute()
@@ -78,7 +78,7 @@ func (o *MoECombine) Decompose(x *Expander) {
 	x.copy(o.Y, sum)
 }
 
-// Decompose handles the K-th expert's rows of all tokens at a time.
+// Decompose computes the gradients of all tokens' k-th experts, one k after another.
 func (o *MoECombineGrad) Decompose(x *Expander) {
 	n, d, k := o.DY.Shape[0], o.DY.Shape[1], o.Inverse.Shape[1]
 	rows := x.Temp(o.X.DType.Compute(), n, d)
@@ -91,5 +91,5 @@ func (o *MoECombineGrad) Decompose(x *Expander) {
 	}
 }
 
-// column is column j of the matrix v as a vector.
+// column returns column j of the matrix v as a vector.
 func (v View) column(j int) View { return v.T().Index(j) }

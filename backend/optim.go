@@ -2,18 +2,18 @@ package backend
 
 import "math"
 
-// AdamW updates one tensor in place (Loshchilov and Hutter 2019). At holds what
-// changes from step to step, the step t ≥ 1, a factor f of the learning rate and
-// a scale c of the gradient. A step below 1 is refused: by a panic, or by an error of
-// Sync where a device reads it. With g = c·G:
+// AdamW updates one tensor in place (Loshchilov and Hutter 2019). At has what changes
+// from step to step: the step t ≥ 1, a factor f of the learning rate and a scale c of the
+// gradient. A step below 1 is refused: by a panic, or by an error of Sync if the device
+// reads At. With g = c·G:
 //
 //	M ← β₁M + (1−β₁)g    V ← β₂V + (1−β₂)g²
 //	W ← W − f·LR·( M/(1−β₁ᵗ) / (√(V/(1−β₂ᵗ)) + Eps) + WeightDecay·W )
 //
-// M and V may be BF16 (as V3 keeps them) beside F32 weights: they are rounded as
-// they are stored, after W has used them.
+// M and V may be BF16 for F32 weights, as in DeepSeek-V3: W is updated with the unrounded
+// values, which are then rounded and stored.
 type AdamW struct {
-	W, G, M, V            View // one shape, contiguous
+	W, G, M, V            View // of equal shapes, contiguous
 	At                    View // [3] F64: t, f, c
 	LR, Beta1, Beta2, Eps float64
 	WeightDecay           float64
@@ -39,20 +39,20 @@ func (o *AdamW) Check() error {
 		shape("At", &o.At, 3).contiguous("At", &o.At).thatViews(o.At.DType == F64, "At %v, want F64", &o.At).done()
 }
 
-// Decompose is AdamW by its definition. Moments are rounded when they are
-// stored; the weights use them before that.
+// Decompose computes AdamW by its definition. The weights are updated with moments that
+// are not yet rounded.
 func (o *AdamW) Decompose(x *Expander) {
 	dt, shape := o.W.DType, o.W.Dims()
 	g, m, v, t := x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...)
 	step, factor, gradScale := o.At.Slice(0, 0, 1), o.At.Slice(0, 1, 2), o.At.Slice(0, 2, 3)
-	// scalar is what fn makes of one element, rounded to dt and broadcast.
+	// scalar returns the element that fn writes in F64, rounded to dt.
 	scalar := func(fn func(y View)) View {
 		y, z := x.Temp(F64, 1), x.Temp(dt, 1)
 		fn(y)
 		x.copy(z, y)
 		return z
 	}
-	// correction is 1/(1−βᵗ).
+	// correction returns 1/(1−βᵗ).
 	correction := func(beta float64) View {
 		return scalar(func(y View) {
 			x.affine(y, step, math.Log(beta), 0)

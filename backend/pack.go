@@ -1,23 +1,24 @@
 package backend
 
-// Packer is a backend that has a faster layout for matrices used many times.
+// Packer is a backend that has a faster layout for matrices that are used many times.
 type Packer interface {
-	// PackedLen is the dtype and the number of elements of a [k, n] matrix of
-	// dtype dt packed in format f; 0 elements if the backend does not pack that.
+	// PackedLen returns the dtype and the number of elements of a [k, n] matrix of dtype
+	// dt when packed in format f; 0 elements if the backend does not pack such a matrix.
 	PackedLen(f Format, dt DType, k, n int) (DType, int)
 }
 
-// PackColumns is the number of columns that Pack takes at a time: it begins at a
-// multiple of it. A backend's panels have a width that divides it.
+// PackColumns is the granularity of Pack: the columns that it writes begin at a multiple
+// of PackColumns. A backend that stores columns in panels uses a width that divides it.
 const PackColumns = 128
 
-// Pack writes Src [..., K, n] in Dst's form and format to the columns of Dst
-// [..., K, N] from Column on: a matrix, or a stack of them.
+// Pack writes Src [..., K, n] to the columns of Dst [..., K, N] that begin at Column, in
+// the form and format of Dst. Src and Dst are matrices or stacks of matrices.
 //
-// Dst is packed, or strided and scaled. Src is strided: F32 or F64 for Native, F32
-// or BF16 for the others, or already Dst's elements with their scales and
-// minimums, which are kept as they are. Scales are those of Format's blocks of Src, so Column and, but
-// for the last columns of Dst, n are multiples of PackColumns.
+// Dst is packed, or strided and scaled. Src is strided: F32 or F64 if the format is
+// Native, F32 or BF16 for other formats. Or Src is scaled and has Dst's format; its
+// elements, scales and minimums are then copied unchanged. Scales are computed for blocks
+// of Src, so Column is a multiple of PackColumns, and so is n, unless the columns end
+// with the last one of Dst.
 type Pack struct {
 	Dst, Src Matrix
 	Column   int
@@ -36,7 +37,7 @@ func (o *Pack) Operands(visit func(*View, Access)) {
 
 // whole reports whether all columns of Dst are written.
 func (o *Pack) whole() bool {
-	if o.Src.Data.Rank < 2 || o.Dst.Layout == Strided && o.Dst.Data.Rank < 2 { // which Check refuses
+	if o.Src.Data.Rank < 2 || o.Dst.Layout == Strided && o.Dst.Data.Rank < 2 { // Check refuses these
 		return true
 	}
 	_, n := o.Dst.Dims()
@@ -46,7 +47,7 @@ func (o *Pack) whole() bool {
 func (o *Pack) Check() error {
 	dst, src := &o.Dst, &o.Src
 	f := dst.Format
-	c := check(o).known(f)
+	c := check(o).validFormat(f)
 	if c.err != nil {
 		return c.done()
 	}
@@ -84,10 +85,10 @@ func (o *Pack) Check() error {
 	return c.done()
 }
 
-// Unpack writes the values that products with Src, which is packed or scaled, use
-// to Dst [K, N] or [E, K, N]; or, with Index, those of its columns Index to Dst
-// [K, n], zeros for a negative index: rows of an embedding [N, K]. Dst is F32 or
-// BF16 (F64 for a matrix packed from F64).
+// Unpack writes the values of Src that products use to Dst [K, N] or [E, K, N]. Src is
+// packed, or strided and scaled. With Index, Dst is [K, n] and gets the columns Index of
+// Src, and zeros for a negative index: these are rows of an embedding [N, K]. Dst is F32
+// or BF16, or F64 if Src was packed from F64.
 type Unpack struct {
 	Dst   View
 	Src   Matrix
@@ -125,6 +126,6 @@ func (o *Unpack) Check() error {
 	return c.done()
 }
 
-// PackState tells whether a packed copy still matches the weights it was made
-// from: RL changes them every step.
+// PackState has the version of the weights and the version from which a packed copy was
+// made. They differ if the copy is outdated: RL changes the weights in every step.
 type PackState struct{ Weights, Copy uint64 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// OpStats is what a Profiler knows about the ops of one name.
+// OpStats are the measurements of the ops of one name.
 type OpStats struct {
 	Name  string
 	Count int
@@ -17,20 +17,20 @@ type OpStats struct {
 	Bytes int           // sizes of all operands; a broadcast one counts its elements once
 }
 
-// Profiler is a backend that measures every op. It waits for each op to end, so
-// that time falls to the op that took it; on an asynchronous device the sum is
-// therefore longer than the undisturbed run.
+// Profiler is a backend that measures every op. It waits for each op to end, so that each
+// op is charged for its own time. On an asynchronous device the sum is therefore longer
+// than a run without profiling.
 type Profiler struct {
 	Decorator
 	stats map[string]*OpStats
 }
 
-// Profile returns b with every op measured.
+// Profile returns a Profiler of b.
 func Profile(b Backend) *Profiler {
 	return &Profiler{Decorator: Decorator{b}, stats: map[string]*OpStats{}}
 }
 
-// Do runs op to its end and adds it to the statistics. Ops that fail are not
+// Do runs op, waits for its end and adds it to the statistics. Ops that fail are not
 // counted.
 func (p *Profiler) Do(op Op) error {
 	start := time.Now()
@@ -52,7 +52,7 @@ func (p *Profiler) Do(op Op) error {
 	return nil
 }
 
-// Stats lists the ops by falling time, then by name.
+// Stats lists the ops by descending time, then by name.
 func (p *Profiler) Stats() []OpStats {
 	list := make([]OpStats, 0, len(p.stats))
 	for _, s := range p.stats {
@@ -64,10 +64,10 @@ func (p *Profiler) Stats() []OpStats {
 	return list
 }
 
-// Reset forgets what was measured.
+// Reset clears the statistics.
 func (p *Profiler) Reset() { clear(p.stats) }
 
-// String is a table of Stats.
+// String returns a table of Stats.
 func (p *Profiler) String() string {
 	stats := p.Stats()
 	var total time.Duration
@@ -87,7 +87,7 @@ func (p *Profiler) String() string {
 	return text.String()
 }
 
-// footprint is the number of bytes of the distinct elements of v.
+// footprint returns the number of bytes of the distinct elements of v.
 func (v *View) footprint() int {
 	n := v.DType.Size()
 	for i := range v.Rank {

@@ -15,13 +15,13 @@ func TestProfileCountsOpsAndBytes(t *testing.T) {
 	add := &backend.Binary{Y: x, A: x, B: row.BroadcastTo(3, 4), Fn: backend.Add}
 	do(t, p, add, add, &backend.Fill{Dst: row, Value: 1})
 	if err := p.Do(&backend.Unary{Y: x, X: x, Fn: backend.Exp}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("the error of the backend inside became %v", err)
+		t.Errorf("the error of the wrapped backend became %v", err)
 	}
 	got := map[string]backend.OpStats{}
 	for _, s := range p.Stats() {
 		got[s.Name] = s
 	}
-	// Two operands of 12 and a row of 4 elements, twice.
+	// Each of the two runs has two operands of 12 elements and a row of 4.
 	if s := got["Add"]; s.Count != 2 || s.Bytes != 2*(12+12+4)*4 || s.Time <= 0 {
 		t.Errorf("Add: %+v, want 2 runs over 224 bytes", s)
 	}

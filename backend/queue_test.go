@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// late is a backend that runs ops at Sync and Download: it has one queue and no
+// late is a backend that runs ops only at Sync and Download. It has one queue and no
 // events.
 type late struct {
 	backend.Backend
@@ -36,7 +36,7 @@ func (l *late) Download(dst []byte, src backend.Buffer, off int) error {
 	return l.Backend.Download(dst, src, off)
 }
 
-func TestABackendWithOneQueueIsItsOwnSecondOne(t *testing.T) {
+func TestNewQueueOfABackendWithOneQueueIsTheBackend(t *testing.T) {
 	b := &late{Backend: newCPU(t)}
 	q, err := backend.NewQueue(b)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestABackendWithOneQueueIsItsOwnSecondOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(b.ops) != 0 {
-			t.Errorf("%d ops are left after %s of an event behind them", len(b.ops), name)
+			t.Errorf("%d ops have not run after %s of an event queued after them", len(b.ops), name)
 		}
 		e.Free()
 	}
@@ -115,14 +115,14 @@ func TestQueuesOfADecoratedBackendPassThroughTheDecorator(t *testing.T) {
 		t.Errorf("%d ops counted, trace %q, %d queues made", counter.ops, &out, b.made)
 	}
 	if found, ok := backend.As[*counted](q); !ok || found != counter {
-		t.Error("As does not find the decorator below its queue")
+		t.Error("As does not find the decorator that the queue wraps")
 	}
 	e, err := backend.NewEvent(q)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := backend.Wait(counter, e); err != nil || b.events != 1 || b.waits != 1 {
-		t.Errorf("error %v; %d events and %d waits reach the backend inside, want 1 and 1", err, b.events, b.waits)
+		t.Errorf("error %v; %d events and %d waits reach the wrapped backend, want 1 and 1", err, b.events, b.waits)
 	}
 }
 
@@ -137,6 +137,6 @@ func TestDryRunQueuesNoEvents(t *testing.T) {
 		t.Errorf("done %t, error %v", done, err)
 	}
 	if err := backend.Wait(d, e); err != nil || b.events != 0 || b.waits != 0 {
-		t.Errorf("error %v; %d events and %d waits reach the backend inside", err, b.events, b.waits)
+		t.Errorf("error %v; %d events and %d waits reach the wrapped backend", err, b.events, b.waits)
 	}
 }

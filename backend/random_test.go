@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// The known answers published with the generator (Random123, kat_vectors).
+// The answers are those published with the generator (Random123, kat_vectors).
 func TestPhiloxKnownAnswers(t *testing.T) {
 	for _, c := range []struct {
 		key, hi, lo uint64

@@ -5,40 +5,41 @@ import (
 	"fmt"
 )
 
-// Program is a kept list of ops that runs again without being built again. Its
-// buffers must stay allocated and its ops unchanged; what differs from run to
-// run is read from buffers.
+// Program is a recorded list of ops that can be run many times. Its buffers must stay
+// allocated and its ops unchanged; what changes from run to run is read from buffers.
 type Program struct {
 	b        Backend
 	ops      []Op
-	temps    []Buffer // of the ops that were expanded
-	captured Captured // nil where b does not capture
+	temps    []Buffer // temporaries of decomposed ops
+	captured Captured // nil if b does not capture
 	freed    bool
 }
 
-// Capturer is a backend that runs a fixed list of ops faster as one, such as a CUDA
-// graph. Programs are captured where their backend, undecorated, is a Capturer.
+// Capturer is a backend that can run a fixed list of ops faster as a whole, such as a
+// CUDA graph. Programs are captured if their backend itself is a Capturer; one that it
+// wraps is not asked.
 type Capturer interface {
-	// Capture prepares ops to be run in order, without running them. They and
-	// their buffers stay as they are until the result's Free. An error that wraps
-	// errors.ErrUnsupported says that a program of these ops is to loop over them.
+	// Capture prepares ops to be run in order, without running them. They and their
+	// buffers must not change until the result is freed. An error that wraps
+	// errors.ErrUnsupported means that these ops cannot be captured; the program then
+	// runs them one by one.
 	Capture(ops []Op) (Captured, error)
 }
 
-// Captured is a list of ops in a device's own form.
+// Captured is a list of ops in a form of the device.
 type Captured interface {
 	// Run queues all ops.
 	Run() error
-	// Free gives up what the device keeps. Runs already queued still complete.
+	// Free releases what the device keeps for it. Runs already queued still complete.
 	Free()
 }
 
-// Record collects the ops that fn queues, without running them. Ops that b tells
-// that it lacks (see Supports) are decomposed meanwhile, and the temporaries stay
-// allocated until the program's Free.
+// Record collects the ops that fn queues, without running them. If b reports that it
+// lacks an op (see Supports), the op is decomposed, and the temporaries stay allocated
+// until the program's Free.
 //
-// The backend handed to fn refuses what a program could not repeat: Upload,
-// Download, Sync, queues and events.
+// The backend passed to fn refuses what a program cannot repeat: Upload, Download, Sync,
+// queues and events.
 func Record(b Backend, fn func(Backend) error) (*Program, error) {
 	p := &Program{b: b}
 	r := &recorder{Decorator: Decorator{b}, p: p, idle: map[int][]Buffer{}}
@@ -55,8 +56,8 @@ func Record(b Backend, fn func(Backend) error) (*Program, error) {
 	return p, nil
 }
 
-// Run queues the recorded ops in order. Like Do it panics where their operands have
-// become inconsistent, such as a packed matrix that is outdated, and after Free.
+// Run queues the recorded ops in order. Like Do it panics if their operands have become
+// inconsistent, for example if a packed matrix is outdated. It also panics after Free.
 func (p *Program) Run() error {
 	if p.freed {
 		panic("backend: Run of a program that was freed")
@@ -77,11 +78,11 @@ func (p *Program) Run() error {
 	return nil
 }
 
-// Len is the number of ops, those of decompositions included.
+// Len returns the number of ops, including those of decompositions.
 func (p *Program) Len() int { return len(p.ops) }
 
-// Free gives back the temporaries of decompositions and what the backend keeps of a
-// captured program, which must not run again.
+// Free releases the temporaries of decompositions and what the backend keeps for a
+// captured program. The program must not be run again.
 func (p *Program) Free() {
 	if p.captured != nil {
 		p.captured.Free()
@@ -92,10 +93,11 @@ func (p *Program) Free() {
 	p.ops, p.temps, p.captured, p.freed = nil, nil, nil, true
 }
 
+// recorder is the backend that Record passes to fn.
 type recorder struct {
 	Decorator
 	p    *Program
-	idle map[int][]Buffer // temporaries of expansions that have ended, by size
+	idle map[int][]Buffer // temporaries of finished decompositions, by size
 }
 
 func (r *recorder) Do(op Op) error {
@@ -109,8 +111,8 @@ func (r *recorder) Do(op Op) error {
 	return nil
 }
 
-// expanding is a recorder whose memory is the program's: what one decomposition
-// frees, later ones use again, since the program runs them in the same order.
+// expanding is the backend on which a recorder decomposes ops. Later decompositions reuse
+// the temporaries that earlier ones freed, since the program runs them in the same order.
 type expanding struct{ *recorder }
 
 func (e expanding) Alloc(bytes int) (Buffer, error) { return e.AllocFor(Other, bytes) }

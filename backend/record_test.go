@@ -40,7 +40,7 @@ func TestProgramRunsItsOpsOnCurrentContents(t *testing.T) {
 	p.Free()
 	defer func() {
 		if recover() == nil {
-			t.Error("a program that was freed ran")
+			t.Error("a freed program ran")
 		}
 	}()
 	p.Run()
@@ -97,9 +97,9 @@ func TestProgramStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
-// A backend that tells what it lacks gets programs without it. Their temporaries are
-// as many as one decomposition takes, and live until Free.
-func TestRecordDecomposesWhatTheBackendTellsThatItLacks(t *testing.T) {
+// Ops that the backend reports it lacks are decomposed. Several decompositions take no
+// more temporaries than one, and they live until Free.
+func TestRecordDecomposesWhatTheBackendReportsItLacks(t *testing.T) {
 	count := without(newCPU(t))
 	b := shy{backend.Decorator{Backend: telling{backend.Decorator{Backend: count}}}}
 	op := norm(t, b)
@@ -129,7 +129,7 @@ func TestRecordDecomposesWhatTheBackendTellsThatItLacks(t *testing.T) {
 			one = temps
 		}
 		if temps != one || one == 0 || p.Len() < 4*n {
-			t.Errorf("%d of the op: %d ops, %d temporaries, one takes %d", n, p.Len(), temps, one)
+			t.Errorf("%d decompositions: %d ops, %d temporaries, want those of one, %d", n, p.Len(), temps, one)
 		}
 		for range 2 {
 			do(t, b, &backend.Fill{Dst: op.Y})
@@ -163,12 +163,12 @@ func TestAFailedRecordLeavesNoTemporaries(t *testing.T) {
 	}
 }
 
-// telling says for the backend inside, which does not tell, that it has everything.
+// telling reports that the wrapped backend, which is not a Supporter, has every op.
 type telling struct{ backend.Decorator }
 
 func (telling) Supports(string, backend.DType) bool { return true }
 
-// capturing is a backend that captures, unless err is set, and counts it.
+// capturing is a backend that captures programs, unless err is set, and counts them.
 type capturing struct {
 	backend.Backend
 	err        error

@@ -1,21 +1,20 @@
 package backend
 
-// ReduceFn selects what a Reduce op does.
+// ReduceFn selects the function of a Reduce op.
 type ReduceFn uint8
 
 const (
 	Sum        ReduceFn = iota
 	SumSquares          // Σ x²
-	ReduceMax           // −Inf of nothing; NaN if any is NaN
+	ReduceMax           // −Inf if there are no elements; NaN if any is NaN
 )
 
 var reduceNames = []string{"Sum", "SumSquares", "ReduceMax"}
 
 func (f ReduceFn) String() string { return word("ReduceFn", f, reduceNames) }
 
-// Reduce folds the last dimension: Y[...] = Fn over j of X[..., j]. The order
-// of summation depends only on the length of that dimension. X and Y are F32 or
-// BF16 each.
+// Reduce reduces the last dimension: Y[...] = Fn over j of X[..., j]. The order of
+// summation depends only on the length of that dimension. X and Y are each F32 or BF16.
 type Reduce struct {
 	Y, X View
 	Fn   ReduceFn
@@ -36,8 +35,8 @@ func (o *Reduce) Check() error {
 	return c.done()
 }
 
-// Softmax computes Y[..., j] = exp(X[..., j]) / Σ exp(X[..., ·]) over the last
-// dimension, shifted by the row's maximum. Y may be X. Each is F32 or BF16.
+// Softmax computes Y[..., j] = exp(X[..., j]) / Σ exp(X[..., ·]) over the last dimension,
+// with the row's maximum subtracted first. Y may be X. X and Y are each F32 or BF16.
 type Softmax struct{ Y, X View }
 
 func (o *Softmax) Name() string { return "Softmax" }
@@ -52,9 +51,9 @@ func (o *Softmax) Check() error {
 		thatViews(o.X.Rank >= 1, "X %v has no dimension to normalise", &o.X).done()
 }
 
-// TopK finds the K largest of each row of X [N, E], in descending order; ties
-// go to the lowest index and NaN counts as −Inf, also in Values, which is
-// optional. X and Values are F32 or BF16 each.
+// TopK finds the K largest elements of each row of X [N, E], in descending order. Ties go
+// to the lowest index. NaN counts as −Inf, also in Values, which is optional. X and
+// Values are each F32 or BF16.
 type TopK struct {
 	Values View // [N, K]
 	Index  View // [N, K] I32

@@ -14,7 +14,7 @@ var drivers = struct {
 	open map[string]func(device string) (Backend, error)
 }{open: map[string]func(string) (Backend, error){}}
 
-// known is where the drivers of this module are.
+// known maps the names of this module's drivers to their packages.
 var known = map[string]string{
 	"cpu":  "github.com/aha-go/aha/backend/cpu",
 	"cuda": "github.com/aha-go/aha/backend/cuda",
@@ -31,7 +31,7 @@ func Register(name string, open func(device string) (Backend, error)) {
 	drivers.open[name] = open
 }
 
-// Open opens a device: "cpu", or "driver:device" such as "cuda:0". The driver
+// Open opens a device: "cpu", or "driver:device" such as "cuda:0". The driver's package
 // must have been imported.
 func Open(name string) (Backend, error) {
 	driver, device, _ := strings.Cut(name, ":")
@@ -48,7 +48,7 @@ func Open(name string) (Backend, error) {
 	return b, nil
 }
 
-// missing says why there is no driver of a name, and what there is.
+// missing explains why there is no driver of that name and lists those that exist.
 func missing(driver string) string {
 	registered := cmp.Or(strings.Join(Drivers(), ", "), "none")
 	if path, ok := known[driver]; ok {

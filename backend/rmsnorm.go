@@ -1,8 +1,8 @@
 package backend
 
-// RMSNorm computes Y[i, :] = X[i, :]·W / sqrt(mean(X[i, :]²) + Eps) and
-// Rstd[i] = 1/sqrt(mean(X[i, :]²) + Eps) (Zhang and Sennrich 2019). X and Y are
-// activations, F32 or BF16; Rstd and W are F32.
+// RMSNorm computes Y[i, :] = X[i, :]·W / sqrt(mean(X[i, :]²) + Eps) and Rstd[i] =
+// 1/sqrt(mean(X[i, :]²) + Eps) (Zhang and Sennrich 2019). X and Y are activations: each
+// is F32 or BF16. Rstd and W are F32.
 type RMSNorm struct {
 	Y    View // [N, D]
 	Rstd View // [N]
@@ -25,17 +25,17 @@ func (o *RMSNorm) Check() error {
 	if c.err == nil {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("Y", &o.Y, n, d).shape("Rstd", &o.Rstd, n).shape("W", &o.W, d).
-			dense("X", &o.X).dense("Y", &o.Y).contiguous("W", &o.W).contiguous("Rstd", &o.Rstd)
+			unitStride("X", &o.X).unitStride("Y", &o.Y).contiguous("W", &o.W).contiguous("Rstd", &o.Rstd)
 	}
 	return c.done()
 }
 
-// RMSNormGrad is the backward of RMSNorm. With x̂ = X·Rstd and u = W·DY:
+// RMSNormGrad is the backward pass of RMSNorm. With x̂ = X·Rstd and u = W·DY:
 //
 //	DX[i, :] = Rstd[i]·(u − x̂·mean(u·x̂))    DW += Σ_i DY[i, :]·x̂
 //
-// DW is optional and is summed over rows in an order set by N alone. DX, DY and X
-// are activations, F32 or BF16; DW, W and Rstd are F32.
+// DW is optional; the order of its sum over rows depends only on N. DX, DY and X are
+// activations: each is F32 or BF16. DW, W and Rstd are F32.
 type RMSNormGrad struct {
 	DX, DW   View // [N, D], [D]
 	DY, X, W View // [N, D], [N, D], [D]
@@ -61,13 +61,13 @@ func (o *RMSNormGrad) Check() error {
 		n, d := o.X.Shape[0], o.X.Shape[1]
 		c.shape("DX", &o.DX, n, d).shape("DY", &o.DY, n, d).shape("W", &o.W, d).shape("DW", &o.DW, d).shape("Rstd",
 			&o.Rstd, n).
-			dense("X", &o.X).dense("DX", &o.DX).dense("DY", &o.DY).contiguous("W", &o.W).contiguous("DW",
+			unitStride("X", &o.X).unitStride("DX", &o.DX).unitStride("DY", &o.DY).contiguous("W", &o.W).contiguous("DW",
 			&o.DW).contiguous("Rstd", &o.Rstd)
 	}
 	return c.done()
 }
 
-// Decompose is RMSNorm by its definition.
+// Decompose computes RMSNorm by its definition.
 func (o *RMSNorm) Decompose(x *Expander) {
 	d := float64(o.X.Shape[1])
 	x.reduce(SumSquares, o.Rstd, o.X)
@@ -79,7 +79,7 @@ func (o *RMSNorm) Decompose(x *Expander) {
 	x.binary(Mul, o.Y, y, o.W)
 }
 
-// Decompose is RMSNormGrad by its definition.
+// Decompose computes RMSNormGrad by its definition.
 func (o *RMSNormGrad) Decompose(x *Expander) {
 	n, d := o.X.Shape[0], o.X.Shape[1]
 	dt := o.X.DType.Compute()

@@ -1,15 +1,14 @@
 package backend
 
-// RoPE rotates pairs of the last R elements of each row of X [N, H, D] by the
-// angle of each token's position (Su et al. 2021) and leaves the D−R before them
-// as they are. Row p of Cos and Sin [P, R/2] holds the angles of position p. With
-// x the last R elements, pair i is (x[2i], x[2i+1]) where Interleaved (DeepSeek),
-// else (x[i], x[i+R/2]) (Llama, Qwen):
+// RoPE rotates pairs of the last R elements of each row of X [N, H, D] by the angles of
+// the token's position (Su et al. 2021) and copies the D−R elements before them. Row p of
+// Cos and Sin [P, R/2] has the angles of position p. With x the last R elements, pair i
+// is (x[2i], x[2i+1]) if Interleaved (DeepSeek), else (x[i], x[i+R/2]) (Llama, Qwen):
 //
 //	(a, b) → (a·cos − b·sin, a·sin + b·cos)
 //
-// Inverse rotates back, which is also the gradient. Y may be X. X and Y are
-// activations, F32 or BF16; Cos and Sin are F32.
+// Inverse rotates back, which is also the gradient. Y may be X. X and Y are activations:
+// each is F32 or BF16. Cos and Sin are F32.
 type RoPE struct {
 	Y, X                 View // [N, H, D]
 	Pos                  View // [N] I32
@@ -34,12 +33,12 @@ func (o *RoPE) Check() error {
 		n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
 		c.thatViews(2*half <= d, "X %v, Cos %v: more angles than pairs", &o.X, &o.Cos).
 			shape("Y", &o.Y, n, h, d).shape("Pos", &o.Pos, n).shape("Sin", &o.Sin, o.Cos.Shape[0], half).
-			dense("X", &o.X).dense("Y", &o.Y).contiguous("Cos", &o.Cos).contiguous("Sin", &o.Sin)
+			unitStride("X", &o.X).unitStride("Y", &o.Y).contiguous("Cos", &o.Cos).contiguous("Sin", &o.Sin)
 	}
 	return c.done()
 }
 
-// Decompose is RoPE by its definition.
+// Decompose computes RoPE by its definition.
 func (o *RoPE) Decompose(x *Expander) {
 	n, h, d, half := o.X.Shape[0], o.X.Shape[1], o.X.Shape[2], o.Cos.Shape[1]
 	dt := o.X.DType.Compute()

@@ -1,7 +1,7 @@
 package backend
 
-// SwiGLU computes Y = SiLU(Gate)·Up, SiLU(z) = z·σ(z) (Shazeer 2020). Each is F32
-// or BF16.
+// SwiGLU computes Y = SiLU(Gate)·Up with SiLU(z) = z·σ(z) (Shazeer 2020). Operands are
+// each F32 or BF16.
 type SwiGLU struct{ Y, Gate, Up View } // [N, F] each
 
 func (o *SwiGLU) Name() string { return "SwiGLU" }
@@ -16,13 +16,14 @@ func (o *SwiGLU) Check() error {
 	c := check(o).activations(&o.Gate, &o.Y, &o.Up).rank("Gate", &o.Gate, 2)
 	if c.err == nil {
 		s := o.Gate.Shape[:2]
-		c.shape("Y", &o.Y, s...).shape("Up", &o.Up, s...).dense("Y", &o.Y).dense("Gate", &o.Gate).dense("Up", &o.Up)
+		c.shape("Y", &o.Y, s...).shape("Up", &o.Up, s...).
+			unitStride("Y", &o.Y).unitStride("Gate", &o.Gate).unitStride("Up", &o.Up)
 	}
 	return c.done()
 }
 
-// SwiGLUGrad is the backward of SwiGLU: DUp = DY·SiLU(Gate) and
-// DGate = DY·Up·σ(z)(1 + z(1 − σ(z))) with z = Gate. Each is F32 or BF16.
+// SwiGLUGrad is the backward pass of SwiGLU: DUp = DY·SiLU(Gate) and DGate = DY·Up·σ(z)(1
+// + z(1 − σ(z))) with z = Gate. Operands are each F32 or BF16.
 type SwiGLUGrad struct{ DGate, DUp, DY, Gate, Up View } // [N, F] each
 
 func (o *SwiGLUGrad) Name() string { return "SwiGLUGrad" }
@@ -40,12 +41,13 @@ func (o *SwiGLUGrad) Check() error {
 	if c.err == nil {
 		s := o.Gate.Shape[:2]
 		c.shape("DGate", &o.DGate, s...).shape("DUp", &o.DUp, s...).shape("DY", &o.DY, s...).shape("Up", &o.Up, s...).
-			dense("DGate", &o.DGate).dense("DUp", &o.DUp).dense("DY", &o.DY).dense("Gate", &o.Gate).dense("Up", &o.Up)
+			unitStride("DGate", &o.DGate).unitStride("DUp", &o.DUp).unitStride("DY", &o.DY).
+			unitStride("Gate", &o.Gate).unitStride("Up", &o.Up)
 	}
 	return c.done()
 }
 
-// Decompose is SwiGLU by its definition.
+// Decompose computes SwiGLU by its definition.
 func (o *SwiGLU) Decompose(x *Expander) {
 	t := x.Temp(o.Gate.DType.Compute(), o.Y.Dims()...)
 	x.unary(Sigmoid, t, o.Gate)
@@ -53,7 +55,7 @@ func (o *SwiGLU) Decompose(x *Expander) {
 	x.binary(Mul, o.Y, t, o.Up)
 }
 
-// Decompose is SwiGLUGrad by its definition.
+// Decompose computes SwiGLUGrad by its definition.
 func (o *SwiGLUGrad) Decompose(x *Expander) {
 	dt, shape := o.Gate.DType.Compute(), o.Gate.Dims()
 	sigma, silu, slope := x.Temp(dt, shape...), x.Temp(dt, shape...), x.Temp(dt, shape...)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Trace returns b with a line written to w for every op that is queued: its
+// Trace returns a decorator of b that writes a line to w for every op that is queued: its
 // name, its operands with their access, and the error if it failed.
 //
 //	RMSNorm write F32[2 8] write F32[2] read F32[2 8]/strides[16 1] read F32[8]

@@ -16,7 +16,7 @@ func TestTraceWritesOpsWithOperandsAndErrors(t *testing.T) {
 	y := upload(t, traced, backend.F32, make([]float64, 6), 2, 3)
 	do(t, traced, &backend.Copy{Dst: y, Src: x.Slice(1, 0, 2).T()})
 	if err := traced.Do(&backend.Unary{Y: y, X: y, Fn: backend.Exp}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("the error of the backend inside became %v", err)
+		t.Errorf("the error of the wrapped backend became %v", err)
 	}
 	want := `Copy write F32[2 3] read F32[2 3]/strides[1 4]
 Exp write F32[2 3] read F32[2 3]: lacking: Exp (not here): unsupported operation

@@ -11,7 +11,7 @@ type DType uint8
 
 const (
 	F32  DType = iota
-	F64        // test-only compute dtype: whole models run in it against finite differences
+	F64        // for tests only: whole models run in it and are compared with finite differences
 	BF16       // activations, caches, moments: upper 16 bits of an F32, rounded to nearest even
 	I32        // ids, positions, offsets
 	I8         // bytes of packed quantised matrices
@@ -20,14 +20,14 @@ const (
 	F16        // storage: IEEE 754 binary16, largest finite value 65504
 )
 
-// Size is the size of one element in bytes.
+// Size returns the size of one element in bytes.
 func (d DType) Size() int { return [...]int{4, 8, 2, 4, 1, 1, 1, 2}[d] }
 
 var dtypeNames = []string{"F32", "F64", "BF16", "I32", "I8", "E4M3", "E5M2", "F16"}
 
 func (d DType) String() string { return word("DType", d, dtypeNames) }
 
-// Compute is the dtype in which ops on activations of dtype d keep statistics
+// Compute returns the dtype in which ops on activations of dtype d keep statistics
 // and accumulators: F32 for BF16, else d itself.
 func (d DType) Compute() DType {
 	if d == BF16 {
@@ -42,9 +42,9 @@ func (d DType) IsFloat() bool { return d != I32 && d != I8 }
 // MaxRank is the largest number of dimensions of a view.
 const MaxRank = 4
 
-// View is a strided window on a buffer. Offset and strides count elements;
-// strides are not negative. A stride of 0 repeats an element along that
-// dimension (broadcasting). The zero View is an absent operand.
+// View is a strided window into a buffer. Offset and strides count elements; strides are
+// not negative. A stride of 0 repeats an element along that dimension (broadcasting). The
+// zero View is an absent operand.
 type View struct {
 	Buf     Buffer
 	Offset  int
@@ -54,10 +54,10 @@ type View struct {
 	DType   DType
 }
 
-// NewView is the contiguous row-major view of the first elements of buf.
+// NewView returns a contiguous row-major view of the first elements of buf.
 func NewView(buf Buffer, dt DType, shape ...int) View {
 	if len(shape) > MaxRank {
-		// A clone, so that the shape itself stays on the caller's stack; below too.
+		// Formatting a clone keeps shape itself on the caller's stack; the same is done below.
 		panic(fmt.Sprintf("backend: NewView: shape %v has more than %d dimensions", slices.Clone(shape), MaxRank))
 	}
 	v := View{Buf: buf, DType: dt, Rank: len(shape)}
@@ -69,10 +69,10 @@ func NewView(buf Buffer, dt DType, shape ...int) View {
 	return v
 }
 
-// Present reports whether the operand is there.
+// Present reports whether v is a view of a buffer, not an absent operand.
 func (v *View) Present() bool { return v.Buf != nil }
 
-// Len is the number of elements.
+// Len returns the number of elements.
 func (v *View) Len() int {
 	n := 1
 	for i := range v.Rank {
@@ -81,10 +81,10 @@ func (v *View) Len() int {
 	return n
 }
 
-// Dim is the size of dimension i; negative i counts from the last.
+// Dim returns the size of dimension i; negative i counts from the last.
 func (v *View) Dim(i int) int { return v.Shape[v.axis(i)] }
 
-// Stride is the stride of dimension i in elements; negative i counts from the last.
+// Stride returns the stride of dimension i in elements; negative i counts from the last.
 func (v *View) Stride(i int) int { return v.Strides[v.axis(i)] }
 
 func (v *View) axis(i int) int {
@@ -97,10 +97,10 @@ func (v *View) axis(i int) int {
 	return i
 }
 
-// Dims is the shape as a fresh slice.
+// Dims returns the shape as a fresh slice.
 func (v *View) Dims() []int { return append([]int(nil), v.Shape[:v.Rank]...) }
 
-// Contiguous reports whether the elements lie row-major without gaps.
+// Contiguous reports whether the elements are row-major without gaps.
 func (v *View) Contiguous() bool {
 	stride := 1
 	for i := v.Rank - 1; i >= 0; i-- {
@@ -112,7 +112,7 @@ func (v *View) Contiguous() bool {
 	return true
 }
 
-// Reshape is the same elements under another shape; v must be contiguous.
+// Reshape returns the same elements in another shape; v must be contiguous.
 func (v View) Reshape(shape ...int) View {
 	w := NewView(v.Buf, v.DType, shape...)
 	if w.Len() != v.Len() {
@@ -125,7 +125,7 @@ func (v View) Reshape(shape ...int) View {
 	return w
 }
 
-// Slice is the window [lo, hi) of dimension axis.
+// Slice returns the part [lo, hi) of dimension axis.
 func (v View) Slice(axis, lo, hi int) View {
 	axis = v.axis(axis)
 	if lo < 0 || hi < lo || hi > v.Shape[axis] {
@@ -136,7 +136,7 @@ func (v View) Slice(axis, lo, hi int) View {
 	return v
 }
 
-// Index is dimension 0 fixed at i.
+// Index returns v with dimension 0 fixed at i, one rank lower.
 func (v View) Index(i int) View {
 	w := v.Slice(0, i, i+1)
 	w.Rank--
@@ -155,7 +155,7 @@ func (v View) Permute(order ...int) View {
 	var seen [MaxRank]bool
 	for i, o := range order {
 		if o < 0 || o >= v.Rank || seen[o] {
-			panic(fmt.Sprintf("backend: Permute: %v is no permutation", slices.Clone(order)))
+			panic(fmt.Sprintf("backend: Permute: %v is not a permutation", slices.Clone(order)))
 		}
 		seen[o] = true
 		w.Shape[i], w.Strides[i] = v.Shape[o], v.Strides[o]
@@ -224,8 +224,8 @@ func (v View) String() string {
 	return b.String()
 }
 
-// bounds is the smallest and largest element index that v reaches, in
-// elements of its buffer; ok is false if v is empty.
+// bounds returns the smallest and largest index that v reaches, in elements of its
+// buffer; ok is false if v is empty.
 func (v *View) bounds() (lo, hi int, ok bool) {
 	lo, hi = v.Offset, v.Offset
 	for i := range v.Rank {

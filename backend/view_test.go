@@ -14,7 +14,7 @@ type memory int
 
 func (m memory) Bytes() int { return int(m) }
 
-// at lists the buffer elements of v in row-major order.
+// at lists the indices in the buffer of the elements of v, in row-major order.
 func at(v backend.View) []int {
 	list := []int{}
 	v.Each(func(_, at int) { list = append(list, at) })
@@ -148,7 +148,7 @@ func TestElementsRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	// The payload of this NaN lies in the bits that BF16 drops.
+	// The payload of this NaN is in the bits that BF16 cuts off.
 	backend.BF16.Put(mem, 0, float64(math.Float32frombits(0x7f800001)))
 	if got := backend.BF16.Get(mem, 0); !math.IsNaN(got) {
 		t.Errorf("BF16 holds NaN as %v", got)

@@ -7,18 +7,18 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// attentionSpec is packed sequences of the given lengths, each after Prefix
-// keys of its own that no query stands for. Dead key rows, NaN in K and V, lie
-// between the sequences: reading one into the arithmetic shows.
+// attentionSpec describes sequences of the given lengths that lie one after another. Each
+// has Prefix more keys before its own, without query rows. Dead key rows, which are NaN
+// in K and V, lie between the sequences, so that using one in arithmetic is noticed.
 type attentionSpec struct {
 	Seqs         []int
 	Prefix, Dead int
 	H, G, Dk, Dv int
-	Blank        bool // query rows of window length 0, NaN in Q, end each sequence
-	Spoiled      bool // the last key of the first sequence is NaN: only its own query may see that
+	Blank        bool // each sequence ends with a query row of window length 0, which is NaN in Q
+	Spoiled      bool // the last key of the first sequence is NaN: only its own query attends to it
 	Scale        float64
-	// Paged puts the keys in pages that lie in any order, with pages of NaN
-	// between them; entries of the page table that no window needs are absurd.
+	// Paged puts the keys in pages in random order, with pages of NaN between them.
+	// Unused entries of the page table are out of range.
 	Paged bool
 }
 
@@ -40,7 +40,7 @@ func attentionCases() []attentionSpec {
 		{Seqs: []int{70, 64}, H: 2, G: 1, Dk: 64, Dv: 64, Dead: 1},
 		{Seqs: []int{257}, H: 1, G: 1, Dk: 4, Dv: 4},
 		{Seqs: []int{2}, Prefix: 383, H: 1, G: 1, Dk: 65, Dv: 4},
-		// Many query vectors on the same keys, within a segment and across.
+		// Many query vectors attend to the same keys, within a segment and across segments.
 		{Seqs: []int{1, 2}, Prefix: 300, Dead: 1, H: 16, G: 1, Dk: 40, Dv: 32},
 		{Seqs: []int{40, 13}, Dead: 1, H: 24, G: 2, Dk: 20, Dv: 16},
 		{Seqs: []int{20, 30}, H: 16, G: 1, Dk: 24, Dv: 24, Spoiled: true},
@@ -88,14 +88,14 @@ func attentionFamily() family {
 
 func (attentionSpec) op() string { return "Attention" }
 
-// attention holds the operands and what the definition makes of them.
+// attention has the operands of a case and computes its definition.
 type attention struct {
 	attentionSpec
 	q, k, v       *operand
 	start, length *operand
 	pages         *operand // nil unless Paged
 	n, r          int
-	row           []int // the row of K and V behind each row that a window counts
+	row           []int // the row of K and V for each logical row
 }
 
 // inputs makes the operands that Attention reads.
@@ -112,7 +112,7 @@ func (c attentionSpec) inputs(s *setup) *attention {
 			starts, lengths = append(starts, first), append(lengths, 0)
 		}
 		tail := c.Dead
-		if c.Paged { // the next sequence begins with a page
+		if c.Paged { // the next sequence begins at a page boundary
 			tail = (c.Prefix+t+backend.PageRows-1)/backend.PageRows*backend.PageRows - c.Prefix - t
 		}
 		a.r += c.Prefix + t + tail
@@ -147,7 +147,7 @@ func (c attentionSpec) inputs(s *setup) *attention {
 		}
 		return s.rng.NormFloat64()
 	}
-	// Repeated rows would put a dead key's NaN under a live one.
+	// With repeated rows, a live key could share memory with the NaN of a dead one.
 	repeat := c.Dead == 0 && !c.Blank && !c.Spoiled && !c.Paged
 	a.q = s.operand("Q", s.activation(), rows, repeat, []int{a.n, c.H, c.Dk}).store(query)
 	a.k = s.operand("K", s.activation(), rows, repeat, []int{a.r, c.G, c.Dk}).store(key(c.G * c.Dk))
@@ -157,8 +157,8 @@ func (c attentionSpec) inputs(s *setup) *attention {
 	return a
 }
 
-// page deals the rows, of which those in dead are never seen, out to pages. It
-// returns which rows of K and V are never seen.
+// page assigns the logical rows to pages in random order. dead says which logical rows
+// must not be used; deadRows says the same of the rows of K and V.
 func (a *attention) page(s *setup, dead []bool) (deadRows []bool) {
 	used := a.r / backend.PageRows
 	order := s.rng.Perm(used + a.Dead)
@@ -180,7 +180,7 @@ func (a *attention) page(s *setup, dead []bool) (deadRows []bool) {
 	return deadRows
 }
 
-// window is the first key row of query row i and their number.
+// window returns the first key row of query row i and the number of its key rows.
 func (a *attention) window(i int) (start, n int) {
 	return int(a.start.vals[i]), int(a.length.vals[i])
 }
@@ -195,8 +195,8 @@ func (a *attention) value(j, h int) []float64 {
 	return a.v.vals[(a.row[j]*a.G+h/(a.H/a.G))*a.Dv:][:a.Dv]
 }
 
-// scores is the scaled scores of row i and head h over its window, and the
-// largest error of one, in units of roundoff.
+// scores returns the scaled scores of row i and head h over its window, and the largest
+// error of a score in units of roundoff.
 func (a *attention) scores(i, h int) (s []float64, bound float64) {
 	start, n := a.window(i)
 	s = make([]float64, n)
@@ -208,7 +208,7 @@ func (a *attention) scores(i, h int) (s []float64, bound float64) {
 	return s, bound
 }
 
-// forward is the result, O [N, H, Dv] and LSE [N, H], and their bounds.
+// forward returns the results, O [N, H, Dv] and LSE [N, H], and their error bounds.
 func (a *attention) forward() (o, lse, boundO, boundLSE []float64) {
 	o, boundO = make([]float64, a.n*a.H*a.Dv), make([]float64, a.n*a.H*a.Dv)
 	lse, boundLSE = make([]float64, a.n*a.H), make([]float64, a.n*a.H)

@@ -76,7 +76,7 @@ func (c attentionGradSpec) build(s *setup) {
 	}
 }
 
-// backward adds the gradients of row i and head h.
+// backward adds the gradients of row i and head h to gq, gk and gv.
 func (a *attention) backward(i, h int, dout, o, lse []float64, gq, gk, gv *sum) {
 	row := i*a.H + h
 	s, bound := a.scores(i, h)
@@ -101,8 +101,8 @@ func (a *attention) backward(i, h int, dout, o, lse []float64, gq, gk, gv *sum) 
 	}
 }
 
-// sum is an operand in the making: values, error bounds and the number of terms
-// of each.
+// sum accumulates the elements of an operand: their values, error bounds and numbers of
+// terms.
 type sum struct {
 	value, bound []float64
 	terms        []int
@@ -110,14 +110,14 @@ type sum struct {
 
 func newSum(n int) *sum { return &sum{make([]float64, n), make([]float64, n), make([]int, n)} }
 
-// add adds a term whose own error is bound units of roundoff.
+// add adds a term to element i. The term's own error is bound units of roundoff.
 func (s *sum) add(i int, v, bound float64) {
 	s.value[i] += v
 	s.bound[i] += bound + math.Abs(v)
 	s.terms[i]++
 }
 
-// expect requires o to be the sum.
+// expect requires o to equal the sums.
 func (s *sum) expect(o *operand) {
 	for i, v := range s.value {
 		o.expect(i, v, s.bound[i]*terms(s.terms[i])/2)

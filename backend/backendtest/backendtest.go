@@ -10,17 +10,17 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Case is one op on concrete operands. The zero Case is of no use: cases come
-// from Cases and RandomCase.
+// Case is one op on concrete operands. Cases and RandomCase make cases; the zero Case is
+// not usable.
 type Case struct {
-	Op      string        // the op's name
-	DType   backend.DType // of the activations; their arithmetic is in its Compute
-	Strided bool          // operands lie at odd offsets with gaps, permuted or repeated, as far as the op allows
-	Seed    uint64        // of the operands' values and layout
+	Op      string        // name of the op
+	DType   backend.DType // dtype of the activations; ops compute in DType.Compute
+	Strided bool          // operands have odd offsets and gaps and are permuted or repeated, as far as the op allows
+	Seed    uint64        // seed of the operands' values and layout
 	spec    spec
 }
 
-// Name is a path such as "RMSNorm/F32/strided/{N:3,D:65}".
+// Name returns a path such as "RMSNorm/F32/strided/{N:3,D:65}".
 func (c Case) Name() string {
 	layout := "dense"
 	if c.Strided {
@@ -30,34 +30,35 @@ func (c Case) Name() string {
 	return fmt.Sprintf("%s/%s/%s/%s", c.Op, c.DType, layout, params)
 }
 
-// String is the name and the seed, which together reproduce the case.
+// String returns the name and the seed, which together reproduce the case.
 func (c Case) String() string { return fmt.Sprintf("%s seed %#x", c.Name(), c.Seed) }
 
-// spec is the sizes and attributes of a case. Its fields are printed in names.
+// spec has the sizes and attributes of a case. Names of cases show its fields.
 type spec interface {
-	// op is the name of the op that build makes.
+	// op returns the name of the op that build makes.
 	op() string
-	// build makes the operands, the op, and the function that works out what
-	// the op must compute.
+	// build makes the operands, the op, and the function that computes what the op must
+	// compute.
 	build(s *setup)
 }
 
-// typed is a spec that fixes the dtype itself, in the operands it mixes.
+// typed is a spec that determines the dtype of the case itself, since its operands mix
+// dtypes.
 type typed interface{ dtype() backend.DType }
 
-// singly is a spec without cases in F64.
-type singly interface{ noF64() }
+// withoutF64 is a spec that has no cases in F64.
+type withoutF64 interface{ noF64() }
 
-// family is the cases of one op.
+// family has the cases of one op.
 type family struct {
-	cases    []spec                  // for correctness, run dense and strided
-	random   func(r *rand.Rand) spec // any case of small size
-	gradient []spec                  // for finite differences: small and smooth
-	bench    []spec                  // of real sizes
+	cases    []spec                  // cases for correctness, run contiguous and strided
+	random   func(r *rand.Rand) spec // returns a random small case
+	gradient []spec                  // small and smooth cases for finite differences
+	bench    []spec                  // cases of realistic sizes
 	bf16     bool                    // the op takes activations in BF16
 }
 
-// families is a fresh list in a fixed order.
+// families returns the cases of all ops in a fixed order.
 func families() []family {
 	return []family{
 		copyFamily(), fillFamily(), iotaFamily(), unaryFamily(), binaryFamily(), selectFamily(),
@@ -77,9 +78,9 @@ func families() []family {
 	}
 }
 
-// Cases lists the cases of every op: lengths 0, 1 and around block sizes, ties,
-// empty groups, large magnitudes, NaN. Each comes in F32, F64 and, where the op
-// takes it, BF16, dense and strided, and is the same on every run.
+// Cases lists the cases of every op: lengths 0, 1 and around block sizes, ties, empty
+// groups, large magnitudes, NaN. Each comes in F32, F64 and, if the op takes it, BF16,
+// contiguous and strided. The list is the same on every run.
 func Cases() []Case {
 	var cases []Case
 	for _, f := range families() {
@@ -108,7 +109,7 @@ func variants(s spec, bf16 bool) []Case {
 	if bf16 {
 		dtypes = append(dtypes, backend.BF16)
 	}
-	if _, ok := s.(singly); ok {
+	if _, ok := s.(withoutF64); ok {
 		dtypes = slices.Delete(dtypes, 1, 2)
 	}
 	if t, ok := s.(typed); ok {
@@ -127,8 +128,7 @@ func variants(s spec, bf16 bool) []Case {
 	return cases
 }
 
-// RandomCase is the case that seed stands for: any op, any small shape, any
-// layout.
+// RandomCase returns the random case for a seed: any op, any small shape, any layout.
 func RandomCase(seed uint64) Case {
 	r := rand.New(rand.NewPCG(seed, 1))
 	all := families()
@@ -143,7 +143,7 @@ func RandomCase(seed uint64) Case {
 			c.DType = backend.BF16
 		}
 	}
-	if _, ok := s.(singly); ok && c.DType == backend.F64 {
+	if _, ok := s.(withoutF64); ok && c.DType == backend.F64 {
 		c.DType = backend.F32
 	}
 	if t, ok := s.(typed); ok {
@@ -152,7 +152,7 @@ func RandomCase(seed uint64) Case {
 	return c
 }
 
-// GradientCases lists the cases of gradient ops that CheckGradient takes.
+// GradientCases lists the cases of gradient ops, for CheckGradient.
 func GradientCases() []Case {
 	var cases []Case
 	for _, f := range families() {
@@ -163,10 +163,10 @@ func GradientCases() []Case {
 	return cases
 }
 
-// edges are lengths around the block sizes kernels use.
+// edges are lengths around the block sizes that kernels use.
 var edges = []int{0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 255, 257, 383, 385}
 
-// size is a random length from lo to about 70, often one around a block.
+// size returns a random length from lo to about 70, often one near a block size.
 func size(r *rand.Rand, lo int) int {
 	if r.IntN(3) == 0 {
 		return max(lo, edges[r.IntN(12)])
@@ -174,7 +174,7 @@ func size(r *rand.Rand, lo int) int {
 	return lo + r.IntN(40)
 }
 
-// randomShape is a random shape of rank lo to backend.MaxRank.
+// randomShape returns a random shape of rank lo to backend.MaxRank.
 func randomShape(r *rand.Rand, lo int) []int {
 	dims := make([]int, lo+r.IntN(backend.MaxRank-lo+1))
 	for i := range dims {

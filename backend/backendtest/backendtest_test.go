@@ -25,14 +25,14 @@ func newCPU(t testing.TB) backend.Backend {
 	return b
 }
 
-// packing is a backend that exists only to say that it packs.
+// packing is a backend that packs every matrix. Only its PackedLen may be called.
 type packing struct{ backend.Backend }
 
 func (packing) PackedLen(_ backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
 	return dt, k * n
 }
 
-// opCases is a few F32 cases of each op, with something to compute.
+// opCases returns a few F32 cases of each op that write something.
 func opCases(t *testing.T) map[string][]Case {
 	list := map[string][]Case{}
 	for _, c := range Cases() {
@@ -53,7 +53,7 @@ func opCases(t *testing.T) map[string][]Case {
 }
 
 func TestEveryOpHasCases(t *testing.T) {
-	covered := map[string]bool{"Pack": true} // whose result is the backend's own affair; MatMul reads it
+	covered := map[string]bool{"Pack": true} // its result depends on the backend; cases of MatMul test it
 	for _, c := range Cases() {
 		covered[strings.TrimPrefix(fmt.Sprintf("%T", c.setup(nil).op), "*backend.")] = true
 	}
@@ -133,7 +133,7 @@ func TestOpsRejectImpossibleOperands(t *testing.T) {
 			v.Buf = nil
 			op.Operands(func(*backend.View, backend.Access) { present++ })
 			v.Buf = old
-			if present == len(views) { // else it is optional
+			if present == len(views) { // v is not optional
 				reject("absent", func(v *backend.View) { v.Buf = nil })
 			}
 		}
@@ -225,8 +225,8 @@ func TestRunReports(t *testing.T) {
 		{"a listed op that is lost", refuse, []string{"Add", "Exp"}, "listed as supported, but broken lacks it"},
 		{"a lost dtype", refuse, []string{"Exp/F32"}, "listed as supported"},
 		{"a working op that is not listed", backend.Backend.Do, []string{"Expo", "Add"}, "not listed"},
-		{"nothing: an op neither had nor listed", refuse, []string{"Add", "Exp/F64"}, ""},
-		{"nothing: an op listed and had", backend.Backend.Do, []string{"Exp/F32/dense", "Exp"}, ""},
+		{"nothing: the op neither works nor is listed", refuse, []string{"Add", "Exp/F64"}, ""},
+		{"nothing: the op works and is listed", backend.Backend.Do, []string{"Exp/F32/dense", "Exp"}, ""},
 	} {
 		problems := strings.Join(checkOp(&broken{newCPU(t), "Exp", c.fault}, "Exp", cases, c.supported), "\n")
 		if c.want == "" && problems != "" || !strings.Contains(problems, c.want) {
@@ -306,7 +306,7 @@ func TestOpenSkipsUnlessTheBackendIsRequired(t *testing.T) {
 func TestToleranceSeesALostTermOfALongSum(t *testing.T) {
 	for _, n := range []int{1, 10, 100, 1000, 8192} {
 		if lost := 1 / float64(n); slack*terms(n)*roundoff(backend.F32) > lost {
-			t.Errorf("a sum of %d equal terms may lose one unseen", n)
+			t.Errorf("a sum of %d equal terms may lose one unnoticed", n)
 		}
 	}
 	if excess(math.NaN(), 1, 1) <= 1 || excess(1, math.NaN(), 1) <= 1 || excess(math.Inf(1), 1e300, 1e308) <= 1 ||
@@ -335,7 +335,7 @@ func TestEveryOpHasATolerance(t *testing.T) {
 	}
 	for op := range seen {
 		if listed[op] != 3 {
-			t.Errorf("Tolerances lists %s %d times, want once a dtype", op, listed[op])
+			t.Errorf("Tolerances lists %s %d times, want once for each dtype", op, listed[op])
 		}
 	}
 }
@@ -346,7 +346,7 @@ func TestToleranceOfBF16IsOneRounding(t *testing.T) {
 		got, want float64
 		ok        bool
 	}{
-		{1, 1, true}, {1 + 0x1p-7, 1 + 0x1p-8, true}, {1, 1 + 0x1p-8, true}, // a tie, either way within the F32 error
+		{1, 1, true}, {1 + 0x1p-7, 1 + 0x1p-8, true}, {1, 1 + 0x1p-8, true}, // with the F32 error, a tie rounds either way
 		{1 + 0x1p-7, 1 + 0x1p-9, false}, {1, 1 - 0x1p-8, false},
 	} {
 		if ok := math.Abs(c.got-c.want) <= tol.Allowed(c.want, 1); ok != c.ok {

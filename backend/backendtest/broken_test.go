@@ -9,7 +9,7 @@ import (
 // broken is a backend with one fault.
 type broken struct {
 	backend.Backend
-	op    string // the op at fault
+	op    string // name of the faulty op
 	fault func(b backend.Backend, op backend.Op) error
 }
 
@@ -26,8 +26,8 @@ func (b *broken) PackedLen(f backend.Format, dt backend.DType, k, n int) (backen
 	return b.Backend.(backend.Packer).PackedLen(f, dt, k, n)
 }
 
-// perturb runs op and then moves the last element of its first result that has
-// any, by 1 for integers.
+// perturb runs op and then changes the last element of its first result that is not
+// empty. It adds 1 to integers.
 func perturb(b backend.Backend, op backend.Op) error {
 	if err := b.Do(op); err != nil {
 		return err
@@ -80,10 +80,10 @@ func spill(b backend.Backend, op backend.Op) error {
 	return poke(b, result, hi, func(float64) float64 { return 0 })
 }
 
-// refuse lacks op.
+// refuse returns the error of a backend that lacks op.
 func refuse(b backend.Backend, op backend.Op) error { return backend.Unsupported(b, op, "") }
 
-// late lacks op, but finds out after it has written.
+// late reports that it lacks op, but only after running it.
 func late(b backend.Backend, op backend.Op) error {
 	if err := b.Do(op); err != nil {
 		return err

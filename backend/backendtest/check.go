@@ -12,22 +12,21 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Result is what a backend made of a case.
+// Result is the outcome of a case on a backend.
 type Result struct {
 	Case        Case
 	Unsupported bool   // the backend lacks the op, its dtype or its layout
 	Skipped     string // why the case does not apply to the backend; "" if it does
-	Err         error  // failure to run, or memory written that is no part of the result
+	Err         error  // the op failed, or it wrote memory outside its results
 
-	// MaxError is the largest error over all written elements, as a multiple of
-	// what that element is allowed; above 1 the case fails. The other fields
-	// describe that element.
+	// MaxError is the largest error of all written elements, each as a multiple of its
+	// allowed error; above 1 the case fails. The following fields describe that element.
 	MaxError  float64
 	Operand   string
 	Index     []int
 	Got, Want float64
 	Tolerance float64
-	operands  string // all of the case
+	operands  string // description of all operands
 }
 
 // OK reports whether the case passed, was unsupported or did not apply.
@@ -46,14 +45,14 @@ func (r Result) String() string {
 		r.Case, r.Operand, r.Index, r.Got, r.Want, r.Tolerance, r.MaxError, r.operands)
 }
 
-// Check runs c on b and compares.
+// Check runs c on b and compares the results with the definition.
 func Check(b backend.Backend, c Case) Result {
 	r, _ := run(b, c, b.Do)
 	return r
 }
 
-// CheckDecomposed runs the decomposition of c's op on b and compares. Ops that
-// have none are skipped.
+// CheckDecomposed runs the decomposition of c's op on b and compares the results with the
+// definition. Ops that have no decomposition are skipped.
 func CheckDecomposed(b backend.Backend, c Case) Result {
 	decomposed := true
 	r, _ := run(b, c, func(op backend.Op) error {
@@ -81,8 +80,8 @@ func (c Case) setup(b backend.Backend) *setup {
 	return s
 }
 
-// run checks what do makes of c's op on b. The setup holds what b wrote; it is nil if
-// building the case panicked.
+// run calls do with c's op on b and compares the results with the definition. The setup
+// has the results of b; it is nil if building the case panicked.
 func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result, s *setup) {
 	r.Case = c
 	defer func() {
@@ -142,8 +141,8 @@ func run(b backend.Backend, c Case, do func(backend.Op) error) (r Result, s *set
 	return r, s
 }
 
-// panicSite is the place in the code that panicked, called from the deferred
-// function that recovers.
+// panicSite returns the position in the code that panicked. It must be called by the
+// deferred function that recovers.
 func panicSite() string {
 	pc := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pc[:runtime.Callers(0, pc)])
@@ -166,14 +165,14 @@ func (s *setup) describe() string {
 	return strings.Join(list, ", ")
 }
 
-// memory is the device side of a setup's buffers.
+// memory is the copies of a setup's buffers on a backend.
 type memory struct {
 	b      backend.Backend
 	order  []backend.Buffer
 	device map[*hostBuffer]backend.Buffer
 }
 
-// bind uploads the operands and points the ops at their copies on b.
+// bind uploads the operands to b and points the ops at these copies.
 func (s *setup) bind(b backend.Backend) (*memory, error) {
 	m := &memory{b: b, device: map[*hostBuffer]backend.Buffer{}}
 	for _, o := range s.operands {
@@ -199,11 +198,12 @@ func (m *memory) free() {
 	}
 }
 
-// compare takes the worst element of o, whose buffer now holds mem, into r.
+// compare compares o with mem, the content of its buffer after the op, and updates r if
+// an element has the largest error so far.
 func (r *Result) compare(o *operand, mem []byte) {
 	host := o.view.Buf.(*hostBuffer).mem
 	dt, n := o.view.DType, o.view.DType.Size()
-	wild := bytes.Clone(mem) // what is left after the result's elements are put back
+	wild := bytes.Clone(mem) // mem with the elements of the result restored
 	o.got = make([]float64, len(o.want))
 	o.view.Each(func(i, at int) {
 		if o.opaque {
@@ -233,8 +233,8 @@ func (r *Result) compare(o *operand, mem []byte) {
 	}
 }
 
-// allowed is what element i must be as its dtype holds it, and by how much it may
-// differ.
+// allowed returns the wanted value of element i, as its dtype represents it, and the
+// allowed error.
 func (o *operand) allowed(op string, i int) (want, within float64) {
 	want = o.want[i]
 	if o.view.DType == backend.F32 && math.Abs(want) > math.MaxFloat32 {
@@ -244,7 +244,7 @@ func (o *operand) allowed(op string, i int) (want, within float64) {
 	return want, t.Allowed(want, o.bound[i])
 }
 
-// excess is |got − want| as a multiple of what is allowed.
+// excess returns |got − want| as a multiple of the allowed error.
 func excess(got, want, allowed float64) float64 {
 	switch {
 	case got == want || math.IsNaN(got) && math.IsNaN(want):

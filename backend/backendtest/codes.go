@@ -7,12 +7,12 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// codesSpec packs integers with scales, and maybe minimums, apart, at once or in two
-// parts, and unpacks them: their values are kept.
+// codesSpec packs a matrix of integers with separate scales and, if the format has them,
+// minimums, in one or two parts, and unpacks it. The values must not change.
 type codesSpec struct {
 	Format backend.Format
 	Shape  []int
-	Cut    int // column at which packing is cut in two parts; 0 means in one
+	Cut    int // column at which packing is split in two parts; if 0, it is not split
 }
 
 func codesFamily() family {
@@ -63,7 +63,7 @@ func (c codesSpec) build(s *setup) {
 		minimums = s.operand("Src minimums", f.Scale, flat, false, dims(n, down)).store(s.normal(1))
 		src.Min = minimums.view.T()
 	}
-	// The packed matrix is made as s.matrix makes it, of other columns each time.
+	// s.matrix makes the packed matrix; one Pack for each part replaces its own.
 	values := backend.NewView(nil, backend.F32, c.Shape...)
 	packed := s.matrix(values, true, f)
 	s.prelude = s.prelude[:len(s.prelude)-1]
@@ -86,7 +86,7 @@ func (c codesSpec) build(s *setup) {
 			e, p, j := i/(k*n), i/n%k, i%n
 			block := (e*n+j)*down + p/int(f.BlockK)
 			value := codes.vals[(e*n+j)*k+p] * scales.vals[block]
-			if f.Min { // a sum, which may be fused
+			if f.Min { // the product and the sum may be fused
 				least := minimums.vals[block]
 				out.expect(i, value+least, math.Abs(value)+math.Abs(least))
 			} else {

@@ -9,19 +9,18 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Compare returns a backend that runs every op on both b and ref and returns an
-// error that names the first op whose results differ. It takes b's place in a
-// real model:
+// Compare returns a backend that runs every op on both b and ref and returns an error
+// that names the first op whose results differ. Use it in the place of b in a real model:
 //
 //	m, err := model.New(backendtest.Compare(ref, b), cfg, seed)
 //
-// Results, as Download gives them, are b's. After each op ref continues from
-// what b wrote, so that differences do not add up and each op is judged on its
-// own. Floats may differ by 4096 roundoffs of the operand's largest magnitude,
-// integers not at all. Ops that b lacks are reported as unsupported, so their
-// decomposition is compared; those that ref lacks are decomposed there.
+// Download returns the results of b. After each op they are copied to ref, so that
+// differences do not add up and each op is judged by itself. Floats may differ by 4096
+// roundoffs of the largest magnitude in the operand, integers not at all. Ops that b
+// lacks are reported as unsupported, so that their decomposition is compared; ops that
+// ref lacks are decomposed there.
 //
-// Close closes both.
+// Close closes both backends.
 func Compare(ref, b backend.Backend) backend.Backend {
 	return &comparer{Decorator: backend.Decorator{Backend: b}, ref: ref}
 }
@@ -32,16 +31,15 @@ type comparer struct {
 	ops int // run so far
 }
 
-// pair is one buffer on either side.
+// pair is a buffer on b and its counterpart on ref.
 type pair struct{ b, ref backend.Buffer }
 
 func (p *pair) Bytes() int { return p.b.Bytes() }
 
-// Alloc gives both sides the same content, zeros: an op may leave part of a
-// result alone.
+// Alloc fills both buffers with zeros, since an op may leave part of a result unchanged.
 func (c *comparer) Alloc(bytes int) (backend.Buffer, error) { return c.AllocFor(backend.Other, bytes) }
 
-// AllocFor counts on both sides.
+// AllocFor allocates for h on both sides.
 func (c *comparer) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	b, err := backend.AllocFor(c.Backend, h, bytes)
 	if err != nil {
@@ -79,8 +77,8 @@ func (c *comparer) Sync() error { return errors.Join(c.Backend.Sync(), c.ref.Syn
 
 func (c *comparer) Close() error { return errors.Join(c.Backend.Close(), c.ref.Close()) }
 
-// PackedLen is 0, not packed, unless both sides pack to the same length; each
-// packs in its own layout, which is not compared.
+// PackedLen returns 0 elements, not packed, unless both sides pack to the same length.
+// Each side has its own packed layout, which is not compared.
 func (c *comparer) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
 	p, ok := c.Backend.(backend.Packer)
 	q, refOK := c.ref.(backend.Packer)
@@ -94,7 +92,7 @@ func (c *comparer) PackedLen(f backend.Format, dt backend.DType, k, n int) (back
 	return packed, size
 }
 
-// Do runs op on both sides and compares what it wrote.
+// Do runs op on both sides and compares the results.
 func (c *comparer) Do(op backend.Op) error {
 	if err := on(op, func(p *pair) backend.Buffer { return p.b }, c.Backend.Do); err != nil {
 		return err
@@ -120,7 +118,7 @@ func (c *comparer) Do(op backend.Op) error {
 	return err
 }
 
-// on runs do with op's operands on one side of their pairs.
+// on calls do with op's operands replaced by one side of their pairs.
 func on(op backend.Op, side func(*pair) backend.Buffer, do func(backend.Op) error) error {
 	var own []backend.Buffer
 	op.Operands(func(v *backend.View, _ backend.Access) {
@@ -131,9 +129,10 @@ func on(op backend.Op, side func(*pair) backend.Buffer, do func(backend.Op) erro
 	return do(op)
 }
 
-// disagreement is how far two backends may be apart, as a share of the largest
-// element of a result: 4096 roundoffs, two of BF16, nothing for integers and for
-// dtypes that only store: ops that write them round what both sides have.
+// disagreement returns the allowed difference between two backends, relative to the
+// largest element of a result: 4096 roundoffs, two roundoffs for BF16, and none for
+// integers and dtypes that are only stored, since ops that write those round values that
+// both sides share.
 func disagreement(dt backend.DType) float64 {
 	switch dt {
 	case backend.F32:
@@ -146,7 +145,7 @@ func disagreement(dt backend.DType) float64 {
 	return 0
 }
 
-// compare judges the view v that op wrote and copies it from b to ref.
+// compare compares the view v that op wrote on both sides and copies it from b to ref.
 func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
 	lo, hi := v.Span()
 	size := v.DType.Size()
@@ -174,7 +173,7 @@ func (c *comparer) compare(op backend.Op, operand int, v backend.View) error {
 	if err != nil {
 		return err
 	}
-	// Only the elements of v: what lies between them may be another's.
+	// Only the elements of v are copied: others between them may belong to another view.
 	v.Each(func(_, at int) { copy(want[(at-lo)*size:][:size], got[(at-lo)*size:]) })
 	return c.ref.Upload(p.ref, lo*size, want)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// block runs a few ops as a model does: a norm, a packed product, a gate.
+// block runs a few ops of a model: a norm, a packed product, a gate.
 func block(t *testing.T, b backend.Backend) error {
 	t.Helper()
 	n, d := 5, 8
@@ -81,7 +81,7 @@ func TestCompareComparesDecompositions(t *testing.T) {
 }
 
 func TestCompareGoesOnFromTheSameValues(t *testing.T) {
-	// A tenth of the allowed difference in each of 100 ops would add up.
+	// Each of 100 ops has a tenth of the allowed difference, which must not add up.
 	drift := func(b backend.Backend, op backend.Op) error {
 		if err := b.Do(op); err != nil {
 			return err

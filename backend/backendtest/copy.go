@@ -12,7 +12,7 @@ type copySpec struct {
 	Shape    []int
 }
 
-// copied are the dtypes that Copy converts between.
+// copied lists the dtypes between which Copy converts.
 var copied = []backend.DType{
 	backend.F32, backend.F64, backend.BF16, backend.I32, backend.E4M3, backend.E5M2, backend.F16,
 }
@@ -49,7 +49,7 @@ func (c copySpec) build(s *setup) {
 	gen := s.mix(100, specials...)
 	if c.Dst == backend.I32 || c.Src == backend.I32 {
 		gen = s.mix(1e4, 0, 0.5, -0.5, 1.5, -1.5, 1<<20, -1<<20)
-	} else if f, ok := narrowFormats[c.Dst]; ok {
+	} else if f, ok := narrowFloats[c.Dst]; ok {
 		gen = s.mix(100, append(f.edges(), specials...)...)
 	}
 	src := s.operand("Src", c.Src, free, true, c.Shape).store(gen)
@@ -62,27 +62,27 @@ func (c copySpec) build(s *setup) {
 	}
 }
 
-// narrowFormat is a floating-point format of fewer digits than F32.
-type narrowFormat struct {
-	digits    int     // of a normal number, in base 2
+// narrowFloat describes a floating-point dtype with fewer digits than F32.
+type narrowFloat struct {
+	digits    int     // significant bits of a normal number
 	least     int     // the smallest number is 2^least
-	largest   float64 // finite
-	saturates bool    // finite numbers beyond the largest become it
-	infinite  bool    // has infinities
+	largest   float64 // the largest finite number
+	saturates bool    // finite numbers beyond the largest are rounded to it
+	infinite  bool    // there are infinities
 }
 
-var narrowFormats = map[backend.DType]narrowFormat{
+var narrowFloats = map[backend.DType]narrowFloat{
 	backend.BF16: {8, -133, 0x1.fep127, false, true},
 	backend.F16:  {11, -24, 65504, false, true},
 	backend.E4M3: {4, -9, 448, true, false},
 	backend.E5M2: {3, -16, 57344, true, true},
 }
 
-// edges is numbers that f has to round with care: halfway between two of its own,
-// the lower one even and odd, and beside that by less than F32 can tell; one that
-// rounds to the next power of 2; below the smallest normal number; about the
-// largest.
-func (f narrowFormat) edges() []float64 {
+// edges returns numbers that are hard to round: numbers halfway between two of the dtype,
+// with the lower one even and odd; numbers so close to these that F32 does not resolve
+// the difference; one that rounds up to a power of 2; numbers below the smallest normal
+// one; and numbers near the largest.
+func (f narrowFloat) edges() []float64 {
 	half, least := math.Ldexp(1, -f.digits), math.Ldexp(1, f.least)
 	_, exponent := math.Frexp(f.largest)
 	over := f.largest + math.Ldexp(1, exponent-f.digits-1) // halfway to the number after the largest
@@ -93,10 +93,10 @@ func (f narrowFormat) edges() []float64 {
 	}
 }
 
-// rounded is x as dt holds it, computed apart from DType.Put: by nearest multiples
-// rather than bits.
+// rounded returns x rounded to dt. To be independent of DType.Put, it rounds to multiples
+// of the last digit and does not work on bits.
 func rounded(dt backend.DType, x float64) float64 {
-	f, narrow := narrowFormats[dt]
+	f, narrow := narrowFloats[dt]
 	switch {
 	case dt == backend.F32:
 		return float64(float32(x))

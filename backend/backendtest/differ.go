@@ -2,23 +2,23 @@ package backendtest
 
 import "github.com/aha-go/aha/backend"
 
-// Difference is how far apart two backends are on one case.
+// Difference is the comparison of two backends on one case.
 type Difference struct {
-	Result        // of the backend, beside the definition
-	Ref    Result // of the reference, likewise
+	Result        // the backend compared with the definition
+	Ref    Result // the reference backend compared with the definition
 
-	// Apart is the largest difference between elements of the two results, as a
-	// multiple of what the element may differ from its definition. Two backends
-	// that pass may be 2 apart; elements of which the definition leaves no choice
-	// must be equal. It is 0 where one of the backends has no result.
+	// Apart is the largest difference between elements of the two results, as a multiple
+	// of the element's allowed error. Two backends that pass may be 2 apart, but elements
+	// that the definition determines exactly must be equal. It is 0 if one of the
+	// backends has no result.
 	Apart float64
 }
 
-// Lacks reports whether the backend lacks the op, and the reference has it.
+// Lacks reports whether the backend lacks an op that the reference has.
 func (d Difference) Lacks() bool { return d.Unsupported && !d.Ref.Unsupported && d.Ref.Skipped == "" }
 
-// Differ runs c on both ref and b, on the same operands, and compares each with the
-// definition and both with each other.
+// Differ runs c with the same operands on ref and b. It compares each with the definition
+// and both with each other.
 func Differ(ref, b backend.Backend, c Case) Difference {
 	r, s := run(b, c, b.Do)
 	q, t := run(ref, c, ref.Do)

@@ -20,7 +20,7 @@ func TestDifferMeasuresInTolerances(t *testing.T) {
 	for _, c := range SmallBenchCases() {
 		d := Differ(b, &broken{b, c.Op, perturb}, c)
 		if d.Err != nil {
-			continue // the element at fault is no result
+			continue // the wrong element is outside the result
 		}
 		if d.OK() || !d.Ref.OK() || d.Apart < d.MaxError/2 {
 			t.Errorf("%s: apart %g, the error is %g; %s", c, d.Apart, d.MaxError, d.Ref)

@@ -11,7 +11,7 @@ import (
 var shapes = [][]int{{}, {0}, {1}, {7}, {8}, {9}, {16}, {17}, {33}, {65}, {257}, {1023}, {1025}, {0, 4}, {3, 0}, {3,
 	5}, {2, 31}, {2, 3, 4}, {2, 3, 4, 5}, {3, 1, 2, 9}}
 
-// specials are values at which functions bend, overflow or have no value.
+// specials are values at which functions have kinks, overflow or are undefined.
 var specials = []float64{0, math.Copysign(0, -1), 1, -1, 0.5, 1e4, -1e4, 1e30, -1e30, 88, -87, -103, math.Inf(1),
 	math.Inf(-1), math.NaN()}
 
@@ -55,7 +55,7 @@ func (c unarySpec) build(s *setup) {
 	}
 }
 
-// unary is fn(x) and the error allowed, in units of roundoff.
+// unary returns fn(x) and the allowed error in units of roundoff.
 func unary(fn backend.UnaryFn, x, a, b float64) (y, bound float64) {
 	switch fn {
 	case backend.Affine:
@@ -134,7 +134,7 @@ func (c binarySpec) op() string { return c.Fn.String() }
 func (c binarySpec) build(s *setup) {
 	dtA, dtB, dtY := s.activation(), s.activation(), s.activation()
 	gen := s.mix(3, specials...)
-	if c.Fn <= backend.Div { // sums of opposite infinities are covered; 1e30·1e30 is not F32's business
+	if c.Fn <= backend.Div { // without 1e30, since 1e30·1e30 overflows F32
 		gen = s.mix(3, 0, 1, -1, 1e4, 1e15, -1e15, math.Inf(1), math.NaN())
 	}
 	if c.Ints {

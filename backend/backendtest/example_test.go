@@ -14,10 +14,10 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// mine is a backend with a kernel of one's own: RMSNorm in F32.
+// mine is a backend with a custom kernel: RMSNorm in F32.
 type mine struct {
 	backend.Decorator
-	kernel func(y, x, w []float64, eps float64) (rstd float64) // of one row
+	kernel func(y, x, w []float64, eps float64) (rstd float64) // computes one row
 }
 
 func (m mine) Do(op backend.Op) error {
@@ -44,7 +44,7 @@ func (m mine) Do(op backend.Op) error {
 	return m.store(o.Rstd, rstd)
 }
 
-// store uploads the elements of v, one by one: there may be others between them.
+// store uploads the elements of v one by one, since other elements may lie between them.
 func (m mine) store(v backend.View, vals []float64) (err error) {
 	size := v.DType.Size()
 	mem := make([]byte, size)
@@ -69,19 +69,19 @@ func rmsNorm(y, x, w []float64, eps float64) (rstd float64) {
 	return rstd
 }
 
-// noTail forgets the elements that are left after blocks of 16: models never show it,
-// whose widths are multiples of 16.
+// noTail is a wrong kernel: it clears the elements that are left after blocks of 16. A
+// model does not show this if its widths are multiples of 16.
 func noTail(y, x, w []float64, eps float64) float64 {
 	rstd := rmsNorm(y, x, w, eps)
 	clear(y[len(y)/16*16:])
 	return rstd
 }
 
-// noEps is wrong where a whole row is small.
+// noEps is a wrong kernel: it ignores eps, which matters if a whole row is small.
 func noEps(y, x, w []float64, _ float64) float64 { return rmsNorm(y, x, w, 0) }
 
-// A kernel of one's own is put before a backend that has the rest. Check finds the
-// cases that fail, and Compare the first op inside a model that differs.
+// A custom kernel decorates a backend that has the other ops. Check finds the cases that
+// fail, and Compare finds the first op inside a model that differs.
 func Example() {
 	for _, x := range []struct {
 		name   string
@@ -101,7 +101,7 @@ func Example() {
 	//   in a model: RMSNorm
 }
 
-// check is the first case that fails on b, and the operand.
+// check returns the first case that fails on b, and the operand.
 func check(b backend.Backend) string {
 	for _, c := range backendtest.Cases() {
 		if c.Op != "RMSNorm" {
@@ -114,7 +114,7 @@ func check(b backend.Backend) string {
 	return "all cases pass"
 }
 
-// open is the reference.
+// open returns the reference backend.
 func open() backend.Backend {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -123,7 +123,7 @@ func open() backend.Backend {
 	return b
 }
 
-// forward runs a small model on b, which it closes.
+// forward runs a small model on b and closes b.
 func forward(b backend.Backend) error {
 	defer b.Close()
 	m, err := model.New(b, model.Tiny(32), 1)
@@ -138,9 +138,9 @@ func forward(b backend.Backend) error {
 	return s.Err()
 }
 
-// The conformance test of the kernel's backend: every op, also by decomposition, and
-// random cases.
-func TestAKernelOfOnesOwnConforms(t *testing.T) {
+// The conformance test of the backend with the custom kernel runs every op, also by
+// decomposition, and random cases.
+func TestACustomKernelConforms(t *testing.T) {
 	b := mine{backend.Decorator{Backend: backendtest.Open(t, "cpu")}, rmsNorm}
 	backendtest.Run(t, b, backendtest.Ops())
 }

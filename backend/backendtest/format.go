@@ -8,16 +8,15 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Products with matrices in a format other than Native. In BFloat16 they are
-// held to the rounding of F32 sums of exactly rounded operands. How a backend
-// chooses the scales of Q8, Q4 and Q4_1, and whether it quantises the left operand, is
-// its own affair within the step of the integers: an element may be wrong by
-// what both roundings allow.
+// The cases in this file are products with matrices in a format other than Native. In
+// BFloat16 and FP8 the operands are rounded exactly as the format defines, and the result
+// has the error of an F32 sum. In Q8, Q4 and Q4_1 a backend may choose the scales, and need
+// not quantise the left operand, so the result may also have the errors of quantising both.
 
-// step is the largest error of a block element whose largest magnitude is most, in
-// integers of the given number of bits: half a step of them; for 4 bits, which
-// reach from −8 to 7, a whole one, and more where the scale that errs least in the
-// mean clips the largest. F16 scales add a little.
+// step returns the largest error of an element of a block whose largest magnitude is
+// most, in integers of the given number of bits: half a quantisation step. For 4 bits,
+// which range from −8 to 7, it is a whole step or more, since the scale with the least
+// mean error may clip the largest element. F16 scales add a little.
 func step(bits int, most float64) float64 {
 	if bits == 4 {
 		return most/6 + 1e-7
@@ -25,42 +24,43 @@ func step(bits int, most float64) float64 {
 	return most/254*1.01 + 1e-7
 }
 
-// inexact is an operand [rows, cols] of a product, row-major, and the error of each
-// element that the format allows.
+// inexact is an operand [rows, cols] of a product, row-major, with the error that the
+// format allows in each element.
 type inexact struct {
 	value, err []float64
 	cols       int
 }
 
-// stepBetween is step for a block in Format.Min, whose numbers are from least to most: 4
-// bits divide the range by 15.
+// stepBetween is step for a block with a minimum, whose numbers range from least to most:
+// 4 bits divide the range by 15.
 func stepBetween(bits int, least, most float64) float64 {
 	largest := max(math.Abs(least), math.Abs(most))
 	return (most-least)/float64(int(2)<<bits-2)*1.01 + largest/1024 + 1e-6
 }
 
-// leftOperand is x [rows, k] as the left operand of a product in format f.
+// leftOperand returns x [rows, k] as the left operand of a product in format f.
 func leftOperand(f backend.Format, x []float64, rows, k int) inexact {
 	return quantised(f.Left, 8, false, 1, int(f.LeftBlock), leastLeft, x, rows, k)
 }
 
-// rightOperand is x [k, n] as the right operand of a product in format f.
+// rightOperand returns x [k, n] as the right operand of a product in format f.
 func rightOperand(f backend.Format, x []float64, k, n int) inexact {
 	return quantised(f.Element, int(f.Width), f.Min, int(f.BlockK), int(f.BlockN), 0, x, k, n)
 }
 
-// leastLeft is the least magnitude that scales of a left operand in E4M3 are made for.
+// leastLeft is the least magnitude for which a scale of an E4M3 left operand is computed,
+// see backend.FP8.
 const leastLeft = 1e-4
 
-// quantised is x [rows, cols] in elements of dt, of which blocks of height × width
-// share a scale, for magnitudes of at least least. bits are those of an integer, 0
-// meaning 8; minimums says that they count from a minimum of the block, whose missing
-// elements are zeros. Floats are exactly what the format defines.
+// quantised returns x [rows, cols] in elements of dt. Blocks of height × width share a
+// scale, which is computed for a magnitude of at least least. bits is the width of
+// integers; 0 means 8. minimums says that each block has a minimum; missing elements of
+// the last blocks then count as zeros. Floats are exactly as the format defines.
 func quantised(dt backend.DType, bits int, minimums bool, height, width int, least float32, x []float64, rows,
 	cols int) inexact {
 	x = x[:rows*cols]
 	q := inexact{slices.Clone(x), make([]float64, rows*cols), cols}
-	if dt == backend.F32 { // Native: as it is
+	if dt == backend.F32 { // Native is not quantised
 		return q
 	}
 	if dt.IsFloat() && height*width == 0 {
@@ -103,7 +103,7 @@ func quantised(dt backend.DType, bits int, minimums bool, height, width int, lea
 	return q
 }
 
-// dot is row i of a times column j of b and its allowed error in units of F32's
+// dot returns row i of a times column j of b, and its allowed error in units of F32
 // roundoff.
 func (a inexact) dot(i int, b inexact, j int) (sum, bound float64) {
 	size, extra := 0.0, 0.0
@@ -117,10 +117,10 @@ func (a inexact) dot(i int, b inexact, j int) (sum, bound float64) {
 	return sum, terms(a.cols)*(size+extra) + extra/(slack*roundoff(backend.F32))
 }
 
-// formats are all but Native.
+// formats lists the named formats except Native.
 var formats = backend.Formats()[1:]
 
-// trainable are the formats that train, without Native.
+// trainable lists the formats that train, except Native.
 func trainable() (list []backend.Format) {
 	for _, f := range formats {
 		if !f.ForwardOnly {
@@ -286,7 +286,7 @@ func (c formatOuterSpec) build(s *setup) {
 	}
 }
 
-// transposed is x [rows, cols], row-major, as [cols, rows].
+// transposed returns the row-major matrix x [rows, cols] as [cols, rows].
 func transposed(x []float64, rows, cols int) []float64 {
 	y := make([]float64, rows*cols)
 	for i := range y {
@@ -295,14 +295,14 @@ func transposed(x []float64, rows, cols int) []float64 {
 	return y
 }
 
-// unpackSpec packs a matrix, or a stack of them, at once or in two parts, and
-// unpacks it again: the whole or some of its columns.
+// unpackSpec packs a matrix, or a stack of them, in one or two parts, and unpacks it: the
+// whole or some of its columns.
 type unpackSpec struct {
 	Format  backend.Format
 	Src     backend.DType
 	Shape   []int
-	Columns int // number of columns that are looked up; 0 means the whole matrix
-	Cut     int // column at which packing is cut in two parts; 0 means in one
+	Columns int // number of columns that are looked up; if 0, the whole matrix is unpacked
+	Cut     int // column at which packing is split in two parts; if 0, it is not split
 }
 
 func unpackFamily() family {
@@ -361,7 +361,7 @@ func (c unpackSpec) build(s *setup) {
 		}
 	}
 	var matrices []inexact
-	right := func(i int) (value, err float64) { // of element i of Src
+	right := func(i int) (value, err float64) { // returns element i of Src and its allowed error
 		for e := len(matrices); e <= i/(k*n); e++ {
 			matrices = append(matrices, rightOperand(c.Format, src.vals[e*k*n:], k, n))
 		}

@@ -7,8 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// tableSpec is a case of an op on N indices into a table of R rows and D
-// columns.
+// tableSpec is a case of an op with N indices into a table of R rows and D columns.
 type tableSpec struct{ N, R, D int }
 
 func randomTable(r *rand.Rand) tableSpec { return tableSpec{size(r, 0), size(r, 1), size(r, 0)} }
@@ -97,7 +96,7 @@ func (c scatterSpec) op() string {
 
 func (c scatterSpec) build(s *setup) {
 	x, update := s.read("X", free, c.N, c.D), s.update
-	if c.Add { // sums are not in BF16
+	if c.Add { // sums must not be in BF16
 		update = s.updateStat
 	}
 	y := update("Y", free, c.R, c.D)
@@ -126,7 +125,7 @@ func (c scatterSpec) build(s *setup) {
 		}
 		for i, w := range written {
 			if !w {
-				continue // must keep its bits
+				continue // the element must keep its bits
 			}
 			if c.Add {
 				y.expect(i, want[i], terms(c.N)*size[i])

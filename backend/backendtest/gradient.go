@@ -9,10 +9,9 @@ import (
 // and central differences in float64, whose own error is about 1e-9.
 const gradientTolerance = 1e-6
 
-// CheckGradient compares the gradients that c's op is defined to compute with
-// central differences of the forward definition, both in float64 and without
-// any backend. It is what makes the gradient references of the suite worth
-// comparing with.
+// CheckGradient compares the gradients that c's op is defined to compute with central
+// differences of the forward definition, both in float64 and without a backend. It checks
+// the definitions with which Check compares the gradient ops of backends.
 func CheckGradient(c Case) error {
 	s := c.setup(nil)
 	s.want()

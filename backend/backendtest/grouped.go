@@ -7,7 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// groupSpec is rows in groups of the given sizes and some past the last group.
+// groupSpec describes rows in groups of the given sizes, followed by Spare rows in no
+// group.
 type groupSpec struct {
 	Sizes []int
 	Spare int
@@ -32,7 +33,7 @@ func (c groupSpec) offsets(s *setup) *operand {
 	}, len(c.Sizes)+1)
 }
 
-// each visits the rows in use with their group.
+// each calls visit for each row in use and its group.
 func (c groupSpec) each(visit func(e, row int)) {
 	row := 0
 	for e, n := range c.Sizes {
@@ -125,7 +126,7 @@ func (c groupedOuterSpec) build(s *setup) {
 		at := 0
 		for _, n := range c.Sizes {
 			for range c.P * c.Q {
-				if v := out.vals[at]; n > 0 { // an empty group's sum may be left alone
+				if v := out.vals[at]; n > 0 { // the sum of an empty group must keep its value
 					out.expect(at, v+g[at], terms(n)*(math.Abs(v)+size[at]))
 				} else {
 					out.expect(at, v, 0)
@@ -133,7 +134,7 @@ func (c groupedOuterSpec) build(s *setup) {
 				at++
 			}
 		}
-		// GroupedOuter(A, DC) is the gradient of GroupedMatMul(A, W) by W.
+		// GroupedOuter(A, DC) is the gradient of GroupedMatMul(A, W) with respect to W.
 		w := make([]float64, len(g))
 		for i := range w {
 			w[i] = s.rng.NormFloat64()

@@ -7,24 +7,24 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Product says what a matrix product works in.
+// Product identifies a kind of matrix product by its dtype and format.
 type Product struct {
-	DType  backend.DType  // of activations
-	Format backend.Format // of the matrix
+	DType  backend.DType  // dtype of the activations
+	Format backend.Format // format of the matrix
 }
 
-// Limits are what a device reaches at best, by measurement: nothing here is from a
-// data sheet. So a share of them is one of what the backend itself can do, and the
-// large products are their own limit.
+// Limits are the best rates that a device reaches, all of them measured and none from a
+// data sheet. A share of a limit therefore compares with what the backend itself can do,
+// and large products are their own limit.
 type Limits struct {
-	Launch float64             // seconds of an op on one element
-	Copy   float64             // bytes a second that a large Copy reads and writes
-	MatMul map[Product]float64 // operations a second of a large MatMul, the faster of packed and not
+	Launch float64             // seconds that an op on one element takes
+	Copy   float64             // bytes per second that a large Copy reads and writes
+	MatMul map[Product]float64 // operations per second of a large MatMul, packed or not, whichever is faster
 }
 
-// MeasureLimits measures those of b, in rounds of the given time. With small, the
-// copy is of 64 KiB and the products of 64³, for devices as slow as an emulator, and
-// the figures say nothing of a real one.
+// MeasureLimits measures the limits of b in rounds of the given time. If small is set,
+// the copy has 65,536 elements and products are 64×64×64, for devices as slow as an
+// emulator; the figures then say nothing about a real device.
 func MeasureLimits(b backend.Backend, round time.Duration, small bool) (Limits, error) {
 	rows, size := 4096, 2048
 	if small {
@@ -65,8 +65,8 @@ func MeasureLimits(b backend.Backend, round time.Duration, small bool) (Limits, 
 	return l, nil
 }
 
-// Least is the time that t's work takes at these limits, and which of them sets it:
-// "launch", "copy" or "matmul".
+// Least returns the time that t's work takes at these limits, and which limit determines
+// it: "launch", "copy" or "matmul".
 func (l Limits) Least(t Timing) (seconds float64, bound string) {
 	seconds, bound = l.Launch, "launch"
 	if copying := t.Bytes / l.Copy; copying > seconds {

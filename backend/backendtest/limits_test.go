@@ -18,11 +18,11 @@ func TestLimitsAreMeasuredInEveryFormat(t *testing.T) {
 	for _, f := range backend.Formats() {
 		for _, dt := range []backend.DType{backend.F32, backend.BF16} {
 			if !(l.MatMul[Product{dt, f}] > 0) {
-				t.Errorf("no rate of products of %s with a matrix in %s", dt, f)
+				t.Errorf("there is no rate for products of %s activations with a matrix in format %s", dt, f)
 			}
 		}
 	}
-	// A device without BF16 activations has limits still.
+	// A device without BF16 activations still has limits.
 	lacks := &broken{newCPU(t), "MatMul", func(b backend.Backend, op backend.Op) error {
 		if op.(*backend.MatMul).A.DType == backend.BF16 {
 			return backend.Unsupported(b, op, "")

@@ -75,8 +75,7 @@ func formatLogProbFamily() family {
 
 func (formatLogProbSpec) noF64() {}
 
-// formatLogProbGradSpec is LinearLogProbGrad in a format other than Native that
-// trains.
+// formatLogProbGradSpec is LinearLogProbGrad in a format that trains, other than Native.
 type formatLogProbGradSpec struct{ linearLogProbGradSpec }
 
 func formatLogProbGradFamily() family {
@@ -98,12 +97,12 @@ func formatLogProbGradFamily() family {
 
 func (formatLogProbGradSpec) noF64() {}
 
-// head is the output head's operands.
+// head has the operands of the output head.
 type head struct {
 	linearLogProbSpec
 	x, w, target *operand
 	matrix       backend.Matrix
-	left, right  inexact // X and W as the format has them; made by row
+	left, right  inexact // X and W in the format; row computes them when first called
 }
 
 func (c linearLogProbSpec) head(s *setup) *head {
@@ -112,7 +111,7 @@ func (c linearLogProbSpec) head(s *setup) *head {
 	return &head{linearLogProbSpec: c, x: x, w: w, target: s.ints("Target", flat, s.below(-1, c.V), c.N), matrix: m}
 }
 
-// row is the distribution of row i.
+// row returns the distribution of row i.
 func (h *head) row(i int) *distribution {
 	logits, err := make([]float64, h.V), 0.0
 	x := h.x.vals[i*h.D:][:h.D]
@@ -161,8 +160,8 @@ func (c linearLogProbSpec) build(s *setup) {
 	}
 }
 
-// leftRounded is x, whose error is bound roundoffs of F32, as the left operand of a
-// product in format f, which has no scales, and its error then.
+// leftRounded returns x as the left operand of a product in format f, which has no
+// scales, and its error after rounding. bound is the error of x in units of F32 roundoff.
 func leftRounded(f backend.Format, x, bound float64) (y, after float64) {
 	if f == backend.Native {
 		return x, bound

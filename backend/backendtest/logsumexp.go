@@ -11,7 +11,7 @@ type logSumExpSpec struct {
 	N, V    int
 	Entropy bool
 	InvTemp float64
-	Scale   float64 // of the logits
+	Scale   float64 // standard deviation of the logits
 }
 
 func logSumExpFamily() family {
@@ -33,7 +33,7 @@ func (logSumExpSpec) op() string { return "LogSumExp" }
 
 func (c logSumExpSpec) build(s *setup) {
 	gen := s.mix(c.Scale, 0, 0)
-	if !c.Entropy { // the entropy of a masked logit is 0·∞
+	if !c.Entropy { // a masked logit would add 0·∞ to the entropy
 		gen = s.mix(c.Scale, 0, math.Inf(-1))
 	}
 	x := s.readWith("X", rows, gen, c.N, c.V)
@@ -67,7 +67,8 @@ type distribution struct {
 	err  float64 // largest error of a score, in units of roundoff
 }
 
-// newDistribution scores logits whose own error is err.
+// newDistribution returns the distribution of logits whose own error is err units of
+// roundoff.
 func newDistribution(logits []float64, invTemp, err float64) *distribution {
 	d := &distribution{err: err}
 	for _, x := range logits {

@@ -79,9 +79,9 @@ func (c matMulSpec) build(s *setup) {
 	}
 }
 
-// matrix is v as the right-hand side of a product, packed by the backend where
-// asked for. Where it is not, half of those in a format of floats with scales are
-// quantised by the backend beforehand.
+// matrix returns v as the right operand of a product. If packed is set, the backend packs
+// it before the op. Otherwise, if f is a format of floats with scales, the backend
+// quantises half of the matrices before the op, to the strided, scaled form.
 func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Matrix {
 	switch {
 	case !packed && (f.BlockK == 0 || !f.Element.IsFloat() || v.Rank > 3 || s.rng.IntN(2) == 0):
@@ -104,7 +104,7 @@ func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Ma
 	return m
 }
 
-// scaled is v in elements of f with scales apart.
+// scaled returns v in the strided, scaled form of f.
 func (s *setup) scaled(v backend.View, f backend.Format) backend.Matrix {
 	k, n, batch := v.Dim(-2), v.Dim(-1), v.Dims()[:v.Rank-2]
 	across, down := (k+int(f.BlockK)-1)/int(f.BlockK), (n+int(f.BlockN)-1)/int(f.BlockN)
@@ -122,7 +122,7 @@ type product struct {
 	k, n int
 }
 
-// at is element (i, j) and the magnitude of its terms.
+// at returns element (i, j) and the sum of the magnitudes of its terms.
 func (p product) at(i, j int) (sum, size float64) {
 	for k, v := range p.a[i*p.k:][:p.k] {
 		v *= p.b[k*p.n+j]

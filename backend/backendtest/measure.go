@@ -10,23 +10,23 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Timing is the time of one op and the least work that it is.
+// Timing is the time of one op and the least work that it must do.
 type Timing struct {
 	Case    Case
-	Seconds float64        // of one op
-	Flops   float64        // operations of its arithmetic; 0 if it has none to speak of
-	Bytes   float64        // of operands that it reads and writes
-	Format  backend.Format // of the matrix that it reads, Native if there is none
+	Seconds float64        // time of one op
+	Flops   float64        // arithmetic operations; 0 if they are not counted
+	Bytes   float64        // bytes of operands that it reads and writes
+	Format  backend.Format // format of the matrix that it reads; Native if there is none
 }
 
-// GFLOPs is the rate of arithmetic in 10⁹ operations a second.
+// GFLOPs returns the rate of arithmetic in 10⁹ operations per second.
 func (t Timing) GFLOPs() float64 { return t.Flops / t.Seconds / 1e9 }
 
-// GBs is the rate of reading and writing operands in 10⁹ bytes a second.
+// GBs returns the rate of reading and writing operands in 10⁹ bytes per second.
 func (t Timing) GBs() float64 { return t.Bytes / t.Seconds / 1e9 }
 
-// BenchCases lists cases of real sizes of every op, in F32 and, where the op takes
-// it, in BF16.
+// BenchCases lists cases of realistic sizes of every op, in F32 and, if the op takes it,
+// BF16.
 func BenchCases() []Case {
 	var cases []Case
 	for _, f := range families() {
@@ -41,11 +41,11 @@ func BenchCases() []Case {
 	return cases
 }
 
-// SmallBenchCases lists one case of every op for devices as slow as an emulator: the
-// one of Cases in F32 whose operands are the largest.
+// SmallBenchCases lists one case of every op for devices as slow as an emulator: of the
+// F32 cases in Cases, the one with the largest operands.
 func SmallBenchCases() []Case {
 	var cases []Case
-	largest := map[string]int{} // bytes of operands; 0 for a case that not every backend can have
+	largest := map[string]int{} // bytes of operands; 0 for a case that some backends skip
 	for _, c := range Cases() {
 		if c.DType != backend.F32 || c.Strided {
 			continue
@@ -68,7 +68,8 @@ func SmallBenchCases() []Case {
 	return cases
 }
 
-// unpacked says that it packs in formats that need it, which is all but Native.
+// unpacked is a backend that packs only in formats other than Native. Only its PackedLen
+// may be called.
 type unpacked struct{ backend.Backend }
 
 func (unpacked) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
@@ -78,12 +79,12 @@ func (unpacked) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend
 	return dt, k * n
 }
 
-// rounds is the number of measurements whose median Measure takes.
+// rounds is the number of rounds of which Measure takes the median.
 const rounds = 5
 
-// Measure runs c's op on b over and over, waiting with Sync after a round of at least
-// the given time, and takes the median of five rounds. The error wraps
-// errors.ErrUnsupported where b lacks the op or does not pack in the case's format.
+// Measure runs c's op on b in rounds of at least the given time, each ended by Sync, and
+// takes the median of five rounds. The error wraps errors.ErrUnsupported if b lacks the
+// op or does not pack in the case's format.
 func Measure(b backend.Backend, c Case, round time.Duration) (Timing, error) {
 	l, err := c.load(b)
 	defer l.free()
@@ -114,8 +115,8 @@ func Measure(b backend.Backend, c Case, round time.Duration) (Timing, error) {
 	return l.timing(seconds[rounds/2]), nil
 }
 
-// Bench is a benchmark of BenchCases: it reports GFLOP/s, where the op has arithmetic
-// to speak of, and GB/s.
+// Bench runs benchmarks of BenchCases. It reports GB/s and, if the op's arithmetic is
+// counted, GFLOP/s.
 func Bench(bench *testing.B, b backend.Backend) {
 	for _, c := range BenchCases() {
 		bench.Run(c.Name(), func(bench *testing.B) { benchCase(bench, b, c) })
@@ -146,15 +147,15 @@ func benchCase(bench *testing.B, b backend.Backend, c Case) {
 	bench.ReportMetric(t.GBs(), "GB/s")
 }
 
-// loaded is a case on a backend, ready to run again and again.
+// loaded is a case whose op can be run on a backend many times.
 type loaded struct {
 	*setup
 	*memory
 	c Case
 }
 
-// load uploads the operands of c and runs its op once, so that what is prepared once
-// is. The result is to be freed even after an error.
+// load uploads the operands of c and runs its op once, so that one-time preparations are
+// done. Free the result even after an error.
 func (c Case) load(b backend.Backend) (*loaded, error) {
 	l := &loaded{c.setup(b), &memory{b: b}, c}
 	if l.skip != "" {
@@ -172,7 +173,7 @@ func (c Case) load(b backend.Backend) (*loaded, error) {
 	return l, b.Sync()
 }
 
-// timing is that of one op which takes the given time.
+// timing returns the Timing of one op that takes the given time.
 func (l *loaded) timing(seconds float64) Timing {
 	t := Timing{Case: l.c, Seconds: seconds, Flops: l.flops, Bytes: -l.untouched}
 	l.op.Operands(func(v *backend.View, a backend.Access) {

@@ -10,8 +10,8 @@ import (
 type mlaKeysSpec struct {
 	N, H, Nope, Rope, Value int
 	Interleaved             bool
-	Cached                  bool // keys go to rows of a cache
-	Values                  bool // so do values
+	Cached                  bool // keys are written to rows of a cache
+	Values                  bool // values are written too
 }
 
 var mlaKeysShapes = []mlaKeysSpec{

@@ -7,7 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// balanceSpec is sequences of the given lengths, routed to K of E experts.
+// balanceSpec describes sequences of the given lengths whose tokens are routed to K of E
+// experts.
 type balanceSpec struct {
 	Seqs []int
 	E, K int
@@ -42,7 +43,7 @@ func sequenceBalanceFamily() family {
 
 func (balanceSpec) op() string { return "SequenceBalance" }
 
-// inputs makes Scores [N, E], positive, and SeqStart.
+// inputs makes the operands Scores [N, E], which are positive, and SeqStart.
 func (c balanceSpec) inputs(s *setup) (scores, starts *operand) {
 	n := 0
 	for _, t := range c.Seqs {
@@ -64,7 +65,7 @@ func (c balanceSpec) inputs(s *setup) (scores, starts *operand) {
 	return scores, starts
 }
 
-// load is f of each sequence (DeepSeek-V3 eq. 18).
+// load returns f for each sequence (DeepSeek-V3 eq. 18).
 func (c balanceSpec) load(scores []float64) [][]float64 {
 	var load [][]float64
 	t := 0
@@ -81,7 +82,7 @@ func (c balanceSpec) load(scores []float64) [][]float64 {
 	return load
 }
 
-// loss is Σ_s Σ_e f·P for the given f.
+// loss returns balanceCoef·Σ_s Σ_e f·P for the given f.
 func (c balanceSpec) loss(scores []float64, load [][]float64) float64 {
 	sum, t := 0.0, 0
 	for i, n := range c.Seqs {

@@ -11,10 +11,10 @@ import (
 type moeGateSpec struct {
 	N, E, K           int
 	Groups, TopGroups int
-	Softmax           bool // scoring, else sigmoid
-	GroupMax          bool // group score, else the sum of the top two
+	Softmax           bool // softmax scores instead of sigmoid
+	GroupMax          bool // a group's score is its maximum instead of the sum of its top two
 	Bias, Normalize   bool
-	Spoil             float64 // a logit, or bias if there is one, that is not finite; 0 for none
+	Spoil             float64 // value, not finite, of one bias or, without Bias, one logit per row; 0 for none
 }
 
 func moeGateCases() []moeGateSpec {
@@ -32,7 +32,7 @@ func moeGateCases() []moeGateSpec {
 		moeGateSpec{N: 3, E: 8, K: 0, Groups: 2, TopGroups: 1, Normalize: true})
 }
 
-// spoiledMoEGates have a logit or a bias that is not finite.
+// spoiledMoEGates returns cases with a logit or a bias that is not finite.
 func spoiledMoEGates() (list []spec) {
 	for _, x := range []float64{math.NaN(), math.Inf(1)} {
 		for _, bias := range []bool{false, true} {
@@ -73,7 +73,7 @@ func (c moeGateSpec) scoring() backend.Scoring {
 	return backend.ScoreSigmoid
 }
 
-// score is the affinities of one token.
+// score returns the affinities of one token.
 func (c moeGateSpec) score(logits []float64) []float64 {
 	if c.Softmax {
 		return softmax(logits)
@@ -85,7 +85,7 @@ func (c moeGateSpec) score(logits []float64) []float64 {
 	return s
 }
 
-// choose is the experts of one token in ascending order.
+// choose returns the experts of one token in ascending order.
 func (c moeGateSpec) choose(s, bias []float64) []int {
 	biased := slices.Clone(s)
 	for e := range bias {
@@ -112,7 +112,7 @@ func (c moeGateSpec) choose(s, bias []float64) []int {
 	return chosen
 }
 
-// weigh is the weights of the chosen experts of one token.
+// weigh returns the weights of the chosen experts of one token.
 func (c moeGateSpec) weigh(s []float64, chosen []int) []float64 {
 	total := 1.0
 	if c.Normalize {
@@ -129,9 +129,9 @@ func (c moeGateSpec) weigh(s []float64, chosen []int) []float64 {
 }
 
 func (c moeGateSpec) build(s *setup) {
-	// Logits and biases lie on grids: many ties, and no two scores so close that
-	// rounding decides. The offset keeps σ(x) + σ(−x) = 1 from making a near tie
-	// of two groups.
+	// Logits and biases are on grids, so that there are many ties, but no two scores so
+	// close that rounding decides their order. Without the offset, σ(x) + σ(−x) = 1 would
+	// make near ties of groups.
 	logits := s.readWith("Logits", rows, func(int) float64 { return float64(s.rng.IntN(48)-24)/8 + 0.0390625 }, c.N, c.E)
 	weight, index, scores := s.writeStat("Weight", flat, c.N, c.K), s.writeInts("Index", flat, c.N, c.K),
 		s.writeStat("Scores", flat, c.N, c.E)
@@ -160,7 +160,7 @@ func (c moeGateSpec) build(s *setup) {
 			}
 			return spoiled.vals[i]
 		})
-		index.opaque, scores.opaque = true, true // any experts will do
+		index.opaque, scores.opaque = true, true // any experts are accepted
 		s.want = func() {
 			for i := range c.N * c.K {
 				weight.expect(i, math.NaN(), 0)
@@ -187,7 +187,7 @@ func (c moeGateSpec) build(s *setup) {
 	}
 }
 
-// moeWeightsSpec weighs the experts that the gate of a spec would choose for other
+// moeWeightsSpec computes the weights of experts that a gate would choose for other
 // logits.
 type moeWeightsSpec struct{ moeGateSpec }
 
@@ -235,7 +235,7 @@ func (c moeWeightsSpec) build(s *setup) {
 
 type moeGateGradSpec struct {
 	moeGateSpec
-	NoWeight, NoScores bool // without DWeight, without DScores
+	NoWeight, NoScores bool // DWeight is absent, DScores is absent
 }
 
 func moeGateGradFamily() family {
@@ -308,8 +308,9 @@ func (c moeGateGradSpec) build(s *setup) {
 	}
 }
 
-// backward is the gradient of one token's logits and its magnitude. A single
-// normalised weight is constant: dweight must add nothing, not even rounding.
+// backward returns the gradient of one token's logits and its magnitude. A single
+// normalised weight is constant: dweight must not change the gradient, not even by
+// rounding.
 func (c moeGateSpec) backward(s []float64, chosen []int, dweight, dscores []float64) (g, size []float64) {
 	ds, dsSize := slices.Clone(dscores), make([]float64, c.E)
 	for e, v := range dscores {

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// routeSpec is N tokens of which each goes to K of E experts, in rows of D.
+// routeSpec describes N tokens in rows of D elements, each routed to K of E experts.
 type routeSpec struct{ N, E, K, D int }
 
 var routes = []routeSpec{{0, 4, 2, 8}, {1, 1, 1, 1}, {5, 4, 2, 9}, {7, 64, 6, 16}, {17, 8, 3, 33}, {40, 3, 1, 65},
@@ -20,8 +20,8 @@ func randomRoute(r *rand.Rand) routeSpec {
 
 var benchRoute = routeSpec{512, 64, 6, 1024}
 
-// experts draws K distinct experts for each token, ascending, the first ones
-// more often and some never.
+// experts draws K distinct experts for each token, in ascending order, from the first two
+// thirds of the experts, or the first K if these are more. The others get no tokens.
 func (c routeSpec) experts(s *setup) []int {
 	var index []int
 	for range c.N {
@@ -32,8 +32,8 @@ func (c routeSpec) experts(s *setup) []int {
 	return index
 }
 
-// slots sorts the assignments: perm[slot] is an assignment and inverse[it] its
-// slot.
+// slots sorts the assignments by expert: perm[slot] is an assignment, and
+// inverse[assignment] is its slot.
 func (c routeSpec) slots(index []int) (offsets, perm, inverse []int) {
 	perm = make([]int, len(index))
 	for i := range perm {
@@ -115,7 +115,7 @@ func (c moeDispatchSpec) build(s *setup) {
 
 type moeCombineSpec struct {
 	routeSpec
-	Plain bool // without Weight
+	Plain bool // Weight is absent
 }
 
 func moeCombineFamily() family {
@@ -158,8 +158,8 @@ func (c moeCombineSpec) build(s *setup) {
 			}
 		}
 		out.expect(y)
-		// The plain sum is the gradient of MoEDispatch, X being the gradient of
-		// its result.
+		// The unweighted sum is the gradient of MoEDispatch if X is the gradient of its
+		// result.
 		input := make([]float64, c.N*c.D)
 		s.gradient("X of MoEDispatch", input, out.value, func() float64 {
 			loss := 0.0

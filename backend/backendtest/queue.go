@@ -10,10 +10,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Queues checks that the queues of b's device are ordered by events, and that memory
-// freed on one is not used again before the work of the others on it has ended: 20
-// random programs on three queues, whose results must be those of one queue. It runs
-// Affine and Binary in F32, and is part of Run.
+// Queues checks that events order the queues of b's device, and that memory freed on one
+// queue is not used again before the work of other queues on it has ended. It runs 20
+// random programs on three queues and compares their results with those of one queue. It
+// uses Affine and Binary in F32, and is part of Run.
 func Queues(t *testing.T, b backend.Backend) {
 	t.Helper()
 	for seed := range uint64(20) {
@@ -25,7 +25,7 @@ func Queues(t *testing.T, b backend.Backend) {
 	}
 }
 
-// cell is a buffer in use, what it must hold, and the events of those who used it.
+// cell is a buffer in use, its expected content, and the events of the ops that used it.
 type cell struct {
 	view  backend.View
 	want  []float32
@@ -39,7 +39,7 @@ type use struct {
 	queue int
 }
 
-// schedule is a random program in the making.
+// schedule is the state of a random program.
 type schedule struct {
 	rng    *rand.Rand
 	queues []backend.Backend
@@ -80,7 +80,7 @@ func checkQueues(b backend.Backend, seed uint64) (err error) {
 	return nil
 }
 
-// step makes a cell, computes one from others, or ends one.
+// step makes a cell, computes one from others, or removes one.
 func (s *schedule) step() error {
 	n := len(s.cells)
 	switch k := s.rng.IntN(10); {
@@ -88,7 +88,7 @@ func (s *schedule) step() error {
 		return s.upload()
 	case k < 4:
 		return s.finish(s.rng.IntN(n))
-	case k < 6: // free it while work on it is queued
+	case k < 6: // free a cell while work on it is queued
 		i := s.rng.IntN(n)
 		s.queue().Free(s.cells[i].view.Buf)
 		s.cells = slices.Delete(s.cells, i, i+1)
@@ -116,7 +116,8 @@ const cellLen = 300
 
 func (s *schedule) queue() backend.Backend { return s.queues[s.rng.IntN(len(s.queues))] }
 
-// on queues an op of queue i that reads and writes cells, after those it depends on.
+// on queues an op that reads and writes cells on queue i, after the ops on which it
+// depends.
 func (s *schedule) on(i int, reads []*cell, write *cell, op func(backend.Backend) error) error {
 	q := s.queues[i]
 	wait := func(uses ...use) error {
@@ -175,7 +176,7 @@ func (s *schedule) upload() error {
 	})
 }
 
-// finish compares a cell, by way of any queue, and frees it.
+// finish compares a cell with its expected content, by way of any queue, and frees it.
 func (s *schedule) finish(i int) error {
 	x := s.cells[i]
 	err := s.on(s.rng.IntN(len(s.queues)), []*cell{x}, nil, func(q backend.Backend) error {

@@ -47,8 +47,8 @@ func (c randomSpec) build(s *setup) {
 			if i%2 == 1 {
 				x = radius * math.Sin(angle)
 			}
-			// The radius is large where its logarithm's argument is small: an
-			// error of the argument of sine weighs by it.
+			// The radius, which is large if the argument of its logarithm is small,
+			// multiplies an error in the argument of cosine and sine.
 			dst.expect(i, x, math.Abs(x)+16*radius*0x1p-53/roundoff(s.dt))
 		}
 	}

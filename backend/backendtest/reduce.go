@@ -70,7 +70,7 @@ func (c reduceSpec) build(s *setup) {
 
 type softmaxSpec struct {
 	Shape []int
-	Scale float64 // of the inputs
+	Scale float64 // standard deviation of the inputs
 }
 
 func softmaxFamily() family {
@@ -96,7 +96,7 @@ func (c softmaxSpec) build(s *setup) {
 	n := c.Shape[len(c.Shape)-1]
 	for i := 0; i < len(x.vals); i += n {
 		row := x.vals[i:][:n]
-		if math.IsInf(slices.Max(row), -1) { // a softmax of nothing has no value
+		if math.IsInf(slices.Max(row), -1) { // the softmax of a fully masked row is undefined
 			x.store(s.normal(c.Scale))
 		}
 	}
@@ -112,7 +112,7 @@ func (c softmaxSpec) build(s *setup) {
 	}
 }
 
-// softmax is a fresh slice of exp(x)/Σ exp(x).
+// softmax returns exp(x)/Σ exp(x) in a new slice.
 func softmax(x []float64) []float64 {
 	p := make([]float64, len(x))
 	lse := logSumExp(x)
@@ -122,7 +122,7 @@ func softmax(x []float64) []float64 {
 	return p
 }
 
-// logSumExp is log Σ exp(x); −Inf of nothing.
+// logSumExp returns log Σ exp(x), or −Inf if x is empty.
 func logSumExp(x []float64) float64 {
 	top := math.Inf(-1)
 	for _, v := range x {
@@ -142,7 +142,7 @@ type topKSpec struct {
 	N, E, K int
 	Ties    bool // values from a set of four
 	NaN     bool
-	NoValue bool // without the optional result
+	NoValue bool // the optional Values are absent
 }
 
 func topKFamily() family {
@@ -200,8 +200,8 @@ func withoutNaN(x float64) float64 {
 	return x
 }
 
-// topK is the ids of the k largest of x by falling value, ties by lowest id,
-// NaN as −Inf.
+// topK returns the ids of the k largest elements of x in descending order. Ties go to the
+// lowest id; NaN counts as −Inf.
 func topK(x []float64, k int) []int {
 	ids := make([]int, len(x))
 	for i := range ids {

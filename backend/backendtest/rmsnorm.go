@@ -11,7 +11,7 @@ const normEps = 1e-6
 
 type rmsNormSpec struct {
 	N, D  int
-	Scale float64 // of the inputs
+	Scale float64 // standard deviation of the inputs
 }
 
 func rmsNormFamily() family {

@@ -8,7 +8,7 @@ import (
 )
 
 type ropeSpec struct {
-	N, H, R, Still       int // Still elements of a row come before the R that turn
+	N, H, R, Still       int // Still elements of a row come before the R that are rotated
 	Interleaved, Inverse bool
 	InPlace              bool
 }
@@ -51,11 +51,11 @@ func (c ropeSpec) build(s *setup) {
 		for i, v := range want {
 			if i%d >= c.Still {
 				y.expect(i, v, 2*size[i])
-			} else if !c.InPlace { // nothing writes there in place
+			} else if !c.InPlace { // in place, these are not written
 				y.expect(i, v, 0)
 			}
 		}
-		if c.Inverse { // the gradient of rotating forward, X being the gradient of the result
+		if c.Inverse { // the gradient of the forward rotation, if X is the gradient of its result
 			input := make([]float64, len(x.vals))
 			for i := range input {
 				input[i] = s.rng.NormFloat64()
@@ -68,7 +68,7 @@ func (c ropeSpec) build(s *setup) {
 	}
 }
 
-// angles are the positions of n tokens and the cosines and sines of r/2 pairs.
+// angles returns the positions of n tokens, and the cosines and sines of r/2 pairs.
 func (s *setup) angles(n, r int) (pos, cos, sin *operand) {
 	const positions = 50
 	half := max(r/2, 1)
@@ -79,8 +79,8 @@ func (s *setup) angles(n, r int) (pos, cos, sin *operand) {
 	return pos, cos, sin
 }
 
-// rotate is x with the ends of its rows rotated, and the magnitude of each
-// element's terms.
+// rotate returns x with the last R elements of its rows rotated, and the sum of the
+// magnitudes of each element's terms.
 func (c ropeSpec) rotate(x, pos, cos, sin []float64, inverse bool) (y, size []float64) {
 	y, size = append([]float64(nil), x...), make([]float64, len(x))
 	half := c.R / 2

@@ -10,9 +10,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Open opens the named backend for a test and closes it at its end. A device
-// that cannot be opened skips the test, unless AHA_REQUIRE_BACKEND names the
-// backend (or its driver), which makes it a failure.
+// Open opens the named backend for a test and closes it when the test ends. If it cannot
+// be opened, the test is skipped, or fails if AHA_REQUIRE_BACKEND is the name of the
+// backend or of its driver.
 func Open(t testing.TB, name string) backend.Backend {
 	t.Helper()
 	b, err := backend.Open(name)
@@ -31,17 +31,18 @@ func Open(t testing.TB, name string) backend.Backend {
 	return b
 }
 
-// maxFailures is how many failing cases of one op are printed.
+// maxFailures is the number of failing cases that are printed for one op.
 const maxFailures = 5
 
-// Run is the conformance test of b: every case and 300 random ones (60 with
-// -short), on b's own kernels and by decomposition, one subtest an op; and Queues.
+// Run is the conformance test of b. It runs every case and 300 random ones (60 with
+// -short), on b's own kernels and by decomposition, in one subtest for each op; it also
+// runs Queues.
 //
-// supported lists what b has, as paths that begin a case's name: "RMSNorm",
-// "RMSNorm/F32", "RMSNorm/F32/dense". A case it covers that turns out
-// unsupported fails, so no op is lost unseen; so does an op that works but has
-// no entry, so that the list stays complete. Where b is a backend.Supporter, what
-// it says of an op and a dtype has to be so.
+// supported lists what b has, as prefixes of the names of cases: "RMSNorm",
+// "RMSNorm/F32", "RMSNorm/F32/dense". A case with such a prefix fails if it is
+// unsupported, so that no op is lost unnoticed. An op that works but has no entry fails
+// too, so that the list stays complete. If b is a backend.Supporter, its answers must
+// agree with the cases.
 func Run(t *testing.T, b backend.Backend, supported []string) {
 	cases, seeds := Cases(), uint64(300)
 	if testing.Short() {
@@ -85,7 +86,7 @@ func Run(t *testing.T, b backend.Backend, supported []string) {
 	}
 }
 
-// checkOp runs the cases of one op and lists what is wrong.
+// checkOp runs the cases of one op and lists the problems.
 func checkOp(b backend.Backend, op string, cases []Case, supported []string) []string {
 	var problems []string
 	failures, works := 0, false
@@ -126,12 +127,12 @@ func checkOp(b backend.Backend, op string, cases []Case, supported []string) []s
 	return problems
 }
 
-// listed reports whether an entry of supported begins name's path.
+// listed reports whether an entry of supported is a prefix of the path name.
 func listed(name string, supported []string) bool {
 	return slices.ContainsFunc(supported, func(entry string) bool { return strings.HasPrefix(name+"/", entry+"/") })
 }
 
-// Fuzz checks random cases on b, kernels and decompositions.
+// Fuzz checks random cases on b, on its kernels and by decomposition.
 func Fuzz(f *testing.F, b backend.Backend) {
 	for seed := range uint64(16) {
 		f.Add(seed)

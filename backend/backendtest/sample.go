@@ -10,8 +10,8 @@ import (
 
 type sampleSpec struct {
 	N, V  int
-	Scale float64 // of the logits
-	Spoil float64 // a logit of each row that is not finite; 0 for none
+	Scale float64 // standard deviation of the logits
+	Spoil float64 // value, not finite, of one logit per row; 0 for none
 }
 
 func sampleFamily() family {
@@ -42,8 +42,8 @@ func (c sampleSpec) build(s *setup) {
 		[]int{c.N}).store(func(int) float64 { return []float64{0, 0.6, 1, 1, 1.7}[s.rng.IntN(5)] })
 	count := s.ints("TopK", free, func(int) int { return []int{0, 0, 1, 5, c.V, c.V + 1}[s.rng.IntN(6)] }, c.N)
 
-	// Thresholds so close to a partial sum that rounding decides have no single
-	// right answer: they are drawn again.
+	// A threshold so close to a partial sum that rounding decides has no single right
+	// answer: it is drawn again.
 	draws := make([]draw, c.N)
 	topP := s.operand("TopP", s.compute(), free, false, []int{c.N}).store(func(i int) float64 {
 		for {
@@ -81,7 +81,7 @@ func (c sampleSpec) build(s *setup) {
 			}
 			return x.vals[i]
 		})
-		token.opaque = true // any will do
+		token.opaque = true // any token is accepted
 	}
 	s.want = func() {
 		for i, t := range picked {
@@ -99,14 +99,14 @@ func (c sampleSpec) build(s *setup) {
 	}
 }
 
-// margin is the smallest distance of a threshold from a partial sum of
-// probabilities that F32 is trusted to tell apart.
+// margin is the smallest distance of a threshold from a partial sum of probabilities that
+// F32 is assumed to resolve.
 const margin = 2e-5
 
-// draw is the distribution one token is drawn from.
+// draw is the distribution from which a token is drawn.
 type draw struct {
-	kept   *distribution // −Inf for what was filtered
-	margin float64       // of the top-p threshold
+	kept   *distribution // scores, −Inf for tokens that were filtered out
+	margin float64       // distance of the top-p threshold from the nearest partial sum
 }
 
 func newDraw(logits []float64, temperature float64, count int, topP float64) draw {
@@ -139,8 +139,8 @@ func newDraw(logits []float64, temperature float64, count int, topP float64) dra
 	return draw{d, gap}
 }
 
-// pick is the first token at which the mass exceeds u, and the distance of u
-// from the nearest partial sum below 1.
+// pick returns the first token at which the mass exceeds u, and the distance of u from
+// the nearest partial sum below 1.
 func (d draw) pick(u float64) (token int, gap float64) {
 	mass, gap, token := 0.0, 1.0, -1
 	for v, p := range d.kept.p {

@@ -7,21 +7,20 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// setup is one case in the making: operands in host memory, the op on them and
-// what it must compute.
+// setup is one case: operands in host memory, the op on them and the expected results.
 type setup struct {
 	rng     *rand.Rand
-	dt      backend.DType // of activations
+	dt      backend.DType // dtype of activations
 	strided bool
-	packer  backend.Packer // nil where the backend does not pack
+	packer  backend.Packer // nil if the backend does not pack
 
 	operands  []*operand
-	prelude   []backend.Op // run before the op, such as Pack
+	prelude   []backend.Op // ops to run before the op, such as Pack
 	op        backend.Op
-	want      func() // works out expectations and gradients
+	want      func() // computes expected results and gradients
 	flops     float64
-	untouched float64 // bytes of operands that the op leaves alone, such as rows of a table
-	skip      string  // why this backend cannot have this case; "" if it can
+	untouched float64 // bytes of operands that the op does not access, such as rows of a table
+	skip      string  // why the case does not apply to this backend; "" if it does
 
 	gradients []gradient
 }
@@ -31,7 +30,7 @@ type hostBuffer struct{ mem []byte }
 
 func (b *hostBuffer) Bytes() int { return len(b.mem) }
 
-// layout is how freely an operand may lie: what the op's Check leaves open.
+// layout says which strides of an operand the op's Check allows.
 type layout uint8
 
 const (
@@ -40,24 +39,24 @@ const (
 	flat               // contiguous
 )
 
-// operand is one operand: its place, its values, and what the op must make of
-// them.
+// operand is one operand: its place, its values, and the expected results if the op
+// writes it.
 type operand struct {
 	name   string
 	view   backend.View
-	vals   []float64 // row-major, as its dtype holds them
+	vals   []float64 // row-major, rounded to the dtype
 	want   []float64 // nil if the op does not write it
-	bound  []float64 // allowed error in units of roundoff; 0 is exact
+	bound  []float64 // allowed error in units of roundoff; 0 means exact
 	set    []bool    // whether element i has an expectation; others must keep their bits
 	got    []float64 // what the backend wrote, where set
-	opaque bool      // content is the backend's own affair
+	opaque bool      // the content depends on the backend and is not compared
 }
 
-// guard surrounds every operand: NaN, or an index far outside, so that reading
-// past an operand shows, as does writing there.
+// guard is the number of poisoned elements around every operand, so that reads and writes
+// past an operand are noticed.
 const guard = 24
 
-// poison fills what no operand covers.
+// poison fills memory that no operand covers with NaN, or with an index far out of range.
 func poison(dt backend.DType, mem []byte) {
 	x := math.NaN()
 	if dt == backend.I32 {
@@ -68,6 +67,8 @@ func poison(dt backend.DType, mem []byte) {
 	}
 }
 
+// operand adds an operand to the case. In a strided case its layout is random within l
+// and, if repeat is set, may repeat elements.
 func (s *setup) operand(name string, dt backend.DType, l layout, repeat bool, shape []int) *operand {
 	v := backend.NewView(nil, dt, shape...)
 	extent := v.Len()
@@ -85,35 +86,34 @@ func (s *setup) operand(name string, dt backend.DType, l layout, repeat bool, sh
 	return o
 }
 
-// scatter gives v gaps, an order of dimensions other than row-major and, where
-// it may repeat, strides of 0. It returns the extent in elements.
-func (s *setup) scatter(v *backend.View, dense, repeat bool) int {
+// scatter gives v gaps, dimensions in random order and, if repeat is set, strides of 0.
+// If unitStride is set, rows stay contiguous. It returns the extent in elements.
+func (s *setup) scatter(v *backend.View, unitStride, repeat bool) int {
 	order := s.rng.Perm(v.Rank)
-	if dense {
+	if unitStride {
 		for i := range order {
 			order[i] = v.Rank - 1 - i
 		}
 	}
 	extent := 1
-	if !dense && s.rng.IntN(2) == 0 {
+	if !unitStride && s.rng.IntN(2) == 0 {
 		extent = 2
 	}
 	for i, d := range order {
 		v.Strides[d] = extent
-		if repeat && s.rng.IntN(6) == 0 && !(dense && i == 0) {
+		if repeat && s.rng.IntN(6) == 0 && !(unitStride && i == 0) {
 			v.Strides[d] = 0
 			continue
 		}
 		extent = extent*max(v.Shape[d], 1) + s.rng.IntN(4)
-		if dense && i == 0 && v.Rank == 1 {
+		if unitStride && i == 0 && v.Rank == 1 {
 			break
 		}
 	}
 	return extent
 }
 
-// store puts the values of gen into o, then reads them back as its dtype holds
-// them.
+// store writes the values of gen to o and reads them back, rounded to its dtype.
 func (o *operand) store(gen func(i int) float64) *operand {
 	mem := o.view.Buf.(*hostBuffer).mem
 	o.view.Each(func(i, at int) { o.view.DType.Put(mem, at, gen(i)) })
@@ -121,7 +121,7 @@ func (o *operand) store(gen func(i int) float64) *operand {
 	return o
 }
 
-// read is an operand of normal values that the op only reads.
+// read returns an operand of normally distributed values that the op only reads.
 func (s *setup) read(name string, l layout, shape ...int) *operand {
 	return s.readWith(name, l, s.normal(1), shape...)
 }
@@ -130,8 +130,8 @@ func (s *setup) readWith(name string, l layout, gen func(i int) float64, shape .
 	return s.operand(name, s.activation(), l, true, shape).store(gen)
 }
 
-// activation is the dtype of the next operand that holds activations. Where the
-// case is BF16 and strided, some are F32: ops take any mix.
+// activation returns the dtype of the next activation. If the case is BF16 and strided,
+// some activations are F32, since ops take any mix.
 func (s *setup) activation() backend.DType {
 	if s.dt == backend.BF16 && s.strided && s.rng.IntN(4) == 0 {
 		return backend.F32
@@ -139,8 +139,8 @@ func (s *setup) activation() backend.DType {
 	return s.dt
 }
 
-// matrixOperand is a right operand of a product: a parameter or, unless it is to be
-// packed, an activation.
+// matrixOperand returns a right operand of a product, with the dtype of a parameter or,
+// unless it will be packed, of an activation.
 func (s *setup) matrixOperand(name string, packed bool, gen func(i int) float64, shape ...int) *operand {
 	if packed || s.dt == backend.BF16 && s.rng.IntN(2) == 0 {
 		return s.readStatWith(name, free, gen, shape...)
@@ -148,10 +148,10 @@ func (s *setup) matrixOperand(name string, packed bool, gen func(i int) float64,
 	return s.readWith(name, free, gen, shape...)
 }
 
-// compute is the dtype of statistics and parameters, and of the arithmetic.
+// compute returns the dtype of statistics and parameters, and of the arithmetic.
 func (s *setup) compute() backend.DType { return s.dt.Compute() }
 
-// readStat is read for statistics and parameters.
+// readStat is read for a statistic or a parameter.
 func (s *setup) readStat(name string, l layout, shape ...int) *operand {
 	return s.readStatWith(name, l, s.normal(1), shape...)
 }
@@ -160,12 +160,12 @@ func (s *setup) readStatWith(name string, l layout, gen func(i int) float64, sha
 	return s.operand(name, s.compute(), l, true, shape).store(gen)
 }
 
-// updateStat is update for statistics and parameters.
+// updateStat is update for a statistic or a parameter.
 func (s *setup) updateStat(name string, l layout, shape ...int) *operand {
 	return s.operand(name, s.compute(), l, false, shape).store(s.normal(1))
 }
 
-// writeStat is write for statistics and parameters.
+// writeStat is write for a statistic or a parameter.
 func (s *setup) writeStat(name string, l layout, shape ...int) *operand {
 	return s.operand(name, s.compute(), l, false, shape)
 }
@@ -174,13 +174,12 @@ func (s *setup) ints(name string, l layout, gen func(i int) int, shape ...int) *
 	return s.operand(name, backend.I32, l, false, shape).store(func(i int) float64 { return float64(gen(i)) })
 }
 
-// update is an operand of normal values that the op reads and writes.
+// update returns an operand of normally distributed values that the op reads and writes.
 func (s *setup) update(name string, l layout, shape ...int) *operand {
 	return s.operand(name, s.activation(), l, false, shape).store(s.normal(1))
 }
 
-// write is an operand that the op writes without reading: its memory holds
-// poison.
+// write returns an operand that the op writes without reading it: its memory is poisoned.
 func (s *setup) write(name string, l layout, shape ...int) *operand {
 	return s.operand(name, s.activation(), l, false, shape)
 }
@@ -189,7 +188,7 @@ func (s *setup) writeInts(name string, l layout, shape ...int) *operand {
 	return s.operand(name, backend.I32, l, false, shape)
 }
 
-// expect requires element i to be want, give or take bound units of roundoff.
+// expect requires element i to be want, within bound units of roundoff.
 func (o *operand) expect(i int, want, bound float64) {
 	if o.want == nil {
 		o.want, o.bound, o.set = make([]float64, len(o.vals)), make([]float64, len(o.vals)), make([]bool, len(o.vals))
@@ -197,12 +196,13 @@ func (o *operand) expect(i int, want, bound float64) {
 	o.want[i], o.bound[i], o.set[i] = want, bound, true
 }
 
-// normal draws from the normal distribution.
+// normal returns a generator of normally distributed numbers with standard deviation
+// scale.
 func (s *setup) normal(scale float64) func(int) float64 {
 	return func(int) float64 { return scale * s.rng.NormFloat64() }
 }
 
-// mix draws from the normal distribution and, a third of the time, from list.
+// mix returns a generator like normal that takes a third of its numbers from list.
 func (s *setup) mix(scale float64, list ...float64) func(int) float64 {
 	return func(int) float64 {
 		if s.rng.IntN(3) == 0 {
@@ -212,12 +212,12 @@ func (s *setup) mix(scale float64, list ...float64) func(int) float64 {
 	}
 }
 
-// below draws integers from [lo, n).
+// below returns a generator of integers in [lo, n).
 func (s *setup) below(lo, n int) func(int) int {
 	return func(int) int { return lo + s.rng.IntN(max(n-lo, 1)) }
 }
 
-// gradient is a claim: g is the derivative of loss by x.
+// gradient is the claim that g is the derivative of loss with respect to x.
 type gradient struct {
 	name string
 	x, g []float64
@@ -228,7 +228,7 @@ func (s *setup) gradient(name string, x, g []float64, loss func() float64) {
 	s.gradients = append(s.gradients, gradient{name, x, g, loss})
 }
 
-// dot is Σ x·y.
+// dot returns Σ x·y.
 func dot(x, y []float64) float64 {
 	sum := 0.0
 	for i, v := range x {
@@ -237,7 +237,7 @@ func dot(x, y []float64) float64 {
 	return sum
 }
 
-// magnitude is Σ |x·y|.
+// magnitude returns Σ |x·y|.
 func magnitude(x, y []float64) float64 {
 	sum := 0.0
 	for i, v := range x {

@@ -9,7 +9,7 @@ import (
 
 type swiGLUSpec struct {
 	N, F  int
-	Large bool // gates of ±1e4 and more
+	Large bool // some gates are ±1e4 and larger
 }
 
 func swiGLUCases() []spec {
@@ -88,7 +88,7 @@ func (c swiGLUGradSpec) build(s *setup) {
 			gu[i] = g * z * p
 			gg[i] = g * u * p * (1 + z*(1-p))
 			dup.expect(i, gu[i], 6*math.Abs(gu[i]))
-			// 1 − σ has an absolute error of one roundoff, which z multiplies.
+			// 1 − σ has an absolute error of one roundoff, which is multiplied by z.
 			dgate.expect(i, gg[i], 6*math.Abs(g*u*p)*(1+math.Abs(z)))
 		}
 		loss := func() float64 { return dot(swiGLU(gate.vals, up.vals), dy.vals) }

@@ -6,8 +6,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// pointwise computes y = forward(x) element by element; back gives dx from dy, x and y, of
-// which saveX and saveY say what is kept for it. Both may take temporaries.
+// pointwise computes y = forward(x) element by element. back computes dx from dy, x and
+// y; saveX and saveY say which of x and y it reads. forward and back may make
+// temporaries.
 func pointwise(op string, x Tensor, saveX, saveY bool, forward func(t temps, y, x backend.View),
 	back func(t temps, dx, dy, x, y backend.View)) Tensor {
 	s := scopeOf(op, x)
@@ -31,14 +32,14 @@ func pointwise(op string, x Tensor, saveX, saveY bool, forward func(t temps, y, 
 	return y
 }
 
-// temps makes temporaries of like's shape, in its compute dtype.
+// temps makes temporaries that have the shape of like and its compute dtype.
 type temps struct {
 	*Scope
 	like backend.View
 	made *[]gradient
 }
 
-// withTemps runs fn and frees the temporaries it made.
+// withTemps runs fn and frees the temporaries that it made.
 func (s *Scope) withTemps(like backend.View, fn func(t temps)) {
 	var made []gradient
 	fn(temps{s, like, &made})
@@ -47,7 +48,7 @@ func (s *Scope) withTemps(like backend.View, fn func(t temps)) {
 	}
 }
 
-// next is a new temporary.
+// next returns a new temporary.
 func (t temps) next() backend.View {
 	g := t.newGradientAs(Tensor{view: t.like}, t.like.DType.Compute())
 	*t.made = append(*t.made, g)
@@ -57,7 +58,7 @@ func (t temps) next() backend.View {
 // unary computes y = fn(x).
 func (t temps) unary(fn backend.UnaryFn, y, x backend.View) { t.do(&backend.Unary{Y: y, X: x, Fn: fn}) }
 
-// Sqrt is √x, element by element. Its gradient at 0 is infinite.
+// Sqrt returns √x, element by element. Its gradient at 0 is infinite.
 func Sqrt(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Sqrt}, false, true,
 		func(t temps, dx, dy, _, y backend.View) { // dy/(2y)
@@ -67,7 +68,7 @@ func Sqrt(x Tensor) Tensor {
 		})
 }
 
-// Abs is |x|, element by element. Its gradient at 0 is 0.
+// Abs returns |x|, element by element. Its gradient at 0 is 0.
 func Abs(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Abs}, true, false,
 		func(t temps, dx, dy, x, _ backend.View) { // dy·sign(x)
@@ -77,7 +78,7 @@ func Abs(x Tensor) Tensor {
 		})
 }
 
-// ReLU is max(x, 0), element by element. Its gradient at 0 is 0.
+// ReLU returns max(x, 0), element by element. Its gradient at 0 is 0.
 func ReLU(x Tensor) Tensor {
 	return pointwise("ReLU", x, false, true,
 		func(t temps, y, x backend.View) {
@@ -90,7 +91,7 @@ func ReLU(x Tensor) Tensor {
 		})
 }
 
-// Tanh is the hyperbolic tangent, element by element.
+// Tanh returns the hyperbolic tangent, element by element.
 func Tanh(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Tanh}, false, true,
 		func(t temps, dx, dy, _, y backend.View) { // dy·(1 − y²)
@@ -101,8 +102,8 @@ func Tanh(x Tensor) Tensor {
 		})
 }
 
-// LogSigmoid is ln(1/(1+e⁻ˣ)), element by element, and keeps its digits where the
-// sigmoid is near 0 or 1: min(x, 0) − ln(1 + e^−|x|).
+// LogSigmoid returns ln(1/(1+e⁻ˣ)), element by element. It computes min(x, 0) − ln(1 +
+// e^−|x|), which is accurate where the sigmoid is near 0 or 1.
 func LogSigmoid(x Tensor) Tensor {
 	return pointwise("LogSigmoid", x, true, false,
 		func(t temps, y, x backend.View) {
@@ -122,8 +123,8 @@ func LogSigmoid(x Tensor) Tensor {
 		})
 }
 
-// GELU is x·Φ(x) with the normal distribution Φ(x) = ½·(1 + erf(x/√2)), element by
-// element (Hendrycks and Gimpel 2016); PyTorch calls it approximate="none".
+// GELU returns x·Φ(x), element by element, where Φ(x) = ½·(1 + erf(x/√2)) is the normal
+// distribution function (Hendrycks and Gimpel 2016). PyTorch calls it approximate="none".
 func GELU(x Tensor) Tensor {
 	phi := func(t temps, x backend.View) backend.View {
 		p := t.next()
@@ -146,12 +147,12 @@ func GELU(x Tensor) Tensor {
 		})
 }
 
-// GELUTanh is the approximation ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) of GELU,
-// element by element; PyTorch calls it approximate="tanh", configs gelu_pytorch_tanh.
+// GELUTanh returns the approximation ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) of GELU,
+// element by element. PyTorch calls it approximate="tanh", configs gelu_pytorch_tanh.
 func GELUTanh(x Tensor) Tensor {
 	const cubic = 0.044715
 	c := math.Sqrt(2 / math.Pi)
-	// tanh is that of the formula, and square is x².
+	// inner returns the tanh of the formula, and x².
 	inner := func(t temps, x backend.View) (tanh, square backend.View) {
 		tanh, square = t.next(), t.next()
 		t.binary(backend.Mul, square, x, x)
@@ -166,7 +167,7 @@ func GELUTanh(x Tensor) Tensor {
 			t.affine(half, half, 0.5, 0.5)
 			t.binary(backend.Mul, y, x, half)
 		},
-		func(t temps, dx, dy, x, _ backend.View) { // dy·½·(1 + h + x·(1 − h²)·c·(1 + 3·cubic·x²)), h the tanh
+		func(t temps, dx, dy, x, _ backend.View) { // dy·½·(1 + h + x·(1 − h²)·c·(1 + 3·cubic·x²)) with the tanh h
 			h, slope := inner(t, x)
 			t.affine(slope, slope, 3*c*cubic, c)
 			t.binary(backend.Mul, slope, slope, x)

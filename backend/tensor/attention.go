@@ -6,10 +6,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Attention is causal attention of q [N, H, Dk] over keys k [R, G, Dk] and
-// values v [R, G, Dv]: row i sees the length[i] key rows from start[i] on. See
-// backend.Attention. The gradient needs packed sequences. The result has the dtype
-// of q.
+// Attention returns the causal attention of q [N, H, Dk] over keys k [R, G, Dk] and
+// values v [R, G, Dv]: row i attends to the length[i] key rows that begin at start[i].
+// See backend.Attention. For the backward pass, rows with the same start must be
+// adjacent. The result has the dtype of q.
 func Attention(q, k, v, start, length Tensor, scale float64) Tensor {
 	s := scopeOf("Attention", q, k, v, start, length)
 	if q.view.Rank != 3 || k.view.Rank != 3 || v.view.Rank != 3 {

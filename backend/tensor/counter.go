@@ -7,15 +7,15 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Counter counts on the device, such as the load of experts.
+// Counter is a vector of counts on the device, such as the load of each expert.
 type Counter struct {
 	name string
 	b    backend.Backend
 	view backend.View // [N] I32
 }
 
-// Counter creates n counts, all 0. Free gives them back; a failure of the device is the
-// error of ps.
+// Counter creates n counts, all 0. Params.Free frees them; Params.Err reports a failure
+// of the device.
 func (ps *Params) Counter(name string, n int) *Counter {
 	c := &Counter{name: name, b: ps.b, view: backend.NewView(nil, backend.I32, n)}
 	if ps.err != nil {
@@ -33,7 +33,7 @@ func (ps *Params) Counter(name string, n int) *Counter {
 	return c
 }
 
-// Values is the counts so far.
+// Values returns the counts so far.
 func (c *Counter) Values() ([]int, error) {
 	counts := make([]int32, c.view.Len())
 	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(counts))), 4*len(counts))
@@ -55,8 +55,8 @@ func (c *Counter) Reset() error {
 	return nil
 }
 
-// Count adds the assignments of each expert to load, on the device. Only training counts:
-// a forward that records gradients, once.
+// Count adds the number of assignments of each expert to load, on the device. It counts
+// in training only, and once per forward pass under Recompute; see Scope.Counting.
 func (r Routing) Count(load *Counter) {
 	s := scopeOf("Routing.Count", r.Offsets)
 	if !s.Counting() {

@@ -7,22 +7,23 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// CrossEntropyOptions are additions to a cross-entropy loss. The zero value is none.
+// CrossEntropyOptions are additions to a cross-entropy loss. The zero value adds nothing.
 type CrossEntropyOptions struct {
-	// LabelSmoothing ε in [0, 1] moves the mass ε of the target to all V classes alike
-	// (Szegedy et al. 2016), as PyTorch's label_smoothing does.
+	// LabelSmoothing ε in [0, 1] moves the probability mass ε from the target to all V
+	// classes equally (Szegedy et al. 2016), as PyTorch's label_smoothing does.
 	LabelSmoothing float64
 	// ZLoss is the coefficient of (ln Σ exp(logits))², which keeps logits small (PaLM §5).
 	ZLoss float64
 }
 
-// CrossEntropy is the loss of each row of logits [N, V] against its class targets [N] I32:
+// CrossEntropy returns the loss of each row of logits [N, V] for the class targets [N]
+// I32:
 //
-//	l = lse − (1−ε)·z[target] − ε·mean(z) + ZLoss·lse²     z the row, lse = ln Σ exp(z)
+//	l = lse − (1−ε)·z[target] − ε·mean(z) + ZLoss·lse²     z is the row, lse = ln Σ exp(z)
 //
-// The result is [N], F32 for logits in BF16. A negative target gives 0 and no gradient
-// to finite logits. Nothing is averaged: see Sum, and Mul with weights. LogProbs has the same of a
-// head without its logits in memory.
+// The result is [N], F32 if logits are BF16. A negative target gives 0, and no gradient
+// to finite logits. Nothing is averaged: use Sum, and Mul with weights. LogProbs computes
+// the same from an output head without storing the logits.
 func CrossEntropy(logits, targets Tensor, o CrossEntropyOptions) Tensor {
 	mustBe2D("CrossEntropy", "logits", logits)
 	n, v := logits.Dim(0), logits.Dim(1)
@@ -83,7 +84,8 @@ func CrossEntropy(logits, targets Tensor, o CrossEntropyOptions) Tensor {
 	return y
 }
 
-// zeroWhereNegative is x [N], or 0 where index [N] I32 is negative, whatever x is there.
+// zeroWhereNegative sets y to x [N], or to 0 where index [N] I32 is negative, even if x
+// is NaN there.
 func (t temps) zeroWhereNegative(y, x, index backend.View) {
 	zero := t.next()
 	t.do(&backend.Fill{Dst: zero})

@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// unary is pointwise of one op.
+// unary is pointwise for a single op.
 func unary(x Tensor, op backend.Unary, saveX, saveY bool, back func(t temps, dx, dy, x, y backend.View)) Tensor {
 	return pointwise(op.Fn.String(), x, saveX, saveY, func(t temps, y, x backend.View) {
 		op.Y, op.X = y, x
@@ -22,31 +22,31 @@ func (s *Scope) affine(y, x backend.View, a, b float64) {
 	s.do(&backend.Unary{Y: y, X: x, Fn: backend.Affine, A: a, B: b})
 }
 
-// Scale is k·x.
+// Scale returns k·x.
 func Scale(x Tensor, k float64) Tensor { return Affine(x, k, 0) }
 
-// Neg is −x.
+// Neg returns −x.
 func Neg(x Tensor) Tensor { return Affine(x, -1, 0) }
 
-// Affine is a·x + b.
+// Affine returns a·x + b.
 func Affine(x Tensor, a, b float64) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Affine, A: a, B: b}, false, false,
 		func(t temps, dx, dy, _, _ backend.View) { t.affine(dx, dy, a, 0) })
 }
 
-// Exp is eˣ.
+// Exp returns eˣ.
 func Exp(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Exp}, false, true,
 		func(t temps, dx, dy, _, y backend.View) { t.binary(backend.Mul, dx, dy, y) })
 }
 
-// Log is ln x.
+// Log returns ln x.
 func Log(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Log}, true, false,
 		func(t temps, dx, dy, x, _ backend.View) { t.binary(backend.Div, dx, dy, x) })
 }
 
-// Sigmoid is 1/(1+e⁻ˣ).
+// Sigmoid returns 1/(1+e⁻ˣ).
 func Sigmoid(x Tensor) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Sigmoid}, false, true, func(t temps, dx, dy, _, y backend.View) {
 		t.affine(dx, y, -1, 1) // 1−y
@@ -55,7 +55,7 @@ func Sigmoid(x Tensor) Tensor {
 	})
 }
 
-// Clamp limits x to [lo, hi]; the gradient passes where lo ≤ x ≤ hi.
+// Clamp limits x to [lo, hi]. The gradient passes where lo ≤ x ≤ hi, and is 0 elsewhere.
 func Clamp(x Tensor, lo, hi float64) Tensor {
 	return unary(x, backend.Unary{Fn: backend.Clamp, A: lo, B: hi}, true, true, func(t temps, dx, dy, x, y backend.View) {
 		t.binary(backend.Equal, dx, x, y)
@@ -63,7 +63,7 @@ func Clamp(x Tensor, lo, hi float64) Tensor {
 	})
 }
 
-// binaryShape is the broadcast shape of a and b; it panics if there is none.
+// binaryShape returns the shape to which a and b broadcast. It panics if there is none.
 func binaryShape(fn backend.BinaryFn, a, b Tensor) []int {
 	as, bs := a.Shape(), b.Shape()
 	n := max(len(as), len(bs))
@@ -88,14 +88,14 @@ func binaryShape(fn backend.BinaryFn, a, b Tensor) []int {
 	return shape
 }
 
-// gradFn gives the gradient of one operand of a binary op, of the result's
-// shape, and names what it reads besides dy.
+// gradFn computes the gradient of one operand of a binary op, in the shape of the result.
+// a, b and y say which of the op's tensors it reads besides dy.
 type gradFn struct {
 	a, b, y bool
 	run     func(s *Scope, d, dy, a, b, y backend.View)
 }
 
-// binary computes fn(a, b) with broadcasting; da and db are its gradients.
+// binary computes fn(a, b) with broadcasting; da and db compute its gradients.
 func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 	s := scopeOf(fn.String(), a, b)
 	y := s.combine(fn, a, b)
@@ -122,7 +122,7 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 				return
 			}
 			dt := yv.DType
-			if t.view.DType != dt || t.Len() != yv.Len() { // it is summed or an F32 takes part: rounded in give
+			if t.view.DType != dt || t.Len() != yv.Len() { // a sum follows, or an operand is F32: give rounds the gradient
 				dt = dt.Compute()
 			}
 			g := s.newGradientAs(Tensor{view: yv}, dt)
@@ -136,8 +136,8 @@ func binary(fn backend.BinaryFn, a, b Tensor, da, db gradFn) Tensor {
 	return y
 }
 
-// combine is the value of fn(a, b), in the dtype of a where one is BF16 and the
-// other F32.
+// combine returns fn(a, b) without recording it. If one of them is BF16 and the other
+// F32, the result has the dtype of a.
 func (s *Scope) combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 	if a.view.DType.Compute() != b.view.DType.Compute() {
 		panic(fmt.Sprintf("tensor: %s: a %s%v, b %s%v: dtypes differ", fn, a.DType(), a.Shape(), b.DType(), b.Shape()))
@@ -153,13 +153,13 @@ func (s *Scope) combine(fn backend.BinaryFn, a, b Tensor) Tensor {
 	return y
 }
 
-// Add is a + b, broadcasting trailing dimensions. As of all functions of two
-// tensors, the result has the dtype of a where one is BF16 and the other F32.
+// Add returns a + b, broadcasting trailing dimensions. As in all functions of two
+// tensors, the result has the dtype of a if one is BF16 and the other F32.
 func Add(a, b Tensor) Tensor {
 	s := scopeOf("Add", a, b)
 	y := s.combine(backend.Add, a, b)
 	if s.needs(a, b) {
-		s.track([]*Tensor{&y}, nil, func(dy []gradient) { // both share dy's block
+		s.track([]*Tensor{&y}, nil, func(dy []gradient) { // both gradients share the memory of dy
 			for _, t := range [...]Tensor{a, b} {
 				if t.val != nil {
 					s.give(t, s.unbroadcast(dy[0], t))
@@ -170,21 +170,21 @@ func Add(a, b Tensor) Tensor {
 	return y
 }
 
-// Sub is a − b, broadcasting trailing dimensions.
+// Sub returns a − b, broadcasting trailing dimensions.
 func Sub(a, b Tensor) Tensor {
 	return binary(backend.Sub, a, b,
 		gradFn{run: func(s *Scope, d, dy, _, _, _ backend.View) { s.affine(d, dy, 1, 0) }},
 		gradFn{run: func(s *Scope, d, dy, _, _, _ backend.View) { s.affine(d, dy, -1, 0) }})
 }
 
-// Mul is a·b element by element, broadcasting trailing dimensions.
+// Mul returns a·b element by element, broadcasting trailing dimensions.
 func Mul(a, b Tensor) Tensor {
 	return binary(backend.Mul, a, b,
 		gradFn{b: true, run: func(s *Scope, d, dy, _, b, _ backend.View) { s.binary(backend.Mul, d, dy, b) }},
 		gradFn{a: true, run: func(s *Scope, d, dy, a, _, _ backend.View) { s.binary(backend.Mul, d, dy, a) }})
 }
 
-// Div is a/b element by element, broadcasting trailing dimensions.
+// Div returns a/b element by element, broadcasting trailing dimensions.
 func Div(a, b Tensor) Tensor {
 	return binary(backend.Div, a, b,
 		gradFn{b: true, run: func(s *Scope, d, dy, _, b, _ backend.View) { s.binary(backend.Div, d, dy, b) }},
@@ -195,10 +195,10 @@ func Div(a, b Tensor) Tensor {
 		}})
 }
 
-// Minimum is min(a, b) element by element; at a tie the gradient goes to a.
+// Minimum returns min(a, b) element by element. At a tie the gradient goes to a.
 func Minimum(a, b Tensor) Tensor { return extremum(backend.Min, a, b) }
 
-// Maximum is max(a, b) element by element; at a tie the gradient goes to a.
+// Maximum returns max(a, b) element by element. At a tie the gradient goes to a.
 func Maximum(a, b Tensor) Tensor { return extremum(backend.Max, a, b) }
 
 func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
@@ -214,7 +214,7 @@ func extremum(fn backend.BinaryFn, a, b Tensor) Tensor {
 		}})
 }
 
-// Sum is the sum of all elements, of shape [1], F32 for x in BF16.
+// Sum returns the sum of all elements, of shape [1]. It is F32 if x is BF16.
 func Sum(x Tensor) Tensor {
 	s := scopeOf("Sum", x)
 	flat := x.Contiguous()
@@ -232,10 +232,10 @@ func Sum(x Tensor) Tensor {
 	return y
 }
 
-// Mean is the mean of all elements, of shape [1].
+// Mean returns the mean of all elements, of shape [1].
 func Mean(x Tensor) Tensor { return Scale(Sum(x), 1/float64(x.Len())) }
 
-// SumLast sums over the last dimension, which disappears: F32 for x in BF16.
+// SumLast sums over the last dimension and removes it. The result is F32 if x is BF16.
 func SumLast(x Tensor) Tensor {
 	s := scopeOf("SumLast", x)
 	shape := x.Shape()

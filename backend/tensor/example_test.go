@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Fit y = 2x + 1 by gradient descent, with a loss of our own.
+// This example fits y = 2x + 1 by gradient descent, with a custom loss.
 func Example() {
 	b, err := backend.Open("cpu")
 	if err != nil {

@@ -30,7 +30,8 @@ type fault int
 
 func (f fault) Error() string { return fmt.Sprintf("fault in call %d", int(f)) }
 
-// faulty fails call number at, counted from 0, and all later ones until mended.
+// faulty is a backend on which call number at, counted from 0, and all later calls fail,
+// until arm is called again.
 type faulty struct {
 	counting
 	calls, at int
@@ -44,7 +45,8 @@ func (f *faulty) fail() error {
 	return nil
 }
 
-// arm makes the given call from now on the first to fail; −1 mends.
+// arm makes the call number at, counted from now on, the first to fail. With −1 no call
+// fails.
 func (f *faulty) arm(at int) { f.calls, f.at = 0, at }
 
 func (f *faulty) Alloc(n int) (backend.Buffer, error) {
@@ -88,7 +90,7 @@ func TestEveryFailingCallSurfacesAndLeaksNothing(t *testing.T) {
 	}{{"plain", false, false}, {"recompute", true, false}, {"deferred", false, true}, {"both", true, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFaulty(t)
-			fresh := func() *small { // as at the first step, before there are gradients
+			fresh := func() *small { // a model as at the first step, without gradients
 				m := newSmall(t, f, backend.F64)
 				m.recompute = c.recompute
 				return m
@@ -122,7 +124,7 @@ func TestEveryFailingCallSurfacesAndLeaksNothing(t *testing.T) {
 				}
 				if k%7 == 0 {
 					if got := m.mustTrain(t, s); !got.equal(want) {
-						t.Errorf("call %d fails: the next micro-batch has other bits", k)
+						t.Errorf("call %d fails: the bits of the next micro-batch differ", k)
 					}
 				}
 				s.Close()
@@ -144,7 +146,7 @@ func TestEveryFailingCallOfInferenceSurfaces(t *testing.T) {
 	f.arm(-1)
 	total := 0
 	for k := -1; k < max(total, 1); k++ {
-		m := newSmall(t, f, backend.F32) // without packed copies yet
+		m := newSmall(t, f, backend.F32) // no weights are packed yet
 		s := tensor.NewScope(f, tensor.Options{})
 		f.arm(k)
 		err := run(m, s)
@@ -253,7 +255,7 @@ func TestShapeMistakesPanicWithOpAndShapes(t *testing.T) {
 		{"tensor: Concat on dimension 0: F32[2] and I32[2]", func() { tensor.Concat(0, f(2), ids(2)) }},
 		{"Reshape: [2 3] has 6 elements, [4] has 4", func() { f(2, 3).Reshape(4) }},
 		{"Slice: [1:4] of dimension 1 of [2 3]", func() { f(2, 3).Slice(1, 1, 4) }},
-		{"Permute: [0 2] is no permutation", func() { f(2, 3).Permute(0, 2) }},
+		{"Permute: [0 2] is not a permutation", func() { f(2, 3).Permute(0, 2) }},
 		{"BroadcastTo: [2 3] to [2 4]", func() { f(2, 3).Expand(2, 4) }},
 		{"tensor: SumLast of a scalar", func() { tensor.SumLast(f()) }},
 		{"tensor: Item of F32[2 3]", func() { f(2, 3).Item() }},
@@ -306,7 +308,7 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	mustPanic(t, lost, func() { s.Backward(second) })
 	mustPanic(t, lost, func() { s.Backward(tensor.Sum(shared)) })
 	s.Reset()
-	// A parameter's memory outlives Reset, its place on the tape does not.
+	// Reset takes x off the tape, although the parameter's memory stays valid.
 	mustPanic(t, lost, func() { s.Backward(tensor.Sum(x)) })
 	s.Reset()
 	if err := s.Backward(tensor.Sum(p.In(s))); err != nil {
@@ -314,12 +316,12 @@ func TestBackwardPanicsWhereAGradientWouldBeLost(t *testing.T) {
 	}
 }
 
-// A gradient for a parameter that nobody updates would be lost.
+// A gradient for a parameter that no optimizer updates would be lost.
 func TestAGradientForAParameterThatIsNotTrainedIsAnError(t *testing.T) {
 	b := open(t)
 	ps := tensor.NewParams(b, tensor.Init{Std: 1})
 	own := ps.Matrix("own", 3, 3)
-	stray, err := tensor.NewParam(b, "own", backend.F32, 3, 3) // of the same name
+	stray, err := tensor.NewParam(b, "own", backend.F32, 3, 3) // same name as own
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,13 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// NotFinite describes the first element of params that is NaN or infinite, such
-// as "lm_head.weight[7 3] is NaN"; it is empty if all are finite. Values are
-// downloaded a piece at a time.
+// NotFinite describes the first element of params that is NaN or infinite, such as
+// "lm_head.weight[7 3] is NaN". It returns "" if all are finite. Values are downloaded in
+// pieces.
 func NotFinite(params []*Param) (string, error) {
 	const piece = 1 << 20 // elements
 	for _, p := range params {
-		if p.Packed() { // has no other form
+		if p.Packed() { // there is no master value to slice
 			x, err := p.Floats()
 			if err != nil {
 				return "", err
@@ -39,7 +39,7 @@ func NotFinite(params []*Param) (string, error) {
 	return "", nil
 }
 
-// firstNotFinite is the index of the first NaN or infinity, −1 without any.
+// firstNotFinite returns the index of the first NaN or infinity, or −1 if there is none.
 func firstNotFinite(x []float64) int {
 	for i, v := range x {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -49,8 +49,8 @@ func firstNotFinite(x []float64) int {
 	return -1
 }
 
-// describe says that the element at a row-major index has value x. A stack's * is
-// the number of the matrix.
+// describe says that the element at a row-major index has value x. In the name of a stack
+// it replaces the * by the number of the matrix.
 func (p *Param) describe(index int, x float64) string {
 	shape := p.Shape()
 	at := make([]int, len(shape))

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Func is a custom differentiable op. Forward computes the result from the
-// inputs inside s, which records nothing meanwhile; Backward returns the
-// gradient of each input (the zero Tensor for none) from the result's gradient.
+// Func is a custom differentiable op. Forward computes the result from the inputs in s,
+// which does not record it. Backward returns the gradient of each input from the gradient
+// of the result; the zero Tensor means that an input has none.
 type Func struct {
 	Forward  func(s *Scope, in []Tensor) Tensor
 	Backward func(s *Scope, in []Tensor, out, dOut Tensor) []Tensor
 }
 
-// Apply runs f on its inputs.
+// Apply runs f on its inputs and puts it on the tape.
 func (f Func) Apply(in ...Tensor) Tensor {
 	s := scopeOf("Func", in...)
 	quiet := func(run func()) {
@@ -45,8 +45,8 @@ func (f Func) Apply(in ...Tensor) Tensor {
 	return y
 }
 
-// giveAll hands each input its gradient from those that back computes, and
-// frees what else back made.
+// giveAll adds the gradients that back returns to those of the inputs, and frees all
+// other tensors that back made.
 func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 	mark := len(s.held)
 	grads := back()
@@ -61,7 +61,7 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 			panic(fmt.Sprintf("tensor: Func: gradient %s of input %d, %s", g.view, i, in[i].view))
 		}
 		c := g.Contiguous()
-		if c.st == nil { // a parameter's own memory
+		if c.st == nil { // c is the memory of a parameter
 			c = s.copied(g)
 		}
 		s.share(in[i], gradient{c.view, c.st}, c.view)
@@ -73,12 +73,11 @@ func (s *Scope) giveAll(in []Tensor, back func() []Tensor) {
 	s.held = s.held[:mark]
 }
 
-// Recompute runs fn without keeping its intermediate results and runs it again
-// in the backward pass, trading time for memory. fn must be a pure function of
-// its inputs and of parameters; its inputs, its outputs and tensors marked by
-// Keep are all that is left of the first run. Every tensor that fn reads,
-// positions and ids included, must be an input: others may be gone by then.
-// Outside a scope with gradients it just runs fn.
+// Recompute runs fn without keeping its intermediate results, and runs it again in the
+// backward pass, trading time for memory. fn must be a pure function of its inputs and of
+// parameters. Only its inputs, its outputs and tensors marked by Keep survive the first
+// run. Every tensor that fn reads, including positions and ids, must be an input: others
+// may have been freed by then. In a scope without gradients Recompute just runs fn.
 func Recompute(fn func(s *Scope, in []Tensor) []Tensor, in ...Tensor) []Tensor {
 	s := scopeOf("Recompute", in...)
 	if !s.recording {
@@ -103,8 +102,8 @@ func Recompute(fn func(s *Scope, in []Tensor) []Tensor, in ...Tensor) []Tensor {
 	return outs
 }
 
-// handOver moves the storages of outs and kept tensors to scope to and frees
-// the rest.
+// handOver moves the memory of outs and of kept tensors to the scope to, and frees the
+// rest.
 func (s *Scope) handOver(outs []Tensor, to *Scope) {
 	for _, st := range s.held {
 		keep := st.kept
@@ -120,7 +119,7 @@ func (s *Scope) handOver(outs []Tensor, to *Scope) {
 	s.held = nil
 }
 
-// again runs fn a second time, with gradients, and takes them to the inputs.
+// again runs fn a second time, with gradients, and passes the gradients on to the inputs.
 func (s *Scope) again(fn func(s *Scope, in []Tensor) []Tensor, in []Tensor, dy []gradient) {
 	inner := s.child(true)
 	inner.replaying = true

@@ -35,13 +35,13 @@ func TestGradientsOfActivationsAndRows(t *testing.T) {
 	}
 }
 
-// withSum adds a sum over x, so that every element has influence.
+// withSum adds the sum of x, so that every element influences the loss.
 func withSum(y, x tensor.Tensor) tensor.Tensor { return tensor.Add(y, tensor.Sum(x)) }
 
 func TestGradientsOfGatherLastAndTopK(t *testing.T) {
 	g := check(t)
 	x := g.param(3, 4)
-	g.run("GatherLast", func(s *tensor.Scope) []tensor.Tensor { // one element twice, and nothing
+	g.run("GatherLast", func(s *tensor.Scope) []tensor.Tensor { // one element is read twice, and an index is negative
 		h := x.In(s)
 		return []tensor.Tensor{withSum(tensor.GatherLast(h, s.Ints([]int32{3, -1, 0}, 3)), h),
 			tensor.GatherLast(h, s.Ints([]int32{1, 1, -1, 2, 0, 3}, 3, 2))}
@@ -89,7 +89,7 @@ func TestGradientsOfSegments(t *testing.T) {
 		for _, shape := range [][]int{{7}, {7, 3}, {7, 2, 3}} {
 			x := g.param(shape...)
 			g.run(fmt.Sprint(name, shape), func(s *tensor.Scope) []tensor.Tensor {
-				return one(fn(x.In(s), s.Ints([]int32{0, 2, 2, 6}, 4))) // the last row is in none
+				return one(fn(x.In(s), s.Ints([]int32{0, 2, 2, 6}, 4))) // the last row is in no segment
 			})
 		}
 		y := g.param(2, 5)
@@ -114,7 +114,7 @@ func TestGradientsOfLogits(t *testing.T) {
 	})
 }
 
-// The gradient passes a packed head to its input, as it passes a packed Linear.
+// A gradient passes through a packed head to its input, as through a packed Linear.
 func TestGradientOfLogitsOfAPackedHead(t *testing.T) {
 	b := open(t)
 	x := scalar(t, b)
@@ -216,7 +216,7 @@ func TestFunctionsRefuseShapesThatDoNotFit(t *testing.T) {
 			func() { tensor.LogSumExp(f()) }},
 		{"tensor: LogSoftmax of a scalar",
 			func() { tensor.LogSoftmax(f()) }},
-		{"tensor: MaxLast of [2 0]: the maximum of nothing",
+		{"tensor: MaxLast of [2 0]: no elements to take the maximum of",
 			func() { tensor.MaxLast(f(2, 0)) }},
 		{"tensor: GatherLast: x [2 3], index [3]: want index [2] or [2 K]",
 			func() { tensor.GatherLast(f(2, 3), i(3)) }},

@@ -10,7 +10,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 )
 
-// ragged is the windows of packed sequences of the given lengths.
+// ragged returns start and length of the rows of sequences of the given lengths, which
+// lie one after another.
 func ragged(s *tensor.Scope, lengths ...int) (start, length tensor.Tensor) {
 	var a, n []int32
 	at := int32(0)
@@ -51,7 +52,7 @@ func TestGradientsOfAttention(t *testing.T) {
 		})
 }
 
-// gateRules are the variants of the gate: of 8 experts, 3 a token.
+// gateRules are variants of a gate that chooses 3 of 8 experts.
 var gateRules = []backend.MoEGate{
 	{Scoring: backend.ScoreSigmoid, GroupBy: backend.GroupTop2Sum, Groups: 4, TopGroups: 2, Normalize: true, Scale: 2.5},
 	{Scoring: backend.ScoreSigmoid, Groups: 1, TopGroups: 1, Normalize: false, Scale: 1},
@@ -84,7 +85,7 @@ func TestGradientsOfGate(t *testing.T) {
 	}
 }
 
-// The gradients of the weights of given experts, which the gate would not choose.
+// The given experts are not those that the gate would choose.
 func TestGradientsOfGateAtGivenExperts(t *testing.T) {
 	g := check(t)
 	index := []int32{0, 1, 2, 0, 3, 7, 1, 4, 6, 5, 6, 7, 2, 3, 4}
@@ -97,7 +98,7 @@ func TestGradientsOfGateAtGivenExperts(t *testing.T) {
 	}
 }
 
-// Bitwise: at the experts that Gate chose, GateAt is Gate.
+// For the experts that Gate chose, GateAt returns the bits of Gate.
 func TestGateAtItsOwnChoiceIsGate(t *testing.T) {
 	s := tensor.NewScope(open(t), tensor.Options{})
 	defer s.Close()
@@ -125,7 +126,7 @@ func TestGateAtItsOwnChoiceIsGate(t *testing.T) {
 
 func TestGradientsOfExperts(t *testing.T) {
 	g := check(t)
-	index := []int32{1, 3, 1, 4, 0, 3, 3, 4} // 4 tokens, 2 of 6 experts each; 2 and 5 get nothing
+	index := []int32{1, 3, 1, 4, 0, 3, 3, 4} // 4 tokens with 2 of 6 experts each; experts 2 and 5 get no token
 	route := func(s *tensor.Scope) tensor.Routing { return tensor.Route(s.Ints(index, 4, 2), 6) }
 	x := g.param(4, 3)
 	g.run("Dispatch", func(s *tensor.Scope) []tensor.Tensor { return one(tensor.Dispatch(x.In(s), route(s))) })
@@ -201,7 +202,7 @@ func TestGradientsOfLogProbs(t *testing.T) {
 		})
 }
 
-func TestIgnoredTargetsGetNoGradient(t *testing.T) {
+func TestRowsWithANegativeTargetGetNoGradient(t *testing.T) {
 	b := open(t)
 	x, w := gradtest.Normal(t, b, seed, 1, "x", 2, 4), gradtest.Normal(t, b, seed+1, 1, "w", 7, 4)
 	s := tensor.NewScope(b, tensor.Options{Grad: true})
@@ -217,7 +218,7 @@ func TestIgnoredTargetsGetNoGradient(t *testing.T) {
 	}
 }
 
-// square is x² by hand, with a gradient of its own.
+// square is x² as a Func with its own gradient.
 var square = tensor.Func{
 	Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return tensor.Mul(in[0], in[0]) },
 	Backward: func(s *tensor.Scope, in []tensor.Tensor, out, dOut tensor.Tensor) []tensor.Tensor {
@@ -229,7 +230,7 @@ func TestGradientsOfFunc(t *testing.T) {
 	g := check(t)
 	x := g.param(3, 4)
 	g.run("square", func(s *tensor.Scope) []tensor.Tensor { return one(square.Apply(x.In(s))) })
-	product := tensor.Func{ // its second gradient is a transposed view, its third input a constant
+	product := tensor.Func{ // its second gradient is a transposed view, and its third input is a constant
 		Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor {
 			return tensor.Mul(tensor.MatMul(in[0], in[1]), in[2])
 		},
@@ -242,7 +243,7 @@ func TestGradientsOfFunc(t *testing.T) {
 	g.run("product", func(s *tensor.Scope) []tensor.Tensor {
 		return one(product.Apply(a.In(s), b.In(s), s.Full(backend.F64, 3, 3, 2)))
 	})
-	pass := tensor.Func{ // hands out memory that is not its own: dOut, and an input
+	pass := tensor.Func{ // returns tensors that it did not make: dOut, and an input
 		Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor {
 			return tensor.Add(in[0], tensor.Scale(tensor.Mul(in[1], in[1]), 0.5))
 		},

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 )
 
-// seed draws the parameters of every gradient check.
+// seed is the seed of the parameters of every gradient check.
 const seed = 7
 
 func open(t testing.TB) backend.Backend {
@@ -27,8 +27,8 @@ func open(t testing.TB) backend.Backend {
 	return b
 }
 
-// gradients are the gradient checks of one backend: it makes parameters, each
-// from its own seed.
+// gradients runs gradient checks on one backend. It makes their parameters, each with its
+// own seed.
 type gradients struct {
 	*testing.T
 	b    backend.Backend
@@ -46,8 +46,9 @@ func (g *gradients) param(shape ...int) *tensor.Param {
 	return p
 }
 
-// run checks op on the parameters made since the last run. The gradient of its
-// results arrives as a block, with its dimensions reversed, and from two readers.
+// run checks op on the parameters made since the last run. It passes in the gradient of
+// op's results in three ways: contiguous, with reversed dimensions, and summed over two
+// readers.
 func (g *gradients) run(name string, op func(s *tensor.Scope) []tensor.Tensor) {
 	g.runWith(name, gradtest.Options{}, op)
 }
@@ -67,7 +68,7 @@ func (g *gradients) runWith(name string, o gradtest.Options, op func(s *tensor.S
 		name    string
 		project func(y tensor.Tensor, seed uint64) tensor.Tensor
 	}{
-		{"block", gradtest.Project},
+		{"contiguous", gradtest.Project},
 		{"reversed", func(y tensor.Tensor, seed uint64) tensor.Tensor { return gradtest.Project(reversed(y), seed) }},
 		{"two readers", func(y tensor.Tensor, seed uint64) tensor.Tensor {
 			return tensor.Add(gradtest.Project(y, seed), gradtest.Project(reversed(y), seed+99))
@@ -148,7 +149,7 @@ func TestGradientsOfBinaryFunctionsBroadcast(t *testing.T) {
 			x := a.In(s)
 			return one(f.fn(x.Slice(1, 0, 3), x.Slice(1, 1, 4).T()))
 		})
-		if f.name == "Add" || f.name == "Mul" || f.name == "Div" { // ties are kinks, x−x is constant
+		if f.name == "Add" || f.name == "Mul" || f.name == "Div" { // the others have kinks at ties, or are constant
 			b := g.param(3, 4)
 			g.run(f.name+" of a tensor with itself", func(s *tensor.Scope) []tensor.Tensor {
 				x := b.In(s)
@@ -163,8 +164,8 @@ func TestGradientsOfBinaryFunctionsBroadcast(t *testing.T) {
 	}
 }
 
-// withProduct adds a·b, so that both operands have influence even where fn
-// takes the same one everywhere.
+// withProduct adds a·b, so that both operands influence the loss even if fn selects the
+// same one everywhere.
 func withProduct(fn func(a, b tensor.Tensor) tensor.Tensor) func(a, b tensor.Tensor) tensor.Tensor {
 	return func(a, b tensor.Tensor) tensor.Tensor { return tensor.Add(fn(a, b), tensor.Mul(a, b)) }
 }
@@ -188,7 +189,7 @@ func TestGradientGoesToTheFirstOperandAtATie(t *testing.T) {
 	}
 }
 
-// grad is p's gradient.
+// grad returns p's gradient.
 func grad(t testing.TB, p *tensor.Param) []float64 {
 	t.Helper()
 	v, err := p.Grad()
@@ -218,7 +219,7 @@ func TestGradientsOfShapeFunctions(t *testing.T) {
 	p4 := g.param(2, 6)
 	g.run("Split", func(s *tensor.Scope) []tensor.Tensor {
 		parts := p4.In(s).Split(-1, 2, 0, 1, 3)
-		return []tensor.Tensor{parts[0], parts[3]} // parts[2] stays unread
+		return []tensor.Tensor{parts[0], parts[3]} // parts[2] is not read
 	})
 	p5, p6 := g.param(2, 3), g.param(2, 1)
 	g.run("Concat", func(s *tensor.Scope) []tensor.Tensor {
@@ -289,8 +290,8 @@ func TestGradientsOfLinear(t *testing.T) {
 	})
 }
 
-// A parameter's gradient through a product with activations in BF16 is rounded at
-// no term of its sum: 1 + 2⁻⁷ times 1 + 2⁻⁷ needs 15 bits.
+// The gradient of a parameter that is multiplied by BF16 activations is not rounded to
+// BF16 in any term of its sum: the product of 1 + 2⁻⁷ with itself needs 15 bits.
 func TestGradientOfAParameterIsNotRoundedToBF16(t *testing.T) {
 	b := open(t)
 	const x = 1 + 0x1p-7
@@ -321,7 +322,7 @@ func TestGradientOfAParameterIsNotRoundedToBF16(t *testing.T) {
 func TestGradientOfEmbeddingAddsRepeatedIDs(t *testing.T) {
 	g := check(t)
 	w := g.param(5, 3)
-	g.run("Embedding", func(s *tensor.Scope) []tensor.Tensor { // row 4 is read thrice, row 0 never, −1 is nothing
+	g.run("Embedding", func(s *tensor.Scope) []tensor.Tensor { // row 4 is read three times, row 0 never; −1 reads no row
 		return one(tensor.Embedding(w, s.Ints([]int32{4, 1, 4, -1, 2, 4, 3}, 7), w.Value().DType))
 	})
 }
@@ -381,7 +382,8 @@ func TestGradientsOfRoPE(t *testing.T) {
 	}
 }
 
-// The second product adds to the gradient that the first has left.
+// The backward pass of the second product adds to the gradient that the first has
+// written.
 func TestGradientsOfProductsThatShareAnInput(t *testing.T) {
 	g := check(t)
 	x, a, b := g.param(3, 4), g.param(5, 4), g.param(2, 4)

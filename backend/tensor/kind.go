@@ -2,22 +2,22 @@ package tensor
 
 import "fmt"
 
-// Kind says what a parameter is to a model: optimizers, adapters and checkpoints go by it,
-// not by names.
+// Kind is the role of a parameter in its model. Optimizers, adapters and checkpoints
+// decide by Kind, never by name.
 type Kind uint8
 
 const (
 	KindOther     Kind = iota // made by NewParam, such as an optimizer's moments
-	KindMatrix                // [out, in] of a linear map
-	KindEmbedding             // [V, D] of the vocabulary: the embedding or the output head
-	KindRouter                // [E, D] of a gate
-	KindExperts               // [E, out, in]: a stack of matrices
-	KindGain                  // [D] of a norm
-	KindBias                  // [D] that is added
-	KindSelection             // [E] added to a gate's scores to select: no gradient moves it
-	KindJoin                  // [D, 2D] of multi-token prediction, from an embedding and a hidden state
-	KindAdapter               // a factor of a LowRank, no part of the model's own checkpoint
-	KindScore                 // [n, D] of a head beside that of the vocabulary, such as the values of a critic
+	KindMatrix                // [out, in]: the weight of a linear map
+	KindEmbedding             // [V, D]: the embedding or the output head
+	KindRouter                // [E, D]: the weight of a gate
+	KindExperts               // [E, out, in]: a stack of the experts' matrices
+	KindGain                  // [D]: the weight of a norm
+	KindBias                  // [D]: the bias of a linear map
+	KindSelection             // [E]: added to a gate's scores to select experts; has no gradient
+	KindJoin                  // [D, 2D]: joins an embedding and a hidden state in multi-token prediction
+	KindAdapter               // a factor of a LowRank; not in the model's own checkpoint
+	KindScore                 // [n, D]: an additional head, such as the value head of a critic
 )
 
 func (k Kind) String() string {

@@ -6,19 +6,19 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Linear is a product with a parameter, y = x·Wᵀ + Bias, plus the low-rank term
-// of Adapter. Freezing, packing and low-rank adaption sit here. Stacks of experts
-// go through GroupedLinear and the output head through LogProbs and Logits, which
-// freeze and pack alike but take no adapter. NewLinear makes one with new parameters.
+// Linear multiplies by a parameter: y = x·Wᵀ + Bias, plus the low-rank term of Adapter. W
+// may be frozen or packed. The same holds for stacks of experts, in GroupedLinear, and
+// for the output head, in LogProbs and Logits, but those take no adapter. NewLinear makes
+// a Linear with new parameters.
 type Linear struct {
 	W       *Param   // [out, in]
 	Bias    *Param   // [out]; optional
 	Adapter *LowRank // optional
 }
 
-// NewLinear creates a linear map whose parameters are named name.weight [out, in] and, with
-// bias, name.bias [out]: the weight normal, the bias 0, as ps has it. A dimension below 1
-// panics; a failure of the device is the error of ps.
+// NewLinear creates a Linear with the parameters name.weight [out, in], which is normal,
+// and, if bias is set, name.bias [out], which is 0. A dimension below 1 panics;
+// Params.Err reports a failure of the device.
 func NewLinear(ps *Params, name string, out, in int, bias bool) *Linear {
 	l := &Linear{W: ps.Matrix(name+".weight", out, in)}
 	if bias {
@@ -27,7 +27,7 @@ func NewLinear(ps *Params, name string, out, in int, bias bool) *Linear {
 	return l
 }
 
-// LowRank is the adapter of LoRA (Hu et al. 2021): y += Scale·x·Aᵀ·Bᵀ.
+// LowRank is a LoRA adapter (Hu et al. 2021): y += Scale·x·Aᵀ·Bᵀ.
 type LowRank struct {
 	A     *Param // [r, in]
 	B     *Param // [out, r]
@@ -37,8 +37,8 @@ type LowRank struct {
 // Forward maps x [N, in] to [N, out], in the dtype of x.
 func (l *Linear) Forward(x Tensor) Tensor { return l.ForwardAs(x, x.view.DType) }
 
-// ForwardAs is Forward with a result of the given dtype: that of x or, for scores
-// of activations in BF16, F32.
+// ForwardAs is Forward with a result of dtype dt: the dtype of x, or F32 for BF16
+// activations, for example for scores.
 func (l *Linear) ForwardAs(x Tensor, dt backend.DType) Tensor {
 	y := product("Linear", x, l.W, dt)
 	if l.Bias != nil {
@@ -60,7 +60,7 @@ func mustFit(op string, x Tensor, w *Param, rank int) {
 	}
 }
 
-// product is x·wᵀ for x [N, in] and w [out, in], as elements of dt.
+// product returns x·wᵀ for x [N, in] and w [out, in], with elements of dt.
 func product(op string, x Tensor, w *Param, dt backend.DType) Tensor {
 	s := scopeOf(op, x)
 	mustFit(op, x, w, 2)
@@ -71,13 +71,13 @@ func product(op string, x Tensor, w *Param, dt backend.DType) Tensor {
 		return y
 	}
 	var saved []Tensor
-	if train { // dx does not need x
+	if train { // only the weight gradient reads x
 		saved = []Tensor{x}
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 		if x.val != nil {
 			b, release := w.transposed(s)
-			s.gather(x, func(g backend.View, add bool) backend.Op {
+			s.accumulate(x, func(g backend.View, add bool) backend.Op {
 				return &backend.MatMul{C: g, A: dy[0].View, B: b, Accumulate: add}
 			})
 			release()
@@ -92,9 +92,9 @@ func product(op string, x Tensor, w *Param, dt backend.DType) Tensor {
 	return y
 }
 
-// Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D], of dtype
-// dt, that of w or BF16. Values are those that products with w use: rounded to its
-// format, which is Native or BFloat16 unless w is packed.
+// Embedding looks up rows of w [V, D] by ids [N]: the result is [N, D]. dt is the dtype
+// of w, or BF16. The values are those that products with w use, rounded to its format,
+// which must be Native or BFloat16 unless w is packed.
 func Embedding(w *Param, ids Tensor, dt backend.DType) Tensor {
 	s := scopeOf("Embedding", ids)
 	if w.value.Rank != 2 {

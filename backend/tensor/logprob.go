@@ -2,10 +2,10 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// LogProbs is the log-probability of each row's target under the head w
-// [V, D] at inverse temperature invTemp, and the entropy of each row's
-// distribution, without holding the logits. x is [N, D], targets [N] I32; a
-// negative target gives 0 and no gradient. Both results are F32 for x in BF16.
+// LogProbs returns the log-probability of each row's target under the head w [V, D] at
+// inverse temperature invTemp, and the entropy of each row's distribution, without
+// storing the logits. x is [N, D], targets [N] I32; a negative target gives 0 and no
+// gradient. Both results are F32 if x is BF16.
 func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, entropy Tensor) {
 	mustFit("LogProbs", x, w, 2)
 	s, n, dt := scopeOf("LogProbs", x, targets), x.Dim(0), x.view.DType.Compute()
@@ -51,6 +51,6 @@ func LogProbs(x Tensor, w *Param, targets Tensor, invTemp float64) (logProb, ent
 	return logProb, entropy
 }
 
-// Logits is x·wᵀ [N, V] for x [N, D] and the head w [V, D], F32 for x in BF16: what
-// samplers and losses of whole distributions read. Gradients are those of Linear.
+// Logits returns x·wᵀ [N, V] for x [N, D] and the head w [V, D]. It is F32 if x is BF16.
+// Samplers use it, and losses of whole distributions. Gradients are those of Linear.
 func Logits(x Tensor, w *Param) Tensor { return product("Logits", x, w, x.view.DType.Compute()) }

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// MatMul is a·b over the last two dimensions: a [..., M, K], b [..., K, N]
+// MatMul returns a·b over the last two dimensions, for a [..., M, K] and b [..., K, N]
 // with equal leading dimensions.
 func MatMul(a, b Tensor) Tensor {
 	s := scopeOf("MatMul", a, b)
@@ -38,7 +38,7 @@ func MatMul(a, b Tensor) Tensor {
 	return y
 }
 
-// matMulShape is the shape of a·b; it panics if the operands do not fit.
+// matMulShape returns the shape of a·b. It panics if the operands do not fit.
 func matMulShape(a, b Tensor) []int {
 	as, bs := a.Shape(), b.Shape()
 	mismatch := func(format string, args ...any) {

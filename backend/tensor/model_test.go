@@ -10,8 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// small is a model of one block that uses every kind of function: N tokens, D
-// hidden, H heads, E experts.
+// small is a model of one block that uses every kind of function.
 type small struct {
 	dt                                       backend.DType
 	embed, norm, q, kv, out, bias            *tensor.Param
@@ -58,7 +57,7 @@ func newSmall(t testing.TB, b backend.Backend, dt backend.DType) *small {
 	return m
 }
 
-// free gives back the parameters, once.
+// free frees the parameters. A second call does nothing.
 func (m *small) free() {
 	for _, p := range m.params {
 		p.Free()
@@ -66,7 +65,7 @@ func (m *small) free() {
 	m.params = nil
 }
 
-// tokens is a packed batch of two sequences.
+// tokens is a batch of two sequences, one after the other.
 type tokens struct{ ids, targets, pos, start, length, seqs tensor.Tensor }
 
 func batch(s *tensor.Scope) tokens {
@@ -76,7 +75,7 @@ func batch(s *tensor.Scope) tokens {
 		start, length, s.Ints([]int32{0, 4, 6}, 3)}
 }
 
-// hidden is the block's output [N, D] and the gate's scores [N, E].
+// hidden returns the block's output [N, D] and the gate's scores [N, E].
 func (m *small) hidden(s *tensor.Scope, t tokens) (x, scores tensor.Tensor) {
 	x = tensor.Embedding(m.embed, t.ids, m.embed.Value().DType)
 	if m.recompute {
@@ -126,7 +125,7 @@ func (m *small) loss(s *tensor.Scope) tensor.Tensor {
 	return tensor.Sub(l, tensor.Scale(tensor.Mean(tensor.Div(lp, tensor.Affine(entropy, 1, 1))), 0.1))
 }
 
-// outcome is the bits of one micro-batch: the loss and every gradient.
+// outcome has the bits of one micro-batch: the loss and every gradient.
 type outcome struct {
 	loss  uint64
 	grads [][]uint64
@@ -136,7 +135,7 @@ func (o outcome) equal(p outcome) bool {
 	return o.loss == p.loss && slices.EqualFunc(o.grads, p.grads, slices.Equal[[]uint64])
 }
 
-// train runs one micro-batch in s, without Reset, from zero gradients.
+// train runs one micro-batch in s, starting from zero gradients. It does not call Reset.
 func (m *small) train(s *tensor.Scope) (outcome, error) {
 	for _, p := range m.params {
 		if err := p.ZeroGrad(); err != nil {

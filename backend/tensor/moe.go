@@ -12,10 +12,10 @@ func mustBe2D(op, name string, t Tensor) {
 	}
 }
 
-// Gate routes tokens by logits [N, E]; rule carries the selection's settings
-// and k is the number of experts per token. bias [E] is optional and only
-// steers the selection. It returns the weights [N, k], the scores [N, E], both
-// differentiable, and the expert ids [N, k] in ascending order.
+// Gate chooses k experts for each token by logits [N, E]. rule has the settings of the
+// selection. bias [E] is optional and influences only the selection. Gate returns the
+// weights [N, k] and the scores [N, E], both differentiable, and the expert ids [N, k] in
+// ascending order.
 func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scores, index Tensor) {
 	mustBe2D("Gate", "logits", logits)
 	s, n, e := scopeOf("Gate", logits), logits.Dim(0), logits.Dim(1)
@@ -31,8 +31,8 @@ func Gate(logits Tensor, bias *Param, k int, rule backend.MoEGate) (weight, scor
 	return weight, scores, index
 }
 
-// GateAt is Gate where the experts of each token are given, index [N, k], ascending: the
-// weights are theirs. chosen [N, k] are those that Gate would have chosen.
+// GateAt is Gate with given experts, index [N, k], ascending: it returns their weights.
+// chosen [N, k] has the experts that Gate would have chosen.
 func GateAt(logits, index Tensor, bias *Param, rule backend.MoEGate) (weight, scores, chosen Tensor) {
 	mustBe2D("GateAt", "index", index)
 	s := scopeOf("GateAt", logits, index)
@@ -48,7 +48,8 @@ func GateAt(logits, index Tensor, bias *Param, rule backend.MoEGate) (weight, sc
 	return weight, scores, chosen
 }
 
-// trackGate puts the weights and scores of a gate on the tape, whose experts are index.
+// trackGate puts the weights and scores of a gate that uses the experts index on the
+// tape.
 func (s *Scope) trackGate(logits, index Tensor, weight, scores *Tensor, rule backend.MoEGate) {
 	if !s.needs(logits) {
 		return
@@ -70,12 +71,13 @@ func (s *Scope) trackGate(logits, index Tensor, weight, scores *Tensor, rule bac
 	})
 }
 
-// Routing is the plan of one MoE layer's dispatch, see backend.MoERoute.
+// Routing is the order in which an MoE layer dispatches tokens to experts, see
+// backend.MoERoute.
 type Routing struct {
 	Offsets, Perm, Inverse Tensor // [E+1], [N·K], [N, K]
 }
 
-// Route sorts the assignments index [N, K] by expert, of which there are e.
+// Route sorts the assignments index [N, K] of tokens to e experts by expert.
 func Route(index Tensor, e int) Routing {
 	mustBe2D("Route", "index", index)
 	s, n, k := scopeOf("Route", index), index.Dim(0), index.Dim(1)
@@ -102,8 +104,8 @@ func Dispatch(x Tensor, r Routing) Tensor {
 	return y
 }
 
-// Combine sums the experts' outputs x [N·K, D] of each token, weighted by
-// weight [N, K], in ascending expert id: [N, D].
+// Combine returns the sum [N, D] of the experts' outputs x [N·K, D] of each token,
+// weighted by weight [N, K], in ascending expert id.
 func Combine(x, weight Tensor, r Routing) Tensor {
 	mustBe2D("Combine", "x", x)
 	mustBe2D("Combine", "weight", weight)
@@ -124,8 +126,8 @@ func Combine(x, weight Tensor, r Routing) Tensor {
 	return y
 }
 
-// GroupedLinear applies one matrix per expert of the stack w [E, out, in] to
-// the ragged groups of rows of x [M, in]: [M, out].
+// GroupedLinear multiplies each group of rows of x [M, in] by one matrix of the stack w
+// [E, out, in]; the result is [M, out]. offsets [E+1] has the first row of each group.
 func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 	s := scopeOf("GroupedLinear", x, offsets)
 	mustFit("GroupedLinear", x, w, 3)
@@ -136,7 +138,7 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 		return y
 	}
 	saved := []Tensor{offsets}
-	if train { // dx does not need x
+	if train { // only the weight gradient reads x
 		saved = append(saved, x)
 	}
 	s.track([]*Tensor{&y}, saved, func(dy []gradient) {
@@ -157,8 +159,8 @@ func GroupedLinear(x Tensor, w *Param, offsets Tensor) Tensor {
 	return y
 }
 
-// SequenceBalance is the sequence-wise balance loss of scores [N, E] over the
-// sequences bounded by seqStart [S+1], of shape [1]; see backend.SequenceBalance.
+// SequenceBalance returns the sequence-wise balance loss, of shape [1], of scores [N, E]
+// for the sequences that seqStart [S+1] delimits; see backend.SequenceBalance.
 func SequenceBalance(scores, seqStart Tensor, k int, coef float64) Tensor {
 	s := scopeOf("SequenceBalance", scores, seqStart)
 	y := s.alloc(scores.view.DType, 1)

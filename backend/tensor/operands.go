@@ -2,21 +2,21 @@ package tensor
 
 import "fmt"
 
-// scopeOf is the scope that the op on ts belongs to: its result's memory, its
-// place on the tape and its errors. Where the operands are of several scopes,
-// the order they stand in does not matter unless all else is equal. It is
+// scopeOf returns the scope of an op on ts, which owns the memory of the result, its
+// place on the tape and its errors. If the operands belong to several scopes, it is the
+// first of these that applies, whatever the order of the operands:
 //
-//   - the scope inside Recompute rather than the one around it,
-//   - the one on whose tape an operand is,
-//   - one with gradients rather than one without,
-//   - that of the first operand.
+//   - a scope inside Recompute rather than the scope around it,
+//   - the scope of an operand that is on a tape,
+//   - a scope with gradients rather than one without,
+//   - the scope of the first operand.
 //
-// An operand of another scope is a constant, as a teacher's output is to the
-// student: its memory is held until the backward pass has read it, and a failure
-// of its scope becomes one of the op's.
+// An operand of another scope is a constant, such as a teacher's output to the student:
+// its memory is kept until the backward pass has read it, and a failure of its scope
+// becomes a failure of the op.
 //
-// It panics where an operand is absent, where its memory was given back, and
-// where it is on the tape of another scope, since its gradient would be lost.
+// scopeOf panics if an operand is absent, if its memory was freed, or if it is on the
+// tape of another scope, since its gradient would be lost.
 func scopeOf(op string, ts ...Tensor) *Scope {
 	if len(ts) == 0 {
 		panic(fmt.Sprintf("tensor: %s of no tensors", op))
@@ -54,8 +54,7 @@ func scopeOf(op string, ts ...Tensor) *Scope {
 	return s
 }
 
-// leads reports whether an op on both belongs to t's scope where u is the
-// operand before t.
+// leads reports whether an op on u and t, in this order, belongs to t's scope.
 func (t Tensor) leads(u Tensor) bool {
 	a, b := t.Scope(), u.Scope()
 	switch {
@@ -69,7 +68,7 @@ func (t Tensor) leads(u Tensor) bool {
 	return b.inference && !a.inference
 }
 
-// inside reports whether s is a scope of Recompute within outer.
+// inside reports whether s is the scope of a Recompute within outer.
 func (s *Scope) inside(outer *Scope) bool {
 	for s = s.parent; s != nil; s = s.parent {
 		if s == outer {
@@ -79,7 +78,7 @@ func (s *Scope) inside(outer *Scope) bool {
 	return false
 }
 
-// mustLive panics if t's memory was given back.
+// mustLive panics if t's memory was freed.
 func (t Tensor) mustLive(op string) {
 	if t.st != nil && t.st.dead {
 		panic(fmt.Sprintf("tensor: %s: use of %s after its memory was given back "+

@@ -6,15 +6,15 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// packed is a copy of a parameter in the backend's panel layout.
+// packed is a parameter's matrix in the backend's packed layout.
 type packed struct {
 	matrix backend.Matrix
-	state  *backend.PackState // nil where the copy is all there is
+	state  *backend.PackState // nil if there is no master value
 }
 
-// matrix is p's value [out, in] or [E, out, in] transposed to [in, out], as
-// the right side of a product: packed where the scope is for inference and the
-// backend has a packed layout, strided otherwise.
+// matrix returns p's value [out, in] or [E, out, in] transposed to [in, out], as the
+// right operand of a product: a packed copy if the scope is for inference and the backend
+// packs, else the strided value.
 func (p *Param) matrix(s *Scope) backend.Matrix {
 	if s.recording && p.Trainable {
 		p.mustHaveBackward()
@@ -50,25 +50,25 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 	return p.packed.matrix
 }
 
-// strided is the master value transposed, as the right side of a product. A
-// parameter that is packed has none: it panics.
+// strided returns the master value transposed, as the right operand of a product. It
+// panics if p is packed, since p then has no master value.
 func (p *Param) strided() backend.Matrix {
 	v := p.Value()
 	return backend.Matrix{Data: v.T(), Format: p.Format}
 }
 
-// mustKeepFormat panics if Format changed since p was packed: its products would
-// no longer be those of training, or of the values it holds.
+// mustKeepFormat panics if Format changed after p was packed: products would no longer be
+// those of training, or would not match the packed values.
 func (p *Param) mustKeepFormat() {
 	if f := p.packed.matrix.Format; f != p.Format {
 		panic(fmt.Sprintf("tensor: parameter %s is packed as %s, but its format is now %s", p.Name, f, p.Format))
 	}
 }
 
-// transposed is the right side of the product that a backward pass needs: p's value,
-// [out, in] or [E, out, in], in place. Where p is packed, it is unpacked to memory
-// that release gives back, and the product is Native if the format is forward only:
-// the gradient of the forward product but for the rounding of its left operand.
+// transposed returns the right operand of the product that a backward pass needs: p's
+// value [out, in] or [E, out, in], not transposed. If p is packed, it is unpacked to
+// memory that release frees. If its format is ForwardOnly too, the product is Native: its
+// result is the gradient of the forward product without the rounding of the left operand.
 func (p *Param) transposed(s *Scope) (m backend.Matrix, release func()) {
 	if !p.Packed() {
 		p.mustHaveBackward()
@@ -87,19 +87,20 @@ func (p *Param) transposed(s *Scope) (m backend.Matrix, release func()) {
 	return backend.Matrix{Data: g.View, Format: f}, g.release
 }
 
-// mustHaveBackward panics if p cannot train, or be a head that is trained through.
+// mustHaveBackward panics if p's format or packed form has no backward pass: p then
+// cannot be trained, nor be the head of a model that is.
 func (p *Param) mustHaveBackward() {
 	switch {
 	case p.Packed():
-		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it cannot train, or be the head of a model that does",
+		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it cannot be trained, nor be the head of a model that is",
 			p.Name, p.Format))
 	case p.Format.ForwardOnly:
 		panic(fmt.Sprintf("tensor: parameter %s: products in format %s have no backward", p.Name, p.Format))
 	}
 }
 
-// allocPacked allocates memory of h for a packed copy; ok is false where the backend
-// does not pack this parameter.
+// allocPacked allocates memory for a packed copy and counts it for h. ok is false if the
+// backend does not pack this parameter.
 func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err error) {
 	packer, ok := p.b.(backend.Packer)
 	if !ok {
@@ -119,10 +120,10 @@ func (p *Param) allocPacked(h backend.Holder) (m backend.Matrix, ok bool, err er
 	return backend.Matrix{Data: v, Layout: backend.Packed, Format: p.Format, K: k, N: n}, true, nil
 }
 
-// Pack turns a matrix, or a stack of them, into its packed form and gives the
-// master value back: from then on p is frozen, in less memory. Products with it pass
-// gradients on to their left operand; LogProbs of it has no backward.
-// Where the backend has no packed layout of the format, elements and scales are strided.
+// Pack replaces a matrix, or a stack of matrices, by its packed form and frees the master
+// value: p then needs less memory and cannot be trained. Products with it still pass
+// gradients to their left operand, but LogProbs has no backward pass through it. If the
+// backend has no packed layout for the format, elements and scales are stored strided.
 func (p *Param) Pack() error {
 	if p.Packed() {
 		return nil
@@ -158,9 +159,9 @@ func (p *Param) newPacked() (backend.Matrix, error) {
 	return m, err
 }
 
-// allocScaled allocates the strided form of p in a format with scales, for a backend
-// without a layout of its own: elements as the master [out, in], or [E, out, in], and
-// scales as checkpoints have them.
+// allocScaled allocates p in the strided, scaled form, for a backend without a packed
+// layout for its format: elements are laid out as in the master [out, in] or [E, out,
+// in], and scales as in checkpoints.
 func (p *Param) allocScaled() (m backend.Matrix, err error) {
 	f, n, k := p.Format, p.value.Dim(-2), p.value.Dim(-1)
 	down, across := (n+int(f.BlockN)-1)/int(f.BlockN), (k+int(f.BlockK)-1)/int(f.BlockK)
@@ -177,7 +178,7 @@ func (p *Param) allocScaled() (m backend.Matrix, err error) {
 	return m, nil
 }
 
-// freeMatrix gives back the memory of m.
+// freeMatrix frees the memory of m.
 func (p *Param) freeMatrix(m backend.Matrix) {
 	p.b.Free(m.Data.Buf)
 	if m.Scale.Present() {
@@ -185,15 +186,16 @@ func (p *Param) freeMatrix(m backend.Matrix) {
 	}
 }
 
+// becomePacked makes m the only form of p.
 func (p *Param) becomePacked(m backend.Matrix) {
 	p.value.Buf, p.grad, p.Trainable = nil, backend.View{}, false
 	p.packed = &packed{matrix: m}
 }
 
-// Packed reports whether p has only its packed form.
+// Packed reports whether p has only a packed form and no master value.
 func (p *Param) Packed() bool { return p.packed != nil && p.packed.state == nil }
 
-// Bytes is the memory of the value, in whatever form it is.
+// Bytes returns the memory of the value, packed or not.
 func (p *Param) Bytes() int {
 	if p.Packed() {
 		n := p.packed.matrix.Data.Buf.Bytes()
@@ -205,14 +207,14 @@ func (p *Param) Bytes() int {
 	return p.value.Len() * p.value.DType.Size()
 }
 
-// Repack refreshes the packed copies of those parameters that have one and
-// changed since, so that recorded programs may run again.
+// Repack refreshes the packed copies of parameters that changed since they were packed,
+// so that recorded programs may run again.
 func Repack(params []*Param) error {
 	for _, p := range params {
 		if p.packed == nil {
 			continue
 		}
-		s := NewScope(p.b, Options{}) // packing needs no memory of it
+		s := NewScope(p.b, Options{}) // packing allocates nothing in it
 		p.matrix(s)
 		if err := s.Err(); err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// A gradient passes through packed parameters as it does through masters of the same
-// values: in their format if that trains, else in F32.
+// Gradients pass through packed parameters as through master values that are equal to
+// them: in the packed format if it trains, else in F32.
 func TestGradientsPassThroughPackedParameters(t *testing.T) {
 	for _, f := range backend.Formats() {
 		if f == backend.Native {

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// ramp is n numbers that Q8 rounds.
+// ramp returns n numbers that Q8 does not represent exactly.
 func ramp(n int, from float64) []float64 {
 	x := make([]float64, n)
 	for i := range x {
@@ -21,7 +21,7 @@ func ramp(n int, from float64) []float64 {
 	return x
 }
 
-// packedQ8 is a matrix [20, 64] that exists as Q8 only.
+// packedQ8 returns a packed matrix [20, 64] in format Q8, without a master value.
 func packedQ8(t *testing.T) *tensor.Param {
 	t.Helper()
 	ps := tensor.NewParams(open(t), tensor.Init{Seed: 1, Format: backend.Q8, Packed: true})
@@ -97,7 +97,7 @@ func TestPackedParameterTakesNewValues(t *testing.T) {
 	}
 	near("after Touch, Pack and Repack", values)
 
-	// A trainer's masters reach the packed copy of a rollout.
+	// The master values of a trainer reach the packed parameters of a rollout.
 	src, dst := tensor.NewParams(p.Backend(), tensor.Init{Seed: 7, Std: 0.3}), tensor.NewParams(p.Backend(),
 		tensor.Init{Seed: 8, Format: backend.Q8, Packed: true})
 	defer src.Free()
@@ -117,11 +117,12 @@ func TestGradientsThroughAPackedHeadAreRefusedByItsName(t *testing.T) {
 	s := tensor.NewScope(ps.Backend(), tensor.Options{Grad: true})
 	defer s.Close()
 	logProb, _ := tensor.LogProbs(rows.In(s), head, s.Ints([]int32{1, 2, 3}, 3), 1)
-	mustPanic(t, "tensor: parameter head is packed as bf16: it cannot train, or be the head",
+	mustPanic(t, "tensor: parameter head is packed as bf16: it cannot be trained, nor be the head",
 		func() { s.Backward(tensor.Sum(logProb)) })
 }
 
-// Neither silently without rounding nor with the gradients of another product.
+// A parameter with a master value in a ForwardOnly format must not be used without
+// rounding, nor with the gradients of a different product.
 func TestForwardOnlyFormatsWithMastersAreRefusedWhereTheyCannotWork(t *testing.T) {
 	for _, f := range backend.Formats() {
 		if !f.ForwardOnly {
@@ -180,7 +181,7 @@ func TestFormatMustNotChangeAfterPacking(t *testing.T) {
 	}
 }
 
-// A table in any format is looked up and scored as the values that it stands for.
+// Lookups and log-probabilities use the values of the packed table, in every format.
 func TestPackedTableIsLookedUpAndScoredAsItsValues(t *testing.T) {
 	b := open(t)
 	for _, f := range backend.Formats() {
@@ -271,7 +272,7 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 			})
 			mustPanic(t, "tensor: Set: I8 for parameter s, want", func() { w.Set(p, 0, backend.I8, make([]byte, 24)) })
 			if packed {
-				for _, n := range []int{7, 600} { // within a block, and beyond the matrix
+				for _, n := range []int{7, 600} { // less than a block, and more than the matrix
 					mustPanic(t, fmt.Sprintf("tensor: Set: rows 0 to %d of parameter s [2 300 24], which is packed by 128", n),
 						func() {
 							w.Set(p, 0, backend.BF16, make([]byte, n*24*2))
@@ -306,7 +307,7 @@ func TestUninitializedParametersTakeRowsInTheirFinalForm(t *testing.T) {
 	}
 }
 
-// Codes and scales of a format are taken as they are, not encoded again.
+// SetScaled stores elements and scales as they are and does not quantise again.
 func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 	const rows, width = 300, 200
 	b := open(t)
@@ -322,7 +323,7 @@ func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 		n := min(128, rows-first%rows)
 		codes := make([]byte, n*width)
 		for i := range codes {
-			codes[i] = byte((first*width + i) % 127) // all positive, and NaN is not among them
+			codes[i] = byte((first*width + i) % 127) // all are positive, and none is NaN
 		}
 		scales := make([]byte, (n+127)/128*2*4)
 		for i := range len(scales) / 4 {
@@ -353,7 +354,8 @@ func TestRowsOfCodesWithScalesAreKept(t *testing.T) {
 	}
 }
 
-// Rows are those of Floats, across the matrices of a stack and in every form.
+// ReadRows returns the values of Floats, across the matrices of a stack and in every
+// form.
 func TestReadRowsReadsEveryForm(t *testing.T) {
 	b := open(t)
 	for _, c := range []tensor.Init{
@@ -361,7 +363,7 @@ func TestReadRowsReadsEveryForm(t *testing.T) {
 	} {
 		p := tensor.NewParams(b, c).Stack("experts.*.w", 3, 4, 64)
 		want := floats(t, p)
-		got := make([]float32, 6*64) // the end of the first matrix, the second, the begin of the third
+		got := make([]float32, 6*64) // the end of the first matrix, the second, the start of the third
 		if err := p.ReadRows(3, got); err != nil {
 			t.Fatal(err)
 		}

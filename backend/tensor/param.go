@@ -7,20 +7,20 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Param is a trainable tensor: its master value, its gradient, and the name it
-// has in checkpoints, logs and errors.
+// Param is a trainable tensor: its master value, its gradient, and its name in
+// checkpoints, logs and errors.
 type Param struct {
 	// Name is the Hugging Face checkpoint name. For a stack of experts it has
 	// a * where the expert's number goes.
 	Name string
-	// Kind is what the parameter is to its model.
+	// Kind is the role of the parameter in its model.
 	Kind Kind
-	// Trainable parameters get gradients and updates.
+	// Trainable says that the parameter gets gradients and updates.
 	Trainable bool
-	// Decay says that weight decay applies (matrices, by convention).
+	// Decay says that weight decay applies (to matrices, by convention).
 	Decay bool
-	// Format is the arithmetic of products with a matrix, forward and backward.
-	// It is set before the first product.
+	// Format is the format of products with a matrix, forward and backward. It must be
+	// set before the first product.
 	Format backend.Format
 
 	b       backend.Backend
@@ -28,18 +28,18 @@ type Param struct {
 	grad    backend.View
 	version uint64
 	packed  *packed
-	set     int // leading rows that have values, see RowWriter
+	set     int // number of leading rows that have values, see RowWriter
 }
 
-// NewParam allocates a parameter of the given shape, filled with zeros. dt is
-// F32, or F64 for test-only runs in double precision. A dimension below 1 panics;
-// errors are the device's.
+// NewParam allocates a parameter of the given shape, filled with zeros. dt is F32, or F64
+// for tests in double precision. A dimension below 1 panics; an error is a failure of the
+// device.
 func NewParam(b backend.Backend, name string, dt backend.DType, shape ...int) (*Param, error) {
 	return NewParamFor(b, backend.Parameters, name, dt, shape...)
 }
 
-// NewParamFor is NewParam for memory of another holder, such as the moments of
-// an optimizer.
+// NewParamFor is NewParam with the memory counted for another holder, such as the
+// optimizer.
 func NewParamFor(b backend.Backend, h backend.Holder, name string, dt backend.DType, shape ...int) (*Param, error) {
 	mustHaveShape(name, shape)
 	p := &Param{Name: name, Trainable: true, Decay: len(shape) > 1, b: b}
@@ -61,7 +61,7 @@ func mustHaveShape(name string, shape []int) {
 	}
 }
 
-// alloc allocates zeros.
+// alloc allocates memory filled with zeros.
 func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
 	v, err := p.allocRaw(h, dt, shape...)
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *Param) alloc(h backend.Holder, dt backend.DType, shape ...int) (backend
 	return v, nil
 }
 
-// allocRaw allocates undefined content.
+// allocRaw allocates memory with undefined content.
 func (p *Param) allocRaw(h backend.Holder, dt backend.DType, shape ...int) (backend.View, error) {
 	v := backend.NewView(nil, dt, shape...)
 	buf, err := backend.AllocFor(p.b, h, v.Len()*dt.Size())
@@ -86,12 +86,12 @@ func (p *Param) allocRaw(h backend.Holder, dt backend.DType, shape ...int) (back
 	return v, nil
 }
 
-// Backend is the device p lives on.
+// Backend returns the device of p.
 func (p *Param) Backend() backend.Backend { return p.b }
 
-// Value is the master value. Who writes to it calls Touch. A parameter that is
-// packed (see Pack) has none, and one that waits for its values (see
-// Init.Uninitialized) has none yet: it panics.
+// Value returns the master value. Call Touch after writing to it. Value panics if p is
+// packed (see Pack), since p then has no master value, and if p has no values yet (see
+// Init.Uninitialized).
 func (p *Param) Value() backend.View {
 	if p.Packed() {
 		panic(fmt.Sprintf("tensor: parameter %s is packed as %s: it has no master value", p.Name,
@@ -101,7 +101,8 @@ func (p *Param) Value() backend.View {
 	return p.value
 }
 
-// rows is the number of rows of p as a matrix: the dimensions but the last.
+// rows returns the number of rows of p as a matrix: the product of all dimensions but the
+// last.
 func (p *Param) rows() int {
 	if p.value.Rank == 0 {
 		return 1
@@ -111,24 +112,24 @@ func (p *Param) rows() int {
 
 func (p *Param) isSet() bool { return p.set == p.rows() }
 
-// mustBeSet panics if p waits for values.
+// mustBeSet panics if p has no values yet.
 func (p *Param) mustBeSet() {
 	if !p.isSet() {
 		panic(fmt.Sprintf("tensor: parameter %s has no values yet: %d of %d rows were set", p.Name, p.set, p.rows()))
 	}
 }
 
-// DType is the dtype of the master value, also of a parameter that is packed.
+// DType returns the dtype of the master value, even if p is packed.
 func (p *Param) DType() backend.DType { return p.value.DType }
 
-// Shape is the dimensions of the value.
+// Shape returns the dimensions of the value.
 func (p *Param) Shape() []int { return p.value.Dims() }
 
-// Len is the number of elements.
+// Len returns the number of elements.
 func (p *Param) Len() int { return p.value.Len() }
 
-// Touch marks the value as changed: packed copies become outdated, except one
-// that is all there is.
+// Touch marks the value as changed: a packed copy becomes outdated, unless it is the only
+// form of p.
 func (p *Param) Touch() {
 	p.version++
 	if p.packed != nil && !p.Packed() {
@@ -136,13 +137,13 @@ func (p *Param) Touch() {
 	}
 }
 
-// Version counts the changes of the value.
+// Version returns the number of changes of the value.
 func (p *Param) Version() uint64 { return p.version }
 
-// HasGrad reports whether a gradient was ever accumulated or asked for.
+// HasGrad reports whether the gradient has been allocated, by a backward pass or by Grad.
 func (p *Param) HasGrad() bool { return p.grad.Present() }
 
-// Grad is the accumulated gradient, allocated and zeroed at the first call.
+// Grad returns the accumulated gradient. The first call allocates it, filled with zeros.
 func (p *Param) Grad() (backend.View, error) {
 	if p.Packed() {
 		return p.grad, fmt.Errorf("tensor: parameter %s is packed as %s: it has no gradient", p.Name,
@@ -166,7 +167,7 @@ func (p *Param) ZeroGrad() error {
 	return p.b.Do(&backend.Fill{Dst: p.grad})
 }
 
-// Free gives back the parameter's memory.
+// Free frees the parameter's memory.
 func (p *Param) Free() {
 	if p.value.Present() {
 		p.b.Free(p.value.Buf)
@@ -190,7 +191,7 @@ func (p *Param) SetFloats(data []float64) error {
 	return p.setTo(t.view)
 }
 
-// Assign overwrites the value by t's, which has p's shape.
+// Assign overwrites the value with that of t, which has the shape of p.
 func (p *Param) Assign(t Tensor) error {
 	s := scopeOf("Assign", t)
 	if !slices.Equal(t.Shape(), p.Shape()) {
@@ -202,7 +203,7 @@ func (p *Param) Assign(t Tensor) error {
 	return p.setTo(t.View())
 }
 
-// setTo overwrites the value by v, which has its shape.
+// setTo overwrites the value with v, which has the same shape.
 func (p *Param) setTo(v backend.View) error {
 	var op backend.Op = &backend.Copy{Dst: p.value, Src: v}
 	if p.Packed() {
@@ -216,8 +217,8 @@ func (p *Param) setTo(v backend.View) error {
 	return nil
 }
 
-// Floats is the value as host numbers in row-major order: of a parameter that is
-// packed, the values that products with it use.
+// Floats returns the value as host numbers in row-major order. For a packed parameter
+// these are the values that products with it use.
 func (p *Param) Floats() ([]float64, error) {
 	s := NewScope(p.b, Options{})
 	defer s.Close()
@@ -230,8 +231,8 @@ func (p *Param) Floats() ([]float64, error) {
 	return t.Values()
 }
 
-// In is the parameter as a tensor of s: on the tape if s records and p is
-// trainable, its gradient going to p.
+// In returns the parameter as a tensor of s. If s records gradients and p is trainable,
+// the tensor is on the tape and its gradient is added to that of p.
 func (p *Param) In(s *Scope) Tensor {
 	t := s.Constant(p.Value())
 	if s.recording && p.Trainable {
@@ -244,12 +245,12 @@ func (p *Param) In(s *Scope) Tensor {
 	return t
 }
 
-// gradOf is p's gradient block; ok is false, and the scope failed, if there is
-// no memory for it or p is not among the parameters trained.
+// gradOf returns the gradient of p. If there is no memory for it, or p is not among the
+// parameters that are trained, ok is false and the scope fails.
 func (s *Scope) gradOf(p *Param) (backend.View, bool) {
 	if s.trained != nil && s.trained.Get(p.Name) != p {
 		s.Fail(fmt.Errorf("tensor: parameter %s has a gradient and would never be updated: "+
-			"it is not among the parameters that are trained", p.Name))
+			"it is not among the trained parameters", p.Name))
 		return backend.View{}, false
 	}
 	g, err := p.Grad()

@@ -11,42 +11,42 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Params creates and holds the parameters of a model, in order of creation.
-// Blocks take theirs from it, so that a model's parameters are one list under
-// one naming scheme. The first error is kept; see Err.
+// Params creates and holds the parameters of a model, in order of creation. Blocks create
+// theirs with it, so that a model's parameters form one list under one naming scheme. Err
+// returns the first error.
 type Params struct {
 	b     backend.Backend
 	init  Init
 	all   []*Param
 	index map[string]*Param
-	owned []backend.Buffer // of counters
+	owned []backend.Buffer // memory of counters
 	err   error
 }
 
-// Init says how fresh parameters are made.
+// Init says how new parameters are made.
 type Init struct {
-	// Seed keys the random values: a parameter's depend on it and on the
-	// parameter's name alone.
+	// Seed is the key of the random values: those of a parameter depend only on Seed and
+	// on the parameter's name.
 	Seed uint64
-	// Std is the standard deviation of matrices, which are normal; 0 means
-	// 0.006, as V3 uses for all of them.
+	// Std is the standard deviation of matrices, which are normally distributed. If 0, it
+	// is 0.006, as in DeepSeek-V3.
 	Std float64
 	// DType is F32 (the zero value) or F64.
 	DType backend.DType
-	// Format is that of matrices and stacks, and Tables that of tables; the zero
-	// value is DType's.
+	// Format is the format of matrices and stacks, and Tables that of tables. The zero
+	// value, backend.Native, uses DType.
 	Format, Tables backend.Format
-	// Packed keeps matrices, stacks, and tables in a format other than DType's in
-	// their packed form only, see Param.Pack. Those in backend.Native stay as they are
-	// on a backend without a packed layout of it.
+	// Packed keeps only the packed form of matrices, stacks, and tables whose format is
+	// not backend.Native; see Param.Pack. If the backend has no packed layout for
+	// backend.Native, matrices in that format stay as they are.
 	Packed bool
-	// Uninitialized makes parameters without values: they are set from a checkpoint.
-	// Using one before panics, but for backend.DryRun, where nothing has values.
+	// Uninitialized makes parameters without values, to be set from a checkpoint. Using
+	// one before that panics, except on a backend.Dry, where nothing has values.
 	Uninitialized bool
 }
 
-// NewParams returns an empty set on b. Like the dimensions of its parameters,
-// which are at least 1, an impossible init panics.
+// NewParams returns an empty set of parameters on b. It panics if init has an impossible
+// value.
 func NewParams(b backend.Backend, init Init) *Params {
 	if !(init.Std >= 0) || math.IsInf(init.Std, 0) {
 		panic(fmt.Sprintf("tensor: NewParams: Init.Std is %v, want 0 or more and finite", init.Std))
@@ -65,19 +65,19 @@ func NewParams(b backend.Backend, init Init) *Params {
 	return &Params{b: b, init: init, index: map[string]*Param{}}
 }
 
-// Backend is the device of the parameters.
+// Backend returns the device of the parameters.
 func (ps *Params) Backend() backend.Backend { return ps.b }
 
-// DType is the master dtype of the parameters.
+// DType returns the dtype of the master values.
 func (ps *Params) DType() backend.DType { return ps.init.DType }
 
 // All lists the parameters in order of creation.
 func (ps *Params) All() []*Param { return ps.all }
 
-// Get is the parameter of a name, nil if there is none.
+// Get returns the parameter of that name, or nil if there is none.
 func (ps *Params) Get(name string) *Param { return ps.index[name] }
 
-// Len is the number of elements of all parameters together.
+// Len returns the total number of elements of all parameters.
 func (ps *Params) Len() int {
 	n := 0
 	for _, p := range ps.all {
@@ -86,7 +86,7 @@ func (ps *Params) Len() int {
 	return n
 }
 
-// Err is the first error of creating a parameter.
+// Err returns the first error in creating a parameter.
 func (ps *Params) Err() error { return ps.err }
 
 // Matrix creates a normally distributed matrix [out, in] for products.
@@ -94,33 +94,34 @@ func (ps *Params) Matrix(name string, out, in int) *Param {
 	return ps.normal(name, KindMatrix, ps.init.Format, ps.init.Packed, out, in)
 }
 
-// Table creates a normally distributed matrix [rows, cols] of the vocabulary: an
-// embedding, which is looked up by rows, or an output head.
+// Table creates a normally distributed matrix [rows, cols] for the vocabulary: an
+// embedding, from which rows are looked up, or an output head.
 func (ps *Params) Table(name string, rows, cols int) *Param {
 	f := ps.init.Tables
 	return ps.normal(name, KindEmbedding, f, ps.init.Packed && f != backend.Native, rows, cols)
 }
 
-// FullPrecision is Matrix for one that keeps the master dtype whatever the format is,
-// such as one that is used in parts.
+// FullPrecision creates a matrix like Matrix, but in the master dtype whatever
+// Init.Format is, for example because only parts of it are used in a product.
 func (ps *Params) FullPrecision(name string, out, in int) *Param {
 	return ps.normal(name, KindMatrix, backend.Native, false, out, in)
 }
 
-// Router creates the normally distributed matrix [e, in] of a gate. It keeps the master
-// dtype whatever the format is: it is small, and its decisions are sensitive.
+// Router creates the normally distributed matrix [e, in] of a gate. It has the master
+// dtype whatever Init.Format is, because it is small and its decisions are sensitive to
+// rounding.
 func (ps *Params) Router(name string, e, in int) *Param {
 	return ps.normal(name, KindRouter, backend.Native, false, e, in)
 }
 
 // Adapter creates a matrix [out, in] of zeros in the master dtype, for a LowRank. It has
-// values whatever Init says.
+// values even if Init.Uninitialized is set.
 func (ps *Params) Adapter(name string, out, in int) *Param {
 	return ps.zeros(name, KindAdapter, out, in)
 }
 
-// Score creates a matrix [n, in] of zeros in the master dtype: a head of n outputs beside
-// that of the vocabulary. It has values whatever Init says.
+// Score creates a matrix [n, in] of zeros in the master dtype: an additional head of n
+// outputs. It has values even if Init.Uninitialized is set.
 func (ps *Params) Score(name string, n, in int) *Param { return ps.zeros(name, KindScore, n, in) }
 
 func (ps *Params) zeros(name string, k Kind, out, in int) *Param {
@@ -132,16 +133,16 @@ func (ps *Params) zeros(name string, k Kind, out, in int) *Param {
 	return p
 }
 
-// Stack creates a stack of e matrices [e, out, in]; name has a * where the
-// number of each goes.
+// Stack creates a stack of e matrices [e, out, in]; name has a * in the place of the
+// matrix's number.
 func (ps *Params) Stack(name string, e, out, in int) *Param {
 	return ps.normal(name, KindExperts, ps.init.Format, ps.init.Packed, e, out, in)
 }
 
-// Gain creates a vector of ones, exempt from weight decay: a norm's weight.
+// Gain creates a vector of ones without weight decay: the weight of a norm.
 func (ps *Params) Gain(name string, n int) *Param { return ps.vector(name, KindGain, n, 1) }
 
-// Bias creates a vector of zeros, exempt from weight decay.
+// Bias creates a vector of zeros without weight decay.
 func (ps *Params) Bias(name string, n int) *Param { return ps.vector(name, KindBias, n, 0) }
 
 func (ps *Params) normal(name string, k Kind, f backend.Format, packed bool, shape ...int) *Param {
@@ -156,7 +157,7 @@ func (ps *Params) normal(name string, k Kind, f backend.Format, packed bool, sha
 	return p
 }
 
-// packsNative reports whether the backend has a packed layout of backend.Native.
+// packsNative reports whether the backend has a packed layout for backend.Native.
 func (ps *Params) packsNative(shape []int) bool {
 	packer, ok := ps.b.(backend.Packer)
 	if !ok || len(shape) < 2 {
@@ -166,7 +167,7 @@ func (ps *Params) packsNative(shape []int) bool {
 	return size > 0
 }
 
-// draw sets p to normally distributed values.
+// draw sets p to normally distributed random values.
 func (ps *Params) draw(p *Param) error {
 	h := fnv.New64a()
 	h.Write([]byte(p.Name))
@@ -188,8 +189,8 @@ func (ps *Params) fail(p *Param, err error) {
 	}
 }
 
-// add creates a parameter; after a failure it is a placeholder without memory. An
-// uninitialized one to be packed has its packed form alone.
+// add creates a parameter. After a failure the parameter is a placeholder without memory.
+// If it is uninitialized and to be packed, only its packed form is allocated.
 func (ps *Params) add(name string, k Kind, shape []int, f backend.Format, packed bool) *Param {
 	mustHaveShape(name, shape)
 	if ps.index[name] != nil {
@@ -230,9 +231,9 @@ func (ps *Params) ZeroGrad() error {
 	return errors.Join(errs...)
 }
 
-// CopyFrom overwrites the values of ps by those of src, name by name, on the
-// same device. src may have more parameters, such as those of MTP modules.
-// Those of ps may be packed, those of src may not: their master values are gone.
+// CopyFrom overwrites the values of ps with those of src, by name, on the same device.
+// src may have more parameters, such as those of MTP modules. Parameters of ps may be
+// packed; those of src may not, since they then have no master values.
 func (ps *Params) CopyFrom(src *Params) error {
 	for _, p := range ps.all {
 		q := src.index[p.Name]
@@ -253,7 +254,7 @@ func (ps *Params) CopyFrom(src *Params) error {
 	return nil
 }
 
-// Free gives back the memory of all parameters and counters.
+// Free frees the memory of all parameters and counters.
 func (ps *Params) Free() {
 	for _, buf := range ps.owned {
 		ps.b.Free(buf)

@@ -38,7 +38,8 @@ func TestFreshParametersDependOnSeedAndNameAlone(t *testing.T) {
 		sum += v
 		squares += v * v
 	}
-	// 2000 draws: the mean's deviation is 0.5/√2000 = 0.011, the spread's 0.5/√4000 = 0.008.
+	// With 2000 values the standard error of the mean is 0.5/√2000 = 0.011, that of the
+	// standard deviation 0.5/√4000 = 0.008.
 	if mean, std := sum/2000, math.Sqrt(squares/2000); math.Abs(mean) > 0.05 || math.Abs(std-0.5) > 0.04 {
 		t.Errorf("mean %v and standard deviation %v, want 0 and 0.5", mean, std)
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// GatherLast picks elements of the rows of x [N, V]: with index [N] I32 one of each, with
-// index [N, K] K of each; the result has the shape of index, F32 for x in BF16. A negative
-// index gives 0 and no gradient.
+// GatherLast picks elements of each row of x [N, V]: one if index is [N] I32, K if it is
+// [N, K]. The result has the shape of index and is F32 if x is BF16. A negative index
+// gives 0 and no gradient.
 func GatherLast(x, index Tensor) Tensor {
 	mustBe2D("GatherLast", "x", x)
 	scopeOf("GatherLast", x, index)
@@ -26,7 +26,7 @@ func GatherLast(x, index Tensor) Tensor {
 	return y
 }
 
-// columns is a vector [N] as [N, 1]; a matrix stays as it is.
+// columns returns a vector [N] as [N, 1], and a matrix unchanged.
 func columns(v backend.View) backend.View {
 	if v.Rank == 1 {
 		return v.Unsqueeze(1)
@@ -34,7 +34,8 @@ func columns(v backend.View) backend.View {
 	return v
 }
 
-// scatterLast gives x [N, V] the gradient dy, [N] or [N, K], at the columns index [N, K].
+// scatterLast adds dy, [N] or [N, K], to the gradient of x [N, V] at the columns index
+// [N, K].
 func (s *Scope) scatterLast(x Tensor, dy gradient, index backend.View) {
 	dt := x.view.DType.Compute()
 	g := s.newGradientAs(x, dt)
@@ -49,9 +50,9 @@ func (s *Scope) scatterLast(x Tensor, dy gradient, index backend.View) {
 	s.give(x, g)
 }
 
-// TopK is the k largest elements of each row of x [N, V] in descending order, ties by the
-// lowest column, and their columns: [N, k] in the dtype of x, and [N, k] I32. NaN counts
-// as −Inf. The values are differentiable.
+// TopK returns the k largest elements of each row of x [N, V] in descending order, [N, k]
+// in the dtype of x, and their columns, [N, k] I32. Ties go to the lowest column. NaN
+// counts as −Inf. The values are differentiable.
 func TopK(x Tensor, k int) (values, index Tensor) {
 	mustBe2D("TopK", "x", x)
 	s := scopeOf("TopK", x)
@@ -67,15 +68,15 @@ func TopK(x Tensor, k int) (values, index Tensor) {
 	return values, index
 }
 
-// MaxLast is the maximum over the last dimension, which disappears, in the dtype of x. Its
-// gradient goes to the first maximum. A row with NaN has NaN.
+// MaxLast returns the maximum over the last dimension, which it removes, in the dtype of
+// x. The gradient goes to the first maximum. The maximum of a row with NaN is NaN.
 func MaxLast(x Tensor) Tensor {
 	lead := x.Shape()
 	x = rows("MaxLast", x)
 	s := x.Scope()
 	n, v := x.Dim(0), x.Dim(1)
 	if v == 0 {
-		panic(fmt.Sprintf("tensor: MaxLast of %v: the maximum of nothing", lead))
+		panic(fmt.Sprintf("tensor: MaxLast of %v: no elements to take the maximum of", lead))
 	}
 	y := s.alloc(x.view.DType, n)
 	s.do(&backend.Reduce{Y: y.view, X: x.View(), Fn: backend.ReduceMax})

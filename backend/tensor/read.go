@@ -6,9 +6,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// ReadRows copies rows first, first+1, … of p to dst, whole rows in row-major order,
-// as float32: of a parameter that is packed, the values that products with it use.
-// The rows are those of all but the last dimension, as for [RowWriter.Set].
+// ReadRows copies the rows of p that begin at row first to dst as float32; dst has the
+// length of a whole number of rows. For a packed parameter these are the values that
+// products with it use. Rows are counted over all dimensions but the last, as for
+// [RowWriter.Set].
 func (p *Param) ReadRows(first int, dst []float32) error {
 	width := p.value.Len() / p.rows()
 	n := len(dst) / width
@@ -22,7 +23,7 @@ func (p *Param) ReadRows(first int, dst []float32) error {
 	for done := 0; done < n; {
 		count := n - done
 		var v backend.View
-		if p.Packed() { // matrix by matrix
+		if p.Packed() { // one matrix of a stack at a time
 			out := p.value.Dim(-2)
 			count = min(count, out-(first+done)%out)
 			v = p.unpackRows(s, first+done, count)
@@ -39,7 +40,7 @@ func (p *Param) ReadRows(first int, dst []float32) error {
 	return nil
 }
 
-// unpackRows is n rows of one matrix of a packed parameter in its master dtype.
+// unpackRows returns n rows of one matrix of a packed parameter in its master dtype.
 func (p *Param) unpackRows(s *Scope, first, n int) backend.View {
 	out := p.value.Dim(-2)
 	m := p.packed.matrix
@@ -55,7 +56,7 @@ func (p *Param) unpackRows(s *Scope, first, n int) backend.View {
 	return t.view
 }
 
-// download32 fetches contiguous elements as float32.
+// download32 downloads contiguous elements as float32.
 func download32(s *Scope, v backend.View, dst []float32) error {
 	if v.DType != backend.F32 {
 		t := s.alloc(backend.F32, v.Dims()...)

@@ -8,8 +8,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// scores is the inference half of the small model: log-probabilities [N] under
-// its head, and the logits [N, V].
+// scores returns the log-probabilities [N] of the targets under the head of the model,
+// and the logits [N, V].
 func (m *small) scores(s *tensor.Scope, t tokens) (lp, logits tensor.Tensor) {
 	x, _ := m.hidden(s, t)
 	lp, _ = tensor.LogProbs(x, m.head, t.targets, 1)
@@ -36,7 +36,7 @@ func TestProgramsReplayWithWhatLiesInTheirBuffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bystanders := make([]tensor.Tensor, 40) // tensors that must not lie where the program works
+	bystanders := make([]tensor.Tensor, 40) // tensors that must not share memory with the program
 	for i := range bystanders {
 		bystanders[i] = s.Full(backend.F32, 5, 1+8*i)
 	}
@@ -56,7 +56,7 @@ func TestProgramsReplayWithWhatLiesInTheirBuffers(t *testing.T) {
 	}
 	for i, x := range bystanders {
 		if slices.ContainsFunc(values(t, x), func(v float64) bool { return v != 5 }) {
-			t.Fatalf("running the program overwrote tensor %d, made after it was recorded", i)
+			t.Fatalf("running the program overwrote tensor %d, which was made after recording", i)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func TestProgramsAllocateNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations a run of %d ops", n, program.Len())
+		t.Errorf("%v allocations in a run of %d ops", n, program.Len())
 	}
 }
 
@@ -121,7 +121,7 @@ func TestOutdatedPackedWeightsPanicUntilRepacked(t *testing.T) {
 	if err := m.head.SetFloats(w); err != nil {
 		t.Fatal(err)
 	}
-	mustPanic(t, "packed matrix is of version 1, the weights are at 2", func() { program.Run() })
+	mustPanic(t, "packed matrix has version 1, the weights have version 2", func() { program.Run() })
 	if err := tensor.Repack(m.params); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestOutdatedPackedWeightsPanicUntilRepacked(t *testing.T) {
 	if err := m.head.SetFloats(w); err != nil {
 		t.Fatal(err)
 	}
-	_, direct := m.scores(s, in) // outside a program, packing happens by itself
+	_, direct := m.scores(s, in) // outside a program, weights are packed again automatically
 	for i, v := range values(t, direct) {
 		if v != 4*before[i] {
 			t.Fatalf("logit %d is %v after doubling the head twice, was %v", i, v, before[i])
@@ -156,11 +156,11 @@ func TestRecordingRefusesTransfers(t *testing.T) {
 	}
 	s.Reset()
 	if v := values(t, s.Full(backend.F32, 2, 1)); v[0] != 2 {
-		t.Errorf("after a failed recording ops give %v", v)
+		t.Errorf("ops after a failed recording give %v", v)
 	}
 }
 
-// unfused is a backend without most fused ops that counts buffers, and tells so.
+// unfused is a backend that reports that it lacks most fused ops, and counts buffers.
 type unfused struct{ *counting }
 
 func (unfused) Supports(op string, _ backend.DType) bool {
@@ -190,7 +190,7 @@ func TestCloseFreesTheTemporariesOfPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b.buffers != recorded {
-		t.Errorf("a run leaves %d buffers, recording %d", b.buffers, recorded)
+		t.Errorf("%d buffers after a run, %d after recording", b.buffers, recorded)
 	}
 	want, _ := m.scores(direct, batch(direct))
 	if !slices.Equal(values(t, lp), values(t, want)) {

@@ -15,27 +15,27 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// operands hands a call its tensors one by one. The one numbered dead is that of
-// the walk, whose memory was given back.
+// operands makes the tensors of a call one by one. Instead of operand number dead it
+// returns stale, a tensor whose memory was freed.
 type operands struct {
 	t     testing.TB
 	s     *tensor.Scope
-	p     *tensor.Param // one element, what puts floats on the tape
-	dead  int           // −1 means that all are alive
-	stale tensor.Tensor // the dead one
+	p     *tensor.Param // one element; it puts floats on the tape
+	dead  int           // −1 if all are live
+	stale tensor.Tensor // returned as operand number dead
 	made  []shaped
 }
 
-// shaped is one operand as the call asked for it.
+// shaped is the kind and shape of one operand of a call.
 type shaped struct {
 	ints  bool
 	shape []int
 }
 
-// f is a float tensor on the tape, of ones times p.
+// f returns a float tensor on the tape: ones times p.
 func (o *operands) f(shape ...int) tensor.Tensor { return o.next(shaped{false, shape}) }
 
-// i is an I32 tensor of zeros.
+// i returns an I32 tensor of zeros.
 func (o *operands) i(shape ...int) tensor.Tensor { return o.next(shaped{true, shape}) }
 
 func (o *operands) next(want shaped) tensor.Tensor {
@@ -53,7 +53,7 @@ func (w shaped) in(s *tensor.Scope, p *tensor.Param) tensor.Tensor {
 	return tensor.Mul(s.Full(backend.F32, 1, w.shape...), p.In(s))
 }
 
-// param is a parameter of ones.
+// param returns a new parameter.
 func (o *operands) param(shape ...int) *tensor.Param {
 	p, err := tensor.NewParam(o.p.Backend(), fmt.Sprintf("w%v", shape), backend.F32, shape...)
 	if err != nil {
@@ -67,14 +67,14 @@ func (o *operands) angles() tensor.Angles {
 	return tensor.Angles{Cos: o.param(3, 2), Sin: o.param(3, 2)}
 }
 
-// passes is a Func that gives its first input on.
+// passes is a Func that returns its first input.
 var passes = tensor.Func{
 	Forward:  func(_ *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return tensor.Scale(in[0], 1) },
 	Backward: func(_ *tensor.Scope, _ []tensor.Tensor, _, d tensor.Tensor) []tensor.Tensor { return one(d) },
 }
 
-// readers are all exported functions and methods that take tensors and need
-// their memory, each called once.
+// readers call all exported functions and methods that take tensors and need their
+// memory, once each.
 var readers = map[string]func(o *operands){
 	"Abs":    func(o *operands) { tensor.Abs(o.f(2)) },
 	"Add":    func(o *operands) { tensor.Add(o.f(2, 3), o.f(3)) },
@@ -175,7 +175,7 @@ var readers = map[string]func(o *operands){
 	"Tensor.View":       func(o *operands) { o.f(2).View() },
 }
 
-// describers are the exported methods that tell of a tensor without its memory.
+// describers call the exported methods that describe a tensor without reading its memory.
 var describers = map[string]func(x tensor.Tensor){
 	"Tensor.DType":   func(x tensor.Tensor) { x.DType() },
 	"Tensor.Dim":     func(x tensor.Tensor) { x.Dim(0) },
@@ -187,14 +187,14 @@ var describers = map[string]func(x tensor.Tensor){
 	"Tensor.String":  func(x tensor.Tensor) { _ = x.String() },
 }
 
-// endings are the ways in which the memory of a tensor of s goes.
+// endings are the ways in which the memory of a tensor of s is freed.
 var endings = map[string]func(s *tensor.Scope, p *tensor.Param) error{
 	"Reset":    func(s *tensor.Scope, _ *tensor.Param) error { s.Reset(); return nil },
 	"Close":    func(s *tensor.Scope, _ *tensor.Param) error { s.Close(); return nil },
 	"Backward": func(s *tensor.Scope, p *tensor.Param) error { return s.Backward(tensor.Sum(p.In(s))) },
 }
 
-func TestEveryFunctionRefusesATensorWhoseMemoryWasGivenBack(t *testing.T) {
+func TestEveryFunctionRefusesATensorWhoseMemoryWasFreed(t *testing.T) {
 	b := open(t)
 	p := scalar(t, b)
 	for name, call := range readers {
@@ -230,7 +230,7 @@ func TestEveryFunctionRefusesATensorWhoseMemoryWasGivenBack(t *testing.T) {
 	}
 }
 
-// scalar is a trainable parameter of one element.
+// scalar returns a trainable parameter of one element.
 func scalar(t testing.TB, b backend.Backend) *tensor.Param {
 	t.Helper()
 	p, err := tensor.NewParam(b, "p", backend.F32, 1)
@@ -244,27 +244,27 @@ func scalar(t testing.TB, b backend.Backend) *tensor.Param {
 	return p
 }
 
-// A function that takes tensors and stands in neither table fails here.
-func TestTheWalkKnowsEveryFunctionThatTakesTensors(t *testing.T) {
+// Every function that takes tensors must be in readers or describers.
+func TestEveryFunctionThatTakesTensorsIsTested(t *testing.T) {
 	known := slices.Sorted(maps.Keys(readers))
 	known = append(known, slices.Sorted(maps.Keys(describers))...)
 	slices.Sort(known)
 	found := tensorFunctions(t, ".")
 	for _, name := range found {
 		if !slices.Contains(known, name) {
-			t.Errorf("%s takes a tensor: enter it among the readers, or the describers, of this test", name)
+			t.Errorf("%s takes a tensor: add it to readers or describers", name)
 		}
 	}
 	for _, name := range known {
 		if !slices.Contains(found, name) {
-			t.Errorf("%s is in the tables of this test, but no exported function that takes a tensor", name)
+			t.Errorf("%s is in readers or describers, but is not an exported function that takes a tensor", name)
 		}
 	}
 }
 
-// tensorFunctions lists the exported functions and methods of the package in dir
-// that have a tensor among their receiver and parameters, whether alone, in a
-// list, in a struct or as what a function returns.
+// tensorFunctions lists the exported functions and methods of the package in dir that
+// have a tensor as receiver or parameter: alone, in a slice, in a struct, or as the
+// result of a function.
 func tensorFunctions(t *testing.T, dir string) []string {
 	t.Helper()
 	var files []*ast.File
@@ -284,7 +284,7 @@ func tensorFunctions(t *testing.T, dir string) []string {
 		files = append(files, f)
 	}
 	carriers := map[string]bool{"Tensor": true}
-	for n := 0; n != len(carriers); { // until no further type is found to hold one
+	for n := 0; n != len(carriers); { // until no other type is found that contains one
 		n = len(carriers)
 		for _, f := range files {
 			ast.Inspect(f, func(node ast.Node) bool {
@@ -319,7 +319,7 @@ func tensorFunctions(t *testing.T, dir string) []string {
 	return names
 }
 
-// mentions reports whether a type of the list is named in node.
+// mentions reports whether node names a type in list.
 func mentions(node ast.Node, list map[string]bool) bool {
 	found := false
 	ast.Inspect(node, func(n ast.Node) bool {
@@ -330,7 +330,7 @@ func mentions(node ast.Node, list map[string]bool) bool {
 	return found
 }
 
-// receiver is the name of the type that fn is a method of.
+// receiver returns the name of the type of which fn is a method.
 func receiver(fn *ast.FuncDecl) string {
 	typ := fn.Recv.List[0].Type
 	if star, ok := typ.(*ast.StarExpr); ok {
@@ -339,13 +339,13 @@ func receiver(fn *ast.FuncDecl) string {
 	return typ.(*ast.Ident).Name
 }
 
-func TestMeanReadsNoMemoryThatWasGivenBack(t *testing.T) {
+func TestMeanReadsNoMemoryThatWasFreed(t *testing.T) {
 	b := open(t)
 	s := tensor.NewScope(b, tensor.Options{})
 	defer s.Close()
 	old := s.Full(backend.F32, 1, 4)
 	s.Reset()
-	s.Full(backend.F32, 5, 4) // takes the same block
+	s.Full(backend.F32, 5, 4) // reuses the memory
 	mustPanic(t, "tensor: Sum: use of F32[4] after its memory was given back", func() { tensor.Mean(old) })
 	mustPanic(t, "tensor: Sum: use of F32[4] after its memory was given back", func() { tensor.Sum(old) })
 }

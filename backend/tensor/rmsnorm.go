@@ -2,7 +2,7 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// RMSNorm is x·w/sqrt(mean(x²)+eps) row by row, for x [N, D] and w [D], in the
+// RMSNorm returns x·w/sqrt(mean(x²)+eps), row by row, for x [N, D] and w [D], in the
 // dtype of x.
 func RMSNorm(x Tensor, w *Param, eps float64) Tensor {
 	s := scopeOf("RMSNorm", x)

@@ -2,11 +2,11 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// Angles are the cosines and sines of rotary embedding, [P, R/2] each.
+// Angles are the cosines and sines of rotary position embedding, each [P, R/2].
 type Angles struct{ Cos, Sin *Param }
 
-// RoPE rotates the last R elements of the rows of x [N, H, D] by the angles of
-// each token's position, see backend.RoPE.
+// RoPE rotates the last R elements of each row of x [N, H, D] by the angles of the
+// token's position, see backend.RoPE.
 func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 	s := scopeOf("RoPE", x, pos)
 	y := s.allocLike(x.view)
@@ -23,9 +23,9 @@ func RoPE(x, pos Tensor, a Angles, interleaved bool) Tensor {
 	return y
 }
 
-// MLAKeys is the keys [N, H, nope+R] and, as a view of up, the values [N, H, V]
-// of multi-head latent attention, from up [N, H, nope+V] and the heads' shared
-// key kR [N, R], which is rotated here; see backend.MLAKeys.
+// MLAKeys returns the keys [N, H, nope+R] of multi-head latent attention and, as a view
+// of up, the values [N, H, V]. up is [N, H, nope+V]; kR [N, R], the key that all heads
+// share, is rotated here. See backend.MLAKeys.
 func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Tensor) {
 	s := scopeOf("MLAKeys", up, kR, pos)
 	k = s.alloc(up.view.DType, up.Dim(0), up.Dim(1), nope+kR.Dim(1))
@@ -50,8 +50,8 @@ func MLAKeys(up, kR, pos Tensor, nope int, a Angles, interleaved bool) (k, v Ten
 	return k, v
 }
 
-// CacheMLAKeys writes the keys and values of MLAKeys to the rows row [N] I32 of a cache, k
-// [R, H, nope+R] and v [R, H, V]. Nothing is put on the tape.
+// CacheMLAKeys writes the keys and values that MLAKeys computes to the rows row [N] I32
+// of a cache, k [R, H, nope+R] and v [R, H, V]. Nothing is put on the tape.
 func CacheMLAKeys(k, v backend.View, up, kR, pos, row Tensor, a Angles, interleaved bool) {
 	scopeOf("CacheMLAKeys", up, kR, pos, row).do(&backend.MLAKeys{
 		K: k, V: v, Up: up.View(), KR: kR.View(), Pos: pos.View(), Row: row.View(),

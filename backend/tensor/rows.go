@@ -6,22 +6,22 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// RowWriter sets parameters a piece at a time, each piece in its final form at
-// once: what fills those of Init.Uninitialized from a file. The zero value is ready
-// for use; Close gives back the memory of the device that pieces pass through.
+// RowWriter sets parameters piece by piece and stores each piece in its final form at
+// once. It fills parameters made with Init.Uninitialized from a file. The zero value is
+// ready for use; Close frees the device memory that pieces pass through.
 type RowWriter struct {
 	b         backend.Backend
-	raw, wide backend.Buffer // a piece as it comes, and in the dtype of the master
-	scale     backend.Buffer // of a piece
+	raw, wide backend.Buffer // a piece as given, and in the master dtype
+	scale     backend.Buffer // the scales of a piece
 	least     backend.Buffer // the minimums of a piece
 }
 
-// Set overwrites rows first, first+1, … of p by data: whole rows of elements of dt
-// in row-major order, little-endian. dt is any floating-point dtype. The rows are
-// those of all but the last dimension: row r of a stack [E, out, in] is row r%out of
-// matrix r/out. The rows of a piece of a packed parameter lie in one matrix, begin
-// at a multiple of backend.PackColumns in it, and end at one or with the matrix.
-// Rows that have no values yet are set in ascending order.
+// Set overwrites the rows of p that begin at row first with data: whole rows of elements
+// of dt in row-major order, little-endian. dt is any floating-point dtype. Rows are
+// counted over all dimensions but the last: row r of a stack [E, out, in] is row r%out of
+// matrix r/out. If p is packed, the rows of a piece must be in one matrix, begin at a
+// multiple of backend.PackColumns in it, and end at such a multiple or with the matrix.
+// Rows that have no values yet must be set in ascending order.
 func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) error {
 	if !dt.IsFloat() {
 		panic(fmt.Sprintf("tensor: Set: %s for parameter %s, want a floating-point dtype", dt, p.Name))
@@ -29,16 +29,16 @@ func (w *RowWriter) Set(p *Param, first int, dt backend.DType, data []byte) erro
 	return w.set(p, first, dt, data, nil, nil)
 }
 
-// SetScaled overwrites rows of p by elements, scales and, where the format has such,
-// minimums of its own format, which it keeps bit for bit: p is packed in a format that
-// has scales, such as backend.FP8. data are whole rows of Format.Element, also of
-// integers that are narrower. scales and minimums are those of their blocks,
-// [⌈rows/BlockN⌉, ⌈width/BlockK⌉] of Format.Scale, little-endian. Rows go by the rules of
-// Set.
+// SetScaled overwrites rows of p with elements, scales and, if the format has them,
+// minimums in the format of p. It stores them bit for bit. p must be packed in a format
+// that has scales, such as backend.FP8. data are whole rows of Format.Element, one for
+// each element even if Format.Width is less. scales and minimums are those of the blocks,
+// [⌈rows/BlockN⌉, ⌈width/BlockK⌉] of Format.Scale, little-endian. Rows follow the rules
+// of Set.
 func (w *RowWriter) SetScaled(p *Param, first int, data, scales, minimums []byte) error {
 	f := p.Format
 	if !p.Packed() || f.BlockK == 0 {
-		panic(fmt.Sprintf("tensor: SetScaled: parameter %s, packed %t in format %s, does not hold elements beside scales",
+		panic(fmt.Sprintf("tensor: SetScaled: parameter %s, packed %t in format %s, does not have elements with scales",
 			p.Name, p.Packed(), f))
 	}
 	width := p.value.Len() / p.rows()
@@ -54,10 +54,10 @@ func (w *RowWriter) SetScaled(p *Param, first int, data, scales, minimums []byte
 	return w.set(p, first, f.Element, data, scales, minimums)
 }
 
-// blocks is the number of blocks of the given length in n elements.
+// blocks returns the number of blocks of the given length that n elements need.
 func blocks(n int, length uint16) int { return (n + int(length) - 1) / int(length) }
 
-// set is Set, or with scales SetScaled.
+// set implements Set and, with scales, SetScaled.
 func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales, minimums []byte) error {
 	width := p.value.Len() / p.rows()
 	n := len(data) / (width * dt.Size())
@@ -85,7 +85,7 @@ func (w *RowWriter) set(p *Param, first int, dt backend.DType, data, scales, min
 	return nil
 }
 
-// packable reports whether n rows from first on can be packed by themselves.
+// packable reports whether the n rows that begin at first can be packed by themselves.
 func (p *Param) packable(first, n int) bool {
 	out := p.value.Dim(-2)
 	begin := first % out
@@ -142,7 +142,7 @@ func (w *RowWriter) write(p *Param, first, n int, dt backend.DType, data, scales
 	return p.b.Do(&backend.Pack{Dst: m, Src: from, Column: first % out})
 }
 
-// blockValues brings the scales or minimums of the blocks of n rows in format f to *buf.
+// blockValues uploads the scales or minimums of the blocks of n rows in format f to *buf.
 func (w *RowWriter) blockValues(buf *backend.Buffer, f backend.Format, n, width int, values []byte) (backend.View,
 	error) {
 	v, err := w.piece(buf, f.Scale, blocks(n, f.BlockN), blocks(width, f.BlockK))
@@ -152,7 +152,7 @@ func (w *RowWriter) blockValues(buf *backend.Buffer, f backend.Format, n, width 
 	return v.T(), w.b.Upload(*buf, 0, values)
 }
 
-// piece is [n, width] elements of dt in *buf, which grows as needed.
+// piece returns a view [n, width] of dt in *buf, which it replaces if it is too small.
 func (w *RowWriter) piece(buf *backend.Buffer, dt backend.DType, n, width int) (backend.View, error) {
 	size := n * width * dt.Size()
 	if *buf == nil || (*buf).Bytes() < size {
@@ -173,7 +173,7 @@ func (w *RowWriter) free(buf *backend.Buffer) {
 	}
 }
 
-// Close gives the memory back.
+// Close frees the memory.
 func (w *RowWriter) Close() {
 	w.free(&w.raw)
 	w.free(&w.wide)

@@ -2,17 +2,18 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// Draw says how the next token of each of N rows is drawn, see backend.Sample, and where
-// it goes: Token and LogProb are written.
+// Draw has the parameters with which Sample draws the next token of each of N rows, and
+// the results, Token and LogProb. See backend.Sample.
 type Draw struct {
 	Token, LogProb    Tensor // [N] I32, [N]
 	Seed              Tensor // [N, 2] I32: low and high half of a 64-bit key
 	Pos               Tensor // [N] I32: position of the drawn token in its sequence
-	TopK              Tensor // [N] I32; 0 means all
-	Temperature, TopP Tensor // [N]; 0 means the most likely token, 1 means all
+	TopK              Tensor // [N] I32; if 0, all tokens are kept
+	Temperature, TopP Tensor // [N]; temperature 0 picks the most likely token, TopP 1 keeps all
 }
 
-// Sample draws a token a row of logits [N, V] as d says. Nothing is put on the tape.
+// Sample draws one token per row of logits [N, V] with the parameters in d. Nothing is
+// put on the tape.
 func Sample(logits Tensor, d Draw) {
 	s := scopeOf("Sample", logits, d.Token, d.LogProb, d.Seed, d.Pos, d.TopK, d.Temperature, d.TopP)
 	s.do(&backend.Sample{

@@ -10,12 +10,12 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 )
 
-// normal is a parameter of random values on b.
+// normal returns a parameter of random values on b.
 func normal(t testing.TB, b backend.Backend, name string, shape ...int) *tensor.Param {
 	return gradtest.Normal(t, b, seed, 1, name, shape...)
 }
 
-// pairs are functions of two tensors in both orders.
+// pairs are functions of two tensors.
 var pairs = map[string]func(a, b tensor.Tensor) tensor.Tensor{
 	"Add": tensor.Add, "Sub": tensor.Sub, "Mul": tensor.Mul, "Div": tensor.Div, "Minimum": tensor.Minimum,
 	"MatMul": tensor.MatMul, "SwiGLU": tensor.SwiGLU,
@@ -35,8 +35,8 @@ var pairs = map[string]func(a, b tensor.Tensor) tensor.Tensor{
 	},
 }
 
-// A teacher's output enters the student's loss on either side, as a constant of
-// the student's scope would.
+// A teacher's output in the student's loss acts like a constant of the student's scope,
+// as either operand.
 func TestATensorOfAnotherScopeIsAConstant(t *testing.T) {
 	b := &counting{Backend: open(t)}
 	w := normal(t, b, "w", 3, 3)
@@ -46,7 +46,7 @@ func TestATensorOfAnotherScopeIsAConstant(t *testing.T) {
 	}
 	for name, fn := range pairs {
 		for _, first := range []bool{true, false} {
-			for _, grad := range []bool{true, false} { // of the teacher's scope
+			for _, grad := range []bool{true, false} { // whether the teacher's scope records gradients
 				run := func(foreign bool) (values, gradient []float64) {
 					before := b.buffers
 					s := tensor.NewScope(b, tensor.Options{Grad: true})
@@ -77,7 +77,7 @@ func TestATensorOfAnotherScopeIsAConstant(t *testing.T) {
 					}
 					gradient = grads(t, w)
 					s.Close()
-					if b.buffers > before+1 { // w's gradient comes with the first run
+					if b.buffers > before+1 { // the first run allocates w's gradient
 						t.Errorf("%s: %d buffers after Close, %d before", name, b.buffers, before)
 					}
 					return values, gradient
@@ -92,7 +92,7 @@ func TestATensorOfAnotherScopeIsAConstant(t *testing.T) {
 	}
 }
 
-// grads is p's gradient, which it clears.
+// grads returns the gradient of p and clears it.
 func grads(t testing.TB, p *tensor.Param) []float64 {
 	t.Helper()
 	g := grad(t, p)
@@ -102,8 +102,8 @@ func grads(t testing.TB, p *tensor.Param) []float64 {
 	return g
 }
 
-// Two constants make one in the scope with gradients, where a parameter that
-// reads it later must be on the tape.
+// An op on two constants belongs to the scope with gradients, so that a later op with a
+// parameter is on its tape.
 func TestConstantsOfTwoScopesMeetInTheOneWithGradients(t *testing.T) {
 	b := open(t)
 	teacher, student := tensor.NewScope(b, tensor.Options{}), tensor.NewScope(b, tensor.Options{Grad: true})
@@ -157,7 +157,7 @@ func TestAFailureOfAnotherScopeSurfaces(t *testing.T) {
 	}
 }
 
-// What Keep saves from the first run of Recompute belongs to the scope around it.
+// A tensor that Keep saves in the first run of Recompute belongs to the scope around it.
 func TestAKeptTensorOfRecomputeBelongsToTheScopeAround(t *testing.T) {
 	b := open(t)
 	p := normal(t, b, "p", 3)

@@ -7,10 +7,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// SegmentSum sums rows of x [N, ...] segment by segment: segment i is the rows from
-// offsets[i] to offsets[i+1], for offsets [S+1] I32 in ascending order, at most N. The
-// result is [S, ...], F32 for x in BF16, and 0 for an empty segment. Rows are added in
-// ascending order; those of no segment take no part.
+// SegmentSum sums the rows of each segment of x [N, ...]: segment i has the rows from
+// offsets[i] to offsets[i+1]. offsets [S+1] I32 are ascending and at most N. The result
+// is [S, ...], F32 if x is BF16, and 0 for an empty segment. Rows are added in ascending
+// order; rows outside all segments are not used.
 func SegmentSum(x, offsets Tensor) Tensor {
 	scopeOf("SegmentSum", x, offsets)
 	if x.view.Rank == 0 || offsets.view.Rank != 1 || offsets.Dim(0) < 1 {
@@ -42,8 +42,8 @@ func SegmentSum(x, offsets Tensor) Tensor {
 	return y.Reshape(slices.Insert(rest, 0, segments)...)
 }
 
-// SegmentMean is SegmentSum divided by the number of rows of each segment; 0 for an empty
-// one.
+// SegmentMean returns SegmentSum divided by the number of rows of each segment, and 0 for
+// an empty segment.
 func SegmentMean(x, offsets Tensor) Tensor {
 	sum := SegmentSum(x, offsets)
 	s, segments := sum.Scope(), offsets.Dim(0)-1

@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// rearrange makes a result that shares t's memory under another view; undo is
-// the same rearrangement backwards, applied to the gradient.
+// rearrange returns a tensor that shares t's memory with another view. undo reverses the
+// rearrangement; it is applied to the gradient.
 func rearrange(op string, t Tensor, view backend.View, undo func(dy backend.View) backend.View) Tensor {
 	s := scopeOf(op, t)
 	y := t
@@ -19,8 +19,7 @@ func rearrange(op string, t Tensor, view backend.View, undo func(dy backend.View
 	return y
 }
 
-// Reshape is t's elements under another shape, without a copy; t must be
-// contiguous.
+// Reshape returns t with another shape, without a copy; t must be contiguous.
 func (t Tensor) Reshape(shape ...int) Tensor {
 	s := scopeOf("Reshape", t)
 	y := t
@@ -38,7 +37,7 @@ func (t Tensor) Reshape(shape ...int) Tensor {
 	return y
 }
 
-// contiguous is g with a reference of its own, copied if it is scattered.
+// contiguous returns g with a reference of its own, copied if it is not contiguous.
 func (s *Scope) contiguous(g gradient) gradient {
 	if g.Contiguous() {
 		g.st.retain()
@@ -49,8 +48,8 @@ func (s *Scope) contiguous(g gradient) gradient {
 	return c
 }
 
-// owned is g with a reference of its own in memory that its holder may write
-// to: copied if another gradient reads it too or it is scattered.
+// owned returns g, contiguous and with a reference of its own, in memory that the caller
+// may overwrite: it copies g if another gradient reads it too or if it is not contiguous.
 func (s *Scope) owned(g gradient) gradient {
 	if g.st.refs == 1 {
 		return s.contiguous(g)
@@ -60,8 +59,8 @@ func (s *Scope) owned(g gradient) gradient {
 	return c
 }
 
-// orZero is the gradient g of t, contiguous and with a reference of its own, or
-// zeros where none has reached t.
+// orZero returns the gradient g of t, contiguous and with a reference of its own. If t
+// has no gradient, it returns zeros.
 func (s *Scope) orZero(g gradient, t Tensor) gradient {
 	if g.st != nil {
 		return s.contiguous(g)
@@ -87,7 +86,7 @@ func (t Tensor) T() Tensor {
 	return rearrange("T", t, t.view.T(), backend.View.T)
 }
 
-// Slice is the window [lo, hi) of dimension axis, without a copy.
+// Slice returns the part [lo, hi) of dimension axis, without a copy.
 func (t Tensor) Slice(axis, lo, hi int) Tensor {
 	s := scopeOf("Slice", t)
 	y := t
@@ -103,8 +102,7 @@ func (t Tensor) Slice(axis, lo, hi int) Tensor {
 	return y
 }
 
-// Split cuts dimension axis into consecutive windows of the given sizes,
-// without a copy.
+// Split divides dimension axis into consecutive parts of the given sizes, without a copy.
 func (t Tensor) Split(axis int, sizes ...int) []Tensor {
 	s := scopeOf("Split", t)
 	outs := make([]Tensor, len(sizes))
@@ -142,8 +140,8 @@ func (t Tensor) Split(axis int, sizes ...int) []Tensor {
 	return outs
 }
 
-// Cast is t as elements of dt: F32 and BF16 become each other, the latter rounded
-// to nearest even. A tensor of dt is returned as it is. Its gradient is cast back.
+// Cast returns t converted to dt: F32 to BF16, rounded to nearest even, or BF16 to F32.
+// If t already has dtype dt, it is returned unchanged. The gradient is cast back.
 func (t Tensor) Cast(dt backend.DType) Tensor {
 	s := scopeOf("Cast", t)
 	if t.view.DType == dt {
@@ -160,7 +158,7 @@ func (t Tensor) Cast(dt backend.DType) Tensor {
 	return y
 }
 
-// Contiguous is t, copied if its elements do not lie row-major.
+// Contiguous returns t, copied if it is not contiguous.
 func (t Tensor) Contiguous() Tensor {
 	s := scopeOf("Contiguous", t)
 	if t.view.Contiguous() {
@@ -169,7 +167,7 @@ func (t Tensor) Contiguous() Tensor {
 	return s.copied(t)
 }
 
-// copied is t in row-major memory of its own.
+// copied returns a contiguous copy of t.
 func (s *Scope) copied(t Tensor) Tensor {
 	y := s.allocLike(t.view)
 	s.do(&backend.Copy{Dst: y.view, Src: t.View()})
@@ -221,8 +219,8 @@ func Concat(axis int, ts ...Tensor) Tensor {
 	return y
 }
 
-// Expand repeats t to the given shape without a copy, aligning trailing
-// dimensions; its gradient sums over the repeats.
+// Expand repeats t to the given shape without a copy, aligning trailing dimensions. Its
+// gradient is the sum over the repeats.
 func (t Tensor) Expand(shape ...int) Tensor {
 	s := scopeOf("Expand", t)
 	y := t
@@ -235,14 +233,14 @@ func (t Tensor) Expand(shape ...int) Tensor {
 	return y
 }
 
-// unbroadcast sums dy over the dimensions along which t was repeated; the
-// result has a reference of its own.
+// unbroadcast sums dy over the dimensions along which t was repeated. The result has a
+// reference of its own.
 func (s *Scope) unbroadcast(dy gradient, t Tensor) gradient {
 	if s.err != nil {
 		return gradient{}
 	}
 	lead := dy.Rank - t.view.Rank
-	// Move the repeated dimensions last and fold them away one by one.
+	// Move the repeated dimensions to the end and sum over them one by one.
 	var keep, fold []int
 	for i := range dy.Rank {
 		if i < lead || t.view.Shape[i-lead] == 1 && dy.Shape[i] != 1 {

@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// rows is x [..., V] as a matrix [N, V] of rows, copied if it is scattered.
+// rows returns x [..., V] as a matrix [N, V] of rows, copied if necessary.
 func rows(op string, x Tensor) Tensor {
 	scopeOf(op, x)
 	if x.view.Rank == 0 {
@@ -23,7 +23,7 @@ func rows(op string, x Tensor) Tensor {
 	return x.Contiguous().Reshape(n, v)
 }
 
-// Softmax is exp(x)/Σ exp(x) over the last dimension, in the dtype of x.
+// Softmax returns exp(x)/Σ exp(x) over the last dimension, in the dtype of x.
 func Softmax(x Tensor) Tensor {
 	s := scopeOf("Softmax", x)
 	if x.view.Rank == 0 {
@@ -49,19 +49,20 @@ func Softmax(x Tensor) Tensor {
 	return y
 }
 
-// perRow is a temporary without the last dimension.
+// perRow returns a temporary without the last dimension.
 func (t temps) perRow() backend.View {
 	lead := t.like.Dims()[:t.like.Rank-1]
 	t.like = backend.NewView(nil, t.like.DType, lead...)
 	return t.next()
 }
 
-// repeated is v, of the shape of perRow, along the last dimension.
+// repeated returns v, which has the shape of perRow, repeated along the last dimension.
 func (t temps) repeated(v backend.View) backend.View {
 	return v.Unsqueeze(v.Rank).BroadcastTo(t.like.Dims()...)
 }
 
-// LogSumExp is ln Σ exp(x) over the last dimension, which disappears: F32 for x in BF16.
+// LogSumExp returns ln Σ exp(x) over the last dimension, which it removes. The result is
+// F32 if x is BF16.
 func LogSumExp(x Tensor) Tensor {
 	lead := x.Shape()
 	x = rows("LogSumExp", x)
@@ -82,7 +83,7 @@ func LogSumExp(x Tensor) Tensor {
 	return y.Reshape(lead[:len(lead)-1]...)
 }
 
-// probabilities is p = k·exp(x − lse), for x [N, V] and vectors lse and k [N].
+// probabilities computes p = k·exp(x − lse) for x [N, V] and vectors lse and k [N].
 func (s *Scope) probabilities(p, x, lse, k backend.View) {
 	s.withTemps(x, func(t temps) {
 		e := p
@@ -95,7 +96,8 @@ func (s *Scope) probabilities(p, x, lse, k backend.View) {
 	})
 }
 
-// LogSoftmax is x − ln Σ exp(x) over the last dimension: F32 for x in BF16.
+// LogSoftmax returns x − ln Σ exp(x) over the last dimension. The result is F32 if x is
+// BF16.
 func LogSoftmax(x Tensor) Tensor {
 	scopeOf("LogSoftmax", x)
 	if x.view.Rank == 0 {
@@ -105,8 +107,8 @@ func LogSoftmax(x Tensor) Tensor {
 	return Sub(x.Cast(x.DType().Compute()), lse.Reshape(append(lse.Shape(), 1)...))
 }
 
-// LogSoftmaxAt is LogSoftmax of x [N, V] at index alone, see GatherLast, without holding
-// the rest.
+// LogSoftmaxAt returns the elements index of LogSoftmax(x), as GatherLast picks them,
+// without storing the others. x is [N, V].
 func LogSoftmaxAt(x, index Tensor) Tensor {
 	lse, picked := LogSumExp(x), GatherLast(x, index)
 	if index.view.Rank > 1 {

@@ -2,7 +2,7 @@ package tensor
 
 import "github.com/aha-go/aha/backend"
 
-// SwiGLU is SiLU(gate)·up, for equal shapes [N, F].
+// SwiGLU returns SiLU(gate)·up, for equal shapes [N, F].
 func SwiGLU(gate, up Tensor) Tensor {
 	s := scopeOf("SwiGLU", gate, up)
 	y := s.allocLike(gate.view)

@@ -6,14 +6,14 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// gradient is a block of memory that holds a tensor's gradient, or a view of
-// one; st carries one reference. The zero gradient is absent.
+// gradient is a tensor's gradient: a view of a block of memory, to which st has one
+// reference. The zero gradient is absent.
 type gradient struct {
 	backend.View
 	st *storage
 }
 
-// release gives up g's reference.
+// release drops g's reference to its memory.
 func (g gradient) release() {
 	if g.st != nil {
 		g.st.release()
@@ -24,12 +24,12 @@ func (g gradient) release() {
 type node struct {
 	outs  []*value
 	saved []*storage
-	// back reads the gradients of outs (some may be absent) and hands each
-	// input its share by Scope.give or Scope.share.
+	// back reads the gradients of outs, some of which may be absent, and adds to the
+	// gradient of each input by Scope.give or Scope.share.
 	back func(dy []gradient)
 }
 
-// needs reports whether any of ts is on the tape, so that an op on them must be.
+// needs reports whether an op on ts must be on the tape, because one of ts is.
 func (s *Scope) needs(ts ...Tensor) bool {
 	if !s.recording {
 		return false
@@ -42,8 +42,8 @@ func (s *Scope) needs(ts ...Tensor) bool {
 	return false
 }
 
-// track puts an op on the tape: its results, the tensors its backward reads,
-// and the backward itself.
+// track puts an op on the tape: its results, the tensors that its backward pass reads,
+// and the backward pass itself.
 func (s *Scope) track(outs []*Tensor, saved []Tensor, back func(dy []gradient)) {
 	if s.unwinding {
 		panic("tensor: an op with gradients inside Backward; a tensor made outside of Recompute must be one of its inputs")
@@ -62,10 +62,10 @@ func (s *Scope) track(outs []*Tensor, saved []Tensor, back func(dy []gradient)) 
 	s.tape = append(s.tape, n)
 }
 
-// newGradient is a fresh contiguous block of t's shape and dtype.
+// newGradient returns a new contiguous gradient with t's shape and dtype.
 func (s *Scope) newGradient(t Tensor) gradient { return s.newGradientAs(t, t.view.DType) }
 
-// newGradientAs is newGradient of another dtype, for a sum on its way to give.
+// newGradientAs is newGradient with another dtype, for a sum that give will round.
 func (s *Scope) newGradientAs(t Tensor, dt backend.DType) gradient {
 	g := gradient{View: backend.NewView(nil, dt, t.view.Shape[:t.view.Rank]...)}
 	if s.err != nil {
@@ -81,8 +81,7 @@ func (s *Scope) newGradientAs(t Tensor, dt backend.DType) gradient {
 	return g
 }
 
-// give adds g to t's gradient and takes its reference. The gradient has the dtype
-// of t.
+// give adds g to t's gradient, which has the dtype of t, and takes over g's reference.
 func (s *Scope) give(t Tensor, g gradient) {
 	if t.val == nil || s.err != nil {
 		if g.st != nil {
@@ -105,7 +104,7 @@ func (s *Scope) give(t Tensor, g gradient) {
 	case v.grad.st.refs == 1:
 		s.do(&backend.Binary{Y: v.grad.View, A: v.grad.View, B: g.View, Fn: backend.Add})
 		g.st.release()
-	default: // another tensor reads the block too
+	default: // another tensor's gradient shares the memory
 		sum := s.newGradient(t)
 		s.do(&backend.Binary{Y: sum.View, A: v.grad.View, B: g.View, Fn: backend.Add})
 		g.st.release()
@@ -114,9 +113,9 @@ func (s *Scope) give(t Tensor, g gradient) {
 	}
 }
 
-// gather adds to t's gradient what op writes, or adds to what is there where add
-// is set.
-func (s *Scope) gather(t Tensor, op func(g backend.View, add bool) backend.Op) {
+// accumulate runs an op that computes a gradient of t. If add is true, the op must add to
+// g, which has t's gradient so far; otherwise it overwrites g, which is then added.
+func (s *Scope) accumulate(t Tensor, op func(g backend.View, add bool) backend.Op) {
 	if g := t.val.grad; g.st != nil && g.st.refs == 1 && s.err == nil {
 		s.do(op(g.View, true))
 		return
@@ -126,7 +125,8 @@ func (s *Scope) gather(t Tensor, op func(g backend.View, add bool) backend.Op) {
 	s.give(t, g)
 }
 
-// share adds view, which lies in g's block, to t's gradient; g stays the caller's.
+// share adds view, a view of g's memory, to t's gradient. The caller keeps its reference
+// to g.
 func (s *Scope) share(t Tensor, g gradient, view backend.View) {
 	if t.val == nil || g.st == nil {
 		return
@@ -135,14 +135,13 @@ func (s *Scope) share(t Tensor, g gradient, view backend.View) {
 	s.give(t, gradient{view, g.st})
 }
 
-// Backward computes the gradients of loss, a single element, with respect to
-// every trainable parameter it depends on and adds them to the parameters'
-// gradients. Tensors the tape no longer needs are given back on the way, but
-// for loss itself; Keep others that are to be read afterwards. It returns the
-// scope's first error.
+// Backward computes the gradients of loss, a single element, with respect to every
+// trainable parameter that it depends on, and adds them to the parameters' gradients. It
+// frees tensors that the tape no longer needs, except loss itself; use Keep for others
+// that are read afterwards. It returns the scope's first error.
 //
-// The tape is walked once: where loss depends on a tensor that an earlier
-// Backward has passed, its gradient would be lost, and Backward panics.
+// The tape is walked once. Backward panics if loss depends on a tensor that an earlier
+// Backward has passed, since the gradient would be lost.
 func (s *Scope) Backward(loss Tensor) error {
 	if loss.Len() != 1 {
 		panic(fmt.Sprintf("tensor: Backward of %s: want one element", loss.view))
@@ -160,7 +159,7 @@ func (s *Scope) Backward(loss Tensor) error {
 	return s.unwind()
 }
 
-// unwind walks the tape from its end, once.
+// unwind walks the tape once, from its end.
 func (s *Scope) unwind() error {
 	for _, st := range s.held {
 		if !st.kept {
@@ -184,7 +183,7 @@ func (s *Scope) unwind() error {
 	return s.err
 }
 
-// step runs one node's backward if a gradient reached it.
+// step runs the backward pass of one node if a gradient has reached it.
 func (s *Scope) step(n *node) {
 	if s.err != nil {
 		return
@@ -200,14 +199,15 @@ func (s *Scope) step(n *node) {
 	}
 }
 
-// deferral is a weight gradient still to be computed, and the memory it reads.
+// deferral is a weight gradient that has not been computed yet, and the memory that it
+// reads.
 type deferral struct {
 	run   func(s *Scope)
 	saved []*storage
 }
 
-// weightGrad adds to w's gradient by op, which reads dy and saved, now or,
-// where the scope defers weights, in RunDeferred.
+// weightGrad runs op, which reads dy and saved and adds to w's gradient. If the scope
+// defers weight gradients, op runs in RunDeferred, otherwise now.
 func (s *Scope) weightGrad(w *Param, dy gradient, saved []Tensor, op func(dw backend.View) backend.Op) {
 	run := func(s *Scope) {
 		if dw, ok := s.gradOf(w); ok {
@@ -230,9 +230,9 @@ func (s *Scope) weightGrad(w *Param, dy gradient, saved []Tensor, op func(dw bac
 	s.deferred = append(s.deferred, d)
 }
 
-// RunDeferred computes the weight gradients that Backward left under
-// Options.DeferWeights, in the order they were deferred, and gives back what
-// they held. Reset drops those that have not run.
+// RunDeferred computes the weight gradients that Backward left because of
+// Options.DeferWeights, in the order in which they were deferred, and frees the memory
+// that they read. Reset drops those that have not run.
 func (s *Scope) RunDeferred() error {
 	for _, d := range s.deferred {
 		d.run(s)
@@ -251,7 +251,7 @@ func (s *Scope) dropDeferred() {
 	s.deferred = s.deferred[:0]
 }
 
-// Detach is t's value as a constant.
+// Detach returns t as a constant, without gradient.
 func Detach(t Tensor) Tensor {
 	t.mustLive("Detach")
 	t.val = nil

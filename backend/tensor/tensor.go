@@ -7,12 +7,12 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Tensor is a value in a Scope: a view on device memory and its place on the
-// tape. It is passed by value; the zero Tensor is absent.
+// Tensor is a value in a Scope: a view of device memory and its place on the tape. It is
+// passed by value; the zero Tensor is absent.
 //
-// Once its memory was given back, Present, Scope, Shape, Dim, Rank, Len, DType
-// and String still describe it; every other function and method panics. One that
-// shows a parameter's own memory, or a cache's, lives as long as that does.
+// After its memory was freed, Present, Scope, Shape, Dim, Rank, Len, DType and String
+// still describe it; every other function and method panics. A Tensor that is a view of a
+// parameter or a cache is valid as long as that is.
 type Tensor struct {
 	view backend.View
 	s    *Scope
@@ -20,13 +20,13 @@ type Tensor struct {
 	val  *value   // nil for constants
 }
 
-// value is a node's result on the tape, where its gradient gathers.
+// value is the result of a node on the tape, and its gradient so far.
 type value struct {
 	grad  gradient
-	spent bool // the node is no longer on the tape: a gradient would end here
+	spent bool // the node is no longer on the tape: a gradient for it would be lost
 }
 
-// spend ends v's part in the backward pass.
+// spend marks v as off the tape and releases its gradient.
 func (v *value) spend() {
 	v.spent = true
 	if v.grad.st != nil {
@@ -35,11 +35,11 @@ func (v *value) spend() {
 	}
 }
 
-// Present reports whether t is there.
+// Present reports whether t is not the zero Tensor.
 func (t Tensor) Present() bool { return t.s != nil }
 
-// Scope is the scope t was made in, or the one around it if that was one of
-// Recompute and has ended; nil if t is absent.
+// Scope returns the scope in which t was made. If that was the scope of a Recompute that
+// has ended, it returns the scope around it. It returns nil if t is absent.
 func (t Tensor) Scope() *Scope {
 	s := t.s
 	for s != nil && s.ended {
@@ -48,31 +48,31 @@ func (t Tensor) Scope() *Scope {
 	return s
 }
 
-// View is t's memory, for backend ops.
+// View returns t's memory, for backend ops.
 func (t Tensor) View() backend.View {
 	t.mustLive("View")
 	return t.view
 }
 
-// Shape is t's dimensions.
+// Shape returns t's dimensions.
 func (t Tensor) Shape() []int { return t.view.Dims() }
 
-// Dim is the size of dimension i; negative i counts from the last.
+// Dim returns the size of dimension i; negative i counts from the last.
 func (t Tensor) Dim(i int) int { return t.view.Dim(i) }
 
-// Rank is the number of dimensions.
+// Rank returns the number of dimensions.
 func (t Tensor) Rank() int { return t.view.Rank }
 
-// Len is the number of elements.
+// Len returns the number of elements.
 func (t Tensor) Len() int { return t.view.Len() }
 
-// DType is the element type.
+// DType returns the element type.
 func (t Tensor) DType() backend.DType { return t.view.DType }
 
-// String shows dtype and shape.
+// String returns dtype and shape.
 func (t Tensor) String() string { return t.view.String() }
 
-// Keep makes t readable after Backward, until Reset, and returns it.
+// Keep marks t, so that it can still be read after Backward, until Reset, and returns t.
 func (t Tensor) Keep() Tensor {
 	t.mustLive("Keep")
 	if t.st != nil {
@@ -81,7 +81,7 @@ func (t Tensor) Keep() Tensor {
 	return t
 }
 
-// alloc makes an uninitialised contiguous tensor.
+// alloc returns an uninitialised contiguous tensor.
 func (s *Scope) alloc(dt backend.DType, shape ...int) Tensor {
 	t := Tensor{view: backend.NewView(nil, dt, shape...), s: s}
 	if s.err != nil {
@@ -97,21 +97,21 @@ func (s *Scope) alloc(dt backend.DType, shape ...int) Tensor {
 	return t
 }
 
-// allocLike makes an uninitialised contiguous tensor of v's dtype and shape.
+// allocLike returns an uninitialised contiguous tensor with v's dtype and shape.
 func (s *Scope) allocLike(v backend.View) Tensor { return s.alloc(v.DType, v.Shape[:v.Rank]...) }
 
-// Empty is a tensor with undefined content.
+// Empty returns a tensor with undefined content.
 func (s *Scope) Empty(dt backend.DType, shape ...int) Tensor { return s.alloc(dt, shape...) }
 
-// Full is a tensor with every element equal to value.
+// Full returns a tensor with every element equal to value.
 func (s *Scope) Full(dt backend.DType, value float64, shape ...int) Tensor {
 	t := s.alloc(dt, shape...)
 	s.do(&backend.Fill{Dst: t.view, Value: value})
 	return t
 }
 
-// Constant is a view of memory outside the scope (a parameter, a cache) as a
-// tensor without gradient.
+// Constant returns memory outside the scope, such as a parameter or a cache, as a tensor
+// without gradient.
 func (s *Scope) Constant(v backend.View) Tensor { return Tensor{view: v, s: s} }
 
 // Floats uploads data as a tensor of dt (F32 or F64) and the given shape.
@@ -146,10 +146,10 @@ func upload[T float32 | float64 | int32](s *Scope, dt backend.DType, data []T, s
 		panic(fmt.Sprintf("tensor: %d values for shape %v", len(data), shape))
 	}
 	Upload(t, data)
-	return t.Keep() // inputs stay readable: they are small, and Recompute reads them again
+	return t.Keep() // inputs are small, and Recompute reads them again
 }
 
-// Upload overwrites a contiguous tensor of the same element type and count.
+// Upload overwrites a contiguous tensor with data of the same element type and length.
 func Upload[T float32 | float64 | int32](t Tensor, data []T) {
 	if t.s.err != nil {
 		return
@@ -164,9 +164,9 @@ func Upload[T float32 | float64 | int32](t Tensor, data []T) {
 	}
 }
 
-// Download copies a contiguous tensor's elements to dst, which must have its
-// length and element type (an I32 tensor's is int32). It waits for the work
-// queued before and returns the scope's first error.
+// Download copies a contiguous tensor to dst, which must have its length and element type
+// (int32 for an I32 tensor). It waits for the work queued before and returns the scope's
+// first error.
 func Download[T float32 | float64 | int32](dst []T, t Tensor) error {
 	if t.s.err != nil {
 		return t.s.err
@@ -200,8 +200,7 @@ func bytesOf[T float32 | float64 | int32](data []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(data))), len(data)*int(unsafe.Sizeof(data[0])))
 }
 
-// Values downloads a tensor of any dtype and layout as float64, in row-major
-// order.
+// Values downloads a tensor of any dtype and layout as float64, in row-major order.
 func (t Tensor) Values() ([]float64, error) {
 	if t.s.err != nil {
 		return nil, t.s.err
@@ -213,7 +212,7 @@ func (t Tensor) Values() ([]float64, error) {
 	return x, err
 }
 
-// Item is the value of a one-element tensor.
+// Item returns the value of a one-element tensor.
 func (t Tensor) Item() (float64, error) {
 	if t.Len() != 1 {
 		panic(fmt.Sprintf("tensor: Item of %s", t.view))

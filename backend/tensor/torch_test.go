@@ -12,7 +12,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// torchCase is a function's values and gradient by PyTorch, see testdata/functions.py.
+// torchCase has the values and gradient of a function that PyTorch computed, see
+// testdata/functions.py.
 type torchCase struct {
 	Name       string
 	Shape      []int
@@ -29,7 +30,7 @@ func (c *torchCase) String() string {
 	return fmt.Sprintf("%s%v%v smoothing %v z-loss %v", c.Name, c.Shape, c.IndexShape, c.Smoothing, c.ZLoss)
 }
 
-// torchFunctions are what the cases' names stand for here.
+// torchFunctions maps the names of cases to functions of package tensor.
 var torchFunctions = map[string]func(c *torchCase, x, index tensor.Tensor) tensor.Tensor{
 	"Tanh":       func(_ *torchCase, x, _ tensor.Tensor) tensor.Tensor { return tensor.Tanh(x) },
 	"ReLU":       func(_ *torchCase, x, _ tensor.Tensor) tensor.Tensor { return tensor.ReLU(x) },
@@ -50,11 +51,10 @@ var torchFunctions = map[string]func(c *torchCase, x, index tensor.Tensor) tenso
 	"SegmentMean": func(_ *torchCase, x, index tensor.Tensor) tensor.Tensor { return tensor.SegmentMean(x, index) },
 }
 
-// keepsDType are the functions whose result for BF16 is BF16; that of the others is F32.
+// keepsDType lists the functions whose result for BF16 is BF16. For the others it is F32.
 var keepsDType = []string{"Tanh", "ReLU", "Abs", "LogSigmoid", "GELU", "GELUTanh", "Sqrt", "Softmax", "MaxLast"}
 
-// relative are the functions whose values are right to the last digits where they are
-// small too.
+// relative lists the functions whose relative error is small even for small values.
 var relative = []string{"Tanh", "ReLU", "Abs", "LogSigmoid", "Sqrt", "MaxLast", "GatherLast"}
 
 func torchCases(t *testing.T) []torchCase {
@@ -74,7 +74,7 @@ func torchCases(t *testing.T) []torchCase {
 	return cases
 }
 
-// run computes the case on x of dtype dt: its value, and the gradient of x.
+// run computes the case for x of dtype dt and returns its result and the gradient of x.
 func (c *torchCase) run(
 	t *testing.T, b backend.Backend, dt backend.DType, xs []float64,
 ) (y tensor.Tensor, v, dx []float64) {
@@ -124,7 +124,7 @@ func TestFunctionsAgreeWithPyTorch(t *testing.T) {
 	}
 }
 
-// The reference of BF16 is float64 on the same rounded numbers.
+// The reference for BF16 is float64 with the same rounded numbers.
 func TestFunctionsOfBF16(t *testing.T) {
 	b := open(t)
 	for _, c := range torchCases(t) {
@@ -148,7 +148,8 @@ func TestFunctionsOfBF16(t *testing.T) {
 	}
 }
 
-// agree compares with an error of tolerance, of what is wanted or, below it, of floor.
+// agree fails unless each element is within tolerance of the wanted one, relative to its
+// magnitude or to floor, whichever is larger.
 func agree(t *testing.T, what string, got, want []float64, tolerance, floor float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -161,8 +162,8 @@ func agree(t *testing.T, what string, got, want []float64, tolerance, floor floa
 	}
 }
 
-// A masked logit, −Inf, has probability 0 and no gradient. The loss of an ignored row is 0,
-// whatever the row holds.
+// A logit of −Inf, as from a mask, has probability 0 and no gradient. The loss of a row
+// with a negative target is 0, whatever its logits are.
 func TestMaskedLogitsAndIgnoredRows(t *testing.T) {
 	b := open(t)
 	inf, nan := math.Inf(1), math.NaN()

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Writes e4m3.txt, e5m2.txt and f16.txt, what NumPy and ml_dtypes make of the formats.
+"""Writes e4m3.txt, e5m2.txt and f16.txt: how ml_dtypes and NumPy decode and round these types.
 
     value CODE NUMBER        the number that a code stands for
-    round NUMBER CODE        the code of a number
-    values HIGH DIGEST       of f16.txt: the first 8 bytes of the SHA-256 of the numbers, in
+    round NUMBER CODE        the code to which a number is rounded
+    values HIGH DIGEST       f16.txt only: the first 8 bytes of the SHA-256 of the numbers, as
                              binary32, of the 256 codes whose upper byte is HIGH; NaN is 7fc00000
-    rounds HIGH DIGEST       likewise of the codes of the cases of these 256 codes
+    rounds HIGH DIGEST       f16.txt only: likewise for the codes to which the test cases of
+                             these 256 codes are rounded
 
-The cases of a code are numbers about the middle between its number and the next one:
-the middle, the binary32 numbers beside it and, of F16, the binary64 numbers beside it,
-below and above. ml_dtypes rounds binary64 to binary32 first, and turns numbers beyond the largest finite one of E4M3 into NaN, those of
-E5M2 into infinities; here they are clipped first, but infinities of E5M2 are not.
+The test cases of a code are the middle between its number and the next one, the binary32
+numbers just below and above the middle and, for F16, the binary64 numbers just below and
+above it. ml_dtypes rounds binary64 to binary32 first, and turns numbers beyond the largest
+finite one into NaN (E4M3) or infinity (E5M2). Inputs are therefore clipped to the largest
+finite number first, except infinities in E5M2.
 
     pip install numpy==2.4.6 ml_dtypes==0.6.0
     python generate_floats.py
@@ -26,7 +28,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def cases(low, high, count):
-    """The middle of two float64 arrays and what lies beside it, as rows."""
+    """Return the middle of two float64 arrays and the numbers next to it, one row per pair."""
     middle = (low + high) / 2
     single = middle.astype(np.float32)
     assert (single == middle).all()

@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 )
 
-// A test of the gradients of a loss of one's own.
+// This example tests the gradients of a custom loss.
 func Example() {
 	_ = func(t *testing.T) {
 		b, err := cpu.New(cpu.Options{})

@@ -11,31 +11,34 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Options say how Check compares.
+// Options are the settings of Check.
 type Options struct {
-	// Tolerance is the largest ‖g−ĝ‖/‖ĝ‖ of a parameter; 0 means 1e-6.
+	// Tolerance is the largest relative error ‖g−ĝ‖/‖ĝ‖ of a parameter. If 0, it is 1e-6.
 	Tolerance float64
-	// Step is the distance an element is moved up and down; 0 means 1e-5.
+	// Step is the distance by which an element is moved up and down. If 0, it is 1e-5.
 	Step float64
-	// Samples is how many elements of each parameter are compared, drawn with
-	// Seed; 0 means all.
+	// Samples is the number of elements of each parameter that are compared, drawn with
+	// Seed. If 0, all are.
 	Samples int
 	Seed    uint64
-	// NoGrad are parameters whose gradient must be absent or exactly 0; they are
-	// not moved.
+	// NoGrad lists parameters whose gradient must be absent or exactly 0. Their elements
+	// are not moved.
 	NoGrad []*tensor.Param
 }
 
-// Check computes the gradients of loss, a single element, by Scope.Backward and
-// compares them with (loss(p+h) − loss(p−h))/2h for every parameter, which must
-// be F64 and on one backend. It fails t where the relative error of a parameter
-// exceeds the tolerance, where a parameter has no influence on the loss (list
-// it in NoGrad if that is meant), where memory of the scope is still in use
-// after Reset, and where loss has other bits in a scope without gradients. The
-// loss must be a pure function of the parameters; frozen ones are fine among
-// those it reads, not in params.
+// Check computes the gradients of loss, a single element, with Scope.Backward and
+// compares them with (loss(p+h) − loss(p−h))/2h for each parameter in params. Parameters
+// must be F64 and on one backend. Check fails t
 //
-// Values are restored and gradients left zero.
+//   - if the relative error of a parameter exceeds the tolerance,
+//   - if a parameter has no influence on the loss (list it in NoGrad if that is intended),
+//   - if memory of the scope is still in use after Reset,
+//   - if loss has other bits in a scope without gradients.
+//
+// loss must be a pure function of the parameters. It may read frozen parameters, but
+// params must not contain them.
+//
+// Check restores the values and leaves the gradients at zero.
 func Check(t testing.TB, params []*tensor.Param, loss func(s *tensor.Scope) tensor.Tensor, o Options) {
 	t.Helper()
 	if o.Tolerance == 0 {
@@ -81,7 +84,7 @@ func (c *checker) must(err error) {
 	}
 }
 
-// backward fills the gradients and returns the loss.
+// backward computes the gradients and returns the loss.
 func (c *checker) backward() float64 {
 	c.Helper()
 	s := tensor.NewScope(c.b, tensor.Options{Grad: true})
@@ -151,7 +154,7 @@ func (c *checker) compare(s *tensor.Scope, p *tensor.Param) {
 	}
 }
 
-// pick is the elements to compare, in order.
+// pick returns the indices of the elements to compare, in ascending order.
 func (c *checker) pick(n int) []int {
 	if c.o.Samples == 0 || c.o.Samples >= n {
 		all := make([]int, n)
@@ -165,7 +168,7 @@ func (c *checker) pick(n int) []int {
 	return picked
 }
 
-// at is the loss with element i of p set to x.
+// at returns the loss with element i of p set to x.
 func (c *checker) at(s *tensor.Scope, p *tensor.Param, i int, x float64) float64 {
 	c.Helper()
 	c.set(p, i, x)
@@ -179,8 +182,8 @@ func (c *checker) set(p *tensor.Param, i int, x float64) {
 	p.Touch()
 }
 
-// Normal is a new trainable F64 parameter of normal values of the given spread
-// (their standard deviation), drawn with seed. It is freed when the test ends.
+// Normal returns a new trainable F64 parameter of normally distributed values with
+// standard deviation spread, drawn with seed. It is freed when the test ends.
 func Normal(t testing.TB, b backend.Backend, seed uint64, spread float64, name string, shape ...int) *tensor.Param {
 	t.Helper()
 	p, err := tensor.NewParam(b, name, backend.F64, shape...)
@@ -203,8 +206,8 @@ func normals(seed uint64, spread float64, n int) []float64 {
 	return x
 }
 
-// Project is a loss that depends on every element of x, of shape [1]: the sum
-// of x with fixed normal weights drawn with seed.
+// Project returns a loss, of shape [1], that depends on every element of x: the sum of x
+// with fixed normal weights drawn with seed.
 func Project(x tensor.Tensor, seed uint64) tensor.Tensor {
 	w := x.Scope().Floats(x.DType(), normals(seed, 1, x.Len()), x.Shape()...)
 	return tensor.Sum(tensor.Mul(x, w))

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor/gradtest"
 )
 
-// recorder keeps the failures of a check instead of failing the test.
+// recorder records the failures of a check instead of failing the test.
 type recorder struct {
 	testing.TB
 	failures []string
@@ -23,7 +23,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 func (r *recorder) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// scaled is exp with a gradient that is wrong by the given factor.
+// scaled returns exp as a Func whose gradient is wrong by the given factor.
 func scaled(factor float64) tensor.Func {
 	return tensor.Func{
 		Forward: func(_ *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return tensor.Exp(in[0]) },

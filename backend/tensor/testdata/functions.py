@@ -1,4 +1,4 @@
-"""Values and gradients of tensor functions by PyTorch, in float64: functions.json.
+"""Writes functions.json: values and gradients of tensor functions, computed by PyTorch in float64.
 
 Run it in this folder: python functions.py
 """
@@ -26,7 +26,7 @@ def case(name, fn, x, index=None, **options):
     cases.append(c | options)
 
 
-# Where functions bend, saturate and lose digits. 3e38 would overflow in squares of F32.
+# Points at which functions have kinks, saturate or lose digits.
 special = torch.tensor([0.0, -0.0, 1.0, -1.0, 1e-5, -1e-5, 3.0, -3.0, 12.0, -12.0, 40.0, -40.0, 90.0, -90.0])
 points = torch.cat([special, 2 * torch.randn(18)]).reshape(4, 8)
 case("Tanh", torch.tanh, points)
@@ -44,7 +44,7 @@ for name, fn in {
     "Softmax": lambda x: x.softmax(-1),
     "LogSoftmax": lambda x: x.log_softmax(-1),
     "LogSumExp": lambda x: x.logsumexp(-1),
-    "MaxLast": lambda x: x.max(-1).values,  # of equal maxima, the gradient of .max goes to one
+    "MaxLast": lambda x: x.max(-1).values,  # if maxima are equal, .max gives the gradient to one of them
 }.items():
     case(name, fn, rows)
 
@@ -65,7 +65,7 @@ for smoothing in (0.0, 0.1, 1.0):
 
         case("CrossEntropy", loss, logits, targets, smoothing=smoothing, z_loss=z_loss)
 
-# Segments, an empty one among them; rows 0 and 7 are in none.
+# One of the segments is empty; rows 0 and 7 are in no segment.
 x, offsets = torch.randn(8, 2, 3), torch.tensor([1, 3, 3, 7])
 case("SegmentSum", lambda x: torch.stack([x[a:b].sum(0) for a, b in zip(offsets, offsets[1:])]), x, offsets)
 mean = lambda x: torch.stack([x[a:b].sum(0) / max(b - a, 1) for a, b in zip(offsets, offsets[1:])])
