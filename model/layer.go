@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// Attention is that of a Layer: attention.MLA or attention.GQA.
+// Attention is the attention of a Layer: attention.MLA or attention.GQA.
 type Attention interface {
 	Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor
 	NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error)
@@ -18,8 +18,8 @@ type Attention interface {
 	Linears() []*tensor.Linear
 }
 
-// Layer is the Block of the checkpoints' architectures: h + Attention(RMSNorm(h)), then
-// h + FFN(RMSNorm(h)).
+// Layer is the Block of the published architectures: h + Attention(RMSNorm(h)), then h +
+// FFN(RMSNorm(h)).
 type Layer struct {
 	InputNorm *tensor.Param // [D]
 	Attention Attention
@@ -29,10 +29,9 @@ type Layer struct {
 	eps       float64
 }
 
-// NewLayer creates the layer model.layers.<l> of cfg, in the form and precision
-// that o says. Layers past the last are those of multi-token prediction. A config
-// that Validate refuses panics, and so does a layer it does not have; a failure of
-// the device is the error of ps.
+// NewLayer creates layer model.layers.<l> of cfg, in the form and precision that o gives.
+// Layers from NumHiddenLayers on belong to multi-token prediction. An invalid cfg and an l
+// out of range panic; a failure of the device is recorded in ps.
 func NewLayer(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Options) *Layer {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("model: NewLayer: %s", strings.TrimPrefix(err.Error(), "model: ")))
