@@ -88,8 +88,9 @@ type Config struct {
 	NGroup    int `json:"n_group" family:"mla"`
 	TopKGroup int `json:"topk_group" family:"mla"` // number of groups that a token may use
 	// ScoringFunc is "sigmoid" or "softmax"; absent means the default of the type.
-	ScoringFunc         string  `json:"scoring_func" family:"mla"`
-	TopKMethod          string  `json:"topk_method" family:"mla"`           // "noaux_tc", "greedy" or "group_limited_greedy"
+	ScoringFunc string `json:"scoring_func" family:"mla"`
+	// TopKMethod is "noaux_tc", "greedy" or "group_limited_greedy".
+	TopKMethod          string  `json:"topk_method" family:"mla"`
 	RoutedScalingFactor float64 `json:"routed_scaling_factor" family:"mla"` // multiplies the routed output
 
 	// Only qwen3_moe has these. Layers whose index plus 1 is a multiple of DecoderSparseStep

@@ -18,8 +18,8 @@ type Attention interface {
 	Linears() []*tensor.Linear
 }
 
-// Layer is the Block of the published architectures: h + Attention(RMSNorm(h)), then h +
-// FFN(RMSNorm(h)).
+// Layer is the Block of the published architectures: first h + Attention(RMSNorm(h)), then
+// h + FFN(RMSNorm(h)).
 type Layer struct {
 	InputNorm *tensor.Param // [D]
 	Attention Attention
@@ -53,9 +53,9 @@ func NewLayer(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Opti
 	return b
 }
 
-// NewAttention creates the attention of cfg, MLA or GQA, whose parameters are named
-// prefix.q_proj.weight and so on, in the form and precision that o says. An impossible shape
-// panics; a failure of the device is the error of ps.
+// NewAttention creates the attention of cfg, MLA or GQA, in the form and precision that o
+// gives. Its parameters are named prefix.q_proj.weight and so on. An impossible shape
+// panics; a failure of the device is recorded in ps.
 func NewAttention(ps *tensor.Params, prefix string, cfg Config, angles tensor.Angles, o Options) Attention {
 	if cfg.IsMLA() {
 		shape := cfg.mla()
@@ -67,9 +67,9 @@ func NewAttention(ps *tensor.Params, prefix string, cfg Config, angles tensor.An
 	return attention.NewGQA(ps, prefix, shape, angles)
 }
 
-// NewMoE creates the experts of cfg and their gate, named prefix.experts.*.up_proj.weight,
-// prefix.gate.weight and so on. An impossible shape panics; a failure of the device is the
-// error of ps.
+// NewMoE creates the MoE layer of cfg. Its parameters are named prefix.gate.weight,
+// prefix.experts.*.up_proj.weight and so on. An impossible shape panics; a failure of the
+// device is recorded in ps.
 func NewMoE(ps *tensor.Params, prefix string, cfg Config) *moe.MoE {
 	return moe.New(ps, prefix, cfg.moe())
 }
@@ -98,9 +98,9 @@ func (b *Layer) Gates() []*moe.Gate {
 	return []*moe.Gate{b.MoE.Gate}
 }
 
-// Linears implements Block: the projections of the attention, and those of the dense
-// feed-forward or of the shared experts. Routed experts are stacks and the router is
-// sensitive: neither is among them.
+// Linears implements Block. It returns the projections of the attention and those of the
+// dense feed-forward or of the shared experts. It omits routed experts, which are stacks,
+// and the router, which is too sensitive for adapters.
 func (b *Layer) Linears() []*tensor.Linear {
 	all := b.Attention.Linears()
 	switch {
@@ -112,7 +112,7 @@ func (b *Layer) Linears() []*tensor.Linear {
 	return all
 }
 
-// mla is the attention shape of an MLA config.
+// mla returns the attention shape of an MLA config.
 func (c Config) mla() attention.MLAConfig {
 	return attention.MLAConfig{
 		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, QRank: c.QLoRARank, KVRank: c.KVLoRARank,
@@ -121,7 +121,7 @@ func (c Config) mla() attention.MLAConfig {
 	}
 }
 
-// gqa is the attention shape of a config without MLA.
+// gqa returns the attention shape of a config without MLA.
 func (c Config) gqa() attention.GQAConfig {
 	return attention.GQAConfig{
 		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.QKHeadDim(),
@@ -129,10 +129,10 @@ func (c Config) gqa() attention.GQAConfig {
 	}
 }
 
-// moe is the shape of cfg's MoE layers. V2 scales the routed output only where
-// the weights are not normalised, which a single weight never is
-// (modeling_deepseek.py of V2); V3 always does. Qwen3's has no factor, no groups
-// and no shared experts.
+// moe returns the shape of cfg's MoE layers. V2 applies RoutedScalingFactor only if the
+// weights are not normalised, and never normalises a single weight (modeling_deepseek.py of
+// V2); V3 always applies it. Qwen3's MoE has no scaling factor, no groups and no shared
+// experts.
 func (c Config) moe() moe.Config {
 	m := moe.Config{
 		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
@@ -154,7 +154,7 @@ func (c Config) moe() moe.Config {
 	return m
 }
 
-// scaling is the RoPE scaling of the config.
+// scaling returns the RoPE scaling of the config.
 func (c Config) scaling() attention.RoPEScaling {
 	r := c.RoPEScaling
 	if r == nil {
