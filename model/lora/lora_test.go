@@ -216,11 +216,12 @@ func TestAttachRefuses(t *testing.T) {
 		{moe, model.Options{}, with(func(c *Config) { c.Layers = []int{3} }),
 			"Config.Layers has 3, the model has layers 0 to 2"},
 		{moe, model.Options{}, targets("q_proj", "proj"),
-			`target "proj" matches no projection of the layers; these are down_proj, gate_proj`},
-		{moe, model.Options{}, targets("lm_head"), `target "lm_head" matches no projection`},
+			`target "proj" names nothing in the layers; their projections are down_proj, gate_proj`},
+		{moe, model.Options{}, targets("lm_head"), `target "lm_head" names nothing`},
 		{moe, model.Options{}, targets("up_proj"),
 			`target "up_proj" names the routed experts model.layers.1.mlp.experts.*.up_proj`},
-		{moe, model.Options{Absorbed: true}, targets("kv_b_proj"), "kv_b_proj: the absorbed form of MLA supports no adapter on it"},
+		{moe, model.Options{Absorbed: true}, targets("kv_b_proj"),
+			"kv_b_proj: the absorbed form of MLA supports no adapter on it"},
 		{"qwen3", model.Options{Format: backend.Q8, Tables: backend.Q8, Packed: true}, all,
 			"lm_head.weight is packed as q8, which has no backward pass: load the model with Options.Tables Native"},
 	} {
@@ -303,7 +304,8 @@ func TestLoadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Load(loadModel(t, "qwen3", model.Options{}), "testdata/deepseek_v3_plain_query"); !says(err,
-		`tensor "base_model.model.model.layers.1.self_attn.kv_a_proj_with_mqa.lora_A.weight" is not of a projection`) {
+		`tensor "base_model.model.model.layers.1.self_attn.kv_a_proj_with_mqa.lora_A.weight" does not belong to a `+
+			"projection") {
 		t.Error(err)
 	}
 }

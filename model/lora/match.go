@@ -54,7 +54,7 @@ func match(m *model.Model, c Config) ([]adapter, error) {
 			return nil, err
 		}
 		if !matched[t] {
-			return nil, fmt.Errorf("target %q matches no projection of the layers; these are %s", t,
+			return nil, fmt.Errorf("target %q names nothing in the layers; their projections are %s", t,
 				strings.Join(components(projections(m.Blocks...)), ", "))
 		}
 	}
