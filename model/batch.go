@@ -7,41 +7,41 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Sequence is one training sequence on the host.
+// Sequence is a training sequence in host memory.
 type Sequence struct {
 	IDs []int32 // the tokens, at least two
-	// Weight multiplies the loss of predicting IDs[i+1] from IDs[:i+1]; nil
-	// means 1 for all. A weight of 0 masks the target. Length len(IDs)−1.
+	// Weight multiplies the loss of predicting IDs[i+1] from IDs[:i+1]. A weight of 0 masks
+	// the target. Its length is len(IDs)−1; nil means 1 for all.
 	Weight []float32
-	// Experts are those that each row is routed to by each gate of the model, such as
-	// Completion.Experts; nil leaves the choice to the gates. Of the sequences of a batch
-	// all have them or none. Length Rows() times Model.ExpertsPerRow.
+	// Experts are the experts that each gate of the model routes each row to, such as those
+	// of Completion.Experts. Its length is Rows() times Model.ExpertsPerRow; if nil, the
+	// gates choose. Either all sequences of a batch have Experts or none has.
 	Experts []uint16
 }
 
-// Batch is a micro-batch of packed sequences on the device: row i reads IDs[i]
-// and predicts Targets[i]. A sequence of T tokens gives T−1 rows.
+// Batch is a micro-batch of packed sequences on the device: row i reads IDs[i] and predicts
+// Targets[i]. A sequence of T tokens has T−1 rows.
 type Batch struct {
 	IDs      tensor.Tensor // [N] I32
-	Targets  tensor.Tensor // [N] I32; −1 where masked
+	Targets  tensor.Tensor // [N] I32; −1 if masked
 	Weight   tensor.Tensor // [N]: normalised weight of each row's loss
 	Rows     attention.Rows
-	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, and N
-	Host     []Sequence    // what it was made of
+	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, followed by N
+	Host     []Sequence    // the sequences that the batch was made from
 
-	Norm      float64 // the global sum of weights that Weight is divided by
-	Sequences int     // number of sequences of the global batch
+	Norm      float64 // sum of the weights of the global batch, by which Weight was divided
+	Sequences int     // number of sequences in the global batch
 
 	routing routing
 }
 
-// Global are the normalisers of a batch before it is split into micro-batches.
+// Global holds the normalisers of a global batch, before it is split into micro-batches.
 type Global struct {
 	Weight    float64 // sum of the weights of all targets
 	Sequences int     // number of sequences
 }
 
-// Totals are the normalisers of seqs as one global batch.
+// Totals returns the normalisers of seqs as one global batch.
 func Totals(seqs []Sequence) Global {
 	g := Global{Sequences: len(seqs)}
 	for _, q := range seqs {
@@ -59,14 +59,14 @@ func (q Sequence) weight(i int) float64 {
 	return float64(q.Weight[i])
 }
 
-// Rows is the number of rows the sequence takes in a batch.
+// Rows returns the number of rows that the sequence has in a batch.
 func (q Sequence) Rows() int { return len(q.IDs) - 1 }
 
-// NewBatch packs seqs on the device of s. g are the totals of the global batch
-// seqs belong to, so that splitting a batch into micro-batches changes nothing.
-// It panics where a sequence has fewer than two tokens, more rows than
-// max_position_embeddings, another number of weights than rows, or experts that
-// CheckExperts refuses.
+// NewBatch packs seqs on the device of s. g are the totals of the global batch that seqs
+// belong to, so that splitting a batch into micro-batches does not change the loss.
+// NewBatch panics if a sequence has fewer than two tokens, more rows than
+// max_position_embeddings, a number of weights other than its number of rows, or experts
+// that CheckExperts rejects.
 func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 	var ids, targets []int32
 	var weight []float64
@@ -100,8 +100,8 @@ func (m *Model) NewBatch(s *tensor.Scope, seqs []Sequence, g Global) Batch {
 	return b
 }
 
-// MicroBatches splits seqs in order into runs of at most maxRows rows each; a
-// sequence longer than that is alone. maxRows 0 means one run.
+// MicroBatches splits seqs, in order, into groups of at most maxRows rows each. A sequence
+// longer than maxRows gets a group of its own. If maxRows is 0, there is one group.
 func MicroBatches(seqs []Sequence, maxRows int) [][]Sequence {
 	var out [][]Sequence
 	rows, from := 0, 0

@@ -13,14 +13,15 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// bf16Cases are the models that testdata/generate_bf16.py ran in BF16. Rounding may
-// turn a choice of experts that is nearly even; in these it does not.
+// bf16Cases are the models that testdata/generate_bf16.py ran in BF16. Rounding could
+// change the choice of experts when two scores are nearly equal; in these models it does
+// not.
 var bf16Cases = []string{"qwen3", "deepseek_v3_groups_yarn"}
 
-// In BF16, logits and gradients are as near to the float64 ones as those of
-// transformers in BF16, and as near to these as two computations with such errors
-// are. Both round every activation to 8 bits; the order of sums is their own.
-// float64 is this library's, which agrees with transformers' to 1e-9.
+// In BF16, the errors of logits and gradients against float64 are no larger than those of
+// transformers in BF16, and the two results are as close to each other as such errors
+// allow. Both round every activation to 8 bits but sum in different orders. The float64
+// values are this library's, which agree with transformers' to 1e-9.
 func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 	for _, name := range bf16Cases {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 				}
 				t.Logf("%s: error %.3g, transformers' %.3g, between them %.3g", part, error/size, reference/size, between/size)
 				if !(error > 0 && error <= 1.25*reference && between <= 1.25*math.Sqrt2*reference) {
-					t.Errorf("%s: error %.3g of the norm, of transformers' %.3g, between them %.3g", part, error/size,
+					t.Errorf("%s: relative error %.3g, transformers' %.3g, difference between them %.3g", part, error/size,
 						reference/size, between/size)
 				}
 			}
@@ -50,8 +51,8 @@ func TestBF16IsAsNearToFloat64AsTransformersInBF16(t *testing.T) {
 	}
 }
 
-// mainLoss is the logits of the case's batch and the gradients of its main loss,
-// taken apart as in the files.
+// mainLoss returns the logits of the case's batch and the gradients of its main loss, under
+// the names that the files use.
 func (g golden) mainLoss(t *testing.T, b backend.Backend, o model.Options) map[string][]float64 {
 	t.Helper()
 	m, _ := g.load(t, b, o)
@@ -74,7 +75,7 @@ func (g golden) mainLoss(t *testing.T, b backend.Backend, o model.Options) map[s
 	return all
 }
 
-// readBF16 is what transformers computed in BF16.
+// readBF16 reads what transformers computed in BF16.
 func readBF16(t *testing.T, dir string) map[string][]float64 {
 	t.Helper()
 	r, err := checkpoint.Open(filepath.Join(dir, "bf16.safetensors"))
@@ -91,7 +92,8 @@ func readBF16(t *testing.T, dir string) map[string][]float64 {
 	return all
 }
 
-// A cache of BF16 beside a model that trains with F32 keys is what RoundKV is for.
+// A BF16 cache is exact only for a model trained with RoundKV: otherwise its
+// log-probabilities differ from training's.
 func TestARoundedCacheDiffersFromTrainingWithoutRoundKV(t *testing.T) {
 	b := open(t)
 	reqs := randomRequests(5, 6)

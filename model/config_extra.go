@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// Unknown lists, sorted, the keys of Extra that this package does not know,
-// those of nested objects with their object's key and a point before them. The
-// model is computed as if they were not there: report them to the user.
+// Unknown returns, sorted, the keys of Extra that this package does not know. A key of a
+// nested object has the form object.key. The model is computed as if these keys were
+// absent, so programs should report them to the user.
 func (c Config) Unknown() []string {
 	var keys []string
 	note := func(key string) {
@@ -25,7 +25,7 @@ func (c Config) Unknown() []string {
 		}
 		inner, _, err := splitObject(v)
 		if err != nil {
-			note(key) // Validate refuses it
+			note(key) // Validate reports it
 		}
 		for k := range inner {
 			note(key + "." + k)
@@ -37,7 +37,8 @@ func (c Config) Unknown() []string {
 
 func isNested(key string) bool { return key == ropeKey || key == quantizationKey }
 
-// extra keeps the keys that are left of the object at key, "" for the file's own.
+// extra moves the remaining keys of the object at key to c.Extra; key is "" for the file
+// itself.
 func (p *parser) extra(c *Config, key string, left map[string]json.RawMessage) {
 	kept := map[string]json.RawMessage{}
 	for k, v := range left {
@@ -58,8 +59,8 @@ func (p *parser) extra(c *Config, key string, left map[string]json.RawMessage) {
 	c.Extra[key] = canonical(kept)
 }
 
-// canonical is the text that v has in what json.Marshal writes, so that Extra is
-// the same after a round trip. v is or holds the parts of a decoded file.
+// canonical returns v as json.Marshal writes it, so that Extra is the same after a round
+// trip. v is a decoded JSON value.
 func canonical(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -68,7 +69,7 @@ func canonical(v any) json.RawMessage {
 	return b
 }
 
-// writeExtra adds Extra to the keys of a file.
+// writeExtra adds the keys of Extra to out, the keys of a file.
 func (c Config) writeExtra(out map[string]any) error {
 	for key, v := range c.Extra {
 		if !isNested(key) {
@@ -90,7 +91,7 @@ func (c Config) writeExtra(out map[string]any) error {
 	return nil
 }
 
-// extra refuses entries of Extra that would not read back as they are.
+// extra reports entries of Extra that would not be the same when read back.
 func (k *checker) extra(c Config) {
 	taken := maps.Clone(droppedKeys)
 	for f := range configFields(reflect.ValueOf(c)) {
@@ -103,7 +104,7 @@ func (k *checker) extra(c Config) {
 		taken[a[0]] = true
 	}
 	if c.RoPEScaling != nil {
-		taken["original_max_position_embeddings"] = true // it would be read as the scaling's
+		taken["original_max_position_embeddings"] = true // because it would be read as a key of rope_scaling
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Extra)) {
 		switch v := c.Extra[key]; {
@@ -123,7 +124,8 @@ func (k *checker) extra(c Config) {
 	}
 }
 
-// nestedExtra does the same for the object of Extra that is beside a struct.
+// nestedExtra does the same for an object of Extra that extends the nested struct with the
+// given fields.
 func (k *checker) nestedExtra(key string, v json.RawMessage, fields reflect.Value, ropeType string) {
 	inner, repeated, err := splitObject(v)
 	if err != nil || len(inner) == 0 || len(repeated) > 0 {
@@ -143,7 +145,7 @@ func (k *checker) nestedExtra(key string, v json.RawMessage, fields reflect.Valu
 	}
 }
 
-// hasRoPEType reports whether the field of a nested struct is one of the rope type.
+// hasRoPEType reports whether the nested field exists for ropeType.
 func hasRoPEType(f reflect.StructField, ropeType string) bool {
 	tag := f.Tag.Get("rope")
 	return tag == "" || tag == ropeType

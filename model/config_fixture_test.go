@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/config/written")
 
-// configFixtures are the files of testdata/config.py: <major version of transformers>_<case>.json.
+// configFixtures returns the files written by testdata/config.py: <major version of
+// transformers>_<case>.json.
 func configFixtures(t testing.TB) []string {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/config/[0-9]_*.json")
@@ -24,8 +25,9 @@ func configFixtures(t testing.TB) []string {
 	return paths
 }
 
-// What transformers 4 and 5 write of one model is the same Config, has no unknown
-// key, and is written as testdata/config/written, which config.py showed to both.
+// The files that transformers 4 and 5 write for one model give the same Config, have no
+// unknown keys, and are written back as in testdata/config/written, which config.py loaded
+// with both versions.
 func TestConfigsOfTransformers(t *testing.T) {
 	of4 := map[string]Config{}
 	for _, path := range configFixtures(t) {
@@ -47,7 +49,7 @@ func TestConfigsOfTransformers(t *testing.T) {
 		}
 		c4 := of4[name]
 		if c.ModelType == TypeDeepSeekV3 {
-			c4.NumNextNPredictLayers = 1 // which transformers 4 does not know
+			c4.NumNextNPredictLayers = 1 // transformers 4 does not have the key
 		}
 		if diff := cmp.Diff(c4, c); diff != "" {
 			t.Errorf("%s, versions 4 and 5: %s", name, diff)
@@ -58,7 +60,7 @@ func TestConfigsOfTransformers(t *testing.T) {
 	}
 }
 
-// sameAsWritten compares what MarshalJSON writes, and reads it back.
+// sameAsWritten compares the output of MarshalJSON with the fixture, and reads it back.
 func sameAsWritten(t *testing.T, name string, c Config) {
 	t.Helper()
 	b, err := json.MarshalIndent(c, "", "  ")
@@ -87,8 +89,8 @@ func sameAsWritten(t *testing.T, name string, c Config) {
 	}
 }
 
-// The keys of YaRN that change cos and sin are read, and a temperature without
-// the other is none, as in transformers.
+// The keys of YaRN that change cos and sin are read. As in transformers, only one of mscale
+// and mscale_all_dim has no effect.
 func TestYaRNOfTransformers(t *testing.T) {
 	c, err := ReadConfig("testdata/config/5_qwen2_yarn.json")
 	if err != nil {

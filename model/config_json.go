@@ -14,8 +14,9 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// ReadConfig reads a config.json, a regular file of at most 16 MiB. Links out of its
-// folder are refused as by [checkpoint.Open]. Its errors name the file; see [ParseConfig].
+// ReadConfig reads a config.json, which must be a regular file of at most 16 MiB. A link
+// out of its folder is an error, as in [checkpoint.Open]. Errors name the file; see
+// [ParseConfig].
 func ReadConfig(path string) (Config, error) { return readConfig(path, checkpoint.OpenOptions{}) }
 
 func readConfig(path string, o checkpoint.OpenOptions) (Config, error) {
@@ -33,12 +34,12 @@ func readConfig(path string, o checkpoint.OpenOptions) (Config, error) {
 	return c, err
 }
 
-// ParseConfig decodes a Hugging Face config.json of one of the model types of
-// this package, as old or new versions of transformers write it, and validates
-// it. All faults come back at once in a [*ConfigError]: missing, mistyped and
-// repeated keys, keys that change the model in a way that is not supported, and
-// what [Config.Validate] finds. A key without a field is no fault: it is kept in
-// Extra, and [Config.Unknown] lists those to report.
+// ParseConfig decodes and validates a Hugging Face config.json of one of this package's
+// model types, in the format of old or new versions of transformers. It reports all faults
+// at once in a [*ConfigError]: missing, mistyped and repeated keys, keys that change the
+// model in an unsupported way, and the faults that [Config.Validate] finds. A key without a
+// field is not a fault: it is kept in Extra, and [Config.Unknown] lists those that should
+// be reported.
 //
 // The Config is filled as far as possible even on error.
 func ParseConfig(b []byte) (Config, error) {
@@ -61,7 +62,7 @@ func ParseConfig(b []byte) (Config, error) {
 	if invalid, ok := errors.AsType[*ConfigError](c.Validate()); ok {
 		found := p.faults
 		for _, f := range invalid.Fields {
-			// What could not be read is not also reported as out of range.
+			// A key that could not be read is not also reported as out of range.
 			if !slices.ContainsFunc(found, func(have FieldError) bool { return have.Key == f.Key }) {
 				p.faults = append(p.faults, f)
 			}
@@ -73,7 +74,7 @@ func ParseConfig(b []byte) (Config, error) {
 	return c, &ConfigError{Fields: p.faults}
 }
 
-// UnmarshalJSON is [ParseConfig]; on error it leaves c as it was.
+// UnmarshalJSON calls [ParseConfig]; on error it leaves c unchanged.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	parsed, err := ParseConfig(b)
 	if err == nil {
@@ -82,10 +83,9 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// MarshalJSON writes a config.json, keys in order, with the fields of the model
-// type and Extra: the keys that old and new versions of transformers read,
-// numbers typed as transformers types them. A Config that validates reads back
-// as it was.
+// MarshalJSON writes a config.json with sorted keys: the fields of the model type, and
+// Extra. It uses the keys that old and new versions of transformers read, and types numbers
+// as transformers does. Reading the result of a valid Config gives the same Config.
 func (c Config) MarshalJSON() ([]byte, error) {
 	class, ok := architectures[c.ModelType]
 	if !ok {
@@ -95,7 +95,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	for f, v := range configFields(reflect.ValueOf(c)) {
 		key := jsonKey(f, c.ModelType)
 		switch {
-		case f.Type.Kind() == reflect.Pointer, !inFamily(f, c.ModelType): // nested objects follow
+		case f.Type.Kind() == reflect.Pointer, !inFamily(f, c.ModelType): // nested objects are added below
 		case v.IsZero() && mayBeAbsent[key] && !alwaysWritten(f, c.ModelType):
 		case v.IsZero() && writtenAsNull[key]:
 			out[key] = nil
@@ -117,15 +117,15 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// alwaysWritten reports whether the zero of a field that a file may lack is
-// written, because transformers gives an absent key a value of its own: token
-// ids, booleans and V3's one MTP module.
+// alwaysWritten reports whether a field is written even if it is zero and files may lack
+// its key, because transformers has a nonzero default for an absent key: token ids,
+// booleans, and V3's one MTP module.
 func alwaysWritten(f reflect.StructField, modelType string) bool {
 	return f.Type.Kind() == reflect.Bool || f.Type == reflect.TypeFor[TokenIDs]() ||
 		f.Name == "NumNextNPredictLayers" && modelType == TypeDeepSeekV3
 }
 
-// nestedObject has the fields of a struct that are set.
+// nestedObject returns the nonzero fields of a struct by their keys.
 func nestedObject(v reflect.Value) map[string]any {
 	out := map[string]any{}
 	for f, v := range v.Fields() {
@@ -136,9 +136,9 @@ func nestedObject(v reflect.Value) map[string]any {
 	return out
 }
 
-// pythonTyped is a field's value as Python's json module writes it: Python reads
-// a number without point and exponent as an int, which transformers refuses where
-// it wants a float. A nil list is an empty one.
+// pythonTyped returns a field's value in a form that is written as Python's json module
+// would: Python reads a number without point and exponent as an int, which transformers
+// rejects if it expects a float. A nil list becomes an empty one.
 func pythonTyped(v reflect.Value) any {
 	switch {
 	case v.Kind() == reflect.Float64:
@@ -149,12 +149,12 @@ func pythonTyped(v reflect.Value) any {
 	return v.Interface()
 }
 
-// pythonFloat marshals as Python's repr of a float: 1.0, 2.5, 1e-06.
+// pythonFloat is marshalled like Python's repr of a float: 1.0, 2.5, 1e-06.
 type pythonFloat float64
 
-// MarshalJSON writes the shortest number that reads back as f.
+// MarshalJSON writes the shortest number that parses to f.
 func (f pythonFloat) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(float64(f)) // refuses what is not finite
+	text, err := json.Marshal(float64(f)) // fails if f is not finite
 	if err != nil {
 		return nil, err
 	}

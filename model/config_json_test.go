@@ -23,7 +23,7 @@ func TestPublishedDeepSeekV3FileIsThePreset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Extra = nil // aux_loss_alpha and the like
+	c.Extra = nil // such as aux_loss_alpha
 	if diff := cmp.Diff(DeepSeekV3(), c); diff != "" {
 		t.Error(diff)
 	}
@@ -45,7 +45,7 @@ func TestPresetsSurviveJSON(t *testing.T) {
 	}
 }
 
-// keysOf decodes a Config's JSON without this package.
+// keysOf decodes a Config's JSON with encoding/json only.
 func keysOf(t *testing.T, c Config) map[string]any {
 	t.Helper()
 	b, err := json.Marshal(c)
@@ -69,7 +69,7 @@ func TestWrittenFileHasTheKeysTransformersNeeds(t *testing.T) {
 	delete(want, "attention_dropout")
 	got := keysOf(t, DeepSeekV3())
 	delete(got, "architectures")
-	delete(got, "rope_interleave") // transformers' class has it, the published file does not
+	delete(got, "rope_interleave") // transformers' class has it, but the published file does not
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -98,7 +98,8 @@ func keysOfFile(t *testing.T, path string) map[string]any {
 	return m
 }
 
-// What transformers 5 writes for a small Qwen2: rope_parameters, dtype, layer_types.
+// qwen2ByTransformers5 is what transformers 5 writes for a small Qwen2: it has
+// rope_parameters, dtype and layer_types.
 const qwen2ByTransformers5 = `{
   "architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643, "dtype": "bfloat16",
   "eos_token_id": [151643, 151645], "hidden_act": "silu", "hidden_size": 1536, "initializer_range": 0.02,
@@ -120,8 +121,8 @@ func TestNewerKeyNamesAreRead(t *testing.T) {
 	}
 }
 
-// What transformers' own DeepseekV3 class writes: no gate method, no MTP, but
-// the widths it derived.
+// transformers' DeepseekV3 class writes no keys for the gate's method and for MTP, but the
+// widths that it derived.
 func TestTransformersOwnDeepSeekV3FileIsRead(t *testing.T) {
 	b := edit(t, DeepSeekV3(), map[string]any{
 		"scoring_func": remove, "topk_method": remove, "moe_layer_freq": remove, "num_nextn_predict_layers": remove,
@@ -167,10 +168,10 @@ func TestYaRNKeysThatQwenLeavesOut(t *testing.T) {
 	}
 }
 
-// remove, as a value of edit, deletes the key.
+// remove, as a value in the changes of edit, deletes the key.
 var remove = &struct{}{}
 
-// edit returns a config.json with some keys changed.
+// edit returns the config.json of c with some keys changed.
 func edit(t *testing.T, c Config, changes map[string]any) []byte {
 	t.Helper()
 	m := keysOf(t, c)
@@ -306,7 +307,8 @@ func TestUnknownKeysAreKeptAndListed(t *testing.T) {
 	}
 }
 
-// transformers refuses an int where its class has a float, and warns in rope_scaling.
+// transformers rejects an int if its class expects a float, and warns about it in
+// rope_scaling.
 func TestNumbersAreTypedAsInPython(t *testing.T) {
 	c := DeepSeekV2()
 	c.RMSNormEps, c.RoPETheta = 1.5e-6, 1e16
@@ -333,7 +335,7 @@ func TestWindowsThatNoLayerHasAreNoFault(t *testing.T) {
 		changes map[string]any
 		window  bool
 	}{
-		{R1DistillQwen7B(), map[string]any{"use_sliding_window": true}, false}, // 28 layers, max_window_layers 28
+		{R1DistillQwen7B(), map[string]any{"use_sliding_window": true}, false}, // 28 layers and max_window_layers 28
 		{R1DistillQwen7B(), map[string]any{"use_sliding_window": true, "max_window_layers": 27}, true},
 		{R1DistillQwen7B(), map[string]any{"use_sliding_window": true, "max_window_layers": 0, "sliding_window": nil}, false},
 		{R1DistillQwen32B(), map[string]any{"use_sliding_window": true, "sliding_window": 4096}, true},
@@ -435,7 +437,8 @@ func FuzzConfig(f *testing.F) {
 			}
 			return
 		}
-		// What is accepted is consistent: it validates, counts and reads back.
+		// An accepted config is consistent: it validates, has a number of parameters, and
+		// reads back as written.
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}

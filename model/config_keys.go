@@ -22,8 +22,8 @@ var architectures = map[string]string{
 	TypeLlama:      "LlamaForCausalLM",
 }
 
-// keyAliases are other names of keys by model type, "" for all: those of
-// transformers 5, and those of the attributes of its classes.
+// keyAliases lists other names of keys by model type, with "" for all types: names in
+// transformers 5, and names of attributes of its classes.
 var keyAliases = map[string][][2]string{
 	"":             {{"dtype", "torch_dtype"}, {"rope_parameters", ropeKey}},
 	TypeDeepSeekV3: {{"num_local_experts", "n_routed_experts"}, {"num_mtp_layers", "num_nextn_predict_layers"}},
@@ -40,7 +40,7 @@ func aliasesOf(modelType string) [][2]string {
 	return append(common[:len(common):len(common)], keyAliases[modelType]...)
 }
 
-// mayBeNull lists the keys whose null means zero here: none, or false.
+// mayBeNull lists the keys for which null means the zero value: none, or false.
 var mayBeNull = setOf(
 	"q_lora_rank", "head_dim", "n_routed_experts", "n_shared_experts", "num_experts", "num_experts_per_tok",
 	"n_group", "topk_group", "mlp_only_layers", "norm_topk_prob", "num_key_value_heads", "bos_token_id", "eos_token_id",
@@ -49,25 +49,25 @@ var mayBeNull = setOf(
 	"rope_scaling.mscale_all_dim", "quantization_config.scale_fmt",
 )
 
-// writtenAsNull lists the keys whose zero MarshalJSON writes as null.
+// writtenAsNull lists the keys that MarshalJSON writes as null if the value is zero.
 var writtenAsNull = setOf("q_lora_rank", "bos_token_id", "eos_token_id")
 
-// mayBeAbsent lists the keys that a config.json may lack, because transformers
-// leaves them out or the model type implies them. [Config] says what absence means.
+// mayBeAbsent lists the keys that a config.json may lack, because transformers omits them
+// or the model type implies them. The comments of [Config] say what absence means.
 var mayBeAbsent = setOf(
 	"tie_word_embeddings", "rope_theta", "rope_scaling", "rope_interleave", "head_dim", "attention_bias", "mlp_bias",
 	"use_sliding_window", "moe_layer_freq", "decoder_sparse_step", "mlp_only_layers", "scoring_func", "topk_method",
 	"num_nextn_predict_layers", "bos_token_id", "eos_token_id", "torch_dtype", "quantization_config",
 )
 
-// droppedKeys are not kept: MarshalJSON writes architectures itself, and who
-// wrote the file is no longer true.
+// droppedKeys are not kept in Extra: MarshalJSON writes architectures itself, and the
+// transformers_version of the original file would be wrong.
 var droppedKeys = setOf("architectures", "transformers_version")
 
-// harmlessKeys do not change what the model computes: where files and classes
-// are, training hints, generation defaults, Python switches. sliding_window and
-// max_window_layers act only with use_sliding_window, which must be false. Those
-// of a nested object have its key before a point.
+// harmlessKeys do not change what the model computes: locations of files and classes,
+// training hints, generation defaults, Python options. sliding_window and max_window_layers
+// have an effect only with use_sliding_window, which must be false. A key of a nested
+// object has the form object.key.
 var harmlessKeys = setOf(
 	"auto_map", "name_or_path", "_name_or_path", "_commit_hash", "_attn_implementation_autoset", "attn_implementation",
 	"experts_implementation", "use_cache", "gradient_checkpointing", "ep_size", "pretraining_tp", "aux_loss_alpha",
@@ -76,13 +76,13 @@ var harmlessKeys = setOf(
 	"is_encoder_decoder", "add_cross_attention", "cross_attention_hidden_size", "tie_encoder_decoder",
 	"decoder_start_token_id", "torchscript", "tf_legacy_loss", "use_bfloat16", "chunk_size_feed_forward", "id2label",
 	"label2id", "num_labels", "problem_type", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix",
-	// Generation defaults of transformers before 4.57.
+	// Generation defaults, which transformers before 4.57 wrote here.
 	"max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty",
 	"temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
 	"encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "return_dict_in_generate",
 	"forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
 	"suppress_tokens", "begin_suppress_tokens",
-	// Which tensors of a checkpoint are FP8 say the tensors themselves.
+	// These list the tensors that are FP8, which the dtypes of the tensors also show.
 	"quantization_config.modules_to_not_convert", "quantization_config.modules_to_convert",
 	"quantization_config.ignored_layers", "quantization_config.dequantize",
 )
@@ -95,7 +95,8 @@ func setOf(keys ...string) map[string]bool {
 	return set
 }
 
-// configFields are the fields of a Config that have keys of their own.
+// configFields returns the fields of a Config that have keys of their own, with their
+// values.
 func configFields(v reflect.Value) iter.Seq2[reflect.StructField, reflect.Value] {
 	return func(yield func(reflect.StructField, reflect.Value) bool) {
 		for f, v := range v.Fields() {
@@ -106,8 +107,8 @@ func configFields(v reflect.Value) iter.Seq2[reflect.StructField, reflect.Value]
 	}
 }
 
-// inFamily reports whether the models of a type have the field, by its tag
-// family: a list of "mla", "gqa" and model types, or nothing for all.
+// inFamily reports whether models of a type have the field. The tag family is a list of
+// "mla", "gqa" and model types; without the tag, all types have the field.
 func inFamily(f reflect.StructField, modelType string) bool {
 	tag := f.Tag.Get("family")
 	if tag == "" {
@@ -125,7 +126,7 @@ func inFamily(f reflect.StructField, modelType string) bool {
 	return false
 }
 
-// jsonKey is the key of a field in files of a model type.
+// jsonKey returns the key of a field in files of a model type.
 func jsonKey(f reflect.StructField, modelType string) string {
 	if key, ok := f.Tag.Lookup(modelType); ok {
 		return key

@@ -1,15 +1,15 @@
 package model
 
-// NumParams counts the parameters of the main model: embedding, layers, final
-// norm and, unless tied, head, with the routers' selection biases. MTP modules
-// are not included; see [Config.NumMTPParams].
+// NumParams counts the parameters of the main model: embedding, layers, final norm, the
+// head unless it is tied, and the selection biases of the gates. MTP modules are not
+// included; see [Config.NumMTPParams].
 //
-// active leaves out, of every MoE layer, the experts a token does not visit and
-// the selection bias, which decides but is never multiplied.
+// active is total without, in every MoE layer, the experts that a token is not routed to
+// and the selection bias, which affects the choice of experts only.
 func (c Config) NumParams() (total, active int64) { return countParams[int64](c) }
 
-// NumMTPParams counts what the MTP modules add. Their embedding and head belong
-// to the main model and are not counted, although checkpoints store copies.
+// NumMTPParams counts the parameters of the MTP modules. Their embedding and head belong to
+// the main model and are not counted, although checkpoints store copies of them.
 func (c Config) NumMTPParams() int64 {
 	d := int64(c.HiddenSize)
 	var n int64
@@ -20,7 +20,7 @@ func (c Config) NumMTPParams() int64 {
 	return n
 }
 
-// count is int64 for the answer and float64 to find that it does not fit int64.
+// count is int64 for the result, and float64 to detect that the result overflows int64.
 type count interface{ int64 | float64 }
 
 func countParams[T count](c Config) (total, active T) {
@@ -61,7 +61,7 @@ func countAttention[T count](c Config) T {
 	d, h, qk := T(c.HiddenSize), T(c.NumAttentionHeads), T(c.QKHeadDim())
 	if !c.IsMLA() {
 		kv := T(c.NumKeyValueHeads)
-		n := 2*d*h*qk + 2*d*kv*qk // q, o and k, v
+		n := 2*d*h*qk + 2*d*kv*qk // q and o, then k and v
 		if c.QKVBias() {
 			n += (h + 2*kv) * qk
 		}

@@ -10,16 +10,16 @@ import (
 	"slices"
 )
 
-// parser turns the keys of one file into a Config.
+// parser converts the keys of one file to a Config.
 type parser struct {
 	checker
-	raw       map[string]json.RawMessage // the keys not yet read
-	given     map[string]json.RawMessage // all keys, under the names Config uses
+	raw       map[string]json.RawMessage // keys that have not been read yet
+	given     map[string]json.RawMessage // all keys, by the names that Config uses
 	modelType string                     // "" if the file does not say
 }
 
-// splitObject returns the values of a JSON object by key and the keys that it
-// repeats.
+// splitObject returns the values of a JSON object by key, and the keys that occur more than
+// once.
 func splitObject(b []byte) (values map[string]json.RawMessage, repeated []string, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	if t, err := d.Token(); err != nil {
@@ -33,7 +33,7 @@ func splitObject(b []byte) (values map[string]json.RawMessage, repeated []string
 		if err != nil {
 			return nil, nil, err
 		}
-		key := t.(string) // the decoder admits nothing else here
+		key := t.(string) // the decoder returns no other type here
 		var v json.RawMessage
 		if err := d.Decode(&v); err != nil {
 			return nil, nil, fmt.Errorf("key %q: %w", key, err)
@@ -54,7 +54,7 @@ func splitObject(b []byte) (values map[string]json.RawMessage, repeated []string
 
 func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
-// sameJSON reports whether two values mean the same, such as 10000 and 1e4.
+// sameJSON reports whether two JSON values are equal; 10000 equals 1e4.
 func sameJSON(a, b json.RawMessage) bool {
 	var x, y any
 	return bytes.Equal(a, b) ||
@@ -67,9 +67,9 @@ func (p *parser) repeats(prefix string, keys []string) {
 	}
 }
 
-// aliases gives keys the names that Config uses.
+// aliases renames keys to the names that Config uses.
 func (p *parser) aliases() {
-	_ = json.Unmarshal(p.raw["model_type"], &p.modelType) // a bad one is a fault of fields
+	_ = json.Unmarshal(p.raw["model_type"], &p.modelType) // fields reports a bad model_type
 	for _, a := range aliasesOf(p.modelType) {
 		p.alias(a[0], a[1])
 	}
@@ -88,7 +88,8 @@ func (p *parser) alias(from, to string) {
 	p.raw[to] = v
 }
 
-// nested splits the object at a key of raw. A missing or null one is nil.
+// nested removes the object at a key of raw and returns its values by key, nil if it is
+// missing or null.
 func (p *parser) nested(key string) map[string]json.RawMessage {
 	v, ok := p.raw[key]
 	delete(p.raw, key)
@@ -104,8 +105,8 @@ func (p *parser) nested(key string) map[string]json.RawMessage {
 	return object
 }
 
-// ropeScaling reads rope_scaling, whose newer form also holds rope_theta and
-// calls plain RoPE "default".
+// ropeScaling reads rope_scaling. Its newer form also holds rope_theta and has type
+// "default" for plain RoPE.
 func (p *parser) ropeScaling(c *Config) {
 	const prefix = ropeKey + "."
 	object := p.nested(ropeKey)
@@ -132,7 +133,7 @@ func (p *parser) ropeScaling(c *Config) {
 	}
 	s := &RoPEScaling{}
 	c.RoPEScaling = s
-	_ = json.Unmarshal(object["type"], &s.Type) // a bad one is a fault of fields
+	_ = json.Unmarshal(object["type"], &s.Type) // fields reports a bad type
 	if _, ok := object["type"]; !ok {
 		p.fail(prefix+"type", nil, ruleMissing)
 	}
@@ -149,8 +150,8 @@ func (p *parser) ropeScaling(c *Config) {
 	p.extra(c, ropeKey, object)
 }
 
-// oldLength reads the original_max_position_embeddings that some files have
-// outside of rope_scaling.
+// oldLength reads original_max_position_embeddings, which some files have outside of
+// rope_scaling.
 func (p *parser) oldLength(s *RoPEScaling) {
 	const key = "original_max_position_embeddings"
 	if v, ok := p.raw[key]; ok {
@@ -166,7 +167,7 @@ func (p *parser) oldLength(s *RoPEScaling) {
 		return
 	}
 	if s.OriginalMaxPositionEmbeddings == 0 {
-		// A bad one is a fault of fields.
+		// fields reports a bad max_position_embeddings.
 		_ = json.Unmarshal(p.raw["max_position_embeddings"], &s.OriginalMaxPositionEmbeddings)
 	}
 }
@@ -202,8 +203,8 @@ func (p *parser) quantization(c *Config) {
 	p.extra(c, quantizationKey, object)
 }
 
-// fields moves the keys that the struct dst has from raw to it. Keys of another
-// rope type stay.
+// fields decodes the keys of raw for which the struct dst has fields and removes them from
+// raw. It leaves keys of another rope type in raw.
 func (p *parser) fields(prefix string, dst reflect.Value, raw map[string]json.RawMessage) {
 	ropeType := ""
 	if s, ok := dst.Interface().(RoPEScaling); ok {
@@ -247,8 +248,8 @@ func wanted(t reflect.Type) string {
 	return "a string"
 }
 
-// absent reports the required keys that the file lacks and gives the others
-// their documented meaning.
+// absent reports required keys that the file lacks, and sets the documented defaults of the
+// others.
 func (p *parser) absent(c *Config) {
 	lacks := func(key string) bool { _, ok := p.given[key]; return !ok }
 	if isNull(p.given["num_key_value_heads"]) ||
@@ -300,8 +301,8 @@ func (p *parser) absentMLA(c *Config, lacks func(key string) bool) {
 	}
 }
 
-// slidingWindow reads use_sliding_window as false where no layer has a window,
-// and refuses a window in types that should not have one.
+// slidingWindow reads use_sliding_window as false if no layer has a window, and reports
+// sliding_window in model types that do not support one.
 func (p *parser) slidingWindow(c *Config) {
 	window, ok := p.raw["sliding_window"]
 	none := ok && isNull(window)
@@ -317,8 +318,8 @@ func (p *parser) slidingWindow(c *Config) {
 	}
 }
 
-// windowless reports whether layer_types, which fixed checks, or
-// max_window_layers gives no layer a window.
+// windowless reports whether no layer has a window, by layer_types, which fixed checks, or
+// by max_window_layers.
 func (p *parser) windowless(c *Config) bool {
 	if types := p.raw["layer_types"]; types != nil && !isNull(types) {
 		return true
@@ -332,14 +333,14 @@ func (p *parser) windowless(c *Config) bool {
 	return first >= c.NumHiddenLayers
 }
 
-// fixedKey is a key without a field that must have one value.
+// fixedKey is a key without a field of Config, of which only one value is supported.
 type fixedKey struct {
 	rule string
 	held func(v json.RawMessage, c *Config) bool
 }
 
-// fixedKeys change what the classes of transformers compute, or would if they
-// had another value than the one supported. They are not kept.
+// fixedKeys are keys that change what the classes of transformers compute if they have
+// another value than the supported one. They are not kept in Extra.
 var fixedKeys = map[string]fixedKey{
 	"attention_dropout":     {"must be 0", isNumber(0)},
 	"partial_rotary_factor": {"must be 1: RoPE rotates whole heads", isNumber(1)},
@@ -351,7 +352,7 @@ var fixedKeys = map[string]fixedKey{
 	"layer_types": {"must be full_attention in every layer", func(v json.RawMessage, _ *Config) bool {
 		var types []string
 		return json.Unmarshal(v, &types) == nil && !slices.ContainsFunc(types, func(t string) bool {
-			return t != "full_attention" && t != "attention" // the older word
+			return t != "full_attention" && t != "attention" // "attention" is an older name
 		})
 	}},
 	"qk_head_dim": {"must be qk_nope_head_dim + qk_rope_head_dim", func(v json.RawMessage, c *Config) bool {
@@ -368,7 +369,7 @@ func isText(want string) func(json.RawMessage, *Config) bool {
 	return func(v json.RawMessage, _ *Config) bool { return string(canonical(v)) == want }
 }
 
-// must takes a fixed key from raw. Null is as good as absent.
+// must checks a fixed key and removes it from raw. Null is treated as absent.
 func (p *parser) must(prefix, key string, raw map[string]json.RawMessage, c *Config, fixed fixedKey) {
 	v, ok := raw[key]
 	if ok && !isNull(v) && !fixed.held(v, c) {
@@ -377,12 +378,12 @@ func (p *parser) must(prefix, key string, raw map[string]json.RawMessage, c *Con
 	delete(raw, key)
 }
 
-// fixed checks the keys that must have one value to mean what Config means.
+// fixed checks all fixed keys.
 func (p *parser) fixed(c *Config) {
 	for _, key := range slices.Sorted(maps.Keys(fixedKeys)) {
 		p.must("", key, p.raw, c, fixedKeys[key])
 	}
-	// The classes of MLA overwrite it with the width of their rotary table.
+	// With MLA, transformers' classes replace head_dim by the rotated width.
 	if c.IsMLA() {
 		c.HeadDim = 0
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The files of testdata/published have the keys and values of published repositories.
-// Each is read, has no key to report, the repository's number of parameters, and is the
-// same when it is written and read again.
+// The files of testdata/published have the keys and values of published repositories. Each
+// can be read, has no unknown key, gives the repository's number of parameters, and does
+// not change when it is written and read again.
 func TestConfigsOfPublishedModels(t *testing.T) {
 	total := map[string]int64{
 		"DeepSeek-V3": 671_026_419_200, "DeepSeek-R1": 671_026_419_200, "DeepSeek-V3.1": 671_026_419_200,
@@ -53,7 +53,7 @@ func TestConfigsOfPublishedModels(t *testing.T) {
 	}
 }
 
-// A key that nobody knows is listed, whatever file it is in.
+// A made-up key is listed as unknown, whatever file it is in.
 func TestUnknownKeyOfAPublishedModelIsListed(t *testing.T) {
 	text, err := os.ReadFile("testdata/published/Qwen3-8B.json")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// presets lists every preset; order is fixed so that random tests replay.
+// presets lists every preset, in a fixed order so that random tests are reproducible.
 var presets = []struct {
 	name   string
 	config func() Config
@@ -26,7 +26,8 @@ var presets = []struct {
 	{"Tiny", tiny},
 }
 
-// tiny is Tiny with a vocabulary of 32 tokens, of which 0 begins and 1 ends a sequence.
+// tiny is Tiny with a vocabulary of 32 tokens, in which 0 is the BOS token and 1 the EOS
+// token.
 func tiny() Config {
 	c := Tiny(32)
 	c.BOSTokenID, c.EOSTokenID = TokenIDs{0}, TokenIDs{1}
@@ -42,13 +43,13 @@ func TestPresetsAreValid(t *testing.T) {
 }
 
 func TestParameterCountsMatchThePublishedOnes(t *testing.T) {
-	// Exact counts were added up tensor by tensor from the published checkpoint
-	// shapes; rounded ones are the reports' own, in billions.
+	// Exact counts were added up tensor by tensor from the shapes in the published
+	// checkpoints; rounded ones are quoted from the reports, in billions.
 	for _, want := range []struct {
 		name          string
 		config        Config
 		total, active float64
-		digits        float64 // counts are compared after rounding to this
+		digits        float64 // counts are rounded to a multiple of this before the comparison
 	}{
 		{"DeepSeek-V3", DeepSeekV3(), 671_026_419_200, 37_552_282_624, 1},
 		{"DeepSeek-V2", DeepSeekV2(), 235.7e9, 21.4e9, 1e8},
@@ -59,7 +60,7 @@ func TestParameterCountsMatchThePublishedOnes(t *testing.T) {
 		{"R1-Distill-Qwen-14B", R1DistillQwen14B(), 14.8e9, 14.8e9, 1e8},
 		{"R1-Distill-Qwen-32B", R1DistillQwen32B(), 32.8e9, 32.8e9, 1e8},
 		{"R1-Distill-Llama-8B", R1DistillLlama8B(), 8.03e9, 8.03e9, 1e7},
-		// 30.5B and 3.3B by the report; added up from the shapes.
+		// The report says 30.5B and 3.3B; these numbers were added up from the shapes.
 		{"Qwen3-30B-A3B", Qwen3_30B_A3B(), 30_532_122_624, 3_353_032_704, 1},
 		{"R1-Distill-Llama-70B", R1DistillLlama70B(), 70.6e9, 70.6e9, 1e8},
 	} {
@@ -73,7 +74,7 @@ func TestParameterCountsMatchThePublishedOnes(t *testing.T) {
 }
 
 func TestMTPParametersOfDeepSeekV3(t *testing.T) {
-	// README_WEIGHTS.md: 11.5B unique; 11.61B added up from the shapes.
+	// README_WEIGHTS.md says 11.5B unique parameters; the shapes add up to 11.61B.
 	const layer = 187_107_328 + 11_320_164_608 + 2*7168
 	const want int64 = layer + 7168*14336 + 3*7168
 	if got := DeepSeekV3().NumMTPParams(); got != want {
@@ -102,12 +103,12 @@ func TestTinyParametersAddedUpByHand(t *testing.T) {
 }
 
 func TestTiedQwenAndQwen3AreCounted(t *testing.T) {
-	tied := R1DistillQwen1_5B() // Qwen2.5-Math-1.5B itself: 1.54B
+	tied := R1DistillQwen1_5B() // the shape of Qwen2.5-Math-1.5B, which has tied embeddings and 1.54B parameters
 	tied.TieWordEmbeddings = true
 	if n, _ := tied.NumParams(); n != 1_543_714_304 {
 		t.Errorf("tied 1.5B: %d parameters, want 1543714304", n)
 	}
-	// Qwen3-0.6B: 596,049,920 parameters.
+	// Qwen3-0.6B has 596,049,920 parameters.
 	qwen3 := Config{
 		ModelType: TypeQwen3, VocabSize: 151936, HiddenSize: 1024, IntermediateSize: 3072, NumHiddenLayers: 28,
 		NumAttentionHeads: 16, NumKeyValueHeads: 8, HeadDim: 128, MaxPositionEmbeddings: 40960, HiddenAct: "silu",
@@ -158,8 +159,9 @@ func TestHeadWidths(t *testing.T) {
 	}
 }
 
-// Moonlight's rule: the mean of 1/‖w‖₂ over top-K sigmoid gates of standard
-// normal logits, normalised. It must give the published 2.446 and Tiny's factor.
+// Moonlight sets the routed scaling factor to the mean of 1/‖w‖₂, where w are the
+// normalised top-K sigmoid gates of standard normal logits. This rule must give the
+// published 2.446 and Tiny's factor.
 func TestRoutedScalingFactorFollowsMoonlightsRule(t *testing.T) {
 	for _, c := range []Config{Moonlight16BA3B(), Tiny(32)} {
 		const seed, draws = 1, 40_000

@@ -8,23 +8,23 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// decoder holds what changes from step to step: a host copy and a device
-// buffer of every per-sequence input, and the results. A recorded step reads
-// and writes these buffers, whatever is in them.
+// decoder holds the inputs and results of a decode step: a host copy and a device buffer of
+// every per-sequence input. A recorded step always reads and writes these buffers, whose
+// contents change from step to step.
 type decoder struct {
-	ids, pos, start, length, row column[int32] // the rows
-	seed                         column[int32] // two words a sequence
-	at, topK                     column[int32] // position of the drawn token, filter
+	ids, pos, start, length, row column[int32] // one element per row
+	seed                         column[int32] // two words per sequence
+	at, topK                     column[int32] // position of the token to draw; top-k
 	temperature, topP            floats
 
 	token    tensor.Tensor // [slots] I32
 	logProb  tensor.Tensor // [slots]
 	tokens   []int32
 	logProbs []float64
-	single   []float32 // logProb's elements where the model is F32
+	single   []float32 // logProb's elements if the model is F32
 }
 
-// column is one input of all slots.
+// column is one input of all slots, on the host and on the device.
 type column[T float32 | float64 | int32] struct {
 	host []T
 	dev  tensor.Tensor
@@ -32,10 +32,10 @@ type column[T float32 | float64 | int32] struct {
 
 func (c *column[T]) upload(n int) { tensor.Upload(head(c.dev, n), c.host[:n]) }
 
-// head is the first n elements of a vector.
+// head returns the first n elements of a vector.
 func head(t tensor.Tensor, n int) tensor.Tensor { return t.Slice(0, 0, n) }
 
-// floats is a column in the model's dtype.
+// floats is a column of floating-point numbers in the model's dtype.
 type floats struct {
 	double column[float64]
 	single column[float32]
@@ -68,7 +68,7 @@ func (f *floats) upload(n int) {
 	}
 }
 
-// dev is the first n elements on the device.
+// dev returns the first n elements on the device.
 func (f *floats) dev(n int) tensor.Tensor {
 	if f.dt == backend.F64 {
 		return head(f.double.dev, n)
@@ -87,7 +87,7 @@ func newDecoder(s *tensor.Scope, dt backend.DType, slots int) decoder {
 	}
 }
 
-// fillRows places the next token of every sequence.
+// fillRows sets the rows of the next token of every sequence.
 func (d *decoder) fillRows(batch []running, maxLen int) {
 	rows := attention.Places{
 		Pos: d.pos.host[:0], Start: d.start.host[:0], Len: d.length.host[:0], Cache: d.row.host[:0],
@@ -98,8 +98,7 @@ func (d *decoder) fillRows(batch []running, maxLen int) {
 	}
 }
 
-// fillSampling sets how the token after the r.length tokens of every sequence
-// is drawn.
+// fillSampling sets the sampling parameters of the next token of every sequence.
 func (d *decoder) fillSampling(batch []running, requests []Request) {
 	for i, r := range batch {
 		q := requests[r.request]
@@ -107,7 +106,7 @@ func (d *decoder) fillSampling(batch []running, requests []Request) {
 		d.at.host[i], d.topK.host[i] = int32(r.length), int32(min(q.Sampling.TopK, math.MaxInt32))
 		temperature := q.Sampling.temperature()
 		if q.Sampling.Greedy {
-			temperature = 0 // backend.Sample's word for it
+			temperature = 0 // backend.Sample reads 0 as greedy
 		}
 		d.temperature.set(i, temperature)
 		p := q.Sampling.TopP
@@ -118,7 +117,7 @@ func (d *decoder) fillSampling(batch []running, requests []Request) {
 	}
 }
 
-// upload sends the inputs of the first n sequences.
+// upload copies the inputs of the first n sequences to the device.
 func (d *decoder) upload(n int) error {
 	for _, c := range []*column[int32]{&d.ids, &d.pos, &d.start, &d.length, &d.row, &d.at, &d.topK} {
 		c.upload(n)
@@ -129,7 +128,7 @@ func (d *decoder) upload(n int) error {
 	return d.token.Scope().Err()
 }
 
-// rows are the inputs of n sequences as tensors of s.
+// rows returns the inputs of n sequences as tensors of s.
 func (d *decoder) rows(s *tensor.Scope, n int) (ids tensor.Tensor, rows attention.Rows) {
 	in := func(c column[int32]) tensor.Tensor { return s.Constant(c.dev.View().Slice(0, 0, n)) }
 	return in(d.ids), attention.Rows{Pos: in(d.pos), Start: in(d.start), Len: in(d.length), Cache: in(d.row)}
@@ -144,7 +143,8 @@ func (d *decoder) sample(hidden tensor.Tensor, w *tensor.Param, n int) {
 	})
 }
 
-// download fetches the drawn tokens of n sequences to tokens and logProbs.
+// download copies the drawn tokens of n sequences to tokens and their log-probabilities to
+// logProbs.
 func (d *decoder) download(n int) error {
 	if err := tensor.Download(d.tokens[:n], head(d.token, n)); err != nil {
 		return err

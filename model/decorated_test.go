@@ -8,8 +8,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// watched is a decorator of one method of its own, which counts the products that
-// read packed matrices and those that do not.
+// watched decorates a backend by one method. It counts the matrix products that read packed
+// matrices and those that do not.
 type watched struct {
 	backend.Decorator
 	packed, strided int
@@ -33,7 +33,7 @@ func (w *watched) Do(op backend.Op) error {
 	return w.Backend.Do(op)
 }
 
-// Bitwise, and with packed weights: a decorator costs nothing but its own work.
+// A decorated backend gives the same bits and still uses packed weights.
 func TestDecoratedModelGeneratesFromPackedWeights(t *testing.T) {
 	const seed = 12
 	t.Log("seed", seed)

@@ -22,7 +22,7 @@ import (
 	"github.com/aha-go/aha/rl/reward/policy"
 )
 
-// enums are all exported ones that can be imported from here.
+// enums are all exported enums that this test can import.
 var enums = []any{
 	attention.RoPEScalingKind(0),
 	backend.Access(0), backend.BinaryFn(0), backend.Distribution(0), backend.DType(0),
@@ -34,18 +34,18 @@ var enums = []any{
 	policy.Kind(0), policy.Part(0),
 }
 
-// foreign are enums of file formats, which number more values than there are constants.
+// foreign are enums of file formats, which have values without a constant.
 var foreign = []string{"gguf.Type"}
 
-// Every constant of an enum prints as a word of its own, any other value as
-// Type(n). A new enum has to join the list.
+// Every constant of an enum prints as a distinct word, and any other value as Type(n). A
+// new enum must be added to the list.
 func TestEnumsPrintAsWords(t *testing.T) {
 	declared := declaredEnums(t)
 	for _, e := range enums {
 		typ := reflect.TypeOf(e)
 		constants, ok := declared[typ.String()]
 		if !ok {
-			t.Errorf("%s is no enum of the module", typ)
+			t.Errorf("%s is not an enum of the module", typ)
 		}
 		delete(declared, typ.String())
 		words := map[string]bool{}
@@ -67,12 +67,13 @@ func TestEnumsPrintAsWords(t *testing.T) {
 		delete(declared, name)
 	}
 	for name, constants := range declared {
-		t.Errorf("%s, an enum of %d constants, is not in the list of this test: does it print as words?", name, constants)
+		t.Errorf("%s, an enum of %d constants, is not in the list of this test: add it, and make sure "+
+			"that it prints as words", name, constants)
 	}
 }
 
-// declaredEnums counts the constants of each exported integer type of the
-// module's public packages that has several.
+// declaredEnums returns the exported integer types of the module's public packages that
+// have at least two constants, with the number of these.
 func declaredEnums(t *testing.T) map[string]int {
 	t.Helper()
 	types, constants := map[string]bool{}, map[string]int{}
@@ -105,8 +106,8 @@ func declaredEnums(t *testing.T) map[string]int {
 	return constants
 }
 
-// collectEnums notes the exported integer types that g declares, and counts its
-// constants by their type.
+// collectEnums records the exported integer types that g declares and counts its constants
+// by type.
 func collectEnums(pkg string, g *ast.GenDecl, types map[string]bool, constants map[string]int) {
 	last := ""
 	for _, spec := range g.Specs {
@@ -119,7 +120,7 @@ func collectEnums(pkg string, g *ast.GenDecl, types map[string]bool, constants m
 			if g.Tok != token.CONST {
 				continue
 			}
-			if s.Type != nil || len(s.Values) > 0 { // else as the one before, in an iota block
+			if s.Type != nil || len(s.Values) > 0 { // otherwise the type of the previous line applies, in an iota block
 				last = ""
 				if id, ok := s.Type.(*ast.Ident); ok {
 					last = pkg + "." + id.Name

@@ -28,8 +28,8 @@ func open(t testing.TB) backend.Backend {
 	return b
 }
 
-// Rollout log-probabilities, from cached decoding in a changing batch, equal
-// the trainer's, from its packed forward with gradients, bit for bit.
+// The log-probabilities of a rollout, computed by cached decoding in a changing batch,
+// equal those that the trainer computes in a packed forward with gradients, bit for bit.
 func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 	const bf16 = backend.BF16
 	for _, c := range []struct {
@@ -48,7 +48,7 @@ func TestRolloutLogProbsEqualTrainers(t *testing.T) {
 		temperature := c.temperature
 		b := open(t)
 		cfg := model.Tiny(32)
-		cfg.TieWordEmbeddings = c.o.Tables != c.o.Format // some of either
+		cfg.TieWordEmbeddings = c.o.Tables != c.o.Format // test tied and untied embeddings
 		m, err := model.NewWith(b, cfg, 1, c.o)
 		if err != nil {
 			t.Fatal(err)

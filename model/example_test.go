@@ -14,8 +14,8 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// Load a folder that transformers wrote, for inference in FP8, and continue a prompt.
-// DeepSeek-V3's own FP8 weights keep their bits in this format.
+// Load a folder written by transformers for inference in FP8, and continue a prompt. This
+// format preserves the bits of DeepSeek-V3's FP8 weights.
 func ExampleLoad() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -24,7 +24,7 @@ func ExampleLoad() {
 	defer b.Close()
 	m, source, err := model.Load(b, "testdata/golden/deepseek_v3_mtp", model.LoadOptions{
 		Options: model.Options{Format: backend.FP8, Packed: true},
-		Modules: func(m *model.Model) error { // else the MTP layers are among source.Unclaimed
+		Modules: func(m *model.Model) error { // without this, the MTP layers would be in source.Unclaimed
 			_, err := mtp.New(m)
 			return err
 		},
@@ -52,8 +52,8 @@ func ExampleLoad() {
 	// 5 tokens
 }
 
-// Save a model in BF16 with the tensors and files of the folder that it came from, and
-// load it again.
+// Save a model in BF16, together with the other tensors and files of the folder that it was
+// loaded from, and load it again.
 func ExampleSave() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -79,7 +79,7 @@ func ExampleSave() {
 		log.Fatal(err)
 	}
 	defer again.Free()
-	// The MTP layers, which the model was loaded without, are kept.
+	// The MTP layers were preserved, although the model was loaded without them.
 	fmt.Println(saved.Config.DType, saved.Config.NumNextNPredictLayers, "MTP layers")
 	// Output:
 	// bfloat16 2 MTP layers

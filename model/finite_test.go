@@ -12,8 +12,9 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// spoil puts x into the parameter's element that the prompt 3, 5, 7 reaches, of
-// a stack into one of each expert, and returns what it should be called.
+// spoil sets one element of the parameter that affects the prompt 3, 5, 7 to x; in stacked
+// expert weights it sets one element per expert. It returns the name that an error should
+// have, and a function that restores the values.
 func spoil(t *testing.T, p *tensor.Param, x float64) (name string, mend func()) {
 	t.Helper()
 	good, err := p.Floats()
@@ -38,8 +39,7 @@ func spoil(t *testing.T, p *tensor.Param, x float64) (name string, mend func()) 
 	return fmt.Sprintf("%s is %v", name, x), func() { must(t, p.SetFloats(good)) }
 }
 
-// A weight that is not finite is found whatever parameter it is in, by greedy and
-// by filtered decoding, and named.
+// Greedy and filtered decoding detect a non-finite weight in any parameter and name it.
 func TestGeneratingWithAWeightThatIsNotFiniteNamesIt(t *testing.T) {
 	b := open(t)
 	for _, o := range []model.Options{{}, {Absorbed: true}, {DType: backend.F64}} {
@@ -48,12 +48,12 @@ func TestGeneratingWithAWeightThatIsNotFiniteNamesIt(t *testing.T) {
 		for _, s := range []model.Sampling{{Greedy: true}, {}, {Temperature: 0.7, TopK: 3}, {Temperature: 1, TopP: 0.9}} {
 			reqs := []model.Request{
 				{Prompt: []int32{3, 5, 7}, MaxTokens: 6, Sampling: s, Seed: 1, Stop: []int32{}},
-				{Prompt: []int32{3, 5, 7}, MaxTokens: 6, Sampling: s, Seed: 2, Stop: []int32{}}, // shares the prompt
+				{Prompt: []int32{3, 5, 7}, MaxTokens: 6, Sampling: s, Seed: 2, Stop: []int32{}}, // has the same prompt
 			}
 			want, err := g.Generate(context.Background(), reqs)
 			must(t, err)
 			for _, p := range m.Params.All() {
-				if strings.HasPrefix(p.Name, "model.layers.2.") { // of MTP: generating does not use it
+				if strings.HasPrefix(p.Name, "model.layers.2.") { // skip MTP, which generation does not use
 					continue
 				}
 				for _, x := range []float64{math.NaN(), math.Inf(1)} {
@@ -70,7 +70,7 @@ func TestGeneratingWithAWeightThatIsNotFiniteNamesIt(t *testing.T) {
 			must(t, err)
 			for i := range got {
 				if !same(got[i], want[i]) {
-					t.Errorf("%+v, %+v: the mended model gives %v, want %v", o, s, got[i], want[i])
+					t.Errorf("%+v, %+v: the restored model gives %v, want %v", o, s, got[i], want[i])
 				}
 			}
 		}

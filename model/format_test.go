@@ -16,8 +16,8 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// scores is the log-probability of every token of one sequence after its first
-// one, under the logits of m.
+// scores returns the log-probability of every token of a sequence after the first, computed
+// from the logits of m.
 func scores(t *testing.T, m *model.Model, ids []int32) []float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -41,12 +41,12 @@ func scores(t *testing.T, m *model.Model, ids []int32) []float64 {
 	return lp
 }
 
-// A packed model computes what its master would, within the format's rounding,
-// and differently from every other format.
+// A packed model gives the results of its unpacked original up to the rounding of the
+// format, and each format gives different results.
 func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 	b := open(t)
 	cfg := model.Tiny(32)
-	cfg.InitializerRange = 0.1 // so that logits differ from one another
+	cfg.InitializerRange = 0.1 // large enough to make the logits differ from one another
 	ids := []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9}
 	const seeds = 8
 	var want [seeds][]float64
@@ -61,7 +61,7 @@ func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 		format backend.Format
 		within float64
 	}{{backend.Native, 1e-5}, {backend.BFloat16, 0.1}, {backend.Q8, 0.25}, {backend.FP8, 0.6}, {backend.Q4, 1}} {
-		mean := 0.0 // over seeds, of the root mean square error
+		mean := 0.0 // mean over the seeds of the root mean square error
 		var m *model.Model
 		for seed := range want {
 			if m != nil {
@@ -77,8 +77,8 @@ func TestPackedModelStaysCloseToItsMaster(t *testing.T) {
 			mean += math.Sqrt(sum/float64(len(ids)-1)) / seeds
 		}
 		if !(mean <= c.within) || mean <= last && c.format != backend.Native {
-			t.Errorf("%s: log-probabilities off by %.3g, want at most %g and more than the finer format's %.3g", c.format,
-				mean, c.within, last)
+			t.Errorf("%s: the log-probabilities have an error of %.3g, want at most %g and more than the %.3g "+
+				"of the finer format", c.format, mean, c.within, last)
 		}
 		last = mean
 		g, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 2, MaxLen: 32})
@@ -110,21 +110,21 @@ func TestPackedModelRefusesToTrain(t *testing.T) {
 	}
 }
 
-// Q8 and Q4 exist packed only: products on the tape have no strided form.
+// Q8 and Q4 exist only as packed formats: training needs an unpacked matrix.
 func TestQuantisedMasterCannotTrain(t *testing.T) {
 	b := open(t)
 	m, err := model.NewWith(b, model.Tiny(32), 1, model.Options{Format: backend.Q8})
 	if err == nil {
 		m.Free()
-		t.Fatal("a Q8 model with masters was made")
+		t.Fatal("New made an unpacked Q8 model")
 	}
 	if !strings.Contains(err.Error(), "q8") || !strings.Contains(err.Error(), "Packed") {
 		t.Errorf("error %v, want it to name the format and Packed", err)
 	}
 }
 
-// A model without values that loads a checkpoint has the bits of one that drew the
-// same weights and packed them, in every format.
+// For every format, a model made without values that then loads a checkpoint has the bits
+// of a model that was initialized with the same weights and packed them.
 func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
 	b := open(t)
 	cfg := model.Tiny(32)
@@ -159,7 +159,7 @@ func TestCheckpointLoadsIntoAModelOfAnyFormat(t *testing.T) {
 				func() {
 					defer func() {
 						if text := fmt.Sprint(recover()); !strings.Contains(text, "model.embed_tokens.weight has no values yet") {
-							t.Errorf("used before it was loaded: panic %s", text)
+							t.Errorf("a model that is used before it was loaded panics with %s", text)
 						}
 					}()
 					scores(t, loaded, ids)

@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// fp8Definition computes what has to do with FP8 on the host, by loops written from
-// its definition; everything else is the backend's. It has no packed layout.
+// fp8Definition computes FP8 ops on the host, by loops written from their definition, and
+// passes all other ops to the backend. It has no packed layout.
 type fp8Definition struct {
 	backend.Decorator
 	products int
@@ -45,7 +45,7 @@ func (d *fp8Definition) Do(op backend.Op) error {
 	return d.Backend.Do(op)
 }
 
-// store writes x to v, which has a buffer of its own or part of one.
+// store writes x to v element by element, since v may be a part of a buffer.
 func (d *fp8Definition) store(v backend.View, x []float64) error {
 	var err error
 	mem := make([]byte, v.DType.Size())
@@ -56,7 +56,7 @@ func (d *fp8Definition) store(v backend.View, x []float64) error {
 	return err
 }
 
-// scaled is max|x| over 448 in F32, for blocks of at least least.
+// scaled returns max(least, max|x|)/448 in F32.
 func scaled(x []float64, least float32) float32 {
 	for _, v := range x {
 		least = max(least, float32(math.Abs(v)))
@@ -134,7 +134,7 @@ func (d *fp8Definition) product(c, a backend.View, b backend.Matrix) error {
 			for p := 0; p < k; p += 128 {
 				block := row[p:min(p+128, k)]
 				s := scaled(block, 1e-4)
-				at := func(q int) float32 { // a product, which is exact
+				at := func(q int) float32 { // an exact product
 					if q >= len(block) {
 						return 0
 					}
@@ -154,8 +154,8 @@ func (d *fp8Definition) product(c, a backend.View, b backend.Matrix) error {
 	return d.store(c, y)
 }
 
-// Bitwise on every path: a model in FP8 computes what its definition says of blocks
-// of weights and of activations.
+// On every kernel path, a model in FP8 gives the bits of the definition, with scales per
+// block of weights and of activations.
 func TestFP8ModelComputesItsDefinition(t *testing.T) {
 	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1

@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// ledger counts the buffers in use and refuses the one after the first limit.
+// ledger counts the buffers in use, and fails every allocation after the first limit ones.
 type ledger struct {
 	backend.Backend
 	live, allocated, limit int
@@ -31,7 +31,7 @@ func (l *ledger) Free(b backend.Buffer) {
 	l.Backend.Free(b)
 }
 
-// newLedger is a ledger on a CPU of its own.
+// newLedger returns a ledger for a new CPU backend.
 func newLedger(t *testing.T, limit int) *ledger {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -70,7 +70,7 @@ func TestFreeGivesBackWhatTrainingAndGeneratingTook(t *testing.T) {
 	}
 }
 
-// Whichever allocation fails, nothing is left behind.
+// Whichever allocation fails, all buffers are released.
 func TestAModelThatDoesNotFitLeavesNothing(t *testing.T) {
 	c := Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize, c.NumHiddenLayers = 8, 8, 8, 2

@@ -13,21 +13,22 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Sampling is how tokens are drawn from the model's distribution. The zero value
-// draws from the whole of it at temperature 1.
+// Sampling describes how tokens are drawn from the model's distribution. The zero value
+// draws from the full distribution at temperature 1.
 type Sampling struct {
-	Greedy      bool    // takes the most likely token, scored at temperature 1, whatever the other fields are
-	Temperature float64 // logits are divided by it; 0 means 1, else at least MinTemperature
-	TopK        int     // keep this many of the most likely; 0 means all
-	TopP        float64 // then the fewest with this mass; 0 means 1, all
+	// Greedy takes the most likely token, with its log-probability at temperature 1, and
+	// ignores the other fields.
+	Greedy      bool
+	Temperature float64 // divides the logits; 0 means 1, otherwise at least MinTemperature
+	TopK        int     // keep only the k most likely tokens; 0 means all
+	TopP        float64 // then keep the fewest most likely tokens whose probabilities sum to p; 0 and 1 mean all
 }
 
-// MinTemperature is the lowest temperature: logits divided by it stay finite in
-// F32, and DeepSeek's own generate.py goes no lower either.
+// MinTemperature is the lowest temperature: logits divided by it stay finite in F32.
+// DeepSeek's generate.py has the same limit.
 const MinTemperature = 1e-5
 
-// Validate reports the first field that no token could be drawn with, by its
-// name.
+// Validate returns an error that names the first invalid field.
 func (s Sampling) Validate() error {
 	switch t := s.temperature(); {
 	case !(t >= MinTemperature && t <= math.MaxFloat64):
@@ -40,34 +41,33 @@ func (s Sampling) Validate() error {
 	return nil
 }
 
-// temperature is Temperature with its default.
+// temperature returns Temperature or its default.
 func (s Sampling) temperature() float64 { return cmp.Or(s.Temperature, 1) }
 
-// Drops reports whether TopK or TopP may leave tokens out of the distribution.
+// Drops reports whether TopK or TopP may remove tokens from the distribution.
 func (s Sampling) Drops() bool { return s.TopK > 0 || s.TopP > 0 && s.TopP < 1 }
 
-// Request asks for one completion.
+// Request describes one completion to generate.
 type Request struct {
 	Prompt    []int32
-	MaxTokens int // most new tokens, the stop token included; at least 1
+	MaxTokens int // maximum number of new tokens, including the stop token; at least 1
 	Sampling  Sampling
-	// Seed keys the draws: a completion depends on the weights, the prompt and
-	// this, whatever else is in the batch.
+	// Seed determines the random draws: a completion depends only on the weights and its
+	// request, not on the rest of the batch.
 	Seed uint64
-	// Stop are the tokens that end the completion; nil means the config's
-	// eos_token_id.
+	// Stop are the tokens that end the completion; nil means the config's eos_token_id.
 	Stop []int32
-	// OnToken is called with each new token in the step that draws it, by the
-	// goroutine of Generate; nil means no calls.
+	// OnToken, unless nil, is called with each new token in the step that draws it, by the
+	// goroutine of Generate.
 	OnToken func(id int32)
 }
 
-// Finish says why a completion ended.
+// Finish is the reason why a completion ended.
 type Finish uint8
 
 const (
-	Stopped   Finish = iota // it produced a stop token, its last
-	Truncated               // it reached MaxTokens
+	Stopped   Finish = iota // the last token is a stop token
+	Truncated               // the completion reached MaxTokens
 )
 
 func (f Finish) String() string {
@@ -80,49 +80,50 @@ func (f Finish) String() string {
 	return fmt.Sprintf("Finish(%d)", uint8(f))
 }
 
-// Completion is the answer to a Request.
+// Completion is the result of a Request.
 type Completion struct {
-	Tokens []int32 // new tokens, the stop token included
-	// LogProbs are the log-probabilities of Tokens under the distribution they
-	// were drawn from.
+	Tokens []int32 // new tokens, including the stop token
+	// LogProbs are the log-probabilities of Tokens under the distribution that they were
+	// drawn from, after temperature, top-k and top-p.
 	LogProbs []float64
 	Finish   Finish
-	// Experts are those that each token which was read, all but the last, was routed to: the
-	// Experts of the Sequence of prompt and Tokens. nil without GeneratorOptions.Experts.
+	// Experts are the experts that each token that was read, that is all but the last, was
+	// routed to, in the form of Sequence.Experts for the sequence of prompt and Tokens. It
+	// is nil without GeneratorOptions.Experts.
 	Experts []uint16
-	// Reused is the number of prompt tokens that were not read, see
+	// Reused is the number of prompt tokens whose keys and values were cached already, see
 	// GeneratorOptions.Reuse.
 	Reused int
 }
 
-// GeneratorOptions size a Generator.
+// GeneratorOptions sets the size and the features of a Generator.
 type GeneratorOptions struct {
-	// Slots is the number of sequences decoded together; 0 means as many as keep
-	// their keys and values in 2 GiB, at least 1 and at most 64: 9 sequences of
-	// 4096 tokens of R1DistillQwen1_5B, whose keys and values take 56 KiB a
-	// token.
+	// Slots is the number of sequences that are decoded together. If 0, it is the number
+	// whose keys and values fit in 2 GiB, at least 1 and at most 64: 9 sequences of 4096
+	// tokens for R1DistillQwen1_5B, which needs 56 KiB per token.
 	Slots int
-	// MaxLen is the longest sequence, prompt and completion; 0 means the
-	// config's max_position_embeddings, at most 4096.
+	// MaxLen is the maximum length of a sequence, prompt and completion together. If 0, it
+	// is the config's max_position_embeddings, but at most 4096.
 	MaxLen int
-	// PrefillRows bounds the prompt tokens of one forward; 0 means 4096.
+	// PrefillRows is the maximum number of prompt tokens in one forward; 0 means 4096. A
+	// longer prompt is prefilled alone.
 	PrefillRows int
-	// Reuse keeps the keys and values of ended sequences from one Generate to the next, as
-	// for the turns of a chat: of a prompt only what follows the beginning that a free slot
-	// has is read, and completions are the same. Weights must not change between.
+	// Reuse keeps the keys and values of finished sequences from one Generate to the next,
+	// as for the turns of a chat: if a prompt begins with the tokens that a free slot has
+	// cached, only the rest is prefilled. The completions are the same. The weights must
+	// not change between the calls.
 	Reuse bool
-	// Cache is the dtype of cached keys and values: BF16, or 0 for that of the
-	// model's training. BF16 beside a model that trains without Options.RoundKV or
-	// Precision BF16 saves half the memory, and log-probabilities differ from
-	// training's.
+	// Cache is the dtype of cached keys and values: BF16, or 0 for the dtype that the model
+	// attends to in training. For an F32 model, BF16 halves the memory; without
+	// Options.RoundKV, log-probabilities then differ from training's.
 	Cache backend.DType
-	// Experts writes down the experts that tokens are routed to, see Completion.Experts: 2
-	// bytes for each of Model.ExpertsPerRow a token. Excludes Reuse, since the experts of what
-	// is not read are not known.
+	// Experts records the experts that tokens are routed to, see Completion.Experts. It
+	// takes 2 bytes times Model.ExpertsPerRow per token. It excludes Reuse, since the
+	// experts of tokens that are not read are unknown.
 	Experts bool
 }
 
-// cacheDType is the dtype of the cache beside a model made with mo.
+// cacheDType returns the dtype of the cache for a model with options mo.
 func (o GeneratorOptions) cacheDType(mo Options) backend.DType {
 	if o.Cache == backend.BF16 {
 		return backend.BF16
@@ -130,7 +131,7 @@ func (o GeneratorOptions) cacheDType(mo Options) backend.DType {
 	return mo.cacheDType()
 }
 
-// withDefaults fills in what is 0, for the model m.
+// withDefaults replaces zero fields by their defaults for model m.
 func (o GeneratorOptions) withDefaults(m *Model) (GeneratorOptions, error) {
 	const budget, maxSlots, maxLen = 2 << 30, 64, 4096
 	if o.MaxLen == 0 {
@@ -149,7 +150,7 @@ func (o GeneratorOptions) withDefaults(m *Model) (GeneratorOptions, error) {
 	return o, nil
 }
 
-// tokenBytes is the memory of the keys and values of one token in all layers.
+// tokenBytes returns the memory of the keys and values of one token in all layers.
 func (m *Model) tokenBytes(dt backend.DType) (int, error) {
 	total := 0
 	for _, b := range m.Blocks {
@@ -163,38 +164,39 @@ func (m *Model) tokenBytes(dt backend.DType) (int, error) {
 	return total, nil
 }
 
-// Generator decodes with continuous batching: a finished sequence leaves the
-// batch at once and a waiting one takes its slot. Requests in a row that have
-// one prompt, such as a group of GRPO, share the reading of it. Each step is the training
-// forward over cached keys, so that log-probabilities agree with training's
-// bit for bit. It is used by one goroutine.
+// Generator decodes with continuous batching: when a sequence ends, a waiting one takes its
+// slot in the next step. Consecutive requests with the same prompt, such as a group of
+// GRPO, prefill it once. Each step computes the training forward over cached keys, so
+// log-probabilities agree with training's bit for bit. A Generator must be used by one
+// goroutine only.
 type Generator struct {
 	m        *Model
 	o        GeneratorOptions
 	s        *tensor.Scope // temporaries of one step
 	io       *tensor.Scope // inputs and results of the decode step
 	caches   []*attention.Cache
-	held     [][]int32     // with Reuse, the tokens by slot whose keys the caches have
-	experts  tensor.Tensor // of a decode step, [slots·ExpertsPerRow] I32; absent without Experts
-	routed   [][]uint16    // with Experts, those of the tokens by slot whose keys the caches have
+	held     [][]int32     // with Reuse, the tokens whose keys are in the cache, by slot
+	experts  tensor.Tensor // experts of a decode step, [slots·ExpertsPerRow] I32; absent without Experts
+	routed   [][]uint16    // with Experts, the experts of the tokens in the cache, by slot
 	decoder  decoder
-	programs map[int]*backend.Program // the recorded decode step by batch size
-	adapters []*tensor.LowRank        // those that the programs have, one of each of Model.Linears
+	programs map[int]*backend.Program // recorded decode steps, by batch size
+	adapters []*tensor.LowRank        // adapters when the programs were recorded, one for each of Model.Linears
 	closed   bool
 }
 
-// NewGenerator allocates the caches and buffers for m.
+// NewGenerator allocates a generator with caches and buffers for m.
 func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	o, err := o.withDefaults(m)
 	if err != nil {
 		return nil, err
 	}
 	if o.Slots < 0 || o.MaxLen < 0 || o.MaxLen > m.Config.MaxPositionEmbeddings || o.PrefillRows < 0 {
-		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows a prefill; max_position_embeddings is %d",
+		return nil, fmt.Errorf("model: generator of %d slots of %d tokens, %d rows per prefill; "+
+			"max_position_embeddings is %d",
 			o.Slots, o.MaxLen, o.PrefillRows, m.Config.MaxPositionEmbeddings)
 	}
 	if o.Cache != backend.F32 && o.Cache != backend.BF16 || o.Cache == backend.BF16 && m.Options.DType != backend.F32 {
-		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s beside a model of %s, want BF16 beside F32, or 0",
+		return nil, fmt.Errorf("model: GeneratorOptions.Cache is %s in a model of %s, want BF16 in a model of F32, or 0",
 			o.Cache, m.Options.DType)
 	}
 	if o.Experts {
@@ -231,16 +233,18 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	return g, nil
 }
 
-// Model is the model whose weights the generator reads.
+// Model returns the model that the generator decodes with.
 func (g *Generator) Model() *Model { return g.m }
 
-// RecordsExperts reports whether completions have Experts, see GeneratorOptions.Experts.
+// RecordsExperts reports whether GeneratorOptions.Experts is set, so that completions have
+// Experts.
 func (g *Generator) RecordsExperts() bool { return g.o.Experts }
 
-// MaxLen is the longest sequence in tokens, prompt and completion.
+// MaxLen returns the maximum length of a sequence in tokens, prompt and completion
+// together.
 func (g *Generator) MaxLen() int { return g.o.MaxLen }
 
-// Close gives back the generator's memory and ends it: Generate fails.
+// Close releases the generator's memory. After it, Generate returns an error.
 func (g *Generator) Close() {
 	g.closed = true
 	g.forget()
@@ -256,14 +260,14 @@ type running struct {
 	request int
 	slot    int
 	length  int // tokens in the cache
-	reused  int // of these, the tokens that were there before
+	reused  int // of these, the tokens that were cached before the request
 	last    int32
 }
 
-// Generate completes all requests, in as many steps as it takes, and returns
-// their completions in order. A cancelled context ends it within a step, with
-// the cause as the error. Logits that are not finite are an error that names the first
-// weight at fault.
+// Generate completes all requests, in as many steps as needed, and returns their
+// completions in order. If ctx is cancelled, Generate returns its cause after the current
+// step. Logits that are not finite are an error that names the first weight that is not
+// finite.
 func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Completion, error) {
 	if g.closed {
 		return nil, errors.New("model: generate: the generator is closed")
@@ -285,7 +289,7 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 			return nil, context.Cause(ctx)
 		}
 		fresh, shared := q.admit(g.o.PrefillRows)
-		step := batch // those that get a token now
+		step := batch // sequences that get a token in this step
 		var err error
 		if len(fresh)+len(shared) > 0 {
 			batch = append(batch, fresh...)
@@ -325,7 +329,7 @@ func (g *Generator) Generate(ctx context.Context, requests []Request) ([]Complet
 	return out, nil
 }
 
-// hold notes that the caches have the prompts of admitted sequences.
+// hold records in g.held that the caches contain the prompts of the admitted sequences.
 func (g *Generator) hold(fresh []running, shared []share, requests []Request) {
 	if g.held == nil {
 		return
@@ -338,7 +342,8 @@ func (g *Generator) hold(fresh []running, shared []share, requests []Request) {
 	}
 }
 
-// copyKeys gives sequences the keys of their prompts, but for the last token's.
+// copyKeys copies, for sequences that share a prompt, the keys of all prompt tokens but the
+// last.
 func (g *Generator) copyKeys(shared []share) {
 	for _, s := range shared {
 		for _, c := range g.caches {
@@ -353,7 +358,7 @@ func (g *Generator) copyKeys(shared []share) {
 	}
 }
 
-// route notes the experts of the rows that sequences have read, n(i) of sequence i.
+// route records the experts of the rows that were read, n(i) rows of sequence i.
 func (g *Generator) route(batch []running, experts tensor.Tensor, n func(i int) int) error {
 	if g.routed == nil {
 		return nil
@@ -377,25 +382,25 @@ func (g *Generator) route(batch []running, experts tensor.Tensor, n func(i int) 
 func (g *Generator) validate(r Request) error {
 	switch {
 	case len(r.Prompt) == 0:
-		return fmt.Errorf("empty prompt")
+		return fmt.Errorf("the prompt is empty")
 	case r.MaxTokens < 1:
-		return fmt.Errorf("max tokens %d", r.MaxTokens)
+		return fmt.Errorf("MaxTokens is %d, want at least 1", r.MaxTokens)
 	case r.MaxTokens > g.o.MaxLen-len(r.Prompt):
-		return fmt.Errorf("%d prompt tokens and up to %d new ones, the generator holds %d", len(r.Prompt), r.MaxTokens,
-			g.o.MaxLen)
+		return fmt.Errorf("%d prompt tokens and up to %d new ones exceed the generator's MaxLen %d", len(r.Prompt),
+			r.MaxTokens, g.o.MaxLen)
 	}
 	if err := r.Sampling.Validate(); err != nil {
 		return fmt.Errorf("Sampling.%w", err)
 	}
 	for i, id := range r.Prompt {
 		if id < 0 || int(id) >= g.m.Config.VocabSize {
-			return fmt.Errorf("prompt token %d is %d, the vocabulary has %d", i, id, g.m.Config.VocabSize)
+			return fmt.Errorf("prompt token %d is %d, outside of the vocabulary of %d", i, id, g.m.Config.VocabSize)
 		}
 	}
 	return nil
 }
 
-// take appends the step's tokens to the completions of batch and reports them.
+// take appends the step's tokens to the completions of batch and calls OnToken.
 func (g *Generator) take(batch []running, requests []Request, out []Completion) error {
 	for i := range batch {
 		r, c := &batch[i], &out[batch[i].request]
@@ -413,9 +418,9 @@ func (g *Generator) take(batch []running, requests []Request, out []Completion) 
 	return nil
 }
 
-// finished reports whether c is complete, and says why in c.
+// finished reports whether c is complete and, if so, sets c.Finish.
 func finished(c *Completion, r Request, cfg Config) bool {
-	if len(c.Tokens) == 0 { // its prompt is shared: its first token comes next
+	if len(c.Tokens) == 0 { // it shares a prompt, and its first token is drawn in the next step
 		return false
 	}
 	last := c.Tokens[len(c.Tokens)-1]
@@ -431,7 +436,7 @@ func finished(c *Completion, r Request, cfg Config) bool {
 	return len(c.Tokens) == r.MaxTokens
 }
 
-// prefill runs the prompts of the admitted sequences and draws their first
+// prefill runs the model on the prompts of the admitted sequences and draws their first
 // tokens.
 func (g *Generator) prefill(admitted []running, requests []Request) error {
 	if len(admitted) == 0 {
@@ -467,7 +472,7 @@ func (g *Generator) prefill(admitted []running, requests []Request) error {
 	return cmp.Or(err, g.decoder.download(len(admitted)))
 }
 
-// decode advances every sequence of the batch by one token.
+// decode draws one token for every sequence of the batch.
 func (g *Generator) decode(batch []running, requests []Request) error {
 	n := len(batch)
 	g.decoder.fillRows(batch, g.o.MaxLen)
@@ -497,9 +502,9 @@ func (g *Generator) decode(batch []running, requests []Request) error {
 	return nil
 }
 
-// Prepare records the decode steps of all numbers of sequences up to Slots, which
-// are else recorded when they are first needed: decoding then takes no further
-// memory, whichever sequences end first.
+// Prepare records the decode steps for all batch sizes up to Slots, which are otherwise
+// recorded when first needed. Decoding then needs no further memory, in whatever order
+// sequences end.
 func (g *Generator) Prepare() error {
 	if g.closed {
 		return errors.New("model: prepare: the generator is closed")
@@ -513,7 +518,7 @@ func (g *Generator) Prepare() error {
 	return nil
 }
 
-// followAdapters forgets the recorded steps if adapters were attached or merged since.
+// followAdapters discards the recorded steps if adapters were attached or merged since.
 func (g *Generator) followAdapters() {
 	var now []*tensor.LowRank
 	for _, l := range g.m.Linears() {
@@ -533,8 +538,8 @@ func (g *Generator) forget() {
 	clear(g.programs)
 }
 
-// program is the decode step of n sequences, recorded at its first use. All
-// programs share the memory of g.s: each writes before it reads.
+// program returns the decode step for n sequences, which it records at its first use. All
+// programs share the memory of g.s, which is safe because each writes it before reading.
 func (g *Generator) program(n int) (*backend.Program, error) {
 	if p := g.programs[n]; p != nil {
 		return p, nil

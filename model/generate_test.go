@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// randomRequests mix prompt lengths, limits and ways of sampling.
+// randomRequests returns requests of various prompt lengths, limits and sampling settings.
 func randomRequests(seed uint64, n int) []model.Request {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	ways := []model.Sampling{{Greedy: true}, {}, {Temperature: 0.7, TopK: 5}, {Temperature: 1.3, TopP: 0.8},
@@ -51,7 +51,7 @@ func same(a, b model.Completion) bool {
 	return slices.Equal(a.Tokens, b.Tokens) && slices.Equal(a.LogProbs, b.LogProbs) && a.Finish == b.Finish
 }
 
-// Bitwise: a completion depends on the weights and its request alone.
+// A completion has the same bits whatever other requests are in the batch.
 func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
 	b := open(t)
 	const seed = 41
@@ -78,8 +78,8 @@ func TestCompletionsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// readRows counts the tokens that prefill reads: the rows of lookups of more
-// tokens than there are slots.
+// readRows counts the tokens that prefill reads: the rows of embedding lookups with more
+// rows than there are slots.
 type readRows struct {
 	backend.Decorator
 	slots, rows int
@@ -92,7 +92,8 @@ func (c *readRows) Do(op backend.Op) error {
 	return c.Backend.Do(op)
 }
 
-// Bitwise: so do those that share a prompt, which is read once for a group.
+// Requests that share a prompt get the same bits as alone, and the prompt is prefilled once
+// per group.
 func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 	b := open(t)
 	const seed = 45
@@ -107,7 +108,7 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 				Sampling: model.Sampling{Temperature: 1}, Seed: rng.Uint64(), Stop: []int32{7}})
 		}
 	}
-	one := randomTokens(rng, 1) // has no keys to share
+	one := randomTokens(rng, 1) // a prompt of one token has no keys to share
 	reqs = append(reqs, model.Request{Prompt: one, MaxTokens: 5, Seed: 1}, model.Request{Prompt: one, MaxTokens: 5,
 		Sampling: model.Sampling{Temperature: 1}, Seed: 2})
 	for _, o := range []model.Options{{}, {Absorbed: true}} {
@@ -134,8 +135,7 @@ func TestGroupsShareTheReadingOfTheirPrompt(t *testing.T) {
 	}
 }
 
-// Twice the tokens take no more allocations, but for the completions' own growth.
-// Bitwise: nor do they depend on which keys are there from calls before.
+// Completions have the same bits whatever keys are cached from calls before.
 func TestReusedKeysChangeNoCompletion(t *testing.T) {
 	b := open(t)
 	const seed = 46
@@ -150,9 +150,9 @@ func TestReusedKeysChangeNoCompletion(t *testing.T) {
 			return model.Request{Prompt: prompt, MaxTokens: 1 + rng.IntN(5), Seed: rng.Uint64(), Stop: []int32{7},
 				Sampling: model.Sampling{Temperature: 1}}
 		}
-		// Two chats take turns, each with a message after its last answer.
+		// Two chats alternate; each prompt is the chat so far and a new message.
 		chats := [][]int32{randomTokens(rng, 6), randomTokens(rng, 9)}
-		has := []int{0, 0} // tokens of each that are cached
+		has := []int{0, 0} // number of cached tokens of each chat
 		for range 5 {
 			for i, prompt := range chats {
 				r := request(prompt)
@@ -162,11 +162,12 @@ func TestReusedKeysChangeNoCompletion(t *testing.T) {
 					t.Fatalf("chat %d: %v, want %v, %d reused", i, got[0], want[0], has[i])
 				}
 				prompt = append(slices.Clone(prompt), got[0].Tokens...)
-				has[i] = len(prompt) - 1 // the last token was drawn and not read
+				has[i] = len(prompt) - 1 // the last token was drawn but not read
 				chats[i] = append(prompt, randomTokens(rng, 3)...)
 			}
 		}
-		// The same again, another end, one that was stopped, groups, and more of them than slots.
+		// The same prompt again, a prompt with another end, a call that is cancelled,
+		// groups, and more groups than slots.
 		prompt := chats[0]
 		other := append(slices.Clone(prompt[:8]), randomTokens(rng, 6)...)
 		for _, prompts := range [][][]int32{{prompt}, {prompt}, {other}, nil, {prompt, prompt, prompt, other, other}, {other},
@@ -201,9 +202,9 @@ func TestTokensAreReportedAsTheyAreDrawn(t *testing.T) {
 	const seed = 43
 	t.Log("seed", seed)
 	reqs := randomRequests(seed, 6)
-	reqs = append(reqs, reqs[5], reqs[5]) // which share the reading of their prompt
+	reqs = append(reqs, reqs[5], reqs[5]) // these share the prefill of their prompt
 	got := make([][]int32, len(reqs))
-	last := -1 // the request of the last call
+	last := -1 // index of the request of the last call
 	changes := 0
 	for i := range reqs {
 		reqs[i].OnToken = func(id int32) {
@@ -219,7 +220,7 @@ func TestTokensAreReportedAsTheyAreDrawn(t *testing.T) {
 		}
 	}
 	if changes < 2*len(reqs) {
-		t.Errorf("%d changes of the request among the calls: they came after its end", changes)
+		t.Errorf("the calls changed %d times from one request to another, want them interleaved", changes)
 	}
 	clear(got)
 	_, err := model.GeneratorMemory(m.Backend(), m.Config, m.Options, model.GeneratorOptions{Slots: 4}, reqs)
@@ -258,7 +259,7 @@ func TestDecodingAllocatesNothingPerToken(t *testing.T) {
 	}
 }
 
-// Bitwise: a generator is as good as new after other requests.
+// A generator that has served other requests gives the same bits as a new one.
 func TestGeneratorIsReusable(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})
@@ -281,8 +282,8 @@ func TestGeneratorIsReusable(t *testing.T) {
 	}
 }
 
-// Weights that change between calls, as in reinforcement learning, are the ones
-// the next call uses, in prefill and in recorded decode steps.
+// If weights change between calls, as in reinforcement learning, the next call uses the new
+// ones, in prefill and in recorded decode steps.
 func TestGeneratorFollowsTheWeights(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})
@@ -294,7 +295,7 @@ func TestGeneratorFollowsTheWeights(t *testing.T) {
 	before, err := g.Generate(context.Background(), reqs)
 	must(t, err)
 	want := complete(t, other, model.GeneratorOptions{Slots: 4}, reqs)
-	for _, p := range other.Params.All() { // m has MTP's parameters too
+	for _, p := range other.Params.All() { // m also has the parameters of MTP
 		v, err := p.Floats()
 		must(t, err)
 		must(t, m.Params.Get(p.Name).SetFloats(v))
@@ -309,12 +310,12 @@ func TestGeneratorFollowsTheWeights(t *testing.T) {
 		changed = changed || !same(after[i], before[i])
 	}
 	if !changed {
-		t.Error("the two models complete alike")
+		t.Error("the two models give the same completions")
 	}
 }
 
-// distributions are the log-probabilities [V] of the next token after every
-// prefix prompt+tokens[:i], from the packed forward.
+// distributions returns the log-probabilities [V] of the next token after every prefix
+// prompt+tokens[:i], computed by the packed forward.
 func distributions(t testing.TB, m *model.Model, prompt, tokens []int32, temperature float64) [][]float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -341,7 +342,7 @@ func logSoftmax(z []float64, temperature float64) []float64 {
 	return p
 }
 
-// kept is the renormalised distribution that top-k and then top-p leave of p.
+// kept returns the renormalised distribution after top-k and then top-p of p.
 func kept(p []float64, topK int, topP float64) map[int32]float64 {
 	ids := make([]int32, len(p))
 	for i := range ids {
@@ -375,8 +376,8 @@ func kept(p []float64, topK int, topP float64) map[int32]float64 {
 	return out
 }
 
-// Every drawn token lies in the set its filter leaves, and its log-probability
-// is that of the renormalised distribution.
+// Every drawn token is in the set that its filter keeps, and its log-probability is that of
+// the renormalised distribution.
 func TestSamplingFilters(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{DType: backend.F64})
@@ -419,7 +420,7 @@ func TestSamplingFilters(t *testing.T) {
 	}
 }
 
-// A TopK beyond the vocabulary keeps all of it, also where 32 bits do not hold it.
+// A TopK above the size of the vocabulary keeps all tokens, even if it exceeds 32 bits.
 func TestTopKBeyondTheVocabularyKeepsAll(t *testing.T) {
 	m, _ := newSmall(t, open(t), model.Options{DType: backend.F64})
 	request := model.Request{Prompt: []int32{3, 1}, MaxTokens: 12, Stop: []int32{}, Seed: 1}
@@ -432,8 +433,8 @@ func TestTopKBeyondTheVocabularyKeepsAll(t *testing.T) {
 	}
 }
 
-// Greedy is the argmax, with its log-probability at temperature 1; so are the
-// filters that leave one token, with log-probability 0.
+// Greedy takes the argmax, with its log-probability at temperature 1. Filters that keep one
+// token take it too, with log-probability 0.
 func TestGreedyAndItsEquivalents(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{DType: backend.F64})
@@ -461,9 +462,8 @@ func TestGreedyAndItsEquivalents(t *testing.T) {
 	}
 }
 
-// The first tokens of many requests that differ in their seed alone follow the
-// distribution: Pearson's statistic for 19 degrees of freedom exceeds 43.8 once
-// in a thousand.
+// The first tokens of many requests that differ only in their seed follow the distribution:
+// Pearson's statistic with 19 degrees of freedom exceeds 43.8 with probability 0.001.
 func TestDrawsFollowTheDistribution(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})
@@ -482,7 +482,7 @@ func TestDrawsFollowTheDistribution(t *testing.T) {
 	for v, c := range count {
 		expected := n * math.Exp(p[v])
 		if expected < 5 {
-			t.Fatalf("token %d is expected %.1f times: too rare for the statistic", v, expected)
+			t.Fatalf("token %d is expected %.1f times, which is too rare for the statistic", v, expected)
 		}
 		chi += (c - expected) * (c - expected) / expected
 	}
@@ -513,8 +513,7 @@ func TestSeedsKeyTheDraws(t *testing.T) {
 	}
 }
 
-// A completion ends with the first stop token, which it contains, or at its
-// limit.
+// A completion ends with the first stop token, which it includes, or at its limit.
 func TestStopTokens(t *testing.T) {
 	b := open(t)
 	cfg := small()
@@ -535,7 +534,7 @@ func TestStopTokens(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		stop  []int32
-		stops []int32 // what ends the completion
+		stops []int32 // tokens that end the completion
 	}{
 		{"one", []int32{9}, []int32{9}},
 		{"several", []int32{2, 13}, []int32{2, 13}},
@@ -543,7 +542,7 @@ func TestStopTokens(t *testing.T) {
 	} {
 		end := slices.IndexFunc(free.Tokens, func(id int32) bool { return slices.Contains(c.stops, id) }) + 1
 		if end < 2 {
-			t.Fatalf("%s: the free completion %v is no example", c.name, free.Tokens)
+			t.Fatalf("%s: the completion without stop tokens %v is no usable example", c.name, free.Tokens)
 		}
 		got := ask(c.stop, limit)
 		if !slices.Equal(got.Tokens, free.Tokens[:end]) || got.Finish != model.Stopped {
@@ -558,7 +557,7 @@ func TestStopTokens(t *testing.T) {
 	}
 }
 
-// countdown is a context that is cancelled when it was asked n times.
+// countdown is a context that is cancelled after n calls of Err.
 type countdown struct {
 	context.Context
 	n int
@@ -605,11 +604,11 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		want string
 		bad  func(*model.Request)
 	}{
-		{"empty prompt", func(r *model.Request) { r.Prompt = nil }},
-		{"max tokens 0", func(r *model.Request) { r.MaxTokens = 0 }},
-		{"the generator holds 10", func(r *model.Request) { r.MaxTokens = 9 }},
-		{"the generator holds 10", func(r *model.Request) { r.MaxTokens = math.MaxInt }},
-		{"the generator holds 10", func(r *model.Request) { r.Prompt = make([]int32, 11) }},
+		{"the prompt is empty", func(r *model.Request) { r.Prompt = nil }},
+		{"MaxTokens is 0", func(r *model.Request) { r.MaxTokens = 0 }},
+		{"MaxLen 10", func(r *model.Request) { r.MaxTokens = 9 }},
+		{"MaxLen 10", func(r *model.Request) { r.MaxTokens = math.MaxInt }},
+		{"MaxLen 10", func(r *model.Request) { r.Prompt = make([]int32, 11) }},
 		{"prompt token 1 is 20", func(r *model.Request) { r.Prompt = []int32{0, 20} }},
 		{"prompt token 0 is -1", func(r *model.Request) { r.Prompt = []int32{-1} }},
 		{"Sampling.Temperature is", func(r *model.Request) { r.Sampling.Temperature = -1 }},

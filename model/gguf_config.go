@@ -10,14 +10,14 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// ggufTypes are the model types of the architectures of GGUF. deepseek2 is DeepSeek-V2
-// or V3, by the gate.
+// ggufTypes maps GGUF architectures to model types. deepseek2 is DeepSeek-V2 or V3,
+// depending on the gating function.
 var ggufTypes = map[string]string{
 	"llama": TypeLlama, "qwen2": TypeQwen2, "qwen3": TypeQwen3, "qwen3moe": TypeQwen3MoE, "deepseek2": TypeDeepSeekV2,
 }
 
-// ggufForeign are the keys after the architecture's name that change what a model
-// computes and that no model here has.
+// ggufForeign are the keys, after the architecture's name, that change what a model
+// computes in ways that this package does not support.
 var ggufForeign = []string{
 	"attention.scale", "attention.output_scale", "attention.temperature_scale", "attention.sliding_window",
 	"attention.causal", "attention.max_alibi_bias", "attention.clamp_kqv", "attn_logit_softcapping",
@@ -26,13 +26,13 @@ var ggufForeign = []string{
 	"rope.scale_linear",
 }
 
-// The numbers of expert_gating_func.
+// Values of expert_gating_func.
 const (
 	ggufSoftmax = 1
 	ggufSigmoid = 2
 )
 
-// ggufMetadata reads the keys of an architecture. The first error stays.
+// ggufMetadata reads the keys of an architecture and keeps the first error.
 type ggufMetadata struct {
 	gguf.Metadata
 	arch string
@@ -45,13 +45,14 @@ func (m *ggufMetadata) fail(err error) {
 	}
 }
 
-// key is a key of the architecture.
+// key returns the full name of a key of the architecture.
 func (m *ggufMetadata) key(name string) string { return m.arch + "." + name }
 
-// has reports whether the architecture has a key.
+// has reports whether the metadata has a key of the architecture.
 func (m *ggufMetadata) has(name string) bool { return m.Has(m.key(name)) }
 
-// int is the value of a key, which may be one for each layer if they are all equal.
+// int returns the value of a key, which may be a list with one value per layer if all are
+// equal.
 func (m *ggufMetadata) int(name string) int {
 	list, err := m.Ints(m.key(name))
 	if err == nil && len(list) == 0 {
@@ -68,7 +69,7 @@ func (m *ggufMetadata) int(name string) int {
 	return list[0]
 }
 
-// intOr is the value of a key, or another one if there is no such key.
+// intOr returns the value of a key, or absent if there is no such key.
 func (m *ggufMetadata) intOr(name string, absent int) int {
 	if !m.has(name) {
 		return absent
@@ -76,7 +77,7 @@ func (m *ggufMetadata) intOr(name string, absent int) int {
 	return m.int(name)
 }
 
-// float is the shortest decimal of a key's float32, as a config.json would have it.
+// float returns a key's float32 as the shortest decimal, as in a config.json.
 func (m *ggufMetadata) float(name string) float64 {
 	v, err := gguf.Value[float32](m.Metadata, m.key(name))
 	if err != nil {
@@ -93,7 +94,7 @@ func (m *ggufMetadata) floatOr(name string, absent float64) float64 {
 	return m.float(name)
 }
 
-// ids are the token ids of keys, without those that are absent and repetitions.
+// ids returns the token ids of the given keys, without absent keys and duplicates.
 func (m *ggufMetadata) ids(keys ...string) (ids TokenIDs) {
 	for _, key := range keys {
 		n, err := m.Int(key)
@@ -109,8 +110,8 @@ func (m *ggufMetadata) ids(keys ...string) (ids TokenIDs) {
 	return ids
 }
 
-// ggufConfig is the config that the metadata and the tensors of a file amount to.
-// What files do not have, InitializerRange, is that of transformers, 0.02.
+// ggufConfig returns the config that corresponds to the metadata and tensors of a file.
+// InitializerRange, which GGUF lacks, is transformers' default 0.02.
 func ggufConfig(r *gguf.Reader) (Config, error) {
 	m := &ggufMetadata{Metadata: r.Metadata}
 	var err error
@@ -122,7 +123,7 @@ func ggufConfig(r *gguf.Reader) (Config, error) {
 		return Config{}, fmt.Errorf("architecture %.80q is not supported", m.arch)
 	}
 	if n, err := m.Int("split.count"); err == nil && n > 1 {
-		return Config{}, fmt.Errorf("it is one of %d files: join them by llama-gguf-split --merge", n)
+		return Config{}, fmt.Errorf("it is one of %d split files: join them with llama-gguf-split --merge", n)
 	}
 	for _, name := range ggufForeign {
 		if m.has(name) {
@@ -158,19 +159,19 @@ func ggufConfig(r *gguf.Reader) (Config, error) {
 	return c, m.err
 }
 
-// gqa reads what grouped-query attention has, and the experts of qwen3moe.
+// gqa reads the keys of grouped-query attention, and of the experts of qwen3moe.
 func (m *ggufMetadata) gqa(c *Config) {
 	c.NumKeyValueHeads = m.intOr("attention.head_count_kv", c.NumAttentionHeads)
 	c.HeadDim = m.intOr("attention.key_length", 0)
 	if c.NumAttentionHeads <= 0 {
-		return // which Validate refuses
+		return // Validate reports it
 	}
 	width := c.QKHeadDim()
 	if n := m.intOr("attention.value_length", width); n != width {
-		m.fail(fmt.Errorf("values of width %d beside keys of %d are not supported", n, width))
+		m.fail(fmt.Errorf("values of width %d with keys of width %d are not supported", n, width))
 	}
 	if n := m.intOr("rope.dimension_count", width); n != width {
-		m.fail(fmt.Errorf("RoPE of %d in heads of %d is not supported", n, width))
+		m.fail(fmt.Errorf("RoPE of %d elements in heads of %d is not supported", n, width))
 	}
 	if c.ModelType == TypeQwen3 || c.ModelType == TypeQwen3MoE {
 		c.HeadDim = width
@@ -185,9 +186,8 @@ func (m *ggufMetadata) gqa(c *Config) {
 	}
 }
 
-// mla reads what DeepSeek-V2 and V3 have. Files made since llama.cpp splits kv_b_proj
-// have the widths of the compressed attention in key_length, and those of heads in
-// key_length_mla.
+// mla reads the keys of DeepSeek-V2 and V3. In files made since llama.cpp splits kv_b_proj,
+// key_length is the width of the absorbed form, and key_length_mla is the width of a head.
 func (m *ggufMetadata) mla(c *Config) {
 	c.NumKeyValueHeads, c.RoPEInterleave = c.NumAttentionHeads, true
 	c.QLoRARank, c.KVLoRARank = m.intOr("attention.q_lora_rank", 0), m.int("attention.kv_lora_rank")
@@ -223,9 +223,9 @@ func (m *ggufMetadata) mla(c *Config) {
 	}
 }
 
-// groups are the groups of experts and those that a token may use. Files from before
-// GGUF had a key for them do not say: the models of that time that have groups are
-// DeepSeek-V3, of 256 experts, and V2, of 160.
+// groups returns the number of expert groups and the number that a token may use. Files
+// from before GGUF had a key for them do not say; of the models of that time, those with
+// groups are DeepSeek-V3 with 256 experts and V2 with 160.
 func (m *ggufMetadata) groups(c *Config) (n, kept int) {
 	switch {
 	case m.has("expert_group_count"):
@@ -238,7 +238,7 @@ func (m *ggufMetadata) groups(c *Config) (n, kept int) {
 	return 1, 1
 }
 
-// ropeScaling reads YaRN.
+// ropeScaling reads the keys of YaRN.
 func (m *ggufMetadata) ropeScaling(c *Config) {
 	const name = "rope.scaling.type"
 	if !m.has(name) {
@@ -265,18 +265,17 @@ func (m *ggufMetadata) ropeScaling(c *Config) {
 	if !c.IsMLA() {
 		return
 	}
-	// The multiplier is a tenth of mscale_all_dim, which equals mscale.
+	// yarn_log_multiplier is a tenth of mscale_all_dim, which equals mscale.
 	tenth := m.float("rope.scaling.yarn_log_multiplier")
 	mscale, _ := strconv.ParseFloat(strconv.FormatFloat(10*tenth, 'g', 6, 64), 64)
 	c.RoPEScaling.MScale, c.RoPEScaling.MScaleAllDim = mscale, mscale
 }
 
-// ropeFactors is the tensor by which the wavelengths of RoPE are multiplied.
+// ropeFactors is the tensor of factors that multiply RoPE's wavelengths.
 const ropeFactors = "rope_freqs.weight"
 
-// llama3Scaling finds the scaling of Llama 3 whose factors a file has, with low and high
-// frequency factors of 1 and 4 as all of these models have, and an old length that is a
-// power of two.
+// llama3Scaling infers Llama 3's scaling from the factors in a file. It assumes frequency
+// factors of 1 and 4, as in all such models, and an original length that is a power of two.
 func llama3Scaling(c *Config, r *gguf.Reader) error {
 	t, ok := r.Find(ropeFactors)
 	if !ok {
@@ -308,7 +307,7 @@ func llama3Scaling(c *Config, r *gguf.Reader) error {
 	return fmt.Errorf("%s: the factors are not those of Llama 3's scaling", ropeFactors)
 }
 
-// llama3Factors are the factors of the wavelengths of n pairs.
+// llama3Factors returns the factors of the wavelengths of n pairs.
 func (s *RoPEScaling) llama3Factors(theta float64, n int) []float64 {
 	list := make([]float64, n)
 	for i := range list {

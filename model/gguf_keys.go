@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// ggufKeys is the metadata of a file of a model, which ggufConfig reads back.
+// ggufKeys returns the metadata of a GGUF file for a model, which ggufConfig can read back.
 func ggufKeys(c Config, o GGUFOptions) (gguf.Metadata, error) {
 	arch := map[string]string{
 		TypeLlama: "llama", TypeQwen2: "qwen2", TypeQwen3: "qwen3", TypeQwen3MoE: "qwen3moe", TypeDeepSeekV2: "deepseek2",
@@ -20,7 +20,7 @@ func ggufKeys(c Config, o GGUFOptions) (gguf.Metadata, error) {
 	if err := fitsGGUF(c); err != nil {
 		return nil, err
 	}
-	fileType := uint32(1) // mostly F16
+	fileType := uint32(1) // MOSTLY_F16
 	if o.Type == gguf.Q8_0 {
 		fileType = 7
 	}
@@ -81,7 +81,8 @@ func ggufKeys(c Config, o GGUFOptions) (gguf.Metadata, error) {
 	return withTokens(m, c, o.Metadata)
 }
 
-// withTokens adds further metadata and the special tokens of the config.
+// withTokens adds the special tokens of the config and further metadata, which takes
+// precedence.
 func withTokens(m gguf.Metadata, c Config, further gguf.Metadata) (gguf.Metadata, error) {
 	add := func(key string, value any) {
 		if !further.Has(key) {
@@ -102,7 +103,7 @@ func withTokens(m gguf.Metadata, c Config, further gguf.Metadata) (gguf.Metadata
 	}
 	add("tokenizer.ggml.model", "no_vocab")
 	m = append(m, further...)
-	return m, gguf.Write(io.Discard, m, nil) // refuses keys that repeat, and values without a type
+	return m, gguf.Write(io.Discard, m, nil) // reports duplicate keys and values of unsupported types
 }
 
 // Keys of the tokens that end a text and a turn.
@@ -111,7 +112,8 @@ const (
 	ggufEOT = "tokenizer.ggml.eot_token_id"
 )
 
-// endsOf are the eos_token_id of the config, after that of further metadata.
+// endsOf returns the tokens that end a text: the eos_token_id of further metadata, if any,
+// and of the config.
 func endsOf(c Config, further gguf.Metadata) ([]int, error) {
 	if !further.Has(ggufEOS) {
 		return c.EOSTokenID, nil
@@ -121,7 +123,7 @@ func endsOf(c Config, further gguf.Metadata) ([]int, error) {
 	return append([]int{first}, rest...), err
 }
 
-// fitsGGUF refuses what GGUF has no key for.
+// fitsGGUF returns an error for a config that GGUF has no keys for.
 func fitsGGUF(c Config) error {
 	no := func(key string, value any) error {
 		return fmt.Errorf("GGUF has no key for %s = %v", key, value)
@@ -157,7 +159,7 @@ func fitsGGUF(c Config) error {
 	return nil
 }
 
-// ropeFactors is the tensor of the factors by which wavelengths of RoPE are multiplied.
+// ropeFactors returns the tensor of factors that multiply RoPE's wavelengths.
 func (s *RoPEScaling) ropeFactors(c Config) gguf.Tensor {
 	factors := s.llama3Factors(c.RoPETheta, c.RoPEDim()/2)
 	return gguf.Tensor{Name: ropeFactors, Type: gguf.F32, Shape: []int{len(factors)}, Stream: func(w io.Writer) error {

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Names of GGUF are those of Hugging Face by these tables.
+// These tables map tensor names of GGUF to those of Hugging Face.
 
-// ggufGlobals are the tensors outside of layers.
+// ggufGlobals are the tensors outside of the layers.
 var ggufGlobals = [][2]string{
 	{"token_embd.weight", "model.embed_tokens.weight"},
 	{"output_norm.weight", "model.norm.weight"},
 	{"output.weight", headName},
 }
 
-// ggufLayer are those of layer L, "blk.L.NAME.weight" and "model.layers.L.NAME.weight",
-// or .bias in both.
+// ggufLayer are the tensors of layer L: "blk.L.NAME.weight" and
+// "model.layers.L.NAME.weight", or with .bias in both.
 var ggufLayer = [][2]string{
 	{"attn_norm", "input_layernorm"},
 	{"attn_q", "self_attn.q_proj"},
@@ -35,7 +35,7 @@ var ggufLayer = [][2]string{
 	{"ffn_up", "mlp.up_proj"},
 	{"ffn_down", "mlp.down_proj"},
 	{"ffn_gate_inp", "mlp.gate"},
-	{"ffn_gate_exps", "mlp.experts.*.gate_proj"}, // stacked, with a * for the number of the expert
+	{"ffn_gate_exps", "mlp.experts.*.gate_proj"}, // stacked; * stands for the number of the expert
 	{"ffn_up_exps", "mlp.experts.*.up_proj"},
 	{"ffn_down_exps", "mlp.experts.*.down_proj"},
 	{"ffn_gate_shexp", "mlp.shared_experts.gate_proj"},
@@ -43,14 +43,14 @@ var ggufLayer = [][2]string{
 	{"ffn_down_shexp", "mlp.shared_experts.down_proj"},
 }
 
-// The selection bias of a gate has another ending in each.
+// The selection bias of a gate does not end in .weight or .bias in both formats.
 const (
 	ggufGateBias = "exp_probs_b.bias"
 	gateBias     = "mlp.gate.e_score_correction_bias"
 )
 
-// fromGGUFName is the name of a tensor of Hugging Face, with a * for the number of the
-// expert if it is a stack; ok is false for a tensor that only GGUF has.
+// fromGGUFName returns the name that a tensor has in Hugging Face's checkpoints, with * for
+// the number of the expert if it is a stack. ok is false for a tensor that only GGUF has.
 func fromGGUFName(name string) (hf string, ok bool) {
 	for _, row := range ggufGlobals {
 		if row[0] == name {
@@ -74,8 +74,8 @@ func fromGGUFName(name string) (hf string, ok bool) {
 	return "", false
 }
 
-// toGGUFName is the name of GGUF of a tensor of Hugging Face and, of an expert's, its
-// number; else that is -1.
+// toGGUFName returns the GGUF name of a Hugging Face tensor and the number of its expert,
+// −1 if it does not belong to an expert.
 func toGGUFName(name string) (gguf string, expert int, ok bool) {
 	for _, row := range ggufGlobals {
 		if row[1] == name {
@@ -108,7 +108,7 @@ func toGGUFName(name string) (gguf string, expert int, ok bool) {
 	return "", -1, false
 }
 
-// cutLayer cuts the prefix and the number of a layer.
+// cutLayer splits name into the prefix, the number of the layer, and the rest.
 func cutLayer(name, prefix string) (layer, rest string, ok bool) {
 	after, ok := strings.CutPrefix(name, prefix)
 	if !ok {
@@ -119,7 +119,7 @@ func cutLayer(name, prefix string) (layer, rest string, ok bool) {
 	return layer, rest, ok && err == nil && n >= 0 && strconv.Itoa(n) == layer
 }
 
-// cutEnding cuts ".weight" or ".bias".
+// cutEnding splits off ".weight" or ".bias".
 func cutEnding(name string) (base, ending string, ok bool) {
 	for _, ending := range []string{".weight", ".bias"} {
 		if base, ok := strings.CutSuffix(name, ending); ok {

@@ -12,13 +12,13 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// goldenF32 is the number of models that testdata/generate_f32.py makes: every two
-// values of family, dtype of the files, query compression, RoPE scaling, groups of
-// experts, tied embeddings, and words of config.json are those of one of them.
+// goldenF32 is the number of models that testdata/generate_f32.py makes. They cover every
+// pair of values of: family, dtype of the files, query compression, RoPE scaling, expert
+// groups, tied embeddings, and spelling of config.json.
 const goldenF32 = 21
 
-// loadF32 loads a folder as save_pretrained left it, with its MTP modules if their
-// loss is among the expected values.
+// loadF32 loads a folder as save_pretrained wrote it, with its MTP modules if the expected
+// values include their loss.
 func (g golden) loadF32(t *testing.T) (*model.Model, *mtp.MTP) {
 	t.Helper()
 	var o model.LoadOptions
@@ -33,7 +33,7 @@ func (g golden) loadF32(t *testing.T) (*model.Model, *mtp.MTP) {
 	must(t, err)
 	t.Cleanup(m.Free)
 	if len(source.Unclaimed) > 0 {
-		t.Errorf("tensors that no parameter has the name of: %v", source.Unclaimed)
+		t.Errorf("tensors without a parameter of their name: %v", source.Unclaimed)
 	}
 	if d != nil {
 		d.Lambda = goldenLambda

@@ -18,7 +18,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// golden is what transformers computed for one tiny model; testdata/generate.py
+// golden holds what transformers computed for one tiny model; testdata/generate.py
 // describes the files and the losses.
 type golden struct {
 	dir       string
@@ -26,7 +26,7 @@ type golden struct {
 	sequences []model.Sequence
 }
 
-// The constants of generate.py.
+// These constants are those of generate.py.
 const (
 	goldenPrompt = 5
 	goldenAlpha  = 0.05
@@ -77,7 +77,7 @@ func toInts(v []float64) []int32 {
 	return out
 }
 
-// load makes the model of the case, and its MTP modules if it has any.
+// load makes the model of the case, with its MTP modules if it has any.
 func (g golden) load(t *testing.T, b backend.Backend, o model.Options) (*model.Model, *mtp.MTP) {
 	t.Helper()
 	cfg, err := model.ReadConfig(filepath.Join(g.dir, "config.json"))
@@ -94,12 +94,12 @@ func (g golden) load(t *testing.T, b backend.Backend, o model.Options) (*model.M
 	unclaimed, err := checkpoint.Load(filepath.Join(g.dir, "model.safetensors"), m.Params.All())
 	must(t, err)
 	if len(unclaimed) > 0 {
-		t.Errorf("tensors that no parameter has the name of: %v", unclaimed)
+		t.Errorf("tensors without a parameter of their name: %v", unclaimed)
 	}
 	return m, d
 }
 
-// losses are main, MTP and balance loss of the case's batch.
+// losses returns main, MTP and balance loss of the case's batch.
 func (g golden) losses(m *model.Model, d *mtp.MTP, s *tensor.Scope) (out model.Output, terms [3]tensor.Tensor) {
 	b := m.NewBatch(s, g.sequences, model.Totals(g.sequences))
 	out = m.Forward(s, b)
@@ -117,8 +117,8 @@ func (g golden) losses(m *model.Model, d *mtp.MTP, s *tensor.Scope) (out model.O
 	return out, terms
 }
 
-// goldenTolerance is how far a dtype may be from float64: logits relative to
-// the largest, losses and the gradient of each tensor relative to themselves.
+// goldenTolerance is the allowed error of a dtype against float64: for logits relative to
+// the largest, for losses and the gradient of each tensor relative to its own size.
 var goldenTolerance = map[backend.DType]struct{ logits, loss, grad float64 }{
 	backend.F64: {1e-12, 1e-12, 1e-12},
 	backend.F32: {1e-5, 1e-5, 1e-4},
@@ -164,7 +164,7 @@ func TestLogitsLossesAndGradientsEqualTransformers(t *testing.T) {
 	})
 }
 
-// compareLogits holds the logits of all sequences to the expected ones, relative to
+// compareLogits compares the logits of all sequences with the expected ones, relative to
 // the largest.
 func (g golden) compareLogits(t *testing.T, m *model.Model, out model.Output, tolerance float64) {
 	t.Helper()
@@ -180,12 +180,12 @@ func (g golden) compareLogits(t *testing.T, m *model.Model, out model.Output, to
 	}
 	t.Logf("logits: off by %.1e of %.1f", worst, largest)
 	if !(worst <= tolerance*largest) {
-		t.Errorf("a logit is off by %.2e of %.2f", worst, largest)
+		t.Errorf("a logit has an error of %.2e; the largest is %.2f", worst, largest)
 	}
 }
 
-// compareLosses holds main, MTP and, where there is one, balance loss to the
-// expected ones, relative to themselves.
+// compareLosses compares main, MTP and, if there is one, balance loss with the expected
+// values, by relative error.
 func (g golden) compareLosses(t *testing.T, terms []tensor.Tensor, tolerance float64) {
 	t.Helper()
 	names := []string{"main", "multi-token prediction", "balance"}
@@ -198,8 +198,8 @@ func (g golden) compareLosses(t *testing.T, terms []tensor.Tensor, tolerance flo
 	}
 }
 
-// compareGradients holds the gradient of every tensor of the files to the
-// expected sample and norm; tensors without an expected one must have none.
+// compareGradients compares the gradient of every tensor of the files with the expected
+// sample and norm; tensors without expected values must have no gradient.
 func (g golden) compareGradients(t *testing.T, m *model.Model, tolerance float64) {
 	t.Helper()
 	worst, compared := 0.0, 0
@@ -279,8 +279,8 @@ func TestGreedyCompletionEqualsTransformers(t *testing.T) {
 	})
 }
 
-// A directory that save_pretrained wrote, config.json included, needs nothing
-// but to be read; a tensor missing from it is an error that names it.
+// A folder that save_pretrained wrote, including config.json, can be loaded as it is. A
+// tensor missing from it is an error that names the tensor.
 func TestMissingTensorIsNamed(t *testing.T) {
 	b := open(t)
 	cfg, err := model.ReadConfig("testdata/golden/qwen2_tied/config.json")
@@ -295,8 +295,8 @@ func TestMissingTensorIsNamed(t *testing.T) {
 	}
 }
 
-// modeling_deepseek.py of V2 scales the weights only where it does not
-// normalise them, V3's always; transformers' V2 knows no normalisation.
+// modeling_deepseek.py of V2 scales the weights only if it does not normalise them; V3's
+// always does. transformers' V2 does not support normalisation.
 func TestV2ScalesOnlyWeightsThatAreNotNormalised(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct {

@@ -13,8 +13,8 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// small is a V3 with every part there is, and few of each: query compression,
-// a dense and an MoE layer, grouped routing, a shared expert, one MTP module.
+// small is a tiny V3 with every kind of part: query compression, a dense and an MoE layer,
+// grouped routing, a shared expert, one MTP module.
 func small() model.Config {
 	c := model.Tiny(32)
 	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 20, 16, 20, 6
@@ -25,7 +25,7 @@ func small() model.Config {
 	return c
 }
 
-// smallSequences have one that is too short for MTP and one with weights.
+// smallSequences includes a sequence that is too short for MTP and one with weights.
 func smallSequences() []model.Sequence {
 	return []model.Sequence{
 		{IDs: []int32{3, 14, 15, 9, 2, 6, 5}},
@@ -34,7 +34,7 @@ func smallSequences() []model.Sequence {
 	}
 }
 
-// router is a backend that keeps the experts that every gate chose.
+// router is a backend that records the experts that every gate chose.
 type router struct {
 	backend.Decorator
 	chosen [][]float64 // per gate, in order of execution
@@ -54,7 +54,7 @@ func (r *router) Do(op backend.Op) error {
 	return nil
 }
 
-// fullLoss is main, MTP and balance loss together.
+// fullLoss is the sum of main, MTP and balance loss.
 func fullLoss(m *model.Model, d *mtp.MTP, s *tensor.Scope, seqs []model.Sequence, g model.Global) tensor.Tensor {
 	b := m.NewBatch(s, seqs, g)
 	out := m.Forward(s, b)
@@ -71,8 +71,8 @@ func fullLoss(m *model.Model, d *mtp.MTP, s *tensor.Scope, seqs []model.Sequence
 	return l
 }
 
-// newSmall is a small model with its MTP module. Expert 5 of every gate is never
-// chosen: its bias sees to that.
+// newSmall returns a small model with its MTP module. The bias of expert 5 keeps every gate
+// from choosing it.
 func newSmall(t *testing.T, b backend.Backend, o model.Options) (*model.Model, *mtp.MTP) {
 	t.Helper()
 	m, err := model.NewWith(b, small(), 11, o)
@@ -88,9 +88,9 @@ func newSmall(t *testing.T, b backend.Backend, o model.Options) (*model.Model, *
 	return m, d
 }
 
-// Every tensor of a V3-shaped model against central differences. A difference
-// across a change of routing is no derivative: the routing of every evaluation
-// is compared with the first one's.
+// The gradient of every tensor of a V3-shaped model equals central differences. If the
+// routing changed between evaluations, a difference would not approximate the derivative,
+// so the routing of every evaluation is compared with that of the first.
 func TestWholeGradientEqualsFiniteDifferences(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -143,7 +143,8 @@ func TestWholeGradientEqualsFiniteDifferences(t *testing.T) {
 	}
 }
 
-// gradients are the gradients of a model by name, nil where none was computed.
+// gradients returns the gradients of a model by parameter name, nil for parameters without
+// one.
 func gradients(t testing.TB, m *model.Model) map[string][]float64 {
 	t.Helper()
 	all := map[string][]float64{}
@@ -161,7 +162,7 @@ func gradients(t testing.TB, m *model.Model) map[string][]float64 {
 	return all
 }
 
-// backward is the loss of seqs and leaves its gradients in the parameters.
+// backward returns the loss of seqs and leaves its gradients in the parameters.
 func backward(t testing.TB, m *model.Model, d *mtp.MTP, seqs []model.Sequence, g model.Global) float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{Grad: true})
@@ -209,8 +210,7 @@ func TestGradientsThatMustVanishDo(t *testing.T) {
 	}
 }
 
-// Freezing parameters leaves them without a gradient and all others' bits as
-// they were.
+// Frozen parameters get no gradient, and the gradients of all others keep their bits.
 func TestFreezingChangesNoOtherGradient(t *testing.T) {
 	b := open(t)
 	m, d := newSmall(t, b, model.Options{})
@@ -230,7 +230,7 @@ func TestFreezingChangesNoOtherGradient(t *testing.T) {
 			case !p.Trainable && g != nil:
 				t.Errorf("%s is frozen and has a gradient", name)
 			case p.Trainable && !slices.Equal(g, whole[name]):
-				t.Errorf("%s: another gradient with others frozen", name)
+				t.Errorf("%s: its gradient changes if other parameters are frozen", name)
 			}
 		}
 	}

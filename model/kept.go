@@ -10,14 +10,14 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// N rows, V vocabulary, K tokens.
+// Shapes: N rows, V vocabulary, K tokens.
 
-// keptLogits is the number of logits that Kept holds at once.
+// keptLogits is the maximum number of logits that Kept keeps in memory at once.
 const keptLogits = 1 << 24
 
-// Kept lists, for some of the output's rows, the tokens in ascending order that s
-// leaves in the distribution: a Generator with the same weights draws from them.
-// A row is nil where s leaves the whole vocabulary.
+// Kept returns, for each of the given rows of the output, the tokens that s keeps in the
+// distribution, in ascending order: a Generator with the same weights draws from these. The
+// list of a row is nil if s keeps the whole vocabulary.
 func (o Output) Kept(rows []int32, s Sampling) ([][]int32, error) {
 	kept := make([][]int32, len(rows))
 	if s.Greedy || !s.Drops() {
@@ -33,9 +33,9 @@ func (o Output) Kept(rows []int32, s Sampling) ([][]int32, error) {
 	return kept, nil
 }
 
-// keep is Kept for rows that are few enough. It follows the definition of
-// backend.Sample: the TopK largest, of these the most likely until their
-// probabilities, summed in float64, reach TopP, ties by the lowest id.
+// keep is Kept for a number of rows that fits the limit. It follows the definition of
+// backend.Sample: the TopK largest logits, and of these the most likely tokens until their
+// probabilities, summed in float64, reach TopP; ties go to the lowest id.
 func (o Output) keep(kept [][]int32, rows []int32, s Sampling) error {
 	scope := tensor.NewScope(o.model.Backend(), tensor.Options{})
 	defer scope.Close()
@@ -64,7 +64,7 @@ func (o Output) keep(kept [][]int32, rows []int32, s Sampling) error {
 	}
 	if s.TopP > 0 && s.TopP < 1 {
 		topP := s.TopP
-		if z.DType() == backend.F32 { // the sampler reads it from an F32 buffer
+		if z.DType() == backend.F32 { // the sampler reads top-p from an F32 buffer
 			topP = float64(float32(topP))
 		}
 		const first = 64
@@ -96,11 +96,11 @@ func (o Output) keep(kept [][]int32, rows []int32, s Sampling) error {
 	return nil
 }
 
-// ScoreKept is Score where the distribution of each row is over the kept tokens
-// alone, one list a row, nil for the whole vocabulary: with those of Kept it is
-// that of a Generator with top-k or top-p, bit for bit. The lists are constants;
-// gradients flow through the logits of kept tokens. It holds the logits [N, V].
-// A target that is not kept is an error of the scope.
+// ScoreKept is Score with the distribution of each row restricted to its kept tokens, one
+// list per row, where nil means the whole vocabulary. With the lists of Kept, it gives the
+// log-probabilities of a Generator with top-k or top-p, bit for bit. The lists are
+// constants; gradients flow through the logits of kept tokens. The logits [N, V] are kept
+// in memory. A target that is not kept is an error of the scope.
 func (o Output) ScoreKept(b Batch, temperature float64, kept [][]int32) (logProb, entropy tensor.Tensor) {
 	s := o.Hidden.Scope()
 	target, counts := make([]int32, 0, len(kept)), make([]float64, 0, len(kept))
@@ -125,12 +125,12 @@ func (o Output) ScoreKept(b Batch, temperature float64, kept [][]int32) (logProb
 	z = tensor.Add(z, mask(s, z.DType(), kept, z.Dim(1)))
 	logProb = tensor.LogSoftmaxAt(z, s.Ints(target, n))
 	all := tensor.LogSoftmax(z)
-	// What is not kept has no probability: its logarithm need only be finite.
+	// Dropped tokens have probability 0; clamping keeps their logarithm finite.
 	entropy = tensor.Neg(tensor.SumLast(tensor.Mul(tensor.Exp(all), tensor.Clamp(all, -math.MaxFloat32, 1))))
 	return tensor.Mul(logProb, s.Floats(z.DType(), counts, n)), entropy
 }
 
-// mask is 0 for the kept tokens of each row and −Inf for the others, [N, V].
+// mask returns 0 for the kept tokens of each row and −Inf for the others, [N, V].
 func mask(s *tensor.Scope, dt backend.DType, kept [][]int32, v int) tensor.Tensor {
 	if dt == backend.F64 {
 		return s.Floats(dt, maskOf[float64](kept, v), len(kept), v)
@@ -155,12 +155,12 @@ func maskOf[T float32 | float64](kept [][]int32, v int) []T {
 	return m
 }
 
-// logits are z/temperature [N, V], on the tape.
+// logits returns z/temperature [N, V], on the tape.
 func (o Output) logits(temperature float64) tensor.Tensor {
 	return tensor.Scale(tensor.Logits(o.Hidden, o.model.Head), o.inverse(temperature))
 }
 
-// inverse is 1/temperature as the sampler computes it, which reads the
+// inverse returns 1/temperature with the rounding of the sampler, which reads the
 // temperature from an F32 buffer.
 func (o Output) inverse(temperature float64) float64 {
 	temperature = cmp.Or(temperature, 1)

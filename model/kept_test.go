@@ -16,13 +16,13 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// filters are samplings that leave a part of the vocabulary.
+// filters are sampling settings that drop part of the vocabulary.
 var filters = []model.Sampling{
 	{Temperature: 0.6, TopP: 0.95}, {TopK: 5}, {Temperature: 1.2, TopK: 7, TopP: 0.6}, {TopP: 0.3}, {TopK: 1},
 }
 
-// scoreKept scores completions of reqs by m as training does: those of each
-// request from its first new token on.
+// scoreKept scores completions of reqs by m as in training, for each request from its first
+// new token on.
 func scoreKept(t testing.TB, m *model.Model, s *tensor.Scope, reqs []model.Request, outs []model.Completion,
 	sampling model.Sampling) (lp, entropy tensor.Tensor, values [][]float64) {
 	t.Helper()
@@ -60,8 +60,8 @@ func scoreKept(t testing.TB, m *model.Model, s *tensor.Scope, reqs []model.Reque
 	return lp, entropy, values
 }
 
-// Bitwise: training scores a completion under top-k and top-p as the generator
-// did that drew it.
+// Under top-k and top-p, training gives a completion the log-probabilities of the generator
+// that drew it, bit for bit.
 func TestKeptScoresAreThoseOfTheSampler(t *testing.T) {
 	const seed, bf16 = 17, backend.BF16
 	t.Log("seed", seed)
@@ -123,8 +123,8 @@ func finiteGradients(t testing.TB, m *model.Model) {
 	}
 }
 
-// The tokens kept, their scores and the gradients are those of transformers'
-// warpers and torch, see testdata/kept.py.
+// The tokens kept, their scores and the gradients are those of transformers' logits warpers
+// and torch, see testdata/kept.py.
 func TestKeptScoresAreThoseOfTransformers(t *testing.T) {
 	text, err := os.ReadFile("testdata/kept.json")
 	must(t, err)
@@ -157,7 +157,8 @@ func TestKeptScoresAreThoseOfTransformers(t *testing.T) {
 	for _, c := range f.Cases {
 		name := fmt.Sprintf("temperature %g, top-k %d, top-p %g", c.Temperature, c.TopK, c.TopP)
 		s := tensor.NewScope(m.Backend(), tensor.Options{Grad: true})
-		// Row i reads whatever, has target i, and the logits of row i of x.
+		// Row i has target i and the logits of row i of x; the token that it reads does not
+		// matter.
 		ids := append([]int32{0}, c.Target...)
 		batch := model.Batch{Host: []model.Sequence{{IDs: ids}}}
 		out := m.Forward(s, m.NewBatch(s, batch.Host, model.Totals(batch.Host)))

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// Attention is that of a Layer: attention.MLA or attention.GQA.
+// Attention is the attention of a Layer: attention.MLA or attention.GQA.
 type Attention interface {
 	Forward(x tensor.Tensor, rows attention.Rows, cache *attention.Cache) tensor.Tensor
 	NewCache(b backend.Backend, dt backend.DType, rows int) (*attention.Cache, error)
@@ -18,7 +18,7 @@ type Attention interface {
 	Linears() []*tensor.Linear
 }
 
-// Layer is the Block of the checkpoints' architectures: h + Attention(RMSNorm(h)), then
+// Layer is the Block of the published architectures: first h + Attention(RMSNorm(h)), then
 // h + FFN(RMSNorm(h)).
 type Layer struct {
 	InputNorm *tensor.Param // [D]
@@ -29,10 +29,9 @@ type Layer struct {
 	eps       float64
 }
 
-// NewLayer creates the layer model.layers.<l> of cfg, in the form and precision
-// that o says. Layers past the last are those of multi-token prediction. A config
-// that Validate refuses panics, and so does a layer it does not have; a failure of
-// the device is the error of ps.
+// NewLayer creates layer model.layers.<l> of cfg, in the form and precision that o gives.
+// Layers from NumHiddenLayers on belong to multi-token prediction. An invalid cfg and an l
+// out of range panic; a failure of the device is recorded in ps.
 func NewLayer(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Options) *Layer {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("model: NewLayer: %s", strings.TrimPrefix(err.Error(), "model: ")))
@@ -54,9 +53,9 @@ func NewLayer(ps *tensor.Params, cfg Config, l int, angles tensor.Angles, o Opti
 	return b
 }
 
-// NewAttention creates the attention of cfg, MLA or GQA, whose parameters are named
-// prefix.q_proj.weight and so on, in the form and precision that o says. An impossible shape
-// panics; a failure of the device is the error of ps.
+// NewAttention creates the attention of cfg, MLA or GQA, in the form and precision that o
+// gives. Its parameters are named prefix.q_proj.weight and so on. An impossible shape
+// panics; a failure of the device is recorded in ps.
 func NewAttention(ps *tensor.Params, prefix string, cfg Config, angles tensor.Angles, o Options) Attention {
 	if cfg.IsMLA() {
 		shape := cfg.mla()
@@ -68,9 +67,9 @@ func NewAttention(ps *tensor.Params, prefix string, cfg Config, angles tensor.An
 	return attention.NewGQA(ps, prefix, shape, angles)
 }
 
-// NewMoE creates the experts of cfg and their gate, named prefix.experts.*.up_proj.weight,
-// prefix.gate.weight and so on. An impossible shape panics; a failure of the device is the
-// error of ps.
+// NewMoE creates the MoE layer of cfg. Its parameters are named prefix.gate.weight,
+// prefix.experts.*.up_proj.weight and so on. An impossible shape panics; a failure of the
+// device is recorded in ps.
 func NewMoE(ps *tensor.Params, prefix string, cfg Config) *moe.MoE {
 	return moe.New(ps, prefix, cfg.moe())
 }
@@ -99,9 +98,9 @@ func (b *Layer) Gates() []*moe.Gate {
 	return []*moe.Gate{b.MoE.Gate}
 }
 
-// Linears implements Block: the projections of the attention, and those of the dense
-// feed-forward or of the shared experts. Routed experts are stacks and the router is
-// sensitive: neither is among them.
+// Linears implements Block. It returns the projections of the attention and those of the
+// dense feed-forward or of the shared experts. It omits routed experts, which are stacks,
+// and the router, which is too sensitive for adapters.
 func (b *Layer) Linears() []*tensor.Linear {
 	all := b.Attention.Linears()
 	switch {
@@ -113,7 +112,7 @@ func (b *Layer) Linears() []*tensor.Linear {
 	return all
 }
 
-// mla is the attention shape of an MLA config.
+// mla returns the attention shape of an MLA config.
 func (c Config) mla() attention.MLAConfig {
 	return attention.MLAConfig{
 		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, QRank: c.QLoRARank, KVRank: c.KVLoRARank,
@@ -122,7 +121,7 @@ func (c Config) mla() attention.MLAConfig {
 	}
 }
 
-// gqa is the attention shape of a config without MLA.
+// gqa returns the attention shape of a config without MLA.
 func (c Config) gqa() attention.GQAConfig {
 	return attention.GQAConfig{
 		Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.QKHeadDim(),
@@ -130,10 +129,10 @@ func (c Config) gqa() attention.GQAConfig {
 	}
 }
 
-// moe is the shape of cfg's MoE layers. V2 scales the routed output only where
-// the weights are not normalised, which a single weight never is
-// (modeling_deepseek.py of V2); V3 always does. Qwen3's has no factor, no groups
-// and no shared experts.
+// moe returns the shape of cfg's MoE layers. V2 applies RoutedScalingFactor only if the
+// weights are not normalised, and never normalises a single weight (modeling_deepseek.py of
+// V2); V3 always applies it. Qwen3's MoE has no scaling factor, no groups and no shared
+// experts.
 func (c Config) moe() moe.Config {
 	m := moe.Config{
 		Hidden: c.HiddenSize, Intermediate: c.MoEIntermediateSize,
@@ -155,7 +154,7 @@ func (c Config) moe() moe.Config {
 	return m
 }
 
-// scaling is the RoPE scaling of the config.
+// scaling returns the RoPE scaling of the config.
 func (c Config) scaling() attention.RoPEScaling {
 	r := c.RoPEScaling
 	if r == nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Every number of a config, those of its scaling included, set to what it cannot
-// be: Validate and so New name it, and NewLayer, which gives no error, panics.
+// Each number of a config, including those of its scaling, is set to invalid values:
+// Validate, and with it New, returns an error that names the field, and NewLayer, which
+// cannot return an error, panics with it.
 func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 	b := newCPU(t)
 	blocks := 0
@@ -29,7 +30,7 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 				t.Errorf("%s: New with a bad %s: %v, want %v", p.name, key, newErr, err)
 			}
 			if p.name != "Tiny" {
-				return // one that slips through would be drawn in full size
+				return // if New accepted it, it would make a model of full size
 			}
 			blocks++
 			ps := tensor.NewParams(b, tensor.Init{})
@@ -48,11 +49,11 @@ func TestNoConstructorTakesANumberThatCannotBe(t *testing.T) {
 		}
 	}
 	if blocks < 20 {
-		t.Errorf("NewLayer was tried with %d bad numbers only", blocks)
+		t.Errorf("NewLayer was tested with only %d bad numbers", blocks)
 	}
 }
 
-// newCPU opens a CPU for the test.
+// newCPU opens a CPU backend for the test.
 func newCPU(t *testing.T) *cpu.CPU {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -63,7 +64,7 @@ func newCPU(t *testing.T) *cpu.CPU {
 	return b
 }
 
-// spoil calls fn with each number of a struct set in turn to what it cannot be.
+// spoil sets each number of a struct in turn to an invalid value and calls fn with its key.
 func spoil(v reflect.Value, modelType, prefix string, fn func(key string)) {
 	for f, field := range v.Fields() {
 		was := reflect.ValueOf(field.Interface())
@@ -83,7 +84,7 @@ func spoil(v reflect.Value, modelType, prefix string, fn func(key string)) {
 
 func TestNewLayerPanicsOnALayerThatTheModelLacks(t *testing.T) {
 	b := newCPU(t)
-	for _, l := range []int{-1, 5} { // 4 layers and an MTP module
+	for _, l := range []int{-1, 5} { // the model has 4 layers and an MTP module
 		func() {
 			defer func() {
 				if r, want := fmt.Sprint(recover()), fmt.Sprintf("model: NewLayer: l is %d, want", l); !strings.HasPrefix(r, want) {

@@ -14,10 +14,10 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// TestLogitsBesideLlamaCpp is one half of testdata/llamacpp.py, which names a folder: it loads
-// the folder's model.gguf in the formats f32 and q8, reads the sequences of ids.json, and
-// writes their logits, at each position from sequence N's own first one on, as "f32.N" and
-// "q8.N" of logits.safetensors.
+// TestLogitsBesideLlamaCpp is run by testdata/llamacpp.py with the name of a folder. It
+// loads the folder's model.gguf in the formats f32 and q8, reads the sequences of ids.json,
+// and writes their logits to logits.safetensors as "f32.N" and "q8.N", from the first
+// position that ids.json gives for sequence N.
 func TestLogitsBesideLlamaCpp(t *testing.T) {
 	dir := os.Getenv("AHA_LLAMACPP")
 	if dir == "" {
@@ -37,7 +37,8 @@ func TestLogitsBesideLlamaCpp(t *testing.T) {
 		m, _, err := model.Load(open(t), filepath.Join(dir, "model.gguf"), model.LoadOptions{Options: o})
 		must(t, err)
 		for n, q := range seqs {
-			// A token more, which nothing predicts from: logits are of all of q.IDs.
+			// Append a token, since NewBatch makes no row for the last one and q.IDs all
+			// need logits.
 			all := []model.Sequence{{IDs: append(q.IDs[:len(q.IDs):len(q.IDs)], 0)}}
 			s := tensor.NewScope(m.Backend(), tensor.Options{})
 			hidden := m.Forward(s, m.NewBatch(s, all, model.Totals(all))).Hidden

@@ -11,43 +11,44 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// LoadOptions say how a model is loaded. The zero value makes an F32 model.
+// LoadOptions describes how a model is loaded. The zero value makes an F32 model.
 type LoadOptions struct {
-	// Options are those of NewWith. Uninitialized is implied: nothing is drawn.
+	// Options are those of NewWith. Uninitialized is always set.
 	Options
-	// Config is the model's. If nil, it is that of LoadConfig.
+	// Config is the model's config. If nil, Load uses the result of LoadConfig.
 	Config *Config
 	// Modules adds parameters to the model that are in the files too, such as those of
-	// mtp.New. It is called twice: first with a model on a backend.DryRun, to know which
-	// tensors and how much memory are needed, then with the model that Load returns. If
-	// nil, there are none.
+	// mtp.New. Load calls it twice: first with a model on a backend.DryRun, to find out
+	// which tensors and how much memory are needed, then with the model that Load returns.
+	// If nil, nothing is added.
 	Modules func(*Model) error
-	// FollowLinks reads files of the folder that are symbolic links to outside of it,
-	// see checkpoint.OpenOptions.
+	// FollowLinks allows files of the folder to be symbolic links that leave it, see
+	// checkpoint.OpenOptions.
 	FollowLinks bool
-	// Progress is called with the bytes of tensors read so far and in all. If nil,
-	// nothing is reported.
+	// Progress is called with the number of bytes of tensors read so far and the total. If
+	// nil, nothing is reported.
 	Progress func(done, total int64)
 }
 
-// Load makes a model of the checkpoint at path: a folder of safetensors files with a
-// config.json, as transformers writes it, or one safetensors file, or one GGUF file as
-// llama.cpp writes it. Dtypes are those of the files as far as Options leave the choice:
-// see checkpoint.Reader.Load for how tensors become parameters, FP8 with scales included.
+// Load loads the model of the checkpoint at path: a folder of safetensors files with a
+// config.json, as transformers writes it, or a single safetensors file, or a single GGUF
+// file, as llama.cpp writes it. Parameters have the dtypes that Options give;
+// checkpoint.Reader.Load describes how tensors are converted to them, including FP8 with
+// scales.
 //
-// Of GGUF the architectures llama, qwen2, qwen3, qwen3moe and deepseek2 are read, with
-// tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Q8_0, Q4_0 and Q4_1 are
-// kept as they are by parameters that are packed in backend.Q8, Q4 and Q4_1, but for
-// the two parts of a kv_b_proj that GGUF splits. Otherwise quantised tensors are
-// dequantised to F32, and packed anew where Options have a format.
+// Of GGUF, Load reads the architectures llama, qwen2, qwen3, qwen3moe and deepseek2, with
+// tensors of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K. Parameters packed in
+// backend.Q8, Q4 and Q4_1 take Q8_0, Q4_0 and Q4_1 without a change of value, except for a
+// kv_b_proj that GGUF splits in two. All other quantised tensors are dequantised to F32 and
+// quantised again if Options give a format.
 //
-// Before anything is allocated, the names, shapes and dtypes of the tensors are
-// compared with the config's, and the memory needed with what b has left. Beside that
-// memory, loading takes a few megabytes. Errors name the file and the tensor.
+// Before it allocates memory, Load compares the names, shapes and dtypes of the tensors
+// with the config, and the memory needed with what b has left. Loading takes a few
+// megabytes on top of that. Errors name the file and the tensor.
 //
-// An lm_head.weight beside tied embeddings must equal them. Copies of the embedding
-// and the head in the layers of MTP modules, which share the model's, are not unclaimed
-// if they equal them.
+// An lm_head.weight in a model with tied embeddings must equal the embedding. MTP modules
+// share embedding and head with the model: copies of these in the modules' layers are
+// dropped from Unclaimed if they are equal.
 func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error) {
 	r, cfg, s, err := openCheckpoint(path, o)
 	if err != nil {
@@ -74,9 +75,9 @@ func Load(b backend.Backend, path string, o LoadOptions) (*Model, *Source, error
 	return m, s, nil
 }
 
-// LoadConfig reads the config of the checkpoint at path, which is one of Load's: that of
-// config.json in the folder or beside the file, or what the metadata of a GGUF file
-// amount to.
+// LoadConfig reads the config of the checkpoint at path, which may be any that Load takes:
+// the config.json in the folder or next to the file, or the equivalent of a GGUF file's
+// metadata.
 func LoadConfig(path string) (Config, error) {
 	if gguf.IsGGUF(path) {
 		r, _, c, err := OpenGGUF(path)
@@ -92,7 +93,7 @@ func LoadConfig(path string) (Config, error) {
 	return ReadConfig(filepath.Join(dir, "config.json"))
 }
 
-// folderOf is the folder of a file, or the folder itself.
+// folderOf returns the folder of a file; of a folder, path itself.
 func folderOf(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() {
@@ -101,7 +102,7 @@ func folderOf(path string) (string, error) {
 	return path, err
 }
 
-// openCheckpoint opens the files at path and tells the model's config.
+// openCheckpoint opens the files at path and returns the model's config.
 func openCheckpoint(path string, o LoadOptions) (*checkpoint.Reader, Config, *Source, error) {
 	dir, err := folderOf(path)
 	if err != nil {
@@ -127,17 +128,17 @@ func openCheckpoint(path string, o LoadOptions) (*checkpoint.Reader, Config, *So
 	return r, c, s, err
 }
 
-// headName is the output head's, which tied models do not have.
+// headName is the name of the output head, which tied models lack.
 const headName = "lm_head.weight"
 
-// loading is the work of Load.
+// loading is the state of a call of Load.
 type loading struct {
 	r   *checkpoint.Reader
 	cfg Config
 	o   LoadOptions
 }
 
-// files are the options of reading.
+// files returns the options for reading the files.
 func (l *loading) files() checkpoint.LoadOptions {
 	return checkpoint.LoadOptions{Block: l.cfg.Quantization.Block(), Progress: l.o.Progress}
 }
@@ -159,14 +160,15 @@ func (l *loading) make(b backend.Backend) (*Model, error) {
 	return m, nil
 }
 
-// check compares the config with the files, and the memory that it takes with what is
-// left.
+// check compares the config with the files, and the memory that the model takes with what
+// is left.
 func (l *loading) check(b backend.Backend) error {
 	if err := l.cfg.Validate(); err != nil {
 		return err
 	}
-	// A dry run has a record for each parameter and the tables of RoPE: they are as many
-	// as the files' tensors, and no more than there is memory.
+	// Even a dry run stores a record for each parameter and the tables of RoPE. Check first
+	// that the layers are no more than the tensors in the files, and that the tables fit in
+	// memory.
 	if n, have := l.cfg.NumHiddenLayers, len(l.r.Tensors()); n > have {
 		return fmt.Errorf("num_hidden_layers is %d, the files have %d tensors in all", n, have)
 	}
@@ -185,11 +187,11 @@ func (l *loading) check(b backend.Backend) error {
 	return d.Memory().Fits(b)
 }
 
-// withoutCopies drops tensors that are copies of the model's embedding and head from
-// those unclaimed.
+// withoutCopies removes from unclaimed the tensors that are copies of the model's embedding
+// and head.
 func (l *loading) withoutCopies(unclaimed []string, m *Model) ([]string, error) {
 	embed, head := m.Embed.Name, headName
-	copies := map[string]string{} // name of a copy to that of what it repeats
+	copies := map[string]string{} // name of each copy to the name of its original
 	if m.Config.TieWordEmbeddings {
 		copies[headName] = embed
 		if _, ok := l.r.Find(embed); !ok {

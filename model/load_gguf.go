@@ -13,10 +13,11 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// OpenGGUF opens a GGUF file as if it were a checkpoint of Hugging Face: with its names
-// and its order of rows, and the config that its metadata amount to. Tensors of F32, F16
-// and BF16 are shown as they are; others, and those whose rows are in another order, in
-// F32, with the codes that formats keep. Tensors that only GGUF has keep their names.
+// OpenGGUF opens a GGUF file as if it were a Hugging Face checkpoint, with the names, the
+// row order and a config in that format. Tensors of F32, F16 and BF16 are returned as
+// stored. Others, and those whose rows must be reordered, are converted to F32 when they
+// are read; for types with a lossless backend format, the quantised codes can be read too.
+// Tensors without a Hugging Face name keep the name they have in the file.
 func OpenGGUF(path string) (*checkpoint.Reader, gguf.Metadata, Config, error) {
 	r, err := gguf.Open(path)
 	if err != nil {
@@ -37,7 +38,7 @@ func OpenGGUF(path string) (*checkpoint.Reader, gguf.Metadata, Config, error) {
 	return nil, nil, c, errors.Join(fmt.Errorf("model: %s: %w", path, err), r.Close())
 }
 
-// ggufFile shows the tensors of a file under the names of Hugging Face.
+// ggufFile presents the tensors of a GGUF file under their Hugging Face names.
 type ggufFile struct {
 	*gguf.Reader
 	cfg Config
@@ -48,14 +49,14 @@ func (f *ggufFile) tensors() (list []checkpoint.Foreign, err error) {
 		name, known := fromGGUFName(t.Name)
 		before, after, isStack := strings.Cut(name, "*")
 		switch {
-		case t.Name == ropeFactors && f.cfg.ModelType == TypeLlama: // the config's
+		case t.Name == ropeFactors && f.cfg.ModelType == TypeLlama: // the config has these factors
 		case strings.HasSuffix(t.Name, ".attn_k_b.weight"):
 			kv, err := f.joinedKV(t)
 			if err != nil {
 				return nil, err
 			}
 			list = append(list, kv)
-		case strings.HasSuffix(t.Name, ".attn_v_b.weight"): // with attn_k_b
+		case strings.HasSuffix(t.Name, ".attn_v_b.weight"): // joined with attn_k_b
 		case !known:
 			list = append(list, f.show(t, t.Name, 0, t.Shape))
 		case strings.HasSuffix(t.Name, ".bias") && !f.hasBias(t.Name):
@@ -80,7 +81,7 @@ func (f *ggufFile) tensors() (list []checkpoint.Foreign, err error) {
 	return list, nil
 }
 
-// hasBias reports whether models of the config's type have the bias.
+// hasBias reports whether models of the config's type have the bias with this name.
 func (f *ggufFile) hasBias(name string) bool {
 	if strings.HasSuffix(name, ggufGateBias) {
 		return f.cfg.ModelType == TypeDeepSeekV3
@@ -89,15 +90,16 @@ func (f *ggufFile) hasBias(name string) bool {
 		strings.HasSuffix(name, ".attn_v.bias"))
 }
 
-// plainGGUF are the types that checkpoints have too.
+// plainGGUF maps the types that checkpoints also have.
 var plainGGUF = map[gguf.Type]checkpoint.DType{
 	gguf.F32: checkpoint.F32, gguf.F16: checkpoint.F16, gguf.BF16: checkpoint.BF16,
 }
 
-// codedGGUF are the formats that keep the values of a type.
+// codedGGUF maps quantised types to the backend formats that represent the same values.
 var codedGGUF = map[gguf.Type]backend.Format{gguf.Q8_0: backend.Q8, gguf.Q4_0: backend.Q4, gguf.Q4_1: backend.Q4_1}
 
-// codes are those of t, if it has such, from row first on.
+// codes returns the quantised codes of t from row first on, nil if its type has no such
+// format.
 func (f *ggufFile) codes(t gguf.TensorInfo, first int) *checkpoint.Codes {
 	format, ok := codedGGUF[t.Type]
 	if !ok {
@@ -108,7 +110,7 @@ func (f *ggufFile) codes(t gguf.TensorInfo, first int) *checkpoint.Codes {
 	}}
 }
 
-// show is the part of t of the given shape that begins at row first.
+// show returns the part of t that begins at row first and has the given shape.
 func (f *ggufFile) show(t gguf.TensorInfo, name string, first int, shape []int) checkpoint.Foreign {
 	if dt, ok := plainGGUF[t.Type]; ok {
 		at := int64(first) * int64(t.Type.Bytes(shape[len(shape)-1]))
@@ -119,8 +121,9 @@ func (f *ggufFile) show(t gguf.TensorInfo, name string, first int, shape []int) 
 	return x
 }
 
-// unpaired is the projection t of queries or keys of a Llama. In GGUF rows 2i and 2i+1
-// of a head are a pair of RoPE; in Hugging Face rows i and i+d/2 of d are.
+// unpaired returns a query or key projection t of a Llama in Hugging Face's row order. In
+// GGUF, rows 2i and 2i+1 of a head form a pair for RoPE; in Hugging Face, rows i and i+d/2
+// of d.
 func (f *ggufFile) unpaired(t gguf.TensorInfo, name string) checkpoint.Foreign {
 	head, width := f.cfg.QKHeadDim(), t.Shape[1]
 	whole := func(first, n int) (from, end int) { return first / head * head, (first + n + head - 1) / head * head }
@@ -149,8 +152,8 @@ func (f *ggufFile) unpaired(t gguf.TensorInfo, name string) checkpoint.Foreign {
 	return x
 }
 
-// unpair sets dst to n rows from row first on of heads of d rows, which paired has from
-// row from on, in pairs of RoPE.
+// unpair reorders rows of heads of d rows: it sets dst to n rows in Hugging Face's order,
+// starting at row first, from paired, which holds rows in pairs starting at row from.
 func unpair[T any](dst, paired []T, first, n, from, d int) {
 	width := len(dst) / n
 	for i := range n {
@@ -160,9 +163,9 @@ func unpair[T any](dst, paired []T, first, n, from, d int) {
 	}
 }
 
-// joinedKV is kv_b_proj, whose rows are for each head those of nope and those of the
-// values. GGUF may split it: k holds the former transposed, [heads, rank, nope], and
-// attn_v_b the latter, [heads, value, rank].
+// joinedKV returns kv_b_proj, which has for each head the rows of nope followed by those of
+// the value. Newer GGUF files split it: k holds the nope rows transposed, [heads, rank,
+// nope], and attn_v_b the value rows, [heads, value, rank].
 func (f *ggufFile) joinedKV(k gguf.TensorInfo) (kv checkpoint.Foreign, err error) {
 	base := strings.TrimSuffix(k.Name, "attn_k_b.weight")
 	v, ok := f.Find(base + "attn_v_b.weight")
@@ -196,7 +199,7 @@ func (f *ggufFile) joinedKV(k gguf.TensorInfo) (kv checkpoint.Foreign, err error
 	}), nil
 }
 
-// ggufBytes are the bytes of a tensor from one of them on.
+// ggufBytes reads the bytes of a tensor, starting at byte from.
 type ggufBytes struct {
 	r    *gguf.Reader
 	t    gguf.TensorInfo
@@ -210,13 +213,13 @@ func (g ggufBytes) ReadAt(b []byte, at int64) (int, error) {
 	return len(b), nil
 }
 
-// computed is a tensor of F32 whose rows are computed when they are read.
+// computed returns an F32 tensor whose rows are computed when they are read.
 func computed(name string, shape []int, rows func(first int, dst []float32) error) checkpoint.Foreign {
 	return checkpoint.Foreign{Name: name, DType: checkpoint.F32, Shape: shape,
 		Data: computedRows{width: shape[len(shape)-1], rows: rows}}
 }
 
-// computedRows are the bytes of rows of F32.
+// computedRows reads computed rows as bytes of F32.
 type computedRows struct {
 	width int
 	rows  func(first int, dst []float32) error

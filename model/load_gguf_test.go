@@ -18,8 +18,8 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// ggufOf is the config that a GGUF file of a golden model amounts to: without what
-// GGUF does not have.
+// ggufOf returns the config that a GGUF file of a golden model gives: cfg without what GGUF
+// does not store.
 func ggufOf(cfg model.Config) model.Config {
 	cfg.Extra, cfg.DType = nil, ""
 	if s := cfg.RoPEScaling; s != nil && cfg.IsMLA() {
@@ -33,8 +33,9 @@ func ggufOf(cfg model.Config) model.Config {
 	return cfg
 }
 
-// Files of testdata/generate_gguf.py, which has names, keys and the order of rows from the package
-// gguf and from llama.cpp, load in every format with the bits of the golden folders.
+// The files of testdata/generate_gguf.py, which takes names, keys and row order from the
+// package gguf and from llama.cpp, load in every format with the same bits as the golden
+// folders.
 func TestGGUFLoadsAsTheFolderItWasMadeOf(t *testing.T) {
 	b := open(t)
 	paths, err := filepath.Glob("testdata/gguf/*.gguf")
@@ -82,10 +83,10 @@ func TestLoadConfigReadsEveryKindOfCheckpoint(t *testing.T) {
 	}
 }
 
-// change changes the metadata and tensors of a file.
+// change modifies the metadata and tensors of a file.
 type change func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata, []gguf.Tensor)
 
-// rewrite writes a file of testdata/gguf anew, with changed metadata and tensors.
+// rewrite writes a changed copy of a file of testdata/gguf.
 func rewrite(t *testing.T, path string, change change) string {
 	t.Helper()
 	r, err := gguf.Open(path)
@@ -134,7 +135,7 @@ func TestGGUFThatIsNotAModelHereIsRefused(t *testing.T) {
 	}{
 		{"qwen3", "general.architecture", "gpt2", `architecture "gpt2"`},
 		{"qwen3", "general.architecture", nil, "general.architecture"},
-		{"qwen3", "split.count", uint16(2), "one of 2 files"},
+		{"qwen3", "split.count", uint16(2), "one of 2 split files"},
 		{"qwen3", "qwen3.block_count", nil, "qwen3.block_count"},
 		{"qwen3", "qwen3.block_count", uint32(3), "no such tensor"},
 		{"qwen3", "qwen3.block_count", uint32(1 << 30), "num_hidden_layers"},
@@ -177,8 +178,8 @@ func TestGGUFThatIsNotAModelHereIsRefused(t *testing.T) {
 	}
 }
 
-// Blocks of any integers and scales, and minimums, of either sign keep every value in the
-// format of their layout.
+// Blocks with any integers, and scales and minimums of either sign, keep every value when
+// packed in the format of the same layout.
 func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 	b := open(t)
 	seed := rand.Uint64()
@@ -234,8 +235,8 @@ func TestQuantisedGGUFKeepsItsValuesInTheFormatOfItsLayout(t *testing.T) {
 	}
 }
 
-// A model of a GGUF file is saved as a folder that loads with the same bits, tensors that
-// no parameter has included.
+// A model loaded from a GGUF file is saved as a folder that loads with the same bits,
+// including tensors without a parameter.
 func TestGGUFIsSavedAsAFolder(t *testing.T) {
 	b := open(t)
 	path := rewrite(t, "testdata/gguf/qwen3.gguf", func(m gguf.Metadata, list []gguf.Tensor) (gguf.Metadata,

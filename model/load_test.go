@@ -21,7 +21,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// modules are the MTP modules of a model, if its config has any.
+// modules adds the MTP modules to a model whose config has any.
 func modules(m *model.Model) error {
 	if m.Config.NumNextNPredictLayers == 0 {
 		return nil
@@ -45,7 +45,7 @@ func readFile(t *testing.T, path string) []checkpoint.Tensor {
 	return list
 }
 
-// valuesOf are the numbers of a tensor.
+// valuesOf returns the elements of a tensor.
 func valuesOf(x checkpoint.Tensor) []float64 {
 	dt := map[checkpoint.DType]backend.DType{checkpoint.F32: backend.F32, checkpoint.F16: backend.F16,
 		checkpoint.BF16: backend.BF16}[x.DType]
@@ -56,7 +56,7 @@ func valuesOf(x checkpoint.Tensor) []float64 {
 	return v
 }
 
-// writeFolder makes a folder of a config and shards of tensors; a single one is
+// writeFolder writes a folder with a config and shards of tensors; a single shard is
 // model.safetensors.
 func writeFolder(t *testing.T, cfg model.Config, shards ...[]checkpoint.Tensor) string {
 	t.Helper()
@@ -85,7 +85,7 @@ func writeFolder(t *testing.T, cfg model.Config, shards ...[]checkpoint.Tensor) 
 	return dir
 }
 
-// sameParams compares the values of two models' parameters bit for bit.
+// sameParams compares the parameters of two models bit for bit.
 func sameParams(t *testing.T, name string, got, want *model.Model) {
 	t.Helper()
 	if len(got.Params.All()) != len(want.Params.All()) {
@@ -102,8 +102,8 @@ func sameParams(t *testing.T, name string, got, want *model.Model) {
 	}
 }
 
-// Every golden folder of transformers, in BF16, and its weights in F32 load in every format
-// with the bits of a model whose master weights were packed.
+// Every golden folder of transformers, stored in BF16 or F32, loads in every format with
+// the bits of a model whose unpacked weights were packed.
 func TestFoldersOfTransformersLoadInEveryFormat(t *testing.T) {
 	b := open(t)
 	dirs, err := filepath.Glob("testdata/golden/*/model.safetensors")
@@ -150,9 +150,9 @@ func TestFoldersOfTransformersLoadInEveryFormat(t *testing.T) {
 	}
 }
 
-// fp8Folder is a golden model of DeepSeek-V3 with MTP as DeepSeek publishes it: matrices
-// in FP8, scales in another shard, copies of the embedding and of the head. values has
-// what its tensors stand for.
+// fp8Folder writes a golden DeepSeek-V3 model with MTP in the form that DeepSeek publishes:
+// matrices in FP8, their scales in another shard, copies of the embedding and of the head.
+// values holds the dequantised values of its tensors.
 func fp8Folder(t *testing.T) (dir string, values map[string][]float64) {
 	t.Helper()
 	const block = 16
@@ -202,7 +202,7 @@ func fp8Folder(t *testing.T) (dir string, values map[string][]float64) {
 	return writeFolder(t, cfg, weights, others), values
 }
 
-// named are the values of parameters under the names of files.
+// named returns the values of parameters by the names that files use.
 func named(t *testing.T, m *model.Model) map[string][]float64 {
 	t.Helper()
 	all := map[string][]float64{}
@@ -249,7 +249,8 @@ func TestFP8FolderIsWhatItsScalesMakeOfIt(t *testing.T) {
 			t.Errorf("%s differs from its codes times its scales", name)
 		}
 	}
-	// Without the modules their layers are left, scales and copies too.
+	// Without the modules, all tensors of their layers are unclaimed, including scales and
+	// copies.
 	plain, source, err := model.Load(b, dir, model.LoadOptions{})
 	must(t, err)
 	defer plain.Free()
@@ -265,8 +266,8 @@ func TestFP8FolderIsWhatItsScalesMakeOfIt(t *testing.T) {
 	}
 }
 
-// A copy that differs from what it should repeat is unclaimed in a module, which shares
-// the model's, and an error as the head of a model whose config ties it.
+// A copy that differs from its original is unclaimed if it is in an MTP module, which
+// shares the model's weights, and an error if it is the head of a model that ties it.
 func TestCopiesThatDifferAreNotIgnored(t *testing.T) {
 	b := open(t)
 	dir, _ := fp8Folder(t)
@@ -317,11 +318,11 @@ func TestCopiesThatDifferAreNotIgnored(t *testing.T) {
 	must(t, err)
 	defer m.Free()
 	if m.Head == m.Embed {
-		t.Error("the head is tied against LoadOptions.Config")
+		t.Error("the head is tied although LoadOptions.Config unties it")
 	}
 }
 
-// What cannot be loaded is said before memory is taken.
+// Load reports a checkpoint that it cannot load before it allocates memory.
 func TestLoadComparesFilesAndMemoryFirst(t *testing.T) {
 	const golden = "testdata/golden/deepseek_v3_mtp"
 	cfg, err := model.ReadConfig(golden + "/config.json")
@@ -377,7 +378,7 @@ func TestLoadComparesFilesAndMemoryFirst(t *testing.T) {
 	}
 }
 
-// One file loads with the config beside it or with another.
+// A single file loads with the config next to it or with another one.
 func TestASingleFileLoads(t *testing.T) {
 	b := open(t)
 	const golden = "testdata/golden/qwen3"

@@ -7,11 +7,11 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Memory is what NewWith takes of b for a model of c, known without making it:
-// its code runs on backend.DryRun. The peak is above the size of the model where
-// weights are drawn and packed, since each matrix is there in both forms for a
-// moment. The few megabytes through which Load fills a model of
-// Options.Uninitialized are not counted.
+// Memory returns the memory that NewWith takes of b for a model of config c, without making
+// the model: it runs NewWith on backend.DryRun. If weights are initialized and packed, the
+// peak exceeds the size of the model, since one matrix at a time exists in both forms. For
+// a model with Options.Uninitialized, the few megabytes of buffers that Load uses are not
+// included.
 func Memory(b backend.Backend, c Config, o Options) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	if _, err := NewWith(d, c, 0, o); err != nil {
@@ -20,10 +20,11 @@ func Memory(b backend.Backend, c Config, o Options) (backend.Memory, error) {
 	return d.Memory(), nil
 }
 
-// GeneratorMemory is what a model and a Generator take of b, known without making
-// them, to complete requests: every one up to its MaxTokens, and with decode steps
-// of all numbers of sequences, since completions that stop early leave any. Prompts
-// that are read together in other numbers than here take more, see train.Memory.
+// GeneratorMemory returns the memory that a model and a Generator take of b to complete
+// requests, without making them. It assumes that every request runs to its MaxTokens, and
+// that decode steps are recorded for all batch sizes, since completions may end early in
+// any order. Prompts that are prefilled in other combinations than these requests may take
+// more, see train.Memory.
 func GeneratorMemory(b backend.Backend, c Config, o Options, g GeneratorOptions,
 	requests []Request) (backend.Memory, error) {
 	d := backend.DryRun(b)
@@ -37,7 +38,7 @@ func GeneratorMemory(b backend.Backend, c Config, o Options, g GeneratorOptions,
 	}
 	requests = slices.Clone(requests)
 	for i := range requests {
-		requests[i].Stop = []int32{} // every token is 0, which may be one that stops
+		requests[i].Stop = []int32{} // the dry run draws token 0 only, which must not stop a completion
 		requests[i].OnToken = nil
 	}
 	if _, err := gen.Generate(context.Background(), requests); err != nil {

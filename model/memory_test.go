@@ -11,11 +11,12 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Before, the zero options asked for 481 GB of R1DistillQwen1_5B's keys and values.
+// The default options keep the cache within its budget: a default of
+// max_position_embeddings per slot would take 481 GB for R1DistillQwen1_5B.
 func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 	tiny := model.Tiny(32)
 	long := model.R1DistillQwen1_5B()
-	long.NumHiddenLayers = 300 // a sequence takes more than the budget
+	long.NumHiddenLayers = 300 // a single sequence exceeds the budget
 	mla := model.DeepSeekV2Lite()
 	mla.NumHiddenLayers = 2
 	for _, c := range []struct {
@@ -23,8 +24,8 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		cfg    model.Config
 		o      model.Options
 		g      model.GeneratorOptions
-		tokens int // slots × tokens
-		width  int // elements of keys and values a token
+		tokens int // slots times tokens
+		width  int // elements of keys and values per token
 	}{
 		{"R1DistillQwen1_5B", model.R1DistillQwen1_5B(), model.Options{}, model.GeneratorOptions{}, 9 * 4096,
 			28 * 2 * 2 * 128},
@@ -36,7 +37,7 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 		{"64 slots at most", tiny, model.Options{}, model.GeneratorOptions{}, 64 * 256, 4 * 4 * (32 + 16 + 32)},
 		{"MLA", mla, model.Options{}, model.GeneratorOptions{}, 12 * 4096, 2 * 16 * (128 + 64 + 128)},
 		{"absorbed MLA", mla, model.Options{Absorbed: true}, model.GeneratorOptions{}, 64 * 4096, 2 * (512 + 64)},
-		// In BF16 a token takes half, so that twice as many fit.
+		// In BF16 a token takes half the memory, so twice as many fit.
 		{"BF16", model.R1DistillQwen1_5B(), model.Options{Precision: backend.BF16}, model.GeneratorOptions{}, 18 * 4096,
 			28 * 2 * 2 * 128},
 		{"a cache of BF16", tiny, model.Options{}, model.GeneratorOptions{Cache: backend.BF16}, 64 * 256,
@@ -58,8 +59,8 @@ func TestZeroGeneratorOptionsAskForWhatIsSensible(t *testing.T) {
 	}
 }
 
-// exactly requires that run takes est.Peak bytes of a CPU: it fits that many, and
-// not one less.
+// exactly checks that run needs exactly est.Peak bytes of a CPU: it succeeds with that
+// limit and fails with one byte less.
 func exactly(t *testing.T, name string, est backend.Memory, run func(backend.Backend) error) {
 	t.Helper()
 	for _, limit := range []int{est.Peak, est.Peak - 1} {
@@ -80,12 +81,12 @@ func exactly(t *testing.T, name string, est backend.Memory, run func(backend.Bac
 	}
 }
 
-// fill sets parameters that wait for their values to zeros, matrix by matrix.
+// fill sets parameters without values to zeros, matrix by matrix.
 func fill(params []*tensor.Param) error {
 	var w tensor.RowWriter
 	defer w.Close()
 	for _, p := range params {
-		matrices, rows := 1, 1 // rows of each
+		matrices, rows := 1, 1 // number of rows of each matrix
 		switch shape := p.Shape(); len(shape) {
 		case 2:
 			rows = shape[0]
@@ -163,7 +164,8 @@ func TestMemoryOfAModelIsKnownToTheByte(t *testing.T) {
 	}
 }
 
-// What does not fit is an error with the largest holders, and leaves nothing.
+// A model or generator that does not fit is an error that names the largest uses of memory,
+// and leaves nothing allocated.
 func TestModelsAndGeneratorsThatDoNotFitAreErrors(t *testing.T) {
 	b, err := cpu.New(cpu.Options{MemoryLimit: 24 << 20})
 	must(t, err)

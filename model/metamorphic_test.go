@@ -15,8 +15,8 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// randomSequences are seeded sequences of the given numbers of tokens below 20,
-// every other one with weights, of which some are 0.
+// randomSequences returns seeded sequences of the given numbers of tokens below 20. Every
+// other one has weights, some of which are 0.
 func randomSequences(seed uint64, lengths ...int) []model.Sequence {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var seqs []model.Sequence
@@ -38,7 +38,7 @@ func randomTokens(rng *rand.Rand, n int) []int32 {
 	return ids
 }
 
-// logProbs are the log-probabilities of all targets of seqs.
+// logProbs returns the log-probabilities of all targets of seqs.
 func logProbs(t testing.TB, m *model.Model, seqs []model.Sequence, grad bool) []float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{Grad: grad})
@@ -49,7 +49,7 @@ func logProbs(t testing.TB, m *model.Model, seqs []model.Sequence, grad bool) []
 	return v
 }
 
-// difference is the largest ‖a−b‖/‖b‖ of any entry.
+// difference returns the largest ‖a−b‖/‖b‖ of any entry.
 func difference(a, b map[string][]float64) (worst float64) {
 	for name, want := range b {
 		diff := 0.0
@@ -63,8 +63,8 @@ func difference(a, b map[string][]float64) (worst float64) {
 	return worst
 }
 
-// Bitwise in the log-probabilities, and to rounding in losses and gradients:
-// how a batch is split into micro-batches.
+// Splitting a batch into micro-batches keeps the bits of the log-probabilities, and changes
+// losses and gradients only by rounding.
 func TestMicroBatchingChangesNothing(t *testing.T) {
 	b := open(t)
 	const seed = 31
@@ -100,10 +100,10 @@ func TestMicroBatchingChangesNothing(t *testing.T) {
 }
 
 func TestMicroBatchesKeepOrderAndBound(t *testing.T) {
-	seqs := randomSequences(1, 4, 2, 9, 3, 3, 2) // 3 1 8 2 2 1 rows
+	seqs := randomSequences(1, 4, 2, 9, 3, 3, 2) // these have 3 1 8 2 2 1 rows
 	for _, c := range []struct {
 		rows int
-		want []int // sequences per micro-batch
+		want []int // number of sequences in each micro-batch
 	}{{0, []int{6}}, {1, []int{1, 1, 1, 1, 1, 1}}, {4, []int{2, 1, 2, 1}}, {5, []int{2, 1, 3}}, {17, []int{6}}} {
 		var got []int
 		var all []model.Sequence
@@ -123,7 +123,7 @@ func TestMicroBatchesKeepOrderAndBound(t *testing.T) {
 	}
 }
 
-// Bitwise: loss and every gradient, and the counted loads.
+// Recomputation keeps the bits of the loss, of every gradient, and of the counted loads.
 func TestRecomputeChangesNoBit(t *testing.T) {
 	b := open(t)
 	const seed = 32
@@ -158,7 +158,7 @@ func TestRecomputeChangesNoBit(t *testing.T) {
 	}
 }
 
-// To rounding: the two forms of MLA, in value and gradient.
+// The two forms of MLA agree up to rounding, in values and gradients.
 func TestAbsorbedEqualsNaive(t *testing.T) {
 	b := open(t)
 	const seed = 33
@@ -178,12 +178,13 @@ func TestAbsorbedEqualsNaive(t *testing.T) {
 			return g
 		}
 		if off := difference(all(absorbed), all(naive)); !(off <= c.tolerance) || off == 0 {
-			t.Errorf("%s: off by %.2e, want at most %.0e and not 0, for the two are different sums", c.dt, off, c.tolerance)
+			t.Errorf("%s: the forms differ by %.2e, want at most %.0e but not 0, "+
+				"since they sum in different orders", c.dt, off, c.tolerance)
 		}
 	}
 }
 
-// Bitwise: losses, gradients and completions on one and on two threads.
+// Losses, gradients and completions have the same bits with one thread and with several.
 func TestThreadsChangeNoBit(t *testing.T) {
 	for _, o := range []model.Options{{}, {Precision: backend.BF16}} {
 		t.Run(o.Precision.String(), func(t *testing.T) { testThreads(t, o) })
@@ -226,7 +227,7 @@ func testThreads(t *testing.T, o model.Options) {
 	}
 }
 
-// Bitwise: what else is in a batch, and in which order.
+// A sequence has the same bits whatever else is in the batch and in whatever order.
 func TestSequencesDoNotInfluenceEachOther(t *testing.T) {
 	b := open(t)
 	const seed = 35
@@ -240,12 +241,12 @@ func TestSequencesDoNotInfluenceEachOther(t *testing.T) {
 			alone = append(alone, logProbs(t, m, []model.Sequence{q}, false)...)
 		}
 		if !slices.Equal(together, alone) {
-			t.Errorf("absorbed %v: a sequence has other log-probabilities alone", absorbed)
+			t.Errorf("absorbed %v: a sequence has different log-probabilities when it is alone", absorbed)
 		}
 	}
 }
 
-// A token has no influence on the rows before it.
+// A token does not affect the rows before it.
 func TestForwardIsCausal(t *testing.T) {
 	b := open(t)
 	m, _ := newSmall(t, b, model.Options{})
@@ -255,7 +256,7 @@ func TestForwardIsCausal(t *testing.T) {
 	q.IDs = slices.Clone(q.IDs)
 	q.IDs[at] = (q.IDs[at] + 1) % 20
 	after := logProbs(t, m, []model.Sequence{q}, false)
-	if !slices.Equal(before[:at-1], after[:at-1]) { // row at−1 predicts the token itself
+	if !slices.Equal(before[:at-1], after[:at-1]) { // row at−1 predicts token at, so only its target changes
 		t.Error("a token changes the predictions before it")
 	}
 	for i := at - 1; i < len(before); i++ {

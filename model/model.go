@@ -14,53 +14,52 @@ import (
 // Model is a decoder-only language model.
 type Model struct {
 	Config  Config
-	Options Options // how it was made
+	Options Options // the options that it was made with
 	Params  *tensor.Params
 	Embed   *tensor.Param // [V, D]
 	Blocks  []Block
 	Norm    *tensor.Param // [D]
-	Head    *tensor.Param // [V, D]; the embedding itself where they are tied
-	Angles  tensor.Angles // of RoPE, for MaxPositionEmbeddings positions
+	Head    *tensor.Param // [V, D]; the embedding itself if they are tied
+	Angles  tensor.Angles // RoPE tables for MaxPositionEmbeddings positions
 
-	// Recompute makes training keep only the input of each block and run the
-	// block again in the backward pass: less memory, a third more time, the
-	// same bits.
+	// Recompute makes training keep only the input of each block and recompute the block in
+	// the backward pass (activation checkpointing): it takes less memory, about a third
+	// more time, and gives the same bits.
 	Recompute bool
 }
 
-// Options say how a model is made. The zero value is an F32 model in the naive
+// Options describes how a model is made. The zero value gives an F32 model with the naive
 // form of MLA.
 type Options struct {
 	// DType is the dtype of weights and arithmetic: F32, or F64 for tests.
 	DType backend.DType
-	// Precision is the dtype of activations and of their gradients, and of the
-	// keys and values that a generator caches: BF16, or 0 for DType. Weights,
-	// their gradients, statistics and sums stay F32.
+	// Precision is the dtype of activations, of their gradients, and of the keys and values
+	// that a generator caches: BF16, or 0 for DType. Weights, their gradients, statistics
+	// and sums stay F32.
 	Precision backend.DType
-	// RoundKV trains with keys and values rounded to BF16, so that a generator
-	// whose cache is BF16 agrees with training bit for bit although Precision is
-	// not. Their gradients are rounded with them.
+	// RoundKV rounds keys and values to BF16 in training, so that a generator with a BF16
+	// cache agrees with training bit for bit even if Precision is not BF16. Their gradients
+	// are rounded too.
 	RoundKV bool
-	// Absorbed selects the weight-absorbed form of MLA, for training and
-	// generation alike.
+	// Absorbed selects the weight-absorbed form of MLA, for training and generation.
 	Absorbed bool
-	// Format is the arithmetic of products with weight matrices, for training and
-	// generation alike: backend.Native is that of DType; backend.BFloat16 rounds
-	// their operands; formats that are forward only, such as backend.Q8, need Packed.
-	// Routers keep DType.
+	// Format is the format of weight matrices in matrix products, for training and
+	// generation: backend.Native computes in DType; backend.BFloat16 rounds both operands
+	// to BF16; formats without a backward pass, such as backend.Q8, need Packed. Routers
+	// always compute in DType.
 	Format backend.Format
-	// Tables is the Format of the embedding and of the output head, lookups included.
+	// Tables is the Format of the embedding, including lookups, and of the output head.
 	Tables backend.Format
-	// Packed keeps weights in their format only, without a master copy: for
-	// inference, in little more memory than the weights take. Where the backend does not
-	// pack backend.Native, as CUDA does not, weights in it are not packed.
+	// Packed stores weights in their format only, without an unpacked copy. This is for
+	// inference and takes little more memory than the weights themselves. On a backend that
+	// cannot pack backend.Native, such as CUDA, weights in that format stay unpacked.
 	Packed bool
-	// Block makes the blocks; nil means Layers, as Config describes them. Config still says
-	// what is around them, and has to be valid.
+	// Block makes the blocks; if nil, they are Layers as Config describes them. Config also
+	// describes everything around the blocks and must be valid.
 	Block NewBlock
-	// Uninitialized makes a model without values, as Load does before it reads the files:
-	// nothing is drawn, and parameters that are packed never exist in another form. Using
-	// one that was not loaded panics.
+	// Uninitialized makes a model without values, for Load to fill: weights are not
+	// initialized, and packed parameters are only ever stored in their packed form. Using
+	// such a model before it is loaded panics.
 	Uninitialized bool
 }
 
@@ -71,7 +70,7 @@ func (o Options) validate() error {
 	case o.Precision != backend.F32 && o.Precision != backend.BF16:
 		return fmt.Errorf("model: Options.Precision is %s, want BF16 or 0", o.Precision)
 	case o.DType != backend.F32 && (o.Precision == backend.BF16 || o.RoundKV):
-		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these go with F32, not with %s",
+		return fmt.Errorf("model: Options.Precision is %s, RoundKV %t: these need DType F32, not %s",
 			o.Precision, o.RoundKV, o.DType)
 	}
 	for _, f := range []struct {
@@ -83,21 +82,21 @@ func (o Options) validate() error {
 		}
 		switch {
 		case f.format != backend.Native && o.DType != backend.F32:
-			return fmt.Errorf("model: Options.%s: %s goes with F32, not with %s", f.field, f.format, o.DType)
+			return fmt.Errorf("model: Options.%s: %s needs DType F32, not %s", f.field, f.format, o.DType)
 		case f.format.ForwardOnly && !o.Packed:
-			return fmt.Errorf("model: Options.%s: %s is for inference: set Packed", f.field, f.format)
+			return fmt.Errorf("model: Options.%s: %s supports inference only: set Packed", f.field, f.format)
 		}
 	}
 	return nil
 }
 
-// New creates a model with fresh weights, which depend on seed and on their
-// names alone.
+// New creates a model with random weights. The weights of a parameter depend only on seed
+// and on its name.
 func New(b backend.Backend, cfg Config, seed uint64) (*Model, error) {
 	return NewWith(b, cfg, seed, Options{})
 }
 
-// NewWith is New with options.
+// NewWith is like New, with options.
 func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -130,26 +129,26 @@ func NewWith(b backend.Backend, cfg Config, seed uint64, o Options) (*Model, err
 	return m, nil
 }
 
-// Free gives back the memory of the weights and of what belongs to them.
+// Free releases the memory of the weights, of their gradients and of the RoPE tables.
 func (m *Model) Free() {
 	m.Params.Free()
 	m.Angles.Cos.Free()
 	m.Angles.Sin.Free()
 }
 
-// notFinite says why logits are not finite.
+// notFinite returns the reason why logits are not finite.
 func (m *Model) notFinite() error {
 	bad, err := tensor.NotFinite(m.Params.All())
 	if err == nil && bad == "" {
-		bad = "all weights are, so that activations overflow"
+		bad = "all weights are finite, so activations overflow"
 	}
 	return cmp.Or(err, errors.New(bad))
 }
 
-// Backend is the device the model lives on.
+// Backend returns the device that holds the model.
 func (m *Model) Backend() backend.Backend { return m.Params.Backend() }
 
-// ActivationDType is the dtype of the residual stream and of all activations.
+// ActivationDType returns the dtype of the residual stream and of all activations.
 func (m *Model) ActivationDType() backend.DType { return m.Options.activations() }
 
 func (o Options) activations() backend.DType {
@@ -159,7 +158,7 @@ func (o Options) activations() backend.DType {
 	return o.DType
 }
 
-// cacheDType is the dtype in which keys and values are attended to in training.
+// cacheDType returns the dtype of the keys and values that attention reads in training.
 func (o Options) cacheDType() backend.DType {
 	if o.RoundKV {
 		return backend.BF16
@@ -167,10 +166,10 @@ func (o Options) cacheDType() backend.DType {
 	return o.activations()
 }
 
-// Absorbed reports whether MLA works in its weight-absorbed form.
+// Absorbed reports whether MLA uses its weight-absorbed form.
 func (m *Model) Absorbed() bool { return m.Options.Absorbed && m.Config.IsMLA() }
 
-// NewBlock makes the block of layer l, as those of m were made.
+// NewBlock makes a block for layer l in the same way as the blocks of m.
 func (m *Model) NewBlock(l int) Block {
 	if m.Options.Block != nil {
 		return m.Options.Block(m.Params, m.Config, l, m.Angles, m.Options)
@@ -180,9 +179,9 @@ func (m *Model) NewBlock(l int) Block {
 
 // Output is the result of a forward.
 type Output struct {
-	Hidden   tensor.Tensor   // [N, D]: after the final norm, what the head reads
+	Hidden   tensor.Tensor   // [N, D]: the hidden states after the final norm, which the head reads
 	Residual tensor.Tensor   // [N, D]: the residual stream before the final norm
-	Scores   []tensor.Tensor // the affinities [N, E] of Model.Gates, in their order; none over caches
+	Scores   []tensor.Tensor // affinities [N, E] of each of Model.Gates; nil in a forward with caches
 	model    *Model
 }
 
@@ -191,7 +190,7 @@ func (m *Model) Forward(s *tensor.Scope, b Batch) Output {
 	return m.forward(s, b.IDs, b.Rows, nil, b.routing)
 }
 
-// forward runs the model over packed rows, with one cache a layer or none.
+// forward runs the model over packed rows, with one cache per layer or without caches.
 func (m *Model) forward(
 	s *tensor.Scope, ids tensor.Tensor, rows attention.Rows, caches []*attention.Cache, routes routing,
 ) Output {
@@ -212,17 +211,17 @@ func (m *Model) forward(
 	return out
 }
 
-// ForwardBlock is b.Forward for a block of m or of its Drafter: recomputed in
-// training if Recompute is set, its temporaries freed at once in inference. Where rows
-// continue what is cached there are no scores. A block that returns the scores of more or
-// fewer gates than it has panics.
+// ForwardBlock calls b.Forward for a block of m or of its Drafter. In training it
+// recomputes the block in the backward pass if Recompute is set; in inference it frees the
+// block's temporaries at once. scores is nil if rows continue a cache. ForwardBlock panics
+// if b returns scores for more or fewer gates than it lists.
 func (m *Model) ForwardBlock(
 	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache,
 ) (out tensor.Tensor, scores []tensor.Tensor) {
 	return m.forwardBlock(b, h, rows, cache, nil)
 }
 
-// forwardBlock is ForwardBlock with choices for the gates of b, or none.
+// forwardBlock is ForwardBlock with choices for the gates of b, which may be nil.
 func (m *Model) forwardBlock(
 	b Block, h tensor.Tensor, rows attention.Rows, cache *attention.Cache, choices []moe.Choice,
 ) (out tensor.Tensor, scores []tensor.Tensor) {
@@ -232,7 +231,7 @@ func (m *Model) forwardBlock(
 		out, scores := b.Forward(h, rows, cache)
 		done()
 		if n := len(b.Gates()); len(scores) != n {
-			panic(fmt.Sprintf("model: %T.Forward returned the scores of %d gates, Gates lists %d", b, len(scores), n))
+			panic(fmt.Sprintf("model: %T.Forward returned the scores of %d gates, but Gates lists %d", b, len(scores), n))
 		}
 		return out, scores
 	}
@@ -244,7 +243,7 @@ func (m *Model) forwardBlock(
 				scores = all
 			}
 			for _, x := range scores {
-				x.Keep() // an evaluation's balance loss reads them
+				x.Keep() // the balance loss of an evaluation reads them
 			}
 			return y
 		})
@@ -259,23 +258,23 @@ func (m *Model) forwardBlock(
 	return outs[0], outs[1:]
 }
 
-// LogProbs is the log-probability [N] of each row's target at temperature 1; a
-// negative target gives 0. The logits are never held whole.
+// LogProbs returns the log-probability [N] of each row's target at temperature 1, 0 for a
+// negative target. It never keeps all logits in memory at once.
 func (o Output) LogProbs(targets tensor.Tensor) tensor.Tensor {
 	lp, _ := o.Score(targets, 1)
 	return lp
 }
 
-// Score is the log-probability [N] of each row's target and the entropy [N] of
-// each row's distribution, at a sampling temperature; 0 means 1.
+// Score returns the log-probability [N] of each row's target and the entropy [N] of each
+// row's distribution, at the given sampling temperature; 0 means 1.
 func (o Output) Score(targets tensor.Tensor, temperature float64) (logProb, entropy tensor.Tensor) {
 	return tensor.LogProbs(o.Hidden, o.model.Head, targets, o.inverse(temperature))
 }
 
-// BalanceLoss is the sequence-wise balance loss summed over the MoE layers, of
-// shape [1], and whether there are any: alpha averaged over the sequences of
-// the global batch (DeepSeek-V3 eq. 17–20). drafted are the gates of the
-// Drafter, as its Loss returns them.
+// BalanceLoss returns the sequence-wise balance loss summed over the MoE layers, of shape
+// [1], weighted by alpha and averaged over the sequences of the global batch (DeepSeek-V3
+// eq. 17–20). drafted are the gates of the Drafter, which its Loss returns. ok is false if
+// there are no MoE layers.
 func (o Output) BalanceLoss(b Batch, alpha float64, drafted ...Gated) (loss tensor.Tensor, ok bool) {
 	gates, _ := o.model.Gates()
 	var all []Gated
@@ -292,14 +291,14 @@ func (o Output) BalanceLoss(b Batch, alpha float64, drafted ...Gated) (loss tens
 	return loss, ok
 }
 
-// Gated is what a gate did in a forward of N rows of S sequences.
+// Gated holds the scores of a gate in a forward of N rows of S sequences.
 type Gated struct {
 	Gate     *moe.Gate
-	Scores   tensor.Tensor // [N, E]: its affinities
-	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, and N
+	Scores   tensor.Tensor // [N, E]: the gate's affinities
+	SeqStart tensor.Tensor // [S+1] I32: first row of each sequence, followed by N
 }
 
-// Gates lists the gates of the MoE layers in order, with the layer each is in.
+// Gates returns the gates of the MoE layers in order, and the layer of each.
 func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
 	for l, b := range m.Blocks {
 		for _, g := range b.Gates() {
@@ -310,8 +309,8 @@ func (m *Model) Gates() (gates []*moe.Gate, layers []int) {
 	return gates, layers
 }
 
-// Linears lists the projections of all layers, which may have adapters, see
-// Block.Linears. Those of a Drafter are not among them.
+// Linears returns the projections of all layers that may have adapters, see Block.Linears,
+// without those of a Drafter.
 func (m *Model) Linears() []*tensor.Linear {
 	var all []*tensor.Linear
 	for _, b := range m.Blocks {
@@ -320,21 +319,20 @@ func (m *Model) Linears() []*tensor.Linear {
 	return all
 }
 
-// Drafter proposes tokens ahead of the model: the multi-token prediction
-// modules of package mtp.
+// Drafter predicts further tokens ahead of the model: the multi-token prediction modules of
+// package mtp.
 type Drafter interface {
-	// Loss is the drafter's training loss on a batch, of shape [1], and the gates it
-	// used, for Output.BalanceLoss.
+	// Loss returns the drafter's training loss on a batch, of shape [1], and the gates that
+	// it used, for Output.BalanceLoss.
 	Loss(s *tensor.Scope, out Output, b Batch) (loss tensor.Tensor, gated []Gated)
-	// Params lists the parameters of the drafter's own, which are among those of
-	// the model.
+	// Params returns the drafter's parameters, which are among those of the model.
 	Params() []*tensor.Param
-	// Gates lists the gates of the drafter's MoE layers, with the layer each is in.
+	// Gates returns the gates of the drafter's MoE layers, and the layer of each.
 	Gates() (gates []*moe.Gate, layers []int)
-	// Advance tells the drafter before each update how many tokens were consumed,
-	// for what changes with them. An error ends the update before it has begun.
+	// Advance is called before each update with the number of tokens consumed, for settings
+	// that depend on it. An error prevents the update.
 	Advance(tokens int64) error
-	// Settings are what decides Loss beside weights and tokens, as data that
-	// encoding/json writes: a resumed run must have the same.
+	// Settings returns what Loss depends on besides weights and tokens, in a form that
+	// encoding/json can write. A resumed run must have the same.
 	Settings() any
 }

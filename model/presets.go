@@ -1,12 +1,12 @@
 package model
 
-// The presets repeat published config.json files, so that a model can be built
-// without one. Files win over presets: load the config.json that comes with the
-// weights. Comments say which values were not checked against such a file.
+// The presets are copies of published config.json files, so that a model can be made
+// without one. If there is a config.json with the weights, load that instead. Comments list
+// the values that were not checked against a published file.
 
-// DeepSeekV3 is DeepSeek-V3, R1 and R1-Zero: 671B parameters, 37.6B active,
-// block-scaled FP8 weights (arXiv:2412.19437 §4.2). Its InitializerRange is the
-// file's 0.02; the report trained from 0.006.
+// DeepSeekV3 is the config of DeepSeek-V3, R1 and R1-Zero: 671B parameters, 37.6B active,
+// FP8 weights with a scale per block (arXiv:2412.19437 §4.2). Its InitializerRange is 0.02
+// as in the published file; the report says 0.006.
 func DeepSeekV3() Config {
 	return Config{
 		ModelType:             TypeDeepSeekV3,
@@ -53,8 +53,8 @@ func DeepSeekV3() Config {
 	}
 }
 
-// DeepSeekV2 is DeepSeek-V2: 236B parameters, 21B active (arXiv:2405.04434
-// §3.1.2). Its YaRN mscale is the paper's 0.707; some later V2.x files say 1.
+// DeepSeekV2 is the config of DeepSeek-V2: 236B parameters, 21B active (arXiv:2405.04434
+// §3.1.2). Its YaRN mscale is 0.707 as in the paper; some later V2.x files have 1.
 func DeepSeekV2() Config {
 	c := deepSeekV2()
 	c.HiddenSize = 5120
@@ -70,7 +70,7 @@ func DeepSeekV2() Config {
 	return c
 }
 
-// DeepSeekV2Lite is DeepSeek-V2-Lite: 15.7B parameters, 2.7B active
+// DeepSeekV2Lite is the config of DeepSeek-V2-Lite: 15.7B parameters, 2.7B active
 // (arXiv:2405.04434 appendix B).
 func DeepSeekV2Lite() Config {
 	c := deepSeekV2()
@@ -125,8 +125,8 @@ func deepSeekYaRN(mscale float64) *RoPEScaling {
 	}
 }
 
-// Moonlight16BA3B is Moonlight-16B-A3B-Instruct: the V3 architecture with 16.0B
-// parameters, 2.9B active (arXiv:2502.16982).
+// Moonlight16BA3B is the config of Moonlight-16B-A3B-Instruct: the V3 architecture with
+// 16.0B parameters, 2.9B active (arXiv:2502.16982).
 func Moonlight16BA3B() Config {
 	return Config{
 		ModelType:             TypeDeepSeekV3,
@@ -164,8 +164,9 @@ func Moonlight16BA3B() Config {
 	}
 }
 
-// R1DistillQwen1_5B is DeepSeek-R1-Distill-Qwen-1.5B, on Qwen2.5-Math-1.5B.
-// Unverified: RoPETheta, and that the head is untied (the base model ties it).
+// R1DistillQwen1_5B is the config of DeepSeek-R1-Distill-Qwen-1.5B, which is based on
+// Qwen2.5-Math-1.5B. Unverified: RoPETheta, and that the head is untied (the base model
+// ties it).
 func R1DistillQwen1_5B() Config {
 	c := r1DistillQwen()
 	c.VocabSize = 151936
@@ -178,8 +179,8 @@ func R1DistillQwen1_5B() Config {
 	return c
 }
 
-// R1DistillQwen7B is DeepSeek-R1-Distill-Qwen-7B, on Qwen2.5-Math-7B.
-// Unverified: RoPETheta.
+// R1DistillQwen7B is the config of DeepSeek-R1-Distill-Qwen-7B, which is based on
+// Qwen2.5-Math-7B. Unverified: RoPETheta.
 func R1DistillQwen7B() Config {
 	c := r1DistillQwen()
 	c.HiddenSize = 3584
@@ -191,8 +192,9 @@ func R1DistillQwen7B() Config {
 	return c
 }
 
-// R1DistillQwen14B is DeepSeek-R1-Distill-Qwen-14B, on Qwen2.5-14B.
-// Unverified: IntermediateSize, NumHiddenLayers, the heads, RoPETheta.
+// R1DistillQwen14B is the config of DeepSeek-R1-Distill-Qwen-14B, which is based on
+// Qwen2.5-14B. Unverified: IntermediateSize, NumHiddenLayers, the numbers of heads,
+// RoPETheta.
 func R1DistillQwen14B() Config {
 	c := r1DistillQwen()
 	c.HiddenSize = 5120
@@ -202,8 +204,8 @@ func R1DistillQwen14B() Config {
 	return c
 }
 
-// R1DistillQwen32B is DeepSeek-R1-Distill-Qwen-32B, on Qwen2.5-32B.
-// Unverified: RoPETheta.
+// R1DistillQwen32B is the config of DeepSeek-R1-Distill-Qwen-32B, which is based on
+// Qwen2.5-32B. Unverified: RoPETheta.
 func R1DistillQwen32B() Config {
 	c := r1DistillQwen()
 	c.HiddenSize = 5120
@@ -213,8 +215,8 @@ func R1DistillQwen32B() Config {
 	return c
 }
 
-// r1DistillQwen is what the Qwen distillations have in common, with the values
-// of the two larger ones.
+// r1DistillQwen is what the distilled Qwen models have in common, with the values of the
+// two larger ones.
 func r1DistillQwen() Config {
 	return Config{
 		ModelType:             TypeQwen2,
@@ -230,8 +232,8 @@ func r1DistillQwen() Config {
 	}
 }
 
-// R1DistillLlama8B is DeepSeek-R1-Distill-Llama-8B, on Llama-3.1-8B.
-// Unverified: RoPETheta, RoPEScaling and the token ids.
+// R1DistillLlama8B is the config of DeepSeek-R1-Distill-Llama-8B, which is based on
+// Llama-3.1-8B. Unverified: RoPETheta, RoPEScaling and the token ids.
 func R1DistillLlama8B() Config {
 	c := r1DistillLlama()
 	c.HiddenSize = 4096
@@ -241,9 +243,9 @@ func R1DistillLlama8B() Config {
 	return c
 }
 
-// R1DistillLlama70B is DeepSeek-R1-Distill-Llama-70B, on Llama-3.3-70B-Instruct.
-// Unverified: IntermediateSize, NumHiddenLayers, the heads, RoPETheta,
-// RoPEScaling and the token ids.
+// R1DistillLlama70B is the config of DeepSeek-R1-Distill-Llama-70B, which is based on
+// Llama-3.3-70B-Instruct. Unverified: IntermediateSize, NumHiddenLayers, the numbers of
+// heads, RoPETheta, RoPEScaling and the token ids.
 func R1DistillLlama70B() Config {
 	c := r1DistillLlama()
 	c.HiddenSize = 8192
@@ -253,7 +255,7 @@ func R1DistillLlama70B() Config {
 	return c
 }
 
-// r1DistillLlama is what the Llama distillations have in common.
+// r1DistillLlama is what the distilled Llama models have in common.
 func r1DistillLlama() Config {
 	return Config{
 		ModelType:             TypeLlama,
@@ -277,7 +279,7 @@ func r1DistillLlama() Config {
 	}
 }
 
-// Qwen3_30B_A3B is Qwen3-30B-A3B: 30.5B parameters, 3.3B active
+// Qwen3_30B_A3B is the config of Qwen3-30B-A3B: 30.5B parameters, 3.3B active
 // (arXiv:2505.09388 §2). Unverified: MaxPositionEmbeddings and the token ids.
 func Qwen3_30B_A3B() Config {
 	return Config{
@@ -305,16 +307,15 @@ func Qwen3_30B_A3B() Config {
 	}
 }
 
-// Tiny is a small model of the V3 kind with a vocabulary of vocab tokens, none of
-// which begins or ends a sequence, and all of V3's mechanisms: query compression, one
-// dense layer and three of experts, a shared expert, the sigmoid gate with selection
-// bias, and one MTP module. It trains in minutes on a laptop. Change the fields freely;
-// Validate finds what no longer fits.
+// Tiny is the config of a small model of V3's architecture, with a vocabulary of vocab
+// tokens and without BOS or EOS tokens. It has all of V3's mechanisms: query compression,
+// one dense and three MoE layers, a shared expert, the sigmoid gate with selection bias,
+// and one MTP module. It trains in minutes on a laptop. Change the fields as needed;
+// Validate reports values that do not fit together.
 //
-// RoutedScalingFactor follows Moonlight's rule (arXiv:2502.16982 appendix C),
-// which gives the routed output the root mean square of one expert's: the mean
-// of 1/‖w‖ over gates w normalised from the top 2 of 8 sigmoids of standard
-// normal logits.
+// RoutedScalingFactor follows Moonlight's rule (arXiv:2502.16982 appendix C), which gives
+// the routed output the root mean square of one expert's output: the mean of 1/‖w‖ over
+// gate weights w, normalised from the top 2 of 8 sigmoids of standard normal logits.
 func Tiny(vocab int) Config {
 	return Config{
 		ModelType:             TypeDeepSeekV3,

@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// queue hands the slots of a generator to waiting requests, in their order.
+// queue assigns the slots of a generator to waiting requests, in order.
 type queue struct {
 	requests []Request
-	next     int       // the first request that waits
-	free     []int     // slots
-	last     int       // slot of the request before next
-	held     [][]int32 // the tokens by slot whose keys are cached; nil if they are not reused
+	next     int       // index of the first waiting request
+	free     []int     // free slots
+	last     int       // slot of request next−1
+	held     [][]int32 // tokens whose keys are cached, by slot; nil if keys are not reused
 }
 
 func newQueue(requests []Request, slots int, held [][]int32) *queue {
@@ -22,16 +22,17 @@ func newQueue(requests []Request, slots int, held [][]int32) *queue {
 	return q
 }
 
-// share is a sequence whose prompt is the one in another slot.
+// share is a sequence with the same prompt as the sequence in slot from.
 type share struct {
 	running
 	from int
 }
 
-// admit gives free slots to waiting requests: fresh ones, whose prompts have to
-// be read and have rows tokens together at most, unless there is but one, and
-// those with the prompt of the request before, whose keys they share. The last
-// token of a shared prompt is left to be read as if it had just been drawn.
+// admit assigns free slots to waiting requests. fresh are those whose prompts must be
+// prefilled; rows is the prefill budget in tokens, and a single longer prompt is admitted
+// alone. shared are those with the same prompt as the request before them, whose keys they
+// copy, except for the last token, which is read in the next decode step as if it had just
+// been drawn.
 func (q *queue) admit(rows int) (fresh []running, shared []share) {
 	used := 0
 	for ; q.next < len(q.requests) && len(q.free) > 0; q.next++ {
@@ -39,7 +40,7 @@ func (q *queue) admit(rows int) (fresh []running, shared []share) {
 		n := len(prompt)
 		if q.next > 0 && slices.Equal(prompt, q.requests[q.next-1].Prompt) {
 			from := q.last
-			if at := slices.Index(q.free, from); at >= 0 { // it has ended: its slot is as good as a copy
+			if at := slices.Index(q.free, from); at >= 0 { // that sequence has ended: take its slot instead of copying
 				q.free = slices.Delete(q.free, at, at+1)
 			} else {
 				q.last = q.take(len(q.free) - 1)
@@ -60,9 +61,10 @@ func (q *queue) admit(rows int) (fresh []running, shared []share) {
 	return fresh, shared
 }
 
-// best is the place in free of the slot that a prompt takes, and how many tokens of its
-// beginning the slot has, fewer than the prompt: the last one has to be read. Of all slots it
-// has the most of these, less the tokens that are overwritten.
+// best returns the index in free of the best slot for a prompt, and the number of the
+// prompt's first tokens whose keys the slot has. That number is less than the prompt's
+// length, because the last token must be read. The best slot has the most such tokens,
+// minus its other cached tokens, which will be overwritten.
 func (q *queue) best(prompt []int32) (at, reused int) {
 	at = len(q.free) - 1
 	if q.held == nil {
@@ -81,14 +83,15 @@ func (q *queue) best(prompt []int32) (at, reused int) {
 	return at, reused
 }
 
-// keep notes that all but n tokens of the slot last are overwritten.
+// keep records that slot last keeps only its first n tokens; the others will be
+// overwritten.
 func (q *queue) keep(n int) {
 	if q.held != nil {
 		q.held[q.last] = q.held[q.last][:n]
 	}
 }
 
-// take removes the slot at a place from the free ones.
+// take removes the slot at an index of free and returns it.
 func (q *queue) take(at int) int {
 	slot := q.free[at]
 	q.free = slices.Delete(q.free, at, at+1)

@@ -14,9 +14,10 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// TestRoundTripThroughTransformers is one half of testdata/roundtrip.py, which names a
-// folder of transformers', one to write and a dtype: it loads the first, makes a step of
-// AdamW with a rate of 1e-5, saves the second, and writes logits and loss for comparison.
+// TestRoundTripThroughTransformers is run by testdata/roundtrip.py with the names of a
+// folder written by transformers, of a folder to write, and of a dtype. It loads the first,
+// makes one step of AdamW with learning rate 1e-5, saves the second, and writes logits and
+// loss for comparison.
 func TestRoundTripThroughTransformers(t *testing.T) {
 	in, out := os.Getenv("AHA_ROUNDTRIP_IN"), os.Getenv("AHA_ROUNDTRIP_OUT")
 	if in == "" {
@@ -35,7 +36,7 @@ func TestRoundTripThroughTransformers(t *testing.T) {
 	must(t, err)
 	dt := checkpoint.DType(os.Getenv("AHA_ROUNDTRIP_DTYPE"))
 	must(t, model.Save(out, m, model.SaveOptions{Source: source, DType: dt}))
-	// What was saved, in another dtype than the model's perhaps, is what is compared.
+	// Compare the saved model, whose dtype may differ from that of m.
 	again, _, err := model.Load(open(t), out, model.LoadOptions{})
 	must(t, err)
 	defer again.Free()

@@ -10,18 +10,18 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// On the host the experts of a row are those of each of Model.Gates in order, K ascending
-// ids a gate, one row after the other. On the device they are [N, K] of each gate, one gate
-// after the other, in one vector.
+// On the host, the experts of a forward are stored row by row; each row has the experts of
+// each of Model.Gates in order, K ascending ids per gate. On the device they are one
+// vector, gate by gate, with [N, K] ids per gate.
 
-// routing are the experts of the rows of a forward, as vectors on the device.
+// routing holds the experts of the rows of a forward, as vectors on the device.
 type routing struct {
-	given  tensor.Tensor // those that rows are routed to; absent leaves the choice to the gates
-	chosen tensor.Tensor // set to those that the gates choose; absent where nobody reads them
+	given  tensor.Tensor // experts that rows are routed to; if absent, the gates choose
+	chosen tensor.Tensor // receives the experts that the gates choose; absent if they are not needed
 }
 
-// ExpertsPerRow is the number of experts that a row of a forward is routed to, summed over
-// Gates: the length of its record.
+// ExpertsPerRow returns the number of experts that a row is routed to, summed over Gates.
+// It is the length of a row's record in Sequence.Experts.
 func (m *Model) ExpertsPerRow() int {
 	n := 0
 	for _, b := range m.Blocks {
@@ -33,14 +33,15 @@ func (m *Model) ExpertsPerRow() int {
 	return n
 }
 
-// CheckExperts reports why experts cannot be those of a number of rows: another length, an
-// id that a gate does not have, or ids of a row and gate that do not ascend.
+// CheckExperts returns an error if experts cannot be the experts of the given number of
+// rows: if their number is wrong, if a gate does not have an id, or if the ids of a row and
+// gate are not ascending.
 func (m *Model) CheckExperts(rows int, experts []uint16) error {
 	gates, layers := m.Gates()
 	if want := rows * m.ExpertsPerRow(); len(experts) != want {
 		return fmt.Errorf("%d experts for %d rows, want %d of each row", len(experts), rows, m.ExpertsPerRow())
 	}
-	if _, dry := backend.As[*backend.Dry](m.Backend()); dry { // nothing has values
+	if _, dry := backend.As[*backend.Dry](m.Backend()); dry { // a dry run has no values
 		return nil
 	}
 	for row := range rows {
@@ -60,7 +61,7 @@ func (m *Model) CheckExperts(rows int, experts []uint16) error {
 	return nil
 }
 
-// canRecordExperts reports why the experts of rows cannot be written down.
+// canRecordExperts returns an error if the experts of rows cannot be recorded.
 func (m *Model) canRecordExperts() error {
 	gates, layers := m.Gates()
 	if len(gates) == 0 {
@@ -68,26 +69,28 @@ func (m *Model) canRecordExperts() error {
 	}
 	for i, g := range gates {
 		if e, _ := g.Shape(); e > math.MaxUint16+1 {
-			return fmt.Errorf("a gate of layer %d has %d experts, a record holds at most %d", layers[i], e, math.MaxUint16+1)
+			return fmt.Errorf("a gate of layer %d has %d experts, but at most %d can be recorded", layers[i], e,
+				math.MaxUint16+1)
 		}
 	}
 	return nil
 }
 
-// RecordExperts has a forward of b keep the experts that the gates choose, for
-// ChosenExperts. Those of a forward whose experts are given are what the gates would have
-// chosen for its hidden states.
+// RecordExperts makes the forward of b record the experts that the gates choose, for
+// ChosenExperts. If the batch prescribes experts, the record holds those that the gates
+// would choose by themselves for the same hidden states.
 func (m *Model) RecordExperts(b *Batch) {
 	b.routing.chosen = m.newChosen(b.IDs.Scope(), b.IDs.Len())
 }
 
-// newChosen is room for the experts of n rows.
+// newChosen allocates a vector for the experts of n rows.
 func (m *Model) newChosen(s *tensor.Scope, n int) tensor.Tensor {
 	return s.Empty(backend.I32, n*m.ExpertsPerRow()).Keep()
 }
 
-// ChosenExperts are the experts that the gates chose in the forward of b, of each sequence
-// as Sequence.Experts has them. b went through RecordExperts before.
+// ChosenExperts returns the experts that the gates chose in the forward of b, for each
+// sequence in the form of Sequence.Experts. RecordExperts must have been called for b
+// before the forward.
 func (m *Model) ChosenExperts(b Batch) ([][]uint16, error) {
 	n := b.IDs.Len()
 	all, err := m.download(b.routing.chosen, n)
@@ -102,7 +105,7 @@ func (m *Model) ChosenExperts(b Batch) ([][]uint16, error) {
 	return out, nil
 }
 
-// download brings the experts of n rows to the host.
+// download copies the experts of n rows to the host.
 func (m *Model) download(experts tensor.Tensor, n int) ([]uint16, error) {
 	width := m.ExpertsPerRow()
 	ids := make([]int32, n*width)
@@ -114,7 +117,7 @@ func (m *Model) download(experts tensor.Tensor, n int) ([]uint16, error) {
 	return out, nil
 }
 
-// given uploads the experts of seqs; absent if they have none.
+// given uploads the experts of seqs; the result is absent if they have none.
 func (m *Model) given(s *tensor.Scope, seqs []Sequence) tensor.Tensor {
 	var all []uint16
 	n := 0
@@ -138,7 +141,8 @@ func (m *Model) given(s *tensor.Scope, seqs []Sequence) tensor.Tensor {
 	return s.Ints(ids, len(ids))
 }
 
-// eachGate pairs the places of the experts of n rows on host and device.
+// eachGate calls visit with the indices, on the host and on the device, of the experts of
+// each row and gate.
 func (m *Model) eachGate(n int, visit func(host, device int)) {
 	width, before := m.ExpertsPerRow(), 0
 	gates, _ := m.Gates()
@@ -153,7 +157,7 @@ func (m *Model) eachGate(n int, visit func(host, device int)) {
 	}
 }
 
-// choices deals out a forward's routing to the gates in their order.
+// choices distributes the routing of a forward to the gates in order.
 type choices struct {
 	routing
 	rows, at int
@@ -166,7 +170,7 @@ func (r routing) reader(rows int) *choices {
 	return &choices{routing: r, rows: rows}
 }
 
-// next are the choices of the gates that come next; nil without routing.
+// next returns the choices of the next gates; nil without routing.
 func (c *choices) next(gates []*moe.Gate) []moe.Choice {
 	if c == nil {
 		return nil
@@ -186,8 +190,9 @@ func (c *choices) next(gates []*moe.Gate) []moe.Choice {
 	return out
 }
 
-// choose gives the gates of b their choices until done, which panics unless each gate was
-// used once: else the block's other forwards would go their own way.
+// choose sets the choices of b's gates until done is called. done panics unless each gate
+// was used exactly once, because a further forward of a gate would not follow the recorded
+// experts.
 func choose(b Block, choices []moe.Choice) (done func()) {
 	if choices == nil {
 		return func() {}
@@ -201,8 +206,8 @@ func choose(b Block, choices []moe.Choice) (done func()) {
 		for i, g := range gates {
 			g.Choose(nil)
 			if n := used[i].Forwards(); n != 1 {
-				panic(fmt.Sprintf("model: %T.Forward used gate %d of %d %d times: experts can be recorded and given "+
-					"where each is used once", b, i, len(gates), n))
+				panic(fmt.Sprintf("model: %T.Forward used gate %d of %d %d times: experts can be recorded or given only "+
+					"if each gate is used once", b, i, len(gates), n))
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func newRouted(t testing.TB, b backend.Backend, o model.Options) *model.Model {
 	return m
 }
 
-// chosen are the experts that the gates of m choose for seqs.
+// chosen returns the experts that the gates of m choose for seqs.
 func chosen(t testing.TB, m *model.Model, seqs []model.Sequence) [][]uint16 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -42,7 +42,7 @@ func chosen(t testing.TB, m *model.Model, seqs []model.Sequence) [][]uint16 {
 	return out
 }
 
-// randomExperts gives each row of seqs experts of its own.
+// randomExperts sets random experts for each row of seqs.
 func randomExperts(rng *rand.Rand, m *model.Model, seqs []model.Sequence) []model.Sequence {
 	seqs = slices.Clone(seqs)
 	gates, _ := m.Gates()
@@ -61,7 +61,7 @@ func randomExperts(rng *rand.Rand, m *model.Model, seqs []model.Sequence) []mode
 	return seqs
 }
 
-// The record has the experts of the MoEGate ops of the forward.
+// The record equals the experts of the forward's MoEGate ops.
 func TestRecordedExpertsAreThoseOfTheGates(t *testing.T) {
 	b := &router{Decorator: backend.Decorator{Backend: open(t)}}
 	m := newRouted(t, b, model.Options{})
@@ -85,13 +85,13 @@ func TestRecordedExpertsAreThoseOfTheGates(t *testing.T) {
 	}
 }
 
-// Bitwise: the record of a completion is what training's forward of it chooses, whatever
-// shares a prompt, a slot or a step.
+// The record of a completion equals the choice of training's forward, whatever other
+// requests share a prompt, a slot or a step.
 func TestCompletionsRecordTheExpertsOfTraining(t *testing.T) {
 	const seed = 43
 	t.Log("seed", seed)
 	reqs := randomRequests(seed, 12)
-	for _, at := range []int{3, 4, 5, 9} { // prompts in a row that are shared
+	for _, at := range []int{3, 4, 5, 9} { // consecutive requests that share a prompt
 		reqs[at].Prompt = reqs[2].Prompt
 	}
 	reqs[10].Prompt = reqs[9].Prompt
@@ -128,7 +128,7 @@ func TestCompletionsRecordTheExpertsOfTraining(t *testing.T) {
 	}
 }
 
-// replayed is the loss of seqs, its gradients and the loads of the gates.
+// replayed returns the loss of seqs, its gradients and the loads of the gates.
 func replayed(t testing.TB, m *model.Model, micro [][]model.Sequence, g model.Global) (
 	loss float64, grads map[string][]float64, loads [][]int) {
 	t.Helper()
@@ -148,7 +148,7 @@ func replayed(t testing.TB, m *model.Model, micro [][]model.Sequence, g model.Gl
 	return loss, gradients(t, m), loads
 }
 
-// Bitwise: given the experts that its gates choose, a model computes what it does anyway.
+// If a model is given the experts that its gates choose, its results keep their bits.
 func TestReplayOfOnesOwnChoiceChangesNoBit(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {DType: backend.F64}, {Precision: backend.BF16}} {
 		m := newRouted(t, open(t), o)
@@ -167,9 +167,9 @@ func TestReplayOfOnesOwnChoiceChangesNoBit(t *testing.T) {
 	}
 }
 
-// Given experts that the gates would not choose: bitwise with and without recomputation,
-// and within 1e-9 (F64) in other micro-batches. Loads are those of the given experts, and
-// the record is of the gates' own choice.
+// With experts that the gates would not choose, results have the same bits with and without
+// recomputation, and agree within 1e-9 (F64) if the micro-batches are split differently.
+// Loads count the given experts, and the record holds the choice of the gates.
 func TestReplayInPartsAndRecomputed(t *testing.T) {
 	const seed = 7
 	t.Log("seed", seed)
@@ -180,7 +180,7 @@ func TestReplayInPartsAndRecomputed(t *testing.T) {
 	own, _, _ := replayed(t, m, [][]model.Sequence{plain}, g)
 	loss, grads, loads := replayed(t, m, [][]model.Sequence{seqs}, g)
 	if own == loss {
-		t.Error("other experts give the same loss")
+		t.Error("the given experts do not change the loss")
 	}
 	count := [][]int{make([]int, 8), make([]int, 8)}
 	for _, q := range seqs {
@@ -204,7 +204,7 @@ func TestReplayInPartsAndRecomputed(t *testing.T) {
 	}
 	first, all := chosen(t, m, seqs), chosen(t, m, plain)
 	for i := range seqs {
-		for row := range seqs[i].Rows() { // the first gate sees what it sees without replay
+		for row := range seqs[i].Rows() { // the first gate has the same inputs as without replay
 			if at := row * 4; !slices.Equal(first[i][at:at+2], all[i][at:at+2]) {
 				t.Errorf("sequence %d, row %d: the first gate would choose %v, want %v", i, row, first[i][at:at+2],
 					all[i][at:at+2])
@@ -213,7 +213,8 @@ func TestReplayInPartsAndRecomputed(t *testing.T) {
 	}
 }
 
-// The whole gradient at given experts, the routers' included, against central differences.
+// The whole gradient at given experts, including that of the routers, equals central
+// differences.
 func TestGradientsAtGivenExpertsEqualFiniteDifferences(t *testing.T) {
 	const seed = 8
 	t.Log("seed", seed)
@@ -244,7 +245,8 @@ func TestGradientsAtGivenExpertsEqualFiniteDifferences(t *testing.T) {
 	}
 }
 
-// A Drafter's gates choose for themselves, whatever the model's are given.
+// The gates of a Drafter choose by themselves, whatever experts the model's gates are
+// given.
 func TestReplayLeavesTheDrafterAlone(t *testing.T) {
 	b := &router{Decorator: backend.Decorator{Backend: open(t)}}
 	m, d := newSmall(t, b, model.Options{DType: backend.F64})

@@ -13,44 +13,46 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// SaveOptions say how a model is saved. The zero value writes all it holds in F32.
+// SaveOptions describes how a model is saved. The zero value writes everything in F32.
 type SaveOptions struct {
-	// DType is that of the weights: checkpoint.F32, BF16, or F8E4M3, which is FP8 with
-	// scales of blocks for the matrices that DeepSeek-V3 quantises and BF16 for the
-	// rest; "" means F32, in which no update is lost. Selection biases of gates are F32
-	// in all of them.
+	// DType is the dtype of the weights: checkpoint.F32, BF16, or F8E4M3, which stores the
+	// matrices that DeepSeek-V3 quantises as FP8 with a scale per block, and the rest as
+	// BF16. "" means F32, which loses no update. Selection biases of gates are always F32.
 	DType checkpoint.DType
-	// ShardBytes is the largest size of the tensors of a file; 0 means 5 GB.
+	// ShardBytes is the maximum size of the tensors in a file; 0 means 5 GB.
 	ShardBytes int64
-	// Source is where the model came from: its Unclaimed tensors and the files of its
-	// tokenizer and of generation are kept. Nil means none.
+	// Source is where the model was loaded from. Its Unclaimed tensors, its tokenizer files
+	// and its generation config are preserved. If nil, nothing is.
 	Source *Source
-	// Drop reports which tensors of Source are not kept; nil means that all are.
+	// Drop reports which tensors of Source are not preserved; if nil, all are.
 	Drop func(name string) bool
-	// Files are more files by name, such as tokenizer.json; they replace those of Source.
+	// Files are further files by name, such as tokenizer.json; they replace those of
+	// Source.
 	Files map[string]func(w io.Writer) error
-	// Progress, if not nil, is told how many bytes of the tensors' total are written.
+	// Progress, unless nil, is called with the number of bytes of tensors written so far
+	// and the total.
 	Progress func(done, total int64)
 }
 
-// Save writes a folder that Load and transformers read: config.json, whose
-// torch_dtype says what the tensors hold, the weights, and what Source has. It appears
-// as a whole, and only then is a model folder that was there replaced, see
-// [checkpoint.WriteFolder]; it may be Source's own. Beside the model a few megabytes
-// are needed.
+// Save writes a folder that Load and transformers can read: config.json, whose torch_dtype
+// is the dtype of the tensors, the weights, and the contents of Source. The folder appears
+// as a whole and only then replaces a model folder at dir, which may be that of Source; see
+// [checkpoint.WriteFolder]. Saving takes a few megabytes of memory in addition to the
+// model.
 //
-// Weights in a packed format are saved as the values that products use: FP8 to FP8 is
-// exact, all are in F32. In BF16 those of FP8 and Q8 are rounded once more.
+// Weights in a packed format are saved with the values that matrix products use. FP8 to FP8
+// is exact, and F32 represents all of them; in BF16, weights of FP8 and Q8 are rounded once
+// more.
 //
-// Blocks of one's own keep their names, which Load reads with the same Options.Block and
-// transformers does not know. What FP8 quantises goes by the parameter's Kind, see
-// StoredDType.
+// Blocks made by Options.Block keep their names: Load can read them with the same
+// Options.Block, transformers cannot. Which tensors become FP8 depends on the parameter's
+// Kind, see StoredDType.
 //
-// A model with adapters is refused until they are merged. A tied head is left out.
-// Modules of multi-token prediction have copies of embedding and head as they are now;
-// num_nextn_predict_layers counts those that are written. Tensors of Source are kept as
-// they are, but that FP8 becomes BF16 or F32 where DType is that, and matrices that
-// DeepSeek-V3 quantises become FP8 where DType is.
+// A model with adapters is an error; merge them first. A tied head is not written. MTP
+// modules get copies of the current embedding and head, and num_nextn_predict_layers is the
+// number of modules written. Tensors of Source are written unchanged, except that FP8 is
+// converted to BF16 or F32 if that is DType, and matrices that DeepSeek-V3 quantises are
+// converted to FP8 if that is DType.
 func Save(dir string, m *Model, o SaveOptions) error {
 	dt := cmp.Or(o.DType, checkpoint.F32)
 	stored, ok := savedDTypes[dt]
@@ -67,7 +69,7 @@ func Save(dir string, m *Model, o SaveOptions) error {
 	files := map[string]func(io.Writer) error{}
 	if s := o.Source; s != nil {
 		var err error
-		if s.Metadata == nil { // files beside a GGUF file need not be its own
+		if s.Metadata == nil { // files next to a GGUF file may belong to another model
 			if files, err = checkpoint.CompanionFiles(s.Dir, s.followLinks); err != nil {
 				return fmt.Errorf("model: save %s: %w", dir, err)
 			}
@@ -75,11 +77,11 @@ func Save(dir string, m *Model, o SaveOptions) error {
 		if len(s.Unclaimed) > 0 {
 			r, err := s.open()
 			if err != nil {
-				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
+				return fmt.Errorf("model: save %s: tensors of the source: %w", dir, err)
 			}
 			defer r.Close()
 			if err := list.keep(r, o); err != nil {
-				return fmt.Errorf("model: save %s: tensors to keep: %w", dir, err)
+				return fmt.Errorf("model: save %s: tensors of the source: %w", dir, err)
 			}
 		}
 	}
@@ -96,12 +98,12 @@ func Save(dir string, m *Model, o SaveOptions) error {
 	return nil
 }
 
-// savedDTypes are the dtypes that Save has, as Config.StoredAs calls them.
+// savedDTypes are the dtypes that Save supports, with those that Config.StoredAs takes.
 var savedDTypes = map[checkpoint.DType]backend.DType{
 	checkpoint.F32: backend.F32, checkpoint.BF16: backend.BF16, checkpoint.F8E4M3: backend.E4M3,
 }
 
-// WriteConfig writes a config.json.
+// WriteConfig writes c as a config.json.
 func WriteConfig(w io.Writer, c Config) error {
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err == nil {
@@ -110,10 +112,10 @@ func WriteConfig(w io.Writer, c Config) error {
 	return err
 }
 
-// StoredDType is the dtype of a tensor in a checkpoint whose weights are dt: F8E4M3
-// is that of matrices and experts alone, beside which the rest is BF16, as DeepSeek-V3 was
-// released; selection biases of gates are F32. A stack of experts in one tensor of rank 3
-// is BF16 too.
+// StoredDType returns the dtype of a tensor of kind k in a checkpoint whose weights are dt.
+// In an F8E4M3 checkpoint, only matrices and experts are F8E4M3; the rest, and a stack of
+// experts in one tensor of rank 3, is BF16, as in the release of DeepSeek-V3. Selection
+// biases of gates are always F32.
 func StoredDType(dt checkpoint.DType, k tensor.Kind, rank int) checkpoint.DType {
 	switch {
 	case k == tensor.KindSelection:
@@ -126,15 +128,15 @@ func StoredDType(dt checkpoint.DType, k tensor.Kind, rank int) checkpoint.DType 
 	return checkpoint.BF16
 }
 
-// saving collects the tensors of a model to be saved.
+// saving collects the tensors to save.
 type saving struct {
 	m       *Model
 	dtype   checkpoint.DType
 	tensors []checkpoint.Tensor
-	has     map[string]bool // names of tensors
+	has     map[string]bool // names of the tensors
 }
 
-// newSaving has the parameters of m, without adapters.
+// newSaving adds the parameters of m, without adapters.
 func newSaving(m *Model, dt checkpoint.DType) *saving {
 	s := &saving{m: m, dtype: dt, has: map[string]bool{}}
 	own := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *tensor.Param) bool {
@@ -153,19 +155,19 @@ func (s *saving) add(r checkpoint.Rows) {
 	}
 }
 
-// The copies of embedding and head that modules of multi-token prediction have in files.
+// Names, within an MTP module, of the copies of embedding and head that files contain.
 const (
 	sharedEmbed = "embed_tokens.weight"
 	sharedHead  = "shared_head.head.weight"
 )
 
-// module is the prefix of the names of the k-th module of multi-token prediction.
+// module returns the prefix of the names in the k-th MTP module.
 func (s *saving) module(k int) string {
 	return fmt.Sprintf("model.layers.%d.", s.m.Config.NumHiddenLayers+k)
 }
 
-// addShared adds the copies of embedding and head to each module of multi-token
-// prediction, and returns how many modules there are.
+// addShared adds the copies of embedding and head for each MTP module and returns the
+// number of modules.
 func (s *saving) addShared() int {
 	for k := range s.m.Config.NumNextNPredictLayers {
 		prefix := s.module(k)
@@ -181,7 +183,7 @@ func (s *saving) addShared() int {
 	return s.m.Config.NumNextNPredictLayers
 }
 
-// keep adds tensors of Source that the model does not have.
+// keep adds the tensors of Source that the model does not have.
 func (s *saving) keep(r *checkpoint.Reader, o SaveOptions) error {
 	stale := map[string]bool{}
 	if s.m.Config.TieWordEmbeddings {

@@ -12,30 +12,30 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// GGUFOptions say how SaveGGUF writes a model.
+// GGUFOptions describes how SaveGGUF writes a model.
 type GGUFOptions struct {
-	// Type is that of matrices, gguf.F16 or gguf.Q8_0. Those whose rows are not whole
-	// blocks of Q8_0 are F16 in either; vectors and gates of experts are F32.
+	// Type is the type of matrices, gguf.F16 or gguf.Q8_0. Matrices whose rows do not
+	// consist of whole blocks of Q8_0 are F16 in either case; vectors and routers are F32.
 	Type gguf.Type
-	// Metadata are further keys: the name of the model, its tokenizer, see
+	// Metadata are additional keys: the name of the model, its tokenizer, see
 	// tokenizer.Tokenizer.ToGGUF, and the Jinja text of its chat template, see chat.Jinja.
-	// Keys that the config gives must not be among them, but for those of special tokens.
-	// Without tokenizer.ggml.model the file says that it has no tokenizer, and llama.cpp
-	// takes token ids alone.
+	// They must not include keys that the config determines, except those of special
+	// tokens. Without tokenizer.ggml.model, the file says that it has no tokenizer, and
+	// llama.cpp accepts only token ids.
 	Metadata gguf.Metadata
-	// Progress is called with the bytes of tensors written so far and in all. If nil,
-	// nothing is reported.
+	// Progress is called with the number of bytes of tensors written so far and the total.
+	// If nil, nothing is reported.
 	Progress func(done, total int64)
 }
 
-// SaveGGUF writes a GGUF file that llama.cpp reads: it appears at path as a whole, or what
-// was there stays. tensors are those of a model of config c, as checkpoint.ParamRows gives
-// them of Model.Params, or checkpoint.Reader.Rows of a file; they are read and written a
-// piece at a time. Modules of multi-token prediction and a tied head are left out.
+// SaveGGUF writes a GGUF file that llama.cpp can read. The file appears at path as a whole,
+// and on error an existing file is left unchanged. tensors are those of a model of config
+// c, from checkpoint.ParamRows of Model.Params or from checkpoint.Reader.Rows of a file;
+// they are read and written piece by piece. MTP modules and a tied head are not written.
 //
-// What GGUF cannot say of c is an error, and so is a tensor that is missing or that
-// llama.cpp does not have. Of several eos_token_id the first two are kept; that of the
-// metadata is the first of them.
+// A config that GGUF cannot express is an error, and so is a tensor that is missing or that
+// llama.cpp does not have. If c has several eos_token_id, the first two are written; that
+// of Metadata takes the first place.
 func SaveGGUF(path string, c Config, tensors []checkpoint.Rows, o GGUFOptions) error {
 	fail := func(err error) error { return fmt.Errorf("model: save %s: %w", path, err) }
 	if o.Type != gguf.F16 && o.Type != gguf.Q8_0 {
@@ -69,26 +69,27 @@ type ggufSaving struct {
 	GGUFOptions
 	cfg         Config
 	list        []ggufTensor
-	places      map[string]int // of names in list
-	elements    int64          // of all tensors
-	done, total int64          // bytes
+	places      map[string]int // index in list by name
+	elements    int64          // number of elements of all tensors
+	done, total int64          // bytes written, and bytes in total
 }
 
-// ggufTensor is a tensor of a file: one of the model, or those of all experts.
+// ggufTensor is a tensor of a file: one tensor of the model, or one of every expert,
+// stacked.
 type ggufTensor struct {
 	name    string
 	of      []checkpoint.Rows
 	experts bool
 }
 
-// add takes a tensor of the model.
+// add adds a tensor of the model.
 func (s *ggufSaving) add(r checkpoint.Rows) error {
 	if s.isMTP(r.Name) || r.Name == headName && s.cfg.TieWordEmbeddings {
 		return nil
 	}
 	name, expert, ok := toGGUFName(r.Name)
 	if !ok {
-		return errors.New("llama.cpp has none of that name")
+		return errors.New("llama.cpp has no tensor for it")
 	}
 	at, seen := s.places[name]
 	if !seen {
@@ -116,14 +117,15 @@ func (s *ggufSaving) add(r checkpoint.Rows) error {
 	return nil
 }
 
-// isMTP reports whether a tensor is in a layer after the last.
+// isMTP reports whether a tensor belongs to a layer after the last, that is to an MTP
+// module.
 func (s *ggufSaving) isMTP(name string) bool {
 	layer, _, ok := cutLayer(name, "model.layers.")
 	n, err := strconv.Atoi(layer)
 	return ok && err == nil && n >= s.cfg.NumHiddenLayers
 }
 
-// tensors are those of the file, once all of the model have been added.
+// tensors returns the tensors of the file, once all tensors of the model have been added.
 func (s *ggufSaving) tensors() (list []gguf.Tensor, err error) {
 	for _, t := range s.list {
 		for e, r := range t.of {
@@ -131,7 +133,7 @@ func (s *ggufSaving) tensors() (list []gguf.Tensor, err error) {
 				return nil, fmt.Errorf("expert %d of tensor %q: %w", e, t.name, checkpoint.ErrMissing)
 			}
 			if !slices.Equal(r.Shape, t.of[0].Shape) || t.experts && len(r.Shape) != 2 {
-				return nil, fmt.Errorf("tensor %q: %w %v beside %v of the first expert", r.Name, checkpoint.ErrShape, r.Shape,
+				return nil, fmt.Errorf("tensor %q: %w %v, the first expert has %v", r.Name, checkpoint.ErrShape, r.Shape,
 					t.of[0].Shape)
 			}
 		}
@@ -160,7 +162,8 @@ func (s *ggufSaving) tensors() (list []gguf.Tensor, err error) {
 		list = append(list, x)
 	}
 	if want, _ := s.cfg.NumParams(); s.elements != want {
-		return nil, fmt.Errorf("%w: there are %d elements in all, the config has %d", checkpoint.ErrMissing, s.elements, want)
+		return nil, fmt.Errorf("%w: the tensors have %d elements in total, the config %d", checkpoint.ErrMissing,
+			s.elements, want)
 	}
 	if f := s.cfg.RoPEScaling; f != nil && f.Type == "llama3" {
 		list = append(list, f.ropeFactors(s.cfg))
@@ -168,7 +171,7 @@ func (s *ggufSaving) tensors() (list []gguf.Tensor, err error) {
 	return list, nil
 }
 
-// typeOf is the type of a tensor. llama.cpp wants vectors and gates in F32.
+// typeOf returns the type of a tensor. llama.cpp requires F32 for vectors and routers.
 func (s *ggufSaving) typeOf(name string, shape []int) gguf.Type {
 	elements, _ := s.Type.Block()
 	switch {
@@ -180,14 +183,14 @@ func (s *ggufSaving) typeOf(name string, shape []int) gguf.Type {
 	return s.Type
 }
 
-// isPaired reports whether GGUF has the rows of a tensor in another order, see
+// isPaired reports whether GGUF orders the rows of a tensor differently, see
 // ggufFile.unpaired.
 func (s *ggufSaving) isPaired(name string) bool {
 	return s.cfg.ModelType == TypeLlama &&
 		(strings.HasSuffix(name, ".attn_q.weight") || strings.HasSuffix(name, ".attn_k.weight"))
 }
 
-// write writes r as a part of x.
+// write writes r, which is x or one expert of it.
 func (s *ggufSaving) write(w io.Writer, x gguf.Tensor, r checkpoint.Rows) error {
 	step, width := 1, r.Shape[len(r.Shape)-1]
 	if s.isPaired(x.Name) {

@@ -15,8 +15,8 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// goldenForGGUF loads the golden model of a folder, with its modules, and with the config
-// that GGUF can say.
+// goldenForGGUF loads the golden model of a folder, with its modules, and reduces its
+// config to what GGUF can express.
 func goldenForGGUF(t *testing.T, b backend.Backend, dir string) *model.Model {
 	t.Helper()
 	m, _, err := model.Load(b, dir, model.LoadOptions{Modules: modules})
@@ -27,7 +27,7 @@ func goldenForGGUF(t *testing.T, b backend.Backend, dir string) *model.Model {
 	return m
 }
 
-// rounded are values as a file in the type has them.
+// rounded returns the values that a file stores for x in the given type.
 func rounded(t *testing.T, name string, shape []int, kind gguf.Type, x []float64) []float64 {
 	t.Helper()
 	elements, _ := kind.Block()
@@ -51,8 +51,8 @@ func rounded(t *testing.T, name string, shape []int, kind gguf.Type, x []float64
 	return out
 }
 
-// Golden models of every type are saved and loaded with their values rounded once, and
-// with their configs.
+// Golden models of every type are saved and loaded again with their configs and with values
+// rounded once.
 func TestSavedGGUFLoadsWithItsValuesRounded(t *testing.T) {
 	b := open(t)
 	dirs, err := filepath.Glob("testdata/golden/*/config.json")
@@ -98,7 +98,7 @@ func TestSavedGGUFLoadsWithItsValuesRounded(t *testing.T) {
 	}
 }
 
-// The eos_token_id of a tokenizer comes first, and one of the config's is kept beside it.
+// The eos_token_id of the tokenizer comes first, followed by one of the config's.
 func TestTokenizersNameTheFirstEndOfText(t *testing.T) {
 	m := goldenForGGUF(t, open(t), "testdata/golden/qwen2_tied")
 	m.Config.EOSTokenID = model.TokenIDs{7, 8, 9}

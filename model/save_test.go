@@ -17,7 +17,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// saved is the value of a tensor of a folder, with its scales.
+// saved returns the values of a tensor of a folder, multiplied by its scales.
 func saved(t *testing.T, dir, name string) (values []float32, dt checkpoint.DType) {
 	t.Helper()
 	r, err := checkpoint.Open(dir)
@@ -35,7 +35,7 @@ func saved(t *testing.T, dir, name string) (values []float32, dt checkpoint.DTyp
 	return values, info.DType
 }
 
-// tensorNames lists the tensors of a folder.
+// tensorNames returns the names of the tensors in a folder.
 func tensorNames(t *testing.T, dir string) []string {
 	t.Helper()
 	r, err := checkpoint.Open(dir)
@@ -48,7 +48,7 @@ func tensorNames(t *testing.T, dir string) []string {
 	return names
 }
 
-// rawConfig is a folder's config.json as others read it.
+// rawConfig decodes a folder's config.json without this package.
 func rawConfig(t *testing.T, dir string) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
@@ -77,8 +77,8 @@ func floats32(t *testing.T, p *tensor.Param) []float32 {
 	return y
 }
 
-// A DeepSeek-V3 cut small, whose preset is of FP8 weights, is saved as the F32 it
-// holds, whatever its config came with, and an update too small for BF16 stays.
+// A tiny DeepSeek-V3, whose preset describes FP8 weights, is saved as the F32 that it
+// holds, whatever its config says, and an update too small for BF16 is preserved.
 func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
 	cfg := model.Tiny(32)
 	cfg.DType, cfg.Quantization = model.DeepSeekV3().DType, model.DeepSeekV3().Quantization
@@ -86,7 +86,7 @@ func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
 		t.Fatalf("the preset of V3 is of %s", cfg.DType)
 	}
 	m := newTiny(t, cfg, model.Options{})
-	for _, p := range m.Params.All() { // as if read from a checkpoint in BF16, then moved by 1e-5
+	for _, p := range m.Params.All() { // imitate weights that were read in BF16 and then changed by 1e-5
 		x, err := p.Floats()
 		must(t, err)
 		for i := range x {
@@ -111,7 +111,7 @@ func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
 			t.Errorf("%s changed", p.Name)
 		}
 	}
-	// In BF16 it would be gone.
+	// In BF16 the update is lost.
 	must(t, model.Save(dir, m, model.SaveOptions{DType: checkpoint.BF16}))
 	if got := rawConfig(t, dir)["torch_dtype"]; got != "bfloat16" {
 		t.Errorf("BF16 is called %v", got)
@@ -127,7 +127,7 @@ func TestSavedModelIsWhatItsConfigSays(t *testing.T) {
 	}
 }
 
-// The names of Hugging Face tell a tensor's kind as its parameter does.
+// The kind that a Hugging Face name implies is the kind of the parameter.
 func TestKindsByNameAreThoseOfParameters(t *testing.T) {
 	qwen := model.Qwen3_30B_A3B()
 	qwen.NumHiddenLayers, qwen.HiddenSize, qwen.NRoutedExperts, qwen.VocabSize = 1, 64, 8, 32
@@ -156,8 +156,8 @@ func TestKindsByNameAreThoseOfParameters(t *testing.T) {
 	}
 }
 
-// FP8 is for the matrices that V3 has in FP8, and their values are those of a model
-// packed in it, bit for bit.
+// Only the matrices that V3 stores in FP8 become FP8, and their values are those of a model
+// packed in FP8, bit for bit.
 func TestSaveInFP8(t *testing.T) {
 	cfg := model.Tiny(32)
 	cfg.InitializerRange = 0.1
@@ -184,12 +184,12 @@ func TestSaveInFP8(t *testing.T) {
 	}
 	for _, name := range kinds[checkpoint.F8E4M3] {
 		p := packed.Params.Get(name)
-		if p == nil { // of a stack
+		if p == nil { // one expert of a stack
 			continue
 		}
 		want := floats32(t, p)
 		if got, _ := saved(t, dir, name); !slices.Equal(got, want) {
-			t.Errorf("%s is not what the packed model has", name)
+			t.Errorf("%s differs from the packed model", name)
 		}
 	}
 	all := strings.Join(kinds[checkpoint.BF16], " ")
@@ -211,21 +211,22 @@ func TestSaveInFP8(t *testing.T) {
 			t.Errorf("%s is F32", name)
 		}
 	}
-	// A packed model saved in FP8 has the same elements, in F32 the same values.
+	// A packed model saved in FP8 has the same elements; saved in F32 it has the same
+	// values.
 	fromPacked := filepath.Join(t.TempDir(), "model")
 	for _, dt := range []checkpoint.DType{checkpoint.F8E4M3, checkpoint.F32} {
 		must(t, model.Save(fromPacked, packed, model.SaveOptions{DType: dt}))
 		for _, name := range kinds[checkpoint.F8E4M3] {
 			want, _ := saved(t, dir, name)
 			if got, have := saved(t, fromPacked, name); !slices.Equal(got, want) || have != dt {
-				t.Errorf("%s from a packed model as %s: other values, or %s", name, dt, have)
+				t.Errorf("%s from a packed model as %s: wrong values, or wrong dtype %s", name, dt, have)
 			}
 		}
 	}
 }
 
-// Copies of embedding and head are those of now, also for modules that only the
-// source has; what it holds besides is kept unless dropped.
+// MTP modules get copies of the current embedding and head, even if only the source has the
+// modules. Other tensors of the source are preserved unless dropped.
 func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 	cfg := model.Tiny(32)
 	cfg.NumNextNPredictLayers = 1
@@ -243,7 +244,7 @@ func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 	} {
 		must(t, os.WriteFile(filepath.Join(from, name), []byte(text), 0o666))
 	}
-	m := newTiny(t, cfg, model.Options{}) // without its module
+	m := newTiny(t, cfg, model.Options{}) // made without its MTP module
 	source := &model.Source{Dir: from}
 	for _, name := range tensorNames(t, from) {
 		if strings.HasPrefix(name, prefix) {
@@ -262,14 +263,14 @@ func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 			want = floats32(t, m.Head)
 		}
 		if got, dt := saved(t, to, prefix+name); !slices.Equal(got, want) || dt != checkpoint.F32 {
-			t.Errorf("%s: not the current values, or %s", name, dt)
+			t.Errorf("%s: not the current values, or wrong dtype %s", name, dt)
 		}
 	}
 	for _, name := range []string{"eh_proj.weight", "self_attn.o_proj.weight", "mlp.experts.1.up_proj.weight"} {
 		want, _ := saved(t, from, prefix+name)
 		got, dt := saved(t, to, prefix+name)
 		if !slices.Equal(got, want) || dt == checkpoint.F8E4M3 {
-			t.Errorf("%s is %s, or has other values", name, dt)
+			t.Errorf("%s: wrong dtype %s, or wrong values", name, dt)
 		}
 	}
 	for _, name := range tensorNames(t, to) {
@@ -295,7 +296,7 @@ func TestSaveKeepsWhatTheSourceHas(t *testing.T) {
 	}
 }
 
-// A model is loaded, trained a little, and saved over what it was loaded from.
+// A model is loaded, trained for a step, and saved over the folder it was loaded from.
 func TestSaveOverItsSource(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	first := newTiny(t, model.Tiny(32), model.Options{})
@@ -321,7 +322,7 @@ func TestSaveOverItsSource(t *testing.T) {
 	}
 	for _, p := range again.Params.All() {
 		want := m.Params.Get(p.Name)
-		if want == nil { // of the module
+		if want == nil { // belongs to the module
 			want = first.Params.Get(p.Name)
 		}
 		for i, got := range floats32(t, p) {
@@ -414,7 +415,7 @@ func TestSaveRefusesOtherDTypesAndOtherFolders(t *testing.T) {
 	}
 }
 
-// Two saves of a model are the same bytes.
+// Saving a model twice gives the same bytes.
 func TestSavesAreTheSameBytes(t *testing.T) {
 	m := newTiny(t, model.Tiny(32), model.Options{})
 	for _, dt := range []checkpoint.DType{checkpoint.F32, checkpoint.BF16, checkpoint.F8E4M3} {

@@ -6,8 +6,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// DeriveSeed is the key of one random stream: a function of the run's seed,
-// what the stream is for, and its indices (step, prompt, sample, …).
+// DeriveSeed returns the seed of one random stream, which depends on the run's seed, on the
+// purpose of the stream, and on its indices (step, prompt, sample, …).
 func DeriveSeed(seed uint64, purpose string, index ...int) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(purpose))

@@ -21,9 +21,9 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// BenchmarkV3Layer loads one MoE layer of DeepSeek-V3 in FP8, 256 experts of the full
-// size in 11.5 GB, from a disk whose cache was dropped, and compares with a plain read.
-// It writes the files to the folder AHA_BENCH_SHARD, where they stay for the next time:
+// BenchmarkV3Layer loads one MoE layer of DeepSeek-V3 in FP8, 256 experts of full size in
+// 11.5 GB, from a disk whose cache was dropped, and compares that with a plain read. It
+// writes the files to the folder AHA_BENCH_SHARD and leaves them there for later runs:
 //
 //	AHA_BENCH_SHARD=/tmp/v3 go test -run=- -bench=V3Layer -benchtime=1x ./model
 func BenchmarkV3Layer(b *testing.B) {
@@ -39,7 +39,7 @@ func BenchmarkV3Layer(b *testing.B) {
 	must(b, err)
 	for _, c := range []struct {
 		name string
-		do   func() (bytes int, err error) // that the model has
+		do   func() (bytes int, err error) // returns the bytes in the files
 	}{
 		{"read", func() (int, error) { return 0, readAll(path) }},
 		{"load", func() (int, error) { return loadV3Layer(dir) }},
@@ -49,7 +49,7 @@ func BenchmarkV3Layer(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				must(b, dropCache(path))
-				must(b, os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)) // the peak begins anew
+				must(b, os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)) // reset the peak of the resident memory
 				before, err := memoryOf("VmRSS:")
 				must(b, err)
 				b.StartTimer()
@@ -65,7 +65,7 @@ func BenchmarkV3Layer(b *testing.B) {
 	}
 }
 
-// writeV3Layer makes a folder of a config and random weights.
+// writeV3Layer writes a folder with a config and random weights.
 func writeV3Layer(dir string) error {
 	cfg := model.DeepSeekV3()
 	cfg.NumHiddenLayers, cfg.FirstKDenseReplace, cfg.NumNextNPredictLayers, cfg.VocabSize = 1, 0, 0, 4096
@@ -91,7 +91,7 @@ func writeV3Layer(dir string) error {
 	random := make([]byte, 1<<20)
 	rng := rand.New(rand.NewPCG(1, 0))
 	for i := range random {
-		random[i] = byte(rng.IntN(0x7f)) // finite in FP8 as in BF16
+		random[i] = byte(rng.IntN(0x7f)) // finite both in FP8 and in BF16
 	}
 	fill := func(n int) func(io.Writer) error {
 		return func(w io.Writer) error {
@@ -132,7 +132,8 @@ func writeV3Layer(dir string) error {
 	return os.Rename(path+".part", path)
 }
 
-// dropCache makes the next read of a file that was synced come from the disk.
+// dropCache drops a file, which must be synced, from the page cache, so that the next read
+// comes from the disk.
 func dropCache(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -174,7 +175,7 @@ func loadV3Layer(dir string) (bytes int, err error) {
 	return total - free, nil
 }
 
-// memoryOf is a line of /proc/self/status, in bytes.
+// memoryOf returns the value of a line of /proc/self/status in bytes.
 func memoryOf(line string) (int, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

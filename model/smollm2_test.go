@@ -12,9 +12,10 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// SmolLM2-135M-Instruct, a GGUF of Q4_1 and Q8_0, computes what transformers does with the
-// same F32 weights: logits within 1e-5 of the largest, and the greedy continuations of 50
-// prompts, up to the first token whose margin is below 1e-3. See testdata/smollm2.py.
+// SmolLM2-135M-Instruct, in a GGUF file of Q4_1 and Q8_0, gives the results of transformers
+// with the same F32 weights: logits within 1e-5 of the largest, and the same greedy
+// continuations of 50 prompts, up to the first token whose margin is below 1e-3. See
+// testdata/smollm2.py.
 func TestSmolLM2AgreesWithTransformers(t *testing.T) {
 	want := smolReference(t)
 	m := smolModel(t, model.Options{})
@@ -46,10 +47,10 @@ func TestSmolLM2AgreesWithTransformers(t *testing.T) {
 	}
 }
 
-// In the formats that keep the file's integers only the activations are rounded, to 8
-// bits, as much as in Q8. Logits differ by up to 4.6% of the largest (measured, amx), here at most 8%, and
-// greedy continuations part where the margin of transformers' token is below 0.3, here
-// below 0.5.
+// In formats that keep the file's integers, only activations are rounded, to 8 bits as in
+// Q8. Logits differ by up to 4.6% of the largest (measured on path amx); the test allows
+// 8%. Greedy continuations diverge if the margin of transformers' token is below 0.3; the
+// test allows 0.5.
 func TestSmolLM2InTheFormatsOfItsFileIsNearTransformers(t *testing.T) {
 	want := smolReference(t)
 	exact := smolModel(t, model.Options{})
@@ -102,11 +103,11 @@ func TestSmolLM2InTheFormatsOfItsFileIsNearTransformers(t *testing.T) {
 	}
 }
 
-// smolPrompts is the number of prompts of the reference, and smolTokens that of greedy
-// tokens at the end of each.
+// smolPrompts is the number of prompts of the reference, smolTokens the number of greedy
+// tokens that end each.
 const smolPrompts, smolTokens = 50, 40
 
-// smolReference is testdata/smollm2.safetensors, of 50 prompts, 4 with logits.
+// smolReference reads testdata/smollm2.safetensors: 50 prompts, 4 of them with logits.
 func smolReference(t *testing.T) map[string][]float64 {
 	want := map[string][]float64{}
 	for _, x := range readFile(t, "testdata/smollm2.safetensors") {
@@ -125,12 +126,13 @@ func smolReference(t *testing.T) map[string][]float64 {
 		}
 	}
 	if want[fmt.Sprint("ids.", smolPrompts-1)] == nil || want[fmt.Sprint("ids.", smolPrompts)] != nil || full != 4 {
-		t.Fatalf("testdata/smollm2.safetensors has logits of %d prompts, want 4, or not %d prompts", full, smolPrompts)
+		t.Fatalf("testdata/smollm2.safetensors has logits of %d prompts, want 4, or does not have %d prompts",
+			full, smolPrompts)
 	}
 	return want
 }
 
-// smolModel loads the model of AHA_SMOLLM2.
+// smolModel loads the model in the file AHA_SMOLLM2.
 func smolModel(t *testing.T, o model.Options) *model.Model {
 	path := os.Getenv("AHA_SMOLLM2")
 	if path == "" {
@@ -142,7 +144,7 @@ func smolModel(t *testing.T, o model.Options) *model.Model {
 	return m
 }
 
-// smolGreedy are the greedy continuations of the reference's prompts.
+// smolGreedy returns the greedy continuations of the reference's prompts.
 func smolGreedy(t *testing.T, m *model.Model, want map[string][]float64) []model.Completion {
 	var requests []model.Request
 	for n := range smolPrompts {
@@ -158,8 +160,8 @@ func smolGreedy(t *testing.T, m *model.Model, want map[string][]float64) []model
 	return completions
 }
 
-// smolLogits is the largest difference of each 509th logit of each position of prompt n
-// but the last, after which nothing is predicted, as a part of the largest logit.
+// smolLogits returns the largest difference to the reference, relative to the largest
+// logit. The reference has every 509th logit at each position of prompt n except the last.
 func smolLogits(t *testing.T, m *model.Model, reference map[string][]float64, n int) float64 {
 	t.Helper()
 	ids, want := toInts(reference[fmt.Sprint("ids.", n)]), reference[fmt.Sprint("logits.", n)]

@@ -7,17 +7,17 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// Source is where a model came from: what [Save] needs to keep what the model does not
-// have. Load makes one.
+// Source describes where a model was loaded from, so that [Save] can preserve what the
+// model itself does not hold. Load returns one.
 type Source struct {
 	Dir       string   // folder of the files
-	Config    Config   // as it was read
-	Unclaimed []string // tensors that no parameter has, sorted
-	// Metadata are those of a GGUF file, its tokenizer and chat template among them, of
-	// others nil.
+	Config    Config   // the config as it was read
+	Unclaimed []string // names of the tensors without a parameter, sorted
+	// Metadata is the metadata of a GGUF file, including its tokenizer and chat template;
+	// nil for other files.
 	Metadata gguf.Metadata
 
-	path        string // as Load was given it: Dir or a file; "" for Dir
+	path        string // the path that Load was given, Dir or a file; "" means Dir
 	followLinks bool
 }
 

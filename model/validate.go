@@ -12,11 +12,11 @@ import (
 // FieldError is one fault of a [Config].
 type FieldError struct {
 	Key   string // the key in config.json, such as "rope_scaling.factor"
-	Value any    // what it held; nil if it is missing
-	Rule  string // what it should have been
+	Value any    // the invalid value; nil if it is missing
+	Rule  string // the rule that the value violates
 }
 
-// Error gives key, value and rule, such as "topk_group = 9: must be at most n_group = 8".
+// Error returns key, value and rule, such as "topk_group = 9: must be at most n_group = 8".
 func (e FieldError) Error() string {
 	if e.Value == nil {
 		return e.Key + ": " + e.Rule
@@ -57,9 +57,9 @@ const (
 	ruleForeign = "must be absent for this model_type"
 )
 
-// Largest values accepted. They leave every published model ample room and keep
-// the products of two dimensions inside an int64. Positions are whole numbers of
-// float32, in which transformers has them.
+// Largest values accepted. They exceed those of every published model by far and keep the
+// product of two dimensions within an int64. Positions must be integers that float32
+// represents exactly, because transformers computes with them in float32.
 const (
 	maxWidth   = 1 << 24
 	maxHeads   = 1 << 16
@@ -69,9 +69,9 @@ const (
 	maxLength  = 1 << 24
 )
 
-// Validate returns a [*ConfigError] that lists every field that is out of range
-// or contradicts another, or nil. A rule that relates several fields is applied
-// only when each of them is in range by itself.
+// Validate returns a [*ConfigError] that lists every field that is out of range or
+// contradicts another, or nil. A rule about several fields is checked only if each of them
+// is in range.
 func (c Config) Validate() error {
 	k := &checker{}
 	known := k.oneOf("model_type", c.ModelType, TypeDeepSeekV3, TypeDeepSeekV2, TypeQwen2, TypeQwen3,
@@ -100,7 +100,7 @@ func (c Config) Validate() error {
 	return &ConfigError{Fields: k.faults}
 }
 
-// checker collects faults. Its tests report whether they held.
+// checker collects faults. Its methods report whether the rule holds.
 type checker struct{ faults []FieldError }
 
 func (k *checker) fail(key string, value any, format string, args ...any) bool {
@@ -118,7 +118,7 @@ func (k *checker) within(key string, v, lo, hi int) bool {
 	return true
 }
 
-// positive also refuses what float32, the type of the kernels, turns to 0 or ∞.
+// positive also rejects values that become 0 or ∞ in float32, the type of the kernels.
 func (k *checker) positive(key string, v float64) bool {
 	if f := float32(v); !(f > 0) || math.IsInf(float64(f), 0) {
 		return k.fail(key, v, "must be positive and a finite float32")
@@ -223,7 +223,7 @@ func (k *checker) rope(c Config) {
 	}
 }
 
-// foreign refuses a value in a field that the model type does not have.
+// foreign reports nonzero values in fields that the model type does not have.
 func (k *checker) foreign(c Config) {
 	for f, v := range configFields(reflect.ValueOf(c)) {
 		if !inFamily(f, c.ModelType) && !v.IsZero() {
@@ -271,7 +271,7 @@ func (k *checker) mla(c Config) {
 func (k *checker) moe(c Config) {
 	k.within("num_nextn_predict_layers", c.NumNextNPredictLayers, 0, maxLayers)
 	if c.NRoutedExperts == 0 {
-		return // no MoE layer, so nothing below is used
+		return // without MoE layers, nothing below is used
 	}
 	experts := k.within("n_routed_experts", c.NRoutedExperts, 1, maxExperts)
 	k.within("n_shared_experts", c.NSharedExperts, 0, maxExperts)
@@ -315,7 +315,7 @@ func (k *checker) moe(c Config) {
 
 func (k *checker) qwen3MoE(c Config) {
 	if c.ModelType != TypeQwen3MoE || c.NRoutedExperts == 0 {
-		return // no MoE layer, so nothing below is used
+		return // without MoE layers, nothing below is used
 	}
 	experts := k.within("num_experts", c.NRoutedExperts, 1, maxExperts)
 	topK := k.within("num_experts_per_tok", c.NumExpertsPerTok, 1, maxExperts)

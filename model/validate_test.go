@@ -38,7 +38,7 @@ func TestValidateNamesEachContradiction(t *testing.T) {
 		base   func() Config
 		break_ func(*Config)
 		key    string
-		rule   string // a part of it
+		rule   string // a part of the rule
 	}{
 		{"unknown type", tiny, func(c *Config) { c.ModelType = "gpt2" }, "model_type", "must be one of"},
 		{"heads do not divide", R1DistillQwen7B, func(c *Config) { c.NumKeyValueHeads = 3 }, "num_key_value_heads",
@@ -147,8 +147,8 @@ func TestZeroConfigNamesItsDimensions(t *testing.T) {
 	}
 }
 
-// A preset with one field set to a value that no model can have must be refused,
-// and the error must name that field.
+// If one field of a preset is set to an invalid value, Validate returns an error that names
+// the field.
 func TestOneCorruptedFieldIsNamed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		preset := rapid.SampledFrom(presets).Draw(t, "preset")

@@ -13,9 +13,9 @@ import (
 	"runtime"
 )
 
-// WriteAtomic makes the file at path hold what write writes, or leaves it as it
-// was: the bytes go to a temporary file beside it, which is flushed to disk and
-// then renamed. On error the temporary file is removed.
+// WriteAtomic writes the file at path by calling write, so that the file is either complete
+// or unchanged: the bytes go to a temporary file in the same directory, which is flushed to
+// disk and then renamed. On error the temporary file is removed.
 func WriteAtomic(path string, write func(w io.Writer) error) error {
 	return writeAtomic(path, write, nil)
 }
@@ -26,7 +26,7 @@ func writeAtomic(path string, write func(w io.Writer) error, before func(op, pat
 	temp := filepath.Join(dir, tempName(base))
 	renamed := false
 	defer func() {
-		if !renamed { // also when write panics
+		if !renamed { // including when write panics
 			os.Remove(temp)
 		}
 		if err != nil {
@@ -43,15 +43,15 @@ func writeAtomic(path string, write func(w io.Writer) error, before func(op, pat
 	return d.syncDir(filepath.Clean(dir))
 }
 
-// tempName is a hidden name, which no reader takes for a finished file.
+// tempName returns a hidden name, which readers do not take for a finished file.
 func tempName(base string) string {
 	return fmt.Sprintf("%s%s.tmp-%016x", tempPrefix, base, rand.Uint64())
 }
 
 const tempPrefix = "."
 
-// disk carries out the steps of a write that reach the file system. before, if
-// not nil, is called ahead of each, and its error stands for the step's.
+// disk performs the file system operations of a write. before, unless nil, is called ahead
+// of each operation; if it returns an error, the operation fails with it.
 type disk struct {
 	before func(op, path string) error
 }
@@ -63,8 +63,8 @@ func (d disk) step(op, path string) error {
 	return d.before(op, path)
 }
 
-// writeFile creates a file, brings its content to disk and returns its size. sum, if
-// not nil, is given the content too.
+// writeFile creates a file, writes its content, flushes it to disk and returns its size.
+// The content is also written to sum, unless nil.
 func (d disk) writeFile(path string, write func(w io.Writer) error, sum hash.Hash) (size int64, err error) {
 	if err := d.step("create", path); err != nil {
 		return 0, err
@@ -87,14 +87,14 @@ func (d disk) writeFile(path string, write func(w io.Writer) error, sum hash.Has
 	return s.n, errors.Join(err, f.Close())
 }
 
-// writeSummed is writeFile for a manifest.
+// writeSummed calls writeFile and returns the file's entry for a manifest.
 func (d disk) writeSummed(path string, write func(w io.Writer) error) (fileInfo, error) {
 	sum := sha256.New()
 	size, err := d.writeFile(path, write, sum)
 	return fileInfo{Name: filepath.Base(path), Size: size, SHA256: fmt.Sprintf("%x", sum.Sum(nil))}, err
 }
 
-// sink writes to a file, counting and hashing what arrived.
+// sink writes to a file, and counts and hashes the bytes written.
 type sink struct {
 	disk
 	f   *os.File
@@ -121,13 +121,13 @@ func (d disk) rename(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// syncDir makes renames in a directory durable.
+// syncDir flushes a directory, so that renames in it are durable.
 func (d disk) syncDir(dir string) error {
 	if err := d.step("syncdir", dir); err != nil {
 		return err
 	}
 	if runtime.GOOS == "windows" {
-		return nil // directories cannot be flushed there, and need not be
+		return nil // Windows cannot flush directories, and does not need to
 	}
 	f, err := os.Open(dir)
 	if err != nil {

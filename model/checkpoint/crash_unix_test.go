@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// rerun starts this test again in a process of its own, where variable is set.
+// rerun runs the test in a new process in which the environment variable is set.
 func rerun(t *testing.T, variable, value, dir string) (output string, err error) {
 	t.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
@@ -64,7 +64,7 @@ func TestKilledSaveLosesNothing(t *testing.T) {
 			wantLatest(t, s, 2)
 		} else {
 			wantLatest(t, s, 1)
-			// The next attempt is not hindered by what the kill left behind.
+			// What the killed process left behind must not disturb the next save.
 			mustSave(t, s, 2)
 			wantLatest(t, s, 2)
 		}
@@ -77,8 +77,9 @@ func TestKilledSaveLosesNothing(t *testing.T) {
 	}
 }
 
-// The process is killed ahead of each step of writing a folder in turn: there is the
-// old folder or the new one, whole, and the next call clears away the rest.
+// The process is killed ahead of each step of writing a folder in turn. After that, the
+// folder is complete, either the old or the new one, and the next call removes temporary
+// files.
 func TestKilledFolderLeavesTheOldOneOrTheNewOne(t *testing.T) {
 	const variable = "CHECKPOINT_KILL_FOLDER_AT"
 	if at, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -105,7 +106,7 @@ func TestKilledFolderLeavesTheOldOneOrTheNewOne(t *testing.T) {
 		case got == 2:
 			old = false
 		case !old:
-			t.Fatalf("killed at step %d: folder %d, it was new earlier", n, got)
+			t.Fatalf("killed at step %d: the folder is %d again after it was the new one", n, got)
 		}
 		if err == nil {
 			if n < 15 || old {
@@ -126,7 +127,7 @@ func TestKilledFolderLeavesTheOldOneOrTheNewOne(t *testing.T) {
 	}
 }
 
-// A limit on the size of files stops the write in its middle, from the kernel.
+// The kernel's limit on file sizes makes a write fail midway.
 func TestKernelRefusingAWriteLeavesTheLastCheckpoint(t *testing.T) {
 	const variable = "CHECKPOINT_FILE_LIMIT"
 	if limit, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -141,7 +142,7 @@ func TestKernelRefusingAWriteLeavesTheLastCheckpoint(t *testing.T) {
 			t.Skipf("no file size limit here: %v", err)
 		}
 		err := save(Store{Dir: os.Getenv("CHECKPOINT_DIR")}, 2)
-		// A test binary may have files of its own to write on exit.
+		// Restore the limit, because a test binary may write files of its own on exit.
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 			t.Fatal(err)
 		}

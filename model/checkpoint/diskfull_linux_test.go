@@ -22,7 +22,7 @@ func TestFullDeviceIsReported(t *testing.T) {
 	}
 }
 
-// A file system of 256 KiB really fills up.
+// The test fills a real file system of 256 KiB.
 func TestFullDiskLeavesTheLastCheckpoint(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
@@ -50,6 +50,6 @@ func TestFullDiskLeavesTheLastCheckpoint(t *testing.T) {
 	if names := strings.Join(list(t, s.Dir), " "); names != "step-000001" {
 		t.Errorf("left behind: %s", names)
 	}
-	mustSave(t, s, 3) // the space is free again
+	mustSave(t, s, 3) // the failed save has released its space
 	wantLatest(t, s, 3)
 }

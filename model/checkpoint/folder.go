@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// folder opens the files of a directory that may not be trusted.
+// folder opens the files of an untrusted directory.
 type folder struct {
-	dir  string   // as it was opened
-	root *os.Root // which links do not leave; nil if they may
-	from string   // the directory in root
+	dir  string   // path of the directory, as given to openFolder
+	root *os.Root // links must stay within root; nil if they may leave it
+	from string   // path of the directory within root
 }
 
 // openFolder opens a directory, see OpenOptions.FollowLinks.
@@ -33,8 +33,8 @@ func openFolder(dir string, followLinks bool) (*folder, error) {
 	return &folder{dir, root, from}, nil
 }
 
-// hubCache reports whether dir is a snapshot in the cache of Hugging Face, whose files
-// are links to models--ORGANISATION--NAME/blobs/HASH.
+// hubCache reports whether dir is a snapshot in the Hugging Face cache, whose files are
+// links to models--ORGANISATION--NAME/blobs/HASH.
 func hubCache(dir string) (repository, snapshot string, ok bool) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -52,7 +52,7 @@ func hubCache(dir string) (repository, snapshot string, ok bool) {
 
 func (d *folder) path(name string) string { return filepath.Join(d.dir, name) }
 
-// open opens the regular file of that name, which is a plain one.
+// open opens a regular file of the directory; name must be plain.
 func (d *folder) open(name string) (*os.File, int64, error) {
 	path := d.path(name)
 	if d.root == nil {
@@ -77,11 +77,11 @@ func (d *folder) open(name string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// maxText is the largest size of a file that ReadFile reads.
+// maxText is the maximum size of a file for ReadFile.
 const maxText = 16 << 20
 
-// ReadFile reads a small file of the directory dir, such as config.json: a regular one
-// of at most 16 MiB. Links go by [OpenOptions].
+// ReadFile reads a small file of the directory dir, such as config.json. It must be a
+// regular file of at most 16 MiB. [OpenOptions] applies to links.
 func ReadFile(dir, name string, o OpenOptions) ([]byte, error) {
 	d, err := openFolder(dir, o.FollowLinks)
 	if err != nil {
@@ -103,14 +103,15 @@ func ReadFile(dir, name string, o OpenOptions) ([]byte, error) {
 	return text, nil
 }
 
-// Close lets go of the directory. Files that were opened stay open.
+// Close closes the directory. Files that were opened stay open.
 func (d *folder) Close() {
 	if d.root != nil {
 		d.root.Close()
 	}
 }
 
-// openRegular refuses pipes and devices, whose opening or reading may never end.
+// openRegular opens a regular file. It rejects pipes and devices, because opening or
+// reading these may block forever.
 func openRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// link makes a symbolic link, or skips the test where the system does not let it.
+// link makes a symbolic link, or skips the test if the system does not allow it.
 func link(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.Symlink(target, name); err != nil {
@@ -20,7 +20,7 @@ func link(t *testing.T, target, name string) {
 	}
 }
 
-// Links of an index and of a folder's only file lead to where they may.
+// A link in place of a shard or of the only file may not leave the folder.
 func TestLinksOutOfTheFolderAreRefused(t *testing.T) {
 	outside := writeShards(t, map[string]string{"s": one("a", 1), "i": `{"weight_map":{"a":"s"}}`})
 	index := map[string]string{IndexFile: `{"weight_map":{"a":"shard"}}`}
@@ -65,7 +65,8 @@ func TestLinksOutOfTheFolderAreRefused(t *testing.T) {
 	}
 }
 
-// The cache of Hugging Face has every file as a link to a blob beside the snapshots.
+// In the Hugging Face cache, every file is a link to a blob outside of the snapshot's
+// folder.
 func TestSnapshotsOfTheHubsCacheAreRead(t *testing.T) {
 	cache := t.TempDir()
 	for _, c := range []struct {
@@ -94,7 +95,7 @@ func TestSnapshotsOfTheHubsCacheAreRead(t *testing.T) {
 			}
 		}
 	}
-	// Not to other repositories.
+	// Links to other repositories are errors.
 	snapshot := filepath.Join(cache, "models--deepseek-ai--DeepSeek-V3", "snapshots", "0123abcd")
 	if err := os.Remove(filepath.Join(snapshot, SingleFile)); err != nil {
 		t.Fatal(err)
@@ -105,7 +106,7 @@ func TestSnapshotsOfTheHubsCacheAreRead(t *testing.T) {
 	}
 }
 
-// A file that becomes shorter while it is read is an error that names it.
+// A file that is truncated while it is read is an error that names the file.
 func TestFileCutWhileItIsLoadedIsNoticed(t *testing.T) {
 	const n = 1 << 23 // more pieces than are read ahead
 	path := mustWrite(t, []Tensor{{Name: "w", DType: F8E4M3, Shape: []int{n / 1024, 1024}, Data: make([]byte, n)}})
@@ -132,7 +133,7 @@ func TestFileCutWhileItIsLoadedIsNoticed(t *testing.T) {
 	}
 }
 
-// Small files are read if they are regular, small and in the folder.
+// ReadFile reads only regular, small files within the folder.
 func TestReadFileRefusesWhatMayNotEnd(t *testing.T) {
 	dir := writeShards(t, map[string]string{"config.json": "{}"})
 	if text, err := ReadFile(dir, "config.json", OpenOptions{}); err != nil || string(text) != "{}" {
@@ -147,7 +148,7 @@ func TestReadFileRefusesWhatMayNotEnd(t *testing.T) {
 	if _, err := ReadFile(dir, "folder", OpenOptions{}); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Error(err)
 	}
-	large := filepath.Join(dir, "large") // without taking the space
+	large := filepath.Join(dir, "large") // a sparse file, which takes no space
 	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, maxText+1)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// fp8Block is the length of both sides of V3Block, which is what is written.
+// fp8Block is the number of rows and of columns of V3Block, the block size that is written.
 const fp8Block = 128
 
-// fp8Blocks is how many blocks n elements take.
+// fp8Blocks returns the number of blocks that n elements take.
 func fp8Blocks(n int) int { return ceil(n, fp8Block) }
 
-// fp8Tensors are the two tensors of r in FP8. Scales come before elements in a file,
-// so r is read twice.
+// fp8Tensors returns the two tensors of r in FP8: elements and scales. In a file, scales
+// come before elements, so r is read twice.
 func fp8Tensors(r Rows) []Tensor {
 	if len(r.Shape) != 2 {
 		panic(fmt.Sprintf("checkpoint: %s %v as %s: want a matrix", r.Name, r.Shape, F8E4M3))
@@ -32,7 +32,7 @@ func fp8Tensors(r Rows) []Tensor {
 // quantizer writes a matrix as FP8.
 type quantizer struct {
 	rows   Rows
-	scales []float32 // of all blocks, between the two streams
+	scales []float32 // scales of all blocks, computed by the first stream for the second
 }
 
 func (q *quantizer) writeScales(w io.Writer) error {
@@ -47,7 +47,7 @@ func (q *quantizer) writeScales(w io.Writer) error {
 	return err
 }
 
-// scale finds the scales.
+// scale computes the scales.
 func (q *quantizer) scale() error {
 	width := q.rows.Shape[1]
 	across := fp8Blocks(width)
@@ -72,7 +72,7 @@ func (q *quantizer) scale() error {
 	return err
 }
 
-// block lists the rows of block i, j of rows x.
+// block returns the rows of block i, j of the rows x.
 func (q *quantizer) block(x []float32, i, j int) [][]float32 {
 	width := q.rows.Shape[1]
 	var block [][]float32
@@ -105,9 +105,10 @@ func (q *quantizer) writeElements(w io.Writer) error {
 	return err
 }
 
-// blockScale is the scale of a block: max|x|/448, as [backend.FP8] has it, 1 for
-// zeros, or one by which every element is a product of scale and code already, so
-// that what came from FP8 goes back without a change.
+// blockScale returns the scale of a block. If there is a scale with which every element is
+// exactly the product of scale and a code, it is that one, so that values that came from
+// FP8 keep their value. Otherwise it is max|x|/448 as in [backend.FP8], or 1 for a block of
+// zeros.
 func blockScale(block [][]float32) (float32, error) {
 	most := float32(0)
 	for _, row := range block {
@@ -122,9 +123,9 @@ func blockScale(block [][]float32) (float32, error) {
 	if usual == 0 {
 		return 1, nil
 	}
-	// The largest code of a block may be made one of these by a power of two, the
-	// inverse of which the scale takes. Rounding most, and the quotient, moved the scale
-	// by two units in the last place at most.
+	// Multiplying codes by a power of two and dividing the scale by it changes no value, so
+	// the largest code of the block can be assumed to be one of these. Rounding the largest
+	// element and the quotient changed the scale by at most two units in the last place.
 	for _, code := range []float32{448, 416, 384, 352, 320, 288, 256, 240} {
 		s := most / code
 		below, above := math.Nextafter32(s, 0), math.Nextafter32(s, math.MaxFloat32)
@@ -139,7 +140,7 @@ func blockScale(block [][]float32) (float32, error) {
 	return usual, nil
 }
 
-// isScaleOf reports whether all elements of a block are codes times s.
+// isScaleOf reports whether all elements of a block are products of a code and s.
 func isScaleOf(s float32, block [][]float32) bool {
 	if s == 0 {
 		return false

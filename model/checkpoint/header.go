@@ -14,22 +14,22 @@ import (
 	"unicode/utf8"
 )
 
-// metadataKey holds, among the tensors of a header, the free-form metadata.
+// metadataKey is the key of the free-form metadata, next to the tensors in a header.
 const metadataKey = "__metadata__"
 
-// Header is the table of contents of one safetensors file.
+// Header describes the contents of a safetensors file.
 type Header struct {
 	Tensors   []TensorInfo      // sorted by name
 	Metadata  map[string]string // nil if the file has none
-	DataStart int64             // where the tensors' bytes begin in the file
+	DataStart int64             // offset in the file of the first byte of the tensors
 }
 
-// ReadHeader reads and checks the header of a safetensors file of the given
-// size; name stands for it in errors. The tensors' bytes are not read.
+// ReadHeader reads and checks the header of a safetensors file of the given size. It does
+// not read the tensors. name is the name of the file in errors.
 //
-// The file is eight bytes that hold the header's length N, little-endian, then
-// N bytes of JSON, which spaces may pad, then the tensors, which must cover the
-// rest of the file without holes or overlap.
+// The file consists of the length N of the header in eight bytes, little-endian, then N
+// bytes of JSON, which may end in spaces, then the tensors, which must cover the rest of
+// the file without gaps or overlaps.
 func ReadHeader(r io.ReaderAt, size int64, name string) (*Header, error) {
 	fail := func(tensor string, err error) (*Header, error) {
 		return nil, &FormatError{File: name, Tensor: tensor, Err: err}
@@ -62,7 +62,7 @@ func ReadHeader(r io.ReaderAt, size int64, name string) (*Header, error) {
 	return h, nil
 }
 
-// parse fills h from the JSON. With an error it returns the tensor at fault.
+// parse fills h from the JSON. On error it returns the name of the tensor at fault.
 func (h *Header) parse(text []byte, file string) (tensor string, err error) {
 	text = bytes.TrimRight(text, " ")
 	if !bytes.HasPrefix(text, []byte("{")) || !bytes.HasSuffix(text, []byte("}")) {
@@ -102,7 +102,7 @@ func isNamed(err error) bool {
 		func(named error) bool { return errors.Is(err, named) })
 }
 
-// readInfo reads {"dtype": …, "shape": …, "data_offsets": …}.
+// readInfo decodes {"dtype": …, "shape": …, "data_offsets": …}.
 func readInfo(d *json.Decoder) (info TensorInfo, err error) {
 	var offsets []int64
 	var fields int
@@ -152,7 +152,7 @@ func readInfo(d *json.Decoder) (info TensorInfo, err error) {
 	return info, nil
 }
 
-// checkTiling demands that the tensors cover the data buffer exactly.
+// checkTiling checks that the tensors cover the data exactly.
 func (h *Header) checkTiling(size int64) (tensor string, err error) {
 	byPlace := slices.SortedFunc(slices.Values(h.Tensors), func(a, b TensorInfo) int {
 		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End), strings.Compare(a.Name, b.Name))
@@ -175,9 +175,9 @@ func (h *Header) checkTiling(size int64) (tensor string, err error) {
 	return "", nil
 }
 
-// newDecoder returns a decoder of a whole, valid document of UTF-8.
+// newDecoder returns a decoder for text, which must be one valid JSON document in UTF-8.
 func newDecoder(text []byte) (*json.Decoder, error) {
-	// encoding/json would replace bad UTF-8 and so make two names one.
+	// encoding/json replaces invalid UTF-8, which could make two names equal.
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
@@ -189,7 +189,7 @@ func newDecoder(text []byte) (*json.Decoder, error) {
 	return d, nil
 }
 
-// eachKey reads an object. value must read the value of the key it is given.
+// eachKey reads an object and calls value for each key; value must read the key's value.
 func eachKey(d *json.Decoder, value func(key string) error) error {
 	if t, err := d.Token(); err != nil {
 		return err
@@ -202,7 +202,7 @@ func eachKey(d *json.Decoder, value func(key string) error) error {
 		if err != nil {
 			return err
 		}
-		key := t.(string) // all the decoder admits as a key
+		key := t.(string) // the decoder allows only strings as keys
 		if seen[key] {
 			return fmt.Errorf("%w: %.200q", ErrDuplicate, key)
 		}
@@ -227,7 +227,7 @@ func readString(d *json.Decoder) (string, error) {
 	return s, nil
 }
 
-// readNumbers reads a list of at most limit non-negative integers of so many bits.
+// readNumbers reads a list of at most limit non-negative integers of width bits.
 func readNumbers(d *json.Decoder, limit, width int) ([]int64, error) {
 	if t, err := d.Token(); err != nil {
 		return nil, err

@@ -6,16 +6,17 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// ErrMissing is wrapped by Load's error for a parameter that no file holds.
+// ErrMissing is wrapped by the error of Load for a parameter that is in no file.
 var ErrMissing = errors.New("no such tensor")
 
-// LoadOptions say how tensors are read.
+// LoadOptions describes how tensors are read.
 type LoadOptions struct {
-	// Block is the rows and columns of a block of FP8 weights, the weight_block_size of
-	// a config.json: then every FP8 matrix must have scales. The zero value means
-	// V3Block where there are scales; FP8 without them is taken as it is.
+	// Block is the number of rows and columns of a block of FP8 weights, the
+	// weight_block_size of config.json. If set, every FP8 matrix must have scales. The zero
+	// value means V3Block for matrices that have scales; FP8 matrices without scales are
+	// read without scaling.
 	Block [2]int
-	// Progress is called with the bytes read so far and those to be read. If nil,
+	// Progress is called with the number of bytes read so far and the total. If nil,
 	// nothing is reported.
 	Progress func(done, total int64)
 }
@@ -27,7 +28,7 @@ func (o LoadOptions) block() [2]int {
 	return o.Block
 }
 
-// Load is [Reader.Load] of the file or directory at path, see [Open].
+// Load calls [Reader.Load] for the file or directory at path, see [Open].
 func Load(path string, params []*tensor.Param) (unclaimed []string, err error) {
 	r, err := Open(path)
 	if err != nil {
@@ -37,21 +38,21 @@ func Load(path string, params []*tensor.Param) (unclaimed []string, err error) {
 	return r.Load(params, LoadOptions{})
 }
 
-// Load overwrites the values of params by the tensors of their names, and returns the
-// names of tensors that no parameter claimed, sorted. Parameters may be packed: each
-// tensor is read, converted and packed a piece at a time, so that beside the
-// parameters in their final form only a few megabytes are needed. Pieces are read in
-// parallel.
+// Load sets params to the tensors of the same names, and returns the sorted names of the
+// tensors that no parameter has. Parameters may be packed: each tensor is read, converted
+// and packed piece by piece, so that only a few megabytes are needed in addition to the
+// parameters. Several pieces are read in parallel.
 //
-// F64, F32, BF16, F16, F8_E4M3 and F8_E5M2 are converted to the parameter's dtype
-// by [backend.Copy] on its device. FP8 beside scales, a tensor NAME_scale_inv of F32,
-// BF16 or F8_E8M0 with one for each block, is multiplied by them and the product
-// rounded to F32, or kept bit for bit by a parameter that is packed in the same format.
+// Tensors of F64, F32, BF16, F16, F8_E4M3 and F8_E5M2 are converted to the parameter's
+// dtype by [backend.Copy] on its device. FP8 with scales, that is with a tensor
+// NAME_scale_inv of F32, BF16 or F8_E8M0 with one scale per block, is multiplied by its
+// scales and rounded to F32; a parameter packed in the same format keeps elements and
+// scales bit for bit.
 //
-// Every name, shape and dtype is checked before the first value is overwritten: the
-// error wraps a [FormatError] with [ErrMissing], [ErrShape], [ErrDType] or [ErrScaled]
-// for each fault. Only a file or device that fails while it is read leaves some of the
-// parameters changed; a file that became shorter is [ErrTruncated].
+// Load checks every name, shape and dtype before it overwrites the first value. For each
+// fault, the error wraps a [FormatError] with [ErrMissing], [ErrShape], [ErrDType] or
+// [ErrScaled]. Some parameters are changed on error only if a file or device fails during
+// the transfer; a file that was truncated meanwhile is [ErrTruncated].
 func (r *Reader) Load(params []*tensor.Param, o LoadOptions) (unclaimed []string, err error) {
 	list, err := r.plan(params, o)
 	if err != nil {
@@ -75,8 +76,8 @@ func (r *Reader) Load(params []*tensor.Param, o LoadOptions) (unclaimed []string
 	return unclaimed, nil
 }
 
-// Check is the error that Load would have before the first value is overwritten. It
-// needs names, shapes and formats of params, not their memory.
+// Check returns the error that Load would return before it overwrites a value. It needs the
+// names, shapes and formats of params, but not their memory.
 func (r *Reader) Check(params []*tensor.Param, o LoadOptions) error {
 	_, err := r.plan(params, o)
 	return err

@@ -11,8 +11,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// BenchmarkLoad reports MB/s of file, of a matrix in each dtype, FP8 with scales too; read
-// is a plain read of the file, which the page cache has.
+// BenchmarkLoad reports the MB/s at which a matrix is loaded in each dtype, and in FP8 with
+// scales. The case read only reads the file, from the page cache.
 func BenchmarkLoad(b *testing.B) {
 	const rows, width = 4096, 4096
 	scaled := Tensor{Name: "w_scale_inv", DType: F32, Shape: []int{rows / 128, width / 128},

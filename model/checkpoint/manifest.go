@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 )
 
-// ManifestFile is the last file written to a checkpoint directory. It lists the
-// others with their sizes and SHA-256 sums, and carries its own.
+// ManifestFile is the file that is written last to a checkpoint directory. It lists the
+// other files with their sizes and SHA-256 sums, and holds a sum of itself.
 const ManifestFile = "manifest.json"
 
-// ErrIncomplete is wrapped by the errors for a checkpoint that was not written
-// to its end, or changed since.
+// ErrIncomplete is wrapped by the error for a checkpoint that was not written completely or
+// was changed afterwards.
 var ErrIncomplete = errors.New("incomplete or damaged checkpoint")
 
 const (
@@ -25,7 +25,7 @@ const (
 	maxManifest     = 64 << 20
 )
 
-// fileInfo is one file of a checkpoint.
+// fileInfo describes one file of a checkpoint.
 type fileInfo struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
@@ -38,11 +38,11 @@ type manifest struct {
 	Step    int                        `json:"step"`
 	Files   []fileInfo                 `json:"files"` // sorted by name
 	Meta    map[string]json.RawMessage `json:"meta"`
-	SHA256  string                     `json:"sha256"` // of this document with an empty string here
+	SHA256  string                     `json:"sha256"` // sum of this document with an empty string here
 }
 
-// encode returns the one text that m has, sum included. It ends at the closing
-// brace, so that no prefix of it is a manifest.
+// encode returns the text of m, including its sum. The text is determined by m and ends
+// with the closing brace, so no prefix of it is a valid manifest.
 func (m manifest) encode() ([]byte, error) {
 	m.SHA256 = ""
 	b, err := json.MarshalIndent(m, "", "  ")
@@ -53,7 +53,7 @@ func (m manifest) encode() ([]byte, error) {
 	return json.MarshalIndent(m, "", "  ")
 }
 
-// readManifest reads a manifest and checks that no byte of it has changed.
+// readManifest reads a manifest and verifies its sum.
 func readManifest(dir string) (manifest, error) {
 	var m manifest
 	path := filepath.Join(dir, ManifestFile)
@@ -75,7 +75,8 @@ func readManifest(dir string) (manifest, error) {
 		return m, fmt.Errorf("checkpoint: %s: %w: %w", path, ErrIncomplete, err)
 	}
 	if m.Format == manifestFormat && m.Version > manifestVersion {
-		return m, fmt.Errorf("checkpoint: %s: written by a newer version: manifest version %d, this one knows %d", path,
+		return m, fmt.Errorf("checkpoint: %s: written by a newer version: manifest version %d, "+
+			"this version supports %d", path,
 			m.Version, manifestVersion)
 	}
 	if again, err := m.encode(); err != nil || !bytes.Equal(again, b) || m.Format != manifestFormat ||
@@ -85,8 +86,8 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// check compares the files of dir with the manifest: their sizes and, if deep,
-// their content.
+// check compares the files of dir with the manifest: their sizes and, if deep, also their
+// content.
 func (m manifest) check(dir string, deep bool) error {
 	for _, want := range m.Files {
 		if !isPlainName(want.Name) {
@@ -112,7 +113,7 @@ func (m manifest) check(dir string, deep bool) error {
 			return fmt.Errorf("checkpoint: %w", err)
 		}
 		if sum != want.SHA256 {
-			return fmt.Errorf("checkpoint: %s: %w: its SHA-256 is not the manifest's", path, ErrIncomplete)
+			return fmt.Errorf("checkpoint: %s: %w: its SHA-256 differs from the manifest's", path, ErrIncomplete)
 		}
 	}
 	return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// loadedSize is the bytes of a synthetic F32 checkpoint: 256 MiB, or as many GB as
-// the environment says.
+// loadedSize returns the size of the synthetic F32 checkpoint: 256 MiB, or the number of GB
+// in AHA_TEST_CHECKPOINT_GB.
 func loadedSize(t *testing.T) int {
 	gb, ok := os.LookupEnv("AHA_TEST_CHECKPOINT_GB")
 	if !ok {
@@ -28,7 +28,7 @@ func loadedSize(t *testing.T) int {
 	return n * 1e9
 }
 
-// synthetic lists tensors of a model of about the given size in F32: two tables and
+// synthetic adds the parameters of an F32 model of about the given size: two tables, and
 // layers of four matrices and a stack of experts, of at most 128 MB each.
 func synthetic(ps *tensor.Params, size int) {
 	width, vocabulary := 2048, 16384
@@ -46,8 +46,8 @@ func synthetic(ps *tensor.Params, size int) {
 	}
 }
 
-// The peak memory of a process that loads is that of the parameters in their final
-// form and little more, as the operating system counts it.
+// The peak memory of a process that loads a checkpoint, as the operating system measures
+// it, is little more than that of the parameters in their final form.
 func TestLoadNeedsLittleBesideTheParameters(t *testing.T) {
 	if os.Getenv("AHA_TEST_LOAD") != "" {
 		loadAndReport(t)
@@ -70,7 +70,7 @@ func TestLoadNeedsLittleBesideTheParameters(t *testing.T) {
 		if _, err := fmt.Sscanf(report, "%d %d %d", &before, &peak, &bytes); err != nil {
 			t.Fatalf("%s: %v\n%s", format, err, out)
 		}
-		const spare = 48e6 // the program, its stacks and the pieces on their way
+		const spare = 48e6 // for the program, its stacks, and the pieces in transfer
 		t.Logf("%s: %d MB of F32 in %d MB, peak %d MB (%d MB before loading)", format, size/1e6, bytes/1e6, peak/1e6,
 			before/1e6)
 		if float64(peak) > within*float64(size)+spare {
@@ -79,7 +79,7 @@ func TestLoadNeedsLittleBesideTheParameters(t *testing.T) {
 	}
 }
 
-// describe lists the tensors of a synthetic checkpoint. Their numbers are made as
+// describe returns the tensors of a synthetic checkpoint. Their values are generated while
 // they are written.
 func describe(size int) []Tensor {
 	shapes := tensor.NewParams(nowhere{}, tensor.Init{Uninitialized: true})
@@ -101,7 +101,7 @@ func describe(size int) []Tensor {
 	return list
 }
 
-// nowhere is a backend with memory for shapes alone.
+// nowhere is a backend without memory, for parameters of which only the shapes are used.
 type nowhere struct{ backend.Backend }
 
 type nothing int
@@ -132,7 +132,7 @@ func loadAndReport(t *testing.T) {
 	fmt.Printf("report: %d %d %d\n", before, peakMemory(t), bytes)
 }
 
-// peakMemory is the most that was resident of this process.
+// peakMemory returns the peak resident memory of this process.
 func peakMemory(t *testing.T) int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -10,18 +10,18 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Names in memory are those of Hugging Face. Those in files differ in what this file
-// says, and in nothing else:
+// Parameters have the names of Hugging Face. Names in files differ from these only in the
+// following ways:
 //
-//   - A stack of experts is one parameter, with a * for the number of the expert, and
-//     a tensor for each expert:
+//   - A stack of experts is one parameter, with * for the number of the expert, and one
+//     tensor per expert in files:
 //     model.layers.3.mlp.experts.*.up_proj.weight   [256, 2048, 7168] in memory
 //     model.layers.3.mlp.experts.17.up_proj.weight  [2048, 7168] in a file
-//   - Or the experts are stacked in the file too, as transformers has them in memory:
-//     model.layers.3.mlp.experts.gate_up_proj  [256, 4096, 7168], each gate above its up
+//   - Or the file stacks the experts too, in the form that transformers has in memory:
+//     model.layers.3.mlp.experts.gate_up_proj  [256, 4096, 7168], with gate above up
 //     model.layers.3.mlp.experts.down_proj     [256, 7168, 2048]
-//   - A file without any name that begins with "model." has the names without it.
-//   - The embedding of a model whose head is tied to it may be called as the head.
+//   - In a file without any name that begins with "model.", all names lack this prefix.
+//   - The embedding of a model with a tied head may have the name of the head.
 
 const (
 	prefix    = "model."
@@ -29,18 +29,18 @@ const (
 	headName  = "lm_head.weight"
 )
 
-// part is the piece of a parameter that one tensor of a file holds.
+// part is the part of a parameter that is one tensor in a file.
 type part struct {
 	name  string
 	p     *tensor.Param
-	first int // row of p, as tensor.RowWriter counts them
+	first int // first row of p, as tensor.RowWriter counts rows
 	shape []int
 }
 
-// rows is the number of rows.
+// rows returns the number of rows.
 func (p *part) rows() int { return p.len() / p.width() }
 
-// width is the length of a row.
+// width returns the length of a row.
 func (p *part) width() int {
 	if len(p.shape) == 0 {
 		return 1
@@ -48,7 +48,7 @@ func (p *part) width() int {
 	return p.shape[len(p.shape)-1]
 }
 
-// len is the number of elements.
+// len returns the number of elements.
 func (p *part) len() int {
 	n := 1
 	for _, d := range p.shape {
@@ -57,7 +57,7 @@ func (p *part) len() int {
 	return n
 }
 
-// parts lists the tensors that a file has for p, one for each expert of a stack.
+// parts returns the tensors that a file has for p: one per expert for a stack.
 func parts(p *tensor.Param) []part {
 	before, after, ok := strings.Cut(p.Name, "*")
 	shape := p.Shape()
@@ -71,10 +71,10 @@ func parts(p *tensor.Param) []part {
 	return list
 }
 
-// Find is the tensor of the parameter of that name, not a stack's.
+// Find returns the tensor of the named parameter, which must not be a stack.
 func (r *Reader) Find(param string) (TensorInfo, bool) { return r.Lookup(r.spelling(param)) }
 
-// spelling is a parameter's name in the files.
+// spelling returns the name of a parameter in the files.
 func (r *Reader) spelling(param string) string {
 	if r.bare {
 		return strings.TrimPrefix(param, prefix)
@@ -82,8 +82,8 @@ func (r *Reader) spelling(param string) string {
 	return param
 }
 
-// ParamName is the name of a tensor of the files as parameters have it: with "model."
-// where the files leave it out.
+// ParamName returns the parameter name of a tensor in the files: it adds "model." if the
+// files lack this prefix.
 func (r *Reader) ParamName(file string) string {
 	if r.bare && file != headName {
 		return prefix + file
@@ -91,8 +91,8 @@ func (r *Reader) ParamName(file string) string {
 	return file
 }
 
-// KindOf is the kind of a file's tensor by its name and rank, as the names of Hugging Face
-// have it; KindOther of one with a name of its own, whose parameter alone knows.
+// KindOf returns the kind of a tensor by its Hugging Face name and rank. It is KindOther
+// for other names, whose kind only their parameter has.
 func KindOf(name string, rank int) tensor.Kind {
 	layer := strings.Contains(name, "layers.")
 	ends := func(suffixes ...string) bool {
@@ -119,7 +119,7 @@ func KindOf(name string, rank int) tensor.Kind {
 	return tensor.KindOther
 }
 
-// isBare reports whether names lack the prefix.
+// isBare reports whether the names lack the prefix "model.".
 func isBare(tensors []TensorInfo) bool {
 	for _, t := range tensors {
 		if strings.HasPrefix(t.Name, prefix) {
@@ -129,13 +129,13 @@ func isBare(tensors []TensorInfo) bool {
 	return len(tensors) > 0
 }
 
-// isDerived reports whether a tensor of the name is computed from the config: old
-// files have the frequencies of RoPE.
+// isDerived reports whether a tensor is computed from the config, such as the RoPE
+// frequencies that old files contain.
 func isDerived(name string) bool { return strings.HasSuffix(name, ".rotary_emb.inv_freq") }
 
-// stacked says which tensor beside the experts has the matrices of a stack in a file
-// that stacks them too, how many matrices of that size it has for each expert, and
-// which of them is the parameter's.
+// stacked describes, for each stack of experts, the tensor that holds it in a file that
+// stacks experts: its name, the number of matrices of the stack's size that it has per
+// expert, and the index of the stack's matrix among them.
 var stacked = map[string]struct {
 	name   string
 	of, at int
@@ -145,8 +145,8 @@ var stacked = map[string]struct {
 	".down_proj.weight": {"down_proj", 1, 0},
 }
 
-// Equal reports whether the tensors of two parameters have the same dtype, shape and
-// bits. A parameter that the files lack is an error.
+// Equal reports whether the tensors of two parameters have the same dtype, shape and bits.
+// A parameter without a tensor is an error.
 func (r *Reader) Equal(a, b string) (bool, error) {
 	ta, okA := r.Find(a)
 	tb, okB := r.Find(b)

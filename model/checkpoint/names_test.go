@@ -27,7 +27,7 @@ func TestNamesOfFilesAreFound(t *testing.T) {
 		1, 3)}
 	for _, c := range []struct {
 		name      string
-		head      bool // of its own
+		head      bool // there is a separate head
 		files     []Tensor
 		unclaimed []string
 		missing   string
@@ -43,7 +43,8 @@ func TestNamesOfFilesAreFound(t *testing.T) {
 			unclaimed: []string{"lm_head.weight"}},
 		{name: "only the head", head: true, files: []Tensor{ones("lm_head.weight", 2, 3)}, missing: embed},
 		{name: "frequencies of RoPE", files: []Tensor{ones(embed, 2, 3),
-			ones("model.layers.0.self_attn.rotary_emb.inv_freq", 4), ones("model.rotary_emb.inv_freq", 4), ones("model.other", 1)}, unclaimed: []string{"model.other"}},
+			ones("model.layers.0.self_attn.rotary_emb.inv_freq", 4), ones("model.rotary_emb.inv_freq", 4),
+			ones("model.other", 1)}, unclaimed: []string{"model.other"}},
 	} {
 		ps := newParams(t, backend.F32)
 		p := ps.Table(embed, 2, 3)
@@ -72,7 +73,7 @@ func TestNamesOfFilesAreFound(t *testing.T) {
 }
 
 func TestEqualComparesAllBits(t *testing.T) {
-	const n = 3 << 19 // more than is compared at a time
+	const n = 3 << 19 // more than Equal reads at a time
 	last := ones("c", n)
 	last.Data[len(last.Data)-4] ^= 1
 	other := Tensor{Name: "e", DType: I32, Shape: []int{n}, Data: ones("e", n).Data}

@@ -9,13 +9,13 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// deviceDTypes is how devices call the dtypes that they share with files.
+// deviceDTypes maps dtypes of files to those of devices.
 var deviceDTypes = map[DType]backend.DType{
 	F64: backend.F64, F32: backend.F32, BF16: backend.BF16, F16: backend.F16,
 	F8E4M3: backend.E4M3, F8E5M2: backend.E5M2, I32: backend.I32, I8: backend.I8,
 }
 
-// fileDType is how a file calls a device's dtype.
+// fileDType returns the file dtype of a device dtype.
 func fileDType(dt backend.DType) DType {
 	for file, device := range deviceDTypes {
 		if device == dt {
@@ -25,9 +25,8 @@ func fileDType(dt backend.DType) DType {
 	panic(fmt.Sprintf("checkpoint: files have no dtype %s", dt))
 }
 
-// Tensors describes the values of params for [Write], each under the name it
-// has in files and in its own dtype. The values are fetched from the device as
-// they are written.
+// Tensors returns the values of params for [Write], by the names that they have in files
+// and in their own dtype. The values are copied from the device while they are written.
 func Tensors(params []*tensor.Param) []Tensor {
 	var list []Tensor
 	for _, p := range params {

@@ -31,7 +31,7 @@ func newParams(t *testing.T, dt backend.DType) *tensor.Params {
 	return tensor.NewParams(open(t), tensor.Init{Seed: 1, DType: dt})
 }
 
-// newParam is a parameter "w" of any dtype.
+// newParam returns a parameter "w" of any dtype.
 func newParam(t *testing.T, dt backend.DType, n int) *tensor.Param {
 	t.Helper()
 	p, err := tensor.NewParam(newParams(t, backend.F32).Backend(), "w", dt, n)
@@ -123,12 +123,12 @@ func TestExpertsOfAStackAreTensorsOfTheirOwn(t *testing.T) {
 		t.Error("values changed on the way through a file")
 	}
 	if stack.Version() == version {
-		t.Error("packed copies of the old weights would be taken for current")
+		t.Error("packed copies of the old weights are still considered current")
 	}
 }
 
 func TestLongTensorsKeepEveryBit(t *testing.T) {
-	const n = 2*chunkElements + 5 // three pieces
+	const n = 2*chunkElements + 5 // takes three pieces
 	for _, dt := range []backend.DType{backend.F32, backend.F64} {
 		ps := newParams(t, dt)
 		m := ps.Matrix("w", 1, n)
@@ -185,7 +185,7 @@ func TestOtherFloatTypesAreConverted(t *testing.T) {
 }
 
 func TestLongTensorsAreConvertedPieceByPiece(t *testing.T) {
-	const n = 2*chunkElements + 5 // three pieces
+	const n = 2*chunkElements + 5 // takes three pieces
 	data := make([]byte, 2*n)
 	want := make([]float64, n)
 	for i := range want {
@@ -202,7 +202,7 @@ func TestLongTensorsAreConvertedPieceByPiece(t *testing.T) {
 	}
 }
 
-// Experts of a stack are views at offsets of one buffer.
+// The experts of a stack are views into one buffer.
 func TestExpertsAreConvertedIntoTheirPlace(t *testing.T) {
 	ps := newParams(t, backend.F32)
 	stack := ps.Stack("e.*", 3, 1, 2)

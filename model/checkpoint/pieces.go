@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// chunkElements is how many elements travel from file to device, or back, at a time.
+	// chunkElements is the number of elements per transfer between file and device.
 	chunkElements = 1 << 18
-	// readers is how many pieces are read at a time, and as many may wait for the device.
+	// readers is the number of pieces that are read in parallel, and of pieces that may
+	// wait for the device.
 	readers = 4
 )
 
-// piece is some rows of a source on their way from file to device. Its memory is used
-// again.
+// piece is a group of rows in transfer from file to device. Its memory is reused.
 type piece struct {
 	*source
 	at, n      int
 	raw, coded []byte    // the tensor and its scales as in the file
-	scales     []float32 // of the blocks that the rows are in
-	wide       []byte    // F32: products with the scales; or the scales where they are kept
-	minimums   []byte    // where they are kept
+	scales     []float32 // scales of the blocks that contain the rows
+	wide       []byte    // products with the scales in F32; or the scales, if the parameter keeps them
+	minimums   []byte    // minimums, if the parameter keeps them
 	filled     chan error
 }
 
-// read brings sources to their parameters: pieces are read and multiplied by their
-// scales in parallel, and converted by the device in order.
+// read copies sources to their parameters. Pieces are read and multiplied by their scales
+// in parallel; the device converts them in order.
 func (r *Reader) read(list []source, progress func(done, total int64)) error {
 	var total, done int64
 	for i := range list {
@@ -110,7 +110,7 @@ func (p *piece) fill(r *Reader) error {
 	return nil
 }
 
-// fillCodes reads the rows with the scales and minimums of their blocks.
+// fillCodes reads the rows as codes, with the scales and minimums of their blocks.
 func (p *piece) fillCodes() error {
 	f := p.codes.Format
 	size := ceil(p.n, int(f.BlockN)) * ceil(p.width(), int(f.BlockK)) * f.Scale.Size()
@@ -118,7 +118,7 @@ func (p *piece) fillCodes() error {
 	return p.codes.Read(p.row+p.at, p.raw, p.wide, p.minimums)
 }
 
-// set brings the rows to the parameter.
+// set copies the rows to the parameter.
 func (p *piece) set(w *tensor.RowWriter) error {
 	first := p.part.first + p.at
 	switch {
@@ -132,10 +132,10 @@ func (p *piece) set(w *tensor.RowWriter) error {
 	return w.Set(p.p, first, deviceDTypes[p.info.DType], p.raw)
 }
 
-// resize is b or other memory with n bytes of undefined content.
+// resize returns b, or a new slice, with n bytes of undefined content.
 func resize(b []byte, n int) []byte { return slices.Grow(b[:0], n)[:n] }
 
-// readAt fills b with the bytes of t from byte at on.
+// readAt fills b with the bytes of t, starting at byte at.
 func (r *Reader) readAt(t *TensorInfo, b []byte, at int64) error {
 	n, err := r.sections[t.Name].ReadAt(b, at)
 	if n == len(b) {

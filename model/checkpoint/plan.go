@@ -10,24 +10,24 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// maxFaults limits how many faults one error of Load spells out.
+// maxFaults is the number of faults that an error of Load lists.
 const maxFaults = 8
 
-// source is where a file has the values of a part.
+// source is the location of a part's values in a file.
 type source struct {
 	part
 	info     TensorInfo
-	row      int        // of the tensor, counted through all dimensions but the last
-	scale    TensorInfo // has no name if there are no scales
+	row      int        // row of the tensor, counted over all dimensions but the last
+	scale    TensorInfo // name is empty if there are no scales
 	scaleRow int
 	block    [2]int // rows and columns that share a scale
-	keep     bool   // elements and scales are the parameter's own
-	codes    *Codes // which are the parameter's own, else nil
+	keep     bool   // the parameter has the same format: copy elements and scales unchanged
+	codes    *Codes // set if the parameter can take the codes unchanged, else nil
 }
 
 func (s *source) scaled() bool { return s.scale.Name != "" }
 
-// bytes is the size of n rows as they are read.
+// bytes returns the size of n rows in the file.
 func (s *source) bytes(n int) int {
 	if s.codes != nil {
 		return n * s.width() * s.codes.Format.Element.Size()
@@ -35,10 +35,10 @@ func (s *source) bytes(n int) int {
 	return n * s.width() * s.info.DType.Size()
 }
 
-// step is how many rows are read at a time.
+// step returns the number of rows to read at a time.
 func (s *source) step() int {
 	n := max(1, chunkElements/s.width())
-	if s.p.Packed() { // which it is by so many rows at a time
+	if s.p.Packed() { // packing works on multiples of PackColumns rows
 		n = max(backend.PackColumns, n/backend.PackColumns*backend.PackColumns)
 	}
 	return n
@@ -48,10 +48,10 @@ func (s *source) step() int {
 type planner struct {
 	*Reader
 	LoadOptions
-	tied   bool // there is no head beside the embedding
+	tied   bool // whether the files have no head besides the embedding
 	list   []source
 	faults int
-	errs   []error // the first ones
+	errs   []error // the first faults
 }
 
 // plan finds the sources of all parameters.
@@ -77,7 +77,7 @@ func (r *Reader) plan(params []*tensor.Param, o LoadOptions) ([]source, error) {
 	return nil, errors.Join(p.errs...)
 }
 
-// fail counts a fault of n tensors, of which name is the first.
+// fail records a fault of n tensors, the first of which is name.
 func (p *planner) fail(n int, file, name string, err error) {
 	if p.faults += n; len(p.errs) < maxFaults {
 		p.errs = append(p.errs, &FormatError{File: file, Tensor: name, Err: err})
@@ -94,7 +94,7 @@ func (p *planner) param(q *tensor.Param) {
 			p.stack(q, t, where.of, where.at)
 			return
 		}
-		if shape[0] > len(p.tensors) { // before their names are made
+		if shape[0] > len(p.tensors) { // check this before making their names
 			p.fail(shape[0], p.path, before+"0"+after, fmt.Errorf("%w: the parameter has %d, the files %d tensors in all",
 				ErrMissing, shape[0], len(p.tensors)))
 			return
@@ -115,7 +115,8 @@ func (p *planner) param(q *tensor.Param) {
 	}
 }
 
-// stack finds the matrices of the stack q in t, where each is number at of so many.
+// stack finds the matrices of the stack q in t, where each is matrix at of the of matrices
+// per expert.
 func (p *planner) stack(q *tensor.Param, t TensorInfo, of, at int) {
 	shape := q.Shape()
 	whole := part{name: q.Name, p: q, shape: []int{shape[0], of * shape[1], shape[2]}}
@@ -132,7 +133,8 @@ func (p *planner) stack(q *tensor.Param, t TensorInfo, of, at int) {
 	}
 }
 
-// source is all of t as the values of one, whose matrices have so many parts.
+// source returns all of t as the source of one. Each matrix of t consists of the given
+// number of parts.
 func (p *planner) source(one part, t TensorInfo, of int) (source, error) {
 	src := source{part: one, info: t, block: p.block()}
 	if !slices.Equal(t.Shape, one.shape) {

@@ -14,39 +14,39 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// The file names of Hugging Face repositories.
+// File names in Hugging Face repositories.
 const (
 	SingleFile = "model.safetensors"            // all weights
-	IndexFile  = "model.safetensors.index.json" // which shard has which weight
+	IndexFile  = "model.safetensors.index.json" // maps weights to shards
 )
 
-// Reader gives access to the tensors of one safetensors file, of a sharded set, or of a
-// file of another format. It may be used by several goroutines at once.
+// Reader gives access to the tensors of a safetensors file, of a sharded set, or of a file
+// of another format. Several goroutines may use it at once.
 type Reader struct {
-	path     string       // as it was opened
+	path     string       // path that was opened
 	tensors  []TensorInfo // sorted by name
-	bare     bool         // names lack "model."
+	bare     bool         // whether names lack the prefix "model."
 	sections map[string]*io.SectionReader
-	codes    map[string]*Codes // of tensors that have such
+	codes    map[string]*Codes // codes of the tensors that have any
 	metadata map[string]string
 	files    []io.Closer
 }
 
-// OpenOptions say which files are opened.
+// OpenOptions describes which files may be opened.
 type OpenOptions struct {
-	// FollowLinks opens files of a directory that are symbolic links to outside of it.
-	// If false, links may lead to files inside and, from a snapshot of the Hugging Face
-	// cache (models--…/snapshots/…), to others of the same repository there; other
-	// links are [ErrLink].
+	// FollowLinks allows files of a directory to be symbolic links that leave it. If false,
+	// links may point only to files within the directory or, from a snapshot in the Hugging
+	// Face cache (models--…/snapshots/…), to files of the same repository in the cache;
+	// other links are [ErrLink].
 	FollowLinks bool
 }
 
-// Open is [OpenWith] without options.
+// Open calls [OpenWith] with the zero options.
 func Open(path string) (*Reader, error) { return OpenWith(path, OpenOptions{}) }
 
-// OpenWith opens a safetensors file, or a directory that holds [IndexFile] or, in
-// its absence, [SingleFile]. Every header is read and checked; errors name file
-// and tensor, and wrap a [FormatError] where content is at fault.
+// OpenWith opens a safetensors file, or a directory with [IndexFile] or, if there is none,
+// [SingleFile]. It reads and checks every header. Errors name the file and the tensor, and
+// wrap a [FormatError] if the content is at fault.
 func OpenWith(path string, o OpenOptions) (_ *Reader, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -70,27 +70,28 @@ func OpenWith(path string, o OpenOptions) (_ *Reader, err error) {
 	return r, nil
 }
 
-// Foreign is a tensor of a file of another format, as a [Reader] shows it.
+// Foreign is a tensor of a file of another format, in the form that a [Reader] presents it.
 type Foreign struct {
 	Name  string
 	DType DType
 	Shape []int       // outermost first
 	Data  io.ReaderAt // the tensor's bytes, little-endian and in C order
-	// Codes are the tensor's values as its file has them, which parameters that are packed
-	// in the same format keep. If nil, there are none.
+	// Codes are the quantised values of the tensor, which parameters packed in the same
+	// format take unchanged. If nil, there are none.
 	Codes *Codes
 }
 
 // Codes reads the values of a tensor in a format of integers with scales.
 type Codes struct {
 	Format backend.Format
-	// Read sets codes to whole rows from row first on, one of Format.Element each, and
-	// scales and, if Format has such, minimums to those of their blocks, little-endian.
+	// Read sets codes to whole rows, starting at row first, with one element of type
+	// Format.Element per value. It sets scales and, if Format has them, minimums to those
+	// of the rows' blocks, little-endian.
 	Read func(first int, codes, scales, minimums []byte) error
 }
 
-// NewReader is a Reader of tensors of another format; path stands for their file in
-// errors. Its Close closes file. The error wraps a [FormatError].
+// NewReader returns a Reader of tensors of another format. path is the name of their file
+// in errors. Closing the Reader closes file. Errors wrap a [FormatError].
 func NewReader(path string, tensors []Foreign, file io.Closer) (*Reader, error) {
 	r := &Reader{path: path, sections: map[string]*io.SectionReader{}, codes: map[string]*Codes{},
 		files: []io.Closer{file}}
@@ -170,8 +171,8 @@ func (r *Reader) addFolder(path string, followLinks bool) error {
 	return nil
 }
 
-// add takes an open file. Where shards (tensor name to file name) are given, they must
-// place every tensor of the file in it.
+// add adds an open file. If shards (tensor name to file name) is not nil, it must assign
+// every tensor of the file to it.
 func (r *Reader) add(f *os.File, size int64, path string, shards map[string]string) error {
 	r.files = append(r.files, f)
 	h, err := ReadHeader(f, size, path)
@@ -194,8 +195,8 @@ func (r *Reader) add(f *os.File, size int64, path string, shards map[string]stri
 	return nil
 }
 
-// readIndex returns the weight_map of an index of that size: tensor name to file name.
-// path stands for it in errors.
+// readIndex returns the weight_map of an index of the given size: tensor name to file name.
+// path is the name of the index in errors.
 func readIndex(r io.Reader, size int64, path string) (map[string]string, error) {
 	fail := func(tensor string, format string, args ...any) (map[string]string, error) {
 		return nil, &FormatError{File: path, Tensor: tensor, Err: fmt.Errorf("%w: "+format, append([]any{ErrIndex},
@@ -216,7 +217,7 @@ func readIndex(r io.Reader, size int64, path string) (map[string]string, error) 
 	var tensor string
 	err = eachKey(d, func(key string) error {
 		switch key {
-		case "metadata": // total_size, which some published files get wrong
+		case "metadata": // ignored: total_size is wrong in some published files
 			var unused json.RawMessage
 			return d.Decode(&unused)
 		case "weight_map":
@@ -245,17 +246,17 @@ func readIndex(r io.Reader, size int64, path string) (map[string]string, error) 
 	return shards, nil
 }
 
-// isPlainName reports whether a name stays in its directory on every system.
+// isPlainName reports whether a file name cannot leave its directory on any system.
 func isPlainName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\:`) && len(name) <= 255 &&
 		checkName(name) == nil
 }
 
-// Tensors lists all tensors, sorted by name.
+// Tensors returns all tensors, sorted by name.
 func (r *Reader) Tensors() []TensorInfo { return r.tensors }
 
-// Metadata is what the files' headers hold under __metadata__. Where shards
-// disagree, the first file by name has its way.
+// Metadata returns the contents of __metadata__ in the files' headers. If shards disagree,
+// the value of the first file by name is used.
 func (r *Reader) Metadata() map[string]string { return r.metadata }
 
 // Lookup finds a tensor by name.
@@ -270,8 +271,8 @@ func (r *Reader) Lookup(name string) (TensorInfo, bool) {
 	return r.tensors[i], true
 }
 
-// Section is a fresh reader over the bytes of one tensor, for reading it in
-// parts or at offsets. It fails only if there is no such tensor.
+// Section returns a new reader over the bytes of one tensor. It fails only if there is no
+// such tensor.
 func (r *Reader) Section(name string) (*io.SectionReader, error) {
 	s, ok := r.sections[name]
 	if !ok {
@@ -294,7 +295,7 @@ func (r *Reader) Read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Close closes the files. Sections obtained before fail from then on.
+// Close closes the files. Reading from earlier Sections then fails.
 func (r *Reader) Close() error {
 	var errs []error
 	for _, f := range r.files {

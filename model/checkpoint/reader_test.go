@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// writeShards makes a directory of files from their content.
+// writeShards makes a directory of files with the given contents.
 func writeShards(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -12,19 +12,19 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Rows is a tensor of floating-point values that are read or computed as they are
-// needed, so that tensors are converted which do not fit the memory.
+// Rows is a tensor of floating-point values that are read or computed piece by piece, so
+// that tensors larger than memory can be converted.
 type Rows struct {
 	Name  string
-	Kind  tensor.Kind // of the parameter; of a file's tensor see KindOf
+	Kind  tensor.Kind // kind of the parameter; for a tensor of a file see KindOf
 	Shape []int       // outermost first
-	// Read sets dst to whole rows, from row first on. Rows are those of all but the
-	// last dimension; a scalar is a row of one.
+	// Read sets dst to whole rows, starting at row first. Rows are counted over all
+	// dimensions but the last; a scalar is one row of one element.
 	Read func(first int, dst []float32) error
 }
 
-// ParamRows are the values of params, each under the name it has in files. Those
-// of packed parameters are what products with them use.
+// ParamRows returns the values of params, by the names that they have in files. For packed
+// parameters these are the values that matrix products use.
 func ParamRows(params []*tensor.Param) []Rows {
 	var list []Rows
 	for _, p := range params {
@@ -37,10 +37,9 @@ func ParamRows(params []*tensor.Param) []Rows {
 	return list
 }
 
-// Rows is the tensor of a name. The elements of F8_E4M3 and F8_E5M2 beside a tensor
-// NAME_scale_inv are multiplied by its scales, one for each block, see [LoadOptions].
-// The error wraps a [FormatError] with [ErrMissing], [ErrDType], [ErrShape] or
-// [ErrScaled].
+// Rows returns the named tensor. If there is a tensor NAME_scale_inv, elements of F8_E4M3
+// and F8_E5M2 are multiplied by its scales, one per block, see [LoadOptions]. The error
+// wraps a [FormatError] with [ErrMissing], [ErrDType], [ErrShape] or [ErrScaled].
 func (r *Reader) Rows(name string, block [2]int) (Rows, error) {
 	t, ok := r.Lookup(name)
 	if !ok {
@@ -59,7 +58,7 @@ func (r *Reader) Rows(name string, block [2]int) (Rows, error) {
 	f.block = p.block()
 	scale, ok, err := p.scaleOf(t, 1)
 	if err == nil && ok && len(t.Shape) != 2 {
-		err = fmt.Errorf("%w: %s %v beside a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
+		err = fmt.Errorf("%w: %s %v for a tensor of shape %v", ErrScaled, scale.Name, scale.Shape, t.Shape)
 	}
 	if err != nil {
 		return fail(err)
@@ -76,8 +75,8 @@ func (r *Reader) Rows(name string, block [2]int) (Rows, error) {
 	}}, nil
 }
 
-// IsScale reports whether a tensor holds the scales of another one, with which they
-// are read.
+// IsScale reports whether a tensor holds the scales of another tensor and is read together
+// with it.
 func (r *Reader) IsScale(name string) bool {
 	base, ok := strings.CutSuffix(name, scaleSuffix)
 	if !ok {
@@ -94,7 +93,7 @@ type fileRows struct {
 	width       int
 	block       [2]int // rows and columns that share a scale
 	values      *io.SectionReader
-	scales      *io.SectionReader // nil if there are none
+	scales      *io.SectionReader // nil if there are no scales
 	raw, wide   []byte
 }
 
@@ -126,7 +125,7 @@ func (f *fileRows) read(first int, dst []float32) error {
 	return nil
 }
 
-// convert sets dst to elements of dt.
+// convert sets dst to the elements of data, which have dtype dt.
 func convert(dst []float32, dt backend.DType, data []byte) {
 	parallel(len(dst), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -135,7 +134,7 @@ func convert(dst []float32, dt backend.DType, data []byte) {
 	})
 }
 
-// readFull fills b from an offset on.
+// readFull fills b, starting at offset at.
 func readFull(r io.ReaderAt, b []byte, at int64) error {
 	n, err := r.ReadAt(b, at)
 	if n == len(b) {
@@ -147,10 +146,10 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 	return err
 }
 
-// As describes r for [Write] in a floating-point dtype, rounded to nearest. A matrix
-// as F8_E4M3 is two tensors: the second, NAME_scale_inv, holds F32 scales for blocks
-// of 128×128, max|x|/448 except where another keeps all values of the block as they
-// are; anything but a matrix panics.
+// As returns r for [Write] in a floating-point dtype, rounded to nearest. As F8_E4M3, a
+// matrix is two tensors: elements, and NAME_scale_inv with one F32 scale per block of
+// 128×128. The scale is max|x|/448, unless another one represents all values of the block
+// exactly. F8_E4M3 of a tensor that is not a matrix panics.
 func (r Rows) As(dt DType) []Tensor {
 	if dt == F8E4M3 {
 		return fp8Tensors(r)
@@ -176,8 +175,8 @@ func (r Rows) As(dt DType) []Tensor {
 	}}}
 }
 
-// Each reads all rows in order, a multiple of step at a time but for the last ones. x is
-// overwritten by the next.
+// Each reads all rows in order and calls visit with step rows at a time, or fewer at the
+// end. The next call overwrites x.
 func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
 	p := part{shape: r.Shape}
 	if p.len() == 0 {
@@ -199,14 +198,14 @@ func (r Rows) Each(step int, visit func(first int, x []float32) error) error {
 	return nil
 }
 
-// The pieces of all tensors share memory: what a run allocates while its activations fill
-// the machine is collected late.
+// Tensors are read through shared memory. Garbage would be collected late: the heap of a
+// run is large.
 var (
 	bytesPool  = sync.Pool{New: func() any { return new([]byte) }}
 	floatsPool = sync.Pool{New: func() any { return new([]float32) }}
 )
 
-// parallel splits n pieces of work among the processors.
+// parallel divides n items among the processors.
 func parallel(n int, do func(lo, hi int)) {
 	workers := min(n, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup

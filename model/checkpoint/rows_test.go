@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// memRows are values in memory.
+// memRows are rows whose values are in memory.
 func memRows(name string, x []float32, shape ...int) Rows {
 	width := 1
 	if len(shape) > 0 {
@@ -27,7 +27,7 @@ func memRows(name string, x []float32, shape ...int) Rows {
 	}}
 }
 
-// readAll is every value of a tensor.
+// readAll returns all values of a tensor.
 func readAll(t *testing.T, r *Reader, name string) []float32 {
 	t.Helper()
 	rows, err := r.Rows(name, [2]int{})
@@ -96,7 +96,7 @@ func TestRowsRoundToEveryDType(t *testing.T) {
 	}
 }
 
-// Each block of 128×128, the ragged ones at the ends too, has the scale of its
+// Each block of 128×128, including partial blocks at the edges, has the scale of its
 // largest element, as backend.FP8 defines it.
 func TestRowsAsFP8HaveBlockScales(t *testing.T) {
 	const n, k = 300, 200
@@ -140,7 +140,8 @@ func TestRowsAsFP8HaveBlockScales(t *testing.T) {
 	}
 }
 
-// What FP8 holds is what it holds after another pass, whatever made its scales.
+// Values that came from FP8 do not change when they are converted to FP8 again, whatever
+// computed the scales.
 func TestFP8OfFP8IsExact(t *testing.T) {
 	const n, k = 260, 140
 	seed := rand.Uint64()
@@ -156,7 +157,7 @@ func TestFP8OfFP8IsExact(t *testing.T) {
 		for i := range 6 {
 			s := math.Exp(4 * g.NormFloat64())
 			if g.IntN(2) == 0 {
-				s = math.Exp2(math.Round(math.Log2(s))) // as ue8m0
+				s = math.Exp2(math.Round(math.Log2(s))) // a power of two, as in ue8m0
 			}
 			backend.F32.Put(scales, i, s)
 		}
@@ -203,7 +204,7 @@ func TestRowsRefuseWhatTheyCannotRead(t *testing.T) {
 	}
 }
 
-// Blocks are as large as the config says, and then FP8 has scales.
+// Blocks have the size that the config gives, and FP8 without scales is then an error.
 func TestRowsTakeTheBlocksOfTheConfig(t *testing.T) {
 	codes := make([]byte, 5*3)
 	for i := range codes {

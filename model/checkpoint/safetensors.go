@@ -9,16 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// DType is the element type of a stored tensor, as safetensors spells it.
-// All are little-endian.
+// DType is the element type of a stored tensor, in the spelling of safetensors. All types
+// are little-endian.
 type DType string
 
-// The element types that are read and written.
+// The supported element types.
 const (
 	F64    DType = "F64"
 	F32    DType = "F32"
 	F16    DType = "F16"
-	BF16   DType = "BF16" // upper half of an F32
+	BF16   DType = "BF16" // the upper half of an F32
 	I64    DType = "I64"
 	I32    DType = "I32"
 	I16    DType = "I16"
@@ -30,10 +30,10 @@ const (
 	Bool   DType = "BOOL"    // one byte, 0 or 1
 	F8E4M3 DType = "F8_E4M3" // no infinities, largest 448
 	F8E5M2 DType = "F8_E5M2"
-	F8E8M0 DType = "F8_E8M0" // a power of two without sign: 2^(code−127); 255 is NaN
+	F8E8M0 DType = "F8_E8M0" // an unsigned power of two: 2^(code−127); 255 is NaN
 )
 
-// Size is the bytes of one element, or 0 for a type that is not known.
+// Size returns the number of bytes of one element, or 0 for an unknown type.
 func (d DType) Size() int {
 	switch d {
 	case F64, I64, U64:
@@ -48,22 +48,22 @@ func (d DType) Size() int {
 	return 0
 }
 
-// IsFloat reports whether d is floating-point, of a kind that values are read in.
+// IsFloat reports whether d is a floating-point type whose values can be read.
 func (d DType) IsFloat() bool {
 	dt, ok := deviceDTypes[d]
 	return ok && dt.IsFloat()
 }
 
-// TensorInfo says where and what one stored tensor is.
+// TensorInfo describes a stored tensor and its location.
 type TensorInfo struct {
 	Name       string
 	DType      DType
 	Shape      []int  // outermost first, C order; empty for a scalar
 	File       string // the file that holds it
-	Begin, End int64  // its bytes, counted from the end of the file's header
+	Begin, End int64  // offsets of its bytes from the end of the file's header
 }
 
-// Bytes is the size of the tensor's data.
+// Bytes returns the size of the tensor's data.
 func (t TensorInfo) Bytes() int64 { return t.End - t.Begin }
 
 // Limits on what a file may declare.
@@ -73,7 +73,7 @@ const (
 	maxRank   = 64          // dimensions of a tensor
 )
 
-// What can be wrong with a safetensors file or index. A [FormatError] wraps one.
+// These are the faults of a safetensors file or index; each [FormatError] wraps one.
 var (
 	ErrTruncated = errors.New("file is truncated")
 	ErrHeader    = errors.New("bad header")
@@ -86,10 +86,10 @@ var (
 	ErrLink      = errors.New("symbolic link out of the folder")
 )
 
-// FormatError is a fault in a file's content.
+// FormatError is a fault in the content of a file.
 type FormatError struct {
-	File   string // as it was opened
-	Tensor string // "" if the fault is not one tensor's
+	File   string // path that was opened
+	Tensor string // "" if the fault does not belong to one tensor
 	Err    error  // wraps one of the errors above
 }
 
@@ -101,10 +101,10 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("checkpoint: %s: tensor %.200q: %v", e.File, e.Tensor, e.Err)
 }
 
-// Unwrap gives errors.Is its way to the fault.
+// Unwrap returns Err.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// checkName refuses names that no tensor has and that would harm a log.
+// checkName rejects reserved names, and names that would corrupt a log.
 func checkName(name string) error {
 	switch {
 	case name == "" || name == metadataKey:
@@ -122,7 +122,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// dataBytes is the size of a tensor, with every overflow an error.
+// dataBytes returns the size of a tensor in bytes. An overflow is an error.
 func dataBytes(d DType, shape []int) (int64, error) {
 	size := d.Size()
 	if size == 0 {

@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// file puts a safetensors file together by hand.
+// file returns a safetensors file with the given header and data.
 func file(header string, data ...byte) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(b, header...), data...)
@@ -47,7 +47,7 @@ func TestWriterProducesTheGoldenBytes(t *testing.T) {
 		`"none":{"dtype":"U8","shape":[0,7],"data_offsets":[10,10]}}`
 	padded := header + strings.Repeat(" ", (8-len(header)%8)%8)
 	want := file(padded, 0, 0, 0x80, 0x3f, 5, 6, 1, 2, 3, 4)
-	for range 2 { // in any order
+	for range 2 { // once for each order of the tensors
 		var got bytes.Buffer
 		if err := Write(&got, tensors, map[string]string{"format": "pt"}); err != nil {
 			t.Fatal(err)
@@ -60,7 +60,8 @@ func TestWriterProducesTheGoldenBytes(t *testing.T) {
 }
 
 func TestWriterProducesTheReferenceImplementationsBytes(t *testing.T) {
-	// safetensors.numpy.save_file of these four arrays, version 0.8 on Python 3.11.
+	// The expected bytes were written by safetensors.numpy.save_file, version 0.8 on Python
+	// 3.11, for these four arrays.
 	const want = "\x00\x01\x00\x00\x00\x00\x00\x00{\"__metadata__\":{\"format\":\"pt\"},\"s\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}," +
 		"\"b\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]},\"e\":{\"dtype\":\"U16\",\"shape\":[0,4],\"data_offsets\":[12,12]}," +
 		"\"a<é\":{\"dtype\":\"I8\",\"shape\":[3],\"data_offsets\":[12,15]}}  \x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x80?\x01\x02\x03"
@@ -306,8 +307,8 @@ func TestWriterRefusesWhatItCouldNotRead(t *testing.T) {
 	}
 }
 
-// A header may promise petabytes; reading it must not allocate them, nor much
-// more than it is long.
+// A header may declare petabytes; reading it must not allocate much more memory than its
+// length.
 func TestHeaderMemoryIsBoundedByTheFile(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("{")
@@ -340,7 +341,8 @@ func FuzzHeader(f *testing.F) {
 			}
 			return
 		}
-		// What is accepted is inside the file, tiles it, and survives a rewrite.
+		// The tensors of an accepted file lie within it, cover it, and are the same after
+		// rewriting it.
 		var tensors []Tensor
 		covered := h.DataStart
 		for _, info := range h.Tensors {

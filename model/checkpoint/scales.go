@@ -10,36 +10,37 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// ErrScaled is wrapped by Load's error for a tensor whose scales are not of the kind
-// that Load reads.
+// ErrScaled is wrapped by the error of Load for a tensor with scales that Load does not
+// support.
 var ErrScaled = errors.New("tensor has scales")
 
-// V3Block are the rows and columns of a block of DeepSeek-V3's FP8 weights.
+// V3Block is the number of rows and columns of a block of DeepSeek-V3's FP8 weights.
 var V3Block = [2]int{128, 128}
 
-// scaleSuffix makes the name of a matrix that of its scales. DeepSeek calls them
-// inverse, and multiplies by them.
+// scaleSuffix is appended to the name of a matrix to form the name of its scales. Despite
+// the suffix, elements are multiplied by these scales.
 const scaleSuffix = "_scale_inv"
 
-// otherScales are suffixes of scales, by which an unsupported scheme is recognised.
+// otherScales are suffixes of scales in unsupported schemes.
 var otherScales = []string{"_scale", "_scales", "_scale_2", "_zero_point"}
 
-// scaleDTypes are the dtypes of scales.
+// scaleDTypes are the supported dtypes of scales.
 var scaleDTypes = []DType{F32, BF16, F8E8M0}
 
-// scaleOf finds the scales of t, whose matrices are of so many parts, each with blocks
-// of its own. ok is false where t has none.
+// scaleOf finds the scales of t, whose matrices consist of the given number of parts, each
+// with separate blocks. ok is false if t has no scales.
 func (p *planner) scaleOf(t TensorInfo, of int) (scale TensorInfo, ok bool, err error) {
 	for _, suffix := range otherScales {
 		if other, ok := p.Lookup(t.Name + suffix); ok {
-			return scale, false, fmt.Errorf("%w: %s %v is not read, only those of blocks in %s%s are", ErrScaled, other.Name,
+			return scale, false, fmt.Errorf("%w: %s %v is not supported, only scales of blocks in %s%s are",
+				ErrScaled, other.Name,
 				other.Shape, t.Name, scaleSuffix)
 		}
 	}
 	isFP8 := t.DType == F8E4M3 || t.DType == F8E5M2
 	scale, ok = p.Lookup(t.Name + scaleSuffix)
 	if !ok && isFP8 && p.Block != [2]int{} {
-		err = fmt.Errorf("%w: %s%s, which the config says %s has", ErrMissing, t.Name, scaleSuffix, t.DType)
+		err = fmt.Errorf("%w: %s%s, which %s must have according to the config", ErrMissing, t.Name, scaleSuffix, t.DType)
 	}
 	if !ok || err != nil {
 		return scale, false, err
@@ -47,17 +48,18 @@ func (p *planner) scaleOf(t TensorInfo, of int) (scale TensorInfo, ok bool, err 
 	return scale, true, checkScale(t, scale, of, p.block())
 }
 
-// checkScale says what speaks against scale as that of t.
+// checkScale returns an error if scale cannot hold the scales of t.
 func checkScale(t, scale TensorInfo, of int, block [2]int) error {
 	n := len(t.Shape)
 	switch {
 	case t.DType != F8E4M3 && t.DType != F8E5M2 || n < 2:
-		return fmt.Errorf("%w: %s %v beside %s %v, want it beside matrices of FP8", ErrScaled, scale.Name, scale.Shape,
+		return fmt.Errorf("%w: %s %v for %s %v, want scales for FP8 matrices only", ErrScaled, scale.Name, scale.Shape,
 			t.DType, t.Shape)
 	case !slices.Contains(scaleDTypes, scale.DType):
 		return fmt.Errorf("%w: %s is %s, want one of %v", ErrDType, scale.Name, scale.DType, scaleDTypes)
 	case len(scale.Shape) < 2:
-		return fmt.Errorf("%w: %s %v is of the whole tensor, want one for each block of %d×%d", ErrScaled, scale.Name,
+		return fmt.Errorf("%w: %s %v is one scale for the whole tensor, want one for each block of %d×%d",
+			ErrScaled, scale.Name,
 			scale.Shape, block[0], block[1])
 	}
 	want := slices.Clone(t.Shape)
@@ -69,10 +71,10 @@ func checkScale(t, scale TensorInfo, of int, block [2]int) error {
 	return nil
 }
 
-// ceil is a/b rounded up.
+// ceil returns a/b rounded up.
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-// appendScales appends scales of dtype dt to dst as F32, which has all their values.
+// appendScales appends scales of dtype dt to dst as F32, which represents them exactly.
 func appendScales(dst []float32, dt DType, data []byte) []float32 {
 	if dt == F8E8M0 {
 		for _, code := range data {
@@ -99,7 +101,7 @@ func appendF32(dst []byte, scales []float32) []byte {
 	return dst
 }
 
-// fp8Values are the values of FP8 codes.
+// fp8Values maps FP8 codes to their values.
 var fp8Values = map[DType]*[256]float32{F8E4M3: fp8Table(backend.E4M3), F8E5M2: fp8Table(backend.E5M2)}
 
 func fp8Table(dt backend.DType) *[256]float32 {
@@ -111,8 +113,8 @@ func fp8Table(dt backend.DType) *[256]float32 {
 }
 
 // dequantize sets dst to the products of codes [rows, width] and the scales of their
-// blocks, each rounded to F32. The first row is row skip of its block. A block takes a
-// table of its 256 products.
+// blocks, each rounded to F32. The first row is row skip of its block. For each block it
+// makes a table of the 256 possible products.
 func dequantize(dst, codes []byte, values *[256]float32, scales []float32, width, skip int, block [2]int) {
 	rows, across := len(codes)/width, ceil(width, block[1])
 	var products [256]uint32
@@ -131,7 +133,7 @@ func dequantize(dst, codes []byte, values *[256]float32, scales []float32, width
 	}
 }
 
-// lookUp sets dst to the table's values of codes, little-endian.
+// lookUp sets dst to the table entries of codes, little-endian.
 func lookUp(dst, codes []byte, table *[256]uint32) {
 	for len(codes) >= 4 && len(dst) >= 16 {
 		binary.LittleEndian.PutUint32(dst, table[codes[0]])

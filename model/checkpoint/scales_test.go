@@ -13,14 +13,14 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// quantized is a random FP8 tensor with scales and what it stands for.
+// quantized is a random FP8 tensor with its scales and dequantised values.
 type quantized struct {
 	code, scale Tensor
 	values      []float64 // products of codes and scales, in float64
 }
 
-// quantize makes FP8 codes of all finite values and scales of dtype st for matrices
-// whose parts of so many rows have blocks of their own.
+// quantize returns random FP8 codes, which include all finite values, and scales of dtype
+// st, for matrices whose parts of the given number of rows have separate blocks.
 func quantize(rng *rand.Rand, name string, dt, st DType, shape []int, part int, block [2]int) quantized {
 	n := len(shape)
 	rows, width := 1, shape[n-1]
@@ -85,8 +85,8 @@ func rounded(x []float64, dt backend.DType) []float64 {
 	return y
 }
 
-// Every value is the product in float64, rounded to F32 once, whatever the shapes and
-// dtypes of blocks are; and then to the parameter's dtype.
+// Every value is the product in float64, rounded once to F32 and then to the parameter's
+// dtype, whatever the shape of the blocks and the dtypes.
 func TestFP8IsMultipliedByTheScalesOfItsBlocks(t *testing.T) {
 	const seed = 1
 	t.Log("seed", seed)
@@ -100,7 +100,7 @@ func TestFP8IsMultipliedByTheScalesOfItsBlocks(t *testing.T) {
 		{F8E4M3, BF16, []int{300, 384}, V3Block},
 		{F8E4M3, F8E8M0, []int{130, 129}, V3Block},
 		{F8E5M2, F32, []int{1, 1}, V3Block},
-		{F8E4M3, F32, []int{700, 700}, V3Block}, // several pieces
+		{F8E4M3, F32, []int{700, 700}, V3Block}, // takes several pieces
 		{F8E4M3, F32, []int{700, 700}, [2]int{48, 100}},
 		{F8E5M2, F8E8M0, []int{700, 701}, [2]int{256, 1}},
 	} {
@@ -130,8 +130,8 @@ func TestFP8IsMultipliedByTheScalesOfItsBlocks(t *testing.T) {
 	}
 }
 
-// A parameter in FP8 has the file's codes and scales, where its own quantisation of
-// their products would have others; its products are those of the file's matrix.
+// A parameter packed in FP8 keeps the file's codes and scales, although quantising the
+// dequantised values would give others; matrix products use the file's codes and scales.
 func TestFP8IsKeptBitForBit(t *testing.T) {
 	const seed, rows, width = 2, 300, 200
 	t.Log("seed", seed)
@@ -162,7 +162,7 @@ func TestFP8IsKeptBitForBit(t *testing.T) {
 	}
 }
 
-// product is x·W of the codes and scales as the file has them, by the backend's own
+// product returns x·W for the file's codes and scales, computed by the backend's own
 // product with such a matrix.
 func product(t *testing.T, b backend.Backend, q quantized, x []float64, rows, width int) []float64 {
 	t.Helper()
@@ -202,12 +202,12 @@ func product(t *testing.T, b backend.Backend, q quantized, x []float64, rows, wi
 	return y
 }
 
-// transformers has experts stacked in memory and can save them so.
+// transformers stacks experts in memory, and can save them stacked.
 func TestStackedExpertsAreRead(t *testing.T) {
 	const seed, experts, hidden = 3, 3, 140
 	t.Log("seed", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for _, inner := range []int{128, 136} { // the second has ragged blocks for gate and up each
+	for _, inner := range []int{128, 136} { // with 136, gate and up have partial blocks
 		for _, dt := range []DType{F32, F8E4M3} {
 			for _, f := range []backend.Format{backend.Native, backend.FP8} {
 				up := quantize(rng, "l.experts.gate_up_proj", F8E4M3, F32, []int{experts, 2 * inner, hidden}, inner, V3Block)
@@ -239,7 +239,7 @@ func TestStackedExpertsAreRead(t *testing.T) {
 				}
 				for i, p := range want.All() {
 					v := rounded(values[i], backend.F32)
-					if f == backend.FP8 && dt == F32 { // the parameter quantises it
+					if f == backend.FP8 && dt == F32 { // the parameter quantises it again
 						if err := p.SetFloats(v); err != nil {
 							t.Fatal(err)
 						}
@@ -314,7 +314,7 @@ func TestScalesThatDoNotFitAreRefusedByName(t *testing.T) {
 	}
 }
 
-// A scale that is no number makes its block none, and no other.
+// A scale that is NaN affects its own block only.
 func TestScalesOfE8M0ArePowersOfTwo(t *testing.T) {
 	got := appendScales(nil, F8E8M0, []byte{0, 1, 127, 128, 254, 255})
 	want := []float64{-127, -126, 0, 1, 127}

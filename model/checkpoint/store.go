@@ -14,40 +14,40 @@ import (
 	"strings"
 )
 
-// Store keeps the checkpoints of one run: Dir/step-000100, Dir/step-000200, …
-// One process writes to it at a time; others may read.
+// Store holds the checkpoints of one run: Dir/step-000100, Dir/step-000200, … Only one
+// process may write to it at a time; others may read.
 type Store struct {
-	Dir string // created when first saved to
+	Dir string // created by the first Save
 
-	// Before, if not nil, is called ahead of every step that changes the disk
-	// (op is create, write, sync, syncdir, mkdir, rename or remove); an error it
-	// returns stands for the step's own. It lets a test fill the disk or pull the
-	// plug at any point.
+	// Before, unless nil, is called ahead of every operation that changes the disk (op is
+	// create, write, sync, syncdir, mkdir, rename or remove). If it returns an error, the
+	// operation fails with it. Tests use it to simulate a full disk or a crash at any
+	// point.
 	Before func(op, path string) error
 }
 
-// Snapshot is a checkpoint that was verified.
+// Snapshot is a verified checkpoint.
 type Snapshot struct {
 	Step int
-	Dir  string                     // holds the files that were saved
-	Meta map[string]json.RawMessage // the values that were saved
+	Dir  string                     // directory of the saved files
+	Meta map[string]json.RawMessage // the saved metadata
 
-	// Refused says, for every newer checkpoint that was passed over, what is
-	// wrong with it. Only LatestComplete fills it.
+	// Refused are the errors of newer checkpoints that did not verify. Only LatestComplete
+	// sets it.
 	Refused []error
 }
 
-// Path is where a file of the checkpoint is.
+// Path returns the path of a file of the checkpoint.
 func (s Snapshot) Path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Save writes the checkpoint of a step: each file by its function, in the order
-// of their names, and then the manifest, which also holds meta. All is flushed
-// to disk in a hidden directory, whose renaming makes the checkpoint appear as
-// a whole. On error the hidden directory is removed, and what was saved before
-// is untouched.
+// Save writes the checkpoint of a step: each of files by calling its function, in the order
+// of the names, and then the manifest, which includes meta. Everything is written and
+// flushed to disk in a hidden directory, which is then renamed, so that the checkpoint
+// appears as a whole. On error the hidden directory is removed, and earlier checkpoints are
+// not changed.
 //
-// A complete checkpoint of the same step is not overwritten: the error is
-// [fs.ErrExist]. An incomplete one is replaced.
+// If there is a complete checkpoint of the same step, it is not overwritten, and the error
+// is [fs.ErrExist]. An incomplete one is replaced.
 func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map[string]json.RawMessage) (err error) {
 	final := s.path(step)
 	d := disk{before: s.Before}
@@ -79,7 +79,7 @@ func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map
 		return err
 	}
 	temp := filepath.Join(s.Dir, tempName(filepath.Base(final)))
-	defer os.RemoveAll(temp) // gone after a rename; there after an error or a panic
+	defer os.RemoveAll(temp) // no longer exists after the rename; removed after an error or a panic
 	if err := d.mkdir(temp, os.Mkdir); err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ func (s Store) Save(step int, files map[string]func(w io.Writer) error, meta map
 	return d.syncDir(s.Dir)
 }
 
-// Verify checks a checkpoint directory against its manifest, down to the bytes.
-// The error names the file at fault and wraps [ErrIncomplete].
+// Verify checks a checkpoint directory against its manifest, including the content of all
+// files. The error names the file at fault and wraps [ErrIncomplete].
 func Verify(dir string) (Snapshot, error) {
 	m, err := readManifest(dir)
 	if err != nil {
@@ -128,7 +128,7 @@ func Verify(dir string) (Snapshot, error) {
 	return Snapshot{Step: m.Step, Dir: dir, Meta: m.Meta}, nil
 }
 
-// verify also demands that the directory's name tells the step.
+// verify also checks that the directory's name has the step of the manifest.
 func (s Store) verify(step int) (Snapshot, error) {
 	snapshot, err := Verify(s.path(step))
 	if err == nil && snapshot.Step != step {
@@ -137,10 +137,10 @@ func (s Store) verify(step int) (Snapshot, error) {
 	return snapshot, err
 }
 
-// LatestComplete returns the newest checkpoint that verifies, with the reasons
-// why newer ones did not. If there is no checkpoint at all the error wraps
-// [fs.ErrNotExist]; if there are some and all are refused it does not, so that a
-// run does not start afresh over what may be recovered.
+// LatestComplete returns the newest checkpoint that verifies, with the errors of newer ones
+// that do not. If there is no checkpoint, the error wraps [fs.ErrNotExist]. If there are
+// checkpoints but none verifies, the error does not wrap it, so that a run does not start
+// from scratch over data that may be recoverable.
 func (s Store) LatestComplete() (Snapshot, error) {
 	steps, err := s.steps()
 	if err != nil {
@@ -161,9 +161,9 @@ func (s Store) LatestComplete() (Snapshot, error) {
 	return Snapshot{}, fmt.Errorf("checkpoint: %s has no complete checkpoint: %w", s.Dir, errors.Join(refused...))
 }
 
-// Prune removes all complete checkpoints but the newest keep, oldest first, and
-// what interrupted saves left behind. Incomplete checkpoints stay, to be looked
-// at. Completeness is judged by the manifest and the sizes of the files.
+// Prune removes all complete checkpoints except the newest keep, oldest first, and the
+// leftovers of interrupted saves. Incomplete checkpoints are kept for inspection.
+// Completeness is judged by the manifest and the sizes of the files.
 func (s Store) Prune(keep int) error {
 	if keep < 1 {
 		return fmt.Errorf("checkpoint: prune %s: cannot keep %d checkpoints", s.Dir, keep)
@@ -193,7 +193,7 @@ func (s Store) Prune(keep int) error {
 	return nil
 }
 
-// KeepOnly removes all complete checkpoints but that of the step, as Prune does.
+// KeepOnly removes all complete checkpoints except that of the given step, as Prune does.
 func (s Store) KeepOnly(step int) error {
 	steps, err := s.steps()
 	if err != nil {
@@ -233,7 +233,7 @@ func stepName(step int) string { return fmt.Sprintf(stepPrefix+"%06d", step) }
 
 func (s Store) path(step int) string { return filepath.Join(s.Dir, stepName(step)) }
 
-// steps lists the steps that have a directory, newest first.
+// steps returns the steps that have a directory, newest first.
 func (s Store) steps() ([]int, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -260,8 +260,8 @@ func (d disk) mkdir(path string, mkdir func(string, os.FileMode) error) error {
 	return mkdir(path, 0o777)
 }
 
-// removeAll hides a directory before it empties it, so that it is never seen
-// half empty under its own name.
+// removeAll renames a directory to a hidden name before it deletes its contents, so that a
+// partly deleted directory is never visible under its own name.
 func (d disk) removeAll(path string) error {
 	if err := d.step("remove", path); err != nil {
 		return err

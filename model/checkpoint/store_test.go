@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sample is a small checkpoint of a step: weights, and a state in two writes.
+// sample returns a small checkpoint of a step: weights, and a state written in two pieces.
 func sample(step int) (map[string]func(io.Writer) error, map[string]json.RawMessage) {
 	files := map[string]func(io.Writer) error{
 		SingleFile: func(w io.Writer) error {
@@ -45,7 +45,7 @@ func mustSave(t testing.TB, s Store, steps ...int) {
 	}
 }
 
-// wantLatest demands that the newest complete checkpoint is the step's, whole.
+// wantLatest checks that the newest complete checkpoint is that of the given step.
 func wantLatest(t testing.TB, s Store, step int) Snapshot {
 	t.Helper()
 	snapshot, err := s.LatestComplete()
@@ -106,7 +106,7 @@ func TestSameStateIsTheSameBytes(t *testing.T) {
 	for range 3 {
 		s := Store{Dir: t.TempDir()}
 		mustSave(t, s, 7)
-		b, err := os.ReadFile(filepath.Join(s.Dir, "step-000007", ManifestFile)) // holds the sums of the rest
+		b, err := os.ReadFile(filepath.Join(s.Dir, "step-000007", ManifestFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,9 +175,9 @@ func TestCheckpointOfANewerVersionIsRefusedAndKept(t *testing.T) {
 	}
 }
 
-// damage applies change to every file and byte of a checkpoint in turn and
-// demands that the checkpoint is refused, by the name of the damaged file, and
-// that the one before is found.
+// damage applies change to every byte of every file of a checkpoint in turn, and checks
+// that the checkpoint is rejected, with an error that names the damaged file, and that the
+// previous checkpoint is found.
 func damage(t *testing.T, change func(content []byte, at int) []byte) {
 	s := Store{Dir: t.TempDir()}
 	mustSave(t, s, 1, 2)
@@ -232,7 +232,7 @@ func TestCheckpointUnderAnotherStepsNameIsRefused(t *testing.T) {
 // failAt makes the n-th step of a save fail, and counts the steps.
 type failAt struct {
 	n, seen int
-	op      string // of the step that failed
+	op      string // operation that failed
 }
 
 func (f *failAt) before(op, path string) error {
@@ -257,13 +257,13 @@ func TestFailureOfAnyStepLeavesTheLastCheckpointAndNoTrace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			break // the save has fewer than n steps: all were tried
+			break // the save has fewer than n steps, so all were tried
 		}
 		ops[f.op] = true
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "step-000002") {
 			t.Errorf("failing %s: got %v", f.op, err)
 		}
-		// Only the flush of the parent comes after the checkpoint is in place.
+		// Only the flush of the parent directory comes after the checkpoint is in place.
 		want, names := 1, []string{"step-000001"}
 		if snapshot, err := s.LatestComplete(); err == nil && snapshot.Step == 2 && f.op == "syncdir" {
 			want, names = 2, append(names, "step-000002")
@@ -346,7 +346,7 @@ func TestKeepOnlyLeavesOneCompleteCheckpoint(t *testing.T) {
 	if diff := cmp.Diff([]string{"step-000002", "step-000004"}, list(t, s.Dir)); diff != "" {
 		t.Error(diff)
 	}
-	for range 2 { // the second finds none
+	for range 2 { // the second call finds none to remove
 		if err := s.Remove(4); err != nil {
 			t.Fatal(err)
 		}
@@ -407,7 +407,7 @@ func ExampleStore() {
 			panic(err)
 		}
 	}
-	// The power fails while step 200's weights are on their way to the disk.
+	// Simulate a power failure while the weights of step 200 were being written.
 	if err := os.Truncate(filepath.Join(dir, "step-000200", SingleFile), 10); err != nil {
 		panic(err)
 	}

@@ -17,32 +17,32 @@ import (
 	"strings"
 )
 
-// Folder is what a Hugging Face model folder holds.
+// Folder holds the contents of a Hugging Face model folder.
 type Folder struct {
 	Tensors []Tensor
-	// ShardBytes is the largest size of the tensors of a file, but for a single tensor
-	// that is larger; 0 means 5 GB. What fits is [SingleFile] alone.
+	// ShardBytes is the maximum size of the tensors in a file, except for a single tensor
+	// that is larger; 0 means 5 GB. If all tensors fit, the only file is [SingleFile].
 	ShardBytes int64
 	// Files are the other files by name, such as config.json.
 	Files map[string]func(w io.Writer) error
-	// Check, if not nil, looks at the folder that is written before it appears under its
-	// name; with an error it does not.
+	// Check, unless nil, is called with the complete folder before it appears under its
+	// name. If it returns an error, the folder does not appear.
 	Check func(dir string) error
-	// Progress, if not nil, is told how many bytes of the tensors' total are written.
+	// Progress, unless nil, is called with the number of bytes of tensors written so far
+	// and the total.
 	Progress func(done, total int64)
 }
 
-// companions are the files of a model folder that weights do not change: that of
-// generation, those of the tokenizer, and the Python classes that auto_map in
+// companions matches the files of a model folder that do not depend on the weights: the
+// generation config, the tokenizer files, and the Python classes that auto_map in
 // config.json and tokenizer_config.json names.
 var companions = regexp.MustCompile(`^(generation_config\.json|tokenizer(_config)?\.json|(tokenizer|tiktoken)\.model|` +
 	`special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)|vocab\.(json|txt)|merges\.txt|` +
 	`(configuration|modeling|tokenization)_\w+\.py)$`)
 
-// CompanionFiles copies the files of the folder at path that weights do not change, for
-// Folder.Files: generation_config.json, those of the tokenizer, and the Python classes
-// that are beside the weights of models which transformers does not have. Links go by
-// [OpenOptions].
+// CompanionFiles returns the files of the folder at path that do not depend on the weights,
+// for Folder.Files: generation_config.json, the tokenizer files, and the Python classes of
+// models that transformers does not include. [OpenOptions] applies to links.
 func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer) error, error) {
 	files := map[string]func(w io.Writer) error{}
 	entries, err := os.ReadDir(path)
@@ -83,17 +83,17 @@ func CompanionFiles(path string, followLinks bool) (map[string]func(w io.Writer)
 	return files, nil
 }
 
-// weightsFile is what the files of weights are called.
+// weightsFile matches the names of weight files.
 var weightsFile = regexp.MustCompile(`^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$`)
 
-// WriteFolder writes a model folder that appears as a whole: its files are written
-// and flushed in a hidden folder beside dir, which is then renamed. The parents of dir
-// are made as needed. What interrupted calls left is removed first, so that a disk has
-// room for another try: one process writes a folder at a time.
+// WriteFolder writes a model folder that appears as a whole: it writes and flushes the
+// files in a hidden folder next to dir, which it then renames. It creates missing parent
+// directories. It first removes the leftovers of interrupted calls, to free their space, so
+// only one process may write a folder at a time.
 //
-// A model folder that is there is replaced: in one step on Linux, elsewhere in two,
-// between which old and new have hidden names. A folder that holds anything else, which
-// would be lost, is refused.
+// An existing model folder is replaced: on Linux in one step, elsewhere in two, between
+// which old and new folder have hidden names. A folder that contains anything else is an
+// error, since its contents would be lost.
 func WriteFolder(dir string, f Folder) error { return writeFolder(dir, f, nil) }
 
 func writeFolder(dir string, f Folder, before func(op, path string) error) (err error) {
@@ -105,7 +105,7 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	}()
 	for name := range f.Files {
 		if !isPlainName(name) || weightsFile.MatchString(name) {
-			return fmt.Errorf("%q cannot name a file beside the weights", name)
+			return fmt.Errorf("%q cannot name a file next to the weights", name)
 		}
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
@@ -123,7 +123,7 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 		return err
 	}
 	temp := filepath.Join(parent, tempName(base))
-	defer os.RemoveAll(temp) // after a rename, the folder that was replaced
+	defer os.RemoveAll(temp) // after the rename, this is the old folder
 	if err := d.mkdir(temp, os.Mkdir); err != nil {
 		return err
 	}
@@ -155,11 +155,11 @@ func writeFolder(dir string, f Folder, before func(op, path string) error) (err 
 	return removeLeft(parent, replacedName(base))
 }
 
-// replacedName begins the name of a folder in the second that it is replaced without an
-// exchange. It may be all that an interrupted call left, and is removed last.
+// replacedName is the prefix of the temporary name of an old folder while it is replaced in
+// two steps. After an interrupted call it may be the only copy, so it is removed last.
 func replacedName(base string) string { return tempPrefix + base + ".old-" }
 
-// removeLeft removes the hidden folders whose names begin so.
+// removeLeft removes the hidden folders whose names begin with prefix.
 func removeLeft(parent, prefix string) error {
 	entries, err := os.ReadDir(parent)
 	for _, e := range entries {
@@ -170,8 +170,8 @@ func removeLeft(parent, prefix string) error {
 	return err
 }
 
-// mayReplace reports whether there is a folder at dir, which it follows links to. It
-// is an error if the folder holds more than a model.
+// mayReplace reports whether there is a folder at dir, and resolves links in dir. A folder
+// that contains more than a model is an error.
 func (f Folder) mayReplace(dir *string) (exists bool, err error) {
 	real, err := filepath.EvalSymlinks(*dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -188,7 +188,8 @@ func (f Folder) mayReplace(dir *string) (exists bool, err error) {
 		name := e.Name()
 		if e.Type().IsDir() || f.Files[name] == nil && name != "config.json" && !weightsFile.MatchString(name) &&
 			!companions.MatchString(name) {
-			return false, fmt.Errorf("%s is there, which is not of a model and would be lost: choose another folder", name)
+			return false, fmt.Errorf("the folder contains %s, which does not belong to a model and would be lost: "+
+				"choose another folder", name)
 		}
 	}
 	return true, nil
@@ -240,12 +241,12 @@ func (f Folder) write(d disk, dir string) error {
 	return nil
 }
 
-// shards splits the tensors, in order, into files, and adds up their bytes.
+// shards divides the tensors, in order, into files, and returns their total size.
 func (f Folder) shards() (shards [][]Tensor, total int64, err error) {
 	const fiveGB = 5_000_000_000
 	limit := cmp.Or(f.ShardBytes, fiveGB)
 	if limit < 0 {
-		return nil, 0, fmt.Errorf("files of %d bytes", limit)
+		return nil, 0, fmt.Errorf("ShardBytes is %d, want 0 or more", limit)
 	}
 	var list []Tensor
 	var size int64
@@ -262,7 +263,7 @@ func (f Folder) shards() (shards [][]Tensor, total int64, err error) {
 	return append(shards, list), total, nil
 }
 
-// reported is the stream of t that reports what is written.
+// reported returns a stream of t that reports the number of bytes written.
 func (t Tensor) reported(report func(n int)) func(w io.Writer) error {
 	stream := t.Stream
 	if stream == nil {
@@ -295,7 +296,7 @@ func writeIndex(w io.Writer, weightMap map[string]string, total int64) error {
 	return err
 }
 
-// swapInTwo makes the folder temp that at dir, and the other way round.
+// swapInTwo swaps the folders temp and dir by renaming twice.
 func swapInTwo(temp, dir string) error {
 	old := filepath.Join(filepath.Dir(dir), fmt.Sprintf("%s%016x", replacedName(filepath.Base(dir)), rand.Uint64()))
 	if err := os.Rename(dir, old); err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// someFolder has two shards whose bytes are all n.
+// someFolder returns a folder of two shards whose bytes are all n.
 func someFolder(n byte) Folder {
 	var f Folder
 	for _, name := range []string{"a", "b"} {
@@ -25,7 +25,7 @@ func someFolder(n byte) Folder {
 	return f
 }
 
-// folderNumber is the n of a whole someFolder.
+// folderNumber checks that dir is a complete someFolder and returns its n.
 func folderNumber(t *testing.T, dir string) byte {
 	t.Helper()
 	r, err := Open(dir)
@@ -44,13 +44,13 @@ func folderNumber(t *testing.T, dir string) byte {
 	for _, name := range []string{"a", "b"} {
 		x, err := r.Read(name)
 		if err != nil || !slices.Equal(x, []byte{n, n, n}) {
-			t.Fatalf("%s is %v beside a config of %d, error %v", name, x, n, err)
+			t.Fatalf("%s is %v, but the config is of folder %d; error %v", name, x, n, err)
 		}
 	}
 	return n
 }
 
-// Whatever step fails, the folder is the old one or the new one.
+// Whichever step fails, the folder is the old one or the new one.
 func TestFailedFolderLeavesTheOldOne(t *testing.T) {
 	broken := errors.New("disk on fire")
 	for at := 0; ; at++ {
@@ -95,7 +95,7 @@ func TestFolderIsCheckedBeforeItAppears(t *testing.T) {
 	bad := errors.New("bad")
 	f.Check = func(at string) error {
 		if folderNumber(t, at) != 1 {
-			t.Error("another folder is checked")
+			t.Error("Check was called with the wrong folder")
 		}
 		return bad
 	}
@@ -103,7 +103,7 @@ func TestFolderIsCheckedBeforeItAppears(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("the folder is there")
+		t.Error("the folder exists although Check failed")
 	}
 }
 
@@ -135,7 +135,8 @@ func TestFolderReplacesModelsOnly(t *testing.T) {
 	}
 }
 
-// Copies are of the files of tokenizer, generation and remote classes, and follow no link out.
+// The files of tokenizer, generation and remote classes are copied; links out of the folder
+// are errors.
 func TestCompanionsAreCopied(t *testing.T) {
 	from, dir := t.TempDir(), filepath.Join(t.TempDir(), "model")
 	for _, name := range []string{
@@ -171,8 +172,8 @@ func TestCompanionsAreCopied(t *testing.T) {
 	}
 }
 
-// What an interrupted call left takes no room from the next one, but for the folder that
-// it was replacing, which stays until another is there.
+// Leftovers of an interrupted call are removed first, to free their space. The old folder
+// of an interrupted replacement is kept until the new folder is complete.
 func TestLeftFoldersAreRemovedFirst(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "model")
@@ -185,7 +186,7 @@ func TestLeftFoldersAreRemovedFirst(t *testing.T) {
 	full := errors.New("disk full")
 	err := writeFolder(dir, someFolder(1), func(op, path string) error {
 		if _, err := os.Stat(left); op == "write" && err == nil {
-			t.Error("the rest of an interrupted call is still there")
+			t.Error("the leftovers of an interrupted call still exist")
 		}
 		if op == "write" {
 			return full
@@ -203,7 +204,8 @@ func TestLeftFoldersAreRemovedFirst(t *testing.T) {
 	}
 }
 
-// Where folders are not exchanged in one step, two renames do it, or neither.
+// If folders cannot be exchanged in one step, two renames do it; if one fails, nothing
+// changes.
 func TestSwapInTwo(t *testing.T) {
 	parent := t.TempDir()
 	dir, temp := filepath.Join(parent, "model"), filepath.Join(parent, tempName("model"))
@@ -214,7 +216,7 @@ func TestSwapInTwo(t *testing.T) {
 		t.Errorf("folders %d and %d: %v", folderNumber(t, dir), folderNumber(t, temp), err)
 	}
 	if err := swapInTwo(temp+"-missing", dir); err == nil || folderNumber(t, dir) != 2 {
-		t.Errorf("without a new folder: folder %d, %v", folderNumber(t, dir), err)
+		t.Errorf("after a failed swap: folder %d, %v", folderNumber(t, dir), err)
 	}
 	if names := list(t, parent); len(names) != 2 {
 		t.Errorf("left behind %v", names)

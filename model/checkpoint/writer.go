@@ -14,20 +14,20 @@ import (
 	"unicode/utf8"
 )
 
-// Tensor is one tensor to be written: its description and either its bytes or a
-// function that produces them.
+// Tensor is a tensor to be written: its description, and either its bytes or a function
+// that writes them.
 type Tensor struct {
 	Name   string
 	DType  DType
 	Shape  []int                   // outermost first
 	Data   []byte                  // little-endian, C order; used if Stream is nil
-	Stream func(w io.Writer) error // writes exactly the tensor's bytes; nil means Data
+	Stream func(w io.Writer) error // writes exactly the tensor's bytes; if nil, Data is written
 }
 
-// Write writes a safetensors file. The bytes depend on the tensors and the
-// metadata only, not on the order they are given in: larger elements come first,
-// which keeps every tensor aligned to its own, then names in order. The data
-// begins at a multiple of eight. A nil metadata writes none.
+// Write writes a safetensors file. The bytes depend on the tensors and the metadata, but
+// not on the order of the tensors: they are sorted by decreasing element size, which keeps
+// them aligned, and then by name. The data begins at a multiple of eight bytes. If metadata
+// is nil, none is written.
 func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(b.DType.Size(), a.DType.Size()), strings.Compare(a.Name, b.Name))
@@ -47,8 +47,8 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	return nil
 }
 
-// encodeHeader returns the length, the JSON and its padding, and the data bytes
-// of each tensor.
+// encodeHeader returns the header, that is its length, its JSON and the padding, and the
+// number of data bytes of each tensor.
 func encodeHeader(tensors []Tensor, metadata map[string]string) (header []byte, sizes []int64, err error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
@@ -109,7 +109,7 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) (header []byte, 
 	return b.Bytes(), sizes, nil
 }
 
-// encodeJSON leaves <, > and & as they are, like the reference writer.
+// encodeJSON does not escape <, > and &, like the reference writer.
 func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -133,7 +133,7 @@ func writeTensor(w io.Writer, t Tensor, size int64) error {
 	return nil
 }
 
-// exactWriter refuses what would run into the next tensor.
+// exactWriter returns an error for bytes beyond the end of the tensor.
 type exactWriter struct {
 	w    io.Writer
 	left int64

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// half is the F16 at the start of b.
+// half returns the F16 at the start of b.
 func half(b []byte) float32 { return float32(backend.F16.Get(b, 0)) }
 
 func dequantizeF32(dst []float32, b []byte) {
@@ -20,8 +20,8 @@ func dequantizeBF16(dst []float32, b []byte) {
 	dst[0] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
 }
 
-// Of the 32 elements of a block of Q4_0 and Q4_1, the first 16 are in the lower halves
-// of its bytes, the others in the upper ones.
+// In a block of Q4_0 or Q4_1, the first 16 of the 32 elements are in the lower halves of
+// the bytes, the others in the upper halves.
 
 func dequantizeQ4_0(dst []float32, b []byte) {
 	d := half(b)
@@ -44,9 +44,9 @@ func dequantizeQ8_0(dst []float32, b []byte) {
 	}
 }
 
-// dequantizeQ4_K takes a block of two F16, d and dmin, 12 bytes of 8 scales and 8
-// minimums of 6 bits, and 4 times 32 bytes, whose lower halves are 32 elements and
-// whose upper halves are the next 32.
+// dequantizeQ4_K decodes a block of two F16, d and dmin, 12 bytes with 8 scales and 8
+// minimums of 6 bits each, and 4 groups of 32 bytes. The lower halves of a group's bytes
+// are 32 elements, the upper halves the next 32.
 func dequantizeQ4_K(dst []float32, b []byte) {
 	d, dmin, packed, qs := half(b), half(b[2:]), b[4:16], b[16:]
 	for j := range 8 {
@@ -58,9 +58,9 @@ func dequantizeQ4_K(dst []float32, b []byte) {
 	}
 }
 
-// scaleMin is scale and minimum j. Those of the first four are the lower 6 bits of bytes
-// j and 4+j; the others have their upper 2 bits above these, and their lower 4 bits in
-// byte 4+j.
+// scaleMin returns scale j and minimum j. The first four are the lower 6 bits of bytes j
+// and 4+j. The others have their lower 4 bits in byte 4+j, and their upper 2 bits in the
+// upper bits of the bytes of the first four.
 func scaleMin(b []byte, j int) (scale, least byte) {
 	if j < 4 {
 		return b[j] & 63, b[j+4] & 63
@@ -68,10 +68,10 @@ func scaleMin(b []byte, j int) (scale, least byte) {
 	return b[j+4]&15 | b[j-4]>>6<<4, b[j+4]>>4 | b[j]>>6<<4
 }
 
-// dequantizeQ6_K takes a block of 128 bytes of the lower 4 bits, 64 of the upper 2, 16
-// scales of 8 bits and the F16 d. Each half of the elements has 64, 32 and 8 of them:
-// element 32·k+i of the half has its lower bits in byte 32·(k%2)+i, in the upper half of
-// it for k above 1, and its upper bits at 2·k in byte i.
+// dequantizeQ6_K decodes a block of 128 bytes with the lower 4 bits, 64 bytes with the
+// upper 2 bits, 16 scales of 8 bits, and the F16 d. Each half of the elements uses 64, 32
+// and 8 of these: element 32·k+i of the half has its lower bits in byte 32·(k%2)+i, in the
+// upper half of that byte if k > 1, and its upper bits at bit 2·k of byte i.
 func dequantizeQ6_K(dst []float32, b []byte) {
 	low, high, scales, d := b[:128], b[128:192], b[192:208], half(b[208:])
 	for n := range dst {

@@ -1,10 +1,10 @@
-// Package gguf reads and writes GGUF, the container of llama.cpp: metadata, the
-// tokenizer among it, and tensors, of which most are quantised in blocks of a row.
+// Package gguf reads and writes GGUF, the file format of llama.cpp: metadata, which
+// includes the tokenizer, and tensors, most of which are quantised in blocks within rows.
 //
-// [Open] reads the header of a file, versions 2 and 3, little-endian; tensors are read
-// when asked for, as bytes or as F32. [Write] writes version 3.
+// [Open] reads the header of a file of version 2 or 3, little-endian; tensors are read on
+// request, as bytes or as F32. [Write] writes version 3.
 //
-// Nothing read from a file is trusted: counts, lengths, offsets and names are checked
-// before they are used, and no check allocates more than a small multiple of the bytes
-// the file really has.
+// The content of files is not trusted: counts, lengths, offsets and names are checked
+// before they are used, and no check allocates more than a small multiple of the actual
+// size of the file.
 package gguf

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// Write a file with one tensor, and read it again.
+// Write a file with one tensor and read it.
 func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "gguf")
 	if err != nil {
@@ -37,7 +37,7 @@ func ExampleOpen() {
 		log.Fatal("no embedding")
 	}
 	row := make([]float32, t.Shape[1])
-	if err := r.ReadRows(t, 1, row); err != nil { // Q4_0 and others are dequantised
+	if err := r.ReadRows(t, 1, row); err != nil { // quantised types such as Q4_0 are dequantised
 		log.Fatal(err)
 	}
 	fmt.Println(name, t.Type, t.Shape, row)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// What can be wrong with a file. A [FormatError] wraps one.
+// These are the faults of a file; each [FormatError] wraps one.
 var (
 	ErrMagic     = errors.New("not a GGUF file")
 	ErrVersion   = errors.New("unsupported version")
@@ -20,11 +20,11 @@ var (
 	ErrMissing   = errors.New("missing")
 )
 
-// FormatError is a fault in a file's content.
+// FormatError is a fault in the content of a file.
 type FormatError struct {
-	File   string // as it was opened
-	Key    string // of the metadata; "" if the fault is not of a key
-	Tensor string // "" if the fault is not one tensor's
+	File   string // path that was opened
+	Key    string // key of the metadata; "" if the fault does not belong to a key
+	Tensor string // "" if the fault does not belong to one tensor
 	Err    error  // wraps one of the errors above
 }
 
@@ -39,17 +39,17 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("gguf: %s: %v", e.File, e.Err)
 }
 
-// Unwrap gives errors.Is its way to the fault.
+// Unwrap returns Err.
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // Limits on what a file may declare.
 const (
-	maxHeader  = 1 << 28 // bytes of metadata and of descriptions of tensors
+	maxHeader  = 1 << 28 // bytes of metadata and tensor descriptions
 	maxKeys    = 1 << 16
 	maxTensors = 1 << 20
 	maxName    = 1<<16 - 1
 	maxRank    = 4
-	maxDepth   = 4 // of arrays in arrays
+	maxDepth   = 4 // nesting of arrays
 )
 
 const (
@@ -59,5 +59,5 @@ const (
 	alignmentKey     = "general.alignment"
 )
 
-// aligned is n rounded up to a multiple of the alignment, a power of two.
+// aligned returns n rounded up to a multiple of the alignment, a power of two.
 func aligned(n, alignment int64) int64 { return (n + alignment - 1) &^ (alignment - 1) }

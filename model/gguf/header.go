@@ -13,23 +13,23 @@ import (
 	"unicode/utf8"
 )
 
-// TensorInfo says where and what one tensor is.
+// TensorInfo describes a tensor and its location.
 type TensorInfo struct {
 	Name          string
 	Type          Type
-	Shape         []int // outermost first: the last one is that of a row
-	Offset, Bytes int64 // of its data in the file
+	Shape         []int // outermost first; the last dimension is the length of a row
+	Offset, Bytes int64 // location of its data in the file
 }
 
-// Header is what a file says before its tensors' data.
+// Header is the part of a file before the tensors' data.
 type Header struct {
 	Version  int
 	Metadata Metadata
 	Tensors  []TensorInfo // in the order of the file
 }
 
-// ReadHeader reads and checks the header of a file of the given size; name stands for
-// it in errors. Tensors' data are not read.
+// ReadHeader reads and checks the header of a file of the given size. It does not read the
+// tensors' data. name is the name of the file in errors.
 func ReadHeader(r io.ReaderAt, size int64, name string) (*Header, error) {
 	d := &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), left: min(size, maxHeader)}
 	d.cut = d.left < size
@@ -43,9 +43,9 @@ func ReadHeader(r io.ReaderAt, size int64, name string) (*Header, error) {
 // decoder reads a header.
 type decoder struct {
 	r           *bufio.Reader
-	at, left    int64  // bytes read, and those that may follow
-	cut         bool   // left is less than the file has
-	key, tensor string // being read
+	at, left    int64  // bytes read, and bytes that may follow
+	cut         bool   // whether the file has more bytes than left
+	key, tensor string // the key or tensor that is being read
 	scratch     [8]byte
 }
 
@@ -63,14 +63,14 @@ func (d *decoder) header(size int64) (*Header, error) {
 	case v != 2 && v != version:
 		return nil, fmt.Errorf("%w %d, want 2 or 3", ErrVersion, v)
 	}
-	tensors, err := d.count(33) // name, rank, dimension, type and offset
+	tensors, err := d.count(33) // minimum size of name, rank, dimension, type and offset
 	if err == nil && tensors > maxTensors {
 		err = fmt.Errorf("%w: %d of them, more than %d", ErrHeader, tensors, maxTensors)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tensors: %w", err)
 	}
-	entries, err := d.count(13) // key, type and value
+	entries, err := d.count(13) // minimum size of key, type and value
 	if err == nil && entries > maxKeys {
 		err = fmt.Errorf("%w: %d of them, more than %d", ErrHeader, entries, maxKeys)
 	}
@@ -103,7 +103,7 @@ func (d *decoder) header(size int64) (*Header, error) {
 	return h, err
 }
 
-// alignmentOf is the alignment of tensors' data.
+// alignmentOf returns the alignment of the tensors' data.
 func alignmentOf(m Metadata) (int64, error) {
 	if !m.Has(alignmentKey) {
 		return defaultAlignment, nil
@@ -139,7 +139,7 @@ func (d *decoder) metadata(h *Header, entries uint64) error {
 	return nil
 }
 
-// info reads the description of a tensor; its offset counts from the start of the data.
+// info reads the description of a tensor; its offset is relative to the start of the data.
 func (d *decoder) info() (t TensorInfo, err error) {
 	d.tensor = ""
 	if t.Name, err = d.name(); err != nil {
@@ -181,9 +181,9 @@ func (d *decoder) info() (t TensorInfo, err error) {
 	return t, err
 }
 
-// place turns offsets into those of the file, whose data begin at start, and demands
-// that tensors lie in the file and do not overlap. With an error it returns the tensor
-// at fault.
+// place converts offsets to offsets in the file, whose data begins at start, and checks
+// that tensors lie within the file and do not overlap. On error it returns the name of the
+// tensor at fault.
 func (h *Header) place(start, alignment, size int64) (tensor string, err error) {
 	byPlace := make([]*TensorInfo, len(h.Tensors))
 	for i := range h.Tensors {
@@ -207,13 +207,13 @@ func (h *Header) place(start, alignment, size int64) (tensor string, err error) 
 	return "", nil
 }
 
-// take claims n bytes of the file.
+// take checks that n bytes are left and counts them as read.
 func (d *decoder) take(n uint64) error {
 	if n > uint64(d.left) {
 		if d.cut {
 			return fmt.Errorf("%w: more than %d bytes", ErrHeader, maxHeader)
 		}
-		return fmt.Errorf("%w: %d bytes wanted at %d, %d are left", ErrTruncated, n, d.at, d.left)
+		return fmt.Errorf("%w: want %d bytes at offset %d, %d are left", ErrTruncated, n, d.at, d.left)
 	}
 	d.at += int64(n)
 	d.left -= int64(n)
@@ -237,7 +237,7 @@ func (d *decoder) bytes(n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// uint reads an integer of that many bytes.
+// uint reads an integer of size bytes.
 func (d *decoder) uint(size int) (uint64, error) {
 	b, err := d.bytes(uint64(size))
 	if err != nil {
@@ -248,7 +248,7 @@ func (d *decoder) uint(size int) (uint64, error) {
 	return binary.LittleEndian.Uint64(wide[:]), nil
 }
 
-// count reads a number of things that take at least so many bytes each.
+// count reads the number of items that take at least the given number of bytes each.
 func (d *decoder) count(least int64) (uint64, error) {
 	n, err := d.uint(8)
 	if err == nil && n > uint64(d.left/least) {
@@ -285,7 +285,7 @@ func (d *decoder) name() (string, error) {
 	return string(b), checkName(string(b))
 }
 
-// checkName refuses names that would harm a log.
+// checkName rejects names that would corrupt a log.
 func checkName(name string) error {
 	switch {
 	case name == "":

@@ -23,7 +23,7 @@ func wantError(t *testing.T, what string, err, want error) {
 	}
 }
 
-// file is a file as text and little-endian integers, whose size is that of their types.
+// file joins strings and little-endian integers of the size of their types.
 func file(parts ...any) []byte {
 	var b bytes.Buffer
 	for _, p := range parts {
@@ -41,12 +41,12 @@ func file(parts ...any) []byte {
 	return b.Bytes()
 }
 
-// text is a string with its length before it.
+// text encodes a string, preceded by its length.
 func text(s string) []byte { return file(uint64(len(s)), s) }
 
 func head(tensors, entries uint64) []byte { return file(magic, uint32(3), tensors, entries) }
 
-// tensor is the description of a tensor, dims innermost first.
+// tensor encodes the description of a tensor, with dims innermost first.
 func tensor(name string, t Type, offset uint64, dims ...uint64) []byte {
 	return file(text(name), uint32(len(dims)), dims, uint32(t), offset)
 }
@@ -252,7 +252,8 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// FuzzGGUF reads any header without a panic, and what it reads is written and read back.
+// FuzzGGUF checks that no header causes a panic, and that an accepted header is the same
+// after writing and reading it again.
 func FuzzGGUF(f *testing.F) {
 	types, err := os.ReadFile(filepath.Join("testdata", "types.gguf"))
 	if err != nil {
@@ -278,7 +279,7 @@ func FuzzGGUF(f *testing.F) {
 			}})
 		}
 		if n, err := alignmentOf(h.Metadata); err != nil || n > 1<<16 {
-			return // which would take as much memory to write
+			return // writing the file would take too much memory
 		}
 		var out bytes.Buffer
 		if err := Write(&out, h.Metadata, list); err != nil {

@@ -5,18 +5,18 @@ import (
 	"math"
 )
 
-// KeyValue is one entry of the metadata. Value is a uint8, int8, uint16, int16, uint32,
-// int32, uint64, int64, float32, float64, bool or string, a slice of one of them, or a
-// []any of such slices for arrays in an array.
+// KeyValue is an entry of the metadata. Value is a uint8, int8, uint16, int16, uint32,
+// int32, uint64, int64, float32, float64, bool or string, a slice of one of these, or, for
+// nested arrays, a []any of such slices.
 type KeyValue struct {
 	Key   string
 	Value any
 }
 
-// Metadata is what a file says beside its tensors, in its order. Keys do not repeat.
+// Metadata holds the entries of a file in its order. Keys are unique.
 type Metadata []KeyValue
 
-// Lookup is the value of a key.
+// Lookup returns the value of a key.
 func (m Metadata) Lookup(key string) (value any, ok bool) {
 	for i := range m {
 		if m[i].Key == key {
@@ -32,7 +32,7 @@ func (m Metadata) Has(key string) bool {
 	return ok
 }
 
-// Value is the value of a key, whose type must be T. The error wraps [ErrMissing] or
+// Value returns the value of a key, whose type must be T. The error wraps [ErrMissing] or
 // [ErrValue].
 func Value[T any](m Metadata, key string) (T, error) {
 	v, ok := m.Lookup(key)
@@ -47,7 +47,7 @@ func Value[T any](m Metadata, key string) (T, error) {
 	return t, nil
 }
 
-// Int is the value of a key of any type of integers. The error wraps [ErrMissing] or
+// Int returns the value of a key of any integer type. The error wraps [ErrMissing] or
 // [ErrValue].
 func (m Metadata) Int(key string) (int, error) {
 	v, ok := m.Lookup(key)
@@ -61,8 +61,8 @@ func (m Metadata) Int(key string) (int, error) {
 	return n, nil
 }
 
-// Ints is the value of a key of an array of any type of integers, or of one integer.
-// The error wraps [ErrMissing] or [ErrValue].
+// Ints returns the value of a key that is an array of any integer type, or a single
+// integer. The error wraps [ErrMissing] or [ErrValue].
 func (m Metadata) Ints(key string) ([]int, error) {
 	v, ok := m.Lookup(key)
 	if !ok {

@@ -9,23 +9,22 @@ import (
 	"slices"
 )
 
-// Reader gives access to the tensors of a file. It may be used by several goroutines at
-// once.
+// Reader gives access to the tensors of a file. Several goroutines may use it at once.
 type Reader struct {
 	Header
-	path   string // as it was opened
+	path   string // path that was opened
 	f      *os.File
-	byName []int // indices of Tensors, sorted by their names
+	byName []int // indices into Tensors, sorted by name
 }
 
-// Open opens a file and reads its header. Errors name it, and wrap a [FormatError]
-// where its content is at fault.
+// Open opens a file and reads its header. Errors name the file, and wrap a [FormatError] if
+// its content is at fault.
 func Open(path string) (*Reader, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
-	if !info.Mode().IsRegular() { // the opening of a pipe may never end
+	if !info.Mode().IsRegular() { // opening a pipe may block forever
 		return nil, fmt.Errorf("gguf: %s: not a regular file", path)
 	}
 	f, err := os.Open(path)
@@ -45,7 +44,7 @@ func Open(path string) (*Reader, error) {
 	return r, nil
 }
 
-// IsGGUF reports whether a regular file begins as GGUF does.
+// IsGGUF reports whether path is a regular file that begins like a GGUF file.
 func IsGGUF(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return false
@@ -60,10 +59,10 @@ func IsGGUF(path string) bool {
 	return err == nil && string(start[:]) == magic
 }
 
-// Path is the file as it was opened.
+// Path returns the path that was opened.
 func (r *Reader) Path() string { return r.path }
 
-// Find is the tensor of a name.
+// Find finds a tensor by name.
 func (r *Reader) Find(name string) (TensorInfo, bool) {
 	at, ok := slices.BinarySearchFunc(r.byName, name, func(i int, name string) int {
 		return cmp.Compare(r.Tensors[i].Name, name)
@@ -74,7 +73,7 @@ func (r *Reader) Find(name string) (TensorInfo, bool) {
 	return r.Tensors[r.byName[at]], true
 }
 
-// ReadAt fills b with the bytes of t from byte at on.
+// ReadAt fills b with the bytes of t, starting at byte at.
 func (r *Reader) ReadAt(t TensorInfo, b []byte, at int64) error {
 	if at < 0 || int64(len(b)) > t.Bytes-at {
 		panic(fmt.Sprintf("gguf: ReadAt: %d bytes at %d of tensor %q, which has %d", len(b), at, t.Name, t.Bytes))
@@ -91,7 +90,7 @@ func (r *Reader) ReadAt(t TensorInfo, b []byte, at int64) error {
 // Close closes the file.
 func (r *Reader) Close() error { return r.f.Close() }
 
-// ReadCodes is Type.Split of whole rows of t, from row first on.
+// ReadCodes applies Type.Split to whole rows of t, starting at row first.
 func (r *Reader) ReadCodes(t TensorInfo, first int, codes, scales, minimums []byte) error {
 	data := make([]byte, t.Type.Bytes(len(codes)))
 	if err := r.ReadAt(t, data, int64(first)*int64(t.Type.Bytes(t.Shape[len(t.Shape)-1]))); err != nil {
@@ -101,8 +100,8 @@ func (r *Reader) ReadCodes(t TensorInfo, first int, codes, scales, minimums []by
 	return nil
 }
 
-// ReadRows sets dst to whole rows of t in F32, from row first on. Rows are those of all
-// but the last dimension.
+// ReadRows sets dst to whole rows of t in F32, starting at row first. Rows are counted over
+// all dimensions but the last.
 func (r *Reader) ReadRows(t TensorInfo, first int, dst []float32) error {
 	width := t.Shape[len(t.Shape)-1]
 	data := make([]byte, t.Type.Bytes(len(dst)))

@@ -8,26 +8,26 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Type is how the elements of a tensor are stored, with the numbers of ggml_type.
+// Type is the storage type of a tensor's elements, with the values of ggml_type.
 type Type uint32
 
-// The types that are read. Those of more than one element a block need rows of whole
-// blocks.
+// The supported types. Types with blocks of more than one element require rows that consist
+// of whole blocks.
 const (
 	F32  Type = 0
 	F16  Type = 1
 	Q4_0 Type = 2  // 32 integers of 4 bits minus 8, times an F16 scale
 	Q4_1 Type = 3  // 32 integers of 4 bits, times an F16 scale, plus an F16 minimum
 	Q8_0 Type = 8  // 32 integers of 8 bits, times an F16 scale
-	Q4_K Type = 12 // 256 integers of 4 bits, scales and minimums of 6 bits for each 32
-	Q6_K Type = 14 // 256 integers of 6 bits minus 32, scales of 8 bits for each 16
+	Q4_K Type = 12 // 256 integers of 4 bits, scales and minimums of 6 bits per 32
+	Q6_K Type = 14 // 256 integers of 6 bits minus 32, scales of 8 bits per 16
 	BF16 Type = 30
 )
 
-// types describes them.
+// types describes the supported types.
 var types = map[Type]struct {
 	name            string
-	elements, bytes int // of a block
+	elements, bytes int // per block
 	dequantize      func(dst []float32, block []byte)
 }{
 	F32:  {"F32", 1, 4, dequantizeF32},
@@ -40,14 +40,14 @@ var types = map[Type]struct {
 	Q6_K: {"Q6_K", 256, 210, dequantizeQ6_K},
 }
 
-// refused are the names of types that are not read, for errors.
+// refused are the names of unsupported types, for errors.
 var refused = map[Type]string{
 	6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
 	18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
 	27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }
 
-// String is the name that GGML gives a type.
+// String returns GGML's name of the type.
 func (t Type) String() string {
 	if row, ok := types[t]; ok {
 		return row.name
@@ -58,21 +58,21 @@ func (t Type) String() string {
 	return fmt.Sprintf("Type(%d)", uint32(t))
 }
 
-// Block is the number of elements of a block and its bytes, both 0 for a type that is
-// not read.
+// Block returns the number of elements and of bytes of a block, both 0 for an unsupported
+// type.
 func (t Type) Block() (elements, bytes int) {
 	row := types[t]
 	return row.elements, row.bytes
 }
 
-// Bytes is the size of n elements, a multiple of those of a block.
+// Bytes returns the size of n elements, where n must be a multiple of the block's elements.
 func (t Type) Bytes(n int) int {
 	elements, bytes := t.Block()
 	return n / elements * bytes
 }
 
-// Dequantize sets dst to the elements of src, which are whole blocks, in F32: each as
-// GGML's reference computes it, product and sum rounded to F32.
+// Dequantize sets dst to the elements of src, which consists of whole blocks, in F32. As in
+// GGML's reference, each product and each sum is rounded to F32.
 func (t Type) Dequantize(dst []float32, src []byte) {
 	row, ok := types[t]
 	if !ok || len(dst)%row.elements != 0 || len(src) != t.Bytes(len(dst)) {
@@ -83,7 +83,7 @@ func (t Type) Dequantize(dst []float32, src []byte) {
 	}
 }
 
-// dataBytes is the size of a tensor, with every overflow an error.
+// dataBytes returns the size of a tensor in bytes. An overflow is an error.
 func dataBytes(t Type, shape []int) (int64, error) {
 	elements, bytes := t.Block()
 	if elements == 0 {
@@ -109,9 +109,9 @@ func dataBytes(t Type, shape []int) (int64, error) {
 	return int64(n / uint64(elements) * uint64(bytes)), nil
 }
 
-// Split sets codes to the integers of src, whole blocks of Q8_0, Q4_0 or Q4_1, one int8
-// each, and scales and, for Q4_1, minimums to the F16 of its blocks. Integers of Q4_0 are
-// from -8 to 7, those of Q4_1 from 0 to 15.
+// Split sets codes to the integers of src, which consists of whole blocks of Q8_0, Q4_0 or
+// Q4_1, as one int8 each. It sets scales and, for Q4_1, minimums to the F16 values of the
+// blocks. Integers of Q4_0 are from -8 to 7, those of Q4_1 from 0 to 15.
 func (t Type) Split(codes, scales, minimums, src []byte) {
 	least := 0
 	if t == Q4_1 {
@@ -144,9 +144,9 @@ func (t Type) Split(codes, scales, minimums, src []byte) {
 	}
 }
 
-// Quantize sets dst to the elements of src, which are whole blocks, as F32, F16 or Q8_0,
-// rounded as GGML's reference does. The error wraps [ErrValue]: a value or a scale is
-// beyond F16, or a value of Q8_0 is not finite.
+// Quantize sets dst to the elements of src, which form whole blocks, as F32, F16 or Q8_0,
+// rounded as in GGML's reference. It returns an error that wraps [ErrValue] if a value or a
+// scale exceeds the range of F16, or if a value for Q8_0 is not finite.
 func (t Type) Quantize(dst []byte, src []float32) error {
 	elements, size := t.Block()
 	if elements == 0 || len(src)%elements != 0 || len(dst) != t.Bytes(len(src)) {
@@ -199,7 +199,7 @@ func quantizeQ8_0(b []byte, x []float32) error {
 		return err
 	}
 	for i, v := range x {
-		b[2+i] = byte(int8(math.Round(float64(v * inverse)))) // halves away from zero
+		b[2+i] = byte(int8(math.Round(float64(v * inverse)))) // rounds halves away from zero
 	}
 	return nil
 }

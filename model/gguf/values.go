@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// The numbers of the types of values.
+// Numbers of the value types.
 const (
 	typeUint8 = iota
 	typeInt8
@@ -23,7 +23,7 @@ const (
 	typeFloat64
 )
 
-// value reads a value; depth is the number of arrays around it.
+// value reads a value that is nested in depth arrays.
 func (d *decoder) value(t uint32, depth int) (any, error) {
 	switch t {
 	case typeUint8:
@@ -56,7 +56,7 @@ func (d *decoder) value(t uint32, depth int) (any, error) {
 	return nil, fmt.Errorf("%w: unknown type %d", ErrValue, t)
 }
 
-// array reads an array; depth is the number of arrays around its elements.
+// array reads an array whose elements are nested in depth arrays.
 func (d *decoder) array(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("%w: arrays in arrays, more than %d deep", ErrValue, maxDepth)
@@ -96,8 +96,8 @@ func (d *decoder) array(depth int) (any, error) {
 	return nil, fmt.Errorf("%w: array of unknown type %d", ErrValue, t)
 }
 
-// each reads elements that take at least so many bytes each. Memory grows with what
-// has been read.
+// each reads an array of elements that take at least the given number of bytes each. It
+// allocates memory in proportion to what it has read.
 func each[T any](d *decoder, least int64, read func() (T, error)) (any, error) {
 	n, err := d.count(least)
 	if err != nil {
@@ -114,7 +114,7 @@ func each[T any](d *decoder, least int64, read func() (T, error)) (any, error) {
 	return list, nil
 }
 
-// number is how a value of fixed size is decoded.
+// number describes how a value of fixed size is decoded.
 type number[T any] struct {
 	size int
 	of   func(b []byte) (T, error)
@@ -163,7 +163,7 @@ var (
 	}}
 )
 
-// appendValue appends a type and a value of it.
+// appendValue appends a value, preceded by its type.
 func appendValue(b []byte, v any) ([]byte, error) {
 	t, err := typeOf(v)
 	if err != nil {
@@ -172,7 +172,7 @@ func appendValue(b []byte, v any) ([]byte, error) {
 	return appendPlain(binary.LittleEndian.AppendUint32(b, t), v)
 }
 
-// typeOf is the number of the type of a value.
+// typeOf returns the number of a value's type.
 func typeOf(v any) (uint32, error) {
 	switch v.(type) {
 	case uint8:

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Tensor is one tensor to be written.
+// Tensor is a tensor to be written.
 type Tensor struct {
 	Name   string
 	Type   Type
@@ -16,8 +16,8 @@ type Tensor struct {
 	Stream func(w io.Writer) error // writes exactly the tensor's bytes
 }
 
-// Write writes a file of version 3: metadata and tensors in the order they are given
-// in. Data begin at multiples of the metadata's general.alignment, or 32.
+// Write writes a file of version 3, with metadata and tensors in the given order. The data
+// of each tensor begins at a multiple of the metadata's general.alignment, or 32.
 func Write(w io.Writer, m Metadata, tensors []Tensor) error {
 	alignment, err := alignmentOf(m)
 	if err != nil {
@@ -48,7 +48,7 @@ func Write(w io.Writer, m Metadata, tensors []Tensor) error {
 	return nil
 }
 
-// encodeHeader returns the header without padding and the bytes of each tensor.
+// encodeHeader returns the header without padding, and the number of bytes of each tensor.
 func encodeHeader(m Metadata, tensors []Tensor, alignment int64) (b []byte, sizes []int64, err error) {
 	b = binary.LittleEndian.AppendUint32([]byte(magic), version)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(tensors)))
@@ -99,7 +99,7 @@ func encodeHeader(m Metadata, tensors []Tensor, alignment int64) (b []byte, size
 	return b, sizes, nil
 }
 
-// exactWriter refuses what would run into the next tensor.
+// exactWriter returns an error for bytes beyond the end of the tensor.
 type exactWriter struct {
 	w    io.Writer
 	left int64

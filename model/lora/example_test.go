@@ -12,7 +12,8 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// Adapters of a few projections learn to count beside frozen weights, and are merged into them.
+// Train adapters of a few projections to count, with frozen weights, and merge them into
+// the weights.
 func ExampleAttach() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -43,7 +44,7 @@ func ExampleAttach() {
 		log.Fatal(err)
 	}
 	fmt.Println("the loss halves:", losses[39] < losses[0]/2)
-	if err := adapters.Merge(); err != nil { // model.Save writes the model as one without adapters
+	if err := adapters.Merge(); err != nil { // model.Save then writes a model without adapters
 		log.Fatal(err)
 	}
 	fmt.Println(adapters.Names()[0])

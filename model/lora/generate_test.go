@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// A Generator that has decoded already follows adapters that are attached, merged and
-// taken apart later.
+// A Generator that was already used follows adapters that are attached, merged and unmerged
+// later.
 func TestAGeneratorFollowsAdapters(t *testing.T) {
 	m := loadModel(t, "qwen3", model.Options{})
 	used, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1, MaxLen: 16})
@@ -35,10 +35,10 @@ func TestAGeneratorFollowsAdapters(t *testing.T) {
 		t.Error("the adapters change nothing")
 	}
 	if !slices.Equal(adapted, fresh()) {
-		t.Error("a used generator and a fresh one differ beside adapters")
+		t.Error("a used generator and a new one differ with adapters")
 	}
 	must(t, a.Merge())
 	if got := sums(used); !slices.Equal(got, fresh()) {
-		t.Error("a used generator and a fresh one differ after Merge")
+		t.Error("a used generator and a new one differ after Merge")
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// sevens rewards completions by their share of the token 7.
+// sevens rewards completions by the share of token 7.
 func sevens(_ context.Context, s reward.Sample) reward.Verdict {
 	n := strings.Count(s.Completion, "\x07")
 	return reward.Verdict{Status: reward.Wrong, Value: float64(n) / float64(len(s.IDs))}
@@ -28,8 +28,8 @@ func text8(ids []int32) string {
 	return string(text)
 }
 
-// GRPO trains adapters as it trains models: rollouts use them as the Trainer has them, to
-// the bit, and rewards rise.
+// GRPO trains adapters as it trains models: rollouts agree with the Trainer bit for bit,
+// and rewards rise.
 func TestGRPOTrainsAdapters(t *testing.T) {
 	for _, o := range []model.Options{{}, {Format: backend.Q8, Packed: true}} {
 		m := loadModel(t, "qwen3", o)
@@ -51,7 +51,7 @@ func TestGRPOTrainsAdapters(t *testing.T) {
 			Reward:         &reward.Suite{Funcs: []reward.Func{{Name: "sevens", Score: sevens}}},
 			FailOnMismatch: true,
 		}
-		g.Objective.Beta, g.RefSync = 0.001, 3 // the reference is the base model, which packed weights are too
+		g.Objective.Beta, g.RefSync = 0.001, 3 // the reference is the base model, also with packed weights
 		if err := g.Run(t.Context()); !says(err, "GRPO.RefSync is set and the model has adapters") {
 			t.Errorf("got %v", err)
 		}

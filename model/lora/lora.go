@@ -11,24 +11,24 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Config says which matrices get adapters, and of what kind.
+// Config describes the adapters and the matrices that get them.
 type Config struct {
 	Rank  int     // r, 1 or more
-	Alpha float64 // the product B·A is scaled by Alpha/Rank
-	// RSLoRA scales by Alpha/√Rank (Kalajdzievski 2023).
+	Alpha float64 // B·A is multiplied by Alpha/Rank
+	// RSLoRA multiplies B·A by Alpha/√Rank instead (Kalajdzievski 2023).
 	RSLoRA bool
-	// Targets name projections by the end of their names, in whole components: "q_proj",
-	// "shared_experts.up_proj", "layers.0.mlp.down_proj". [AllLinear] is all of them, but
-	// neither routers nor routed experts. Each must match something.
+	// Targets selects projections by the end of their names, in whole components: "q_proj",
+	// "shared_experts.up_proj", "layers.0.mlp.down_proj". [AllLinear] selects all projections,
+	// which do not include routers and routed experts. A target without a match is an error.
 	Targets []string
-	// Layers are those that get adapters; nil means all.
+	// Layers are the layers that get adapters; nil means all.
 	Layers []int
-	// Seed keys the values of A; those of a matrix depend on it and on the matrix's name
-	// alone.
+	// Seed determines the initial values of A. Those of a matrix depend only on Seed and on
+	// the matrix's name.
 	Seed uint64
 }
 
-// AllLinear is the target of all projections.
+// AllLinear is the target that selects all projections.
 const AllLinear = "all-linear"
 
 func (c Config) validate() error {
@@ -43,7 +43,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// scale multiplies B·A.
+// scale returns the factor of B·A.
 func (c Config) scale() float64 {
 	if c.RSLoRA {
 		return c.Alpha / math.Sqrt(float64(c.Rank))
@@ -51,7 +51,7 @@ func (c Config) scale() float64 {
 	return c.Alpha / float64(c.Rank)
 }
 
-// Adapters are the adapters of a model. They are among its Params, as
+// Adapters are the adapters of a model. Their matrices are among its Params, named like
 // model.layers.<l>.self_attn.q_proj.lora_A.weight [r, in] and lora_B [out, r].
 type Adapters struct {
 	Config Config
@@ -60,19 +60,19 @@ type Adapters struct {
 	merged bool
 }
 
-// adapter is that of one projection.
+// adapter is the adapter of one projection.
 type adapter struct {
-	name    string // of the projection
+	name    string // name of the projection
 	linear  *tensor.Linear
 	lowRank *tensor.LowRank
 }
 
-// Attach freezes all parameters of m, those of modules included, and adds adapters: A is
-// uniform within ±1/√in, B zero, as PEFT has them, so that m computes what it did. The
-// selection biases of gates are frozen with their routers.
+// Attach freezes all parameters of m, including those of modules, and adds adapters. As in
+// PEFT, A is uniform within ±1/√in and B is zero, so that the model's results do not change
+// at first. The selection biases of gates are frozen with their routers.
 //
-// Adapters are attached once, before the Trainer's first step. An error of the device
-// leaves a model that can only be freed, any other error leaves m as it was.
+// Adapters are attached once, before the Trainer's first step. After an error of the
+// device, the model can only be freed; any other error leaves m unchanged.
 func Attach(m *model.Model, c Config) (*Adapters, error) {
 	fail := func(err error) (*Adapters, error) { return nil, fmt.Errorf("lora: attach: %w", err) }
 	if err := c.validate(); err != nil {
@@ -94,7 +94,8 @@ func Attach(m *model.Model, c Config) (*Adapters, error) {
 	return a, nil
 }
 
-// kaiming draws A: uniform within ±1/√in, the bound of Kaiming's rule for a slope of √5.
+// kaiming returns initial values of A: uniform within ±1/√in, which is the bound of Kaiming
+// initialization for a slope of √5.
 func kaiming(p *tensor.Param, seed uint64) []float64 {
 	r := rand.New(rand.NewPCG(model.DeriveSeed(seed, p.Name), 0))
 	bound := 1 / math.Sqrt(float64(p.Shape()[1]))
@@ -105,7 +106,7 @@ func kaiming(p *tensor.Param, seed uint64) []float64 {
 	return x
 }
 
-// attach adds adapters of zeros to the projections of list.
+// attach adds adapters with zero values to the projections of list.
 func attach(m *model.Model, c Config, list []adapter) (*Adapters, error) {
 	if err := attachable(m, list); err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func attach(m *model.Model, c Config, list []adapter) (*Adapters, error) {
 	return &Adapters{Config: c, model: m, list: list}, nil
 }
 
-// attachable reports why the projections of list cannot have adapters.
+// attachable returns an error if the projections of list cannot have adapters.
 func attachable(m *model.Model, list []adapter) error {
 	for _, p := range m.Params.All() {
 		if p.Kind == tensor.KindAdapter {
@@ -136,14 +137,14 @@ func attachable(m *model.Model, list []adapter) error {
 		}
 	}
 	if m.Head.Packed() {
-		return fmt.Errorf("%s is packed as %s, through which nothing trains: load the model with Options.Tables Native",
+		return fmt.Errorf("%s is packed as %s, which has no backward pass: load the model with Options.Tables Native",
 			m.Head.Name, m.Head.Format)
 	}
 	for _, x := range list {
 		w := x.linear.W
 		switch {
 		case m.Absorbed() && component(x.name) == "kv_b_proj":
-			return fmt.Errorf("%s: the absorbed form of MLA takes it apart: leave it out, or make the model without "+
+			return fmt.Errorf("%s: the absorbed form of MLA supports no adapter on it: leave it out, or make the model without "+
 				"Options.Absorbed", x.name)
 		case w.Format.ForwardOnly && !w.Packed():
 			return fmt.Errorf("%s: format %s trains adapters only if the model is made with Options.Packed", x.name, w.Format)
@@ -152,7 +153,7 @@ func attachable(m *model.Model, list []adapter) error {
 	return nil
 }
 
-// Names are the projections that have adapters, in the model's order.
+// Names returns the projections that have adapters, in the model's order.
 func (a *Adapters) Names() []string {
 	var names []string
 	for _, x := range a.list {
@@ -161,7 +162,7 @@ func (a *Adapters) Names() []string {
 	return names
 }
 
-// Params are the matrices A and B in the model's order.
+// Params returns the matrices A and B, in the model's order.
 func (a *Adapters) Params() []*tensor.Param {
 	var all []*tensor.Param
 	for _, x := range a.list {
@@ -170,11 +171,11 @@ func (a *Adapters) Params() []*tensor.Param {
 	return all
 }
 
-// Merge adds scale·B·A to the weights, so that the model computes the same, but for
-// rounding, in the time of the base model, and [model.Save] writes it without adapters.
-// Until Unmerge, the adapters do not train. Packed weights cannot be merged: load the model
-// again without Options.Packed, then its adapters. After an error of the device some weights
-// are merged and others are not.
+// Merge adds scale·B·A to the weights: up to rounding, the model computes the same as
+// before, in the time of the base model, and [model.Save] writes it without adapters. The
+// adapters cannot be trained until Unmerge. Packed weights cannot be merged: load the model
+// without Options.Packed, and then its adapters. After an error of the device, only some of
+// the weights are merged.
 func (a *Adapters) Merge() error {
 	if a.merged {
 		return errors.New("lora: merge: the adapters are merged already")
@@ -191,8 +192,7 @@ func (a *Adapters) Merge() error {
 	return nil
 }
 
-// Unmerge subtracts what Merge has added: the weights are those of before but for
-// rounding.
+// Unmerge subtracts what Merge added: the weights are the same as before up to rounding.
 func (a *Adapters) Unmerge() error {
 	if !a.merged {
 		return errors.New("lora: unmerge: the adapters are not merged")
@@ -230,7 +230,7 @@ func (a *Adapters) add(fn func(w, delta tensor.Tensor) tensor.Tensor) error {
 	return nil
 }
 
-// find is the index of a projection in list, or -1.
+// find returns the index of a projection in list, or -1.
 func find(list []adapter, name string) int {
 	return slices.IndexFunc(list, func(x adapter) bool { return x.name == name })
 }

@@ -26,7 +26,7 @@ func must(t testing.TB, err error) {
 
 func says(err error, want string) bool { return err != nil && strings.Contains(err.Error(), want) }
 
-// newCPU opens a CPU for the test.
+// newCPU opens a CPU backend for the test.
 func newCPU(t testing.TB) backend.Backend {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -44,7 +44,7 @@ func loadModel(t testing.TB, name string, o model.Options) *model.Model {
 	return m
 }
 
-// logits of a sequence, a row for each token but the last.
+// logits returns the logits of a sequence, with a row for each token but the last.
 func logits(t testing.TB, m *model.Model, ids []int32) []float64 {
 	t.Helper()
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -55,7 +55,7 @@ func logits(t testing.TB, m *model.Model, ids []int32) []float64 {
 	return v
 }
 
-// off is the largest difference, relative to the largest of want.
+// off returns the largest difference, relative to the largest value of want.
 func off(got, want []float64) float64 {
 	worst, largest := 0.0, 0.0
 	for i, w := range want {
@@ -64,7 +64,7 @@ func off(got, want []float64) float64 {
 	return worst / largest
 }
 
-// disturb sets the matrices B to numbers other than zero.
+// disturb sets the matrices B to nonzero values.
 func disturb(t testing.TB, a *Adapters) {
 	t.Helper()
 	for _, p := range a.Params() {
@@ -100,7 +100,8 @@ func TestFreshAdaptersChangeNoBit(t *testing.T) {
 	}
 }
 
-// A is uniform within ±1/√in, by its seed and name alone; everything else is frozen.
+// A is uniform within ±1/√in and depends only on the seed and the name; everything else is
+// frozen.
 func TestAttachDrawsAndFreezes(t *testing.T) {
 	m := loadModel(t, "llama3_scaling", model.Options{})
 	a, err := Attach(m, all)
@@ -162,7 +163,7 @@ func TestMergedModelComputesTheSame(t *testing.T) {
 	}
 	must(t, a.Merge())
 	if got := logits(t, m, someIDs); off(got, want) > 1e-5 || off(got, base) < 1e-3 {
-		t.Errorf("merged: off by %g, from the base model by %g", off(got, want), off(got, base))
+		t.Errorf("merged: differs by %g, and from the base model by %g", off(got, want), off(got, base))
 	}
 	if err := a.Merge(); !says(err, "merged already") {
 		t.Errorf("Merge again: %v", err)
@@ -215,13 +216,14 @@ func TestAttachRefuses(t *testing.T) {
 		{moe, model.Options{}, with(func(c *Config) { c.Layers = []int{3} }),
 			"Config.Layers has 3, the model has layers 0 to 2"},
 		{moe, model.Options{}, targets("q_proj", "proj"),
-			`target "proj" names nothing of the layers; projections are down_proj, gate_proj`},
+			`target "proj" names nothing in the layers; their projections are down_proj, gate_proj`},
 		{moe, model.Options{}, targets("lm_head"), `target "lm_head" names nothing`},
 		{moe, model.Options{}, targets("up_proj"),
 			`target "up_proj" names the routed experts model.layers.1.mlp.experts.*.up_proj`},
-		{moe, model.Options{Absorbed: true}, targets("kv_b_proj"), "kv_b_proj: the absorbed form of MLA takes it apart"},
+		{moe, model.Options{Absorbed: true}, targets("kv_b_proj"),
+			"kv_b_proj: the absorbed form of MLA supports no adapter on it"},
 		{"qwen3", model.Options{Format: backend.Q8, Tables: backend.Q8, Packed: true}, all,
-			"lm_head.weight is packed as q8, through which nothing trains: load the model with Options.Tables Native"},
+			"lm_head.weight is packed as q8, which has no backward pass: load the model with Options.Tables Native"},
 	} {
 		m := loadModel(t, c.model, c.options)
 		before := fmt.Sprint(len(m.Params.All()), m.Norm.Trainable)
@@ -302,7 +304,8 @@ func TestLoadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Load(loadModel(t, "qwen3", model.Options{}), "testdata/deepseek_v3_plain_query"); !says(err,
-		`tensor "base_model.model.model.layers.1.self_attn.kv_a_proj_with_mqa.lora_A.weight" is not of a projection`) {
+		`tensor "base_model.model.model.layers.1.self_attn.kv_a_proj_with_mqa.lora_A.weight" does not belong to a `+
+			"projection") {
 		t.Error(err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// projections are all of blocks that may have adapters, each once where blocks share it.
+// projections returns the projections of blocks that may have adapters, once each even if
+// blocks share them.
 func projections(blocks ...model.Block) []adapter {
 	var all []adapter
 	for _, b := range blocks {
@@ -22,7 +23,7 @@ func projections(blocks ...model.Block) []adapter {
 	return all
 }
 
-// match lists the projections that c names, in the model's order.
+// match returns the projections that c selects, in the model's order.
 func match(m *model.Model, c Config) ([]adapter, error) {
 	for _, l := range c.Layers {
 		if l < 0 || l >= len(m.Blocks) {
@@ -53,31 +54,32 @@ func match(m *model.Model, c Config) ([]adapter, error) {
 			return nil, err
 		}
 		if !matched[t] {
-			return nil, fmt.Errorf("target %q names nothing of the layers; projections are %s", t,
+			return nil, fmt.Errorf("target %q names nothing in the layers; their projections are %s", t,
 				strings.Join(components(projections(m.Blocks...)), ", "))
 		}
 	}
 	return list, nil
 }
 
-// refuse reports a target that names a matrix which takes no adapter.
+// refuse returns an error if a target selects a matrix that supports no adapter.
 func refuse(m *model.Model, target string) error {
 	for _, p := range m.Params.All() {
 		if name := strings.TrimSuffix(p.Name, ".weight"); names(target, name) && p.Kind == tensor.KindExperts {
-			return fmt.Errorf("target %q names the routed experts %s, which take no adapter: name other projections in full, "+
-				"such as shared_experts.%s", target, name, component(name))
+			return fmt.Errorf("target %q names the routed experts %s, which support no adapter: name other projections "+
+				"in full, such as shared_experts.%s", target, name, component(name))
 		}
 	}
 	return nil
 }
 
-// names reports whether target is name or the end of it, in whole components.
+// names reports whether target is name or its end, in whole components.
 func names(target, name string) bool { return name == target || strings.HasSuffix(name, "."+target) }
 
-// component is the last one of a name.
+// component returns the last component of a name.
 func component(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// components are the last ones of the names in list, sorted, each once.
+// components returns the last components of the names in list, sorted and without
+// duplicates.
 func components(list []adapter) []string {
 	var all []string
 	for _, x := range list {

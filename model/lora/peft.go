@@ -15,23 +15,23 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// The files of a PEFT folder, and the names of tensors in it.
+// Files of a PEFT folder, and names of the tensors in it.
 const (
 	configFile  = "adapter_config.json"
 	tensorsFile = "adapter_model.safetensors"
 
-	prefix  = "base_model.model." // PEFT's wrappers
+	prefix  = "base_model.model." // added by PEFT's wrapper classes
 	suffixA = ".lora_A.weight"
 	suffixB = ".lora_B.weight"
 )
 
-// Save writes the adapters to the folder dir as PEFT does: adapter_config.json, where
-// base is the base model's name or path, and adapter_model.safetensors in the dtype of
-// the parameters. Files of an earlier Save are replaced, each as a whole.
+// Save writes the adapters to the folder dir in PEFT's format: adapter_config.json, where
+// base is the name or path of the base model, and adapter_model.safetensors in the dtype of
+// the parameters. Files of an earlier Save are replaced, each atomically.
 //
-// PEFT takes the names gate_proj, up_proj and down_proj in a model with routed experts for
-// the experts: there it refuses adapters of dense layers and shared experts, which Load
-// reads.
+// In a model with routed experts, PEFT assigns the names gate_proj, up_proj and down_proj
+// to the experts. It therefore rejects adapters of dense layers and shared experts in such
+// a model; Load reads them.
 func (a *Adapters) Save(dir, base string) error {
 	fail := func(err error) error { return fmt.Errorf("lora: save %s: %w", dir, err) }
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -61,8 +61,9 @@ func (a *Adapters) Save(dir, base string) error {
 	return nil
 }
 
-// targets names exactly the projections of a to PEFT: by their last components if these
-// name no others, else in full.
+// targets returns target_modules for PEFT that select exactly the projections of a: the
+// last components of their names if no other projections have them, otherwise the full
+// names.
 func (a *Adapters) targets() []string {
 	short := components(a.list)
 	for _, x := range projections(a.model.Blocks...) {
@@ -73,10 +74,11 @@ func (a *Adapters) targets() []string {
 	return short
 }
 
-// Load attaches the adapters of a PEFT folder to m, whose base model they were trained on,
-// and freezes all other parameters. Dropout of the training there is not continued. What
-// changes the result and is not supported (DoRA, biases, ranks that differ, further
-// weights, …) is refused by its name. Errors are those of Attach, or name the file.
+// Load attaches the adapters of a PEFT folder to m, which must be the base model that they
+// were trained on, and freezes all other parameters. It ignores the dropout setting.
+// Features that change the result and are not supported (DoRA, biases, different ranks,
+// further weights, …) are errors that name them. Errors are those of Attach, or name the
+// file.
 func Load(m *model.Model, dir string) (*Adapters, error) {
 	a, err := load(m, dir)
 	if err != nil {
@@ -119,7 +121,7 @@ func load(m *model.Model, dir string) (*Adapters, error) {
 	return a, nil
 }
 
-// stored lists the projections that the file has adapters for, in the model's order.
+// stored returns the projections that the file has adapters for, in the model's order.
 func stored(m *model.Model, r *checkpoint.Reader) ([]adapter, error) {
 	all := projections(m.Blocks...)
 	has := make([]bool, len(all))
@@ -133,7 +135,7 @@ func stored(m *model.Model, r *checkpoint.Reader) ([]adapter, error) {
 		}
 		i := find(all, module)
 		if !ok || i < 0 {
-			return nil, fmt.Errorf("tensor %q is not of a projection of the model", t.Name)
+			return nil, fmt.Errorf("tensor %q does not belong to a projection of the model", t.Name)
 		}
 		has[i] = true
 	}
@@ -146,7 +148,7 @@ func stored(m *model.Model, r *checkpoint.Reader) ([]adapter, error) {
 	return list, nil
 }
 
-// fits compares the tensors of list with the shapes that they must have.
+// fits checks the shapes of the tensors of list.
 func fits(r *checkpoint.Reader, list []adapter, rank int) error {
 	for _, x := range list {
 		out, in := x.linear.W.Shape()[0], x.linear.W.Shape()[1]
@@ -185,7 +187,7 @@ func set(p *tensor.Param, r *checkpoint.Reader) error {
 	return p.SetFloats(values)
 }
 
-// peftConfig is what Save writes and Load reads of an adapter_config.json.
+// peftConfig holds the keys of adapter_config.json that Save writes and Load reads.
 type peftConfig struct {
 	PEFTType    string   `json:"peft_type"`
 	TaskType    string   `json:"task_type"`
@@ -208,8 +210,8 @@ func (a *Adapters) peft(base string) peftConfig {
 	}
 }
 
-// readConfig reads an adapter_config.json. The file of tensors says which projections
-// have adapters, so that target_modules, which may be a regular expression, is not read.
+// readConfig reads an adapter_config.json. It does not read target_modules, which may be a
+// regular expression, since the tensors in the file show which projections have adapters.
 func readConfig(path string) (Config, error) {
 	fail := func(err error) (Config, error) { return Config{}, fmt.Errorf("%s: %w", path, err) }
 	text, err := os.ReadFile(path)
@@ -241,7 +243,7 @@ func readConfig(path string) (Config, error) {
 	if p.Bias != "none" && p.Bias != "" {
 		errs = append(errs, fmt.Errorf("bias is %q, want none", p.Bias))
 	}
-	// Others change the base model's weights at the start of training.
+	// Other initializations change the base model's weights at the start of training.
 	if init, ok := p.Init.(string); ok && init != "gaussian" {
 		errs = append(errs, fmt.Errorf("init_lora_weights is %q, which may belong to other base weights", init))
 	}
@@ -252,14 +254,14 @@ func readConfig(path string) (Config, error) {
 	return c, nil
 }
 
-// understood are the keys that are read, or change nothing about a trained adapter.
+// understood are the keys that are read, or that do not affect a trained adapter.
 var understood = []string{
 	"peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision", "auto_mapping", "inference_mode",
 	"r", "lora_alpha", "use_rslora", "bias", "init_lora_weights", "lora_dropout", "megatron_core", "qalora_group_size",
 	"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
 }
 
-// neutral reports whether a JSON value switches nothing on.
+// neutral reports whether a JSON value enables nothing.
 func neutral(raw string) bool {
 	switch strings.Join(strings.Fields(raw), "") {
 	case "null", "false", "{}", "[]", `""`, "0", "0.0":

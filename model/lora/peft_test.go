@@ -12,10 +12,10 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// peftCases are the folders that testdata/generate.py made.
+// peftCases are the folders that testdata/generate.py wrote.
 var peftCases = []string{"llama3_scaling", "qwen2_tied", "deepseek_v3_plain_query"}
 
-// expected are the tensors of a case as numbers.
+// expected returns the values of a case's tensors.
 func expected(t *testing.T, name string) map[string][]float64 {
 	t.Helper()
 	r, err := checkpoint.Open(filepath.Join("testdata", name, "expected.safetensors"))
@@ -41,8 +41,8 @@ func expected(t *testing.T, name string) map[string][]float64 {
 	return all
 }
 
-// An adapter that PEFT saved gives the logits, the loss and the gradients that PEFT and
-// transformers have.
+// An adapter saved by PEFT gives the logits, the loss and the gradients of PEFT and
+// transformers.
 func TestLogitsAndGradientsEqualPEFT(t *testing.T) {
 	for _, name := range peftCases {
 		want := expected(t, name)
@@ -87,7 +87,7 @@ func TestLogitsAndGradientsEqualPEFT(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := off(logits(t, m, ids), want["logits"]); !(d <= c.logits) {
-				t.Errorf("%s, %s: merged logits off by %.2e", name, c.dt, d)
+				t.Errorf("%s, %s: merged logits differ by %.2e", name, c.dt, d)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// once is a block of one projection, which several layers may be.
+// once is a block of one projection, which several layers may share.
 type once struct{ linear *tensor.Linear }
 
 func (b *once) Forward(h tensor.Tensor, _ attention.Rows, _ *attention.Cache) (tensor.Tensor, []tensor.Tensor) {
@@ -27,7 +27,7 @@ func (b *once) Gates() []*moe.Gate { return nil }
 
 func (b *once) Linears() []*tensor.Linear { return []*tensor.Linear{b.linear} }
 
-// A projection that layers share has one adapter.
+// A projection that several layers share has one adapter.
 func TestLayersThatShareAProjectionShareItsAdapter(t *testing.T) {
 	b, err := cpu.New(cpu.Options{})
 	if err != nil {

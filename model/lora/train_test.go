@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// text is random sequences, the same whatever the step.
+// text returns the same random sequences for every step.
 func text(int) ([]model.Sequence, error) {
 	r := rand.New(rand.NewPCG(5, 0))
 	seqs := make([]model.Sequence, 4)
@@ -48,7 +48,7 @@ func sum(t testing.TB, m *model.Model) string {
 	return s
 }
 
-// Adapters fit a text over weights in every form, which stay as they are.
+// Adapters learn a text with frozen weights of every format, which do not change.
 func TestAdaptersTrain(t *testing.T) {
 	for _, o := range []model.Options{
 		{}, {Precision: backend.BF16}, {Format: backend.BFloat16}, {Format: backend.BFloat16, Packed: true},
@@ -80,8 +80,8 @@ func TestAdaptersTrain(t *testing.T) {
 	}
 }
 
-// A step over packed weights is close to one over their masters, and the same where
-// the format trains too.
+// A step with packed weights is close to one with the unpacked weights, and equal to it if
+// the format also supports training.
 func TestPackedWeightsTrainAdaptersAsMastersDo(t *testing.T) {
 	for _, c := range []struct {
 		format backend.Format
@@ -89,7 +89,7 @@ func TestPackedWeightsTrainAdaptersAsMastersDo(t *testing.T) {
 	}{{backend.BFloat16, 0}, {backend.Q8, 0.1}, {backend.FP8, 0.2}} {
 		gradient := func(o model.Options) (all []float64) {
 			m := loadModel(t, "qwen3", o)
-			m.Recompute = o.Packed // which changes no bit
+			m.Recompute = o.Packed // recomputation changes no bit
 			a := adapt(t, m)
 			disturb(t, a)
 			tr := trainer(t, m, "", 1)
@@ -118,7 +118,8 @@ func TestPackedWeightsTrainAdaptersAsMastersDo(t *testing.T) {
 	}
 }
 
-// A run over adapters resumes bit for bit from a checkpoint of the adapters alone.
+// A run that trains adapters resumes bit for bit from a checkpoint that has only the
+// adapters.
 func TestAdaptersResume(t *testing.T) {
 	for _, o := range []model.Options{{}, {Format: backend.Q8, Packed: true}} {
 		fresh := func() *model.Model {
@@ -176,7 +177,7 @@ func TestAdaptersResume(t *testing.T) {
 	}
 }
 
-// Merged adapters do not train, which the Trainer says.
+// Merged adapters cannot be trained: the Trainer returns an error.
 func TestMergingInTheMiddleOfARunIsRefused(t *testing.T) {
 	m := loadModel(t, "qwen3", model.Options{})
 	a := adapt(t, m)
@@ -193,6 +194,6 @@ func TestMergingInTheMiddleOfARunIsRefused(t *testing.T) {
 	_, err = tr.Step(t.Context(), seqs)
 	must(t, err)
 	if sum(t, m) == before {
-		t.Error("the step did nothing")
+		t.Error("the step changed nothing")
 	}
 }

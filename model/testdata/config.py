@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes config/<major version>_<case>.json as transformers writes them, and checks what aha writes.
+"""Writes config/<major version>_<case>.json with transformers, and checks what aha writes.
 
     python config.py write           with transformers 4.57.1 and with 5.24.0
     go test ./model -run TestConfigsOfTransformers -update    writes config/written
-    python config.py check           with each of the two again
+    python config.py check           with each of the two versions again
 
-check reads, with AutoConfig, what aha wrote of the fixtures of both versions, and compares all attributes with those of
-its own version's fixture; files of the presets are read too. It prints one line a file and exits with 1 on a difference.
+check uses AutoConfig to read the files that aha wrote from the fixtures of both versions, and compares all attributes
+with those of the fixture of the running version. It also reads the files of the presets. It prints one line per file and
+exits with status 1 if there is a difference.
 """
 
 import json
@@ -59,7 +60,7 @@ def fields(path):
     for key in ("n_group", "topk_group"):  # no grouping
         if key in config:
             config[key] = config[key] or 1
-    if rope:  # the same numbers, whichever name has them, with the defaults of YaRN
+    if rope:  # compare the numbers under either name, with the defaults of YaRN
         rope.pop("type", None)
         if rope["rope_type"] == "yarn":
             rope = {"beta_fast": 32.0, "beta_slow": 1.0} | rope
@@ -75,8 +76,8 @@ def check():
         if case in CASES:
             want = fields(HERE / f"{MAJOR}_{case}.json")
             if major != MAJOR:
-                want.pop("num_nextn_predict_layers", None)  # which version 4 does not know and version 5 takes for 1
-            # Keys that the type's class does not have are attributes all the same.
+                want.pop("num_nextn_predict_layers", None)  # version 4 does not have it, and version 5 defaults to 1
+            # Keys that the type's class does not define become attributes too.
             differ = [f"{k}: {got.get(k)!r}, want {want[k]!r}" for k in want
                       if got.get(k) != want[k] or type(got.get(k)) is not type(want[k])]
             wrong += bool(differ)

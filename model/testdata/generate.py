@@ -8,16 +8,16 @@ losses and gradients are computed by them in float64, one sequence at a time.
     python generate.py
 
 transformers rounds to float32 inside norms, routers, rotary embeddings and
-softmax. float32 is therefore made another name for float64 before any model is
-built: the classes then compute their definitions in double precision, and a
-float64 implementation can be held to 1e-9.
+softmax. This script therefore replaces torch.float32 by torch.float64 before any
+model is built: the classes then compute in double precision, and a float64
+implementation must agree with them to 1e-9.
 
-Two things are not in transformers and follow the papers here:
-  - multi-token prediction (DeepSeek-V3 section 2.2, eq. 21-25), composed of
+Two parts are not in transformers and are implemented here from the papers:
+  - multi-token prediction (DeepSeek-V3 section 2.2, eq. 21-25), built from
     transformers' decoder layers, norms, embedding and head;
   - the sequence-wise balance loss (DeepSeek-V3 eq. 17-20).
-One is changed: transformers' DeepseekV2Attention leaves out YaRN's factor of
-the softmax scale, which DeepSeek's own modeling_deepseek.py of V2 has.
+One is changed: transformers' DeepseekV2Attention lacks YaRN's factor of the
+softmax scale, which DeepSeek's own modeling_deepseek.py of V2 has.
 
 expected.safetensors holds, with n sequences:
   ids.<n> I32 [T+1], weight.<n> F64 [T]   the sequences and their loss weights
@@ -27,7 +27,7 @@ expected.safetensors holds, with n sequences:
   grad.<parameter> F64                    of the sum of the losses: elements 0, s, 2s, ...
                                           with s = STRIDE(size), then the Euclidean norm of all
 Every selection (experts, groups of experts, greedy tokens) has a margin of at
-least MARGIN, so that rounding cannot turn it.
+least MARGIN, so that rounding cannot change it.
 """
 
 import json
@@ -75,7 +75,7 @@ CASES = {
     "deepseek_v3_groups_yarn": V3 | GROUPS | {
         "q_lora_rank": 20, "n_routed_experts": 16, "num_experts_per_tok": 3, "n_shared_experts": 2,
         "rope_scaling": YARN | {"mscale": 0.707, "mscale_all_dim": 1.0}},
-    # An epsilon large enough to tell the norms that obey it from the two that do not.
+    # An epsilon large enough to distinguish the norms that use it from the two that do not.
     "deepseek_v3_plain_query": V3 | {"rms_norm_eps": 1e-2, "rope_interleave": False, "num_hidden_layers": 3, "norm_topk_prob": False,
                                      "routed_scaling_factor": 1.5},
     "deepseek_v2_groups": V2 | GROUPS | {"q_lora_rank": 20, "topk_method": "group_limited_greedy", "routed_scaling_factor": 4.0},
@@ -92,7 +92,7 @@ CASES = {
 
 
 class MTP(torch.nn.Module):
-    """One module of multi-token prediction; the block's parameters are merged into its own names."""
+    """An MTP module. The names of the block's parameters have no prefix of their own."""
 
     def __init__(self, config, layer):
         super().__init__()
@@ -110,7 +110,7 @@ class MTP(torch.nn.Module):
 
 
 class Golden:
-    """A model with what its forward passes leave behind."""
+    """A model with the router scores and margins of its forward passes."""
 
     def __init__(self, config, seed):
         self.config = config
@@ -133,7 +133,7 @@ class Golden:
                 layer.self_attn.scaling *= m * m
 
     def named(self):
-        """Parameters and selection biases under their checkpoint names."""
+        """Parameters and selection biases by their checkpoint names."""
         seen = set()
         for name, x in list(self.model.named_parameters()) + [b for b in self.model.named_buffers() if "correction" in b[0]]:
             if x.data_ptr() not in seen:
@@ -155,7 +155,7 @@ class Golden:
         return (2.0 if "lm_head" in name or "gate.weight" in name else 1.2) / math.sqrt(x.shape[1]) * torch.randn_like(x)
 
     def routed(self, gate, args, out):
-        """Keeps the router's scores and lowers the margin to that of its selections."""
+        """Records the router's scores and the smallest margin of its selections."""
         c = self.config
         logits = args[0].reshape(-1, c.hidden_size) @ gate.weight.T
         sigmoid = c.model_type == "deepseek_v3"
@@ -182,7 +182,7 @@ class Golden:
         self.margin = min(self.margin, margins.min().item())
 
     def balance(self):
-        """Sequence-wise balance loss of the layers of the main model, of one sequence."""
+        """Sequence-wise balance loss of one sequence, over the layers of the main model."""
         c = self.config
         total = torch.zeros(())
         for s in self.scores[: c.num_hidden_layers - c.first_k_dense_replace]:
@@ -194,7 +194,7 @@ class Golden:
         return total
 
     def run(self, ids, weight, total, count):
-        """Logits and the three losses of one sequence of a batch with the given normalisers."""
+        """Logits and the three losses of one sequence, in a batch with the given normalisers."""
         self.scores = []
         logits = self.model(input_ids=ids[None, :-1]).logits[0]
         nll = lambda z, target, w: -(w * z.log_softmax(-1).gather(1, target[:, None])[:, 0]).sum() / total
@@ -203,7 +203,7 @@ class Golden:
             losses[2] = self.balance() / count
         h = self.stream
         for k, module in enumerate(self.mtp, start=1):
-            rows = len(ids) - 1 - k  # row i stands at t_i, reads t_{i+k}, predicts t_{i+k+1}
+            rows = len(ids) - 1 - k  # row i belongs to t_i, reads t_{i+k}, predicts t_{i+k+1}
             if rows < 1:
                 break
             h = module(self.model, h[:, :rows], ids[None, k : k + rows])
@@ -236,7 +236,7 @@ def generate(name, case, out):
         if g.margin >= MARGIN:
             break
     else:
-        raise SystemExit(f"{name}: no seed has the margin")
+        raise SystemExit(f"{name}: no seed gives the required margin")
     logits, losses = torch.cat([z for z, _ in runs]), sum(l for _, l in runs)
     losses.sum().backward()
     assert logits.std() >= 1

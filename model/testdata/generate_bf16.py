@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes golden/<case>/bf16.safetensors for the cases named below.
 
-transformers' own classes run in bfloat16, weights and activations alike, on the
-weights and sequences that generate.py wrote (the weights are bfloat16 numbers):
-logits F32 [sum T, V], rows of all sequences, one after the other, and
-grad.<parameter> F32 of the main loss, elements 0, s, 2s, ... as in generate.py, for
-parameters that are tensors of their own in this version of transformers.
+transformers' own classes run in bfloat16, both weights and activations, on the
+weights and sequences that generate.py wrote (the weights are bfloat16 numbers). The
+files hold
+  logits F32 [sum T, V]     rows of all sequences, one after the other
+  grad.<parameter> F32      of the main loss, elements 0, s, 2s, ... as in generate.py, for
+                            parameters that this version of transformers does not stack
 
     pip install torch==2.15.0 transformers==5.24.0 safetensors
     python generate_bf16.py
@@ -30,7 +31,7 @@ def load(config, weights):
         if key in state:
             state[key].copy_(x)
             continue
-        # Experts, which this version of transformers stacks.
+        # This version of transformers stacks the experts.
         layer, rest = key.split(".mlp.experts.")
         expert, which = int(rest.split(".")[0]), rest.split(".")[1]
         if which == "down_proj":
@@ -43,7 +44,7 @@ def load(config, weights):
 
 
 def run(model, expected):
-    """Logits, and the gradients of the main loss."""
+    """Logits and gradients of the main loss."""
     weights = [expected[f"weight.{i}"] for i in range(3)]
     total = sum(w.sum() for w in weights)
     logits = []

@@ -1,28 +1,29 @@
 #!/usr/bin/env python3
 """Writes golden_f32/<case>/{config.json,generation_config.json,model.safetensors,expected.safetensors}.
 
-Checkpoints as others find them: tiny random models that save_pretrained of the
-version of transformers below wrote, in F32, BF16 or FP8, with its own config.json or
-with one in the words of the model's publisher. Logits, losses, gradients and greedy
-tokens are computed by transformers' own classes in float32 on the weights that the
-file holds, one sequence at a time. generate.py is the same in float64, for an older
-version, with the balance loss.
+Checkpoints in the form in which users get them: tiny random models that save_pretrained
+of the version of transformers below wrote, in F32, BF16 or FP8, with its own config.json
+or with one that has the keys of the model's publisher. Logits, losses, gradients and
+greedy tokens are computed by transformers' own classes in float32 on the weights in the
+file, one sequence at a time. generate.py does the same in float64 with an older version,
+and includes the balance loss.
 
     pip install torch==2.15.0 transformers==5.24.0 safetensors
     python generate_f32.py
 
-save_pretrained does not write two things, which are done here as DeepSeek-V3 has them:
+Two parts are not written by save_pretrained; this script writes them as DeepSeek-V3 does:
   - FP8: matrices of the layers are quantised in blocks of 128×128 with scale_inv =
     max|w|/448; transformers then computes with E4M3 · scale_inv in float32. Embedding,
-    head, routers, eh_proj and norms stay BF16. A width of 136 makes ragged edges of
-    blocks that are not the first.
-  - multi-token prediction (DeepSeek-V3 section 2.2, eq. 21-25), composed of transformers'
-    decoder layer, norms, embedding and head, saved with its copies of the last two.
-All files are read again by transformers, but those of FP8 without their scales, which it
-needs a GPU for, and must give the logits that were computed before they were written.
+    head, routers, eh_proj and norms stay BF16. A width of 136 gives partial blocks at
+    the edges.
+  - multi-token prediction (DeepSeek-V3 section 2.2, eq. 21-25), built from transformers'
+    decoder layer, norms, embedding and head, and saved with copies of the last two.
+All files are read again by transformers and must give the logits that were computed
+before they were written. FP8 files are read without their scales, since transformers
+needs a GPU for these.
 
-expected.safetensors has the tensors of generate.py, in F32 where those are F64, but for
-the balance loss, and 64 greedy tokens. The metadata names the versions.
+expected.safetensors has the tensors of generate.py, in F32 instead of F64, without the
+balance loss, and with 64 greedy tokens. Its metadata names the versions.
 """
 
 import itertools
@@ -44,7 +45,7 @@ transformers.utils.logging.disable_progress_bar()
 
 MARGIN = 1e-3  # of every selection: experts, groups of experts, greedy tokens
 EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
-PROMPT, NEW, DISTINCT = 5, 64, 12  # at least so many different tokens are generated
+PROMPT, NEW, DISTINCT = 5, 64, 12  # DISTINCT: minimum number of different generated tokens
 LENGTHS = (18, 7, 3)
 LAMBDA = 0.3
 BLOCK = 128
@@ -75,8 +76,8 @@ LLAMA3 = LENGTH | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_fac
 YARN = LENGTH | {"type": "yarn"}
 DEEPSEEK_YARN = YARN | {"beta_fast": 32, "beta_slow": 1}
 
-# Every two values of two columns are in one row of a table. The first four rows are like DeepSeek-V3, Moonlight, V2
-# and V2-Lite.
+# Every pair of values of two columns occurs in some row of a table. The first four rows correspond to DeepSeek-V3,
+# Moonlight, V2 and V2-Lite.
 MLA_COLUMNS = ("family", "dtype", "query", "scaled", "groups", "tied", "old")
 MLA_CASES = [
     ("deepseek_v3_mtp", "FP8", 1, 1, 1, 0, 1),
@@ -118,11 +119,11 @@ def stride(size):
 
 
 def settings(case):
-    """The config of a case in the words of transformers.AutoConfig.for_model."""
+    """The config of a case, with the keys of transformers.AutoConfig.for_model."""
     c = FAMILIES[case["family"]] | {"tie_word_embeddings": bool(case["tied"])}
     if case["dtype"] == "FP8":
         c["intermediate_size"] = BLOCK + 8
-    if case["family"] == "qwen3_moe":  # two ways to a dense layer, and weights that are not normalised
+    if case["family"] == "qwen3_moe":  # dense layers by both keys, and weights that are not normalised
         c |= {"decoder_sparse_step": 2 if case["dtype"] == "FP8" else 1, "norm_topk_prob": case["dtype"] != "BF16",
               "mlp_only_layers": [1] if case["dtype"] == "BF16" else []}
     mla = "query" in case
@@ -142,7 +143,7 @@ def settings(case):
 
 
 def published(case):
-    """config.json in the words of the model's publisher."""
+    """config.json with the keys of the model's publisher."""
     c = settings(case)
     names = {"deepseek_v3": "DeepseekV3", "deepseek_v2": "DeepseekV2", "qwen2": "Qwen2", "qwen3": "Qwen3",
              "qwen3_moe": "Qwen3Moe", "llama": "Llama"}
@@ -173,7 +174,7 @@ def published(case):
 
 
 class MTP(torch.nn.Module):
-    """One module of multi-token prediction; the block's parameters are merged into its own names."""
+    """An MTP module. The names of the block's parameters have no prefix of their own."""
 
     def __init__(self, config, layer):
         super().__init__()
@@ -192,7 +193,7 @@ class MTP(torch.nn.Module):
 
 
 def pieces(name, x):
-    """What of a tensor of transformers is a tensor of a checkpoint: an expert's, where it stacks them."""
+    """The checkpoint tensors in a tensor of transformers: one per expert if it is a stack."""
     if not name.endswith((".experts.gate_up_proj", ".experts.down_proj")):
         return [(name, x)]
     prefix, which = name.rsplit(".", 1)
@@ -224,7 +225,7 @@ def dequantise(q, scale):
 
 
 class Golden:
-    """A model with what its forward passes leave behind. fp8 has the quantised tensors and their scales."""
+    """A model with the router margins of its forward passes. fp8 has the quantised tensors and their scales."""
 
     def __init__(self, config, case, seed):
         self.config, self.dtype = config, case["dtype"]
@@ -265,7 +266,7 @@ class Golden:
         return factor / math.sqrt(x.shape[-1]) * torch.randn_like(x)
 
     def stored(self, name, x):
-        """The numbers that the file will hold for x."""
+        """The values of x after rounding to the dtype of the file."""
         if self.dtype == "F32":
             return x
         if self.dtype == "FP8" and quantised(name):
@@ -274,7 +275,7 @@ class Golden:
         return x.bfloat16().float()
 
     def routed(self, gate, args, out):
-        """Lowers the margin to that of the router's selections."""
+        """Records the smallest margin of the router's selections."""
         c = self.config
         sigmoid = c.model_type == "deepseek_v3"
         with torch.no_grad():
@@ -296,13 +297,13 @@ class Golden:
         self.margin = min(self.margin, margins.min().item())
 
     def run(self, ids, weight, total):
-        """Logits and the two losses of one sequence of a batch with the sum of its weights."""
+        """Logits and the two losses of one sequence, given the sum of the weights of its batch."""
         logits = self.model(input_ids=ids[None, :-1], use_cache=False).logits[0]
         nll = lambda z, target, w: -(w * z.log_softmax(-1).gather(1, target[:, None])[:, 0]).sum() / total
         losses = [nll(logits, ids[1:], weight), torch.zeros(())]
         h = self.stream
         for k, module in enumerate(self.mtp, start=1):
-            rows = len(ids) - 1 - k  # row i stands at t_i, reads t_{i+k}, predicts t_{i+k+1}
+            rows = len(ids) - 1 - k  # row i belongs to t_i, reads t_{i+k}, predicts t_{i+k+1}
             if rows < 1:
                 break
             h = module(self.model, h[:, :rows], ids[None, k : k + rows])
@@ -354,7 +355,7 @@ def write(tensors, file):
 
 
 def read_again(folder, tensors, fp8):
-    """The model of a folder as transformers makes it."""
+    """The model that transformers loads from a folder."""
     if not fp8:
         return AutoModelForCausalLM.from_pretrained(folder, **EAGER, dtype=torch.float32).eval()
     plain = folder / "plain"
@@ -388,7 +389,7 @@ def generate(case, out):
         if g.margin >= MARGIN and len(greedy.unique()) >= DISTINCT:
             break
     else:
-        raise SystemExit(f"{name}: no seed has the margin")
+        raise SystemExit(f"{name}: no seed gives the required margin")
     losses = sum(l for _, l in runs)
     losses.sum().backward()
     expected = {"logits": logits, "loss": losses.detach(), "greedy": greedy.int()}
@@ -398,7 +399,7 @@ def generate(case, out):
         if x.grad is not None:
             for part, grad in pieces(p, x.grad):
                 grad = grad.flatten()
-                if grad.norm() == 0:  # an expert that no token visits
+                if grad.norm() == 0:  # an expert that no token is routed to
                     continue
                 expected["grad." + part] = torch.cat([grad[:: stride(len(grad))], grad.norm()[None]])
     folder = out / name

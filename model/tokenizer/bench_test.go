@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// BenchmarkEncode measures the vocabularies of AHA_TOKENIZERS (see .ci/run) on every file of AHA_TEXTS, a
-// folder of texts such as testdata/corpus.py makes. It tells the number of tokens too, and the user
-// time of the processor. testdata/bench.py
-// runs it beside the library tokenizers.
+// BenchmarkEncode measures the vocabularies of AHA_TOKENIZERS (see .ci/run) on every file
+// of AHA_TEXTS, a folder of texts as written by testdata/corpus.py. It also reports the
+// number of tokens and the user CPU time. testdata/bench.py runs it in turn with the
+// library tokenizers.
 func BenchmarkEncode(b *testing.B) {
 	folder := os.Getenv("AHA_TOKENIZERS")
 	files, err := filepath.Glob(filepath.Join(os.Getenv("AHA_TEXTS"), "*"))
@@ -35,7 +35,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// encodeFile encodes a file in documents of whole lines, at most 64 KiB where lines are not longer.
+// encodeFile encodes a file in documents of whole lines, of at most 64 KiB unless a line is
+// longer.
 func encodeFile(b *testing.B, tok *Tokenizer, file string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -72,7 +73,7 @@ func encodeFile(b *testing.B, tok *Tokenizer, file string) {
 	b.ReportMetric(float64(tokens), "tokens")
 }
 
-// userTime returns the user time of the process, that of the garbage collector included.
+// userTime returns the user CPU time of the process, including the garbage collector.
 func userTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

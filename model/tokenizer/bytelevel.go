@@ -2,8 +2,8 @@ package tokenizer
 
 import "unicode/utf8"
 
-// byteRunes maps each byte to the printable character that stands for it in the tokens of
-// byte-level BPE: itself, or the next of U+0100, U+0101, … where it is not printable.
+// byteRunes maps each byte to the printable character that represents it in the tokens of
+// byte-level BPE: itself or, if it is not printable, the next of U+0100, U+0101, …
 var byteRunes = func() (table [256]rune) {
 	next := rune(256)
 	for b := range table {
@@ -17,7 +17,7 @@ var byteRunes = func() (table [256]rune) {
 	return table
 }()
 
-// runeBytes is the inverse of byteRunes; -1 marks a character that stands for no byte.
+// runeBytes is the inverse of byteRunes; -1 marks a character that represents no byte.
 var runeBytes = func() (table [256 + 68]int16) {
 	for i := range table {
 		table[i] = -1
@@ -38,7 +38,7 @@ func alphabet(bytes string) string {
 }
 
 // bytesOf is the inverse of alphabet. It returns false for a token with characters that
-// stand for no byte, which means itself.
+// represent no byte; such a token represents its own text.
 func bytesOf(token string) (string, bool) {
 	bytes := make([]byte, 0, len(token))
 	for _, r := range token {

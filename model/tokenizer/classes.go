@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// class is a set of the properties of a character that pre-tokenizers ask for.
+// class is a set of the character properties that pre-tokenizers use.
 type class uint16
 
 const (
@@ -28,8 +28,8 @@ type classes struct {
 	pages [(unicode.MaxRune + 1) >> 8]*[256]class
 }
 
-// of returns the class of the character at the start of s, and its length in bytes. A byte that
-// is no character has the class of U+FFFD.
+// of returns the class of the character at the start of s, and its length in bytes. A byte
+// that does not belong to a character has the class of U+FFFD.
 func (c *classes) of(s string) (class, int) {
 	if b := s[0]; b < utf8.RuneSelf {
 		return c.pages[0][b], 1
@@ -74,7 +74,7 @@ var unicodeClasses = sync.OnceValue(func() *classes {
 	return c
 })
 
-// add adds is to the class of lo, lo+stride, … hi.
+// add adds the class is to lo, lo+stride, … hi.
 func (c *classes) add(empty *[256]class, is class, lo, hi, stride rune) {
 	for r := lo; r <= hi; r += stride {
 		if c.pages[r>>8] == empty {
@@ -93,8 +93,9 @@ func ranges(pairs ...[2]uint32) *unicode.RangeTable {
 	return t
 }
 
-// What Unicode 16, the version of the regular expressions in tokenizers, adds to the 15.0 of Go 1.26,
-// and what Unicode 17, the version of Rust's characters, adds to that.
+// These characters are in Unicode 16, which the regular expressions in tokenizers use, but
+// not in Unicode 15.0 of Go 1.26, or in Unicode 17, which Rust's characters use, but not in
+// Unicode 16.
 var (
 	unicode16L = ranges([][2]uint32{
 		{0x1c89, 0x1c8a}, {0xa7cb, 0xa7cd}, {0xa7da, 0xa7dc}, {0x105c0, 0x105f3}, {0x10d4a, 0x10d65},

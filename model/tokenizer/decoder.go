@@ -2,20 +2,22 @@ package tokenizer
 
 import "unicode/utf8"
 
-// Decoder turns ids into text as they come.
+// Decoder converts ids to text one at a time.
 type Decoder struct {
 	t           *Tokenizer
 	skipSpecial bool
-	held        []byte // the beginning of a character
+	held        []byte // incomplete character at the end of the text
 }
 
-// NewDecoder returns a decoder at the beginning of a text. With skipSpecial it leaves special tokens out.
+// NewDecoder returns a decoder for a new text. With skipSpecial, it leaves special tokens
+// out.
 func (t *Tokenizer) NewDecoder(skipSpecial bool) *Decoder {
 	return &Decoder{t: t, skipSpecial: skipSpecial}
 }
 
-// Next returns the text that id completes. It never ends inside a character: the beginning of one is held
-// back. Bytes that can be part of no character are returned as they are.
+// Next returns the text that id completes. The text never ends inside a character: an
+// incomplete character is held back until the next call. Bytes that cannot belong to a
+// character are returned as they are.
 func (d *Decoder) Next(id int32) string {
 	if d.skipSpecial && d.t.Special(id) {
 		return ""
@@ -27,14 +29,15 @@ func (d *Decoder) Next(id int32) string {
 	return text
 }
 
-// Rest returns what is held back at the end of a text.
+// Rest returns the text that is held back at the end.
 func (d *Decoder) Rest() string {
 	text := string(d.held)
 	d.held = d.held[:0]
 	return text
 }
 
-// incomplete returns how many bytes at the end of b may be the beginning of a character.
+// incomplete returns the number of bytes at the end of b that may be the beginning of a
+// character.
 func incomplete(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {

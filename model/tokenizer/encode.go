@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// worker is the memory that encoding a text takes: the tokens of pieces that were met, and the parts
-// of the piece at hand.
+// worker holds the memory for encoding a text: a cache of pieces, and the parts of the
+// current piece.
 type worker struct {
 	cache  cache
 	merger merger
@@ -15,10 +15,12 @@ type worker struct {
 
 func newWorker() *worker { return &worker{cache: cache{seed: maphash.MakeSeed()}} }
 
-// maxParts is the most parts, 24 bytes each, that a worker keeps from one piece to the next.
+// maxParts is the largest number of parts, of 24 bytes each, that a worker keeps allocated
+// between pieces.
 const maxParts = 1 << 16
 
-// Encode returns the ids of text with what the file puts around it, such as BOS.
+// Encode returns the ids of text, with the tokens that the file adds before and after it,
+// such as BOS.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
 	ids := append(make([]int32, 0, len(t.prefix)+len(t.suffix)+len(text)/3+1), t.prefix...)
 	ids, err := t.Append(ids, text)
@@ -28,9 +30,9 @@ func (t *Tokenizer) Encode(text string) ([]int32, error) {
 	return append(ids, t.suffix...), nil
 }
 
-// Append appends the ids of text alone to ids, for texts that hold BOS already, such as rendered chats.
-// With capacity for them in ids it allocates nothing, but for text that has to be normalized.
-// An error wraps ErrUncovered.
+// Append appends the ids of text to ids, without adding tokens such as BOS, for texts that
+// include them already, such as rendered chats. If ids has enough capacity, Append does not
+// allocate memory unless text needs normalization. An error wraps ErrUncovered.
 func (t *Tokenizer) Append(ids []int32, text string) ([]int32, error) {
 	w := t.workers.Get().(*worker)
 	defer t.workers.Put(w)
@@ -48,7 +50,7 @@ func (t *Tokenizer) Append(ids []int32, text string) ([]int32, error) {
 	return ids, nil
 }
 
-// normalize appends the ids of a part of the text between added tokens.
+// normalize appends the ids of a part of the text that contains no raw added tokens.
 func (t *Tokenizer) normalize(w *worker, ids []int32, text string) ([]int32, error) {
 	if t.nfc {
 		text = nfc(text)
@@ -67,7 +69,7 @@ func (t *Tokenizer) normalize(w *worker, ids []int32, text string) ([]int32, err
 	return ids, nil
 }
 
-// split appends the ids of text, cut by the finders.
+// split appends the ids of text after splitting it with the finders.
 func (t *Tokenizer) split(w *worker, ids []int32, text string, finders []finder) ([]int32, error) {
 	if len(finders) == 0 {
 		return t.piece(w, ids, text)
@@ -114,7 +116,7 @@ func (t *Tokenizer) piece(w *worker, ids []int32, piece string) ([]int32, error)
 	return ids, err
 }
 
-// merge appends the tokens that BPE makes of a piece.
+// merge appends the tokens into which BPE merges a piece.
 func (t *Tokenizer) merge(w *worker, ids []int32, piece string) ([]int32, error) {
 	if t.ignoreMerges {
 		if id, ok := t.ids[piece]; ok {

@@ -7,9 +7,9 @@ import (
 	"github.com/aha-go/aha/model/tokenizer"
 )
 
-// Text becomes ids, BOS first where the file asks for it, and comes back.
+// Convert a text to ids, with BOS first if the file says so, and back.
 func Example() {
-	t, err := tokenizer.Load("testdata/cut_deepseek_v3.json") // Load("DeepSeek-R1") is a folder's
+	t, err := tokenizer.Load("testdata/cut_deepseek_v3.json") // Load also takes a folder, such as "DeepSeek-R1"
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -28,7 +28,8 @@ func Example() {
 	// Hello, world: 2026
 }
 
-// A vocabulary of characters, for experiments: the answer's end first, then those of a text.
+// A vocabulary of characters, for experiments: first the token that ends an answer, then
+// the characters of a text.
 func ExampleNewCharacters() {
 	t, err := tokenizer.NewCharacters("0123456789+=", tokenizer.Added{Content: "<eos>", Special: true})
 	if err != nil {

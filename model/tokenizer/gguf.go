@@ -18,11 +18,12 @@ const (
 	ggufMerges = "tokenizer.ggml.merges"
 )
 
-// ggufRoles are the keys of the tokens that have roles.
+// ggufRoles maps roles to the keys of their tokens.
 var ggufRoles = map[Role]string{BOS: "tokenizer.ggml.bos_token_id", EOS: "tokenizer.ggml.eos_token_id",
 	Unknown: "tokenizer.ggml.unknown_token_id", Pad: "tokenizer.ggml.padding_token_id"}
 
-// ggufAdd is the key that says whether the token of a role, BOS or EOS, is put around texts.
+// ggufAdd returns the key that says whether the token of a role, BOS or EOS, is added to
+// texts.
 func ggufAdd(r Role) string { return "tokenizer.ggml.add_" + string(r) + "_token" }
 
 // Types of tokens in GGUF.
@@ -33,24 +34,26 @@ const (
 	ggufUnused  = 5
 )
 
-// ggufPatterns are the names that llama.cpp has for patterns beside Pattern's own.
+// ggufPatterns maps further names that llama.cpp has for patterns.
 var ggufPatterns = map[string]Pattern{"deepseek-r1-qwen": Qwen2, "llama3": Llama3, "llama-v3": Llama3}
 
-// ggufSchemes say what the name of a pattern means in GGUF beside the pattern.
+// ggufSchemes are the settings that the name of a pattern implies in GGUF.
 var ggufSchemes = map[Pattern]struct{ NFC, IgnoreMerges bool }{
 	DeepSeekV3: {}, DeepSeekV2: {}, SmolLM2: {}, Qwen2: {NFC: true}, Llama3: {IgnoreMerges: true},
 }
 
-// FromGGUF makes the tokenizer that the metadata of a GGUF file describe. What they leave out is as
-// in the models' own tokenizer.json: Qwen's text is brought into the normal form C. An error about a
-// kind of tokenizer or a pre-tokenizer that a Tokenizer does not support wraps ErrUnsupported.
+// FromGGUF makes the tokenizer that the metadata of a GGUF file describes. Settings that
+// GGUF lacks are those of the models' own tokenizer.json: text for Qwen is normalized to
+// NFC. An unsupported kind of tokenizer or pre-tokenizer is an error that wraps
+// ErrUnsupported.
 func FromGGUF(m gguf.Metadata) (*Tokenizer, error) {
 	kind, err := gguf.Value[string](m, ggufModel)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	if kind != "gpt2" {
-		return nil, fmt.Errorf("tokenizer: %s %q, want gpt2, byte-level BPE: %w", ggufModel, shorten(kind), ErrUnsupported)
+		return nil, fmt.Errorf("tokenizer: %s %q, want gpt2, which is byte-level BPE: %w", ggufModel, shorten(kind),
+			ErrUnsupported)
 	}
 	v := Vocabulary{}
 	pre, err := gguf.Value[string](m, ggufPre)
@@ -91,7 +94,7 @@ func FromGGUF(m gguf.Metadata) (*Tokenizer, error) {
 	return t, nil
 }
 
-// loadGGUF is Load of a GGUF file.
+// loadGGUF is Load for a GGUF file.
 func loadGGUF(path string) (*Tokenizer, error) {
 	r, err := gguf.Open(path)
 	if err != nil {
@@ -105,8 +108,9 @@ func loadGGUF(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// ggufVocabulary reads the tokens. Added ones are the model's too, as in files of SmolLM2, unless they mean
-// other bytes in its alphabet, as "é" does; unused ones are none.
+// ggufVocabulary reads the tokens. Added tokens also belong to the model, as in files of
+// SmolLM2, unless their text represents other bytes in the model's alphabet, such as "é".
+// Unused tokens are left out.
 func ggufVocabulary(v *Vocabulary, m gguf.Metadata) error {
 	tokens, err := gguf.Value[[]string](m, ggufTokens)
 	if err != nil {
@@ -153,8 +157,8 @@ func ggufTokensOfRoles(m gguf.Metadata) (map[Role]int32, error) {
 	return roles, nil
 }
 
-// ggufAround returns the token that is put before or after texts, that of the role BOS or EOS; none if the
-// metadata say so, or if they say nothing and byDefault is false.
+// ggufAround returns the token of the role BOS or EOS if it is added to texts. If the
+// metadata does not say whether it is, byDefault decides.
 func ggufAround(m gguf.Metadata, roles map[Role]int32, role Role, byDefault bool) ([]int32, error) {
 	add, err := gguf.Value[bool](m, ggufAdd(role))
 	if errors.Is(err, gguf.ErrMissing) {

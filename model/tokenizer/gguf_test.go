@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// metadata are those of a tokenizer, with two ids more than it has.
+// metadata returns the metadata of a tokenizer, for a model with two more ids than it has.
 func metadata(t testing.TB, tok *Tokenizer) gguf.Metadata {
 	t.Helper()
 	m, err := tok.ToGGUF(tok.Len() + 2)
@@ -23,7 +23,7 @@ func metadata(t testing.TB, tok *Tokenizer) gguf.Metadata {
 	return m
 }
 
-// without returns m less some keys.
+// without returns m without some keys.
 func without(m gguf.Metadata, keys ...string) gguf.Metadata {
 	return slices.DeleteFunc(slices.Clone(m), func(kv gguf.KeyValue) bool { return slices.Contains(keys, kv.Key) })
 }
@@ -52,7 +52,8 @@ func TestIDsOfGGUFAreThoseOfTokenizers(t *testing.T) {
 	}
 }
 
-// The library tokenizers gives added tokens that the model lacks new ids: they must be in the file's model.
+// The library tokenizers assigns new ids to added tokens that are not in the model, so they
+// must be in the model of the saved file.
 func TestTokenizersOfGGUFAreSaved(t *testing.T) {
 	tok := load(t, "testdata/cut_smollm2.json")
 	want, err := tok.MarshalJSON()
@@ -77,7 +78,7 @@ func TestTokenizersOfGGUFAreSaved(t *testing.T) {
 	}
 }
 
-// What is written is as llama.cpp's converter writes it, and roles come back.
+// The metadata is what llama.cpp's converter writes, and roles are read back.
 func TestRolesAndKindsOfTokensAreInGGUF(t *testing.T) {
 	dir := t.TempDir()
 	tok := load(t, "testdata/cut_llama3_1.json")

@@ -6,9 +6,9 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// ToGGUF returns the metadata of GGUF from which [FromGGUF] and llama.cpp make the tokenizer, for a model
-// with an embedding of vocab rows, of which those without a token are marked as unused. What these metadata
-// have no place for is an error that wraps ErrUnsupported.
+// ToGGUF returns the GGUF metadata from which [FromGGUF] and llama.cpp make the tokenizer,
+// for a model with an embedding of vocab rows. Rows without a token are marked as unused. A
+// tokenizer that GGUF cannot express is an error that wraps ErrUnsupported.
 func (t *Tokenizer) ToGGUF(vocab int) (gguf.Metadata, error) {
 	if err := t.fitsGGUF(vocab); err != nil {
 		return nil, fmt.Errorf("tokenizer: GGUF: %w", err)
@@ -38,10 +38,10 @@ func (t *Tokenizer) ToGGUF(vocab int) (gguf.Metadata, error) {
 	return m, nil
 }
 
-// ggufToken returns token id as a GGUF file writes it, and its type.
+// ggufToken returns the text and type of token id in a GGUF file.
 func (t *Tokenizer) ggufToken(id int) (token string, kind int32) {
 	if id >= len(t.texts) || t.kinds[id] == 0 {
-		return fmt.Sprintf("[PAD%d]", id), ggufUnused // llama.cpp wants every token to have a text of its own
+		return fmt.Sprintf("[PAD%d]", id), ggufUnused // llama.cpp requires distinct texts
 	}
 	switch text := t.texts[id]; {
 	case t.kinds[id]&isSpecial != 0:
@@ -53,7 +53,7 @@ func (t *Tokenizer) ggufToken(id int) (token string, kind int32) {
 	}
 }
 
-// fitsGGUF refuses what a GGUF file cannot say of a tokenizer.
+// fitsGGUF returns an error for a tokenizer that GGUF cannot express.
 func (t *Tokenizer) fitsGGUF(vocab int) error {
 	no := func(what string, args ...any) error {
 		return fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), ErrUnsupported)

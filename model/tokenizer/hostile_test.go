@@ -14,13 +14,13 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// fileOf returns a tokenizer.json with these tokens, merges and added tokens.
+// fileOf returns a tokenizer.json with the given tokens, merges and added tokens.
 func fileOf(vocab, merges, added string) []byte {
 	return []byte(`{"added_tokens":[` + added + `],"pre_tokenizer":` + byteLevel + `,"decoder":{"type":"ByteLevel"},
 		"model":{"type":"BPE","vocab":{` + vocab + `},"merges":[` + merges + `]}}`)
 }
 
-// listOf returns n entries of JSON with their numbers.
+// listOf returns n numbered JSON entries.
 func listOf(n int, format string) string {
 	var list strings.Builder
 	for i := range n {
@@ -33,7 +33,7 @@ func listOf(n int, format string) string {
 }
 
 func TestHostileFilesAreNamed(t *testing.T) {
-	// part returns a file with another value of a key.
+	// part returns a file with a changed value of a key.
 	part := func(key, value string) []byte {
 		return []byte(strings.TrimSuffix(string(fileOf(`"a":0`, ``, ``)), "}") + `,"` + key + `":` + value + "}")
 	}
@@ -55,7 +55,8 @@ func TestHostileFilesAreNamed(t *testing.T) {
 		"vocab: [ is no object": []byte(strings.Replace(string(fileOf(``, ``, ``)), `"vocab":{}`, `"vocab":[]`, 1)),
 
 		`merge 0, "a b": "ab"`: fileOf(`"a":0,"b":1`, `"a b"`, ``),
-		// Merges whose parts are one another's results: each is longer than its parts, so one is missing.
+		// Merges whose parts are results of each other: since each result is longer than
+		// its parts, one is missing.
 		`merge 1, "ab a": "aba"`:                       fileOf(`"a":0,"b":1,"ab":2`, `"a b","ab a"`, ``),
 		`merge 0, " a": ""`:                            fileOf(`"a":0`, `" a"`, ``),
 		`merge 0, "a ": ""`:                            fileOf(`"a":0`, `["a",""]`, ``),
@@ -79,7 +80,7 @@ func TestHostileFilesAreNamed(t *testing.T) {
 	} {
 		start := time.Now()
 		json.Valid(text)
-		limit := time.Second + 20*time.Since(start) // other processes may take most of the processor
+		limit := time.Second + 20*time.Since(start) // other processes may use most of the processor
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		start = time.Now()
@@ -100,7 +101,7 @@ func TestHostileFilesAreNamed(t *testing.T) {
 	}
 }
 
-// TestAddedTokensTakeLinearTime would take minutes if it did not.
+// TestAddedTokensTakeLinearTime would take minutes if the time were quadratic.
 func TestAddedTokensTakeLinearTime(t *testing.T) {
 	for _, c := range []struct {
 		added Added
@@ -126,7 +127,7 @@ func TestAddedTokensTakeLinearTime(t *testing.T) {
 	}
 }
 
-// TestLongPiecesTakeLinearTime would take hours if it did not.
+// TestLongPiecesTakeLinearTime would take hours if the time were quadratic.
 func TestLongPiecesTakeLinearTime(t *testing.T) {
 	for _, name := range cuts {
 		tok := load(t, "testdata/cut_"+name+".json")
@@ -137,14 +138,14 @@ func TestLongPiecesTakeLinearTime(t *testing.T) {
 				t.Fatalf("%s: %q: %v", name, piece, err)
 			}
 			if back := tok.Decode(ids); back != text && tok.plain() {
-				t.Errorf("%s: %q does not come back", name, piece)
+				t.Errorf("%s: %q is not decoded to itself", name, piece)
 			}
 		}
 	}
 }
 
-// small returns a tokenizer.json of testdata with the letters of ASCII and few merges and added tokens, which fuzzing
-// changes and reads fast.
+// small returns a tokenizer.json of testdata reduced to the ASCII letters and few merges
+// and added tokens, which fuzzing can change and read quickly.
 func small(t testing.TB, name string) []byte {
 	t.Helper()
 	file := read[map[string]any](t, "cut_"+name+".json")
@@ -208,7 +209,7 @@ func FuzzTokenizerJSON(f *testing.F) {
 	})
 }
 
-// FuzzTokenizerGGUF reads any GGUF file as a tokenizer.
+// FuzzTokenizerGGUF reads arbitrary GGUF files as tokenizers.
 func FuzzTokenizerGGUF(f *testing.F) {
 	for _, name := range []string{"deepseek_v3", "qwen3", "llama3_1", "smollm2"} {
 		tok, err := Parse(small(f, name))
@@ -234,7 +235,7 @@ func FuzzTokenizerGGUF(f *testing.F) {
 		for _, text := range []string{"a b ab <x> abba", string(file[:min(len(file), 200)])} {
 			ids, err := tok.Append(nil, text)
 			if back := tok.Decode(ids); err == nil && !tok.nfc && back != text {
-				t.Errorf("%q comes back as %q", text, back)
+				t.Errorf("%q is decoded to %q", text, back)
 			}
 		}
 		saved, err := tok.MarshalJSON()
@@ -277,13 +278,13 @@ func FuzzEncode(f *testing.F) {
 				want = nfcBetweenAdded(tok, text)
 			}
 			if back := tok.Decode(ids); back != want {
-				t.Errorf("%s: %q comes back as %q", tok.pattern, want, back)
+				t.Errorf("%s: %q is decoded to %q", tok.pattern, want, back)
 			}
 		}
 	})
 }
 
-// nfcBetweenAdded is the normal form of text but for its added tokens.
+// nfcBetweenAdded returns text normalized to NFC except for its added tokens.
 func nfcBetweenAdded(tok *Tokenizer, text string) string {
 	var out strings.Builder
 	for at := 0; at < len(text); {

@@ -2,18 +2,19 @@ package tokenizer
 
 import "math/bits"
 
-// merge is what a pair of adjacent tokens becomes.
+// merge is the result of merging a pair of adjacent tokens.
 type merge struct {
-	pair uint64 // the left token's id in the upper half, the right one's in the lower
-	rank uint32 // the order of merges; noRank marks a free slot
-	id   int32  // the token they become
+	pair uint64 // id of the left token in the upper half, of the right one in the lower half
+	rank uint32 // position in the list of merges; noRank marks a free slot
+	id   int32  // the resulting token
 }
 
 const noRank = ^uint32(0)
 
 func pairOf(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
 
-// mergeTable finds merges by pair: a hash table with open addressing, at most half full.
+// mergeTable maps pairs to merges: a hash table with open addressing that is at most half
+// full.
 type mergeTable struct {
 	slots []merge
 	shift int
@@ -37,27 +38,28 @@ func (t *mergeTable) slot(pair uint64) *merge {
 	}
 }
 
-// find returns the merge of a pair; rank noRank means that there is none.
+// find returns the merge of a pair; rank is noRank if there is none.
 func (t *mergeTable) find(left, right int32) (rank uint32, id int32) {
 	m := t.slot(pairOf(left, right))
 	return m.rank, m.id
 }
 
-// part is a token while a piece is merged. Parts form a list by their places.
+// part is a token while a piece is merged. Parts form a linked list by index.
 type part struct {
 	id         int32
-	prev, next int32  // places of the neighbours; -1 and the number of places at the ends
-	rank       uint32 // of the merge with the next part; noRank where there is none
-	merged     int32  // the id that it gives
+	prev, next int32  // indices of the neighbours; -1 and the number of parts at the ends
+	rank       uint32 // rank of the merge with the next part, or noRank
+	merged     int32  // resulting id of that merge
 }
 
-// merger merges pieces. It keeps its memory from piece to piece.
+// merger merges pieces. It reuses its memory from piece to piece.
 type merger struct {
 	parts []part
-	heap  []uint64 // rank<<32 | place, the smallest first; some are out of date
+	heap  []uint64 // min-heap of rank<<32 | index; some entries are outdated
 }
 
-// merge appends to ids the tokens of a piece whose bytes are the parts' ids.
+// merge appends to ids the tokens of a piece; m.parts has one part for each byte of the
+// piece.
 func (m *merger) merge(ids []int32, t *mergeTable) []int32 {
 	s := m.parts
 	n := int32(len(s))
@@ -126,7 +128,7 @@ func (m *merger) pop() {
 	}
 }
 
-// down moves element i of the heap to its place below.
+// down moves element i of the heap down to its place.
 func (m *merger) down(i int) {
 	h := m.heap
 	x := h[i]

@@ -9,12 +9,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// joiner is what package norm puts into runs of more than 30 combining marks, which NFC does not.
+// joiner is the character that package norm inserts into runs of more than 30 combining
+// marks; NFC itself does not.
 const joiner = "\u034f"
 
-// laterMarks are the combining marks that Unicode has had since version 10, and the letter that composes
-// since then. The normal form in tokenizers is of version 9, where they are like letters: nothing moves
-// across them.
+// laterMarks are the combining marks added since Unicode 10, and the letter that composes
+// since then. tokenizers normalizes by Unicode 9, in which they are not marks: nothing is
+// reordered across them.
 var laterMarks = ranges([][2]uint32{
 	{0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba},
 	{0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
@@ -25,7 +26,7 @@ var laterMarks = ranges([][2]uint32{
 	{0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
 }...)
 
-// nfc returns the normal form C of s. Bytes that are no character stay.
+// nfc returns the normal form C of s. Bytes that do not belong to a character are kept.
 func nfc(s string) string {
 	if n := norm.NFC.QuickSpanString(s); n == len(s) {
 		return s
@@ -48,7 +49,7 @@ func nfc(s string) string {
 	return text.String()
 }
 
-// normalForm is nfc of the characters of Unicode 9.
+// normalForm returns the NFC of characters of Unicode 9.
 func normalForm(s string) string {
 	normal := norm.NFC.String(s)
 	if strings.Count(normal, joiner) == strings.Count(s, joiner) {
@@ -57,7 +58,8 @@ func normalForm(s string) string {
 	return longRuns(s)
 }
 
-// longRuns is normalForm by the definition: decompose, sort marks by their class, compose.
+// longRuns is normalForm by its definition: decompose, sort marks by combining class,
+// compose.
 func longRuns(s string) string {
 	type char struct {
 		text string
@@ -74,7 +76,7 @@ func longRuns(s string) string {
 		if d := p.Decomposition(); d != nil {
 			text = string(d)
 		} else if r, _ := utf8.DecodeRuneInString(text); r >= 0xac00 && r <= 0xd7a3 {
-			text = norm.NFD.String(text) // Hangul has no table
+			text = norm.NFD.String(text) // Hangul syllables are not in the tables
 		}
 		for len(text) > 0 {
 			_, n := utf8.DecodeRuneInString(text)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// read decodes a file of testdata, which generate.py wrote.
+// read decodes a file of testdata that generate.py wrote.
 func read[T any](t testing.TB, name string) (v T) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -22,13 +22,13 @@ func read[T any](t testing.TB, name string) (v T) {
 	return v
 }
 
-// expected is what the library tokenizers gives for the strings of strings.json.
+// expected holds what the library tokenizers returns for the strings of strings.json.
 type expected struct {
-	First []int32   `json:"first"` // of the first string, with BOS
-	IDs   [][]int32 `json:"ids"`   // nil where the vocabulary lacks a byte
+	First []int32   `json:"first"` // ids of the first string, with BOS
+	IDs   [][]int32 `json:"ids"`   // nil if the vocabulary lacks a byte of the string
 }
 
-// load is Load of a file that must be good.
+// load calls Load and fails the test on an error.
 func load(t testing.TB, path string) *Tokenizer {
 	t.Helper()
 	tok, err := Load(path)
@@ -38,7 +38,7 @@ func load(t testing.TB, path string) *Tokenizer {
 	return tok
 }
 
-// checkParity compares the ids of all strings, and what they decode to.
+// checkParity compares the ids of all strings, and the texts that they decode to.
 func checkParity(t *testing.T, tok *Tokenizer, want expected) {
 	t.Helper()
 	texts := read[[]string](t, "strings.json")
@@ -68,7 +68,7 @@ func checkParity(t *testing.T, tok *Tokenizer, want expected) {
 	}
 }
 
-// plain reports whether no added token takes more of the text than its content.
+// plain reports whether every added token matches exactly its content.
 func (t *Tokenizer) plain() bool {
 	for _, a := range t.added {
 		if a.LStrip || a.RStrip || a.Normalized && t.nfc {
@@ -86,7 +86,8 @@ func TestIDsAreThoseOfTokenizers(t *testing.T) {
 	}
 }
 
-// TestIDsOfFullVocabularies needs AHA_TOKENIZERS, a folder with a model folder for each name.
+// TestIDsOfFullVocabularies needs AHA_TOKENIZERS, a folder with a model folder for each
+// name.
 func TestIDsOfFullVocabularies(t *testing.T) {
 	folder := os.Getenv("AHA_TOKENIZERS")
 	if folder == "" {

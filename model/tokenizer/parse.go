@@ -14,15 +14,16 @@ import (
 // FileName is the name of a tokenizer's file in a model folder.
 const FileName = "tokenizer.json"
 
-// Limits of files, which real ones stay far below.
+// Limits of files, far above those of real files.
 const (
 	maxFile  = 64 << 20 // bytes
 	maxAdded = 100_000  // added tokens
 )
 
-// Load reads tokenizer.json, the one in a folder, or the tokenizer of a GGUF file. Which tokens have roles is
-// said by the tokenizer_config.json in the folder, if there is one; add_bos_token and add_eos_token in it are
-// of no account, as in transformers: what is put around texts is said by tokenizer.json.
+// Load reads a tokenizer.json, the tokenizer.json of a folder, or the tokenizer of a GGUF
+// file. The tokens of roles are read from tokenizer_config.json in the folder, if there is
+// one. As in transformers, its add_bos_token and add_eos_token are ignored: tokenizer.json
+// determines which tokens are added to texts.
 func Load(path string) (*Tokenizer, error) {
 	if gguf.IsGGUF(path) {
 		return loadGGUF(path)
@@ -55,7 +56,7 @@ func Load(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// file is tokenizer.json. Truncation and padding are left out: they are of batches, not of texts.
+// file is a tokenizer.json, without truncation and padding, which concern batches.
 type file struct {
 	AddedTokens   json.RawMessage `json:"added_tokens"`
 	Normalizer    json.RawMessage `json:"normalizer"`
@@ -91,7 +92,7 @@ type component struct {
 }
 
 // Parse reads the contents of a tokenizer.json. A pattern, normalizer or other part that a
-// Tokenizer does not support is an error that wraps ErrUnsupported and names it.
+// Tokenizer does not support is an error that names it and wraps ErrUnsupported.
 func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("tokenizer: file is larger than %d MiB", maxFile>>20)
@@ -156,7 +157,7 @@ func readNormalizer(v *Vocabulary, c component) error {
 
 func readPostProcessor(v *Vocabulary, c component) error {
 	switch c.Type {
-	case "", "ByteLevel": // ByteLevel changes offsets alone
+	case "", "ByteLevel": // ByteLevel changes offsets only
 	case "Sequence":
 		for _, part := range c.Processors {
 			if err := readPostProcessor(v, part); err != nil {
@@ -202,7 +203,7 @@ func readDecoder(v *Vocabulary, c component) error {
 	return nil
 }
 
-// decoderOf returns the type of decoder that belongs to a pattern.
+// decoderOf returns the type of decoder that a pattern requires.
 func decoderOf(p Pattern) string {
 	if p == Characters {
 		return "Fuse"
@@ -235,7 +236,8 @@ func readModel(v *Vocabulary, f *file) error {
 	return readMerges(v, m.Merges)
 }
 
-// readVocab returns the tokens by id. It reads them one by one, as a map would hide what is there twice.
+// readVocab returns the tokens by id. It reads them one by one, since decoding to a map
+// would hide duplicates.
 func readVocab(text json.RawMessage) ([]string, error) {
 	d := json.NewDecoder(bytes.NewReader(orNull(text)))
 	open, err := d.Token()
@@ -270,7 +272,7 @@ func readVocab(text json.RawMessage) ([]string, error) {
 	return tokens, nil
 }
 
-// readMerges reads "a b", the older form, or ["a", "b"].
+// readMerges reads merges of the form ["a", "b"] or, in older files, "a b".
 func readMerges(v *Vocabulary, text json.RawMessage) error {
 	if len(text) == 0 {
 		return nil
@@ -295,7 +297,8 @@ func readMerges(v *Vocabulary, text json.RawMessage) error {
 	return nil
 }
 
-// readAdded reads added tokens one by one, so that a list without end is not held.
+// readAdded reads added tokens one by one, so that the limit applies before a longer list
+// is in memory.
 func readAdded(text json.RawMessage) ([]Added, error) {
 	d := json.NewDecoder(bytes.NewReader(orNull(text)))
 	open, err := d.Token()

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Pattern names a pre-tokenizer, which splits text into the pieces that BPE merges within. The
-// names are llama.cpp's.
+// Pattern names a pre-tokenizer, which splits text into the pieces within which BPE merges.
+// The names are those of llama.cpp.
 type Pattern string
 
 const (
@@ -19,17 +19,17 @@ const (
 	Llama3     Pattern = "llama-bpe"    // Llama-3 and R1-Distill-Llama
 	SmolLM2    Pattern = "smollm"
 	Whole      Pattern = "whole"      // no split: the text is one piece
-	Characters Pattern = "characters" // a token for each character, without bytes
+	Characters Pattern = "characters" // one token per character, without bytes
 )
 
-// finder returns where the first match at or after i in s begins and ends; where there is none,
-// len(s) twice. A match is not empty.
+// finder returns the begin and end of the first match in s at or after i, or len(s) twice
+// if there is none. Matches are not empty.
 type finder func(c *classes, s string, i int) (begin, end int)
 
-// scheme is how a Pattern splits.
+// scheme describes how a Pattern splits text.
 type scheme struct {
-	// finders are applied one after another, each to the pieces of the one before: its matches and
-	// what is between them.
+	// finders are applied one after another, each to the pieces of the previous one. Each
+	// splits a piece into its matches and the text between them.
 	finders []finder
 	json    string // pre_tokenizer in tokenizer.json
 }
@@ -59,7 +59,7 @@ const (
 	individualDigits = `{"type": "Digits", "individual_digits": true}`
 )
 
-// split is the JSON of a Split by a regular expression.
+// split returns the JSON of a Split by a regular expression.
 func split(regex string) string {
 	text, err := json.Marshal(regex)
 	if err != nil {
@@ -68,13 +68,13 @@ func split(regex string) string {
 	return `{"type": "Split", "pattern": {"Regex": ` + string(text) + `}, "behavior": "Isolated", "invert": false}`
 }
 
-// sequence is the JSON of pre-tokenizers that follow one another.
+// sequence returns the JSON of a sequence of pre-tokenizers.
 func sequence(parts ...string) string {
 	return `{"type": "Sequence", "pretokenizers": [` + strings.Join(parts, ", ") + `]}`
 }
 
-// comparable decodes the JSON of a pre-tokenizer without what changes no token. trim_offsets moves
-// offsets alone.
+// comparable decodes the JSON of a pre-tokenizer and drops settings that change no token,
+// such as trim_offsets, which changes offsets only.
 func comparable(text []byte) (any, error) {
 	var v any
 	if err := json.Unmarshal(text, &v); err != nil {
@@ -120,7 +120,7 @@ func patternOf(text []byte) (Pattern, error) {
 		ErrUnsupported)
 }
 
-// shorten cuts a text for an error message.
+// shorten truncates a text for an error message.
 func shorten(text string) string {
 	if len(text) <= 1000 {
 		return text

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// Role is what a special token is for, as tokenizer_config.json names it.
+// Role is the purpose of a special token, as named in tokenizer_config.json.
 type Role string
 
 const (
@@ -22,16 +22,18 @@ const (
 	Pad     Role = "pad"
 )
 
-// ConfigName is the name of the file beside tokenizer.json that says which tokens have roles.
+// ConfigName is the name of the file, in the folder of tokenizer.json, that gives the
+// tokens of roles.
 const ConfigName = "tokenizer_config.json"
 
-// Role returns the token of a role. [Load] finds it in tokenizer_config.json or in a GGUF file.
+// Role returns the token of a role. [Load] reads roles from tokenizer_config.json or a GGUF
+// file.
 func (t *Tokenizer) Role(r Role) (id int32, ok bool) {
 	id, ok = t.roles[r]
 	return id, ok
 }
 
-// setRoles takes ids that a file gives to roles. Those without a token have none.
+// setRoles sets the tokens of roles to the ids in a file. Ids without a token are left out.
 func (t *Tokenizer) setRoles(roles map[Role]int32) error {
 	t.roles = map[Role]int32{}
 	for _, r := range slices.Sorted(maps.Keys(roles)) {
@@ -46,7 +48,7 @@ func (t *Tokenizer) setRoles(roles map[Role]int32) error {
 	return nil
 }
 
-// config is tokenizer_config.json, as far as it changes what a Tokenizer does.
+// config holds the keys of tokenizer_config.json that a Tokenizer uses.
 type config struct {
 	BOS     roleToken `json:"bos_token"`
 	EOS     roleToken `json:"eos_token"`
@@ -54,7 +56,7 @@ type config struct {
 	Pad     roleToken `json:"pad_token"`
 }
 
-// roleToken is the text of a token, or an object that has it as content.
+// roleToken is the text of a token, or an object with that text as content.
 type roleToken string
 
 func (r *roleToken) UnmarshalJSON(text []byte) error {
@@ -69,8 +71,8 @@ func (r *roleToken) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// readConfig takes what tokenizer_config.json in dir says, if it is there. A token of a role that the
-// tokenizer lacks has no role.
+// readConfig reads the roles in tokenizer_config.json in dir, if it exists. A role whose
+// token the tokenizer lacks is left out.
 func (t *Tokenizer) readConfig(dir string) error {
 	text, err := checkpoint.ReadFile(dir, ConfigName, checkpoint.OpenOptions{})
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// MarshalJSON returns a tokenizer.json that [Parse] and the library tokenizers read.
+// MarshalJSON returns a tokenizer.json that [Parse] and the library tokenizers can read.
 func (t *Tokenizer) MarshalJSON() ([]byte, error) {
 	added := []Added{}
 	for _, a := range t.added {
@@ -62,7 +62,7 @@ func (t *Tokenizer) MarshalJSON() ([]byte, error) {
 			"vocab": json.RawMessage(vocab.Bytes()), "merges": t.mergeList()}})
 }
 
-// token returns how the file writes a token.
+// token returns the text of a token in the file.
 func (t *Tokenizer) token(id int32, text string) string {
 	if t.pattern == Characters || t.kinds[id]&literal != 0 || t.kinds[id]&inModel == 0 {
 		return text
@@ -70,7 +70,7 @@ func (t *Tokenizer) token(id int32, text string) string {
 	return alphabet(text)
 }
 
-// mergeList returns the merges in the order of their ranks.
+// mergeList returns the merges in order of rank.
 func (t *Tokenizer) mergeList() []string {
 	slots := slices.DeleteFunc(slices.Clone(t.merges.slots), func(m merge) bool { return m.rank == noRank })
 	slices.SortFunc(slots, func(a, b merge) int { return cmp.Compare(a.rank, b.rank) })
@@ -82,7 +82,7 @@ func (t *Tokenizer) mergeList() []string {
 	return list
 }
 
-// postProcessor returns what puts prefix and suffix around a text.
+// postProcessor returns the post-processor that adds prefix and suffix to a text.
 func (t *Tokenizer) postProcessor() any {
 	if len(t.prefix)+len(t.suffix) == 0 {
 		return nil
@@ -106,8 +106,9 @@ func (t *Tokenizer) postProcessor() any {
 		"pair":   slices.Concat(before, []any{sequence("A")}, after, []any{sequence("B")})}
 }
 
-// Files are tokenizer.json and tokenizer_config.json by name, as transformers reads them, with the Jinja text
-// of a chat template if it is not "". They are what model.SaveOptions.Files takes.
+// Files returns the files tokenizer.json and tokenizer_config.json, in transformers'
+// format, for model.SaveOptions.Files. tokenizer_config.json includes the chat template's
+// Jinja text unless it is "".
 func (t *Tokenizer) Files(template string) map[string]func(w io.Writer) error {
 	config := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
 	if template != "" {
@@ -122,7 +123,8 @@ func (t *Tokenizer) Files(template string) map[string]func(w io.Writer) error {
 	}
 }
 
-// Save writes tokenizer.json to path, or into the folder at path. The file appears as a whole.
+// Save writes tokenizer.json to path, or into the folder at path. The file is written
+// atomically.
 func (t *Tokenizer) Save(path string) error {
 	text, err := t.MarshalJSON()
 	if err != nil {

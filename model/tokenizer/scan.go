@@ -2,7 +2,8 @@ package tokenizer
 
 import "strings"
 
-// take returns the end of the run of characters at i whose class is in want and not in not.
+// take returns the end of the run of characters from i on whose class is in want and not in
+// not.
 func (c *classes) take(s string, i int, want, not class) int {
 	for i < len(s) {
 		is, n := c.of(s[i:])
@@ -14,7 +15,7 @@ func (c *classes) take(s string, i int, want, not class) int {
 	return i
 }
 
-// takeNone is take of the characters with no class in not.
+// takeNone returns the end of the run of characters from i on without a class in not.
 func (c *classes) takeNone(s string, i int, not class) int {
 	for i < len(s) {
 		is, n := c.of(s[i:])
@@ -26,7 +27,7 @@ func (c *classes) takeNone(s string, i int, not class) int {
 	return i
 }
 
-// takeBreaks returns the end of the line breaks at i.
+// takeBreaks returns the end of the run of line breaks from i on.
 func takeBreaks(s string, i int) int {
 	for i < len(s) && (s[i] == '\n' || s[i] == '\r') {
 		i++
@@ -34,8 +35,8 @@ func takeBreaks(s string, i int) int {
 	return i
 }
 
-// whitespace matches, at white space of which a character begins at i,
-// \s*[\r\n]+|\s+(?!\S)|\s+ and returns the end.
+// whitespace returns the end of the match of \s*[\r\n]+|\s+(?!\S)|\s+ at i, where a white
+// space character begins.
 func (c *classes) whitespace(s string, i int) int {
 	afterBreak, last, j := -1, i, i
 	for j < len(s) {
@@ -55,7 +56,7 @@ func (c *classes) whitespace(s string, i int) int {
 	case j == len(s) || last == i:
 		return j
 	}
-	return last // the last character goes with what follows
+	return last // the last character is left for the next match
 }
 
 // digits matches \p{N}{1,limit}.
@@ -66,7 +67,7 @@ func digits(limit int) finder {
 	}
 }
 
-// takeAtMost is take of at most limit characters.
+// takeAtMost is take with a limit on the number of characters.
 func (c *classes) takeAtMost(s string, i int, want class, limit int) int {
 	for ; limit > 0 && i < len(s); limit-- {
 		is, n := c.of(s[i:])
@@ -78,7 +79,7 @@ func (c *classes) takeAtMost(s string, i int, want class, limit int) int {
 	return i
 }
 
-// run matches as many characters of a class as there are.
+// run matches the longest run of characters of a class.
 func run(want class) finder {
 	return func(c *classes, s string, i int) (int, int) {
 		i = c.takeNone(s, i, want)
@@ -86,7 +87,7 @@ func run(want class) finder {
 	}
 }
 
-// numericRune matches one number character, as Digits does with individual_digits.
+// numericRune matches one numeric character, like Digits with individual_digits.
 func numericRune(c *classes, s string, i int) (int, int) {
 	i = c.takeNone(s, i, numeric)
 	return i, c.takeAtMost(s, i, numeric, 1)
@@ -104,7 +105,7 @@ func deepseekV3(c *classes, s string, i int) (int, int) {
 			}
 			return i, next
 		}
-		// One character may stand before letters and marks.
+		// One other character may precede letters and marks.
 		if is&(letter|mark) != 0 {
 			return i, c.take(s, next, letter|mark, 0)
 		}
@@ -130,8 +131,8 @@ func deepseekV3(c *classes, s string, i int) (int, int) {
 
 func asciiLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 
-// qwen2 matches the expression of Qwen2 or, with three digits, of Llama-3. Every character is part
-// of a match.
+// qwen2 matches the expression of Qwen2 or, with a limit of three digits, that of Llama-3.
+// Every character is part of a match.
 func qwen2(limit int) finder {
 	return func(c *classes, s string, i int) (int, int) {
 		if i == len(s) {
@@ -166,8 +167,8 @@ func qwen2(limit int) finder {
 	}
 }
 
-// contraction returns the length of s, t, re, ve, m, ll or d at the start of text, in either case. The
-// long s is a lower case of S too.
+// contraction returns the length of s, t, re, ve, m, ll or d at the start of text, in
+// either case. The long s (ſ) also counts as a lower-case S.
 func contraction(text string) int {
 	for _, end := range [...]string{"s", "t", "re", "ve", "m", "ll", "d"} {
 		if len(text) >= len(end) && strings.EqualFold(text[:len(end)], end) {
@@ -206,7 +207,7 @@ func gpt2(c *classes, s string, i int) (int, int) {
 	if end := c.takeNone(s, from, space|letter|number); end > from {
 		return i, end
 	}
-	// \s+(?!\S)|\s+: as whitespace, but for line breaks, which are like other white space here.
+	// \s+(?!\S)|\s+: like whitespace, but line breaks are treated like other white space.
 	end := c.take(s, i, space, 0)
 	if end == len(s) {
 		return i, end

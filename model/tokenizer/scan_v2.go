@@ -2,10 +2,10 @@ package tokenizer
 
 import "strings"
 
-// bracket is the inside of a bracket expression: ranges of first and last.
+// bracket is the content of a bracket expression: ranges of first and last characters.
 type bracket [][2]rune
 
-// String returns it as a regular expression has it.
+// String returns the content in the syntax of regular expressions.
 func (list bracket) String() string {
 	var text strings.Builder
 	for _, pair := range list {
@@ -18,8 +18,8 @@ func (list bracket) String() string {
 	return text.String()
 }
 
-// The bracket expressions of DeepSeek-V2, in the order of its tokenizer.json: letters with case,
-// punctuation of ASCII and full width, and the scripts from U+0800 on that have no case.
+// The bracket expressions of DeepSeek-V2, in the order of its tokenizer.json: letters with
+// case, ASCII and full-width punctuation, and the scripts without case from U+0800 on.
 var (
 	casedLetters = bracket{
 		{'A', 'Z'}, {'a', 'z'}, {0xb5, 0xb5}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba}, {0x1bc, 0x1bf}, {0x1c4, 0x293},
@@ -50,7 +50,7 @@ func lineBreak(_ *classes, s string, i int) (int, int) {
 	return len(s), len(s)
 }
 
-// spaced matches \s? and as many characters of a class as there are.
+// spaced matches \s? followed by the longest run of characters of a class.
 func spaced(want class) finder {
 	return func(c *classes, s string, i int) (int, int) {
 		for i < len(s) {

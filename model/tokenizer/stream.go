@@ -7,22 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// Encoder turns a text into ids as it is read, in memory that does not grow with the text.
+// Encoder converts a text to ids while it is read, in memory that does not grow with the
+// text.
 //
-// It looks ahead for a place where the ids on one side do not depend on the other: the beginning of a
-// line, or the space, comma or full stop between two words. What has no such place is held: a line break
-// without text before it is none, and a vocabulary with merges and the pattern [Whole] has none at all.
+// It cuts the text at places where the ids on one side do not depend on the other side: the
+// beginning of a line, or the space, comma or full stop between two words. Text without
+// such a place is kept in memory until one is found. The place after a line break that has
+// no text before it does not count, and a vocabulary with merges and the pattern [Whole]
+// has no such places at all.
 type Encoder struct {
 	t     *Tokenizer
 	r     io.Reader
 	seams seams
-	size  int    // bytes that are read before a place to cut is looked for
-	text  []byte // read and not encoded
+	size  int    // number of bytes to read before looking for a place to cut
+	text  []byte // text that has been read but not encoded
 	ids   []int32
 	ended bool
 }
 
-// readAhead is the size of an Encoder.
+// readAhead is the default size of an Encoder.
 const readAhead = 64 << 10
 
 // NewEncoder returns an encoder of the text that r reads.
@@ -30,9 +33,10 @@ func (t *Tokenizer) NewEncoder(r io.Reader) *Encoder {
 	return &Encoder{t: t, r: r, seams: newSeams(t), size: readAhead}
 }
 
-// Next returns the next ids, which are valid until the next call, and io.EOF after the last. Together they
-// are those that [Tokenizer.Append] returns for the whole text. Other errors are of the reader, or wrap
-// [ErrUncovered]; the text cannot be continued after one.
+// Next returns the next ids, which are valid until the next call, and io.EOF after the
+// last. Joined together, they are the ids that [Tokenizer.Append] returns for the whole
+// text. Other errors are those of the reader, or wrap [ErrUncovered]; the Encoder cannot
+// continue after them.
 func (e *Encoder) Next() ([]int32, error) {
 	n := 0
 	for size := e.size; n == 0; size *= 2 {
@@ -56,7 +60,7 @@ func (e *Encoder) Next() ([]int32, error) {
 	return e.ids, nil
 }
 
-// fill reads until there are size bytes of text, or the text ends.
+// fill reads until there are size bytes of text or the text ends.
 func (e *Encoder) fill(size int) error {
 	for len(e.text) < size && !e.ended {
 		if cap(e.text) < size {
@@ -71,7 +75,8 @@ func (e *Encoder) fill(size int) error {
 	return nil
 }
 
-// cut returns the last place where the text may be cut, or 0. It wants two characters after it.
+// cut returns the last place where the text may be cut, or 0. At least two characters must
+// follow it.
 func (e *Encoder) cut() int {
 	if e.t.pattern == Whole && e.t.ranks > 0 {
 		return 0
@@ -85,20 +90,21 @@ func (e *Encoder) cut() int {
 	return 0
 }
 
-// lineBegins reports whether text stands around the line break before p. Pre-tokenizers match that alone or
-// with the punctuation before it.
+// lineBegins reports whether there is text on both sides of the line break before p.
+// Pre-tokenizers then match the line break alone or with punctuation before it.
 func (e *Encoder) lineBegins(p int) bool {
 	before, _ := utf8.DecodeLastRune(e.text[:p-1])
 	after, _ := utf8.DecodeRune(e.text[p:])
 	if e.t.classes.ofRune(before)&space != 0 || e.t.classes.ofRune(after)&(space|mark) != 0 {
 		return false
 	}
-	// Normalization may change the byte after the line break, by which seams know added tokens.
+	// Normalization may change the byte after the line break, which seams use to detect
+	// added tokens.
 	return len(e.t.normalized.tokens) == 0 || e.text[p] < utf8.RuneSelf && e.text[p+1] < utf8.RuneSelf
 }
 
-// wordEnds reports whether p is between a word and one of these characters, which another word follows.
-// Pre-tokenizers end the word there.
+// wordEnds reports whether p is between a word and a space, comma or full stop that another
+// word follows. Pre-tokenizers end the word there.
 func (e *Encoder) wordEnds(p int) bool {
 	before, _ := utf8.DecodeLastRune(e.text[:p])
 	between, n := utf8.DecodeRune(e.text[p:])
@@ -110,15 +116,17 @@ func (e *Encoder) wordEnds(p int) bool {
 	return false
 }
 
-// plainLetter reports whether r is a letter of ASCII or Chinese, which are letters in all pre-tokenizers.
+// plainLetter reports whether r is an ASCII letter or a Chinese character, which are
+// letters for all pre-tokenizers.
 func plainLetter(r rune) bool {
 	return r|0x20 >= 'a' && r|0x20 <= 'z' || r >= 0x4e00 && r <= 0x9fa5
 }
 
-// seams tell by the bytes on both sides where added tokens may be, or may look at the other side.
+// seams detects, from the bytes on both sides of a cut, whether an added token may span it
+// or depend on the other side.
 type seams struct {
-	inside      map[[2]byte]bool // adjacent bytes of a token
-	first, last [256]bool        // of tokens that look at what is before and after them
+	inside      map[[2]byte]bool // pairs of adjacent bytes in tokens
+	first, last [256]bool        // first and last bytes of tokens that depend on the characters next to them
 }
 
 func newSeams(t *Tokenizer) seams {
@@ -136,7 +144,8 @@ func newSeams(t *Tokenizer) seams {
 	return s
 }
 
-// touch reports whether an added token may stand across a seam, or at it and look at the other side.
+// touch reports whether an added token may span the cut, or be next to it and depend on the
+// other side.
 func (s *seams) touch(before, after byte) bool {
 	return s.last[before] || s.first[after] || s.inside[[2]byte{before, after}]
 }

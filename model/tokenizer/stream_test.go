@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// stream returns what an encoder that reads ahead size bytes gives, and the largest part that it was given in.
+// stream returns the ids from an encoder that reads ahead size bytes, and the size of its
+// largest part.
 func stream(tok *Tokenizer, r io.Reader, size int) (ids []int32, largest int, err error) {
 	e := tok.NewEncoder(r)
 	e.size = size
@@ -29,7 +30,8 @@ func stream(tok *Tokenizer, r io.Reader, size int) (ids []int32, largest int, er
 	}
 }
 
-// checkStream compares the ids of text as it is read with those of the whole.
+// checkStream compares the ids of text, encoded while it is read, with those of the whole
+// text.
 func checkStream(t *testing.T, tok *Tokenizer, text string, size int) {
 	t.Helper()
 	want, wantErr := tok.Append(nil, text)
@@ -39,7 +41,7 @@ func checkStream(t *testing.T, tok *Tokenizer, text string, size int) {
 	}
 }
 
-// streamed are tokenizers of every pattern and every kind of added token.
+// streamed returns tokenizers of every pattern and with every kind of added token.
 func streamed(t testing.TB) (list []*Tokenizer) {
 	for _, name := range cuts {
 		list = append(list, load(t, "testdata/cut_"+name+".json"))
@@ -128,8 +130,8 @@ func TestErrorsEndStreams(t *testing.T) {
 	}
 }
 
-// TestStreamsTakeConstantMemory encodes 1 GiB if AHA_STREAM names a file of text, which it reads again and
-// again, and 32 MiB of testdata otherwise.
+// TestStreamsTakeConstantMemory encodes 32 MiB of testdata or, if AHA_STREAM names a text
+// file, 1 GiB by reading that file repeatedly.
 func TestStreamsTakeConstantMemory(t *testing.T) {
 	text, size := strings.Join(read[[]string](t, "strings.json"), "\n"), int64(32<<20)
 	tok := load(t, "testdata/cut_deepseek_v3.json")

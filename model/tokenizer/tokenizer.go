@@ -8,49 +8,52 @@ import (
 	"unicode/utf8"
 )
 
-// ErrUnsupported is wrapped by errors about tokenizers that this package does not implement.
+// ErrUnsupported is wrapped by errors about tokenizers that this package does not
+// implement.
 var ErrUnsupported = errors.New("not supported")
 
-// ErrUncovered is wrapped by errors about text that a vocabulary has no token for.
+// ErrUncovered is wrapped by errors about text for which a vocabulary has no token.
 var ErrUncovered = errors.New("not in the vocabulary")
 
 // Vocabulary describes a tokenizer for [New].
 type Vocabulary struct {
-	// Tokens are the model's tokens by id, in the alphabet of byte-level BPE ("Ġthe" is " the"), or
-	// with Pattern Characters as they are. "" is an id without a token.
+	// Tokens are the model's tokens by id, in the alphabet of byte-level BPE ("Ġthe" is "
+	// the"), or as plain text with Pattern Characters. "" means that the id has no token.
 	Tokens []string
-	// Merges are pairs of tokens, "Ġt he", the first rank first.
+	// Merges are pairs of tokens, such as "Ġt he", in order of rank.
 	Merges []string
 	// Pattern splits the text; it is required.
 	Pattern Pattern
-	// IgnoreMerges takes a piece that is a token as it is, without merges.
+	// IgnoreMerges encodes a piece that is a token as that token, without merges.
 	IgnoreMerges bool
-	// NFC brings text into Unicode's normal form C first.
+	// NFC normalizes text to Unicode's normal form C first.
 	NFC bool
-	// Unknown is the token for bytes without one; if "", they are an error of Encode.
+	// Unknown is the token for bytes without a token; if "", such bytes are an error of
+	// Encode.
 	Unknown string
-	// Added tokens are found before all else. Their ids may be those of tokens with the same text.
+	// Added tokens are found in the text before it is split. They may have the ids of
+	// tokens with the same text.
 	Added []Added
-	// Prefix and Suffix are put around the ids of a text by Encode, such as BOS.
+	// Prefix and Suffix are the ids that Encode adds before and after a text, such as BOS.
 	Prefix, Suffix []int32
 }
 
-// Tokenizer encodes and decodes. Its methods may be called concurrently.
+// Tokenizer encodes and decodes text. Its methods may be called concurrently.
 type Tokenizer struct {
 	pattern      Pattern
 	finders      []finder
 	ignoreMerges bool
 	nfc          bool
-	unknown      int32 // -1 means none
+	unknown      int32 // -1 if there is none
 
-	texts  []string // by id; what each decodes to
+	texts  []string // decoded text by id
 	kinds  []kind   // by id
 	ids    map[string]int32
-	bytes  [256]int32 // the token of each byte; -1 means none
+	bytes  [256]int32 // token of each byte; -1 if there is none
 	merges mergeTable
-	ranks  int // the number of merges
+	ranks  int // number of merges
 
-	raw, normalized addedTokens // those looked for before and after normalization
+	raw, normalized addedTokens // added tokens matched before and after normalization
 	added           map[string]Added
 	prefix, suffix  []int32
 	roles           map[Role]int32
@@ -59,24 +62,24 @@ type Tokenizer struct {
 	workers sync.Pool // of *worker
 }
 
-// kind says what an id is.
+// kind describes an id.
 type kind uint8
 
 const (
 	inModel kind = 1 << iota // a token of the model
-	literal                  // which is not in the alphabet of bytes
+	literal                  // whose text is not in the alphabet of bytes
 	isAdded
 	isSpecial
 )
 
-// Limits against files that would take all memory or time, which real ones stay far below.
+// Limits on memory and time, far above the sizes of real files.
 const (
 	maxTokens  = 1 << 21 // ids
-	maxContent = 256     // bytes of an added token
-	maxAround  = 64      // ids before and after a text
+	maxContent = 256     // bytes of an added token's text
+	maxAround  = 64      // ids added before and after a text
 )
 
-// New makes a tokenizer. Its errors name the token, merge or added token at fault.
+// New makes a tokenizer. Errors name the token, merge or added token at fault.
 func New(v Vocabulary) (*Tokenizer, error) {
 	s, known := schemes[v.Pattern]
 	if !known {
@@ -221,10 +224,12 @@ func (t *Tokenizer) addAdded(list []Added) error {
 	return nil
 }
 
-// Len returns the number of ids: the largest and one. Models may have more, which decode to U+FFFD.
+// Len returns the number of ids: the largest id plus one. Models may have more ids, which
+// decode to U+FFFD.
 func (t *Tokenizer) Len() int { return len(t.texts) }
 
-// ID returns the id of an added token or, if there is none, of the token that decodes to text.
+// ID returns the id of the added token with the given text or, if there is none, of the
+// token that decodes to it.
 func (t *Tokenizer) ID(text string) (int32, bool) {
 	if a, ok := t.added[text]; ok {
 		return a.ID, true
@@ -246,7 +251,8 @@ func (t *Tokenizer) text(id int32) string {
 	return t.texts[id]
 }
 
-// Decode returns the text of ids, special tokens included. An id without a token is U+FFFD.
+// Decode returns the text of ids, including special tokens. An id without a token becomes
+// U+FFFD.
 func (t *Tokenizer) Decode(ids []int32) string {
 	n := 0
 	for _, id := range ids {

@@ -35,7 +35,7 @@ func TestSavedTokenizersAreTheSame(t *testing.T) {
 		a, _ := first.MarshalJSON()
 		b, _ := second.MarshalJSON()
 		if string(a) != string(b) {
-			t.Errorf("%s: saved again it is another file", name)
+			t.Errorf("%s: saving it again gives a different file", name)
 		}
 		if files, _ := os.ReadDir(dir); len(files) != 1 || files[0].Name() != FileName {
 			t.Errorf("%s: the folder has %v", name, files)
@@ -50,7 +50,7 @@ func TestBytesThatAreNoCharactersComeBack(t *testing.T) {
 			"\xf0\x9f<think>\x98"} {
 			ids, err := tok.Append(nil, text)
 			if back := tok.Decode(ids); err != nil || back != text {
-				t.Errorf("%s: %q comes back as %q, %v", name, text, back, err)
+				t.Errorf("%s: %q is decoded to %q, %v", name, text, back, err)
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func TestWhatIsNotImplementedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		path  string // of the value to replace
+		path  string // path of the value to replace
 		value string
 		want  string
 	}{
@@ -222,7 +222,8 @@ func TestLoadNamesTheFile(t *testing.T) {
 	}
 }
 
-// TestEncodingTakesNoMemory measures allocations on texts that hold new words each time, and one long word.
+// TestEncodingTakesNoMemory measures allocations for texts with new words each time, and
+// one long word.
 func TestEncodingTakesNoMemory(t *testing.T) {
 	tok := load(t, "testdata/cut_deepseek_v3.json")
 	text := strings.Repeat("a", 50_000) + strings.Join(read[[]string](t, "strings.json"), "")
@@ -238,7 +239,7 @@ func TestEncodingTakesNoMemory(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	// A collection may drop the worker, 2 MiB and the parts of the long word.
+	// Garbage collection may drop the worker: 2 MiB and the parts of the long word.
 	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 16<<20 {
 		t.Errorf("%d bytes allocated for 50 texts", bytes)
 	}
@@ -262,7 +263,7 @@ func TestTokenizersAreUsedConcurrently(t *testing.T) {
 	}
 	for range 4 {
 		if text := <-failed; text != "" {
-			t.Errorf("%q has other ids", text)
+			t.Errorf("%q has different ids", text)
 		}
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// NewBytes returns a vocabulary for experiments: a token for each byte, whose id is its value, and
-// the added tokens in order from id 256 on, whatever ids they have.
+// NewBytes returns a vocabulary for experiments: a token for each byte, whose id is the
+// byte's value, and the added tokens in order from id 256 on. Their ID fields are ignored.
 func NewBytes(added ...Added) (*Tokenizer, error) {
 	v := Vocabulary{Pattern: Whole}
 	for b := range 256 {
@@ -19,9 +19,10 @@ func NewBytes(added ...Added) (*Tokenizer, error) {
 	return New(v)
 }
 
-// NewCharacters returns a vocabulary for experiments: the added tokens in order from id 0 on, whatever
-// ids they have, then the characters of text in the order in which it first has them. Encode has no
-// token for other characters. Text that is not UTF-8 is an error.
+// NewCharacters returns a vocabulary for experiments: the added tokens in order from id 0
+// on, then the characters of text in order of first occurrence. The ID fields of added
+// tokens are ignored. Encode returns an error for other characters. Text that is not UTF-8
+// is an error.
 func NewCharacters(text string, added ...Added) (*Tokenizer, error) {
 	v := Vocabulary{Pattern: Characters}
 	seen := map[rune]bool{}

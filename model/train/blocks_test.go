@@ -160,10 +160,10 @@ func checkRollout(t *testing.T, m *model.Model) {
 
 func TestScoresOfOtherGatesThanTheBlockHasPanic(t *testing.T) {
 	for want, scores := range map[string]func(all []tensor.Tensor) []tensor.Tensor{
-		"*train.rowwise.Forward returned the scores of 3 gates, Gates lists 2": func(all []tensor.Tensor) []tensor.Tensor {
+		"*train.rowwise.Forward returned the scores of 3 gates, but Gates lists 2": func(all []tensor.Tensor) []tensor.Tensor {
 			return append(all, all[0])
 		},
-		"*train.rowwise.Forward returned the scores of 0 gates, Gates lists 2": func([]tensor.Tensor) []tensor.Tensor {
+		"*train.rowwise.Forward returned the scores of 0 gates, but Gates lists 2": func([]tensor.Tensor) []tensor.Tensor {
 			return nil
 		},
 	} {

@@ -1,9 +1,9 @@
-"""Writes replay.json: an MoE layer of transformers whose experts are given, as routing
-replay gives them, with its output and gradients.
+"""Writes replay.json: the output and the gradients of transformers' MoE layer with given
+experts, as in routing replay.
 
-DeepseekV3MoE is used as it is: its correction bias, here one row a token, lifts the given
-experts above all others and, as always, touches the selection only. The router works in
-float32, all else in float64.
+DeepseekV3MoE is used unchanged. Its correction bias, here with one row per token, raises the
+given experts above all others; the bias affects the selection only. The router works in
+float32, everything else in float64.
 
     python moe/testdata/replay.py
 """

@@ -17,23 +17,23 @@ const (
 	Tool      = "tool" // the result of a tool
 )
 
-// Message is a part of a conversation. Its JSON is that of chat completions.
+// Message is a message of a conversation. Its JSON is that of chat completions.
 type Message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
-	// Reasoning is the thought before an answer.
+	// Reasoning is the reasoning before an answer.
 	Reasoning string     `json:"reasoning_content,omitempty"`
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
 }
 
-// ToolCall asks for a tool.
+// ToolCall is a call of a tool by the assistant.
 type ToolCall struct {
 	Name      string
 	Arguments string // JSON
 }
 
-// UnmarshalJSON reads {"type": "function", "function": {"name": …, "arguments": …}}, with arguments as an
-// object or as text.
+// UnmarshalJSON reads {"type": "function", "function": {"name": …, "arguments": …}}, where
+// arguments may be an object or its JSON as a string.
 func (c *ToolCall) UnmarshalJSON(text []byte) error {
 	var call struct {
 		Function struct {
@@ -51,30 +51,32 @@ func (c *ToolCall) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// MarshalJSON is the inverse of UnmarshalJSON, with arguments as text.
+// MarshalJSON is the inverse of UnmarshalJSON, with arguments as a string.
 func (c ToolCall) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"type": "function", "function": map[string]string{
 		"name": c.Name, "arguments": c.Arguments}})
 }
 
-// Options say how a conversation is rendered.
+// Options describes how a conversation is rendered.
 type Options struct {
 	// Tools are JSON descriptions of the functions that the model may call.
 	Tools []json.RawMessage
-	// Generate appends what an answer begins with.
+	// Generate appends the beginning of an answer, for the model to continue.
 	Generate bool
-	// Thinking says whether the answer begins with a thought, in models that have both.
+	// Thinking selects whether the answer begins with reasoning, for models that support
+	// both.
 	Thinking Thinking
-	// Date is today's in prompts that tell it, those of Llama-3.1 and Llama-3.2. Without one it is as the
-	// template does by itself: 26 July 2024 or, of Llama-3.2, that of the clock.
+	// Date is the current date in prompts that include it, those of Llama-3.1 and
+	// Llama-3.2. If zero, it is the default of the template: 26 July 2024 for Llama-3.1,
+	// the current date for Llama-3.2.
 	Date time.Time
 }
 
-// Thinking is whether a model thinks before it answers.
+// Thinking selects whether a model reasons before it answers.
 type Thinking uint8
 
 const (
-	Default Thinking = iota // as the template does by itself
+	Default Thinking = iota // the default of the template
 	On
 	Off
 )
@@ -91,7 +93,7 @@ func (t Thinking) String() string {
 	return fmt.Sprintf("Thinking(%d)", uint8(t))
 }
 
-// Template is the form of conversations of a family of models.
+// Template is the chat format of a family of models.
 type Template string
 
 const (
@@ -101,22 +103,22 @@ const (
 	Qwen25      Template = "Qwen2.5"
 	Qwen3       Template = "Qwen3" // thinks unless Thinking is Off
 	Llama3      Template = "Llama-3"
-	Llama31     Template = "Llama-3.1" // Llama-3.3's too; tools stand in the first message of the user
-	Llama32     Template = "Llama-3.2" // as Llama-3.1's, but for the date
+	Llama31     Template = "Llama-3.1" // also Llama-3.3; tools are part of the first user message
+	Llama32     Template = "Llama-3.2" // like Llama-3.1, except for the date
 	SmolLM2     Template = "SmolLM2"
 )
 
-// ErrUnsupported is wrapped by errors about what a template has no form for.
+// ErrUnsupported is wrapped by errors about conversations that a template cannot render.
 var ErrUnsupported = errors.New("not supported")
 
-// form is how a Template renders.
+// form describes how a Template renders.
 type form struct {
 	render func(w *writer, messages []Message, o Options) error
-	// What it has a place for.
+	// Features that the template supports.
 	tools, calls   bool
-	dated          bool // whether the prompt tells the date
+	dated          bool // whether the prompt includes the date
 	thinks         []Thinking
-	ends           string // what ends an answer
+	ends           string // token that ends an answer
 	parseReasoning func(m *Message, text string, o Options)
 	parseCalls     func(m *Message) error
 }
@@ -141,14 +143,14 @@ var forms = map[Template]form{
 	SmolLM2: {renderSmolLM2, false, false, false, []Thinking{Off}, imEnd, nil, nil},
 }
 
-// writer is a conversation as text, and where in it the answers are.
+// writer collects the text of a conversation and its division into parts.
 type writer struct {
 	strings.Builder
 	parts []Part // without the text after the last answer
-	from  int    // where that text begins
+	from  int    // offset of that text
 }
 
-// answer writes what the assistant says, with the token that ends it.
+// answer writes an answer of the assistant, with the token that ends it.
 func (w *writer) answer(text string) {
 	w.other()
 	w.parts = append(w.parts, Part{Text: text, Answer: true})
@@ -156,25 +158,26 @@ func (w *writer) answer(text string) {
 	w.from = w.Len()
 }
 
-// other makes the text since the last answer a part, if there is some.
+// other makes a part of the text since the last answer, if there is any.
 func (w *writer) other() {
 	if text := w.String()[w.from:]; text != "" {
 		w.parts = append(w.parts, Part{Text: text})
 	}
 }
 
-// Part is a part of a conversation as text.
+// Part is a part of a conversation's text.
 type Part struct {
 	Text string
-	// Answer says that the assistant writes it. The token that ends an answer is the last of it.
+	// Answer reports whether the assistant writes this part. The part then includes the token
+	// that ends the answer.
 	Answer bool
 }
 
-// End is the token that ends an answer.
+// End returns the token that ends an answer.
 func (t Template) End() string { return forms[t].ends }
 
-// Render returns messages as text, BOS included, as the Jinja template does. What the template has no
-// place for, and would leave out or fail on, is an error that wraps ErrUnsupported.
+// Render returns messages as text, including BOS, as the Jinja template does. A message or
+// option that the template would ignore or fail on is an error that wraps ErrUnsupported.
 func (t Template) Render(messages []Message, o Options) (string, error) {
 	w, err := t.write(messages, o)
 	if err != nil {
@@ -183,8 +186,9 @@ func (t Template) Render(messages []Message, o Options) (string, error) {
 	return w.String(), nil
 }
 
-// RenderParts returns the text of Render in parts: what the assistant writes, to learn it, and what is between.
-// An answer begins where the prompt for it ends, or before the tags of a thought at the end of that prompt.
+// RenderParts returns the text of Render in parts: those that the assistant writes, which
+// are to be learned, and those in between. An answer begins at the end of its prompt, or
+// before the reasoning tags at the end of that prompt.
 func (t Template) RenderParts(messages []Message, o Options) ([]Part, error) {
 	w, err := t.write(messages, o)
 	if err != nil {
@@ -209,7 +213,7 @@ func (t Template) write(messages []Message, o Options) (*writer, error) {
 	return w, nil
 }
 
-// check reports what the template has no place for.
+// check returns an error if the template does not support a message or option.
 func (t Template) check(f form, messages []Message, o Options) error {
 	switch {
 	case len(messages) == 0:
@@ -230,7 +234,8 @@ func (t Template) check(f form, messages []Message, o Options) error {
 		case m.Role == Tool && !f.calls:
 			return fmt.Errorf("chat: %s: message %d is of a tool: %w", t, i, ErrUnsupported)
 		case m.Reasoning != "" && t != Qwen3:
-			return fmt.Errorf("chat: %s: message %d has reasoning, which only Qwen3 is given again: %w", t, i, ErrUnsupported)
+			return fmt.Errorf("chat: %s: message %d has reasoning, which only the template of Qwen3 renders: %w",
+				t, i, ErrUnsupported)
 		}
 	}
 	return nil

@@ -11,14 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// conversation is one of a file that testdata/generate.py wrote.
+// conversation is an entry of a file written by testdata/generate.py.
 type conversation struct {
 	Messages []Message
 	Tools    []json.RawMessage
 	Generate bool
 	Thinking *bool
 	Date     string
-	Text     string // what transformers makes of it
+	Text     string // the text that transformers renders
 }
 
 func (c conversation) options(t testing.TB) Options {
@@ -80,7 +80,7 @@ func TestPartsAreTheText(t *testing.T) {
 	}
 }
 
-// Each answer is a part that follows the prompt for it and ends with its end.
+// Each answer is a part that follows its prompt and ends with the end token.
 func TestAnswersAreParts(t *testing.T) {
 	messages := []Message{{Role: User, Content: "Hi"}, {Role: Assistant, Content: "Hello"}, {Role: User, Content: "4?"},
 		{Role: Assistant, Content: "Yes"}}
@@ -135,7 +135,7 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 		{SmolLM2, append(hi, Message{Role: Tool}), Options{}, "message 1 is of a tool"},
 		{Qwen25, append(hi, Message{Role: Assistant, Reasoning: "x"}), Options{}, "message 1 has reasoning"},
 		{Qwen3, hi, Options{Date: time.Now()}, "date"},
-		{Llama31, append(hi, call), Options{}, "message 1 has more than one tool call, or text beside it"},
+		{Llama31, append(hi, call), Options{}, "message 1 has more than one tool call, or both text and a tool call"},
 		{Llama32, append(hi, Message{Role: Assistant, ToolCalls: []ToolCall{{"f", "{}"}, {"f", "{}"}}}), Options{},
 			"message 1 has more than one tool call"},
 		{Llama31, []Message{{Role: Assistant}}, Options{Tools: []json.RawMessage{[]byte("{}")}},
@@ -159,12 +159,13 @@ func TestWhatATemplateHasNoPlaceForIsRefused(t *testing.T) {
 	}
 }
 
-// Without a date Llama-3.2 tells that of the clock, and Llama-3.1 a fixed one, which conversations have too.
+// Without Options.Date, Llama-3.2 uses the current date; Llama-3.1 uses a fixed one, which
+// the fixtures test.
 func TestPromptsOfLlama32TellTheDay(t *testing.T) {
 	hi := []Message{{Role: User, Content: "Hi"}}
 	before := time.Now()
 	got, err := Llama32.Render(hi, Options{})
-	for _, day := range []time.Time{before, time.Now()} { // which may be the next
+	for _, day := range []time.Time{before, time.Now()} { // the date may change during the test
 		if strings.Contains(got, "\nToday Date: "+day.Format("02 Jan 2006")+"\n") {
 			return
 		}
@@ -172,7 +173,7 @@ func TestPromptsOfLlama32TellTheDay(t *testing.T) {
 	t.Errorf("%q, error %v", got, err)
 }
 
-// jinja is the Jinja text of SmolLM2.
+// jinja returns the Jinja text of SmolLM2's template.
 func jinja(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/SmolLM2.jinja")
@@ -189,7 +190,7 @@ func TestFindIgnoresLayoutAlone(t *testing.T) {
 		strings.ReplaceAll(smol, "\n", `\n`),
 		strings.ReplaceAll(smol, "{% if", "\n  {%- if"),
 		strings.ReplaceAll(smol, "{% endif %}", "{% endif -%}\n\n"),
-		strings.ReplaceAll(smol, "%}{{", "%}\n{{"), // trim_blocks
+		strings.ReplaceAll(smol, "%}{{", "%}\n{{"), // as with trim_blocks
 		smol + "\n",
 	} {
 		if got, err := Find(text); got != SmolLM2 || err != nil {
@@ -235,10 +236,11 @@ func TestAnswersAreParsed(t *testing.T) {
 		{Qwen3, "<think>\nt\n</think>\n\na<|im_end|>", Options{}, Message{Reasoning: "t", Content: "a"}},
 		{Qwen3, "<think>\nt", Options{}, Message{Reasoning: "t"}},
 		{Qwen3, "a", Options{Thinking: Off}, Message{Content: "a"}},
-		{Qwen25, tagged + "\n" + strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(tagged), Options{},
-			Message{ToolCalls: two}},
+		{Qwen25, tagged + "\n" + strings.NewReplacer("weather", "add", `{"city": "Zürich"}`, "{}").Replace(tagged),
+			Options{}, Message{ToolCalls: two}},
 		{Llama3, " 4 <|eot_id|>", Options{}, Message{Content: "4"}},
-		{Llama31, ` {"name": "weather", "parameters": {"city": "Zürich"}}<|eot_id|>`, Options{}, Message{ToolCalls: weather}},
+		{Llama31, ` {"name": "weather", "parameters": {"city": "Zürich"}}<|eot_id|>`, Options{},
+			Message{ToolCalls: weather}},
 		{Llama32, `{"name": "f", "parameters": 1}`, Options{}, Message{Content: `{"name": "f", "parameters": 1}`}},
 		{Llama32, `See {"name": "f", "parameters": {}}`, Options{}, Message{Content: `See {"name": "f", "parameters": {}}`}},
 		{SmolLM2, "4<|im_end|>", Options{}, Message{Content: "4"}},
@@ -273,7 +275,7 @@ func TestBadCallsAreNamed(t *testing.T) {
 	}
 }
 
-// TestRenderedAnswersAreParsed renders calls as a last answer and parses them again.
+// TestRenderedAnswersAreParsed renders calls as the last answer and parses them again.
 func TestRenderedAnswersAreParsed(t *testing.T) {
 	want := Message{Role: Assistant,
 		ToolCalls: []ToolCall{{Name: "f", Arguments: `{"a": 1}`}, {Name: "g", Arguments: `{}`}}}

@@ -48,7 +48,8 @@ func renderSmolLM2(w *writer, messages []Message, o Options) error {
 	return nil
 }
 
-// renderSystem writes the system message of Qwen with the tools. Without either it writes none.
+// renderSystem writes Qwen's system message with the tools. If there are neither, it writes
+// nothing.
 func renderSystem(w *writer, system string, tools []json.RawMessage) error {
 	if len(tools) == 0 {
 		if system != "" {
@@ -107,7 +108,7 @@ func renderQwen25(w *writer, messages []Message, o Options) error {
 	return nil
 }
 
-// renderCall returns a call of Qwen's.
+// renderCall returns a tool call in Qwen's format.
 func renderCall(call ToolCall) (string, error) {
 	arguments, err := call.python()
 	if err != nil {
@@ -116,7 +117,7 @@ func renderCall(call ToolCall) (string, error) {
 	return "<tool_call>\n{\"name\": \"" + call.Name + "\", \"arguments\": " + arguments + "}\n</tool_call>", nil
 }
 
-// renderResponse writes the tool message i; those that follow one another are one turn of the user.
+// renderResponse writes the tool message i. Consecutive tool messages form one user turn.
 func renderResponse(w *writer, messages []Message, i int) {
 	if i == 0 || messages[i-1].Role != Tool {
 		w.WriteString(imStart + User)
@@ -142,7 +143,7 @@ func renderQwen3(w *writer, messages []Message, o Options) error {
 	if err := renderSystem(w, system, o.Tools); err != nil {
 		return err
 	}
-	query := len(messages) - 1 // the last question; answers after it keep their thoughts
+	query := len(messages) - 1 // index of the last question; answers after it keep their reasoning
 	for i := len(messages) - 1; i >= 0; i-- {
 		m := messages[i]
 		if m.Role == User && !(strings.HasPrefix(m.Content, responseTag) && strings.HasSuffix(m.Content, responseEnd)) {
@@ -171,7 +172,8 @@ func renderQwen3(w *writer, messages []Message, o Options) error {
 	return nil
 }
 
-// renderQwen3Answer writes an answer, with its thought if it is after the last question.
+// renderQwen3Answer writes an answer, with its reasoning if it comes after the last
+// question.
 func renderQwen3Answer(w *writer, m Message, afterQuery, last bool) error {
 	content, reasoning := m.Content, m.Reasoning
 	if reasoning == "" && strings.Contains(content, thinkClose) {

@@ -39,7 +39,8 @@ func renderDeepSeekV3(w *writer, messages []Message, o Options) error {
 	return renderFenced(w, messages, o, assistantToken, false)
 }
 
-// renderDeepSeekR1 keeps the last system message, and of earlier answers what follows the last thought.
+// renderDeepSeekR1 uses the last system message, and drops the reasoning of earlier
+// answers.
 func renderDeepSeekR1(w *writer, messages []Message, o Options) error {
 	w.WriteString(beginOfSentence)
 	if list := systems(messages); len(list) > 0 {
@@ -48,8 +49,9 @@ func renderDeepSeekR1(w *writer, messages []Message, o Options) error {
 	return renderFenced(w, messages, o, assistantToken+thinkOpen+"\n", true)
 }
 
-// renderFenced writes the messages of V3 and R1, whose calls of tools are fenced JSON. As in the Jinja
-// texts, only the first call of the conversation opens a list and a list of one is not closed.
+// renderFenced writes the messages of V3 and R1, in which tool calls are fenced JSON. As in
+// the Jinja templates, only the first call of the conversation opens a list, and a list of
+// one call is not closed.
 func renderFenced(w *writer, messages []Message, o Options, generate string, dropThoughts bool) error {
 	tool, called, output := false, false, false
 	for i, m := range messages {

@@ -1,5 +1,5 @@
-// Package chat writes conversations as the prompts that models were trained on, and reads what
-// they answer: reasoning, answer and calls of tools.
+// Package chat renders conversations as the prompts that models were trained on, and parses
+// what they generate: reasoning, answer and tool calls.
 //
 //	template, err := chat.Load("DeepSeek-R1")   // of a model's folder or GGUF file
 //	prompt, err := template.Render(messages, chat.Options{Generate: true})
@@ -7,6 +7,7 @@
 //	…
 //	answer, err := template.Parse(tokens.Decode(generated), chat.Options{})
 //
-// Templates are Go functions, equal byte for byte to the Jinja texts that transformers runs. A text that
-// has none is refused by [Find]: there is no Jinja interpreter.
+// Templates are Go functions whose output equals byte for byte that of the Jinja templates
+// in transformers. There is no Jinja interpreter: [Find] returns an error for any other
+// Jinja template.
 package chat

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// A question becomes the prompt of a Qwen3 model, whose answer is read.
+// Render a question as the prompt of a Qwen3 model, and parse an answer.
 func ExampleTemplate() {
 	messages := []chat.Message{
 		{Role: chat.System, Content: "Answer with a number."},

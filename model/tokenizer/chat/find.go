@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// known are the Jinja templates that have a native form, by the hash of their canonical texts.
+// known maps the Jinja templates with a native form, by the hash of their canonical text.
 var known = map[string]Template{
 	"006b10a25f1625c6": DeepSeekV3,
 	"678993e425bde2d7": DeepSeekV31,
-	"70e38c91a0aef963": DeepSeekV31, // which knows enable_thinking too
+	"70e38c91a0aef963": DeepSeekV31, // a variant that also supports enable_thinking
 	"d94c7a8842448740": DeepSeekR1,
 	"3019d6ce8852b572": Qwen25,
 	"41a21288637bd4a9": Qwen3,
@@ -21,11 +21,12 @@ var known = map[string]Template{
 	"52318330d7e71a41": SmolLM2,
 }
 
-// maxJinja is the most bytes of a template. Those of known ones are some thousands.
+// maxJinja is the maximum size of a template in bytes. Known templates have a few thousand.
 const maxJinja = 1 << 20
 
-// Find returns the native form of a Jinja template, such as chat_template of tokenizer_config.json. Layout that
-// changes no output does not matter. A template without one is an error that wraps ErrUnsupported.
+// Find returns the native form of a Jinja template, such as chat_template of
+// tokenizer_config.json. Differences in layout that do not affect the output are ignored. A
+// template without a native form is an error that wraps ErrUnsupported.
 func Find(jinja string) (Template, error) {
 	if len(jinja) > maxJinja {
 		return "", fmt.Errorf("chat: the template that begins %q has %d bytes, more than %d, and no native form: %w",
@@ -40,17 +41,17 @@ func Find(jinja string) (Template, error) {
 		ErrUnsupported)
 }
 
-// beginning returns the first line of a template, cut for an error message.
+// beginning returns the first line of a template, truncated for an error message.
 func beginning(jinja string) string {
 	line, _, _ := strings.Cut(strings.ToValidUTF8(jinja[:min(len(jinja), 200)], ""), "\n")
 	return line
 }
 
-// canonical returns a Jinja template without layout: the text between tags as transformers prints it, with
-// trim_blocks and lstrip_blocks, and tags without white space.
+// canonical returns a Jinja template with normalized layout: the text between tags as
+// transformers prints it, with trim_blocks and lstrip_blocks, and tags without white space.
 func canonical(jinja string) string {
 	var w strings.Builder
-	trim, block := false, false // whether the tag before trims the text after it, and whether it is {% %}
+	trim, block := false, false // whether the last tag trims the text after it, and whether it is {% %}
 	for {
 		at := strings.IndexByte(jinja, '{')
 		for at >= 0 && (at+1 == len(jinja) || !strings.ContainsRune("{%#", rune(jinja[at+1]))) {
@@ -112,7 +113,8 @@ func tagLength(text string) int {
 	return len(text)
 }
 
-// squeeze writes the inside of a tag without white space but in quotes, where \n is a line break.
+// squeeze writes the inside of a tag without white space, except in quotes, where the escape
+// \n becomes a line break.
 func squeeze(w *strings.Builder, text string) {
 	quote := byte(0)
 	for i := 0; i < len(text); i++ {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestHostileTemplatesAreRefused reads templates that would run for ever, or nest without end, if they were run, and
-// some that are too long.
+// TestHostileTemplatesAreRefused tests templates that would run forever or nest without
+// limit if they were executed, and some that are too long.
 func TestHostileTemplatesAreRefused(t *testing.T) {
 	long := func(piece string) string { return strings.Repeat(piece, maxJinja/len(piece)) }
 	for what, jinja := range map[string]string{
@@ -56,7 +56,7 @@ func TestHugeTemplateFilesAreRefused(t *testing.T) {
 		if err := os.WriteFile(path, []byte(`{"chat_template": "`), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(path, 100<<30); err != nil { // sparse
+		if err := os.Truncate(path, 100<<30); err != nil { // a sparse file
 			t.Fatal(err)
 		}
 		start := time.Now()
@@ -66,7 +66,8 @@ func TestHugeTemplateFilesAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzTemplate looks for a form of any Jinja text and reads any answer.
+// FuzzTemplate looks for the native form of arbitrary Jinja texts and parses arbitrary
+// answers.
 func FuzzTemplate(f *testing.F) {
 	smol := jinja(f)
 	f.Add(smol, "a</think>b")
@@ -99,7 +100,8 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzConversation renders any conversation. Its parts are its text, and JSON in it is what was given.
+// FuzzConversation renders arbitrary conversations. The parts must add up to the text, and
+// JSON must keep its value.
 func FuzzConversation(f *testing.F) {
 	for name := range forms {
 		for i, c := range conversations(f, name) {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// python writes JSON as Python's json.dumps does: the same order, ", " and ": " as separators, and
-// nothing escaped but quotes, backslashes and control characters. With an indent it puts every
-// member on a line of its own.
+// python writes JSON as Python's json.dumps does: in the same order, with ", " and ": " as
+// separators, and escaping only quotes, backslashes and control characters. With an indent,
+// every member is on a separate line.
 func python(text []byte, indent int) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -35,11 +35,11 @@ func (c ToolCall) python() (string, error) {
 	return arguments, nil
 }
 
-// pythonWriter writes the values of d.
+// pythonWriter writes the values that d reads.
 type pythonWriter struct {
 	strings.Builder
 	d      *json.Decoder
-	indent int // spaces a level; 0 means one line
+	indent int // spaces per level; 0 means one line
 }
 
 // newLine begins the line of a member, or of the end of a list or object.
@@ -100,7 +100,7 @@ func (w *pythonWriter) value(depth int) error {
 	return nil
 }
 
-// number writes integers as they are and others as Python's repr does.
+// number writes integers unchanged and other numbers as Python's repr does.
 func number(text string) string {
 	if !strings.ContainsAny(text, ".eE") {
 		if text == "-0" {

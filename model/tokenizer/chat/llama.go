@@ -19,20 +19,20 @@ const (
 	llamaCutoff = "Cutting Knowledge Date: December 2023\n"
 )
 
-// llamaDate is the date that the template of Llama-3.1 tells by itself.
+// llamaDate is the default date of Llama-3.1's template.
 var llamaDate = time.Date(2024, time.July, 26, 0, 0, 0, 0, time.UTC)
 
-// strip returns text as Python's strip does, which also takes the separators of ASCII.
+// strip trims text as Python's strip does, which also removes ASCII separators.
 func strip(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
 }
 
-// header writes who says what follows.
+// header writes the role of the following message.
 func header(w *writer, role string) {
 	w.WriteString("<|start_header_id|>" + role + "<|end_header_id|>\n\n")
 }
 
-// llamaTurn writes a message of Llama-3 as it is.
+// llamaTurn writes a message of Llama-3 without trimming it.
 func llamaTurn(w *writer, role, text string) {
 	header(w, role)
 	if role == Assistant {
@@ -67,7 +67,7 @@ func renderLlama32(w *writer, messages []Message, o Options) error {
 	return renderDated(w, messages, o)
 }
 
-// renderDated writes what Llama-3.1 and Llama-3.2 have in common.
+// renderDated writes the format that Llama-3.1 and Llama-3.2 share.
 func renderDated(w *writer, messages []Message, o Options) error {
 	w.WriteString("<|begin_of_text|>")
 	at, system := 0, ""
@@ -81,10 +81,11 @@ func renderDated(w *writer, messages []Message, o Options) error {
 	llamaTurn(w, System, environment+llamaCutoff+"Today Date: "+o.Date.Format("02 Jan 2006")+"\n\n"+system)
 	if len(o.Tools) > 0 {
 		if at == len(messages) {
-			return errors.New("no message of the user to put the tools in")
+			return errors.New("there is no user message to put the tools in")
 		}
 		if messages[at].Role != User {
-			return fmt.Errorf("message %d is of role %s, and the tools are put in it: %w", at, messages[at].Role, ErrUnsupported)
+			return fmt.Errorf("message %d is of role %s, but the tools must be in a user message: %w", at,
+				messages[at].Role, ErrUnsupported)
 		}
 		text := llamaToolsBefore
 		for i, tool := range o.Tools {
@@ -102,7 +103,7 @@ func renderDated(w *writer, messages []Message, o Options) error {
 		case m.Role == Tool:
 			llamaTurn(w, "ipython", quote(m.Content))
 		case len(m.ToolCalls) > 1 || len(m.ToolCalls) == 1 && m.Content != "":
-			return fmt.Errorf("message %d has more than one tool call, or text beside it: %w", at+i, ErrUnsupported)
+			return fmt.Errorf("message %d has more than one tool call, or both text and a tool call: %w", at+i, ErrUnsupported)
 		case len(m.ToolCalls) == 1:
 			arguments, err := m.ToolCalls[0].python()
 			if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// ErrNone is wrapped by errors about models that come without a template.
+// ErrNone is wrapped by errors about models without a template.
 var ErrNone = errors.New("no chat template")
 
 // GGUFKey is the key of a template's Jinja text in the metadata of a GGUF file.
 const GGUFKey = "tokenizer.chat_template"
 
-// Load returns the template of a model whose text is that of [Jinja]. The error wraps ErrNone if there is
-// none, and ErrUnsupported if it has no native form.
+// Load returns the template of a model, whose Jinja text [Jinja] returns. The error wraps
+// ErrNone if there is none, and ErrUnsupported if it has no native form.
 func Load(path string) (Template, error) {
 	jinja, err := Jinja(path)
 	if err == nil && jinja == "" {
@@ -34,9 +34,9 @@ func Load(path string) (Template, error) {
 	return t, nil
 }
 
-// Jinja returns the text of a model's template, "" if it has none: that of the file chat_template.jinja in
-// its folder or else of the chat_template in tokenizer_config.json, the one named default where there are
-// several; or that of a GGUF file.
+// Jinja returns the Jinja text of a model's template, "" if it has none. In a folder this
+// is the file chat_template.jinja or else chat_template in tokenizer_config.json; of
+// several templates there, the one named default. In a GGUF file it is in the metadata.
 func Jinja(path string) (string, error) {
 	read := ofFolder
 	if gguf.IsGGUF(path) {
@@ -85,7 +85,8 @@ func ofFolder(dir string) (string, error) {
 	return string(file.Template), nil
 }
 
-// templates is the Jinja text of chat_template: a string, or the one named default in a list.
+// templates is the Jinja text of chat_template: a string, or the template named default in
+// a list.
 type templates string
 
 func (t *templates) UnmarshalJSON(text []byte) error {

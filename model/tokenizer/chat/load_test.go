@@ -63,7 +63,7 @@ func TestLoadFindsTheTemplate(t *testing.T) {
 	}
 }
 
-// checkLoad loads the template of SmolLM2, or fails with want.
+// checkLoad checks that path gives the template of SmolLM2, or fails with want.
 func checkLoad(t *testing.T, path string, want error) {
 	t.Helper()
 	got, err := Load(path)

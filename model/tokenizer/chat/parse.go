@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Parse reads what a model wrote after a prompt with Options.Generate: the thought, the answer and calls
-// of tools. The token that ends an answer may be at the end of text. A thought without an end leaves
-// the answer empty. On an error about a call the message has all that precedes it.
+// Parse parses what a model generated after a prompt with Options.Generate: reasoning,
+// answer and tool calls. The token that ends an answer may be at the end of text. If the
+// reasoning does not end, the answer is empty. On an error in a call, the message has
+// everything before it.
 func (t Template) Parse(text string, o Options) (Message, error) {
 	f, ok := forms[t]
 	if !ok {
@@ -31,13 +32,13 @@ func (t Template) Parse(text string, o Options) (Message, error) {
 	return m, err
 }
 
-// parseOpenThought reads a text that begins inside a thought.
+// parseOpenThought parses a text that begins inside the reasoning.
 func parseOpenThought(m *Message, text string) {
 	m.Reasoning, m.Content, _ = strings.Cut(text, thinkClose)
 	m.Reasoning = strings.TrimPrefix(strings.TrimSpace(m.Reasoning), thinkOpen)
 }
 
-// parseTaggedThought reads a text that may begin with a whole thought.
+// parseTaggedThought parses a text that may begin with tagged reasoning.
 func parseTaggedThought(m *Message, text string) {
 	if rest, found := strings.CutPrefix(strings.TrimSpace(text), thinkOpen); found {
 		parseOpenThought(m, rest)
@@ -46,7 +47,7 @@ func parseTaggedThought(m *Message, text string) {
 	}
 }
 
-// parseTaggedCalls reads <tool_call>{"name": …, "arguments": …}</tool_call>.
+// parseTaggedCalls parses <tool_call>{"name": …, "arguments": …}</tool_call>.
 func parseTaggedCalls(m *Message) error {
 	return parseBlocks(m, "<tool_call>", "<tool_call>", "</tool_call>", func(text string) (c ToolCall, err error) {
 		var call struct {
@@ -60,7 +61,7 @@ func parseTaggedCalls(m *Message) error {
 	})
 }
 
-// parseFencedCalls reads the calls of V3 and R1.
+// parseFencedCalls parses the calls of V3 and R1.
 func parseFencedCalls(m *Message) error {
 	return parseBlocks(m, callsBegin, callBegin, callEnd, func(text string) (c ToolCall, err error) {
 		kind, rest, _ := strings.Cut(text, callSep)
@@ -73,7 +74,7 @@ func parseFencedCalls(m *Message) error {
 	})
 }
 
-// parsePlainCalls reads the calls of V3.1.
+// parsePlainCalls parses the calls of V3.1.
 func parsePlainCalls(m *Message) error {
 	return parseBlocks(m, callsBegin, callBegin, callEnd, func(text string) (c ToolCall, err error) {
 		name, arguments, found := strings.Cut(text, callSep)
@@ -84,8 +85,8 @@ func parsePlainCalls(m *Message) error {
 	})
 }
 
-// parseBareCall reads an answer that is {"name": …, "parameters": {…}}, the call of Llama-3.1. Nothing marks it: an
-// answer of any other form is text.
+// parseBareCall parses an answer of the form {"name": …, "parameters": {…}}, which is a
+// call of Llama-3.1. Calls are not marked, so an answer of any other form is text.
 func parseBareCall(m *Message) error {
 	var call struct {
 		Name       string          `json:"name"`
@@ -98,7 +99,8 @@ func parseBareCall(m *Message) error {
 	return nil
 }
 
-// parseBlocks cuts the content at the first list and reads what is between begin and end.
+// parseBlocks cuts the content at the first list, and parses the text between each begin
+// and end.
 func parseBlocks(m *Message, list, begin, end string, read func(text string) (ToolCall, error)) error {
 	at := strings.Index(m.Content, list)
 	if at < 0 {

@@ -1,6 +1,5 @@
-// Package run keeps the folder of a run: the lock that gives it to one process
-// at a time, the settings that decide its result, and the metrics that the run
-// left in it.
+// Package run manages the folder of a run: the lock that reserves it for one process at a
+// time, the settings that determine the result, and the metrics.
 //
 //	lock, err := run.Lock("out/mine")
 //	if err != nil {
@@ -11,6 +10,6 @@
 //		return err // … seed: 1 there, 2 now
 //	}
 //
-// A train.Trainer locks its own folder, so that only a program which writes files
-// beside those of a Trainer has to call Lock.
+// A train.Trainer locks its own folder. Only a program that writes its own files into a
+// Trainer's folder needs to call Lock.
 package run

@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// A program takes its folder, refuses to mix two runs in it, and reads what a
-// run has measured.
+// A program locks its folder, refuses to continue a run with other settings, and reads the
+// metrics that a run wrote.
 func Example() {
 	parent, err := os.MkdirTemp("", "run")
 	if err != nil {

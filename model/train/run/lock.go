@@ -16,29 +16,29 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockFile is the file of a folder that is locked. It stays when the lock is
-// released: removing it would let two processes lock two files of this name.
+// lockFile is the file of a folder that is locked. It is not removed when the lock is
+// released: otherwise two processes could lock two different files of this name.
 const lockFile = ".lock"
 
-// textAt is where the holder's text begins in the lock file. Windows locks the
-// byte before it, which no other process can read then.
+// textAt is the offset of the holder's text in the lock file. Windows locks the byte before
+// it, which other processes then cannot read.
 const textAt = 1
 
-// patience is how long Lock waits for a holder that has just locked the folder to
-// write who it is.
+// patience is how long Lock waits for a process that has just locked the folder to write
+// its name.
 const patience = time.Second
 
-// FolderLock is a lock that is held.
+// FolderLock is a lock on a folder.
 type FolderLock struct {
-	file   *os.File // for the text
+	file   *os.File // file that the holder's text is written to
 	kernel *flock.Flock
-	length int // of the text
+	length int // length of the text
 }
 
-// Lock makes the caller the one user of a run's folder, which it creates if need
-// be. If another process, or another part of this one, has locked it, the error
-// names the holder. The lock is advisory: it keeps out only those who ask for it.
-// It ends with Close, or with the process, however that ends.
+// Lock reserves a run's folder, which it creates if necessary, for the caller. If another
+// process, or another part of this one, has locked it, the error names the holder. The lock
+// is advisory: it has an effect only on callers of Lock. It is released by Close, or when
+// the process ends in any way.
 func Lock(dir string) (*FolderLock, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -60,12 +60,12 @@ func Lock(dir string) (*FolderLock, error) {
 	return l, nil
 }
 
-// held are the locks of this process. One that is dropped without Close must not
-// be collected, since the garbage collector closes files.
+// held keeps the locks of this process reachable. If a lock that was not closed were
+// garbage-collected, its file would be closed and the lock released.
 var held sync.Map
 
-// take locks the file. Where it is locked already, take goes on trying until the
-// file names a holder that is alive.
+// take locks the file. If it is locked already, take retries until the file names a holder
+// that is alive.
 func (l *FolderLock) take(dir string) error {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		locked, err := l.kernel.TryLock()
@@ -86,7 +86,7 @@ func (l *FolderLock) take(dir string) error {
 	}
 }
 
-// sign writes who holds the lock, over whatever a killed holder left.
+// sign writes the holder's name, over any text of a killed holder.
 func (l *FolderLock) sign() error {
 	text, err := json.Marshal(self())
 	if err != nil {
@@ -102,8 +102,8 @@ func (l *FolderLock) sign() error {
 	return err
 }
 
-// Lost reports whether the folder or its lock file was deleted or moved since
-// Lock: what is there now is not locked.
+// Lost reports whether the folder or its lock file was deleted or moved since Lock, so that
+// the folder is no longer locked.
 func (l *FolderLock) Lost() bool {
 	there, err := os.Stat(l.kernel.Path())
 	if err != nil {
@@ -123,7 +123,7 @@ func (l *FolderLock) Close() error {
 	return errors.Join(err, l.kernel.Close(), l.file.Close())
 }
 
-// longest is how many bytes of a command line are written down.
+// longest is the maximum number of bytes of the command line that are recorded.
 const longest = 500
 
 // holder is the text of a lock file.
@@ -134,7 +134,7 @@ type holder struct {
 	Since   time.Time `json:"since"`
 }
 
-// self is this process as a holder.
+// self returns this process as a holder.
 func self() holder {
 	host, err := os.Hostname()
 	if err != nil {
@@ -154,11 +154,11 @@ func readHolder(file *os.File) (h holder, err error) {
 	return h, err
 }
 
-// alive reports whether the holder may be running. Otherwise the text is that of
-// a killed holder, which the present one has yet to overwrite.
+// alive reports whether the holder may be running. If not, the text was left by a killed
+// holder, and the present holder has not yet overwritten it.
 func (h holder) alive() bool {
 	if h.Host != self().Host {
-		return true // cannot be asked
+		return true // a process on another host cannot be checked
 	}
 	p, err := os.FindProcess(h.PID)
 	if err != nil {
@@ -168,7 +168,7 @@ func (h holder) alive() bool {
 	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// Error says who holds the folder and what to do.
+// Error names the holder of the folder and says what to do.
 func (h holder) Error() string {
 	since := h.Since.Local().Format(time.DateTime)
 	if me := self(); h.PID == me.PID && h.Host == me.Host {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// holdEnv names a folder that the test binary locks, as a process of its own,
-// until its standard input ends.
+// holdEnv names a folder. If set, the test binary acts as a separate process that locks it
+// until standard input ends.
 const holdEnv = "RUN_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// hold starts a process that holds dir.
+// hold starts a process that locks dir.
 func hold(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -94,7 +94,7 @@ func TestSecondProcessIsToldWhoHoldsTheFolder(t *testing.T) {
 		t.Errorf("error is %v, want it to begin with %q", err, want)
 	}
 	kill(t, c)
-	mustClose(t, mustLock(t, dir)) // a dead process holds nothing
+	mustClose(t, mustLock(t, dir)) // a dead process holds no lock
 	mustClose(t, mustLock(t, dir))
 }
 
@@ -104,12 +104,12 @@ func TestSameProcessIsRefusedUntilClose(t *testing.T) {
 	if _, err := Lock(dir); err == nil || !strings.Contains(err.Error(), dir+" is in use by this process (since ") {
 		t.Errorf("error is %v", err)
 	}
-	mustClose(t, mustLock(t, filepath.Join(dir, "below"))) // another folder
+	mustClose(t, mustLock(t, filepath.Join(dir, "below"))) // another folder can be locked
 	mustClose(t, l)
 	mustClose(t, mustLock(t, dir))
 }
 
-// A lock that its caller drops is not the garbage collector's to release.
+// A lock that its caller drops without Close is not released by garbage collection.
 func TestLockThatIsDroppedIsHeld(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Lock(dir); err != nil {
@@ -117,12 +117,12 @@ func TestLockThatIsDroppedIsHeld(t *testing.T) {
 	}
 	for range 3 {
 		runtime.GC()
-		time.Sleep(time.Millisecond) // for finalizers
+		time.Sleep(time.Millisecond) // let finalizers run
 	}
 	if _, err := Lock(dir); err == nil || !strings.Contains(err.Error(), "in use by this process") {
 		t.Errorf("after a collection: %v", err)
 	}
-	held.Range(func(l, _ any) bool { // so that Windows can remove the folder
+	held.Range(func(l, _ any) bool { // close the lock, so that Windows can remove the folder
 		mustClose(t, l.(*FolderLock))
 		return true
 	})
@@ -144,8 +144,8 @@ func TestLongCommandLinesAreCutInTheName(t *testing.T) {
 	}
 }
 
-// The holder has the lock before its name is in the file: until then the file
-// names a holder that was killed.
+// A holder locks the file before it writes its name. Until then the file has the name of a
+// killed holder, which Lock must not report.
 func TestNameOfADeadHolderIsNotReported(t *testing.T) {
 	dir := t.TempDir()
 	c := hold(t, dir)
@@ -178,7 +178,7 @@ func TestNameOfADeadHolderIsNotReported(t *testing.T) {
 	}
 }
 
-// A shorter text leaves nothing of a longer one.
+// A shorter text replaces a longer one completely.
 func TestLockFileHoldsOneTextOrNone(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, lockFile)

@@ -8,12 +8,12 @@ import (
 	"os"
 )
 
-// Rows are the lines of a metrics file, one a step: numbers, lists of numbers,
-// and nil for a value that was not finite.
+// Rows are the lines of a metrics file, one per step: numbers, lists of numbers, and nil
+// for values that were not finite.
 type Rows []map[string]any
 
-// ReadMetrics reads a metrics.jsonl, which a run may still be writing: a last
-// line without its end is left out.
+// ReadMetrics reads a metrics.jsonl. A run may still be writing it: an incomplete last line
+// is ignored.
 func ReadMetrics(path string) (Rows, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -33,8 +33,8 @@ func ReadMetrics(path string) (Rows, error) {
 	return rows, nil
 }
 
-// Max is the largest value of a metric over the rows that have it, if any do.
-// A null, which stands for a value that is not finite, makes it NaN.
+// Max returns the largest value of a metric over the rows that have it; ok is false if none
+// has. A null, which means a value that is not finite, makes the result NaN.
 func (rows Rows) Max(name string) (most float64, ok bool) {
 	for _, row := range rows {
 		v, has := row[name]
@@ -52,7 +52,7 @@ func (rows Rows) Max(name string) (most float64, ok bool) {
 	return most, ok
 }
 
-// Sum is the sum of a metric over the rows that have it. A null counts as 0.
+// Sum returns the sum of a metric over the rows that have it. A null counts as 0.
 func (rows Rows) Sum(name string) float64 {
 	sum := 0.0
 	for _, row := range rows {

@@ -19,7 +19,7 @@ func TestReadMetricsNamesTheBadLine(t *testing.T) {
 	if diff := cmp.Diff(Rows{{"step": 1.0, "reward": 0.5}, {"step": 2.0, "reward": nil}}, rows); diff != "" {
 		t.Error(diff)
 	}
-	write(t, path, "{\"step\":1}\n{\"step\":2,\"rew") // the run is writing it
+	write(t, path, "{\"step\":1}\n{\"step\":2,\"rew") // the run is still writing the last line
 	if rows, err := ReadMetrics(path); err != nil || len(rows) != 1 {
 		t.Errorf("%d rows of 1, %v", len(rows), err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// WriteSettings writes a run's settings to path as JSON. A file that is there is
-// replaced atomically.
+// WriteSettings writes a run's settings to path as JSON. An existing file is replaced
+// atomically.
 func WriteSettings(path string, settings any) error {
 	text, err := json.MarshalIndent(settings, "", "  ")
 	if err != nil {
@@ -28,9 +28,9 @@ func WriteSettings(path string, settings any) error {
 	})
 }
 
-// Settle compares a run's settings with those in the file at path, which it
-// writes if there is none. Settings that differ are an error that lists them all;
-// the file stays as it is.
+// Settle compares a run's settings with those in the file at path, or writes the file if
+// there is none. If they differ, Settle returns an error that lists all differences, and
+// does not change the file.
 func Settle(path string, settings any) error {
 	have, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +57,7 @@ func Settle(path string, settings any) error {
 	return nil
 }
 
-// decode keeps numbers as they are written: a seed may have 64 bits.
+// decode preserves numbers as they are written, since a seed may have 64 bits.
 func decode(text []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -65,8 +65,8 @@ func decode(text []byte) (v any, err error) {
 	return v, err
 }
 
-// Differences lists where two decoded JSON values differ, in the order of the
-// paths: "scale.group: 8 there, 16 now". A key that one of them lacks is null.
+// Differences lists the differences of two decoded JSON values, sorted by path:
+// "scale.group: 8 there, 16 now". A key that one of them lacks is shown as null.
 func Differences(there, now any) []string {
 	a, okA := there.(map[string]any)
 	b, okB := now.(map[string]any)
@@ -76,7 +76,7 @@ func Differences(there, now any) []string {
 		var found []string
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			for _, d := range Differences(a[k], b[k]) {
-				if !strings.HasPrefix(d, ":") { // deeper
+				if !strings.HasPrefix(d, ":") { // a nested path
 					d = "." + d
 				}
 				found = append(found, k+d)
@@ -84,7 +84,7 @@ func Differences(there, now any) []string {
 		}
 		return found
 	}
-	textA, _ := json.Marshal(there) // decoded JSON always encodes
+	textA, _ := json.Marshal(there) // decoded JSON can always be encoded
 	textB, _ := json.Marshal(now)
 	if bytes.Equal(textA, textB) {
 		return nil
