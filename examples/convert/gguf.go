@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// writeGGUF writes a GGUF file.
+// writeGGUF writes the tensors, or their means, to a GGUF file.
 func (c *conversion) writeGGUF() error {
 	var list []checkpoint.Rows
 	for _, t := range shapes(c.a) {

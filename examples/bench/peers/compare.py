@@ -131,7 +131,7 @@ def main():
     p.add_argument("--shapes", default="", help="separated by commas (default: all)")
     p.add_argument("--formats", default="", help="formats of matmul and llama, separated by commas (default: all)")
     p.add_argument("--models", default="models", help="folder of the files that gguf.py wrote")
-    p.add_argument("--layers", type=int, default=0, help="layers of llama's models (default: all; 6 of deepseek-v2-lite)")
+    p.add_argument("--layers", type=int, default=0, help="layers of llama's models (default: all; deepseek-v2-lite: 6)")
     p.add_argument("--prompts", default="128", help="lengths of llama's prompts in tokens, separated by commas")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=2, help="seconds that each measurement takes at least")
