@@ -78,7 +78,8 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 		o.dtype = checkpoint.F8E4M3
 	case "q8", "q4", "q4_1":
 		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a format in memory, to which "+
-			"weights are converted when they are loaded (model.Options.Format). GGUF files store quantised weights, see -gguf", dtype, dtype)
+			"weights are converted when they are loaded (model.Options.Format). GGUF files store quantised weights, "+
+			"see -gguf", dtype, dtype)
 	default:
 		return fmt.Errorf("-dtype %q, want f32, bf16 or fp8", dtype)
 	}
@@ -105,7 +106,8 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	case o.out == "":
 		return fmt.Errorf("-out is missing: the folder or .gguf file to write")
 	case !o.gguf && strings.EqualFold(filepath.Ext(o.out), ".gguf"):
-		return fmt.Errorf("-out %s: to write a GGUF file, add -gguf f16 or q8_0; to write a folder, choose another name", o.out)
+		return fmt.Errorf("-out %s: to write a GGUF file, add -gguf f16 or q8_0; to write a folder, choose another name",
+			o.out)
 	}
 	return nil
 }

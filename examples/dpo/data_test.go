@@ -112,7 +112,7 @@ func TestPairsOfChats(t *testing.T) {
 		"rejected": []chat.Message{says("c")}})
 	must(t, err)
 	_, err = (&language{path: dir}).parse(row)
-	if err == nil || !strings.Contains(err.Error(), "chosen: a completion begins") {
+	if err == nil || !strings.Contains(err.Error(), "chosen: a completion must begin") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func main() {
 	var o options
 	o.Flags("pairs", 1e-5)
 	flag.IntVar(&o.Batch, "batch", 8, "pairs per step")
-	flag.Float64Var(&o.Beta, "beta", 0.1, "beta of the DPO loss: higher values keep the model closer to the reference model")
+	flag.Float64Var(&o.Beta, "beta", 0.1, "beta of the DPO loss: higher keeps the model closer to the reference model")
 	flag.StringVar(&o.Loss, "loss", "sigmoid", "loss function: sigmoid, robust, ipo or sigmoid_norm")
 	flag.Float64Var(&o.Smoothing, "label-smoothing", 0,
 		"assumed probability that the chosen and the rejected completion are swapped, below 0.5")

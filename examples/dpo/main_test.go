@@ -238,7 +238,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{short(data, "x", "-model", model, "-label-smoothing", "0.5"), "-label-smoothing 0.5, want 0 or more"},
 		{short(data, "x", "-model", model, "-label-smoothing", "0.1", "-loss", "ipo"),
 			"-label-smoothing 0.1: -loss ipo has no label smoothing"},
-		{short(data, "x", "-model", model, "-lora", "0", "-format", "q4"), "weights of that format do not train"},
+		{short(data, "x", "-model", model, "-lora", "0", "-format", "q4"), "weights in that format cannot be trained"},
 		{short(data, "x", "-model", model, "-max-tokens", "3"),
 			"0 pairs to train on (60 are too long, 0 have equal completions)"},
 	} {

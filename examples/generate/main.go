@@ -95,7 +95,7 @@ func main() {
 	flag.IntVar(&o.MaxTokens, "max-tokens", 0, "maximum number of new tokens, the end-of-text token included (default: "+
 		"1024, or 64 for a prompt of token ids, or as many as the context has room for)")
 	flag.Float64Var(&o.Temperature, "temperature", 0, "sampling temperature; 0 means greedy decoding")
-	flag.Float64Var(&o.TopP, "top-p", 1, "nucleus sampling: sample from the most likely tokens whose probabilities sum to this")
+	flag.Float64Var(&o.TopP, "top-p", 1, "nucleus sampling: sample from the most likely tokens that have this probability")
 	flag.Uint64Var(&o.Seed, "seed", 1, "seed of the sampling")
 	flag.BoolVar(&o.IDs, "ids", false, "print only the new token ids, on one line")
 	flag.StringVar(&o.LogProbs, "logprobs", "", "file for the new token ids and their log-probabilities, as JSON lines")

@@ -208,7 +208,8 @@ func TestWhatTextLacksIsNamed(t *testing.T) {
 		want              []string
 	}{
 		{good("smollm2"), template("{{ 1 }}"), nil,
-			[]string{`begins "{{ 1 }}" has no native form`, "; -raw completes the text without a chat template, -prompt-ids takes token ids"}},
+			[]string{`begins "{{ 1 }}" has no native form`,
+				"; -raw completes the text without a chat template, -prompt-ids takes token ids"}},
 		{good("llama3_1"), template(smol), nil,
 			[]string{"the tokenizer has no <|im_end|>, which ends answers of the template SmolLM2; -raw completes"}},
 		{strings.Replace(good("smollm2"), "Digits", "Whitespace", 1), template(smol), nil,
