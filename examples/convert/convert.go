@@ -334,7 +334,7 @@ func (c *conversion) write() error {
 	}); err != nil {
 		return err
 	}
-	fmt.Printf("%d tensors in %s, each compared with its source\n", len(tensors), c.out)
+	fmt.Printf("wrote %d tensors to %s and compared each with its source\n", len(tensors), c.out)
 	return nil
 }
 

@@ -46,6 +46,6 @@ func (c *conversion) writeGGUF() error {
 		model.GGUFOptions{Type: c.ggufType, Metadata: metadata, Progress: written}); err != nil {
 		return err
 	}
-	fmt.Printf("%d tensors read, %s written\n", len(list), c.out)
+	fmt.Printf("read %d tensors and wrote %s\n", len(list), c.out)
 	return nil
 }

@@ -137,7 +137,7 @@ func newLimit(dt checkpoint.DType, x []float32, width int) limit {
 	case checkpoint.F8E4M3:
 		l.relative = math.Ldexp(1+1e-6, -4)
 		l.blocks = make([]float64, (len(x)/width+127)/128*l.across())
-		for i, v := range x { // half a step of 2⁻⁹ at a scale of max|x|/448
+		for i, v := range x { // half of the subnormal step 2⁻⁹ of E4M3, times the block's scale max|x|/448
 			b := l.block(i)
 			l.blocks[b] = max(l.blocks[b], math.Abs(float64(v))/448*math.Ldexp(1+1e-6, -10))
 		}

@@ -307,7 +307,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"-model X -prompt=", "-prompt is empty: leave it out for a chat"},
 		{"-model X -prompt-file=", "-prompt-file is empty: "},
 		{"-model X -prompt-ids=", "-prompt-ids is empty: "},
-		{"-model FOLDER -prompt-ids ,", "prompt: it has no tokens"},
+		{"-model FOLDER -prompt-ids ,", "the prompt has no tokens"},
 		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize, -think and -system are for text"},
 		{"-model X -tokenize", "-tokenize, -ids and -logprobs need -prompt"},
 		{"-model FOLDER -prompt a", "text needs a tokenizer.json: "},

@@ -27,7 +27,7 @@ func fits(r *model.Request, c model.Config, usual int) error {
 	limit, n := c.MaxPositionEmbeddings, len(r.Prompt)
 	switch {
 	case n == 0:
-		return errors.New("prompt: it has no tokens")
+		return errors.New("the prompt has no tokens")
 	case n >= limit:
 		return fmt.Errorf("prompt: %d tokens fill the context of %d tokens", n, limit)
 	}

@@ -299,7 +299,7 @@ func TestPipesAnswerAtOnceAndAKillLeavesNoFile(t *testing.T) {
 				if entries, err := os.ReadDir(dir); err != nil || time.Since(begun) > time.Minute {
 					t.Fatal("nothing is written", err)
 				} else if len(entries) == 1 {
-					break // the temporary file
+					break // the temporary file exists
 				}
 			}
 		}
