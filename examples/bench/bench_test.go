@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// small are options under which each workload is done at once.
+// small lists options that make each workload finish within moments.
 var small = []options{
 	{Workload: "limits", Shapes: "f32,read"},
 	{Workload: "matmul", Shapes: "80x64x96,3x64x96,2x2048x1024"},
@@ -34,9 +34,9 @@ func TestEveryWorkloadPrintsItsShareOfTheLimit(t *testing.T) {
 	for _, o := range small {
 		tried = append(tried, o.Workload)
 		t.Run(o.Workload, func(t *testing.T) {
-			// How large the share is, is not a test's business: models as small as
-			// these stay in caches, beyond the limit of memory, and whoever else
-			// uses the machine may take a core away while a limit is measured.
+			// The test does not check the size of the share: models this small
+			// stay in the caches and exceed the limit of memory, and other
+			// processes may take a core away while a limit is measured.
 			for attempt := 1; ; attempt++ {
 				lines, err := measured(t, o)
 				if errors.Is(err, errNoise) && attempt < 10 {
@@ -57,7 +57,8 @@ func TestEveryWorkloadPrintsItsShareOfTheLimit(t *testing.T) {
 	}
 }
 
-// measured runs o and returns its lines, each with what every line must have.
+// measured runs o, checks that each line has the required fields and the right
+// share, and returns the lines.
 func measured(t *testing.T, o options) ([]line, error) {
 	t.Helper()
 	o.Seconds = 0.01
@@ -104,7 +105,7 @@ func TestPlanRefusesWhatItCannotMeasure(t *testing.T) {
 		{options{Workload: "nope"},
 			`-workload "nope", want all or some of limits, matmul, train, moe, mla, decode, prefill, grpo`},
 		{options{Workload: "matmul", Shapes: "3x100"}, "-workload matmul -shapes 3x100: 2 sizes, want 3"},
-		{options{Workload: "matmul", Shapes: "3x0x1"}, `"0" is no size`},
+		{options{Workload: "matmul", Shapes: "3x0x1"}, `"0" is not a size`},
 		{options{Workload: "matmul", Formats: "q9"}, `-format "q9", want some of f32, bf16, fp8, q8, q4, q4_1`},
 		{options{Workload: "mla", Formats: "q8"}, "-workload mla -format q8: it has [f32]"},
 		{options{Workload: "train,mla", Formats: "q8"}, "nothing to measure"},
@@ -158,8 +159,8 @@ func TestLimitIsTheSlowerOfComputingAndReading(t *testing.T) {
 	}
 }
 
-// The peer's feed-forward has two matrices of d·4d; ours is as large or up to 1%
-// larger.
+// The peer's feed-forward network has two matrices of d×4d. Ours has as many
+// parameters, or up to 1% more.
 func TestTrainShapesHaveThePeersParameters(t *testing.T) {
 	for _, shape := range trainShapes {
 		c, err := trainConfig(shape, 128)
@@ -176,7 +177,8 @@ func TestTrainShapesHaveThePeersParameters(t *testing.T) {
 	}
 }
 
-// Counted by hand: one layer of width 64 with one head, vocabulary 512.
+// The expected costs were counted by hand: one layer of width 64 with one head,
+// vocabulary 512.
 func TestDemandCountsWhatAModelHasToDo(t *testing.T) {
 	b, err := cpu.New(cpu.Options{})
 	if err != nil {
@@ -196,7 +198,7 @@ func TestDemandCountsWhatAModelHasToDo(t *testing.T) {
 	const (
 		layer = 4*64*64 + 3*64*176 // parameters
 		head  = 512 * 64
-		pair  = 4 * 64 // operations a key: score and value
+		pair  = 4 * 64 // operations of one query with one key: score and value
 	)
 	for _, x := range []struct {
 		name      string
@@ -214,7 +216,7 @@ func TestDemandCountsWhatAModelHasToDo(t *testing.T) {
 	}
 }
 
-// Of 8 experts, one row reads its 2; many read them all.
+// With 8 experts and top-2, one row reads 2 experts, and many rows read all 8.
 func TestDemandReadsTheExpertsThatRowsChoose(t *testing.T) {
 	d := demand{experts: 8, topK: 2, weights: 100, expertBytes: 800}
 	for rows, want := range map[float64]float64{1: 300, 2: 100 + 800*7.0/16, 1000: 900} {
@@ -244,7 +246,7 @@ func TestAModelIsMadeOnceForDecodeAndPrefill(t *testing.T) {
 	}
 }
 
-// The split of prefill and decode rests on it.
+// steps times prefill and decode separately by the calls of the context's Err.
 func TestGeneratorAsksItsContextOnceAStep(t *testing.T) {
 	o := options{Workload: "decode", Shapes: "tiny", Layers: 1, Context: 4, Formats: "f32", Seconds: 1}
 	plan, err := o.plan()

@@ -22,7 +22,7 @@ func checkModel(o options, shape string) error {
 	return err
 }
 
-// measureDecode times the tokens after the first one.
+// measureDecode times the decoding of the tokens after the first one.
 func measureDecode(ctx context.Context, b *bench, t task) error {
 	g, err := b.generation(t)
 	if err != nil {
@@ -40,7 +40,8 @@ func measureDecode(ctx context.Context, b *bench, t task) error {
 	return b.emit(res.rate(t.line(b, g.memory), 0, float64(g.sequences), "tok/s", work))
 }
 
-// measurePrefill times the prompt until its first token is drawn.
+// measurePrefill times the work from the start of the prompt until the first
+// token is sampled.
 func measurePrefill(ctx context.Context, b *bench, t task) error {
 	g, err := b.generation(t)
 	if err != nil {
@@ -57,7 +58,7 @@ func measurePrefill(ctx context.Context, b *bench, t task) error {
 	return b.emit(res.rate(t.line(b, g.memory), 0, float64(g.sequences*g.prompt), "tok/s", work))
 }
 
-// generation is a model with random weights and the prompts it answers.
+// generation is a model with random weights, its generator and its prompts.
 type generation struct {
 	shape             string
 	format            format
@@ -69,8 +70,9 @@ type generation struct {
 	memory            backend.Memory // of model and generator
 }
 
-// generation is the one of t: that of the task before if it is the same, since
-// drawing billions of weights takes longer than measuring.
+// generation returns the model and prompts of t. It reuses those of the task
+// before if shape and format are the same, since drawing billions of random
+// weights takes longer than measuring.
 func (b *bench) generation(t task) (*generation, error) {
 	if g := b.last; g != nil && g.shape == t.shape && g.format == t.format {
 		return g, nil
@@ -84,13 +86,13 @@ func (b *bench) generation(t task) (*generation, error) {
 	return g, nil
 }
 
-// free gives back what the tasks before have left.
+// free frees the model and generator that the last task left.
 func (b *bench) free() {
 	if b.last != nil {
 		b.last.g.Close()
 		b.last.m.Free()
 		b.last = nil
-		runtime.GC() // the next model finds the memory of this one
+		runtime.GC() // so that the next model can reuse the memory of this one
 	}
 }
 
@@ -105,7 +107,7 @@ func newGeneration(b *bench, t task) (*generation, error) {
 	if length > config.MaxPositionEmbeddings {
 		return nil, fmt.Errorf("%d tokens, max_position_embeddings is %d", length, config.MaxPositionEmbeddings)
 	}
-	config.MaxPositionEmbeddings = length // no table of angles beyond
+	config.MaxPositionEmbeddings = length // limits the RoPE table to the positions in use
 	r := rand.New(rand.NewPCG(1, 0))
 	for range g.sequences {
 		prompt := make([]int32, g.prompt)
@@ -134,7 +136,7 @@ func newGeneration(b *bench, t task) (*generation, error) {
 	return g, nil
 }
 
-// requests are the prompts with one token each and as many more as after says.
+// requests returns a request for each prompt that generates 1 + after tokens.
 func (g *generation) requests(after int) []model.Request {
 	requests := make([]model.Request, len(g.prompts))
 	for i, p := range g.prompts {
@@ -143,8 +145,8 @@ func (g *generation) requests(after int) []model.Request {
 	return requests
 }
 
-// run answers the prompts with one token each and as many more as after says, and
-// returns the seconds until the first ones are drawn and those after.
+// run generates 1 + after tokens for each prompt. It returns the seconds until the
+// first tokens are sampled, and the seconds that the tokens after them take.
 func (g *generation) run(ctx context.Context, after int) (prefill, decode float64, err error) {
 	clock := &steps{Context: ctx}
 	if _, err := g.g.Generate(clock, g.requests(after)); err != nil {
@@ -158,8 +160,8 @@ func (g *generation) run(ctx context.Context, after int) (prefill, decode float6
 	return first.Sub(clock.began[0]).Seconds(), end.Sub(first).Seconds(), nil
 }
 
-// steps notes when the steps of a generation begin: the generator asks its
-// context before each of them whether to go on.
+// steps is a context that records when each step of a generation begins: the
+// generator calls the context's Err before each step.
 type steps struct {
 	context.Context
 	began []time.Time

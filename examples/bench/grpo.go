@@ -17,7 +17,7 @@ import (
 
 func checkGRPO(o options, shape string) error {
 	s, err := sizes(shape, 1)
-	if err == nil && s[0] < 2 { // one for each of the two updates of a step
+	if err == nil && s[0] < 2 { // a step makes two updates, each of which needs a prompt
 		err = fmt.Errorf("%d prompts, want at least 2", s[0])
 	}
 	if err == nil && o.Batch == 1 {
@@ -26,10 +26,10 @@ func checkGRPO(o options, shape string) error {
 	return err
 }
 
-// measureGRPO times the rollout and the training of GRPO steps as examples/r1zero
-// makes them. A fresh model knows no problem's answer, so completions have a
-// fixed length, and the reward is the share of digits in them: every group has
-// something to learn from.
+// measureGRPO times the rollout and the training of GRPO steps with the settings
+// of examples/r1zero. An untrained model solves no problem, so completions have a
+// fixed length and the reward is the share of digits in them: then the rewards of
+// each group differ, and every group has a gradient.
 func measureGRPO(ctx context.Context, b *bench, t task) error {
 	prompts, err := sizes(t.shape, 1)
 	if err != nil {
@@ -75,7 +75,7 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 		wrote = time.Now()
 		samples, prompt = len(r.Samples), len(r.Prompts[0].IDs)
 	}
-	work := cost{f32: 1, bf16: 1} // what the limits depend on
+	work := cost{f32: 1, bf16: 1} // the rates to measure between the rounds
 	res, err := b.rounds(ctx, work, func() ([]float64, error) {
 		began := time.Now()
 		_, err := g.Step(ctx)
@@ -86,10 +86,10 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	}
 	d := demandOf(m)
 	n, length := float64(samples), float64(prompt+scale.MaxTokens)
-	again := n - float64(scale.Prompts) // samples whose prompt another one has read
+	again := n - float64(scale.Prompts) // samples that share the prefill of another sample's prompt
 	rollout := d.forward(n, length).plus(d.forward(again,
 		float64(prompt)).times(-1)).plus(d.head.times(n * float64(scale.MaxTokens)))
-	rollout.bytes = 0 // the weights stay in the caches
+	rollout.bytes = 0 // the weights fit in the processor's caches
 	for i, part := range []struct {
 		name string
 		cost cost
@@ -103,7 +103,7 @@ func measureGRPO(ctx context.Context, b *bench, t task) error {
 	return nil
 }
 
-// digits is the share of digits in a completion.
+// digits is a reward: the share of digits among a completion's characters.
 func digits(_ context.Context, s reward.Sample) reward.Verdict {
 	n := 0
 	for _, c := range s.Completion {

@@ -19,8 +19,8 @@ func checkLimit(_ options, shape string) error {
 	return nil
 }
 
-// measureLimit measures one limit on its own. Its share, the median over the
-// best, says how quiet the machine is.
+// measureLimit measures one limit of the machine. The line's share, the median
+// over the best interval, shows how undisturbed the machine was.
 func measureLimit(ctx context.Context, b *bench, t task) error {
 	rate, unit, scale := b.meter.F32, "GFLOP/s", 1e9
 	switch t.shape {

@@ -1,14 +1,14 @@
-// Command bench measures named workloads on the CPU and prints one JSON object a
-// line, each beside what the machine allows for that work: its peak rates and
-// its read bandwidth, measured in turn with the workload.
+// Command bench measures named workloads on the CPU and prints a line of JSON for
+// each. Each line compares the result with the machine's limit for that work, which
+// follows from peak rates and read bandwidth measured in turn with the workload.
 //
 //	go run ./examples/bench -workload matmul
 //	go run ./examples/bench -workload decode -shapes r1-distill-qwen-1.5b -format q8
 //	go run ./examples/bench -list
 //
-// A line has at least workload, shape, format, threads, value, unit, limit (the
-// machine's own for that work, in the same unit) and share (value over limit).
-// value is a median. Models have random weights; nothing is downloaded.
+// A line has at least workload, shape, format, threads, value, unit, limit (what
+// the machine can do at best, in the same unit) and share (value over limit). value
+// is a median. Models have random weights; nothing is downloaded.
 package main
 
 import (
@@ -31,37 +31,37 @@ import (
 // options are the flags.
 type options struct {
 	Workload  string
-	Shapes    string // separated by commas; "" means the workload's own
-	Formats   string // likewise
+	Shapes    string // separated by commas; if empty, the workload's default shapes
+	Formats   string // separated by commas; if empty, the workload's default formats
 	Precision string // of activations and caches: "", f32 or bf16
-	Threads   int    // 0 means all
+	Threads   int    // 0 means one per processor
 	Seconds   float64
-	Layers    int // 0 means all
-	Context   int // 0 means the workload's own
-	Batch     int // 0 means the workload's own
+	Layers    int // 0 means all layers
+	Context   int // 0 means the workload's default
+	Batch     int // 0 means the workload's default
 }
 
 func main() {
 	var o options
-	list := flag.Bool("list", false, "print workloads, shapes and formats, and end")
-	flag.StringVar(&o.Workload, "workload", "limits", "what to measure, separated by commas, or all; see -list")
-	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default those marked in -list)")
+	list := flag.Bool("list", false, "print workloads, shapes and formats, and exit")
+	flag.StringVar(&o.Workload, "workload", "limits", "workloads to measure, separated by commas, or all; see -list")
+	flag.StringVar(&o.Shapes, "shapes", "", "shapes, separated by commas (default: those marked in -list)")
 	flag.StringVar(&o.Formats, "format", "",
-		"formats of weights and products: f32, bf16, fp8, q8, q4, q4_1, separated by commas (default the workload's)")
+		"formats of the weights, separated by commas: f32, bf16, fp8, q8, q4, q4_1 (default: the workload's)")
 	flag.StringVar(&o.Precision, "precision", "f32",
-		"of activations and caches, of all workloads but limits and mla: f32 or bf16")
-	flag.IntVar(&o.Threads, "threads", 0, "threads (default as many as there are processors)")
-	flag.Float64Var(&o.Seconds, "seconds", 2, "time of each measurement")
-	flag.IntVar(&o.Layers, "layers", 0, "cut a model to this many layers (default all)")
+		"precision of activations and caches: f32 or bf16 (limits and mla ignore it)")
+	flag.IntVar(&o.Threads, "threads", 0, "threads (default: the number of processors)")
+	flag.Float64Var(&o.Seconds, "seconds", 2, "seconds that each measurement takes at least")
+	flag.IntVar(&o.Layers, "layers", 0, "use only this many layers of a model (default: all)")
 	flag.IntVar(&o.Context, "context", 0,
-		"tokens: of a prompt (default 128), of the longer cache of mla (default 8192), "+
-			"of a sequence of train and grpo (default 128 and 64), of moe's rows (default 2048)")
+		"tokens: of a prompt (decode, prefill: default 128), of a sequence (train: default 128), "+
+			"of a completion (grpo: default 64), of a batch (moe: default 2048), of the longer cache (mla: default 8192)")
 	flag.IntVar(&o.Batch, "batch", 0,
-		"sequences: decoded or prefilled together (default 1), in a step of train (default 16), "+
-			"completions of a prompt of grpo (default 8)")
+		"sequences decoded or prefilled together (default 1), sequences of a training step (train: default 16), "+
+			"completions for each prompt (grpo: default 8)")
 	flag.Parse()
 
-	lab.Main("bench", "lines already printed stand", func(ctx context.Context) error {
+	lab.Main("bench", "the lines printed so far are complete", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
@@ -86,7 +86,8 @@ func start(ctx context.Context, o options) error {
 	return run(ctx, o, plan, bar, func(t task) { bar.Describe(t.String()) }, func() { bar.Add(1) })
 }
 
-// run carries out the plan, one line of JSON after the other to out.
+// run carries out the tasks of the plan and writes their lines of JSON to out. It
+// calls before and after around each task.
 func run(ctx context.Context, o options, plan []task, out io.Writer, before func(task), after func()) error {
 	precision, err := lab.Precision(o.Precision)
 	if err != nil {
@@ -122,7 +123,8 @@ type task struct {
 
 func (t task) String() string { return fmt.Sprintf("%s %s %s", t.workload.name, t.shape, t.format) }
 
-// line is what is printed of a task; memory is that of its model, if it has one.
+// line returns a line with the fields that are known before the measurement; memory
+// is what the task's model needs, if it has a model.
 func (t task) line(b *bench, memory backend.Memory) line {
 	l := line{Workload: t.workload.name, Shape: t.shape, Format: t.format.String(), Threads: b.threads,
 		Path: b.b.Path(), Memory: memory.Peak}
@@ -132,7 +134,7 @@ func (t task) line(b *bench, memory backend.Memory) line {
 	return l
 }
 
-// plan lists the tasks in order.
+// plan checks the options and returns the tasks in the order in which they run.
 func (o options) plan() ([]task, error) {
 	switch {
 	case !(o.Seconds > 0 && o.Seconds < 1e6):
@@ -170,8 +172,8 @@ func (o options) plan() ([]task, error) {
 	return together(plan), nil
 }
 
-// together puts tasks that generate with the same model next to each other, so
-// that it is made once.
+// together reorders the plan so that tasks that generate with the same model follow
+// each other and the model is built once.
 func together(plan []task) []task {
 	var ordered []task
 	for _, t := range plan {
@@ -201,8 +203,8 @@ func (o options) workloads() ([]*workload, error) {
 	return chosen, nil
 }
 
-// formatsOf are the formats of a flag, those that w lacks left out unless it is
-// the only workload.
+// formatsOf returns the formats that the flag -format names. It leaves out formats
+// that w lacks; if w is the only workload, they are an error.
 func (w *workload) formatsOf(flag string, alone bool) ([]format, error) {
 	if flag == "" {
 		return w.usual, nil
@@ -235,8 +237,8 @@ func split(list string) []string {
 // seconds is o.Seconds as a duration.
 func (o options) seconds() time.Duration { return time.Duration(o.Seconds * float64(time.Second)) }
 
-// format is a backend.Format by the name it has on the command line: its own, but
-// f32 for Native.
+// format is a backend.Format whose String is its name on the command line: f32 for
+// Native, the format's own name for others.
 type format backend.Format
 
 func (f format) String() string { return lab.FormatName(backend.Format(f)) }

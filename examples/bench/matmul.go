@@ -11,9 +11,9 @@ import (
 var matmulShapes = []string{"1024x1024x1024", "2048x2048x2048", "1x4096x4096", "8x4096x4096", "32x4096x4096"}
 
 const (
-	fewRows   = 64        // of a product that waits for its weights
-	coldBytes = 256 << 20 // that take turns, so that none is still in a cache when its turn comes
-	mostTurns = 64        // smaller weights stay in the caches
+	fewRows   = 64        // up to this many rows, reading the weights from memory limits a product
+	coldBytes = 256 << 20 // total size of the copies of B that calls cycle through, so that none is still cached
+	mostTurns = 64        // maximum number of copies; if more were needed, B is so small that it may stay cached
 )
 
 func checkMatMul(_ options, shape string) error {
@@ -21,8 +21,8 @@ func checkMatMul(_ options, shape string) error {
 	return err
 }
 
-// measureMatMul times C = A·B with B packed beforehand and, in F32 and BF16, also with
-// B unpacked. A and C are of -precision.
+// measureMatMul times C = A·B with B packed beforehand. For F32 and BF16 with more
+// than fewRows rows it times B unpacked, too. A and C have the dtype of -precision.
 func measureMatMul(ctx context.Context, b *bench, t task) error {
 	s, err := sizes(t.shape, 3)
 	if err != nil {
@@ -71,7 +71,7 @@ func measureMatMul(ctx context.Context, b *bench, t task) error {
 	return nil
 }
 
-// product holds the operands of a matrix product.
+// product is a matrix product of A [M, K] and B [K, N], and the buffers of its operands.
 type product struct {
 	b       *bench
 	m, n, k int
@@ -96,7 +96,7 @@ func (p *product) alloc(dt backend.DType, shape ...int) (backend.View, error) {
 	return v, nil
 }
 
-// random is a matrix of standard normal numbers in dt.
+// random returns a matrix of standard normal numbers of dtype dt.
 func (p *product) random(dt backend.DType, stream uint64, shape ...int) (backend.View, error) {
 	v, err := p.alloc(backend.F32, shape...)
 	if err == nil {
@@ -112,7 +112,8 @@ func (p *product) random(dt backend.DType, stream uint64, shape ...int) (backend
 	return rounded, err
 }
 
-// call is one product; each call takes the next of several copies of B.
+// call returns a function that computes the product; each of its calls uses the
+// next of the given number of copies of B.
 func (p *product) call(packed bool, copies int) (func() error, error) {
 	a, errA := p.random(p.b.precision, 1, p.m, p.k)
 	w, errW := p.random(backend.F32, 2, p.k, p.n)

@@ -11,29 +11,29 @@ import (
 	"github.com/aha-go/aha/backend/cpu"
 )
 
-// line is one result.
+// line is the result of one measurement.
 type line struct {
 	Workload  string  `json:"workload"`
 	Shape     string  `json:"shape"`
-	Part      string  `json:"part,omitempty"` // of the workload, where it has several
+	Part      string  `json:"part,omitempty"` // of a workload with several measurements
 	Format    string  `json:"format"`
-	Precision string  `json:"precision,omitempty"` // of activations and caches, where it is not f32
+	Precision string  `json:"precision,omitempty"` // of activations and caches, omitted for f32
 	Threads   int     `json:"threads"`
 	Value     float64 `json:"value"` // median
 	Unit      string  `json:"unit"`
-	Limit     float64 `json:"limit"` // of the machine for this work, in the same unit
-	Share     float64 `json:"share"` // Value over Limit, of times Limit over Value
-	Bound     string  `json:"bound"` // what sets the limit
+	Limit     float64 `json:"limit"` // what the machine can do at best, in the same unit
+	Share     float64 `json:"share"` // Value / Limit; Limit / Value if the unit is a time
+	Bound     string  `json:"bound"` // what sets the limit: compute, read, or the shape of limits
 	Seconds   float64 `json:"seconds"`
-	Rounds    int     `json:"rounds"` // that the median is of
-	Ratio     float64 `json:"ratio,omitempty"`
-	Path      string  `json:"path"` // of the kernels
-	// Memory is that of weights, caches, activations and training state, as it was
-	// known before: bytes, where a whole model is measured.
+	Rounds    int     `json:"rounds"`          // number of rounds that Value is the median of
+	Ratio     float64 `json:"ratio,omitempty"` // of moe: time over that of the dense layer
+	Path      string  `json:"path"`            // kernel path
+	// Memory is the bytes of weights, caches, activations and training state, as
+	// computed before the run, if a whole model is measured.
 	Memory int `json:"memory_bytes,omitempty"`
 }
 
-// bench is what the workloads share.
+// bench is the state that the workloads share.
 type bench struct {
 	options
 	precision backend.DType
@@ -41,16 +41,16 @@ type bench struct {
 	meter     *cpu.Meter
 	threads   int
 	emit      func(line) error
-	last      *generation // of the task before; nil if it had none
+	last      *generation // model that the last task left for reuse; may be nil
 }
 
-// cost is the least that some work asks of the machine.
+// cost is the minimum of operations and of bytes read that some work needs.
 type cost struct {
-	f32, bf16, int8 float64 // operations, by the rate that bounds them
+	f32, bf16, int8 float64 // operations that run at the machine's rate for that dtype
 	bytes           float64 // read from memory
 }
 
-// operations is the cost of n of them on operands of format f.
+// operations returns the cost of n operations on weights of format f.
 func operations(f format, n float64) cost {
 	switch f {
 	case f32:
@@ -68,8 +68,8 @@ func (c cost) plus(d cost) cost {
 
 func (c cost) times(n float64) cost { return cost{c.f32 * n, c.bf16 * n, c.int8 * n, c.bytes * n} }
 
-// seconds is the time the work takes at the machine's limits, computing and
-// reading at once, and which of the two is longer.
+// seconds returns the time that the work takes at the machine's limits if it
+// computes and reads at the same time, and which of the two takes longer.
 func (c cost) seconds(l cpu.Limits) (least float64, bound string) {
 	compute := 0.0
 	for _, x := range []struct{ n, rate float64 }{{c.f32, l.F32}, {c.bf16, l.BF16}, {c.int8, l.Int8}} {
@@ -87,11 +87,11 @@ func (c cost) seconds(l cpu.Limits) (least float64, bound string) {
 	return compute, "compute"
 }
 
-// slice is how long a limit is measured between two rounds.
+// slice returns the time that a limit is measured for between two rounds.
 func (o options) slice() time.Duration { return o.seconds() / 100 }
 
-// probe measures the limits that c depends on. A path without BF16 or 8-bit dot
-// products computes in float32, whose rate then is the limit.
+// probe measures the limits that c depends on. On a kernel path without BF16 or
+// 8-bit dot products the float32 rate is the limit for those operations.
 func (b *bench) probe(c cost) cpu.Limits {
 	var l cpu.Limits
 	if c.f32 > 0 || c.bf16 > 0 || c.int8 > 0 {
@@ -109,19 +109,19 @@ func (b *bench) probe(c cost) cpu.Limits {
 	return l
 }
 
-// timing are the medians of the rounds of one measurement.
+// timing holds the medians over the rounds of one measurement.
 type timing struct {
 	seconds []float64 // of each part
 	limits  cpu.Limits
 	rounds  int
 }
 
-// minRounds are made even when they take longer than asked for.
+// minRounds is the minimum number of rounds, even if they take longer than -seconds.
 const minRounds = 3
 
-// rounds repeats trial, which returns the seconds of each of its parts, and
-// measures the limits that c depends on in between: both meet the same neighbours
-// on a shared machine. One trial before the first round is for warming up.
+// rounds repeats trial, which returns the seconds of each of its parts, and between
+// the trials measures the limits that c depends on, so that other processes on a
+// shared machine disturb both alike. The first trial warms up and is not counted.
 func (b *bench) rounds(ctx context.Context, c cost, trial func() ([]float64, error)) (timing, error) {
 	if _, err := trial(); err != nil {
 		return timing{}, err
@@ -164,7 +164,7 @@ func (b *bench) rounds(ctx context.Context, c cost, trial func() ([]float64, err
 	return t, nil
 }
 
-// median sorts x and returns its middle.
+// median sorts x and returns its median.
 func median(x []float64) float64 {
 	slices.Sort(x)
 	if n := len(x); n%2 == 0 {
@@ -173,8 +173,8 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// rate completes l by part i of t, which does the given amount of work in unit at
-// cost c.
+// rate returns l completed with the result of part i of t: amount is the work that
+// the part does, in unit, and c is its cost.
 func (t timing) rate(l line, i int, amount float64, unit string, c cost) line {
 	least, bound := c.seconds(t.limits)
 	l.Value, l.Unit = amount/t.seconds[i], unit
@@ -184,15 +184,15 @@ func (t timing) rate(l line, i int, amount float64, unit string, c cost) line {
 	return l
 }
 
-// parts is a trial that calls each of some pieces of work in turn, each for half a
-// slice at least, and returns the seconds of one call of each.
+// parts returns a trial for rounds. It repeats each function of work for at least
+// half a slice and returns the seconds of one call of each.
 func (b *bench) parts(work ...func() error) func() ([]float64, error) {
-	calls := make([]int, len(work)) // of each piece; 0 until known
+	calls := make([]int, len(work)) // number of calls of each function; 0 until known
 	return func() ([]float64, error) {
 		seconds := make([]float64, len(work))
 		for i, f := range work {
 			if calls[i] == 0 {
-				if err := f(); err != nil { // whatever is prepared once
+				if err := f(); err != nil { // the first call may set something up
 					return nil, err
 				}
 				calls[i] = 1
@@ -215,7 +215,7 @@ func (b *bench) parts(work ...func() error) func() ([]float64, error) {
 	}
 }
 
-// fits refuses what needs more memory than the machine has.
+// fits returns an error if what needs more bytes of memory than the machine has.
 func (b *bench) fits(what string, bytes float64) error {
 	if total, _ := b.b.MemInfo(); total > 0 && bytes > 0.95*float64(total) {
 		return fmt.Errorf("%s takes %.1f GB, the machine has %.1f", what, bytes/1e9, float64(total)/1e9)
@@ -223,7 +223,7 @@ func (b *bench) fits(what string, bytes float64) error {
 	return nil
 }
 
-// holds refuses a model that needs more memory than the machine has.
+// holds returns an error if a model needs more memory than the machine has.
 func (b *bench) holds(m backend.Memory) error {
 	if err := m.Fits(b.b); err != nil {
 		return fmt.Errorf("%w; -layers cuts a model", err)

@@ -26,14 +26,15 @@ func checkMLA(o options, shape string) error {
 
 const mlaContext = 8192
 
-// errNoise is the end of a measurement that others on the machine have spoilt.
+// errNoise is returned if other processes on the machine disturbed the measurement
+// too much.
 var errNoise = errors.New("attending to more tokens took no longer: the machine is too busy for this; " +
 	"try more -seconds or -context")
 
-// measureMLA times the attention of one layer for one token after a quarter of
-// -context cached ones and after all of them. The difference, divided, is the
-// time of one more cached token. The layers take turns among more caches than the
-// processor's hold.
+// measureMLA times the attention of one layer for one token, with -context cached
+// tokens and with a quarter of them. The difference of the times, over the
+// difference of the lengths, is the time of one more cached token. Calls cycle
+// through several KV caches that together exceed the processor's caches.
 func measureMLA(ctx context.Context, b *bench, t task) error {
 	length := cmp.Or(b.Context, mlaContext)
 	config, err := preset(t.shape)
@@ -41,7 +42,7 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 		return err
 	}
 	config.NumHiddenLayers, config.NumNextNPredictLayers, config.Quantization = 1, 0, nil
-	config.VocabSize, config.IntermediateSize = 2, 1 // are not used
+	config.VocabSize, config.IntermediateSize = 2, 1 // not used here
 	config.BOSTokenID, config.EOSTokenID = nil, nil
 	config.MaxPositionEmbeddings = length
 	m, err := model.NewWith(b.b, config, 1, model.Options{Absorbed: true})
@@ -83,7 +84,8 @@ func measureMLA(ctx context.Context, b *bench, t task) error {
 	return b.emit(l)
 }
 
-// latentDecode is one step of absorbed MLA over several caches and lengths.
+// latentDecode holds recorded steps of absorbed MLA, for several KV caches and two
+// lengths.
 type latentDecode struct {
 	m        *model.Model
 	s        *tensor.Scope
@@ -91,7 +93,8 @@ type latentDecode struct {
 	programs [2][]*backend.Program // by length and cache
 }
 
-// add makes a cache of random latents and the steps with short and long of them.
+// add makes a KV cache of random latents and records the steps that attend to the
+// first short and the first long of its tokens.
 func (d *latentDecode) add(capacity, short, long int) error {
 	mla := d.m.Blocks[0].(*model.Layer).Attention
 	c, err := mla.NewCache(d.m.Backend(), backend.F32, capacity)
@@ -115,7 +118,8 @@ func (d *latentDecode) add(capacity, short, long int) error {
 	return nil
 }
 
-// call is the step of a length, on the next cache each time.
+// call returns a function that runs the step of a length (0 for short, 1 for long),
+// each time on the next cache.
 func (d *latentDecode) call(length int) func() error {
 	next := 0
 	return func() error {

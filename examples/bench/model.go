@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// presets are the models by name.
+// presets lists the models that -shapes can name.
 var presets = []struct {
 	name   string
 	config func() model.Config
@@ -37,7 +37,7 @@ func presetNames() []string {
 	return names
 }
 
-// mlaPresets are the presets with multi-head latent attention.
+// mlaPresets returns the names of the presets with multi-head latent attention.
 func mlaPresets() []string {
 	return slices.DeleteFunc(presetNames(), func(name string) bool {
 		c, _ := preset(name)
@@ -54,8 +54,8 @@ func preset(name string) (model.Config, error) {
 	return model.Config{}, fmt.Errorf("no such model, want some of %s", strings.Join(presetNames(), ", "))
 }
 
-// cut is the preset of a name with o.Layers of its layers and none of its modules
-// of multi-token prediction.
+// cut returns the named preset with o.Layers layers and without its modules of
+// multi-token prediction.
 func (o options) cut(name string) (model.Config, error) {
 	c, err := preset(name)
 	if err != nil {
@@ -70,17 +70,18 @@ func (o options) cut(name string) (model.Config, error) {
 	return c, nil
 }
 
-// demand is the least that a model asks of the machine.
+// demand is the minimum of operations and of bytes read that a model needs, from
+// which the costs of the workloads follow.
 type demand struct {
-	layers, head cost // of one row's products with weights
-	pair         cost // of attending from one token to one key, in all layers
+	layers, head cost // of one row's products with the weights
+	pair         cost // of one query with one key, in all layers
 	experts      float64
 	topK         float64
-	weights      float64 // bytes of the layers' weights, the routed experts left out
-	expertBytes  float64 // and of all routed experts
+	weights      float64 // bytes of the layers' weights without the routed experts
+	expertBytes  float64 // bytes of all routed experts
 }
 
-// demandOf adds up what m's weights ask for, in the formats they are in.
+// demandOf returns the demand of m, whose weights it counts in their formats.
 func demandOf(m *model.Model) demand {
 	c := m.Config
 	d := demand{experts: float64(c.NRoutedExperts), topK: float64(c.NumExpertsPerTok)}
@@ -100,7 +101,7 @@ func demandOf(m *model.Model) demand {
 		}
 	}
 	heads, layers := float64(c.NumAttentionHeads), float64(c.NumHiddenLayers)
-	const element = 4 // bytes in the cache
+	const element = 4 // bytes of an element of the KV cache
 	switch {
 	case !c.IsMLA():
 		d.pair = cost{f32: 4 * heads * float64(c.QKHeadDim()), bytes: 2 * element * float64(c.NumKeyValueHeads*c.QKHeadDim())}
@@ -115,8 +116,9 @@ func demandOf(m *model.Model) demand {
 	return d
 }
 
-// read is the bytes of the layers' weights that rows of one forward need: of the
-// experts those that some row chooses, on average, if each is as likely.
+// read returns the bytes of the layers' weights that a forward pass of that many
+// rows reads. Of the experts it counts the expected number that at least one row
+// chooses, if all are equally likely.
 func (d demand) read(rows float64) float64 {
 	if d.experts == 0 {
 		return d.weights
@@ -124,8 +126,8 @@ func (d demand) read(rows float64) float64 {
 	return d.weights + d.expertBytes*(1-math.Pow(1-d.topK/d.experts, rows))
 }
 
-// decode is the cost of one step of that many sequences with the given number of
-// cached tokens each.
+// decode returns the cost of decoding one token of each sequence, with context
+// cached tokens per sequence.
 func (d demand) decode(sequences, context float64) cost {
 	c := d.layers.plus(cost{f32: d.head.f32, bf16: d.head.bf16,
 		int8: d.head.int8}).plus(d.pair.times(context)).times(sequences)
@@ -133,24 +135,24 @@ func (d demand) decode(sequences, context float64) cost {
 	return c
 }
 
-// prefill is the cost of that many prompts of the given length, each with one
-// token drawn at its end.
+// prefill returns the cost of prefilling that many prompts of the given length and
+// sampling one token after each.
 func (d demand) prefill(sequences, length float64) cost {
 	c := d.forward(sequences, length).plus(cost{f32: d.head.f32, bf16: d.head.bf16, int8: d.head.int8}.times(sequences))
 	c.bytes = d.read(sequences*length) + d.head.bytes
 	return c
 }
 
-// train is the computing of a step on that many sequences of the given length:
-// forward, and twice that backward.
+// train returns the operations of a training step on that many sequences of the
+// given length. The backward pass counts as two forward passes.
 func (d demand) train(sequences, length float64) cost {
 	c := d.forward(sequences, length).plus(d.head.times(sequences * length)).times(3)
 	c.bytes = 0
 	return c
 }
 
-// forward is the computing of the layers on that many sequences, each token
-// attending to itself and those before it.
+// forward returns the operations of the layers on that many sequences of the given
+// length, with causal attention.
 func (d demand) forward(sequences, length float64) cost {
 	c := d.layers.times(length).plus(d.pair.times(length * (length + 1) / 2)).times(sequences)
 	c.bytes = 0

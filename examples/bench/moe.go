@@ -12,7 +12,8 @@ import (
 
 var moeShapes = []string{"2048x64x1408x6"}
 
-// moeShape is hidden size, experts, width of one and how many a row visits.
+// moeShape is the hidden size, the number of experts, an expert's intermediate size
+// and the number of experts that each row is sent to.
 type moeShape struct{ hidden, experts, intermediate, topK int }
 
 func parseMoE(shape string) (moeShape, error) {
@@ -31,24 +32,24 @@ func checkMoE(_ options, shape string) error {
 	return err
 }
 
-// layer is a layer on rows of its own parameter, so that the backward pass has to
-// give their gradient too.
+// layer is a layer and its input. The input is a parameter, so that the backward
+// pass computes its gradient too, as inside a model.
 type layer struct {
 	x       *tensor.Param // [N, D]
-	rows    backend.View  // x in the dtype of activations
+	rows    backend.View  // x in the dtype of the activations
 	forward func(x tensor.Tensor) tensor.Tensor
 }
 
-// measureMoE times an MoE layer and a dense FFN that does as many operations a
-// row, forward with packed weights, and, for formats that can train, forward and
-// backward. Activations are of -precision.
+// measureMoE times an MoE layer and a dense FFN with as many operations per row:
+// forward with packed weights, and forward with backward if the format can train.
+// Activations have the dtype of -precision.
 func measureMoE(ctx context.Context, b *bench, t task) error {
 	shape, err := parseMoE(t.shape)
 	if err != nil {
 		return err
 	}
 	rows := cmp.Or(b.Context, 2048)
-	active := 3 * float64(shape.hidden) * float64(shape.intermediate) * float64(shape.topK) // multiply-adds a row
+	active := 3 * float64(shape.hidden) * float64(shape.intermediate) * float64(shape.topK) // multiply-adds per row
 	all := active / float64(shape.topK) * float64(shape.experts)
 	if err := b.fits("weights and gradients", 3*4*(all+active)); err != nil {
 		return err
@@ -107,7 +108,8 @@ func measureMoE(ctx context.Context, b *bench, t task) error {
 	return nil
 }
 
-// call is one pass of the layer in s, which records gradients or does not.
+// call returns a function that runs the layer once in s: forward, and backward if s
+// records.
 func (l layer) call(s *tensor.Scope) func() error {
 	return func() error {
 		s.Reset()

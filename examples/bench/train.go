@@ -24,9 +24,9 @@ func checkTrain(_ options, shape string) error {
 	return err
 }
 
-// trainConfig is a dense model of layers×width. Its SwiGLU is as large as the
-// two matrices of a feed-forward 4 times as wide as the model, or a little
-// larger: 3·d·f ≥ 2·d·4d with f a multiple of 16.
+// trainConfig returns the config of a dense model from a shape of layers×width. Its
+// SwiGLU has at least as many parameters as a feed-forward network of two matrices
+// of width 4d: 3·d·f ≥ 2·d·4d with the smallest such f that is a multiple of 16.
 func trainConfig(shape string, length int) (model.Config, error) {
 	s, err := sizes(shape, 2)
 	if err != nil {
@@ -54,7 +54,7 @@ func trainConfig(shape string, length int) (model.Config, error) {
 	}, nil
 }
 
-// measureTrain times whole steps: forward, backward, AdamW.
+// measureTrain times whole training steps: forward, backward, AdamW.
 func measureTrain(ctx context.Context, b *bench, t task) error {
 	sequences, length := cmp.Or(b.Batch, 16), cmp.Or(b.Context, 128)
 	config, err := trainConfig(t.shape, length)

@@ -13,13 +13,13 @@ import (
 // workload is a kind of work that can be measured.
 type workload struct {
 	name, about string
-	shape       string   // how a shape is written
-	shapes      []string // those worth naming
-	defaults    []string // those measured unless told otherwise
-	formats     []format // those it has
-	usual       []format // those measured unless told otherwise
+	shape       string   // describes how a shape is written
+	shapes      []string // shapes that -list shows
+	defaults    []string // shapes to measure without -shapes
+	formats     []format // formats that the workload supports
+	usual       []format // formats to measure without -format
 	check       func(o options, shape string) error
-	generates   bool // with a whole model
+	generates   bool // the workload generates with a whole model
 	measure     func(ctx context.Context, b *bench, t task) error
 }
 
@@ -32,18 +32,18 @@ var (
 	q4_1 = format(backend.Q4_1)
 )
 
-// workloads lists them in the order in which all of them run.
+// workloads returns all workloads in the order in which -workload all runs them.
 func workloads() []*workload {
 	all := []format{f32, bf16, fp8, q8, q4, q4_1}
 	return []*workload{
 		{
-			name: "limits", about: "what the machine does at best: value is the median, limit the best interval",
+			name: "limits", about: "the peak rates of the machine: value is the median, limit the best interval",
 			shape: "f32, bf16, int8 (register loops) or read (memory)", defaults: limitShapes, shapes: limitShapes,
 			formats: []format{f32}, usual: []format{f32}, check: checkLimit, measure: measureLimit,
 		},
 		{
-			name: "matmul", about: "one product, its right side packed once and, where the format allows, as it lies; " +
-				"packed ones of few rows take turns among more weights than caches hold",
+			name: "matmul", about: "one matrix product with B packed and, for f32 and bf16, also unpacked; " +
+				"packed products of few rows cycle through more copies of B than the caches hold",
 			shape: "M×N×K, such as 8x4096x4096", defaults: matmulShapes, shapes: matmulShapes,
 			formats: all, usual: all, check: checkMatMul, measure: measureMatMul,
 		},
@@ -53,29 +53,29 @@ func workloads() []*workload {
 			formats: []format{f32, bf16}, usual: []format{f32, bf16}, check: checkTrain, measure: measureTrain,
 		},
 		{
-			name: "moe", about: "an MoE layer beside a dense FFN of the same active operations; " +
-				"ratio is its time over the dense one's",
+			name: "moe", about: "an MoE layer and a dense FFN with as many active operations; " +
+				"ratio is the time of the MoE layer over that of the FFN",
 			shape: "hidden×experts×intermediate×top-k", defaults: moeShapes, shapes: moeShapes,
 			formats: all, usual: []format{f32, bf16}, check: checkMoE, measure: measureMoE,
 		},
 		{
-			name: "mla", about: "absorbed MLA decode: the time of one more cached token, " +
-				"from caches of a quarter of and all of -context",
+			name: "mla", about: "decoding with absorbed MLA: the time of one more cached token, " +
+				"from the times with -context tokens and with a quarter of them",
 			shape: "a model", defaults: []string{"deepseek-v2-lite"}, shapes: mlaPresets(),
 			formats: []format{f32}, usual: []format{f32}, check: checkMLA, measure: measureMLA,
 		},
 		{
-			name: "decode", about: "tokens a second after a prompt",
+			name: "decode", about: "tokens decoded per second after a prompt",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
 			formats: all, usual: []format{bf16, fp8, q8, q4}, generates: true, check: checkModel, measure: measureDecode,
 		},
 		{
-			name: "prefill", about: "prompt tokens a second until the first token is drawn",
+			name: "prefill", about: "prompt tokens per second until the first token is sampled",
 			shape: "a model", defaults: []string{"r1-distill-qwen-1.5b"}, shapes: presetNames(),
 			formats: all, usual: []format{bf16, fp8, q8, q4}, generates: true, check: checkModel, measure: measurePrefill,
 		},
 		{
-			name: "grpo", about: "a step of examples/r1zero with completions of fixed length: rollout and training",
+			name: "grpo", about: "a GRPO step of examples/r1zero with completions of fixed length: rollout and training",
 			shape: "prompts of a step", defaults: []string{"64"}, shapes: []string{"64"},
 			formats: []format{f32, bf16}, usual: []format{f32}, check: checkGRPO, measure: measureGRPO,
 		},
@@ -90,7 +90,7 @@ func names() []string {
 	return all
 }
 
-// listing is what -list prints.
+// listing returns what -list prints.
 func listing() string {
 	var s strings.Builder
 	for _, w := range workloads() {
@@ -107,14 +107,14 @@ func listing() string {
 	return s.String()
 }
 
-// sizes reads a shape such as 8x4096x4096 of the given number of positive sizes.
+// sizes parses a shape such as 8x4096x4096, which must have want positive sizes.
 func sizes(shape string, want int) ([]int, error) {
 	parts := strings.Split(shape, "x")
 	out := make([]int, len(parts))
 	for i, p := range parts {
 		n, err := strconv.Atoi(p)
 		if err != nil || n < 1 || n > 1<<24 {
-			return nil, fmt.Errorf("%q is no size", p)
+			return nil, fmt.Errorf("%q is not a size", p)
 		}
 		out[i] = n
 	}

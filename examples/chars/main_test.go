@@ -16,7 +16,7 @@ import (
 	"github.com/aha-go/aha/model/tokenizer"
 )
 
-// numbers writes a text of n lines, "one: 1", "two: 2" and so on, over and over, and returns its path.
+// numbers writes a text of n lines such as "one: 1", in a repeating order, and returns its path.
 func numbers(t *testing.T, n int) string {
 	t.Helper()
 	var b strings.Builder
@@ -31,7 +31,7 @@ func numbers(t *testing.T, n int) string {
 	return path
 }
 
-// needsKernels leaves out a test that trains where there is no assembly.
+// needsKernels skips a test that trains if the backend has no assembly kernels, or under -short.
 func needsKernels(t *testing.T) {
 	t.Helper()
 	b, err := backend.Open("cpu")
@@ -52,18 +52,18 @@ func TestHeldOutLossFalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 20 different characters: ln 20 is 3.0.
+	// The text has 20 different characters, so the loss starts at ln 20 = 3.0.
 	if !(0 < loss && loss < 2.2) {
 		t.Errorf("held-out loss %.3f", loss)
 	}
 	for _, want := range []string{"different characters", "step 20: loss ", "held-out loss: ", "sample "} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("nothing printed with %q", want)
+			t.Errorf("the output has no %q", want)
 		}
 	}
 }
 
-// stopper cancels when a text is written to it.
+// stopper is a writer that calls cancel when the text at is written to it.
 type stopper struct {
 	at     string
 	cancel func()
@@ -116,7 +116,7 @@ func TestStoppedRunContinuesWithTheSameBits(t *testing.T) {
 		t.Errorf("the model's tokenizer gives %v, %v", ids, err)
 	}
 
-	// What is there is of another text, or of another number of steps.
+	// The folder's checkpoint is of another number of steps, or of another text.
 	other := o
 	other.steps = 7
 	if _, err := run(t.Context(), io.Discard, other); err == nil || !strings.Contains(err.Error(), "steps: 6") {
@@ -178,7 +178,7 @@ func TestWindowsPredictEachCharacterOnce(t *testing.T) {
 	}
 	seqs := windows(ids)
 	if len(seqs) != 2 {
-		t.Fatalf("%d windows, want 2 and one character left", len(seqs))
+		t.Fatalf("%d windows, want 2 (one character is left over)", len(seqs))
 	}
 	next := int32(1)
 	for _, s := range seqs {

@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// heldOut returns the mean of −log p over the characters of seqs, in nats.
+// heldOut returns the mean cross-entropy of m over the characters of seqs, in nats.
 func heldOut(ctx context.Context, m *model.Model, seqs []model.Sequence) (float64, error) {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
@@ -29,7 +29,7 @@ func heldOut(ctx context.Context, m *model.Model, seqs []model.Sequence) (float6
 	return loss, nil
 }
 
-// write prints what the model writes after the beginning of the held-out text, up to the length of its context.
+// write prints how the model continues the first 32 characters of the held-out text, up to the end of its context.
 func write(ctx context.Context, w io.Writer, m *model.Model, t *text, seed uint64) error {
 	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 1, MaxLen: window})
 	if err != nil {
@@ -46,8 +46,8 @@ func write(ctx context.Context, w io.Writer, m *model.Model, t *text, seed uint6
 	return err
 }
 
-// config is V3's architecture in small, for vocab characters: latent attention, a dense layer, and layers of 8 experts
-// of which 2 and a shared one work on each character.
+// config returns a small config of DeepSeek-V3's architecture for a vocabulary of vocab characters: latent attention,
+// one dense layer, and MoE layers of 8 routed experts (top-2) and one shared expert.
 func config(vocab int) model.Config {
 	c := model.Tiny(vocab)
 	c.MaxPositionEmbeddings = window

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	window = 256        // characters that a sequence predicts: the longest context of the model
-	batch  = 8 * window // characters of a step
+	window = 256        // characters that a sequence predicts, and the model's context length
+	batch  = 8 * window // characters per step
 )
 
-// settings are recorded in checkpoints: Trainer.Run refuses to continue one of others.
+// settings are saved in checkpoints. Trainer.Run refuses to continue from a checkpoint with other settings.
 type settings struct {
 	Steps int    `json:"steps"`
 	Text  string `json:"text_sha256"`
 }
 
-// text is a file as the model sees it.
+// text is an encoded text file, split into training and held-out windows.
 type text struct {
 	vocabulary  *tokenizer.Tokenizer
-	train, held []model.Sequence // windows of the first nine tenths, and of the rest
+	train, held []model.Sequence // windows of the first nine tenths and of the last tenth
 	sha256      string           // of the file, in hexadecimal
 }
 
-// readText reads a file of UTF-8. Each different character of it is a token.
+// readText reads a UTF-8 file. Each distinct character in it becomes a token.
 func readText(path string) (*text, error) {
 	if path == "" {
 		return nil, errors.New("-text: want the path of a text file")
@@ -56,8 +56,8 @@ func readText(path string) (*text, error) {
 		sha256: hex.EncodeToString(sum[:])}, nil
 }
 
-// windows are consecutive sequences of one character more than they predict; what is left at the end of the text is
-// dropped.
+// windows cuts ids into consecutive sequences that predict window ids each. A sequence has one id more, since the first
+// one is only input. The remainder at the end is dropped.
 func windows(ids []int32) (seqs []model.Sequence) {
 	for len(ids) > window {
 		seqs = append(seqs, model.Sequence{IDs: ids[:window+1]})

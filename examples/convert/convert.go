@@ -23,26 +23,26 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// conversion is the work of one call.
+// conversion is one run of the command.
 type conversion struct {
 	options
 	ctx   context.Context
 	cfg   model.Config
 	a, b  *checkpoint.Reader // b is nil without -average
 	items []item
-	// blockB is the rows and columns of a block of b's FP8, as its config says.
+	// blockB is the block size (rows, columns) of b's FP8 scales, from its config.
 	blockB [2]int
 }
 
-// item is a tensor to be written, with its scales if it has any.
+// item is a tensor to write, with its scales if it has any.
 type item struct {
 	name    string
 	to      checkpoint.DType
-	values  checkpoint.Rows     // of floats; its Read is nil for what is copied
-	tensors []checkpoint.Tensor // as written
+	values  checkpoint.Rows     // values to write; Read is nil if the bytes are copied
+	tensors []checkpoint.Tensor // tensors of the output file: the tensor and its scales
 }
 
-// convert carries out the options.
+// convert runs the conversion that o describes.
 func convert(ctx context.Context, o options) error {
 	if err := mayWrite(o); err != nil {
 		return err
@@ -78,7 +78,7 @@ func convert(ctx context.Context, o options) error {
 	return c.write()
 }
 
-// open opens a model's folder or its GGUF file.
+// open opens a model folder or a GGUF file.
 func open(path string) (*checkpoint.Reader, model.Config, error) {
 	if gguf.IsGGUF(path) {
 		r, _, cfg, err := model.OpenGGUF(path)
@@ -92,8 +92,8 @@ func open(path string) (*checkpoint.Reader, model.Config, error) {
 	return r, cfg, err
 }
 
-// mayWrite refuses an output folder that holds anything, the input among others, and a
-// GGUF file that is there.
+// mayWrite returns an error if the output folder is not empty, which the input folder never
+// is, or if the GGUF file to write exists.
 func mayWrite(o options) error {
 	_, err := os.Lstat(o.out)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +102,7 @@ func mayWrite(o options) error {
 		return err
 	}
 	if o.gguf {
-		return fmt.Errorf("-out %s is there already", o.out)
+		return fmt.Errorf("-out %s exists already", o.out)
 	}
 	entries, err := os.ReadDir(o.out)
 	if err != nil {
@@ -114,7 +114,7 @@ func mayWrite(o options) error {
 	return nil
 }
 
-// alike demands the same tensors of both inputs.
+// alike returns an error unless both inputs have tensors of the same names and shapes.
 func (c *conversion) alike() error {
 	a, b := shapes(c.a), shapes(c.b)
 	for i := range min(len(a), len(b)) {
@@ -136,8 +136,9 @@ func (c *conversion) alike() error {
 	return nil
 }
 
-// sameModel demands that the configs of both inputs say the same but for how tensors
-// are stored, token ids, the length of the context and what changes no result.
+// sameModel returns an error unless the configs of both inputs describe the same
+// computation. It ignores how tensors are stored, token ids, the context length and keys
+// that change no result.
 func (c *conversion) sameModel(other model.Config) error {
 	c.blockB = other.Quantization.Block()
 	var texts [2]map[string]json.RawMessage
@@ -166,12 +167,12 @@ func (c *conversion) sameModel(other model.Config) error {
 	return nil
 }
 
-// shapes lists the tensors that are no scales of others.
+// shapes lists the tensors of r without the scales of quantised tensors.
 func shapes(r *checkpoint.Reader) []checkpoint.TensorInfo {
 	return slices.DeleteFunc(slices.Clone(r.Tensors()), func(t checkpoint.TensorInfo) bool { return r.IsScale(t.Name) })
 }
 
-// plan says what becomes of each tensor.
+// plan makes the list of tensors to write.
 func (c *conversion) plan() error {
 	dropped := false
 	for _, t := range shapes(c.a) {
@@ -194,7 +195,8 @@ func (c *conversion) plan() error {
 	return nil
 }
 
-// isMTP reports whether a tensor is in a layer after the last.
+// isMTP reports whether a tensor belongs to a module of multi-token prediction, which
+// checkpoints store as a layer after the last one.
 func (c *conversion) isMTP(name string) bool {
 	name = c.a.ParamName(name)
 	for k := range c.cfg.NumNextNPredictLayers {
@@ -212,14 +214,15 @@ func (c *conversion) item(t checkpoint.TensorInfo) (item, error) {
 	}
 	isCopy := c.b == nil && it.to == t.DType
 	values, err := c.a.Rows(t.Name, c.cfg.Quantization.Block())
-	if err != nil && t.DType.IsFloat() && !(isCopy && len(t.Shape) != 2) { // scales of copied matrices count too
+	if err != nil && t.DType.IsFloat() && !(isCopy && len(t.Shape) != 2) { // a copied matrix needs its scales, too
 		return it, err
 	}
 	if isCopy || !t.DType.IsFloat() {
 		return it, c.copied(&it)
 	}
 	if it.to == checkpoint.F8E5M2 || it.to == checkpoint.F8E4M3 && len(t.Shape) != 2 {
-		return it, fmt.Errorf("tensor %q %v is %s, as which a mean is not written: choose a -dtype", t.Name, t.Shape, t.DType)
+		return it, fmt.Errorf("tensor %q %v is %s: means are not written in that dtype; choose a -dtype",
+			t.Name, t.Shape, t.DType)
 	}
 	it.values = values
 	if c.b != nil {
@@ -233,7 +236,8 @@ func (c *conversion) item(t checkpoint.TensorInfo) (item, error) {
 	return it, nil
 }
 
-// copied makes it a copy, scales included. Two inputs must agree on it.
+// copied sets it to copy the bytes of the tensor and its scales. With -average the tensor
+// must be the same in both inputs.
 func (c *conversion) copied(it *item) (err error) {
 	names := []string{it.name}
 	if scale := it.name + "_scale_inv"; c.a.IsScale(scale) {
@@ -251,7 +255,7 @@ func (c *conversion) copied(it *item) (err error) {
 			return err
 		}
 		if !bytes.Equal(x, y) {
-			return fmt.Errorf("tensor %q is %s, which has no mean, and differs between %s and %s", it.name, it.to, c.in,
+			return fmt.Errorf("tensor %q is %s, which cannot be averaged, and differs between %s and %s", it.name, it.to, c.in,
 				c.average)
 		}
 	}
@@ -259,7 +263,7 @@ func (c *conversion) copied(it *item) (err error) {
 	return err
 }
 
-// mean is the tensor of the means of two.
+// mean returns the elementwise mean of two tensors.
 func mean(a, b checkpoint.Rows) checkpoint.Rows {
 	var y []float32
 	return checkpoint.Rows{Name: a.Name, Kind: a.Kind, Shape: a.Shape, Read: func(first int, dst []float32) error {
@@ -274,7 +278,7 @@ func mean(a, b checkpoint.Rows) checkpoint.Rows {
 	}}
 }
 
-// stoppable ends writing when a signal came.
+// stoppable is a writer that fails once ctx is cancelled.
 type stoppable struct {
 	ctx context.Context
 	w   io.Writer
@@ -287,7 +291,7 @@ func (s stoppable) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// write writes the folder.
+// write writes the output folder.
 func (c *conversion) write() error {
 	var files map[string]func(w io.Writer) error
 	var err error
@@ -302,7 +306,7 @@ func (c *conversion) write() error {
 	cfg := c.cfg
 	switch c.dtype {
 	case "":
-		if c.b != nil && cfg.Quantization != nil { // means have scales of their own
+		if c.b != nil && cfg.Quantization != nil { // the scales of the means are new, of the default block size
 			cfg.Quantization = cfg.StoredAs(backend.E4M3).Quantization
 		}
 	case checkpoint.F32:
@@ -330,11 +334,11 @@ func (c *conversion) write() error {
 	}); err != nil {
 		return err
 	}
-	fmt.Printf("%d tensors in %s, each compared with its source\n", len(tensors), c.out)
+	fmt.Printf("wrote %d tensors to %s and compared each with its source\n", len(tensors), c.out)
 	return nil
 }
 
-// megabytes shows progress in bytes.
+// megabytes returns functions that show progress, reported in bytes, in MB, and end it.
 func megabytes(what string) (report func(done, total int64), end func()) {
 	watch, end := progress.Watch(what, "MB")
 	last := -1

@@ -18,7 +18,8 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// asCommand makes the test binary run as convert itself.
+// asCommand is an environment variable: if it is set, the test binary runs as the command
+// convert.
 const asCommand = "CONVERT_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// The command's flags reach the work.
+// The flags of the command take effect.
 func TestFlagsOfTheCommand(t *testing.T) {
 	self, err := os.Executable()
 	must(t, err)
@@ -60,7 +61,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// folder saves a tiny V3 of a seed, with its prediction module.
+// folder saves a tiny DeepSeek-V3 model initialised from seed, with its module of
+// multi-token prediction.
 func folder(t *testing.T, seed uint64, dt checkpoint.DType) string {
 	t.Helper()
 	b, err := backend.Open("cpu")
@@ -79,7 +81,7 @@ func folder(t *testing.T, seed uint64, dt checkpoint.DType) string {
 	return dir
 }
 
-// content is every tensor of a folder but scales, and the dtypes they have.
+// content returns the values and dtypes of all tensors of a folder, without scales.
 func content(t *testing.T, dir string) (values map[string][]float32, dtypes map[string]checkpoint.DType) {
 	t.Helper()
 	r, err := checkpoint.Open(dir)
@@ -133,20 +135,20 @@ func TestConvertBetweenDTypes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(toBF16, "tokenizer.json")); err != nil {
 		t.Error(err)
 	}
-	// By way of F32, which holds its products, FP8 comes back as it was.
+	// FP8 to F32 and back keeps the values: F32 holds the product of element and scale exactly.
 	toF32 := run(t, options{in: fp8, dtype: checkpoint.F32})
 	back := run(t, options{in: toF32, dtype: checkpoint.F8E4M3})
 	again, dtypes := content(t, back)
 	for name, want := range values {
 		if !slices.Equal(again[name], want) {
-			t.Errorf("FP8 by way of F32: %s changed", name)
+			t.Errorf("FP8 to F32 and back: %s changed", name)
 		}
 	}
 	if cfg, err = model.ReadConfig(filepath.Join(back, "config.json")); err != nil || cfg.Quantization == nil ||
 		dtypes[projection] != checkpoint.F8E4M3 {
 		t.Errorf("%s, quantization_config %v, error %v", dtypes[projection], cfg.Quantization, err)
 	}
-	// Without a dtype it is a copy.
+	// Without a dtype the tensors are copied.
 	copied, _ := content(t, run(t, options{in: fp8}))
 	for name, want := range values {
 		if !slices.Equal(copied[name], want) {
@@ -155,7 +157,7 @@ func TestConvertBetweenDTypes(t *testing.T) {
 	}
 }
 
-// editConfig changes the text of a folder's config.json.
+// editConfig replaces the first old in a folder's config.json by text.
 func editConfig(t *testing.T, dir, old, text string) {
 	t.Helper()
 	path := filepath.Join(dir, "config.json")
@@ -168,7 +170,7 @@ func editConfig(t *testing.T, dir, old, text string) {
 	must(t, os.WriteFile(path, []byte(changed), 0o666))
 }
 
-// Models of the same shapes may still compute something else.
+// Models of the same shapes can still differ in what they compute.
 func TestConvertRefusesTheAverageOfTwoConfigs(t *testing.T) {
 	a, b := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32)
 	editConfig(t, b, `"rope_theta": 10000.0`, `"rope_theta": 50000.0`)
@@ -178,7 +180,8 @@ func TestConvertRefusesTheAverageOfTwoConfigs(t *testing.T) {
 	}
 }
 
-// FP8 without the scales that the config says it has is no FP8 of scale 1.
+// If FP8 scales that the config declares are missing, that is an error; they do not default
+// to 1.
 func TestConvertRefusesFP8WithoutItsScales(t *testing.T) {
 	in := folder(t, 1, checkpoint.F8E4M3)
 	r, err := checkpoint.Open(in)
@@ -264,7 +267,7 @@ func TestConvertRefuses(t *testing.T) {
 		}
 	}
 	o := options{in: "a", out: "b.gguf"}
-	if err := o.set("", "keep", "", 5); err == nil || !strings.Contains(err.Error(), "-out b.gguf: a GGUF file wants") {
+	if err := o.set("", "keep", "", 5); err == nil || !strings.Contains(err.Error(), "-out b.gguf: to write a GGUF file") {
 		t.Errorf("a folder called b.gguf: error %v", err)
 	}
 	before, _ := content(t, in)
@@ -276,12 +279,12 @@ func TestConvertRefuses(t *testing.T) {
 		t.Error("the input changed")
 	}
 	if err := convert(t.Context(), options{in: in, out: in, gguf: true}); err == nil ||
-		!strings.Contains(err.Error(), "is there already") {
+		!strings.Contains(err.Error(), "exists already") {
 		t.Errorf("a GGUF file into its input: error %v", err)
 	}
 }
 
-// A signal, and a byte that changes on the way to the disk, leave no folder.
+// No folder is left after a signal, or if a byte changes on the way to the disk.
 func TestConvertLeavesNothingHalfDone(t *testing.T) {
 	in, parent := folder(t, 1, checkpoint.F32), t.TempDir()
 	out := filepath.Join(parent, "out")
@@ -314,7 +317,7 @@ func TestConvertLeavesNothingHalfDone(t *testing.T) {
 	}
 }
 
-// flipped changes the exponent of the first element of what it writes.
+// flipped is a writer that flips a bit in the exponent of the first element of each write.
 type flipped struct{ w io.Writer }
 
 func (f flipped) Write(p []byte) (int, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// writeGGUF writes a GGUF file.
+// writeGGUF writes the tensors, or their means, to a GGUF file.
 func (c *conversion) writeGGUF() error {
 	var list []checkpoint.Rows
 	for _, t := range shapes(c.a) {
@@ -46,6 +46,6 @@ func (c *conversion) writeGGUF() error {
 		model.GGUFOptions{Type: c.ggufType, Metadata: metadata, Progress: written}); err != nil {
 		return err
 	}
-	fmt.Printf("%d tensors read, %s written\n", len(list), c.out)
+	fmt.Printf("read %d tensors and wrote %s\n", len(list), c.out)
 	return nil
 }

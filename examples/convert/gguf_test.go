@@ -19,7 +19,8 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// Two folders become a GGUF file of their mean, which loads, without the module.
+// The mean of two folders, written as a GGUF file, loads; it has no module of multi-token
+// prediction.
 func TestGGUFIsTheMeanOfTwoFolders(t *testing.T) {
 	one, two := folder(t, 1, checkpoint.F32), folder(t, 2, checkpoint.F32)
 	out := filepath.Join(t.TempDir(), "out.gguf")
@@ -46,7 +47,7 @@ func TestGGUFIsTheMeanOfTwoFolders(t *testing.T) {
 	}
 }
 
-// The file has the tokenizer and the template of the folder.
+// A GGUF file has the tokenizer and the chat template of the folder that it was made from.
 func TestGGUFHasTheTokenizerOfItsFolder(t *testing.T) {
 	in, out := folder(t, 1, checkpoint.F32), filepath.Join(t.TempDir(), "out.gguf")
 	want, err := tokenizer.New(tokenizer.Vocabulary{Tokens: []string{"a", "b", "ab"}, Merges: []string{"a b"},
@@ -73,7 +74,7 @@ func TestGGUFHasTheTokenizerOfItsFolder(t *testing.T) {
 	}
 }
 
-// A GGUF file becomes a folder with the values that the file has, and with its tokenizer.
+// A folder that is made from a GGUF file has the values and the tokenizer of that file.
 func TestGGUFBecomesAFolder(t *testing.T) {
 	b, err := backend.Open("cpu")
 	must(t, err)
@@ -120,7 +121,7 @@ func TestGGUFBecomesAFolder(t *testing.T) {
 	}
 }
 
-// golden writes a GGUF file of Q8_0 of a golden model, with a tokenizer.
+// golden writes a golden model with a tokenizer to a GGUF file of type Q8_0.
 func golden(t *testing.T, b backend.Backend, dir string) string {
 	t.Helper()
 	m, _, err := model.Load(b, filepath.Join("../../model/testdata/golden", dir), model.LoadOptions{})
@@ -138,7 +139,8 @@ func golden(t *testing.T, b backend.Backend, dir string) string {
 	return path
 }
 
-// Quantised anew, a file keeps its values: those of Q8_0 have an integer of the largest magnitude.
+// Quantising a dequantised Q8_0 file again gives the same values, since each block has an
+// integer of the largest magnitude.
 func TestGGUFOfGGUFKeepsItsValues(t *testing.T) {
 	b, err := backend.Open("cpu")
 	must(t, err)
@@ -151,7 +153,7 @@ func TestGGUFOfGGUFKeepsItsValues(t *testing.T) {
 	}
 }
 
-// tensors are the bytes of a GGUF file by type and name.
+// tensors returns the bytes of each tensor of a GGUF file, by type and name.
 func tensors(t *testing.T, path string) map[string][]byte {
 	t.Helper()
 	r, err := gguf.Open(path)
@@ -176,6 +178,6 @@ func TestStoppedGGUFIsNotThere(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("there is a file: %v", err)
+		t.Errorf("a file was left: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Command convert writes a model folder or GGUF file anew: in another dtype, as the average
-// of two, without its modules of multi-token prediction, as a GGUF file for llama.cpp, or as
-// a folder for transformers.
+// Command convert converts a model folder or a GGUF file: it changes the dtype, averages two
+// models, drops the modules of multi-token prediction, and writes a GGUF file for llama.cpp
+// or a folder for transformers.
 //
 //	go run ./examples/convert -in DeepSeek-R1 -out DeepSeek-R1-bf16 -dtype bf16
 //	go run ./examples/convert -in tuned -out tuned-fp8 -dtype fp8 -mtp drop
@@ -8,14 +8,14 @@
 //	go run ./examples/convert -in Qwen3-0.6B -out qwen3.gguf -gguf q8_0
 //	go run ./examples/convert -in SmolLM2-135M-Instruct.gguf -out SmolLM2 -dtype bf16
 //
-// It goes from file to file, a piece of a tensor at a time, whatever the size of the
-// model. Before the folder appears under its name, every tensor of it is read back and
-// compared with its source, within the rounding of the dtype.
+// It streams tensors from file to file piece by piece, so memory does not grow with the
+// size of the model. Before the folder appears under its name, every tensor is read back
+// and compared with its source, within the rounding error of the dtype.
 //
-// A GGUF file has the tokenizer and the chat template of the folder, but no modules of
-// multi-token prediction. A tokenizer that GGUF has no place for is left out, with a line on
-// standard error: llama.cpp takes token ids alone then. Of a GGUF file that is read, quantised
-// tensors are dequantised, and all are written in F32 unless -dtype says otherwise.
+// A GGUF file gets the tokenizer and the chat template of the folder, but no modules of
+// multi-token prediction. A tokenizer that GGUF cannot represent is left out, with a line on
+// standard error; llama.cpp then takes only token ids. If the input is a GGUF file, its
+// quantised tensors are dequantised, and all tensors are written in F32 unless -dtype is set.
 package main
 
 import (
@@ -33,7 +33,7 @@ import (
 // options are the flags.
 type options struct {
 	in, out, average string
-	dtype            checkpoint.DType // "" for those of the files
+	dtype            checkpoint.DType // if "", the dtypes of the input
 	dropMTP          bool
 	shardBytes       int64
 	gguf             bool // write a GGUF file
@@ -45,15 +45,15 @@ func main() {
 	var dtype, mtp, kind string
 	var shard float64
 	flag.StringVar(&o.in, "in", "", "model folder or .gguf file to read")
-	flag.StringVar(&o.out, "out", "", "folder to write, which is not there yet or empty; or GGUF file to write")
+	flag.StringVar(&o.out, "out", "", "folder to write, which must be empty or not exist; or GGUF file to write")
 	flag.StringVar(&o.average, "average", "",
-		"model folder or .gguf file of the same shapes, of which and -in the mean is written")
+		"model folder or .gguf file of the same shapes; writes the mean of its weights and those of -in")
 	flag.StringVar(&dtype, "dtype", "",
-		"of the weights: f32, bf16, or fp8, E4M3 with scales of 128×128 blocks as DeepSeek-V3 has it (default as they "+
-			"are, of a GGUF file f32)")
+		"dtype of the weights: f32, bf16, or fp8, which is E4M3 with a scale for each 128×128 block, as in "+
+			"DeepSeek-V3 (default: that of the input, or f32 for a GGUF file)")
 	flag.StringVar(&kind, "gguf", "", "write a GGUF file with matrices in f16 or q8_0")
 	flag.StringVar(&mtp, "mtp", "keep", "keep or drop the modules of multi-token prediction")
-	flag.Float64Var(&shard, "shard", 5, "largest size of a file in GB")
+	flag.Float64Var(&shard, "shard", 5, "maximum size of a safetensors file in GB")
 	flag.Parse()
 	lab.Main("convert", "nothing was written", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
@@ -66,7 +66,7 @@ func main() {
 	})
 }
 
-// set takes the flags that have few values.
+// set checks the flags and sets the options that follow from them.
 func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	switch dtype {
 	case "":
@@ -77,8 +77,9 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	case "fp8":
 		o.dtype = checkpoint.F8E4M3
 	case "q8", "q4", "q4_1":
-		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a packed format of memory, which "+
-			"weights get when they are loaded (model.Options.Format). Its file format is GGUF, see -gguf", dtype, dtype)
+		return fmt.Errorf("-dtype %s: safetensors files have no such dtype; %s is a format in memory, to which "+
+			"weights are converted when they are loaded (model.Options.Format). GGUF files store quantised weights, "+
+			"see -gguf", dtype, dtype)
 	default:
 		return fmt.Errorf("-dtype %q, want f32, bf16 or fp8", dtype)
 	}
@@ -88,7 +89,7 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 			return fmt.Errorf("-gguf %q, want f16 or q8_0", kind)
 		}
 		if dtype != "" {
-			return fmt.Errorf("-gguf %s and -dtype %s exclude each other", kind, dtype)
+			return fmt.Errorf("-gguf %s and -dtype %s exclude each other: want one of them", kind, dtype)
 		}
 	}
 	if mtp != "keep" && mtp != "drop" {
@@ -105,7 +106,8 @@ func (o *options) set(dtype, mtp, kind string, shard float64) error {
 	case o.out == "":
 		return fmt.Errorf("-out is missing: the folder or .gguf file to write")
 	case !o.gguf && strings.EqualFold(filepath.Ext(o.out), ".gguf"):
-		return fmt.Errorf("-out %s: a GGUF file wants -gguf f16 or q8_0, a folder another name", o.out)
+		return fmt.Errorf("-out %s: to write a GGUF file, add -gguf f16 or q8_0; to write a folder, choose another name",
+			o.out)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// verify reads the folder that was written and compares every tensor with its source.
+// verify reads the folder dir that was written and compares every tensor with its source.
 func (c *conversion) verify(dir string) error {
 	r, err := checkpoint.Open(dir)
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *conversion) verify(dir string) error {
 	return nil
 }
 
-// compare compares one tensor, and the scales that go with it.
+// compare compares one tensor and its scales with their source.
 func (c *conversion) compare(r *checkpoint.Reader, it item) error {
 	if it.values.Read == nil {
 		for _, w := range it.tensors {
@@ -85,7 +85,7 @@ func (c *conversion) compare(r *checkpoint.Reader, it item) error {
 	})
 }
 
-// sameBytes compares a copy.
+// sameBytes returns an error unless a copied tensor has the bytes of its source.
 func (c *conversion) sameBytes(r *checkpoint.Reader, name string) error {
 	a, err := c.a.Section(name)
 	if err != nil {
@@ -118,12 +118,13 @@ func (c *conversion) sameBytes(r *checkpoint.Reader, name string) error {
 	}
 }
 
-// limit is how far rounding to a dtype moves the values of whole blocks of rows.
+// limit is the largest error of rounding to a dtype, for a range of rows that starts and
+// ends with a block.
 type limit struct {
-	relative float64   // to the value
-	near     float64   // what values near zero may be off by
-	blocks   []float64 // the same for each block of FP8; nil for other dtypes
-	width    int       // of a row
+	relative float64   // error relative to the value
+	near     float64   // absolute error of values near zero
+	blocks   []float64 // absolute error near zero for each FP8 block; nil for other dtypes
+	width    int       // elements of a row
 }
 
 func newLimit(dt checkpoint.DType, x []float32, width int) limit {
@@ -136,7 +137,7 @@ func newLimit(dt checkpoint.DType, x []float32, width int) limit {
 	case checkpoint.F8E4M3:
 		l.relative = math.Ldexp(1+1e-6, -4)
 		l.blocks = make([]float64, (len(x)/width+127)/128*l.across())
-		for i, v := range x { // half a step of 2⁻⁹ at a scale of max|x|/448
+		for i, v := range x { // half of the subnormal step 2⁻⁹ of E4M3, times the block's scale max|x|/448
 			b := l.block(i)
 			l.blocks[b] = max(l.blocks[b], math.Abs(float64(v))/448*math.Ldexp(1+1e-6, -10))
 		}
@@ -146,7 +147,7 @@ func newLimit(dt checkpoint.DType, x []float32, width int) limit {
 
 func (l limit) across() int { return (l.width + 127) / 128 }
 
-// block is the number of the block of 128×128 that an element is in.
+// block returns the index of the 128×128 block that element i is in.
 func (l limit) block(i int) int { return i/l.width/128*l.across() + i%l.width/128 }
 
 func (l limit) holds(i int, want, got float32) bool {

@@ -1,15 +1,16 @@
-// Command distill hands what the reasoner of r1zero has learned to a dense
-// student of half its size, as DeepSeek-R1 was distilled to Qwen and Llama.
+// Command distill distills the reasoning model of r1zero into a dense student with
+// half its active parameters, as DeepSeek-R1 was distilled into Qwen and Llama.
 //
 //	go run ./examples/r1zero
 //	go run ./examples/distill
 //
-// The student reads the same base text as its teacher did. From there it takes
-// four ways: more traces of base quality (the control), the teacher's correct
-// traces, the teacher's distributions on the same traces, and GRPO by itself for
-// the same compute. A table on held-out problems compares where they lead.
+// The student is first trained on the same base text as its teacher. Four copies of
+// it are then trained further: by SFT on more traces of the quality of the base text
+// (the control), by SFT on the teacher's correct traces, on the teacher's
+// distributions over the tokens of these traces (logit distillation), and by GRPO
+// alone with the same compute. A table compares their results on held-out problems.
 //
-// A run that was interrupted goes on where it stopped.
+// The same command continues a run that was interrupted.
 package main
 
 import (
@@ -31,20 +32,21 @@ type options struct {
 	Device  string `json:"device"`
 	Seed    uint64 `json:"seed"`
 	Out     string `json:"-"`
-	Teacher string `json:"-"` // its weights decide, not its place
+	Teacher string `json:"-"` // the weights' checksum is recorded, not the path
 	Quick   bool   `json:"quick"`
 	JSON    bool   `json:"-"`
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.Uint64Var(&o.Seed, "seed", 1, "of the student's weights, prompts and draws; the base text is the teacher's")
-	flag.StringVar(&o.Out, "out", "", "output folder (default out/distill, with a suffix for -quick and -seed)")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
+	flag.Uint64Var(&o.Seed, "seed", 1,
+		"seed of the student's weights, the prompts and sampling; the base text is that of the teacher")
+	flag.StringVar(&o.Out, "out", "", "output folder (default: out/distill, with a suffix for -quick and -seed)")
 	flag.StringVar(&o.Teacher, "teacher", "",
-		"output folder of the teacher's r1zero run (default out/r1zero, with the same suffix)")
-	flag.BoolVar(&o.Quick, "quick", false, "every phase within 90 seconds; the figures mean nothing")
-	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
+		"output folder of the teacher's r1zero run (default: out/r1zero, with the same suffix)")
+	flag.BoolVar(&o.Quick, "quick", false, "run every phase briefly, within 90 seconds; the results mean nothing")
+	flag.BoolVar(&o.JSON, "json", false, "print the results as a JSON object on the last line of standard output")
 	flag.Parse()
 
 	lab.Main("distill", "the same command continues", func(ctx context.Context) error { return start(ctx, o) })
@@ -84,7 +86,7 @@ func start(ctx context.Context, o options) error {
 	return nil
 }
 
-// folder is the default output folder of an example.
+// folder returns the default output folder of the named example.
 func folder(name string, o options) string {
 	if o.Quick {
 		name += "-quick"

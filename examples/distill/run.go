@@ -17,13 +17,13 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// scale sizes a run. It is part of what a continued run must agree on.
+// scale sets the size of a run. A run is only continued with the same scale.
 type scale struct {
 	lab.Scale
-	Traces int           `json:"traces_per_problem"` // the teacher writes
-	Epochs int           `json:"epochs"`             // over what is learned from
-	Rows   int           `json:"rows"`               // of a step
-	LR     float64       `json:"lr"`                 // at its peak
+	Traces int           `json:"traces_per_problem"` // that the teacher writes
+	Epochs int           `json:"epochs"`             // over the traces
+	Rows   int           `json:"rows"`               // tokens per step of SFT and logit distillation
+	LR     float64       `json:"lr"`                 // peak learning rate
 	Logit  distill.Logit `json:"logit"`
 }
 
@@ -33,14 +33,14 @@ var (
 	quick = sized(lab.Quick, lab.Quick.BaseSteps, lab.Quick.TraceBudget)
 )
 
-// sized is a scale with the student's own number of steps on the base text and
+// sized returns s with the student's number of steps on the base text and the number
 // of problems that the teacher writes traces for.
 func sized(s lab.Scale, baseSteps, problems int) scale {
 	s.BaseSteps, s.TraceBudget = baseSteps, problems
 	return scale{Scale: s, Traces: 4, Epochs: 2, Rows: 4096, LR: 1e-3}
 }
 
-// experiment is one run from base text to table.
+// experiment is one run of the command, from the base text to the table.
 type experiment struct {
 	options
 	scale   scale
@@ -48,21 +48,21 @@ type experiment struct {
 	teacher *lab.Reasoner
 	base    *model.Model
 	traces  *distill.Collection
-	wrote   time.Duration // that the teacher took for the traces
+	wrote   time.Duration // time that the teacher took to write the traces
 	result  result
 }
 
 // result is the JSON object of -json.
 type result struct {
-	Students      []row   `json:"students"` // the base first
+	Students      []row   `json:"students"` // in the order of the constants below: the base student first
 	Teacher       row     `json:"teacher"`
-	Gain          float64 `json:"gain"` // pass@1 of the best student of the teacher's over the base
+	Gain          float64 `json:"gain"` // best pass@1 of the students that learn from the teacher, minus that of the base
 	Params        int64   `json:"params"`
 	TeacherActive int64   `json:"teacher_active_params"`
 	TracesKept    int     `json:"traces_kept"`
 	TracesSampled int     `json:"traces_sampled"`
 	BaseSeconds   float64 `json:"base_seconds"` // of the student's base training
-	Seconds       float64 `json:"seconds"`      // of everything, evaluations too
+	Seconds       float64 `json:"seconds"`      // of the whole run, evaluations included
 	Seed          uint64  `json:"seed"`
 	Out           string  `json:"out"`
 }
@@ -89,8 +89,8 @@ func (r *experiment) all(ctx context.Context) error {
 	defer r.base.Free()
 	_, r.result.Params = config.NumParams()
 	_, r.result.TeacherActive = teacher.Model.Config.NumParams()
-	fmt.Printf("teacher: %s after %d updates by GRPO, %d parameters active per token; "+
-		"student: dense, %d parameters, %.2f of that\n",
+	fmt.Printf("teacher: %s after %d GRPO updates, %d active parameters per token; "+
+		"student: dense, %d parameters, %.2f times as many\n",
 		r.Teacher, teacher.Updates, r.result.TeacherActive, r.result.Params,
 		float64(r.result.Params)/float64(r.result.TeacherActive))
 	if err := r.settle(config); err != nil {
@@ -106,8 +106,8 @@ func (r *experiment) all(ctx context.Context) error {
 	return r.report()
 }
 
-// settle puts everything that decides the result to config.json. A folder with
-// another configuration is refused, with what differs.
+// settle writes everything that determines the result to config.json. If the folder
+// has another configuration, the error lists the differences.
 func (r *experiment) settle(c model.Config) error {
 	sum, err := train.WeightsSHA256(r.teacher.Model.Params.All())
 	if err != nil {
@@ -122,13 +122,13 @@ func (r *experiment) settle(c model.Config) error {
 	}{r.options, r.scale, c, r.teacher.Seed, sum})
 }
 
-// baseRun is the training of the base student.
+// baseRun returns the settings of the training of the base student.
 func (r *experiment) baseRun() lab.Base {
 	return lab.Base{Dir: filepath.Join(r.Out, "base"), Seed: r.teacher.Seed, Scale: r.scale.Scale}
 }
 
-// trainBase trains the student on the base text of its teacher, or loads it
-// from the output folder.
+// trainBase trains the student on the base text of its teacher, or loads the trained
+// student from the output folder.
 func (r *experiment) trainBase(ctx context.Context) error {
 	bar := progress.New(r.scale.BaseSteps, "base student", "steps")
 	defer bar.Close()
@@ -149,8 +149,8 @@ func (r *experiment) trainBase(ctx context.Context) error {
 	return r.enter(ctx, row{Name: "base"}, r.base, "base")
 }
 
-// enter evaluates m, whose folder is name, adds its row, and saves it in a folder model
-// there, as model.Load and transformers read it.
+// enter saves m as a model folder, name/model in the output folder, evaluates it, and
+// adds its row to the results.
 func (r *experiment) enter(ctx context.Context, s row, m *model.Model, name string) error {
 	if err := lab.Save(filepath.Join(r.Out, name, "model"), m); err != nil {
 		return err
@@ -188,8 +188,8 @@ func (r *experiment) measureTeacher(ctx context.Context) error {
 	return r.evaluate(ctx, &r.result.Teacher, r.teacher.Model, "teacher")
 }
 
-// collect has the teacher write traces for training problems and keeps the
-// correct ones.
+// collect lets the teacher write traces for training problems and keeps the correct
+// ones (rejection sampling).
 func (r *experiment) collect(ctx context.Context) error {
 	gen, err := lab.NewGenerator(r.teacher.Model, r.scale.Scale)
 	if err != nil {
@@ -215,7 +215,7 @@ func (r *experiment) collect(ctx context.Context) error {
 	r.wrote = time.Since(began)
 	c := r.traces
 	if c.Failed > 0 {
-		return fmt.Errorf("the reward failed on %d of the teacher's %d traces, the first time because of: %w", c.Failed,
+		return fmt.Errorf("the reward failed on %d of the teacher's %d traces; the first error: %w", c.Failed,
 			c.Sampled, c.Failure)
 	}
 	if len(c.Traces) == 0 {
@@ -228,7 +228,7 @@ func (r *experiment) collect(ctx context.Context) error {
 	return nil
 }
 
-// report prints the table and what follows from it.
+// report prints the table and the gains over the base.
 func (r *experiment) report() error {
 	s := r.result.Students
 	fmt.Println()
@@ -236,7 +236,7 @@ func (r *experiment) report() error {
 		return err
 	}
 	r.result.Gain = max(s[sft].Pass1, s[logit].Pass1) - s[base].Pass1
-	fmt.Printf("\nover the base, in points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, "+
+	fmt.Printf("\ngain over the base in percentage points of pass@1: teacher's traces %+.1f, teacher's logits %+.1f, "+
 		"GRPO alone %+.1f, traces of base quality %+.1f\n",
 		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1),
 		100*(s[control].Pass1-s[base].Pass1))
@@ -249,7 +249,7 @@ func (r *experiment) report() error {
 	return nil
 }
 
-// The places of the students in the table.
+// Indices of the students in result.Students and rows of the table.
 const (
 	base = iota
 	control

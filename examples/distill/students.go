@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// students takes the base student the four ways.
+// students trains a copy of the base student in each of the four ways.
 func (r *experiment) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
 	tokens := int64(model.Totals(traces).Weight)
@@ -38,7 +38,7 @@ func (r *experiment) students(ctx context.Context) error {
 	return r.reinforce(ctx, max(s[sft].FLOP, s[logit].FLOP))
 }
 
-// fresh is a copy of the base student.
+// fresh returns a copy of the base student.
 func (r *experiment) fresh() (*model.Model, error) {
 	m, err := model.New(r.b, r.base.Config, r.Seed)
 	if err != nil {
@@ -51,9 +51,9 @@ func (r *experiment) fresh() (*model.Model, error) {
 	return m, nil
 }
 
-// finetune trains a copy of the base student on seqs: on their tokens, or on the
-// teacher's distributions over them where match says how. s holds what it has
-// cost before.
+// finetune trains a copy of the base student on seqs: on their tokens, or, if match
+// is not nil, on the teacher's distributions at their positions. s holds the cost of
+// making seqs.
 func (r *experiment) finetune(
 	ctx context.Context, s row, name string, seqs []model.Sequence, match *distill.Logit,
 ) error {
@@ -96,9 +96,9 @@ func (r *experiment) finetune(
 	return r.enter(ctx, s, m, name)
 }
 
-// reinforce trains a copy of the base student by GRPO, as r1zero does, for as
-// many steps as should be worth budget: at lengths halfway between those of the
-// base and of the teacher, who shows where GRPO leads.
+// reinforce trains a copy of the base student by GRPO, as r1zero does. It computes
+// the number of steps from budget, in FLOP, assuming a mean completion length halfway
+// between those of the base student and the teacher.
 func (r *experiment) reinforce(ctx context.Context, budget float64) error {
 	m, err := r.fresh()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/aha-go/aha/examples/internal/lab"
 )
 
-// row is one way of training and what the student can do after it.
+// row is a row of the table: a student, its results on held-out problems, and the
+// cost of its training.
 type row struct {
 	Name       string  `json:"student"`
 	Pass1      float64 `json:"pass1"`
@@ -26,26 +27,25 @@ func (r *row) enter(e *lab.Before) {
 	r.Pass1, r.Pass16, r.Maj16, r.Length, r.transcript = e.Pass1, e.Pass16, e.Maj16, e.Length, e.Transcript
 }
 
-// Compute is counted in multiplications and additions with the parameters: of N
-// parameters that work on a token, reading or writing it takes 2·N and learning
-// from it 6·N. Tokens of prompts are counted nowhere.
+// Compute counts the multiplications and additions with parameters: with N active
+// parameters, a forward pass takes 2·N per token, and forward and backward together
+// take 6·N. Prompt tokens are not counted.
 
-// learning is the cost of learning from tokens.
+// learning returns the FLOP of training on tokens.
 func learning(params, tokens int64) float64 { return 6 * float64(params) * float64(tokens) }
 
-// reading is the cost of writing tokens, or of giving the probabilities of
-// written ones.
+// reading returns the FLOP of sampling tokens, or of scoring given ones.
 func reading(params, tokens int64) float64 { return 2 * float64(params) * float64(tokens) }
 
-// rlSteps is the number of GRPO steps, at least 1, that cost as much as budget
-// if every one samples completions of the given mean length and learns from all.
+// rlSteps returns the number of GRPO steps, at least 1, that cost at least budget if
+// each step samples completions of the given mean length and trains on all of them.
 func rlSteps(budget float64, params int64, completions int, length float64) int {
 	tokens := int64(float64(completions) * length)
 	step := reading(params, tokens) + learning(params, tokens)
 	return max(1, int((budget+step-1)/step))
 }
 
-// print writes the table.
+// print writes the table of rows to w.
 func print(w io.Writer, rows []row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "student\tpass@1\tpass@16\tmaj@16\tlength\ttrained tokens\tsampled tokens\tTFLOP\tseconds\t")

@@ -7,22 +7,22 @@ import (
 )
 
 func TestComputeByHand(t *testing.T) {
-	// 1000 parameters: 200 tokens written cost 2·1000·200, 100 learned from
-	// 6·1000·100.
+	// With 1000 parameters, sampling 200 tokens costs 2·1000·200, and training on 100
+	// tokens costs 6·1000·100.
 	if got := reading(1000, 200); got != 400e3 {
 		t.Errorf("reading costs %g, want 4e5", got)
 	}
 	if got := learning(1000, 100); got != 600e3 {
 		t.Errorf("learning costs %g, want 6e5", got)
 	}
-	// 10 completions of 20 tokens: a step costs (2 + 6)·1000·200 = 1.6e6.
+	// A step with 10 completions of 20 tokens costs (2 + 6)·1000·200 = 1.6e6.
 	for _, c := range []struct {
 		budget float64
 		want   int
 	}{{0, 1}, {1.6e6, 1}, {1.6e6 + 1, 2}, {16e6, 10}, {17e6, 11}} {
 		got := rlSteps(c.budget, 1000, 10, 20)
 		if got != c.want {
-			t.Errorf("a budget of %g is worth %d steps, want %d", c.budget, got, c.want)
+			t.Errorf("a budget of %g pays for %d steps, want %d", c.budget, got, c.want)
 		}
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// dataset is the file of pairs.
+// dataset holds the preference pairs of the data file.
 type dataset struct {
 	train, held []rl.Pair
-	long        int    // pairs left out for their length
-	equal       int    // pairs left out for their completions, which are the same
+	long        int    // number of pairs left out because they are too long
+	equal       int    // number of pairs left out because both completions are the same
 	sum         string // SHA-256 of the file
 }
 
-// line is a line of the file. Prompt, Chosen and Rejected are all texts, all ids or all
-// messages.
+// line is a line of the file. Prompt, Chosen and Rejected have the same type: texts, token
+// ids or lists of messages.
 type line struct {
 	Prompt   json.RawMessage   `json:"prompt"`
 	Chosen   json.RawMessage   `json:"chosen"`
@@ -32,17 +32,17 @@ type line struct {
 	Weight   *float64          `json:"weight"`
 }
 
-// language is how the model at path reads texts and chats. Its parts are read when they are
-// needed first.
+// language encodes texts and chats for the model at path. It loads the tokenizer and the
+// chat template at first use.
 type language struct {
 	path    string
-	end     int32 // of a text; below 0 without
+	end     int32 // token that ends a text; negative if there is none
 	encoder *tune.Encoder
 	tokens  *tokenizer.Tokenizer
 }
 
-// readData reads the pairs of up to longest tokens in a file, for the model with config c
-// whose tokenizer is at path. Errors name the file and the line.
+// readData reads the pairs of a file and leaves out those longer than longest tokens. c is
+// the model's config and path the place of its tokenizer. Errors name the file and the line.
 func readData(file, path string, c model.Config, longest int) (d *dataset, err error) {
 	d = &dataset{}
 	l := &language{path: path, end: -1}
@@ -108,24 +108,25 @@ func all[T any](x line, parts *[3]T) bool {
 	return true
 }
 
-// texts encodes a prompt and two completions as they are, with the end of text after each
-// completion that lacks it.
+// texts encodes a prompt and two completions without a chat template. It appends the
+// end-of-text token to completions that lack it.
 func (l *language) texts(parts [3]string) (p rl.Pair, err error) {
 	if l.tokens == nil {
 		if l.tokens, err = tokenizer.Load(l.path); err != nil {
-			return p, fmt.Errorf("texts need the model's tokenizer, ids do not: %w", err)
+			return p, fmt.Errorf("texts need the model's tokenizer (token ids do not): %w", err)
 		}
 		if id, ok := l.tokens.Role(tokenizer.EOS); ok {
 			l.end = id
 		}
 	}
 	if l.end < 0 {
-		return p, errors.New("the model has no token that ends a text: give ids")
+		return p, errors.New("the model has no end-of-text token: give token ids instead of texts")
 	}
 	if p.Prompt, err = l.tokens.Encode(parts[0]); err != nil {
 		return p, fmt.Errorf("prompt: %w", err)
 	}
-	// As when the model generates, a completion's ids do not merge with its prompt's.
+	// Completions are encoded separately, as they are generated: no token spans the end of the
+	// prompt and the beginning of the completion.
 	complete := func(text string) ([]int32, error) {
 		ids, err := l.tokens.Append(nil, text)
 		if n := len(ids); err == nil && (n == 0 || ids[n-1] != l.end) {
@@ -142,7 +143,8 @@ func (l *language) texts(parts [3]string) (p rl.Pair, err error) {
 	return p, nil
 }
 
-// chats encodes messages. Without a prompt it is what both conversations begin with.
+// chats encodes messages. If the line has no prompt, the prompt is the messages that both
+// conversations begin with.
 func (l *language) chats(x line) (p rl.Pair, err error) {
 	var prompt, chosen, rejected []chat.Message
 	for _, part := range []struct {
@@ -162,14 +164,15 @@ func (l *language) chats(x line) (p rl.Pair, err error) {
 		for n < min(len(chosen), len(rejected)) && reflect.DeepEqual(chosen[n], rejected[n]) {
 			n++
 		}
-		// Equal conversations have equal completions, which are left out.
+		// Equal conversations keep their last message as the completion; readData then leaves
+		// out the pair because its completions are equal.
 		if n > 0 && n == len(chosen) && n == len(rejected) {
 			n--
 		}
 		prompt, chosen, rejected = chosen[:n], chosen[n:], rejected[n:]
 	}
 	if len(prompt) == 0 {
-		return p, errors.New("there is no prompt, and the conversations begin with different messages")
+		return p, errors.New("there is no prompt, and the conversations have no messages at the beginning in common")
 	}
 	if l.encoder == nil {
 		if l.encoder, err = tune.NewEncoder(l.path); err != nil {
@@ -185,12 +188,12 @@ func (l *language) chats(x line) (p rl.Pair, err error) {
 		return p, fmt.Errorf("rejected: %w", err)
 	}
 	if !slices.Equal(p.Prompt, again) {
-		return p, errors.New("the chat template writes the prompt in another way before each completion")
+		return p, errors.New("the chat template renders the prompt differently before the two completions")
 	}
 	return p, nil
 }
 
-// check reports why a pair cannot be trained on.
+// check returns an error if a pair cannot be trained on.
 func check(p rl.Pair, vocab int) error {
 	for _, part := range []struct {
 		name string

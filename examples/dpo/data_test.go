@@ -55,7 +55,8 @@ func TestReadData(t *testing.T) {
 	}
 }
 
-// smolFolder has the tokenizer of SmolLM2, cut short, and its chat template.
+// smolFolder returns a folder with SmolLM2's chat template and its tokenizer, whose
+// vocabulary is cut short, and that tokenizer.
 func smolFolder(t *testing.T) (dir string, tokens *tokenizer.Tokenizer) {
 	t.Helper()
 	dir = t.TempDir()
@@ -72,8 +73,8 @@ func smolFolder(t *testing.T) (dir string, tokens *tokenizer.Tokenizer) {
 	return dir, tokens
 }
 
-// The prompt of a chat is what the model is given to answer, and a completion is what it
-// writes, up to the token that ends the answer; with or without a prompt of its own.
+// The prompt of a chat is rendered up to where the model's answer begins, and a completion
+// ends with the token that ends the answer, whether the line has a prompt or not.
 func TestPairsOfChats(t *testing.T) {
 	dir, tokens := smolFolder(t)
 	user := func(text string) chat.Message { return chat.Message{Role: chat.User, Content: text} }
@@ -111,12 +112,12 @@ func TestPairsOfChats(t *testing.T) {
 		"rejected": []chat.Message{says("c")}})
 	must(t, err)
 	_, err = (&language{path: dir}).parse(row)
-	if err == nil || !strings.Contains(err.Error(), "chosen: a completion begins") {
+	if err == nil || !strings.Contains(err.Error(), "chosen: a completion must begin") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-// Texts are completed by the token that ends them, once.
+// The end-of-text token is appended to completions that lack it, and only to these.
 func TestPairsOfTexts(t *testing.T) {
 	dir, tokens := smolFolder(t)
 	end, ok := tokens.ID("<|endoftext|>")
@@ -139,7 +140,7 @@ func TestPairsOfTexts(t *testing.T) {
 		}
 	}
 	if _, err := (&language{path: dir, end: -1}).parse([]byte(`{"prompt":"a","chosen":"b","rejected":"c"}`)); err == nil ||
-		!strings.Contains(err.Error(), "no token that ends a text") {
+		!strings.Contains(err.Error(), "no end-of-text token") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -1,40 +1,41 @@
-// Command dpo trains a checkpoint on preferences (direct preference optimization): all of
-// its weights, or low-rank adapters beside them.
+// Command dpo trains a model on preference pairs (direct preference optimization, DPO): all
+// of its weights, or low-rank adapters (LoRA).
 //
 //	go run ./examples/dpo -model Llama-3.2-1B-Instruct -data pairs.jsonl -out out/preferred
 //	go run ./examples/dpo -model Llama-3.2-1B-Instruct -data pairs.jsonl -out out/preferred -format q8
 //	go run ./examples/dpo -model tiny -data ids.jsonl -out out/all -lora 0 -lr 1e-6 -precompute
 //
-// Each line of the data has a prompt and two completions of it, of which the chosen one is
+// Each line of the data has a prompt and two completions, of which the chosen one is
 // preferred, in one of the forms of TRL's preference format:
 //
 //	{"prompt": [{"role": "user", "content": "…"}], "chosen": [{"role": "assistant", …}], "rejected": […]}
 //	{"chosen": [{"role": "user", …}, {"role": "assistant", …}], "rejected": […]}   both begin with the prompt
 //	{"prompt": "…", "chosen": "…", "rejected": "…"}                                texts, without a chat template
-//	{"prompt": [1, 887], "chosen": [902, 2], "rejected": [17, 2]}                  token ids, those that end included
+//	{"prompt": [1, 887], "chosen": [902, 2], "rejected": [17, 2]}                  token ids with end-of-text
 //
-// Chats need the model's tokenizer and chat template, which are in its folder or GGUF file,
-// and may have "tools"; texts need the tokenizer, whose end of text is appended where they
-// lack it. Any line may have a "weight", that of its loss. Pairs of which one completion is
-// longer than -max-tokens with its prompt are left out, and so are pairs of equal
-// completions; both are counted.
+// Chats need the model's tokenizer and chat template, which are read from its folder or GGUF
+// file, and may have "tools". Texts need the tokenizer; the end-of-text token is appended to
+// completions that lack it. Any line may have a "weight" for its loss. Pairs are left out,
+// and counted, if a completion with its prompt is longer than -max-tokens or if both
+// completions are the same.
 //
-// The reference model is that of -model. With adapters it is the model with the adapters
-// off; with -lora 0 it is a copy or, with -precompute, its log-probabilities of all pairs,
-// computed before the first step.
+// The reference model is the model of -model. With adapters it is the trained model with the
+// adapters off. With -lora 0 it is a second copy of the model; with -precompute its
+// log-probabilities of all pairs are computed before the first step, and no copy is kept.
 //
-// A part of the pairs, -held, is not trained on. How often the chosen completion of these
-// has the greater reward is printed at the end, and every -eval steps.
+// The fraction -held of the pairs is held out. The share of held-out pairs whose chosen
+// completion has the greater reward is printed at the end and every -eval steps.
 //
-// With -lora 0 all weights train. Otherwise adapters of that rank do, beside frozen weights
-// that may be in the formats bf16, fp8, q8, q4 and q4_1 (QLoRA); embedding and head are F32.
-// Targets are the ends of names, such as q_proj,v_proj, or all-linear.
+// With -lora 0 all weights are trained. Otherwise adapters of that rank are trained, and the
+// weights are frozen; these can be in the formats bf16, fp8, q8, q4 and q4_1 (QLoRA).
+// Embedding and head are F32. -targets are suffixes of parameter names, such as
+// q_proj,v_proj, or all-linear.
 //
-// The output folder gets dpo, the run's checkpoints and metrics.jsonl; adapter, which PEFT
-// loads; and model, which examples/generate and transformers load, in F32, with the adapters
-// merged into the weights of -model.
+// The output folder has three subfolders: dpo, with the checkpoints and metrics.jsonl of the
+// run; adapter, which PEFT loads; and model, which examples/generate and transformers load,
+// in F32, with the adapters merged into the weights.
 //
-// A run that was stopped or killed goes on with -resume, bit for bit.
+// -resume continues a run that was stopped or killed; the result is the same, bit for bit.
 package main
 
 import (
@@ -53,7 +54,7 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// options are the flags. Those with a name in JSON decide the result.
+// options are the flags. Those with a JSON name determine the result and are recorded.
 type options struct {
 	tune.Options
 	Batch      int     `json:"batch"`
@@ -66,13 +67,13 @@ type options struct {
 func main() {
 	var o options
 	o.Flags("pairs", 1e-5)
-	flag.IntVar(&o.Batch, "batch", 8, "pairs of a step")
-	flag.Float64Var(&o.Beta, "beta", 0.1, "how strongly the model is held to the reference model")
-	flag.StringVar(&o.Loss, "loss", "sigmoid", "sigmoid, robust, ipo or sigmoid_norm")
+	flag.IntVar(&o.Batch, "batch", 8, "pairs per step")
+	flag.Float64Var(&o.Beta, "beta", 0.1, "beta of the DPO loss: higher keeps the model closer to the reference model")
+	flag.StringVar(&o.Loss, "loss", "sigmoid", "loss function: sigmoid, robust, ipo or sigmoid_norm")
 	flag.Float64Var(&o.Smoothing, "label-smoothing", 0,
-		"probability that a pair is labelled the wrong way round, below 0.5")
+		"assumed probability that the chosen and the rejected completion are swapped, below 0.5")
 	flag.BoolVar(&o.Precompute, "precompute", false,
-		"score all pairs by the reference model first, instead of a copy of the model")
+		"compute the reference model's log-probabilities before training instead of keeping a copy of the model")
 	flag.Parse()
 
 	lab.Main("dpo", "the same command with -resume continues", func(ctx context.Context) error {
@@ -102,7 +103,7 @@ func (o options) check() error {
 	case !(e >= 0 && e < 0.5):
 		return fmt.Errorf("-label-smoothing %g, want 0 or more and less than 0.5", e)
 	case e != 0 && !smooths:
-		return fmt.Errorf("-label-smoothing %g: -loss %s has none", e, o.Loss)
+		return fmt.Errorf("-label-smoothing %g: -loss %s has no label smoothing", e, o.Loss)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 const golden = "../../model/testdata/golden/"
 
-// mustRun runs dpo -json and gives its results.
+// mustRun runs dpo -json and returns its results.
 func mustRun(t *testing.T, args ...string) (r result) {
 	t.Helper()
 	o := program.Finish(t, append([]string{"-json"}, args...)...)
@@ -44,8 +44,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// writeData writes pairs of random prompts, of which the answer that fits the prompt's last
-// token is preferred to the one that fits the other.
+// writeData writes preference pairs with random prompts. The chosen answer depends on the
+// prompt's last token, which has two values; the rejected one is that of the other value.
 func writeData(t *testing.T) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(7, 0))
@@ -67,7 +67,7 @@ func writeData(t *testing.T) string {
 	return path
 }
 
-// short are the flags of a run of seconds.
+// short returns flags for a run that takes seconds, with more appended.
 func short(data, out string, more ...string) []string {
 	return append([]string{"-data", data, "-out", out, "-steps", "20", "-batch", "8", "-rows", "64", "-lr", "0.01",
 		"-lora", "8", "-alpha", "16", "-held", "0.2"}, more...)
@@ -95,7 +95,8 @@ func TestHeldOutPreferencesAreLearned(t *testing.T) {
 	}
 }
 
-// sameModel compares the saved model with the base model under the saved adapters.
+// sameModel checks that the saved model has the logits of the base model with the saved
+// adapters.
 func sameModel(t *testing.T, base, out string) {
 	t.Helper()
 	merged := load(t, filepath.Join(out, tune.ModelFolder))
@@ -139,7 +140,7 @@ func logits(t *testing.T, m *model.Model) []float64 {
 	return v
 }
 
-// Log-probabilities of the reference model that are computed first change no bit.
+// With -precompute the trained weights are the same, bit for bit.
 func TestPrecomputedRunsAreTheSame(t *testing.T) {
 	data := writeData(t)
 	for _, more := range [][]string{{"-lora", "0", "-lr", "0.001"}, {"-format", "q8"}} {
@@ -152,7 +153,7 @@ func TestPrecomputedRunsAreTheSame(t *testing.T) {
 	}
 }
 
-// A run that is killed again and again ends with the bits of one that was left alone.
+// A run that is killed and resumed several times ends with the same bits as an undisturbed one.
 func TestKilledRunsResume(t *testing.T) {
 	data := writeData(t)
 	for _, more := range [][]string{
@@ -190,7 +191,7 @@ func TestKilledRunsResume(t *testing.T) {
 	}
 }
 
-// newest is the step of the newest checkpoint in out, 0 if there is none.
+// newest returns the step of the newest checkpoint in out, or 0 if there is none.
 func newest(out string) (step int) {
 	folders, _ := filepath.Glob(filepath.Join(out, runFolder, "step-*"))
 	for _, f := range folders {
@@ -236,8 +237,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{short(data, "x", "-model", model, "-loss", "hinge"), `-loss "hinge", want sigmoid`},
 		{short(data, "x", "-model", model, "-label-smoothing", "0.5"), "-label-smoothing 0.5, want 0 or more"},
 		{short(data, "x", "-model", model, "-label-smoothing", "0.1", "-loss", "ipo"),
-			"-label-smoothing 0.1: -loss ipo has none"},
-		{short(data, "x", "-model", model, "-lora", "0", "-format", "q4"), "weights of that format do not train"},
+			"-label-smoothing 0.1: -loss ipo has no label smoothing"},
+		{short(data, "x", "-model", model, "-lora", "0", "-format", "q4"), "weights in that format cannot be trained"},
 		{short(data, "x", "-model", model, "-max-tokens", "3"),
 			"0 pairs to train on (60 are too long, 0 have equal completions)"},
 	} {

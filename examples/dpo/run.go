@@ -18,10 +18,10 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// runFolder has the run's checkpoints and metrics, in the output folder.
+// runFolder is the subfolder of the output folder with the run's checkpoints and metrics.
 const runFolder = "dpo"
 
-// tuning is one run.
+// tuning is one run of the command.
 type tuning struct {
 	*tune.Run
 	options options
@@ -30,28 +30,28 @@ type tuning struct {
 	result  result
 }
 
-// result is the JSON object of -json. Those of held-out pairs are measured after the last
-// step; seconds are those of this process.
+// result is what -json prints. The results on held-out pairs are measured after the last
+// step.
 type result struct {
 	Accuracy      float64 `json:"held_accuracy"` // share of pairs whose chosen completion has the greater reward
-	Margin        float64 `json:"held_margin"`   // mean reward of the chosen ones minus that of the rejected ones
+	Margin        float64 `json:"held_margin"`   // mean reward of chosen completions minus that of rejected ones
 	Loss          float64 `json:"held_loss"`
 	Train         int     `json:"pairs"`
 	Held          int     `json:"held_pairs"`
 	LeftOut       int     `json:"too_long"`
 	Equal         int     `json:"equal_completions"`
 	Steps         int     `json:"steps"`
-	Tokens        int64   `json:"tokens"` // of all steps
+	Tokens        int64   `json:"tokens"` // trained on in all steps
 	Params        int     `json:"params"`
 	Trained       int     `json:"trained_params"`
-	Seconds       float64 `json:"seconds"`
-	WeightsSHA256 string  `json:"weights_sha256"` // of what was trained
+	Seconds       float64 `json:"seconds"`        // of this process
+	WeightsSHA256 string  `json:"weights_sha256"` // of the trained parameters
 	Out           string  `json:"out"`
 }
 
 func (t *tuning) all(ctx context.Context) (err error) {
 	began := time.Now()
-	fmt.Printf("data: %d pairs to train on, %d held out; left out: %d longer than %d tokens, %d of equal completions; "+
+	fmt.Printf("data: %d pairs to train on, %d held out; left out: %d longer than %d tokens, %d with equal completions; "+
 		"%d steps\n", len(t.data.train), len(t.data.held), t.data.long, t.MaxTokens, t.data.equal, t.steps)
 	if err := t.Settle(struct {
 		options
@@ -77,11 +77,11 @@ func (t *tuning) all(ctx context.Context) (err error) {
 	r.Params, r.Trained = t.Params, t.TrainedParams
 	r.Seconds = time.Since(began).Seconds()
 	fmt.Printf("held-out pairs: the chosen completion has the greater reward in %.1f%%, margin %.3f, loss %.4f\n"+
-		"saved in %s, %.0f s\n", 100*r.Accuracy, r.Margin, r.Loss, filepath.Join(t.Out, tune.ModelFolder), r.Seconds)
+		"saved in %s after %.0f s\n", 100*r.Accuracy, r.Margin, r.Loss, filepath.Join(t.Out, tune.ModelFolder), r.Seconds)
 	return nil
 }
 
-// dpo is the training of m.
+// dpo returns the training of m.
 func (t *tuning) dpo(m *model.Model) *rl.DPO {
 	o := t.options
 	return &rl.DPO{
@@ -90,7 +90,7 @@ func (t *tuning) dpo(m *model.Model) *rl.DPO {
 	}
 }
 
-// announce says how much memory the run takes, and refuses one that does not fit.
+// announce prints how much memory the run needs, and returns an error if it does not fit.
 func (t *tuning) announce() error {
 	m, err := rl.DPOMemory(t.Backend, func(b backend.Backend) (*rl.DPO, error) {
 		m, err := t.Build(b)
@@ -105,7 +105,8 @@ func (t *tuning) announce() error {
 	return lab.Announce(os.Stdout, t.Backend, []lab.Phase{{Name: "training", Memory: m}})
 }
 
-// train makes all steps, from the newest checkpoint on, and measures the held-out pairs.
+// train runs the steps that are left after the newest checkpoint and evaluates the held-out
+// pairs.
 func (t *tuning) train(ctx context.Context) (err error) {
 	d := t.dpo(t.Trained)
 	tr := d.Trainer
@@ -142,7 +143,7 @@ func (t *tuning) train(ctx context.Context) (err error) {
 	bar.Describe("held-out pairs")
 	v, err := d.Evaluate(ctx)
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
+		return fmt.Errorf("evaluation stopped, the training is saved: %w", context.Cause(ctx))
 	} else if err != nil {
 		return err
 	}

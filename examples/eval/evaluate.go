@@ -12,24 +12,24 @@ import (
 
 // result is what -json prints.
 type result struct {
-	Version int     `json:"version"` // of these fields: 1
-	Tokens  int     `json:"tokens"`  // that were predicted
+	Version int     `json:"version"` // version of these fields: 1
+	Tokens  int     `json:"tokens"`  // number of predicted tokens
 	Context int     `json:"context"`
 	Nats    float64 `json:"nats_per_token"`
 	// Perplexity is the exponential of Nats.
 	Perplexity float64 `json:"perplexity"`
-	Seconds    float64 `json:"seconds"` // loading not counted
+	Seconds    float64 `json:"seconds"` // without loading
 	Rate       float64 `json:"tokens_per_second"`
 }
 
-// String is a line of figures.
+// String returns the result as a line of text.
 func (r result) String() string {
 	return fmt.Sprintf("%d tokens in windows of %d: %.6f nats/token, perplexity %.4f, %.1f tokens/s", r.Tokens, r.Context,
 		r.Nats, r.Perplexity, r.Rate)
 }
 
-// windows are the ids of a text as sequences of at most length tokens and the one
-// after them, which they predict.
+// windows cuts the ids of a text into sequences that predict at most length tokens
+// each. Each sequence begins with the last token of the one before.
 func windows(ids []int32, length int) (seqs []model.Sequence) {
 	for at := 0; at < len(ids)-1; at += length {
 		seqs = append(seqs, model.Sequence{IDs: ids[at:min(at+length+1, len(ids))]})
@@ -37,7 +37,8 @@ func windows(ids []int32, length int) (seqs []model.Sequence) {
 	return seqs
 }
 
-// evaluate scores texts in windows, and calls shown with the tokens done.
+// evaluate computes the perplexity of texts, cut into windows. It reports progress in
+// tokens to shown.
 func evaluate(ctx context.Context, m *model.Model, texts []text, o options,
 	shown func(done, total int)) (result, error) {
 	r := result{Version: 1, Context: o.Context}
@@ -50,7 +51,7 @@ func evaluate(ctx context.Context, m *model.Model, texts []text, o options,
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
 	began := time.Now()
-	sum := 0.0 // in the order of the tokens, so that batches change nothing
+	sum := 0.0 // summed token by token, so that it does not depend on the batches
 	shown(0, total)
 	for _, micro := range model.MicroBatches(seqs, o.Rows) {
 		if err := ctx.Err(); err != nil {

@@ -1,23 +1,21 @@
-// Command eval measures the perplexity of a checkpoint on texts.
+// Command eval measures the perplexity of a model on texts.
 //
 //	go run ./examples/eval -model Qwen3-0.6B -context 1024 -json a.txt b.txt
 //	go run ./examples/eval -model SmolLM2-135M-Instruct.gguf -format q8 heldout.jsonl
 //	go run ./examples/eval -model DeepSeek-V2-Lite -type uint32 heldout.bin
 //
-// By -type, a file is one text (text), has a text of its own in each line as
-// {"text": …} (jsonl), or holds the token ids of one text, as decimal numbers with
-// white space between them (ids) or as little-endian integers (uint16, uint32). Texts
-// are encoded by the model's tokenizer, with the tokens that it puts around them, such
-// as BOS. Nothing is added to ids: what is to begin with a bos_token_id has it in its
-// file.
+// -type says what a file contains: one text (text), a text as {"text": …} in each line
+// (jsonl), or the token ids of one text, as decimal numbers separated by white space
+// (ids) or as little-endian integers (uint16, uint32). Texts are encoded by the model's
+// tokenizer, with the special tokens that it adds, such as BOS. Nothing is added to
+// token ids: if a text should begin with BOS, the file must have it.
 //
-// Each text is cut into windows of -context tokens, and each token of a window is
-// read to predict the next one of the text, so that every token but a text's first
-// is predicted once, from at most -context tokens before it. The result is the
-// mean of −log p over all of them in nats, and its exponential, the perplexity.
-// It does not depend on -rows, which bounds the tokens of one forward.
+// Each text is cut into windows of -context tokens. Every token of a text but the first
+// is predicted once, from the tokens before it in its window. The result is the mean of
+// −log p over the predicted tokens in nats, and its exponential, the perplexity. It does
+// not depend on -rows, which limits the tokens of one forward pass.
 //
-// With -json the result is one object on a line, with the fields of type result.
+// With -json the result is one JSON object on a line, with the fields of type result.
 package main
 
 import (
@@ -40,7 +38,7 @@ import (
 // options are the flags.
 type options struct {
 	Device, Model, Format string
-	Type                  string // of the files; "" means by their names
+	Type                  string // of the files; if "", their names decide
 	Context, Rows         int
 	JSON                  bool
 	Files                 []string
@@ -48,20 +46,21 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
 	flag.StringVar(&o.Model, "model", "",
-		"folder of a checkpoint, its .safetensors file beside config.json, or a .gguf file")
-	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8, q4 or q4_1")
+		"model folder, its .safetensors file with config.json in the same folder, or a .gguf file")
+	flag.StringVar(&o.Format, "format", "f32", "format of the weights: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.StringVar(&o.Type, "type", "",
-		"of the files: text, jsonl, ids, uint16 or uint32 (default text for .txt, and jsonl for .jsonl)")
+		"type of the files: text, jsonl, ids, uint16 or uint32 (default: text for .txt, jsonl for .jsonl)")
 	flag.IntVar(&o.Context, "context", 0,
-		"tokens of a window (default max_position_embeddings of the model, at most 4096)")
-	flag.IntVar(&o.Rows, "rows", 4096, "most tokens of one forward, unless a window has more; the result is the same")
+		"tokens of a window (default: max_position_embeddings of the model, at most 4096)")
+	flag.IntVar(&o.Rows, "rows", 4096,
+		"maximum tokens of one forward pass, unless a window has more; it does not change the result")
 	flag.BoolVar(&o.JSON, "json", false, "print the result as a JSON object")
 	flag.Parse()
 	o.Files = flag.Args()
 
-	lab.Main("eval", "there is no result", func(ctx context.Context) error { return start(ctx, o) })
+	lab.Main("eval", "no result was computed", func(ctx context.Context) error { return start(ctx, o) })
 }
 
 func start(ctx context.Context, o options) error {
@@ -112,13 +111,13 @@ func start(ctx context.Context, o options) error {
 	return nil
 }
 
-// tokens is the encoder of the model at path, which is read for the first text.
+// tokens returns the encoder of the model at path. It loads the tokenizer at the first call.
 func tokens(path string) encoder {
 	load := sync.OnceValues(func() (*tokenizer.Tokenizer, error) { return tokenizer.Load(path) })
 	return func(text string) ([]int32, error) {
 		t, err := load()
 		if err != nil {
-			return nil, fmt.Errorf("text needs the model's tokenizer, ids do not: %w", err)
+			return nil, fmt.Errorf("text needs the model's tokenizer (token ids do not): %w", err)
 		}
 		return t.Encode(text)
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/aha-go/aha/model/tokenizer"
 )
 
-// asCommand makes the test binary run as eval itself.
+// asCommand is an environment variable: if it is set, the test binary runs as the command
+// eval.
 const asCommand = "EVAL_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -28,10 +29,10 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// folder is a checkpoint with what transformers computed for it.
+// folder is a model folder with logits that transformers computed.
 const folder = "../../model/testdata/golden/qwen2_tied"
 
-// eval runs the command with arguments.
+// eval runs the command with args.
 func eval(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -51,7 +52,7 @@ func eval(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), 0
 }
 
-// measured is what eval prints with -json.
+// measured runs eval -json and returns its result.
 func measured(t *testing.T, args ...string) (r result) {
 	t.Helper()
 	out, errs, code := eval(t, append([]string{"-model", folder, "-json"}, args...)...)
@@ -66,8 +67,8 @@ func measured(t *testing.T, args ...string) (r result) {
 	return r
 }
 
-// sequence is one whose logits transformers computed, with the mean of −log p
-// of its tokens.
+// sequence returns a sequence whose logits transformers computed, and the mean of
+// −log p over its tokens.
 func sequence(t *testing.T) (ids []int32, nats float64) {
 	t.Helper()
 	r, err := checkpoint.Open(filepath.Join(folder, "expected.safetensors"))
@@ -101,7 +102,7 @@ func sequence(t *testing.T) (ids []int32, nats float64) {
 	return ids, nats / (length - 1)
 }
 
-// write writes ids as a file of a type.
+// write writes ids to a file of type kind and returns its path.
 func write(t *testing.T, kind string, ids []int32) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -138,7 +139,7 @@ func TestPerplexityIsThatOfTransformers(t *testing.T) {
 	}
 }
 
-// Texts are those of the ids that the tokenizer has for them, BOS included.
+// Texts give the same result as their token ids, BOS included.
 func TestTextsAreEncoded(t *testing.T) {
 	const bos = 3
 	tok, err := tokenizer.New(tokenizer.Vocabulary{Tokens: []string{"a", "b", "ab"}, Merges: []string{"a b"},
@@ -204,7 +205,7 @@ func TestMeanDoesNotDependOnTheBatch(t *testing.T) {
 			t.Errorf("-rows %s: %v, want %v", rows, r, want)
 		}
 	}
-	// The mean is over tokens, not over windows or files.
+	// The result is the mean over tokens, not over windows or files.
 	a, b := measured(t, "-type", "ids", "-context", "4", one), measured(t, "-type", "ids", "-context", "4", two)
 	if mean := (25*a.Nats + 10*b.Nats) / 35; math.Abs(mean-want.Nats) > 1e-12 {
 		t.Errorf("%g nats of both files, want %g", want.Nats, mean)
@@ -256,12 +257,12 @@ func TestBadFlagsAndFilesAreNamed(t *testing.T) {
 		{[]string{"-type", "json", good}, `-type "json", want one of ids, uint16, uint32, text, jsonl`},
 		{[]string{"-type", "ids", "-device", "tpu", good}, `-device: backend: Open("tpu")`},
 		{[]string{"nowhere.txt"}, "open nowhere.txt: "},
-		{[]string{good}, "tokens: -type is missing, for a name that ends neither in .txt nor in .jsonl"},
+		{[]string{good}, "tokens: -type is missing, and the name ends neither in .txt nor in .jsonl"},
 		{[]string{"-type", "ids", file("1")}, "tokens: 1 tokens, want at least 2"},
-		{[]string{"-type", "ids", file("1 two")}, `tokens: token 1: "two" is no token id`},
+		{[]string{"-type", "ids", file("1 two")}, `tokens: token 1: "two" is not a token id`},
 		{[]string{"-type", "ids", file("1 2 48")}, "tokens: token 2 is 48, beyond the vocabulary of 48"},
-		{[]string{"-type", "uint16", good}, "tokens: 5 bytes are no whole number of tokens of 2"},
-		{[]string{"-type", "uint32", file("abcde")}, "tokens: 5 bytes are no whole number of tokens of 4"},
+		{[]string{"-type", "uint16", good}, "tokens: 5 bytes, want a multiple of 2"},
+		{[]string{"-type", "uint32", file("abcde")}, "tokens: 5 bytes, want a multiple of 4"},
 		{[]string{"-type", "uint32", file("\xff\xff\xff\xff\x00\x00\x00\x00")}, "token 0 is 4294967295, beyond"},
 	} {
 		out, errs, code := eval(t, append([]string{"-model", folder}, c.args...)...)

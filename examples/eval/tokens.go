@@ -14,13 +14,13 @@ import (
 	"strings"
 )
 
-// decoders turn a file of ids of a type into these.
+// decoders decode the contents of a file of token ids, by -type.
 var decoders = map[string]func(data []byte) ([]uint32, error){
 	"ids": func(data []byte) (ids []uint32, err error) {
 		for i, word := range bytes.Fields(data) {
 			id, err := strconv.ParseUint(string(word), 10, 32)
 			if err != nil {
-				return nil, fmt.Errorf("token %d: %q is no token id", i, word)
+				return nil, fmt.Errorf("token %d: %q is not a token id", i, word)
 			}
 			ids = append(ids, uint32(id))
 		}
@@ -32,10 +32,10 @@ var decoders = map[string]func(data []byte) ([]uint32, error){
 	"uint32": func(data []byte) ([]uint32, error) { return integers(data, 4, binary.LittleEndian.Uint32) },
 }
 
-// integers reads ids of size bytes each.
+// integers decodes ids of size bytes each.
 func integers(data []byte, size int, read func([]byte) uint32) ([]uint32, error) {
 	if len(data)%size != 0 {
-		return nil, fmt.Errorf("%d bytes are no whole number of tokens of %d", len(data), size)
+		return nil, fmt.Errorf("%d bytes, want a multiple of %d", len(data), size)
 	}
 	ids := make([]uint32, len(data)/size)
 	for i := range ids {
@@ -44,16 +44,17 @@ func integers(data []byte, size int, read func([]byte) uint32) ([]uint32, error)
 	return ids, nil
 }
 
-// text is one that is evaluated.
+// text is an encoded text.
 type text struct {
-	where string // in errors
+	where string // file and line, for error messages
 	ids   []int32
 }
 
-// encoder returns the ids of a text, with what the tokenizer puts around it.
+// encoder returns the ids of a text, with the special tokens that the tokenizer adds.
 type encoder func(text string) ([]int32, error)
 
-// typeOf is the type of a file: kind, or what its name ends in.
+// typeOf returns the type of a file: kind or, if that is empty, what the name's extension
+// says.
 func typeOf(file, kind string) (string, error) {
 	types := append(slices.Sorted(maps.Keys(decoders)), "text", "jsonl")
 	switch ending := filepath.Ext(file); {
@@ -62,7 +63,7 @@ func typeOf(file, kind string) (string, error) {
 	case kind == "" && ending == ".jsonl":
 		return "jsonl", nil
 	case kind == "":
-		return "", fmt.Errorf("%s: -type is missing, for a name that ends neither in .txt nor in .jsonl: want one of %s",
+		return "", fmt.Errorf("%s: -type is missing, and the name ends neither in .txt nor in .jsonl: want one of %s",
 			file, strings.Join(types, ", "))
 	case !slices.Contains(types, kind):
 		return "", fmt.Errorf("-type %q, want one of %s", kind, strings.Join(types, ", "))
@@ -70,7 +71,8 @@ func typeOf(file, kind string) (string, error) {
 	return kind, nil
 }
 
-// readTexts reads files of a type, see typeOf, as texts of at least two ids below vocab each.
+// readTexts reads files whose types typeOf determines. Each text must have at least two ids,
+// all below vocab.
 func readTexts(files []string, kind string, vocab int, encode encoder) ([]text, error) {
 	var texts []text
 	for _, file := range files {
@@ -101,7 +103,7 @@ func readTexts(files []string, kind string, vocab int, encode encoder) ([]text, 
 	return texts, nil
 }
 
-// parse reads the texts of a file: one, or in JSON lines one of each line that is not empty.
+// parse returns the texts of a file: one or, for jsonl, one for each line that is not empty.
 func parse(file, kind string, data []byte, encode encoder) ([]text, error) {
 	fail := func(where string, err error) ([]text, error) { return nil, fmt.Errorf("%s: %w", where, err) }
 	switch kind {
@@ -146,7 +148,7 @@ func parse(file, kind string, data []byte, encode encoder) ([]text, error) {
 	}
 	t := text{file, make([]int32, len(ids))}
 	for i, id := range ids {
-		t.ids[i] = int32(id) // readTexts compares the bits with the vocabulary
+		t.ids[i] = int32(id) // readTexts checks that it is below the vocabulary size as a uint32
 	}
 	return []text{t}, nil
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// dataset is the file of conversations.
+// dataset holds the conversations of the data file.
 type dataset struct {
 	train, held []model.Sequence
-	long        int    // conversations left out
+	long        int    // number of conversations left out because they are too long
 	sum         string // SHA-256 of the file
 }
 
@@ -27,11 +27,11 @@ type line struct {
 	Answer   *string           `json:"answer"`
 }
 
-// encoder is tune.Encoder.Chat.
+// encoder is the type of the method tune.Encoder.Chat.
 type encoder func(messages []chat.Message, o chat.Options) (ids []int32, weight []float32, err error)
 
-// readData reads the conversations of up to longest tokens in a file, for the model at path.
-// Errors name the file and the line.
+// readData reads the conversations of a file and leaves out those longer than longest tokens.
+// The tokenizer of the model at path encodes them. Errors name the file and the line.
 func readData(file, path string, vocab, longest int) (d *dataset, err error) {
 	d = &dataset{}
 	var encode encoder
@@ -53,7 +53,8 @@ func readData(file, path string, vocab, longest int) (d *dataset, err error) {
 	return d, err
 }
 
-// parse turns a line into a sequence. encode is made of the model at path when it is needed first.
+// parse turns a line into a sequence. If it needs *encode and that is nil, parse sets it to the
+// encoder of the model at path.
 func parse(row []byte, path string, encode *encoder) (q model.Sequence, err error) {
 	var l line
 	if err := json.Unmarshal(row, &l); err != nil {
@@ -83,12 +84,12 @@ func parse(row []byte, path string, encode *encoder) (q model.Sequence, err erro
 	}
 	q.IDs = ids
 	if len(weight) > 0 {
-		q.Weight = weight[1:] // nothing predicts the first
+		q.Weight = weight[1:] // the first token is not predicted
 	}
 	return q, nil
 }
 
-// check reports why a sequence cannot be trained on.
+// check returns an error if a sequence cannot be trained on.
 func check(q model.Sequence, vocab int) error {
 	if len(q.IDs) < 2 {
 		return fmt.Errorf("%d tokens, want at least 2", len(q.IDs))
@@ -104,15 +105,15 @@ func check(q model.Sequence, vocab int) error {
 		}
 	}
 	if !(model.Totals([]model.Sequence{q}).Weight > 0) {
-		return errors.New("no token after the first is to be learned")
+		return errors.New("no token after the first has a weight above 0")
 	}
 	return nil
 }
 
-// split holds a part of the conversations out, one at least, chosen by seed.
+// split holds out a fraction of the conversations, at least one, which seed chooses.
 func (d *dataset) split(part float64, seed uint64) error {
 	if n := len(d.train); n < 2 {
-		return fmt.Errorf("%d conversations of a length to train on (%d are too long), want at least 2", n, d.long)
+		return fmt.Errorf("%d conversations to train on (%d are too long), want at least 2", n, d.long)
 	}
 	d.train, d.held = tune.Split(d.train, part, seed)
 	return nil

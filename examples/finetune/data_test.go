@@ -31,7 +31,7 @@ func TestReadData(t *testing.T) {
 		"\n" + `{"ids":[1,10]}`:                      "line 2: token 1 is 10, beyond the vocabulary of 10",
 		`{"ids":[1,-2]}`:                             "token 1 is -2",
 		`{"ids":[1,2],"weight":[1]}`:                 "1 weights for 2 ids",
-		`{"ids":[1,2],"weight":[1,0]}`:               "no token after the first is to be learned",
+		`{"ids":[1,2],"weight":[1,0]}`:               "no token after the first has a weight above 0",
 		`{"ids":[1,2],"weight":[1,-1]}`:              "weight 1 is -1, want 0 to 1",
 		`{"text":"x"}`:                               "want ids, messages, or question and answer",
 		`{"ids":[1,2],"messages":[{"role":"user"}]}`: "want ids, messages, or question and answer",

@@ -9,19 +9,20 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// evaluate is the held-out loss now.
+// evaluate returns the present held-out loss.
 func (t *tuning) evaluate(ctx context.Context) (float64, error) {
 	shown, end := progress.Watch("held-out loss", "conversations")
 	defer end()
 	loss, err := heldLoss(ctx, t.Trained, t.data.held, t.Rows, shown)
 	if err != nil && ctx.Err() != nil {
-		return 0, fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
+		return 0, fmt.Errorf("evaluation stopped, the training so far is saved: %w", context.Cause(ctx))
 	}
 	return loss, err
 }
 
-// heldLoss is the weighted mean of −log p over the targets of seqs, in forwards of up to
-// rows tokens, one conversation at least. shown is told how many conversations are done.
+// heldLoss returns the weighted mean of −log p over the targets of seqs. A forward pass has
+// at most rows tokens, unless one conversation has more. heldLoss reports progress in
+// conversations to shown.
 func heldLoss(
 	ctx context.Context, m *model.Model, seqs []model.Sequence, rows int, shown func(done, total int),
 ) (float64, error) {

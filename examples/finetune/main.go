@@ -1,5 +1,5 @@
-// Command finetune trains a checkpoint on conversations (supervised fine-tuning): all of
-// its weights, or low-rank adapters beside them.
+// Command finetune trains a model on conversations (supervised fine-tuning, SFT): all of its
+// weights, or low-rank adapters (LoRA).
 //
 //	go run ./examples/finetune -model Llama-3.2-1B -data chats.jsonl -out out/tuned
 //	go run ./examples/finetune -model Llama-3.2-1B -data chats.jsonl -out out/tuned -format q8
@@ -8,27 +8,28 @@
 // Each line of the data is one of
 //
 //	{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
-//	{"question": "…", "answer": "…"}                       a chat of two messages, as GSM8K has them
-//	{"ids": [1, 887, 902, 2], "weight": [0, 0, 1, 1]}      token ids, and which of them are learned
+//	{"question": "…", "answer": "…"}                       a chat of two messages, as in GSM8K
+//	{"ids": [1, 887, 902, 2], "weight": [0, 0, 1, 1]}      token ids, and their weights in the loss
 //
-// The first two need the model's tokenizer and chat template, which are in its folder or GGUF
-// file, and learn the assistant's messages alone, with the tokens that end them; the first
-// may have "tools" too. Without weight all ids are learned. Conversations are packed without
-// attention from one to another. Those longer than -max-tokens are left out, and counted.
+// The first two need the model's tokenizer and chat template, which are read from its folder
+// or GGUF file; the loss is over the assistant's messages only, with the tokens that end
+// them. The first may have "tools", too. Without weight the loss is over all token ids.
+// Conversations are packed into a batch and do not attend to each other. Conversations
+// longer than -max-tokens are left out and counted.
 //
-// A part of the conversations, -held, is not trained on: the loss on it, the mean over the
-// tokens that would be learned of −log p in nats, is printed before, after, and every -eval
-// steps.
+// The fraction -held of the conversations is held out. The held-out loss, in nats per token,
+// is printed before and after training and every -eval steps.
 //
-// With -lora 0 all weights train. Otherwise adapters of that rank do, beside frozen weights
-// that may be in the formats bf16, fp8, q8, q4 and q4_1 (QLoRA); embedding and head are F32.
-// Targets are the ends of names, such as q_proj,v_proj, or all-linear.
+// With -lora 0 all weights are trained. Otherwise adapters of that rank are trained, and the
+// weights are frozen; these can be in the formats bf16, fp8, q8, q4 and q4_1 (QLoRA).
+// Embedding and head are F32. -targets are suffixes of parameter names, such as
+// q_proj,v_proj, or all-linear.
 //
-// The output folder gets sft, the run's checkpoints and metrics.jsonl; adapter, which PEFT
-// loads; and model, which transformers loads, in F32, with the adapters merged into the
-// weights of -model. examples/convert makes BF16 of it.
+// The output folder has three subfolders: sft, with the checkpoints and metrics.jsonl of the
+// run; adapter, which PEFT loads; and model, which transformers loads, in F32, with the
+// adapters merged into the weights. examples/convert converts it to BF16.
 //
-// A run that was stopped or killed goes on with -resume, bit for bit.
+// -resume continues a run that was stopped or killed; the result is the same, bit for bit.
 package main
 
 import (
@@ -46,7 +47,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// options are the flags. Those with a name in JSON decide the result.
+// options are the flags. Those with a JSON name determine the result and are recorded.
 type options struct {
 	tune.Options
 	Batch int `json:"batch"`
@@ -55,7 +56,7 @@ type options struct {
 func main() {
 	var o options
 	o.Flags("conversations", 2e-4)
-	flag.IntVar(&o.Batch, "batch", 4096, "most tokens of a step, unless one conversation has more")
+	flag.IntVar(&o.Batch, "batch", 4096, "maximum tokens per step, unless one conversation has more")
 	flag.Parse()
 
 	lab.Main("finetune", "the same command with -resume continues", func(ctx context.Context) error {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 const golden = "../../model/testdata/golden/"
 
-// mustRun runs finetune -json and gives its results.
+// mustRun runs finetune -json and returns its results.
 func mustRun(t *testing.T, args ...string) (r result) {
 	t.Helper()
 	o := program.Finish(t, append([]string{"-json"}, args...)...)
@@ -44,8 +44,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// writeData writes conversations of random prompts and of answers that depend on the
-// prompt's last token: only the answers can be learned.
+// writeData writes conversations with random prompts and answers that depend on the prompt's
+// last token, so that only the answers can be learned.
 func writeData(t *testing.T) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(7, 0))
@@ -69,7 +69,7 @@ func writeData(t *testing.T) string {
 	return path
 }
 
-// short are the flags of a run of seconds.
+// short returns flags for a run that takes seconds, with more appended.
 func short(data, out string, more ...string) []string {
 	return append([]string{"-data", data, "-out", out, "-steps", "40", "-batch", "128", "-rows", "64", "-lr", "0.01",
 		"-lora", "8", "-alpha", "16", "-held", "0.2"}, more...)
@@ -96,7 +96,8 @@ func TestHeldOutLossFalls(t *testing.T) {
 	}
 }
 
-// sameModel compares the saved model with the base model under the saved adapters.
+// sameModel checks that the saved model has the logits of the base model with the saved
+// adapters.
 func sameModel(t *testing.T, base, out string) {
 	t.Helper()
 	merged := load(t, filepath.Join(out, tune.ModelFolder))
@@ -140,7 +141,7 @@ func logits(t *testing.T, m *model.Model) []float64 {
 	return v
 }
 
-// A run that is killed again and again ends with the bits of one that was left alone.
+// A run that is killed and resumed several times ends with the same bits as an undisturbed one.
 func TestKilledRunsResume(t *testing.T) {
 	data := writeData(t)
 	for _, more := range [][]string{{"-format", "q8"}, {"-lora", "0", "-lr", "0.001"}} {
@@ -176,7 +177,7 @@ func TestKilledRunsResume(t *testing.T) {
 	}
 }
 
-// newest is the step of the newest checkpoint in out, 0 if there is none.
+// newest returns the step of the newest checkpoint in out, or 0 if there is none.
 func newest(out string) (step int) {
 	folders, _ := filepath.Glob(filepath.Join(out, runFolder, "step-*"))
 	for _, f := range folders {
@@ -222,11 +223,12 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{short(data, "x", "-model", golden+"qwen3", "-held", "1"), "-held 1, want more than 0 and less than 1"},
 		{short(data, "x", "-model", golden+"qwen3", "-lr", "-1"), "-lr -1"},
 		{short(data, "x", "-model", golden+"qwen3", "-lora", "-1"), "-lora -1, want at least 0"},
-		{short(data, "x", "-model", golden+"qwen3", "-lora", "0", "-format", "q4"), "weights of that format do not train"},
+		{short(data, "x", "-model", golden+"qwen3", "-lora", "0", "-format", "q4"),
+			"weights in that format cannot be trained"},
 		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "65"),
 			"-max-tokens 65, max_position_embeddings of the model is 64"},
 		{short(data, "x", "-model", golden+"qwen3", "-max-tokens", "3"),
-			"0 conversations of a length to train on (60 are too long)"},
+			"0 conversations to train on (60 are too long)"},
 		{short(data, t.TempDir(), "-model", golden+"qwen3", "-targets", "q_proj,router"), `target "router" names nothing`},
 	} {
 		if o := program.Finish(t, c.args...); o.Code != 1 || !strings.Contains(o.Stderr, c.want) {

@@ -16,21 +16,20 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// runFolder has the run's checkpoints and metrics, in the output folder.
+// runFolder is the subfolder of the output folder with the run's checkpoints and metrics.
 const runFolder = "sft"
 
-// tuning is one run.
+// tuning is one run of the command.
 type tuning struct {
 	*tune.Run
 	batch  int
 	data   *dataset
-	epochs *train.Epochs // deals the conversations out
+	epochs *train.Epochs // makes the batches
 	steps  int
 	result result
 }
 
-// result is the JSON object of -json. Losses are in nats a token, seconds those of this
-// process.
+// result is what -json prints. Losses are in nats per token.
 type result struct {
 	HeldBefore    float64 `json:"held_loss_before"`
 	HeldAfter     float64 `json:"held_loss_after"`
@@ -38,11 +37,11 @@ type result struct {
 	Held          int     `json:"held_conversations"`
 	LeftOut       int     `json:"too_long"`
 	Steps         int     `json:"steps"`
-	Tokens        int64   `json:"tokens"` // of all steps
+	Tokens        int64   `json:"tokens"` // trained on in all steps
 	Params        int     `json:"params"`
 	Trained       int     `json:"trained_params"`
-	Seconds       float64 `json:"seconds"`
-	WeightsSHA256 string  `json:"weights_sha256"` // of what was trained
+	Seconds       float64 `json:"seconds"`        // of this process
+	WeightsSHA256 string  `json:"weights_sha256"` // of the trained parameters
 	Out           string  `json:"out"`
 }
 
@@ -81,12 +80,12 @@ func (t *tuning) all(ctx context.Context) error {
 	r.Train, r.Held, r.LeftOut, r.Out = len(t.data.train), len(t.data.held), t.data.long, t.Out
 	r.Params, r.Trained = t.Params, t.TrainedParams
 	r.Seconds = time.Since(began).Seconds()
-	fmt.Printf("held-out loss %.4f, before %.4f (%+.1f%%)\nsaved in %s, %.0f s\n", r.HeldAfter, r.HeldBefore,
+	fmt.Printf("held-out loss %.4f, before %.4f (%+.1f%%)\nsaved in %s after %.0f s\n", r.HeldAfter, r.HeldBefore,
 		100*(r.HeldAfter/r.HeldBefore-1), filepath.Join(t.Out, tune.ModelFolder), r.Seconds)
 	return nil
 }
 
-// announce says how much memory the run takes, and refuses one that does not fit.
+// announce prints how much memory the run needs, and returns an error if it does not fit.
 func (t *tuning) announce() error {
 	var most []model.Sequence
 	for i := range t.steps {
@@ -114,7 +113,7 @@ func (t *tuning) announce() error {
 	return lab.Announce(os.Stdout, t.Backend, []lab.Phase{{Name: "training", Memory: m}})
 }
 
-// rows is the number of tokens that seqs predict.
+// rows returns the number of tokens that seqs predict.
 func rows(seqs []model.Sequence) (n int) {
 	for _, q := range seqs {
 		n += q.Rows()
@@ -122,7 +121,7 @@ func rows(seqs []model.Sequence) (n int) {
 	return n
 }
 
-// train makes all steps, from the newest checkpoint on.
+// train runs the steps that are left after the newest checkpoint.
 func (t *tuning) train(ctx context.Context) error {
 	bar := progress.New(t.steps, "training", "steps")
 	defer bar.Close()

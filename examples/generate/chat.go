@@ -13,20 +13,20 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// conversation is a chat with a model, a line a message. Without a template each line is a
-// text of its own, which the model completes.
+// conversation is a chat with a model, in which each input line is a message. If the model
+// has no chat template, it completes each line separately.
 type conversation struct {
 	*language
 	g          *model.Generator
-	request    model.Request // of each answer; Prompt is set anew
-	out, errs  io.Writer     // of answers, and of all else
-	sign       string        // what asks for a message
+	request    model.Request // template for each answer, without Prompt
+	out, errs  io.Writer     // out gets the answers, errs everything else
+	sign       string        // printed before each input line
 	dim        bool
-	interrupts <-chan os.Signal // stop an answer, or the chat if there is none
+	interrupts <-chan os.Signal // stop the answer in progress or, if there is none, the chat
 	history    []chat.Message
 }
 
-// run answers the lines of in.
+// run answers the lines of in until it ends, an interrupt arrives or ctx is cancelled.
 func (c *conversation) run(ctx context.Context, in io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,7 +81,8 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- string) error {
 	}
 }
 
-// answer answers a message. What no answer begins to is forgotten.
+// answer generates and prints the answer to a message. A message whose answer has not begun
+// is removed from the history.
 func (c *conversation) answer(ctx context.Context, message string) error {
 	c.history = append(c.history, chat.Message{Role: chat.User, Content: message})
 	r := c.request
@@ -107,7 +108,8 @@ func (c *conversation) answer(ctx context.Context, message string) error {
 // errStopped is the cause of a context that an interrupt cancelled.
 var errStopped = errors.New("the answer was stopped")
 
-// stoppable is a context that an interrupt cancels until done is called.
+// stoppable returns a context that an interrupt cancels. After the call of done interrupts
+// have their usual effect again.
 func (c *conversation) stoppable(ctx context.Context) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	over := make(chan struct{})
@@ -124,8 +126,8 @@ func (c *conversation) stoppable(ctx context.Context) (_ context.Context, done f
 	}
 }
 
-// fit is the prompt of the history, of which the oldest messages are forgotten until an answer
-// has room.
+// fit returns the prompt for the history. It drops the oldest messages until the context has
+// room for an answer.
 func (c *conversation) fit() ([]int32, error) {
 	room := min(c.request.MaxTokens, c.g.MaxLen()/4)
 	for forgotten := 0; ; forgotten += 2 {
@@ -136,7 +138,7 @@ func (c *conversation) fit() ([]int32, error) {
 		switch {
 		case len(ids)+room <= c.g.MaxLen():
 			if forgotten > 0 {
-				fmt.Fprintf(c.errs, "generate: the context of %d tokens is full: the oldest %d messages are forgotten\n",
+				fmt.Fprintf(c.errs, "generate: the context of %d tokens is full: the oldest %d messages were dropped\n",
 					c.g.MaxLen(), forgotten)
 			}
 			return ids, within(ids, c.g.Model().Config)
@@ -148,13 +150,13 @@ func (c *conversation) fit() ([]int32, error) {
 	}
 }
 
-// remember adds an answer to the history, without its thought.
+// remember adds an answer to the history, without its thinking.
 func (c *conversation) remember(text string) {
 	if c.template == "" {
 		c.history = nil
 		return
 	}
-	m, _ := c.template.Parse(text, c.options) // a bad call of a tool is no part of the content
+	m, _ := c.template.Parse(text, c.options) // an error is of a malformed tool call; the content is valid
 	if m.Content == "" {
 		c.history = c.history[:len(c.history)-1]
 		return

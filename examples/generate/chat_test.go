@@ -18,7 +18,7 @@ func TestChatRemembers(t *testing.T) {
 	dir := speaker(t)
 	for in, want := range map[string]string{
 		"Hi\nAnd?\n":    hello + "\nBye\n",
-		"Hi\n\n \nAnd?": hello + "\nBye\n", // empty lines are no messages
+		"Hi\n\n \nAnd?": hello + "\nBye\n", // empty lines are ignored
 		"And?\r\n":      "<think>what</think>What?\n",
 		"":              "",
 	} {
@@ -29,8 +29,8 @@ func TestChatRemembers(t *testing.T) {
 	}
 }
 
-// The second answer reads what is new alone, and is that of the whole history: the answer before it ends with
-// a token that was drawn and not read.
+// For the second answer the model reads only tokens that are not cached. The first answer's last token is not cached,
+// since it was sampled but never fed to the model.
 func TestChatReadsWhatIsNewAlone(t *testing.T) {
 	dir := speaker(t)
 	l, err := readLanguage(dir, options{})
@@ -46,7 +46,7 @@ func TestChatReadsWhatIsNewAlone(t *testing.T) {
 	}
 }
 
-// The system message is that of -system, and is not forgotten.
+// -system sets the system message; it needs a chat template.
 func TestSystemMessage(t *testing.T) {
 	dir := speaker(t)
 	tok := bytesWith(t)
@@ -67,7 +67,7 @@ func TestSystemMessage(t *testing.T) {
 	}
 }
 
-// A message that is too long is refused, and the chat goes on.
+// A message that is too long is an error, and the chat continues.
 func TestChatGoesOnAfterALongMessage(t *testing.T) {
 	out, errs, code := say(t, strings.Repeat("x", 500)+"\nHi\n", "-model", speaker(t))
 	if code != 0 || out != hello+"\n" || !strings.Contains(errs, "too many for the context of 400") {
@@ -75,7 +75,7 @@ func TestChatGoesOnAfterALongMessage(t *testing.T) {
 	}
 }
 
-// Without a template each line is completed by itself.
+// Without a chat template each line is completed separately.
 func TestLinesAreCompletedRaw(t *testing.T) {
 	rendered := "<|im_start|>user"
 	dir := speaker(t)
@@ -86,7 +86,7 @@ func TestLinesAreCompletedRaw(t *testing.T) {
 	}
 }
 
-// talk is a conversation with the speaker, in this process.
+// talk returns a conversation with the model of speaker, in this process.
 func talk(t *testing.T, out, errs io.Writer) *conversation {
 	t.Helper()
 	dir := speaker(t)
@@ -105,12 +105,12 @@ func TestOldestMessagesAreForgotten(t *testing.T) {
 	c.history = append(c.history, chat.Message{Role: chat.User, Content: "And?"})
 	ids, err := c.fit()
 	if err != nil || len(ids) > 300 || len(c.history) != 5 ||
-		!strings.Contains(errs.String(), "the context of 400 tokens is full: the oldest 4 messages are forgotten") {
+		!strings.Contains(errs.String(), "the context of 400 tokens is full: the oldest 4 messages were dropped") {
 		t.Errorf("%d ids of %d messages, error %v: %s", len(ids), len(c.history), err, errs.String())
 	}
 }
 
-// stopper is a slow terminal, which interrupts with the first text.
+// stopper is a slow writer that sends an interrupt at the first text.
 type stopper struct {
 	interrupts chan<- os.Signal
 	sent       bool
@@ -125,17 +125,17 @@ func (s *stopper) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// The first interrupt stops the answer, and the chat goes on; the next one ends it.
+// The first interrupt stops the answer, and the chat continues; the next one ends the chat.
 func TestInterruptStopsTheAnswerAlone(t *testing.T) {
 	interrupts := make(chan os.Signal)
 	var errs strings.Builder
 	c := talk(t, &stopper{interrupts: interrupts}, &errs)
-	c.request.Stop, c.request.MaxTokens = []int32{}, 300 // without an end
+	c.request.Stop, c.request.MaxTokens = []int32{}, 300 // no token ends the answer
 	c.interrupts = interrupts
 	in, lines := io.Pipe()
 	ended := make(chan error)
 	go func() { ended <- c.run(t.Context(), in) }()
-	for _, line := range []string{"Hi\n", "\n", "\n"} { // the last is read when the answer has ended
+	for _, line := range []string{"Hi\n", "\n", "\n"} { // the last line is read once the answer has ended
 		_, err := io.WriteString(lines, line)
 		must(t, err)
 	}

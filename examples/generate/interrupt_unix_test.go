@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Without an answer to stop, SIGINT ends the chat as the end of input does; SIGTERM ends the command.
+// Between answers SIGINT ends the chat as the end of input does. SIGTERM ends the command.
 func TestSignalsEndTheChat(t *testing.T) {
 	dir := speaker(t)
 	self, err := os.Executable()

@@ -1,39 +1,39 @@
-// Command generate completes text, or answers it, with a checkpoint: a folder or a file of
-// safetensors beside its config.json, as Hugging Face has them, or a GGUF file.
+// Command generate completes a text, answers a message or holds a chat. The model is a folder
+// or a safetensors file with a config.json, as published on Hugging Face, or a GGUF file.
 //
 //	go run ./examples/generate -model SmolLM2-135M-Instruct.gguf                     # a chat
 //	go run ./examples/generate -model Qwen3-0.6B -prompt 'What is MoE?' -think=false -format q8
 //	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-file story.txt -raw -temperature 0.6 -top-p 0.95
-//	go run ./examples/generate -model out/r1zero/model -prompt '19 29 16:32'         # the reasoner of r1zero
+//	go run ./examples/generate -model out/r1zero/model -prompt '19 29 16:32'         # the model of r1zero
 //	go run ./examples/generate -model DeepSeek-V2-Lite -prompt-ids 100000,549,6077 -max-tokens 32 -ids
 //
-// The tokenizer is tokenizer.json of the model's folder, the chat template its
-// chat_template.jinja or the chat_template of tokenizer_config.json; GGUF files have both.
-// With a template the prompt is a message, which the model answers. With -raw, or if the
-// model has no template, it is the beginning of a text, which the model completes.
-// -system sets the system message, of a chat too.
-// -tokenize prints the prompt's token ids on one line, and nothing else happens.
+// The tokenizer is tokenizer.json in the model's folder. The chat template is
+// chat_template.jinja, or chat_template in tokenizer_config.json. GGUF files contain both.
+// With a chat template the prompt is a message that the model answers. With -raw, or if the
+// model has no template, the prompt is the beginning of a text that the model completes.
+// -system sets the system message, for a single prompt and for a chat.
+// -tokenize prints the prompt's token ids on one line and exits.
 //
-// Without a prompt each line of standard input is a message of a chat; the model is shown
-// what was said before, but for its thoughts. Keys and values of the turns before are kept,
-// and only what is new is read, with the same ids as if all of it were. Ctrl-C (SIGINT)
-// stops an answer, and ends the chat if there is none, as the end of input does. If the
-// model has no template, each line is completed by itself.
+// Without a prompt each line of standard input is a message of a chat. The model sees the
+// history without its own thinking. The KV cache is kept from turn to turn, so the model
+// reads only the new tokens; the result is the same as if it read all of them. Ctrl-C
+// (SIGINT) stops an answer; between answers it ends the chat, as the end of input does. If
+// the model has no chat template, each line is completed separately.
 //
-// The text goes to standard output as it is drawn, with thoughts dim if that is a terminal.
-// Of a prompt of ids, or with -ids, ids are printed: one a line as they are drawn, or with
-// -ids all on one line at the end and nothing else. The number of tokens and their rate go
-// to standard error.
+// The text is written to standard output as it is generated; on a terminal, thinking is
+// dimmed. If the prompt is token ids, token ids are printed, one per line as they are
+// generated. With -ids all of them are printed on one line at the end. The number of tokens
+// and the speed are printed to standard error.
 //
-// Generation ends after -max-tokens ids, with the token that ends an answer, or with an
-// eos_token_id of generation_config.json or else of config.json; ids have it too.
+// Generation ends after -max-tokens tokens, at the token that ends an answer, or at an
+// eos_token_id of generation_config.json or, without that, of config.json. The token that
+// ends it is among the printed token ids.
 //
-// The formats f32, bf16, fp8, q8, q4 and q4_1 are those of the weights and of products;
-// activations and the cache are F32. Embedding and head are bf16 with fp8, and q8 with q4_1.
+// -format sets the format of the weights; activations and the KV cache are F32. With fp8
+// embedding and head are bf16, and with q4_1 they are q8.
 //
-// -logprobs writes a line {"id":…,"logprob":…} for each new token: its
-// log-probability in nats under the softmax of the model's logits, without
-// temperature and top-p, whatever it was drawn with.
+// -logprobs writes a line {"id":…,"logprob":…} for each new token: its log-probability in
+// nats at temperature 1, without top-p, whatever it was sampled with.
 package main
 
 import (
@@ -69,21 +69,21 @@ type options struct {
 	Temperature, TopP     float64
 	Seed                  uint64
 	IDs                   bool
-	LogProbs              string // a file; "" means none
+	LogProbs              string // file to write log-probabilities to; if "", none is written
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
-	flag.StringVar(&o.Format, "format", "f32", "of weights and products: f32, bf16, fp8, q8, q4 or q4_1")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
+	flag.StringVar(&o.Model, "model", "", "model folder, its .safetensors file, or a .gguf file")
+	flag.StringVar(&o.Format, "format", "f32", "format of the weights: f32, bf16, fp8, q8, q4 or q4_1")
 	flag.StringVar(&o.PromptIDs, "prompt-ids", "", "token ids of the prompt, separated by commas or spaces")
-	flag.StringVar(&o.Prompt, "prompt", "", "what the model answers, or with -raw completes")
+	flag.StringVar(&o.Prompt, "prompt", "", "message that the model answers, or text that it completes with -raw")
 	flag.StringVar(&o.PromptFile, "prompt-file", "",
-		"the file of the prompt, or - for standard input; without -raw a line break at its end is left out")
-	flag.BoolVar(&o.Raw, "raw", false, "complete the prompt as it is, without the model's chat template")
-	flag.BoolVar(&o.Tokenize, "tokenize", false, "print the token ids of the prompt, and end")
-	flag.BoolFunc("think", "think before answering, or with -think=false do not (default as the chat template does)",
+		"file that holds the prompt, or - for standard input; without -raw a line break at its end is removed")
+	flag.BoolVar(&o.Raw, "raw", false, "complete the prompt without the model's chat template")
+	flag.BoolVar(&o.Tokenize, "tokenize", false, "print the token ids of the prompt and exit")
+	flag.BoolFunc("think", "turn thinking on, or off with -think=false (default: the default of the chat template)",
 		func(text string) error {
 			on, err := strconv.ParseBool(text)
 			if o.Think = chat.Off; on {
@@ -91,17 +91,17 @@ func main() {
 			}
 			return err
 		})
-	flag.StringVar(&o.System, "system", "", "the system message, before the first one (default as the chat template does)")
-	flag.IntVar(&o.MaxTokens, "max-tokens", 0, "most new tokens, the one that ends the text included (default 1024, or "+
-		"64 after a prompt of ids, or fewer if the context has no room for them)")
-	flag.Float64Var(&o.Temperature, "temperature", 0, "0 means greedy: the most likely token")
-	flag.Float64Var(&o.TopP, "top-p", 1, "draw from the most likely tokens that have this probability together")
-	flag.Uint64Var(&o.Seed, "seed", 1, "of the draws")
-	flag.BoolVar(&o.IDs, "ids", false, "print the new ids alone, on one line")
-	flag.StringVar(&o.LogProbs, "logprobs", "", "file to which ids and log-probabilities are written, as JSON lines")
+	flag.StringVar(&o.System, "system", "", "system message (default: that of the chat template)")
+	flag.IntVar(&o.MaxTokens, "max-tokens", 0, "maximum number of new tokens, the end-of-text token included (default: "+
+		"1024, or 64 for a prompt of token ids, or as many as the context has room for)")
+	flag.Float64Var(&o.Temperature, "temperature", 0, "sampling temperature; 0 means greedy decoding")
+	flag.Float64Var(&o.TopP, "top-p", 1, "nucleus sampling: sample from the most likely tokens that have this probability")
+	flag.Uint64Var(&o.Seed, "seed", 1, "seed of the sampling")
+	flag.BoolVar(&o.IDs, "ids", false, "print only the new token ids, on one line")
+	flag.StringVar(&o.LogProbs, "logprobs", "", "file for the new token ids and their log-probabilities, as JSON lines")
 	flag.Parse()
 
-	lab.Main("generate", "what was printed stands", func(ctx context.Context) error {
+	lab.Main("generate", "the output is incomplete", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
@@ -112,8 +112,8 @@ func main() {
 	})
 }
 
-// emptyPrompt refuses flags of a prompt that are set to nothing, as by an unset variable of a script: without a
-// prompt there would be a chat.
+// emptyPrompt returns an error if a flag for the prompt is set to an empty string, for example by an unset shell
+// variable: it would start a chat.
 func emptyPrompt() (err error) {
 	flag.Visit(func(f *flag.Flag) {
 		if strings.HasPrefix(f.Name, "prompt") && f.Value.String() == "" {
@@ -182,7 +182,7 @@ func start(ctx context.Context, o options) error {
 	return run(ctx, m, l, request, o)
 }
 
-// run completes the request, or holds a chat.
+// run completes the request r, or holds a chat.
 func run(ctx context.Context, m *model.Model, l *language, r model.Request, o options) error {
 	size := model.GeneratorOptions{Slots: 1, Reuse: true}
 	if !o.chats() {
@@ -221,10 +221,10 @@ func run(ctx context.Context, m *model.Model, l *language, r model.Request, o op
 	return nil
 }
 
-// chats reports whether there is no prompt.
+// chats reports whether to hold a chat, which is the case if there is no prompt.
 func (o options) chats() bool { return o.PromptIDs == "" && o.Prompt == "" && o.PromptFile == "" }
 
-// request is what the flags ask for, and the format of the weights.
+// request returns the request that the flags describe and the format of the weights.
 func (o options) request() (r model.Request, f backend.Format, err error) {
 	if err := o.one(); err != nil {
 		return r, f, err
@@ -232,7 +232,7 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 	for _, text := range strings.FieldsFunc(o.PromptIDs, func(r rune) bool { return r == ',' || r == ' ' }) {
 		id, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || id < 0 {
-			return r, f, fmt.Errorf("-prompt-ids: %q is no token id", text)
+			return r, f, fmt.Errorf("-prompt-ids: %q is not a token id", text)
 		}
 		r.Prompt = append(r.Prompt, int32(id))
 	}
@@ -246,7 +246,7 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 	case !(o.TopP > 0 && o.TopP <= 1):
 		return r, f, fmt.Errorf("-top-p %g, want more than 0 and at most 1", o.TopP)
 	}
-	if o.LogProbs != "" { // rather now than when all is drawn
+	if o.LogProbs != "" { // find out before generating
 		dir := filepath.Dir(o.LogProbs)
 		if info, err := os.Stat(dir); err != nil {
 			return r, f, fmt.Errorf("-logprobs: %w", err)
@@ -258,7 +258,7 @@ func (o options) request() (r model.Request, f backend.Format, err error) {
 	return r, f, err
 }
 
-// one reports flags that do not go together.
+// one returns an error if flags exclude each other.
 func (o options) one() error {
 	var prompts []string
 	for _, p := range []struct{ name, value string }{

@@ -18,10 +18,11 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// asCommand makes the test binary run as generate itself.
+// asCommand is an environment variable: if it is set, the test binary runs as the command
+// generate.
 const asCommand = "GENERATE_TEST_AS_COMMAND"
 
-// shared is a folder for what tests make once.
+// shared is a folder for files that several tests use.
 var shared string
 
 func TestMain(m *testing.M) {
@@ -38,16 +39,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// folder is a checkpoint with what transformers computed for it.
+// folder is a model folder with results that transformers computed.
 const folder = "../../model/testdata/golden/deepseek_v2_lite"
 
-// generate runs the command with arguments.
+// generate runs the command with args.
 func generate(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	return say(t, "", args...)
 }
 
-// say is generate with standard input.
+// say runs the command with args and the standard input in.
 func say(t *testing.T, in string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -67,7 +68,7 @@ func say(t *testing.T, in string, args ...string) (stdout, stderr string, code i
 	return out.String(), errs.String(), 0
 }
 
-// expected is a tensor of what transformers computed, read as type T.
+// expected returns a tensor that transformers computed, as elements of type T.
 func expected[T int32 | float64](t *testing.T, name string) []T {
 	t.Helper()
 	r, err := checkpoint.Open(filepath.Join(folder, "expected.safetensors"))
@@ -87,7 +88,8 @@ func expected[T int32 | float64](t *testing.T, name string) []T {
 	return list
 }
 
-// prompt is the prompt of the expected greedy ids, as flag and as number of ids.
+// prompt returns the prompt of the expected greedy ids, as the value of -prompt-ids, and its
+// length.
 func prompt(t *testing.T) (string, int) {
 	ids := expected[int32](t, "ids.0")[:5]
 	return join(ids, ","), len(ids)
@@ -107,7 +109,7 @@ func TestGreedyIDsAreThoseOfTransformers(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, want ids %v; standard error %q", path, code, out, want, errs)
 		}
 	}
-	// By default the text ends where the context does.
+	// By default the number of new tokens is limited by the context.
 	out, errs, code := generate(t, "-model", folder, "-prompt-ids", ids, "-ids")
 	if n := len(strings.Fields(out)); code != 0 || n != 64-5 {
 		t.Errorf("exit code %d, %d ids, want 59; standard error %q", code, n, errs)
@@ -170,7 +172,7 @@ func TestEveryFormatGenerates(t *testing.T) {
 		}
 		outs[out] = true
 	}
-	if len(outs) < 2 { // rounding to 4 bits changes what is likely
+	if len(outs) < 2 { // rounding to 4 bits changes the most likely tokens
 		t.Errorf("all formats gave %v", outs)
 	}
 }
@@ -248,8 +250,8 @@ func TestWithoutEOSItSaysSo(t *testing.T) {
 	}
 }
 
-// Keys and tensors that change nothing are listed; a layer of multi-token prediction,
-// which has no part in generation, is not.
+// Unknown keys of config.json and unknown tensors are reported. The module of multi-token
+// prediction, which generation does not use, is not reported.
 func TestWhatTheModelDoesNotHaveIsReported(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("../../model/testdata/golden/deepseek_v3_mtp")); err != nil {
@@ -305,14 +307,14 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"-model X -prompt=", "-prompt is empty: leave it out for a chat"},
 		{"-model X -prompt-file=", "-prompt-file is empty: "},
 		{"-model X -prompt-ids=", "-prompt-ids is empty: "},
-		{"-model FOLDER -prompt-ids ,", "prompt: it has no tokens"},
+		{"-model FOLDER -prompt-ids ,", "the prompt has no tokens"},
 		{"-model X -prompt-ids 1 -raw", "-raw, -tokenize, -think and -system are for text"},
 		{"-model X -tokenize", "-tokenize, -ids and -logprobs need -prompt"},
 		{"-model FOLDER -prompt a", "text needs a tokenizer.json: "},
 		{"-model FOLDER -prompt a", "; -prompt-ids takes token ids"},
 		{"-model FOLDER", "text needs a tokenizer.json: "},
-		{"-model X -prompt-ids 1,x", `-prompt-ids: "x" is no token id`},
-		{"-model X -prompt-ids 1,-2", `-prompt-ids: "-2" is no token id`},
+		{"-model X -prompt-ids 1,x", `-prompt-ids: "x" is not a token id`},
+		{"-model X -prompt-ids 1,-2", `-prompt-ids: "-2" is not a token id`},
 		{"-model X -prompt-ids 1 -max-tokens -1", "-max-tokens -1, want a positive number"},
 		{"-model X -prompt-ids 1 -temperature -1", "-temperature -1, want 0 or at least 1e-05"},
 		{"-model X -prompt-ids 1 -temperature NaN", "-temperature NaN"},
@@ -323,7 +325,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"-model X -prompt-ids 1", "-model: stat X: "},
 		{"-model . -prompt-ids 1", "-model .: no config.json"},
 		{"-model FOLDER -prompt-ids 1,48", "id 48 at index 1 is beyond the vocabulary of 48"},
-		{"-model FOLDER -prompt-ids " + strings.Repeat("1,", 63) + "1", "64 ids fill the context of 64 tokens"},
+		{"-model FOLDER -prompt-ids " + strings.Repeat("1,", 63) + "1", "64 tokens fill the context of 64 tokens"},
 		{"-model FOLDER -prompt-ids 1,2,3 -max-tokens 62", "-max-tokens 62: after a prompt of 3 the context of 64 tokens " +
 			"has room for 61"},
 		{"-model FOLDER -prompt-ids 1 -device tpu", `-device: backend: Open("tpu")`},

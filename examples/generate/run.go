@@ -18,8 +18,8 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// fits reports what of r a model of c cannot do, and sets MaxTokens, if it is 0, to usual or
-// as many as the context has room for.
+// fits returns an error if a model with config c cannot serve r. If r.MaxTokens is 0, it sets
+// it to usual or, if that is less, to the room that the context has.
 func fits(r *model.Request, c model.Config, usual int) error {
 	if err := within(r.Prompt, c); err != nil {
 		return err
@@ -27,9 +27,9 @@ func fits(r *model.Request, c model.Config, usual int) error {
 	limit, n := c.MaxPositionEmbeddings, len(r.Prompt)
 	switch {
 	case n == 0:
-		return errors.New("prompt: it has no tokens")
+		return errors.New("the prompt has no tokens")
 	case n >= limit:
-		return fmt.Errorf("prompt: %d ids fill the context of %d tokens", n, limit)
+		return fmt.Errorf("prompt: %d tokens fill the context of %d tokens", n, limit)
 	}
 	if r.MaxTokens == 0 {
 		r.MaxTokens = min(usual, limit-n)
@@ -41,7 +41,7 @@ func fits(r *model.Request, c model.Config, usual int) error {
 	return nil
 }
 
-// within reports the first of ids that a model of c does not have.
+// within returns an error if ids has an id beyond the vocabulary of c.
 func within(ids []int32, c model.Config) error {
 	for i, id := range ids {
 		if int(id) >= c.VocabSize {
@@ -51,8 +51,8 @@ func within(ids []int32, c model.Config) error {
 	return nil
 }
 
-// stop is the eos_token_id of generation_config.json in dir, or else that of c. If dir is
-// "", there is no such file.
+// stop returns the eos_token_id of generation_config.json in dir or, if there is none, that
+// of c. If dir is "", there is no such file.
 func stop(dir string, c model.Config) ([]int32, error) {
 	const file = "generation_config.json"
 	ids, where := c.EOSTokenID, "the model's config"
@@ -75,7 +75,7 @@ func stop(dir string, c model.Config) ([]int32, error) {
 	return list, nil
 }
 
-// eosOf is the eos_token_id of the generation_config.json in dir, nil if there is no
+// eosOf returns the eos_token_id of the generation_config.json in dir, or nil if there is no
 // such file.
 func eosOf(dir, file string) (model.TokenIDs, error) {
 	text, err := checkpoint.ReadFile(dir, file, checkpoint.OpenOptions{})
@@ -93,11 +93,11 @@ func eosOf(dir, file string) (model.TokenIDs, error) {
 	return g.EOSTokenID, nil
 }
 
-// complete draws the completion of r. It returns the new ids and a line of figures, also when ctx
-// is cancelled, which is an error.
+// complete generates the completion of r. It returns the new ids and a line of statistics, also
+// with the error of a cancelled ctx.
 func complete(ctx context.Context, g *model.Generator, r model.Request) (ids []int32, figures string, err error) {
 	began := time.Now()
-	var first time.Duration // the time of the prompt and of the first id
+	var first time.Duration // time until the first token
 	report := r.OnToken
 	r.OnToken = func(id int32) {
 		if ids = append(ids, id); len(ids) == 1 {
@@ -124,7 +124,8 @@ func complete(ctx context.Context, g *model.Generator, r model.Request) (ids []i
 	return ids, fmt.Sprintf("%s, %d new tokens", figures, len(ids)), err
 }
 
-// printIDs completes r and prints the new ids, or all at the end if atEnd.
+// printIDs completes r and prints the new ids: each as it is generated or, if atEnd, all on
+// one line at the end.
 func printIDs(ctx context.Context, g *model.Generator, r model.Request, atEnd bool) (
 	ids []int32, figures string, err error,
 ) {
@@ -146,7 +147,7 @@ func printIDs(ctx context.Context, g *model.Generator, r model.Request, atEnd bo
 	return ids, figures, err
 }
 
-// printText completes r and writes its text to out as it comes.
+// printText completes r and writes its text to w as it is generated.
 func printText(ctx context.Context, g *model.Generator, r model.Request, w *writer) (
 	ids []int32, figures string, err error,
 ) {
@@ -155,7 +156,7 @@ func printText(ctx context.Context, g *model.Generator, r model.Request, w *writ
 	return ids, figures, errors.Join(err, w.end())
 }
 
-// spaced writes ids on a line.
+// spaced returns ids separated by spaces.
 func spaced(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") }
 
 // scored is a line of the file of log-probabilities.
@@ -164,7 +165,8 @@ type scored struct {
 	LogProb float64 `json:"logprob"`
 }
 
-// writeLogProbs scores ids after prompt at temperature 1 and writes them to path.
+// writeLogProbs computes the log-probabilities of ids after prompt, at temperature 1, and
+// writes them to path.
 func writeLogProbs(m *model.Model, prompt, ids []int32, path string) error {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()

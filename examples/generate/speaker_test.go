@@ -26,7 +26,7 @@ var smol = func() string {
 
 const hello = "Grüße 😀"
 
-// taught are the conversations that the speaker knows by heart.
+// taught lists the conversations that the model of speaker has memorised.
 var taught = [][]string{
 	{"Hi", hello},
 	{"Hi", hello, "And?", "Bye"},
@@ -40,7 +40,8 @@ func messages(texts []string) (list []chat.Message) {
 	return list
 }
 
-// bytesWith is a vocabulary of bytes with the tokens of the template.
+// bytesWith returns a tokenizer whose vocabulary is the bytes and the special tokens of the
+// chat template.
 func bytesWith(t testing.TB) *tokenizer.Tokenizer {
 	t.Helper()
 	var added []tokenizer.Added
@@ -59,7 +60,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// small is a Llama of two layers.
+// small returns the config of a Llama with two layers.
 func small(t testing.TB, vocab int) model.Config {
 	t.Helper()
 	c, err := model.ReadConfig("../../model/testdata/golden/llama3_scaling/config.json")
@@ -71,7 +72,8 @@ func small(t testing.TB, vocab int) model.Config {
 
 var teach sync.Once
 
-// speaker is the folder of a model of bytes that answers what it was taught.
+// speaker returns the folder of a model over bytes that is trained on the conversations of
+// taught.
 func speaker(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(shared, "model")
@@ -105,7 +107,7 @@ func speaker(t *testing.T) string {
 	return dir
 }
 
-// save saves a model with its tokenizer and, if it is not "", its template.
+// save saves a model with its tokenizer and, if template is not "", the chat template.
 func save(t testing.TB, dir string, m *model.Model, tok *tokenizer.Tokenizer, template string) {
 	t.Helper()
 	text, err := json.Marshal(tok)
@@ -121,7 +123,7 @@ func save(t testing.TB, dir string, m *model.Model, tok *tokenizer.Tokenizer, te
 	must(t, model.Save(dir, m, model.SaveOptions{Files: files}))
 }
 
-// open opens a model folder for tests inside the process.
+// open loads a model folder and returns a generator.
 func open(t *testing.T, dir string) *model.Generator {
 	t.Helper()
 	b, err := backend.Open("cpu")

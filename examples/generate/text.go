@@ -14,15 +14,16 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// language is how a model reads and writes text.
+// language encodes messages to token ids and decodes answers.
 type language struct {
 	tokens   *tokenizer.Tokenizer
-	template chat.Template // "" means that it completes a text as it is
+	template chat.Template // if "", prompts are texts to complete
 	options  chat.Options
-	system   string // "" means that of the template
+	system   string // system message; if "", that of the template
 }
 
-// readLanguage reads the tokenizer and, unless o says raw, the template of the model at path.
+// readLanguage loads the tokenizer and, unless o.Raw is set, the chat template of the model at
+// path.
 func readLanguage(path string, o options) (*language, error) {
 	l := &language{options: chat.Options{Generate: true, Thinking: o.Think}, system: o.System}
 	var err error
@@ -37,7 +38,7 @@ func readLanguage(path string, o options) (*language, error) {
 	}
 	switch {
 	case errors.Is(err, chat.ErrUnsupported):
-		return nil, fmt.Errorf("%w; -raw completes the text as it is, -prompt-ids takes token ids", err)
+		return nil, fmt.Errorf("%w; -raw completes the text without a chat template, -prompt-ids takes token ids", err)
 	case err != nil && !errors.Is(err, chat.ErrNone):
 		return nil, err
 	case l.template == "" && (o.Think != chat.Default || o.System != ""):
@@ -45,13 +46,13 @@ func readLanguage(path string, o options) (*language, error) {
 	case l.template != "":
 		if _, ok := l.tokens.ID(l.template.End()); !ok {
 			return nil, fmt.Errorf("%s: the tokenizer has no %s, which ends answers of the template %s; -raw completes the "+
-				"text as it is", path, l.template.End(), l.template)
+				"text without a chat template", path, l.template.End(), l.template)
 		}
 	}
 	return l, nil
 }
 
-// stop adds the token that ends an answer to stop.
+// stop returns stop with the token that ends an answer added.
 func (l *language) stop(stop []int32) []int32 {
 	if l.template != "" {
 		if id, ok := l.tokens.ID(l.template.End()); ok && !slices.Contains(stop, id) {
@@ -61,8 +62,8 @@ func (l *language) stop(stop []int32) []int32 {
 	return stop
 }
 
-// encode returns the ids of a prompt for an answer to messages. Without a template it is the
-// last of them.
+// encode returns the token ids of the prompt for an answer to messages. Without a chat
+// template the prompt is the last message.
 func (l *language) encode(messages []chat.Message) ([]int32, error) {
 	if l.template == "" {
 		return l.tokens.Encode(messages[len(messages)-1].Content)
@@ -77,7 +78,7 @@ func (l *language) encode(messages []chat.Message) ([]int32, error) {
 	return l.tokens.Append(nil, text)
 }
 
-// prompt is the text of -prompt or -prompt-file.
+// prompt returns the text of -prompt or -prompt-file.
 func (o options) prompt() (string, error) {
 	if o.Prompt != "" {
 		return o.Prompt, nil
@@ -98,17 +99,17 @@ func (o options) prompt() (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }
 
-// writer writes the text of an answer as its ids come.
+// writer decodes the ids of an answer one by one and writes the text.
 type writer struct {
 	out     io.Writer
 	decoder *tokenizer.Decoder
 	stop    []int32
-	dim     *dimmer // nil means that thoughts are written as the rest is
-	failed  error   // of out
+	dim     *dimmer // if nil, thinking is not dimmed
+	failed  error   // first error of out
 	text    strings.Builder
 }
 
-// writer makes one for an answer to prompt.
+// writer returns a writer for the answer to prompt.
 func (l *language) writer(out io.Writer, prompt, stop []int32, dim bool) *writer {
 	w := &writer{out: out, decoder: l.tokens.NewDecoder(true), stop: stop}
 	if dim {
@@ -118,7 +119,7 @@ func (l *language) writer(out io.Writer, prompt, stop []int32, dim bool) *writer
 	return w
 }
 
-// next writes the text that id completes. That of a stop token is left out.
+// next decodes id and writes the characters that it completes. Stop tokens are left out.
 func (w *writer) next(id int32) {
 	if !slices.Contains(w.stop, id) {
 		w.write(w.decoder.Next(id))
@@ -138,7 +139,7 @@ func (w *writer) print(text string) {
 	w.failed = cmp.Or(w.failed, err)
 }
 
-// end writes what is left, and a line break.
+// end writes the text that is held back and a line break.
 func (w *writer) end() error {
 	w.write(w.decoder.Rest())
 	if w.dim != nil {
@@ -148,17 +149,17 @@ func (w *writer) end() error {
 	return w.failed
 }
 
-// Tags around a thought.
+// Tags around the thinking of an answer.
 const (
 	thinkOpen  = "<think>"
 	thinkClose = "</think>"
 )
 
-// dimmer makes thoughts dim on a terminal.
+// dimmer adds escape sequences that dim the thinking of an answer on a terminal.
 type dimmer struct {
 	thinking bool
-	begun    bool   // whether the terminal was told so
-	held     string // the beginning of a tag
+	begun    bool   // the escape sequence dim has been written
+	held     string // text held back because it may be the beginning of a tag
 }
 
 const (
@@ -166,7 +167,8 @@ const (
 	plain = "\x1b[0m"
 )
 
-// next is what to write for text. The beginning of a tag at its end is held back.
+// next returns what to write for text. If text ends with what may be the beginning of a tag,
+// that part is held back.
 func (d *dimmer) next(text string) string {
 	var w strings.Builder
 	text, d.held = d.held+text, ""
@@ -198,7 +200,7 @@ func (d *dimmer) next(text string) string {
 	return w.String()
 }
 
-// end is what to write at the end.
+// end returns what to write at the end of the answer.
 func (d *dimmer) end() string {
 	if d.begun {
 		return d.held + plain
@@ -206,7 +208,7 @@ func (d *dimmer) end() string {
 	return d.held
 }
 
-// partial is the length of the longest end of text that tag begins with.
+// partial returns the length of the longest suffix of text that is a proper prefix of tag.
 func partial(text, tag string) int {
 	for n := min(len(text), len(tag)-1); n > 0; n-- {
 		if strings.HasSuffix(text, tag[:n]) {

@@ -29,7 +29,7 @@ func TestPromptIsAnswered(t *testing.T) {
 	for _, args := range [][]string{
 		{"-prompt", "Hi"}, {"-prompt-file", file}, {"-prompt-file", "-"}, {"-prompt", rendered, "-raw"},
 	} {
-		// Where the text is raw, the token that ends an answer is no end.
+		// With -raw, generation does not stop at the token that ends an answer.
 		out, errs, code := say(t, "Hi\r\n", append(args, "-model", dir, "-max-tokens", "15")...)
 		want, how := hello+"\n", "stopped: "
 		if slices.Contains(args, "-raw") {
@@ -69,12 +69,12 @@ func TestTokenizePrintsTheIDs(t *testing.T) {
 	}
 }
 
-// cut is a vocabulary of a real model, cut short.
+// cut returns the path of a real model's tokenizer whose vocabulary is cut short.
 func cut(name string) string {
 	return filepath.Join("../../model/tokenizer/testdata", "cut_"+name+".json")
 }
 
-// folderWith is a folder with a config and files.
+// folderWith returns a folder with a config.json and the given files.
 func folderWith(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -143,7 +143,8 @@ func TestGGUFHasTokenizerAndTemplate(t *testing.T) {
 	}
 }
 
-// metadata are those of the tokenizer in a file of the SmolLM2 kind, with its template.
+// metadata returns the GGUF metadata of a tokenizer.json of SmolLM2's kind and of its chat
+// template.
 func metadata(t *testing.T, file string) gguf.Metadata {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -168,7 +169,7 @@ func metadata(t *testing.T, file string) gguf.Metadata {
 		{Key: "tokenizer.ggml.merges", Value: f.Model.Merges}, {Key: "tokenizer.chat_template", Value: smol}}
 }
 
-// The models of r1zero complete problems in the task's vocabulary, after <bos>.
+// Models of r1zero complete problems in the vocabulary of their task; <bos> is added.
 func TestTaskVocabularyCompletes(t *testing.T) {
 	b, err := backend.Open("cpu")
 	must(t, err)
@@ -207,7 +208,8 @@ func TestWhatTextLacksIsNamed(t *testing.T) {
 		want              []string
 	}{
 		{good("smollm2"), template("{{ 1 }}"), nil,
-			[]string{`begins "{{ 1 }}" has no native form`, "; -raw completes the text as it is, -prompt-ids takes token ids"}},
+			[]string{`begins "{{ 1 }}" has no native form`,
+				"; -raw completes the text without a chat template, -prompt-ids takes token ids"}},
 		{good("llama3_1"), template(smol), nil,
 			[]string{"the tokenizer has no <|im_end|>, which ends answers of the template SmolLM2; -raw completes"}},
 		{strings.Replace(good("smollm2"), "Digits", "Whitespace", 1), template(smol), nil,
@@ -231,7 +233,7 @@ func TestWhatTextLacksIsNamed(t *testing.T) {
 	}
 }
 
-// Thoughts are dim wherever the text is cut.
+// Thinking is dimmed wherever the text is split into pieces.
 func TestThoughtsAreDim(t *testing.T) {
 	for _, c := range []struct {
 		thinking   bool
@@ -254,11 +256,11 @@ func TestThoughtsAreDim(t *testing.T) {
 	}
 }
 
-// Of SmolLM2-135M-Instruct, a real model.
+// SmolLM2-135M-Instruct is a real model.
 func TestSmolLM2KnowsTheCapitalOfFrance(t *testing.T) {
 	path := os.Getenv("AHA_SMOLLM2")
 	if path == "" {
-		t.Skip("AHA_SMOLLM2 names no GGUF file of SmolLM2-135M-Instruct, which .ci/run fetches")
+		t.Skip("AHA_SMOLLM2 is not set to a GGUF file of SmolLM2-135M-Instruct, which .ci/run fetches")
 	}
 	out, errs, code := generate(t, "-model", path, "-prompt", "What is the capital of France?")
 	if code != 0 || out != "The capital of France is Paris.\n" || !strings.Contains(errs, "stopped: 37 prompt tokens") {

@@ -12,11 +12,11 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// checker checks the ops of b.
+// checker checks the ops of b and compares them with ref, the CPU.
 type checker struct {
 	b, ref       backend.Backend
 	cases, bench []backendtest.Case
-	round        time.Duration // of a measurement
+	round        time.Duration // time of one round of a measurement
 	limits       backendtest.Limits
 	print        printer
 }
@@ -26,10 +26,10 @@ type check struct {
 	Line   string   `json:"line"` // "check"
 	Op     string   `json:"op"`
 	DType  string   `json:"dtype"`
-	Cases  int      `json:"cases"`           // that ran
-	Error  float64  `json:"error"`           // beside the definition
-	Worst  string   `json:"worst,omitempty"` // the case of Error, if it is not 0
-	CPU    float64  `json:"cpu"`             // beside the CPU
+	Cases  int      `json:"cases"`           // number of cases that ran
+	Error  float64  `json:"error"`           // largest error against the float64 definition
+	Worst  string   `json:"worst,omitempty"` // case of Error, if Error is not 0
+	CPU    float64  `json:"cpu"`             // largest difference from the CPU
 	Misses []string `json:"misses,omitempty"`
 }
 
@@ -46,11 +46,10 @@ type timing struct {
 	Limit   string  `json:"limit"`
 }
 
-// maxMisses is how many misses of one op and dtype are described.
+// maxMisses is the maximum number of misses that are described for one op and dtype.
 const maxMisses = 5
 
-// op checks and times one op and prints what came out. It returns the number of
-// misses.
+// op checks and times one op and prints the results. It returns the number of misses.
 func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 	for _, dt := range []backend.DType{backend.F32, backend.F64, backend.BF16} {
 		of := func(x backendtest.Case) bool { return x.Op != name || x.DType != dt }
@@ -76,10 +75,10 @@ func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 			}
 			t, err := backendtest.Measure(c.b, x, c.round)
 			if errors.Is(err, errors.ErrUnsupported) {
-				continue // a miss only if the CPU has it; the cases tell
+				continue // the cases above count a miss if the CPU supports it
 			}
 			if err != nil {
-				misses += r.miss("no time: %v", err)
+				misses += r.miss("could not be timed: %v", err)
 				if err := c.failed(err); err != nil {
 					return misses, fmt.Errorf("%s: %w", x, err)
 				}
@@ -96,20 +95,20 @@ func (c *checker) op(ctx context.Context, name string) (misses int, err error) {
 	return misses, nil
 }
 
-// failed is the error of a device that does not recover from err, that of a case: all
-// further cases would miss.
+// failed returns the error of a device that does not recover after a case failed with err:
+// all further cases would fail too. It returns nil if the device works.
 func (c *checker) failed(err error) error {
 	if err == nil || c.b.Sync() == nil {
 		return nil
 	}
-	return c.b.Sync() // the first may report what the case left
+	return c.b.Sync() // the first Sync may have reported the error of the case
 }
 
-// add counts the case x and returns 1 for a miss, else 0.
+// add adds the result of case x and returns the number of misses, 0 or 1.
 func (r *check) add(x backendtest.Case, d backendtest.Difference) (misses int) {
 	switch {
 	case d.Lacks():
-		misses = r.miss("%s: lacking, and the CPU has it", x)
+		misses = r.miss("%s: not supported, and the CPU supports it", x)
 	case !d.OK():
 		misses = r.miss("%s", d.Result)
 	case !d.Ref.OK():
@@ -126,7 +125,7 @@ func (r *check) add(x backendtest.Case, d backendtest.Difference) (misses int) {
 	return misses
 }
 
-// miss describes a miss and returns 1.
+// miss records a description of a miss, up to maxMisses of them, and returns 1.
 func (r *check) miss(format string, args ...any) int {
 	if len(r.Misses) < maxMisses {
 		r.Misses = append(r.Misses, fmt.Sprintf(format, args...))
@@ -134,10 +133,10 @@ func (r *check) miss(format string, args ...any) int {
 	return 1
 }
 
-// finite is x, or the largest number for infinity, which JSON lacks.
+// finite returns x, or the largest float64 if x is infinite, which JSON cannot express.
 func finite(x float64) float64 { return min(x, math.MaxFloat64) }
 
-// few are four cases of each op and dtype.
+// few returns up to four cases of each op and dtype.
 func few(all []backendtest.Case) []backendtest.Case {
 	type kind struct {
 		op string

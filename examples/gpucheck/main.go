@@ -1,47 +1,47 @@
-// Command gpucheck checks and times every op of a device: its largest error, beside
-// the float64 definition and beside the CPU, and its speed.
+// Command gpucheck checks and times every op of a device. It prints the largest errors,
+// compared with the float64 definition and with the CPU, and the speed.
 //
 //	go run ./examples/gpucheck -device cuda:0
 //	go run ./examples/gpucheck -device cuda:0 -op MatMul,Attention -json
 //	go run ./examples/gpucheck -device cpu -quick
 //
-// Columns of the table, and fields of the objects that -json prints one a line:
+// The columns of the table, and the fields of the JSON objects of -json, are:
 //
-//   - error is the largest difference between an element and its definition, over all
-//     cases of backendtest.Cases in a dtype of activations, and worst is the case it is
-//     from. It is a fraction of the tolerance of that element
+//   - error is the largest difference between an element of the result and its float64
+//     definition, over all cases of backendtest.Cases with that dtype of activations.
+//     worst is the case where it occurs. The unit is the tolerance of the element
 //     (backendtest.Tolerances); more than 1 is a miss. An op that must be exact has
 //     error 0 or +Inf; in BF16 an element that is rounded the other way has error 1.
-//   - cpu is the largest difference from the CPU backend on the same operands, likewise
-//     as a fraction of the element's tolerance. Of two that pass it is at most 2.
-//   - time is the median of rounds that end with Sync, divided by the ops of a round, on
-//     each case of backendtest.BenchCases. GFLOP/s is printed where the op has
-//     arithmetic to speak of; GB/s is of operands read and written.
-//   - share is the device's limit over the time, and limit the resource that sets it:
-//     launch, an op on one element; copy, the bandwidth of a Copy of 64 MiB; matmul, the
-//     rate of a MatMul of 2048³ in the same dtype and format. All three are measured on
-//     the device and stand in the first lines. They are what this backend reaches, not
-//     figures from a data sheet; operands that caches hold may exceed them.
+//   - cpu is the largest difference from the CPU backend on the same operands, in the
+//     same unit. If both backends are within the tolerance, it is at most 2.
+//   - time is the time of one op, the median over rounds that end with Sync, for each
+//     case of backendtest.BenchCases. GFLOP/s is printed for ops with considerable
+//     arithmetic; GB/s counts the operands read and written.
+//   - share is the shortest possible time over the measured time, and limit the resource
+//     that sets it: launch, the time of an op on one element; copy, the bandwidth of a
+//     Copy of 64 MiB; matmul, the rate of a MatMul of 2048³ in the same dtype and format.
+//     All three are measured on the device and printed first. They are what this backend
+//     reaches, not figures from a data sheet; ops with operands in a cache may exceed them.
 //
-// A miss is an error beyond the tolerance, a case that the CPU has and the device
-// lacks, and an op that fails while it is timed. Packed forms are the backend's own
-// affair: cases of one that it does not pack do not count. Misses are printed below the table, and the
-// exit code is 1; so it is where the device does not open, and the message then names
-// the libraries and the places where they were looked for. A device that answers nothing
-// after a case that failed ends the check: the message names the case. With -json the line
-// field is device, check (one for an op and dtype) or time (one for a benchmark case),
-// and an infinite error is 1.7976931348623157e+308.
+// A miss is an error beyond the tolerance, a case that the CPU supports and the device does
+// not, or an op that fails while it is timed. Packed layouts are optional: cases with a
+// layout that the backend does not pack are not counted. Misses are printed below the table,
+// and the exit code is 1. It is also 1 if the device cannot be opened; the message then
+// lists the libraries and the paths that were tried. If the device fails for good after a
+// case, the check ends and the message names the case. With -json the field line is device,
+// check (one for each op and dtype) or time (one for each benchmark case), and an infinite
+// error is 1.7976931348623157e+308.
 //
 // # A kernel of your own
 //
-// The same cases test a kernel of anyone's. Put it before a backend that has the
-// rest, and Check names the case and the element where it is wrong:
+// The same cases test a kernel of your own. Wrap a backend that executes all other ops, and
+// Check names the case and the element where your kernel is wrong:
 //
 //	type mine struct{ backend.Decorator }
 //
 //	func (m mine) Do(op backend.Op) error {
 //		if o, ok := op.(*backend.RMSNorm); ok && o.X.DType == backend.F32 {
-//			return myRMSNorm(m.Backend, o) // the kernel; errors.ErrUnsupported for layouts it lacks
+//			return myRMSNorm(m.Backend, o) // your kernel; returns errors.ErrUnsupported for other layouts
 //		}
 //		return m.Backend.Do(op)
 //	}
@@ -60,7 +60,8 @@
 //		m, err := model.New(both, model.Tiny(32), 1) // and so on
 //	}
 //
-// The Example of package backendtest is this with a kernel and with a mistake in it.
+// The Example of package backendtest has a complete kernel of this kind, and one with a
+// mistake.
 package main
 
 import (
@@ -84,21 +85,21 @@ import (
 // options are the flags.
 type options struct {
 	Device string
-	Ops    string // separated by commas; "" means all
+	Ops    string // separated by commas; if empty, all ops
 	Quick  bool
 	JSON   bool
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.Device, "device", "cuda:0", "what to check: cuda:0 or cpu")
-	flag.StringVar(&o.Ops, "op", "", "ops, separated by commas (default all)")
+	flag.StringVar(&o.Device, "device", "cuda:0", "device to check: cuda:0 or cpu")
+	flag.StringVar(&o.Ops, "op", "", "ops to check, separated by commas (default: all)")
 	flag.BoolVar(&o.Quick, "quick", false,
-		"few cases of each op and small shapes, as for an emulator; the times mean nothing")
-	flag.BoolVar(&o.JSON, "json", false, "print one JSON object a line")
+		"check few cases of each op on small shapes, for example on an emulator; the times mean nothing")
+	flag.BoolVar(&o.JSON, "json", false, "print the results as JSON objects, one per line")
 	flag.Parse()
 
-	lab.Main("gpucheck", "lines already printed stand", func(ctx context.Context) error {
+	lab.Main("gpucheck", "the lines printed so far are complete", func(ctx context.Context) error {
 		if flag.NArg() > 0 {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
@@ -116,7 +117,7 @@ func start(ctx context.Context, o options) error {
 	return run(ctx, o, ops, bar, func(op string) { bar.Describe(op) }, func() { bar.Add(1) })
 }
 
-// ops are the names of the ops to check.
+// ops returns the names of the ops to check.
 func (o options) ops() ([]string, error) {
 	all := backendtest.Ops()
 	if o.Ops == "" {
@@ -132,7 +133,8 @@ func (o options) ops() ([]string, error) {
 	return chosen, nil
 }
 
-// run checks ops one after the other and prints to out. Misses are its error.
+// run checks ops one after the other and prints the results to out. It returns an error if
+// there are misses. It calls before and after around each op.
 func run(ctx context.Context, o options, ops []string, out io.Writer, before func(string), after func()) (err error) {
 	b, err := backend.Open(o.Device)
 	if err != nil {

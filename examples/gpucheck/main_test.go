@@ -17,10 +17,10 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// fault is what the driver "faulty" does to RMSNorm.
+// fault executes RMSNorm for the driver "faulty".
 var fault func(b backend.Backend, op *backend.RMSNorm) error
 
-// faulty is the CPU but for RMSNorm.
+// faulty is the CPU backend, except that fault executes RMSNorm.
 type faulty struct{ backend.Decorator }
 
 func (f faulty) Name() string { return "faulty" }
@@ -112,8 +112,8 @@ func TestMissesAreNamedAndFail(t *testing.T) {
 		want  string // in the table
 	}{
 		{"wrong", ones, "largest error Rstd["},
-		{"lacking", func(b backend.Backend, op *backend.RMSNorm) error { return backend.Unsupported(b, op, "") },
-			"lacking, and the CPU has it"},
+		{"unsupported", func(b backend.Backend, op *backend.RMSNorm) error { return backend.Unsupported(b, op, "") },
+			"not supported, and the CPU supports it"},
 	} {
 		fault = x.fault
 		o := options{Device: "faulty", Ops: "RMSNorm,Copy", Quick: true}
@@ -132,7 +132,7 @@ func TestMissesAreNamedAndFail(t *testing.T) {
 	}
 }
 
-// lost is the CPU until an RMSNorm, after which every call fails.
+// lost is the CPU backend until it gets an RMSNorm; from then on every call fails.
 type lost struct {
 	backend.Decorator
 	err error
@@ -203,8 +203,7 @@ func TestInfiniteErrorsPrint(t *testing.T) {
 	}
 }
 
-// The command itself, on a machine that has no CUDA: nothing can be found where the
-// environment says.
+// The environment names CUDA libraries that do not exist, as on a machine without CUDA.
 func TestWithoutCUDAItNamesWhatWasTried(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "gpucheck")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
@@ -225,7 +224,7 @@ func TestWithoutCUDAItNamesWhatWasTried(t *testing.T) {
 		}
 	}
 	if opened == nil {
-		return // this machine has CUDA, and other places are not looked at
+		return // this machine has CUDA, so the command below would succeed
 	}
 	c = exec.Command(program)
 	if out, err = c.CombinedOutput(); err == nil || strings.TrimSpace(string(out)) != "gpucheck: "+opened.Error() {

@@ -13,18 +13,18 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// device is what was checked and its limits.
+// device is the device that is checked, with its measured limits.
 type device struct {
 	Line   string  `json:"line"` // "device"
 	Device string  `json:"device"`
-	Path   string  `json:"path,omitempty"` // of the kernels
+	Path   string  `json:"path,omitempty"` // kernel path
 	Quick  bool    `json:"quick,omitempty"`
 	Launch float64 `json:"launch_seconds"`
 	Copy   float64 `json:"copy_gbs"`
 	MatMul []rate  `json:"matmul"`
 }
 
-// rate is that of a large product.
+// rate is the rate of a large matrix product.
 type rate struct {
 	DType  string  `json:"dtype"`
 	Format string  `json:"format"`
@@ -45,14 +45,14 @@ func deviceOf(b backend.Backend, l backendtest.Limits, quick bool) device {
 	return d
 }
 
-// printer prints the results in their order.
+// printer prints the results in the order of its calls.
 type printer interface {
 	device(device) error
 	op(check, []timing) error
 	end() error
 }
 
-// lines prints one JSON object a line.
+// lines prints the results as JSON objects, one per line.
 type lines struct{ encoder *json.Encoder }
 
 func newLines(out io.Writer) lines {
@@ -73,7 +73,7 @@ func (l lines) op(c check, times []timing) error {
 
 func (lines) end() error { return nil }
 
-// table prints for people.
+// table prints the results as a table.
 type table struct {
 	out    io.Writer
 	misses []string
@@ -95,7 +95,7 @@ func (t *table) device(d device) error {
 	return err
 }
 
-// op prints a row of the errors with the worst case, then one for each time.
+// op prints a row with the errors and the worst case, then a row for each time.
 func (t *table) op(c check, times []timing) error {
 	largest, cpu, worst := "-", "-", ""
 	if c.Cases > 0 {
@@ -134,7 +134,7 @@ func fraction(x float64) string {
 	return fmt.Sprintf("%.3g", x)
 }
 
-// short is a time with three digits.
+// short formats a time with three digits.
 func short(seconds float64) string {
 	switch {
 	case seconds < 1e-3:

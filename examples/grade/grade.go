@@ -20,7 +20,7 @@ type grader struct {
 	ks     []int
 	suite  *reward.Suite
 	strict bool
-	// broken reports a line that cannot be read.
+	// broken is called for each line that cannot be read.
 	broken func(err error)
 }
 
@@ -35,31 +35,32 @@ func newGrader(r rules.Rule, ks []int, o options) *grader {
 	}
 }
 
-// job is a chunk of lines on its way.
+// job is a chunk of lines to judge, and the result.
 type job struct {
 	lines []line
 	size  int
-	done  chan struct{} // closed when the following are set
+	done  chan struct{} // closed when the fields below are set
 	judged
 	err error
 }
 
-// maxPending is the number of bytes of lines that are read and not yet written, but for
-// the chunk that was read last.
+// maxPending limits the bytes of lines in memory that have been read and whose verdicts are
+// not yet written. The chunk that was read last is not counted.
 const maxPending = maxLine
 
-// weight is what a job takes of maxPending.
+// weight returns the share of maxPending that a job takes.
 func weight(j *job) int64 { return int64(min(j.size, maxPending)) }
 
-// run judges the lines of in, called name in errors, and writes their verdicts in order.
-// It calls shown with the bytes of lines done.
+// run judges the lines of in, which errors call name, and writes their verdicts to out in the
+// same order. It calls shown with the number of bytes that are done.
 func (g *grader) run(ctx context.Context, in io.Reader, name string, out io.Writer,
 	shown func(bytes int64)) (s summary, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(errors.New("grade: it is over"))
+	defer cancel(errors.New("grade: run has returned"))
 	workers := runtime.GOMAXPROCS(0)
-	// In ordered are the jobs that are not yet written, in todo those of them that no
-	// worker has. A reader that waits for a pipe is not waited for.
+	// ordered has the jobs that are not yet written, in the order of the input; todo has
+	// those that no worker has taken. run does not wait for the goroutine that reads, since
+	// it may be blocked on a pipe.
 	ordered, todo := make(chan *job, 4*workers), make(chan *job, 4*workers)
 	pending := semaphore.NewWeighted(maxPending)
 	var readErr error // set when ordered is closed
@@ -128,7 +129,7 @@ func (g *grader) run(ctx context.Context, in io.Reader, name string, out io.Writ
 		read += int64(j.size)
 		shown(read)
 	}
-	if ctx.Err() != nil { // which ends the reader too
+	if ctx.Err() != nil { // the reader may have ended because of it
 		return s, context.Cause(ctx)
 	}
 	if readErr != io.EOF {

@@ -10,22 +10,22 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// judged is what came of a chunk of lines.
+// judged is the result of judging a chunk of lines.
 type judged struct {
-	out      []byte // the lines to write
-	broken   []line // with err
+	out      []byte // lines of output
+	broken   []line // lines that cannot be read, with err set
 	counts   map[reward.Status]int
 	problems []problem
 }
 
-// problem is the outcome of a line.
+// problem is the result of one line of input.
 type problem struct {
-	several    bool // it had "preds"
-	n, correct int  // answers but not_applicable ones
+	several    bool // the line has "preds"
+	n, correct int  // number of answers, without not_applicable ones, and of correct answers
 	maj        []float64
 }
 
-// verdict is a line to write.
+// verdict is a line of output.
 type verdict struct {
 	ID        json.RawMessage `json:"id"`
 	Index     *int            `json:"index,omitempty"`
@@ -34,7 +34,7 @@ type verdict struct {
 	Reason    string          `json:"reason,omitempty"`
 }
 
-// judge judges the answers of lines.
+// judge judges all answers of lines.
 func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) {
 	var records []record
 	var samples []reward.Sample
@@ -96,7 +96,7 @@ func (g *grader) judge(ctx context.Context, lines []line) (r judged, err error) 
 	return r, nil
 }
 
-// problem counts the answers of a record and lets them vote.
+// problem counts the answers of a record and computes maj@k.
 func (g *grader) problem(ctx context.Context, rec record, verdicts []reward.Verdict, answers []*string) (p problem,
 	err error) {
 	p.several = rec.Preds != nil
@@ -132,12 +132,12 @@ func (g *grader) problem(ctx context.Context, rec record, verdicts []reward.Verd
 	return p, nil
 }
 
-// votes gives answers that are equal by the reward the same name, and those that were not
-// read the name "".
+// votes returns a vote for each answer: answers that the reward considers equal have the same
+// vote, and answers that could not be parsed have "".
 func (g *grader) votes(ctx context.Context, verdicts []reward.Verdict, answers []*string) ([]string, error) {
 	votes := make([]string, len(answers))
-	seen := map[string]string{} // votes by what is written
-	var groups []restated       // a first answer each
+	seen := map[string]string{} // votes by the text of the answer
+	var groups []restated       // first answer of each group of equal answers
 	for i, a := range answers {
 		if a == nil || verdicts[i].Status != reward.Correct && verdicts[i].Status != reward.Wrong {
 			continue
@@ -162,15 +162,15 @@ func (g *grader) votes(ctx context.Context, verdicts []reward.Verdict, answers [
 	return votes, nil
 }
 
-// restated is an answer that votes.
+// restated is an answer in two forms: as a gold answer and as a completion.
 type restated struct {
 	vote       string
 	gold       any
 	completion string
 }
 
-// alike returns the index of the first of the groups that r is equal to, or -1. Two answers
-// are equal if each is correct with the other as gold answer.
+// alike returns the index of the first group whose answer equals r, or -1. Two answers are
+// equal if each is correct with the other as the gold answer.
 func (g *grader) alike(ctx context.Context, r restated, groups []restated) (int, error) {
 	pairs := make([]reward.Sample, len(groups))
 	for j, other := range groups {

@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// maxLine is the number of bytes of the longest line.
+	// maxLine is the maximum number of bytes of a line.
 	maxLine = 16 << 20
-	// maxChunk is the number of bytes from which on a chunk gets no more lines.
+	// maxChunk is the number of bytes at which a chunk is full.
 	maxChunk = 64 << 10
-	// manyLines is the greatest number of lines of a chunk.
+	// manyLines is the maximum number of lines of a chunk.
 	manyLines = 512
 )
 
-// line is a line of the input that is not empty.
+// line is a non-empty line of the input.
 type line struct {
 	number int
 	data   []byte
-	err    error // why data is not there
+	err    error // if not nil, the line cannot be read
 }
 
-// lineReader reads lines in constant memory.
+// lineReader reads lines of up to maxLine bytes and skips the rest of longer ones.
 type lineReader struct {
 	in     *bufio.Reader
 	number int // of the last line
@@ -38,7 +38,7 @@ func newLineReader(in io.Reader) *lineReader {
 	return &lineReader{in: bufio.NewReaderSize(in, maxChunk)}
 }
 
-// next returns the next line that is not empty; io.EOF after the last.
+// next returns the next non-empty line, or io.EOF after the last one.
 func (r *lineReader) next() (line, error) {
 	for {
 		r.number++
@@ -50,7 +50,7 @@ func (r *lineReader) next() (line, error) {
 			data = bytes.TrimPrefix(data, []byte("\ufeff"))
 		}
 		if long {
-			return line{number: r.number, err: fmt.Errorf("it has more than %d bytes", maxLine)}, nil
+			return line{number: r.number, err: fmt.Errorf("the line has more than %d bytes", maxLine)}, nil
 		}
 		if data = bytes.TrimSpace(data); len(data) > 0 {
 			return line{number: r.number, data: data}, nil
@@ -58,7 +58,8 @@ func (r *lineReader) next() (line, error) {
 	}
 }
 
-// bytes reads up to the end of a line, and keeps what is not too long.
+// bytes reads a line. If the line has more than maxLine bytes, long is true and data is cut
+// short.
 func (r *lineReader) bytes() (data []byte, long bool, err error) {
 	for {
 		part, err := r.in.ReadSlice('\n')
@@ -71,8 +72,8 @@ func (r *lineReader) bytes() (data []byte, long bool, err error) {
 	}
 }
 
-// chunk returns at least one line, and more, up to limit, while they are at hand: lines
-// of a pipe are not waited for.
+// chunk returns at least one line. It returns up to limit lines, as long as they are in the
+// buffer: it does not wait for more lines of a pipe.
 func (r *lineReader) chunk(limit int) (lines []line, size int, err error) {
 	for len(lines) == 0 || len(lines) < limit && size < maxChunk && r.in.Buffered() > 0 {
 		l, err := r.next()
@@ -84,7 +85,7 @@ func (r *lineReader) chunk(limit int) (lines []line, size int, err error) {
 	return lines, size, nil
 }
 
-// record is the content of a line.
+// record is the JSON object of a line.
 type record struct {
 	ID        json.RawMessage `json:"id"`
 	Gold      json.RawMessage `json:"gold"`
@@ -94,13 +95,13 @@ type record struct {
 	Preds     []*string       `json:"preds"`
 }
 
-// parse reads a line.
+// parse decodes and checks a line.
 func parse(data []byte) (r record, err error) {
 	if !utf8.Valid(data) {
-		return r, errors.New("it is not UTF-8")
+		return r, errors.New("the line is not valid UTF-8")
 	}
 	if data[0] != '{' {
-		return r, errors.New("it is no JSON object")
+		return r, errors.New("the line is not a JSON object")
 	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, err
@@ -112,13 +113,13 @@ func parse(data []byte) (r record, err error) {
 		return r, errors.New(`there is no "id"`)
 	}
 	if _, ok := rules.Word(r.ID); !ok {
-		return r, errors.New(`"id" is no string and no number`)
+		return r, errors.New(`"id" is neither a string nor a number`)
 	}
 	switch {
 	case r.Pred != nil && r.Preds != nil:
-		return r, errors.New(`there are "pred" and "preds"`)
+		return r, errors.New(`there are both "pred" and "preds"`)
 	case r.Pred == nil && r.Preds == nil:
-		return r, errors.New(`there is no "pred" and no "preds"`)
+		return r, errors.New(`there is neither "pred" nor "preds"`)
 	case r.Pred == nil && len(r.Preds) == 0:
 		return r, errors.New(`"preds" is empty`)
 	}
@@ -130,7 +131,7 @@ func parse(data []byte) (r record, err error) {
 	return r, nil
 }
 
-// completions are the answers of a record.
+// completions returns the answers of a record.
 func (r record) completions() []string {
 	if r.Pred != nil {
 		return []string{*r.Pred}

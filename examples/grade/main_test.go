@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// grade runs the command over an input.
+// grade runs the command with args and the standard input stdin.
 func grade(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	c := program.Command(t, args...)
@@ -35,7 +35,7 @@ func grade(t *testing.T, stdin string, args ...string) (stdout, stderr string, c
 	return out.String(), errs.String(), 0
 }
 
-// short are the verdicts of an output without ids, such as "correct 0.5".
+// short returns the verdicts and extracted answers of an output, such as "correct 0.5".
 func short(t *testing.T, out string) (all []string) {
 	t.Helper()
 	for text := range strings.Lines(out) {
@@ -90,7 +90,7 @@ func TestEveryRewardJudgesItsGold(t *testing.T) {
 	}
 }
 
-// The cases have verdicts that were compared with Math-Verify's.
+// The verdicts of the cases were compared with those of Math-Verify.
 func TestMathVerdictsAreThoseOfTheCases(t *testing.T) {
 	f, err := os.Open("../../rl/reward/testdata/math/cases.jsonl")
 	if err != nil {
@@ -146,8 +146,8 @@ func TestAnswersVoteByWhatTheyMean(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
 		t.Fatal(err)
 	}
-	// a: pass@2 = 1 − C(2,2)/C(5,2) = 0.9; b: 1 − C(4,2)/C(5,2) = 0.4. In blocks of 2 the majority,
-	// of equally frequent ones the first, is wrong and wrong in a, wrong and right in b.
+	// For a, pass@2 = 1 − C(2,2)/C(5,2) = 0.9; for b, 1 − C(4,2)/C(5,2) = 0.4. maj@2 uses blocks of 2
+	// answers, and the first answer wins ties: it is wrong in both blocks of a, wrong and correct in b.
 	if len(s.At) != 2 || s.At[0].K != 2 || math.Abs(s.At[0].Pass-(0.9+0.4)/2) > 1e-12 || *s.At[0].Maj != 0.25 ||
 		s.At[1].K != 5 || s.At[1].Pass != 1 || *s.At[1].Maj != 0.5 || s.At[1].Problems != 2 {
 		t.Errorf("%s", out)
@@ -162,7 +162,7 @@ func TestAnswersVoteByWhatTheyMean(t *testing.T) {
 	if want := `{"id":"a","index":3,"verdict":"correct","extracted":"0.5"}`; strings.Split(string(data), "\n")[3] != want {
 		t.Errorf("%s, want %s", data, want)
 	}
-	// Countdown's answers are equal by their numbers and value, and formats have none.
+	// Countdown's answers vote by the numbers that they use and their value; formats have no answers.
 	in = `{"id":1,"gold":{"numbers":[1,3,7],"target":22},"preds":["<answer>22</answer>",` +
 		`"<answer>1+3+7</answer>","<answer>7+3+1</answer>","<answer>1+7*3</answer>",` +
 		`"<answer>3*7+1</answer>","<answer>7*3+1</answer>"]}`
@@ -199,9 +199,10 @@ func TestBrokenLinesAreNamedAndLeftOut(t *testing.T) {
 	if len(reports) != 14 {
 		t.Fatalf("%d reports: %s", len(reports), stderr)
 	}
-	for i, want := range []string{"unexpected end of JSON input", "no JSON object", `no "id"`, `"id" is no string`,
-		`no "pred"`, `"pred" and "preds"`, `"preds" is empty`, `"preds"[1] is null`, `no "gold"`, `"gold" is no string`,
-		`"gold"[1] is no string`, "not UTF-8", "more than 16777216 bytes", "record.pred of type string"} {
+	for i, want := range []string{"unexpected end of JSON input", "not a JSON object", `no "id"`, `"id" is neither`,
+		`neither "pred" nor`, `both "pred" and "preds"`, `"preds" is empty`, `"preds"[1] is null`, `no "gold"`,
+		`"gold" is not a string`, `"gold"[1] is not a string`, "not valid UTF-8",
+		"more than 16777216 bytes", "record.pred of type string"} {
 		if prefix := fmt.Sprintf("grade: %s: line %d: ", in, i+3); !strings.HasPrefix(reports[i], prefix) ||
 			!strings.Contains(reports[i], want) {
 			t.Errorf("%q, want %q … %q", reports[i], prefix, want)
@@ -225,7 +226,7 @@ func TestBrokenLinesAreNamedAndLeftOut(t *testing.T) {
 	}
 }
 
-// only checks what a folder has.
+// only checks that a folder has exactly the files want.
 func only(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -268,7 +269,8 @@ func TestOrderAndSummaryDoNotDependOnTheCores(t *testing.T) {
 	}
 }
 
-// A killed command leaves -out as it was, and one in a pipe answers before its input ends.
+// A killed command does not change -out, and a command in a pipe writes verdicts before its
+// input ends.
 func TestPipesAnswerAtOnceAndAKillLeavesNoFile(t *testing.T) {
 	for _, out := range []string{"-", filepath.Join(t.TempDir(), "out.jsonl")} {
 		c := program.Command(t, "-reward", "choice", "-in", "-", "-out", out)
@@ -297,7 +299,7 @@ func TestPipesAnswerAtOnceAndAKillLeavesNoFile(t *testing.T) {
 				if entries, err := os.ReadDir(dir); err != nil || time.Since(begun) > time.Minute {
 					t.Fatal("nothing is written", err)
 				} else if len(entries) == 1 {
-					break // the temporary file
+					break // the temporary file exists
 				}
 			}
 		}
@@ -319,8 +321,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		"-out is missing":              {"-reward", "math", "-in", "-"},
 		`-reward "maths", want one of`: {"-reward", "maths", "-in", "-", "-out", path},
 		"no such file":                 {"-reward", "math", "-in", filepath.Join(dir, "none"), "-out", path},
-		"is no regular file":           {"-reward", "math", "-in", "-", "-out", dir},
-		`"0" is no positive number`:    {"-reward", "math", "-in", "-", "-out", path, "-k", "1,0"},
+		"is not a regular file":        {"-reward", "math", "-in", "-", "-out", dir},
+		`"0" is not a positive number`: {"-reward", "math", "-in", "-", "-out", path, "-k", "1,0"},
 		"-timeout 0s":                  {"-reward", "math", "-in", "-", "-out", path, "-timeout", "0s"},
 		"standard input: no lines":     {"-reward", "math", "-in", "-", "-out", path},
 		"is a directory":               {"-reward", "math", "-in", dir, "-out", path},

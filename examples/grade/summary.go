@@ -10,9 +10,9 @@ import (
 
 // summary is what -json prints.
 type summary struct {
-	Version  int                   `json:"version"` // of these fields: 1
+	Version  int                   `json:"version"` // version of these fields: 1
 	Reward   string                `json:"reward"`
-	Lines    int                   `json:"lines"` // that are not empty, broken ones included
+	Lines    int                   `json:"lines"` // without empty ones, with broken ones
 	Broken   int                   `json:"broken"`
 	Answers  int                   `json:"answers"`
 	Counts   map[reward.Status]int `json:"counts"`
@@ -20,16 +20,16 @@ type summary struct {
 	At       []atK                 `json:"at,omitempty"`
 
 	ks       []int
-	compared bool // answers vote
-	several  bool // a line had "preds"
+	compared bool // the reward compares answers, so that they can vote
+	several  bool // a line has "preds"
 }
 
-// atK are pass@k and maj@k.
+// atK holds pass@k and maj@k for one k.
 type atK struct {
 	K        int      `json:"k"`
-	Problems int      `json:"problems"` // with at least K answers
+	Problems int      `json:"problems"` // number of problems with at least K answers
 	Pass     float64  `json:"pass"`
-	Maj      *float64 `json:"maj,omitempty"` // absent where answers are not compared
+	Maj      *float64 `json:"maj,omitempty"` // absent if the reward does not compare answers
 }
 
 func newSummary(name string, ks []int, compared bool) summary {
@@ -47,7 +47,7 @@ func newSummary(name string, ks []int, compared bool) summary {
 	return s
 }
 
-// add counts a chunk of lines. Until finish, At has sums.
+// add adds the results of a chunk of lines. At holds sums until finish is called.
 func (s *summary) add(j judged, lines int) {
 	s.Lines += lines
 	s.Broken += len(j.broken)
@@ -75,7 +75,7 @@ func (s *summary) add(j judged, lines int) {
 	}
 }
 
-// finish makes means of sums.
+// finish turns the sums of At into means and computes the accuracy.
 func (s *summary) finish() {
 	if n := s.Answers - s.Counts[reward.NotApplicable]; n > 0 {
 		accuracy := float64(s.Counts[reward.Correct]) / float64(n)
@@ -95,7 +95,7 @@ func (s *summary) finish() {
 	}
 }
 
-// String is the summary as text.
+// String returns the summary as text.
 func (s summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d answers in %d lines, %d of them broken\n", s.Reward, s.Answers, s.Lines, s.Broken)
@@ -106,7 +106,7 @@ func (s summary) String() string {
 		}
 	}
 	if s.Accuracy == nil {
-		b.WriteString("\nno accuracy: nothing was judged")
+		b.WriteString("\nno accuracy: no answer was judged")
 	} else {
 		fmt.Fprintf(&b, "\naccuracy %.4f", *s.Accuracy)
 	}

@@ -14,85 +14,85 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// config is what a run does. Names are those of TRL where it has the thing. Each key is a
-// flag too; those that are free may be others when a run is resumed.
+// config is the configuration of a run. Its keys have the names of TRL where TRL has the same
+// setting. Each key is also a flag. Keys tagged free may change when a run is resumed.
 type config struct {
-	Preset string `json:"preset" free:"true" usage:"values to begin with, see -presets"`
+	Preset string `json:"preset" free:"true" usage:"preset that the other keys override, see -presets"`
 
-	Format  string  `json:"format" usage:"of frozen weights and products: f32, bf16, fp8, q8, q4 or q4_1"`
-	Rank    int     `json:"lora" usage:"rank of the adapters; 0 trains all weights"`
-	Alpha   float64 `json:"alpha" usage:"the adapters' product is scaled by alpha/lora"`
+	Format  string  `json:"format" usage:"format of the frozen weights: f32, bf16, fp8, q8, q4 or q4_1"`
+	Rank    int     `json:"lora" usage:"rank of the LoRA adapters; 0 trains all weights"`
+	Alpha   float64 `json:"alpha" usage:"LoRA alpha: the adapters' output is scaled by alpha/lora"`
 	Targets string  `json:"targets" usage:"projections that get adapters, separated by commas"`
 
-	Template  string  `json:"template" usage:"how problems become prompts: r1-zero, tinyzero, plain, chat or none"`
-	System    string  `json:"system" usage:"message of the system before a problem, of the template chat"`
-	Rewards   rewards `json:"rewards" usage:"their weights, such as math,format=0.5; one of 0 is measured alone"`
-	Held      float64 `json:"held" usage:"part of the problems that is held out, above 0 and below 1"`
-	MaxPrompt int     `json:"max_prompt_length" usage:"longest prompt in tokens; 0 means what the model takes"`
+	Template  string  `json:"template" usage:"template of the prompts: r1-zero, tinyzero, plain, chat or none"`
+	System    string  `json:"system" usage:"system message, for template chat"`
+	Rewards   rewards `json:"rewards" usage:"rewards and weights, such as math,format=0.5; with 0 it is only measured"`
+	Held      float64 `json:"held" usage:"fraction of the problems that is held out, above 0 and below 1"`
+	MaxPrompt int     `json:"max_prompt_length" usage:"maximum prompt tokens; 0 means as many as the context allows"`
 
-	Prompts     int     `json:"prompts" usage:"problems of a step"`
-	Generations int     `json:"num_generations" usage:"completions of each"`
-	MaxTokens   int     `json:"max_completion_length" usage:"longest completion in tokens"`
-	Temperature float64 `json:"temperature" usage:"of the draws"`
-	TopP        float64 `json:"top_p" usage:"draw from the most likely tokens of this mass; 1 means all"`
-	TopK        int     `json:"top_k" usage:"draw from so many most likely tokens; 0 means all"`
-	Slots       int     `json:"slots" usage:"most sequences decoded together"`
+	Prompts     int     `json:"prompts" usage:"problems per step"`
+	Generations int     `json:"num_generations" usage:"completions per problem (group size)"`
+	MaxTokens   int     `json:"max_completion_length" usage:"maximum tokens of a completion"`
+	Temperature float64 `json:"temperature" usage:"sampling temperature"`
+	TopP        float64 `json:"top_p" usage:"nucleus sampling: probability of the tokens to sample from; 1 means all"`
+	TopK        int     `json:"top_k" usage:"number of most likely tokens to sample from; 0 means all"`
+	Slots       int     `json:"slots" usage:"maximum number of sequences that are decoded together"`
 
 	Estimator   string  `json:"adv_estimator" usage:"grpo, rloo, reinforce_plus_plus or reinforce_plus_plus_baseline"`
-	Scaling     string  `json:"scale_rewards" usage:"of advantages: group, batch or none; empty means the estimator's"`
-	Aggregation string  `json:"multi_objective_aggregation" usage:"sum_then_normalize or normalize_then_sum"`
-	RewardKL    float64 `json:"kl_in_reward" usage:"coefficient of the divergence in the reward"`
-	SkipZeroStd bool    `json:"skip_zero_std" usage:"leave groups of equal rewards out of the loss"`
-	GenBatches  int     `json:"max_num_gen_batches" usage:"batches a step of dynamic sampling; 0 means none"`
+	Scaling     string  `json:"scale_rewards" usage:"std of advantages: group, batch or none; empty: the estimator's"`
+	Aggregation string  `json:"multi_objective_aggregation" usage:"of rewards: sum_then_normalize or normalize_then_sum"`
+	RewardKL    float64 `json:"kl_in_reward" usage:"coefficient of the KL penalty in the reward"`
+	SkipZeroStd bool    `json:"skip_zero_std" usage:"leave groups with equal rewards out of the loss"`
+	GenBatches  int     `json:"max_num_gen_batches" usage:"maximum batches per step of dynamic sampling; 0 turns it off"`
 	Mask        bool    `json:"mask_truncated_completions" usage:"leave truncated completions out of the loss"`
-	Shuffle     bool    `json:"shuffle_rewards" usage:"permute the rewards: the control that must not learn"`
+	Shuffle     bool    `json:"shuffle_rewards" usage:"control experiment: permute the rewards; nothing can be learned"`
 
-	LossType    string  `json:"loss_type" usage:"mean over tokens: dapo, grpo, dr_grpo, bnpo or luspo"`
+	LossType    string  `json:"loss_type" usage:"average over tokens: dapo, grpo, dr_grpo, bnpo or luspo"`
 	Surrogate   string  `json:"surrogate" usage:"loss of a token: clip, cispo, sapo, reinforce or mirror_descent"`
 	Level       string  `json:"importance_sampling_level" usage:"token, sequence, sequence_token or trajectory"`
-	Epsilon     float64 `json:"epsilon" usage:"the importance ratio is clipped at 1-epsilon; 0 means 0.2"`
-	EpsilonHigh float64 `json:"epsilon_high" usage:"and above at 1+epsilon_high; 0 means epsilon, and 4 for cispo"`
-	DualClip    float64 `json:"delta" usage:"bound of the ratio at a negative advantage (dual-clip PPO); 0 means none"`
-	TauPositive float64 `json:"sapo_temperature_pos" usage:"of the surrogate sapo; 0 means 1"`
-	TauNegative float64 `json:"sapo_temperature_neg" usage:"of the surrogate sapo; 0 means 1.05"`
-	MirrorTau   float64 `json:"mirror_tau" usage:"of the surrogate mirror_descent"`
-	Beta        float64 `json:"beta" usage:"coefficient of the divergence in the loss"`
-	Divergence  string  `json:"divergence" usage:"from the reference model: k1, k2, k3 or k3_unbiased; empty means k3"`
+	Epsilon     float64 `json:"epsilon" usage:"the importance ratio is clipped below at 1-epsilon; 0 means 0.2"`
+	EpsilonHigh float64 `json:"epsilon_high" usage:"it is clipped above at 1+epsilon_high; 0 means epsilon (cispo: 4)"`
+	DualClip    float64 `json:"delta" usage:"dual-clip PPO: bound of the ratio if the advantage is negative; 0 means none"`
+	TauPositive float64 `json:"sapo_temperature_pos" usage:"temperature of sapo for positive advantages; 0 means 1"`
+	TauNegative float64 `json:"sapo_temperature_neg" usage:"temperature of sapo for negative advantages; 0 means 1.05"`
+	MirrorTau   float64 `json:"mirror_tau" usage:"coefficient tau of mirror_descent"`
+	Beta        float64 `json:"beta" usage:"coefficient of the KL divergence from the reference model in the loss"`
+	Divergence  string  `json:"divergence" usage:"KL estimator: k1, k2, k3 or k3_unbiased; empty means k3"`
 	EntropyCoef float64 `json:"entropy_coef" usage:"coefficient of the entropy bonus"`
-	Iterations  int     `json:"num_iterations" usage:"passes over a rollout"`
-	MiniBatches int     `json:"mini_batches" usage:"updates in a pass"`
-	Correction  string  `json:"importance_sampling_mode" usage:"none if empty, or {token,sequence}_{truncate,mask}"`
-	Cap         float64 `json:"importance_sampling_clip_max" usage:"greatest weight of it; 0 means 3"`
+	Iterations  int     `json:"num_iterations" usage:"passes over each rollout"`
+	MiniBatches int     `json:"mini_batches" usage:"optimizer updates per pass"`
+	Correction  string  `json:"importance_sampling_mode" usage:"off-policy correction: {token,sequence}_{truncate,mask}"`
+	Cap         float64 `json:"importance_sampling_clip_max" usage:"maximum weight of that correction; 0 means 3"`
 	OffPolicy   float64 `json:"off_policy_mask_threshold" usage:"of the off-policy sequence mask, in nats; 0 means none"`
-	RefSync     int     `json:"ref_model_sync_steps" usage:"steps between copies of the model to the reference model"`
-	RefMix      float64 `json:"ref_model_mixup_alpha" usage:"part of the current model in it; 0 means 1"`
+	RefSync     int     `json:"ref_model_sync_steps" usage:"steps between updates of the reference model; 0 means never"`
+	RefMix      float64 `json:"ref_model_mixup_alpha" usage:"weight of the policy in such an update; 0 means 1"`
 
-	LR          float64 `json:"learning_rate" usage:"its peak"`
-	Warmup      int     `json:"warmup_steps" usage:"steps in which it rises"`
-	Decay       string  `json:"lr_scheduler_type" usage:"and then: constant or linear, to 0 at the end"`
-	WeightDecay float64 `json:"weight_decay" usage:"of AdamW"`
-	AdamBeta2   float64 `json:"adam_beta2" usage:"of AdamW"`
-	MaxGradNorm float64 `json:"max_grad_norm" usage:"largest norm of the gradient"`
-	Steps       int     `json:"steps" usage:"rollouts to learn from"`
-	Rows        int     `json:"rows" usage:"most tokens of one forward and backward, unless one sequence has more"`
+	LR          float64 `json:"learning_rate" usage:"peak learning rate"`
+	Warmup      int     `json:"warmup_steps" usage:"steps of learning rate warm-up"`
+	Decay       string  `json:"lr_scheduler_type" usage:"learning rate after it: constant, or linear decay to 0"`
+	WeightDecay float64 `json:"weight_decay" usage:"weight decay of AdamW"`
+	AdamBeta2   float64 `json:"adam_beta2" usage:"beta2 of AdamW"`
+	MaxGradNorm float64 `json:"max_grad_norm" usage:"norm at which gradients are clipped"`
+	Steps       int     `json:"steps" usage:"number of steps, each with one rollout"`
+	Rows        int     `json:"rows" usage:"maximum tokens of a micro-batch, unless one sequence has more"`
 
-	Critic       string  `json:"critic" usage:"of PPO: none, own (a network) or trunk (a head on the policy)"`
-	Gamma        float64 `json:"gamma" usage:"of GAE"`
-	Lambda       float64 `json:"lam" usage:"of GAE"`
-	ValueClip    float64 `json:"cliprange_value" usage:"how far a value counts as moved in a step"`
-	ValueCoef    float64 `json:"vf_coef" usage:"of the value loss beside the policy's, of the critic trunk; 0 means 0.1"`
-	CriticLR     float64 `json:"critic_learning_rate" usage:"of the critic own"`
-	CriticWarmup int     `json:"critic_warmup" usage:"steps of the critic own alone"`
+	Critic       string  `json:"critic" usage:"critic of PPO: none, own (a second model) or trunk (a head on the policy)"`
+	Gamma        float64 `json:"gamma" usage:"discount factor of GAE"`
+	Lambda       float64 `json:"lam" usage:"lambda of GAE"`
+	ValueClip    float64 `json:"cliprange_value" usage:"clip range of the value loss"`
+	ValueCoef    float64 `json:"vf_coef" usage:"coefficient of the value loss, for critic trunk; 0 means 0.1"`
+	CriticLR     float64 `json:"critic_learning_rate" usage:"learning rate for critic own"`
+	CriticWarmup int     `json:"critic_warmup" usage:"first steps in which only critic own is updated"`
 
-	EvalProblems int    `json:"eval_problems" free:"true" usage:"held-out problems to measure; 0 means none"`
-	EvalSamples  int    `json:"eval_samples" free:"true" usage:"completions of each; several are drawn at top-p 0.95"`
-	EvalEvery    int    `json:"eval_every" free:"true" usage:"steps between evaluations; 0 means none"`
+	EvalProblems int    `json:"eval_problems" free:"true" usage:"held-out problems to evaluate; 0 means no evaluation"`
+	EvalSamples  int    `json:"eval_samples" free:"true" usage:"completions per problem: 1 is greedy, more are sampled"`
+	EvalEvery    int    `json:"eval_every" free:"true" usage:"steps between evaluations; 0 means none during training"`
 	SaveEvery    int    `json:"save_every" free:"true" usage:"steps between checkpoints"`
-	SamplesEvery int    `json:"samples_every" free:"true" usage:"steps between samples that are printed; 0 means none"`
-	Seed         uint64 `json:"seed" usage:"of adapters, prompts, draws and what is held out"`
+	SamplesEvery int    `json:"samples_every" free:"true" usage:"steps between printed completions; 0 means none"`
+	Seed         uint64 `json:"seed" usage:"seed of adapters, prompt order, sampling and the held-out choice"`
 }
 
-// base is what a run does where neither a preset nor anything else says more.
+// base returns the defaults that presets, files and flags override.
 func base() config {
 	return config{
 		Format: "f32", Alpha: 32, Targets: "all-linear",
@@ -107,11 +107,11 @@ func base() config {
 	}
 }
 
-// resolve sets k, the keys of c, from the preset, the file at path if there is one, and the
-// flags; the later ones win. notes say what of the preset does not fit the rest.
+// resolve sets k, the keys of c, from the preset, then from the file at path, unless path is
+// empty, and then from the flags. It returns notes about values of the preset that it ignores.
 func (c *config) resolve(k *keys.Keys, path string) (notes []string, err error) {
 	*c = base()
-	if path != "" { // for its preset, and to refuse what is wrong in it first
+	if path != "" { // check the file and find its preset
 		if err := k.File(path); err != nil {
 			return nil, err
 		}
@@ -138,17 +138,17 @@ func (c *config) resolve(k *keys.Keys, path string) (notes []string, err error) 
 		return nil, err
 	}
 	if c.Critic == "none" && !k.Given("cliprange_value") {
-		c.ValueClip = base().ValueClip // of the preset
+		c.ValueClip = base().ValueClip // ignore the preset's value
 	}
 	if c.Rank > 0 && c.RefSync > 0 && !k.Given("ref_model_sync_steps") {
-		notes = append(notes, fmt.Sprintf("ref_model_sync_steps %d of preset %s is left out: "+
+		notes = append(notes, fmt.Sprintf("ref_model_sync_steps %d of preset %s is ignored: "+
 			"with adapters the reference model is the model without them", c.RefSync, name))
 		c.RefSync = 0
 	}
 	return notes, c.check()
 }
 
-// check refuses values that no run can have. What values mean together, rl.GRPO checks before
+// check returns an error if a value is invalid. rl.GRPO checks combinations of values, before
 // the model is loaded.
 func (c *config) check() error {
 	for _, w := range []struct {
@@ -214,32 +214,32 @@ func (c *config) check() error {
 	}
 	switch {
 	case c.System != "" && c.Template != "chat":
-		return fmt.Errorf("system is set, which the template %s has no place for", c.Template)
+		return fmt.Errorf("system is set, but template %s has no system message", c.Template)
 	case c.Critic != "own" && c.CriticWarmup > 0:
-		return fmt.Errorf("critic_warmup is %d, want critic own, which is %s", c.CriticWarmup, c.Critic)
+		return fmt.Errorf("critic_warmup is %d, which needs critic own, but critic is %s", c.CriticWarmup, c.Critic)
 	case c.Critic != "trunk" && c.ValueCoef > 0:
-		return fmt.Errorf("vf_coef is %g, want critic trunk, which is %s", c.ValueCoef, c.Critic)
+		return fmt.Errorf("vf_coef is %g, which needs critic trunk, but critic is %s", c.ValueCoef, c.Critic)
 	case c.Critic == "none" && c.Gamma != base().Gamma:
-		return fmt.Errorf("gamma is %g, want a critic: there is none", c.Gamma)
+		return fmt.Errorf("gamma is %g, which needs a critic, but critic is none", c.Gamma)
 	case c.Critic == "none" && c.Lambda != base().Lambda:
-		return fmt.Errorf("lam is %g, want a critic: there is none", c.Lambda)
+		return fmt.Errorf("lam is %g, which needs a critic, but critic is none", c.Lambda)
 	case c.Critic == "none" && c.ValueClip != base().ValueClip:
-		return fmt.Errorf("cliprange_value is %g, want a critic: there is none", c.ValueClip)
+		return fmt.Errorf("cliprange_value is %g, which needs a critic, but critic is none", c.ValueClip)
 	case c.Critic != "own" && c.CriticLR != base().CriticLR:
-		return fmt.Errorf("critic_learning_rate is %g, want critic own, which is %s", c.CriticLR, c.Critic)
+		return fmt.Errorf("critic_learning_rate is %g, which needs critic own, but critic is %s", c.CriticLR, c.Critic)
 	case c.Critic != "none" && c.Scaling != "":
 		return fmt.Errorf("scale_rewards is %s with critic %s, whose advantages are whitened", c.Scaling, c.Critic)
 	case c.Critic != "none" && c.Aggregation != string(rl.SumThenNormalize):
-		return fmt.Errorf("multi_objective_aggregation is %s with critic %s, which sees the sum", c.Aggregation, c.Critic)
+		return fmt.Errorf("multi_objective_aggregation is %s with critic %s, which uses the sum", c.Aggregation, c.Critic)
 	case c.Critic != "none" && c.Estimator != string(rl.EstimatorGRPO):
-		return fmt.Errorf("adv_estimator is %s with critic %s, whose advantages are those of GAE", c.Estimator, c.Critic)
+		return fmt.Errorf("adv_estimator is %s with critic %s, whose advantages are computed by GAE", c.Estimator, c.Critic)
 	case c.EvalEvery > 0 && c.EvalProblems == 0:
-		return errors.New("eval_every is set and eval_problems is 0: there is nothing to measure")
+		return errors.New("eval_every is set, but eval_problems is 0: there is nothing to evaluate")
 	}
 	return c.Rewards.check()
 }
 
-// upTo is the upper bound in words.
+// upTo returns the upper bound most in words, or "" if there is no bound.
 func upTo(most float64) string {
 	if most >= math.MaxFloat32 {
 		return ""
@@ -264,12 +264,12 @@ func formats() (names []string) {
 	return names
 }
 
-// updates are the optimizer updates of a step.
+// updates returns the number of optimizer updates per step.
 func (c *config) updates() int {
 	return c.Iterations * min(c.MiniBatches, c.Prompts*c.Generations)
 }
 
-// shape is what a step has, in words.
+// shape describes the steps in words.
 func (c *config) shape() string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "%d steps of %d prompts × %d completions = %d, of up to %d tokens, and %d updates", c.Steps,

@@ -12,12 +12,13 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// measure samples the held-out problems, the same with the same draws whenever it is called.
+// measure evaluates the model on held-out problems, with the same problems and seeds at each
+// call.
 func (t *training) measure(ctx context.Context, g *rl.GRPO, shown func(done, total int)) (*rl.EvalResult, error) {
 	c := t.config
 	sampling := model.Sampling{Greedy: true}
 	if c.EvalSamples > 1 {
-		sampling = model.Sampling{Temperature: 0.6, TopP: 0.95} // DeepSeek-R1's protocol
+		sampling = model.Sampling{Temperature: 0.6, TopP: 0.95} // as DeepSeek-R1 was evaluated
 	}
 	e := rl.Evaluation{
 		Sampler: t.sampler(g.Sampler.(*rollout.Generator).Generator, sampling), Reward: g.Reward, N: c.EvalSamples,
@@ -29,7 +30,7 @@ func (t *training) measure(ctx context.Context, g *rl.GRPO, shown func(done, tot
 	return e.Run(ctx, t.data.held[:min(c.EvalProblems, len(t.data.held))])
 }
 
-// evaluate measures the model and prints its accuracy; nil without problems to measure.
+// evaluate evaluates the model and prints its accuracy. It returns nil if eval_problems is 0.
 func (t *training) evaluate(ctx context.Context, g *rl.GRPO, what string) (*float64, error) {
 	if t.config.EvalProblems == 0 {
 		return nil, nil
@@ -38,7 +39,7 @@ func (t *training) evaluate(ctx context.Context, g *rl.GRPO, what string) (*floa
 	defer end()
 	r, err := t.measure(ctx, g, shown)
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("evaluation stopped, the training so far is saved: %w", context.Cause(ctx))
 	} else if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (t *training) evaluate(ctx context.Context, g *rl.GRPO, what string) (*floa
 	return &a, nil
 }
 
-// accuracy is the share of right samples, of all sources.
+// accuracy returns the share of correct samples over all sources.
 func accuracy(r *rl.EvalResult) float64 {
 	right, n := 0.0, 0.0
 	for _, s := range r.Sources {
@@ -57,7 +58,7 @@ func accuracy(r *rl.EvalResult) float64 {
 	return right / n
 }
 
-// show prints a sample of a rollout where one is due.
+// show prints one sample of a rollout every samples_every steps.
 func (t *training) show(w io.Writer, r *rl.Rollout) {
 	every := t.config.SamplesEvery
 	if every == 0 || (r.Step+1)%every != 0 {

@@ -1,5 +1,5 @@
-// Command grpo trains a checkpoint by reinforcement learning from verifiable rewards: GRPO
-// and the losses that grew out of it, or PPO, on all weights or on low-rank adapters.
+// Command grpo trains a model by reinforcement learning with verifiable rewards: GRPO and its
+// variants, or PPO, on all weights or on low-rank adapters (LoRA).
 //
 //	go run ./examples/grpo -preset r1-zero -model SmolLM2-135M.gguf -data gsm8k_train.jsonl -out out/zero \
 //		-lora 16 -prompts 4 -mini-batches 1 -max-completion-length 128
@@ -8,38 +8,39 @@
 //
 // Each line of the data is a problem with its answer:
 //
-//	{"question": "…", "answer": "… #### 72"}                             as GSM8K has them
+//	{"question": "…", "answer": "… #### 72"}                             as in GSM8K
 //	{"prompt": "…", "answer": "1/2"}
 //	{"prompt": [{"role": "user", "content": "…"}], "answer": "7"}        for the template chat
 //
-// The answer is what the rewards compare with: of math and gsm8k a solution, a number or, of
-// math, an array of right ones; of the others see examples/grade, which has the same rewards.
-// A "source" names the data set in the metrics of evaluations. Prompts longer than
-// -max-prompt-length, or than the model takes, are left out, and counted.
+// The answer is the gold answer of the rewards. For math and gsm8k it is a solution or a
+// number; for math it can also be an array of correct answers. See examples/grade for the other
+// rewards. "source" names the data set in the metrics of evaluations. Prompts longer than
+// -max-prompt-length, or too long for the model, are left out and counted.
 //
-// What a run does is a configuration: that of -preset, then the JSON object in the file of
-// -config, then flags; each key is a flag too, max_completion_length as -max-completion-length.
-// An unknown key is an error. Presets are published runs; -presets lists them with their
-// sources. Their batches are those of clusters: set prompts, mini_batches and
-// max_completion_length to what the machine does.
+// The configuration of a run is that of -preset, overridden by the JSON object in the file of
+// -config, overridden by flags. Each key is also a flag, such as -max-completion-length for
+// max_completion_length. Unknown keys are errors. Presets are published runs; -presets lists
+// them with their sources. Their batch sizes are meant for clusters: set prompts, mini_batches
+// and max_completion_length to sizes for your machine.
 //
-// Templates: r1-zero is that of DeepSeek-R1-Zero, for base models; tinyzero that of TinyZero;
-// plain "Question: … Answer: Let's think step by step."; chat the model's own; none the problem
-// as it is. Rewards beside those of examples/grade: overlong (DAPO's punishment of length, from
-// four fifths of max_completion_length on), cosine and length (correctness by length), and
-// format_spaced (format, with blanks around its tags). A reward of weight 0 is measured alone:
-// an alarm tells when it falls while the others rise.
+// The templates are r1-zero, the template of DeepSeek-R1-Zero, for base models; tinyzero, that
+// of TinyZero; plain, "Question: … Answer: Let's think step by step."; chat, the chat template
+// of the model; and none, the problem without a template. The rewards are those of
+// examples/grade and four more: overlong is DAPO's soft overlong punishment, over the last fifth
+// of max_completion_length; cosine is correctness scaled by length; length is the length reward
+// of Kimi k1.5; format_spaced is format, but allows white space between the parts. A reward of
+// weight 0 is only measured; a warning is logged if it falls while the others rise.
 //
-// Before the first step the memory of the run and a preflight are printed: the exact prompt of a
-// problem, a completion, and what each reward says of it. Samples follow every -samples-every
-// steps, warnings of what looks wrong as they come, and the accuracy on held-out problems before,
-// after, and every -eval-every steps.
+// Before the first step the command prints the memory that the run needs and a preflight check:
+// the exact prompt of a problem, a completion, and what each reward gives for it. It prints a
+// sample every -samples-every steps, warnings when something looks wrong, and the accuracy on
+// held-out problems before and after training and every -eval-every steps.
 //
-// The output folder gets resolved.json, the configuration with all its keys, which -config
-// reads; grpo, the run's checkpoints and metrics.jsonl; adapter, which PEFT loads; and model,
+// The output folder has resolved.json, the configuration with all keys, which -config reads;
+// grpo, with the checkpoints and metrics.jsonl of the run; adapter, which PEFT loads; and model,
 // which examples/generate and transformers load, in F32, with the adapters merged.
 //
-// A run that was stopped or killed goes on with -resume, bit for bit.
+// -resume continues a run that was stopped or killed; the result is the same, bit for bit.
 package main
 
 import (
@@ -67,14 +68,14 @@ func main() {
 	var o options
 	var c config
 	k := keys.Of(&c)
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
-	flag.StringVar(&o.Data, "data", "", "file of problems, one JSON object a line")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
+	flag.StringVar(&o.Model, "model", "", "model folder, its .safetensors file, or a .gguf file")
+	flag.StringVar(&o.Data, "data", "", "file of problems, one JSON object per line")
 	flag.StringVar(&o.Out, "out", "", "output folder")
-	flag.StringVar(&o.Config, "config", "", "file of a configuration, a JSON object")
+	flag.StringVar(&o.Config, "config", "", "configuration file: a JSON object")
 	flag.BoolVar(&o.Resume, "resume", false, "continue the run in the output folder")
-	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
-	flag.BoolVar(&o.Presets, "presets", false, "list the presets and where they are from, and do nothing else")
+	flag.BoolVar(&o.JSON, "json", false, "print the results as a JSON object on the last line of standard output")
+	flag.BoolVar(&o.Presets, "presets", false, "list the presets with their sources and exit")
 	k.Flags(flag.CommandLine)
 	flag.Parse()
 

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// mustRun runs grpo -json and gives what it printed and its results.
+// mustRun runs grpo -json and returns its output and its results.
 func mustRun(t *testing.T, args ...string) (text string, r result) {
 	t.Helper()
 	o := program.Finish(t, append([]string{"-json"}, args...)...)
@@ -48,8 +48,8 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// tinyModel is a folder with a model of random weights, and the tokenizer of SmolLM2, cut short,
-// with its chat template.
+// tinyModel returns a folder with a model of random weights, SmolLM2's tokenizer, whose
+// vocabulary is cut short, and its chat template.
 func tinyModel(t *testing.T) string {
 	t.Helper()
 	c, err := model.LoadConfig("../../model/testdata/golden/qwen3")
@@ -78,7 +78,7 @@ func tinyModel(t *testing.T) string {
 	return dir
 }
 
-// sums is a file of sums in GSM8K's form.
+// sums writes a file of additions in the form of GSM8K and returns its path.
 func sums(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
@@ -88,8 +88,8 @@ func sums(t *testing.T) string {
 	return write(t, "sums.jsonl", text.String())
 }
 
-// short are the flags of a run of seconds, in which the words of an answer are to be anything but
-// Latin: a reward that a model of random weights gets a part of.
+// short returns flags for a run that takes seconds, with more appended. The reward is for words
+// that are not in Latin script, since a model of random weights gets some of that.
 func short(model, data, out string, more ...string) []string {
 	return append([]string{"-model", model, "-data", data, "-out", out, "-rewards", "language=-1,math=0",
 		"-template", "plain", "-prompts", "4", "-num-generations", "4", "-max-completion-length", "8",
@@ -115,23 +115,23 @@ func TestRewardsRise(t *testing.T) {
 			"rewards/math: ", "30 steps of 4 prompts × 4 completions = 16", "step 7, a sample of ",
 			"before: accuracy 0.0% of 4", "after: accuracy 0.0%"} {
 			if !strings.Contains(text, want) {
-				t.Errorf("%v: printed lacks %q:\n%s", more, want, text)
+				t.Errorf("%v: the output lacks %q:\n%s", more, want, text)
 			}
 		}
 		if r.Steps != 30 || r.Train != 36 || r.Held != 4 || r.Before == nil || r.After == nil || r.Estimate < 1 {
 			t.Errorf("%v: %+v", more, r)
 		}
 		loads(t, out)
-		// What was resolved makes the same run.
+		// A run with the resolved configuration has the same result.
 		again := t.TempDir()
 		_, same := mustRun(t, "-model", dir, "-data", data, "-out", again, "-config", filepath.Join(out, "resolved.json"))
 		if same.WeightsSHA256 != r.WeightsSHA256 {
-			t.Errorf("%v: resolved.json makes %s, the run was %s", more, same.WeightsSHA256, r.WeightsSHA256)
+			t.Errorf("%v: the weights with resolved.json are %s, want %s", more, same.WeightsSHA256, r.WeightsSHA256)
 		}
 	}
 }
 
-// loads reads the saved model and its tokenizer.
+// loads checks that the saved model and its tokenizer can be loaded.
 func loads(t *testing.T, out string) {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -145,7 +145,7 @@ func loads(t *testing.T, out string) {
 	must(t, err)
 }
 
-// Each preset begins, with the sizes of a small machine, on all weights and on adapters.
+// Each preset runs with small batches, on all weights and on adapters.
 func TestPresetsStart(t *testing.T) {
 	dir, data := tinyModel(t), sums(t)
 	countdown := write(t, "countdown.jsonl", strings.Repeat(
@@ -159,15 +159,15 @@ func TestPresetsStart(t *testing.T) {
 			if c.Rewards["tinyzero"] != 0 {
 				args[5] = countdown
 			}
-			if c.MaxPrompt > 0 { // the tokenizer is cut short
+			if c.MaxPrompt > 0 { // prompts have more tokens, since the vocabulary is cut short
 				args = append(args, "-max-prompt-length", "1000")
 			}
 			text, r := mustRun(t, args...)
 			if r.Steps != 2 || !strings.Contains(text, "preset "+p.name+": "+p.source) || !strings.Contains(text, "prompt: ") {
 				t.Errorf("%s: %+v\n%s", p.name, r, text)
 			}
-			if left := strings.Contains(text, "of preset r1-zero is left out"); left != (p.name == "r1-zero" && rank != "0") {
-				t.Errorf("%s, rank %s: the reference model that is not renewed is told: %t", p.name, rank, left)
+			if left := strings.Contains(text, "of preset r1-zero is ignored"); left != (p.name == "r1-zero" && rank != "0") {
+				t.Errorf("%s, rank %s: the note about ref_model_sync_steps is printed: %t", p.name, rank, left)
 			}
 			for _, key := range []string{"preset", "num_generations", "learning_rate"} {
 				resolved, err := os.ReadFile(filepath.Join(args[7], "resolved.json"))
@@ -180,7 +180,7 @@ func TestPresetsStart(t *testing.T) {
 	}
 }
 
-// A run that is killed again and again ends with the bits of one that was left alone.
+// A run that is killed and resumed several times ends with the same bits as an undisturbed one.
 func TestKilledRunsResume(t *testing.T) {
 	dir, data := tinyModel(t), sums(t)
 	for _, more := range [][]string{
@@ -222,7 +222,7 @@ func TestKilledRunsResume(t *testing.T) {
 	}
 }
 
-// newest is the step of the newest checkpoint in out, 0 if there is none.
+// newest returns the step of the newest checkpoint in out, or 0 if there is none.
 func newest(out string) (step int) {
 	folders, _ := filepath.Glob(filepath.Join(out, runFolder, "step-*"))
 	for _, f := range folders {
@@ -250,7 +250,7 @@ func TestOneFolderHasOneRun(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q, want %q", c.more, o.Code, o.Stderr, c.want)
 		}
 	}
-	// What does not decide the result may change.
+	// Keys that do not determine the result may change.
 	mustRun(t, append(args, "-resume", "-save-every", "3", "-eval-samples", "2", "-samples-every", "0")...)
 }
 
@@ -265,12 +265,12 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 	}{
 		{append(ok, "-config", file(`{"num_generation": 4}`)), `unknown key "num_generation", did you mean num_generations?`},
 		{append(ok, "-config", file(`{"preset": "dapoo"}`)), `preset is "dapoo", did you mean dapo?`},
-		{append(ok, "-config", file(`{"learning_rate": "fast"}`)), `learning_rate: want a number, there is string`},
+		{append(ok, "-config", file(`{"learning_rate": "fast"}`)), `learning_rate: want a number, got string`},
 		{append(ok, "-preset", "grpo-default"), `preset is "grpo-default"`},
-		{append(ok, "-rewards", "maths"), `rewards: there is no "maths", did you mean math?`},
-		{append(ok, "-rewards", "math=0"), `rewards: there is none with a weight`},
+		{append(ok, "-rewards", "maths"), `rewards: unknown reward "maths", did you mean math?`},
+		{append(ok, "-rewards", "math=0"), `rewards: all weights are 0`},
 		{append(ok, "-rewards", "math=x"), `-rewards "math=x": the weight of math is "x", want a number`},
-		{append(ok, "-rewards", "length"), `rewards: length builds on a reward of correctness`},
+		{append(ok, "-rewards", "length"), `rewards: length needs a reward of correctness`},
 		{append(ok, "-loss-type", "grop"), `loss_type is "grop", did you mean grpo?`},
 		{append(ok, "-importance-sampling-mode", "token_trunk"), `importance_sampling_mode is "token_trunk", did you mean`},
 		{append(ok, "-template", "r1zero"), `template is "r1zero", did you mean r1-zero?`},
@@ -278,11 +278,11 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{append(ok, "-top-p", "1.5"), `top_p is 1.5, want more than 0 and at most 1`},
 		{append(ok, "-held", "1"), `held is 1, want more than 0 and less than 1`},
 		{append(ok, "-learning-rate", "NaN"), `learning_rate is NaN`},
-		{append(ok, "-system", "x", "-template", "plain"), `system is set, which the template plain has no place for`},
-		{append(ok, "-critic-warmup", "2"), `critic_warmup is 2, want critic own`},
+		{append(ok, "-system", "x", "-template", "plain"), `system is set, but template plain has no system message`},
+		{append(ok, "-critic-warmup", "2"), `critic_warmup is 2, which needs critic own`},
 		{append(ok, "-critic-warmup", "100", "-critic", "own"), `GRPO.Critic.Warmup is 100, and Steps is 100`},
-		{append(ok, "-gamma", "0.5"), `gamma is 0.5, want a critic`},
-		{append(ok, "-critic", "trunk", "-critic-learning-rate", "1"), `critic_learning_rate is 1, want critic own`},
+		{append(ok, "-gamma", "0.5"), `gamma is 0.5, which needs a critic`},
+		{append(ok, "-critic", "trunk", "-critic-learning-rate", "1"), `critic_learning_rate is 1, which needs critic own`},
 		{append(ok, "-critic", "own", "-scale-rewards", "none"), `scale_rewards is none with critic own`},
 		{append(ok, "-critic", "own", "-multi-objective-aggregation", "normalize_then_sum"),
 			`multi_objective_aggregation is normalize_then_sum with critic own`},

@@ -7,18 +7,18 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// preset is a published run or the defaults of a library: where its values are from, and
-// what differs here.
+// preset is a published run or the defaults of a library. source says where the values come
+// from and what differs here.
 type preset struct {
 	name, source string
 	set          func(c *config)
 }
 
-// presets are the values of -preset. Batches are counted in prompts, and mini-batches in
-// updates of a rollout.
+// presets lists the values of -preset. Batch sizes are in prompts; mini-batches are the updates
+// per rollout.
 var presets = []preset{
-	{"r1-zero", "DeepSeek-R1-Zero, arXiv 2501.12948v2 and its supplement B: 8,192 outputs a rollout in 16 updates, the " +
-		"reference model renewed every 400 updates, which are 25 rollouts; ε is not stated there",
+	{"r1-zero", "DeepSeek-R1-Zero, arXiv 2501.12948v2 and its supplement B: 8,192 outputs per rollout in 16 updates; " +
+		"the reference model is updated every 400 updates, which are 25 rollouts; the source does not state ε",
 		func(c *config) {
 			c.Template, c.Rewards = "r1-zero", rewards{"math": 1, "format_spaced": 1}
 			c.Prompts, c.Generations, c.MiniBatches, c.MaxTokens = 512, 16, 16, 32768
@@ -32,22 +32,22 @@ var presets = []preset{
 			c.LR, c.Decay = 1e-6, "linear"
 		}},
 	{"dapo", "DAPO, arXiv 2503.14476, and verl's recipe: 512 prompts in 16 updates, dual-clip 10, dynamic sampling " +
-		"of 10 batches at most; each has the prompts of a step, 3 times as many there",
+		"of at most 10 batches; a batch has as many prompts as a step (in the source 3 times as many)",
 		func(c *config) {
-			c.Template, c.Rewards = "chat", rewards{"math": 2, "overlong": 1} // ±1 for right and wrong there
+			c.Template, c.Rewards = "chat", rewards{"math": 2, "overlong": 1} // the source gives ±1 for correct and wrong
 			c.Prompts, c.Generations, c.MiniBatches, c.MaxPrompt, c.MaxTokens = 512, 16, 16, 2048, 20480
 			c.LossType, c.Epsilon, c.EpsilonHigh, c.DualClip, c.GenBatches = string(rl.LossDAPO), 0.2, 0.28, 10, 10
 			c.LR, c.Warmup, c.WeightDecay = 1e-6, 10, 0.1
 		}},
-	{"simplerl", "SimpleRL-Zoo, arXiv 2503.18892: GRPO in verl, 4 updates, rewards of correctness alone; " +
-		"with the simple prompt of weak models",
+	{"simplerl", "SimpleRL-Zoo, arXiv 2503.18892: GRPO in verl, 4 updates, only a correctness reward; " +
+		"with its simple prompt for weak models",
 		func(c *config) {
 			c.Template, c.Rewards = "plain", rewards{"math": 1}
 			c.Prompts, c.Generations, c.MiniBatches, c.MaxPrompt, c.MaxTokens = 1024, 8, 4, 1024, 8192
 			c.Beta, c.EntropyCoef = 1e-4, 0.001
 			c.LR, c.WeightDecay = 5e-7, 0.01
 		}},
-	{"tinyzero", "TinyZero, scripts/train_tiny_zero.sh: PPO in verl, 4 updates, divergence in the reward",
+	{"tinyzero", "TinyZero, scripts/train_tiny_zero.sh: PPO in verl, 4 updates, KL penalty in the reward",
 		func(c *config) {
 			verlPPO(c)
 			c.Template, c.Rewards = "tinyzero", rewards{"tinyzero": 1}
@@ -61,7 +61,7 @@ var presets = []preset{
 		}},
 }
 
-// verlPPO are verl's defaults of PPO.
+// verlPPO sets verl's defaults of PPO.
 func verlPPO(c *config) {
 	c.Generations, c.Critic, c.ValueClip, c.DualClip = 1, "own", 0.5, 3
 	c.LR, c.CriticLR, c.WeightDecay = 1e-6, 1e-5, 0.01

@@ -12,11 +12,11 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// templates are the values of the key template.
+// templates lists the values of the key template.
 var templates = []string{"r1-zero", "tinyzero", "plain", "chat", "none"}
 
-// texts are the templates that are not the model's own: what stands before a problem, after
-// it, and how the answer begins, which reward functions see before the completion.
+// texts has the templates other than chat: the text before a problem, the text after it, and
+// the beginning of the answer, which reward functions see before the completion.
 var texts = map[string]struct{ before, after, prefill string }{
 	// arXiv 2501.12948, table 1.
 	"r1-zero": {before: "A conversation between User and Assistant. " +
@@ -38,16 +38,16 @@ var texts = map[string]struct{ before, after, prefill string }{
 
 // line is a line of the file of problems.
 type line struct {
-	Prompt   json.RawMessage `json:"prompt"` // a text or messages
+	Prompt   json.RawMessage `json:"prompt"` // text or messages
 	Question *string         `json:"question"`
 	Answer   json.RawMessage `json:"answer"`
 	Source   string          `json:"source"`
 }
 
-// problems is the file of problems.
+// problems holds the problems of the data file.
 type problems struct {
 	train, held []rollout.Prompt
-	long        int    // problems left out for their length
+	long        int    // number of problems left out because they are too long
 	longest     int    // tokens of the longest prompt
 	sum         string // SHA-256 of the file
 }
@@ -60,7 +60,7 @@ type writer struct {
 	vocab  int
 }
 
-// newWriter reads what the model at path has of tokenizer and chat template.
+// newWriter loads the tokenizer of the model at path and, for template chat, its chat template.
 func newWriter(c *config, path string, vocab int) (w *writer, err error) {
 	w = &writer{config: c, vocab: vocab}
 	if w.tokens, err = tokenizer.Load(path); err != nil {
@@ -68,14 +68,14 @@ func newWriter(c *config, path string, vocab int) (w *writer, err error) {
 	}
 	if c.Template == "chat" {
 		if w.chat, err = chat.Load(path); err != nil {
-			return nil, fmt.Errorf("template chat needs the model's chat template, the others do not: %w", err)
+			return nil, fmt.Errorf("template chat needs the model's chat template (other templates do not): %w", err)
 		}
 	}
 	return w, nil
 }
 
-// stop are the tokens that end a completion, beside those of the config: that of the chat
-// template.
+// stop returns the tokens that end a completion: ends, which the config has, and the
+// end-of-answer token of the chat template.
 func (w *writer) stop(ends []int) (ids []int32) {
 	for _, id := range ends {
 		ids = append(ids, int32(id))
@@ -88,7 +88,7 @@ func (w *writer) stop(ends []int) (ids []int32) {
 	return ids
 }
 
-// read reads the problems of a file whose prompts have up to longest tokens.
+// read reads the problems of a file and leaves out prompts longer than longest tokens.
 func (w *writer) read(file string, longest int) (p *problems, err error) {
 	p = &problems{}
 	p.sum, err = tune.Lines(file, func(row []byte) error {
@@ -132,7 +132,7 @@ func (w *writer) prompt(l line) (p rollout.Prompt, err error) {
 	case json.Unmarshal(l.Prompt, &messages) != nil || len(messages) == 0:
 		return p, errors.New(`"prompt" is neither a text nor messages`)
 	case w.Template != "chat":
-		return p, fmt.Errorf(`"prompt" is messages, which the template %s has no form for`, w.Template)
+		return p, fmt.Errorf(`"prompt" is a list of messages, which template %s does not support`, w.Template)
 	}
 	if string(l.Answer) == "null" {
 		l.Answer = nil

@@ -54,7 +54,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 		`{"answer": "2"}`: `want "prompt" or "question"`,
 		`{"prompt": "a", "question": "b", "answer": "2"}`: `want "prompt" or "question"`,
 		`{"prompt": 3, "answer": "2"}`:                    `"prompt" is neither a text nor messages`,
-		`{"prompt": [{"role": "user"}], "answer": "2"}`:   `the template none has no form for`,
+		`{"prompt": [{"role": "user"}], "answer": "2"}`:   `which template none does not support`,
 		`{"prompt": "a"}`:                                 `"answer", as the "gold" of reward math: there is no "gold"`,
 		`{"prompt": "a", "answer": {"x": 1}}`:             `"answer", as the "gold" of reward math`,
 		`{"prompt": "", "answer": "2"}`:                   `the prompt has no tokens`,
@@ -68,7 +68,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 	}
 }
 
-// Every reward scores a sample by its own gold answer.
+// Each reward scores a sample with the gold answer that it decoded.
 func TestRewardsSeeTheirGold(t *testing.T) {
 	cfg := base()
 	must(t, cfg.Rewards.UnmarshalText([]byte(

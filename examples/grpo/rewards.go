@@ -18,11 +18,11 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// rewards are the names of reward functions with their weights; weight 0 means that the
-// function is measured and teaches nothing.
+// rewards maps names of reward functions to their weights. A function of weight 0 is only
+// measured.
 type rewards map[string]float64
 
-// UnmarshalJSON reads an object of weights, in place of what was there.
+// UnmarshalJSON decodes an object of weights, which replaces r.
 func (r *rewards) UnmarshalJSON(text []byte) error {
 	var m map[string]float64
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -32,7 +32,7 @@ func (r *rewards) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// UnmarshalText reads a list such as math,format=0.5.
+// UnmarshalText parses a list such as math,format=0.5, which replaces r.
 func (r *rewards) UnmarshalText(text []byte) error {
 	m := rewards{}
 	for part := range strings.SplitSeq(string(text), ",") {
@@ -45,7 +45,7 @@ func (r *rewards) UnmarshalText(text []byte) error {
 			}
 		}
 		if _, twice := m[name]; twice {
-			return fmt.Errorf("%s is there twice", name)
+			return fmt.Errorf("%s is given twice", name)
 		}
 		m[name] = w
 	}
@@ -53,7 +53,7 @@ func (r *rewards) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String is the list that UnmarshalText reads.
+// String returns r in the form that UnmarshalText parses.
 func (r rewards) String() string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(r)) {
@@ -66,15 +66,15 @@ func (r rewards) String() string {
 	return strings.Join(list, ",")
 }
 
-// Rewards beside those of package rules: they look at the length of completions, or at blanks.
+// Rewards that package rules does not have.
 const (
 	overlong     = "overlong"      // DAPO's soft overlong punishment, over the last fifth of max_completion_length
-	cosine       = "cosine"        // of correctness, scaled by length
-	groupLength  = "length"        // Kimi k1.5's reward of length, of correctness
-	formatSpaced = "format_spaced" // format, with blanks around <think>…</think> and <answer>…</answer>
+	cosine       = "cosine"        // correctness, scaled by length with a cosine
+	groupLength  = "length"        // Kimi k1.5's length reward, which depends on correctness
+	formatSpaced = "format_spaced" // format, with white space around <think>…</think> and <answer>…</answer>
 )
 
-// rewardNames are all that there are, in the order in which they are called.
+// rewardNames returns the names of all rewards in the order in which they are called.
 func rewardNames() []string {
 	return append(rules.Names(), formatSpaced, overlong, cosine, groupLength)
 }
@@ -83,7 +83,7 @@ func (r rewards) check() error {
 	total := false
 	for _, name := range slices.Sorted(maps.Keys(r)) {
 		if known := rewardNames(); !slices.Contains(known, name) {
-			return fmt.Errorf("rewards: there is no %q%s", name, keys.Suggest(name, known))
+			return fmt.Errorf("rewards: unknown reward %q%s", name, keys.Suggest(name, known))
 		}
 		if w := r[name]; math.IsNaN(w) || math.IsInf(w, 0) {
 			return fmt.Errorf("rewards: the weight of %s is %g", name, w)
@@ -91,17 +91,17 @@ func (r rewards) check() error {
 		total = total || r[name] != 0
 	}
 	if !total {
-		return errors.New("rewards: there is none with a weight")
+		return errors.New("rewards: all weights are 0")
 	}
 	for _, name := range []string{cosine, groupLength} {
 		if _, asked := r[name]; asked && r.correct() == nil {
-			return fmt.Errorf("rewards: %s builds on a reward of correctness, such as math, which must be there too", name)
+			return fmt.Errorf("rewards: %s needs a reward of correctness, such as math", name)
 		}
 	}
 	return nil
 }
 
-// correct is the first of the rewards that compares answers; nil if there is none.
+// correct returns the first reward that judges correctness, or nil if there is none.
 func (r rewards) correct() *rules.Rule {
 	for _, rule := range rules.All(rewardTimeouts) {
 		if _, asked := r[rule.Name]; asked && rule.Gold != nil && !rule.Optional {
@@ -113,7 +113,8 @@ func (r rewards) correct() *rules.Rule {
 
 var rewardTimeouts = rules.Options{Timeout: 10 * time.Second}
 
-// golds reads the gold answers of a line for all rewards that need one, by name.
+// golds decodes the gold answer of a line for each reward that needs one. The keys of the
+// result are the names of the rewards.
 func (r rewards) golds(raw json.RawMessage) (map[string]any, error) {
 	golds := map[string]any{}
 	for _, rule := range rules.All(rewardTimeouts) {
@@ -121,7 +122,7 @@ func (r rewards) golds(raw json.RawMessage) (map[string]any, error) {
 			continue
 		}
 		its := raw
-		if rule.Optional { // the answer is another's
+		if rule.Optional { // the gold answer is meant for another reward
 			its = nil
 		}
 		gold, err := rule.Gold(its)
@@ -133,8 +134,8 @@ func (r rewards) golds(raw json.RawMessage) (map[string]any, error) {
 	return golds, nil
 }
 
-// suite has the functions of all rewards, in the order of rewardNames. Sample.Answer is what golds
-// returned.
+// suite returns the functions of all rewards in the order of rewardNames. They expect the result of
+// golds in Sample.Answer.
 func (c *config) suite() *reward.Suite {
 	s := &reward.Suite{Timeout: rewardTimeouts.Timeout}
 	add := func(name string, f reward.Func) {
@@ -157,7 +158,7 @@ func (c *config) suite() *reward.Suite {
 	return s
 }
 
-// ofGold is the score of a rule by its own gold answer.
+// ofGold returns the scorer of a rule, which takes its gold answer from the result of golds.
 func ofGold(rule rules.Rule) reward.Scorer {
 	if rule.Gold == nil {
 		return rule.Score
@@ -168,11 +169,12 @@ func ofGold(rule rules.Rule) reward.Scorer {
 	}
 }
 
-// between are the blanks between the parts of a completion.
+// between matches the white space between the two parts of a completion.
 var between = regexp.MustCompile(`</think>\s+<answer>`)
 
-// scoreSpaced is reward.ThinkAnswerFormat of a completion without the blanks around its parts:
-// the template of DeepSeek-R1-Zero shows one, and a model goes on after "Assistant:" with one.
+// scoreSpaced applies reward.ThinkAnswerFormat to a completion without the white space around its
+// parts: the template of DeepSeek-R1-Zero has a space between them, and a model begins with a space
+// after "Assistant:".
 func scoreSpaced(ctx context.Context, s reward.Sample) reward.Verdict {
 	s.Completion = between.ReplaceAllString(strings.TrimSpace(s.Completion), "</think><answer>")
 	return reward.ThinkAnswerFormat(ctx, s)

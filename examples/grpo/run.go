@@ -23,10 +23,10 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// runFolder has the run's checkpoints and metrics, in the output folder.
+// runFolder is the subfolder of the output folder with the run's checkpoints and metrics.
 const runFolder = "grpo"
 
-// training is one run.
+// training is one run of the command.
 type training struct {
 	*tune.Run
 	config  *config
@@ -34,13 +34,13 @@ type training struct {
 	writer  *writer
 	data    *problems
 	decoder *model.Generator
-	critic  *model.Model   // the network of the critic own
-	nested  *train.Trainer // of that
+	critic  *model.Model   // second model, for critic own
+	nested  *train.Trainer // trainer of critic
 	result  result
 }
 
-// result is the JSON object of -json. Accuracies are of held-out problems, absent where these
-// were not measured; seconds are those of this process.
+// result is what -json prints. The accuracies are on held-out problems; they are absent if there
+// was no evaluation.
 type result struct {
 	Before        *float64 `json:"held_accuracy_before,omitempty"`
 	After         *float64 `json:"held_accuracy_after,omitempty"`
@@ -51,10 +51,10 @@ type result struct {
 	Reward        float64  `json:"reward"` // of the last step
 	Params        int      `json:"params"`
 	Trained       int      `json:"trained_params"`
-	Estimate      int      `json:"estimated_bytes"` // of memory
-	Resident      int      `json:"resident_bytes"`  // the most that the process had before it saved, if known
-	Seconds       float64  `json:"seconds"`
-	WeightsSHA256 string   `json:"weights_sha256"` // of what was trained
+	Estimate      int      `json:"estimated_bytes"` // estimate of the memory
+	Resident      int      `json:"resident_bytes"`  // peak resident memory before saving; 0 if unknown
+	Seconds       float64  `json:"seconds"`         // of this process
+	WeightsSHA256 string   `json:"weights_sha256"`  // of the trained parameters
 	Out           string   `json:"out"`
 }
 
@@ -63,7 +63,7 @@ func (t *training) close() error {
 	return t.Run.Close()
 }
 
-// free gives back what the training has beside the model.
+// free frees the generator and the critic.
 func (t *training) free() {
 	if t.decoder != nil {
 		t.decoder.Close()
@@ -115,7 +115,7 @@ func (t *training) all(ctx context.Context) (err error) {
 	t.free() // Save may need the memory
 	r := &t.result
 	r.Resident = lab.ResidentPeak()
-	fmt.Printf("memory: estimated %.1f MiB, the process had %.1f MiB\n", float64(r.Estimate)/(1<<20),
+	fmt.Printf("peak memory: estimated %.1f MiB, resident %.1f MiB\n", float64(r.Estimate)/(1<<20),
 		float64(r.Resident)/(1<<20))
 	if r.WeightsSHA256, err = t.Save(); err != nil {
 		return err
@@ -123,11 +123,11 @@ func (t *training) all(ctx context.Context) (err error) {
 	r.Train, r.Held, r.LeftOut, r.Out = len(t.data.train), len(t.data.held), t.data.long, t.Out
 	r.Params, r.Trained = t.Params, t.TrainedParams
 	r.Seconds = time.Since(began).Seconds()
-	fmt.Printf("saved in %s, %.0f s\n", filepath.Join(t.Out, tune.ModelFolder), r.Seconds)
+	fmt.Printf("saved in %s after %.0f s\n", filepath.Join(t.Out, tune.ModelFolder), r.Seconds)
 	return nil
 }
 
-// trainer trains m with the learning rate lr.
+// trainer returns a trainer of m with peak learning rate lr.
 func (t *training) trainer(m *model.Model, lr float64) *train.Trainer {
 	c := t.config
 	tr := t.Run.Trainer(m, c.Steps, t.data.sum)
@@ -143,7 +143,7 @@ func (t *training) trainer(m *model.Model, lr float64) *train.Trainer {
 	return tr
 }
 
-// grpo is the training of m; network makes the network of a critic of its own.
+// grpo returns the GRPO or PPO training of m. network makes the second model for critic own.
 func (t *training) grpo(m *model.Model, network func(b backend.Backend) (*model.Model, error)) (*rl.GRPO, error) {
 	c := t.config
 	decoder, err := model.NewGenerator(m, model.GeneratorOptions{
@@ -198,7 +198,7 @@ func (t *training) loadCritic(backend.Backend) (m *model.Model, err error) {
 	return t.critic, err
 }
 
-// sampler writes completions.
+// sampler returns a sampler of completions.
 func (t *training) sampler(decoder *model.Generator, s model.Sampling) *rollout.Generator {
 	return &rollout.Generator{
 		Generator: decoder, Decode: t.writer.tokens.Decode, Sampling: s, MaxTokens: t.config.MaxTokens,
@@ -206,8 +206,8 @@ func (t *training) sampler(decoder *model.Generator, s model.Sampling) *rollout.
 	}
 }
 
-// prompts are those of a batch, of which a step has one or several: pass after pass over the
-// problems, each in an order of its own.
+// prompts returns the prompts of a batch. A step uses one batch or, with dynamic sampling,
+// several. Batches go through the problems pass after pass, each in a different order.
 func (t *training) prompts(batch int) ([]rollout.Prompt, error) {
 	n := len(t.data.train)
 	list := make([]rollout.Prompt, t.config.Prompts)
@@ -223,8 +223,8 @@ func (t *training) prompts(batch int) ([]rollout.Prompt, error) {
 	return list, nil
 }
 
-// announce says how much memory the run takes, and refuses one that does not fit or whose
-// values mean nothing together.
+// announce prints how much memory the run needs. It returns an error if the run does not fit or
+// if the configuration is inconsistent.
 func (t *training) announce() error {
 	prompts, err := t.heaviest()
 	if err != nil {
@@ -236,7 +236,7 @@ func (t *training) announce() error {
 			return nil, err
 		}
 		g, err := t.grpo(m, t.Build)
-		t.decoder, t.nested = nil, nil // of the dry run
+		t.decoder, t.nested = nil, nil // those of the dry run are not to be freed
 		if err != nil {
 			return nil, err
 		}
@@ -250,8 +250,9 @@ func (t *training) announce() error {
 	return lab.Announce(os.Stdout, t.Backend, []lab.Phase{{Name: "training", Memory: m}})
 }
 
-// heaviest are the prompts of the step with the most tokens; of many, as many of the longest as
-// fill the decoder and each mini-batch's micro-batches, since more take no more memory.
+// heaviest returns the prompts of the step with the most prompt tokens. If there are many, it
+// returns only as many of the longest ones as fill the generator's slots and the micro-batches of
+// each mini-batch, since more prompts need no more memory.
 func (t *training) heaviest() (most []rollout.Prompt, err error) {
 	c := t.config
 	tokens := -1
@@ -268,7 +269,7 @@ func (t *training) heaviest() (most []rollout.Prompt, err error) {
 			tokens, most = n, prompts
 		}
 	}
-	rows := c.Generations * c.MaxTokens // of a prompt, at least
+	rows := c.Generations * c.MaxTokens // minimum tokens of a prompt's completions
 	enough := max(c.Slots/c.Generations, c.MiniBatches*(2*c.Rows/rows+1)) + 1
 	if enough < len(most) {
 		slices.SortStableFunc(most, func(a, b rollout.Prompt) int { return len(b.IDs) - len(a.IDs) })
@@ -277,8 +278,8 @@ func (t *training) heaviest() (most []rollout.Prompt, err error) {
 	return most, nil
 }
 
-// learn measures the model, makes all steps, from the newest checkpoint on, and measures it
-// again.
+// learn evaluates the model, runs the steps that are left after the newest checkpoint, and
+// evaluates the model again.
 func (t *training) learn(ctx context.Context, g *rl.GRPO) (err error) {
 	c, tr := t.config, g.Trainer
 	defer tr.Close()

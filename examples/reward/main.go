@@ -1,11 +1,11 @@
-// Command reward trains a model by GRPO on a reward of one's own: a tiny model of DeepSeek-V3's architecture learns
-// to sort digits, "31426=" → "12346".
+// Command reward trains a model by GRPO on a custom reward: a tiny model of DeepSeek-V3's architecture learns to sort
+// digits, "31426=" → "12346".
 //
 //	go run ./examples/reward
 //
-// A short supervised start shows the model 3,200 solved problems, after which it is right now and then. From there it
-// learns from the reward alone. Both are measured on inputs that it never saw. For a reward of your own, copy the
-// folder and change task.go.
+// First the model is fine-tuned on 3,200 solved problems, after which some of its answers are correct. Then it learns
+// only from the reward. After both phases it is evaluated on inputs that are not trained on. For a reward of your own,
+// copy the folder and change task.go.
 package main
 
 import (
@@ -28,9 +28,9 @@ import (
 
 func main() {
 	o := options{}
-	flag.Uint64Var(&o.seed, "seed", 1, "of weights, problems and answers")
-	flag.IntVar(&o.steps, "steps", 200, "of GRPO")
-	flag.BoolVar(&o.shuffle, "shuffle", false, "gives each answer the reward of another: the control that must not learn")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of the initial weights, the problems and the sampling")
+	flag.IntVar(&o.steps, "steps", 200, "number of GRPO steps")
+	flag.BoolVar(&o.shuffle, "shuffle", false, "control experiment: permute the rewards; nothing can be learned")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
@@ -46,7 +46,8 @@ type options struct {
 	shuffle bool
 }
 
-// run returns the share of right answers to unseen inputs after the supervised start and after GRPO.
+// run trains the model and returns the shares of correct answers to unseen inputs: before is after supervised
+// fine-tuning, after is after GRPO.
 func run(ctx context.Context, w io.Writer, o options) (before, after float64, err error) {
 	if o.steps < 1 {
 		return 0, 0, fmt.Errorf("-steps %d, want a positive number", o.steps)
@@ -62,7 +63,7 @@ func run(ctx context.Context, w io.Writer, o options) (before, after float64, er
 	}
 	rng := rand.New(rand.NewPCG(o.seed, 0))
 
-	// The supervised start: 64 solved problems a step.
+	// Supervised fine-tuning uses 64 solved problems per step.
 	solved := &train.Epochs{Sequences: solutions(rng, 3200), Rows: 64 * rows, Seed: o.seed}
 	start := &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 2e-3}, Schedule: train.WarmUp(20, nil), Seed: o.seed,
 		Steps: solved.Steps(1)}
@@ -71,7 +72,7 @@ func run(ctx context.Context, w io.Writer, o options) (before, after float64, er
 		return 0, 0, err
 	}
 
-	// The model answers what it is asked, 256 answers at a time, each token drawn at temperature 1.
+	// The sampler generates up to 256 answers at a time, at temperature 1.
 	gen, err := model.NewGenerator(m, model.GeneratorOptions{Slots: 256, MaxLen: config().MaxPositionEmbeddings})
 	if err != nil {
 		return 0, 0, err
@@ -80,11 +81,11 @@ func run(ctx context.Context, w io.Writer, o options) (before, after float64, er
 	sampler := &rollout.Generator{Generator: gen, Decode: vocabulary.Decode, MaxTokens: digits + 2}
 	rewards := &reward.Suite{Funcs: []reward.Func{{Name: "sorted", Score: score}}}
 	unseen := rl.Evaluation{Sampler: sampler, Reward: rewards, N: 4, Seed: o.seed}
-	if before, err = measure(ctx, w, unseen, "after the supervised start"); err != nil {
+	if before, err = measure(ctx, w, unseen, "after supervised fine-tuning"); err != nil {
 		return 0, 0, err
 	}
 
-	// GRPO: 64 problems a step, 8 answers to each, from which two updates learn.
+	// Each step of GRPO samples 8 answers to each of 64 problems and makes two updates.
 	const updates = 2
 	g := &rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 5e-4}, Seed: o.seed,

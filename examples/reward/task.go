@@ -14,10 +14,10 @@ import (
 
 const (
 	digits = 5
-	rows   = digits + 1 + digits // tokens that a sequence predicts: all but the first
+	rows   = digits + 1 + digits // tokens that a sequence predicts: all but its first token
 )
 
-// score is the reward: 1 for the sorted digits, and up to a half for those that are in their place.
+// score is the reward: 1 for the sorted digits, otherwise half the share of characters at the right position.
 func score(_ context.Context, s reward.Sample) reward.Verdict {
 	want := s.Answer.(problem).sorted()
 	if s.Completion == want && !s.Truncated {
@@ -42,8 +42,8 @@ func (p problem) sorted() string {
 	return string(text)
 }
 
-// unseen tells which problems are for the evaluation: an eighth of all answers, in whatever order the digits are
-// given, never occurs in training.
+// unseen reports whether a problem is reserved for the evaluation, as an eighth of all problems are. It depends on the
+// sorted digits, so that no permutation of such a problem occurs in training.
 func (p problem) unseen() bool {
 	h := fnv.New32a()
 	h.Write([]byte(p.sorted()))
@@ -62,7 +62,7 @@ func draw(rng *rand.Rand, unseen bool) problem {
 	}
 }
 
-// prompts are n problems as GRPO and the evaluation ask them.
+// prompts returns n random problems as prompts for GRPO and the evaluation.
 func prompts(rng *rand.Rand, n int, unseen bool) []rollout.Prompt {
 	out := make([]rollout.Prompt, n)
 	for i := range out {
@@ -72,7 +72,7 @@ func prompts(rng *rand.Rand, n int, unseen bool) []rollout.Prompt {
 	return out
 }
 
-// solutions are n solved problems for the supervised start. Only the answers have weight in the loss.
+// solutions returns n solved problems for supervised fine-tuning. The loss is over the answers only.
 func solutions(rng *rand.Rand, n int) []model.Sequence {
 	out := make([]model.Sequence, n)
 	for i := range out {
@@ -85,7 +85,7 @@ func solutions(rng *rand.Rand, n int) []model.Sequence {
 	return out
 }
 
-// vocabulary has the token that ends an answer and one for each character.
+// vocabulary has a token for each character and one that ends an answer.
 var vocabulary = must(tokenizer.NewCharacters("0123456789=", tokenizer.Added{Content: "<end>", Special: true}))
 
 const end = 0
@@ -99,8 +99,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// config is V3's architecture in small: latent attention, a dense layer, and one of 4 experts of which 2 and a shared
-// one work on each token.
+// config returns a small config of DeepSeek-V3's architecture: latent attention, one dense layer, and one MoE layer of
+// 4 routed experts (top-2) and a shared expert.
 func config() model.Config {
 	c := model.Tiny(vocabulary.Len())
 	c.MaxPositionEmbeddings, c.EOSTokenID = 16, model.TokenIDs{end}

@@ -15,20 +15,20 @@ import (
 	"time"
 )
 
-// chromium is a headless browser with one page, driven by the DevTools protocol over pipes.
+// chromium is a headless browser with one page, which the test controls by the DevTools protocol over pipes.
 type chromium struct {
 	t       testing.TB
 	in      *os.File
 	session string
 	answers chan reply
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	next     int
-	requests []string // addresses the page asked for
-	faults   []string // exceptions and errors in its log
+	requests []string // addresses that the page requested
+	faults   []string // exceptions and errors that the browser logged
 }
 
-// reply is a message of the browser: the answer to a call, or an event.
+// reply is a message from the browser: the result of a call, or an event.
 type reply struct {
 	ID     int             `json:"id"`
 	Result json.RawMessage `json:"result"`
@@ -39,7 +39,7 @@ type reply struct {
 	Params json.RawMessage `json:"params"`
 }
 
-// openChromium starts the browser. Without one the test is skipped.
+// openChromium starts the browser. If there is none, it skips the test.
 func openChromium(t testing.TB) *chromium {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -54,7 +54,7 @@ func openChromium(t testing.TB) *chromium {
 	args := []string{"--headless", "--remote-debugging-pipe", "--disable-gpu", "--disable-background-networking",
 		"--no-first-run", "--window-size=1400,1800", "--user-data-dir=" + t.TempDir()}
 	if os.Getuid() == 0 {
-		args = append(args, "--no-sandbox") // which root cannot have
+		args = append(args, "--no-sandbox") // Chromium's sandbox does not work for root
 	}
 	c := exec.Command(path, args...)
 	c.ExtraFiles = []*os.File{theirs, theirOut}
@@ -94,7 +94,8 @@ func pipe(t testing.TB) (r, w *os.File) {
 	return r, w
 }
 
-// listen sorts what the browser says until it ends. Messages end with a zero byte.
+// listen reads messages, which end with a zero byte, until the browser exits. It sends the results of calls to
+// b.answers and records requests and faults.
 func (b *chromium) listen(out *os.File) {
 	defer close(b.answers)
 	for messages := bufio.NewReader(out); ; {
@@ -130,7 +131,7 @@ func (b *chromium) listen(out *os.File) {
 	}
 }
 
-// call makes a call and waits for its answer.
+// call calls a method of the protocol and returns its result.
 func (b *chromium) call(method string, params map[string]any) json.RawMessage {
 	b.t.Helper()
 	b.next++
@@ -176,8 +177,8 @@ func (b *chromium) visit(url string) {
 	b.call("Page.navigate", map[string]any{"url": url})
 }
 
-// eval is the value of an expression on the page, or of the promise that it is, as JSON. An
-// exception is an error.
+// eval returns the value of an expression on the page as JSON; it waits for promises. An exception
+// is an error.
 func (b *chromium) eval(expression string) (string, error) {
 	b.t.Helper()
 	var r struct {
@@ -192,7 +193,7 @@ func (b *chromium) eval(expression string) (string, error) {
 	return string(r.Result.Value), nil
 }
 
-// wait waits until an expression has the value that want is as JSON.
+// wait waits until the value of an expression equals want, both as JSON.
 func (b *chromium) wait(what, expression string, want any) {
 	b.t.Helper()
 	text, err := json.Marshal(want)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// folders are those on the command line. Everything is read through an os.Root of one of
-// them, which paths and symbolic links do not leave.
+// folders are the folders of the command line. All files are read through an os.Root of one of
+// them, so that paths and symbolic links cannot lead out.
 type folders []string
 
 func newFolders(dirs []string) (folders, error) {
@@ -35,26 +35,26 @@ func newFolders(dirs []string) (folders, error) {
 
 // runInfo describes a run.
 type runInfo struct {
-	ID   string `json:"id"`   // number of its folder on the command line, and the path below
-	Name string `json:"name"` // path as on the command line
-	// Age is the time since the last line of metrics, in seconds.
+	ID   string `json:"id"`   // index of the folder on the command line, and the path below it
+	Name string `json:"name"` // path that begins as on the command line
+	// Age is the time in seconds since metrics were last written.
 	Age float64 `json:"age"`
 }
 
-// Limits of the search for runs, below each folder.
+// Limits of the search for runs in each folder.
 const (
 	maxDepth   = 4
 	maxVisited = 20000 // files and folders
 )
 
-// runs finds the runs, in the order of the folders and then of paths. Folders that are not
-// there have none. notes say what could not be looked at.
+// runs finds the runs, sorted by folder and then by path. Missing folders have no runs. notes
+// say which folders are missing or cannot be read.
 func (f folders) runs() (found []runInfo, notes []string) {
 	found, notes = []runInfo{}, []string{}
 	for i, dir := range f {
 		root, err := os.OpenRoot(dir)
 		if errors.Is(err, fs.ErrNotExist) {
-			notes = append(notes, dir+" is not there yet")
+			notes = append(notes, dir+" does not exist yet")
 			continue
 		}
 		if err != nil {
@@ -74,19 +74,19 @@ func (f folders) runs() (found []runInfo, notes []string) {
 	return found, notes
 }
 
-// runsBelow finds the runs in root, named by their paths.
+// runsBelow finds the runs in root and sets Name to their paths.
 func runsBelow(root *os.Root) (found []runInfo, err error) {
 	visited := 0
 	var unread []error
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // moved away meanwhile
+			return nil // it was removed meanwhile
 		} else if err != nil {
 			unread = append(unread, err)
 			return nil
 		}
 		if visited++; visited > maxVisited {
-			return fmt.Errorf("more than %d files: name folders further down", maxVisited)
+			return fmt.Errorf("more than %d files: name subfolders of it instead", maxVisited)
 		}
 		if d.IsDir() {
 			if name != "." && (strings.HasPrefix(d.Name(), ".") || strings.Count(name, "/") >= maxDepth) {
@@ -97,7 +97,7 @@ func runsBelow(root *os.Root) (found []runInfo, err error) {
 		if d.Name() != "metrics.jsonl" {
 			return nil
 		}
-		// Not d.Info, which is of a symbolic link itself: one that leads out is no run.
+		// Stat follows symbolic links, unlike d.Info, and fails for links that lead out of root.
 		info, err := root.Stat(name)
 		if err == nil && info.Mode().IsRegular() {
 			found = append(found, runInfo{Name: path.Dir(name), Age: time.Since(info.ModTime()).Seconds()})
@@ -107,10 +107,10 @@ func runsBelow(root *os.Root) (found []runInfo, err error) {
 	return found, errors.Join(append(unread, err)...)
 }
 
-// errOutside is the error of a path that is in none of the folders.
-var errOutside = errors.New("outside of the folders that are served")
+// errOutside is the error for a path that is in none of the folders.
+var errOutside = errors.New("outside the folders that are served")
 
-// open opens a regular file of the run called id.
+// open opens a regular file of the run with an ID.
 func (f folders) open(id, name string) (*os.File, error) {
 	number, below, _ := strings.Cut(id, "/")
 	i, err := strconv.Atoi(number)
@@ -126,7 +126,7 @@ func (f folders) open(id, name string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	// A named pipe would block: look before opening.
+	// Opening a named pipe would block, so check the type first.
 	info, err := root.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s in %s is not a regular file", name, f[i])
@@ -135,8 +135,8 @@ func (f folders) open(id, name string) (*os.File, error) {
 	if err == nil {
 		file, err = root.Open(name)
 	}
-	// os.Root does not export its error of a symbolic link that leads out: it is the one that
-	// does not come from the system.
+	// os.Root does not export its error for symbolic links that lead out. It is the only error
+	// that is not a system error.
 	if _, system := errors.AsType[syscall.Errno](err); err != nil && !system {
 		return nil, fmt.Errorf("%w: %w", errOutside, err)
 	}

@@ -11,27 +11,27 @@ import (
 	"os"
 )
 
-// maxChunk bounds what one request reads of a file, and so the length of a line.
+// maxChunk is the maximum number of bytes that one request reads, and so of a line.
 const maxChunk = 16 << 20
 
-// place is how far a reader has come in a file that grows: Mark is a hash of the bytes before
-// Offset, by which a file that was cut off, as on resume, or replaced is told from one that grew.
+// place is the position of a reader in a file that grows. Mark is a hash of the bytes before
+// Offset: it shows whether the file has only grown or was truncated, as on resume, or replaced.
 type place struct {
 	Offset int64  `json:"offset"`
 	Mark   string `json:"mark"`
 }
 
-// chunk is what a file has beyond a place.
+// chunk holds the lines of a file after a place.
 type chunk struct {
 	place
-	Reset   bool              `json:"reset"` // the file is another one: forget what was read before
-	More    bool              `json:"more"`  // there are further lines already
+	Reset   bool              `json:"reset"` // the file was truncated or replaced: discard the rows read before
+	More    bool              `json:"more"`  // there may be more lines already
 	Rows    []json.RawMessage `json:"rows"`
-	Damaged int               `json:"damaged"` // lines left out for not being JSON objects
+	Damaged int               `json:"damaged"` // number of lines left out because they are not JSON objects
 }
 
-// readFrom reads the whole lines of f behind a place. A last line without its end is left for
-// the next time.
+// readFrom reads the complete lines of f after a place. An incomplete last line is left for the
+// next call.
 func readFrom(f *os.File, from place) (c chunk, err error) {
 	c.Rows = []json.RawMessage{}
 	at, reset, more, err := scan(f, from, func(_ int64, line []byte) {
@@ -45,9 +45,9 @@ func readFrom(f *os.File, from place) (c chunk, err error) {
 	return c, err
 }
 
-// scan calls row with the offset and the text of the whole lines of f behind a place, up to
-// maxChunk bytes of them. It returns the place behind them, whether it began anew, for from is
-// a place of another file, and whether there may be more lines.
+// scan calls row with the offset and the text of each complete line of f after a place, up to
+// maxChunk bytes. It returns the place after them, whether it started again from the beginning
+// because the file was truncated or replaced, and whether there may be more lines.
 func scan(f *os.File, from place, row func(offset int64, line []byte)) (at place, reset, more bool, err error) {
 	mark, err := markAt(f, from.Offset)
 	if err != nil {
@@ -74,7 +74,8 @@ func scan(f *os.File, from place, row func(offset int64, line []byte)) (at place
 	return at, reset, len(text) == maxChunk, err
 }
 
-// markAt hashes up to 512 bytes before an offset; "" at the beginning and where the file has less.
+// markAt returns a hash of up to 512 bytes before an offset. It returns "" if the offset is 0 or
+// beyond the end of the file.
 func markAt(f *os.File, offset int64) (string, error) {
 	const most = 512
 	if offset <= 0 {
@@ -91,6 +92,6 @@ func markAt(f *os.File, offset int64) (string, error) {
 	return fmt.Sprintf("%x", h.Sum64()), nil
 }
 
-// missing reports whether an error says that a file is not there, as of a run that has
-// not come so far.
+// missing reports whether an error says that a file does not exist, for example because the run
+// has not written it yet.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,11 +1,11 @@
-// Command watch shows runs in a browser while they go on and after: curves, completions with
-// their rewards and advantages, the load of the experts, alarms and the preflight, several runs
-// laid over each other.
+// Command watch shows runs in a browser, live or when they have ended: curves of one or several
+// runs in the same charts, completions with their rewards and advantages, the load of the
+// experts, alarms and the preflight check.
 //
 //	go run ./examples/watch out/r1zero out/mine
 //
-// A run is a folder with metrics.jsonl, such as Trainer.Dir, at any of four levels below the
-// folders it is given. These may be missing yet, and are only read.
+// A run is a folder with metrics.jsonl, such as Trainer.Dir. The command looks for runs in the
+// given folders, up to four levels deep. Folders may be created later. Nothing is written to them.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [-addr HOST:PORT] DIR…")
 		flag.PrintDefaults()
 	}
-	addr := flag.String("addr", "127.0.0.1:7878", "where to serve; port 0 takes a free one")
+	addr := flag.String("addr", "127.0.0.1:7878", "address to listen on; with port 0 a free port is chosen")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,9 +49,9 @@ func serve(ctx context.Context, w io.Writer, addr string, dirs []string) error {
 	}
 	local := l.Addr().(*net.TCPAddr).IP.IsLoopback()
 	s := &http.Server{Handler: newServer(folders, local), ReadHeaderTimeout: 10 * time.Second}
-	fmt.Fprintf(w, "http://%s (Ctrl-C ends)\n", l.Addr())
+	fmt.Fprintf(w, "http://%s (Ctrl-C to stop)\n", l.Addr())
 	if !local {
-		fmt.Fprintln(w, "everyone who reaches this address can read the runs")
+		fmt.Fprintln(w, "warning: everyone who can reach this address can read the runs")
 	}
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()

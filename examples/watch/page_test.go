@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// row is the line of a step of GRPO.
+// row returns the line of metrics.jsonl for a GRPO step.
 func row(t testing.TB, step int, value float64) string {
 	t.Helper()
 	text, err := json.Marshal(train.Metrics{Step: step, Values: map[string]float64{
@@ -38,7 +38,7 @@ func rows(t testing.TB, n int, scale float64) string {
 	return all.String()
 }
 
-// line is the expression of the curve of a run.
+// line returns a JavaScript expression for the curve of a run.
 func line(metric, run string) string {
 	return fmt.Sprintf(`document.querySelector('#rl figure[data-metric="%s"] path.line[data-run="%s"]')`, metric, run)
 }
@@ -60,7 +60,7 @@ func TestPageInChromium(t *testing.T) {
 	s := begin(t, one, two, later)
 	b.visit(s.URL + "/")
 
-	// Two runs are laid over each other.
+	// Both runs have curves in the same chart.
 	for run, points := range map[string]string{"0/grpo": "3", "1": "5"} {
 		b.wait("curve of "+run, line(rl.MetricReward, run)+".dataset.points", points)
 	}
@@ -75,7 +75,7 @@ func TestPageInChromium(t *testing.T) {
 			`document.querySelector('#rl figure[data-metric="%s"] svg').getAttribute("aria-label")`, metric), title)
 	}
 
-	// A running run's curve grows, without the page being loaded again, and past a torn line.
+	// The curve of a running run grows without a reload of the page, also after an incomplete line.
 	b.do(`window.loadedOnce = true; document.querySelector('#runs li[data-run="0/grpo"] button').click()`)
 	fourth, fifth := row(t, 4, 0.5), row(t, 5, 0.9)
 	extend(t, metrics, fourth+fifth[:20])
@@ -86,7 +86,7 @@ func TestPageInChromium(t *testing.T) {
 	b.wait("curve with the rest", line(rl.MetricReward, "0/grpo")+".dataset.points", "5")
 	b.wait("values", values, []string{"0.9", "0.75"})
 
-	// Completions, alarms and the preflight of the run appear when its files do.
+	// Completions, alarms and the preflight check appear once the run has their files.
 	b.wait("no completions", `document.querySelectorAll("#groups tr").length`, 0)
 	write(t, filepath.Join(one, "grpo", "samples.jsonl"), samples)
 	write(t, filepath.Join(one, "grpo", "alarms.jsonl"), `{"version":1,"step":3,"alarms":["the entropy collapsed"]}`+"\n")
@@ -103,25 +103,25 @@ func TestPageInChromium(t *testing.T) {
 		filepath.Join(one, "grpo")+", step 3: the entropy collapsed")
 	b.wait("preflight", `document.querySelector("#preflight").textContent`, "prompt: 3 tokens")
 
-	// Loads of 2, 1, 1 and 0 times the uniform one, on the fixed scale.
+	// The experts' loads are 2, 1, 1 and 0 times the uniform load, on the fixed scale.
 	b.wait("expert load", `(() => { const c = document.querySelector('#experts figure[data-layer="1"] canvas');`+
 		`return [0, 1, 3].map(e => [...c.getContext("2d").getImageData(0, e, 1, 1).data].slice(0, 3)) })()`,
 		[][]int{{192, 50, 38}, {244, 244, 244}, {33, 102, 172}})
 
-	// An earlier step can be chosen, and stays chosen.
+	// The reader can choose an earlier step, and it stays chosen.
 	extend(t, filepath.Join(one, "grpo", "samples.jsonl"), strings.Replace(samples, `"step":3`, `"step":5`, 1))
 	b.wait("newest step", `document.querySelector("#shown").textContent`, "5")
 	b.do(`const e = document.querySelector("#step"); e.value = 0; e.dispatchEvent(new Event("input"))`)
 	b.wait("chosen step", `[document.querySelector("#shown").textContent, document.querySelector("#newest").checked]`,
 		[]any{"3", false})
 
-	// A run can be taken away, and one whose folder appears later comes by itself.
+	// The reader can hide a run. A run whose folder is created later appears without a reload.
 	b.do(`document.querySelector('#runs li[data-run="1"] input').click()`)
 	b.wait("one run", `document.querySelectorAll('#rl figure[data-metric="reward"] path.line').length`, 1)
 	write(t, filepath.Join(later, "metrics.jsonl"), rows(t, 2, 0.3))
 	b.wait("later run", line(rl.MetricReward, "2")+".dataset.points", "2")
 
-	// A resumed run is cut off, and another one in its place forgets it.
+	// A resumed run truncates its files, and the curve shrinks. A removed run disappears.
 	write(t, metrics, rows(t, 2, 0.1))
 	b.wait("resumed run", line(rl.MetricReward, "0/grpo")+".dataset.points", "2")
 	if err := os.RemoveAll(one); err != nil {
@@ -143,7 +143,7 @@ func TestPageInChromium(t *testing.T) {
 		t.Errorf("requests %q lack the script's", b.requests)
 	}
 	for _, f := range b.faults {
-		if !strings.Contains(f, "403") { // the one above
+		if !strings.Contains(f, "403") { // the request for a path outside, above
 			t.Errorf("fault on the page: %s", f)
 		}
 	}

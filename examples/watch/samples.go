@@ -5,17 +5,18 @@ import (
 	"os"
 )
 
-// sampled is what samples.jsonl has of a step.
+// sampled is the response of /api/samples: the samples of one step.
 type sampled struct {
-	Steps   []int           `json:"steps"` // that have samples
-	Step    int             `json:"step"`  // of Line
-	Line    json.RawMessage `json:"line"`  // null if there is none
+	Steps   []int           `json:"steps"` // all steps that have samples
+	Step    int             `json:"step"`  // step of Line
+	Line    json.RawMessage `json:"line"`  // line of samples.jsonl, or null if there is none
 	Damaged int             `json:"damaged"`
 }
 
-// index is where the lines of a samples.jsonl are, so that each is looked through once.
+// index holds the positions of the lines of a samples.jsonl, so that each line is parsed only
+// once.
 type index struct {
-	at      place // what is behind it has not been read
+	at      place // position up to which the file has been read
 	steps   []int
 	lines   map[int]span // by step
 	damaged int
@@ -24,7 +25,7 @@ type index struct {
 // span is a part of a file.
 type span struct{ offset, length int64 }
 
-// read looks through what is new in f.
+// read adds the new lines of f to the index.
 func (x *index) read(f *os.File) error {
 	for more := true; more; {
 		next := index{lines: map[int]span{}}
@@ -59,7 +60,7 @@ func (x *index) read(f *os.File) error {
 	return nil
 }
 
-// of reads the line of a step in f; step 0 means the newest one.
+// of returns the line of a step in f; step 0 means the newest step.
 func (x *index) of(f *os.File, step int) (sampled, error) {
 	s := sampled{Steps: append([]int{}, x.steps...), Damaged: x.damaged}
 	if step == 0 && len(x.steps) > 0 {
@@ -73,7 +74,7 @@ func (x *index) of(f *os.File, step int) (sampled, error) {
 	if _, err := f.ReadAt(text, at.offset); err != nil {
 		return s, err
 	}
-	if json.Valid(text) { // or it has been replaced meanwhile
+	if json.Valid(text) { // otherwise the file was replaced meanwhile
 		s.Step, s.Line = step, text
 	}
 	return s, nil

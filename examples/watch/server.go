@@ -18,26 +18,26 @@ import (
 //go:embed page
 var page embed.FS
 
-// server serves the page and what it asks for.
+// server serves the page and its data.
 type server struct {
 	folders folders
-	mu      sync.Mutex        // guards what follows
-	indices map[string]*index // of samples.jsonl, by run
+	mu      sync.Mutex        // guards indices
+	indices map[string]*index // indices of samples.jsonl, by run
 }
 
-// newServer returns the handler of the page about the runs in folders. With local it answers
-// only requests that were sent to a name of this machine, so that no web page elsewhere can
-// read them through a name of its own (DNS rebinding).
+// newServer returns a handler that serves the page and the runs in f. If local, it accepts only
+// requests whose Host is a name of this machine, so that other web pages cannot read the runs by
+// DNS rebinding.
 func newServer(f folders, local bool) http.Handler {
 	s := &server{folders: f, indices: map[string]*index{}}
 	files, err := fs.Sub(page, "page")
 	if err != nil {
-		panic(err) // the embedded folder is there
+		panic(err) // cannot happen: the embedded folder exists
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, ".js") {
-			w.Header().Set("Content-Type", "text/javascript; charset=utf-8") // the registry of Windows may say otherwise
+			w.Header().Set("Content-Type", "text/javascript; charset=utf-8") // Windows may have another type registered
 		}
 		http.FileServerFS(files).ServeHTTP(w, r)
 	})
@@ -69,7 +69,8 @@ func isLocal(host string) bool {
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// answer writes what f returns as JSON. Errors have a status and say what is wrong.
+// answer returns a handler that writes the result of f as JSON, or its error as text with an HTTP
+// status.
 func answer(f func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
@@ -78,11 +79,11 @@ func answer(f func(r *http.Request) (any, error)) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(v) // an error is that of a reader who has gone
+		json.NewEncoder(w).Encode(v) // an error means that the client has disconnected
 	}
 }
 
-// errRequest is the error of a request that means nothing.
+// errRequest is the error for a request with invalid parameters.
 var errRequest = errors.New("bad request")
 
 func status(err error) int {
@@ -106,8 +107,8 @@ func (s *server) runs(*http.Request) (any, error) {
 	}{found, notes}, nil
 }
 
-// lines answers /api/lines?run=&file=&offset=&mark=: the rows of a file behind a place.
-// A file that is not there yet has none.
+// lines answers /api/lines?run=&file=&offset=&mark= with the rows of a file after a place. A
+// missing file has no rows.
 func (s *server) lines(r *http.Request) (any, error) {
 	name := r.FormValue("file")
 	if name != "metrics.jsonl" && name != "alarms.jsonl" {
@@ -127,8 +128,8 @@ func (s *server) lines(r *http.Request) (any, error) {
 	return readFrom(f, place{offset, r.FormValue("mark")})
 }
 
-// samples answers /api/samples?run=&step=: the completions of a step, or without one of the
-// newest.
+// samples answers /api/samples?run=&step= with the completions of a step or, without step, of
+// the newest step.
 func (s *server) samples(r *http.Request) (any, error) {
 	step, err := number(r, "step")
 	if err != nil {
@@ -155,11 +156,11 @@ func (s *server) samples(r *http.Request) (any, error) {
 	return x.of(f, int(step))
 }
 
-// maxText bounds the texts of a run.
+// maxText is the maximum number of bytes of a text file that are served.
 const maxText = 4 << 20
 
-// texts answers /api/texts?run=: the preflight and the settings of a run, "" where a file is
-// not there. The settings may also be in the folder above, as r1zero has them.
+// texts answers /api/texts?run= with the preflight check and the settings of a run, or "" if a
+// file is missing. The settings may be in the parent folder, as in runs of r1zero.
 func (s *server) texts(r *http.Request) (any, error) {
 	id := r.FormValue("run")
 	preflight, err := s.text(id, "preflight.txt")
@@ -176,7 +177,7 @@ func (s *server) texts(r *http.Request) (any, error) {
 	return map[string]string{"preflight": preflight, "config": config}, nil
 }
 
-// text is a file of a run; "" if it is not there.
+// text returns the contents of a file of a run, or "" if the file is missing.
 func (s *server) text(id, name string) (string, error) {
 	f, err := s.folders.open(id, name)
 	if missing(err) {
@@ -189,7 +190,7 @@ func (s *server) text(id, name string) (string, error) {
 	return string(text), err
 }
 
-// number is a parameter of a request; 0 if it is missing.
+// number returns a numeric parameter of a request, or 0 if it is missing.
 func number(r *http.Request, name string) (int64, error) {
 	text := r.FormValue(name)
 	if text == "" {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// write puts text in a file, making its folder.
+// write writes text to a file and creates its folder.
 func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -56,7 +56,7 @@ func begin(t testing.TB, dirs ...string) *httptest.Server {
 	return s
 }
 
-// get asks for a path and decodes the answer.
+// get requests a path and decodes the response.
 func get[T any](t testing.TB, s *httptest.Server, path string, query ...string) (v T) {
 	t.Helper()
 	code, body := ask(t, s, path, query...)
@@ -69,7 +69,7 @@ func get[T any](t testing.TB, s *httptest.Server, path string, query ...string) 
 	return v
 }
 
-// ask asks for a path; query alternates names and values.
+// ask requests a path; query alternates names and values.
 func ask(t testing.TB, s *httptest.Server, path string, query ...string) (code int, body []byte) {
 	t.Helper()
 	values := url.Values{}
@@ -87,7 +87,7 @@ func ask(t testing.TB, s *httptest.Server, path string, query ...string) (code i
 	return r.StatusCode, body
 }
 
-// found are the runs of /api/runs.
+// found is the response of /api/runs.
 type found struct {
 	Runs  []runInfo
 	Notes []string
@@ -113,7 +113,7 @@ func TestRunsAreFoundAlsoLater(t *testing.T) {
 	if want := []string{"0/base", "0/grpo"}; !slices.Equal(got.ids(), want) {
 		t.Errorf("runs %q, want %q", got.ids(), want)
 	}
-	if len(got.Notes) != 1 || got.Notes[0] != two+" is not there yet" {
+	if len(got.Notes) != 1 || got.Notes[0] != two+" does not exist yet" {
 		t.Errorf("notes %q", got.Notes)
 	}
 	if want := filepath.Join(one, "grpo"); got.Runs[1].Name != want || got.Runs[1].Age < 0 || got.Runs[1].Age > 60 {
@@ -129,7 +129,7 @@ func TestRunsAreFoundAlsoLater(t *testing.T) {
 	}
 }
 
-// steps are those of the rows of a chunk.
+// steps returns the steps of the rows of a chunk.
 func steps(t testing.TB, c chunk) (all []int) {
 	t.Helper()
 	for _, row := range c.Rows {
@@ -147,7 +147,7 @@ func TestLinesOfAFileThatGrowsIsCutOffAndReplaced(t *testing.T) {
 	path := filepath.Join(dir, "metrics.jsonl")
 	s := begin(t, dir)
 	at := place{}
-	// next reads what is new.
+	// next requests the new lines and checks the response.
 	next := func(what string, reset bool, damaged int, want ...int) {
 		t.Helper()
 		c := get[chunk](t, s, "/api/lines", "run", "0", "file", "metrics.jsonl", "offset", fmt.Sprint(at.Offset),
@@ -160,16 +160,16 @@ func TestLinesOfAFileThatGrowsIsCutOffAndReplaced(t *testing.T) {
 	}
 	next("missing", false, 0)
 	write(t, path, `{"step":1}`+"\n"+`{"step":2}`+"\n"+`{"st`)
-	next("torn", false, 0, 1, 2)
+	next("incomplete line", false, 0, 1, 2)
 	next("unchanged", false, 0)
 	extend(t, path, `ep":3}`+"\n")
-	next("mended", false, 0, 3)
+	next("completed line", false, 0, 3)
 	extend(t, path, "\x00\x00\n{\"step\":4}\nnull\n")
 	next("damaged lines", false, 2, 4)
-	// A resumed run cuts later steps off and writes them again.
+	// A resumed run truncates the file and writes the later steps again.
 	write(t, path, `{"step":1}`+"\n")
 	next("cut off", true, 0, 1)
-	// Another run of the same length or longer.
+	// Another run replaces the file by one of the same length, or a longer one.
 	write(t, path, `{"step":7}`+"\n")
 	next("replaced by one of the same length", true, 0, 7)
 	write(t, path, `{"step":8}`+"\n"+`{"step":9}`+"\n")
@@ -181,7 +181,7 @@ func TestLinesOfAFileThatGrowsIsCutOffAndReplaced(t *testing.T) {
 	next("removed", false, 0)
 }
 
-// A file larger than a chunk comes in several, and each line once.
+// A file larger than maxChunk is read in several chunks, and each line once.
 func TestLongFilesComeInChunks(t *testing.T) {
 	dir := t.TempDir()
 	filler := strings.Repeat("x", 1<<20)
@@ -221,7 +221,7 @@ func TestSamplesOfAStep(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "samples.jsonl"), `{"step":1,"groups":[]}`+"\n"+`{"step":`+"\n"+
 		`{"step":2,"groups":[{"prompt":"p"}]}`+"\n"+`{"step":3,"gr`)
-	get[sampled](t, s, "/api/samples", "run", "0") // what it has now is not looked through again
+	get[sampled](t, s, "/api/samples", "run", "0") // the lines so far are not parsed again
 	extend(t, filepath.Join(dir, "samples.jsonl"), `oups":[]}`+"\n"+`{"step":4,"gr`)
 	for step, want := range map[string]sampled{
 		"":  {[]int{1, 2, 3}, 3, json.RawMessage(`{"step":3,"groups":[]}`), 1},
@@ -235,7 +235,7 @@ func TestSamplesOfAStep(t *testing.T) {
 			t.Errorf("step %q: %+v, want %+v", step, got, want)
 		}
 	}
-	// A resumed run cuts later steps off.
+	// A resumed run removes the later steps.
 	write(t, filepath.Join(dir, "samples.jsonl"), `{"step":1,"groups":[]}`+"\n")
 	v := get[sampled](t, s, "/api/samples", "run", "0")
 	if !slices.Equal(v.Steps, []int{1}) || v.Step != 1 || v.Damaged != 0 {
@@ -251,7 +251,7 @@ func TestTextsOfARun(t *testing.T) {
 	for run, want := range map[string]map[string]string{
 		"0":      {"preflight": "", "config": `{"seed":1}`},
 		"0/grpo": {"preflight": "prompt: 2 tokens", "config": `{"seed":1}`},
-		"1":      {"preflight": "prompt: 2 tokens", "config": ""}, // the folder above was not given
+		"1":      {"preflight": "prompt: 2 tokens", "config": ""}, // the parent folder is not served
 	} {
 		if got := get[map[string]string](t, s, "/api/texts", "run", run); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("run %s: %v, want %v", run, got, want)
@@ -290,7 +290,8 @@ func TestPathsOutsideAreRefused(t *testing.T) {
 		"0/file", "1", "-1", "", "x", "../secret", secret} {
 		for _, path := range []string{"/api/lines", "/api/samples", "/api/texts"} {
 			code, body := ask(t, s, path, "run", run, "file", "metrics.jsonl")
-			missing := run == "0//"+secret && !bytes.Contains(body, []byte("secret\":true")) // a folder of that name inside
+			// 0//PATH names a folder inside that does not exist.
+			missing := run == "0//"+secret && !bytes.Contains(body, []byte("secret\":true"))
 			if code != http.StatusForbidden && !missing || bytes.Contains(body, []byte(`"secret"`)) {
 				t.Errorf("%s of run %q: %d %s", path, run, code, body)
 			}
@@ -377,7 +378,7 @@ func TestFoldersThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// told is closed by the first write.
+// told is a writer that sends what is written to a channel.
 type told chan string
 
 func (c told) Write(p []byte) (int, error) {
@@ -405,6 +406,6 @@ func TestServeEndsWithItsContext(t *testing.T) {
 			t.Errorf("%v, status %d", err, r.StatusCode)
 		}
 	case <-time.After(time.Minute):
-		t.Fatal("the server goes on")
+		t.Fatal("the server did not stop")
 	}
 }

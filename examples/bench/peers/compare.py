@@ -16,14 +16,14 @@ PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 
 
 class Comparison:
-    """Values of ours and theirs by workload, shape and format."""
+    """Results of aha (ours) and of the peers (theirs) by workload, shape and format."""
 
     def __init__(self, o, binary):
         self.o, self.binary = o, binary
         self.ours, self.theirs, self.failed = {}, {}, {}
 
     def lines(self, command, env):
-        """The JSON objects that a command prints. One that fails is noted, and not run again in these settings."""
+        """Returns the JSON objects that a command prints. A command that fails is noted and not run again."""
         command += ["--threads", str(self.o.threads), "--seconds", str(self.o.seconds)]
         name = " ".join([f"{k}={v}" for k, v in env.items()] + command)
         if name in self.failed:
@@ -36,7 +36,7 @@ class Comparison:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def run(self, *flags, note=""):
-        """Runs ours. note tells apart shapes that one flag does not name."""
+        """Runs examples/bench. note is added to the shape, for what the shape does not name."""
         for line in self.lines([self.binary, *flags], {}):
             activations = "bf16 activations" if line.get("precision") == "bf16" else ""
             ways = self.ours.setdefault(key(line, note), {})
@@ -44,7 +44,7 @@ class Comparison:
             ways.setdefault(join(line.get("part"), activations), []).append(run)
 
     def peer(self, script, *flags, setting="", env={}, note=""):
-        """Runs a peer. setting names what env or flags change in it."""
+        """Runs a peer. setting names in the table what env or flags change."""
         for line in self.lines([sys.executable, os.path.join(HERE, script), *flags], env):
             ways = self.theirs.setdefault(key(line, note), {}).setdefault(line["peer"], {})
             ways.setdefault(join(line.get("part"), setting), []).append(line["value"])
@@ -76,7 +76,7 @@ def key(line, note):
 
 
 def spread(values):
-    """How far apart the runs are, of their median."""
+    """Returns the range of the values over their median."""
     return (max(values) - min(values)) / statistics.median(values)
 
 
@@ -106,7 +106,7 @@ def train(o, c):
 
 def llama(o, c):
     for shape in (o.shapes or ",".join(MODELS)).split(","):
-        layers = 6 if o.layers == 0 and shape == "deepseek-v2-lite" else o.layers  # all 27 are too large for a test
+        layers = 6 if o.layers == 0 and shape == "deepseek-v2-lite" else o.layers  # all 27 need too much memory
         for form in (o.formats or "q8,q4,bf16").split(","):
             path = os.path.join(o.models, MODELS[shape] + (f"-{layers}" if layers else "") + f"-{form}.gguf")
             if not os.path.exists(path):
@@ -129,21 +129,21 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("what", choices=works)
     p.add_argument("--shapes", default="", help="separated by commas (default: all)")
-    p.add_argument("--formats", default="", help="of matmul and llama, separated by commas (default: all)")
-    p.add_argument("--models", default="models", help="folder of gguf.py's files")
-    p.add_argument("--layers", type=int, default=0, help="of llama's models (default: all, 6 of deepseek-v2-lite)")
-    p.add_argument("--prompts", default="128", help="lengths of llama's prompts, separated by commas")
+    p.add_argument("--formats", default="", help="formats of matmul and llama, separated by commas (default: all)")
+    p.add_argument("--models", default="models", help="folder of the files that gguf.py wrote")
+    p.add_argument("--layers", type=int, default=0, help="layers of llama's models (default: all; deepseek-v2-lite: 6)")
+    p.add_argument("--prompts", default="128", help="lengths of llama's prompts in tokens, separated by commas")
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2, help="of each measurement")
+    p.add_argument("--seconds", type=float, default=2, help="seconds that each measurement takes at least")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--prefix", default="", help="command that starts each run, such as 'taskset -c 0,1'")
     o = p.parse_args()
-    for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":  # OpenBLAS chooses the kernels
+    for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":  # so that OpenBLAS chooses its kernels itself
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         binary = os.path.join(folder, "bench")
         subprocess.run(["go", "build", "-o", binary, "./examples/bench"], check=True)
-        print("load average before:", *os.getloadavg(), "(ours and theirs need all cores to themselves)", flush=True)
+        print("load average before:", *os.getloadavg(), "(measure on an idle machine)", flush=True)
         c = Comparison(o, binary)
         works[o.what](o, c)
         c.show()

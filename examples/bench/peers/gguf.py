@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes GGUF files with random weights in the shape of a published model: BF16,
-and Q8_0 and Q4_0 quantised from it by llama.cpp. For timing only."""
+"""Writes GGUF files with random weights and the shapes of a published model: one in
+BF16, and Q8_0 and Q4_0 that llama.cpp quantises from it. For timing only."""
 import argparse
 import math
 import os
@@ -60,7 +60,7 @@ class File:
                 n = math.prod(dims)
                 if kind == F32:
                     pad(f, (np.ones(n, np.float32) if "norm" in name else pool[:n]).tobytes())
-                else:  # slices of the pool, each from another place
+                else:  # slices of the pool from random offsets
                     written = 0
                     while written < n:
                         start = int(rng.integers(1 << 20))
@@ -98,7 +98,7 @@ def common(f, layers, width, heads, kv_heads, ffn, vocab, length, eps):
 
 
 def qwen(layers):
-    """R1-Distill-Qwen-1.5B."""
+    """Returns the file of R1-Distill-Qwen-1.5B."""
     f = File("qwen2")
     layers, width, heads, kv, ffn, dim = layers or 28, 1536, 12, 2, 8960, 128
     common(f, layers, width, heads, kv, ffn, 151936, 131072, 1e-6)
@@ -117,14 +117,14 @@ def qwen(layers):
 
 
 def v2_lite(layers):
-    """DeepSeek-V2-Lite."""
+    """Returns the file of DeepSeek-V2-Lite."""
     f = File("deepseek2")
     layers, width, heads, rank, nope, rope, value = layers or 27, 2048, 16, 512, 128, 64, 128
     experts, top, shared, expert, dense = 64, 6, 2, 1408, 10944
     common(f, layers, width, heads, heads, dense, 102400, 163840, 1e-6)
     f.int("expert_used_count", top)
     f.int("leading_dense_block_count", 1)
-    f.int("attention.q_lora_rank", 0)  # asked for unless there are 27 layers
+    f.int("attention.q_lora_rank", 0)  # llama.cpp requires it unless there are 27 layers
     f.int("attention.kv_lora_rank", rank)
     f.int("attention.key_length", nope + rope)
     f.int("attention.value_length", value)
@@ -164,11 +164,11 @@ def v2_lite(layers):
 
 
 def quantise(source, target, kind):
-    quiet = llama_cpp.llama_log_callback(lambda *_: None)  # kept alive by its name
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)  # the variable keeps the callback alive
     llama_cpp.llama_log_set(quiet, None)
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = kind
-    params.pure = True  # every matrix, the head too, in the one format
+    params.pure = True  # quantise all matrices, the head too, to the same format
     if llama_cpp.llama_model_quantize(source.encode(), target.encode(), params) != 0:
         raise SystemExit(f"{target}: llama.cpp could not quantise it")
 
@@ -177,7 +177,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("model", choices=["qwen", "v2-lite"])
     p.add_argument("folder")
-    p.add_argument("--layers", type=int, default=0, help="cut the model (default: all layers)")
+    p.add_argument("--layers", type=int, default=0, help="write only this many layers (default: all)")
     o = p.parse_args()
     os.makedirs(o.folder, exist_ok=True)
     base = os.path.join(o.folder, o.model + (f"-{o.layers}" if o.layers else ""))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Times llama.cpp on a GGUF file: the prompt, and the tokens decoded after it.
-Prints one JSON object each."""
+"""Times llama.cpp on a GGUF file: the prefill of a prompt and the decoding after it.
+Prints one JSON object for each."""
 import argparse
 import json
 import statistics
@@ -29,7 +29,7 @@ def main():
     p.add_argument("--seconds", type=float, default=2)
     o = p.parse_args()
 
-    quiet = lc.llama_log_callback(lambda *_: None)  # kept alive by its name
+    quiet = lc.llama_log_callback(lambda *_: None)  # the variable keeps the callback alive
     lc.llama_log_set(quiet, None)
     lc.llama_backend_init()
     mp = lc.llama_model_default_params()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times cblas_sgemm of OpenBLAS; prints one JSON object a shape."""
+"""Times cblas_sgemm of OpenBLAS; prints one JSON object for each shape."""
 import argparse
 import ctypes
 import ctypes.util
@@ -29,7 +29,7 @@ def sgemm(lib, m, n, k, a, b, c, trans_b):
 
 
 def measure(lib, m, n, k, seconds):
-    """Median seconds of a product, for the faster way to store B."""
+    """Returns the median seconds of a product, with B or its transpose stored, whichever is faster."""
     rng = np.random.default_rng(1)
     cold = m <= FEW_ROWS and 4 * n * k * MOST_TURNS >= COLD_BYTES
     copies = max(COLD_BYTES // (4 * n * k), 1) if cold else 1

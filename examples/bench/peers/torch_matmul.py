@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Times matrix products of PyTorch (MKL in f32, oneDNN in BF16, operands and
-result alike). Prints one JSON object a shape and way to store B."""
+"""Times matrix products of PyTorch: MKL in f32, oneDNN in BF16. Operands and result
+have the same dtype. Prints one JSON object for each shape and way to store B."""
 import argparse
 import json
 import statistics
@@ -13,7 +13,7 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def prepacked(w, m):
-    """A function that multiplies by the transpose of w, stored as torch.compile stores frozen weights."""
+    """Returns a function that multiplies by the transpose of w, prepacked as torch.compile prepacks frozen weights."""
     if w.dtype == torch.float32 and torch.backends.mkl.is_available():
         packed = torch.ops.mkl._mkl_reorder_linear_weight(w, m)
         return lambda a: torch.ops.mkl._mkl_linear(a, packed, w, None, m)
@@ -29,7 +29,7 @@ WAYS = {
 
 
 def measure(multiply, a, seconds):
-    """Median seconds of a product; each call takes the next of several copies of B."""
+    """Returns the median seconds of a product; each call uses the next of several copies of B."""
     times, calls, i = [], 1, 0
     for f in multiply:
         f(a)

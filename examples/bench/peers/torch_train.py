@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times training steps of a small GPT in PyTorch: forward, backward, AdamW, in
-f32 or with autocast to BF16. Prints one JSON object a shape and way to compute
-attention."""
+f32 or with autocast to BF16. Prints one JSON object for each shape and way to
+compute attention."""
 import argparse
 import json
 import statistics
@@ -56,7 +56,7 @@ class GPT(nn.Module):
 
 
 def measure(layers, width, batch, length, fused, autocast, seconds):
-    """Median seconds of a step."""
+    """Returns the median seconds of a step."""
     torch.manual_seed(0)
     model = GPT(layers, width, length, fused)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)  # faster than foreach

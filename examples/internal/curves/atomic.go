@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// replace writes content to a temporary file beside path and renames it.
+// replace writes content to a temporary file in the folder of path and renames it to path.
 func replace(path string, content io.WriterTo) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -23,7 +23,7 @@ func replace(path string, content io.WriterTo) (err error) {
 	if _, err = content.WriteTo(f); err != nil {
 		return err
 	}
-	// CreateTemp makes the file private; a picture is for everybody.
+	// CreateTemp makes files that only the owner can read.
 	if err = f.Chmod(0o644); err != nil {
 		return err
 	}

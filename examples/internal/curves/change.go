@@ -11,14 +11,15 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Change shows metrics before and after a training as marks with their values, and a line
-// between the two of each.
+// Change is a chart of metrics before and after a training: two marks for each metric, with
+// their values, and a line between them.
 type Change struct {
 	Title  string
-	XLabel string // what is between before and after
+	XLabel string // what happens between before and after
 	YLabel string
 	Marks  []Mark
-	// YMin and YMax are a range that the y axis covers at least. Equal ones are ignored.
+	// YMin and YMax are a range that the y axis covers at least. If they are equal, they are
+	// ignored.
 	YMin, YMax float64
 }
 
@@ -32,7 +33,7 @@ func (c Change) title() string { return c.Title }
 
 func (c Change) validate() error {
 	if len(c.Marks) == 0 {
-		return errors.New("it has no marks")
+		return errors.New("no marks")
 	}
 	for _, m := range c.Marks {
 		if !finite(m.Before) || math.IsInf(m.After, 0) {
@@ -70,8 +71,9 @@ func (c Change) plot() (*plot.Plot, error) {
 
 func (Change) draw(c draw.Canvas, p *plot.Plot) { p.Draw(c) }
 
-// labels returns the values, beside the marks; those after have the names too, unless
-// these are not known yet. p has the marks. It returns nil if there are none.
+// labels returns the labels of the marks before or after, or nil if there are none. They show
+// the values. The names are shown after, or before if the value after is not known. p is the
+// plot with the marks.
 func (c Change) labels(p *plot.Plot, after bool) *plotter.Labels {
 	var at []float64
 	var texts []string
@@ -102,7 +104,7 @@ func (c Change) labels(p *plot.Plot, after bool) *plotter.Labels {
 	}
 	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: xy, Labels: texts})
 	if err != nil {
-		panic(err) // it is of points that are not finite
+		panic(err) // all points are finite
 	}
 	for i := range labels.TextStyle {
 		labels.TextStyle[i] = p.X.Tick.Label
@@ -113,14 +115,14 @@ func (c Change) labels(p *plot.Plot, after bool) *plotter.Labels {
 	return labels
 }
 
-// spread moves values apart until each is at least gap from the next, in the same order,
-// and none is above the greatest.
+// spread moves values down until each is at least gap from the next. It keeps their order and
+// the greatest value.
 func spread(values []float64, gap float64) []float64 {
 	order := make([]int, len(values))
 	for i := range order {
 		order[i] = i
 	}
-	// Equal values stand in the order they are given, from the top.
+	// Equal values keep the order in which they are given, from the top.
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
 		case values[a] > values[b]:

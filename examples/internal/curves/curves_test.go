@@ -36,7 +36,7 @@ func read(t *testing.T, path string) image.Image {
 	return img
 }
 
-// count returns the number of pixels of a part of img that is says yes to.
+// count returns the number of pixels in a part of img for which is returns true.
 func count(img image.Image, part image.Rectangle, is func(r, g, b uint32) bool) int {
 	n := 0
 	for y := part.Min.Y; y < part.Max.Y; y++ {
@@ -50,7 +50,8 @@ func count(img image.Image, part image.Rectangle, is func(r, g, b uint32) bool) 
 	return n
 }
 
-// blue is near the colour of the first line, red and lightGrey near the end and the middle of a map's scale.
+// blue reports whether a colour is close to that of the first line, red and lightGrey whether it is close to the end
+// and to the middle of a heat map's scale.
 func blue(r, g, b uint32) bool { return r < 0x60 && b > 0x80 && b > r+0x40 }
 func red(r, g, b uint32) bool  { return r > 0xa0 && g < 0x40 && b < 0x60 }
 func lightGrey(r, g, b uint32) bool {
@@ -58,7 +59,7 @@ func lightGrey(r, g, b uint32) bool {
 }
 func white(r, g, b uint32) bool { return r == 0xff && g == 0xff && b == 0xff }
 
-// chart returns the rectangle of the chart at a place of the grid.
+// chart returns the rectangle of the chart in a column and row of the grid.
 func chart(column, row int) image.Rectangle {
 	return image.Rect(0, 0, ChartWidth, ChartHeight).Add(image.Pt(column*ChartWidth, row*ChartHeight))
 }
@@ -114,7 +115,7 @@ func TestPNGHasOneChartInEachPlace(t *testing.T) {
 			case i == 5 && drawn < ChartWidth*ChartHeight*2/5:
 				t.Errorf("%d columns: %d pixels of the heat map", test.columns, drawn)
 			case i > 5 && drawn > 0:
-				t.Errorf("%d columns: %d pixels in the empty place %d", test.columns, drawn, i)
+				t.Errorf("%d columns: %d pixels in the empty cell %d", test.columns, drawn, i)
 			}
 		}
 	}
@@ -147,9 +148,9 @@ func TestPointsThatAreNotFiniteLeaveAGap(t *testing.T) {
 	if gap < whole/3 || gap > whole*9/10 {
 		t.Errorf("%d pixels of the line with a gap, %d without", gap, whole)
 	}
-	// A lone point is a dot.
+	// A point between gaps is drawn as a dot.
 	if dot, _ := draw(nan, nan, 1, nan, nan, nan, nan, nan, nan); dot < 4 {
-		t.Errorf("%d pixels of a lone point", dot)
+		t.Errorf("%d pixels of a point between gaps", dot)
 	}
 	// The title counts the gaps.
 	chart, err := Panel{Title: "loss", Lines: []Line{{X: []float64{0, 1, 2}, Y: []float64{1, nan, -inf}}}}.plot()
@@ -175,7 +176,7 @@ func TestMeanIsOfSuccessivePoints(t *testing.T) {
 	}
 }
 
-// labels are the texts of the ticks of an axis.
+// labels returns the texts of the ticks of an axis.
 func labels(a plot.Axis) (texts []string) {
 	for _, tick := range a.Tick.Marker.Ticks(a.Min, a.Max) {
 		texts = append(texts, tick.Label)
@@ -194,7 +195,7 @@ func TestAxesSayWhatAndHowMuch(t *testing.T) {
 	if diff := cmp.Diff([]string{"Solved", "step of GRPO", "% of completions"}, got); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
-	// Steps are whole, and the fixed range is not that of the points.
+	// Ticks of steps are whole numbers, and the y axis covers the range up to YMax.
 	if diff := cmp.Diff([]string{"1", "2", "3"}, labels(p.X)); diff != "" {
 		t.Errorf("ticks of x (-want +got):\n%s", diff)
 	}
@@ -238,7 +239,7 @@ func TestHeatMapLabelsEveryExpertAndItsScale(t *testing.T) {
 	}
 	z[3][0] = 3.1
 	if diff := cmp.Diff(strings.Fields("0 0.5 1 1.5 ≥2"), scale()); diff != "" {
-		t.Errorf("scale of more than it has (-want +got):\n%s", diff)
+		t.Errorf("scale with a value above it (-want +got):\n%s", diff)
 	}
 }
 
@@ -255,7 +256,7 @@ func TestColoursOfAHeatMapAreThoseOfItsScale(t *testing.T) {
 		return count(read(t, path), chart(0, 0), is)
 	}
 	const most = ChartWidth * ChartHeight / 3
-	for _, v := range []float64{2, 2.5, 1e20} { // above the scale: its end
+	for _, v := range []float64{2, 2.5, 1e20} { // values above the scale have the colour of its end
 		if n := draw(v, red); n < most {
 			t.Errorf("%d red pixels in a map of %g", n, v)
 		}
@@ -264,7 +265,7 @@ func TestColoursOfAHeatMapAreThoseOfItsScale(t *testing.T) {
 		t.Errorf("%d grey pixels in a map of loads that are uniform", n)
 	}
 	if n := draw(-1, blue); n < most {
-		t.Errorf("%d blue pixels in a map of less than the scale has", n)
+		t.Errorf("%d blue pixels in a map of values below the scale", n)
 	}
 	if n, of := draw(nan, white), draw(1, white); n < of+ChartWidth*ChartHeight/4 {
 		t.Errorf("%d white pixels where three quarters are NaN, %d without", n, of)
@@ -283,7 +284,7 @@ func TestCellsOfAHeatMapLeaveNoSeams(t *testing.T) {
 	if err := PNG(path, Figure{Charts: []Chart{m}}); err != nil {
 		t.Fatal(err)
 	}
-	seams := 0 // pixels of any other colour
+	seams := 0 // number of pixels of another colour
 	img := read(t, path)
 	for y := 100; y < 200; y++ {
 		for x := 150; x < 350; x++ {
@@ -317,7 +318,7 @@ func TestChangeMarksValuesAndNames(t *testing.T) {
 	if d := after.XYs[1].Y - after.XYs[2].Y; d < 8 {
 		t.Errorf("the labels of 100 and 99.8 are %g apart: they cover each other", d)
 	}
-	// Before the evaluation after, the names stand before.
+	// Until the values after are known, the names are shown with the values before.
 	for i := range c.Marks {
 		c.Marks[i].After = nan
 	}
@@ -378,14 +379,14 @@ func TestChartsWithNothingToDrawAreErrorsThatNameThem(t *testing.T) {
 		`chart 0, "kl": none of its 2 points is finite`: panel(xy, []float64{nan, inf}),
 		`chart 0, "kl": line 0, "": 2 x for 1 y`:        panel(xy, xy[:1]),
 		`chart 0, "kl": line 0, "": x[1] is NaN`:        panel([]float64{0, nan}, xy),
-		`chart 0, "load": it is empty`:                  heat(HeatMap{}),
-		`chart 0, "load": all of it is NaN`:             heat(HeatMap{Z: [][]float64{{nan}}}),
+		`chart 0, "load": no values`:                    heat(HeatMap{}),
+		`chart 0, "load": all values are NaN`:           heat(HeatMap{Z: [][]float64{{nan}}}),
 		`chart 0, "load": z[1][0] is +Inf`:              heat(HeatMap{Z: [][]float64{{1}, {inf}}}),
 		`chart 0, "load": row 1 has 2 columns, row 0`:   heat(HeatMap{Z: [][]float64{{1}, xy}}),
 		`chart 0, "load": 2 x for 1 columns`:            heat(HeatMap{X: xy, Z: [][]float64{{1}}}),
 		`chart 0, "load": x[1] is 0`:                    heat(HeatMap{X: []float64{0, 0}, Z: [][]float64{xy}}),
 		`chart 0, "load": the scale is 2 to 2`:          heat(HeatMap{Z: [][]float64{xy}, Low: 2}),
-		`chart 0, "held": it has no marks`:              {Charts: []Chart{Change{Title: "held"}}},
+		`chart 0, "held": no marks`:                     {Charts: []Chart{Change{Title: "held"}}},
 		`chart 0, "held": pass@1 is NaN before`: {Charts: []Chart{Change{Title: "held",
 			Marks: []Mark{{"pass@1", nan, 1}}}}},
 	} {
@@ -400,7 +401,7 @@ func TestChartsWithNothingToDrawAreErrorsThatNameThem(t *testing.T) {
 	}
 }
 
-// failing writes a part of its content.
+// failing is a WriterTo that fails after a part of its content.
 type failing struct{}
 
 var errDisk = errors.New("disk full")

@@ -14,9 +14,8 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// The size of a chart in pixels, and the resolution that turns pixels into the
-// points in which fonts and lines are measured. Letters are large enough to be
-// read when the picture is shown at half its size.
+// Sizes of charts in pixels, the resolution, and sizes of fonts in points. Letters are
+// large enough to be read when the picture is shown at half its size.
 const (
 	ChartWidth  = 480
 	ChartHeight = 330
@@ -24,13 +23,13 @@ const (
 
 	titleSize      = 20 // points
 	subtitleSize   = 14
-	chartSize      = 15 // of a chart's title
+	chartSize      = 15 // for the title of a chart
 	labelSize      = 13
 	titleHeight    = 44 // pixels
 	subtitleHeight = 32
 )
 
-// colours are told apart by colour-blind people too (Okabe and Ito 2008).
+// colours are colours that colour-blind people can distinguish (Okabe and Ito 2008).
 var colours = []color.Color{
 	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}, // blue
 	color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff}, // vermilion
@@ -39,16 +38,16 @@ var colours = []color.Color{
 
 var shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}}
 
-// colour is that of the line or mark i of a chart.
+// colour returns the colour of line or mark i of a chart.
 func colour(i int) color.Color { return colours[i%len(colours)] }
 
-// pixels is a length of n pixels.
+// pixels returns the length of n pixels.
 func pixels(n float64) vg.Length { return vg.Length(n) * vg.Inch / dotsPerInch }
 
-// PNG draws f to a file, replacing it at once: a reader sees the old picture or
-// the new one, never a part. Each chart is ChartWidth × ChartHeight pixels, under the
-// titles. A chart without anything to draw is an error that names it, and no file is
-// written.
+// PNG draws f to a file and replaces the file atomically: a reader sees the old picture
+// or the new one, never a part. Each chart has ChartWidth × ChartHeight pixels; the titles
+// are above the charts. If a chart cannot be drawn, PNG returns an error that names it
+// and writes no file.
 func PNG(path string, f Figure) error {
 	if err := f.validate(); err != nil {
 		return err
@@ -60,7 +59,7 @@ func PNG(path string, f Figure) error {
 	return replace(path, vgimg.PngCanvas{Canvas: canvas})
 }
 
-// head is the height of the titles in pixels.
+// head returns the height of the titles in pixels.
 func (f Figure) head() int {
 	height := 0
 	if f.Title != "" {
@@ -72,7 +71,7 @@ func (f Figure) head() int {
 	return height
 }
 
-// draw renders the valid figure.
+// draw renders f, which must be valid.
 func (f Figure) draw() (*vgimg.Canvas, error) {
 	columns, rows := f.grid()
 	canvas := vgimg.NewWith(
@@ -92,7 +91,7 @@ func (f Figure) draw() (*vgimg.Canvas, error) {
 	line(f.Title, titleSize, titleHeight)
 	line(f.Subtitle, subtitleSize, subtitleHeight)
 
-	// Align wants a full grid; its places past the last chart stay nil.
+	// Align needs a full grid; cells after the last chart stay nil.
 	grid := make([][]*plot.Plot, rows)
 	for i := range grid {
 		grid[i] = make([]*plot.Plot, columns)
@@ -115,7 +114,7 @@ func (f Figure) draw() (*vgimg.Canvas, error) {
 	return canvas, nil
 }
 
-// sans is a style of letters without serifs.
+// sans returns a style with a sans-serif font.
 func sans(size vg.Length) text.Style {
 	return text.Style{
 		Color: color.Black, Font: font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size),
@@ -123,7 +122,7 @@ func sans(size vg.Length) text.Style {
 	}
 }
 
-// labelled returns an empty chart with its labels.
+// labelled returns an empty plot with a title and axis labels.
 func labelled(title, x, y string) *plot.Plot {
 	p := plot.New()
 	set := func(s *text.Style, size vg.Length) { s.Font = sans(size).Font }
@@ -143,7 +142,7 @@ func labelled(title, x, y string) *plot.Plot {
 	return p
 }
 
-// or returns s, or its default if it is empty.
+// or returns s, or byDefault if s is empty.
 func or(s, byDefault string) string {
 	if s == "" {
 		return byDefault
@@ -151,19 +150,19 @@ func or(s, byDefault string) string {
 	return s
 }
 
-// cover widens the y axis of p, which has its points, to a range, unless that is empty, and
-// to marks of the axis at both ends.
+// cover widens the y axis of p, to which all points have been added, so that it includes the
+// range from low to high, unless they are equal, and ends at ticks.
 func cover(p *plot.Plot, low, high float64) {
 	if low != high {
 		p.Y.Min, p.Y.Max = min(p.Y.Min, low), max(p.Y.Max, high)
 	}
-	if p.Y.Min == p.Y.Max { // the plotter would take 1 to both sides
+	if p.Y.Min == p.Y.Max { // widen by 1 on both sides, as plot does
 		p.Y.Min, p.Y.Max = p.Y.Min-1, p.Y.Max+1
 	}
 	p.Y.Min, p.Y.Max = roundRange(p.Y.Min, p.Y.Max)
 }
 
-// whole reports whether all points of the panel are at whole x, such as steps.
+// whole reports whether the x of all points are whole numbers, such as steps.
 func (p Panel) whole() bool {
 	for _, l := range p.Lines {
 		for _, x := range l.X {
@@ -175,7 +174,8 @@ func (p Panel) whole() bool {
 	return true
 }
 
-// plot draws a line through each run of finite points, and a dot for a run of one.
+// plot returns a plot with a line through each run of finite points, and a dot for a run of
+// one point.
 func (p Panel) plot() (*plot.Plot, error) {
 	chart := labelled("", or(p.XLabel, "step"), p.YLabel)
 	if p.whole() {
@@ -217,7 +217,7 @@ func (p Panel) plot() (*plot.Plot, error) {
 
 func (Panel) draw(c draw.Canvas, p *plot.Plot) { p.Draw(c) }
 
-// runs are the stretches of finite points; gaps is the number of the others.
+// runs returns the runs of consecutive finite points, and the number of other points.
 func (l Line) runs() (runs []plotter.XYs, gaps int) {
 	open := false
 	for i, y := range l.Y {

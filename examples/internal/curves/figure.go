@@ -1,5 +1,5 @@
-// Package curves draws the metrics of a run in one PNG: line charts, heat maps and
-// changes from before to after, in a grid under a title.
+// Package curves draws the metrics of a run to one PNG file: line charts, heat maps and
+// charts of changes from before to after, in a grid under a title.
 package curves
 
 import (
@@ -13,10 +13,10 @@ import (
 
 // Figure is a grid of charts, filled row by row.
 type Figure struct {
-	Title    string // "" leaves it out
-	Subtitle string // under the title, in smaller letters; "" leaves it out
+	Title    string // if "", there is none
+	Subtitle string // below the title, in smaller letters; if "", there is none
 	Charts   []Chart
-	Columns  int // charts in a row; 0 means 3, or fewer if there are fewer charts
+	Columns  int // charts per row; 0 means 3, or fewer if there are fewer charts
 }
 
 // Chart is a Panel, a HeatMap or a Change.
@@ -24,9 +24,9 @@ type Chart interface {
 	title() string
 	// validate returns an error if the chart cannot be drawn.
 	validate() error
-	// plot returns the axes and what is drawn between them.
+	// plot returns the axes and their contents.
 	plot() (*plot.Plot, error)
-	// draw draws p, which plot returned, and what stands beside its axes.
+	// draw draws p, the result of plot, and what is outside its axes.
 	draw(c draw.Canvas, p *plot.Plot)
 }
 
@@ -36,20 +36,21 @@ type Panel struct {
 	XLabel string // "" means "step"
 	YLabel string
 	Lines  []Line
-	// YMin and YMax are a range that the y axis covers at least. Equal ones are ignored.
+	// YMin and YMax are a range that the y axis covers at least. If they are equal, they are
+	// ignored.
 	YMin, YMax float64
 }
 
 // Line is a metric over the steps.
 type Line struct {
-	Name string // in the legend, which a panel of several lines has
-	// X and Y are the points, of equal number. A Y that is NaN or infinite leaves
-	// a gap, and the title of the panel says how many there are.
+	Name string // for the legend, which is shown if a panel has several lines
+	// X and Y are the coordinates of the points. A Y that is NaN or infinite leaves a
+	// gap; the title of the panel shows how many such points there are.
 	X, Y []float64
 }
 
-// Series returns the line of metrics[name] over metrics[x]. Rows that lack
-// either are left out, as an evaluation every tenth step leaves the others.
+// Series returns the line of row[name] over row[x]. Rows that lack either are left out,
+// such as steps without an evaluation.
 func Series(rows []map[string]float64, x, name string) Line {
 	var l Line
 	for _, row := range rows {
@@ -63,8 +64,8 @@ func Series(rows []map[string]float64, x, name string) Line {
 	return l
 }
 
-// Mean returns the line of the means of runs of n successive points, each at the x of
-// its last point. Points that are left over at the end are a run of their own.
+// Mean returns a line of the means of n successive points each, at the x of the last of
+// them. The last mean is over the points that are left.
 func (l Line) Mean(n int) Line {
 	mean := Line{Name: l.Name}
 	for from := 0; from < len(l.X); from += n {
@@ -89,7 +90,7 @@ func (f Figure) grid() (columns, rows int) {
 	return columns, (n + columns - 1) / columns
 }
 
-// validate reports every chart that cannot be drawn.
+// validate returns an error that names every chart that cannot be drawn.
 func (f Figure) validate() error {
 	var errs []error
 	if f.Columns < 0 {
@@ -106,7 +107,7 @@ func (f Figure) validate() error {
 	return errors.Join(errs...)
 }
 
-// finite reports whether v is a number to draw.
+// finite reports whether v is neither NaN nor infinite.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func (p Panel) title() string { return p.Title }

@@ -14,25 +14,25 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// HeatMap shows a value by colour, such as the load of each expert at each step, on a
-// fixed scale beside it: blue at Low, grey halfway, red at High. Values outside of the
-// scale have the colour of its end.
+// HeatMap is a chart that shows values by colour, such as the load of each expert at each
+// step. The colour scale is fixed and drawn beside the map: blue at Low, grey halfway, red
+// at High. Values outside the scale have the colour of its nearest end.
 type HeatMap struct {
 	Title  string
-	XLabel string // of the columns; "" means "step"
-	YLabel string // of the rows, which are numbered from 0 at the bottom; "" means "expert"
-	// X holds the columns' ascending coordinates; nil means 0, 1, 2, …
+	XLabel string // label of the columns; "" means "step"
+	YLabel string // label of the rows, which are numbered from 0 at the bottom; "" means "expert"
+	// X holds the coordinates of the columns in ascending order; nil means 0, 1, 2, …
 	X []float64
-	// Z[row][column] is the value. NaN is drawn white; infinities are an error.
+	// Z[row][column] is the value. NaN is drawn white; infinite values are errors.
 	Z         [][]float64
-	Low, High float64 // the ends of the scale; Low is less
+	Low, High float64 // ends of the colour scale; Low must be less than High
 }
 
 func (m HeatMap) title() string { return m.Title }
 
 func (m HeatMap) validate() error {
 	if len(m.Z) == 0 || len(m.Z[0]) == 0 {
-		return errors.New("it is empty")
+		return errors.New("no values")
 	}
 	if !finite(m.Low) || !finite(m.High) || m.Low >= m.High {
 		return fmt.Errorf("the scale is %g to %g, want finite, ascending", m.Low, m.High)
@@ -61,12 +61,12 @@ func (m HeatMap) validate() error {
 		}
 	}
 	if drawn == 0 {
-		return errors.New("all of it is NaN")
+		return errors.New("all values are NaN")
 	}
 	return nil
 }
 
-// plot labels every row or, of more than 16, some.
+// plot returns the plot. It labels every row, or some of them if there are more than 16.
 func (m HeatMap) plot() (*plot.Plot, error) {
 	p := labelled(m.Title, or(m.XLabel, "step"), or(m.YLabel, "expert"))
 	p.X.Tick.Marker = roundTicks(1)
@@ -82,7 +82,7 @@ func (m HeatMap) plot() (*plot.Plot, error) {
 	return p, nil
 }
 
-// scale returns the colours from Low to High.
+// scale returns the colour scale from Low to High.
 func (m HeatMap) scale() palette.ColorMap {
 	s := moreland.SmoothBlueRed()
 	s.SetMin(m.Low)
@@ -96,7 +96,7 @@ const (
 	barWidth = 14 // pixels
 )
 
-// draw draws the axes, and the scale to the right of them.
+// draw draws the axes with the map, and the colour scale to the right.
 func (m HeatMap) draw(c draw.Canvas, p *plot.Plot) {
 	left := draw.Crop(c, 0, -pixels(barStrip), 0, 0)
 	p.Draw(left)
@@ -119,8 +119,8 @@ func (m HeatMap) draw(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// marks labels the ends, the middle and the quarters of the scale. An end that values
-// exceed has a sign that says so.
+// marks returns labels for the ends, the middle and the quarters of the scale. If values
+// exceed an end, its label begins with ≤ or ≥.
 func (m HeatMap) marks() []plot.Tick {
 	low, high := m.Low, m.High
 	for _, row := range m.Z {
@@ -144,17 +144,17 @@ func (m HeatMap) marks() []plot.Tick {
 	return marks
 }
 
-// shade returns the colour of v or, outside of the scale, of its end.
+// shade returns the colour of v or, if v is outside the scale, that of the nearest end.
 func shade(scale palette.ColorMap, v float64) color.Color {
 	c, err := scale.At(max(scale.Min(), min(v, scale.Max())))
 	if err != nil {
-		panic(err) // the scale has an error for NaN and values outside of it alone
+		panic(err) // At fails only for NaN and values outside the scale
 	}
 	return c
 }
 
-// cells draws the values of a map as rectangles of whole pixels: antialiased edges would
-// shine through between them.
+// cells is a plotter that draws the values as rectangles of whole pixels, since antialiased
+// edges would leave visible seams.
 type cells struct {
 	HeatMap
 	colours palette.ColorMap
@@ -172,12 +172,12 @@ func (m cells) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// DataRange is that of the cells' edges.
+// DataRange returns the range of the cells with their edges.
 func (m cells) DataRange() (xmin, xmax, ymin, ymax float64) {
 	return m.edge(0), m.edge(len(m.Z[0])), -0.5, float64(len(m.Z)) - 0.5
 }
 
-// edge returns the left edge of a column, halfway to the one before.
+// edge returns the left edge of a column, halfway to the column before.
 func (m HeatMap) edge(column int) float64 {
 	if m.X == nil {
 		return float64(column) - 0.5
@@ -194,7 +194,7 @@ func (m HeatMap) edge(column int) float64 {
 	return (m.X[column-1] + m.X[column]) / 2
 }
 
-// fill paints a rectangle whose edges are rounded to pixels.
+// fill fills a rectangle whose edges it rounds to whole pixels.
 func fill(c draw.Canvas, left, right, bottom, top vg.Length, with color.Color) {
 	whole := func(l vg.Length) vg.Length { return vg.Length(math.Round(float64(l/pixels(1)))) * pixels(1) }
 	left, right, bottom, top = whole(left), whole(right), whole(bottom), whole(top)

@@ -19,7 +19,7 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		{0, 1e5, 1.5e6, []string{"500000", "1e+06", "1.5e+06"}},
 		{1, -0.5, 2.5, []string{"0", "1", "2"}},
 		{1, -0.5, 63.5, []string{"0", "20", "40", "60"}},
-		{0, 1e20, 1e20, nil}, // no distance fits into no range
+		{0, 1e20, 1e20, nil}, // an empty range has no ticks
 	} {
 		var got []string
 		for _, tick := range roundTicks(test.closest)(test.low, test.high) {

@@ -1,5 +1,5 @@
-// Package keys sets the fields of a struct by name: from the file of a configuration, whose
-// keys are strict, and from flags.
+// Package keys sets the fields of a struct by name, from a configuration file in JSON, in
+// which unknown keys are errors, and from flags.
 package keys
 
 import (
@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Keys are the fields of a struct, by the names that they have in JSON. A field's tag usage
-// says what it is, and its tag free that it may change when a run is resumed.
+// Keys are the fields of a struct, by their names in JSON. A field's tag usage is the help
+// text of its flag. A field with a tag free may change when a run is resumed.
 type Keys struct {
 	at    reflect.Value
 	names []string
@@ -25,10 +25,10 @@ type Keys struct {
 	flags []setting
 }
 
-// setting is a flag of the command line.
+// setting is a flag that the command line sets.
 type setting struct{ name, text string }
 
-// Of returns the keys of the struct that p points to, of which every field has a name in JSON.
+// Of returns the keys of the struct that p points to. Every field must have a json tag.
 func Of(p any) *Keys {
 	k := &Keys{at: reflect.ValueOf(p).Elem(), place: map[string]int{}, given: map[string]bool{}}
 	for i := range k.at.NumField() {
@@ -38,13 +38,13 @@ func Of(p any) *Keys {
 	return k
 }
 
-// Names are those of all keys, in order.
+// Names returns the names of all keys in the order of the fields.
 func (k *Keys) Names() []string { return k.names }
 
 // Given reports whether a file or a flag has set a key.
 func (k *Keys) Given(name string) bool { return k.given[name] }
 
-// Fixed are the values of the keys that may not change when a run is resumed.
+// Fixed returns the values of the keys that may not change when a run is resumed.
 func (k *Keys) Fixed() map[string]any {
 	m := map[string]any{}
 	for name, i := range k.place {
@@ -55,8 +55,8 @@ func (k *Keys) Fixed() map[string]any {
 	return m
 }
 
-// File sets the keys of a file that is a JSON object. A key that is not known, or twice
-// there, and a value of another type are errors.
+// File sets keys from a file that contains a JSON object. Unknown keys, duplicate keys and
+// values of another type are errors.
 func (k *Keys) File(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -66,7 +66,7 @@ func (k *Keys) File(path string) error {
 	if open, err := d.Token(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	} else if open != json.Delim('{') {
-		return fmt.Errorf("%s: it is no JSON object", path)
+		return fmt.Errorf("%s: not a JSON object", path)
 	}
 	seen := map[string]bool{}
 	for d.More() {
@@ -84,7 +84,7 @@ func (k *Keys) File(path string) error {
 		case !ok:
 			return fmt.Errorf("%s: unknown key %q%s", path, name, Suggest(name, k.names))
 		case seen[name]:
-			return fmt.Errorf("%s: the key %q is there twice", path, name)
+			return fmt.Errorf("%s: duplicate key %q", path, name)
 		case string(raw) == "null":
 			return fmt.Errorf("%s: %s is null", path, name)
 		}
@@ -92,7 +92,7 @@ func (k *Keys) File(path string) error {
 		f := k.at.Field(i)
 		if err := json.Unmarshal(raw, f.Addr().Interface()); err != nil {
 			if e, wrong := errors.AsType[*json.UnmarshalTypeError](err); wrong {
-				err = fmt.Errorf("want %s, there is %s", kind(f), e.Value)
+				err = fmt.Errorf("want %s, got %s", kind(f), e.Value)
 			}
 			return fmt.Errorf("%s: %s: %w", path, name, err)
 		}
@@ -101,12 +101,12 @@ func (k *Keys) File(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if d.More() {
-		return fmt.Errorf("%s: there is more after the JSON object", path)
+		return fmt.Errorf("%s: unexpected text after the JSON object", path)
 	}
 	return nil
 }
 
-// kind is what a field takes, in words.
+// kind returns the type of a field's value for error messages.
 func kind(f reflect.Value) string {
 	switch f.Kind() {
 	case reflect.Int, reflect.Uint64:
@@ -121,8 +121,8 @@ func kind(f reflect.Value) string {
 	return "a string"
 }
 
-// Flags defines a flag for each key: num-generations of num_generations. SetFlags sets what
-// they say.
+// Flags defines a flag for each key, such as -num-generations for num_generations. The flags
+// take effect with SetFlags.
 func (k *Keys) Flags(set *flag.FlagSet) {
 	for _, name := range k.names {
 		i := k.place[name]
@@ -132,27 +132,27 @@ func (k *Keys) Flags(set *flag.FlagSet) {
 
 func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
-// given is a flag.Value that notes what the command line says.
+// given is a flag.Value that records the text of a flag for SetFlags.
 type given struct {
 	keys *Keys
 	name string
 }
 
-// String is of no value: a preset decides the default.
+// String returns "", so that no default is printed: presets determine the defaults.
 func (g *given) String() string { return "" }
 
-// Set notes the text of a flag.
+// Set records the text of a flag.
 func (g *given) Set(text string) error {
 	g.keys.flags = append(g.keys.flags, setting{g.name, text})
 	return nil
 }
 
-// IsBoolFlag lets flags of truth values stand without one.
+// IsBoolFlag reports whether the flag may be given without a value.
 func (g *given) IsBoolFlag() bool {
 	return g.keys != nil && g.keys.at.Field(g.keys.place[g.name]).Kind() == reflect.Bool
 }
 
-// Text is what the flags say of a key.
+// Text returns the text of the last flag for a key.
 func (k *Keys) Text(name string) (text string, ok bool) {
 	for _, s := range k.flags {
 		if s.name == name {
@@ -162,7 +162,7 @@ func (k *Keys) Text(name string) (text string, ok bool) {
 	return text, ok
 }
 
-// SetFlags sets the keys whose flags were on the command line.
+// SetFlags sets the keys whose flags are on the command line.
 func (k *Keys) SetFlags() error {
 	for _, s := range k.flags {
 		f := k.at.Field(k.place[s.name])
@@ -177,7 +177,7 @@ func (k *Keys) SetFlags() error {
 	return nil
 }
 
-// set gives a field the value that text stands for.
+// set parses text and sets a field to its value.
 func set(f reflect.Value, text string) error {
 	if u, ok := f.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))

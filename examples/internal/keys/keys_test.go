@@ -28,7 +28,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-// Flags win over the file, which wins over what was there.
+// Flags override the file, which overrides the values that the struct had.
 func TestFileAndFlags(t *testing.T) {
 	s := settings{Name: "a", Count: 8, Rate: 1, Every: 3}
 	k := Of(&s)
@@ -48,7 +48,7 @@ func TestFileAndFlags(t *testing.T) {
 		t.Errorf("%+v, want %+v", s, want)
 	}
 	if !k.Given("seed") || !k.Given("learning_rate") || k.Given("name") {
-		t.Error("what was given is not known")
+		t.Error("Given is wrong about seed, learning_rate or name")
 	}
 	if m := k.Fixed(); len(m) != 6 || m["num_generations"] != 4 {
 		t.Errorf("fixed: %v", m)
@@ -60,14 +60,14 @@ func TestBadKeysAreNamed(t *testing.T) {
 		`{"num_generation": 2}`:            `unknown key "num_generation", did you mean num_generations?`,
 		`{"sede": 2}`:                      `unknown key "sede", did you mean seed?`,
 		`{"wholly_other": 2}`:              `unknown key "wholly_other", want one of name, num_generations,`,
-		`{"seed": 1, "seed": 2}`:           `the key "seed" is there twice`,
+		`{"seed": 1, "seed": 2}`:           `duplicate key "seed"`,
 		`{"seed": null}`:                   `seed is null`,
-		`{"num_generations": "8"}`:         `num_generations: want a whole number, there is string`,
-		`{"num_generations": 8.5}`:         `num_generations: want a whole number, there is number 8.5`,
-		`{"seed": -1}`:                     `seed: want a whole number, there is number -1`,
-		`{"parts": 3}`:                     `parts: want an object of numbers, there is number`,
-		`[1]`:                              `it is no JSON object`,
-		`{"seed": 1} {}`:                   `there is more after the JSON object`,
+		`{"num_generations": "8"}`:         `num_generations: want a whole number, got string`,
+		`{"num_generations": 8.5}`:         `num_generations: want a whole number, got number 8.5`,
+		`{"seed": -1}`:                     `seed: want a whole number, got number -1`,
+		`{"parts": 3}`:                     `parts: want an object of numbers, got number`,
+		`[1]`:                              `not a JSON object`,
+		`{"seed": 1} {}`:                   `unexpected text after the JSON object`,
 		`{"seed": 1`:                       `EOF`,
 		``:                                 `EOF`,
 		`{"learning_rate": 1, "shuffle":}`: `shuffle: `,

@@ -2,8 +2,8 @@ package keys
 
 import "strings"
 
-// Suggest says which of the known words is nearest to one that is not known, or lists them
-// all where none is near: the end of an error.
+// Suggest returns the end of an error message about an unknown word: the most similar of the
+// known words or, if none is similar, all of them.
 func Suggest(word string, known []string) string {
 	best, least := "", len(word)/2+1
 	for _, k := range known {
@@ -17,10 +17,10 @@ func Suggest(word string, known []string) string {
 	return ", did you mean " + best + "?"
 }
 
-// distance is the least number of characters to insert, delete, replace or swap with the next
-// that turns a into b.
+// distance returns the minimum number of characters to insert, delete, replace or swap with
+// the next one to turn a into b (Damerau-Levenshtein, optimal string alignment).
 func distance(a, b string) int {
-	var before, last []int // rows of the table, the next to be made from both
+	var before, last []int // the last two rows of the table, from which the next is computed
 	for j := range len(b) + 1 {
 		last = append(last, j)
 	}

@@ -1,5 +1,5 @@
-// Package program lets the tests of a command run it: the test binary, started once more, is
-// the command.
+// Package program lets tests run the command that they belong to: they start the test binary
+// a second time, and it runs as the command.
 package program
 
 import (
@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// asCommand makes the test binary run as the command.
+// asCommand is an environment variable: if it is set, the test binary runs as the command.
 const asCommand = "AHA_TEST_AS_COMMAND"
 
-// Main is for TestMain: it runs the tests, or main where the binary was started by Command.
+// Main must be called by TestMain. It runs the tests or, if Command started the binary, main.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(asCommand) == "" {
 		os.Exit(m.Run())
@@ -22,7 +22,7 @@ func Main(m *testing.M, main func()) {
 	os.Exit(0)
 }
 
-// Command is the command with arguments. It is killed when the test ends.
+// Command returns the command with args. It is killed when the test ends.
 func Command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -34,13 +34,13 @@ func Command(t testing.TB, args ...string) *exec.Cmd {
 	return c
 }
 
-// Outcome is what a command that ended by itself left.
+// Outcome is the output and the exit code of a command.
 type Outcome struct {
 	Stdout, Stderr string
 	Code           int
 }
 
-// Finish runs the command to its end.
+// Finish runs the command with args and waits until it exits.
 func Finish(t testing.TB, args ...string) Outcome {
 	t.Helper()
 	c := Command(t, args...)

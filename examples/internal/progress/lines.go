@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// period is the time between two lines, and before the first.
+// period is the time between two lines and the time before the first.
 const period = 30 * time.Second
 
-// lines writes how far a work has come, a line every period, for log files and
-// other places where a line cannot be drawn again.
+// lines writes a line with the progress every period, for log files and other outputs
+// that are not terminals.
 type lines struct {
 	out   io.Writer
 	units string
@@ -19,13 +19,13 @@ type lines struct {
 	stop  chan struct{}
 	done  sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	what  string
 	count int
 	total int
 }
 
-// newLines starts the clock.
+// newLines starts a goroutine that writes the lines.
 func newLines(out io.Writer, total int, what, units string) *lines {
 	l := &lines{out: out, units: units, what: what, total: total, began: time.Now(), stop: make(chan struct{})}
 	l.done.Go(func() {
@@ -43,7 +43,8 @@ func newLines(out io.Writer, total int, what, units string) *lines {
 	return l
 }
 
-// line is the text after a time: what, count and total, rate and time left.
+// line returns the text of the line after the given time: what, count and total, rate
+// and time left.
 func (l *lines) line(after time.Duration) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +57,7 @@ func (l *lines) line(after time.Duration) string {
 	return fmt.Sprintf("%s, %s %s/s, %v left", text, digits(rate), l.units, left.Round(time.Second))
 }
 
-// digits are about three digits of a rate.
+// digits formats a rate with three digits or more.
 func digits(rate float64) string {
 	if rate >= 100 {
 		return fmt.Sprintf("%.0f", rate)
@@ -64,14 +65,14 @@ func digits(rate float64) string {
 	return fmt.Sprintf("%.3g", rate)
 }
 
-// update changes what the next line says.
+// update calls change with the lock held, to change the content of the next line.
 func (l *lines) update(change func(l *lines)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change(l)
 }
 
-// close ends the lines; none is written after it.
+// close stops the goroutine; no line is written afterwards.
 func (l *lines) close() {
 	close(l.stop)
 	l.done.Wait()

@@ -1,6 +1,5 @@
-// Package progress shows how far a long run has come: a line with rate and time
-// left, drawn again and again on a terminal and written every 30 seconds anywhere
-// else.
+// Package progress shows the progress of a long run with rate and time left: as a bar
+// that is redrawn on a terminal, and as a line every 30 seconds elsewhere.
 package progress
 
 import (
@@ -14,22 +13,22 @@ import (
 	"golang.org/x/term"
 )
 
-// Bar is a progress line. It is used by one goroutine.
+// Bar is a progress bar. It must be used by one goroutine at a time.
 type Bar struct {
 	bar    *progressbar.ProgressBar
 	lines  *lines    // nil on a terminal
-	out    io.Writer // where Close ends the line; io.Discard if there is none
+	out    io.Writer // where Close ends the line; io.Discard if there is no bar to end
 	what   string
 	done   int
 	closed bool
-	// stepped is set by Step.
+	// stepped is set once Step was called.
 	stepped bool
-	text    []byte // handed to Write, of a line without its end
+	text    []byte // incomplete line that Write has got so far
 }
 
-// New starts a line on standard error for total ≥ 1 units of work, such as
-// "steps", with what before it. If standard error is not a terminal, nothing is
-// shown of work shorter than 30 seconds.
+// New starts a progress bar on standard error for total ≥ 1 units of work, such as
+// "steps"; what is the text before the bar. If standard error is not a terminal, work
+// that takes less than 30 seconds shows nothing.
 func New(total int, what, units string) *Bar {
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		return on(os.Stderr, total, what, units)
@@ -37,12 +36,12 @@ func New(total int, what, units string) *Bar {
 	return off(os.Stderr, total, what, units)
 }
 
-// on is New for a terminal.
+// on implements New for a terminal.
 func on(out io.Writer, total int, what, units string) *Bar {
 	return &Bar{out: out, what: what, bar: newBar(out, true, total, what, units)}
 }
 
-// off is New for anything else.
+// off implements New for other outputs.
 func off(out io.Writer, total int, what, units string) *Bar {
 	return &Bar{
 		out: io.Discard, what: what, bar: newBar(io.Discard, false, total, what, units),
@@ -65,8 +64,8 @@ func newBar(out io.Writer, visible bool, total int, what, units string) *progres
 	)
 }
 
-// Add counts n more units as done. That the line cannot be written is no reason
-// to stop a run, so there is no error; the same holds for the other methods.
+// Add counts n more units as done. If the bar cannot be written, Add and the other
+// methods ignore the error, since it is no reason to stop a run.
 func (b *Bar) Add(n int) {
 	b.done += n
 	_ = b.bar.Add(n)
@@ -75,8 +74,8 @@ func (b *Bar) Add(n int) {
 	}
 }
 
-// Skip takes n units off the total: a resumed run counts only what it has still
-// to do, so that rate and time left are its own.
+// Skip subtracts n units from the total. A resumed run skips the units that it does not
+// repeat, so that rate and time left are right.
 func (b *Bar) Skip(n int) {
 	if n <= 0 {
 		return
@@ -87,8 +86,8 @@ func (b *Bar) Skip(n int) {
 	}
 }
 
-// Step counts step of a run as done, the words before the bar becoming what. The first
-// step that is not 1 is that of a resumed run: it says so, and counts what is left.
+// Step counts step as done and sets the text before the bar to what. If the first step is
+// not 1, the run was resumed: Step prints that, and skips the steps before.
 func (b *Bar) Step(step int, what string) {
 	if !b.stepped && step > 1 {
 		b.Skip(step - 1)
@@ -99,7 +98,7 @@ func (b *Bar) Step(step int, what string) {
 	b.Add(1)
 }
 
-// Logger writes warnings above the bar, without their time.
+// Logger returns a logger that prints warnings above the bar, without the time.
 func (b *Bar) Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{
 		Level: slog.LevelWarn,
@@ -112,7 +111,7 @@ func (b *Bar) Logger() *slog.Logger {
 	}))
 }
 
-// Describe replaces the words before the bar, to show a loss, for example.
+// Describe replaces the text before the bar, for example to show the loss.
 func (b *Bar) Describe(what string) {
 	b.what = what
 	b.bar.Describe(what)
@@ -121,7 +120,8 @@ func (b *Bar) Describe(what string) {
 	}
 }
 
-// Write prints to standard output, line by line, above the progress line.
+// Write prints complete lines to standard output, above the bar. It keeps an incomplete
+// line for the next call.
 func (b *Bar) Write(text []byte) (int, error) {
 	b.text = append(b.text, text...)
 	end := bytes.LastIndexByte(b.text, '\n') + 1
@@ -132,16 +132,16 @@ func (b *Bar) Write(text []byte) (int, error) {
 	_, err := os.Stdout.Write(b.text[:end])
 	b.text = append(b.text[:0], b.text[end:]...)
 	if b.bar.IsFinished() {
-		b.bar.Describe(b.what) // the one call that draws a finished bar again
+		b.bar.Describe(b.what) // the only call that redraws a finished bar
 	} else {
 		_ = b.bar.RenderBlank()
 	}
 	return len(text), err
 }
 
-// Close ends the line where it stands, so that what is printed next begins a new
-// one; a line on which nothing was done disappears. Call it by defer, since the
-// run may stop early; a second call does nothing.
+// Close ends the line of the bar, so that the next output begins on a new line. If no
+// unit was done, it erases the bar. Call it by defer, since the run may stop early; a
+// second call does nothing.
 func (b *Bar) Close() {
 	if b.closed {
 		return
@@ -158,9 +158,9 @@ func (b *Bar) Close() {
 	_, _ = io.WriteString(b.out, "\n")
 }
 
-// Watch returns a function that shows how many of all problems, prompts or other
-// units are done. The line begins with its first call and ends when all are done,
-// or with a call of end, for work that stops early.
+// Watch returns a function that shows how many of the total units, such as problems or
+// prompts, are done. The bar starts with its first call and ends when all units are done
+// or when end is called, for work that stops early.
 func Watch(what, units string) (progress func(done, total int), end func()) {
 	var bar *Bar
 	end = func() {

@@ -42,7 +42,7 @@ func TestClosingEarlyEndsTheLineOnce(t *testing.T) {
 	}
 }
 
-// output is a file in place of standard error while f runs.
+// output runs f with a file as standard error and returns what was written to it.
 func output(t *testing.T, f func()) string {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -182,7 +182,7 @@ func TestPrintingLeavesTheLineBelow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Of each line, what follows the last return to its beginning is seen.
+	// The terminal shows the part of each line after the last carriage return.
 	var seen []string
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSuffix(line, "\n")

@@ -1,5 +1,5 @@
-// Package rules names the rewards that a command can be asked for, with what their gold
-// answers look like in JSON: the examples grade and grpo share it.
+// Package rules lists the rewards that users of the examples grade and grpo choose by name,
+// and decodes their gold answers from JSON.
 package rules
 
 import (
@@ -16,31 +16,32 @@ import (
 	"github.com/aha-go/aha/rl/reward/physics"
 )
 
-// Rule is a reward.
+// Rule is a reward with its name and the type of its gold answers.
 type Rule struct {
 	Name  string
 	Score reward.Scorer
-	// Gold reads the gold answer of a line, nil if the line has none; a nil Gold takes
-	// no notice of it.
+	// Gold decodes the gold answer of a line; raw is nil if the line has none. If Gold is
+	// nil, the reward uses no gold answer.
 	Gold     func(raw json.RawMessage) (any, error)
-	Optional bool // a line may be without the gold answer that Gold reads
-	// Extract returns the passage of a completion that is compared; nil means none is.
+	Optional bool // a line may lack the gold answer
+	// Extract returns the passage of a completion that is compared with the gold answer. If
+	// nil, no passage is.
 	Extract func(completion string) (answer string, ok bool)
-	// Restate says an extracted answer again, as a gold answer and as a short completion,
-	// so that the reward compares two of them; nil means that answers are right or wrong
-	// without being compared.
+	// Restate returns an extracted answer as a gold answer and as a short completion, so
+	// that Score can compare two answers. If nil, answers cannot be compared.
 	Restate func(answer string) (gold any, completion string, ok bool)
-	// Lines is the number of lines that a core takes at once; 0 means many.
+	// Lines is the maximum number of lines that a worker takes at once; 0 means that the
+	// caller decides.
 	Lines int
 }
 
-// Options are those of some rules.
+// Options are options of some rules.
 type Options struct {
-	Timeout    time.Duration // of one answer
-	AcceptLess bool          // of code, see code.Verifier
+	Timeout    time.Duration // time limit for one answer
+	AcceptLess bool          // see code.Verifier
 }
 
-// All are the rules.
+// All returns all rules.
 func All(o Options) []Rule {
 	verifier := &code.Verifier{Total: o.Timeout * 9 / 10, AcceptLess: o.AcceptLess}
 	return []Rule{
@@ -64,7 +65,7 @@ func All(o Options) []Rule {
 	}
 }
 
-// Names are those of All.
+// Names returns the names of all rules.
 func Names() (names []string) {
 	for _, r := range All(Options{}) {
 		names = append(names, r.Name)
@@ -72,7 +73,7 @@ func Names() (names []string) {
 	return names
 }
 
-// Find returns the rule of a name.
+// Find returns the rule with a name.
 func Find(name string, o Options) (r Rule, ok bool) {
 	for _, r := range All(o) {
 		if r.Name == name {
@@ -85,7 +86,7 @@ func Find(name string, o Options) (r Rule, ok bool) {
 // errNoGold is the error of a line without the gold answer that the reward needs.
 var errNoGold = errors.New(`there is no "gold"`)
 
-// text reads a string or a number.
+// text decodes a string or a number.
 func text(raw json.RawMessage) (any, error) {
 	if raw == nil {
 		return nil, errNoGold
@@ -93,10 +94,10 @@ func text(raw json.RawMessage) (any, error) {
 	if s, ok := Word(raw); ok {
 		return s, nil
 	}
-	return nil, errors.New(`"gold" is no string and no number`)
+	return nil, errors.New(`"gold" is not a string or a number`)
 }
 
-// texts reads a string, a number or an array of those.
+// texts decodes a string, a number or an array of these.
 func texts(raw json.RawMessage) (any, error) {
 	if raw == nil || raw[0] != '[' {
 		return text(raw)
@@ -109,14 +110,14 @@ func texts(raw json.RawMessage) (any, error) {
 	for i, raw := range all {
 		s, ok := Word(raw)
 		if !ok {
-			return nil, fmt.Errorf(`"gold"[%d] is no string and no number`, i)
+			return nil, fmt.Errorf(`"gold"[%d] is not a string or a number`, i)
 		}
 		golds[i] = s
 	}
 	return golds, nil
 }
 
-// Word reads a string, or a number as it is written.
+// Word decodes a string, or returns a number as it is written.
 func Word(raw json.RawMessage) (s string, ok bool) {
 	switch c := raw[0]; {
 	case c == '"':
@@ -127,7 +128,7 @@ func Word(raw json.RawMessage) (s string, ok bool) {
 	return "", false
 }
 
-// object reads the problem that a reward expects.
+// object decodes a problem of type T. Unknown fields are errors.
 func object[T any](raw json.RawMessage) (any, error) {
 	if raw == nil {
 		return nil, errNoGold
@@ -141,7 +142,7 @@ func object[T any](raw json.RawMessage) (any, error) {
 	return problem, nil
 }
 
-// countdown reads a problem, which must have its target: 0 is one too.
+// countdown decodes a Countdown problem. The target must be given, since 0 is a valid one.
 func countdown(raw json.RawMessage) (any, error) {
 	gold, err := object[reward.CountdownProblem](raw)
 	var given struct{ Target *int }
@@ -151,7 +152,7 @@ func countdown(raw json.RawMessage) (any, error) {
 	return gold, err
 }
 
-// quantity reads the problem of a quantity, or what it wants alone.
+// quantity decodes a physics problem: an object, or only the wanted quantity.
 func quantity(raw json.RawMessage) (any, error) {
 	if raw != nil && raw[0] == '{' {
 		return object[physics.QuantityProblem](raw)
@@ -163,7 +164,7 @@ func quantity(raw json.RawMessage) (any, error) {
 	return physics.QuantityProblem{Want: want.(string)}, nil
 }
 
-// scripts reads the names of scripts, of which there may be none.
+// scripts decodes the names of Unicode scripts; there may be none.
 func scripts(raw json.RawMessage) (any, error) {
 	if raw == nil {
 		return []string(nil), nil
@@ -175,7 +176,7 @@ func scripts(raw json.RawMessage) (any, error) {
 	return gold, err
 }
 
-// language is reward.Language with the scripts of the sample's answer.
+// language scores a sample by reward.Language, with the scripts of s.Answer.
 func language(ctx context.Context, s reward.Sample) reward.Verdict {
 	return reward.Language{Scripts: s.Answer.([]string)}.Score(ctx, s)
 }
@@ -188,8 +189,8 @@ func boxedQuantity(answer string) (any, string, bool) {
 
 func afterHashes(answer string) (any, string, bool) { return answer, "#### " + answer, true }
 
-// solution takes an expression as one of the problem that it solves, since
-// reward.Countdown compares numbers and value.
+// solution restates an expression. The gold answer is the problem that the expression
+// solves, since reward.Countdown compares the numbers used and the value.
 func solution(answer string) (any, string, bool) {
 	value, numbers, err := reward.EvalExpression(answer)
 	if err != nil {

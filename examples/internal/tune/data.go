@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Lines calls read with each line of the file of -data that is not blank, and returns the
-// file's SHA-256. Errors name the file and the line.
+// Lines calls read with each line of the data file that is not blank, and returns the file's
+// SHA-256. Errors name the file and the line.
 func Lines(file string, read func(row []byte) error) (sum string, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -29,8 +29,8 @@ func Lines(file string, read func(row []byte) error) (sum string, err error) {
 	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
 }
 
-// Split holds a part of all out, one at least and not all of them, chosen by seed; there
-// are two or more.
+// Split holds out the fraction part of all, which must have at least two elements: at least
+// one of them is held out, and at least one is not. seed chooses which.
 func Split[T any](all []T, part float64, seed uint64) (rest, held []T) {
 	n := len(all)
 	order := rand.New(rand.NewPCG(model.DeriveSeed(seed, "held out"), 0)).Perm(n)

@@ -1,4 +1,3 @@
-// Package tune is what the examples finetune, dpo and grpo share: the flags of training a
-// checkpoint, all of its weights or adapters beside them, the model from loading to saving,
-// and the encoding of chats.
+// Package tune is shared by the examples finetune, dpo and grpo. It has the flags for training
+// all weights of a model or low-rank adapters, loads and saves the model, and encodes chats.
 package tune

@@ -27,7 +27,8 @@ var smol = func() string {
 	return string(text)
 }()
 
-// chatFolder is a folder with the tokenizer of a real model, cut short, and a template.
+// chatFolder returns a folder with the tokenizer of a real model, whose vocabulary is cut
+// short, and a chat template, if that is not "".
 func chatFolder(t *testing.T, vocabulary, template string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +41,7 @@ func chatFolder(t *testing.T, vocabulary, template string) string {
 	return dir
 }
 
-// What the assistant says is learned, with the token that ends it, and nothing else.
+// Only the assistant's messages, with the tokens that end them, have weight 1.
 func TestAnswersAreLearned(t *testing.T) {
 	dir := chatFolder(t, "smollm2", smol)
 	e, err := NewEncoder(dir)
@@ -63,7 +64,7 @@ func TestAnswersAreLearned(t *testing.T) {
 	text, err := chat.SmolLM2.Render(messages, chat.Options{})
 	must(t, err)
 	if want := "2 😀<|im_end|>\nno<|im_end|>"; learned != want || tok.Decode(ids) != text {
-		t.Errorf("%q is learned of %q, want %q of %q", learned, tok.Decode(ids), want, text)
+		t.Errorf("the tokens of weight 1 are %q of %q, want %q of %q", learned, tok.Decode(ids), want, text)
 	}
 	prompt, err := chat.SmolLM2.Render(messages[:2], chat.Options{Generate: true})
 	must(t, err)
@@ -76,7 +77,7 @@ func TestAnswersAreLearned(t *testing.T) {
 
 func TestWhatChatsLackIsNamed(t *testing.T) {
 	for _, c := range []struct{ vocabulary, template, want string }{
-		{"smollm2", "", "chats need the model's chat template, ids do not"},
+		{"smollm2", "", "chats need the model's chat template (token ids do not)"},
 		{"smollm2", "{{ 1 }}", "has no native form"},
 		{"llama3_1", smol, "the tokenizer has no <|im_end|>"},
 	} {
@@ -88,6 +89,6 @@ func TestWhatChatsLackIsNamed(t *testing.T) {
 	e, err := NewEncoder(chatFolder(t, "smollm2", smol))
 	must(t, err)
 	if _, _, err := e.Chat([]chat.Message{{Role: "robot"}}, chat.Options{}); err == nil {
-		t.Error("no error of a role that is not there")
+		t.Error("no error for an unknown role")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/examples/internal/lab"
 )
 
-// Options are the flags. Those with a name in JSON decide the result.
+// Options are the flags. Those with a JSON name determine the result and are recorded.
 type Options struct {
 	Device    string  `json:"device"`
 	Model     string  `json:"model"`
@@ -33,38 +33,38 @@ type Options struct {
 	Resume    bool    `json:"-"`
 	JSON      bool    `json:"-"`
 
-	What string `json:"-"` // a line of the data is one of
+	What string `json:"-"` // what the lines of the data are, such as "conversations"
 }
 
-// Flags defines the flags. Lines of the data are one of what, such as "conversations", and
+// Flags defines the flags. what says what the lines of the data are, such as "conversations";
 // lr is the default of -lr.
 func (o *Options) Flags(what string, lr float64) {
 	o.What = what
 	one := strings.TrimSuffix(what, "s")
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.StringVar(&o.Model, "model", "", "folder of a checkpoint, or its .safetensors file, or a .gguf file")
-	flag.StringVar(&o.Data, "data", "", "file of "+what+", one JSON object a line")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
+	flag.StringVar(&o.Model, "model", "", "model folder, its .safetensors file, or a .gguf file")
+	flag.StringVar(&o.Data, "data", "", "file of "+what+", one JSON object per line")
 	flag.StringVar(&o.Out, "out", "", "output folder")
-	flag.StringVar(&o.Format, "format", "f32", "of frozen weights and products: f32, bf16, fp8, q8, q4 or q4_1")
-	flag.IntVar(&o.Rank, "lora", 16, "rank of the adapters; 0 trains all weights")
-	flag.Float64Var(&o.Alpha, "alpha", 32, "the adapters' product is scaled by alpha/rank")
+	flag.StringVar(&o.Format, "format", "f32", "format of the frozen weights: f32, bf16, fp8, q8, q4 or q4_1")
+	flag.IntVar(&o.Rank, "lora", 16, "rank of the LoRA adapters; 0 trains all weights")
+	flag.Float64Var(&o.Alpha, "alpha", 32, "LoRA alpha: the adapters' output is scaled by alpha/rank")
 	flag.StringVar(&o.Targets, "targets", "all-linear", "projections that get adapters, separated by commas")
 	flag.IntVar(&o.Epochs, "epochs", 1, "passes over the data")
-	flag.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of -epochs")
+	flag.IntVar(&o.Steps, "steps", 0, "optimizer steps; if set, -epochs is ignored")
 	flag.Float64Var(&o.LR, "lr", lr,
-		"peak of the learning rate, which rises for the first steps and then falls to a tenth")
-	flag.IntVar(&o.Rows, "rows", 2048, "most tokens of one forward and backward, which bounds the memory")
+		"peak learning rate: a warm-up over 1/30 of the steps leads to it, then it decays linearly to a tenth")
+	flag.IntVar(&o.Rows, "rows", 2048, "maximum tokens of a micro-batch (a forward and backward); it limits the memory")
 	flag.IntVar(&o.MaxTokens, "max-tokens", 0,
-		"longest "+one+" (default max_position_embeddings of the model, at most 4096)")
-	flag.Float64Var(&o.Held, "held", 0.1, "part of the "+what+" that is held out, above 0 and below 1")
-	flag.IntVar(&o.Eval, "eval", 0, "steps between evaluations of the held-out "+what+"; 0 means none between")
+		"maximum tokens of a "+one+" (default: max_position_embeddings of the model, at most 4096)")
+	flag.Float64Var(&o.Held, "held", 0.1, "fraction of the "+what+" that is held out, above 0 and below 1")
+	flag.IntVar(&o.Eval, "eval", 0, "steps between evaluations on the held-out "+what+"; 0 means none during training")
 	flag.IntVar(&o.SaveEvery, "save-every", 50, "steps between checkpoints")
-	flag.Uint64Var(&o.Seed, "seed", 1, "of adapters, of the order and of what is held out")
+	flag.Uint64Var(&o.Seed, "seed", 1, "seed of the adapters, the order of the data and the held-out "+what)
 	flag.BoolVar(&o.Resume, "resume", false, "continue the run in the output folder")
-	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
+	flag.BoolVar(&o.JSON, "json", false, "print the results as a JSON object on the last line of standard output")
 }
 
-// AtLeast refuses the value of a flag that is below least.
+// AtLeast returns an error if the value of a flag is below least.
 func AtLeast(name string, value, least int) error {
 	if value < least {
 		return fmt.Errorf("-%s %d, want at least %d", name, value, least)
@@ -72,7 +72,7 @@ func AtLeast(name string, value, least int) error {
 	return nil
 }
 
-// check refuses values that no run can have, and returns the format.
+// check returns an error if a value is invalid, and the format of the weights.
 func (o Options) check() (backend.Format, error) {
 	f, err := lab.Format(o.Format)
 	if err != nil {
@@ -91,7 +91,7 @@ func (o Options) check() (backend.Format, error) {
 	}
 	switch {
 	case o.Data == "":
-		return f, fmt.Errorf("-data is missing: a file of %s, one JSON object a line", o.What)
+		return f, fmt.Errorf("-data is missing: a file of %s, one JSON object per line", o.What)
 	case o.Out == "":
 		return f, errors.New("-out is missing: the output folder")
 	case !(o.LR > 0) || o.LR > math.MaxFloat32:
@@ -99,13 +99,13 @@ func (o Options) check() (backend.Format, error) {
 	case !(o.Held > 0 && o.Held < 1):
 		return f, fmt.Errorf("-held %g, want more than 0 and less than 1", o.Held)
 	case o.Rank == 0 && f.ForwardOnly:
-		return f, fmt.Errorf("-lora 0 -format %s: weights of that format do not train; choose f32 or bf16, or adapters",
+		return f, fmt.Errorf("-lora 0 -format %s: weights in that format cannot be trained; choose f32 or bf16, or adapters",
 			o.Format)
 	}
 	return f, nil
 }
 
-// targets are those of -targets.
+// targets returns the list of -targets.
 func (o Options) targets() []string {
 	var list []string
 	for name := range strings.SplitSeq(o.Targets, ",") {

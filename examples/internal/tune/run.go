@@ -19,21 +19,21 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// The folders in the output folder, beside that of the run.
+// Subfolders of the output folder for the results.
 const (
 	AdapterFolder = "adapter"
 	ModelFolder   = "model"
 )
 
-// Run is one run.
+// Run is one run: its options, the model and the device.
 type Run struct {
 	Options
 	Config model.Config
-	// Texts is where the tokenizer and the chat template are: a folder or a GGUF file.
+	// Texts is the path of the folder or GGUF file with the tokenizer and the chat template.
 	Texts    string
 	Backend  backend.Backend
 	Trained  *model.Model
-	Adapters *lora.Adapters // nil where all weights train
+	Adapters *lora.Adapters // nil if all weights are trained
 
 	Params, TrainedParams int
 
@@ -42,7 +42,7 @@ type Run struct {
 	lock   *run.FolderLock
 }
 
-// New checks the flags and reads the model's config; it makes no file and opens no device.
+// New checks the options and reads the model's config. It creates no file and opens no device.
 func New(o Options) (*Run, error) {
 	r := &Run{Options: o}
 	var err error
@@ -73,7 +73,7 @@ func (r *Run) Open() (err error) {
 	return err
 }
 
-// Close gives back the model, the lock and the device.
+// Close frees the model, unlocks the output folder and closes the device.
 func (r *Run) Close() error {
 	if r.Trained != nil {
 		r.Trained.Free()
@@ -88,8 +88,8 @@ func (r *Run) Close() error {
 	return err
 }
 
-// Settle puts what decides the result to config.json. A run that is there goes on with
-// -resume and the same settings alone.
+// Settle writes settings, which determine the result, to config.json. If the output folder has
+// a run already, it returns an error unless -resume is set and the settings are the same.
 func (r *Run) Settle(settings any) error {
 	path := filepath.Join(r.Out, "config.json")
 	if _, err := os.Stat(path); !r.Resume && !errors.Is(err, fs.ErrNotExist) {
@@ -98,13 +98,13 @@ func (r *Run) Settle(settings any) error {
 	return run.Settle(path, settings)
 }
 
-// modelOptions are those of the model that is trained.
+// modelOptions returns the options of the trained model.
 func (r *Run) modelOptions() model.Options {
 	return model.Options{Format: r.format, Packed: r.Rank > 0 && r.format != backend.Native}
 }
 
-// Build makes the model that is trained, with its adapters and without values, to measure
-// its memory.
+// Build builds the trained model with its adapters on b without initialising the weights, to
+// measure the memory.
 func (r *Run) Build(b backend.Backend) (*model.Model, error) {
 	o := r.modelOptions()
 	o.Uninitialized = true
@@ -116,8 +116,8 @@ func (r *Run) Build(b backend.Backend) (*model.Model, error) {
 	return m, err
 }
 
-// LoadAnother loads the checkpoint once more, with adapters of its own, as Build makes it: for
-// the network of a critic. The caller frees it.
+// LoadAnother loads a second copy of the model, with separate adapters, for a critic. The
+// caller frees it.
 func (r *Run) LoadAnother() (*model.Model, error) {
 	m, _, err := r.read(r.modelOptions())
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *Run) LoadAnother() (*model.Model, error) {
 	return m, nil
 }
 
-// read loads the checkpoint and shows how far it has come.
+// read loads the model and shows the progress.
 func (r *Run) read(o model.Options) (*model.Model, *model.Source, error) {
 	shown, end := progress.Watch("loading", "MB")
 	defer end()
@@ -155,11 +155,11 @@ func (r *Run) Load() (err error) {
 			r.TrainedParams += p.Len()
 		}
 	}
-	fmt.Printf("model: %d parameters, %d of them train\n", r.Params, r.TrainedParams)
+	fmt.Printf("model: %d parameters, %d of them trained\n", r.Params, r.TrainedParams)
 	return nil
 }
 
-// attach gives m its adapters, if it is to have some.
+// attach adds adapters to m, unless all weights are trained.
 func (r *Run) attach(m *model.Model) (*lora.Adapters, error) {
 	if r.Rank == 0 {
 		return nil, nil
@@ -167,7 +167,8 @@ func (r *Run) attach(m *model.Model) (*lora.Adapters, error) {
 	return lora.Attach(m, lora.Config{Rank: r.Rank, Alpha: r.Alpha, Targets: r.targets(), Seed: r.Seed})
 }
 
-// Trainer trains m for a number of steps on the data of the given SHA-256. It has no folder.
+// Trainer returns a trainer of m for a number of steps; data is the SHA-256 of the data. The
+// trainer's Dir is not set.
 func (r *Run) Trainer(m *model.Model, steps int, data string) *train.Trainer {
 	return &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: r.LR}, MaxRows: r.Rows, Seed: r.Seed, KeepLast: 2, SaveEvery: r.SaveEvery,
@@ -179,8 +180,8 @@ func (r *Run) Trainer(m *model.Model, steps int, data string) *train.Trainer {
 	}
 }
 
-// Save writes the adapters and the model, with the adapters merged into the weights of the
-// checkpoint, and returns the SHA-256 of what was trained.
+// Save writes the adapters, if there are any, and the model with the adapters merged into the
+// weights. It returns the SHA-256 of the trained parameters.
 func (r *Run) Save() (sum string, err error) {
 	trained := r.Trained.Params.All()
 	if r.Adapters != nil {
@@ -203,13 +204,14 @@ func (r *Run) Save() (sum string, err error) {
 	return sum, model.Save(filepath.Join(r.Out, ModelFolder), r.Trained, model.SaveOptions{Source: r.source, Files: files})
 }
 
-// merge saves the adapters, and makes Trained the model of the checkpoint with them merged.
+// merge saves the adapters, loads the original model again, and merges the adapters into it.
+// It becomes r.Trained.
 func (r *Run) merge() error {
 	dir := filepath.Join(r.Out, AdapterFolder)
 	if err := r.Adapters.Save(dir, r.Model); err != nil {
 		return err
 	}
-	r.Trained.Free() // the memory may not hold both
+	r.Trained.Free() // the memory may be too small for both models
 	m, source, err := r.read(model.Options{})
 	if err != nil {
 		r.Trained = nil

@@ -1,17 +1,17 @@
-// The page: asks the server again and again what is new, and draws it.
+// The main script of the page: it polls the server for new data and draws it.
 import {ask, Run} from "./data.js";
 import {Chart} from "./chart.js";
 import {element} from "./dom.js";
 import {drawLoads, drawScale} from "./experts.js";
 import {drawGroups} from "./completions.js";
 
-const period = 1000; // milliseconds between two questions
-const live = 30; // seconds after which a run without a new step is not shown as running
-const first = 6; // runs that are ticked at first, the newest
+const period = 1000; // milliseconds between two polls
+const live = 30; // seconds without a new step after which a run is no longer shown as running
+const first = 6; // number of newest runs that are ticked when the page opens
 
 const $ = selector => document.querySelector(selector);
 
-// Charts in their order: metric or pattern, title, unit.
+// Charts in the order in which they are shown: metric or pattern, title, unit.
 const rlCharts = [
 	["reward", "Reward"],
 	[/^accuracy\/(.+)$/, "Accuracy: $1", "share"],
@@ -20,29 +20,29 @@ const rlCharts = [
 	["entropy", "Entropy", "nats"],
 	["frac_reward_zero_std", "Dead groups", "share"],
 	["loss", "Loss"],
-	["kl", "Divergence from the reference", "nats"],
+	["kl", "KL divergence from the reference", "nats"],
 	["completions/clipped_ratio", "Truncated", "share"],
 	["grad_norm", "Gradient norm"],
 	["maxvio", "MaxVio of the experts"],
 ];
 const trainCharts = [
-	["lm_loss", "Loss of the next token", "nats"],
-	["mtp_loss", "Loss of the prediction module"],
+	["lm_loss", "Next-token loss", "nats"],
+	["mtp_loss", "Multi-token prediction loss"],
 	["loss", "Loss, all terms"],
 	[/^eval_(.+)$/, "Held out: $1"],
 	["rewards/accuracies", "Accuracy on pairs", "share"],
-	["rewards/margins", "Margin of the chosen"],
+	["rewards/margins", "Reward margin, chosen − rejected"],
 	["maxvio", "MaxVio of the experts"],
 	["grad_norm", "Gradient norm"],
 	["learning_rate", "Learning rate"],
 ];
 
 const runs = new Map(); // by id, in the order of the server
-let focused, chosen = false; // the run in detail, and whether the reader chose it
+let focused, chosen = false; // the run shown in detail, and whether the reader chose it
 let samples = {steps: [], step: 0}, textsOf = {};
 const charts = new Map(); // section and metric → Chart
 
-// describe is the title and unit of a metric in a list of charts, with its place there.
+// describe returns the title and unit of a metric, and its place in a list of charts.
 function describe(list, metric) {
 	for (const [place, [pattern, title, unit]] of list.entries()) {
 		if (pattern === metric) return {place, title, unit};
@@ -50,7 +50,7 @@ function describe(list, metric) {
 	}
 }
 
-// drawCharts draws those metrics of runs that list has, or with more those it has not.
+// drawCharts draws the metrics of the shown runs that are in list or, if more is set, those that are not.
 function drawCharts(section, shown, list, more) {
 	const wanted = [];
 	for (const metric of new Set(shown.flatMap(run => [...run.series.keys()]))) {
@@ -101,7 +101,7 @@ function swatch(run) {
 	return e;
 }
 
-// drawRuns draws the list of runs, again only where it has changed, so that it keeps the keyboard's focus.
+// drawRuns updates the list of runs. It changes only elements that differ, so that the keyboard focus is kept.
 function drawRuns(notes) {
 	const state = run => run.error || [
 		run.lastStep && `step ${run.lastStep}`, run.age < live ? "running" : `${ago(run.age)} ago`,
@@ -144,7 +144,7 @@ function item(run) {
 	return li;
 }
 
-// ago shows a time in seconds in the unit that suits it.
+// ago formats a time in seconds with a suitable unit.
 function ago(s) {
 	for (const [size, unit] of [[86400, "days"], [3600, "h"], [60, "min"]]) {
 		if (s >= 1.5 * size) return `${Math.round(s / size)} ${unit}`;
@@ -152,7 +152,7 @@ function ago(s) {
 	return `${Math.round(s)} s`;
 }
 
-// focus shows a run in detail.
+// focus selects the run that is shown in detail.
 function focus(run) {
 	if (run === focused) return;
 	focused = run;
@@ -162,7 +162,7 @@ function focus(run) {
 	draw();
 }
 
-// list asks which runs there are. New ones are ticked, but at first only the newest.
+// list requests the list of runs. New runs are ticked; in the first list only the newest ones are.
 async function list() {
 	const got = await ask("runs"), before = new Map(runs), newest = [...got.runs].sort((a, b) => a.age - b.age);
 	runs.clear();
@@ -190,7 +190,7 @@ async function readSamples() {
 	if (follows) $("#step").value = got.steps.length - 1;
 	$("#shown").textContent = got.step || samples.wanted || "";
 	$("#unsampled").textContent = got.steps.length ? "" : run.learns ?
-		"This run has no samples.jsonl: it was made before runs had one." : "This run has no completions.";
+		"This run has no samples.jsonl: an older version wrote it." : "This run has no completions.";
 	if (changed) drawGroups($("#groups"), got.line?.groups ?? []);
 	else if (!got.line) $("#groups").replaceChildren();
 }
@@ -199,14 +199,14 @@ async function readTexts() {
 	const run = focused, got = await ask("texts", {run: run.id});
 	if (run !== focused) return;
 	for (const name of ["preflight", "config"]) {
-		if (textsOf[name] !== got[name]) $(`#${name}`).textContent = got[name] || "This run has none.";
+		if (textsOf[name] !== got[name]) $(`#${name}`).textContent = got[name] || "This run has no such file.";
 	}
 	textsOf = got;
 }
 
 let timer, busy = false, again = false;
 
-// refresh asks for everything new now, and from then on periodically.
+// refresh requests new data now and schedules the next request.
 async function refresh() {
 	if (busy) {
 		again = true;
@@ -222,7 +222,7 @@ async function refresh() {
 				grown = await run.read() || grown;
 				run.error = "";
 			} catch (e) {
-				if (e instanceof TypeError) throw e; // the server has gone
+				if (e instanceof TypeError) throw e; // the server cannot be reached
 				run.error = e.message;
 			}
 		}));

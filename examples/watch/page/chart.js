@@ -1,9 +1,9 @@
-// Line charts of one metric, a line a run, in SVG.
+// Line charts in SVG: each chart shows one metric, with a line for each run.
 
 import {element} from "./dom.js";
 
 const width = 400, height = 210, left = 48, right = 8, top = 8, bottom = 24;
-const buckets = 300; // points drawn of a longer series; the band shows their range
+const buckets = 300; // maximum number of drawn points; longer series are averaged, and a band shows the range
 
 const make = (name, attributes = {}, text) => {
 	const e = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -12,7 +12,7 @@ const make = (name, attributes = {}, text) => {
 	return e;
 };
 
-// figures shows a number with about four digits.
+// figures formats a number with about four digits.
 export function figures(v) {
 	if (!Number.isFinite(v)) return "not finite";
 	if (v === 0) return "0";
@@ -21,7 +21,7 @@ export function figures(v) {
 	return String(+v.toPrecision(4));
 }
 
-// ticks are about n round numbers from low to high.
+// ticks returns about n round numbers from low to high.
 export function ticks(low, high, n, whole) {
 	const raw = (high - low) / n, power = 10 ** Math.floor(Math.log10(raw));
 	let step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw);
@@ -31,7 +31,7 @@ export function ticks(low, high, n, whole) {
 	return out;
 }
 
-// smooth is an exponential moving average, without the bias of its start.
+// smooth returns the exponential moving average of y, with bias correction.
 function smooth(y, by) {
 	let sum = 0, weight = 0;
 	return y.map(v => {
@@ -42,7 +42,7 @@ function smooth(y, by) {
 	});
 }
 
-// thin are the points to draw: means of buckets, with least and greatest value.
+// thin returns the points to draw: the mean of each bucket, with its minimum and maximum.
 function thin(x, y) {
 	const size = Math.ceil(x.length / buckets), out = [];
 	for (let i = 0; i < x.length; i += size) {
@@ -56,7 +56,7 @@ function thin(x, y) {
 	return out;
 }
 
-// path joins points; one that is not finite leaves a gap, and one between gaps is a dot.
+// path returns an SVG path through points. A point that is not finite leaves a gap, and a point between gaps is a dot.
 function path(points, x, y) {
 	let d = "", open = false;
 	points.forEach((p, i) => {
@@ -95,7 +95,7 @@ export class Chart {
 		});
 	}
 
-	// draw shows the metric of runs that have it.
+	// draw draws the metric of runs; all of them have it.
 	draw(runs, smoothing) {
 		this.runs = runs;
 		const lines = runs.map(run => {
@@ -110,7 +110,7 @@ export class Chart {
 			}
 		}
 		if (x0 === x1) x0 -= 1, x1 += 1;
-		if (!Number.isFinite(y0)) y0 = 0, y1 = 1; // there is nothing but gaps
+		if (!Number.isFinite(y0)) y0 = 0, y1 = 1; // no point is finite
 		if (y0 === y1) y0 -= Math.abs(y0) / 10 || 0.5, y1 += Math.abs(y1) / 10 || 0.5;
 		if (y0 > 0 && y0 < y1 / 3) y0 = 0;
 		const x = this.x = v => left + (v - x0) / (x1 - x0) * (width - left - right);
@@ -142,7 +142,7 @@ export class Chart {
 		this.#point();
 	}
 
-	// point shows the values at the pointer, or the last ones.
+	// point shows the values at the pointer or, without a pointer, the last values.
 	#point() {
 		const shown = this.runs.map(run => {
 			const {x, y} = run.series.get(this.metric);

@@ -1,4 +1,4 @@
-// The completions of a step, a table a prompt.
+// The completions of a step, in a table for each prompt.
 import {figures} from "./chart.js";
 import {element} from "./dom.js";
 
@@ -18,7 +18,7 @@ export function drawGroups(box, groups) {
 	box.replaceChildren(...groups.map(group => {
 		const section = element("div", "group"), head = element("h3");
 		head.append("Problem: ", element("code", "", group.prompt));
-		if (!group.samples.some(s => s.in_loss)) head.append(" · none of these is in the loss");
+		if (!group.samples.some(s => s.in_loss)) head.append(" · no completion is in the loss");
 		const table = element("table"), names = Object.keys(group.samples[0]?.rewards ?? {});
 		const header = table.createTHead().insertRow();
 		for (const title of ["reward", "advantage"]) cell(header, title, "number", "th");
@@ -48,5 +48,5 @@ export function drawGroups(box, groups) {
 	}));
 }
 
-// scored reports whether a verdict carries a reward.
+// scored reports whether a verdict has a reward.
 const scored = v => !["timeout", "error", "not_applicable"].includes(v.status);

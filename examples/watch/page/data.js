@@ -1,9 +1,9 @@
-// A run as the page knows it: its rows, read a piece at a time, as series by metric.
+// The data of a run: its rows, read in chunks, as a series for each metric.
 
 const colours = ["#1f77c9", "#e0701a", "#2e9e5b", "#c23b6f", "#7a5bc7", "#a8841a", "#1798a6", "#8a8f98"];
 let discovered = 0;
 
-// ask returns an answer of the server; a refusal is an Error with its words.
+// ask requests a path of the API and returns the response. If the status is not OK, it throws an Error with its text.
 export async function ask(path, query = {}) {
 	const reply = await fetch(`/api/${path}?${new URLSearchParams(query)}`);
 	if (!reply.ok) throw new Error(await reply.text());
@@ -25,12 +25,12 @@ export class Run {
 		this.series = new Map(); // name → {x: [steps], y: [values]}, NaN for a value that is not finite
 		this.loads = new Map(); // layer → {x: [steps], y: [loads of the experts]}
 		this.damaged = 0;
-		this.strange = []; // what the metrics say is wrong: {step, text}
+		this.strange = []; // problems found in the metrics: {step, text}
 		this.lastStep = 0;
-		this.learns = false; // by reinforcement: it has completions
+		this.learns = false; // whether it is reinforcement learning: it has completions
 	}
 
-	// read takes in the new lines of the run's files, and reports whether there were any.
+	// read reads the new lines of the run's files and reports whether there were any.
 	async read() {
 		let grown = false;
 		await this.#lines("metrics.jsonl", () => this.forget(), row => this.#row(row), damaged => {

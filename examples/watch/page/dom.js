@@ -1,4 +1,4 @@
-// element makes an HTML element with a class and a text.
+// element returns a new HTML element with a class and a text.
 export function element(tag, className = "", text = "") {
 	const e = document.createElement(tag);
 	e.className = className;

@@ -1,8 +1,9 @@
-// The load of the experts of each layer over the steps, on one fixed scale.
+// Heat maps of the load of each layer's experts over the steps, with one fixed colour scale.
 
 import {element} from "./dom.js";
 
-// colour is that of a load as a multiple of the uniform one: blue is idle, red twice it or more.
+// colour returns the colour of a load, given as a multiple of the uniform load: blue is idle, red twice the uniform
+// load or more.
 function colour(v) {
 	if (!Number.isFinite(v)) return [128, 128, 128];
 	const at = Math.min(2, Math.max(0, v)) - 1;
@@ -18,10 +19,10 @@ export function drawScale(canvas) {
 	}
 }
 
-// Neighbouring steps share a column beyond this many.
+// Maximum number of columns of a map; if there are more steps, neighbouring steps share a column.
 const columns = 240;
 
-// drawLoads draws a map a layer into box.
+// drawLoads draws a map for each layer into box.
 export function drawLoads(box, loads) {
 	const layers = [...loads.keys()].sort((a, b) => parseFloat(a) - parseFloat(b) || a.localeCompare(b));
 	box.replaceChildren(...layers.map(layer => map(layer, loads.get(layer))));
