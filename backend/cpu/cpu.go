@@ -99,7 +99,7 @@ func (b *CPU) Alloc(bytes int) (backend.Buffer, error) { return b.AllocFor(backe
 // Options.MemoryLimit.
 func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if bytes < 0 || bytes > math.MaxInt-2*hugePage {
-		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
+		return nil, fmt.Errorf("cpu: Alloc of %d bytes", bytes)
 	}
 	if b.closed {
 		return nil, errors.New("cpu: Alloc after Close")

@@ -1,5 +1,5 @@
-// The entry points of libcuda: attributes of the device. It is one of sm_80, so that
-// kernels take their most common path.
+// The entry points of libcuda: attributes of the device. Its architecture is
+// sm_80, for which kernels take their most common path.
 #include "call.h"
 
 using namespace emu;
