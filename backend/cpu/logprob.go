@@ -18,7 +18,7 @@ type head[T number] struct {
 	d, vocab int
 	invTemp  T
 	lo, hi   int        // range of the current chunk
-	panels   []T        // of W[:, lo:hi]
+	panels   []T        // W[:, lo:hi] in panels
 	pack     packing[T] // packs panels, unless W is packed already
 }
 

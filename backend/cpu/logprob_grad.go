@@ -20,8 +20,8 @@ const (
 type linearLogProbGrad[T number] struct {
 	*backend.LinearLogProbGrad
 	head        head[T]
-	packW       packing[T] // of W[chunk]
-	packX       packing[T] // of X[first:first+rows]
+	packW       packing[T] // packs W[chunk]
+	packX       packing[T] // packs X[first:first+rows]
 	first, rows int
 	dz          []T        // [rows, chunk], multiplied by InvTemp
 	dx          operand[T] // DX, or the sums of a BF16 DX for rows starting at start

@@ -65,7 +65,7 @@ func scoreRow[T number](z, x, p []T, invTemp T, entropy bool) vocabScore[T] {
 	return s
 }
 
-// logSumExp is a job over rows.
+// logSumExp is the job of LogSumExp, split by rows.
 type logSumExp[T number] backend.LogSumExp
 
 func (o *logSumExp[T]) run(w *worker, lo, hi int) {

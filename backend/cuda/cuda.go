@@ -200,7 +200,7 @@ func (b *CUDA) asynchronous() error {
 		if v > 0 {
 			v--
 		}
-		return fmt.Errorf("%s: an op since the last Sync has read index %d, which is out of range (for AdamW: a step below 1)",
+		return fmt.Errorf("%s: an op since the last Sync read index %d, which is out of range (for AdamW: a step below 1)",
 			b.name, v)
 	}
 	return nil

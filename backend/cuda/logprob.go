@@ -14,7 +14,7 @@ type head struct {
 	x      backend.View
 	w      right
 	vocab  int
-	memory backend.View // of logits
+	memory backend.View // memory of the logits
 }
 
 // head starts an op with the output head w, which it encodes in memory of s if

@@ -15,7 +15,7 @@
 	GLOBL name<>(SB), RODATA|NOPTR, $4
 
 WORDS(kept, 0x87f087f0)     // sign, exponent and mantissa
-WORDS(exponent, 0x00780078) // that of a code
+WORDS(exponent, 0x00780078) // exponent of a code
 WORDS(normal, 0x3c003c00)
 WORDS(quietNaN, 0x7fc00000)
 

@@ -115,7 +115,7 @@ func largestSizeGeneric(x []float32) (size uint32) {
 }
 
 // PackFP8 quantises the K×N matrix b, with element (p,j) at b[p*rs+j*cs], into
-// panels. Each square of FP8Block×FP8Block, or what the edges leave of one, has
+// panels. Each square of FP8Block×FP8Block, smaller at the edges of b, has
 // the scale s = max|w|/448, or 1 if that is zero, and the numbers q = w/s
 // rounded to E4M3 like ToE4M3, all in float32. A NaN or an infinity becomes NaN
 // and does not affect the scale. dst has PanelBytesFP8(k) bytes for every
