@@ -5,16 +5,16 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// reader reads runs of a view's elements as T: those of BF16 are widened to
-// float32 on the way, in a buffer that stays in the first-level cache.
+// reader reads runs of elements of a view as T. BF16 elements are first widened
+// to float32 in a buffer that stays in the first-level cache.
 type reader[T number | int32] struct {
 	whole []T
-	half  []uint16 // of BF16, else nil
+	half  []uint16 // the elements if the view is BF16, else nil
 	buf   []T
 }
 
-// bufferSize is how many elements of scratch a reader or writer of v needs for
-// runs of n elements.
+// bufferSize returns how many elements of scratch memory a reader or writer of
+// v needs for runs of n elements.
 func bufferSize(v *backend.View, n int) int {
 	if v.DType == backend.BF16 {
 		return n
@@ -22,8 +22,8 @@ func bufferSize(v *backend.View, n int) int {
 	return 0
 }
 
-// newReader takes its buffer, for runs of up to n elements, from the front of
-// scratch and returns the rest.
+// newReader returns a reader of runs of up to n elements. It takes the reader's
+// buffer from the front of scratch and returns the rest of scratch.
 func newReader[T number | int32](v *backend.View, n int, scratch []T) (r reader[T], rest []T) {
 	if v.DType == backend.BF16 {
 		return reader[T]{half: data[uint16](v), buf: scratch[:n]}, scratch[n:]
@@ -31,22 +31,23 @@ func newReader[T number | int32](v *backend.View, n int, scratch []T) (r reader[
 	return reader[T]{whole: data[T](v)}, scratch
 }
 
-// newStridedReader is a reader of elements that may lie strided, as many at a time
-// as buf has.
+// newStridedReader returns a reader of up to len(buf) elements at a time, which
+// need not be adjacent.
 func newStridedReader[T number | int32](v *backend.View, buf []T) (r reader[T]) {
 	r, _ = newReader(v, len(buf), buf)
 	r.buf = buf
 	return r
 }
 
-// newRunReader is newStridedReader for the runs of a walk. It takes its buffer
-// from the front of scratch and returns the rest.
+// newRunReader returns a strided reader for the runs of a walk. It takes the
+// reader's buffer from the front of scratch and returns the rest of scratch.
 func newRunReader[T number | int32](v *backend.View, scratch []T) (r reader[T], rest []T) {
 	return newStridedReader(v, scratch[:blockLen]), scratch[blockLen:]
 }
 
-// load is n elements from off on that lie stride apart, to be read until the next
-// call. r is of newStridedReader or newRunReader.
+// load returns the n elements that lie stride apart, starting at offset off.
+// The result is valid until the next call. r must come from newStridedReader or
+// newRunReader.
 func (r *reader[T]) load(off, stride, n int) []T {
 	if r.half == nil {
 		return load(r.whole[off:], stride, n, r.buf)
@@ -55,7 +56,8 @@ func (r *reader[T]) load(off, stride, n int) []T {
 	return r.buf[:n]
 }
 
-// at is the n adjacent elements from off on, to be read until the next call.
+// at returns the n adjacent elements starting at offset off. The result is
+// valid until the next call.
 func (r *reader[T]) at(off, n int) []T {
 	if r.half == nil {
 		return r.whole[off:][:n]
@@ -64,8 +66,8 @@ func (r *reader[T]) at(off, n int) []T {
 	return r.buf[:n]
 }
 
-// writer writes runs of a view's elements: those of BF16 are computed in a buffer
-// and rounded as they leave it.
+// writer writes runs of elements of a view. BF16 elements are computed as
+// float32 in a buffer and rounded when they are stored.
 type writer[T number | int32] struct{ reader[T] }
 
 func newWriter[T number | int32](v *backend.View, n int, scratch []T) (w writer[T], rest []T) {
@@ -73,14 +75,15 @@ func newWriter[T number | int32](v *backend.View, n int, scratch []T) (w writer[
 	return w, rest
 }
 
-// newRunWriter is newRunReader for a writer.
+// newRunWriter returns a writer for the runs of a walk; see newRunReader.
 func newRunWriter[T number | int32](v *backend.View, scratch []T) (w writer[T], rest []T) {
 	w.reader, rest = newRunReader(v, scratch)
 	return w, rest
 }
 
-// place is where to write n elements that lie stride apart from off on, with
-// undefined content; store must follow. w is of newRunWriter.
+// place returns the memory to which the caller writes the n elements that lie
+// stride apart, starting at offset off. Its content is undefined, and store
+// must follow. w must come from newRunWriter.
 func (w *writer[T]) place(off, stride, n int) []T {
 	if w.half == nil {
 		return place(w.whole[off:], stride, n, w.buf)
@@ -88,7 +91,8 @@ func (w *writer[T]) place(off, stride, n int) []T {
 	return w.buf[:n]
 }
 
-// store spreads what was written to place's result.
+// store copies from, a result of place, to the view where place did not return
+// the view's own memory.
 func (w *writer[T]) store(off, stride int, from []T) {
 	if w.half == nil {
 		store(w.whole[off:], stride, from)
@@ -97,7 +101,8 @@ func (w *writer[T]) store(off, stride int, from []T) {
 	w.put(off, stride, from)
 }
 
-// put writes from to elements that lie stride apart from off on.
+// put writes the elements of from to the view, stride apart, starting at offset
+// off.
 func (w *writer[T]) put(off, stride int, from []T) {
 	if w.half == nil {
 		moveRow(w.whole[off:], from, len(from), stride, 1)
@@ -106,8 +111,8 @@ func (w *writer[T]) put(off, stride int, from []T) {
 	}
 }
 
-// at is the place of the n adjacent elements from off on, with undefined content;
-// done must follow.
+// at returns the memory to which the caller writes the n adjacent elements
+// starting at offset off. Its content is undefined, and done must follow.
 func (w *writer[T]) at(off, n int) []T {
 	if w.half == nil {
 		return w.whole[off:][:n]
@@ -115,14 +120,14 @@ func (w *writer[T]) at(off, n int) []T {
 	return w.buf[:n]
 }
 
-// done stores what was written to the place of the n elements from off on.
+// done stores the n elements that were written to the result of at(off, n).
 func (w *writer[T]) done(off, n int) {
 	if w.half != nil {
 		narrow(w.half[off:][:n], w.buf[:n])
 	}
 }
 
-// copy writes the n adjacent elements of x from off on to those from to on. It
+// copy copies n adjacent elements from offset off of x to offset to of w. It
 // needs no buffer.
 func (w *writer[T]) copy(to int, x *reader[T], off, n int) {
 	switch {
@@ -137,13 +142,13 @@ func (w *writer[T]) copy(to int, x *reader[T], off, n int) {
 	}
 }
 
-// widen sets dst to the BF16 numbers x. T is float32.
+// widen converts x from BF16 to float32. T must be float32.
 func widen[T number | int32](dst []T, x []uint16) { asm.FromBF16(any(dst).([]float32), x) }
 
-// narrow rounds x to BF16. T is float32.
+// narrow rounds x from float32 to BF16. T must be float32.
 func narrow[T number | int32](dst []uint16, x []T) { asm.ToBF16(dst, any(x).([]float32)) }
 
-// widenRun is widen of elements of x that lie stride apart.
+// widenRun widens len(dst) elements of x that lie stride apart.
 func widenRun[T number | int32](dst []T, x []uint16, stride int) {
 	if stride == 1 || len(dst) <= 1 {
 		widen(dst, x[:len(dst)])
@@ -154,7 +159,7 @@ func widenRun[T number | int32](dst []T, x []uint16, stride int) {
 	}
 }
 
-// narrowRun is narrow to elements of dst that lie stride apart.
+// narrowRun narrows x into elements of dst that lie stride apart.
 func narrowRun[T number | int32](dst []uint16, stride int, x []T) {
 	if stride == 1 || len(x) <= 1 {
 		narrow(dst[:len(x)], x)

@@ -8,33 +8,34 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// attention is a job over blocks: the rows of a tile under one key head. It
-// keeps scores of one segment of keys at a time (Dao et al. 2022, Milakov and
-// Gimelshein 2018).
+// attention is the job of Attention. A unit is a block: the query rows of one
+// tile and the heads that share one key head. Scores exist for one segment of
+// keys at a time (Dao et al. 2022, Milakov and Gimelshein 2018).
 //
-// A row's keys are numbered from its first one, which is position 0 of its
-// sequence, and cut into segments of segmentKeys. A segment starts afresh: a
-// score is one chain over the head's width, its exponential is taken against the
-// segment's own maximum, the output is one chain over the segment's keys. The
-// segments' (m, sum, o) then merge in ascending order. So neither tiling,
-// chunking, the split over threads nor the cache changes any bit of a row.
+// The keys that a row sees are numbered from position 0 of its sequence and
+// split into segments of segmentKeys. Each segment is computed independently: a
+// score is one chain of multiply-adds over the head's width, exponentials are
+// taken relative to the segment's own maximum, and the output is one chain over
+// the segment's keys. The segments' (m, sum, o) are then merged in ascending
+// order. So the bits of a row depend neither on tiling, chunking and the number
+// of threads nor on the layout of the cache.
 type attention[T number] struct {
 	*backend.Attention
 	tiles []tile
 	split attentionSplit[T]
 }
 
-// tile is a run of query rows, [lo, hi), that share their first key; most is how
-// many keys its rows see at most.
+// tile is a run of query rows, [lo, hi), whose first visible key is row first.
+// most is the largest number of keys that one of its rows sees.
 type tile struct{ lo, hi, first, most int }
 
 const (
-	segmentKeys = backend.PageRows // at most asm.LaneKeys
-	// tileVectors is about how many query vectors share what is prepared of a
-	// segment.
+	segmentKeys = backend.PageRows // must not exceed asm.LaneKeys
+	// tileVectors is roughly how many query vectors share the packed keys and
+	// values of a segment.
 	tileVectors = 128
-	// laneVectors is how many query vectors make it worth to give each a lane of
-	// its own. Fewer go row by row, their keys in the lanes.
+	// laneVectors is the minimum number of query vectors for which each gets
+	// its own SIMD lane. Fewer are computed row by row, with keys in the lanes.
 	laneVectors = 12
 )
 
@@ -57,7 +58,8 @@ func (j *attention[T]) do(p *pool, o *backend.Attention) {
 	j.Attention = nil
 }
 
-// tileLimit is the most rows of a tile whose key heads serve group heads each.
+// tileLimit returns the maximum number of rows of a tile if each key head
+// serves group query heads.
 func tileLimit(group int) int {
 	if group%asm.Lanes == 0 {
 		return max(tileVectors/2/group, 1)
@@ -65,8 +67,8 @@ func tileLimit(group int) int {
 	return max(tileVectors/group&^(asm.Lanes-1), 2*asm.Lanes)
 }
 
-// tiles appends the runs of rows that share their first key, of at most limit
-// rows each. Rows that see nothing join any run.
+// tiles appends to to the runs of rows that share their first key, of at most
+// limit rows each. A row that sees no keys joins the run before it.
 func tiles(to []tile, op string, start, length, pages *backend.View, keyRows, limit int) []tile {
 	for i := range start.Shape[0] {
 		first, keys := keyWindow(op, start, length, pages, i, keyRows)
@@ -85,7 +87,8 @@ func tiles(to []tile, op string, start, length, pages *backend.View, keyRows, li
 	return to
 }
 
-// keyWindow is the first key row and the number of keys that query row i sees.
+// keyWindow returns the first key row that query row i sees and how many it
+// sees.
 func keyWindow(op string, start, length, pages *backend.View, i, rows int) (first, n int) {
 	first, n = int(data[int32](start)[i]), int(data[int32](length)[i])
 	if n <= 0 {
@@ -101,8 +104,8 @@ func keyWindow(op string, start, length, pages *backend.View, i, rows int) (firs
 	return first, n
 }
 
-// checkPages panics unless the pages have each of the n keys from first on that
-// query row i sees.
+// checkPages panics unless the page table maps each of the n keys, starting at
+// first, that query row i sees.
 func checkPages(op string, pages *backend.View, i, first, n, rows int) {
 	table := data[int32](pages)[:pages.Shape[0]]
 	if first < 0 || first%segmentKeys != 0 || first+n > len(table)*segmentKeys {
@@ -116,7 +119,7 @@ func checkPages(op string, pages *backend.View, i, first, n, rows int) {
 	}
 }
 
-// segmentRow is the row of K and V at which segment s of the block's keys begins.
+// segmentRow returns the row of K and V at which segment s of the block begins.
 func segmentRow(o *backend.Attention, b *block, s int) int {
 	if o.Pages.Present() {
 		return int(data[int32](&o.Pages)[b.first/segmentKeys+s]) * segmentKeys
@@ -124,33 +127,35 @@ func segmentRow(o *backend.Attention, b *block, s int) int {
 	return b.first + s*segmentKeys
 }
 
-// keyRows is the memory of v [R, G, D] from row first of key head g on.
+// keyRows returns the memory of v [R, G, D] starting at row first of key head
+// g.
 func keyRows[T number | uint16](v *backend.View, first, g int) []T {
 	return data[T](v)[first*v.Strides[0]+g*v.Strides[1]:]
 }
 
-// widenRows sets rows of dst, stride apart, to n rows of v [R, G, D], which is
-// BF16, from row first of key head g on.
+// widenRows widens n rows of the BF16 view v [R, G, D], starting at row first
+// of key head g, into rows of dst that lie stride apart.
 func widenRows[T number](dst []T, stride int, v *backend.View, first, n, g int) {
 	asm.FromBF16Rows(any(dst).([]float32), stride, keyRows[uint16](v, first, g), v.Strides[0], n, v.Shape[2])
 }
 
-// valuesInKeys is where in a row of K the row of V begins, if it is a part of it.
+// valuesInKeys returns the offset of a row of V within the row of K, and
+// whether V is a part of K, as in absorbed MLA.
 func valuesInKeys(o *backend.Attention) (at int, ok bool) {
 	at = o.V.Offset - o.K.Offset
 	same := o.V.Buf == o.K.Buf && o.V.DType == o.K.DType && o.V.Strides == o.K.Strides
 	return at, same && at >= 0 && at+o.V.Shape[2] <= o.K.Shape[2]
 }
 
-// block is the query vectors, rows × heads, of a tile that share key head g.
-// They are taken in batches of the same size.
+// block is the query vectors (rows × heads) of one tile that use key head g.
+// They are processed in batches of equal size.
 type block struct {
 	tile
 	g, group int
-	lanes    bool // each vector of a batch has a lane of its own
-	across   bool // a batch is heads of one row, not rows of one head
-	size     int  // vectors of a batch, and the place for them
-	width    int
+	lanes    bool // each vector of a batch has its own SIMD lane
+	across   bool // a batch is several heads of one row, else several rows of one head
+	size     int  // vectors of a batch
+	width    int  // vectors that the buffers of a batch have room for
 }
 
 func (j *attention[T]) block(unit int) block {
@@ -169,10 +174,10 @@ func (j *attention[T]) block(unit int) block {
 	return b
 }
 
-// segments is how many segments of keys the block's rows see.
+// segments returns how many segments of keys the block's rows see.
 func (b *block) segments() int { return ceil(b.most, segmentKeys) }
 
-// perLine is the number of batches of one row or head.
+// perLine returns the number of batches of one row (if across) or of one head.
 func (b *block) perLine() int {
 	if b.across {
 		return ceil(b.group, b.width)
@@ -190,8 +195,9 @@ func (b *block) batches() int {
 // vectors are n query vectors: rows i, i+di, … of heads h, h+dh, …
 type vectors struct{ n, i, di, h, dh int }
 
-// batch is the l-th batch. The last of a row or head may overlap the one before:
-// full lanes cost no more than some.
+// batch returns the l-th batch. The last batch of a row or head may overlap the
+// one before it: computing full lanes costs no more than computing some of
+// them.
 func (b *block) batch(l int) vectors {
 	line, at := l/b.perLine(), l%b.perLine()*b.width
 	if b.across {
@@ -200,36 +206,39 @@ func (b *block) batch(l int) vectors {
 	return vectors{n: b.size, i: b.lo + min(at, b.hi-b.lo-b.size), di: 1, h: b.g*b.group + line}
 }
 
-// place is the offset and the step of q's vectors in v [N, H, D].
+// place returns the offset of q's first vector in v [N, H, D] and the stride
+// from one vector to the next.
 func (q *vectors) place(v *backend.View) (from, step int) {
 	return q.i*v.Strides[0] + q.h*v.Strides[1], q.di*v.Strides[0] + q.dh*v.Strides[1]
 }
 
-// widenVectors sets dst to q's vectors in v [N, H, D], which is BF16, one after
-// the other.
+// widenVectors widens q's vectors in the BF16 view v [N, H, D] into dst, one
+// after the other.
 func widenVectors[T number](dst []T, q *vectors, v *backend.View) {
 	from, step := q.place(v)
 	d := v.Shape[2]
 	asm.FromBF16Rows(any(dst).([]float32), d, data[uint16](v)[from:], step, q.n, d)
 }
 
-// visible is how many of the n keys from key first on vector r of q sees.
+// visible returns how many of the n keys starting at key first are visible to
+// vector r of q.
 func (q *vectors) visible(length []int32, r, first, n int) int {
 	return min(max(int(length[q.i+r*q.di])-first, 0), n)
 }
 
-// partial is what some segments make of a block's vectors: o = Σ exp(S−m)·V, not
-// normalised, the maxima m and the sums of exp(S−m). Rows have one vector after
-// the other in o; lanes have [Dv, Lanes] for each batch.
+// partial is the attention of a block's vectors to some of its segments, not
+// yet normalised: o = Σ exp(S−m)·V, the maxima m and the sums of exp(S−m). When
+// computed by rows, o has one vector after the other; by lanes, [Dv, Lanes] for
+// each batch.
 type partial[T number] struct{ o, m, sum []T }
 
-// partialSize is the memory of a block's partial.
+// partialSize returns the number of elements of a partial of block b.
 func (j *attention[T]) partialSize(b *block) int {
 	return aligned(b.batches() * b.width * (j.V.Shape[2] + 2))
 }
 
-// aligned rounds a number of elements up to whole cache lines, so that what
-// follows in the same memory begins with one.
+// aligned rounds a number of elements up to whole cache lines, so that whatever
+// follows in the same memory is aligned too.
 func aligned(n int) int { return (n + 15) &^ 15 }
 
 func (j *attention[T]) partial(b *block, mem []T) partial[T] {
@@ -257,7 +266,8 @@ func (j *attention[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// prepared is the scratch memory of a block, in the form that it takes.
+// prepared is the scratch memory of a block: rows or lanes, as block.lanes
+// says.
 type prepared[T number] struct {
 	rows  rowScratch[T]
 	lanes laneScratch
@@ -279,7 +289,7 @@ func (j *attention[T]) prepare(b *block, buf []T) (p prepared[T]) {
 	return p
 }
 
-// attend computes what segment s makes of the block.
+// attend computes the block's attention to segment s.
 func (j *attention[T]) attend(b *block, s int, p *prepared[T], to partial[T]) {
 	if b.lanes {
 		attendLanes(j.Attention, b, s, &p.lanes, any(to).(partial[float32]))
@@ -288,9 +298,9 @@ func (j *attention[T]) attend(b *block, s int, p *prepared[T], to partial[T]) {
 	}
 }
 
-// merge adds a later segment to the block's partial:
+// merge merges the partial of a later segment into the block's partial:
 //
-//	m = max(m₁, m₂)   o = o₁·exp(m₁−m) + o₂·exp(m₂−m)   and so for the sum.
+//	m = max(m₁, m₂)   o = o₁·exp(m₁−m) + o₂·exp(m₂−m)   and likewise the sum
 func (j *attention[T]) merge(b *block, into, part partial[T]) {
 	if b.lanes {
 		mergeLanes(b, any(into).(partial[float32]), any(part).(partial[float32]))
@@ -299,7 +309,7 @@ func (j *attention[T]) merge(b *block, into, part partial[T]) {
 	}
 }
 
-// finish divides by the sums and writes O and LSE.
+// finish divides o by the sums and writes O and LSE.
 func (j *attention[T]) finish(b *block, p *prepared[T], from partial[T]) {
 	if b.lanes {
 		finishLanes(j.Attention, b, &p.lanes, any(from).(partial[float32]))
@@ -308,10 +318,10 @@ func (j *attention[T]) finish(b *block, p *prepared[T], from partial[T]) {
 	}
 }
 
-// logSum is the log-sum-exp of scores with maximum m and Σ exp(S−m) = sum.
+// logSum returns the log-sum-exp of scores with maximum m and sum = Σ exp(S−m).
 func logSum[T number](m, sum T) T { return m + T(math.Log(float64(sum))) }
 
-// unseen writes the result of an empty window.
+// unseen writes the result of a row that sees no keys.
 func unseen[T number](o []T, lse *T) {
 	clear(o)
 	*lse = T(math.Inf(-1))

@@ -7,18 +7,19 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// attentionLoad is sequences of rows queries each, the last of which sees keys.
+// attentionLoad is a batch of sequences with rows queries each; the last row of
+// each sees keys keys.
 type attentionLoad struct {
 	name             string
 	form             form
 	seqs, rows, keys int
-	caches           int // taken in turn, as layers are, so that none stays in the processor's caches
+	caches           int // used in turn, like the layers of a model, so that none stays in the processor's caches
 }
 
-// The heads of known models.
+// The attention heads of known models.
 var (
 	benchLatent = form{heads: 16, groups: 1, dk: 512 + 64, dv: 512, latent: true} // DeepSeek-V2-Lite, absorbed
-	benchNaive  = form{heads: 16, groups: 16, dk: 128 + 64, dv: 128}              // the same, naive
+	benchNaive  = form{heads: 16, groups: 16, dk: 128 + 64, dv: 128}              // DeepSeek-V2-Lite, naive
 	benchGQA    = form{heads: 12, groups: 2, dk: 128, dv: 128}                    // R1-Distill-Qwen-1.5B
 	benchTiny   = form{heads: 8, groups: 8, dk: 24 + 8, dv: 24}
 )
@@ -39,7 +40,8 @@ func (l attentionLoad) build(b *testing.B) (ops []*backend.Attention, s *bench) 
 	return ops, s
 }
 
-// report gives the rate of what is visible, flops for each query, head and key.
+// report reports the rate in GFLOP/s, counting flops operations for each query,
+// head and visible key.
 func (l attentionLoad) report(b *testing.B, flops int) {
 	pairs := l.seqs * l.rows * (2*l.keys - l.rows + 1) / 2 * l.form.heads
 	ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N)

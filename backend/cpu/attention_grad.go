@@ -5,21 +5,22 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// attentionGrad is a job over sequences × key heads. Each call owns the rows of
-// DK and DV that its sequence sees, so their sums need no merging: they run
-// over heads, then query rows, ascending. P and dS exist for one tile of query
-// rows and one segment of keys at a time; a row of DQ goes from segment to
-// segment as one chain.
+// attentionGrad is the job of AttentionGrad. A unit is one sequence and one key
+// head (see per for sequences that share keys). It owns the rows of DK and DV
+// that its sequence sees, so no sums need to be merged: they run over heads,
+// then query rows, both ascending. P and dS exist for one tile of query rows
+// and one segment of keys at a time; a row of DQ is one chain that continues
+// from segment to segment.
 type attentionGrad[T number] struct {
 	*backend.AttentionGrad
 	seqs  []tile
-	per   int // sequences that one call takes, one after the other
+	per   int // sequences of one unit: 1, or all if they share keys
 	split attentionGradSplit[T]
 }
 
 const (
 	gradTileRows = 32  // query rows of a tile
-	gradSegment  = 512 // keys of a segment: no sum begins afresh with one
+	gradSegment  = 512 // keys of a segment; it bounds memory only, since sums continue across segments
 )
 
 func (j *attentionGrad[T]) do(p *pool, o *backend.AttentionGrad) {
@@ -45,8 +46,8 @@ func (j *attentionGrad[T]) do(p *pool, o *backend.AttentionGrad) {
 	j.AttentionGrad = nil
 }
 
-// disjoint reports whether no two of the sequences share a key, as far as
-// their order shows.
+// disjoint reports whether no two sequences share a key. It may report false
+// for sequences that are not in ascending order of keys.
 func (j *attentionGrad[T]) disjoint() bool {
 	end := 0
 	for _, s := range j.seqs {
@@ -75,14 +76,15 @@ func (j *attentionGrad[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// keySums are the sums of the rows of DK and DV, n from row first on under head g,
-// that some sequences see. Those of BF16 are summed in scratch memory.
+// keySums are the sums for n rows of DK and DV under head g, starting at row
+// first, that some sequences see. BF16 gradients are summed in scratch memory.
 type keySums[T number] struct {
 	g, first, n int
 	dk, dv      gradSum[T]
 }
 
-// keyRange is the key rows, n from row first on, that seqs see.
+// keyRange returns the range of key rows that seqs see: n rows starting at
+// first.
 func keyRange(seqs []tile) (first, n int) {
 	end := 0
 	for _, s := range seqs {
@@ -101,7 +103,8 @@ func (j *attentionGrad[T]) keySumsSize(seqs []tile) int {
 	return gradSumSize(&j.DK, n, 1) + gradSumSize(&j.DV, n, 1)
 }
 
-// newKeySums takes its memory from the front of buf and returns the rest.
+// newKeySums takes its memory from the front of buf and returns the rest of
+// buf.
 func (j *attentionGrad[T]) newKeySums(seqs []tile, g int, buf []T) (s keySums[T], rest []T) {
 	s.g = g
 	s.first, s.n = keyRange(seqs)
@@ -111,16 +114,16 @@ func (j *attentionGrad[T]) newKeySums(seqs []tile, g int, buf []T) (s keySums[T]
 	return s, buf
 }
 
-// round writes those of BF16.
+// round writes the sums to DK and DV where those are BF16.
 func (s *keySums[T]) round(dk, dv *backend.View) {
 	s.dk.round(dk, s.first, s.first+s.n, s.g, s.g+1)
 	s.dv.round(dv, s.first, s.first+s.n, s.g, s.g+1)
 }
 
-// gradSum is where some rows and heads of a gradient [N, H, D] are summed: the
-// gradient itself or, of one in BF16, scratch memory.
+// gradSum is the memory in which some rows and heads of a gradient [N, H, D]
+// are summed: the gradient itself or, if that is BF16, scratch memory.
 type gradSum[T number] struct {
-	x         []T // begins with row i and head h
+	x         []T // starts at row i and head h
 	i, h      int
 	row, head int // strides
 	d         int
@@ -130,8 +133,9 @@ func gradSumSize(v *backend.View, rows, heads int) int {
 	return bufferSize(v, aligned(rows*heads*v.Shape[2]))
 }
 
-// newGradSum is for rows from i on and heads from h on. It takes its memory from
-// the front of buf and returns the rest.
+// newGradSum returns the sums of the given number of rows starting at i and of
+// heads starting at h. It takes scratch memory from the front of buf and
+// returns the rest of buf.
 func newGradSum[T number](v *backend.View, i, rows, h, heads int, buf []T) (s gradSum[T], rest []T) {
 	if v.DType != backend.BF16 {
 		return gradSum[T]{x: data[T](v), row: v.Strides[0], head: v.Strides[1], d: v.Shape[2]}, buf
@@ -140,10 +144,10 @@ func newGradSum[T number](v *backend.View, i, rows, h, heads int, buf []T) (s gr
 	return gradSum[T]{x: buf[:n], i: i, h: h, row: heads * d, head: d, d: d}, buf[n:]
 }
 
-// at begins with row i and head h.
+// at returns the memory starting at row i and head h.
 func (s *gradSum[T]) at(i, h int) []T { return s.x[(i-s.i)*s.row+(h-s.h)*s.head:] }
 
-// round writes the sums of rows i to n and heads h to m to v if that is BF16.
+// round writes the sums of rows [i, n) and heads [h, m) to v if v is BF16.
 func (s *gradSum[T]) round(v *backend.View, i, n, h, m int) {
 	if v.DType != backend.BF16 {
 		return
@@ -156,7 +160,7 @@ func (s *gradSum[T]) round(v *backend.View, i, n, h, m int) {
 	}
 }
 
-// sequence adds the gradients of one sequence.
+// sequence computes the gradients of one sequence under key head sums.g.
 func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], forKeys, forTile []T) {
 	g := sums.g
 	x, t := j.newKeySegment(s, sums, forKeys), j.newGradTile(forTile)
@@ -174,8 +178,8 @@ func (j *attentionGrad[T]) sequence(s tile, sums keySums[T], forKeys, forTile []
 	}
 }
 
-// rows is the first tile of s from row i on; lo is s.hi if there is none. Rows
-// that see nothing are in no tile.
+// rows returns the first tile of s at or after row i; lo is s.hi if there is
+// none. Rows that see no keys belong to no tile.
 func (j *attentionGrad[T]) rows(s tile, i int) (lo, hi int) {
 	length := data[int32](&j.Len)
 	for i < s.hi && length[i] <= 0 {
@@ -187,8 +191,8 @@ func (j *attentionGrad[T]) rows(s tile, i int) (lo, hi int) {
 	return i, hi
 }
 
-// clearUnseen clears DQ of the rows that see nothing: what they hold must not
-// spread.
+// clearUnseen clears the rows of DQ that see no keys: no tile writes them, and
+// their old content, perhaps NaN, must not spread.
 func (j *attentionGrad[T]) clearUnseen(s tile, g int) {
 	length, group := data[int32](&j.Len), j.Q.Shape[1]/j.K.Shape[1]
 	for i := s.lo; i < s.hi; i++ {
@@ -198,7 +202,7 @@ func (j *attentionGrad[T]) clearUnseen(s tile, g int) {
 	}
 }
 
-// clearRow clears the row of v [N, H, D].
+// clearRow clears row i of head h of v [N, H, D].
 func clearRow(v *backend.View, i, h int) {
 	at, d := i*v.Strides[0]+h*v.Strides[1], v.Shape[2]
 	switch v.DType {
@@ -211,16 +215,16 @@ func clearRow(v *backend.View, i, h int) {
 	}
 }
 
-// keySegment is one segment of a sequence's keys, n from the sequence's key
-// first on, packed.
+// keySegment is one segment of a sequence's keys, packed: n keys, the first of
+// which is key number first of the sequence.
 type keySegment[T number] struct {
 	seq          tile
 	first, n     int
 	keysT, valsT []T // Kᵀ [Dk, n] and Vᵀ [Dv, n] in panels
 	keys         []T // K [n, Dk] in panels
-	wide         []T // BF16 keys or values before they are packed
+	wide         []T // BF16 keys or values, widened before they are packed
 	sums         keySums[T]
-	dq           gradSum[T] // of the sequence's rows
+	dq           gradSum[T] // sums of DQ of the sequence's rows
 }
 
 func (j *attentionGrad[T]) keySegmentSize(s tile) int {
@@ -250,8 +254,8 @@ func (j *attentionGrad[T]) pack(x *keySegment[T]) {
 	packPanels(x.valsT, values, dv, x.n, 1, stride)
 }
 
-// rows is the segment's rows of v [R, G, D] and how far apart they lie, to be read
-// until the next call.
+// rows returns the segment's rows of v [R, G, D] and their stride. The result
+// is valid until the next call.
 func (x *keySegment[T]) rows(v *backend.View) (rows []T, stride int) {
 	first := x.seq.first + x.first
 	if v.DType != backend.BF16 {
@@ -261,14 +265,14 @@ func (x *keySegment[T]) rows(v *backend.View) (rows []T, stride int) {
 	return x.wide, v.Shape[2]
 }
 
-// gradTile is query rows lo to hi of head h, all of which see something, and
-// what scores makes of them.
+// gradTile is query rows [lo, hi) of head h, each of which sees at least one
+// key, and what scores computes for them.
 type gradTile[T number] struct {
 	h, lo, hi   int
-	most        int // keys of the segment that any row sees
+	most        int // most keys of the segment that one of the rows sees
 	query, dOut []T // Q [rows, Dk] and DO [rows, Dv] in panels
 	p, ds       []T // [rows, most]
-	wide        []T // BF16 rows of Q, DO and O before they are packed
+	wide        []T // BF16 rows of Q, DO and O, widened before they are packed
 }
 
 func (j *attentionGrad[T]) gradTileSize() int {
@@ -284,7 +288,7 @@ func (j *attentionGrad[T]) newGradTile(buf []T) (t gradTile[T]) {
 	return t
 }
 
-// tile computes what keyGrads needs of t and adds what the segment gives to DQ.
+// tile runs scores on t and, after the last segment, rounds its rows of DQ.
 func (j *attentionGrad[T]) tile(x *keySegment[T], t *gradTile[T]) {
 	j.scores(x, t)
 	if x.first+x.n == x.seq.most {
@@ -292,8 +296,8 @@ func (j *attentionGrad[T]) tile(x *keySegment[T], t *gradTile[T]) {
 	}
 }
 
-// scores computes P, dS and the packed operands of t, and adds what the segment
-// gives to DQ.
+// scores computes P, dS and the packed Q and DO of t, and adds the segment's
+// contribution to DQ.
 func (j *attentionGrad[T]) scores(x *keySegment[T], t *gradTile[T]) {
 	length, logSums, heads, rows := data[int32](&j.Len), data[T](&j.LSE), j.Q.Shape[1], t.hi-t.lo
 	d, dv := j.Q.Shape[2], j.V.Shape[2]
@@ -318,7 +322,7 @@ func (j *attentionGrad[T]) scores(x *keySegment[T], t *gradTile[T]) {
 
 	dq := x.dq.at(t.lo, t.h)
 	wide := d
-	if t.most < x.n { // the first rows of each panel
+	if t.most < x.n { // use only the first rows of each panel
 		wide = asm.PanelWidth
 	}
 	for c := 0; c < d; c += wide {
@@ -328,8 +332,8 @@ func (j *attentionGrad[T]) scores(x *keySegment[T], t *gradTile[T]) {
 	packPanels(t.dOut, dOut, rows, dv, dOutStride, 1)
 }
 
-// rows is the tile's rows of v [N, H, D] and how far apart they lie: those of BF16
-// in memory from the front of buf, of which the rest is returned.
+// rows returns the tile's rows of v [N, H, D] and their stride. BF16 rows are
+// widened into the front of buf. rest is the rest of buf.
 func (t *gradTile[T]) rows(v *backend.View, buf []T) (rows []T, stride int, rest []T) {
 	if v.DType != backend.BF16 {
 		return data[T](v)[t.lo*v.Strides[0]+t.h*v.Strides[1]:], v.Strides[0], buf
@@ -339,8 +343,8 @@ func (t *gradTile[T]) rows(v *backend.View, buf []T) (rows []T, stride int, rest
 	return buf, d, buf[(t.hi-t.lo)*d:]
 }
 
-// keyGrads adds weightsᵀ·rows to keys lo to hi of the segment: dSᵀ·Q to DK, or
-// Pᵀ·DO to DV.
+// keyGrads adds weightsᵀ·rows to the gradients of the segment's keys [lo, hi):
+// dSᵀ·Q to DK, or Pᵀ·DO to DV.
 func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], to *gradSum[T], weights, rows []T, lo, hi int) {
 	if hi = min(hi, t.most); lo < hi {
 		sum := to.at(x.seq.first+x.first+lo, x.sums.g)
@@ -348,8 +352,8 @@ func (j *attentionGrad[T]) keyGrads(x *keySegment[T], t *gradTile[T], to *gradSu
 	}
 }
 
-// softmaxGradRows turns the products Q·Kᵀ in p and DO·Vᵀ in ds, a row for each
-// element of visible, into P and dS. Where a row does not see a key both are 0.
+// softmaxGradRows turns the products Q·Kᵀ in p and DO·Vᵀ in ds into P and dS.
+// Row r sees the first visible[r] keys; P and dS of the others are 0.
 func softmaxGradRows[T number](p, ds []T, visible []int32, lse, delta []T, factor T) {
 	if p32, ok := any(p).([]float32); ok {
 		asm.SoftmaxGradRows(p32, any(ds).([]float32), visible, any(lse).([]float32), any(delta).([]float32), float32(factor))
@@ -367,7 +371,7 @@ func softmaxGradRows[T number](p, ds []T, visible []int32, lse, delta []T, facto
 	}
 }
 
-// zeroKeyGrads is a job over key rows.
+// zeroKeyGrads is the job that clears DK and DV, split by key rows.
 type zeroKeyGrads[T number] backend.AttentionGrad
 
 func (o *zeroKeyGrads[T]) run(_ *worker, lo, hi int) {

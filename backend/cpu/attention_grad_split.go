@@ -1,20 +1,21 @@
 package cpu
 
-// attentionGradSplit shares few sequences × key heads between the threads: in
-// waves, each computes tiles of query rows, then each adds all tiles of the wave
-// to some rows of DK or DV, in order.
+// attentionGradSplit computes AttentionGrad where there are fewer sequences ×
+// key heads than threads. It works in waves: first each thread computes some
+// tiles of query rows, then each adds all tiles of the wave, in order, to some
+// rows of DK or DV.
 type attentionGradSplit[T number] struct {
 	*attentionGrad[T]
 	segment keySegment[T]
 	tiles   []gradTile[T]
-	wave    []gradTile[T] // those in use
+	wave    []gradTile[T] // the tiles in use
 	memory  []T
 }
 
 const (
-	// waveTiles is how many tiles of a wave each worker takes.
+	// waveTiles is the number of tiles per worker in a wave.
 	waveTiles = 4
-	// gradKeys is how many rows of DK or DV are a thread's share.
+	// gradKeys is the number of rows of DK or DV in one unit of work.
 	gradKeys = 32
 )
 
@@ -45,7 +46,7 @@ func (j *attentionGradSplit[T]) do(p *pool, a *attentionGrad[T]) {
 	j.attentionGrad = nil
 }
 
-// sequence adds the gradients of one sequence.
+// sequence computes the gradients of one sequence under key head sums.g.
 func (j *attentionGradSplit[T]) sequence(p *pool, s tile, sums keySums[T], buf []T) {
 	group := j.Q.Shape[1] / j.K.Shape[1]
 	j.clearUnseen(s, sums.g)
@@ -67,7 +68,8 @@ func (j *attentionGradSplit[T]) sequence(p *pool, s tile, sums keySums[T], buf [
 	}
 }
 
-// flush computes the tiles of the wave and empties it.
+// flush computes the tiles of the wave, adds them to DK and DV, and empties the
+// wave.
 func (j *attentionGradSplit[T]) flush(p *pool) {
 	p.run(len(j.wave), 1, j)
 	p.run(2*ceil(j.segment.n, gradKeys), 1, (*attentionKeyGrads[T])(j))
@@ -80,7 +82,7 @@ func (j *attentionGradSplit[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// attentionKeyGrads is the job over a segment's rows of DK, then DV.
+// attentionKeyGrads is the job over the segment's rows of DK, then those of DV.
 type attentionKeyGrads[T number] attentionGradSplit[T]
 
 func (j *attentionKeyGrads[T]) run(_ *worker, lo, hi int) {

@@ -7,14 +7,16 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// The form of attention for many query vectors: 16 of them in the lanes of the
-// kernels. A segment's scores are K·Qᵀ [keys, Lanes], its output Vᵀ·P
-// [Dv, Lanes], so the keys and values are broadcast as they lie in memory and
-// only the queries are packed. Every lane has the bits of attention by rows.
+// Attention with many query vectors: kernels compute 16 of them at once, one in
+// each SIMD lane. A segment's scores are K·Qᵀ [keys, Lanes] and its output is
+// Vᵀ·P [Dv, Lanes], so keys and values are broadcast straight from memory and
+// only queries are packed. Each lane gets the bits that attention by rows
+// gives.
 
-// laneScratch is the memory of one block: its queries packed, the scores of one
-// batch, which is room to transpose its output too, copies of a segment's keys
-// and values where they are needed, and a row of BF16 output before it is rounded.
+// laneScratch is the scratch memory of one block: the packed queries, the
+// scores of one batch (also used to transpose its output), copies of a
+// segment's keys and values where copyStride asks for them, and one row of BF16
+// output before it is rounded.
 type laneScratch struct {
 	queries, scores, keys, values, out []float32
 	keyStride, valueStride             int
@@ -33,15 +35,20 @@ func laneScratchSize(o *backend.Attention, b *block) int {
 
 func scoresSize(o *backend.Attention) int {
 	size := max(segmentKeys*asm.Lanes, asm.PackedSize(asm.Lanes, o.V.Shape[2]))
-	return max(size, bufferSize(&o.Q, asm.Lanes*aligned(o.Q.Shape[2]))) // queries before they are packed
+	return max(size, bufferSize(&o.Q, asm.Lanes*aligned(o.Q.Shape[2]))) // room for BF16 queries before they are packed
 }
 
-// copyStride tells whether a segment of v [R, G, D] must be or is worth copying:
-// BF16 is widened; values are walked by columns, so those that are not a part of
-// the keys, and thus in the cache already, come row by row first; and rows a
-// multiple of 2 KiB apart share a few sets of the first-level cache, which matters
-// where several batches use them. The copy's rows are an odd number of cache lines
-// apart. Values that are a part of the keys are a part of their copy.
+// copyStride reports whether a segment of v [R, G, D] is to be copied before
+// use, and returns the row stride of the copy, an odd number of cache lines, or
+// of v. It is copied if
+//
+//   - v is BF16, which must be widened;
+//   - v is values in another buffer than the keys: they are read by columns and
+//     are not yet in the cache, so reading them once by rows is faster; or
+//   - its rows lie a multiple of 2 KiB apart, so that they compete for a few
+//     sets of the first-level cache, and three batches or more use them.
+//
+// Values that are a part of the keys are read from the copy of the keys.
 func copyStride(o *backend.Attention, v *backend.View, b *block) (stride int, copied bool) {
 	const line = 16
 	if v == &o.V {
@@ -84,8 +91,8 @@ func newLaneScratch(o *backend.Attention, b *block, buf []float32) (p laneScratc
 	return p
 }
 
-// rowsOf is n rows of v [R, G, D] from row first of head g on, in buf if there
-// is one.
+// rowsOf returns n rows of v [R, G, D] starting at row first of head g. If buf
+// is not nil, it copies them there, stride apart; BF16 is widened.
 func rowsOf(v *backend.View, first, n, g int, buf []float32, stride int) []float32 {
 	if v.DType == backend.BF16 {
 		widenRows(buf, stride, v, first, n, g)
@@ -116,7 +123,7 @@ func attendLanes(op *backend.Attention, b *block, s int, p *laneScratch, to part
 	for l := range b.batches() {
 		q := b.batch(l)
 		var visible [asm.Lanes]int32
-		most, least := 0, n // keys that some vector sees, and that each does
+		most, least := 0, n // keys that at least one vector sees, and keys that all see
 		for r := range q.n {
 			seen := q.visible(length, r, first, n)
 			visible[r], most, least = int32(seen), max(most, seen), min(least, seen)

@@ -7,15 +7,16 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// The form of attention for few query vectors, and its definition: a row of
-// scores at a time, keys in the lanes.
+// Attention with few query vectors, which is also the definition: one row of
+// scores at a time, with keys in the SIMD lanes.
 
-// packValues is how many query vectors pay for packing a segment's values.
+// packValues is the minimum number of query vectors for which packing a
+// segment's values pays off.
 const packValues = 4
 
-// rowScratch is the memory of one segment: keys and values packed, scores of one
-// batch, and what is BF16 widened: the block's queries, a panel of keys, values, a
-// row of the output.
+// rowScratch is the scratch memory of one segment: packed keys and values, the
+// scores of one batch and, for BF16 operands, widened copies of the block's
+// queries, a panel of keys, the values and a row of the output.
 type rowScratch[T number] struct {
 	keys, values, scores             []T
 	query, wideKeys, wideValues, out []T
@@ -55,21 +56,21 @@ func (j *attention[T]) newRowScratch(b *block, buf []T) (p rowScratch[T]) {
 	return p
 }
 
-// packKeys packs n keys of head g from row first on.
+// packKeys packs n keys of head g starting at row first.
 func (p *rowScratch[T]) packKeys(k *backend.View, first, n, g int) {
 	d := k.Shape[2]
 	if k.DType != backend.BF16 {
 		packPanels(p.keys, keyRows[T](k, first, g), d, n, 1, k.Strides[0])
 		return
 	}
-	for i := 0; i < n; i += asm.PanelWidth { // a panel stays in the first-level cache
+	for i := 0; i < n; i += asm.PanelWidth { // a panel at a time stays in the first-level cache
 		m := min(asm.PanelWidth, n-i)
 		widenRows(p.wideKeys, d, k, first+i, m, g)
 		packPanels(p.keys[i*d:], p.wideKeys, d, m, 1, d)
 	}
 }
 
-// valueRows is n values of head g from row first on and how far apart they lie.
+// valueRows returns n values of head g starting at row first, and their stride.
 func (p *rowScratch[T]) valueRows(v *backend.View, first, n, g int) (rows []T, stride int) {
 	if v.DType != backend.BF16 {
 		return keyRows[T](v, first, g), v.Strides[0]
@@ -83,8 +84,8 @@ func (j *attention[T]) attendRows(b *block, s int, p *rowScratch[T], to partial[
 	n, d, dv := min(b.most-first, segmentKeys), j.Q.Shape[2], j.V.Shape[2]
 	row := segmentRow(j.Attention, b, s)
 	length := data[int32](&j.Len)
-	// A whole panel packs faster: keys beyond the last join it where there are
-	// some, and nobody looks at their scores.
+	// Packing whole panels is faster, so keys beyond the last visible one are
+	// packed too if K has them. Their scores are not read.
 	width := min(aligned(n), j.K.Shape[0]-row)
 	p.packKeys(&j.K, row, width, b.g)
 	values, valueStride := p.valueRows(&j.V, row, n, b.g)

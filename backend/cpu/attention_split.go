@@ -1,21 +1,21 @@
 package cpu
 
-// attentionSplit shares few blocks with many keys between the threads: each
-// computes segments, and when a wave of them is done, the blocks' owners merge
-// them in order.
+// attentionSplit computes Attention where there are few blocks with many keys.
+// It works in waves: first the threads compute segments, then one thread per
+// block merges the segments in order.
 type attentionSplit[T number] struct {
 	*attention[T]
 	wave  []piece
-	heads []int // where in wave each of its blocks begins
+	heads []int // index in wave of each block's first piece
 	size  int   // elements of a slot
-	slots []T   // a partial for each piece of the wave, then two to carry over
-	turn  int   // which of the two is read
+	slots []T   // a partial for each piece of the wave, then two for a block that continues in the next wave
+	turn  int   // which of those two holds the block that continues
 }
 
-// piece is segment seg of a block.
+// piece is segment seg of the block of the given unit.
 type piece struct{ unit, seg int }
 
-// waveSegments is how many segments of a wave each worker takes.
+// waveSegments is the number of segments per worker in a wave.
 const waveSegments = 8
 
 func (j *attentionSplit[T]) do(p *pool, a *attention[T]) {
@@ -47,10 +47,10 @@ func (j *attentionSplit[T]) do(p *pool, a *attention[T]) {
 	j.attention = nil
 }
 
-// slot is the memory of the i-th piece's partial.
+// slot returns the memory of the i-th partial.
 func (j *attentionSplit[T]) slot(i int) []T { return j.slots[i*j.size:][:j.size] }
 
-// attentionPieces is the job over the pieces of a wave.
+// attentionPieces is the job that computes the pieces of a wave.
 type attentionPieces[T number] attentionSplit[T]
 
 func (j *attentionPieces[T]) run(w *worker, lo, hi int) {
@@ -64,7 +64,7 @@ func (j *attentionPieces[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// run merges the pieces of the lo-th to hi-th block of a wave.
+// run merges the pieces of blocks lo to hi−1 of the wave.
 func (j *attentionSplit[T]) run(w *worker, lo, hi int) {
 	carried := len(j.slots)/j.size - 2
 	for ; lo < hi; lo++ {

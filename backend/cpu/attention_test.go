@@ -11,12 +11,12 @@ import (
 type form struct {
 	name                  string
 	heads, groups, dk, dv int
-	latent                bool // V is the first dv elements of K
+	latent                bool // V is the first dv elements of each row of K
 	cache                 bool // K and V are BF16, whatever the other operands are
 }
 
-// forms take every way through the kernels: heads alone, heads that share keys in
-// twos, in sixes and by the lane width or more.
+// forms reach every path of the kernels: one head per key head, and key heads
+// that serve 2, 6, or at least as many heads as there are lanes.
 var forms = []form{
 	{name: "naive MLA", heads: 3, groups: 3, dk: 24, dv: 16},
 	{name: "GQA", heads: 4, groups: 2, dk: 48, dv: 32},
@@ -26,14 +26,14 @@ var forms = []form{
 	{name: "absorbed MLA of 20 heads", heads: 20, groups: 1, dk: 40, dv: 32, latent: true},
 }
 
-// numbers is the elements of a view of floats, row by row.
+// numbers returns the elements of a float view in row-major order.
 func numbers(v backend.View) []float64 {
 	x, mem := make([]float64, v.Len()), v.Buf.(*buffer).mem
 	v.Each(func(i, at int) { x[i] = v.DType.Get(mem, at) })
 	return x
 }
 
-// random is an op over n query rows and r key rows.
+// random returns an op with n query rows and r key rows of random numbers.
 func (f form) random(s *bench, n, r int) *backend.Attention {
 	dt := s.dtype
 	if f.cache {
@@ -64,7 +64,7 @@ func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 func testAttentionForms(t *testing.T, dt backend.DType, f form) {
 	const first, n, slots, place = 29, 270, 500, 130
 	s := newBench(t, dt, 2, 4)
-	// The trainer's batch: this sequence lies between two others.
+	// A training batch: this sequence lies between two others.
 	start, length := sequencesOf(first, n, 40)
 	total := len(start)
 	batch := f.random(s, total, total)
@@ -72,10 +72,10 @@ func testAttentionForms(t *testing.T, dt backend.DType, f form) {
 	s.do(batch)
 	wantO, wantLSE := numbers(batch.O.Slice(0, first, first+n)), numbers(batch.LSE.Slice(0, first, first+n))
 
-	// The rollout's cache: the same keys and values as parts of wider rows, at
-	// another place, beside the leftovers of another request.
+	// A rollout's cache: the same keys and values, as parts of wider rows, at
+	// another offset, next to the remains of another request.
 	cache := s.normalOf(batch.K.DType, slots, f.groups, f.dk+f.dv)
-	// The engine's cache: the same again, in pages that lie in any order.
+	// An engine's paged cache: the same keys and values in unordered pages.
 	pages, table := s.normalOf(batch.K.DType, 5*backend.PageRows, f.groups, f.dk+f.dv), []int32{-1, 4, 0, 2}
 	for i := range n {
 		page := int(table[1+i/backend.PageRows])
@@ -121,7 +121,7 @@ func testAttentionForms(t *testing.T, dt backend.DType, f form) {
 	}
 }
 
-// Few sequences with long caches are split over the threads, in several waves.
+// A few sequences with long caches are split over the threads in several waves.
 func TestAttentionHasTheSameBitsAtEveryNumberOfThreads(t *testing.T) {
 	for _, f := range forms {
 		for _, dt := range []backend.DType{backend.F32, backend.BF16} {
@@ -145,7 +145,7 @@ func TestAttentionHasTheSameBitsAtEveryNumberOfThreads(t *testing.T) {
 	}
 }
 
-// gradOf is the backward of op, whose result has the gradient do.
+// gradOf returns the backward op of op for the gradient do of its output.
 func (s *bench) gradOf(op *backend.Attention, do backend.View) *backend.AttentionGrad {
 	return &backend.AttentionGrad{
 		DQ: s.alloc(op.Q.DType, op.Q.Dims()...),
@@ -154,7 +154,8 @@ func (s *bench) gradOf(op *backend.Attention, do backend.View) *backend.Attentio
 	}
 }
 
-// Where several segments or sequences add to a gradient, too, it is rounded once.
+// BF16 results are those of F32, rounded once, even where several segments or
+// sequences add to a gradient.
 func TestAttentionInBF16IsThatInF32RoundedOnce(t *testing.T) {
 	for _, f := range forms {
 		for name, c := range map[string]struct{ start, length []int32 }{
@@ -171,7 +172,8 @@ func TestAttentionInBF16IsThatInF32RoundedOnce(t *testing.T) {
 	}
 }
 
-// testAttentionRounding takes sequences of 40 rows, the last of which see lengths keys.
+// testAttentionRounding tests sequences of 40 rows; the last row of sequence i
+// sees lengths[i] keys.
 func testAttentionRounding(t *testing.T, f form, workers int, starts, lengths []int32) {
 	const rows, keys = 40, 800
 	s := newBench(t, backend.BF16, workers, 11)
@@ -211,7 +213,7 @@ func testAttentionRounding(t *testing.T, f form, workers int, starts, lengths []
 	rounded("DV", gradHalf.DV, gradWhole.DV)
 }
 
-// widen is v in F32.
+// widen returns a copy of v in F32.
 func (s *bench) widen(v backend.View) backend.View {
 	w := s.alloc(backend.F32, v.Dims()...)
 	s.do(&backend.Copy{Dst: w, Src: v})
@@ -220,7 +222,7 @@ func (s *bench) widen(v backend.View) backend.View {
 
 func TestAttentionAllocatesNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector, sync.Pool drops at random what it is given")
+		t.Skip("under the race detector, sync.Pool drops items at random")
 	}
 	for _, f := range forms {
 		testAttentionAllocations(t, backend.F32, f)
@@ -230,11 +232,11 @@ func TestAttentionAllocatesNothing(t *testing.T) {
 
 func testAttentionAllocations(t *testing.T, dt backend.DType, f form) {
 	s := newBench(t, dt, 2, 9)
-	for i := range s.b.pool.workers { // each may meet its largest piece late
+	for i := range s.b.pool.workers { // each worker's scratch memory may reach its final size late
 		scratch[float32](&s.b.pool.workers[i], 1<<18)
 	}
 	for _, c := range []struct{ start, length []int32 }{
-		{[]int32{0}, []int32{700}}, // split over the threads
+		{[]int32{0}, []int32{700}}, // this one is split over the threads
 		{[]int32{0, 300, 600, 900, 0, 0, 0, 0, 0}, []int32{9, 99, 199, 1, 2, 3, 4, 5, 6}},
 	} {
 		op := f.random(s, len(c.start), 1000)

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// limits are what bounds the memory of a CPU made now: the machine, its
-// cgroups, the environment variable AHA_MEMORY and an option, 0 for none. Any of
-// them may be unknown.
+// limits returns what bounds the memory of a CPU backend that is opened now:
+// the machine, its cgroups, the environment variable AHA_MEMORY and the option
+// (0 means none). Limits that are unknown are left out.
 func limits(option int) ([]limit, error) {
 	if option < 0 {
 		return nil, fmt.Errorf("cpu: Options.MemoryLimit is %d, want 0 or more", option)
@@ -42,15 +42,17 @@ func limits(option int) ([]limit, error) {
 	return all, nil
 }
 
-// usable is what buffers may take of so much memory. The rest, an eighth and at
-// most 2 GiB, is left to the runtime, to the kernels' scratch and to the program.
+// usable returns how much of the given number of bytes buffers may use. The
+// rest, an eighth but at most 2 GiB, is left for the Go runtime, the kernels'
+// scratch memory and the program.
 func usable(bytes int) int { return bytes - min(bytes/8, 2<<30) }
 
-// cgroupLimit is the lowest memory limit of the process's control groups and of
-// their ancestors, and the group that has it; 0 bytes if there is none. Version 2
-// names one group for all controllers ("0::/a/b"), version 1 one for memory
-// ("4:memory:/a/b"). A container may see its own group as the root of the mount
-// although the name is the host's: groups that are not there are passed over.
+// cgroupLimit returns the lowest memory limit among the process's control
+// groups and their ancestors, and the group that sets it; bytes is 0 if there
+// is none. Version 2 names one group for all controllers ("0::/a/b"), version 1
+// one for memory ("4:memory:/a/b"). In a container, the group may be mounted as
+// the root although its name is the host's, so groups that do not exist are
+// skipped.
 func cgroupLimit(root fs.FS) (group string, bytes int) {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -75,8 +77,8 @@ func cgroupLimit(root fs.FS) (group string, bytes int) {
 	return group, bytes
 }
 
-// limitFiles are the files, in the root of a mounted hierarchy, that would hold
-// its memory limit.
+// limitFiles returns the files, in the root of a mounted hierarchy, that may
+// hold its memory limit.
 func limitFiles(id, controllers string) []string {
 	switch {
 	case id == "0" && controllers == "":
@@ -87,8 +89,8 @@ func limitFiles(id, controllers string) []string {
 	return nil
 }
 
-// readLimit reads a limit; 0 if the file is missing or sets none ("max", or in
-// version 1 the largest multiple of the page size).
+// readLimit reads a limit in bytes. It returns 0 if the file is missing or sets
+// no limit ("max" or, in version 1, the largest multiple of the page size).
 func readLimit(root fs.FS, name string) int {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {

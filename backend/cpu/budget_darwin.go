@@ -2,8 +2,8 @@ package cpu
 
 import "golang.org/x/sys/unix"
 
-// machineMemory is the machine's memory in bytes, 0 where unknown. What is
-// available is not known.
+// machineMemory returns the machine's memory in bytes, or 0 if it is unknown.
+// The available memory is always unknown.
 func machineMemory() (total, available int) {
 	n, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// machineMemory is the machine's memory and the part that can be had without
-// swapping, in bytes; 0 where unknown.
+// machineMemory returns the machine's memory and how much of it is available
+// without swapping, in bytes; 0 means unknown.
 func machineMemory() (total, available int) {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package cpu
 
-// machineMemory is 0, 0: not known on this system.
+// machineMemory returns 0, 0: the memory is unknown on this system.
 func machineMemory() (total, available int) { return 0, 0 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestCgroupLimitIsTheLowestOfTheGroupAndItsAncestors(t *testing.T) {
-	const none = "9223372036854771712" // version 1 writes this
+	const none = "9223372036854771712" // what version 1 writes if there is no limit
 	for _, c := range []struct {
 		name  string
 		files map[string]string

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The memory behind a buffer is larger than the buffer, by the alignment.
+// The memory behind a buffer is larger than the buffer, because of alignment,
+// so the bounds must be checked explicitly.
 func TestTransfersBeyondABufferPanic(t *testing.T) {
 	b := withWorkers(t, 1)
 	buf, err := b.Alloc(8)

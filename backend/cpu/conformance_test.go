@@ -9,7 +9,7 @@ import (
 	_ "github.com/aha-go/aha/backend/cpu"
 )
 
-// supported is the whole list: the cpu is the backend others fall back to.
+// supported lists every op: other backends fall back to this one.
 var supported = []string{
 	"Copy", "Fill", "Iota",
 	"Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Sign", "Tanh", "Erf", "Log1p",
@@ -27,8 +27,8 @@ var supported = []string{
 
 func TestConformance(t *testing.T) {
 	b := backendtest.Open(t, "cpu")
-	// Read here too: go test does not see reads before main, and would answer
-	// for one path with the cached result of another.
+	// Read AHA_CPU in the test too: go test does not notice reads before main
+	// and would return the cached result of another kernel path.
 	t.Logf("AHA_CPU=%q, path %s", os.Getenv("AHA_CPU"), backend.Path(b))
 	backendtest.Run(t, b, supported)
 }

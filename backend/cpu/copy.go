@@ -7,8 +7,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// copyJob moves elements of one dtype as they are, and converts through float32
-// those that it holds exactly, the others, F64 and I32, through float64.
+// copyJob returns the job of Copy. Equal dtypes are copied bit by bit. Dtypes
+// that float32 represents exactly are converted through float32, the others
+// (F64 and I32) through float64.
 func copyJob(o *backend.Copy) job {
 	switch dst, src := o.Dst.DType, o.Src.DType; {
 	case dst == src:
@@ -28,7 +29,7 @@ func (o *move[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// moveRow copies n elements that lie sd and ss apart.
+// moveRow copies n elements; those of dst lie sd apart, those of src ss.
 func moveRow[T any](dst, src []T, n, sd, ss int) {
 	if sd == 1 && ss == 1 {
 		copy(dst[:n], src[:n])
@@ -49,7 +50,8 @@ func (o *convert) run(w *worker, lo, hi int) {
 	}
 }
 
-// readRow reads len(x) elements of v, stride apart from off on.
+// readRow reads len(x) elements of v that lie stride apart, starting at offset
+// off.
 func readRow(x []float64, v *backend.View, off, stride int) {
 	switch v.DType {
 	case backend.F32:
@@ -73,7 +75,8 @@ func readRow(x []float64, v *backend.View, off, stride int) {
 	}
 }
 
-// writeRow rounds x to the elements of v, stride apart from off on.
+// writeRow rounds x into elements of v that lie stride apart, starting at
+// offset off.
 func writeRow(v *backend.View, off, stride int, x []float64) {
 	switch v.DType {
 	case backend.F32:
@@ -96,7 +99,7 @@ func writeRow(v *backend.View, off, stride int, x []float64) {
 	}
 }
 
-// bfloat16 rounds to nearest, ties to even; NaN stays NaN.
+// bfloat16 rounds x to nearest, ties to even; NaN stays NaN.
 func bfloat16(x float32) uint16 {
 	u := math.Float32bits(x)
 	if x != x {
@@ -107,8 +110,8 @@ func bfloat16(x float32) uint16 {
 
 func fromBFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// truncate rounds toward zero. NaN gives 0 and what is out of range the nearest
-// end of it, as on CUDA devices.
+// truncate rounds x toward zero. NaN gives 0, and numbers out of range give the
+// nearest int32, as on CUDA devices.
 func truncate(x float64) int32 {
 	if x != x {
 		return 0

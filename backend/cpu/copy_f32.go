@@ -5,8 +5,8 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// throughF32 reports whether float32 holds every number of dt and there are
-// kernels between the two.
+// throughF32 reports whether float32 represents every number of dt and asm has
+// kernels for the conversion.
 func throughF32(dt backend.DType) bool {
 	switch dt {
 	case backend.F32, backend.BF16, backend.F16, backend.E4M3, backend.E5M2:
@@ -15,7 +15,8 @@ func throughF32(dt backend.DType) bool {
 	return false
 }
 
-// convertF32 is the work of Copy between two dtypes of throughF32.
+// convertF32 is the job of Copy between two dtypes for which throughF32 is
+// true.
 type convertF32 backend.Copy
 
 func (o *convertF32) run(w *worker, lo, hi int) {
@@ -38,13 +39,14 @@ func (o *convertF32) run(w *worker, lo, hi int) {
 	}
 }
 
-// codeBlock is room for the elements of one run that do not lie next to each other.
+// codeBlock is a buffer for the elements of a run that are not adjacent.
 type codeBlock struct {
 	one [blockLen]uint8
 	two [blockLen]uint16
 }
 
-// decode sets x to the elements of v that lie stride apart from off on.
+// decode converts the elements of v that lie stride apart, starting at offset
+// off.
 func (b *codeBlock) decode(x []float32, v *backend.View, off, stride int) {
 	if v.DType.Size() == 1 {
 		codes := load(data[uint8](v)[off:], stride, len(x), b.one[:])
@@ -63,7 +65,8 @@ func (b *codeBlock) decode(x []float32, v *backend.View, off, stride int) {
 	}
 }
 
-// encode rounds x to the elements of v that lie stride apart from off on.
+// encode rounds x into elements of v that lie stride apart, starting at offset
+// off.
 func (b *codeBlock) encode(v *backend.View, off, stride int, x []float32) {
 	if v.DType.Size() == 1 {
 		dst := data[uint8](v)[off:]

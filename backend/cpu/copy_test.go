@@ -80,7 +80,7 @@ func TestBFloat16RoundsToNearestEven(t *testing.T) {
 
 func TestCopyRoundsF64ToBF16Once(t *testing.T) {
 	b := withWorkers(t, 1)
-	// Just above and below a tie that float32 cannot tell from it.
+	// Just above and below a tie, by less than float32 can represent.
 	x := []float64{1 + 0x1p-8 + 0x1p-40, -1 - 0x1p-8 - 0x1p-40, 1 + 3*0x1p-8 - 0x1p-40, 1 + 0x1p-8, 1e300, math.Inf(-1)}
 	y := filled(b, make([]uint16, len(x)), len(x))
 	do(t, b, &backend.Copy{Dst: y, Src: filled(b, x, len(x))})

@@ -14,13 +14,13 @@ import (
 func init() {
 	backend.Register("cpu", func(device string) (backend.Backend, error) {
 		if device != "" {
-			return nil, fmt.Errorf("the cpu has no device %q", device)
+			return nil, fmt.Errorf("backend cpu has no device %q", device)
 		}
 		return New(Options{})
 	})
 }
 
-// CPU is a queue that runs each op to its end before Do returns, on up to
+// CPU is a backend that runs each op to completion before Do returns, on up to
 // GOMAXPROCS threads.
 type CPU struct {
 	pool   *pool
@@ -29,26 +29,27 @@ type CPU struct {
 
 	f32    state[float32]
 	f64    state[float64]
-	groups []int // offsets of the ragged op that runs
+	groups []int // group offsets of the grouped op in progress
 
 	formatted        formatted
 	formattedLogProb formattedLogProb
 }
 
-// Options configure a CPU.
+// Options configures a CPU.
 type Options struct {
-	// MemoryLimit is the most bytes that the buffers of this CPU may take
-	// together; 0 means as many as the machine, the cgroup and the environment
-	// variable AHA_MEMORY allow, which bound it in any case.
+	// MemoryLimit is the maximum total size of this CPU's buffers in bytes. The
+	// memory of the machine, the cgroup and the environment variable AHA_MEMORY
+	// bound it in any case; 0 sets no further limit.
 	//
-	// It bounds buffers, not the process: the garbage of the program itself may
-	// grow with the heap, buffers included, unless GOMEMLIMIT bounds it.
+	// It bounds buffers, not the process: the garbage collector lets the
+	// program's own garbage grow in proportion to the heap, buffers included,
+	// unless GOMEMLIMIT bounds it.
 	MemoryLimit int
 }
 
 // New returns a CPU backend with GOMAXPROCS(0) workers, the caller included. It
-// returns an error if AHA_CPU names no kernels of this machine, AHA_MEMORY is no
-// size such as "8GiB", or an option is out of range.
+// returns an error if AHA_CPU names no kernel path of this machine, AHA_MEMORY
+// is not a size such as "8GiB", or an option is out of range.
 func New(o Options) (*CPU, error) {
 	if err := asm.PathErr(); err != nil {
 		return nil, fmt.Errorf("cpu: %w", err)
@@ -64,11 +65,11 @@ func newCPU(workers int, limits []limit) *CPU {
 	return &CPU{pool: newPool(workers), memory: ledger{limits: limits, held: map[backend.Holder]int{}}}
 }
 
-// Name is "cpu".
+// Name returns "cpu".
 func (b *CPU) Name() string { return "cpu" }
 
-// state is what the ops of one dtype keep from call to call, so that they
-// allocate nothing in the steady state.
+// state is the memory that the ops of one dtype reuse from call to call, so
+// that they allocate nothing in the steady state.
 type state[T number] struct {
 	products[T]
 	reduce reduce[T]
@@ -83,20 +84,22 @@ type buffer struct {
 
 func (b *buffer) Bytes() int { return b.bytes }
 
-// align is the alignment of buffers in bytes: one cache line, one zmm register.
+// align is the alignment of buffers in bytes: a cache line, which is also the
+// size of a zmm register.
 const align = 64
 
-// Alloc is AllocFor on behalf of backend.Other.
+// Alloc calls AllocFor with backend.Other.
 func (b *CPU) Alloc(bytes int) (backend.Buffer, error) { return b.AllocFor(backend.Other, bytes) }
 
-// AllocFor returns zeroed memory of the Go heap. It refuses what exceeds the
-// budget, with an error that names the budget and the largest holders: running
-// out of memory would end the process. The budget is the smallest of the
-// machine's memory, what of it was available when the CPU was made, the limit of
-// the process's cgroup, AHA_MEMORY and Options.MemoryLimit.
+// AllocFor returns zeroed memory of the Go heap. It returns an error that names
+// the budget and its largest holders if the allocation would exceed the budget,
+// since running out of memory would end the process. The budget is the smallest
+// of the machine's memory, the memory that was available when the CPU was
+// opened, the limit of the process's cgroup, AHA_MEMORY and
+// Options.MemoryLimit.
 func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if bytes < 0 || bytes > math.MaxInt-2*hugePage {
-		return nil, fmt.Errorf("cpu: Alloc(%d)", bytes)
+		return nil, fmt.Errorf("cpu: Alloc of %d bytes", bytes)
 	}
 	if b.closed {
 		return nil, errors.New("cpu: Alloc after Close")
@@ -112,7 +115,7 @@ func (b *CPU) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	return &buffer{mem: raw[skip : skip+bytes : skip+bytes], bytes: bytes, holder: h}, nil
 }
 
-// Free drops the buffer's memory; using it afterwards panics.
+// Free releases the buffer's memory. Using the buffer afterwards panics.
 func (b *CPU) Free(buf backend.Buffer) {
 	if f := buf.(*buffer); f.mem != nil {
 		if f.bytes >= hugePage {
@@ -123,8 +126,9 @@ func (b *CPU) Free(buf backend.Buffer) {
 	}
 }
 
-// MemInfo is the budget of buffers and what is left of it, in bytes; 0, 0 where
-// nothing bounds it. Where several limits do, it is that with the least left.
+// MemInfo returns the memory budget of buffers and what is left of it, in
+// bytes. If several limits apply, it returns the one that has the least left;
+// if none does, 0, 0.
 func (b *CPU) MemInfo() (total, free int) {
 	if tight, room := b.memory.room(); tight != nil {
 		return tight.bytes, room
@@ -132,19 +136,21 @@ func (b *CPU) MemInfo() (total, free int) {
 	return 0, 0
 }
 
-// Upload copies src into dst. It panics where src does not fit.
+// Upload copies src to dst, starting at byte off of dst. It panics if src does
+// not fit.
 func (b *CPU) Upload(dst backend.Buffer, off int, src []byte) error {
 	copy(window("Upload", dst, off, len(src)), src)
 	return nil
 }
 
-// Download copies from src. It panics where dst would reach past its end.
+// Download fills dst with bytes of src, starting at byte off. It panics if src
+// ends before dst is full.
 func (b *CPU) Download(dst []byte, src backend.Buffer, off int) error {
 	copy(dst, window("Download", src, off, len(dst)))
 	return nil
 }
 
-// window is n bytes of buf from off on.
+// window returns n bytes of buf starting at byte off.
 func window(call string, buf backend.Buffer, off, n int) []byte {
 	mem := buf.(*buffer).mem
 	if off < 0 || n > len(mem)-off {
@@ -153,10 +159,11 @@ func window(call string, buf backend.Buffer, off, n int) []byte {
 	return mem[off : off+n]
 }
 
-// Sync returns at once: Do is synchronous.
+// Sync does nothing: Do is synchronous.
 func (b *CPU) Sync() error { return nil }
 
-// Close stops the workers. Buffers stay readable until the collector takes them.
+// Close stops the workers. Buffers stay readable until they are garbage
+// collected.
 func (b *CPU) Close() error {
 	if !b.closed {
 		b.closed = true
@@ -166,10 +173,10 @@ func (b *CPU) Close() error {
 	return nil
 }
 
-// number is the element type of a kernel's data.
+// number is the type in which kernels compute.
 type number interface{ float32 | float64 }
 
-// data is the memory of v from its first element on. T must match v.DType
+// data returns the memory of v from its first element on. T must match v.DType
 // (uint16 for BF16 and F16, uint8 for E4M3, E5M2 and I8).
 func data[T number | int32 | uint16 | uint8](v *backend.View) []T {
 	mem := v.Buf.(*buffer).mem
@@ -182,7 +189,7 @@ func data[T number | int32 | uint16 | uint8](v *backend.View) []T {
 	return all[min(v.Offset, len(all)):] // an empty view may begin past the end
 }
 
-// elementBytes is the memory of v from its first element on.
+// elementBytes returns the memory of v from its first element on.
 func elementBytes(v *backend.View) []byte {
 	mem := v.Buf.(*buffer).mem
 	return mem[min(v.Offset*v.DType.Size(), len(mem)):]

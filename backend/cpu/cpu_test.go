@@ -12,14 +12,14 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// withWorkers is a backend with the given number of threads.
+// withWorkers returns a backend with the given number of threads.
 func withWorkers(t testing.TB, n int) *CPU {
 	b := newCPU(n, nil)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
 
-// filled is a contiguous view of x.
+// filled returns a contiguous view that holds x.
 func filled[T number | int32 | uint16 | uint8](b *CPU, x []T, shape ...int) backend.View {
 	var t T
 	dt := backend.F32
@@ -42,7 +42,7 @@ func filled[T number | int32 | uint16 | uint8](b *CPU, x []T, shape ...int) back
 	return v
 }
 
-// content is the elements of v in row-major order.
+// content returns the elements of v in row-major order.
 func content[T number | int32 | uint16](v backend.View) []T {
 	x := data[T](&v)
 	out := make([]T, 0, v.Len())
@@ -63,7 +63,7 @@ func content[T number | int32 | uint16](v backend.View) []T {
 	return out
 }
 
-// memory is the bytes of a contiguous view.
+// memory returns the bytes of a contiguous view.
 func memory(v backend.View) []byte {
 	size := v.DType.Size()
 	return v.Buf.(*buffer).mem[v.Offset*size : (v.Offset+v.Len())*size]
@@ -103,7 +103,7 @@ func do(t testing.TB, b *CPU, op backend.Op) {
 	}
 }
 
-// panics fails unless f panics with a message that holds every one of want.
+// panics fails unless f panics with a message that contains each of want.
 func panics(t *testing.T, f func(), want ...string) {
 	t.Helper()
 	defer func() {
@@ -129,7 +129,7 @@ func TestThreadsDoNotChangeBits(t *testing.T) {
 
 func testThreads[T number](t *testing.T) {
 	const n, d, e = 300, 130, 5
-	// Each case queues ops on fresh operands and returns what they wrote.
+	// run executes ops on new operands and returns their results.
 	cases := []struct {
 		name string
 		run  func(b *CPU, rng *rand.Rand) backend.View
@@ -234,7 +234,7 @@ func TestWorkerPanicReachesTheCallerAndThePoolSurvives(t *testing.T) {
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector, sync.Pool drops at random what it is given")
+		t.Skip("under the race detector, sync.Pool drops items at random")
 	}
 	b, rng := withWorkers(t, 2), newRand(t)
 	const n, d = 400, 64
@@ -257,7 +257,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		func() { b.binary(&backend.Binary{Y: y, A: x, B: repeated, Fn: backend.Mul}) },
 	}
 	for i, op := range ops {
-		// The op itself is built anew each time, which is one allocation.
+		// Building the op takes one allocation itself.
 		if got := testing.AllocsPerRun(20, op); got > 1 {
 			t.Errorf("op %d: %v allocations a run, want at most 1", i, got)
 		}

@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// Do runs op to its end. Operands that contradict each other are programmer
-// errors and panic with the op's name and shapes.
+// Do runs op to completion. Operands that do not fit together are programmer
+// errors: Do panics with the op's name and the shapes.
 func (b *CPU) Do(op backend.Op) error {
 	if err := op.Check(); err != nil {
 		panic(err)
@@ -67,7 +67,7 @@ func (b *CPU) Do(op backend.Op) error {
 	return nil
 }
 
-// kernel runs the job of the dtype over [0, n).
+// kernel runs the job for dtype dt over [0, n).
 func kernel(b *CPU, dt backend.DType, f32, f64 job, n, grain int) error {
 	if dt == backend.F64 {
 		b.pool.run(n, grain, f64)
@@ -77,6 +77,6 @@ func kernel(b *CPU, dt backend.DType, f32, f64 job, n, grain int) error {
 	return nil
 }
 
-// rowGrain is how many rows of the given width make one piece of work: enough
-// that handing it over costs little beside it.
+// rowGrain returns how many rows of the given width to hand to a thread at
+// once, so that the cost of handing them over is small.
 func rowGrain(width int) int { return max(1, 8192/max(width, 1)) }

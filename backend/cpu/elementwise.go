@@ -7,12 +7,13 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// elements is how many elements of an elementwise op make one piece of work.
+// elements is how many elements of an elementwise op are handed to a thread at
+// once.
 const elements = 8 * blockLen
 
-// Elementwise jobs walk blocks of elements. A block that lies strided goes
-// through scratch, so that one kernel over adjacent elements serves all layouts
-// and an element's bits do not depend on them.
+// Elementwise jobs walk over blocks of elements. A block that is not contiguous
+// is copied through scratch memory, so that one kernel over adjacent elements
+// serves all layouts and an element's bits do not depend on the layout.
 
 type unary[T number] backend.Unary
 
@@ -108,7 +109,7 @@ func (b *CPU) binary(o *backend.Binary) error {
 	return nil
 }
 
-// binaryJob is the kernel for o's dtypes, or nil.
+// binaryJob returns the job for o's dtypes, or nil if there is none.
 func binaryJob(o *backend.Binary) job {
 	if o.Fn >= backend.Less {
 		switch o.Y.DType.Compute() {
@@ -194,14 +195,14 @@ func combine[T number | int32](fn backend.BinaryFn, y, a, b []T) {
 	}
 }
 
-// compare is a comparison of T that gives 0 or 1 as Y.
+// compare is the job of a comparison of T whose result, 0 or 1, is Y.
 type compare[Y, T number | int32] backend.Binary
 
 func (o *compare[Y, T]) run(w *worker, lo, hi int) {
 	buf := scratch[T](w, 3*blockLen)
 	a, buf := newRunReader(&o.A, buf)
 	b, _ := newRunReader(&o.B, buf)
-	y, _ := newRunWriter(&o.Y, scratch[Y](w, 3*blockLen)[2*blockLen:]) // Y may be T
+	y, _ := newRunWriter(&o.Y, scratch[Y](w, 3*blockLen)[2*blockLen:]) // Y and T may be the same type
 	for it := newWalk(lo, hi, &o.Y, &o.A, &o.B); it.next(); {
 		inA, inB := a.load(it.off[1], it.stride(1), it.n), b.load(it.off[2], it.stride(2), it.n)
 		out := y.place(it.off[0], it.stride(0), it.n)

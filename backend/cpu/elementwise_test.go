@@ -8,7 +8,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// corners are inputs at which elementwise functions tend to go wrong.
+// corners returns inputs at which implementations of elementwise functions tend
+// to be wrong.
 func corners[T number]() []T {
 	inf, nan := T(math.Inf(1)), T(math.NaN())
 	return []T{0, T(math.Copysign(0, -1)), 1, -1, .5, -.5, 2.5, -80, 80, 1e-30, -1e30, inf, -inf, nan}
@@ -57,7 +58,7 @@ func testUnary[T number](t *testing.T) {
 			}
 		}
 		for i, v := range x {
-			floor := 0. // below which an absolute error is judged
+			floor := 0. // magnitude below which the error is absolute, not relative
 			if fn == backend.Affine {
 				floor = .5
 			}
@@ -66,8 +67,8 @@ func testUnary[T number](t *testing.T) {
 	}
 }
 
-// near fails unless got is want within some units of float32 rounding, or both
-// are NaN.
+// near fails unless got differs from want by a few units of float32 rounding,
+// or both are NaN.
 func near[T number](t *testing.T, what string, got T, want, floor float64) {
 	t.Helper()
 	g, w := float64(got), float64(T(want))
@@ -97,7 +98,7 @@ func testBinary[T number](t *testing.T) {
 		backend.Sub:       func(a, b float64) float64 { return a - b },
 		backend.Mul:       func(a, b float64) float64 { return a * b },
 		backend.Div:       func(a, b float64) float64 { return a / b },
-		backend.Max:       func(a, b float64) float64 { return max(a, b) }, // unlike math.Max, NaN beats +Inf
+		backend.Max:       func(a, b float64) float64 { return max(a, b) }, // unlike math.Max: NaN beats +Inf
 		backend.Min:       func(a, b float64) float64 { return min(a, b) },
 		backend.Less:      func(a, b float64) float64 { return one(a < b) },
 		backend.LessEqual: func(a, b float64) float64 { return one(a <= b) },

@@ -11,11 +11,11 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// BenchmarkExactOrder is the price of the exact order, in which an element is one chain over
-// K for any number of rows. The same kernels are free to split K here: they compute the
-// products of 2, 4 or 8 parts of K at once, whose sums are added at the end. exact/free is
-// the time of the exact order over that of the fastest split, the median of runs in turn: up
-// to 1, exactness costs nothing. parts is that split's.
+// BenchmarkExactOrder measures the cost of the exact order, in which each element is one chain of multiply-adds over
+// K for any number of rows. The same kernels are compared while free to split K: they compute the products of 2, 4 or
+// 8 parts of K at once and add them at the end. exact/free is the time of the exact order over that of the fastest
+// split, the median of interleaved runs; up to 1, exactness costs nothing. parts is the number of parts of that
+// split.
 func BenchmarkExactOrder(b *testing.B) {
 	c := withWorkers(b, runtime.GOMAXPROCS(0))
 	for _, f := range []backend.Format{backend.Native, backend.BFloat16, backend.Q8} {
@@ -31,7 +31,7 @@ func BenchmarkExactOrder(b *testing.B) {
 					orders = append(orders, splitK(b, c, f, m, n, k, parts))
 				}
 				took := make([]time.Duration, len(orders))
-				ratios := make([][]float64, len(orders)) // of the exact order's time to each
+				ratios := make([][]float64, len(orders)) // time of the exact order over that of each order
 				for b.Loop() {
 					for i, o := range orders {
 						began := time.Now()
@@ -54,13 +54,14 @@ func BenchmarkExactOrder(b *testing.B) {
 	}
 }
 
-// splitProduct is a product whose K is split in parts.
+// splitProduct is a product whose reduction is split into parts.
 type splitProduct struct {
-	product *backend.MatMul // of all parts, as a batch
+	product *backend.MatMul // the products of all parts, as a batch
 	sums    []*backend.Binary
 }
 
-// splitK is a product of random operands, B packed. k is a multiple of parts.
+// splitK returns a product of random operands, with B packed. k must be a
+// multiple of parts.
 func splitK(b *testing.B, c *CPU, f backend.Format, m, n, k, parts int) splitProduct {
 	rng := rand.New(rand.NewPCG(1, 2))
 	a := filled(c, normals[float32](rng, m*k), m, parts, k/parts).Permute(1, 0, 2)

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend/cpu"
 )
 
-// What does not fit into the limit is an error, before anything is allocated.
+// An allocation beyond the limit returns an error and allocates nothing.
 func ExampleNew() {
 	b, err := cpu.New(cpu.Options{MemoryLimit: 1 << 20})
 	if err != nil {

@@ -8,34 +8,36 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// encoding is a format of products other than Native: how the left operand's
-// rows and the right one's panels of asm.PanelWidth columns lie in memory, and
-// the kernels on them. Rows are independent of one another, and so are panels.
+// encoding is a format of products other than Native: the memory layout of the
+// left operand's rows and of the right operand's panels of asm.PanelWidth
+// columns, and the kernels that use them. Rows are encoded independently, and
+// so are panels.
 type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
-	columns    int           // that pack takes at a time, whole panels
-	rows, cols int           // of a unit of work: whole strips of every kernel, and whole panels
+	columns    int           // columns that pack is called with at a time, whole panels
+	rows, cols int           // size of a unit of work: whole strips of every kernel, and whole panels
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
-	// encode encodes an m×k left operand, element (i,p) at a[i*rs+p*cs].
+	// encode encodes an m×k left operand with element (i,p) at a[i*rs+p*cs].
 	encode func(dst []byte, a []float32, m, k, rs, cs int)
-	// pack encodes a k×n right operand, element (p,j) at b[p*rs+j*cs].
+	// pack encodes a k×n right operand with element (p,j) at b[p*rs+j*cs].
 	pack func(dst []byte, b []float32, k, n, rs, cs int)
-	// encodeHalf and packHalf are encode and pack from BF16. If nil, it is widened
-	// for the other.
+	// encodeHalf and packHalf are encode and pack of BF16 operands. Where they
+	// are nil, the operand is widened and encode or pack is used.
 	encodeHalf func(dst []byte, a []uint16, m, k, rs, cs int)
 	packHalf   func(dst []byte, b []uint16, k, n, rs, cs int)
-	// packCodes is pack of elements with scales apart; nil if the format has no such form.
+	// packCodes is pack of codes with separate scales. It is nil if the format
+	// has no such matrices.
 	packCodes func(dst []byte, b right, k, n int)
-	// unpack gives back the values that products use of columns first to first+n of
-	// a packed operand: element (p,first+j) goes to dst[p*rs+j*cs].
+	// unpack decodes columns first to first+n of a packed operand to the values
+	// that products use: element (p,first+j) goes to dst[p*rs+j*cs].
 	unpack func(dst []float32, panels []byte, k, first, n, rs, cs int)
-	// encoded reports whether row-major BF16 with an even number of columns is an
-	// encoded left operand, whose rows may be any distance apart.
+	// encoded reports whether a row-major BF16 left operand with an even number
+	// of columns needs no encoding. Its rows may be any distance apart.
 	encoded bool
-	// gemm is C = A·B or C += A·B for m encoded rows, stride bytes apart, and n packed
-	// columns.
+	// gemm computes C = A·B or C += A·B for m encoded rows, stride bytes apart,
+	// and n packed columns.
 	gemm func(m, n, k int, rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool)
 }
 
@@ -105,7 +107,7 @@ var encodings = []*encoding{
 	},
 }
 
-// encodingOf is the encoding of f, nil if there are no kernels for it.
+// encodingOf returns the encoding of f, or nil if there are no kernels for it.
 func encodingOf(f backend.Format) *encoding {
 	for _, e := range encodings {
 		if e.format == f {
@@ -115,19 +117,19 @@ func encodingOf(f backend.Format) *encoding {
 	return nil
 }
 
-// encoded is the encoding for an op on m, which is not Native.
+// encoded returns the encoding for an op on m, whose format is not Native.
 func (b *CPU) encoded(op backend.Op, m *backend.Matrix) (*encoding, error) {
 	e := encodingOf(m.Format)
 	switch {
 	case e == nil:
 		return nil, backend.Unsupported(b, op, m.Format.String())
 	case m.Scale.Present() && e.packCodes == nil:
-		return nil, backend.Unsupported(b, op, m.Format.String()+" with scales apart")
+		return nil, backend.Unsupported(b, op, m.Format.String()+" with separate scales")
 	}
 	return e, nil
 }
 
-// adjacent is encoding.gemm of a kernel whose rows are adjacent.
+// adjacent makes an encoding.gemm of a kernel that requires adjacent rows.
 func adjacent(gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, accumulate bool)) func(m, n, k int,
 	rows []byte, stride int, panels []byte, c []float32, ldc int, accumulate bool) {
 	return func(m, n, k int, rows []byte, _ int, panels []byte, c []float32, ldc int, accumulate bool) {
@@ -135,7 +137,8 @@ func adjacent(gemm func(m, n, k int, rows, panels []byte, c []float32, ldc int, 
 	}
 }
 
-// integers is encoding.packCodes of integers with F16 scales.
+// integers makes an encoding.packCodes of a kernel for integers with F16
+// scales.
 func integers(pack func(dst []byte, c asm.Codes, k, n int)) func(dst []byte, b right, k, n int) {
 	return func(dst []byte, b right, k, n int) {
 		pack(dst, asm.Codes{
@@ -148,26 +151,28 @@ func integers(pack func(dst []byte, c asm.Codes, k, n int)) func(dst []byte, b r
 
 func rowBytesQ8(k int) int { return asm.RowsBytesQ8(1, k) }
 
-// halves is b as 16-bit elements; its memory is aligned as such.
+// halves returns the memory of b as 16-bit elements. b must be aligned for
+// them.
 func halves(b []byte) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)
 }
 
-// asBytes is the memory of x.
+// asBytes returns the memory of x as bytes.
 func asBytes(x []uint16) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
 
-// packedBytes is the size of a packed k×n matrix.
+// packedBytes returns the size of a packed k×n matrix in bytes.
 func (e *encoding) packedBytes(k, n int) int { return ceil(n, asm.PanelWidth) * e.panelBytes(k) }
 
-// encodedRows is the m×k matrix at the start of a and its row stride in bytes, where
-// it is encoded as it is and a copy is no faster; else nil.
+// encodedRows returns the m×k matrix at the start of a and its row stride in
+// bytes if a needs no encoding and encoding a copy would not be faster; else
+// nil.
 func (e *encoding) encodedRows(a operand[float32], m, k, n int) (rows []byte, stride int) {
 	if !e.encoded || a.half == nil || k == 0 || k%2 != 0 || k > 1 && a.cs != 1 || m > 1 && a.rs < k {
 		return nil, 0
 	}
-	// Many rows, pages apart, compete for few sets of the caches.
+	// Many rows a multiple of the page size apart compete for a few cache sets.
 	const page, rowsFrom, columnsFrom = 4096, 64, 256
 	if 2*a.rs%page == 0 && m >= rowsFrom && n >= columnsFrom {
 		return nil, 0
@@ -175,8 +180,8 @@ func (e *encoding) encodedRows(a operand[float32], m, k, n int) (rows []byte, st
 	return asBytes(a.half), 2 * a.rs
 }
 
-// encodeOperand is encode of the m×k matrix at the start of a. Rows of BF16 that
-// must be widened are encoded a panel at a time.
+// encodeOperand encodes the m×k matrix at the start of a. Rows of BF16 that
+// must be widened first are encoded asm.PanelWidth at a time.
 func (e *encoding) encodeOperand(dst []byte, a operand[float32], m, k int, w *worker) {
 	switch {
 	case a.half == nil:
@@ -192,7 +197,7 @@ func (e *encoding) encodeOperand(dst []byte, a operand[float32], m, k int, w *wo
 	}
 }
 
-// packOperand is pack of the k×n matrix at the start of b.
+// packOperand packs the k×n matrix at the start of b.
 func (e *encoding) packOperand(dst []byte, b right, k, n int, w *worker) {
 	switch {
 	case b.codes != nil:
@@ -207,8 +212,8 @@ func (e *encoding) packOperand(dst []byte, b right, k, n int, w *worker) {
 	}
 }
 
-// packedBytesOf is the memory of the packed matrix m, whose length must be
-// PackedLen.
+// packedBytesOf returns the memory of the packed matrix m. It panics if m's
+// length is not PackedLen.
 func (e *encoding) packedBytesOf(op backend.Op, m *backend.Matrix) []byte {
 	want := e.packedBytes(m.K, m.N) / e.dtype.Size()
 	if m.Data.DType != e.dtype || m.Data.Dim(-1) != want {
@@ -218,7 +223,7 @@ func (e *encoding) packedBytesOf(op backend.Op, m *backend.Matrix) []byte {
 	return bytesOf(&m.Data)
 }
 
-// bytesOf is the memory of v from its first element on.
+// bytesOf returns the memory of v from its first element on.
 func bytesOf(v *backend.View) []byte {
 	mem := v.Buf.(*buffer).mem
 	return mem[min(v.Offset*v.DType.Size(), len(mem)):]

@@ -6,8 +6,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// fused is what the fused ops of one dtype keep from call to call, so that
-// they allocate nothing in the steady state.
+// fused is the state that the fused ops of one dtype reuse from call to call,
+// so that they allocate nothing in the steady state.
 type fused[T number] struct {
 	rmsNormGrad       rmsNormGrad[T]
 	attention         attention[T]
@@ -17,7 +17,7 @@ type fused[T number] struct {
 	linearLogProbGrad linearLogProbGrad[T]
 }
 
-// doFused runs the fused ops.
+// doFused executes a fused op.
 func (b *CPU) doFused(op backend.Op) error {
 	switch o := op.(type) {
 	case *backend.RMSNorm:
@@ -90,7 +90,7 @@ func (b *CPU) doFused(op backend.Op) error {
 	return backend.Unsupported(b, op, "")
 }
 
-// staged runs an op that takes several jobs.
+// staged executes an op that consists of several jobs.
 func (b *CPU) staged(dt backend.DType, op backend.Op) error {
 	if dt == backend.F64 {
 		b.f64.fused.do(b.pool, op)
@@ -119,8 +119,8 @@ func (f *fused[T]) do(p *pool, op backend.Op) {
 	}
 }
 
-// grow is s with n elements of undefined content, in its own memory if that
-// suffices.
+// grow returns n elements of undefined content, in the memory of s if that is
+// large enough.
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
@@ -128,7 +128,7 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// row is the index v as an int; it panics unless 0 ≤ v < n.
+// row returns the index v as an int. It panics unless 0 ≤ v < n.
 func row(op, what string, v int32, n int) int {
 	if v < 0 || int(v) >= n {
 		panic(fmt.Errorf("cpu: %s: %s %d of %d", op, what, v, n))

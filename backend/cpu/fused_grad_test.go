@@ -11,7 +11,8 @@ import (
 type gradCheck struct {
 	*bench
 	forward backend.Op
-	// outputs of forward and the gradients that flow into them
+	// outputs are results of forward; cotangents are the gradients with respect
+	// to them.
 	outputs, cotangents []backend.View
 }
 
@@ -19,7 +20,7 @@ func newGradCheck(t *testing.T) *gradCheck {
 	return &gradCheck{bench: newBench(t, backend.F64, 2, 14)}
 }
 
-// objective is Σ output·cotangent.
+// objective returns Σ output·cotangent.
 func (c *gradCheck) objective() float64 {
 	c.do(c.forward)
 	var sum float64
@@ -32,8 +33,8 @@ func (c *gradCheck) objective() float64 {
 	return sum
 }
 
-// gradient compares got, the gradient of input, with fourth-order differences
-// at every step-th element.
+// gradient compares got, the gradient with respect to input, with fourth-order
+// finite differences at every step-th element.
 func (c *gradCheck) gradient(name string, got, input backend.View, step int) {
 	c.t.Helper()
 	const h = 3e-4
@@ -50,7 +51,7 @@ func (c *gradCheck) gradient(name string, got, input backend.View, step int) {
 		diff += (g[i] - want) * (g[i] - want)
 		norm += want * want
 	}
-	c.do(c.forward) // its other results feed the next gradient
+	c.do(c.forward) // restores the results that the next gradient op reads
 	if norm == 0 {
 		c.t.Errorf("%s: finite differences vanish", name)
 	} else if e := math.Sqrt(diff / norm); !(e < 1e-7) {

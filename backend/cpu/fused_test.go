@@ -10,7 +10,7 @@ import (
 )
 
 // bench is a backend with a fixed number of workers and a seeded source of
-// operands.
+// random operands.
 type bench struct {
 	t     testing.TB
 	b     *CPU
@@ -23,7 +23,7 @@ func newBench(t testing.TB, dtype backend.DType, workers int, seed uint64) *benc
 	return &bench{t, withWorkers(t, workers), dtype, rand.New(rand.NewPCG(seed, 0))}
 }
 
-// zeros is a zeroed view of the bench's dtype.
+// zeros returns a zeroed view of the bench's dtype.
 func (s *bench) zeros(shape ...int) backend.View { return s.alloc(s.dtype, shape...) }
 
 func (s *bench) alloc(dt backend.DType, shape ...int) backend.View {
@@ -36,10 +36,10 @@ func (s *bench) alloc(dt backend.DType, shape ...int) backend.View {
 	return v
 }
 
-// stats is a zeroed view of the dtype of statistics.
+// stats returns a zeroed view of the dtype in which statistics are kept.
 func (s *bench) stats(shape ...int) backend.View { return s.alloc(s.dtype.Compute(), shape...) }
 
-// normal is a view of standard normal draws.
+// normal returns a view of standard normal numbers.
 func (s *bench) normal(shape ...int) backend.View { return s.normalOf(s.dtype, shape...) }
 
 func (s *bench) normalOf(dt backend.DType, shape ...int) backend.View {
@@ -50,7 +50,7 @@ func (s *bench) normalOf(dt backend.DType, shape ...int) backend.View {
 	return v
 }
 
-// values is a view of the given numbers.
+// values returns a view of the given numbers.
 func (s *bench) values(x []float64, shape ...int) backend.View {
 	v := s.zeros(shape...)
 	for i, f := range x {
@@ -70,7 +70,7 @@ func (s *bench) set(v backend.View, i int, x float64) {
 	}
 }
 
-// ints is a view of ids.
+// ints returns a view of the given int32 numbers.
 func (s *bench) ints(x []int32, shape ...int) backend.View {
 	v := s.alloc(backend.I32, shape...)
 	copy(data[int32](&v), x)
@@ -84,7 +84,7 @@ func (s *bench) do(op backend.Op) {
 	}
 }
 
-// floats reads a contiguous view.
+// floats returns the elements of a contiguous view.
 func floats(v backend.View) []float64 {
 	x := make([]float64, v.Len())
 	for i := range x {
@@ -100,7 +100,7 @@ func floats(v backend.View) []float64 {
 	return x
 }
 
-// written is what op's results hold.
+// written returns the contents of the views that op writes.
 func written(op backend.Op) [][]float64 {
 	var all [][]float64
 	op.Operands(func(v *backend.View, a backend.Access) {
@@ -111,10 +111,11 @@ func written(op backend.Op) [][]float64 {
 	return all
 }
 
-// caseRows is the number of rows of the cases: no other dimension has this size.
+// caseRows is the number of rows in the cases. No other dimension has this
+// size.
 const caseRows = 131
 
-// sequencesOf is Start and Len of each row of a batch of packed sequences.
+// sequencesOf returns Start and Len of each row of a batch of packed sequences.
 func sequencesOf(lengths ...int) (start, length []int32) {
 	first := 0
 	for _, n := range lengths {
@@ -126,7 +127,7 @@ func sequencesOf(lengths ...int) (start, length []int32) {
 	return start, length
 }
 
-// ids are n random numbers below limit.
+// ids returns n random numbers below limit.
 func (s *bench) ids(n, limit int) []int32 {
 	x := make([]int32, n)
 	for i := range x {
@@ -135,7 +136,7 @@ func (s *bench) ids(n, limit int) []int32 {
 	return x
 }
 
-// permutation is 0 to n−1 shuffled.
+// permutation returns the numbers 0 to n−1 shuffled.
 func (s *bench) permutation(n int) []int32 {
 	x := make([]int32, n)
 	for i, p := range s.rng.Perm(n) {
@@ -144,7 +145,7 @@ func (s *bench) permutation(n int) []int32 {
 	return x
 }
 
-// positive is a view of uniform draws from [0, 1).
+// positive returns a view of uniform random numbers in [0, 1).
 func (s *bench) positive(shape ...int) backend.View {
 	v := s.zeros(shape...)
 	for i := range v.Len() {
@@ -153,8 +154,8 @@ func (s *bench) positive(shape ...int) backend.View {
 	return v
 }
 
-// fusedCases build one op of each kind. Where byRow is set, row i of the
-// results depends on row i of the operands with that many rows alone.
+// fusedCases build one op of each kind. If byRow is set, row i of the results
+// depends only on row i of those operands that have caseRows rows.
 var fusedCases = []struct {
 	name  string
 	byRow bool
@@ -277,7 +278,7 @@ var fusedCases = []struct {
 	}},
 }
 
-// eachCase runs f for every op and dtype.
+// eachCase runs f for every case and dtype.
 func eachCase(t *testing.T, f func(t *testing.T, dt backend.DType, byRow bool, build func(s *bench) backend.Op)) {
 	for _, c := range fusedCases {
 		for _, dt := range []backend.DType{backend.F32, backend.F64} {
@@ -325,7 +326,8 @@ func TestFusedOpsGiveARowAloneTheBitsItHasAmongMany(t *testing.T) {
 	})
 }
 
-// onlyRows is op over rows lo to hi of every operand that has them.
+// onlyRows returns op restricted to rows lo to hi−1 of its operands with
+// caseRows rows.
 func onlyRows(op backend.Op, lo, hi int) backend.Op {
 	part := reflect.New(reflect.TypeOf(op).Elem())
 	part.Elem().Set(reflect.ValueOf(op).Elem())
@@ -339,13 +341,13 @@ func onlyRows(op backend.Op, lo, hi int) backend.Op {
 
 func TestFusedOpsAllocateNothingInTheSteadyState(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector, sync.Pool drops at random what it is given")
+		t.Skip("under the race detector, sync.Pool drops items at random")
 	}
 	eachCase(t, func(t *testing.T, dt backend.DType, _ bool, build func(s *bench) backend.Op) {
 		s := newBench(t, dt, 1, 3)
 		op := build(s)
 		run := func() {
-			if err := s.b.doFused(op); err != nil { // without Check, which allocates
+			if err := s.b.doFused(op); err != nil { // not Do, whose checks allocate
 				t.Fatal(err)
 			}
 		}

@@ -9,8 +9,8 @@ func gatherJob(o *backend.Gather) job {
 	return sized(o.Y.DType, (*gather[uint8])(o), (*gather[uint16])(o), (*gather[int32])(o), (*gather[float64])(o))
 }
 
-// sized is the job for the element size of dt: to ops that only move elements,
-// F32 is I32.
+// sized returns the job for the element size of dt. Ops that only move elements
+// treat F32 like I32.
 func sized(dt backend.DType, one, two, four, eight job) job {
 	switch dt.Size() {
 	case 1:
@@ -40,7 +40,7 @@ func (o *gather[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// gatherRounded is the work of Gather between F32 and BF16.
+// gatherRounded is the job of Gather between F32 and BF16.
 type gatherRounded backend.Gather
 
 func (o *gatherRounded) run(w *worker, lo, hi int) {
@@ -58,8 +58,8 @@ func (o *gatherRounded) run(w *worker, lo, hi int) {
 	}
 }
 
-// scatter is the work of Scatter without Add. Its units are columns: the rows
-// of one column are written in ascending order by one thread.
+// scatter is the job of Scatter without Add. It is split by columns: one thread
+// writes all rows of a column, in ascending order.
 type scatter[T number | int32 | uint16 | uint8] backend.Scatter
 
 func (o *scatter[T]) run(_ *worker, lo, hi int) {
@@ -75,7 +75,8 @@ func (o *scatter[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// scatterRounded is the work of Scatter between F32 and BF16, split as scatter is.
+// scatterRounded is the job of Scatter between F32 and BF16, split like
+// scatter.
 type scatterRounded backend.Scatter
 
 func (o *scatterRounded) run(w *worker, lo, hi int) {
@@ -90,7 +91,7 @@ func (o *scatterRounded) run(w *worker, lo, hi int) {
 	}
 }
 
-// scatterAdd is the work of Scatter with Add, split as scatter is.
+// scatterAdd is the job of Scatter with Add, split like scatter.
 type scatterAdd[T number | int32] backend.Scatter
 
 func (o *scatterAdd[T]) run(w *worker, lo, hi int) {

@@ -7,60 +7,61 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// Legend: M rows of A and C, N columns of B and C, K the reduction length. An
-// element of C is one chain over ascending k, continued from C where K is cut,
-// so no split of M, N or K changes a bit, and neither does exchanging the
-// operands: Cᵀ = Bᵀ·Aᵀ.
+// Matrix products C = A·B: M is the rows of A and C, N the columns of B and C,
+// K the reduction length. An element of C is one chain of multiply-adds in
+// ascending k that continues from the stored element where K is split. So the
+// bits do not depend on how M, N and K are split, nor on which operand is
+// transposed: Cᵀ = Bᵀ·Aᵀ.
 
 const (
 	pieceWork    = 1 << 17 // multiply-adds that are worth handing to another thread
-	unitsEach    = 8       // units per thread, so that all finish together
-	minRows      = 2       // fewer rows take as long: they are bound by reading B
-	strip        = 24      // units hold whole strips of 6 or 8 rows, and nearly equal ones of up to 14
+	unitsEach    = 8       // units per thread: enough for all threads to finish at about the same time
+	minRows      = 2       // one row takes as long as this many, since reading B takes the time
+	strip        = 24      // rows that divide into whole strips of 6 or 8 rows, or nearly equal ones of up to 14
 	leastRows    = 4 * strip
-	leastColumns = 64      // of a unit: four panels
-	blockK       = 2048    // rows of B that are packed at a time, and
-	blockSize    = 1 << 17 // elements of B: 512 KiB stay in the second-level cache
-	manyRows     = 336     // are worth packing all of B for
-	maxShared    = 1 << 22 // elements of B that are packed for all threads at a time
-	tileRows     = 96      // the tile through which a C in BF16 or without unit stride goes
+	leastColumns = 64      // minimum columns of a unit: four panels
+	blockK       = 2048    // maximum rows of B that are packed at a time
+	blockSize    = 1 << 17 // maximum elements of B that are packed at a time: 512 KiB stay in the second-level cache
+	manyRows     = 336     // minimum rows of A for which packing all of B at once pays off
+	maxShared    = 1 << 22 // maximum elements of B that are packed for all threads at a time
+	tileRows     = 96      // size of the tile in which a C that is BF16 or has strided columns is computed
 	tileColumns  = 256
-	tileK        = 384     // columns of A in BF16 that are widened at a time
-	maxSums      = 1 << 17 // elements of C in BF16 whose sums are held while K is cut
+	tileK        = 384     // columns of a BF16 A that are widened at a time
+	maxSums      = 1 << 17 // maximum elements of a BF16 C whose float32 sums are kept while K is split
 )
 
-// ragged says which dimension of its parts a product's groups bound.
+// ragged is the dimension that group offsets split, if any.
 type ragged uint8
 
 const (
-	batched    ragged = iota // none
-	raggedRows               // rows of A and C
-	raggedK                  // columns of A, rows of B
+	batched    ragged = iota // none: the parts are the matrices of a batch
+	raggedRows               // the rows of A and C
+	raggedK                  // the columns of A and rows of B
 )
 
-// gemm is the work of one matrix op: the products of its parts, which are the
-// matrices of a batch or the groups of a ragged op. It is cut into units of rows
-// and columns of one part's C. A unit packs what it needs of B block by block,
-// right before it multiplies with it; where units of many rows share their part
-// of B, the threads first pack all of it together.
+// gemm is the job of one matrix op: the products of its parts, which are the
+// matrices of a batch or the groups of a ragged op. A unit is a range of rows
+// and columns of one part's C. A unit packs its columns of B block by block,
+// right before it multiplies with each block. If units of many rows use the
+// same B, the threads first pack all of B together.
 type gemm[T number] struct {
 	c, a, b    operand[T]
-	packed     bool // b holds panels
-	m, n, k    int  // of a part; the ragged one is that of all parts
+	packed     bool // b is packed in panels
+	m, n, k    int  // shape of a part; the ragged dimension is that of all parts together
 	inner      int  // part e is matrix (e/inner, e%inner) of the batch
 	ragged     ragged
-	groups     []int // its bounds
+	groups     []int // offsets of the groups
 	accumulate bool
 
-	rows, columns int   // of a unit
-	first         []int // the number of units before each part, then of all
+	rows, columns int   // size of a unit
+	first         []int // number of units before each part, and in all
 
-	shared         []T // all of B in panels, if packs is not 0:
-	packs          int // the pieces in which the threads pack it
+	shared         []T // all of B in panels, used if packs is not 0
+	packs          int // number of pieces in which the threads pack shared
 	claimed, ended atomic.Int64
 }
 
-// part is the shape of part e and the place of its operands.
+// part returns the shape of part e and the offsets of its operands.
 func (g *gemm[T]) part(e int) (m, k, a, b, c int) {
 	m, k = g.m, g.k
 	e0, e1 := e/g.inner, e%g.inner
@@ -80,13 +81,13 @@ func (g *gemm[T]) part(e int) (m, k, a, b, c int) {
 	return m, k, a, b, c
 }
 
-// multiply runs the products of all parts.
+// multiply computes the products of all parts.
 func (s *products[T]) multiply(p *pool, parts int) {
 	g := &s.gemm
 	if g.n == 0 {
 		return
 	}
-	if g.k == 0 { // nothing to read, wherever the strides lead
+	if g.k == 0 { // no elements to read, although offsets may lie outside of the memory
 		g.a, g.b = operand[T]{}, operand[T]{}
 	}
 	workers := len(p.workers)
@@ -107,8 +108,9 @@ func (s *products[T]) multiply(p *pool, parts int) {
 	p.run(units, grain, g)
 }
 
-// cut chooses the units: large enough that packing costs little, small enough
-// that the threads finish together. It returns the multiply-adds of all parts.
+// cut chooses the size of units: large enough that packing costs little, small
+// enough that the threads finish together. It returns the number of
+// multiply-adds of all parts.
 func (g *gemm[T]) cut(parts, workers int) (work int) {
 	most, depth := 0, 0 // rows and reduction length of the largest part
 	for e := range parts {
@@ -117,12 +119,12 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 			most, depth = max(most, m), max(depth, k)
 		}
 	}
-	wanted := 1 // units of the largest part: its share of all
+	wanted := 1 // units of the largest part, proportional to its share of the work
 	if workers > 1 && work > 0 {
 		all := min(unitsEach*workers, ceil(work, pieceWork))
 		wanted = max(1, ceil(all*max(most, minRows)*g.n*depth, work))
 	}
-	var down, across int // units of the largest part
+	var down, across int // units of the largest part by rows and by columns
 	g.packs = 0
 	switch {
 	case !g.packed && parts == 1 && workers > 1 && wanted > 1 && (most >= manyRows || g.n < wanted*leastColumns):
@@ -153,15 +155,16 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 	return work
 }
 
-// grid is how often two dimensions are cut for the wanted number of units: the
-// first before the second, each within its limit.
+// grid returns into how many pieces to split each of two dimensions to get the
+// wanted number of units. It splits the first before the second, each into no
+// more than its limit.
 func grid(wanted, firstLimit, secondLimit int) (first, second int) {
 	first = max(1, min(wanted, firstLimit))
 	return first, max(1, min(ceil(wanted, first), secondLimit))
 }
 
-// evenly is the size of equal pieces of n that are no longer than limit, but for
-// being rounded up to a multiple of unit.
+// evenly returns the size of the pieces if n is split into equal pieces no
+// longer than limit. The size is rounded up to a multiple of unit.
 func evenly(n, limit, unit int) int {
 	pieces := max(ceil(n, max(limit, 1)), 1)
 	return max(ceil(ceil(n, pieces), unit), 1) * unit
@@ -183,7 +186,7 @@ func (g *gemm[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// packShared takes part in packing B and returns when all of it is packed.
+// packShared helps to pack B and returns when all of B is packed.
 func (g *gemm[T]) packShared() {
 	for {
 		i := int(g.claimed.Add(1)) - 1
@@ -197,17 +200,18 @@ func (g *gemm[T]) packShared() {
 	}
 }
 
-// packPiece packs one of g.packs pieces of B. It counts it as ended whatever
-// happens, so that nobody waits in vain for one that panicked.
+// packPiece packs one of g.packs pieces of B. It counts the piece as ended even
+// if it panics, so that no thread waits for it forever.
 func (g *gemm[T]) packPiece(i int) {
 	defer g.ended.Add(1)
-	_, k, _, b, _ := g.part(0) // the only one
+	_, k, _, b, _ := g.part(0) // packs > 0 only if there is one part
 	panels := ceil(g.n, asm.PanelWidth)
 	from, to := panels*i/g.packs*asm.PanelWidth, min(panels*(i+1)/g.packs*asm.PanelWidth, g.n)
 	packOperand(g.shared[from*k:], g.b.from(b+from*g.b.cs), k, to-from)
 }
 
-// unit computes unit u of part e. Units of the same columns follow each other.
+// unit computes unit u of part e. Units of the same columns have successive
+// numbers.
 func (g *gemm[T]) unit(w *worker, e, u int) {
 	m, k, a, b, c := g.part(e)
 	down := ceil(m, g.rows)
@@ -226,8 +230,8 @@ func (g *gemm[T]) unit(w *worker, e, u int) {
 	}
 }
 
-// blocks computes an m×n product, packing what it needs of B block by block. The
-// sums of a C in BF16 are held until the last block.
+// blocks computes an m×n product and packs B block by block. The sums of a BF16
+// C stay in float32 until the last block.
 func (g *gemm[T]) blocks(w *worker, m, n, k int, a, b, c operand[T]) {
 	block := evenly(k, max(blockSize/g.columns, asm.PanelWidth), asm.PanelWidth)
 	sums := 0
@@ -253,7 +257,7 @@ func (g *gemm[T]) blocks(w *worker, m, n, k int, a, b, c operand[T]) {
 	}
 }
 
-// tileSize is the length of the buffer that product needs.
+// tileSize returns the length of the buffer that product needs.
 func tileSize[T number](a, c operand[T]) int {
 	size := 0
 	if c.half != nil || c.cs != 1 {
@@ -265,8 +269,9 @@ func tileSize[T number](a, c operand[T]) int {
 	return size
 }
 
-// product computes an m×n product with b in panels, step elements apart. Where A
-// or C is BF16 or the columns of C are not adjacent, it goes through tiles in buf.
+// product computes an m×n product with b in panels, whose starts are step
+// elements apart. If A or C is BF16 or the columns of C are not adjacent, it
+// works through tiles in buf.
 func product[T number](m, n, k int, a operand[T], b []T, step int, c operand[T], accumulate bool, buf []T) {
 	direct := c.half == nil && c.cs == 1
 	if direct && a.half == nil {
@@ -304,7 +309,7 @@ func product[T number](m, n, k int, a operand[T], b []T, step int, c operand[T],
 	}
 }
 
-// gemmPacked is gemmPart with panels of k rows.
+// gemmPacked calls gemmPart with panels of k rows.
 func gemmPacked[T number](m, n, k int, a []T, ars, acs int, b, c []T, ldc int, accumulate bool) {
 	gemmPart(m, n, k, a, ars, acs, b, k*asm.PanelWidth, c, ldc, accumulate)
 }
@@ -325,7 +330,7 @@ func gemmPart[T number](m, n, k int, a []T, ars, acs int, b []T, step int, c []T
 			if accumulate {
 				copy(row[:], out)
 			}
-			for q := 0; q < width; q += 4 { // four chains share the loads of A
+			for q := 0; q < width; q += 4 { // four columns at a time share the loads of A
 				c0, c1, c2, c3 := row[q], row[q+1], row[q+2], row[q+3]
 				for p := range k {
 					x, y := a[i*ars+p*acs], panel[p*asm.PanelWidth+q:][:4]

@@ -42,7 +42,7 @@ func (s *products[T]) groupedOuter(p *pool, o *backend.GroupedOuter, groups []in
 	s.multiply(p, parts)
 }
 
-// offsets reads the group boundaries of a ragged op over m rows.
+// offsets reads the group offsets of a ragged op on m rows.
 func (b *CPU) offsets(op backend.Op, v *backend.View, m int) []int {
 	x := data[int32](v)
 	b.groups = b.groups[:0]

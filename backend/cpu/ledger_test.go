@@ -40,7 +40,7 @@ func TestOutOfMemoryNamesTheBudgetAndTheLargestHolders(t *testing.T) {
 		t.Errorf("total %d, free %d after an allocation that failed", total, free)
 	}
 	b.Free(p)
-	b.Free(p) // counts once
+	b.Free(p) // freeing a buffer twice counts once
 	if _, free := b.MemInfo(); free != 7<<20 {
 		t.Errorf("free %d, want what was freed", free)
 	}
@@ -50,7 +50,8 @@ func TestOutOfMemoryNamesTheBudgetAndTheLargestHolders(t *testing.T) {
 	}
 }
 
-// CPUs of one process share the machine, and a closed one takes no part in it.
+// CPU backends of one process share the machine's memory. A closed one no
+// longer counts.
 func TestCPUsOfAProcessShareItsBudget(t *testing.T) {
 	before := int(processUsed.Load())
 	shared := []limit{{bytes: before + 10<<20, source: "machine"}}
@@ -65,16 +66,16 @@ func TestCPUsOfAProcessShareItsBudget(t *testing.T) {
 	}
 	a.Close()
 	allocFor(t, b, backend.KVCache, 6<<20)
-	a.Free(buf) // of a closed CPU: was counted as free
+	a.Free(buf) // the memory of a closed CPU was released by Close
 	if used := int(processUsed.Load()); used != before+6<<20 {
 		t.Errorf("%d bytes in use, want %d", used-before, 6<<20)
 	}
 }
 
-// Freed buffers are garbage until they are collected; they must not add up past
-// the limit, however late the collector comes.
+// Freed buffers are garbage until they are collected. They must not exceed the
+// limit together, however late the collector runs.
 func TestFreedMemoryIsCollectedBeforeItExceedsTheBudget(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it never comes by itself
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector never runs by itself
 	const limit, each = 64 << 20, 24 << 20
 	b := limited(t, limit)
 	runtime.GC()
@@ -91,8 +92,8 @@ func TestFreedMemoryIsCollectedBeforeItExceedsTheBudget(t *testing.T) {
 	}
 }
 
-// Packing a model frees the F32 form of one matrix after the other: without limits,
-// too, they must not pile up beside what is in use.
+// Packing a model frees the F32 form of one matrix after the other. Even
+// without limits, these must not pile up beside the memory in use.
 func TestFreedBuffersDoNotPileUp(t *testing.T) {
 	b := newCPU(1, nil)
 	defer b.Close()

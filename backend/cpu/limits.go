@@ -9,35 +9,37 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// Limits are what the machine does at best with a number of threads, whatever
-// the kernels make of it.
+// Limits are the highest rates that the machine reaches with a number of
+// threads, independently of this package's kernels.
 type Limits struct {
-	// Operations a second, two for each multiplication and addition: of float32,
-	// of BF16 dot products and of 8-bit dot products. The latter two are 0 on
-	// paths without such instructions.
+	// F32, BF16 and Int8 are operations per second, two for each multiply-add,
+	// of float32 arithmetic, BF16 dot products and 8-bit dot products. BF16 and
+	// Int8 are 0 if the kernel path has no such instructions.
 	F32, BF16, Int8 float64
-	// ReadBandwidth is how many bytes a second come from memory beyond the caches.
+	// ReadBandwidth is the rate of reading memory beyond the caches, in bytes
+	// per second.
 	ReadBandwidth float64
 }
 
-// Meter measures the limits of the machine again and again, so that a benchmark
-// can do so between its runs: on a shared machine they change from second to
-// second. Each method runs a loop on every thread for a given time, in several
-// intervals, and returns the best interval's rate.
+// Meter measures the limits of the machine repeatedly, so that a benchmark can
+// do so between its runs: on a shared machine they change from second to
+// second. Each method runs a loop on every thread for the given time, in
+// several intervals, and returns the rate of the best interval.
 type Meter struct {
 	threads int
-	parts   [][]byte // of the memory that ReadBandwidth reads, one a thread
-	at      []int    // where each goes on
+	parts   [][]byte // the memory that ReadBandwidth reads, by thread
+	at      []int    // where each thread continues
 }
 
 const (
-	readBytes = 512 << 20 // well beyond any last-level cache
-	readChunk = 1 << 20   // read between two looks at the clock
+	readBytes = 512 << 20 // much more than any last-level cache
+	readChunk = 1 << 20   // bytes read between two looks at the clock
 	intervals = 8
-	loopTime  = 20 * time.Microsecond // of computation between two looks at the clock, at least
+	loopTime  = 20 * time.Microsecond // minimum time of computation between two looks at the clock
 )
 
-// NewMeter returns a meter of the given number of threads; 0 means GOMAXPROCS.
+// NewMeter returns a meter with the given number of threads; 0 means
+// GOMAXPROCS.
 func NewMeter(threads int) *Meter {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -45,19 +47,19 @@ func NewMeter(threads int) *Meter {
 	return &Meter{threads: threads}
 }
 
-// F32 is the rate of float32 multiply-adds in operations a second.
+// F32 returns the rate of float32 multiply-adds in operations per second.
 func (m *Meter) F32(d time.Duration) float64 { return m.compute(d, asm.FMALoop) }
 
-// BF16 is the rate of BF16 dot products in operations a second, 0 on a path
-// without them.
+// BF16 returns the rate of BF16 dot products in operations per second, or 0 if
+// the kernel path has none.
 func (m *Meter) BF16(d time.Duration) float64 { return m.compute(d, asm.DotLoopBF16) }
 
-// Int8 is the rate of 8-bit dot products in operations a second, 0 on a path
-// without them.
+// Int8 returns the rate of 8-bit dot products in operations per second, or 0 if
+// the kernel path has none.
 func (m *Meter) Int8(d time.Duration) float64 { return m.compute(d, asm.DotLoopInt8) }
 
-// compute is the rate of a loop in registers, which runs n rounds and returns
-// the number of operations they take.
+// compute returns the rate of a loop in registers. loop runs n rounds and
+// returns their number of operations.
 func (m *Meter) compute(d time.Duration, loop func(n int) (ops int)) float64 {
 	if loop(1) == 0 {
 		return 0
@@ -71,16 +73,17 @@ func (m *Meter) compute(d time.Duration, loop func(n int) (ops int)) float64 {
 	return m.best(d, func(int) int { return loop(rounds) })
 }
 
-// ReadBandwidth is the rate of reading memory in ascending order, each thread a
-// part of its own, in bytes a second. The first call allocates that memory.
+// ReadBandwidth returns the rate of reading memory in ascending order in bytes
+// per second. Each thread reads its own part. The first call allocates the
+// memory.
 func (m *Meter) ReadBandwidth(d time.Duration) float64 {
 	if m.parts == nil {
 		m.parts, m.at = make([][]byte, m.threads), make([]int, m.threads)
 		for i := range m.parts {
 			m.parts[i] = make([]byte, max(readBytes/m.threads/readChunk, 1)*readChunk)
-			adviseHuge(m.parts[i]) // as buffers are
+			adviseHuge(m.parts[i]) // huge pages, as for buffers
 			for at := 0; at < len(m.parts[i]); at += 4096 {
-				m.parts[i][at] = 1 // pages never written to are all the same one
+				m.parts[i][at] = 1 // pages that were never written all map to one zero page
 			}
 		}
 	}
@@ -92,7 +95,7 @@ func (m *Meter) ReadBandwidth(d time.Duration) float64 {
 	})
 }
 
-// best is the highest rate of several intervals that take d together.
+// best returns the highest rate of several intervals that take d together.
 func (m *Meter) best(d time.Duration, work func(thread int) (amount int)) float64 {
 	highest := 0.0
 	for range intervals {
@@ -101,9 +104,9 @@ func (m *Meter) best(d time.Duration, work func(thread int) (amount int)) float6
 	return highest
 }
 
-// interval lets all threads work for at least d, beginning together, and returns
-// what they did a second, from when the first began until the last ended: threads
-// that take turns on one core are not worth several.
+// interval lets all threads start together and work for at least d each. It
+// returns the total amount per second from the first start to the last end, so
+// that threads that take turns on one core do not count as several.
 func (m *Meter) interval(d time.Duration, work func(thread int) (amount int)) float64 {
 	type span struct {
 		amount     int

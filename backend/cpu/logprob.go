@@ -5,21 +5,21 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// headRows is the number of rows whose logits one thread computes at a time;
-// with backend.VocabChunk columns they stay in the second-level cache.
+// headRows is the number of rows whose logits one thread computes at a time.
+// With backend.VocabChunk columns, they stay in the second-level cache.
 const headRows = 48
 
-// head computes the logits of a chunk of the vocabulary: z = InvTemp·X·W, with
-// the bits of MatMul in Native.
+// head computes the logits z = InvTemp·X·W of a chunk of the vocabulary, with
+// the bits of MatMul. The methods load and logits are for W in Native format.
 type head[T number] struct {
 	x        operand[T]
-	w        operand[T] // in Native alone
-	packed   bool       // w holds panels
+	w        operand[T] // W if its format is Native
+	packed   bool       // w is packed in panels
 	d, vocab int
 	invTemp  T
-	lo, hi   int        // the chunk
-	panels   []T        // of W[:, lo:hi]
-	pack     packing[T] // its memory, unless W is packed
+	lo, hi   int        // range of the current chunk
+	panels   []T        // W[:, lo:hi] in panels
+	pack     packing[T] // packs panels, unless W is packed already
 }
 
 func (h *head[T]) open(op backend.Op, x *backend.View, w *backend.Matrix, invTemp float64) {
@@ -30,16 +30,16 @@ func (h *head[T]) open(op backend.Op, x *backend.View, w *backend.Matrix, invTem
 	}
 }
 
-// scratch is the length of the buffer that logits needs.
+// scratch returns the length of the buffer that logits needs.
 func (h *head[T]) scratch() int { return tileSize(h.x, operand[T]{cs: 1}) }
 
-// chunk makes the columns from lo on the present chunk.
+// chunk makes the chunk that starts at column lo the current one.
 func (h *head[T]) chunk(lo int) (width int) {
 	h.lo, h.hi = lo, min(lo+backend.VocabChunk, h.vocab)
 	return h.hi - h.lo
 }
 
-// load begins the chunk at lo and packs it.
+// load makes the chunk that starts at column lo the current one and packs it.
 func (h *head[T]) load(p *pool, lo int) {
 	width := h.chunk(lo)
 	if h.packed {
@@ -50,8 +50,8 @@ func (h *head[T]) load(p *pool, lo int) {
 	h.panels = h.pack.dst
 }
 
-// logits computes n rows of the chunk from row i on into z, densely. buf has
-// h.scratch elements.
+// logits computes the logits of n rows, starting at row i, for the current
+// chunk into z, without gaps. buf must have h.scratch() elements.
 func (h *head[T]) logits(z []T, i, n int, buf []T) {
 	width := h.hi - h.lo
 	z = z[:n*width]
@@ -60,7 +60,7 @@ func (h *head[T]) logits(z []T, i, n int, buf []T) {
 	scale(z, z, h.invTemp)
 }
 
-// packRange packs the [k, n] matrix at the start of src into pack's own memory.
+// packRange packs the [k, n] matrix at the start of src into memory of pack.
 func packRange[T number](p *pool, pack *packing[T], src operand[T], k, n int) {
 	*pack = packing[T]{dst: pack.dst, src: src, k: k, n: n}
 	pack.dst = grow(pack.dst, pack.size())
@@ -69,11 +69,12 @@ func packRange[T number](p *pool, pack *packing[T], src operand[T], k, n int) {
 	}
 }
 
-// linearLogProb is a job over blocks of headRows rows that runs once a chunk.
+// linearLogProb is a job over blocks of headRows rows. It runs once per chunk
+// of the vocabulary.
 type linearLogProb[T number] struct {
 	*backend.LinearLogProb
 	head   head[T]
-	scores []vocabScore[T] // of each row, over the chunks so far
+	scores []vocabScore[T] // score of each row over the chunks so far
 }
 
 func (j *linearLogProb[T]) do(p *pool, o *backend.LinearLogProb) {
@@ -130,7 +131,8 @@ func (j *linearLogProb[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// fold adds the scores z of row i over the present chunk. buf is as long as z.
+// fold adds the logits z of row i in the current chunk. buf must be as long as
+// z.
 func (j *linearLogProb[T]) fold(i int, z, buf []T) {
 	h := &j.head
 	if t := int(data[int32](&j.Target)[i]); h.lo <= t && t < h.hi {

@@ -2,12 +2,13 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// formattedRows is the number of rows whose logits are held at a time, for a chunk
-// of the vocabulary, where W has a format other than Native: 4 MiB.
+// formattedRows is the number of rows whose logits for a chunk of the
+// vocabulary are in memory at a time (4 MiB) if W has a format other than
+// Native.
 const formattedRows = 256
 
-// formattedLogProb is LinearLogProb with W in a format other than Native. Its units
-// are rows of the present run.
+// formattedLogProb is LinearLogProb with W in a format other than Native. It is
+// a job over up to formattedRows rows, starting at row first.
 type formattedLogProb struct {
 	linearLogProb[float32]
 	z     []float32 // [rows, chunk]
@@ -58,7 +59,8 @@ func (b *CPU) formatLogProbGrad(o *backend.LinearLogProbGrad) error {
 	return err
 }
 
-// logits computes rows of X·W[:, chunk] of h from row i on into z, densely.
+// logits writes the product of rows of X, starting at row i, and the current
+// chunk of W to z, without gaps.
 func (f *formatted) logits(p *pool, e *encoding, op backend.Op, h *head[float32], w *backend.Matrix, z []float32, i,
 	rows int) {
 	width := h.hi - h.lo
@@ -73,7 +75,7 @@ func (f *formatted) logits(p *pool, e *encoding, op backend.Op, h *head[float32]
 	f.multiply(p, w.Layout == backend.Strided, true)
 }
 
-// formattedSpan is linearLogProbGrad.span in a format other than Native.
+// formattedSpan is linearLogProbGrad.span for W in a format other than Native.
 func formattedSpan(g *linearLogProbGrad[float32], p *pool, lo, hi int) {
 	h, f, e := &g.head, g.formatted, g.encoding
 	for v := 0; v < h.vocab; v += backend.VocabChunk {
@@ -99,7 +101,7 @@ func formattedSpan(g *linearLogProbGrad[float32], p *pool, lo, hi int) {
 	}
 }
 
-// formattedLogitGrad is a job over rows of the present run: logits become
+// formattedLogitGrad is a job over the current rows: it turns logits into
 // InvTemp·dz.
 type formattedLogitGrad linearLogProbGrad[float32]
 

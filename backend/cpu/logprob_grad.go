@@ -3,30 +3,32 @@ package cpu
 import "github.com/aha-go/aha/backend"
 
 const (
-	// gradRows and sumsRows are multiples of 32, at which any path may cut a K.
-	gradRows  = 256  // rows whose dz is held at a time: 4 MiB with backend.VocabChunk columns
-	gradBlock = 24   // rows, or entries of the vocabulary, that one thread takes at a time
-	sumsRows  = 1024 // rows of a DX in BF16 whose sums over the vocabulary are held at a time
+	// gradRows and sumsRows are multiples of 32, where every kernel path may
+	// split K.
+	gradRows  = 256  // rows whose dz is in memory at a time: 4 MiB with backend.VocabChunk columns
+	gradBlock = 24   // rows, or entries of the vocabulary, of one unit of work
+	sumsRows  = 1024 // rows of a BF16 DX whose sums over the vocabulary are in memory at a time
 )
 
-// linearLogProbGrad takes the vocabulary in chunks and the rows in runs of
-// gradRows. For each pair it is a job over blocks of rows, which computes dz
-// and adds to DX; headWeightGrad then adds to DW. A chunk's runs follow each other,
-// but a DX in BF16 takes all chunks for sumsRows rows before it takes others. Each
-// element of DX and DW is one chain over ascending v or i, so no bit depends on the
-// sizes above.
+// linearLogProbGrad processes the vocabulary in chunks and the rows in runs of
+// gradRows. For each chunk and run it is a job over blocks of rows that
+// computes dz and adds to DX; headWeightGrad then adds to DW. The outer loop is
+// over chunks, except that a BF16 DX goes through all chunks for sumsRows rows
+// before the next rows. Each element of DX and DW is one chain of multiply-adds
+// in ascending order of vocabulary or rows, so the sizes above do not change
+// any bit.
 type linearLogProbGrad[T number] struct {
 	*backend.LinearLogProbGrad
 	head        head[T]
-	packW       packing[T] // of W[chunk]
-	packX       packing[T] // of X[first:first+rows]
+	packW       packing[T] // packs W[chunk]
+	packX       packing[T] // packs X[first:first+rows]
 	first, rows int
-	dz          []T        // [rows, chunk], times InvTemp
-	dx          operand[T] // F32 or F64: DX, or sums of its rows from start on
+	dz          []T        // [rows, chunk], multiplied by InvTemp
+	dx          operand[T] // DX, or the sums of a BF16 DX for rows starting at start
 	start       int
 	sums        []T
 
-	encoding  *encoding // of products in formats other than Native
+	encoding  *encoding // for products in formats other than Native
 	formatted *formatted
 }
 
@@ -57,7 +59,8 @@ func (j *linearLogProbGrad[T]) do(p *pool, o *backend.LinearLogProbGrad) {
 	j.LinearLogProbGrad, j.dx, j.start = nil, operand[T]{}, 0
 }
 
-// span computes rows [lo, hi) of DX and adds their part to DW.
+// span computes rows [lo, hi) of DX and adds the contribution of these rows to
+// DW.
 func (j *linearLogProbGrad[T]) span(p *pool, lo, hi int) {
 	h := &j.head
 	if j.DX.Present() {
@@ -106,7 +109,7 @@ func (j *linearLogProbGrad[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// logitGrad turns row i's logits z of the chunk into InvTemp·dz.
+// logitGrad turns the logits z of row i in the current chunk into InvTemp·dz.
 func (j *linearLogProbGrad[T]) logitGrad(z, p []T, i int) {
 	h := &j.head
 	lse, dlogProb, target := data[T](&j.LSE)[i], data[T](&j.DLogProb)[i], int(data[int32](&j.Target)[i])
@@ -127,7 +130,7 @@ func (j *linearLogProbGrad[T]) logitGrad(z, p []T, i int) {
 	}
 }
 
-// headWeightGrad is a job over blocks of the chunk: DW += dzᵀ·X.
+// headWeightGrad is a job over blocks of the chunk that computes DW += dzᵀ·X.
 type headWeightGrad[T number] linearLogProbGrad[T]
 
 func (j *headWeightGrad[T]) run(_ *worker, lo, hi int) {

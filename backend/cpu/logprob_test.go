@@ -6,9 +6,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// TestSamplerAndLossShareOneScore compares the three ways to a token's
-// log-probability: LinearLogProb of the trainer, MatMul and LogSumExp, and
-// MatMul and Sample of the rollout.
+// TestSamplerAndLossShareOneScore compares the three ways to compute a token's
+// log-probability: LinearLogProb in the trainer, MatMul with LogSumExp, and
+// MatMul with Sample in the rollout.
 func TestSamplerAndLossShareOneScore(t *testing.T) {
 	t.Run("F32", func(t *testing.T) { testSharedScore[float32](t, backend.F32) })
 	t.Run("F64", func(t *testing.T) { testSharedScore[float64](t, backend.F64) })

@@ -6,16 +6,16 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// vocabScore is what a row of logits z comes down to: m = max z,
-// l = Σ exp(z−m) and a = Σ exp(z−m)·z. LogSumExp, LinearLogProb and Sample all
-// score rows through it, chunk by chunk, so that they agree bit for bit.
+// vocabScore is the running statistics of a row of logits z: m = max z, l = Σ
+// exp(z−m) and a = Σ exp(z−m)·z. LogSumExp, LinearLogProb and Sample all score
+// rows through it, chunk by chunk, so that they agree bit for bit.
 type vocabScore[T number] struct{ m, l, a T }
 
-// noScore is the score of no logits at all.
+// noScore returns the score of no logits.
 func noScore[T number]() vocabScore[T] { return vocabScore[T]{m: T(math.Inf(-1))} }
 
-// add merges the score of the next backend.VocabChunk logits; p is scratch of
-// the same length. a stays 0 unless entropy is set.
+// add merges the score of the next backend.VocabChunk logits. p is scratch
+// memory of the same length. a stays 0 unless entropy is set.
 func (s *vocabScore[T]) add(z, p []T, entropy bool) {
 	var c vocabScore[T]
 	c.m, c.l = expShifted(p, z)
@@ -24,7 +24,7 @@ func (s *vocabScore[T]) add(z, p []T, entropy bool) {
 	}
 	m := max(s.m, c.m)
 	if math.IsInf(float64(m), -1) {
-		s.l += c.l // 0, or NaN if there was one
+		s.l += c.l // adds 0, or NaN if a logit was NaN
 		return
 	}
 	old, next := T(math.Exp(float64(s.m-m))), T(math.Exp(float64(c.m-m)))
@@ -33,7 +33,7 @@ func (s *vocabScore[T]) add(z, p []T, entropy bool) {
 	s.a = T(s.a*old) + T(c.a*next)
 }
 
-// moment is Σ p·z. A masked logit, −Inf, adds nothing, as x·eˣ → 0.
+// moment returns Σ p·z. A masked logit of −Inf, whose p is 0, contributes 0.
 func moment[T number](p, z []T) T {
 	sum := dot(p, z)
 	if sum == sum {
@@ -50,11 +50,11 @@ func moment[T number](p, z []T) T {
 
 func (s *vocabScore[T]) lse() T { return s.m + T(math.Log(float64(s.l))) }
 
-// entropy is in nats.
+// entropy returns the entropy in nats.
 func (s *vocabScore[T]) entropy() T { return s.lse() - s.a/s.l }
 
-// scoreRow scores a row of logits x at inverse temperature invTemp, whose
-// product is left in z; p is scratch for one chunk.
+// scoreRow scores a row of logits x at inverse temperature invTemp. It leaves
+// invTemp·x in z. p is scratch memory for one chunk.
 func scoreRow[T number](z, x, p []T, invTemp T, entropy bool) vocabScore[T] {
 	s := noScore[T]()
 	for v := 0; v < len(x); v += backend.VocabChunk {
@@ -65,14 +65,14 @@ func scoreRow[T number](z, x, p []T, invTemp T, entropy bool) vocabScore[T] {
 	return s
 }
 
-// logSumExp is a job over rows.
+// logSumExp is the job of LogSumExp, split by rows.
 type logSumExp[T number] backend.LogSumExp
 
 func (o *logSumExp[T]) run(w *worker, lo, hi int) {
 	lse := data[T](&o.LSE)
 	vocab := o.X.Shape[1]
 	buf := scratch[T](w, 2*vocab)
-	x, _ := newReader(&o.X, vocab, buf) // widens to where the scores go
+	x, _ := newReader(&o.X, vocab, buf) // BF16 is widened into the memory of the scores
 	for i := lo; i < hi; i++ {
 		s := scoreRow(buf[:vocab], x.at(i*o.X.Strides[0], vocab), buf[vocab:], T(o.InvTemp), o.Entropy.Present())
 		lse[i] = s.lse()

@@ -7,14 +7,14 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// products is a backend's reusable state for the matrix ops of one dtype.
+// products is the state that the matrix ops of one dtype reuse.
 type products[T number] struct {
 	gemm   gemm[T]
-	panels []T // packed copy of B
+	panels []T // memory for a packed copy of B
 	pack   packing[T]
 }
 
-// reserve is n elements for panels, with undefined content.
+// reserve returns n elements of memory for panels, with undefined content.
 func (s *products[T]) reserve(n int) []T {
 	s.panels = growHuge(s.panels, n)
 	return s.panels
@@ -48,7 +48,7 @@ func (s *products[T]) matMul(p *pool, o *backend.MatMul) {
 		s.multiply(p, batches[0]*batches[1])
 		return
 	}
-	// B is packed whole, in memory of bounded size.
+	// All columns of B that fit into maxShared elements are packed at a time.
 	whole, b, c := g.n, g.b, g.c
 	step := max(maxShared/g.k&^(leastColumns-1), leastColumns)
 	for j := 0; j < whole; j += step {
@@ -57,8 +57,8 @@ func (s *products[T]) matMul(p *pool, o *backend.MatMul) {
 	}
 }
 
-// matrixOf is a right-hand operand: a strided matrix, or the memory of a packed
-// one, whose length must be PackedLen.
+// matrixOf returns a right operand: a strided matrix, or the memory of a packed
+// one. It panics if a packed matrix does not have the length PackedLen.
 func matrixOf[T number](op backend.Op, m *backend.Matrix) operand[T] {
 	if m.Layout != backend.Packed {
 		return operandOf[T](&m.Data)
@@ -71,5 +71,5 @@ func matrixOf[T number](op backend.Op, m *backend.Matrix) operand[T] {
 	return o
 }
 
-// ceil is a/b rounded up.
+// ceil returns a/b rounded up.
 func ceil(a, b int) int { return (a + b - 1) / b }

@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// peak is a job of multiply-adds that touch no memory.
+// peak is a job of multiply-adds that access no memory.
 type peak struct{}
 
 func (peak) run(_ *worker, lo, hi int) {
@@ -18,7 +18,7 @@ func (peak) run(_ *worker, lo, hi int) {
 	}
 }
 
-// BenchmarkPeak is the rate that no product can exceed.
+// BenchmarkPeak measures the rate that no product can exceed.
 func BenchmarkPeak(b *testing.B) {
 	p := withWorkers(b, runtime.GOMAXPROCS(0))
 	const units = 64
@@ -32,7 +32,7 @@ func reportRate(b *testing.B, flops float64) {
 	b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
 
-// benchView is a view of small whole numbers.
+// benchView returns a view of small whole numbers.
 func benchView(c *CPU, shape ...int) backend.View {
 	n := 1
 	for _, s := range shape {
@@ -56,8 +56,8 @@ func benchOp(b *testing.B, c *CPU, name string, op backend.Op, flops float64) {
 	})
 }
 
-// BenchmarkMatMul covers large products, the layers of small models in training
-// (forward, input gradient, weight gradient) and decoding.
+// BenchmarkMatMul covers large products, and the layers of small models in
+// training (forward, input gradient, weight gradient) and decoding.
 func BenchmarkMatMul(b *testing.B) {
 	c := withWorkers(b, runtime.GOMAXPROCS(0))
 	for _, s := range [][3]int{
@@ -81,8 +81,8 @@ func BenchmarkMatMul(b *testing.B) {
 	}
 }
 
-// BenchmarkGrouped covers the experts of a large layer (fewer of them, to fit in
-// memory) and of a small model in training and decoding.
+// BenchmarkGrouped covers the experts of a large layer (fewer of them, to fit
+// into memory), and those of a small model in training and decoding.
 func BenchmarkGrouped(b *testing.B) {
 	c := withWorkers(b, runtime.GOMAXPROCS(0))
 	for _, s := range []struct{ experts, each, k, n int }{{16, 192, 2048, 1408}, {16, 512, 128, 64}, {16, 16, 128, 64},
@@ -92,7 +92,7 @@ func BenchmarkGrouped(b *testing.B) {
 		for e := range bounds {
 			bounds[e] = int32(e * s.each)
 			if e%2 == 1 && s.each > 4 {
-				bounds[e] += int32(s.each / 4) // uneven
+				bounds[e] += int32(s.each / 4) // groups of unequal sizes
 			}
 		}
 		bounds[s.experts] = int32(m)

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// halves16 is n normal numbers in BF16 and the same in F32.
+// halves16 returns n normal numbers in BF16 and the same numbers in F32.
 func halves16(rng *rand.Rand, n int) (half []uint16, whole []float32) {
 	whole = normals[float32](rng, n)
 	half = rounded16(whole)
@@ -24,7 +24,8 @@ func rounded16(x []float32) []uint16 {
 	return half
 }
 
-// product16 is one product in BF16 and F32: half says which operands are BF16.
+// product16 is a product whose operands are BF16 or F32: halfA, halfB and halfC
+// say which are BF16.
 type product16 struct {
 	m, n, k                   int
 	a16, w16, c16             []uint16
@@ -35,7 +36,7 @@ type product16 struct {
 	layoutA, layoutB, layoutC string
 }
 
-// check compares with the F32 result want, rounded where C is BF16.
+// check compares the product with the F32 result want, rounded if C is BF16.
 func (p *product16) check(t *testing.T, b *CPU, want []float32) {
 	t.Helper()
 	name := fmt.Sprintf("%+v", struct {
@@ -61,7 +62,7 @@ func (p *product16) check(t *testing.T, b *CPU, want []float32) {
 	if !p.halfC {
 		sameBits(t, name, content[float32](op.C), want)
 	} else if got := content[uint16](op.C); !slices.Equal(got, rounded16(want)) {
-		t.Fatalf("%s: not the product in F32, rounded", name)
+		t.Fatalf("%s: differs from the product in F32, rounded", name)
 	}
 }
 
@@ -72,9 +73,9 @@ func strewEither(b *CPU, half bool, x16 []uint16, x []float32, m, n int, layout 
 	return strew(b, x, m, n, layout)
 }
 
-// Every product with BF16 operands has the bits of the product of the same
-// numbers in F32, rounded once where C is BF16. What the tests of F32 show of
-// rows, batches, threads and layouts then holds for BF16.
+// Each product with BF16 operands has the bits of the product of the same
+// numbers in F32, rounded once if C is BF16. So what the tests of F32 show for
+// rows, batches, threads and layouts holds for BF16 too.
 func TestBF16ProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 	rng := newRand(t)
 	for _, s := range [][3]int{
@@ -88,7 +89,7 @@ func TestBF16ProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 		for _, p.format = range backend.Formats() {
 			large := p.m*p.n*p.k > 1e7
 			if large && p.format != backend.Native {
-				continue // only Native cuts K
+				continue // only Native splits K
 			}
 			for _, p.accumulate = range []bool{false, true} {
 				b := withWorkers(t, 1)
@@ -123,7 +124,7 @@ func packedAsAny(t testing.TB, b *CPU, f backend.Format, src backend.View) backe
 func TestBF16GroupedProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 	rng := newRand(t)
 	const e, m, k, n = 4, 400, 250, 70
-	groups := []int32{0, 3, 3, 390, 395} // all but one group are small, the last rows in none
+	groups := []int32{0, 3, 3, 390, 395} // all groups but one are small, and the last rows are in no group
 	x16, x := halves16(rng, m*k)
 	w16, w := halves16(rng, e*k*n)
 	y16, y := halves16(rng, m*n)
@@ -138,7 +139,7 @@ func TestBF16GroupedProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 			do(t, b, &backend.GroupedMatMul{C: want, A: filled(b, x, m, k), B: matrix, Offsets: offsets})
 			do(t, b, &backend.GroupedMatMul{C: got, A: filled(b, x16, m, k), B: matrix16, Offsets: offsets})
 			if !slices.Equal(content[uint16](got), rounded16(content[float32](want))) {
-				t.Errorf("GroupedMatMul in %s, %d workers: not the product in F32, rounded", f, workers)
+				t.Errorf("GroupedMatMul in %s, %d workers: differs from the product in F32, rounded", f, workers)
 			}
 			wantW, gotW := filled(b, start, e, k, n), filled(b, start, e, k, n)
 			do(t, b, &backend.GroupedOuter{C: wantW, A: filled(b, x, m, k), B: filled(b, y, m, n), Offsets: offsets, Format: f})
@@ -152,7 +153,7 @@ func TestBF16GroupedProductsAreThoseOfF32RoundedOnce(t *testing.T) {
 
 func TestBF16ProductsAllocateNothingInTheSteadyState(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector, sync.Pool drops at random what it is given")
+		t.Skip("under the race detector, sync.Pool drops items at random")
 	}
 	b, rng := withWorkers(t, 2), newRand(t)
 	const k, n = 320, 700
@@ -172,7 +173,8 @@ func TestBF16ProductsAllocateNothingInTheSteadyState(t *testing.T) {
 	}
 }
 
-// The head, the log-sum-exp and the sampler see BF16 as the same numbers in F32.
+// The head, the log-sum-exp and the sampler treat BF16 like the same numbers in
+// F32.
 func TestBF16HeadIsThatOfF32RoundedOnce(t *testing.T) {
 	const n, d, vocab = sumsRows + 70, 24, backend.VocabChunk + 77
 	rng := newRand(t)
@@ -203,7 +205,7 @@ func TestBF16HeadIsThatOfF32RoundedOnce(t *testing.T) {
 		sameBits(t, "Entropy", content[float32](scores[true].Entropy), content[float32](scores[false].Entropy))
 		sameBits(t, "DW", content[float32](grads[true].DW), content[float32](grads[false].DW))
 		if !slices.Equal(content[uint16](grads[true].DX), rounded16(content[float32](grads[false].DX))) {
-			t.Errorf("DX is not that of F32, rounded")
+			t.Errorf("DX differs from that of F32, rounded")
 		}
 	}
 }
@@ -227,14 +229,15 @@ func TestBF16LogitsScoreAsTheSameNumbersInF32(t *testing.T) {
 		draws, sums = append(draws, draw), append(sums, sum)
 	}
 	if !slices.Equal(content[int32](draws[0].Token), content[int32](draws[1].Token)) {
-		t.Error("other tokens")
+		t.Error("BF16 and F32 logits gave different tokens")
 	}
 	sameBits(t, "LogProb", content[float32](draws[1].LogProb), content[float32](draws[0].LogProb))
 	sameBits(t, "LSE", content[float32](sums[1].LSE), content[float32](sums[0].LSE))
 	sameBits(t, "Entropy", content[float32](sums[1].Entropy), content[float32](sums[0].Entropy))
 }
 
-// Rows a page apart are copied where there are many, and else read where they lie.
+// Rows that lie a multiple of the page size apart are copied if there are many
+// of them; otherwise the kernels read them in place.
 func TestBF16ProductsOfRowsPagesApartAreThoseOfAdjacentRows(t *testing.T) {
 	const k, n, apart = 100, 300, 4096
 	rng := newRand(t)

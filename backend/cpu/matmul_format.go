@@ -7,28 +7,29 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// Legend: M rows of A and C, N columns of B and C, K the reduction length.
+// M is the rows of A and C, N the columns of B and C, K the reduction length.
 
-// A unit of work of a product in an encoded format is a block of C, as large as the
-// encoding says but for products of few rows, which only stream B.
+// A unit of work is a block of C with the rows and columns that the encoding
+// says. Products of up to fewRows rows, which mostly read B, have units of
+// narrowColumns columns.
 const (
 	narrowColumns = 64
 	fewRows       = 32
 )
 
-// part is one matrix product of an op: of the batch, or of a group of rows.
+// part is one matrix product of an op: a matrix of a batch, or a group of rows.
 type part struct {
 	m, k   int
-	a      operand[float32] // from its first row
+	a      operand[float32] // left operand, starting at its first row
 	c      operand[float32]
-	b      right  // where B is to be packed
-	rows   []byte // encoded rows of A: in formatted.left, or A itself
-	stride int    // of rows, in bytes
-	panels int    // where its panels begin in formatted.right, in bytes
-	unit   int    // number of units before it
+	b      right  // right operand if it is to be packed
+	rows   []byte // encoded rows of A, in formatted.left or in A itself
+	stride int    // stride of rows in bytes
+	panels int    // offset of the right operand's panels in formatted.right, in bytes
+	unit   int    // number of units before this part
 }
 
-// formatted is the reusable state of the products in formats other than Native.
+// formatted is the state that products in formats other than Native reuse.
 type formatted struct {
 	*encoding
 	parts      []part
@@ -36,7 +37,7 @@ type formatted struct {
 	columns    int // columns of a unit
 	accumulate bool
 	left       []byte // encoded left operands
-	right      []byte // panels of right operands: the op's own, or those in memory
+	right      []byte // panels of right operands: packed for this op, or the op's packed matrix
 
 	memory      []byte
 	encoder     encodeRows
@@ -45,21 +46,21 @@ type formatted struct {
 	dequantiser dequantiseColumns
 }
 
-// open begins an op of n columns.
+// open starts an op on right operands of n columns.
 func (f *formatted) open(e *encoding, n int, accumulate bool) {
 	f.encoding, f.n, f.accumulate, f.parts = e, n, accumulate, f.parts[:0]
 }
 
-// add appends a product of m rows. Its right operand is b where that is
-// strided; packed ones are at panels.
+// add appends a product of m rows. Its right operand is b if that is strided,
+// else the panels at byte offset panels.
 func (f *formatted) add(m, k int, a, c operand[float32], b right, panels int) {
 	if m > 0 && f.n > 0 {
 		f.parts = append(f.parts, part{m: m, k: k, a: a, c: c, b: b, panels: panels})
 	}
 }
 
-// multiply runs the products. strided says that their right operands are to be
-// packed first; shared that they have one for all.
+// multiply computes the products. strided says that the right operands must be
+// packed first, shared that all parts use the first one's.
 func (f *formatted) multiply(p *pool, strided, shared bool) {
 	panels, most := 0, 0
 	for i := range f.parts {
@@ -89,15 +90,15 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 		units += ceil(t.m, f.rows) * ceil(f.n, f.columns)
 		work += t.m * t.k * f.n
 	}
-	// One row costs the time of several, since B must be read.
+	// One row takes as long as several, since reading B takes the time.
 	perUnit := max(work, 8*work/max(most, 1)) / max(units, 1)
 	p.run(units, max(ceil(pieceWork, max(perUnit, 1)), units/(16*len(p.workers))), f)
-	clear(f.parts) // keeps no operand alive
+	clear(f.parts) // releases the operands for garbage collection
 	f.right = nil
 }
 
-// run computes units [lo, hi): within a part, the row blocks of one block of
-// columns come one after the other.
+// run computes units [lo, hi). Within a part, the row blocks of one block of
+// columns follow each other.
 func (f *formatted) run(w *worker, lo, hi int) {
 	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].unit > lo }) - 1
 	for ; lo < hi; lo++ {
@@ -111,7 +112,7 @@ func (f *formatted) run(w *worker, lo, hi int) {
 	}
 }
 
-// block computes the unit of t from row i and column j on.
+// block computes the unit of t that starts at row i and column j.
 func (f *formatted) block(w *worker, t *part, i, j int) {
 	m, n := min(f.rows, t.m-i), min(f.columns, f.n-j)
 	var rows, panels []byte
@@ -124,7 +125,7 @@ func (f *formatted) block(w *worker, t *part, i, j int) {
 		f.gemm(m, n, t.k, rows, t.stride, panels, c.data, c.rs, f.accumulate)
 		return
 	}
-	ld := n + 16 // not a power of two: such rows compete for few sets of the caches
+	ld := n + 16 // rows a power of two apart would compete for a few cache sets
 	buf := scratch[float32](w, m*ld)
 	if f.accumulate {
 		c.read(buf, m, n, ld)
@@ -133,12 +134,12 @@ func (f *formatted) block(w *worker, t *part, i, j int) {
 	c.write(buf, m, n, ld)
 }
 
-// encodeRows encodes the left operands of the parts that are not encoded already.
-// Its units are rows, counted through those parts.
+// encodeRows is the job that encodes left operands that are not encoded
+// already. It is split by rows, which are numbered across the parts.
 type encodeRows struct {
 	f     *formatted
 	parts []*part
-	first []int // row of each part
+	first []int // number of each part's first row
 }
 
 func (e *encodeRows) do(p *pool, f *formatted) {
@@ -160,11 +161,11 @@ func (e *encodeRows) do(p *pool, f *formatted) {
 		t.stride = f.rowBytes(t.k)
 		t.rows, at = at[:t.m*t.stride], at[t.m*t.stride:]
 	}
-	// Rows that lie across memory are encoded several panels at a time.
+	// Encoding several panels of rows at a time is faster if A is transposed.
 	const together = 4 * asm.PanelWidth
 	grain := 1 + elements*rows/max(work, 1)
 	p.run(rows, ceil(grain, together)*together, e)
-	clear(e.parts) // keeps no operand alive
+	clear(e.parts) // releases the operands for garbage collection
 }
 
 func (e *encodeRows) run(w *worker, lo, hi int) {

@@ -10,10 +10,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// formats are all but Native.
+// formats are all formats except Native.
 var formats = backend.Formats()[1:]
 
-// packedAs is src packed in a format.
+// packedAs returns src packed in format f.
 func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.Matrix {
 	t.Helper()
 	k, n := src.Dim(-2), src.Dim(-1)
@@ -29,8 +29,8 @@ func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.
 	return m
 }
 
-// A row's products are the same bits alone and among many, whatever the number
-// of threads, the layouts and the value they continue from.
+// The product of a row has the same bits whether computed alone or with others,
+// for any number of threads, layout and initial value.
 func TestFormatProductRowsDoNotDependOnWhatIsComputedBesideThem(t *testing.T) {
 	const m = 200
 	for _, s := range [][2]int{{96, 17}, {333, 300}, {1030, 70}} {
@@ -94,7 +94,7 @@ func TestFormatGroupedProductsAreTheirGroupsMatMuls(t *testing.T) {
 
 func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector, sync.Pool drops at random what it is given")
+		t.Skip("under the race detector, sync.Pool drops items at random")
 	}
 	b, rng := withWorkers(t, 2), newRand(t)
 	const e, k, n = 3, 320, 700
@@ -152,8 +152,8 @@ func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	panics(t, func() { b.Do(&backend.Unpack{Dst: w, Src: matrix}) }, "Unpack", "version 1")
 }
 
-// Bitwise: a product with integers whose scales are apart is that with the packed matrix
-// made of them.
+// A product with integer codes and separate scales has the bits of the product
+// with the matrix that Pack makes of them.
 func TestProductsWithIntegersApartAreThoseWithThePackedMatrix(t *testing.T) {
 	rng := newRand(t)
 	b := withWorkers(t, 2)
@@ -187,8 +187,8 @@ func TestProductsWithIntegersApartAreThoseWithThePackedMatrix(t *testing.T) {
 			&backend.Unpack{Dst: filled(b, make([]float32, k*n), k, n), Src: apart},
 			&backend.Pack{Dst: apart, Src: backend.Dense(filled(b, make([]float32, k*n), k, n))},
 		} {
-			if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "scales apart") {
-				t.Errorf("%s of %s with scales apart: error %v", op.Name(), f, err)
+			if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "separate scales") {
+				t.Errorf("%s of %s with separate scales: error %v", op.Name(), f, err)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// strew copies a matrix [M, N] into a view of the given layout.
+// strew returns a view of the given layout that holds the matrix x [M, N].
 func strew[T number | uint16](b *CPU, x []T, m, n int, layout string) backend.View {
 	var v backend.View
 	switch layout {
@@ -72,8 +72,9 @@ func testMatMulLayouts[T number](t *testing.T) {
 	}
 }
 
-// nearProduct compares with the product in float64, within the rounding of K
-// additions; in float64 it is the same chain and exact.
+// nearProduct compares got with the product in float64, within the rounding
+// error of K additions. In float64 it computes the same chain, so got must be
+// equal.
 func nearProduct[T number](t *testing.T, name string, got, a, w, c0 []T, m, n, k int, accumulate bool) {
 	t.Helper()
 	ulp := 0x1p-24
@@ -168,8 +169,8 @@ func TestMatMulBatchIsItsMatrices(t *testing.T) {
 	}
 }
 
-// A product is cut by rows, by columns, by blocks of K and by the memory for
-// panels, as its shape and the number of threads ask; the reference is one call
+// The shape, the number of threads and the memory for panels determine how a
+// product is split by rows, columns and blocks of K. The reference is one call
 // of the kernel.
 func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 	rng := newRand(t)
@@ -204,7 +205,7 @@ func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 func TestGroupedProductsOfEverySizeAreTheirGroupsMatMuls(t *testing.T) {
 	b, rng := withWorkers(t, 3), newRand(t)
 	const e, k, n = 4, 500, 700
-	groups := []int32{0, 3, 3, 390, 400} // all but one group are small
+	groups := []int32{0, 3, 3, 390, 400} // all groups but one are small
 	m := int(groups[e])
 	offsets := filled(b, groups, e+1)
 	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, e*k*n), e, k, n)
@@ -223,8 +224,8 @@ func TestGroupedProductsOfEverySizeAreTheirGroupsMatMuls(t *testing.T) {
 	}
 }
 
-// The threads wait for each other's panels: one that fails must not leave the
-// others waiting.
+// The threads wait for each other's panels. If one panics, the others must not
+// wait forever.
 func TestMatMulThatFailsWhilePackingPanics(t *testing.T) {
 	b := withWorkers(t, 2)
 	const m, n, k = 2 * manyRows, 100, 200
@@ -281,8 +282,8 @@ func testGrouped[T number](t *testing.T) {
 	}
 }
 
-// A single group whose right operand all threads pack together has the rows of its
-// offsets, not those of the op.
+// If all threads pack the right operand of a single group together, they must
+// pack the rows of the group, not all rows of the op.
 func TestGroupedOuterOfOneGroupTakesItsRowsAlone(t *testing.T) {
 	const m, p, q = 315, 179, 70
 	for _, workers := range []int{1, 2, 5} {

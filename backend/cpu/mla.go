@@ -2,7 +2,7 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// mlaKeys is a job over tokens.
+// mlaKeys is the job of MLAKeys, split by tokens.
 type mlaKeys[T number] backend.MLAKeys
 
 func (o *mlaKeys[T]) run(w *worker, lo, hi int) {
@@ -40,7 +40,7 @@ func (o *mlaKeys[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// mlaKeysGrad is a job over tokens.
+// mlaKeysGrad is the job of MLAKeysGrad, split by tokens.
 type mlaKeysGrad[T number] backend.MLAKeysGrad
 
 func (o *mlaKeysGrad[T]) run(w *worker, lo, hi int) {

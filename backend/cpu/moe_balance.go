@@ -6,10 +6,10 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// sequenceBalance is a job over sequences.
+// sequenceBalance is the job of SequenceBalance, split by sequences.
 type sequenceBalance[T number] struct {
 	*backend.SequenceBalance
-	loss []T // of each sequence, without Coef
+	loss []T // loss of each sequence, without the factor Coef
 }
 
 func (j *sequenceBalance[T]) do(p *pool, o *backend.SequenceBalance) {
@@ -44,7 +44,7 @@ func (j *sequenceBalance[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// sequenceBalanceGrad is a job over sequences.
+// sequenceBalanceGrad is the job of SequenceBalanceGrad, split by sequences.
 type sequenceBalanceGrad[T number] backend.SequenceBalanceGrad
 
 func (o *sequenceBalanceGrad[T]) do(p *pool) {
@@ -78,7 +78,8 @@ func (o *sequenceBalanceGrad[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// balanceScratch is room for two numbers an expert and a list of k experts.
+// balanceScratch returns two numbers per expert and a list of the best k
+// experts, in scratch memory.
 func balanceScratch[T number](w *worker, experts, k int) (f, p []T, best topList[T]) {
 	buf := scratch[T](w, 2*experts+k)
 	return buf[:experts], buf[experts:][:experts], newTopList(scratch[int32](w, k), buf[2*experts:])
@@ -100,14 +101,15 @@ func balanceLoad[T number](f, scores []T, first, last int, best topList[T]) {
 	scale(f, f, T(len(f))/T(float64(cap(best.values))*math.Max(float64(last-first), 1)))
 }
 
-// sequence is the rows of sequence q among n.
+// sequence returns the range of rows of sequence q. n is the number of all
+// rows.
 func sequence(op string, starts *backend.View, q, n int) (first, last int) {
 	start := data[int32](starts)
 	first = row(op, "first row", start[q], n+1)
 	return first, max(first, row(op, "end", start[q+1], n+1))
 }
 
-// total is Σ x in ascending order.
+// total returns Σ x, added in ascending order.
 func total[T number](x []T) T {
 	var sum T
 	for _, v := range x {

@@ -46,7 +46,8 @@ func (o *moeGate[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// weigh sets wt to the weights of the chosen experts, whose scores are among s.
+// weigh sets wt to the weights of the chosen experts; s is the scores of all
+// experts.
 func weigh[T number](wt, s []T, chosen []int32, normalize bool, by float64) {
 	var sum T
 	for n, e := range chosen {
@@ -74,9 +75,10 @@ func (o *moeWeights[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// spoiled reports whether a logit is not finite, or a biased score NaN or +Inf.
+// spoiled reports whether a logit is not finite or a biased score is NaN or
+// +Inf.
 func spoiled[T number](logits, biased []T) bool {
-	if finite(dot(logits, logits)) && finite(dot(biased, biased)) { // nearly always, and quick
+	if finite(dot(logits, logits)) && finite(dot(biased, biased)) { // a quick test that nearly always suffices
 		return false
 	}
 	for i, z := range logits {
@@ -87,7 +89,7 @@ func spoiled[T number](logits, biased []T) bool {
 	return false
 }
 
-// rankGroups scores each group of experts.
+// rankGroups computes the score of each group of experts.
 func (o *moeGate[T]) rankGroups(groups, biased []T) {
 	size := len(biased) / len(groups)
 	for g := range groups {
@@ -106,8 +108,8 @@ func (o *moeGate[T]) rankGroups(groups, biased []T) {
 	}
 }
 
-// beats is how many elements of x rank before x[i]: those that are larger, and
-// equal ones of lower index.
+// beats returns how many elements of x rank before x[i]: those that are larger,
+// and equal ones of lower index.
 func beats[T number](x []T, i int) int {
 	n := 0
 	for j, v := range x {
@@ -118,14 +120,14 @@ func beats[T number](x []T, i int) int {
 	return n
 }
 
-// topList keeps the largest values offered to it, in descending order. Of equal values the first offered stays ahead,
-// and NaN counts as −Inf.
+// topList keeps the largest values offered to it, in descending order. Of equal
+// values, the one offered first ranks first. NaN counts as −Inf.
 type topList[T number] struct {
 	ids    []int32
 	values []T
 }
 
-// newTopList is an empty list with room for one value in each element.
+// newTopList returns an empty list for up to len(ids) values.
 func newTopList[T number](ids []int32, values []T) topList[T] {
 	return topList[T]{ids[:0:len(ids)], values[:0:len(values)]}
 }
@@ -176,8 +178,8 @@ func (o *moeGateGrad[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// throughWeights adds to ds what the gradient g of the chosen experts' weights
-// gives their scores.
+// throughWeights adds to ds, the gradient of the scores, what flows back from
+// g, the gradient of the chosen experts' weights.
 func (o *moeGateGrad[T]) throughWeights(ds, g, s []T, chosen []int32) {
 	if (*backend.MoEGateGrad)(o).ConstantWeights() {
 		return

@@ -2,8 +2,9 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// route sorts the assignments by counting. Offsets first holds the end of each
-// expert's slots; filling them from the last token down leaves their start.
+// route sorts the assignments with a counting sort. Offsets first holds the end
+// of each expert's slots; filling the slots from the last token down leaves
+// their start.
 func route(o *backend.MoERoute) {
 	offsets, perm := data[int32](&o.Offsets)[:o.Offsets.Shape[0]], data[int32](&o.Perm)
 	n := o.Index.Len()
@@ -26,7 +27,7 @@ func route(o *backend.MoERoute) {
 	}
 }
 
-// moeDispatch is a job over slots.
+// moeDispatch is the job of MoEDispatch, split by slots.
 type moeDispatch[T number | uint16] backend.MoEDispatch
 
 func (o *moeDispatch[T]) run(_ *worker, lo, hi int) {
@@ -39,7 +40,7 @@ func (o *moeDispatch[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// moeCombine is a job over tokens.
+// moeCombine is the job of MoECombine, split by tokens.
 type moeCombine[T number] backend.MoECombine
 
 func (o *moeCombine[T]) run(w *worker, lo, hi int) {
@@ -64,7 +65,7 @@ func (o *moeCombine[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// moeCombineGrad is a job over tokens.
+// moeCombineGrad is the job of MoECombineGrad, split by tokens.
 type moeCombineGrad[T number] backend.MoECombineGrad
 
 func (o *moeCombineGrad[T]) run(w *worker, lo, hi int) {

@@ -13,7 +13,8 @@ import (
 	"github.com/aha-go/aha/backend/cpu"
 )
 
-// A process with such an AHA_CPU lives: only opening the CPU fails.
+// A process with an unknown AHA_CPU starts normally; only opening the CPU
+// backend fails.
 func TestUnknownPathIsAnErrorOfOpen(t *testing.T) {
 	const child = "AHA_TEST_CHILD"
 	if os.Getenv(child) != "" {
@@ -44,7 +45,7 @@ func TestUnknownPathIsAnErrorOfOpen(t *testing.T) {
 func TestBadMemoryLimitsAreErrorsOfOpen(t *testing.T) {
 	for _, value := range []string{"foo", "8gib", "0", "-1", "1.5GiB", "GiB", "8 GiB", "99999999TiB", "8GiBGiB"} {
 		t.Setenv("AHA_MEMORY", value)
-		want := fmt.Sprintf("cpu: AHA_MEMORY: %q is no size: want a number of bytes above 0, such as 8GiB", value)
+		want := fmt.Sprintf("cpu: AHA_MEMORY: %q is not a size: want a number of bytes above 0, such as 8GiB", value)
 		if _, err := backend.Open("cpu"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("AHA_MEMORY=%s: error %v, want %q", value, err, want)
 		}

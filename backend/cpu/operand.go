@@ -6,10 +6,10 @@ import (
 )
 
 // operand is a batch of strided matrices. Element (i, j) of matrix (e0, e1) is
-// number e0*batch[0] + e1*batch[1] + i*rs + j*cs of data, or of half.
+// at index e0*batch[0] + e1*batch[1] + i*rs + j*cs of data, or of half.
 type operand[T number] struct {
 	data   []T
-	half   []uint16 // of BF16, else nil
+	half   []uint16 // the elements if they are BF16, else nil
 	rs, cs int
 	batch  [2]int
 }
@@ -24,20 +24,20 @@ func operandOf[T number](v *backend.View) operand[T] {
 	return o
 }
 
-// stridesOf is an operand without elements.
+// stridesOf returns an operand with the strides of v but without elements.
 func stridesOf[T number](v *backend.View) operand[T] {
 	o := operand[T]{rs: v.Stride(-2), cs: v.Stride(-1)}
 	copy(o.batch[4-v.Rank:], v.Strides[:v.Rank-2])
 	return o
 }
 
-// transposed exchanges rows and columns.
+// transposed returns o with rows and columns exchanged.
 func (o operand[T]) transposed() operand[T] {
 	o.rs, o.cs = o.cs, o.rs
 	return o
 }
 
-// from is o from element n of its memory on.
+// from returns o starting at element n of its memory.
 func (o operand[T]) from(n int) operand[T] {
 	if o.half != nil {
 		o.half = o.half[min(n, len(o.half)):]
@@ -47,14 +47,14 @@ func (o operand[T]) from(n int) operand[T] {
 	return o
 }
 
-// rows is o from row i on.
+// rows returns o starting at row i.
 func (o operand[T]) rows(i int) operand[T] { return o.from(i * o.rs) }
 
-// matrix is matrix (e0, e1) of a batch.
+// matrix returns matrix (e0, e1) of the batch.
 func (o operand[T]) matrix(e0, e1 int) operand[T] { return o.from(e0*o.batch[0] + e1*o.batch[1]) }
 
-// whole is the m×n matrix at the start of o as T: in place, or widened to buf with
-// the same dimension contiguous.
+// whole returns the m×n matrix at the start of o as T: o itself or, if that is
+// BF16, a copy in buf with the same dimension contiguous.
 func (o operand[T]) whole(m, n int, buf []T) operand[T] {
 	if o.half == nil {
 		return o

@@ -8,7 +8,7 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// adamWBlock is how many BF16 moments are widened at a time.
+// adamWBlock is the number of BF16 moments that are widened at a time.
 const adamWBlock = 4 * blockLen
 
 func (b *CPU) adamW(o *backend.AdamW) {

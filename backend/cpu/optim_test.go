@@ -71,7 +71,8 @@ func TestAdamWWithGradScaleZeroOnlyDecays(t *testing.T) {
 	sameBits(t, "weights", content[float32](w), []float32{1.5, -3})
 }
 
-// A recorded step is replayed with another learning rate, step and scale.
+// A recorded step is replayed with another learning rate, step number and
+// gradient scale.
 func TestAdamWReadsWhatChangesFromItsBuffer(t *testing.T) {
 	const n = 100
 	b := withWorkers(t, 1)
@@ -101,7 +102,7 @@ func TestAdamWReadsWhatChangesFromItsBuffer(t *testing.T) {
 	once := op()
 	do(t, b, &once)
 	if content[float32](once.W)[0] == content[float32](recorded.W)[0] {
-		t.Error("three steps are as one")
+		t.Error("three steps gave the same weights as one")
 	}
 }
 

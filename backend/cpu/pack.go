@@ -7,8 +7,9 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// PackedLen is the length of a [k, n] matrix in panels of asm.PanelWidth
-// columns, the last one padded with zeros.
+// PackedLen returns the dtype and the number of elements of a packed [k, n]
+// matrix: panels of asm.PanelWidth columns, the last one padded with zeros. The
+// length is 0 if there are no kernels for the format.
 func (b *CPU) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
 	switch {
 	case f == backend.Native && (dt == backend.F32 || dt == backend.F64):
@@ -50,19 +51,19 @@ func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
 	p.run(matrices*ceil(n, asm.PanelWidth), packGrain(k), &s.pack)
 }
 
-// packGrain is how many panels of k rows are worth handing to a thread.
+// packGrain returns how many panels of k rows to hand to a thread at once.
 func packGrain(k int) int { return 1 + 4096/max(k, 1) }
 
-// packing copies matrices into panels, one after the other. Its units are
-// panels.
+// packing is the job that copies matrices into panels, one after the other. It
+// is split by panels.
 type packing[T number] struct {
 	dst  []T
 	src  operand[T]
 	k, n int
-	step int // elements from one packed matrix to the next
+	step int // elements from the start of one packed matrix to the next
 }
 
-// size is the length of one packed matrix.
+// size returns the length of one packed matrix.
 func (p *packing[T]) size() int { return asm.PackedSize(p.k, p.n) }
 
 func (p *packing[T]) run(_ *worker, lo, hi int) {
@@ -75,8 +76,8 @@ func (p *packing[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// packOperand packs the k×n matrix at the start of b, widening BF16 a block at a
-// time: of four panels where rows are contiguous, else of one and more rows.
+// packOperand packs the k×n matrix at the start of b. It widens BF16 block by
+// block: four panels wide if rows are contiguous, else one panel.
 func packOperand[T number](dst []T, b operand[T], k, n int) {
 	if b.half == nil {
 		packPanels(dst, b.data, k, n, b.rs, b.cs)
@@ -99,7 +100,7 @@ func packOperand[T number](dst []T, b operand[T], k, n int) {
 	}
 }
 
-// packPanels is asm.PackB for either dtype.
+// packPanels is asm.PackB for float32 or float64.
 func packPanels[T number](dst, b []T, k, n, rs, cs int) {
 	if b, ok := any(b).([]float32); ok {
 		asm.PackB(any(dst).([]float32), b, k, n, rs, cs)

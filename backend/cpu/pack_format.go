@@ -5,7 +5,8 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// packFormat packs matrices of n columns. Its units are matrices × panels.
+// packFormat is the job that packs matrices of n columns. It is split by
+// matrices and runs of encoding.columns columns.
 type packFormat struct {
 	*encoding
 	n    int
@@ -18,7 +19,8 @@ type packItem struct {
 	k   int
 }
 
-// parts packs the right operands of f's parts, or the first one's for all.
+// parts packs the right operands of f's parts, or only the first one's if
+// shared.
 func (j *packFormat) parts(p *pool, f *formatted, shared bool) {
 	j.encoding, j.n, j.list = f.encoding, f.n, j.list[:0]
 	for i := range f.parts {
@@ -35,7 +37,7 @@ func (j *packFormat) do(p *pool) {
 		most = max(most, j.list[i].k)
 	}
 	p.run(len(j.list)*ceil(j.n, j.columns), ceil(packGrain(most)*asm.PanelWidth, j.columns), j)
-	clear(j.list) // keeps no operand alive
+	clear(j.list) // releases the operands for garbage collection
 }
 
 func (j *packFormat) run(w *worker, lo, hi int) {
@@ -53,7 +55,7 @@ func (b *CPU) packFormatted(o *backend.Pack) error {
 	}
 	if o.Dst.Layout == backend.Strided {
 		if !e.format.Element.IsFloat() {
-			return backend.Unsupported(b, o, "to scales apart in format "+e.format.String())
+			return backend.Unsupported(b, o, "to separate scales in format "+e.format.String())
 		}
 		return b.quantise(o)
 	}
@@ -75,8 +77,8 @@ func (b *CPU) packFormatted(o *backend.Pack) error {
 	return nil
 }
 
-// unpackFormat is the job of Unpack for the formats other than Native. Its units
-// are matrices × runs of columns, each of one panel; with an index, columns of Dst.
+// unpackFormat is the job of Unpack for formats other than Native. It is split
+// by matrices and panels or, if there is an Index, by columns of Dst.
 type unpackFormat struct {
 	*backend.Unpack
 	*encoding
@@ -111,7 +113,7 @@ func (j *unpackFormat) run(w *worker, lo, hi int) {
 	}
 }
 
-// units is the number of units of a matrix.
+// units returns the number of units of one matrix.
 func (j *unpackFormat) units() int {
 	if j.Index.Present() {
 		return j.Index.Len()
@@ -135,7 +137,7 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 		}
 		if o.Src.Layout == backend.Strided {
 			if !e.format.Element.IsFloat() {
-				return backend.Unsupported(b, o, "of scales apart in format "+e.format.String())
+				return backend.Unsupported(b, o, "of separate scales in format "+e.format.String())
 			}
 			return b.dequantise(o)
 		}
@@ -144,7 +146,7 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 			j := &b.formatted.unpacker
 			*j = unpackFormat{o, e}
 			b.pool.run(matrices*j.units(), packGrain(o.Src.K), j)
-			*j = unpackFormat{} // keeps no operand alive
+			*j = unpackFormat{} // releases the operands for garbage collection
 		}
 		return nil
 	}
@@ -160,8 +162,8 @@ func (b *CPU) unpackMatrices(o *backend.Unpack) error {
 	return nil
 }
 
-// unpackPanels is the job of Unpack for Native. Its units are matrices × panels or, with
-// Index, columns.
+// unpackPanels is the job of Unpack for Native. It is split by matrices and
+// panels or, if there is an Index, by columns of Dst.
 type unpackPanels[T number] backend.Unpack
 
 func (o *unpackPanels[T]) run(_ *worker, lo, hi int) {

@@ -6,21 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// job is a kernel over an index range. run is called for disjoint ranges that
-// cover [0, n), by several goroutines at once. w is private to the call.
+// job is a kernel over an index range [0, n). run is called for disjoint ranges
+// that cover it, by several goroutines at once. During a call, w is used by
+// that call only.
 type job interface {
 	run(w *worker, lo, hi int)
 }
 
-// worker holds one goroutine's scratch memory, reused from call to call.
+// worker is the scratch memory of one goroutine, reused from call to call.
 type worker struct {
 	f32 []float32
 	f64 []float64
 	i32 []int32
 }
 
-// scratch is n elements of w's memory with undefined content, valid until the
-// next call of scratch on w for the same type.
+// scratch returns n elements of w's memory with undefined content. They are
+// valid until the next call of scratch on w for the same type.
 func scratch[T number | int32](w *worker, n int) []T {
 	switch any(*new(T)).(type) {
 	case float32:
@@ -34,27 +35,27 @@ func scratch[T number | int32](w *worker, n int) []T {
 	return any(w.i32).([]T)
 }
 
-// pool runs jobs on a fixed set of workers, the caller being the first.
+// pool runs jobs on a fixed set of workers. The first worker is the caller.
 type pool struct {
 	workers []worker
-	helpers []helper // of the workers after the first
+	helpers []helper // helpers[i] runs worker i+1
 
 	job      job
 	n, grain int
-	shares   []share // of the workers that take part
+	shares   []share // of the workers that take part in the job
 	failure  atomic.Pointer[any]
 
-	running atomic.Int32   // helpers that were called and are not done,
-	done    sync.WaitGroup // and the same to sleep on
+	running atomic.Int32   // number of helpers that were called and have not finished
+	done    sync.WaitGroup // the same number, to wait for without spinning
 }
 
-// share is the pieces of a job that one worker takes before it helps others.
-// Shares are the same part of every op's rows, so that what a worker wrote in
-// one op it mostly reads from its own cache in the next.
+// share is the range of a job that one worker processes before it helps others.
+// Shares split every op's rows at the same fractions, so that a worker mostly
+// reads from its own cache what it wrote in the op before.
 type share struct {
-	next atomic.Int64 // first index that nobody took
+	next atomic.Int64 // first index that no worker has taken
 	end  int64
-	_    [48]byte // a cache line each
+	_    [48]byte // pads share to a cache line
 }
 
 func newPool(size int) *pool {
@@ -80,7 +81,7 @@ func (p *pool) close() {
 }
 
 // run runs j over [0, n) in pieces of grain indices (the last may be shorter).
-// A panic in a worker surfaces in the caller.
+// If a worker panics, run panics with the same value.
 func (p *pool) run(n, grain int, j job) {
 	if n <= 0 {
 		return
@@ -106,7 +107,7 @@ func (p *pool) run(n, grain int, j job) {
 	}
 	p.work(0)
 	for i := range helpers {
-		if helpers[i].state.CompareAndSwap(called, idle) { // too late to be of use
+		if helpers[i].state.CompareAndSwap(called, idle) { // the helper has not started: its work is done already
 			p.finish()
 		}
 	}
@@ -125,14 +126,14 @@ func (p *pool) finish() {
 	p.done.Done()
 }
 
-// work takes the pieces of worker i's share, then of the others', until none is
-// left.
+// work processes the pieces of worker i's share, then those of the other
+// shares, until none are left.
 func (p *pool) work(i int) {
 	defer func() {
 		if r := recover(); r != nil {
-			failure := r // so that r itself stays off the heap
+			failure := r // a copy, so that r itself stays off the heap
 			p.failure.CompareAndSwap(nil, &failure)
-			for i := range p.shares { // no more pieces
+			for i := range p.shares { // drop the remaining pieces
 				p.shares[i].next.Store(p.shares[i].end)
 			}
 		}
@@ -150,9 +151,9 @@ func (p *pool) work(i int) {
 	}
 }
 
-// Waking a sleeping thread takes as long as a whole op of a small model. A
-// helper therefore looks out for the next op for tens of microseconds before
-// it sleeps, yielding in between to whoever else wants to run.
+// Waking a sleeping thread takes as long as a whole op of a small model. So a
+// helper spins for tens of microseconds, waiting for the next job, before it
+// sleeps, and regularly yields to other goroutines.
 const (
 	spins      = 8192
 	yieldEvery = 32
@@ -166,28 +167,29 @@ func pause(spin int) {
 
 // The states of a helper.
 const (
-	idle    = iota // between jobs, looking out
-	asleep         // between jobs, waits on wake
-	called         // a job is there for it, unless it comes too late
-	working        // in a job
-	closed         // to return
+	idle    = iota // spinning between jobs
+	asleep         // waiting on wake between jobs
+	called         // a job is ready, which the caller withdraws if the helper starts too late
+	working        // running a job
+	closed         // must return
 )
 
-// helper is the mailbox of one worker that is not the caller.
+// helper is the state of one worker other than the caller.
 type helper struct {
 	state atomic.Int32
 	wake  chan struct{}
-	_     [48]byte // a cache line each
+	_     [48]byte // pads helper to a cache line
 }
 
-// post sets the state of a helper that is between jobs.
+// post sets the state of a helper that is between jobs and wakes it if it
+// sleeps.
 func (h *helper) post(state int32) {
 	if h.state.Swap(state) == asleep {
 		h.wake <- struct{}{}
 	}
 }
 
-// await returns true when the helper is working, and false when it is closed.
+// await waits for a job and returns true, or false if the helper is closed.
 func (h *helper) await() bool {
 	for spin := 0; ; spin++ {
 		switch h.state.Load() {

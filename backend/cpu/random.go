@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// random is the work of Random. Its units are Philox blocks of four elements.
+// random is the job of Random, split by Philox blocks of four elements.
 type random[T number] backend.Random
 
 func (o *random[T]) run(_ *worker, lo, hi int) {
@@ -26,8 +26,8 @@ func (o *random[T]) run(_ *worker, lo, hi int) {
 	}
 }
 
-// uniform is word·2⁻³². Words that float32 would round up to 1 give the number
-// below it: the interval is open.
+// uniform returns word·2⁻³², a number in [0, 1). A word that float32 would
+// round up to 1 gives the largest float32 below 1.
 func uniform[T number](word uint32) T {
 	if u := T(float64(word) * 0x1p-32); u < 1 {
 		return u

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// The known answers of the Random123 distribution, file kat_vectors.
+// Known answers of the Random123 distribution, from its file kat_vectors.
 func TestPhiloxKnownAnswers(t *testing.T) {
 	for _, c := range []struct {
 		key, hi, lo uint64

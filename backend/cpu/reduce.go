@@ -7,16 +7,16 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// reduceChunk is the number of elements that are folded at a time. The results
-// of a longer row's chunks are folded again in ascending order, so that threads
-// can share one row without changing its bits.
+// reduceChunk is the number of elements that are reduced at a time. The results
+// of a longer row's chunks are reduced again in ascending order, so that
+// several threads can share one row without changing its bits.
 const reduceChunk = 4096
 
-// reduce is the work of Reduce. Its units are rows × chunks.
+// reduce is the job of Reduce, split by rows and chunks.
 type reduce[T number] struct {
 	*backend.Reduce
 	chunks   int
-	partials []T // [rows, chunks], where there is more than one chunk
+	partials []T // [rows, chunks], used if there is more than one chunk
 }
 
 func (b *CPU) reduce(o *backend.Reduce) {
@@ -53,7 +53,7 @@ func (j *reduce[T]) run(w *worker, lo, hi int) {
 	rows := j.X
 	rows.Rank--
 	if n == 0 {
-		rows.Strides = [backend.MaxRank]int{} // nothing to read, wherever they lead
+		rows.Strides = [backend.MaxRank]int{} // no elements to read, although offsets may lie outside of the memory
 	}
 	width := min(n, reduceChunk)
 	buf := scratch[T](w, width+blockLen)
@@ -81,7 +81,7 @@ func (j *reduce[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// fold is fn over x.
+// fold returns the reduction of x by fn.
 func fold[T number](fn backend.ReduceFn, x []T) T {
 	x32, single := any(x).([]float32)
 	var y T
@@ -107,7 +107,7 @@ func fold[T number](fn backend.ReduceFn, x []T) T {
 	return y
 }
 
-// merge folds what fold gave for the chunks of a row.
+// merge combines the results of fold for the chunks of a row.
 func merge[T number](fn backend.ReduceFn, x []T) T {
 	y := x[0]
 	for _, v := range x[1:] {
@@ -158,7 +158,8 @@ func (o *topK[T]) run(w *worker, lo, hi int) {
 			if found == k && (k == 0 || !(v > best[k-1])) {
 				continue
 			}
-			// Insert before every smaller value: equal ones came first.
+			// Insert before every smaller value but after equal ones, which
+			// came first.
 			at := min(found, k-1)
 			for ; at > 0 && v > best[at-1]; at-- {
 				best[at] = best[at-1]

@@ -2,17 +2,18 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// right is a batch of right operands in a format other than Native: strided
-// matrices of values, or of codes with scales apart.
+// right is a batch of right operands for a product in a format other than
+// Native: strided matrices of values, or of codes with separate scales.
 type right struct {
-	operand[float32]        // of codes, their strides
-	codes            []byte // else nil
+	operand[float32]        // the values, or just the strides of codes
+	codes            []byte // nil if the matrix has values
 	scale, least     blockValues
 	blockK, blockN   int
 }
 
-// blockValues are the scales or the minimums of a batch's blocks: that of block (i, j) of
-// matrix (e0, e1) is number e0*batch[0] + e1*batch[1] + i*rs + j*cs, of F32 or F16.
+// blockValues are the scales or minimums of the blocks of a batch of matrices,
+// in F32 or F16. That of block (i, j) of matrix (e0, e1) is at index
+// e0*batch[0] + e1*batch[1] + i*rs + j*cs.
 type blockValues struct {
 	f32    []float32
 	f16    []uint16
@@ -20,7 +21,7 @@ type blockValues struct {
 	batch  [2]int
 }
 
-// blockValuesOf are those of v, which may be absent.
+// blockValuesOf returns the block values in v, or none if v is absent.
 func blockValuesOf(v *backend.View) (b blockValues) {
 	if !v.Present() {
 		return b
@@ -35,19 +36,20 @@ func blockValuesOf(v *backend.View) (b blockValues) {
 	return b
 }
 
-// from is b from value n on.
+// from returns b starting at value n.
 func (b blockValues) from(n int) blockValues {
 	b.f32, b.f16 = b.f32[min(n, len(b.f32)):], b.f16[min(n, len(b.f16)):]
 	return b
 }
 
-// matrix is matrix (e0, e1) of the batch.
+// matrix returns the values of matrix (e0, e1) of the batch.
 func (b blockValues) matrix(e0, e1 int) blockValues { return b.from(e0*b.batch[0] + e1*b.batch[1]) }
 
-// block is b from block (i, j) on.
+// block returns b from block (i, j) on.
 func (b blockValues) block(i, j int) blockValues { return b.from(i*b.rs + j*b.cs) }
 
-// rightOf is a strided m. Of a packed one it is empty.
+// rightOf returns the operand m if it is strided, and an empty one if it is
+// packed.
 func rightOf(m *backend.Matrix) right {
 	switch {
 	case m.Layout == backend.Packed:
@@ -62,7 +64,7 @@ func rightOf(m *backend.Matrix) right {
 	}
 }
 
-// matrix is matrix (e0, e1) of the batch.
+// matrix returns matrix (e0, e1) of the batch.
 func (r right) matrix(e0, e1 int) right {
 	if r.codes == nil {
 		r.operand = r.operand.matrix(e0, e1)
@@ -72,7 +74,8 @@ func (r right) matrix(e0, e1 int) right {
 	return r.from(e0*r.batch[0] + e1*r.batch[1])
 }
 
-// columns is r from column j on, the first of a block.
+// columns returns r starting at column j. j must be the first column of a
+// block.
 func (r right) columns(j int) right {
 	if r.codes == nil {
 		r.operand = r.operand.from(j * r.cs)
@@ -81,19 +84,19 @@ func (r right) columns(j int) right {
 	return r.block(0, j/r.blockN)
 }
 
-// block is r, which has codes, from block (p, q) on.
+// block returns r, which must have codes, from block (p, q) on.
 func (r right) block(p, q int) right {
 	r.scale, r.least = r.scale.block(p, q), r.least.block(p, q)
 	return r.from(p*r.blockK*r.rs + q*r.blockN*r.cs)
 }
 
-// from is r with the codes from element n on.
+// from returns r with its codes starting at element n.
 func (r right) from(n int) right {
 	r.codes = r.codes[min(n, len(r.codes)):]
 	return r
 }
 
-// repeats reports whether all matrices of the batch are one.
+// repeats reports whether all matrices of the batch are the same one.
 func (r right) repeats() bool {
 	return r.batch == [2]int{} && r.scale.batch == [2]int{} && r.least.batch == [2]int{}
 }

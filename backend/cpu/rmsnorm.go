@@ -18,13 +18,13 @@ func (o *rmsNorm[T]) run(w *worker, lo, hi int) {
 }
 
 // sumRows is the number of rows whose contributions to a parameter's gradient
-// are summed on their own, before these sums are added in ascending order.
+// are summed separately. These partial sums are then added in ascending order.
 const sumRows = 64
 
-// rmsNormGrad is a job over blocks of sumRows rows.
+// rmsNormGrad is the job of RMSNormGrad, split by blocks of sumRows rows.
 type rmsNormGrad[T number] struct {
 	*backend.RMSNormGrad
-	partial []T // [blocks, D]: each block's share of DW
+	partial []T // [blocks, D], the contribution of each block to DW
 }
 
 func (j *rmsNormGrad[T]) do(p *pool, o *backend.RMSNormGrad) {

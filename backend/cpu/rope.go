@@ -12,7 +12,7 @@ func (o *rope[T]) run(w *worker, lo, hi int) {
 	a := anglesOf[T](&o.Cos, &o.Sin, o.Interleaved, o.Inverse)
 	turned := 2 * a.half
 	still := d - turned
-	together := 1 // heads that lie next to each other
+	together := 1 // number of adjacent heads that are rotated at a time
 	if still == 0 && o.X.Strides[1] == d && o.Y.Strides[1] == d {
 		together = max(heads, 1)
 	}
@@ -34,12 +34,12 @@ func (o *rope[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// angles are the tables and the convention of a rotation.
+// angles are the cosines and sines of a rotation and the layout of its pairs.
 type angles[T number] struct {
 	cos, sin        []T
 	half, positions int
 	interleaved     bool
-	sign            T // −1 rotates back
+	sign            T // −1 for the inverse rotation
 }
 
 func anglesOf[T number](cos, sin *backend.View, interleaved, inverse bool) angles[T] {
@@ -50,13 +50,14 @@ func anglesOf[T number](cos, sin *backend.View, interleaved, inverse bool) angle
 	return a
 }
 
-// at is the cosines and sines of a position.
+// at returns the cosines and sines of a position.
 func (a *angles[T]) at(op string, position int32) (cos, sin []T) {
 	p := row(op, "position", position, a.positions)
 	return a.cos[p*a.half:][:a.half], a.sin[p*a.half:][:a.half]
 }
 
-// rotate turns the pairs of each row of in into out, which may be in.
+// rotate rotates the pairs of each row of in and writes them to out, which may
+// be in.
 func (a *angles[T]) rotate(out, in, cos, sin []T) {
 	if out32, ok := any(out).([]float32); ok {
 		asm.Rotate(out32, any(in).([]float32), any(cos).([]float32), any(sin).([]float32), float32(a.sign), a.interleaved)

@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// sample is a job over rows.
+// sample is the job of Sample, split by rows.
 type sample[T number] backend.Sample
 
 func (o *sample[T]) run(w *worker, lo, hi int) {
@@ -14,7 +14,7 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 	vocab := o.X.Shape[1]
 	buf := scratch[T](w, 2*vocab)
 	d := draw[T]{z: buf[:vocab], p: buf[vocab:]}
-	rows, _ := newReader(&o.X, vocab, buf) // widens to where the scores go
+	rows, _ := newReader(&o.X, vocab, buf) // BF16 is widened into the memory of the scores
 	for i := lo; i < hi; i++ {
 		x := rows.at(i*o.X.Strides[0], vocab)
 		var t int
@@ -22,7 +22,7 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 		if temperature := float64(at[T](&o.Temperature, i)); temperature == 0 {
 			t, lp = d.greedy(x)
 		} else if d.score(x, T(1/temperature)); !finite(d.lse) {
-			t, lp = firstMax(d.z), T(math.NaN()) // a filter might drop what is not finite
+			t, lp = firstMax(d.z), T(math.NaN()) // some logit is not finite: skip the filters, which might drop it
 		} else {
 			d.filter(w, int(at[int32](&o.TopK, i)), float64(at[T](&o.TopP, i)))
 			seed := data[int32](&o.Seed)[2*i:]
@@ -35,14 +35,14 @@ func (o *sample[T]) run(w *worker, lo, hi int) {
 	}
 }
 
-// at is element i of a vector.
+// at returns element i of the vector v.
 func at[T number | int32](v *backend.View, i int) T { return data[T](v)[i*v.Strides[0]] }
 
-// draw is the state of one row's draw.
+// draw is the state for sampling one row.
 type draw[T number] struct {
-	z   []T // logits, −Inf where filtered out
-	p   []T // scratch
-	lse T   // of z
+	z   []T // logits, −Inf where a filter dropped them
+	p   []T // scratch memory
+	lse T   // log-sum-exp of z
 }
 
 func (d *draw[T]) score(x []T, invTemp T) {
@@ -56,8 +56,8 @@ func (d *draw[T]) greedy(x []T) (token int, logProb T) {
 	return token, d.z[token] - d.lse
 }
 
-// filter keeps the topK largest logits and of them the most likely ones that
-// reach mass topP together.
+// filter keeps the topK largest logits (top-k) and, of these, the most likely
+// ones that together reach probability topP (top-p).
 func (d *draw[T]) filter(w *worker, topK int, topP float64) {
 	byCount, byMass := topK > 0 && topK < len(d.z), topP < 1
 	if !byCount && !byMass {
@@ -82,9 +82,9 @@ func (d *draw[T]) filter(w *worker, topK int, topP float64) {
 	}
 }
 
-// pick is the first token at which the mass exceeds u. The mass is summed in
-// float64; where rounding leaves it short of u, pick is the last token that
-// has any.
+// pick returns the first token at which the cumulative probability exceeds u.
+// The sum is in float64. If rounding leaves it at or below u, pick returns the
+// last token whose probability is not 0.
 func (d *draw[T]) pick(u float64) int {
 	expSub(d.p, d.z, d.lse)
 	mass, last := 0.0, -1
@@ -102,7 +102,7 @@ func (d *draw[T]) pick(u float64) int {
 // finite reports whether x is neither NaN nor infinite.
 func finite[T number](x T) bool { return x-x == 0 }
 
-// firstMax is the lowest index of the largest element, NaN counting as −Inf.
+// firstMax returns the lowest index of the largest element. NaN counts as −Inf.
 func firstMax[T number](x []T) int {
 	m := maximum(x)
 	for i, v := range x {
@@ -113,9 +113,9 @@ func firstMax[T number](x []T) int {
 	return 0
 }
 
-// ranking lists the ids of z from the largest logit down, ties by lowest id,
-// and only as far as asked: ids[:heap] is a max-heap, ids[heap:] are the best
-// so far, the very best last.
+// ranking sorts the ids of z in descending order of logits, equal ones by
+// lowest id, but only as far as needed: ids[:heap] is a max-heap, and
+// ids[heap:] are the best ids so far in reverse order.
 type ranking[T number] struct {
 	z    []T
 	ids  []int32
@@ -133,7 +133,7 @@ func newRanking[T number](z []T, ids []int32) ranking[T] {
 	return r
 }
 
-// best is the id at place n.
+// best returns the id of rank n, from 0.
 func (r *ranking[T]) best(n int) int32 {
 	for len(r.ids)-r.heap <= n {
 		r.heap--
@@ -143,7 +143,7 @@ func (r *ranking[T]) best(n int) int32 {
 	return r.ids[len(r.ids)-1-n]
 }
 
-// drop sets the logits after the n best to −Inf.
+// drop sets all logits except the n largest to −Inf.
 func (r *ranking[T]) drop(n int) {
 	r.best(n - 1)
 	for _, id := range r.ids[:len(r.ids)-n] {

@@ -24,7 +24,7 @@ func draws(s *bench, n int, logits []float64, temperature float64, topK int, top
 	return content[int32](op.Token), floats(op.LogProb)
 }
 
-// logs is ln of each p.
+// logs returns ln of each p.
 func logs(p ...float64) []float64 {
 	x := make([]float64, len(p))
 	for i := range p {
@@ -113,8 +113,8 @@ func TestSampleAtTemperatureZeroPicksTheFirstMaximum(t *testing.T) {
 	}
 }
 
-// TestSampleInvertsTheCumulativeMass checks each draw against the uniform that
-// the op's definition names.
+// TestSampleInvertsTheCumulativeMass checks each sampled token against the
+// uniform random number that the op's definition prescribes.
 func TestSampleInvertsTheCumulativeMass(t *testing.T) {
 	s := newBench(t, backend.F64, 1, 12)
 	p := []float64{.1, .2, .3, .4}

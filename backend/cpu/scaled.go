@@ -5,9 +5,10 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// Matrices of E4M3 with scales apart. Products pack them for the time of the op.
+// Matrices of E4M3 codes with separate scales. A product packs them for its own
+// use.
 
-// quantiseSquares is the job of Pack to such a matrix. Its units are matrices ×
+// quantiseSquares is the job of Pack to such a matrix, split by matrices and
 // blocks.
 type quantiseSquares struct {
 	*backend.Pack
@@ -51,8 +52,8 @@ func (j *quantiseSquares) run(w *worker, lo, hi int) {
 	}
 }
 
-// dequantiseColumns is the job of Unpack of such a matrix. Its units are matrices ×
-// columns of Dst.
+// dequantiseColumns is the job of Unpack of such a matrix, split by matrices
+// and columns of Dst.
 type dequantiseColumns struct {
 	*backend.Unpack
 	src right
@@ -66,7 +67,7 @@ func (b *CPU) dequantise(o *backend.Unpack) error {
 	j := &b.formatted.dequantiser
 	*j = dequantiseColumns{o, rightOf(&o.Src)}
 	b.pool.run(matrices*o.Dst.Dim(-1), rowGrain(o.Dst.Dim(-2)), j)
-	*j = dequantiseColumns{} // keeps no operand alive
+	*j = dequantiseColumns{} // releases the operands for garbage collection
 	return nil
 }
 

@@ -8,8 +8,9 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// scaledAs is src in FP8 with scales apart, both stored by rows or, as checkpoints
-// have them, by columns, at an offset of their buffers.
+// scaledAs returns src in FP8 with separate scales. Codes and scales start at
+// an offset in their buffers and are stored by rows or, as in checkpoints, by
+// columns.
 func scaledAs(t testing.TB, b *CPU, src backend.View, byRows bool) backend.Matrix {
 	t.Helper()
 	f := backend.FP8
@@ -37,8 +38,9 @@ func scaledAs(t testing.TB, b *CPU, src backend.View, byRows bool) backend.Matri
 	return m
 }
 
-// Bitwise, with NaN and infinities among the weights: products with a matrix and
-// its values are the same in all its forms, and so are copies of it in another form.
+// Products with an FP8 matrix have the same bits in all its forms as with its
+// values, even with NaN and infinities among the weights, and so do its
+// conversions from one form to another.
 func TestFormsOfAnFP8MatrixAgree(t *testing.T) {
 	rng := newRand(t)
 	const m = 5
@@ -94,7 +96,7 @@ func TestFormsOfAnFP8MatrixAgree(t *testing.T) {
 	}
 }
 
-// The elements of a batch may be one matrix repeated, each with scales of its own.
+// A batch may consist of one matrix repeated with different scales.
 func TestRepeatedElementsKeepTheirScales(t *testing.T) {
 	rng := newRand(t)
 	const m, k, n = 3, 130, 20

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// units are the suffixes of sizes, each 1024 times the one before.
+// units are the suffixes of sizes, each 1024 times the one before it.
 var units = []string{"B", "KiB", "MiB", "GiB", "TiB"}
 
-// parseSize reads a positive number of bytes such as "8GiB", "512MiB" or
-// "1000000", as GOMEMLIMIT is written.
+// parseSize parses a positive number of bytes such as "8GiB", "512MiB" or
+// "1000000", the syntax of GOMEMLIMIT.
 func parseSize(s string) (int, error) {
 	digits := strings.TrimRight(s, "BKMGTi")
 	unit := 0
@@ -21,7 +21,7 @@ func parseSize(s string) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || n == 0 || unit < 0 || n > math.MaxInt>>(10*unit) {
-		return 0, fmt.Errorf("%q is no size: want a number of bytes above 0, such as 8GiB, 512MiB or 1000000", s)
+		return 0, fmt.Errorf("%q is not a size: want a number of bytes above 0, such as 8GiB, 512MiB or 1000000", s)
 	}
 	return int(n) << (10 * unit), nil
 }

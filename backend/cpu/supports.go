@@ -17,13 +17,14 @@ var activationOps = []string{
 	"MoEGate", "MoEGateGrad", "MoEDispatch", "MoECombine", "MoECombineGrad",
 }
 
-// scoreOps are ops on scores, parameters or indices, in F32 and F64.
+// scoreOps take scores, parameters or indices, in F32 and F64.
 var scoreOps = []string{
 	"Iota", "GatherLast", "ScatterLast", "Random", "MoEWeights", "MoERoute",
 	"SequenceBalance", "SequenceBalanceGrad", "AdamW",
 }
 
-// storageOps take dtypes that only store: E4M3, E5M2, F16.
+// storageOps also take the dtypes that are only for storage: E4M3, E5M2 and
+// F16.
 var storageOps = []string{"Copy", "Fill", "Gather", "Scatter"}
 
 // Supports implements backend.Supporter.

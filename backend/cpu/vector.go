@@ -6,8 +6,8 @@ import (
 	"github.com/aha-go/aha/backend/cpu/internal/asm"
 )
 
-// The row kernels below are their loops for float64, and the assembly package,
-// which holds the same loops beside its fast forms, for float32.
+// Kernels over rows. The loops here are for float64; for float32, package asm
+// has the same loops and their assembly.
 
 // weightedSum computes y += Σ_j p[j]·v[j·stride:][:len(y)] in ascending j.
 func weightedSum[T number](y, p, v []T, stride int) {
@@ -22,7 +22,7 @@ func weightedSum[T number](y, p, v []T, stride int) {
 	}
 }
 
-// dot is Σ x·y.
+// dot returns Σ x·y.
 func dot[T number](x, y []T) T {
 	if x32, ok := any(x).([]float32); ok {
 		return T(asm.Dot(x32, any(y).([]float32)))
@@ -67,7 +67,8 @@ func sigmoid[T number](y, x []T) {
 	}
 }
 
-// maximum is the largest element of x, NaN counting as absent; −Inf of nothing.
+// maximum returns the largest element of x, ignoring NaN, or −Inf if there is
+// none.
 func maximum[T number](x []T) T {
 	if x32, ok := any(x).([]float32); ok {
 		return T(asm.Max(x32))
@@ -94,8 +95,8 @@ func expSub[T number](y, x []T, m T) T {
 	return sum
 }
 
-// expShifted computes y = exp(x − m) for the maximum m of x and returns m and
-// Σ y. Where all of x is −Inf, y is 0.
+// expShifted computes y = exp(x − m), where m is the maximum of x, and returns
+// m and Σ y. If all of x is −Inf, y is 0.
 func expShifted[T number](y, x []T) (m, sum T) {
 	m = maximum(x)
 	if math.IsInf(float64(m), -1) {

@@ -2,26 +2,27 @@ package cpu
 
 import "github.com/aha-go/aha/backend"
 
-// blockLen is the largest number of elements of one run of a walk: a few such
-// blocks of scratch stay in the first-level cache.
+// blockLen is the maximum number of elements of a run of a walk. A few blocks
+// of this size stay in the first-level cache.
 const blockLen = 1024
 
-// walk visits a range of the elements of up to four views of one shape in
+// walk visits a range of the elements of up to four views of the same shape, in
 // row-major order, as runs that are evenly spaced in every view. Neighbouring
 // dimensions that continue each other in all views are merged, so contiguous
-// views are one long row whatever their rank.
+// views of any rank are treated as one long row.
 type walk struct {
 	rank    int
 	shape   [backend.MaxRank]int    // innermost first
 	strides [backend.MaxRank][4]int // innermost first, by view
-	at      [backend.MaxRank]int    // index of the current run's first element
+	at      [backend.MaxRank]int    // innermost first, for each view
 	left    int                     // elements after the current run
 
 	n   int    // length of the current run
-	off [4]int // place of its first element, by view
+	off [4]int // offset of the run's first element in each view
 }
 
-// newWalk starts a walk over elements lo to hi, before the first run.
+// newWalk returns a walk over elements [lo, hi), positioned before the first
+// run.
 func newWalk(lo, hi int, views ...*backend.View) walk {
 	w := walk{rank: 1, left: hi - lo}
 	w.shape[0] = 1
@@ -51,8 +52,8 @@ func newWalk(lo, hi int, views ...*backend.View) walk {
 	return w
 }
 
-// continues reports whether dimension d of every view steps over exactly the
-// outermost dimension merged so far.
+// continues reports whether dimension d of every view continues the outermost
+// dimension merged so far, so that the two can be merged.
 func (w *walk) continues(d int, views []*backend.View) bool {
 	top := w.rank - 1
 	for i, v := range views {
@@ -84,11 +85,11 @@ func (w *walk) next() bool {
 	return true
 }
 
-// stride is the spacing of the current run in view i.
+// stride returns the distance between elements of the current run in view i.
 func (w *walk) stride(i int) int { return w.strides[0][i] }
 
-// load is n elements of x that lie stride apart: in place if they are
-// adjacent, else copied to buf.
+// load returns n elements of x that lie stride apart: x itself if they are
+// adjacent, else a copy in buf.
 func load[T any](x []T, stride, n int, buf []T) []T {
 	if stride == 1 || n == 1 {
 		return x[:n]
@@ -106,8 +107,8 @@ func load[T any](x []T, stride, n int, buf []T) []T {
 	return buf
 }
 
-// place is where a kernel writes n elements for y: y itself if they are
-// adjacent, else buf, from which store spreads them.
+// place returns the memory to which a kernel writes n elements of y: y itself
+// if they are adjacent, else buf, which store then copies to y.
 func place[T any](y []T, stride, n int, buf []T) []T {
 	if stride == 1 || n == 1 {
 		return y[:n]
@@ -115,7 +116,7 @@ func place[T any](y []T, stride, n int, buf []T) []T {
 	return buf[:n]
 }
 
-// store spreads to y what a kernel wrote to place's result.
+// store copies from, a result of place, to y if place did not return y itself.
 func store[T any](y []T, stride int, from []T) {
 	if stride == 1 || len(from) == 1 {
 		return

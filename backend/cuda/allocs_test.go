@@ -6,8 +6,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Launches of the steady state allocate no memory of Go, whose collector would else
-// run beside every step.
+// In the steady state, launches allocate no Go memory, so that the garbage
+// collector does not run during every step.
 func TestDoAllocatesNothing(t *testing.T) {
 	d := emulatedDevice(t)
 	x, y, z := d.normal(backend.F32, 8, 16), d.normal(backend.F32, 8, 16), d.normal(backend.F32, 8, 16)

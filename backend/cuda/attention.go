@@ -12,7 +12,8 @@ func (b *CUDA) attention(o *backend.Attention) error {
 		warps(o.Q.Shape[0] * o.Q.Shape[1])
 }
 
-// attentionGrad computes Δ and the range of query rows of each 32 key rows first.
+// attentionGrad first computes Δ and the range of query rows for each 32 key
+// rows.
 func (b *CUDA) attentionGrad(o *backend.AttentionGrad) error {
 	s := scratch{b: b}
 	defer s.free()

@@ -9,8 +9,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// The trainer sees a sequence between others, the rollout in chunks from a cache, the
-// engine in pages that lie in any order.
+// The trainer processes a sequence between others, the rollout in chunks from a
+// cache, and the engine in unordered pages.
 func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 	const first, n, after, place, heads, groups, dk, dv = 29, 141, 7, 13, 4, 2, 20, 9
 	for _, dt := range []backend.DType{backend.F32, backend.BF16} {
@@ -34,7 +34,8 @@ func TestAttentionHasTheSameBitsPackedChunkedDecodedAndPaged(t *testing.T) {
 			o, lse := attend(q, k, v, d.ints(start...), d.ints(length...), backend.View{})
 			wantO, wantLSE := d.bits(o.Slice(0, first, first+n)), d.bits(lse.Slice(0, first, first+n))
 
-			// The same keys and values in a cache and in pages, whose rows are wider.
+			// The same keys and values in a cache and in pages, both with wider
+			// rows.
 			cache, pages := d.normal(dt, place+n, groups, dk+dv), d.normal(dt, 4*backend.PageRows, groups, dk+dv)
 			table := []int{-1, 3, 1}
 			for i := range n {
@@ -92,7 +93,7 @@ func TestSyncReportsWindowsAndPositionsOutOfRange(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		op   backend.Op
-		bad  string // the index reported, none if empty
+		bad  string // the index reported, or empty
 	}{
 		{"all keys", attend(0, 300, backend.View{}), ""},
 		{"a key too many", attend(1, 300, backend.View{}), "index 300"},

@@ -9,37 +9,38 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
 
-// maxWorkspace bounds the memory of one product of cuBLASLt in bytes. Whatever is
-// free, it is the same: the choice of algorithms depends on it.
+// maxWorkspace is the maximum workspace of a cuBLASLt product in bytes. It does
+// not depend on the free memory, since the choice of algorithm depends on it.
 const maxWorkspace = 32 << 20
 
-// blas computes products by cuBLASLt, each size by the algorithm that it was first
-// computed with. The nil *blas computes none.
+// blas computes products with cuBLASLt. It always uses the algorithm that was
+// chosen for the first product of the same problem. A nil *blas computes no
+// products.
 type blas struct {
 	lib    *cublaslt.BLAS
 	handle cublaslt.Handle
 	plans  map[problem]*plan
 }
 
-// problem is what the algorithm of a product C = A·B depends on. cuBLASLt's matrices
-// are column-major: it is given Cᵀ = Bᵀ·Aᵀ.
+// problem is everything that the choice of algorithm for C = A·B depends on.
+// cuBLASLt's matrices are column-major, so it computes Cᵀ = Bᵀ·Aᵀ.
 type problem struct {
 	c, a, b operand
 	batch   int
 }
 
-// operand is how a matrix, or a stack of them, lies in memory: columns contiguous,
-// once row-major ones are seen as transposed.
+// operand describes the memory layout of a matrix or a stack of matrices as a
+// column-major one; a row-major matrix is described as transposed.
 type operand struct {
 	dtype      backend.DType
 	rows, cols int
 	ld         int  // elements from one column to the next
 	stride     int  // elements from one matrix of the stack to the next
-	transposed bool // it is the view's transpose
-	align      int  // bytes that the address is a multiple of, 16 at most
+	transposed bool // describes the transpose of the view
+	align      int  // largest power of two, up to 16, that divides the address in bytes
 }
 
-// plan is how a problem is computed.
+// plan is the algorithm and the descriptors for a problem.
 type plan struct {
 	name      string
 	desc      cublaslt.Desc
@@ -48,7 +49,8 @@ type plan struct {
 	workspace int // bytes
 }
 
-// takes is the product c = a·r as cuBLASLt sees it, if it has what it takes.
+// takes returns the product c = a·r as a problem, and whether cuBLASLt can
+// compute it.
 func (l *blas) takes(c, a *backend.View, r *right) (p problem, ok bool) {
 	b := &r.data
 	if l == nil || r.format != backend.Native || a.DType != b.DType || c.Len() == 0 || a.Dim(-1) == 0 {
@@ -58,13 +60,13 @@ func (l *blas) takes(c, a *backend.View, r *right) (p problem, ok bool) {
 		return p, false
 	}
 	p.batch, ok = p.c.set(c)
-	ok = ok && p.c.transposed // cuBLASLt's result is Cᵀ
+	ok = ok && p.c.transposed // cuBLASLt writes Cᵀ
 	_, fitsA := p.a.set(a)
 	_, fitsB := p.b.set(b)
 	return p, ok && fitsA && fitsB
 }
 
-// set makes o describe v, and returns how many matrices there are. It fails where the
+// set makes o describe v and returns the number of matrices. ok is false if the
 // strides are not those of column-major or row-major matrices.
 func (o *operand) set(v *backend.View) (batch int, ok bool) {
 	rows, cols, down, across := v.Dim(-2), v.Dim(-1), v.Stride(-2), v.Stride(-1)
@@ -96,12 +98,12 @@ func (o *operand) set(v *backend.View) (batch int, ok bool) {
 	return batch, o.stride >= 0
 }
 
-// address is where the first element of v lies.
+// address returns the address of the first element of v.
 func address(v *backend.View) driver.Ptr {
 	return v.Buf.(*buffer).ptr + driver.Ptr(v.Offset*v.DType.Size())
 }
 
-// alignment is the largest power of two that divides p, 16 at most.
+// alignment returns the largest power of two, up to 16, that divides p.
 func alignment(p driver.Ptr) int {
 	if p%16 == 0 {
 		return 16
@@ -109,7 +111,7 @@ func alignment(p driver.Ptr) int {
 	return int(p & -p)
 }
 
-// product queues C = A·B, or C += A·B.
+// product queues C = A·B, or C += A·B if accumulate is set.
 func (l *blas) product(d *CUDA, p problem, c, a, b *backend.View, accumulate bool) error {
 	plan, err := l.plan(p)
 	if err != nil {
@@ -142,7 +144,7 @@ func (l *blas) product(d *CUDA, p problem, c, a, b *backend.View, accumulate boo
 	return nil
 }
 
-// open makes the handle. The device's context is current.
+// open creates the handle. The device's context must be current.
 func (l *blas) open() (err error) {
 	if l != nil {
 		l.handle, err = l.lib.Create()
@@ -150,7 +152,7 @@ func (l *blas) open() (err error) {
 	return err
 }
 
-// close gives the handle and all plans back.
+// close destroys the plans and the handle.
 func (l *blas) close() error {
 	if l == nil || l.handle == 0 {
 		return nil

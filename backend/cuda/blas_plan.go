@@ -8,7 +8,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/cublaslt"
 )
 
-// String is the product as the error messages name it.
+// String returns the product as error messages name it.
 func (p problem) String() string {
 	m, k := p.a.size()
 	_, n := p.b.size()
@@ -16,7 +16,7 @@ func (p problem) String() string {
 		p.c.dtype, p.batch, m, n, p.a.dtype, p.batch, m, k, p.batch, k, n)
 }
 
-// size is the view's numbers of rows and columns.
+// size returns the view's numbers of rows and columns.
 func (o operand) size() (rows, cols int) {
 	if o.transposed {
 		return o.cols, o.rows
@@ -24,7 +24,7 @@ func (o operand) size() (rows, cols int) {
 	return o.rows, o.cols
 }
 
-// plan is how p is computed, always in the same way.
+// plan returns the plan for p, which it makes only once.
 func (l *blas) plan(p problem) (*plan, error) {
 	if made := l.plans[p]; made != nil {
 		return made, nil
@@ -41,7 +41,7 @@ func (l *blas) plan(p problem) (*plan, error) {
 	return made, nil
 }
 
-// describe makes the descriptors of p's operands.
+// describe creates the descriptors of p's operands.
 func (l *blas) describe(made *plan, p problem) (err error) {
 	if made.desc, err = l.lib.MatmulDescCreate(cublaslt.Compute32F, cublaslt.F32); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (l *blas) describe(made *plan, p problem) (err error) {
 	return err
 }
 
-// operation makes the view's transpose of o.
+// operation returns the operation that turns o into the view's transpose.
 func operation(o operand) cublaslt.Operation {
 	if o.transposed {
 		return cublaslt.N
@@ -86,7 +86,7 @@ func (l *blas) layout(o operand, batch int) (cublaslt.Layout, error) {
 		l.lib.MatrixLayoutSetAttribute(m, cublaslt.BatchStride, o.stride))
 }
 
-// choose takes the first algorithm that sums each element in one sequence.
+// choose selects the first algorithm that sums each element in one sequence.
 func (l *blas) choose(made *plan, p problem) error {
 	pref, err := l.lib.MatmulPreferenceCreate()
 	if err != nil {
@@ -105,8 +105,8 @@ func (l *blas) choose(made *plan, p problem) error {
 	return errors.New("cublasLtMatmulAlgoGetHeuristic found no algorithm")
 }
 
-// candidates are the algorithms that cuBLASLt takes for the fastest within limits,
-// the first ones.
+// candidates returns the first of the algorithms within limits, which cuBLASLt
+// sorts by estimated speed.
 func (l *blas) candidates(
 	made *plan, p problem, pref cublaslt.Preference,
 ) ([]cublaslt.HeuristicResult, error) {
@@ -123,7 +123,7 @@ func (l *blas) candidates(
 	return l.lib.MatmulAlgoGetHeuristic(l.handle, made.desc, made.b, made.a, made.c, made.c, pref, 8)
 }
 
-// drop gives the descriptors of a plan back, as far as it has them.
+// drop destroys the descriptors of a plan that have been created.
 func (l *blas) drop(p *plan) error {
 	var errs []error
 	if p.desc != 0 {

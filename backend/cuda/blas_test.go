@@ -19,8 +19,8 @@ import (
 
 const byCuBLASLt = "cuda:0?products=cublaslt"
 
-// onBoth opens the emulated device twice with the same seed: with the own kernels and
-// with cuBLASLt.
+// onBoth opens the emulated device twice with the same seed: own uses the
+// kernels of this package, blas uses cuBLASLt.
 func onBoth(t *testing.T) (own, blas *device) {
 	t.Helper()
 	emulated(t)
@@ -36,17 +36,19 @@ func TestProductsOfCuBLASLtConform(t *testing.T) {
 	})
 }
 
-// The check mode sees each access of the products, those of the emulator included.
+// Check mode detects wrong accesses in all products, including those that the
+// emulator computes for cuBLASLt.
 func TestProductsOfCuBLASLtAccessTheirOperandsAlone(t *testing.T) {
 	emulated(t)
 	t.Setenv("AHA_EMU_CHECK", "1")
-	if !inChild(t) { // the mode cannot change while a device is open
+	if !inChild(t) { // check mode cannot change while a device is open
 		return
 	}
 	conforms(t, func(c backendtest.Case) bool { return c.Op == "MatMul" })
 }
 
-// conforms checks the cases in F32 and BF16 that are wanted, with cuBLASLt.
+// conforms checks, with cuBLASLt, the F32 and BF16 cases for which wanted is
+// true.
 func conforms(t *testing.T, wanted func(backendtest.Case) bool) {
 	b := backendtest.Open(t, byCuBLASLt)
 	cases := backendtest.Cases()
@@ -68,7 +70,8 @@ func conforms(t *testing.T, wanted func(backendtest.Case) bool) {
 	}
 }
 
-// product is C = A·B or C += A·B on one device, and whether cuBLASLt computes it.
+// product is C = A·B or C += A·B on one device. taken says whether cuBLASLt
+// computes it.
 type product struct {
 	name       string
 	taken      bool
@@ -76,7 +79,7 @@ type product struct {
 	operands   func(d *device) (c, a, b backend.View)
 }
 
-// products are all ways in which operands lie in memory that matter.
+// products cover all memory layouts of operands that are treated differently.
 var products = []product{
 	{"row-major", true, false, func(d *device) (c, a, b backend.View) {
 		return d.normal(backend.F32, 5, 7), d.normal(backend.F32, 5, 30), d.normal(backend.F32, 30, 7)
@@ -136,7 +139,7 @@ var products = []product{
 	}},
 }
 
-// all are the elements of a view, in order, copied on the device.
+// all returns the elements of a view in row-major order, copied by the device.
 func (d *device) all(v backend.View) []float64 {
 	d.Helper()
 	dense := d.normal(v.DType, v.Dims()...)
@@ -144,8 +147,9 @@ func (d *device) all(v backend.View) []float64 {
 	return d.values(dense)
 }
 
-// What cuBLASLt can express it computes, and the own kernels the rest: a failure of
-// cublasLtMatmul fails exactly the former. Either way, the results are near.
+// cuBLASLt computes the products that it can express, and the kernels of this
+// package the others: if cublasLtMatmul fails, exactly the former fail. In
+// either case the results are close.
 func TestCuBLASLtTakesWhatItCanExpress(t *testing.T) {
 	for _, p := range products {
 		t.Run(p.name, func(t *testing.T) {
@@ -162,7 +166,7 @@ func TestCuBLASLtTakesWhatItCanExpress(t *testing.T) {
 					tolerance = 0.02
 				}
 				if got := results[1][i]; !(math.Abs(got-want) <= tolerance*max(1, math.Abs(want))) {
-					t.Errorf("element %d is %v, by the own kernels %v", i, got, want)
+					t.Errorf("element %d is %v, by this package's kernels %v", i, got, want)
 				}
 			}
 			t.Setenv("AHA_EMU_FAIL", "cublasLtMatmul:1")
@@ -176,8 +180,8 @@ func TestCuBLASLtTakesWhatItCanExpress(t *testing.T) {
 	}
 }
 
-// The algorithm is asked for once for each size: a second question would fail here. So
-// the bits of a size stay the same.
+// The algorithm for each size is chosen once: choosing it again would fail
+// here. So the bits for a size stay the same.
 func TestTheAlgorithmOfASizeIsFixed(t *testing.T) {
 	emulated(t)
 	t.Setenv("AHA_EMU_FAIL", "cublasLtMatmulAlgoGetHeuristic:2")
@@ -199,7 +203,8 @@ func TestTheAlgorithmOfASizeIsFixed(t *testing.T) {
 	}
 }
 
-// What the option gives up: a row alone and among others.
+// With cuBLASLt, a row computed alone may differ from the same row among
+// others.
 func TestBitsOfCuBLASLtDependOnTheBatchAndThoseOfTheKernelsDoNot(t *testing.T) {
 	own, blas := onBoth(t)
 	for _, d := range []*device{own, blas} {
@@ -236,24 +241,24 @@ func TestTheWorkspaceIsMemoryOfTheDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := d.Do(&backend.MatMul{C: c, A: a, B: backend.Dense(w)})
-	if err == nil || !strings.Contains(err.Error(), "1000 bytes for other; held are [KV cache ") {
+	if err == nil || !strings.Contains(err.Error(), "1000 bytes for other; in use are [KV cache ") {
 		t.Errorf("error %v", err)
 	}
-	row := backend.MatMul{C: c.Slice(0, 0, 1), A: a.Slice(0, 0, 1), B: backend.Dense(w)} // needs none
+	row := backend.MatMul{C: c.Slice(0, 0, 1), A: a.Slice(0, 0, 1), B: backend.Dense(w)} // one that needs no workspace
 	d.do(&row)
 	d.must(d.Sync())
 }
 
 func emulatedBlas(t *testing.T) *device { emulated(t); return on(t, byCuBLASLt, 1) }
 
-// cublasLtCalls are the entry points whose failure is an error.
+// cublasLtCalls returns the entry points whose failure must give an error.
 func cublasLtCalls(t *testing.T) []string {
 	return slices.DeleteFunc(entryPoints(t, "internal/cublaslt/cublaslt.go"), func(call string) bool {
 		return call == "cublasLtGetVersion" || call == "cublasLtGetStatusName" || call == "cublasLtGetStatusString"
 	})
 }
 
-// multiply opens the device and computes [1 1 1]·[2 2 2]ᵀ twice, of two sizes.
+// multiply opens the device and computes [1 1 1]·[2 2 2]ᵀ twice, in two sizes.
 func multiply() (sum float64, err error) {
 	b, err := backend.Open(byCuBLASLt)
 	if err != nil {
@@ -295,7 +300,7 @@ func TestEveryCallOfCuBLASLtThatFailsIsAnError(t *testing.T) {
 		for n := 1; n <= 2; n++ {
 			t.Setenv("AHA_EMU_FAIL", fmt.Sprintf("%s:%d", call, n))
 			sum, err := multiply()
-			if n == 2 && (call == "cublasLtCreate" || call == "cublasLtDestroy") { // called once
+			if n == 2 && (call == "cublasLtCreate" || call == "cublasLtDestroy") { // these are called only once
 				if err != nil || sum != 12 {
 					t.Errorf("call %d of %s fails: sum %v, error %v", n, call, sum, err)
 				}
@@ -310,7 +315,7 @@ func TestEveryCallOfCuBLASLtThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-// An asynchronous failure names the products queued before it.
+// The error of an asynchronous failure names the products queued before it.
 func TestAFailedDeviceNamesTheProductsBefore(t *testing.T) {
 	emulated(t)
 	if !inChild(t) {
@@ -347,7 +352,7 @@ func TestOpenWithoutCuBLASLtNamesEveryPlace(t *testing.T) {
 			t.Errorf("error %v, want %s in it", err, want)
 		}
 	}
-	b, err := backend.Open("cuda:0") // which does without
+	b, err := backend.Open("cuda:0") // which does not load cuBLASLt
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +364,7 @@ func TestOpenWithoutCuBLASLtNamesEveryPlace(t *testing.T) {
 	t.Setenv("VIRTUAL_ENV", "/no/such/environment")
 	_, err = backend.Open(byCuBLASLt)
 	if err == nil {
-		t.Skip("SKIP: this machine has cuBLASLt where it is looked for, and the rest of the test needs it not to")
+		t.Skip("SKIP: this machine has cuBLASLt, and the rest of the test needs a machine without it")
 	}
 	for _, want := range []string{
 		"$AHA_CUBLASLT: not set", "libcublasLt.so.13", "libcublasLt.so.12", "/no/such/toolkit/lib64",

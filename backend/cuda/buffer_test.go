@@ -8,7 +8,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// Buffers that are not the device's would end it with an illegal address.
+// Using a buffer of another device would make this device fail with an illegal
+// address.
 func TestBuffersThatAreNotTheDevicesPanic(t *testing.T) {
 	d := emulatedDevice(t)
 	other, cpu := on(t, "cuda:0", 2), on(t, "cpu", 3)
@@ -20,8 +21,8 @@ func TestBuffersThatAreNotTheDevicesPanic(t *testing.T) {
 		want string
 	}{
 		{freed, "the buffer was freed"},
-		{other.normal(backend.F32, 4).Buf, "the buffer is of another device"},
-		{cpu.normal(backend.F32, 4).Buf, "the buffer is of another device"},
+		{other.normal(backend.F32, 4).Buf, "the buffer belongs to another device"},
+		{cpu.normal(backend.F32, 4).Buf, "the buffer belongs to another device"},
 	} {
 		v, own := backend.NewView(x.buf, backend.F32, 4), d.normal(backend.F32, 4)
 		for call, fn := range map[string]func(){

@@ -9,10 +9,11 @@ import (
 	"slices"
 )
 
-// A file of the cache is a cubin and then its SHA-256 hash. The driver is not told how
-// long a cubin is, and would read past the end of a truncated one.
+// A cache file is a cubin followed by its SHA-256 hash. Without the hash, the
+// driver, which is not told the length of a cubin, would read past the end of a
+// truncated one.
 
-// kept reads a file of the cache. One that is damaged is as one that is missing.
+// kept reads a cache file. It treats a damaged file like a missing one.
 func kept(path string) (cubin []byte, ok bool) {
 	data, err := os.ReadFile(path)
 	n := len(data) - sha256.Size
@@ -23,7 +24,7 @@ func kept(path string) (cubin []byte, ok bool) {
 	return data[:n], bytes.Equal(data[n:], hash[:])
 }
 
-// keep writes a file of the cache, whole or not at all.
+// keep writes a cache file, whole or not at all.
 func keep(path string, cubin []byte) {
 	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
 		return

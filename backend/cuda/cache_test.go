@@ -53,13 +53,13 @@ func TestKernelsCompileWithoutACache(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("XDG_CACHE_HOME", file) // no folder can be made there
+	t.Setenv("XDG_CACHE_HOME", file) // no folder can be created there
 	works(t)
 }
 
 func TestProcessesShareACacheThatIsEmpty(t *testing.T) {
 	const child = "AHA_TEST_CHILD"
-	if os.Getenv(child) != "" { // which has the parent's emulator
+	if os.Getenv(child) != "" { // the child process uses the parent's emulator
 		works(t)
 		return
 	}
@@ -90,7 +90,7 @@ func TestVersionsThatDoNotFitAreNamed(t *testing.T) {
 	emulated(t)
 	for fail, want := range map[string]string{
 		"nvrtcCompileProgram:1:5": "may be too old for the device",
-		"cuModuleLoadData:1:222":  "is newer than the driver, which is of CUDA ",
+		"cuModuleLoadData:1:222":  "is newer than the driver, which supports CUDA ",
 	} {
 		t.Setenv("XDG_CACHE_HOME", t.TempDir())
 		t.Setenv("AHA_EMU_FAIL", fail)

@@ -15,7 +15,8 @@ import (
 
 var errStopped = errors.New("stopped by the test")
 
-// countdown is a context that is cancelled, for errStopped, when it was asked n times.
+// countdown is a context that the n-th call of Err cancels with cause
+// errStopped.
 type countdown struct {
 	context.Context
 	cancel context.CancelCauseFunc
@@ -35,8 +36,8 @@ func (c *countdown) Err() error {
 	return c.Context.Err()
 }
 
-// A cancelled context stops training, GRPO and generation on the device within a step.
-// The device goes on working, and Close gives all of it back.
+// A cancelled context stops training, GRPO and generation on the device within
+// one step. The device keeps working, and Close frees all of its memory.
 func TestACancelledContextStopsWithinAStep(t *testing.T) {
 	seqs := []model.Sequence{{IDs: []int32{3, 1, 4, 1, 5}}, {IDs: []int32{9, 2, 6}}}
 	trainer := func(m *model.Model) *train.Trainer {
@@ -46,7 +47,7 @@ func TestACancelledContextStopsWithinAStep(t *testing.T) {
 		"training, between micro-batches": func(t *testing.T, m *model.Model) (steps int, err error) {
 			tr := trainer(m)
 			defer tr.Close()
-			tr.MaxRows = 5 // a sequence each
+			tr.MaxRows = 5 // one sequence
 			tr.OnStep = func(train.Metrics) { steps++ }
 			ctx, cancel := context.WithCancelCause(t.Context())
 			micros := 0
@@ -88,12 +89,12 @@ func TestACancelledContextStopsWithinAStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer gen.Close()
-			ctx := newCountdown(t, 2) // asked once a step
+			ctx := newCountdown(t, 2) // checked once per step
 			_, err = gen.Generate(ctx, []model.Request{
 				{Prompt: []int32{3, 1}, MaxTokens: 9, Stop: []int32{}, Sampling: model.Sampling{Greedy: true}},
 			})
-			if ctx.n < -1 { // context.Cause asks too
-				t.Errorf("asked %d times after the end", -ctx.n)
+			if ctx.n < -1 { // context.Cause checks too
+				t.Errorf("checked %d times after the end", -ctx.n)
 			}
 			return 1, err
 		},

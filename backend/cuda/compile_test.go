@@ -11,8 +11,9 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/nvrtc"
 )
 
-// maxRegisters is the budget of registers of a kernel that states none beside it: with
-// as many, two blocks of 256 threads fit into a multiprocessor's 65,536.
+// maxRegisters is the register budget of a kernel whose source states none:
+// with this many, two blocks of 256 threads fit into the 65,536 registers of a
+// multiprocessor.
 const maxRegisters = 128
 
 var (
@@ -23,7 +24,7 @@ var (
 )
 
 // Every kernel compiles with NVIDIA's own compiler, which needs no GPU, without
-// spills and within the budget of registers.
+// register spills and within its register budget.
 func TestKernelsCompileForRealDevices(t *testing.T) {
 	if os.Getenv("AHA_NVRTC") == "" {
 		t.Skip("AHA_NVRTC is not set to NVIDIA's compiler (Python package nvidia-cuda-nvrtc)")

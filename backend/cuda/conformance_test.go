@@ -16,8 +16,8 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/emu"
 )
 
-// supported lists what the backend has. What is missing is decomposed, or returns
-// errors.ErrUnsupported.
+// supported lists the ops that the backend has. Other ops are decomposed, or
+// return errors.ErrUnsupported.
 var supported = []string{
 	"Copy", "Fill", "Iota", "Affine", "Clamp", "Exp", "Log", "Sigmoid", "Sqrt", "Reciprocal", "Abs",
 	"Sign", "Tanh", "Erf", "Log1p", "Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "LessEqual", "Equal", "Select",
@@ -29,8 +29,8 @@ var supported = []string{
 	"AttentionGrad",
 }
 
-// emulated points the bindings at the emulator, which is built for this process, or
-// skips the test.
+// emulated makes the bindings open the emulator, which it builds for this
+// process. If that is not possible, it skips the test.
 func emulated(t testing.TB) {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -55,13 +55,14 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 	backendtest.Run(t, b, supported)
 }
 
-// The suite under other orders of blocks, threads and streams, and in check mode, which
-// finds races, accesses out of bounds and reads of what nobody has written and takes
-// about five times as long. Each mode is a process, so that they use all cores; check
-// mode is two.
+// The suite in other orders of blocks, threads and streams, and in check mode,
+// which finds races, accesses out of bounds and reads of uninitialised memory,
+// and takes about five times as long. Each mode is a process, so that they use
+// all cores; check mode is two processes.
 //
-// What is left out, to save half of the time: decompositions, whose ops have cases of
-// their own, each of them dense and strided in every dtype, and 240 of the random cases.
+// To save half of the time it leaves out decompositions, whose ops have their
+// own cases (each dense and strided in every dtype), and 240 of the random
+// cases.
 func TestConformanceOnTheEmulatorInOtherModes(t *testing.T) {
 	if os.Getenv("AHA_TEST_LONG") == "" {
 		t.Skip("minutes of work: set AHA_TEST_LONG, as .ci/run does")

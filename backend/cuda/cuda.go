@@ -20,22 +20,22 @@ func init() {
 	})
 }
 
-// device is what the queues of one device share.
+// device is the state that all queues of one device share.
 type device struct {
 	name    string
 	driver  *driver.Driver
 	handle  driver.Device
 	context driver.Context
-	units   int  // multiprocessors
+	units   int  // number of multiprocessors
 	debug   bool // wait for every launch
 
 	memory  memory
 	kernels kernels
-	blas    *blas // nil without Options.CuBLASLt
+	blas    *blas // nil unless Options.CuBLASLt is set
 	events  events
-	queues  []*CUDA // that are open, the one of New first
-	dead    error   // the sticky error that ended the device
-	late    error   // of Free, for the next Sync or Download of any queue
+	queues  []*CUDA // open queues, starting with that of New
+	dead    error   // the sticky error after which the device is unusable
+	late    error   // errors of Free, which the next Sync or Download of any queue returns
 }
 
 // CUDA is one queue of a device: a stream on which ops run in order.
@@ -43,18 +43,18 @@ type CUDA struct {
 	*device
 	stream  driver.Stream
 	staging staging
-	free    map[int][]block // freed blocks for the next Alloc, by size in bytes
-	bad     *buffer         // [1] I32: an index or step that an op found out of range, plus 1 if not negative
-	indexed bool            // an op that checks indices was launched
+	free    map[int][]block // freed blocks by size, for the next Alloc
+	bad     *buffer         // [1] I32: an index or step out of range, plus 1 if not negative; 0 if none
+	indexed bool            // an op that checks indices was launched since the last check
 	closed  bool
 
-	op    string                              // the name of the op at hand
-	visit func(*backend.View, backend.Access) // own and touch, for Op.Operands
+	op    string                              // name of the op in progress
+	visit func(*backend.View, backend.Access) // calls own and touch; passed to Op.Operands
 }
 
-// New opens the device with the given index, counted from 0. The error lists the
-// libraries that are missing, and every place they were looked for. The name "cuda:1"
-// of backend.Open is New(1, Options{}).
+// New opens the device with the given index, counted from 0; New(1, Options{})
+// is backend.Open("cuda:1"). If libraries are missing, the error lists them and
+// every place that was searched.
 func New(index int, o Options) (*CUDA, error) {
 	debug, err := debugging()
 	if err != nil {
@@ -80,7 +80,7 @@ func (d *device) open(index int, c *nvrtc.Compiler) error {
 		return err
 	}
 	if index >= n {
-		return fmt.Errorf("there are %d devices", n)
+		return fmt.Errorf("no such device: there are %d", n)
 	}
 	if d.handle, err = d.driver.DeviceGet(index); err != nil {
 		return err
@@ -95,8 +95,8 @@ func (d *device) open(index int, c *nvrtc.Compiler) error {
 	return d.unpin(pin, d.prepare(c))
 }
 
-// prepare reads the device's attributes and makes the first queue. The context is
-// current.
+// prepare reads the device's attributes and creates the first queue. The
+// context must be current.
 func (d *device) prepare(c *nvrtc.Compiler) (err error) {
 	attribute := func(a driver.DeviceAttribute) int {
 		v, e := d.driver.DeviceGetAttribute(a, d.handle)
@@ -122,8 +122,8 @@ func (d *device) prepare(c *nvrtc.Compiler) (err error) {
 	return d.queues[0].start()
 }
 
-// pin ties the goroutine to a thread where the device's context is current, for calls
-// of the driver. unpin ends it.
+// pin locks the goroutine to its thread and makes the device's context current
+// there, for calls of the driver. unpin ends it.
 func (d *device) pin() (driver.Pin, error) {
 	if d.dead != nil {
 		return driver.Pin{}, d.dead
@@ -135,8 +135,8 @@ func (d *device) pin() (driver.Pin, error) {
 	return pin, d.fail(err)
 }
 
-// unpin ends a pin. It returns err, the error of the calls in between, joined with its
-// own.
+// unpin ends a pin. It returns err, the error of the calls in between, joined
+// with its own error.
 func (d *device) unpin(p driver.Pin, err error) error {
 	if e := p.Release(); e != nil {
 		err = errors.Join(err, e)
@@ -144,8 +144,8 @@ func (d *device) unpin(p driver.Pin, err error) error {
 	return d.fail(err)
 }
 
-// fail keeps a sticky error: the device, with all its queues, answers nothing else
-// from then on.
+// fail records err if it is sticky. From then on all queues of the device
+// return only this error.
 func (d *device) fail(err error) error {
 	if err != nil && errors.Is(err, driver.ErrSticky) && d.dead == nil {
 		d.dead = fmt.Errorf("%s: the device failed and must be opened again in a new process: %w", d.name, err)
@@ -154,7 +154,7 @@ func (d *device) fail(err error) error {
 	return err
 }
 
-// pin is device.pin on a queue that is open.
+// pin is device.pin for an open queue.
 func (b *CUDA) pin() (driver.Pin, error) {
 	if b.closed {
 		return driver.Pin{}, fmt.Errorf("%s: the queue is closed", b.name)
@@ -162,10 +162,10 @@ func (b *CUDA) pin() (driver.Pin, error) {
 	return b.device.pin()
 }
 
-// Name is "cuda:" and the device's index.
+// Name returns "cuda:" and the device's index.
 func (b *CUDA) Name() string { return b.name }
 
-// Sync waits for all work of this queue.
+// Sync waits for all work of this queue and returns its errors.
 func (b *CUDA) Sync() error {
 	pin, err := b.pin()
 	if err != nil {
@@ -177,8 +177,9 @@ func (b *CUDA) Sync() error {
 	return b.unpin(pin, err)
 }
 
-// asynchronous is the error of a Free that failed, or of an op of this queue that found
-// an index or a step of AdamW out of range, since the last call. The stream is idle.
+// asynchronous returns the errors since the last call: of Free, and of an op of
+// this queue that has found an index, or a step of AdamW, out of range. The
+// stream must be idle.
 func (b *CUDA) asynchronous() error {
 	if err := b.late; err != nil {
 		b.late = nil
@@ -199,13 +200,13 @@ func (b *CUDA) asynchronous() error {
 		if v > 0 {
 			v--
 		}
-		return fmt.Errorf("%s: an op since the last Sync met index %d, which is out of range (for AdamW: a step below 1)",
+		return fmt.Errorf("%s: an op since the last Sync read index %d, which is out of range (for AdamW: a step below 1)",
 			b.name, v)
 	}
 	return nil
 }
 
-// MemInfo is the device's memory and what is left of it, in bytes.
+// MemInfo returns the device's memory and how much of it is free, in bytes.
 func (b *CUDA) MemInfo() (total, free int) {
 	pin, err := b.pin()
 	if err != nil {
@@ -218,9 +219,9 @@ func (b *CUDA) MemInfo() (total, free int) {
 	return total, free + b.memory.cached
 }
 
-// Close waits for the queue's work, reports its errors as Sync does, and gives back what
-// the queue holds. Buffers that it allocated stay valid on the others. On the backend that New returned, it closes all
-// queues and the device.
+// Close waits for the queue's work, returns its errors like Sync, and frees the
+// queue's resources. Buffers that it allocated stay valid on the other queues.
+// Close of the backend that New returned closes all queues and the device.
 func (b *CUDA) Close() error {
 	if b.closed {
 		return nil

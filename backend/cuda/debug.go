@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// debugging is what AHA_CUDA_DEBUG asks for.
+// debugging reports whether AHA_CUDA_DEBUG asks for debug mode.
 func debugging() (bool, error) {
 	switch v := os.Getenv("AHA_CUDA_DEBUG"); v {
 	case "", "0":
@@ -13,11 +13,11 @@ func debugging() (bool, error) {
 	case "1":
 		return true, nil
 	default:
-		return false, fmt.Errorf("cuda: AHA_CUDA_DEBUG is %q, want 1, or 0 or nothing", v)
+		return false, fmt.Errorf("cuda: AHA_CUDA_DEBUG is %q, want 1, 0 or nothing", v)
 	}
 }
 
-// await waits for the launch of the kernel of that name, the newest of the queue. Its
+// await waits for the newest launch of the queue, of the named kernel. Its
 // error names the kernel.
 func (b *CUDA) await(kernel string) error {
 	err := b.driver.StreamSynchronize(b.stream)

@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// three queues three ops, the given one second, and returns the first error with the
-// name of the op, or Sync, that gave it.
+// three queues three ops, the second of which is the given one. It returns the
+// first error, and the name of the op that returned it, or Sync.
 func three(d *device, second backend.Op) (call string, err error) {
 	y := d.normal(backend.F32, 64)
 	for _, op := range []backend.Op{
@@ -21,8 +21,8 @@ func three(d *device, second backend.Op) (call string, err error) {
 	return "Sync", d.Sync()
 }
 
-// A kernel that fails is one of those launched before Sync, and in debug mode the one
-// that Do names.
+// A kernel that fails is named by Sync among those launched before and, in
+// debug mode, by Do.
 func TestDebugModeNamesTheKernelThatFails(t *testing.T) {
 	emulated(t)
 	if !inChild(t) {
@@ -30,7 +30,7 @@ func TestDebugModeNamesTheKernelThatFails(t *testing.T) {
 	}
 	for _, o := range []struct {
 		debug, fail string
-		call        string // that returns the error
+		call        string // the call that returns the error
 		has, lacks  string
 	}{
 		{"", "cuStreamSynchronize:1:700", "Sync", "unary_f32<<<", "kernel iota"},

@@ -8,15 +8,15 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// device is a backend that makes operands, the same for the same seed whichever it is,
-// and fails the test on any error.
+// device is a backend under test. It makes random operands, the same for the
+// same seed on every backend, and fails the test on any error.
 type device struct {
 	testing.TB
 	backend.Backend
 	rng *rand.Rand
 }
 
-// on opens the backend of that name.
+// on opens the named backend.
 func on(t testing.TB, name string, seed uint64) *device {
 	return &device{t, backendtest.Open(t, name), newRand(seed)}
 }
@@ -25,7 +25,7 @@ func newRand(seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
-// emulatedDevice is the emulated device with a seed that is logged.
+// emulatedDevice opens the emulated device with a seed that it logs.
 func emulatedDevice(t testing.TB) *device {
 	t.Helper()
 	emulated(t)
@@ -48,7 +48,7 @@ func (d *device) do(ops ...backend.Op) {
 	}
 }
 
-// operand is a contiguous view of new memory whose elements are gen(i).
+// operand returns a contiguous view of new memory with elements gen(i).
 func (d *device) operand(dt backend.DType, gen func(i int) float64, shape ...int) backend.View {
 	d.Helper()
 	v := backend.NewView(nil, dt, shape...)
@@ -64,7 +64,7 @@ func (d *device) operand(dt backend.DType, gen func(i int) float64, shape ...int
 	return v
 }
 
-// normal is an operand of normal values.
+// normal returns an operand of normal random numbers.
 func (d *device) normal(dt backend.DType, shape ...int) backend.View {
 	return d.operand(dt, func(int) float64 { return d.rng.NormFloat64() }, shape...)
 }
@@ -73,7 +73,7 @@ func (d *device) ints(x ...int) backend.View {
 	return d.operand(backend.I32, func(i int) float64 { return float64(x[i]) }, len(x))
 }
 
-// bits is the memory of a contiguous view.
+// bits returns the memory of a contiguous view.
 func (d *device) bits(v backend.View) []byte {
 	d.Helper()
 	mem := make([]byte, v.Len()*v.DType.Size())
@@ -81,7 +81,7 @@ func (d *device) bits(v backend.View) []byte {
 	return mem
 }
 
-// values are the elements of a contiguous view.
+// values returns the elements of a contiguous view.
 func (d *device) values(v backend.View) []float64 {
 	d.Helper()
 	mem, x := d.bits(v), make([]float64, v.Len())

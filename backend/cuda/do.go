@@ -2,10 +2,10 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
-// Do queues op. Operands that contradict each other, were freed or are of another device
-// are programmer errors and panic with the op's name. Indices that an op reads from
-// memory, and AdamW's step, are checked while it runs: Sync and Download report one that
-// is out of range.
+// Do queues op. Operands that do not fit together, were freed or belong to
+// another device are programmer errors: Do panics with the op's name. Indices
+// that an op reads from memory, and AdamW's step, are checked while the op
+// runs: Sync and Download report one that is out of range.
 func (b *CUDA) Do(op backend.Op) error {
 	if err := op.Check(); err != nil {
 		panic(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Importing the package registers the device; everything else stays as on the CPU.
-// Without a driver or a device, Open returns an error that says what is missing.
+// Importing the package registers the driver; all else is as on the CPU.
+// Without a GPU or its driver, Open returns an error that says what is missing.
 func Example() {
 	b, err := backend.Open("cuda:0")
 	if err != nil {

@@ -1,11 +1,11 @@
 package cuda
 
-// SetCompilerMajor makes b's NVRTC one of that major version.
+// SetCompilerMajor sets the major version of b's NVRTC.
 func SetCompilerMajor(b *CUDA, major int) {
 	c := *b.kernels.compiler
 	c.Major = major
 	b.kernels.compiler = &c
 }
 
-// SetUnits makes b's device one of n multiprocessors.
+// SetUnits sets the number of multiprocessors of b's device.
 func SetUnits(b *CUDA, n int) { b.units = n }

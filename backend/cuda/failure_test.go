@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// inChild runs the test in a process of its own and reports true there: a context that
-// could not be released keeps its sticky error.
+// inChild runs the test in another process and returns true there, since a
+// context that could not be released keeps its sticky error.
 func inChild(t *testing.T) bool {
 	t.Helper()
 	const child = "AHA_TEST_CHILD"
@@ -88,7 +88,7 @@ func TestOutOfMemoryNamesTheHolders(t *testing.T) {
 	for range 10 {
 		buf, err := backend.AllocFor(b, backend.KVCache, 1<<20)
 		if err != nil {
-			if !strings.Contains(err.Error(), "1048576 bytes for KV cache; held are [KV cache ") {
+			if !strings.Contains(err.Error(), "1048576 bytes for KV cache; in use are [KV cache ") {
 				t.Errorf("error %v", err)
 			}
 			break
@@ -101,14 +101,14 @@ func TestOutOfMemoryNamesTheHolders(t *testing.T) {
 	for _, buf := range held {
 		b.Free(buf)
 	}
-	big, err := b.Alloc(4 << 20) // of what the freed blocks give back
+	big, err := b.Alloc(4 << 20) // memory of the freed blocks
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Free(big)
 }
 
-// Kernels take memory of the device when they are first launched.
+// Loading a kernel at its first launch takes device memory.
 func TestAKernelThatFindsNoMemoryIsLoadedLater(t *testing.T) {
 	emulated(t)
 	for _, cached := range []bool{false, true} {
@@ -116,7 +116,7 @@ func TestAKernelThatFindsNoMemoryIsLoadedLater(t *testing.T) {
 		d := on(t, "cuda:0", 1)
 		x, err := d.Alloc(4000)
 		d.must(err)
-		if cached { // free memory of the backend is given back
+		if cached { // the backend has freed blocks that it can return
 			y, err := d.Alloc(8000)
 			d.must(err)
 			d.Free(y)

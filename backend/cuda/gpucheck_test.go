@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// The command on the emulated device, which it finds as it would a real one.
+// examples/gpucheck finds the emulated device like a real one.
 func TestGPUCheckOnTheEmulator(t *testing.T) {
 	emulated(t)
 	program := filepath.Join(t.TempDir(), "gpucheck")
@@ -45,7 +45,8 @@ func TestGPUCheckOnTheEmulator(t *testing.T) {
 	}
 }
 
-// The lines of the peer stand beside those of gpucheck by the name of the case.
+// The peer's results are matched with those of gpucheck by the name of the
+// case.
 func TestThePeerHasCasesOfOurs(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "torch_peer.py"))
 	if err != nil {
@@ -58,7 +59,7 @@ func TestThePeerHasCasesOfOurs(t *testing.T) {
 	joined := regexp.MustCompile(`"\s+"`).ReplaceAll(text, nil)
 	cases := regexp.MustCompile(`"(\w+/\w+/dense/[^"]*)"`).FindAllStringSubmatch(string(joined), -1)
 	if len(cases) < 20 {
-		t.Errorf("%d cases in torch_peer.py: the search is broken", len(cases))
+		t.Errorf("%d cases found in torch_peer.py, want more: does the pattern still match?", len(cases))
 	}
 	for _, c := range cases {
 		for _, dt := range []string{"F32", "BF16"} {

@@ -18,7 +18,7 @@ func (b *CUDA) groupedMatMul(o *backend.GroupedMatMul) error {
 		return err
 	}
 	groups := o.Offsets.Shape[0] - 1
-	mean := ceil(o.C.Shape[0], max(groups, 1)) // rows of a group
+	mean := ceil(o.C.Shape[0], max(groups, 1)) // mean number of rows in a group
 	tiles, infix := b.tiling(mean, o.C.Shape[1], groups)
 	return b.kernel("grouped", "groupedMatMul"+infix+kernel).
 		views(&o.C, &left, &scale, &r.data, &r.scale, &o.Offsets).index().blocks(tiles)

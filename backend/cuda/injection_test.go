@@ -19,8 +19,8 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// work opens the device, uploads, computes on all kinds of memory and downloads by way
-// of a second queue.
+// work opens the device, uploads, computes in all kinds of memory and downloads
+// from a second queue.
 func work() (sum float64, err error) {
 	b, err := backend.Open("cuda:0")
 	if err != nil {
@@ -63,7 +63,7 @@ func work() (sum float64, err error) {
 	if err := backend.Wait(q, e); err != nil {
 		return 0, err
 	}
-	// What both queues worked on is freed and allocated again.
+	// Memory that both queues have used is freed and allocated again.
 	z, err := q.Alloc(4 * 2000)
 	if err != nil {
 		return 0, err
@@ -91,7 +91,8 @@ func work() (sum float64, err error) {
 	return values[0], q.Sync()
 }
 
-// spared are entry points of the bindings whose failure is no error of the backend.
+// spared are the entry points whose failure is not an error of the backend,
+// with the reason.
 var spared = map[string]string{
 	"cuGetErrorName":      "an unknown error is called so",
 	"cuGetErrorString":    "an unknown error is called so",
@@ -108,7 +109,7 @@ var spared = map[string]string{
 	"cuFuncSetAttribute":   "not called",
 }
 
-// entryPoints are the names in the table callNames of a Go file, a binding's.
+// entryPoints returns the names in the table callNames of a binding's Go file.
 func entryPoints(t *testing.T, file string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -136,14 +137,16 @@ func entryPoints(t *testing.T, file string) []string {
 	return names
 }
 
-// calls are the entry points of the driver and of NVRTC that are bound and not spared.
+// calls returns the entry points of the driver and of NVRTC that are bound and
+// not spared.
 func calls(t *testing.T) []string {
 	t.Helper()
 	all := slices.Concat(entryPoints(t, "internal/driver/call.go"), entryPoints(t, "internal/nvrtc/nvrtc.go"))
 	return slices.DeleteFunc(all, func(call string) bool { return spared[call] != "" })
 }
 
-// asynchronous reports whether a call may return an error of work queued before.
+// asynchronous reports whether a call may return the error of work queued
+// before.
 func asynchronous(call string) bool {
 	return strings.Contains(call, "Stream") || strings.Contains(call, "Event") || strings.Contains(call, "Launch")
 }
@@ -153,21 +156,21 @@ func TestEveryCallThatFailsIsAnError(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
-	// Sticky errors come first: they end with the context, which a failing release
-	// leaves behind.
+	// Test sticky errors first: they end with the context, which stays open
+	// after releasing it has been made to fail.
 	for _, code := range []string{":700", ""} {
 		for _, call := range calls(t) {
 			compiler := strings.HasPrefix(call, "nvrtc")
 			if code != "" && !asynchronous(call) {
 				continue
 			}
-			most := 3 // calls of the entry point that are made to fail
+			most := 3 // number of calls of the entry point to fail, one per run
 			if compiler {
 				most = 1
 			}
 			for n := 1; n <= most; n++ {
 				if compiler {
-					t.Setenv("XDG_CACHE_HOME", t.TempDir()) // compile again
+					t.Setenv("XDG_CACHE_HOME", t.TempDir()) // an empty cache, so that kernels are compiled again
 				}
 				t.Setenv("AHA_EMU_FAIL", fmt.Sprintf("%s:%d%s", call, n, code))
 				sum, err := work()
@@ -177,7 +180,7 @@ func TestEveryCallThatFailsIsAnError(t *testing.T) {
 				case err == nil && sum != 2000:
 					t.Errorf("call %d of %s%s fails: no error, sum %v", n, call, code, sum)
 				case err == nil && n == 1:
-					t.Errorf("%s%s fails: no error; if the backend does not call it, it belongs to the spared", call, code)
+					t.Errorf("%s%s fails: no error; if the backend does not call it, add it to spared", call, code)
 				}
 			}
 			t.Setenv("AHA_EMU_FAIL", "")
@@ -191,7 +194,7 @@ func TestEveryCallThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-// session trains the tiny model for a step and generates tokens.
+// session trains the tiny model for one step and generates tokens.
 func session() (tokens []int32, err error) {
 	b, err := backend.Open("cuda:0")
 	if err != nil {
@@ -222,8 +225,8 @@ func session() (tokens []int32, err error) {
 	return out[0].Tokens, nil
 }
 
-// A failure anywhere within training and generation is an error, and what is opened
-// afterwards works.
+// A failure at any point of training and generation gives an error, and a
+// backend that is opened afterwards works.
 func TestAFailureWithinTrainingOrGenerationIsAnError(t *testing.T) {
 	emulated(t)
 	if !inChild(t) {
@@ -236,7 +239,7 @@ func TestAFailureWithinTrainingOrGenerationIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for call, often := range map[string]int{ // about as often as it is called
+	for call, often := range map[string]int{ // roughly the number of calls in a session
 		"cuLaunchKernel": 500, "cuMemAlloc_v2": 200, "cuMemcpyHtoDAsync_v2": 100, "cuMemcpyDtoHAsync_v2": 8,
 		"cuStreamSynchronize": 8, "cuCtxSetCurrent": 500, "cuModuleLoadData": 10, "cuModuleGetFunction": 20,
 	} {
@@ -268,7 +271,7 @@ func TestAFailureWithinTrainingOrGenerationIsAnError(t *testing.T) {
 	for call, why := range spared {
 		t.Setenv("AHA_EMU_FAIL", call+":1")
 		if got, err := session(); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s fails, which is spared (%s): tokens %v, want %v, error %v", call, why, got, want, err)
+			t.Errorf("%s fails and is in spared (%s): tokens %v, want %v, error %v", call, why, got, want, err)
 		}
 	}
 }

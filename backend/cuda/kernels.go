@@ -20,30 +20,30 @@ import (
 //go:embed kernels
 var sources embed.FS
 
-// options of the compiler. Multiply-adds are fused only where kernels say so: their
-// bits must not depend on what a compiler version contracts.
+// options of the compiler. It must not fuse multiply-adds itself: kernels say
+// which are fused, and their bits must not depend on the compiler's version.
 var options = []string{"--std=c++17", "--fmad=false"}
 
-// kernels compiles, caches and loads the kernels of a device, file by file, when one
-// of them is first launched.
+// kernels compiles, caches and loads the kernels of a device. Each file is
+// compiled when one of its kernels is first launched.
 type kernels struct {
 	driver   *driver.Driver
 	compiler *nvrtc.Compiler
 	arch     string
 	modules  map[string]driver.Module // by file
-	failed   map[string]error         // of files that could not be compiled or loaded
+	failed   map[string]error         // errors of files that could not be compiled or loaded
 	loaded   map[string]*driver.Function
 }
 
-// function is the kernel of that name in kernels/file.cu.
+// function returns the named kernel of kernels/file.cu.
 func (k *kernels) function(file, name string) (*driver.Function, error) {
 	if f := k.loaded[name]; f != nil {
 		return f, nil
 	}
-	return k.find(file, strings.Clone(name)) // the caller's may lie on its stack
+	return k.find(file, strings.Clone(name)) // a copy, since the caller's string may be on its stack
 }
 
-// find is function for a kernel that is launched for the first time.
+// find is function for a kernel that has not been launched before.
 func (k *kernels) find(file, name string) (*driver.Function, error) {
 	m, ok := k.modules[file]
 	if !ok {
@@ -52,7 +52,7 @@ func (k *kernels) find(file, name string) (*driver.Function, error) {
 		}
 		var err error
 		if m, err = k.load(file); errors.Is(err, driver.OutOfMemory) {
-			return nil, err // there may be memory next time
+			return nil, err // not remembered: there may be memory next time
 		} else if err != nil {
 			k.failed[file] = err
 			return nil, err
@@ -67,7 +67,7 @@ func (k *kernels) find(file, name string) (*driver.Function, error) {
 	return f, nil
 }
 
-// load compiles kernels/file.cu and loads it.
+// load compiles kernels/file.cu, unless it is in the cache, and loads it.
 func (k *kernels) load(file string) (driver.Module, error) {
 	cubin, err := k.cubin(file)
 	if err != nil {
@@ -79,14 +79,15 @@ func (k *kernels) load(file string) (driver.Module, error) {
 	}
 	err = fmt.Errorf("cuda: %s.cu: %w", file, err)
 	if c, v := k.compiler, k.driver.Version; c.Major > v/1000 {
-		err = fmt.Errorf("%w\nNVRTC %d.%d, %s, is newer than the driver, which is of CUDA %d.%d: "+
+		err = fmt.Errorf("%w\nNVRTC %d.%d, %s, is newer than the driver, which supports CUDA %d.%d: "+
 			"set AHA_NVRTC to one of CUDA %d", err, c.Major, c.Minor, c.Path, v/1000, v%1000/10, v/1000)
 	}
 	return 0, err
 }
 
-// cubin is the compiled form of kernels/file.cu, from the user's cache if it is there.
-// Its name has the hash of all that it depends on.
+// cubin returns kernels/file.cu compiled, from the user's cache if it is there.
+// The name of the cache file includes a hash of everything that the cubin
+// depends on.
 func (k *kernels) cubin(file string) ([]byte, error) {
 	source, headers, err := sourceOf(file)
 	if err != nil {
@@ -114,12 +115,12 @@ func (k *kernels) cubin(file string) ([]byte, error) {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
 	if path != "" {
-		keep(path, cubin) // the next process compiles again if this fails
+		keep(path, cubin) // if this fails, the next process compiles again
 	}
 	return cubin, nil
 }
 
-// sourceOf is the text of kernels/file.cu and of all headers by name.
+// sourceOf returns the text of kernels/file.cu and of all headers, by name.
 func sourceOf(file string) (source string, headers map[string]string, err error) {
 	text, err := sources.ReadFile("kernels/" + file + ".cu")
 	if err != nil {
@@ -151,8 +152,9 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-// constants is the header that numbers dtypes and functions as package backend does,
-// and has the sizes that kernels share with Go.
+// constants returns the header constants.cuh, which numbers dtypes and
+// functions like package backend and defines the sizes that kernels share with
+// Go.
 func constants() string {
 	var b strings.Builder
 	b.WriteString("#pragma once\n")
@@ -167,7 +169,7 @@ func constants() string {
 	return b.String()
 }
 
-// enumerate writes a C enum of values, which print as their names.
+// enumerate writes a C enum of the values, named by their String methods.
 func enumerate[E ~uint8](w io.Writer, values ...E) {
 	fmt.Fprint(w, "enum {")
 	for _, v := range values {

@@ -7,13 +7,14 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
 
-// threads is the number of threads of a block, unless there are few warps to launch.
+// threads is the number of threads of a block, except where few warps are
+// launched.
 const (
 	threads       = 256
 	warpsPerBlock = threads / 32
 )
 
-// view is the View of kernels/view.cuh.
+// view is View of kernels/view.cuh.
 type view struct {
 	data    uint64
 	shape   [4]int64
@@ -21,7 +22,7 @@ type view struct {
 	dtype   int64
 }
 
-// viewOf is v with four dimensions.
+// viewOf returns v extended to four dimensions.
 func viewOf(v *backend.View) view {
 	k := view{dtype: int64(v.DType)}
 	if v.Present() {
@@ -37,7 +38,7 @@ func viewOf(v *backend.View) view {
 	return k
 }
 
-// call is a launch in the making: the parameters of a kernel, in its order.
+// call is a launch in preparation: its parameters, in the kernel's order.
 type call struct {
 	b    *CUDA
 	f    *driver.Function
@@ -45,7 +46,7 @@ type call struct {
 	err  error
 }
 
-// kernel begins a launch of the kernel of that name in kernels/file.cu.
+// kernel starts a launch of the named kernel of kernels/file.cu.
 func (b *CUDA) kernel(file, name string) call {
 	f, err := b.kernels.function(file, name)
 	if errors.Is(err, driver.OutOfMemory) && b.memory.cached > 0 {
@@ -56,7 +57,8 @@ func (b *CUDA) kernel(file, name string) call {
 	return call{b: b, f: f, args: b.driver.Args(), err: err}
 }
 
-// suffix is how kernels in the compute dtype of dt end.
+// suffix returns the suffix of the names of kernels whose compute dtype is that
+// of dt.
 func suffix(dt backend.DType) string {
 	if dt == backend.F64 {
 		return "_f64"
@@ -74,7 +76,7 @@ func (c call) views(list ...*backend.View) call {
 
 func (c call) int(v int) call { c.args.I32(int32(v)); return c }
 
-// flag adds an int that is 1 if v is set and 0 otherwise.
+// flag adds an int parameter that is 1 if v is true and 0 otherwise.
 func (c call) flag(v bool) call {
 	if v {
 		return c.int(1)
@@ -86,30 +88,34 @@ func (c call) u64(v uint64) call { c.args.U64(v); return c }
 
 func (c call) double(v float64) call { c.args.F64(v); return c }
 
-// index adds the address of where indices and steps out of range are reported.
+// index adds the address at which kernels report indices and steps out of
+// range.
 func (c call) index() call {
 	c.args.Ptr(c.b.bad.ptr)
 	c.b.indexed = true
 	return c
 }
 
-// each launches a thread for each of n elements, or as many as keep the device busy.
+// each launches a thread for each of n elements, or as many as keep the device
+// busy.
 func (c call) each(n int) error { return c.blocks((n + threads - 1) / threads) }
 
 // blocks launches n blocks, or as many as keep the device busy. n may be 0.
 func (c call) blocks(n int) error { return c.launch(n, threads) }
 
-// warps launches n warps, or as many as keep the device busy. A few of them are spread
-// over all multiprocessors.
+// warps launches n warps, or as many as keep the device busy. If there are few,
+// they are spread over all multiprocessors.
 func (c call) warps(n int) error {
 	block := min(max(n/c.b.units, 1), warpsPerBlock)
 	return c.launch(ceil(n, block), 32*block)
 }
 
-// shortRow is the length up to which a warp works on a row; longer ones take a block.
+// shortRow is the maximum length of rows that a warp processes; a block
+// processes longer ones.
 const shortRow = 1024
 
-// rows launches what eachRow of kernels/fold.cuh shares n rows of that length out among.
+// rows launches the threads with which eachRow of kernels/fold.cuh processes n
+// rows of the given length.
 func (c call) rows(n, length int) error {
 	if length <= shortRow {
 		return c.warps(n)

@@ -15,13 +15,14 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// holdings are what the emulated driver has given out and not got back.
+// holdings counts the resources of the emulated driver that the program has not
+// freed.
 type holdings struct {
 	Allocations, HostBlocks, Streams, Events, Modules uint64
-	Bytes                                             int // of device memory
+	Bytes                                             int // device memory
 }
 
-// holding asks the emulator. A context must be open.
+// holding reads the holdings from the emulator. A context must be open.
 func holding(t *testing.T) holdings {
 	t.Helper()
 	lib, err := dynlib.Open(dynlib.Spec{Title: "the emulator", Override: "AHA_CUDA_DRIVER"})
@@ -37,8 +38,8 @@ func holding(t *testing.T) holdings {
 	return holdings{counts[0], counts[1], counts[2], counts[3], counts[4], 0}
 }
 
-// watch keeps the device's context, so that what a backend leaves behind at Close
-// shows, and returns a function that asks for the holdings.
+// watch keeps the device's context open, so that the test sees what a backend
+// has not freed at Close. It returns a function that reads the holdings.
 func watch(t *testing.T) func() holdings {
 	t.Helper()
 	emulated(t)
@@ -71,7 +72,8 @@ func watch(t *testing.T) func() holdings {
 	}
 }
 
-// batches are packed sequences whose number and lengths differ from batch to batch.
+// batches returns packed sequences whose number and lengths differ from batch
+// to batch.
 func batches(rng *rand.Rand, n int) [][]model.Sequence {
 	list := make([][]model.Sequence, n)
 	for i := range list {
@@ -86,8 +88,8 @@ func batches(rng *rand.Rand, n int) [][]model.Sequence {
 	return list
 }
 
-// After the first steps, training takes no more memory from the driver, and Close gives
-// all of it back.
+// After the first steps, training takes no more memory from the driver, and
+// Close frees all of it.
 func TestTrainingHoldsMemoryConstant(t *testing.T) {
 	const steps, kinds = 200, 5
 	held := watch(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// A folder in FP8 loads in every format as generate asks for it, and greedy ids in F32 are
-// those of the CPU.
+// A model folder in FP8 can be loaded in every format, as by examples/generate.
+// In F32, greedy decoding gives the same ids as on the CPU.
 func TestFP8FolderLoadsInEveryFormat(t *testing.T) {
 	emulated(t)
 	host := backendtest.Open(t, "cpu")

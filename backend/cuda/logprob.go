@@ -2,21 +2,23 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
-// logitRows is the number of rows whose logits are held at a time, for a chunk of the
-// vocabulary: 16 MiB of F32. BFloat16 sums 16 rows at a time, which it is a multiple of, so
-// that gradients of weights do not depend on it.
+// logitRows is the number of rows whose logits for a chunk of the vocabulary
+// are in memory at a time: 16 MiB of F32. It is a multiple of 16, the number of
+// rows whose products BFloat16 sums at a time, so that weight gradients do not
+// depend on it.
 const logitRows = 1024
 
-// head computes logits, a chunk of the vocabulary and some rows at a time.
+// head computes logits for some rows and one chunk of the vocabulary at a time.
 type head struct {
 	op     backend.Op
 	x      backend.View
 	w      right
 	vocab  int
-	memory backend.View // of logits
+	memory backend.View // memory of the logits
 }
 
-// head begins an op with the output head w, whose memory is in s.
+// head starts an op with the output head w, which it encodes in memory of s if
+// need be.
 func (b *CUDA) head(op backend.Op, x *backend.View, w *backend.Matrix, s *scratch) (h head, err error) {
 	h = head{op: op, x: *x}
 	_, h.vocab = w.Dims()
@@ -27,7 +29,8 @@ func (b *CUDA) head(op backend.Op, x *backend.View, w *backend.Matrix, s *scratc
 	return h, err
 }
 
-// logits queues x·w for rows from lo up to hi and the chunk from first on.
+// logits queues x·w for rows [lo, hi) and the chunk that starts at column
+// first.
 func (b *CUDA) logits(h *head, lo, hi, first int) (z backend.View, err error) {
 	end := min(first+backend.VocabChunk, h.vocab)
 	z = h.memory.Slice(0, 0, hi-lo).Slice(1, 0, end-first)
@@ -53,7 +56,7 @@ func (b *CUDA) linearLogProb(o *backend.LinearLogProb) error {
 	for lo := 0; lo < n; lo += logitRows {
 		hi := min(lo+logitRows, n)
 		state, logProb, target := state.Slice(0, lo, hi), o.LogProb.Slice(0, lo, hi), o.Target.Slice(0, lo, hi)
-		for v := 0; v == 0 || v < h.vocab; v += backend.VocabChunk { // one chunk at least
+		for v := 0; v == 0 || v < h.vocab; v += backend.VocabChunk { // at least one chunk
 			z, err := b.logits(&h, lo, hi, v)
 			if err != nil {
 				return err

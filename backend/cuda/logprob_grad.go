@@ -2,12 +2,12 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
-// headGrad is LinearLogProbGrad in the making. Each element of DX and DW is one chain
-// over ascending vocabulary or rows.
+// headGrad is the state of a LinearLogProbGrad. Each element of DX and DW is
+// one chain in ascending order of vocabulary or rows.
 type headGrad struct {
 	*backend.LinearLogProbGrad
 	head
-	sums backend.View // of DX in BF16, for the rows at hand
+	sums backend.View // sums of a BF16 DX for the current rows
 }
 
 func (b *CUDA) linearLogProbGrad(o *backend.LinearLogProbGrad) error {
@@ -35,7 +35,8 @@ func (b *CUDA) linearLogProbGrad(o *backend.LinearLogProbGrad) error {
 	return nil
 }
 
-// headGradRows computes rows [lo, hi) of DX and adds their part to DW.
+// headGradRows computes rows [lo, hi) of DX and adds the contribution of these
+// rows to DW.
 func (b *CUDA) headGradRows(g *headGrad, lo, hi int) error {
 	o := g.LinearLogProbGrad
 	var dx, sums backend.View
@@ -45,7 +46,7 @@ func (b *CUDA) headGradRows(g *headGrad, lo, hi int) error {
 			sums = g.sums.Slice(0, 0, hi-lo)
 		}
 	}
-	for v := 0; v == 0 || v < g.vocab; v += backend.VocabChunk { // one chunk at least
+	for v := 0; v == 0 || v < g.vocab; v += backend.VocabChunk { // at least one chunk
 		z, err := b.logits(&g.head, lo, hi, v)
 		if err != nil {
 			return err
@@ -74,8 +75,8 @@ func (b *CUDA) headGradRows(g *headGrad, lo, hi int) error {
 	return nil
 }
 
-// logitGrad turns the logits z of rows [lo, hi), from entry first of the vocabulary on,
-// into their gradient.
+// logitGrad replaces the logits z of rows [lo, hi), for the chunk that starts
+// at token first, by their gradient.
 func (b *CUDA) logitGrad(o *backend.LinearLogProbGrad, z *backend.View, lo, hi, first, vocab int) error {
 	c := b.kernel("logprob", "logitGrad"+suffix(z.DType)).views(z)
 	for _, v := range []*backend.View{&o.DLogProb, &o.DEntropy, &o.Target, &o.LSE, &o.Entropy} {

@@ -2,15 +2,16 @@ package cuda
 
 import "github.com/aha-go/aha/backend"
 
-// A block of threads computes tileRows or, where that leaves multiprocessors idle,
-// fewRows rows of tileColumns columns of C. An element has the same bits in either.
+// A block of threads computes tileRows rows of tileColumns columns of C, or
+// fewRows rows if multiprocessors would be idle otherwise. The bits of an
+// element are the same.
 const (
 	tileRows, fewRows = 64, 16
 	tileColumns       = 64
 )
 
-// tiling is the number of tiles of matrices [m, n] and the infix of the kernels that
-// compute it.
+// tiling returns the number of tiles of the given number of [m, n] matrices,
+// and the infix of the names of kernels that compute such tiles.
 func (b *CUDA) tiling(m, n, matrices int) (tiles int, infix string) {
 	across := ceil(n, tileColumns) * matrices
 	if tiles = ceil(m, tileRows) * across; tiles >= b.units && m > fewRows {
@@ -32,7 +33,7 @@ func (b *CUDA) matMul(o *backend.MatMul) error {
 	return b.product(o, &o.C, &o.A, &r, o.Accumulate)
 }
 
-// product queues C = A·B, or C += A·B.
+// product queues C = A·B, or C += A·B if accumulate is set.
 func (b *CUDA) product(op backend.Op, c, a *backend.View, r *right, accumulate bool) error {
 	if p, ok := b.blas.takes(c, a, r); ok {
 		return b.blas.product(b, p, c, a, &r.data, accumulate)

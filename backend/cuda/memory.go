@@ -15,42 +15,42 @@ type buffer struct {
 	bytes  int
 	class  int
 	holder backend.Holder
-	home   *CUDA   // the queue that allocated it
-	others []*CUDA // other queues that have worked on it
+	home   *CUDA   // queue that allocated it
+	others []*CUDA // other queues that have used it
 }
 
 func (b *buffer) Bytes() int { return b.bytes }
 
-// block is a freed buffer's memory. Its queue uses it again while own work on it is
-// queued, and waits for that of other queues.
+// block is the memory of a freed buffer. The queue that allocated it may reuse
+// it at once, since its own work runs in order, but must wait for the guards.
 type block struct {
 	ptr    driver.Ptr
-	guards []driver.Event // after the last work of other queues
+	guards []driver.Event // recorded after the last work of other queues
 }
 
-// memory counts the blocks of a device. Freed ones are kept by the queue that
-// allocated them, for its next Alloc of that size.
+// memory keeps track of the blocks of a device. A freed block is kept by the
+// queue that allocated it, for the next Alloc of the same size.
 type memory struct {
-	blocks map[driver.Ptr]int // all, with their sizes
-	cached int                // bytes of freed blocks
+	blocks map[driver.Ptr]int // sizes of all blocks
+	cached int                // total size of freed blocks
 	held   map[backend.Holder]int
 }
 
-// class is the size of the block for n bytes: a multiple of an eighth of the power of
-// two at or below it, 512 at least.
+// class returns the size of the block for n bytes: n rounded up to a multiple
+// of an eighth of the power of two at or below n, or of 512.
 func class(n int) int {
 	n = max(n, 512)
 	step := max(1<<(bits.Len(uint(n))-1)/8, 512)
 	return (n + step - 1) / step * step
 }
 
-// Alloc is AllocFor on behalf of backend.Other.
+// Alloc calls AllocFor with backend.Other.
 func (b *CUDA) Alloc(bytes int) (backend.Buffer, error) { return b.AllocFor(backend.Other, bytes) }
 
 // AllocFor returns device memory with undefined content.
 func (b *CUDA) AllocFor(h backend.Holder, bytes int) (backend.Buffer, error) {
 	if bytes < 0 {
-		return nil, fmt.Errorf("%s: Alloc(%d)", b.name, bytes)
+		return nil, fmt.Errorf("%s: Alloc of %d bytes", b.name, bytes)
 	}
 	pin, err := b.pin()
 	if err != nil {
@@ -77,14 +77,14 @@ func (b *CUDA) alloc(h backend.Holder, bytes int) (*buffer, error) {
 	}
 	if err != nil {
 		by := backend.Memory{By: m.held}
-		return nil, fmt.Errorf("%s: %d bytes for %s; held are %v: %w", b.name, bytes, h, by.Holders(), err)
+		return nil, fmt.Errorf("%s: Alloc of %d bytes for %s; in use are %v: %w", b.name, bytes, h, by.Holders(), err)
 	}
 	m.blocks[buf.ptr] = size
 	m.held[h] += size
 	return buf, nil
 }
 
-// reuse takes a freed block of that size.
+// reuse returns a freed block of the given size.
 func (b *CUDA) reuse(size int) (driver.Ptr, error) {
 	list := b.free[size]
 	last := list[len(list)-1]
@@ -99,7 +99,8 @@ func (b *CUDA) reuse(size int) (driver.Ptr, error) {
 	return last.ptr, nil
 }
 
-// temp is memory for the launches of one op. The caller frees it when they are queued.
+// temp returns memory for the launches of one op. The caller frees it when they
+// are queued.
 func (b *CUDA) temp(dt backend.DType, shape ...int) (backend.View, error) {
 	v := backend.NewView(nil, dt, shape...)
 	buf, err := b.alloc(backend.Other, v.Len()*dt.Size())
@@ -110,7 +111,8 @@ func (b *CUDA) temp(dt backend.DType, shape ...int) (backend.View, error) {
 	return v, nil
 }
 
-// Free keeps the block for another buffer of the queue that allocated it.
+// Free keeps the block for the next buffer of the same size of the queue that
+// allocated it.
 func (b *CUDA) Free(buf backend.Buffer) {
 	f := buf.(*buffer)
 	if f.ptr == 0 {
@@ -123,7 +125,7 @@ func (b *CUDA) Free(buf backend.Buffer) {
 	if home.closed {
 		home = b.queues[0]
 	}
-	if home.closed { // the device is: all blocks are given back
+	if home.closed { // the device is closed and has freed all blocks
 		return
 	}
 	if len(f.others) > 0 {
@@ -132,7 +134,7 @@ func (b *CUDA) Free(buf backend.Buffer) {
 			k.guards, err = guards(home, f.others)
 			err = b.unpin(pin, err)
 		}
-		if err != nil { // the block is in use until Close
+		if err != nil { // the block cannot be reused before Close
 			b.late = errors.Join(b.late, fmt.Errorf("%s: Free: %w", b.name, err))
 			return
 		}
@@ -141,11 +143,11 @@ func (b *CUDA) Free(buf backend.Buffer) {
 	b.memory.cached += f.class
 }
 
-// guards are events after the work of other queues than home.
+// guards returns events recorded after the work of the queues other than home.
 func guards(home *CUDA, others []*CUDA) ([]driver.Event, error) {
 	var list []driver.Event
 	for _, q := range others {
-		if q == home || q.closed { // a closed queue has ended its work
+		if q == home || q.closed { // a closed queue has no work left
 			continue
 		}
 		e, err := q.events.record(q.driver, q.stream)
@@ -158,7 +160,7 @@ func guards(home *CUDA, others []*CUDA) ([]driver.Event, error) {
 	return list, nil
 }
 
-// trim gives the free blocks of all queues back to the device.
+// trim returns the freed blocks of all queues to the device.
 func (b *CUDA) trim() error {
 	for _, q := range b.queues {
 		if err := b.driver.StreamSynchronize(q.stream); err != nil {
@@ -180,7 +182,7 @@ func (b *CUDA) trim() error {
 	return errors.Join(errs...)
 }
 
-// release gives all blocks back, those of buffers in use included.
+// release frees all blocks, including those of buffers in use.
 func (m *memory) release(d *driver.Driver) error {
 	var errs []error
 	for p := range m.blocks {
@@ -190,7 +192,7 @@ func (m *memory) release(d *driver.Driver) error {
 	return errors.Join(errs...)
 }
 
-// window is the address of n bytes of buf from off on.
+// window returns the address of n bytes of buf, starting at byte off.
 func (b *CUDA) window(call string, buf backend.Buffer, off, n int) driver.Ptr {
 	f := b.own(call, buf)
 	if off < 0 || n > f.bytes-off {
@@ -199,7 +201,7 @@ func (b *CUDA) window(call string, buf backend.Buffer, off, n int) driver.Ptr {
 	return f.ptr + driver.Ptr(off)
 }
 
-// Upload copies src to the device in the order of the queue's ops.
+// Upload copies src to the device. The copy runs in order with the queue's ops.
 func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
 	p := b.window("Upload", dst, off, len(src))
 	if len(src) == 0 {
@@ -213,7 +215,7 @@ func (b *CUDA) Upload(dst backend.Buffer, off int, src []byte) error {
 	return b.unpin(pin, b.staging.upload(b, p, src))
 }
 
-// Download waits for the queue's work and copies from the device.
+// Download waits for the queue's work and copies from the device to dst.
 func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
 	p := b.window("Download", src, off, len(dst))
 	if len(dst) == 0 {
@@ -230,7 +232,7 @@ func (b *CUDA) Download(dst []byte, src backend.Buffer, off int) error {
 	return b.unpin(pin, err)
 }
 
-// staging is pinned host memory that copies pass through.
+// staging is the pinned host memory through which data is copied.
 type staging struct {
 	mem  []byte
 	used int // bytes of mem that queued uploads may still read
@@ -239,8 +241,8 @@ type staging struct {
 // stagingBytes is the size of the staging memory.
 const stagingBytes = 4 << 20
 
-// upload copies src through what is left of the staging memory, waiting for the
-// stream when it is full.
+// upload copies src through the free part of the staging memory. When that is
+// full, it waits for the stream.
 func (s *staging) upload(b *CUDA, dst driver.Ptr, src []byte) error {
 	for len(src) > 0 {
 		if err := s.room(b); err != nil {
@@ -257,7 +259,7 @@ func (s *staging) upload(b *CUDA, dst driver.Ptr, src []byte) error {
 	return nil
 }
 
-// room makes sure that some of the staging memory is free.
+// room ensures that part of the staging memory is free.
 func (s *staging) room(b *CUDA) error {
 	if s.mem == nil {
 		mem, err := b.driver.MemHostAlloc(stagingBytes, 0)
@@ -276,10 +278,10 @@ func (s *staging) room(b *CUDA) error {
 	return nil
 }
 
-// download waits for the stream.
+// download copies to dst through the staging memory and waits for the stream.
 func (s *staging) download(b *CUDA, dst []byte, src driver.Ptr) error {
 	for len(dst) > 0 {
-		s.used = stagingBytes // what is queued ends below
+		s.used = stagingBytes // so that room waits for queued uploads
 		if err := s.room(b); err != nil {
 			return err
 		}

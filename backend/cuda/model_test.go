@@ -18,8 +18,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// tiny is a model of the V3 kind, with MLA, experts and a prediction module, small
-// enough for the emulator.
+// tiny returns the configuration of a DeepSeek-V3 model with MLA, experts and a
+// multi-token prediction module, small enough for the emulator.
 func tiny() model.Config {
 	c := model.Tiny(16)
 	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.EOSTokenID = 32, 48, 2, model.TokenIDs{1}
@@ -29,7 +29,7 @@ func tiny() model.Config {
 	return c
 }
 
-// devices opens the CPU and the emulated device.
+// devices opens the CPU backend and the emulated device.
 func devices(t *testing.T) map[string]backend.Backend {
 	emulated(t)
 	list := map[string]backend.Backend{}
@@ -48,8 +48,8 @@ func devices(t *testing.T) map[string]backend.Backend {
 	return list
 }
 
-// newModel is the tiny model with prediction modules and the weights of the CPU's
-// draws.
+// newModel returns the tiny model with its multi-token prediction modules and
+// the same weights on every backend.
 func newModel(t *testing.T, b backend.Backend, o model.Options) (*model.Model, *mtp.MTP) {
 	t.Helper()
 	made := func(b backend.Backend) (*model.Model, *mtp.MTP) {
@@ -85,7 +85,7 @@ func newModel(t *testing.T, b backend.Backend, o model.Options) (*model.Model, *
 	return m, d
 }
 
-// apart is ‖a−b‖/‖b‖.
+// apart returns ‖a−b‖/‖b‖.
 func apart(a, b []float64) float64 {
 	diff, size := 0.0, 0.0
 	for i := range b {
@@ -98,7 +98,7 @@ func apart(a, b []float64) float64 {
 func TestTrainingStepsAreThoseOfTheCPU(t *testing.T) {
 	for _, o := range []struct {
 		options model.Options
-		within  float64 // of losses and weights
+		within  float64 // tolerance for losses and weights
 	}{{model.Options{}, 1e-5}, {model.Options{Precision: backend.BF16}, 1e-2}} {
 		seqs := []model.Sequence{{IDs: []int32{3, 1, 4, 1, 5, 9, 2, 6}}, {IDs: []int32{5, 3, 5, 8, 9}}}
 		losses, weights := map[string][]float64{}, map[string][][]float64{}
@@ -160,7 +160,7 @@ func TestGreedyTokensAreThoseOfTheCPU(t *testing.T) {
 	}
 }
 
-// newGRPO rewards the model for sevens.
+// newGRPO returns a GRPO trainer whose reward is for sevens.
 func newGRPO(m *model.Model, gen *model.Generator) *rl.GRPO {
 	return &rl.GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
@@ -186,7 +186,8 @@ func newGRPO(m *model.Model, gen *model.Generator) *rl.GRPO {
 	}
 }
 
-// The rollout's log-probabilities are the trainer's, bit for bit, on the device too.
+// On the device too, the rollout's log-probabilities equal the trainer's, bit
+// for bit.
 func TestGRPOIsOnPolicyBitForBit(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}} {
 		m, _ := newModel(t, devices(t)["cuda:0"], o)

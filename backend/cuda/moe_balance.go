@@ -6,11 +6,11 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// balance is what SequenceBalance and its gradient share: how often each sequence
-// chose an expert, and the sums of the tokens' scores.
+// balance is what SequenceBalance and its gradient share: how often each
+// sequence chose each expert, and the sums of the tokens' scores.
 type balance struct{ counts, totals backend.View }
 
-// count queues the work for it. The caller frees it.
+// count queues the computation of a balance. The caller frees its memory.
 func (b *CUDA) count(scores, starts *backend.View, k int) (c balance, err error) {
 	n, experts := scores.Shape[0], scores.Shape[1]
 	if c.counts, err = b.temp(backend.I32, max(starts.Shape[0]-1, 0), experts); err != nil {

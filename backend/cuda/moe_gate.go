@@ -6,8 +6,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// maxExperts is how many experts a gate may have: a block's shared memory holds the
-// scores of all.
+// maxExperts is the maximum number of experts of a gate, since a block's shared
+// memory holds the scores of all experts.
 const maxExperts = 1024
 
 func (b *CUDA) moeGate(o *backend.MoEGate) error {

@@ -9,7 +9,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// A step below 1, which panics on the CPU, is an error of Sync and changes nothing.
+// A step below 1, for which the CPU panics, is an error of Sync and changes
+// nothing.
 func TestStepsOfAdamWBelowOneAreReported(t *testing.T) {
 	d := emulatedDevice(t)
 	for _, dt := range []backend.DType{backend.F32, backend.F64} {

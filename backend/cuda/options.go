@@ -9,26 +9,27 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/cublaslt"
 )
 
-// Options configure a device.
+// Options configures a device.
 type Options struct {
-	// CuBLASLt computes products by NVIDIA's cuBLASLt instead of the own kernels:
-	// those of MatMul, LinearLogProb and LinearLogProbGrad whose matrix is of format
-	// Native and whose operands are all F32, or BF16 with a result in BF16 or F32.
-	// Views must have columns or rows that are contiguous (rows, for C), and leading
-	// dimensions that are one stride apart. All else is left to the own kernels. A
-	// product of this kind for which cuBLASLt offers no algorithm is an error.
+	// CuBLASLt selects NVIDIA's cuBLASLt instead of this package's kernels for
+	// products of MatMul, LinearLogProb and LinearLogProbGrad whose matrix has
+	// the format Native and whose operands are all F32, or BF16 with a result
+	// in BF16 or F32. Columns or rows of the views must be contiguous (rows,
+	// for C), and leading dimensions must have a common stride. All other
+	// products use this package's kernels. It is an error if cuBLASLt offers no
+	// algorithm for such a product.
 	//
-	// It gives exactness up: the algorithm, and with it the order of a sum, is fixed
-	// by the sizes of the product, the strides and the alignment of the operands up
-	// to 16 bytes. So the same run has the same bits, but a row does not have the
-	// same bits in every batch, and log-probabilities of a rollout differ from the
-	// trainer's by rounding.
+	// This gives up exactness: the sizes of the product, the strides, and the
+	// alignment of the operands up to 16 bytes determine the algorithm and with
+	// it the order of a sum. So repeating a run gives the same bits, but a row
+	// does not have the same bits in every batch, and log-probabilities of a
+	// rollout differ from the trainer's by rounding.
 	//
-	// As a device's name: "cuda:0?products=cublaslt".
+	// In a device's name it is written "cuda:0?products=cublaslt".
 	CuBLASLt bool
 }
 
-// blas loads cuBLASLt if o asks for it.
+// blas loads cuBLASLt if o asks for it, and otherwise returns nil.
 func (o Options) blas() (*blas, error) {
 	if !o.CuBLASLt {
 		return nil, nil
@@ -40,7 +41,8 @@ func (o Options) blas() (*blas, error) {
 	return &blas{lib: lib, plans: map[problem]*plan{}}, nil
 }
 
-// parseDevice reads a device's name: an index, 0 if empty, and options behind a "?".
+// parseDevice parses a device's name: an index, 0 if empty, and options after a
+// "?".
 func parseDevice(device string) (index int, o Options, err error) {
 	number, query, _ := strings.Cut(device, "?")
 	if number != "" {
@@ -64,10 +66,10 @@ func parseDevice(device string) (index int, o Options, err error) {
 	return index, o, nil
 }
 
-// Path says what bits depend on: what computes products, the own kernels or a version of
-// cuBLASLt, the device's architecture, and the version of NVRTC, which brings the
-// exponential and the logarithm with it. It is such as "kernels sm_90 nvrtc 13.0" or
-// "cublaslt 13.1.0 sm_90 nvrtc 13.0".
+// Path returns what the bits of results depend on: what computes products, this
+// package's kernels or a version of cuBLASLt, the device's architecture, and
+// the version of NVRTC, which provides the exponential and logarithm. Examples
+// are "kernels sm_90 nvrtc 13.0" and "cublaslt 13.1.0 sm_90 nvrtc 13.0".
 func (b *CUDA) Path() string {
 	products := "kernels"
 	if b.blas != nil {

@@ -14,7 +14,7 @@ func (b *CUDA) pack(o *backend.Pack) error {
 	n := o.Src.Data.Dim(-1)
 	dst = dst.columns(o.Column, o.Column+n)
 	switch {
-	case f == backend.Native: // which has no packed layout: nothing to write
+	case f == backend.Native: // has no packed layout, so there is nothing to write
 		return nil
 	case f.BlockK == 0:
 		return b.copy(&dst.data, &o.Src.Data)
@@ -31,7 +31,7 @@ func (b *CUDA) pack(o *backend.Pack) error {
 	return b.copy(&dst.scale, &o.Src.Min)
 }
 
-// codes writes the elements of src, which has scales apart, to dst.
+// codes writes the elements of src, which has separate scales, to dst.
 func (b *CUDA) codes(dst right, src *backend.Matrix) error {
 	if dst.format.Width == 0 {
 		return b.copy(&dst.data, &src.Data)

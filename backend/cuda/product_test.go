@@ -10,8 +10,8 @@ import (
 	_ "github.com/aha-go/aha/backend/cpu"
 )
 
-// forms are w as the right operand of format f: strided, packed and scaled, as far as
-// the backend and the format have them.
+// forms returns w as the right operand of format f in all forms that the
+// backend and the format have: strided, packed, and with separate scales.
 func (b *device) forms(f backend.Format, w backend.View) []backend.Matrix {
 	k, n := w.Dim(-2), w.Dim(-1)
 	list := []backend.Matrix{{Data: w, Format: f}}
@@ -25,7 +25,7 @@ func (b *device) forms(f backend.Format, w backend.View) []backend.Matrix {
 		m.Scale = b.normal(f.Scale, (n+127)/128, (k+127)/128).T()
 		b.do(&backend.Pack{Dst: m, Src: backend.Dense(w)})
 		list = append(list, m)
-		// From that form to the packed one.
+		// Pack from that form to the packed one.
 		copied := list[1]
 		copied.Data = b.normal(copied.Data.DType, copied.Data.Len())
 		b.do(&backend.Pack{Dst: copied, Src: m})
@@ -34,8 +34,9 @@ func (b *device) forms(f backend.Format, w backend.View) []backend.Matrix {
 	return list
 }
 
-// TestProductsHaveTheSameBitsInEveryForm of the weights. Those of FP8 are the CPU's:
-// their order is defined, and products are exact before they are summed.
+// TestProductsHaveTheSameBitsInEveryForm of the weights. Products with FP8 also
+// have the bits of the CPU, since their order is defined and products are exact
+// before they are summed.
 func TestProductsHaveTheSameBitsInEveryForm(t *testing.T) {
 	emulated(t)
 	for _, f := range backend.Formats() {
@@ -160,6 +161,6 @@ func TestRowsOfNoGroupAreLeft(t *testing.T) {
 	d.do(&backend.GroupedMatMul{C: c, A: d.normal(backend.F32, 5, 4),
 		B: backend.Dense(d.normal(backend.F32, 0, 4, 8)), Offsets: d.ints(0)})
 	if got := d.values(c); got[0] != 3 || got[39] != 3 {
-		t.Errorf("values %v, want those of before", got)
+		t.Errorf("values %v, want those before", got)
 	}
 }

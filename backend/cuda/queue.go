@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
 
-// newQueue is a queue of d without a stream; see start.
+// newQueue returns a queue of d without a stream; see start.
 func newQueue(d *device) *CUDA {
 	b := &CUDA{device: d, free: map[int][]block{}}
 	b.visit = func(v *backend.View, _ backend.Access) { b.touch(b.own(b.op, v.Buf)) }
@@ -17,7 +17,7 @@ func newQueue(d *device) *CUDA {
 	return b
 }
 
-// start makes the queue's stream. The context is current.
+// start creates the queue's stream. The context must be current.
 func (b *CUDA) start() (err error) {
 	if b.stream, err = b.driver.StreamCreate(driver.StreamNonBlocking); err != nil {
 		return err
@@ -28,8 +28,8 @@ func (b *CUDA) start() (err error) {
 	return b.driver.MemsetD8Async(b.bad.ptr, 0, 4, b.stream)
 }
 
-// NewQueue implements backend.Queuer: a stream with staging memory of its own. Freed
-// blocks go to the queue that allocated them.
+// NewQueue implements backend.Queuer. A queue is a stream with its own staging
+// memory. Freed blocks go to the queue that allocated them.
 func (b *CUDA) NewQueue() (backend.Backend, error) {
 	pin, err := b.pin()
 	if err != nil {
@@ -42,8 +42,8 @@ func (b *CUDA) NewQueue() (backend.Backend, error) {
 	return q, nil
 }
 
-// end waits for the queue's work, whose errors it returns, and gives back what it holds. Its free blocks go to
-// the first queue.
+// end waits for the queue's work, returns its errors, and frees the queue's
+// resources. Its freed blocks go to the first queue.
 func (b *CUDA) end() error {
 	var err error
 	if b.stream != 0 && b.dead == nil {
@@ -68,12 +68,12 @@ func (b *CUDA) end() error {
 	return err
 }
 
-// own is buf, which must be a buffer of the device that was not freed: the device has
-// no other answer to its address than to fail for good.
+// own returns buf as a buffer. It panics if buf belongs to another device or
+// was freed, since using its address would make the device unusable.
 func (b *CUDA) own(call string, buf backend.Buffer) *buffer {
 	f, ok := buf.(*buffer)
 	if !ok || f.home.device != b.device {
-		panic(fmt.Errorf("%s: %s: the buffer is of another device", b.name, call))
+		panic(fmt.Errorf("%s: %s: the buffer belongs to another device", b.name, call))
 	}
 	if f.ptr == 0 {
 		panic(fmt.Errorf("%s: %s: the buffer was freed", b.name, call))
@@ -81,7 +81,7 @@ func (b *CUDA) own(call string, buf backend.Buffer) *buffer {
 	return f
 }
 
-// touch notes that work on buf is queued here.
+// touch records that work on buf is queued on b.
 func (b *CUDA) touch(buf *buffer) {
 	if buf.home != b && !slices.Contains(buf.others, b) {
 		buf.others = append(buf.others, b)
@@ -91,7 +91,7 @@ func (b *CUDA) touch(buf *buffer) {
 // event implements backend.Event.
 type event struct {
 	*device
-	handle driver.Event // 0 once it was freed
+	handle driver.Event // 0 after Free
 }
 
 // NewEvent implements backend.Eventer.
@@ -132,8 +132,8 @@ func (e *event) Done() (done bool, err error) {
 	return done, e.unpin(pin, err)
 }
 
-// Sync implements backend.Event. Indices out of range are reported by Sync and Download
-// of the queue.
+// Sync implements backend.Event. It does not report indices out of range; Sync
+// and Download of the queue do.
 func (e *event) Sync() error {
 	handle := e.live("Sync")
 	pin, err := e.pin()
@@ -156,12 +156,13 @@ func (e *event) live(call string) driver.Event {
 	return e.handle
 }
 
-// events are the events of a device, made when they are first needed and used again.
+// events are the events of a device. They are created when needed and reused.
 type events struct {
 	all, idle []driver.Event
 }
 
-// record is an event that stands for the work which s holds now.
+// record returns an event that has passed when the work queued on s so far has
+// ended.
 func (p *events) record(d *driver.Driver, s driver.Stream) (driver.Event, error) {
 	if len(p.idle) == 0 {
 		e, err := d.EventCreate(driver.EventDisableTiming)
@@ -179,7 +180,8 @@ func (p *events) record(d *driver.Driver, s driver.Stream) (driver.Event, error)
 	return e, nil
 }
 
-// put takes events back. Streams that wait for one hold the place that it recorded.
+// put returns events for reuse. Streams that wait for one still wait for the
+// work that it recorded before.
 func (p *events) put(list ...driver.Event) { p.idle = append(p.idle, list...) }
 
 func (p *events) destroy(d *driver.Driver) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/backendtest"
 )
 
-// schedules of the emulator: the orders in which streams and threads run.
+// schedules are the orders in which the emulator runs streams and threads.
 var schedules = []string{"fifo", "reverse", "random:1", "random:2"}
 
 // underAllSchedules runs the test on the emulated device, with and without check mode.
@@ -33,7 +33,7 @@ func TestQueuesUnderAllSchedules(t *testing.T) {
 	underAllSchedules(t, func(t *testing.T, _ bool) { backendtest.Queues(t, backendtest.Open(t, "cuda:0")) })
 }
 
-// queue is another queue of d's device.
+// queue returns another queue of d's device.
 func (d *device) queue() *device {
 	d.Helper()
 	q, err := backend.NewQueue(d.Backend)
@@ -41,7 +41,7 @@ func (d *device) queue() *device {
 	return &device{d.TB, q, d.rng}
 }
 
-// after makes later work of d wait for what q holds now.
+// after makes later work of d wait for the work queued on q so far.
 func (d *device) after(q *device) {
 	d.Helper()
 	e, err := backend.NewEvent(q.Backend)
@@ -50,11 +50,11 @@ func (d *device) after(q *device) {
 	e.Free()
 }
 
-// Without the event the second queue finds what was there before.
+// Without the event, the second queue reads the previous content.
 func TestAMissingEventBetweenQueuesShows(t *testing.T) {
 	underAllSchedules(t, func(t *testing.T, check bool) {
 		for _, bug := range []bool{false, true} {
-			if bug && check && !inChild(t) { // the error is sticky
+			if bug && check && !inChild(t) { // check mode's error is sticky
 				continue
 			}
 			d := on(t, "cuda:0", 1)
@@ -94,7 +94,7 @@ func TestCopiesDoNotWaitForTheOpsOfAnotherQueue(t *testing.T) {
 	y := q.normal(backend.F32, 1000)
 	q.bits(y)
 	q.must(q.Sync())
-	if done, err := computed.Done(); done || err != nil { // the emulator runs what something waits for
+	if done, err := computed.Done(); done || err != nil { // the emulator runs work only when something waits for it
 		t.Errorf("a copy on another queue waited for the ops; error %v", err)
 	}
 	d.must(computed.Sync())
@@ -111,7 +111,7 @@ func TestClosingAQueueLeavesTheOthers(t *testing.T) {
 		x, err := q.Alloc(4 * 5000)
 		q.must(err)
 		v := backend.NewView(x, backend.F32, 5000)
-		q.do(&backend.Fill{Dst: v, Value: 7}) // still queued when the queue is closed
+		q.do(&backend.Fill{Dst: v, Value: 7}) // not yet run when the queue is closed
 		q.must(q.Close())
 		if got := d.values(v)[4999]; got != 7 {
 			t.Fatalf("the work of a closed queue: %v, want 7", got)
@@ -161,8 +161,8 @@ func TestClosingTheDeviceClosesItsQueues(t *testing.T) {
 	e.Free()
 }
 
-// Memory that one queue gave back serves another one before there is none left, once
-// the work on it has ended.
+// When memory runs out, memory freed on one queue is reused by another, once
+// the work that uses it has ended.
 func TestMemoryOfOneQueueServesAnotherWhenItRunsOut(t *testing.T) {
 	emulated(t)
 	t.Setenv("AHA_EMU_MEMORY", "8000000")
@@ -218,7 +218,8 @@ func TestAFreedEventPanics(t *testing.T) {
 	}
 }
 
-// Another device's event holds up the caller.
+// If the event belongs to another device, Wait blocks the caller until it has
+// passed.
 func TestAnEventOfAnotherDeviceIsWaitedForByTheCaller(t *testing.T) {
 	d, other := emulatedDevice(t), on(t, "cuda:0", 2)
 	x := other.normal(backend.F32, 1000)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestR1ZeroRunsOnTheDevice runs every phase of the main program, with few steps: the
-// rollout's log-probabilities are the trainer's, bit for bit.
+// TestR1ZeroRunsOnTheDevice runs every phase of examples/r1zero with few steps.
+// The rollout's log-probabilities equal the trainer's, bit for bit.
 func TestR1ZeroRunsOnTheDevice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("r1zero on the emulator takes a minute")

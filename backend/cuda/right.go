@@ -6,25 +6,26 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// right is the right operand of products, whatever its form: elements [..., K, N] and,
-// in formats with scales, those of its blocks.
+// right is the right operand of products in any form: the elements [..., K, N]
+// and, in formats with scales, the scales of its blocks.
 //
-// A packed matrix holds the elements column by column, then the scales, each with its
-// minimum after it in Q4_1. Columns of Q8, Q4 and Q4_1 begin at whole blocks. Elements of
-// the latter two are half a byte: their view is of I8, and strides count halves of it.
+// A packed matrix has the elements column by column, then the scales, in Q4_1
+// each followed by its minimum. Columns of Q8, Q4 and Q4_1 start at whole
+// blocks. Elements of Q4 and Q4_1 are half a byte: their view has dtype I8, and
+// its strides count half bytes.
 type right struct {
 	format      backend.Format
 	data, scale backend.View
 }
 
-// packing is how a [k, n] matrix is packed, in words of four bytes.
+// packing is the layout of a packed [k, n] matrix.
 type packing struct {
-	column       int // elements from one column to the next
-	down, across int // scales
-	data, words  int // words of the elements, and all
+	column       int // elements from the start of one column to the next
+	down, across int // numbers of scales
+	data, words  int // 4-byte words of the elements, and of the whole matrix
 }
 
-// word is the dtype of packed matrices: it keeps F32 scales aligned.
+// word is the dtype of packed matrices, which keeps F32 scales aligned.
 const word = backend.I32
 
 func packingOf(f backend.Format, k, n int) packing {
@@ -44,13 +45,14 @@ func packingOf(f backend.Format, k, n int) packing {
 	return p
 }
 
-// formats are the suffixes of the kernels of formats other than Native.
+// formats holds the kernel name suffixes of the formats other than Native.
 var formats = map[backend.Format]string{
 	backend.BFloat16: "_bf16", backend.FP8: "_fp8", backend.Q8: "_q8", backend.Q4: "_q4",
 	backend.Q4_1: "_q4_1",
 }
 
-// formatted is the suffix of the kernels of a product with m, whose sums are of dtype dt.
+// formatted returns the kernel name suffix of a product in format f with sums
+// of dtype dt.
 func (b *CUDA) formatted(op backend.Op, f backend.Format, dt backend.DType) (string, error) {
 	if f == backend.Native {
 		return suffix(dt), nil
@@ -61,7 +63,8 @@ func (b *CUDA) formatted(op backend.Op, f backend.Format, dt backend.DType) (str
 	return "", backend.Unsupported(b, op, f.String())
 }
 
-// PackedLen is the length of a [k, n] matrix in words. Native has no packed layout.
+// PackedLen returns the dtype and length in words of a packed [k, n] matrix.
+// The length is 0 for Native, which has no packed layout.
 func (b *CUDA) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.DType, int) {
 	if formats[f] == "" || dt != backend.F32 && dt != backend.BF16 {
 		return dt, 0
@@ -69,7 +72,8 @@ func (b *CUDA) PackedLen(f backend.Format, dt backend.DType, k, n int) (backend.
 	return word, packingOf(f, k, n).words
 }
 
-// packed is the right operand in a packed matrix, or a stack of k by n ones, at v.
+// packed returns the right operand stored in the packed k×n matrix v, or a
+// stack of them.
 func packed(v *backend.View, f backend.Format, k, n int) right {
 	p := packingOf(f, k, n)
 	r := right{format: f, data: *v}
@@ -98,8 +102,8 @@ func packed(v *backend.View, f backend.Format, k, n int) right {
 	return r
 }
 
-// stored is the right operand in m, which is packed or has scales, or is in a format
-// without them.
+// stored returns m as a right operand. m must be packed, have scales, or be in
+// a format without scales.
 func (b *CUDA) stored(op backend.Op, m *backend.Matrix) right {
 	if m.Layout == backend.Strided {
 		return right{m.Format, m.Data, m.Scale}
@@ -109,7 +113,7 @@ func (b *CUDA) stored(op backend.Op, m *backend.Matrix) right {
 		panic(fmt.Errorf("cuda: %s: %v for a [%d %d] matrix packed as %s, want %d elements of %s",
 			op.Name(), m.Data, m.K, m.N, m.Format, want, dt))
 	}
-	if m.Format == backend.Native { // without elements
+	if m.Format == backend.Native { // Native has no packed layout: there are no elements
 		r := right{data: m.Data}
 		r.data.Rank++
 		r.data.Shape[m.Data.Rank-1], r.data.Shape[m.Data.Rank] = m.K, m.N
@@ -118,16 +122,17 @@ func (b *CUDA) stored(op backend.Op, m *backend.Matrix) right {
 	return packed(&m.Data, m.Format, m.K, m.N)
 }
 
-// narrow refuses integers of less than a byte with scales apart, which only Pack reads.
+// narrow refuses integers of less than a byte with separate scales, which only
+// Pack reads.
 func (b *CUDA) narrow(op backend.Op, m *backend.Matrix) error {
 	if m.Layout == backend.Strided && m.Scale.Present() && m.Format.Width != 0 {
-		return backend.Unsupported(b, op, m.Format.String()+" with scales apart")
+		return backend.Unsupported(b, op, m.Format.String()+" with separate scales")
 	}
 	return nil
 }
 
-// right is the right operand m of op. A strided matrix in a format with scales is
-// encoded in memory of s.
+// right returns the right operand m of op. A strided matrix without scales, in
+// a format that has scales, is encoded into memory of s.
 func (b *CUDA) right(op backend.Op, m *backend.Matrix, s *scratch) (right, error) {
 	if err := b.narrow(op, m); err != nil {
 		return right{}, err
@@ -145,8 +150,8 @@ func (b *CUDA) right(op backend.Op, m *backend.Matrix, s *scratch) (right, error
 	return r, b.encode(r, &m.Data)
 }
 
-// columns is columns [lo, hi) of r; in formats with scales they are whole blocks, but
-// for the last ones.
+// columns returns columns [lo, hi) of r. In formats with scales they must be
+// whole blocks, except for the last one.
 func (r right) columns(lo, hi int) right {
 	from := r.data.Offset + lo*r.data.Stride(-1)
 	if r.format.Width != 0 {
@@ -161,14 +166,14 @@ func (r right) columns(lo, hi int) right {
 	return r
 }
 
-// scratch is memory for the time of an op.
+// scratch is memory for the duration of an op.
 type scratch struct {
 	b    *CUDA
 	list [4]backend.Buffer
 	n    int
 }
 
-// view is a contiguous view of new memory.
+// view returns a contiguous view of new memory.
 func (s *scratch) view(dt backend.DType, shape ...int) (backend.View, error) {
 	v, err := s.b.temp(dt, shape...)
 	if err == nil {
@@ -178,7 +183,7 @@ func (s *scratch) view(dt backend.DType, shape ...int) (backend.View, error) {
 	return v, err
 }
 
-// free gives the memory back: what is queued runs before it is used again.
+// free frees the memory. Queued work runs before the memory is reused.
 func (s *scratch) free() {
 	for _, buf := range s.list[:s.n] {
 		s.b.Free(buf)
@@ -186,7 +191,7 @@ func (s *scratch) free() {
 	s.n = 0
 }
 
-// encode queues the encoding of values w as r, in a format with scales.
+// encode queues the encoding of the values w into r, whose format has scales.
 func (b *CUDA) encode(r right, w *backend.View) error {
 	kernel := b.kernel("pack", "quantise"+formats[r.format]).views(&r.data, &r.scale, w)
 	if r.format == backend.FP8 {
@@ -195,8 +200,8 @@ func (b *CUDA) encode(r right, w *backend.View) error {
 	return kernel.each(r.scale.Len())
 }
 
-// left is the left operand a of a product in format f and its scales, in memory of s
-// where f encodes it beforehand.
+// left returns the left operand a of a product in format f and its scales. If f
+// encodes left operands beforehand, they are in memory of s.
 func (b *CUDA) left(f backend.Format, a *backend.View, s *scratch) (codes, scale backend.View, err error) {
 	if f != backend.FP8 {
 		return *a, backend.View{}, nil
@@ -212,5 +217,5 @@ func (b *CUDA) left(f backend.Format, a *backend.View, s *scratch) (codes, scale
 	return codes, scale, b.kernel("pack", "quantiseRows").views(&codes, &scale, a).each(scale.Len() * 32)
 }
 
-// ceil is a/b rounded up.
+// ceil returns a/b rounded up.
 func ceil(a, b int) int { return (a + b - 1) / b }

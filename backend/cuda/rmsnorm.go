@@ -7,7 +7,7 @@ func (b *CUDA) rmsNorm(o *backend.RMSNorm) error {
 		views(&o.Y, &o.Rstd, &o.X, &o.W).double(o.Eps).rows(o.X.Shape[0], o.X.Shape[1])
 }
 
-// rmsNormGrad computes DW first, so that DX may overwrite what it is computed from.
+// rmsNormGrad computes DW first, so that DX may overwrite an operand.
 func (b *CUDA) rmsNormGrad(o *backend.RMSNormGrad) error {
 	if o.DW.Present() {
 		err := b.kernel("rmsnorm", "rmsNormGradWeight"+suffix(o.X.DType)).

@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// A warp takes a short row and a block a long one, whatever the number of rows: a row
-// alone has the bits that it has among others.
+// A warp processes a short row and a block a long one, whatever the number of
+// rows. So a row computed alone has the same bits as among others.
 func TestRowsHaveTheSameBitsAloneAndAmongOthers(t *testing.T) {
 	const n = 300
 	d := emulatedDevice(t)
@@ -47,7 +47,7 @@ func TestRowsHaveTheSameBitsAloneAndAmongOthers(t *testing.T) {
 	}
 }
 
-// The gradients of a sequence do not depend on those packed beside it.
+// The gradients of a sequence do not depend on the sequences packed with it.
 func TestAttentionGradHasTheSameBitsAloneAndPacked(t *testing.T) {
 	const first, n, after, heads, groups, dk, dv = 45, 141, 30, 4, 2, 20, 9
 	for _, dt := range []backend.DType{backend.F32, backend.BF16} {

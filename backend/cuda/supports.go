@@ -6,15 +6,15 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// The dtypes that kernels take. Every op's Check refuses the others.
+// The dtypes that kernels support. Each op's Check refuses the others.
 var (
 	computed   = []backend.DType{backend.F32, backend.F64}
 	activation = append([]backend.DType{backend.BF16}, computed...)
 	storage    = append([]backend.DType{backend.E4M3, backend.E5M2, backend.F16}, activation...)
 )
 
-// ops are the ops that do has, with the dtypes of their activations or, where an op
-// has none, of its parameters or scores.
+// ops are the ops that Do supports, with the dtypes of their activations or, if
+// an op has none, of its parameters or scores.
 var ops = map[string][]backend.DType{
 	"Copy": storage, "Fill": storage, "Gather": storage, "Scatter": storage,
 

@@ -11,13 +11,14 @@ import (
 	_ "github.com/aha-go/aha/backend/cpu"
 )
 
-// Run compares what each backend says of itself with what its cases do.
+// backendtest.Run compares what each backend claims to support with what its
+// cases do.
 func TestItHasTheOpsOfTheCPU(t *testing.T) {
 	emulated(t)
 	b, cpu := backendtest.Open(t, "cuda:0"), backendtest.Open(t, "cpu")
 	var theirs []string
 	for _, op := range append(backendtest.Ops(), "Pack") {
-		if op == "MoEWeights" { // a fused op without a kernel here: it is decomposed
+		if op == "MoEWeights" { // a fused op without a kernel here, which is decomposed
 			continue
 		}
 		has := false
@@ -29,7 +30,7 @@ func TestItHasTheOpsOfTheCPU(t *testing.T) {
 			}
 			has = has || there
 		}
-		if has && op != "Pack" { // which has no cases
+		if has && op != "Pack" { // Pack has no cases
 			theirs = append(theirs, op)
 		}
 	}

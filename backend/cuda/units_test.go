@@ -7,8 +7,9 @@ import (
 	"github.com/aha-go/aha/backend/cuda"
 )
 
-// The grid of a launch, the tiles of products and the threads of a block follow the
-// number of multiprocessors, and no bit does.
+// The grid of a launch, the tiles of products and the number of threads in a
+// block depend on the number of multiprocessors, but the bits of results do
+// not.
 func TestBitsDoNotDependOnTheNumberOfMultiprocessors(t *testing.T) {
 	emulated(t)
 	var devices [2]*cuda.CUDA

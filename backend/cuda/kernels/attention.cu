@@ -1,12 +1,13 @@
-// backend.Attention: one warp a query row and head. Keys come in segments that are
-// counted from the row's first one. A score is one lane's chain over columns, a
-// segment's output a chain over its keys for each column, and it merges with those
-// before it: no sum depends on where keys lie or on other rows (Milakov and Gimelshein
-// 2018, Dao et al. 2022).
+// backend.Attention: one warp per query row and head. Keys are processed in
+// segments counted from the row's first key. A score is one chain over columns
+// in one lane. A segment's output is, for each column, one chain over its keys,
+// and is merged with that of the segments before. So no sum depends on where
+// keys are stored or on other rows (Milakov and Gimelshein 2018, Dao et al.
+// 2022).
 #include "attention.cuh"
 
-// paged reports whether the window begins with a page and its pages lie within the key
-// rows. What does not is reported.
+// paged reports whether the window starts at the start of a page and its pages
+// lie within the key rows. If not, it reports the number at fault in bad.
 __device__ inline bool paged(const View &pages, Window w, long long rows, int *bad) {
 	if (w.first % SEGMENT != 0) return valid(w.first, 0, bad);
 	for (long long j = 0; j < w.n; j += SEGMENT) {
@@ -17,15 +18,15 @@ __device__ inline bool paged(const View &pages, Window w, long long rows, int *b
 	return true;
 }
 
-// largest is the largest x of the warp, NaN if any is.
+// largest returns the largest x in the warp, or NaN if any x is NaN.
 __device__ inline double largest(double x) { return foldWarp(x, Larger<double>()); }
 __device__ inline float largest(float x) {
-	int bits = __float_as_int(x != x ? notANumber<float>() : x); // larger than those of +Inf if NaN
+	int bits = __float_as_int(x != x ? notANumber<float>() : x); // as an integer, NaN is greater than +Inf
 	bits = __reduce_max_sync(0xffffffffu, bits < 0 ? bits ^ 0x7fffffff : bits);
 	return __int_as_float(bits < 0 ? bits ^ 0x7fffffff : bits);
 }
 
-// A warp's neighbours in its block have the rows beside its own, which see much the
+// The other warps of the block process neighbouring rows, which see mostly the
 // same keys.
 template <class T> __device__ void attention(const View &o, const View &lse, const View &q, const View &k,
 		const View &v, const View &start, const View &len, const View &pages, double scale, int *bad) {
@@ -45,7 +46,7 @@ template <class T> __device__ void attention(const View &o, const View &lse, con
 				if (pages.data) first = integer(pages, first / SEGMENT * pages.strides[3]) * (long long)SEGMENT;
 				long long keys = row(k, first, g), values = row(v, first, g);
 				T top = -infinity<T>();
-				__syncwarp(); // those that still read the last weights
+				__syncwarp(); // wait for lanes that still read the last weights
 				for (int t = lane; t < n; t += 32) {
 					T s = dot<T>(q, query, k, keys + t * k.strides[1]) * (T)scale;
 					top = larger(top, s);

@@ -1,6 +1,6 @@
-// backend.AttentionGrad: one warp a query row and head for DQ, whose sum runs over
-// keys, and one a key row and head for DK and DV, whose sums run over query heads and
-// then query rows. Both compute the probabilities anew.
+// backend.AttentionGrad: one warp per query row and head for DQ, which is
+// summed over keys, and one warp per key row and head for DK and DV, which are
+// summed over query heads, then query rows. Both recompute the probabilities.
 #include "attention.cuh"
 
 // attentionGradDelta computes Δ [N, H], the product of the rows of DO and O.
@@ -12,8 +12,8 @@ template <class T> __device__ void attentionGradDelta(const View &delta, const V
 }
 KERNELS(attentionGradDelta, (View delta, View dout, View o), (delta, dout, o))
 
-// attentionGradRange finds the query rows that see any of each 32 key rows: ranges [R/32, 2]
-// are the first of them and the one after the last.
+// attentionGradRange finds the query rows that see at least one of each 32 key
+// rows. ranges [R/32, 2] holds the first such row and the row after the last.
 extern "C" __global__ void attentionGradRange(View ranges, View start, View len, int rows, int *bad) {
 	EACH_WARP(block, ranges.shape[2]) {
 		int queries = (int)start.shape[3], first = queries, end = 0;
@@ -48,7 +48,7 @@ template <class T> __device__ void attentionGradQuery(const View &dq, const View
 			for (long long j = 0; j < w.n; j += SEGMENT) {
 				int n = w.n - j < SEGMENT ? (int)(w.n - j) : SEGMENT;
 				long long keys = row(k, w.first + j, g), values = row(v, w.first + j, g);
-				__syncwarp(); // those that still read the last weights
+				__syncwarp(); // wait for lanes that still read the last weights
 				for (int t = lane; t < n; t += 32) {
 					T s = dot<T>(q, query, k, keys + t * k.strides[1]);
 					T dp = dot<T>(dout, slope, v, values + t * v.strides[1]);
@@ -69,8 +69,8 @@ KERNELS(attentionGradQuery,
 	(View dq, View dout, View delta, View lse, View q, View k, View v, View start, View len, double scale, int *bad),
 	(dq, dout, delta, lse, q, k, v, start, len, scale, bad))
 
-// A lane takes one of 32 query rows at a time. Rows that do not see the key are left out
-// of the sums.
+// Each lane processes one of 32 query rows at a time. Rows that do not see the
+// key are skipped.
 template <class T> __device__ void attentionGradKey(const View &dk, const View &dv, const View &dout,
 		const View &delta, const View &lse, const View &q, const View &k, const View &v, const View &start,
 		const View &len, const View &ranges, double scale, int *bad) {
@@ -92,7 +92,7 @@ template <class T> __device__ void attentionGradKey(const View &dk, const View &
 						sees = r >= w.first && r < w.first + w.n;
 					}
 					unsigned seeing = __ballot_sync(0xffffffffu, sees);
-					__syncwarp(); // those that still read the last weights
+					__syncwarp(); // wait for lanes that still read the last weights
 					if (sees) {
 						T s = dot<T>(q, row(q, i, h), k, key), dp = dot<T>(dout, row(dout, i, h), v, value);
 						T p = exponential(s * (T)scale - statistic<T>(lse, i, h));
@@ -115,7 +115,7 @@ template <class T> __device__ void attentionGradKey(const View &dk, const View &
 		}
 	}
 }
-// Budget of attentionGradKey: 168 registers, one block a multiprocessor.
+// Budget of attentionGradKey: 168 registers, one block per multiprocessor.
 KERNELS(attentionGradKey,
 	(View dk, View dv, View dout, View delta, View lse, View q, View k, View v, View start, View len, View ranges,
 		double scale, int *bad),

@@ -1,10 +1,11 @@
-// Where a running sum over elements in some order reaches a bound, without sorting
-// them. Each element has a weight, not negative, and a code; they come by rising code.
-// What is sought is found digit by digit, with sums over all elements for each.
+// Finding, without sorting, the element at which the running sum of weights
+// reaches a bound if elements are added in ascending order of their codes.
+// Weights are not negative. The code is found digit by digit, with sums over
+// all elements for each digit.
 #pragma once
 #include "fold.cuh"
 
-// Digits has a sum for each value of a digit.
+// Digits holds a sum for each value of a digit.
 struct Digits { double of[8]; };
 struct PlusDigits {
 	__device__ Digits operator()(const Digits &a, const Digits &b) const {
@@ -14,9 +15,10 @@ struct PlusDigits {
 	}
 };
 
-// reach is the code of the first of the n elements at which the sum, which begins with
-// base, satisfies reached, or the last one that weighs anything. base becomes the
-// sum before it. Codes are below 8 << top, and top is a multiple of 3.
+// reach returns the code of the first of the n elements at which the sum, which
+// starts from base, satisfies reached, or of the last element whose weight is
+// not 0. It sets base to the sum before that element. Codes are below 8 << top,
+// and top must be a multiple of 3.
 template <class C, class Team, class Code, class W, class R>
 __device__ C reach(Team team, Code code, W weight, R reached, long long n, int top, double &base) {
 	C found = 0;
@@ -41,7 +43,7 @@ __device__ C reach(Team team, Code code, W weight, R reached, long long n, int t
 	return found;
 }
 
-// reachIndex is reach with an element's index as its code.
+// reachIndex is reach with the element's index as its code.
 template <class Team, class W, class R>
 __device__ long long reachIndex(Team team, W weight, R reached, long long n, double base) {
 	int top = 0;
@@ -49,7 +51,7 @@ __device__ long long reachIndex(Team team, W weight, R reached, long long n, dou
 	return reach<long long>(team, [](long long i) { return i; }, weight, reached, n, top, base);
 }
 
-// fallingCode is lower for larger numbers. −0 equals 0.
+// fallingCode returns a code that is lower for larger x. −0 equals 0.
 __device__ inline unsigned fallingCode(float x) {
 	unsigned bits = __float_as_uint(x == 0 ? 0 : x);
 	return bits >> 31 ? bits : ~bits & 0x7fffffffu;
@@ -59,8 +61,9 @@ __device__ inline unsigned long long fallingCode(double x) {
 	return bits >> 63 ? bits : ~bits & 0x7fffffffffffffffull;
 }
 
-// Cut keeps the elements of a row that do not rank after one of them, by falling value
-// and, among equals, rising index. It begins with all.
+// Cut keeps the elements of a row up to a certain one, in descending order of
+// values and, among equal values, ascending order of indices. Initially it
+// keeps all.
 template <class T> struct Cut {
 	decltype(fallingCode(T())) code = ~decltype(fallingCode(T()))();
 	long long id = 0;
@@ -71,8 +74,9 @@ template <class T> struct Cut {
 	}
 };
 
-// cut keeps the first of the n elements z(i) whose weights sum to need, which is more
-// than 0, or all that weigh anything if there is not that much.
+// cut keeps the first of the n elements z(i), in the order of Cut, whose
+// weights sum to at least need, which must be greater than 0. If the sum of all
+// weights is less, it keeps up to the last element whose weight is not 0.
 template <class T, class Team, class Z, class W>
 __device__ Cut<T> cut(Team team, Z z, W weight, long long n, double need) {
 	auto reached = [&](double sum) { return sum >= need; };

@@ -1,4 +1,4 @@
-// backend.Fill, Iota, Unary, Binary, Select: one element a thread.
+// backend.Fill, Iota, Unary, Binary and Select: one element per thread.
 #include "view.cuh"
 #include "math.cuh"
 
@@ -57,7 +57,7 @@ template <class T> __device__ void binary(const View &y, const View &a, const Vi
 }
 KERNELS(binary, (View y, View a, View b, int fn), (y, a, b, fn))
 
-// Sums and products of integers wrap around.
+// Sums and products of integers wrap around on overflow.
 extern "C" __global__ void binary_i32(View y, View a, View b, int fn) {
 	EACH(n, length(y)) {
 		Index k = unravel(y, n);

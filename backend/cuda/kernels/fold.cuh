@@ -1,28 +1,29 @@
-// Results of all threads of a warp or of a block. Their values are combined in an order
-// that depends on nothing but the number of threads.
+// Combining the values of all threads of a warp or block, in an order that
+// depends only on the number of threads.
 #pragma once
 #include "constants.cuh"
 #include "math.cuh"
 
-enum { MaxThreads = 256, MaxWarps = MaxThreads / 32 }; // of a block
+enum { MaxThreads = 256, MaxWarps = MaxThreads / 32 }; // limits of a block
 
 template <class T> struct Plus { __device__ T operator()(T a, T b) const { return a + b; } };
 template <class T> struct Larger { __device__ T operator()(T a, T b) const { return larger(a, b); } };
 
-// shuffles reports whether values of type T move between lanes by shuffles.
+// shuffles reports whether warp shuffles can move values of type T between
+// lanes.
 template <class T> constexpr bool shuffles = false;
 template <> constexpr bool shuffles<int> = true;
 template <> constexpr bool shuffles<float> = true;
 template <> constexpr bool shuffles<double> = true;
 
-// parts is memory for a value of each thread of the block.
+// parts returns shared memory for one value per thread of the block.
 template <class T> __device__ inline T *parts() {
 	__shared__ T shared[MaxThreads];
 	return shared;
 }
 
-// halve leaves in part[0] the combination of part[0] to part[31], which the lanes of a warp
-// have written.
+// halve combines part[0] to part[31], which the lanes of a warp have written,
+// into part[0].
 template <class T, class F> __device__ void halve(T *part, int lane, F op) {
 	for (int half = 16; half > 0; half /= 2) {
 		__syncwarp();
@@ -31,26 +32,27 @@ template <class T, class F> __device__ void halve(T *part, int lane, F op) {
 	__syncwarp();
 }
 
-// foldWarp is the combination of x of all threads of the warp, in each of them. op is
-// commutative.
+// foldWarp returns, in each thread of the warp, the combination of the x of all
+// its threads. op must be commutative.
 template <class T, class F> __device__ T foldWarp(T x, F op) {
 	if constexpr (shuffles<T>) {
 		for (int half = 16; half > 0; half /= 2) x = op(x, __shfl_xor_sync(0xffffffffu, x, half));
 		return x;
 	} else {
 		T *part = parts<T>() + threadIdx.x / 32 * 32;
-		__syncwarp(); // those that still read the last result
+		__syncwarp(); // wait for lanes that still read the last result
 		part[threadIdx.x % 32] = x;
 		halve(part, threadIdx.x % 32, op);
 		return part[0];
 	}
 }
 
-// fold is the combination of x of all threads of the block, in each of them. op is
-// commutative. A kernel that calls foldWarp as well needs a barrier between the two.
+// fold returns, in each thread of the block, the combination of the x of all
+// its threads. op must be commutative. A kernel that also calls foldWarp needs
+// a barrier between the two.
 template <class T, class F> __device__ T fold(T x, F op) {
 	T *part = parts<T>();
-	__syncthreads(); // those that still read the last result
+	__syncthreads(); // wait for threads that still read the last result
 	part[threadIdx.x] = x;
 	__syncthreads();
 	if (threadIdx.x < 32) {
@@ -62,14 +64,14 @@ template <class T, class F> __device__ T fold(T x, F op) {
 	return part[0];
 }
 
-// EACH_WARP runs a statement for every n < count, shared out among all warps.
+// EACH_WARP runs a statement for every n < count, divided among all warps.
 #define EACH_WARP(n, count) \
 	for (long long n = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32; n < (count); \
 		n += (long long)gridDim.x * blockDim.x / 32)
 
-// A team is the threads that work on a row together: those of a warp or of a block.
-// any reports whether x is set in any thread, and is a barrier too; share is the team's
-// part of the block's shared memory.
+// A team is the threads that process a row together: a warp or a block. any
+// reports whether x is true in any of its threads, and is a barrier too; share
+// is the team's part of the block's shared memory.
 struct Warp {
 	__device__ int rank() const { return threadIdx.x % 32; }
 	__device__ int size() const { return 32; }
@@ -92,9 +94,9 @@ struct Block {
 	template <class T, int N> __device__ T *share(T (&memory)[N]) const { return memory; }
 };
 
-// eachRow calls f(team, i) for every i < n, shared out among teams: warps if rows have
-// at most ShortRow elements, blocks otherwise. The choice must not depend on n, as it
-// decides the order of a row's sums.
+// eachRow calls f(team, i) for every i < n, divided among teams: warps if rows
+// have at most ShortRow elements, else blocks. The choice must not depend on n,
+// since it determines the order of a row's sums.
 template <class F> __device__ void eachRow(long long n, long long length, F f) {
 	if (length <= ShortRow) {
 		EACH_WARP(i, n) f(Warp(), i);

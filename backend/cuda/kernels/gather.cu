@@ -1,7 +1,7 @@
 // backend.Gather, Scatter, GatherLast and ScatterLast.
 #include "view.cuh"
 
-// zero is all bits zero.
+// zero sets all bits of an element to zero.
 __device__ inline void zero(const View &y, long long to) {
 	switch (y.dtype) {
 	case F64: ((double *)y.data)[to] = 0; break;
@@ -13,7 +13,7 @@ __device__ inline void zero(const View &y, long long to) {
 	}
 }
 
-// element moves one element, rounding or widening where the dtypes differ.
+// element copies one element. If the dtypes differ, it rounds or widens it.
 __device__ inline void element(const View &y, long long to, const View &x, long long from) {
 	if (y.dtype == x.dtype) move(y, to, x, from);
 	else store(y, to, load<float>(x, from));
@@ -28,7 +28,7 @@ extern "C" __global__ void gather(View y, View x, View index, int *bad) {
 	}
 }
 
-// One thread takes a column, so that rows follow each other in ascending order.
+// One thread per column, so that rows are written in ascending order.
 extern "C" __global__ void scatter(View y, View x, View index, int *bad) {
 	EACH(j, y.shape[3]) {
 		for (long long i = 0; i < index.shape[3]; i++) {
@@ -62,7 +62,7 @@ template <class T> __device__ void gatherLast(const View &y, const View &x, cons
 }
 KERNELS(gatherLast, (View y, View x, View index, int *bad), (y, x, index, bad))
 
-// One thread takes a row, so that columns are added in ascending order.
+// One thread per row, so that columns are added in ascending order.
 template <class T> __device__ void scatterLast(const View &y, const View &x, const View &index, int *bad) {
 	EACH(i, index.shape[2]) {
 		for (long long j = 0; j < index.shape[3]; j++) {

@@ -4,16 +4,16 @@
 // Group is rows [lo, hi) of a ragged op.
 struct Group { long long lo, hi; };
 
-// group is group e. bad receives a first row, or a number of rows, that is not within
-// the rows, and the group is empty then.
+// group returns group e. If its first row or its number of rows is out of
+// range, it reports that in bad and returns an empty group.
 __device__ inline Group group(const View &offsets, long long e, long long rows, int *bad) {
 	int lo = integer(offsets, e * offsets.strides[3]), hi = integer(offsets, (e + 1) * offsets.strides[3]);
 	if (valid(lo, rows + 1, bad) && valid(hi - lo, rows - lo + 1, bad)) return {lo, hi};
 	return {0, 0};
 }
 
-// Tiles do not reach over groups. Their order is that of the groups, each row of
-// tiles from left to right.
+// A tile lies within one group. Tiles are numbered group by group, and within a
+// group row by row.
 template <class Tile>
 __device__ void groupedMatMul(typename Tile::Shared &s, const View &c, const View &a, const View &aScale,
 		const View &b, const View &bScale, const View &offsets, int *bad) {

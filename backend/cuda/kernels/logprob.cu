@@ -1,10 +1,11 @@
-// backend.LinearLogProb and LinearLogProbGrad, for the logits of some rows and one chunk
-// of the vocabulary: one team a row.
+// backend.LinearLogProb and LinearLogProbGrad, given the logits of some rows
+// and one chunk of the vocabulary: one team per row.
 #include "view.cuh"
 #include "score.cuh"
 
-// scoreLogits merges the logits of row i, x·w, with the score of the chunks before, in
-// state, Score by row, and keeps the target's. first is the entry of the vocabulary of column 0.
+// scoreLogits merges the logits x·w of row i into the score of the chunks
+// before, which is in state, one Score per row, and keeps the target's logit.
+// first is the token of column 0.
 template <class T>
 __device__ void scoreLogits(const View &state, const View &logProb, const View &logits, const View &target, int first,
 		double invTemp, int entropy, int vocab, int *bad) {
@@ -23,7 +24,7 @@ KERNELS(scoreLogits, (View state, View logProb, View logits, View target, int fi
 	int vocab, int *bad),
 	(state, logProb, logits, target, first, invTemp, entropy, vocab, bad))
 
-// scoreRows turns the scores of rows into results.
+// scoreRows computes the results from the scores of rows.
 template <class T>
 __device__ void scoreRows(const View &logProb, const View &lse, const View &entropy, const View &state,
 		const View &target) {
@@ -37,7 +38,7 @@ __device__ void scoreRows(const View &logProb, const View &lse, const View &entr
 KERNELS(scoreRows, (View logProb, View lse, View entropy, View state, View target),
 	(logProb, lse, entropy, state, target))
 
-// logitGrad turns logits, x·w, into InvTemp times their gradient.
+// logitGrad replaces logits x·w by InvTemp times their gradient.
 template <class T>
 __device__ void logitGrad(const View &logits, const View &dLogProb, const View &dEntropy, const View &target,
 		const View &lse, const View &entropy, int first, double invTemp, int vocab, int *bad) {

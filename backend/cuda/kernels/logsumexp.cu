@@ -1,4 +1,4 @@
-// backend.LogSumExp: one team a row.
+// backend.LogSumExp: one team per row.
 #include "view.cuh"
 #include "score.cuh"
 

@@ -1,4 +1,4 @@
-// Functions of either compute dtype.
+// Math functions for float and double.
 #pragma once
 
 __device__ inline float fused(float a, float b, float c) { return fmaf(a, b, c); }
@@ -21,7 +21,7 @@ __device__ inline double size(double x) { return fabs(x); }
 template <class T> __device__ inline T infinity() { return (T)__int_as_float(0x7f800000); }
 template <class T> __device__ inline T notANumber() { return (T)__int_as_float(0x7fc00000); }
 
-// larger is NaN if either is.
+// larger returns NaN if either argument is NaN.
 template <class T> __device__ inline T larger(T a, T b) { return a != a ? a : b != b ? b : a > b ? a : b; }
 template <class T> __device__ inline T smaller(T a, T b) { return a != a ? a : b != b ? b : a < b ? a : b; }
 

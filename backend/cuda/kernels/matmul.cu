@@ -1,4 +1,4 @@
-// backend.MatMul: a block of threads computes a tile of C at a time.
+// backend.MatMul: a block of threads computes one tile of C at a time.
 #include "product.cuh"
 
 template <class Tile>

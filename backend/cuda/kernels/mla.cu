@@ -1,7 +1,7 @@
-// backend.MLAKeys and MLAKeysGrad: one element or pair a thread.
+// backend.MLAKeys and MLAKeysGrad: one element or pair per thread.
 #include "rope.cuh"
 
-// place is where row i of head h of v [N, H, D] begins.
+// place returns the offset of row i of head h in v [N, H, D].
 __device__ inline long long place(const View &v, long long i, long long h) {
 	return i * v.strides[1] + h * v.strides[2];
 }
@@ -10,8 +10,8 @@ template <class T> __device__ void copyElement(const View &to, long long p, cons
 	store(to, p, load<T>(from, q));
 }
 
-// A head has, one after the other: elements of the key that have no position, pairs
-// that turn, and elements of the value, where v is there.
+// A head consists of key elements without a position, pairs that are rotated
+// and, if v is present, value elements.
 template <class T> __device__ void mlaKeys(const View &k, const View &v, const View &up, const View &kr,
 		const View &pos, const View &row, const Rotation &r, int *bad) {
 	long long heads = up.shape[2], half = r.half(), nope = k.shape[3] - 2 * half;

@@ -1,12 +1,14 @@
-// backend.SequenceBalance and SequenceBalanceGrad. counts[q, e] is how many tokens of
-// sequence q have expert e among the top K, totals[t] the sum of a token's scores.
+// backend.SequenceBalance and SequenceBalanceGrad. counts[q, e] is the number
+// of tokens of sequence q that have expert e among their top K, totals[t] the
+// sum of a token's scores.
 #include "view.cuh"
 #include "fold.cuh"
 #include "rank.cuh"
 
-// sequence is that of token t, -1 if it is of none. starts ascend.
+// sequence returns the sequence of token t, or -1 if it is in none. starts must
+// be in ascending order.
 __device__ inline long long sequence(const View &starts, long long t) {
-	long long q = 0, end = starts.shape[3]; // the last start that is not after t is in [q, end)
+	long long q = 0, end = starts.shape[3]; // the last start at or before t is in [q, end)
 	while (end - q > 1) {
 		long long middle = (q + end) / 2;
 		if (integer(starts, middle) <= t) q = middle;
@@ -15,12 +17,12 @@ __device__ inline long long sequence(const View &starts, long long t) {
 	return end < starts.shape[3] && integer(starts, q) <= t ? q : -1;
 }
 
-// balanceLoad is f of expert e in a sequence of n tokens.
+// balanceLoad returns f of expert e in a sequence of n tokens.
 template <class T> __device__ T balanceLoad(const View &counts, long long q, long long e, int k, long long n) {
 	return (T)integer(counts, q * counts.shape[3] + e) * ((T)counts.shape[3] / ((T)k * (T)n));
 }
 
-// A team takes a token. The sums of integers do not depend on the order of blocks.
+// One team per token. Integer sums do not depend on the order of blocks.
 template <class T> __device__ void balanceCount(const View &counts, const View &totals, const View &scores,
 		const View &starts, int k, int *bad) {
 	long long tokens = scores.shape[2], experts = scores.shape[3];
@@ -44,7 +46,8 @@ template <class T> __device__ void balanceCount(const View &counts, const View &
 KERNELS(balanceCount, (View counts, View totals, View scores, View starts, int k, int *bad),
 	(counts, totals, scores, starts, k, bad))
 
-// A team takes a sequence, a thread the tokens of an expert in ascending order.
+// One team per sequence. A thread adds up the tokens of an expert in ascending
+// order.
 template <class T> __device__ void balanceLoss(const View &losses, const View &counts, const View &totals,
 		const View &scores, const View &starts, int k) {
 	long long experts = scores.shape[3];
@@ -73,7 +76,7 @@ template <class T> __device__ void balanceSum(const View &loss, const View &loss
 }
 KERNELS(balanceSum, (View loss, View losses, double coef), (loss, losses, coef))
 
-// A team takes a token.
+// One team per token.
 template <class T> __device__ void balanceGrad(const View &dscores, const View &dloss, const View &counts,
 		const View &totals, const View &scores, const View &starts, int k, double coef) {
 	long long experts = scores.shape[3];

@@ -1,11 +1,11 @@
-// backend.MoEGate and MoEGateGrad: one team a token.
+// backend.MoEGate and MoEGateGrad: one team per token.
 #include "view.cuh"
 #include "fold.cuh"
 #include "rank.cuh"
 
 static_assert(ShortRow <= MaxExperts, "a warp has the scores of a token in its part of a block's memory");
 
-// score writes the affinities of logits z(e).
+// score computes the affinities from the logits z(e).
 template <class T, class Team, class Z>
 __device__ void score(Team team, const View &scores, long long to, Z z, long long experts, int softmax) {
 	T top = 0, sum = 1;
@@ -21,7 +21,8 @@ __device__ void score(Team team, const View &scores, long long to, Z z, long lon
 	team.sync();
 }
 
-// groupScore ranks a group of n experts whose biased scores are x.
+// groupScore returns the score by which a group of n experts with biased scores
+// x is ranked.
 template <class T> __device__ T groupScore(const T *x, long long n, int top2) {
 	T first = -infinity<T>(), second = -infinity<T>();
 	for (long long i = 0; i < n; i++) {
@@ -35,9 +36,9 @@ template <class T> __device__ T groupScore(const T *x, long long n, int top2) {
 	return top2 && n > 1 ? first + second : first;
 }
 
-// The biased scores of a token are in shared memory, NaN as −Inf and those of groups
-// that are not kept as NaN. Eight warps share it, so that one takes a token of up to an
-// eighth as many experts as a block.
+// Shared memory holds a token's biased scores: NaN as −Inf, and those of groups
+// that are not kept as NaN. A block's eight warps divide that memory, so a warp
+// can process a token of up to an eighth as many experts as a block.
 template <class T> __device__ void moeGate(const View &weight, const View &index, const View &scores,
 		const View &logits, const View &bias, int softmax, int top2, int groups, int topGroups, int normalize,
 		double scale, double eps) {
@@ -92,7 +93,7 @@ KERNELS(moeGate, (View weight, View index, View scores, View logits, View bias, 
 		int topGroups, int normalize, double scale, double eps),
 	(weight, index, scores, logits, bias, softmax, top2, groups, topGroups, normalize, scale, eps))
 
-// Every thread sums a token's few chosen experts for itself.
+// Every thread adds up the few chosen experts of a token itself.
 template <class T> __device__ void moeGateGrad(const View &dlogits, const View &dweight, const View &dscores,
 		const View &scores, const View &index, int softmax, int normalize, double scale, double eps, int *bad) {
 	long long experts = scores.shape[3], k = index.shape[3];

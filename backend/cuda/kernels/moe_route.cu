@@ -2,11 +2,11 @@
 #include "view.cuh"
 #include "fold.cuh"
 
-// A block takes an expert: its slots begin after the assignments of all lower ones,
-// and its own follow in ascending order. The block after the last expert writes the
-// end of the offsets.
+// Each block handles one expert: its slots start after the assignments of all
+// lower experts, and its own assignments follow in ascending order. The block
+// after that of the last expert writes the end of the offsets.
 extern "C" __global__ void moeRoute(View offsets, View perm, View inverse, View index, int *bad) {
-	__shared__ int warps[8]; // assignments to the expert, of each warp's 32
+	__shared__ int warps[8]; // number of assignments to the expert among the 32 of each warp
 	long long count = length(index), experts = offsets.shape[3] - 1;
 	int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 	for (long long e = blockIdx.x; e <= experts; e += gridDim.x) {
@@ -37,7 +37,7 @@ extern "C" __global__ void moeRoute(View offsets, View perm, View inverse, View 
 	}
 }
 
-// k is the number of experts a token.
+// k is the number of experts per token.
 extern "C" __global__ void moeDispatch(View y, View x, View perm, int k, int *bad) {
 	EACH(n, length(y)) {
 		long long s = n / y.shape[3], j = n % y.shape[3];
@@ -63,7 +63,7 @@ template <class T> __device__ void moeCombine(const View &y, const View &x, cons
 }
 KERNELS(moeCombine, (View y, View x, View weight, View inverse, int *bad), (y, x, weight, inverse, bad))
 
-// A team takes an assignment.
+// One team per assignment.
 template <class T> __device__ void moeCombineGrad(const View &dx, const View &dweight, const View &dy, const View &x,
 		const View &weight, const View &inverse, int *bad) {
 	eachRow(length(inverse), dy.shape[3], [&](auto team, long long a) {

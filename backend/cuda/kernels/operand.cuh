@@ -3,37 +3,38 @@
 #include "view.cuh"
 #include "math.cuh"
 
-// Operand is a matrix in a view and, in formats with scales, their matrix: element
-// (i, j) is at place at + i·down + j·across.
+// Operand is a matrix in a view and, for formats with scales, the matrix of its
+// scales. Element (i, j) is at offset at + i·down + j·across.
 struct Operand {
 	const View *data, *scale;
 	long long at, down, across, scaleAt;
 
 	__device__ long long place(long long i, long long j) const { return at + i * down + j * across; }
-	// of is the scale of block (i, j).
+	// of returns the scale of block (i, j).
 	__device__ float of(long long i, long long j) const {
 		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3]);
 	}
-	// least is the minimum of block (i, j), which lies after its scale.
+	// least returns the minimum of block (i, j), which follows its scale.
 	__device__ float least(long long i, long long j) const {
 		return load<float>(*scale, scaleAt + i * scale->strides[2] + j * scale->strides[3] + 1);
 	}
 };
 
-// operand is matrix (e0, e1) of a view.
+// operand returns matrix (e0, e1) of a view.
 __device__ inline Operand operand(const View &v, const View &scale, long long e0, long long e1) {
 	return {&v, &scale, e0 * v.strides[0] + e1 * v.strides[1], v.strides[2], v.strides[3],
 		e0 * scale.strides[0] + e1 * scale.strides[1]};
 }
 
-// rowsFrom is a from row i on, without scales or with scales of its rows.
+// rowsFrom returns a starting at row i. a must have no scales, or scales of its
+// rows.
 __device__ inline Operand rowsFrom(Operand a, long long i) {
 	a.at += i * a.down;
 	a.scaleAt += i * a.scale->strides[2];
 	return a;
 }
 
-// transposed is a matrix without scales, rows as columns.
+// transposed returns the transpose of a matrix without scales.
 __device__ inline Operand transposed(Operand a) {
 	long long down = a.down;
 	a.down = a.across;
@@ -41,9 +42,9 @@ __device__ inline Operand transposed(Operand a) {
 	return a;
 }
 
-// A format says how elements of operands are read, and the Number they are summed in.
-// weight is the value of an element of weights. Those that are Scaled sum Block
-// products before they multiply by scales.
+// A format defines how elements of operands are read and the type Number of
+// their sums. weight returns the value of an element of weights. Formats with
+// Scaled set sum Block products before they multiply by scales.
 
 // Native is F32 or F64.
 template <class T> struct Native {
@@ -65,8 +66,8 @@ struct BFloat16 {
 	__device__ static float weight(const Operand &b, long long p, long long j) { return to_f32(right(b, p, j)); }
 };
 
-// FP8 is E4M3 with scales of 1×128 elements of the left operand and of 128×128 of the
-// right one.
+// FP8 is E4M3 with one scale for 1×128 elements of the left operand and for
+// 128×128 elements of the right operand.
 struct FP8 {
 	typedef float Number;
 	enum { Scaled = true, Block = 128 };
@@ -81,7 +82,8 @@ struct FP8 {
 	}
 };
 
-// Q8 is integers times the scale of 32 of a column. The left operand is F32.
+// Q8 is integers with one scale for 32 elements of a column. The left operand
+// is F32.
 struct Q8 : Native<float> {
 	enum { Block = 32 };
 	__device__ static float right(const Operand &b, long long p, long long j) {
@@ -90,8 +92,8 @@ struct Q8 : Native<float> {
 	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
 };
 
-// Q4 is Q8 of two integers a byte, the even one in the lower half, with 8 added. Its
-// places count integers.
+// Q4 is Q8 with two integers in a byte, the even one in the lower half, each
+// with 8 added. Its offsets count integers.
 struct Q4 : Native<float> {
 	enum { Block = 32 };
 	__device__ static int code(const Operand &b, long long p, long long j) {
@@ -104,7 +106,7 @@ struct Q4 : Native<float> {
 	__device__ static float weight(const Operand &b, long long p, long long j) { return right(b, p, j); }
 };
 
-// Q4_1 is Q4 with a minimum in place of the 8.
+// Q4_1 is Q4 with a minimum instead of the offset of 8.
 struct Q4_1 : Native<float> {
 	enum { Block = 32 };
 	__device__ static float right(const Operand &b, long long p, long long j) {

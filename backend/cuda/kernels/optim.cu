@@ -1,15 +1,19 @@
-// backend.AdamW: one element a thread. What all elements share is computed in F64 and
-// rounded to the compute dtype once. A step below 1 changes nothing; bad receives it.
+// backend.AdamW: one element per thread. Values that all elements share are
+// computed in F64 and rounded once to the compute dtype. A step below 1 changes
+// nothing and is reported in bad.
 #include "view.cuh"
 #include "math.cuh"
 
-template <class T> struct Step { bool valid; T gradScale, beta1, gain1, beta2, gain2, correct1, correct2, eps, lr, decay; };
+template <class T> struct Step {
+	bool valid;
+	T gradScale, beta1, gain1, beta2, gain2, correct1, correct2, eps, lr, decay;
+};
 
 template <class T> __device__ void adamW(const View &w, const View &g, const View &m, const View &v, const View &at,
 		double lr, double beta1, double beta2, double eps, double decay, int *bad) {
 	__shared__ Step<T> shared;
 	if (threadIdx.x == 0) {
-		const double *numbers = (const double *)at.data; // step, factor of lr, scale of g
+		const double *numbers = (const double *)at.data; // step, learning rate factor, gradient scale
 		long long step = (long long)numbers[0];
 		shared.valid = step >= 1 || refuse(step, bad);
 		shared.gradScale = (T)numbers[2];

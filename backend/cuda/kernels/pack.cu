@@ -1,14 +1,14 @@
 // backend.Pack and Unpack, and the left operand of FP8.
 #include "operand.cuh"
 
-// magnitude is the bits of |x|; those of NaN are above infinity's.
+// magnitude returns the bits of |x|. NaN is greater than infinity.
 __device__ inline unsigned magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }
 
 enum : unsigned { InfinityBits = 0x7f800000u };
 
-// quantise_fp8 encodes w in E4M3 with the scale max|w|/448, or 1, for each 128×128
-// elements; a block of threads takes one. What is not finite becomes NaN and is left
-// out of the scale.
+// quantise_fp8 encodes w in E4M3 with the scale max|w|/448, or 1, for each
+// square of 128×128 elements. One block of threads encodes one square. Elements
+// that are not finite become NaN and do not affect the scale.
 extern "C" __global__ void quantise_fp8(View codes, View scale, View w) {
 	__shared__ unsigned part[256];
 	long long k = w.shape[2], n = w.shape[3], down = scale.shape[2], across = scale.shape[3];
@@ -25,7 +25,7 @@ extern "C" __global__ void quantise_fp8(View codes, View scale, View w) {
 			unsigned u = magnitude(load<float>(w, from + p * w.strides[2] + j * w.strides[3]));
 			if (u < InfinityBits && u > size) size = u;
 		}
-		__syncthreads(); // those that still read the last result
+		__syncthreads(); // wait for threads that still read the last result
 		part[threadIdx.x] = size;
 		for (int half = blockDim.x / 2; half > 0; half /= 2) {
 			__syncthreads();
@@ -46,8 +46,8 @@ extern "C" __global__ void quantise_fp8(View codes, View scale, View w) {
 }
 
 // quantiseRows encodes each 128 elements of a row of x in E4M3 with the scale
-// max(max|x|, 1e-4)/448; a warp takes one. A block with what is not finite gets the
-// scale NaN and zeros.
+// max(max|x|, 1e-4)/448. One warp encodes 128 elements. If some are not finite,
+// the block gets the scale NaN and zeros.
 extern "C" __global__ void quantiseRows(View codes, View scale, View x) {
 	EACH(n, length(scale) * 32) {
 		int lane = n % 32;
@@ -75,7 +75,8 @@ extern "C" __global__ void quantiseRows(View codes, View scale, View x) {
 	}
 }
 
-// roundTo is x, below 2²², to nearest even.
+// roundTo rounds x, |x| < 2²², to the nearest integer, ties to even, and clips
+// it.
 __device__ inline int roundTo(float x, int least, int most) {
 	int q = __float2int_rn(x);
 	return q < least ? least : q > most ? most : q;
@@ -87,7 +88,7 @@ struct Column {
 	unsigned size; // bits of the largest magnitude
 };
 
-// column reads block at; what the matrix lacks is zero.
+// column reads the block with index at. Elements beyond the matrix are zero.
 __device__ inline Column column(const View &w, const Index &at) {
 	Column c;
 	c.size = 0;
@@ -102,9 +103,10 @@ __device__ inline Column column(const View &w, const Index &at) {
 
 __device__ inline float narrow(float x) { return to_f32(from_f32<f16>(x)); }
 
-// quantise_q8 gives each block the scale d = F16(max|w|/127), the next one up where
-// the largest would be clipped, and the integers round(w/d). What is not finite, or
-// too large for F16, makes the scale NaN.
+// quantise_q8 computes for each block the scale d = F16(max|w|/127), or the
+// next F16 above it if the largest element would be clipped, and the integers
+// round(w/d). If an element is not finite, or the scale too large for F16, the
+// scale is NaN.
 extern "C" __global__ void quantise_q8(View codes, View scale, View w) {
 	EACH(n, length(scale)) {
 		Index at = unravel(scale, n);
@@ -122,14 +124,16 @@ extern "C" __global__ void quantise_q8(View codes, View scale, View w) {
 	}
 }
 
-// putNibbles writes the integers of a block from place to on, which is a whole byte.
+// putNibbles writes the integers of a block, starting at offset to, which is
+// even.
 template <class Code> __device__ inline void putNibbles(const View &codes, long long to, Code code) {
 	unsigned char *pair = (unsigned char *)codes.data + to / 2;
 	for (int q = 0; q < Q4::Block; q += 2, pair++) *pair = (unsigned char)(code(q) | code(q + 1) << 4);
 }
 
-// quantise_q4 gives each block that one of a few scales around max|w|/8, of either
-// sign, that leaves the least squared error. Blocks of codes are whole bytes.
+// quantise_q4 tries a few scales around max|w|/8, of either sign, and uses for
+// each block the one with the least squared error. Blocks of codes are whole
+// bytes.
 extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
 	const double parts[] = {1 / 8.0, 1 / 7.2, 1 / 7.6, 1 / 8.4, 1 / 8.8, 1 / 9.2};
 	EACH(n, length(scale)) {
@@ -155,9 +159,10 @@ extern "C" __global__ void quantise_q4(View codes, View scale, View w) {
 	}
 }
 
-// quantise_q4_1 gives each block the scale d = F16((max−min)/15), the minimum F16(min) and
-// the integers (w−min)·15/(max−min), rounded halves up, as GGML does. What is not finite,
-// or too large for F16, makes the scale NaN.
+// quantise_q4_1 computes for each block the scale d = F16((max−min)/15), the
+// minimum F16(min) and the integers (w−min)·15/(max−min), halves rounded up,
+// like GGML. If an element is not finite, or too large for F16, the scale is
+// NaN.
 extern "C" __global__ void quantise_q4_1(View codes, View scale, View w) {
 	EACH(n, length(scale)) {
 		Index at = unravel(scale, n);
@@ -181,8 +186,8 @@ extern "C" __global__ void quantise_q4_1(View codes, View scale, View w) {
 	}
 }
 
-// nibbles packs integers, to which it adds offset, in the order of Q4. scale has the shape
-// of blocks.
+// nibbles adds offset to integers and packs them in the order of Q4. scale has
+// the shape of the blocks.
 extern "C" __global__ void nibbles(View codes, View scale, View integers, int offset) {
 	EACH(n, length(scale)) {
 		Index at = unravel(scale, n);
@@ -192,8 +197,8 @@ extern "C" __global__ void nibbles(View codes, View scale, View integers, int of
 	}
 }
 
-// unpack writes the values that products use, of all columns, or of those of index
-// where it is present.
+// unpack writes the values that products use: all columns or, if index is
+// present, those in index.
 template <class F>
 __device__ void unpack(const View &dst, const View &index, const View &b, const View &bScale, int *bad) {
 	EACH(n, length(dst)) {

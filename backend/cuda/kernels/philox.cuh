@@ -1,4 +1,4 @@
-// The counter-based generator Philox4x32-10, as backend.Philox.
+// The counter-based generator Philox4x32-10, with the bits of backend.Philox.
 #pragma once
 
 struct Words { unsigned w[4]; };

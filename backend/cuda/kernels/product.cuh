@@ -1,14 +1,16 @@
-// Matrix products in tiles, one a block of threads. Each element is one chain of sums
-// over ascending k: its bits depend on neither the sizes of matrices nor those of tiles.
+// Matrix products in tiles, one tile per block of threads. Each element is one
+// chain of sums in ascending k: its bits depend neither on the sizes of the
+// matrices nor on those of the tiles.
 #pragma once
 #include "operand.cuh"
 
-// A block of Side×Side threads computes a tile from Depth k at a time.
+// A block of Side×Side threads computes a tile, using Depth k at a time.
 enum { Side = 16, Depth = 32 };
 
-// fill copies count×Depth elements of an operand to shared memory. at(n, q) is element
-// q of the n-th row or column, and to(n, q) is where it goes. along reports whether
-// elements of a row or column are neighbours in memory, rather than those of equal q.
+// fill copies Count×Depth elements of an operand to shared memory. at(n, q)
+// returns element q of the n-th row or column, and to(n, q) is its destination.
+// along says that elements of the same row or column are adjacent in memory;
+// otherwise those of the same q are.
 template <int Count, class At, class To> __device__ inline void fill(bool along, At at, To to) {
 	for (int e = threadIdx.x; e < Count * Depth; e += Side * Side) {
 		int n = along ? e / Depth : e % Count, q = along ? e % Depth : e / Count;
@@ -16,8 +18,8 @@ template <int Count, class At, class To> __device__ inline void fill(bool along,
 	}
 }
 
-// Tile is Side·R×Side·C elements of a product, R·C a thread: sum[e] is element
-// (row(e), column(e)) of the tile. It multiplies with fused multiply-adds.
+// Tile computes Side·R×Side·C elements of a product, R·C in each thread: sum[e]
+// is element (row(e), column(e)) of the tile. It uses fused multiply-adds.
 template <class F, int R, int C> struct Tile {
 	typedef typename F::Number Number;
 	enum { Rows = Side * R, Columns = Side * C, Own = R * C };
@@ -27,13 +29,13 @@ template <class F, int R, int C> struct Tile {
 	__device__ static int row(int e) { return threadIdx.x / Side * R + e / C; }
 	__device__ static int column(int e) { return threadIdx.x % Side * C + e % C; }
 
-	// add adds a·b. The tile begins at element (i, j), a has m rows, b has n columns and
-	// depth rows. All threads of the block call it.
+	// add adds a·b. The tile starts at element (i, j), a has m rows, b has n
+	// columns and depth rows. All threads of the block must call it.
 	__device__ void add(Shared &s, const Operand &a, const Operand &b, long long i, long long j, long long m,
 			long long n, long long depth) {
-		Number part[Own] = {}; // of a block of scales
+		Number part[Own] = {}; // sums of the current block of scales
 		for (long long p = 0; p < depth; p += Depth) {
-			__syncthreads(); // those that still read the last elements
+			__syncthreads(); // wait for threads that still read the last elements
 			fill<Rows>(a.across == 1, [&](int r, int q) {
 				return i + r < m && p + q < depth ? F::left(a, i + r, p + q) : (Number)0;
 			}, [&](int r, int q) -> Number & { return s.left[q][r]; });
@@ -50,8 +52,8 @@ template <class F, int R, int C> struct Tile {
 		}
 	}
 
-	// multiply continues each chain by Depth products. Swapped takes the odd one of each
-	// two first, as dot products of pairs do.
+	// multiply continues each chain with Depth products. If Swapped, the odd
+	// product of each pair is added first, as in dot products of pairs.
 	template <bool Swapped> __device__ static void multiply(Number (&sum)[Own], const Shared &s) {
 #pragma unroll 8
 		for (int k = 0; k < Depth; k++) {
@@ -65,7 +67,7 @@ template <class F, int R, int C> struct Tile {
 		}
 	}
 
-	// scale adds a block's part times its scales and begins the next one.
+	// scale adds a block's sums times their scales and clears the sums.
 	__device__ void scale(Number (&part)[Own], const Operand &a, const Operand &b, long long i, long long j,
 			long long m, long long n, long long block) {
 		for (int e = 0; e < Own; e++) {
@@ -76,13 +78,15 @@ template <class F, int R, int C> struct Tile {
 	}
 };
 
-// In BFloat16 tensor cores multiply. Each warp has R·C/4 fragments of 16×8 elements
-// side by side, four elements a thread. The device defines the order of the sum of 16
-// products and the old value, which is the same for every element.
+// Tile<BFloat16> uses tensor cores. Each warp has R·C/4 fragments of 16×8
+// elements, side by side, with four elements in each thread. The device
+// determines the order in which 16 products and the old value are added; it is
+// the same for every element.
 template <int R, int C> struct Tile<BFloat16, R, C> {
 	typedef float Number;
 	enum { Rows = Side * R, Columns = Side * C, Own = R * C, Fragments = Own / 4, Pad = 8 };
-	// Pairs of elements. The padding puts what the lanes of a warp read into different banks.
+	// Pairs of elements. The padding avoids bank conflicts between the lanes of
+	// a warp.
 	struct Shared { unsigned left[Rows][(Depth + Pad) / 2], right[Columns][(Depth + Pad) / 2]; };
 	float sum[Own];
 
@@ -95,7 +99,7 @@ template <int R, int C> struct Tile<BFloat16, R, C> {
 			long long n, long long depth) {
 		int pair = threadIdx.x % 4;
 		for (long long p = 0; p < depth; p += Depth) {
-			__syncthreads(); // those that still read the last elements
+			__syncthreads(); // wait for threads that still read the last elements
 			fill<Rows>(a.across == 1, [&](int r, int q) {
 				return i + r < m && p + q < depth ? BFloat16::left(a, i + r, p + q) : bf16{0};
 			}, [&](int r, int q) -> bf16 & { return ((bf16 *)s.left[r])[q]; });
@@ -103,7 +107,7 @@ template <int R, int C> struct Tile<BFloat16, R, C> {
 				return j + c < n && p + q < depth ? BFloat16::right(b, p + q, j + c) : bf16{0};
 			}, [&](int c, int q) -> bf16 & { return ((bf16 *)s.right[c])[q]; });
 			__syncthreads();
-			for (int k = pair; k < Depth / 2; k += 8) { // 16 elements
+			for (int k = pair; k < Depth / 2; k += 8) { // 16 elements at a time
 				const unsigned *upper = s.left[row(0)] + k, *lower = s.left[row(2)] + k;
 				unsigned x[4] = {upper[0], lower[0], upper[4], lower[4]};
 				for (int f = 0; f < Fragments; f++) {
@@ -116,7 +120,8 @@ template <int R, int C> struct Tile<BFloat16, R, C> {
 	}
 };
 
-// compute is tile (i, j) of C = A·B, or C += A·B, for the m×n matrix at place to of c.
+// compute computes tile (i, j) of C = A·B, or C += A·B, for the m×n matrix at
+// offset to of c.
 template <class Tile>
 __device__ void compute(typename Tile::Shared &s, const View &c, long long to, const Operand &a, const Operand &b,
 		long long i, long long j, long long m, long long n, long long depth, bool accumulate) {
@@ -134,8 +139,9 @@ __device__ void compute(typename Tile::Shared &s, const View &c, long long to, c
 	}
 }
 
-// FORMATS defines a kernel in every format by a template, and TRAINING in those that
-// train: name computes tiles of 64×64 elements, and name_few of 16×64.
+// FORMATS defines the kernels of a template for every format, TRAINING for the
+// formats that support training: name computes tiles of 64×64 elements,
+// name_few of 16×64.
 #define TRAINING(name, params, args) \
 	KERNELS_OF(name, _f32, Native<float>, params, args) \
 	KERNELS_OF(name, _f64, Native<double>, params, args) \

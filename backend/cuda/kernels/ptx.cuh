@@ -1,22 +1,22 @@
-// The instructions that CUDA C++ has no built-in function for. Each has a branch for
-// the emulator (AHA_EMULATOR), which does what PTX documents; inline PTX stands
-// nowhere else.
+// Instructions for which CUDA C++ has no built-in function. Each has a branch
+// for the emulator (AHA_EMULATOR) that does what PTX documents. No other file
+// has inline PTX.
 #pragma once
 
 #ifdef AHA_EMULATOR
 
-// f16_bits rounds to F16, to nearest even.
+// f16_bits rounds to F16, to nearest, ties to even.
 __device__ __forceinline__ unsigned short f16_bits(float x) {
 	unsigned bits = __float_as_uint(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
 	if (size > 0x7f800000u) return 0x7fff;
-	if (size >= 0x477ff000u) return sign | 0x7c00; // half the last bit beyond the largest, or infinite
-	if (size < 0x38800000u) { // subnormal: multiples of 2^-24
+	if (size >= 0x477ff000u) return sign | 0x7c00; // infinite, or nearer to the next power of two than to 65504
+	if (size < 0x38800000u) { // subnormal: a multiple of 2^-24
 		return sign | __float2int_rn(__uint_as_float(size) * 16777216.0f);
 	}
 	return sign | ((size + 0xfffu + (size >> 13 & 1u)) >> 13) - (112u << 10);
 }
 
-// f16_value widens F16.
+// f16_value converts F16 to float.
 __device__ __forceinline__ float f16_value(unsigned short code) {
 	unsigned size = code & 0x7fffu, sign = (code & 0x8000u) << 16;
 	if (size >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | (size & 0x3ffu) << 13);
@@ -41,7 +41,7 @@ struct mma_m16n8k16 {
 				for (int r = 0; r < 2; r++) b[2 * t + 8 * r + i][g] = widen(own->b[r], i);
 			}
 		}
-		double sum[16][8] = {}; // exact but for very different magnitudes
+		double sum[16][8] = {}; // exact unless magnitudes differ very much
 		for (int row = 0; row < 16; row++) {
 			for (int k = 0; k < 16; k++) {
 				for (int column = 0; column < 8; column++) sum[row][column] += double(a[row][k]) * double(b[k][column]);
@@ -54,23 +54,24 @@ struct mma_m16n8k16 {
 	}
 };
 
-// mma_bf16 adds to c, 16×8, the product of a, 16×16, and b, 16×8, for the warp. A
-// register of a and b holds two BF16, the lower index in the lower half. With
-// g = lane/4 and t = lane%4 (PTX ISA, mma.m16n8k16):
+// mma_bf16 adds the product of a (16×16) and b (16×8) to c (16×8), for the
+// whole warp. A register of a and b holds two BF16, the lower index in the
+// lower half. With g = lane/4 and t = lane%4 (PTX ISA, mma.m16n8k16):
 //
 //	a[0], a[1]: row g and g+8, columns 2t and 2t+1;  a[2], a[3]: columns 2t+8 and 2t+9
 //	b[0], b[1]: column g, rows 2t and 2t+1, and rows 2t+8 and 2t+9
 //	c[0], c[1]: row g, columns 2t and 2t+1;          c[2], c[3]: row g+8
 //
+// The hardware determines the order of the sum.
 // The hardware defines the order of the sum.
 __device__ __forceinline__ void mma_bf16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 	mma_m16n8k16 operands{c, a, b};
 	aha_emu.warp(0xffffffffu, "mma.sync.m16n8k16", &operands, mma_m16n8k16::all, __FILE__, __LINE__);
 }
 
-// ldmatrix_x4 loads four matrices of 8×8 16-bit elements from shared memory. Lane
-// 8i+j passes the address of row j of matrix i, 16-byte aligned; r[i] of lane l are
-// the elements 2(l%4) and 2(l%4)+1 of row l/4 of matrix i.
+// ldmatrix_x4 loads four matrices of 8×8 16-bit elements from shared memory.
+// Lane 8i+j passes the address, aligned to 16 bytes, of row j of matrix i; r[i]
+// of lane l gets elements 2(l%4) and 2(l%4)+1 of row l/4 of matrix i.
 __device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], const void *row) {
 	int lane = aha_lane();
 	if ((unsigned long long)row & 15) aha_emu.fail(716, "misaligned address", __FILE__, __LINE__);

@@ -1,4 +1,4 @@
-// backend.Random: Philox4x32-10, four elements a thread.
+// backend.Random: Philox4x32-10, four elements per thread.
 #include "view.cuh"
 #include "philox.cuh"
 

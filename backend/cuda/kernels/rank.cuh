@@ -1,8 +1,9 @@
-// Places of elements in the order of a row, for rows as short as those of experts.
+// Ranks of elements within a row, for rows as short as those of experts.
 #pragma once
 
-// rank is how many of the n elements x(j) come before the value v at place i: those
-// that are larger, and equal ones of lower index. NaN is never counted, and v is none.
+// rank returns how many of the n elements x(j) rank before the value v at index
+// i: those that are larger, and equal ones of lower index. NaN is never
+// counted, and v must not be NaN.
 template <class T, class X> __device__ long long rank(X x, long long n, T v, long long i) {
 	long long place = 0;
 	for (long long j = 0; j < n; j++) {

@@ -1,6 +1,6 @@
-// backend.Reduce, Softmax and TopK: one team a row. A thread takes every size-th element
-// in ascending order, then the threads' results are folded, so that the order depends
-// on the row's length alone.
+// backend.Reduce, Softmax and TopK: one team per row. A thread combines every
+// size-th element in ascending order, then the results of the threads are
+// combined. So the order depends on the row's length alone.
 #include "view.cuh"
 #include "best.cuh"
 

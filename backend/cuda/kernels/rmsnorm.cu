@@ -1,4 +1,5 @@
-// backend.RMSNorm and RMSNormGrad: one team a row, and for DW one block 32 columns.
+// backend.RMSNorm and RMSNormGrad: one team per row and, for DW, one block per
+// 32 columns.
 #include "view.cuh"
 #include "fold.cuh"
 
@@ -40,8 +41,8 @@ template <class T> __device__ void rmsNormGrad(const View &dx, const View &dy, c
 }
 KERNELS(rmsNormGrad, (View dx, View dy, View x, View w, View rstd), (dx, dy, x, w, rstd))
 
-// A column's rows are shared out among ROWS threads, each of which takes every
-// ROWS-th in ascending order.
+// The rows of a column are divided among ROWS threads. Each adds up every
+// ROWS-th row in ascending order.
 enum { COLUMNS = 32, ROWS = 8 };
 
 template <class T> __device__ void rmsNormGradWeight(const View &dw, const View &dy, const View &x,

@@ -1,4 +1,4 @@
-// backend.RoPE: one pair, or one element that is not rotated, a thread.
+// backend.RoPE: one pair, or one element that is not rotated, per thread.
 #include "rope.cuh"
 
 template <class T> __device__ void rope(const View &y, const View &x, const View &pos, const Rotation &r, int *bad) {

@@ -2,8 +2,8 @@
 #pragma once
 #include "view.cuh"
 
-// Rotation is the tables Cos and Sin [P, half] and which elements are pairs: 2k and
-// 2k+1 where interleaved, else k and k+half.
+// Rotation is the tables Cos and Sin [P, half] and the layout of pairs:
+// elements 2k and 2k+1 if interleaved, else k and k+half.
 struct Rotation {
 	const View &cos, &sin;
 	int interleaved, inverse;

@@ -1,12 +1,12 @@
-// backend.Sample: one team a row.
+// backend.Sample: one team per row.
 #include "view.cuh"
 #include "best.cuh"
 #include "cut.cuh"
 #include "philox.cuh"
 #include "score.cuh"
 
-// Draw is what a token is drawn from: a row of logits at an inverse temperature, −Inf
-// where it is filtered out.
+// Draw is the distribution that a token is sampled from: a row of logits at an
+// inverse temperature, −Inf where filtered out.
 template <class T, class Team> struct Draw {
 	Team team;
 	const View &x;
@@ -34,8 +34,8 @@ template <class T, class Team> struct Draw {
 		return (int)next(team, [&](long long v) { return whole(v); }, x.shape[3], everything<T>()).id;
 	}
 
-	// filter keeps the topK largest logits and of them the most likely ones that reach
-	// mass topP together, one at least.
+	// filter keeps the topK largest logits and, of these, the most likely ones
+	// that together reach probability topP, at least one.
 	__device__ void filter(int topK, double topP) {
 		long long n = x.shape[3];
 		auto scores = [&](long long v) { return z(v); };
@@ -49,8 +49,9 @@ template <class T, class Team> struct Draw {
 		}
 	}
 
-	// pick is the first token at which the mass exceeds u. Where rounding leaves it
-	// short of u, pick is the last token that has any.
+	// pick returns the first token at which the cumulative probability exceeds
+	// u. If rounding leaves it at or below u, pick returns the last token whose
+	// probability is not 0.
 	__device__ int pick(double u) const {
 		auto weight = [&](long long v) { return (double)p(v); };
 		return (int)reachIndex(team, weight, [&](double mass) { return mass > u; }, x.shape[3], 0);
@@ -66,7 +67,7 @@ template <class T> __device__ void sample(const View &token, const View &logProb
 		int picked;
 		if (t == 0) {
 			picked = draw.first();
-		} else if (!(draw.lse - draw.lse == 0)) { // a filter might drop what is not finite
+		} else if (!(draw.lse - draw.lse == 0)) { // some logit is not finite: skip the filters, which might drop it
 			picked = draw.first();
 			draw.lse = notANumber<T>();
 		} else {

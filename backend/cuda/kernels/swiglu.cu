@@ -1,8 +1,8 @@
-// backend.SwiGLU and SwiGLUGrad: one element a thread.
+// backend.SwiGLU and SwiGLUGrad: one element per thread.
 #include "view.cuh"
 #include "math.cuh"
 
-// cell is the place of column j of row i of v [N, F].
+// cell returns the offset of column j of row i of v [N, F].
 __device__ inline long long cell(const View &v, long long i, long long j) {
 	return i * v.strides[2] + j * v.strides[3];
 }

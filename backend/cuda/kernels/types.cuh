@@ -1,6 +1,7 @@
-// The element types of buffers as bits, and their conversions. They equal those of
-// backend.DType but for the payload of NaN: to nearest even; beyond the largest
-// number lie the infinities of BF16 and F16, while E4M3 and E5M2 saturate.
+// The element types of buffers as bits, and their conversions. They equal those
+// of backend.DType except for the payload of NaN: they round to nearest, ties
+// to even; beyond the largest number BF16 and F16 become infinite, E4M3 and
+// E5M2 saturate.
 #pragma once
 
 #include "ptx.cuh"
@@ -18,7 +19,7 @@ struct e5m2 {
 	unsigned char bits;
 };
 
-// to_f32 widens an element; it is exact.
+// to_f32 converts an element to float, exactly.
 __device__ __forceinline__ float to_f32(float x) { return x; }
 __device__ __forceinline__ float to_f32(bf16 x) { return __uint_as_float(unsigned(x.bits) << 16); }
 __device__ __forceinline__ float to_f32(f16 x) { return f16_value(x.bits); }
@@ -30,7 +31,7 @@ __device__ __forceinline__ float to_f32(e4m3 x) {
 	return __uint_as_float(sign | __float_as_uint(v));
 }
 
-// from_f32<T> rounds to an element of type T.
+// from_f32<T> rounds a float to an element of type T.
 template <class T> __device__ T from_f32(float x);
 template <> __device__ __forceinline__ float from_f32<float>(float x) { return x; }
 template <> __device__ __forceinline__ bf16 from_f32<bf16>(float x) {
@@ -40,8 +41,9 @@ template <> __device__ __forceinline__ bf16 from_f32<bf16>(float x) {
 }
 template <> __device__ __forceinline__ f16 from_f32<f16>(float x) { return f16{f16_bits(x)}; }
 
-// fp8_bits rounds to 8 bits with M bits of mantissa, bias BIAS and the largest finite
-// code LAST; an infinity becomes INFINITE.
+// fp8_bits rounds to an 8-bit float with M mantissa bits, exponent bias BIAS
+// and LAST as the code of the largest finite number. Infinity becomes the code
+// INFINITE.
 template <int M, int BIAS, unsigned LAST, unsigned INFINITE>
 __device__ __forceinline__ unsigned char fp8_bits(float x) {
 	const unsigned largest = (LAST << (23 - M)) + (unsigned(127 - BIAS) << 23); // as F32

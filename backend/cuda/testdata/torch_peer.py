@@ -140,7 +140,7 @@ def random(dt):
     return lambda: y.normal_()
 
 
-# What is timed of each case. DTYPE stands for F32 and BF16.
+# What is timed for each case. DTYPE stands for F32 and BF16.
 CASES = {
     "Copy/F32/dense/{Dst:F32,Src:F32,Shape:[1024,1024]}": copy_to(torch.float32),
     "Copy/F32/dense/{Dst:BF16,Src:F32,Shape:[1024,1024]}": copy_to(torch.bfloat16),

@@ -5,17 +5,17 @@ import (
 	"math"
 )
 
-// AdamWStep holds the numbers that all parameters share in one AdamW step.
+// AdamWStep holds the settings that all parameters share in one AdamW step.
 type AdamWStep struct {
 	Step         int     // counts from 1; sets the bias corrections
 	LR           float64 // learning rate
 	Beta1, Beta2 float64 // decay of the first and second moment
 	Eps          float64 // added to the root of the second moment
 	WeightDecay  float64 // decoupled; 0 means none
-	GradScale    float64 // multiplies every gradient, as clipping does
+	GradScale    float64 // multiplies every gradient, for example to clip it
 }
 
-// adamWCoeffs are the factors of one step, rounded to float32 once.
+// adamWCoeffs are the coefficients of one step, each rounded to float32 once.
 type adamWCoeffs struct {
 	gradScale, beta1, gain1, beta2, gain2, correct1, correct2, eps, lr, decay float32
 }
@@ -35,15 +35,15 @@ func (s *AdamWStep) coeffs() adamWCoeffs {
 	}
 }
 
-// AdamW updates the weights w and the moments m and v from the gradient g, over
-// the elements of w, with decoupled weight decay (Loshchilov and Hutter 2019,
-// algorithm 2, with the decay scaled by the learning rate):
+// AdamW updates the elements of w and their moments m and v for the gradient g,
+// with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2, with
+// the decay scaled by the learning rate):
 //
 //	m ← β₁m + (1−β₁)g      m̂ = m/(1−β₁ᵗ)
 //	v ← β₂v + (1−β₂)g²     v̂ = v/(1−β₂ᵗ)
 //	w ← w − LR·(m̂/(√v̂+Eps) + WeightDecay·w)
 //
-// It panics when the step is not positive.
+// It panics if the step is not positive.
 func AdamW(w, g, m, v []float32, s *AdamWStep) {
 	n := len(w)
 	need("AdamW", "g", len(g), n)

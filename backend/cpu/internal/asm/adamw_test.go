@@ -37,7 +37,8 @@ func TestAdamWMatchesFloat64DefinitionOverManySteps(t *testing.T) {
 
 func TestAdamWFirstStepMovesByTheLearningRate(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
-		// With zero moments the first update is the sign of the gradient.
+		// If the moments are zero, the first update is the sign of the
+		// gradient.
 		w, m, v := []float32{1, 1, 1}, make([]float32, 3), make([]float32, 3)
 		AdamW(w, []float32{3, -0.01, 0}, m, v, &AdamWStep{Step: 1, LR: 0.25, Beta1: 0.9, Beta2: 0.95, Eps: 1e-12,
 			GradScale: 1})

@@ -4,35 +4,37 @@ package asm
 
 import "golang.org/x/sys/cpu"
 
-// haveTiles reports whether the processor has AMX tiles with products of BF16 and
-// INT8, and the system lets the process use them.
+// haveTiles reports whether the processor has AMX tiles for products of BF16
+// and INT8 and the operating system lets the process use them.
 func haveTiles() bool {
 	x := &cpu.X86
 	return x.HasAMXTile && x.HasAMXBF16 && x.HasAMXInt8 && allowTiles()
 }
 
-// tileSide is the number of rows of a tile, and of columns of 32 bits.
+// tileSide is the number of rows of a tile, and of its columns of 32 bits.
 const tileSide = 16
 
-// tileConfig is the memory operand of LDTILECFG: the palette and the shape of each
-// tile. Kernels load it when they begin and release the tiles before they return.
+// tileConfig is the memory operand of LDTILECFG: the palette and the shape of
+// each tile. Kernels load it when they start and release the tiles before they
+// return.
 type tileConfig struct {
 	palette  uint8
-	_        [15]uint8 // the row to resume at, 0, and reserved bytes
+	_        [15]uint8 // the row at which to restart, always 0, and reserved bytes
 	rowBytes [16]uint16
 	rows     [16]uint8
 }
 
-// Tiles of the products: strips of 16 rows of A, panels of B, and up to four blocks
-// of C, the first two of the first strip.
+// The tiles of a product: strips of 16 rows of A, panels of B, and up to four
+// blocks of C, of which the first two belong to the first strip.
 const (
 	firstTileA = 0
 	firstTileB = 2
 	firstTileC = 4
 )
 
-// configOf is the shape of tiles for two strips of A with first and second rows,
-// 4-byte groups of k in a row and columns of C. A single strip is given twice.
+// configOf returns the shapes of tiles for two strips of A, with first and
+// second rows, the given number of 4-byte groups of k in a row, and columns of
+// C. If there is a single strip, both arguments are its rows.
 func configOf(first, second, groups, columns int) (c tileConfig) {
 	c.palette = 1
 	set := func(tile, rows, words int) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The macros give bytes; a disassembler says which instructions these are.
+// The macros emit bytes. A disassembler shows which instructions these are.
 func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
@@ -21,10 +21,10 @@ func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 	}
 	version, err := exec.Command(objdump, "--version").Output()
 	if err != nil || !strings.Contains(string(version), "GNU") {
-		t.Skipf("objdump is not that of GNU, whose syntax is compared: %s %v", version, err)
+		t.Skipf("objdump is not from GNU binutils, whose syntax the test expects: %s %v", version, err)
 	}
 
-	// Encodings by register number, and their instructions in the syntax of AT&T.
+	// Encodings by register number, and their names in AT&T syntax.
 	registers := [...]string{
 		0: "rax", 1: "rcx", 2: "rdx", 3: "rbx", 6: "rsi", 7: "rdi",
 		8: "r8", 9: "r9", 10: "r10", 11: "r11", 12: "r12", 14: "r14", 15: "r15",
@@ -47,7 +47,7 @@ func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 			if baseName == "" || indexName == "" {
 				continue
 			}
-			tile := (base + 3*index) % 8 // every one with many pairs
+			tile := (base + 3*index) % 8 // each tile occurs with many pairs of registers
 			at, memory := fmt.Sprintf("(%d, %d, %d)", tile, base, index), fmt.Sprintf("(%%%s,%%%s,1)", baseName, indexName)
 			add("TILELOAD"+at, fmt.Sprintf("tileloadd %s,%%tmm%d", memory, tile))
 			add("TILESTREAM"+at, fmt.Sprintf("tileloaddt1 %s,%%tmm%d", memory, tile))
@@ -58,7 +58,7 @@ func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 		for a := range 8 {
 			for b := range 8 {
 				if d == a || d == b || a == b {
-					continue // is not allowed
+					continue // not allowed
 				}
 				at, tiles := fmt.Sprintf("(%d, %d, %d)", d, a, b), fmt.Sprintf("%%tmm%d,%%tmm%d,%%tmm%d", b, a, d)
 				add("TDPBF16PS"+at, "tdpbf16ps "+tiles)
@@ -82,7 +82,7 @@ func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 	write("amx_amd64.h", string(header))
 	write("go.mod", "module macros\n")
 	write("main.go", "package main\n\nfunc known()\nfunc macros()\n\nfunc main() { known(); macros() }\n")
-	// TILERELEASE as Intel's manual gives it tells whether objdump knows AMX.
+	// Intel's encoding of TILERELEASE shows whether objdump knows AMX.
 	write("macros.s", "#include \"amx_amd64.h\"\n"+
 		"TEXT ·known(SB), 4, $0-0\n\tBYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0xC0\n\tRET\n"+
 		"TEXT ·macros(SB), 4, $0-0\n\t"+strings.Join(macros, "\n\t")+"\n")
@@ -92,7 +92,7 @@ func TestMacrosOfAMXAreTheInstructionsTheyName(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	// disassemble is the function's instructions.
+	// disassemble returns the instructions of a function.
 	disassemble := func(function string) []string {
 		only := "--disassemble=main." + function + ".abi0"
 		out, err := exec.Command(objdump, "--no-show-raw-insn", only, filepath.Join(dir, "macros")).Output()

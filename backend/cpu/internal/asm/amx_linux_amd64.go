@@ -9,8 +9,9 @@ import (
 )
 
 // allowTiles asks the kernel, once, to let all threads of the process use tile
-// data, and reports whether it does: Linux saves it on request only, as the alternate
-// signal stack of every thread must have room for it. Go's stacks have.
+// data and reports whether it does. Linux saves tile data only on request,
+// since the alternate signal stack of every thread must have room for it. Go's
+// signal stacks do.
 var allowTiles = sync.OnceValue(func() bool {
 	const (
 		requestPermission = 0x1023 // ARCH_REQ_XCOMP_PERM

@@ -2,5 +2,6 @@
 
 package asm
 
-// allowTiles reports that no other system is known to let a Go program use tiles.
+// allowTiles reports false: only on Linux are tiles known to work in a Go
+// program.
 func allowTiles() bool { return false }

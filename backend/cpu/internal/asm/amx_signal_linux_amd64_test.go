@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTilesSurviveSignalsAndGCOnAMX multiplies on more threads than there are cores while
-// signals of preemption arrive and the garbage collector stops the world: the system
-// saves the tiles of a thread that it interrupts, and no goroutine moves to another
-// thread within a kernel.
+// TestTilesSurviveSignalsAndGCOnAMX multiplies on more threads than there are
+// cores while preemption signals arrive and the garbage collector stops the
+// world. The operating system must save the tiles of a thread that it
+// interrupts, and no goroutine may move to another thread inside a kernel.
 func TestTilesSurviveSignalsAndGCOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
@@ -43,7 +43,7 @@ func TestTilesSurviveSignalsAndGCOnAMX(t *testing.T) {
 		})
 	}
 	signals := 0
-	disturb(func() { // every thread
+	disturb(func() { // send a signal to every thread
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			t.Error(err)

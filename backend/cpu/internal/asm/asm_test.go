@@ -31,7 +31,7 @@ func newRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// fill sets x to normal deviates.
+// fill sets x to normal random numbers and returns it.
 func fill(rng *rand.Rand, x []float32) []float32 {
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
@@ -41,8 +41,8 @@ func fill(rng *rand.Rand, x []float32) []float32 {
 
 func random(rng *rand.Rand, n int) []float32 { return fill(rng, make([]float32, n)) }
 
-// poison marks elements that a kernel must leave alone. It is a NaN, so that a
-// kernel which computes with it shows.
+// poison marks elements that a kernel must not read or write. It is a NaN, so
+// that a kernel that computes with it gives a wrong result.
 var poison = math.Float32frombits(0x7fc0dead)
 
 func poisoned(x []float32) []float32 {
@@ -68,7 +68,7 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 	}
 }
 
-// near fails when got is further from want than bound. NaN equals NaN.
+// near fails if got differs from want by more than bound. NaN equals NaN.
 func near(t *testing.T, what string, got float32, want, bound float64) {
 	t.Helper()
 	g := float64(got)

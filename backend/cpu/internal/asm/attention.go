@@ -1,9 +1,9 @@
 package asm
 
-// WeightedSum computes o[:] += Σ_j p[j]·v_j[:] for j < n, where o has d elements
-// and v_j starts at v[j*stride]. Each element is one chain o = p·v + o in
-// ascending j, so the sum may be split anywhere in j. It has the bits of
-// [GemmPacked] with M = 1, K = n, N = d and accumulate set.
+// WeightedSum computes o[:] += Σ_j p[j]·v_j[:] for j < n, where o has d
+// elements and v_j starts at v[j*stride]. Each element is one chain o = p·v + o
+// in ascending j, so splitting the sum by j does not change its bits, which are
+// those of [GemmPacked] with M = 1, K = n, N = d and accumulate set.
 func WeightedSum(o, p, v []float32, stride, n, d int) {
 	if n <= 0 || d <= 0 {
 		return

@@ -2,7 +2,7 @@
 
 package asm
 
-// weightedSumAVX2 and weightedSumAVX512 want n and d positive.
+// weightedSumAVX2 and weightedSumAVX512 require positive n and d.
 //
 //go:noescape
 func weightedSumAVX2(o, p, v *float32, stride, n, d int)

@@ -3,8 +3,8 @@
 #include "textflag.h"
 #include "lanes_amd64.h"
 
-// WeightedSum holds a slice of o in registers while it walks the rows of v. Wider
-// slices hide the latency of the chain better.
+// WeightedSum keeps a slice of o in registers while it goes through the rows of
+// v. Wider slices hide the latency of the multiply-adds better.
 #define SLICE8(OP) OP(0, Y0)
 #define SLICE16(OP) SLICE8(OP) OP(32, Y1)
 #define SLICE32(OP) SLICE16(OP) OP(64, Y2) OP(96, Y3)
@@ -13,7 +13,7 @@
 #define STOREO(off, y) VMOVUPS y, off(DI);
 #define FMAV(off, y) VFMADD231PS off(SI), Y8, y;
 
-// SUMSLICE takes width channels while at least that many remain.
+// SUMSLICE computes width channels at a time while at least that many remain.
 #define SUMSLICE(SLICE, width, slice, rows, next) \
 slice:                             \
 	CMPQ R13, $width           \
@@ -69,8 +69,8 @@ done:
 	VZEROUPPER
 	RET
 
-// The blocks of AVX-512 are 128 channels, then 64, 32 or 16 of which the last
-// may be partial, under the masks K1 to K4.
+// The AVX-512 kernel computes 128 channels at a time, then 64, 32 or 16, of
+// which the last may be partial, under the masks K1 to K4.
 #define LOADO512(off, z, k)  VMOVUPS.Z off(DI), k, z;
 #define STOREO512(off, z, k) VMOVUPS z, k, off(DI);
 #define FMAV512(off, z, k)   VFMADD231PS off(SI), Z16, k, z;

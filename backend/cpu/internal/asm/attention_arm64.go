@@ -2,7 +2,7 @@
 
 package asm
 
-// weightedSumNEON wants n and d positive.
+// weightedSumNEON requires positive n and d.
 //
 //go:noescape
 func weightedSumNEON(o, p, v *float32, stride, n, d int)

@@ -4,9 +4,10 @@
 #include "neon_arm64.h"
 #include "lanes_arm64.h"
 
-// WeightedSum holds a slice of o in registers while it walks the rows of v. Wider
-// slices hide the latency of the chain better. SLICEn(OP) lists the slice in
-// groups of 16, as OP(number of the first register, the four registers).
+// WeightedSum keeps a slice of o in registers while it goes through the rows of
+// v. Wider slices hide the latency of the multiply-adds better. SLICEn(OP)
+// lists the slice in groups of 16, as OP(number of the first register, the four
+// registers).
 #define SLICE16(OP) OP(0, V0, V1, V2, V3)
 #define SLICE64(OP) SLICE16(OP) OP(4, V4, V5, V6, V7) OP(8, V8, V9, V10, V11) OP(12, V12, V13, V14, V15)
 #define LOADO(n, v0, v1, v2, v3) VLD1.P 64(R8), [v0.S4, v1.S4, v2.S4, v3.S4];
@@ -19,8 +20,9 @@
 	FMLAE4(20, 18, (n)+2)        \
 	FMLAE4(20, 19, (n)+3);
 
-// SUMSLICE takes width channels while at least that many remain. R0 walks o, R2
-// the first row of v, R6 the rows and R7 p.
+// SUMSLICE computes width channels at a time while at least that many remain.
+// R0 points into o, R2 into the first row of v, R6 into the current row and R7
+// into p.
 #define SUMSLICE(SLICE, width, slice, rows, next) \
 slice:                                \
 	CMP  $width, R5               \

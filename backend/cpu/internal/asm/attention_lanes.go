@@ -5,22 +5,24 @@ import (
 	"math"
 )
 
-// The kernels below take Lanes query vectors at once, each in a lane of its own:
-// a row of p is one key's scores against them, a row of o one channel of their
-// outputs, and visible[i] is how many keys lane i sees. Each lane has the bits of
-// the row kernels that are named; where a path has no form of its own, these do
-// the work.
+// The kernels below compute Lanes query vectors at once, each in its own SIMD
+// lane. A row of p has one key's scores for all lanes, a row of o one channel
+// of their outputs, and visible[i] is the number of keys that lane i sees. Each
+// lane has the bits of the row kernels that the comments name, which do the
+// work on paths without a lane kernel.
 
 const (
-	// Lanes makes keys × Lanes one packed panel.
+	// Lanes is PanelWidth, so that a matrix of keys × Lanes is one packed
+	// panel.
 	Lanes = PanelWidth
-	// LaneKeys is the most keys that SoftmaxLanes takes.
+	// LaneKeys is the maximum number of keys that SoftmaxLanes accepts.
 	LaneKeys = 128
 )
 
 // ScoreLanes computes the scores of n keys of d elements, key j at
-// keys[j*stride], against the packed queries [d, Lanes]: it is [GemmPacked] with
-// M = n, N = Lanes and K = d for keys that may not be in the cache yet.
+// keys[j*stride], for the packed queries [d, Lanes]. It computes [GemmPacked]
+// with M = n, N = Lanes and K = d, and is faster if the keys are not in the
+// cache.
 func ScoreLanes(s, keys []float32, stride, n, d int, queries []float32) {
 	if n <= 0 {
 		return
@@ -31,13 +33,14 @@ func ScoreLanes(s, keys []float32, stride, n, d int, queries []float32) {
 	scoreLanes(s, keys, stride, n, d, queries)
 }
 
-// SoftmaxLanes replaces the scores p, n keys × Lanes, by exp(scale·p − m) where
-// m[i] is the largest visible score of lane i, and sets sum[i] to the sum of the
-// lane's visible exponentials, as [Scale], [Max] and [ExpSub] do. Keys that a
-// lane does not see become 0, whatever their score. A lane that sees nothing, or
-// −Inf alone, gets m = −Inf and 0 is subtracted.
+// SoftmaxLanes replaces the scores p, n keys × Lanes, by exp(scale·p − m),
+// where m[i] is the largest visible score of lane i, and sets sum[i] to the sum
+// of the lane's visible exponentials, like [Scale], [Max] and [ExpSub]. Keys
+// that a lane does not see become 0, whatever their score. If a lane sees no
+// keys, or only scores of −Inf, its m is −Inf and 0 is subtracted instead.
 //
-// p has room for n rounded up to a multiple of 8 keys; those beyond n become 0.
+// p must have room for n rounded up to a multiple of 8 keys. Those beyond n
+// become 0.
 func SoftmaxLanes(p []float32, n int, visible *[Lanes]int32, scale float32, m, sum *[Lanes]float32) {
 	rows := (max(n, 0) + 7) &^ 7
 	need("SoftmaxLanes", "p", len(p), rows*Lanes)
@@ -80,8 +83,8 @@ func setLane(matrix, x []float32, i int) {
 }
 
 // WeightedSumLanes computes o[c] += Σ_j v[j, c]·p[j] in each lane over the keys
-// from ≤ j < to that it sees, and leaves out the others, as [WeightedSum] does:
-// o is d channels × Lanes, p keys × Lanes and v[j, c] is v[j*stride+c].
+// from ≤ j < to that the lane sees, and skips the others, like [WeightedSum]. o
+// is d channels × Lanes, p is keys × Lanes, and v[j, c] is v[j*stride+c].
 func WeightedSumLanes(o, v []float32, stride, d int, p []float32, from, to int, visible *[Lanes]int32) {
 	if to <= from || d <= 0 {
 		return
@@ -109,8 +112,8 @@ func weightedSumLanesGeneric(o, v []float32, stride, d int, p []float32, first, 
 	}
 }
 
-// MergeLanes computes o = o·a + x·b in each lane over the rows of o, as [Scale]
-// and [AddScaled] do.
+// MergeLanes computes o = o·a + x·b in each lane for the rows of o, like
+// [Scale] and [AddScaled].
 func MergeLanes(o, x []float32, a, b *[Lanes]float32) {
 	need("MergeLanes", "x", len(x), len(o))
 	mergeLanes(o, x[:len(o)], a, b)
@@ -130,8 +133,8 @@ func mergeLanesGeneric(o, x []float32, a, b *[Lanes]float32) {
 	}
 }
 
-// ScaleLanes computes o = o·s + 0 in each lane, as [AddScaled] onto zeros does:
-// −0 becomes 0.
+// ScaleLanes computes o = o·s + 0 in each lane, like [AddScaled] to zeros: −0
+// becomes 0.
 func ScaleLanes(o []float32, s *[Lanes]float32) { scaleLanes(o, s) }
 
 func scaleLanesGeneric(o []float32, s *[Lanes]float32) {

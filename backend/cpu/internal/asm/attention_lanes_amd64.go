@@ -2,10 +2,10 @@
 
 package asm
 
-// The kernels over lanes: those of AVX2 take eight lanes of the 16, rows being
-// 16 apart all the same.
+// Kernels over lanes. The AVX2 kernels compute eight of the 16 lanes; rows are 16
+// elements apart all the same.
 
-// scoreLanesAVX512 takes scoreKeys keys; d is positive.
+// scoreLanesAVX512 computes scoreKeys keys; d must be positive.
 //
 //go:noescape
 func scoreLanesAVX512(d int, keys *float32, stride int, queries, s *float32)
@@ -24,7 +24,8 @@ func scoreLanes(s, keys []float32, stride, n, d int, queries []float32) {
 	}
 }
 
-// softmaxLanesAVX2 and softmaxLanesAVX512 want rows a multiple of 8, or 0.
+// softmaxLanesAVX2 and softmaxLanesAVX512 require rows to be a multiple of 8,
+// or 0.
 //
 //go:noescape
 func softmaxLanesAVX2(p *float32, rows int, visible *int32, scale float32, m, sum *float32)
@@ -48,8 +49,8 @@ func softmaxLanes(p []float32, rows int, visible *[Lanes]int32, scale float32, m
 	}
 }
 
-// weightedSumLanesAVX2 and weightedSumLanesAVX512 want d and n positive; first
-// is the index of key 0, to compare with visible.
+// weightedSumLanesAVX2 and weightedSumLanesAVX512 require positive d and n.
+// first is the index of the first key, to be compared with visible.
 //
 //go:noescape
 func weightedSumLanesAVX2(o, v *float32, stride, d int, p *float32, first, n int, visible *int32)
@@ -69,7 +70,7 @@ func weightedSumLanes(o, v []float32, stride, d int, p []float32, first, n int, 
 	}
 }
 
-// mergeLanesAVX2 wants rows positive.
+// mergeLanesAVX2 requires positive rows.
 //
 //go:noescape
 func mergeLanesAVX2(o, x *float32, rows int, a, b *float32)
@@ -82,7 +83,7 @@ func mergeLanes(o, x []float32, a, b *[Lanes]float32) {
 	mergeLanesGeneric(o, x, a, b)
 }
 
-// scaleLanesAVX2 wants rows positive.
+// scaleLanesAVX2 requires positive rows.
 //
 //go:noescape
 func scaleLanesAVX2(o *float32, rows int, s *float32)

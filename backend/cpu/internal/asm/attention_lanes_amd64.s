@@ -3,8 +3,8 @@
 #include "textflag.h"
 #include "exp_amd64.h"
 
-// The kernels over lanes of attention.go. A row is 16 query vectors, 64 bytes:
-// one register of AVX-512; the AVX2 kernels work on one half of it.
+// The kernels over lanes of attention_lanes.go. A row is 16 query vectors, 64
+// bytes: one AVX-512 register. The AVX2 kernels compute one half of it.
 
 DATA minusInf<>+0(SB)/4, $0xff800000
 GLOBL minusInf<>(SB), RODATA|NOPTR, $4
@@ -22,7 +22,7 @@ GLOBL oneInt<>(SB), RODATA|NOPTR, $4
 	OP(384, r6) \
 	OP(448, r7)
 
-// Fourteen keys against 16 queries: OP(key's element, its accumulator).
+// Fourteen keys × 16 queries: OP(element of the key, its accumulator).
 #define KEYS14(OP) \
 	OP((SI), Z0)         \
 	OP((SI)(R8*1), Z1)   \
@@ -42,8 +42,9 @@ GLOBL oneInt<>(SB), RODATA|NOPTR, $4
 #define ZEROKEY(a, z) VPXORD z, z, z;
 #define FMAKEY(a, z) VFMADD231PS.BCST a, Z16, z;
 
-// While a key is broadcast, the line that its successor but 13 needs next is
-// fetched: with so many keys at once, the processor does not see the pattern.
+// While a key is broadcast, the cache line that the key 13 later needs next is
+// prefetched: with so many keys at once, the processor does not detect the
+// pattern.
 
 // func scoreLanesAVX512(d int, keys *float32, stride int, queries, s *float32)
 TEXT ·scoreLanesAVX512(SB), NOSPLIT, $0-40
@@ -97,8 +98,9 @@ line:
 	LEAQ (SI)(R11*2), DI
 	JMP  more
 
-// Z4 scale, Z5 what is subtracted, Z6 visible, Z7 the key's index, Z8 1.
-// VMAXPS returns its second operand, here the maximum so far, when either is NaN.
+// Z4 holds the scale, Z5 what is subtracted, Z6 visible, Z7 the key's index, Z8
+// 1. If either operand is NaN, VMAXPS returns the second, here the maximum so
+// far.
 #define MAX512(off, acc) \
 	VMULPS off(SI), Z4, Z0      \
 	VPCMPGTD Z7, Z6, K1         \
@@ -181,7 +183,8 @@ total:
 	VZEROUPPER
 	RET
 
-// Y4 scale, Y5 what is subtracted, Y6 visible, Y7 the key's index, Y3 −Inf.
+// Y4 holds the scale, Y5 what is subtracted, Y6 visible, Y7 the key's index, Y3
+// −Inf.
 #define MAX256(off, acc) \
 	VMULPS off(SI), Y4, Y0      \
 	VPCMPGTD Y7, Y6, Y1         \
@@ -259,10 +262,11 @@ exponentials:
 	VZEROUPPER
 	RET
 
-// A block of channels stays in registers while WeightedSumLanes walks the keys.
-// DX is the first key's channel, SI the current key's, R8 the stride of keys in
-// bytes; R9 the first row of p, BX the current one; R10 the number of keys, R13
-// the channels left.
+// WeightedSumLanes keeps a block of channels in registers while it goes through
+// the keys. DX points to the block's first channel of the first key, SI to that
+// of the current key, and R8 is the stride of keys in bytes. R9 points to the
+// first row of p, BX to the current one. R10 is the number of keys, R13 the
+// channels left.
 
 #define LOAD512(off, src, z)  VMOVUPS off(DI), z;
 #define STORE512(off, src, z) VMOVUPS z, off(DI);

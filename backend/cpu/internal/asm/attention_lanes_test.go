@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// lengthsOf draws how many of n keys each lane sees: none, all and all between.
+// lengthsOf returns how many of n keys each lane sees, at random: none, all,
+// and numbers in between.
 func lengthsOf(rng *rand.Rand, n int) (visible [Lanes]int32) {
 	for i := range visible {
 		visible[i] = int32(rng.IntN(n+2) - 1)
@@ -16,7 +17,7 @@ func lengthsOf(rng *rand.Rand, n int) (visible [Lanes]int32) {
 	return visible
 }
 
-// column is lane i of the first n rows of x.
+// column returns lane i of the first n rows of x.
 func column(x []float32, i, n int) []float32 {
 	y := make([]float32, max(n, 0))
 	for j := range y {
@@ -33,7 +34,7 @@ func TestSoftmaxLanesHasTheBitsOfEachLaneAlone(t *testing.T) {
 			rows := (n + 7) &^ 7
 			p, visible := fill(rng, endOfPage(t, rows*Lanes)), lengthsOf(rng, n)
 			poisoned(p[n*Lanes:])
-			for i, v := range visible { // what a lane does not see may be anything
+			for i, v := range visible { // keys that a lane does not see may hold anything
 				for j := max(int(v), 0); j < n; j++ {
 					p[j*Lanes+i] = []float32{nan, inf, -inf, 1e30}[rng.IntN(4)]
 				}
@@ -44,7 +45,7 @@ func TestSoftmaxLanesHasTheBitsOfEachLaneAlone(t *testing.T) {
 				}
 			}
 			if n > 0 {
-				for j := range n { // a lane that sees −Inf alone
+				for j := range n { // a lane that sees only −Inf
 					p[j*Lanes+3] = -inf
 				}
 			}
@@ -73,7 +74,7 @@ func scaled(x []float32, s float32) []float32 {
 	return x
 }
 
-// sameOrNaN is sameBits with all NaNs alike.
+// sameOrNaN is sameBits except that all NaNs are equal.
 func sameOrNaN(t *testing.T, what string, got, want []float32) {
 	t.Helper()
 	alike := func(x []float32) []float32 {

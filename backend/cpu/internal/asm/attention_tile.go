@@ -1,12 +1,13 @@
 package asm
 
-// SoftmaxGradRows goes over a tile of scores, one row for each element of
-// visible and len(p)/len(visible) columns: it sets
+// SoftmaxGradRows computes P and dS of a tile of scores with one row for each
+// element of visible and len(p)/len(visible) columns. It sets
 //
 //	p = exp(scale·p − lse[r])    ds = p·(ds − delta[r])·scale
 //
-// in the first visible[r] columns of row r and both to 0 in the others, whatever
-// they hold. Each row has the bits of [Scale], [ExpSub] and [SoftmaxGrad].
+// in the first visible[r] columns of row r, and sets both to 0 in the other
+// columns, whatever they hold. Each row has the bits of [Scale], [ExpSub] and
+// [SoftmaxGrad].
 func SoftmaxGradRows(p, ds []float32, visible []int32, lse, delta []float32, scale float32) {
 	if len(visible) == 0 {
 		return

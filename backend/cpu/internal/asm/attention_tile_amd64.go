@@ -2,7 +2,7 @@
 
 package asm
 
-// softmaxGradRowsAVX512 wants rows and width positive.
+// softmaxGradRowsAVX512 requires positive rows and width.
 //
 //go:noescape
 func softmaxGradRowsAVX512(p, ds *float32, rows, width int, visible *int32, lse, delta *float32, scale float32)

@@ -23,8 +23,9 @@ GLOBL lanes16<>(SB), RODATA|NOPTR, $64
 DATA sixteen<>+0(SB)/4, $16
 GLOBL sixteen<>(SB), RODATA|NOPTR, $4
 
-// Z4 scale, Z5 lse, Z6 visible, Z7 the columns' indices, Z8 16, Z9 delta, Z22
-// width; K1 the columns that the row sees, K2 those that there are.
+// Z4 holds scale, Z5 lse, Z6 visible, Z7 the indices of the columns, Z8 16, Z9
+// delta, Z22 width; K1 masks the columns that the row sees, K2 those that
+// exist.
 
 // func softmaxGradRowsAVX512(p, ds *float32, rows, width int, visible *int32, lse, delta *float32, scale float32)
 TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-60

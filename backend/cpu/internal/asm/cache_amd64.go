@@ -2,19 +2,19 @@
 
 package asm
 
-// The sizes in bytes of a core's data caches of the first and second level, by
-// which products are cut into blocks.
+// Sizes in bytes of a core's first- and second-level data caches, from which
+// the block sizes of products are computed.
 var cacheL1, cacheL2 = cacheSizes(cpuid)
 
-// The leaves that describe caches, one a subleaf: Intel's and AMD's.
+// The CPUID leaves of Intel and AMD that describe caches, one in each subleaf.
 const (
 	leafCachesIntel = 4
 	leafCachesAMD   = 0x8000_001D
 )
 
-// cacheSizes reads the sizes with cpuid. Where a processor, or what runs it as a
-// virtual one, does not say or says what no AVX-512 processor has, they are those
-// of the smallest.
+// cacheSizes reads the sizes with cpuid. If a processor or its hypervisor
+// reports no sizes, or sizes that no AVX-512 processor has, it returns those of
+// the smallest such processor.
 func cacheSizes(cpuid func(leaf, sub uint32) (eax, ebx, ecx, edx uint32)) (l1, l2 int) {
 	var sizes [8]int // by level
 	for _, leaf := range []uint32{leafCachesIntel, leafCachesAMD} {
@@ -24,10 +24,10 @@ func cacheSizes(cpuid func(leaf, sub uint32) (eax, ebx, ecx, edx uint32)) (l1, l
 		for sub := range uint32(16) {
 			eax, ebx, ecx, _ := cpuid(leaf, sub)
 			kind, level := eax&31, eax>>5&7
-			if kind == 0 { // no more
+			if kind == 0 { // no more caches
 				break
 			}
-			if kind == 2 { // instructions
+			if kind == 2 { // an instruction cache
 				continue
 			}
 			line, partitions, ways, sets := ebx&0xFFF+1, ebx>>12&0x3FF+1, ebx>>22+1, ecx+1
@@ -37,7 +37,7 @@ func cacheSizes(cpuid func(leaf, sub uint32) (eax, ebx, ecx, edx uint32)) (l1, l
 	return within(sizes[1], 32<<10, 64<<10), within(sizes[2], 512<<10, 4<<20)
 }
 
-// within is n, or least if n is not from least to most.
+// within returns n, or least if n is not between least and most.
 func within(n, least, most int) int {
 	if n < least || n > most {
 		return least

@@ -6,7 +6,7 @@ import "testing"
 
 func TestCacheSizesFollowCPUID(t *testing.T) {
 	type leaf [2]uint32
-	// cache is EAX, EBX and ECX of a cache of 64-byte lines.
+	// cache returns EAX, EBX and ECX for a cache with lines of 64 bytes.
 	cache := func(kind, level, ways, sets uint32) [3]uint32 {
 		return [3]uint32{level<<5 | kind, (ways-1)<<22 | 63, sets - 1}
 	}

@@ -2,10 +2,10 @@ package asm
 
 import "math"
 
-// The conversions give the same bits on every path.
+// The conversions give the same bits on every kernel path.
 
-// ToBF16 rounds x to bf16, to nearest with ties to even; what is too large for
-// it becomes an infinity, and NaN stays NaN.
+// ToBF16 rounds x to bf16, to nearest with ties to even. Numbers that are too
+// large become infinities, and NaN stays NaN.
 func ToBF16(dst []uint16, x []float32) {
 	need("ToBF16", "dst", len(dst), len(x))
 	toBF16s(dst[:len(x)], x)
@@ -20,12 +20,12 @@ func toBF16Generic(dst []uint16, x []float32) {
 func toBF16(x float32) uint16 {
 	u := math.Float32bits(x)
 	if x != x {
-		return uint16(u>>16) | 0x40 // quiet, whatever bits are lost
+		return uint16(u>>16) | 0x40 // a quiet NaN, whichever bits are lost
 	}
 	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }
 
-// FromBF16 sets dst to the bf16 numbers x.
+// FromBF16 converts the bf16 numbers x to float32.
 func FromBF16(dst []float32, x []uint16) {
 	need("FromBF16", "dst", len(dst), len(x))
 	fromBF16s(dst[:len(x)], x)
@@ -40,8 +40,8 @@ func fromBF16Generic(dst []float32, x []uint16) {
 func fromBF16(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
 
 // FromBF16Rows is [FromBF16] for rows of d elements, row i from x[i*stride] to
-// dst[i*dstStride]. It asks for rows ahead of time: short ones far apart are slow to
-// come from memory.
+// dst[i*dstStride]. It prefetches rows, since short rows that lie far apart are
+// slow to load from memory.
 func FromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int) {
 	if rows <= 0 || d <= 0 {
 		return
@@ -53,7 +53,7 @@ func FromBF16Rows(dst []float32, dstStride int, x []uint16, stride, rows, d int)
 }
 
 // ToBF16Rows is [ToBF16] for rows of d elements, row i from x[i*stride] to
-// dst[i*dstStride]. It asks for the lines of dst ahead of time.
+// dst[i*dstStride]. It prefetches the cache lines of dst.
 func ToBF16Rows(dst []uint16, dstStride int, x []float32, stride, rows, d int) {
 	if rows <= 0 || d <= 0 {
 		return

@@ -4,13 +4,13 @@ package asm
 
 import "unsafe"
 
-// The AVX2 conversions take n elements, a positive multiple of 16; the portable
-// forms, which give the same bits, finish a row.
+// The AVX2 conversions require n to be a positive multiple of 16. The portable
+// functions, which give the same bits, convert the rest of a row.
 
 //go:noescape
 func toBF16AVX2(dst *uint16, x *float32, n int)
 
-// toBF16RowsAVX512 takes rows of d elements, both positive.
+// toBF16RowsAVX512 requires positive rows and d.
 //
 //go:noescape
 func toBF16RowsAVX512(dst *uint16, dstStride int, x *float32, stride, rows, d int)
@@ -43,7 +43,7 @@ func toBF16s(dst []uint16, x []float32) {
 //go:noescape
 func fromBF16AVX2(dst *float32, x *uint16, n int)
 
-// fromBF16AVX512 takes any number n ≥ 0 of elements.
+// fromBF16AVX512 accepts any n ≥ 0.
 //
 //go:noescape
 func fromBF16AVX512(dst *float32, x *uint16, n int)
@@ -61,8 +61,7 @@ func fromBF16s(dst []float32, x []uint16) {
 	fromBF16Generic(dst[n:], x[n:])
 }
 
-// fromBF16RowsAVX2 takes a positive number of rows of d elements, a positive
-// multiple of 8.
+// fromBF16RowsAVX2 requires positive rows and d, and d to be a multiple of 8.
 //
 //go:noescape
 func fromBF16RowsAVX2(dst *float32, dstStride int, x *uint16, stride, rows, d int)

@@ -1,4 +1,4 @@
-// Rounding of float32 to bf16, shared by the conversions and the packing.
+// Rounding of float32 to bf16, used by the conversions and by packing.
 
 // ROUNDING sets the constants of ROUND, in Y12 to Y15.
 #define ROUNDING \

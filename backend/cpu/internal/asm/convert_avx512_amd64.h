@@ -1,5 +1,4 @@
-// Rounding of float32 to bf16 in vectors of sixteen, shared by the files that need
-// it: they include this after textflag.h.
+// Rounding of sixteen float32 to bf16. Files include this after textflag.h.
 
 DATA roundBias<>+0(SB)/4, $0x7fff
 GLOBL roundBias<>(SB), RODATA|NOPTR, $4
@@ -17,8 +16,8 @@ GLOBL quiet<>(SB), RODATA|NOPTR, $4
 	VPBROADCASTD lsb<>(SB), Z30       \
 	VPBROADCASTD quiet<>(SB), Z31
 
-// ROUND512 leaves the sixteen floats of x, rounded to bf16, in the upper halves of r;
-// the lower halves are undefined. It clobbers K6 and K7.
+// ROUND512 leaves the sixteen floats of x, rounded to bf16, in the upper halves
+// of r; the lower halves are undefined. It clobbers K6 and K7.
 #define ROUND512(x, r) \
 	VPTESTMD Z29, x, K6      \
 	VCMPPS $3, x, x, K7      \ // NaN?
@@ -26,8 +25,8 @@ GLOBL quiet<>(SB), RODATA|NOPTR, $4
 	VPADDD Z30, r, K6, r     \
 	VPORD Z31, x, K7, r
 
-// upperHalves are the numbers, among the words of two vectors, of the upper halves
-// of dwords.
+// upperHalves are the indices of the upper halves of dwords among the words of
+// two vectors.
 #define UPPERHALVES(off, four) DATA upperHalves<>+off(SB)/8, four
 UPPERHALVES(0, $0x0007000500030001)
 UPPERHALVES(8, $0x000f000d000b0009)

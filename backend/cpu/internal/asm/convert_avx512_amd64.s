@@ -3,8 +3,8 @@
 #include "textflag.h"
 #include "convert_avx512_amd64.h"
 
-// TAIL sets K1 to the first CX bits, CX < 32, and K2 to those from bit 16 on; it
-// clobbers AX.
+// TAIL sets K1 to the first CX bits, CX < 32, and K2 to the same bits from bit
+// 16 on; it clobbers AX.
 #define TAIL \
 	MOVL $-1, AX      \
 	BZHIL CX, AX, AX  \

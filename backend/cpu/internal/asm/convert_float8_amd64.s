@@ -34,8 +34,8 @@ CONSTANT(minNormalE5M2, 0x38800000) // 2^-14
 CONSTANT(unitShiftE5M2, 0x43000000) // 2^7
 CONSTANT(infinity, 0x7f800000)
 
-// ENCODE_E5M2 is ENCODE_E4M3 for E5M2. An infinity, in Y14, has the code after the
-// largest number's.
+// ENCODE_E5M2 is ENCODE_E4M3 for E5M2. The code of an infinity, in Y14, is the
+// one after that of the largest number.
 #define ENCODE_E5M2(y) \
 	SPLIT(y) \
 	VPCMPEQD Y14, Y4, Y6 \

@@ -1,4 +1,5 @@
-// The conversions take 16 elements at a time, n in all; DX counts them.
+// Loops for conversions of n elements, 16 at a time. DX is the index of the
+// current element.
 
 #define ARGS \
 	MOVQ dst+0(FP), DI \

@@ -5,12 +5,13 @@ import (
 	"testing"
 )
 
-// narrow is a format with infinities, the upper bits of F16, and its kernels.
+// narrow describes F16 or a format of its upper bits, with infinities, and the
+// kernels that convert it.
 type narrow[T uint8 | uint16] struct {
 	name        string
-	mantissa    int // bits
+	mantissa    int // number of mantissa bits
 	infinity    T
-	saturates   bool // what is finite stays finite
+	saturates   bool // finite numbers never become infinities
 	to          func(dst []T, x []float32)
 	toGeneric   func(dst []T, x []float32)
 	from        func(dst []float32, x []T)
@@ -22,7 +23,8 @@ var (
 	narrowE5M2 = narrow[uint8]{"E5M2", 2, 0x7c, true, ToE5M2, toE5M2Generic, FromE5M2, fromE5M2Generic}
 )
 
-// value is that of a code by its fields.
+// value returns the number that a code represents, computed from its bit
+// fields.
 func (f narrow[T]) value(code T) float64 {
 	exp, frac := int(code>>f.mantissa&31), float64(code&(1<<f.mantissa-1))
 	one := math.Ldexp(1, f.mantissa)
@@ -58,7 +60,8 @@ func (f narrow[T]) decodesEveryCode(t *testing.T) {
 }
 
 func (f narrow[T]) roundsToTheNearestCode(t *testing.T) {
-	// The value past the largest is where an infinity begins to be nearest.
+	// Rounding gives an infinity from the value that would follow the largest
+	// one.
 	values := make([]float64, f.infinity+1)
 	for code := range int(f.infinity) {
 		values[code] = f.value(T(code))
@@ -89,14 +92,15 @@ func (f narrow[T]) roundsToTheNearestCode(t *testing.T) {
 	}
 }
 
-// givesTheSameBits compares with the portable form, payloads of NaN included.
+// givesTheSameBits compares the path's kernels with the portable ones,
+// including the payloads of NaN.
 func (f narrow[T]) givesTheSameBits(t *testing.T) {
 	rng := newRand(t)
 	x, codes := endOfPage(t, 1<<16), endOfPageOf[T](t, 1<<16)
 	for i := range x {
 		x[i], codes[i] = math.Float32frombits(rng.Uint32()), T(rng.Uint32())
 		if i%8 == 0 {
-			x[i] = math.Float32frombits(rng.Uint32() | 0x7f800000) // NaN, almost always
+			x[i] = math.Float32frombits(rng.Uint32() | 0x7f800000) // nearly always a NaN
 		}
 	}
 	got, want := make([]T, len(x)), make([]T, len(x))

@@ -27,8 +27,8 @@ var specials = []float32{
 	math.Float32frombits(0x7fffffff), math.Float32frombits(0xffffffff),
 }
 
-// nearest returns the index in ascending values of the one nearest to x, on a tie
-// the even one.
+// nearest returns the index of the element of values, which ascend, that is
+// nearest to x; of two equally near ones, the even index.
 func nearest(values []float64, x float64) int {
 	hi := sort.SearchFloat64s(values, x)
 	if hi == 0 {
@@ -45,8 +45,8 @@ func nearest(values []float64, x float64) int {
 	return hi
 }
 
-// bf16Value is the value of a bf16 code by its fields: 1 sign, 8 exponent, 7
-// mantissa bits.
+// bf16Value returns the number that a bf16 code represents, computed from its
+// bit fields: 1 sign, 8 exponent and 7 mantissa bits.
 func bf16Value(code uint16) float64 {
 	exp, frac := int(code>>7&0xff), float64(code&0x7f)
 	var v float64
@@ -66,7 +66,8 @@ func bf16Value(code uint16) float64 {
 	return v
 }
 
-// e4m3Value is the value of an E4M3 code by its fields.
+// e4m3Value returns the number that an E4M3 code represents, computed from its
+// bit fields.
 func e4m3Value(code uint8) float64 {
 	exp, frac := int(code>>3&15), float64(code&7)
 	var v float64
@@ -84,7 +85,7 @@ func e4m3Value(code uint8) float64 {
 	return v
 }
 
-// sameValue compares bit for bit, and any NaN with any other.
+// sameValue reports whether got and want have the same bits or are both NaN.
 func sameValue(got float32, want float64) bool {
 	if math.IsNaN(want) {
 		return got != got
@@ -160,7 +161,8 @@ func TestToBF16RowsRoundsEachRowAndNothingBetween(t *testing.T) {
 }
 
 func TestToBF16RoundsToTheNearestCode(t *testing.T) {
-	// The value past the largest is where an infinity begins to be nearest.
+	// Rounding gives an infinity from the value that would follow the largest
+	// one.
 	values := make([]float64, 0x7f81)
 	for code := range 0x7f80 {
 		values[code] = bf16Value(uint16(code))

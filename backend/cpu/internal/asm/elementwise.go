@@ -1,6 +1,7 @@
 package asm
 
-// The kernels below handle the elements of dst; the inputs have at least as many.
+// The kernels below compute the elements of dst. Inputs must be at least as
+// long.
 
 // Scale sets dst[i] = s·x[i].
 func Scale(dst, x []float32, s float32) {

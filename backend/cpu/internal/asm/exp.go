@@ -2,8 +2,8 @@ package asm
 
 import "math"
 
-// Constants of exp(x) = 2ⁿ·exp(r), n = round(x/ln 2), r = x − n·ln 2, with
-// exp(r) = 1 + r + r²·P(r) on |r| ≤ ln(2)/2. ln 2 is split so that n times its
+// Constants for exp(x) = 2ⁿ·exp(r) with n = round(x/ln 2), r = x − n·ln 2 and
+// exp(r) ≈ 1 + r + r²·P(r) for |r| ≤ ln(2)/2. ln 2 is split so that n times its
 // high part is exact. The split and the coefficients are those of expf in the
 // Cephes library (S. L. Moshier).
 const (
@@ -18,13 +18,14 @@ const (
 	exp4 = 1.6666665459e-1
 	exp5 = 5.0000001201e-1
 
-	// Beyond these the result is +Inf and 0, and n stays in reach of two factors.
+	// Above expMax the result is +Inf, below expMin it is 0; clamping x to them
+	// keeps 2ⁿ a product of two float32 factors.
 	expMax = 89
 	expMin = -104
 )
 
 // exp32 returns eˣ within 2 ulp. Subnormal results are kept, −Inf gives 0, +Inf
-// and everything from 88.73 on +Inf, NaN gives NaN.
+// and all x ≥ 88.73 give +Inf, and NaN gives NaN.
 func exp32(x float32) float32 {
 	if x != x {
 		return x
@@ -40,7 +41,7 @@ func exp32(x float32) float32 {
 	p = float32(p*r) + exp5
 	p = float32(p*float32(r*r)) + r
 	p += 1
-	// Two factors: 2ⁿ itself may lie outside the range of float32.
+	// Use two factors: 2ⁿ itself may be outside the range of float32.
 	half := int32(n) >> 1
 	return float32(p * pow2(int32(n)-half) * pow2(half))
 }
@@ -65,10 +66,10 @@ func expGeneric(dst, x []float32) {
 	}
 }
 
-// ExpSub sets dst[i] = exp(x[i]−m) for the elements of dst and returns their sum:
-// the numerators and the denominator of a softmax whose maximum is m. The sum runs
-// in eight lanes: element i belongs to lane i%8, in ascending i, and the lanes are
-// added as ((0+1)+(2+3)) + ((4+5)+(6+7)).
+// ExpSub sets dst[i] = exp(x[i]−m) for the elements of dst and returns their
+// sum: the numerators and the denominator of a softmax with maximum m. The sum
+// has eight lanes: element i is added to lane i%8, in ascending i, and the
+// lanes are added as ((0+1)+(2+3)) + ((4+5)+(6+7)).
 func ExpSub(dst, x []float32, m float32) (sum float32) {
 	need("ExpSub", "x", len(x), len(dst))
 	return expSub(dst, x, m)
@@ -84,9 +85,9 @@ func expSubGeneric(dst, x []float32, m float32) float32 {
 	return sumLanes(&lane)
 }
 
-// SoftmaxGrad sets dst[i] = p[i]·(dp[i]−delta)·scale for the elements of dst: the
-// gradient of a softmax with output p and output gradient dp, where delta is
-// Σ p·dp and scale the factor that was applied to its input.
+// SoftmaxGrad sets dst[i] = p[i]·(dp[i]−delta)·scale for the elements of dst:
+// the gradient of a softmax with output p and output gradient dp, where delta
+// is Σ p·dp and scale is the factor that its input was multiplied by.
 func SoftmaxGrad(dst, p, dp []float32, delta, scale float32) {
 	need("SoftmaxGrad", "p", len(p), len(dst))
 	need("SoftmaxGrad", "dp", len(dp), len(dst))

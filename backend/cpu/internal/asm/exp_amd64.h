@@ -1,5 +1,4 @@
-// The vector exponential, shared by the files that need it: they include this
-// after textflag.h.
+// The vector exponential. Files include this after textflag.h.
 
 // EIGHT defines eight copies of a 32-bit constant, given twice in 64 bits.
 #define EIGHT(name, bits) \
@@ -25,8 +24,8 @@ EIGHT(one, $0x3f8000003f800000) // 1.0
 EIGHT(bias, $0x0000007f0000007f) // 127, of the exponent
 EIGHT(signBit, $0x8000000080000000)
 
-// EXP replaces Y0 by its exponential, as exp32 does. It clobbers Y1 to Y3. VMINPS
-// and VMAXPS return their second operand, here Y0, when either is NaN.
+// EXP replaces Y0 by its exponential, as exp32 does. It clobbers Y1 to Y3. If
+// either operand is NaN, VMINPS and VMAXPS return the second, here Y0.
 #define EXP \
 	VMOVUPS expMax<>(SB), Y1          \
 	VMINPS Y0, Y1, Y0                 \
@@ -55,8 +54,9 @@ EIGHT(signBit, $0x8000000080000000)
 	VMULPS Y1, Y2, Y0                 \
 	VMULPS Y3, Y0, Y0
 
-// EXP512 replaces Z0 by its exponential with the constants in Z10 to Z20; it
-// clobbers Z1 to Z3. VSCALEFPS rounds once, as EXP's last factor does.
+// EXP512 replaces Z0 by its exponential, using the constants in Z10 to Z20; it
+// clobbers Z1 to Z3. VSCALEFPS rounds once, like EXP's multiplication by the
+// last factor.
 #define EXP512 \
 	VMINPS Z0, Z10, Z0          \
 	VMAXPS Z0, Z11, Z0          \

@@ -81,7 +81,7 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
-// Y0 sigmoid, Y4 gate, Y5 up, Y6 dY·sigmoid, Y7 1 + gate·(1−sigmoid).
+// Y0 holds the sigmoid, Y4 gate, Y5 up, Y6 dY·sigmoid, Y7 1 + gate·(1−sigmoid).
 #define SWIGLUGRAD(LD, ST, KEEP) \
 	LD(R10, Y0)                \
 	LD(R11, Y5)                \

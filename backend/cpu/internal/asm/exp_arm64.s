@@ -28,8 +28,8 @@ GLOBL expConsts<>(SB), RODATA|NOPTR, $48
 	VLD4R   (R10), [V24.S4, V25.S4, V26.S4, V27.S4]
 
 // EXP replaces V0 by its exponential, as exp32 does. It clobbers V1 to V3. FMIN
-// and FMAX return NaN when either operand is. The bits of 2ⁿ are those of 1 with
-// n added to the exponent.
+// and FMAX return NaN if either operand is NaN. The bits of 2ⁿ are those of 1
+// with n added to the exponent.
 #define EXP \
 	FMIN4(16, 0, 0)                    \
 	FMAX4(17, 0, 0)                    \
@@ -80,8 +80,9 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	LANES(EXPROW)
 	RET
 
-// V5 and V6 hold the sums of eight lanes and change places in each step. Which of
-// them ends with the first four makes no difference: their sums are added last.
+// V5 and V6 hold the sums of eight lanes and are exchanged in each step. Which
+// of them ends up with the first four lanes makes no difference: V5 and V6 are
+// added last.
 #define EXPSUB(LD, ST, KEEP) \
 	LD(R1, V0)             \
 	FSUB4(4, 0, 0)         \
@@ -143,7 +144,7 @@ TEXT ·swiGLUNEON(SB), NOSPLIT, $0-32
 	LANES(SWIGLU)
 	RET
 
-// V0 sigmoid, V4 gate, V5 up, V6 dY·sigmoid, V7 1 + gate·(1−sigmoid).
+// V0 holds the sigmoid, V4 gate, V5 up, V6 dY·sigmoid, V7 1 + gate·(1−sigmoid).
 #define SWIGLUGRAD(LD, ST, KEEP) \
 	LD(R3, V0)                 \
 	LD(R4, V5)                 \

@@ -4,7 +4,8 @@
 #include "lanes_avx512_amd64.h"
 #include "exp_amd64.h"
 
-// The kernels of exp_amd64.s, sixteen elements at a time. Their bits are the same.
+// The kernels of exp_amd64.s for sixteen elements at a time. They give the same
+// bits.
 
 // ONEPLUSEXPNEG replaces Z0 by 1+exp(-Z0); Z22 is the sign bit.
 #define ONEPLUSEXPNEG \
@@ -33,7 +34,7 @@ TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
-// Z0 sigmoid, Z4 gate, Z5 up, Z6 dY·sigmoid, Z7 1 + gate·(1−sigmoid).
+// Z0 holds the sigmoid, Z4 gate, Z5 up, Z6 dY·sigmoid, Z7 1 + gate·(1−sigmoid).
 #define SWIGLUGRAD(LD, ST) \
 	LD(R10, Z0)                \
 	LD(R11, Z5)                \

@@ -92,7 +92,7 @@ func TestExpSubSumsWhatItStores(t *testing.T) {
 				want += float64(e)
 			}
 			near(t, fmt.Sprintf("n=%d: sum", n), sum, want, float64(n/8+4)*eps32*want)
-			// Masked positions behind the row add nothing to any lane.
+			// Masked positions after the row add nothing to any lane.
 			masked := append(append(make([]float32, 3), x...), -float32(math.Inf(1)), -float32(math.Inf(1)))[3:]
 			sameBits(t, "sum with masked positions", []float32{ExpSub(masked, masked, m)}, []float32{sum})
 			sameBits(t, "exponentials in place", masked[:n], dst[1:])

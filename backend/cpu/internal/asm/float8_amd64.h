@@ -1,4 +1,4 @@
-// Rounding of float32 to FP8, shared by the conversions and the packing.
+// Rounding of float32 to FP8, used by the conversions and by packing.
 
 #define CONSTANT(name, x) \
 	DATA name<>+0(SB)/4, $x \
@@ -27,16 +27,16 @@ CONSTANT(unitShiftE4M3, 0x46800000) // 2^14
 
 #define ENCODING_E4M3 ENCODING(halfUnitE4M3, biasChangeE4M3, maxE4M3, minNormalE4M3, unitShiftE4M3)
 
-// SPLIT leaves the signs of the eight floats of y in Y2, in bit 7, their sizes in
-// Y4, and which are NaN in Y3.
+// SPLIT leaves the signs of the eight floats of y in bit 7 of the dwords of Y2,
+// their magnitudes in Y4, and a mask of those that are NaN in Y3.
 #define SPLIT(y) \
 	VCMPPS $3, y, y, Y3 \ // NaN?
 	VPAND Y8, y, Y4 \ // size
 	VPXOR Y4, y, Y2 \
 	VPSRLD $24, Y2, Y2 // sign
 
-// CODE leaves codes in the dwords of y for what SPLIT left, given the bits of
-// mantissa that are dropped. It clobbers Y4 to Y6.
+// CODE leaves codes in the dwords of y, computed from the results of SPLIT.
+// dropped is the number of mantissa bits to drop. It clobbers Y4 to Y6.
 #define CODE(dropped, y) \
 	VMINPS Y11, Y4, y \
 	VPSRLD $dropped, y, Y4 \
@@ -52,8 +52,8 @@ CONSTANT(unitShiftE4M3, 0x46800000) // 2^14
 	VPADDD Y2, y, y \
 	VBLENDVPS Y3, Y15, y, y
 
-// ENCODE_E4M3 leaves the E4M3 codes of the eight floats of y in its dwords. It
-// clobbers Y2 to Y6.
+// ENCODE_E4M3 replaces the eight floats of y by their E4M3 codes, one in each
+// dword. It clobbers Y2 to Y6.
 #define ENCODE_E4M3(y) \
 	SPLIT(y) \
 	CODE(20, y)

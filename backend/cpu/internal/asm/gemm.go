@@ -1,12 +1,13 @@
 package asm
 
-// Legend: M rows of A and C, N columns of B and C, K the reduction length.
+// M is the number of rows of A and C, N the number of columns of B and C, K the
+// reduction length.
 
 // PanelWidth is the number of columns of B in one packed panel.
 const PanelWidth = 16
 
 const (
-	blockK = 384 // a panel's block, 24 KiB, stays in the first-level cache
+	blockK = 384 // a block of a panel, 24 KiB, stays in the first-level cache
 	blockM = 192 // a block of A, 288 KiB, stays in the second-level cache
 )
 
@@ -15,10 +16,10 @@ func PackedSize(k, n int) int {
 	return (n + PanelWidth - 1) / PanelWidth * PanelWidth * k
 }
 
-// PackB copies the K×N matrix b, element (p,j) at b[p*rs+j*cs], into panels of
-// PanelWidth columns: element (p,j) goes to dst[(j/16)*16*k + p*16 + j%16].
-// Missing columns of the last panel become zeros. dst has PackedSize(k, n)
-// elements.
+// PackB copies the K×N matrix b, with element (p,j) at b[p*rs+j*cs], into
+// panels of PanelWidth columns: element (p,j) goes to dst[(j/16)*16*k + p*16 +
+// j%16]. Missing columns of the last panel become zeros. dst has PackedSize(k,
+// n) elements.
 //
 // Panels are independent: columns j0 to j1, with j0 a multiple of PanelWidth,
 // are packed by PackB(dst[j0*k:], b[j0*cs:], k, j1-j0, rs, cs).
@@ -44,22 +45,22 @@ func packPanelGeneric(dst, b []float32, k, n, rs, cs int) {
 	}
 }
 
-// GemmPacked computes C = A·B, or C += A·B when accumulate is set. A is M×K with
-// element (i,p) at a[i*ars+p*acs]; bp is B packed by PackB(bp, b, k, n, …); C is
-// M×N with element (i,j) at c[i*ldc+j].
+// GemmPacked computes C = A·B, or C += A·B if accumulate is set. A is M×K with
+// element (i,p) at a[i*ars+p*acs]; bp is B packed by PackB(bp, b, k, n, …); C
+// is M×N with element (i,j) at c[i*ldc+j].
 //
-// Each element of C is one chain c = a·b + c over ascending p, starting from
-// zero or from the stored element. Splitting K in two calls, the second of which
-// accumulates, therefore changes nothing, and neither does splitting M or N:
-// rows i0 to i1 are GemmPacked(i1-i0, n, k, a[i0*ars:], …, c[i0*ldc:], …), and
-// columns j0 to j1, with j0 a multiple of PanelWidth, are
-// GemmPacked(m, j1-j0, k, a, …, bp[j0*k:], c[j0:], …).
+// Each element of C is one chain c = a·b + c in ascending p, starting from zero
+// or from the stored element. So the bits do not change if K is split into two
+// calls, the second of which accumulates, or if M or N is split: rows i0 to i1
+// are GemmPacked(i1-i0, n, k, a[i0*ars:], …, c[i0*ldc:], …), and columns j0 to
+// j1, with j0 a multiple of PanelWidth, are GemmPacked(m, j1-j0, k, a, …,
+// bp[j0*k:], c[j0:], …).
 func GemmPacked(m, n, k int, a []float32, ars, acs int, bp, c []float32, ldc int, accumulate bool) {
 	GemmPart(m, n, k, a, ars, acs, bp, k*PanelWidth, c, ldc, accumulate)
 }
 
-// GemmPart is GemmPacked with k rows of longer panels: bp begins at the first of
-// them, and panels are step elements apart.
+// GemmPart is GemmPacked with k rows of longer panels: bp starts at the first
+// of these rows, and panels are step elements apart.
 func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return
@@ -79,7 +80,7 @@ func GemmPart(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c 
 	gemm(m, n, k, a, ars, acs, bp, step, c, ldc, accumulate)
 }
 
-// gemmBlocked is GemmPart in blocks that gemmBlock computes.
+// gemmBlocked is GemmPart split into blocks that gemmBlock computes.
 func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	for p := 0; p < k; p += blockK {
 		kb := min(blockK, k-p)
@@ -90,7 +91,7 @@ func gemmBlocked(m, n, k int, a []float32, ars, acs int, bp []float32, step int,
 	}
 }
 
-// gemmBlockGeneric computes m rows of C over k ≤ blockK, starting from C when
+// gemmBlockGeneric computes m rows of C for k ≤ blockK, starting from C if
 // resume is set and from zero otherwise. Panels of B are panelStep elements
 // apart. Four columns at a time share the loads of A.
 func gemmBlockGeneric(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int,

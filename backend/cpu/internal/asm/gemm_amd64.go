@@ -12,32 +12,32 @@ const stripRows = 6
 //go:noescape
 func packRowsAVX2(dst, b *float32, k, rs int)
 
-// packTransposedAVX2 packs a panel whose 16 columns, cs apart, are contiguous in
-// k. k is a multiple of 4.
+// packTransposedAVX2 packs a panel of 16 columns, cs apart, whose elements are
+// adjacent. k must be a multiple of 4.
 //
 //go:noescape
 func packTransposedAVX2(dst, b *float32, k, cs int)
 
-// packStripAVX2 packs six adjacent rows of A over k columns, acs apart.
+// packStripAVX2 packs six adjacent rows of A and k columns, acs apart.
 //
 //go:noescape
 func packStripAVX2(dst, a *float32, k, acs int)
 
-// gemmPanelAVX2 computes m rows of 16 columns of C from one packed panel. Strips
-// of six rows of A are astep apart. m and k are positive.
+// gemmPanelAVX2 computes m rows of 16 columns of C from one packed panel.
+// Strips of six rows of A are astep apart. m and k must be positive.
 //
 //go:noescape
 func gemmPanelAVX2(m, k int, a *float32, ars, acs, astep int, panel, c *float32, ldc int, resume bool)
 
 // gemmRowAVX2 computes one row of 64 columns of C from four packed panels,
-// panelStep apart. k is positive.
+// panelStep apart. k must be positive.
 //
 //go:noescape
 func gemmRowAVX2(k int, a *float32, acs int, panel *float32, panelStep int, c *float32, resume bool)
 
-// packWide packs the columns that go four panels at a time and returns their
-// number. Rows a power of two apart share few sets of the caches: they are read
-// two to three times faster in whole runs of cache lines.
+// packWide packs those columns that are packed four panels at a time and
+// returns their number. Rows a power of two apart compete for a few cache sets:
+// reading whole cache lines in order is two to three times faster.
 func packWide(dst, b []float32, k, n, rs, cs int) int {
 	if !useAVX512 || cs != 1 {
 		return 0
@@ -73,9 +73,10 @@ func packPanel(dst, b []float32, k, n, rs, cs int) {
 	}
 }
 
-// A block of A is packed when its rows are adjacent and its columns are packACols
-// or more apart, 4 KiB, so that each falls on another page and into the same set
-// of the first-level cache; and when packAFor columns of C or more gain by it.
+// A block of A is packed if its rows are adjacent and its columns are at least
+// packACols apart (4 KiB), so that each column is on another page and all fall
+// into the same set of the first-level cache, and if at least packAFor columns
+// of C benefit.
 const (
 	packACols = 1024
 	packAFor  = 256
@@ -90,7 +91,7 @@ func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []fl
 	gemmBlocked(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 }
 
-// gemmBlock computes one block of C, as gemmBlockGeneric does.
+// gemmBlock computes one block of C; see gemmBlockGeneric.
 func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
 	if !useAVX2 {
 		gemmBlockGeneric(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
@@ -115,7 +116,7 @@ func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep i
 	if j == n {
 		return
 	}
-	// The last panel is padded with zeros, but C is not: go through a full tile.
+	// The last panel is padded with zeros but C is not, so compute a full tile.
 	var tile [stripRows * PanelWidth]float32
 	panel := &bp[j/PanelWidth*panelStep]
 	for i := 0; i < m; i += stripRows {
@@ -132,11 +133,11 @@ func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep i
 	}
 }
 
-// packedA recycles the blocks of A that packStrips fills.
+// packedA recycles the memory of packed blocks of A.
 var packedA = sync.Pool{New: func() any { return new([blockM * blockK]float32) }}
 
-// packStrips copies a block of A whose columns are contiguous into strips of six
-// rows: element (i,p) goes to dst[i/6*6*k + p*6 + i%6].
+// packStrips copies a block of A with adjacent rows into strips of six rows:
+// element (i,p) goes to dst[i/6*6*k + p*6 + i%6].
 func packStrips(dst, a []float32, m, k, acs int) {
 	i := 0
 	for ; i+stripRows <= m; i += stripRows {

@@ -3,13 +3,14 @@
 #include "textflag.h"
 
 // The inner kernel keeps up to 6 rows × 16 columns of C in Y0 to Y11. For each
-// k it loads 16 columns of the panel into Y12 and Y13 and broadcasts one element
-// of A per row. Rows are described once, by ROWSn(OP), as
+// k it loads 16 columns of the panel into Y12 and Y13 and broadcasts one
+// element of A per row. ROWSn(OP) applies
 //
 //	OP(element of A, first and second half of the row of C, their registers)
 //
-// SI and R9 walk rows 0 and 3 of A, R8 is A's row stride and R10 its column
-// stride; DI and R12 are rows 0 and 3 of C, R11 its row stride; all in bytes.
+// to n rows. SI and R9 point into rows 0 and 3 of A, R8 is A's row stride and
+// R10 its column stride; DI and R12 point to rows 0 and 3 of C, R11 is its row
+// stride; all in bytes.
 
 #define ROWS1(OP) OP((SI), (DI), 32(DI), Y0, Y1)
 #define ROWS2(OP) ROWS1(OP); OP((SI)(R8*1), (DI)(R11*1), 32(DI)(R11*1), Y2, Y3)
@@ -40,8 +41,8 @@ loop:                              \
 	JNZ  loop                  \
 	ROWS(STORE)
 
-// Seven or eight remaining rows run as 4+3 or 4+4: fewer than four rows cannot
-// hide the latency of a multiply-add. Packed strips stay whole.
+// Seven or eight remaining rows are computed as 4+3 or 4+4: fewer than four
+// rows cannot hide the latency of a multiply-add. Packed strips are not split.
 
 // func gemmPanelAVX2(m, k int, a *float32, ars, acs, astep int, panel, c *float32, ldc int, resume bool)
 TEXT ·gemmPanelAVX2(SB), NOSPLIT, $0-73
@@ -71,7 +72,7 @@ strip:
 	JGE  rows6
 	CMPQ R13, $6
 	JEQ  rows6
-	CMPQ R8, R10 // a packed strip has the smaller stride along its rows
+	CMPQ R8, R10 // in a packed strip, the row stride is smaller than the column stride
 	JGE  rows4
 
 rows6:
@@ -116,7 +117,7 @@ done:
 	VZEROUPPER
 	RET
 
-// PANEL multiplies one element of A, in Y14, with one row of one panel.
+// PANEL multiplies one element of A, in Y14, by one row of one panel.
 #define PANEL(lo, hi, y0, y1) VFMADD231PS lo, Y14, y0; VFMADD231PS hi, Y14, y1
 
 // func gemmRowAVX2(k int, a *float32, acs int, panel *float32, panelStep int, c *float32, resume bool)
@@ -209,9 +210,9 @@ rows:
 	VZEROUPPER
 	RET
 
-// TRANSPOSE4x8 stores four k of eight columns: src walks the columns, R8, R9,
-// R10 and R11 are 1, 3, 5 and 7 column strides in bytes. The lower lanes take
-// columns 0 to 3, the upper lanes columns 4 to 7.
+// TRANSPOSE4x8 stores four k of eight columns. src points to the first column;
+// R8, R9, R10 and R11 are 1, 3, 5 and 7 column strides in bytes. The lower
+// lanes take columns 0 to 3, the upper lanes columns 4 to 7.
 #define TRANSPOSE4x8(src, off) \
 	VMOVUPS (src), X0                      \
 	VMOVUPS (src)(R8*1), X1                \

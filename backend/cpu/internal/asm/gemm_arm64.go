@@ -10,25 +10,25 @@ const stripRows = 6
 //go:noescape
 func packRowsNEON(dst, b *float32, k, rs int)
 
-// packTransposedNEON packs a panel whose 16 columns, cs apart, are contiguous in
-// k. k is a multiple of 4.
+// packTransposedNEON packs a panel of 16 columns, cs apart, whose elements are
+// adjacent. k must be a multiple of 4.
 //
 //go:noescape
 func packTransposedNEON(dst, b *float32, k, cs int)
 
-// gemmPanelNEON computes m rows of 16 columns of C from one packed panel. m and k
-// are positive.
+// gemmPanelNEON computes m rows of 16 columns of C from one packed panel. m and
+// k must be positive.
 //
 //go:noescape
 func gemmPanelNEON(m, k int, a *float32, ars, acs int, panel, c *float32, ldc int, resume bool)
 
 // gemmRowNEON computes one row of 64 columns of C from four packed panels,
-// panelStep apart. k is positive.
+// panelStep apart. k must be positive.
 //
 //go:noescape
 func gemmRowNEON(k int, a *float32, acs int, panel *float32, panelStep int, c *float32, resume bool)
 
-// packWide packs several panels at a time: none here.
+// packWide returns 0: no kernel here packs several panels at a time.
 func packWide(dst, b []float32, k, n, rs, cs int) int { return 0 }
 
 func packPanel(dst, b []float32, k, n, rs, cs int) {
@@ -54,7 +54,7 @@ func gemm(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []fl
 	gemmBlocked(m, n, k, a, ars, acs, bp, step, c, ldc, resume)
 }
 
-// gemmBlock computes one block of C, as gemmBlockGeneric does.
+// gemmBlock computes one block of C; see gemmBlockGeneric.
 func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep int, c []float32, ldc int, resume bool) {
 	if !useNEON {
 		gemmBlockGeneric(m, n, k, a, ars, acs, bp, panelStep, c, ldc, resume)
@@ -72,7 +72,7 @@ func gemmBlock(m, n, k int, a []float32, ars, acs int, bp []float32, panelStep i
 	if j == n {
 		return
 	}
-	// The last panel is padded with zeros, but C is not: go through a full tile.
+	// The last panel is padded with zeros but C is not, so compute a full tile.
 	var tile [stripRows * PanelWidth]float32
 	panel := &bp[j/PanelWidth*panelStep]
 	for i := 0; i < m; i += stripRows {

@@ -3,14 +3,15 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// The inner kernel keeps up to 6 rows × 16 columns of C in V0 to V23. For each k
-// it loads 16 columns of the panel into V24 to V27 and multiplies them with one
-// element of A per row. Rows are described once, by ROWSn(OP), as
+// The inner kernel keeps up to 6 rows × 16 columns of C in V0 to V23. For each
+// k it loads 16 columns of the panel into V24 to V27 and multiplies them by one
+// element of A per row. ROWSn(OP) applies
 //
 //	OP(element of A, number of the row's first register, its four registers)
 //
-// R12 walks the first row of A, R2 to R6 are 1 to 5 times A's row stride and R7
-// its column stride; R13 walks the rows of C, R10 apart; all in bytes.
+// to n rows. R12 points into the first row of A, R2 to R6 are 1 to 5 times A's
+// row stride and R7 its column stride; R13 points to the rows of C, R10 apart;
+// all in bytes.
 
 #define ROWS1(OP) OP((R12), 0, V0, V1, V2, V3)
 #define ROWS2(OP) ROWS1(OP); OP((R12)(R2), 4, V4, V5, V6, V7)
@@ -33,7 +34,8 @@
 	FMLAE4(28, 26, (n)+2) \
 	FMLAE4(28, 27, (n)+3)
 
-// STRIP computes the rows of C that ROWS describes and leaves R9 behind them.
+// STRIP computes the rows of C that ROWS describes and leaves R9 at the row
+// after them.
 #define STRIP(ROWS, loop) \
 	ROWS(ZERO)                   \
 	CBZ   R14, loop              \
@@ -49,8 +51,8 @@ loop:                                \
 	ROWS(STORE)                  \
 	MOVD  R13, R9
 
-// Seven or eight remaining rows run as 4+3 or 4+4: fewer than four rows cannot
-// hide the latency of a multiply-add.
+// Seven or eight remaining rows are computed as 4+3 or 4+4: fewer than four
+// rows cannot hide the latency of a multiply-add.
 
 // func gemmPanelNEON(m, k int, a *float32, ars, acs int, panel, c *float32, ldc int, resume bool)
 TEXT ·gemmPanelNEON(SB), NOSPLIT, $0-65
@@ -117,7 +119,7 @@ rows5:
 	STRIP(ROWS5, loop5)
 	RET
 
-// PANEL multiplies one element of A, in V28, with one row of the panel at p.
+// PANEL multiplies one element of A, in V28, by one row of the panel at p.
 #define PANEL(p, n) \
 	FLDPQ 32(p), (F26, F27)     \
 	FLDPQ.P 64(p), (F24, F25)   \
@@ -172,8 +174,8 @@ rows:
 	BNE    rows
 	RET
 
-// TRANSPOSE4x4 loads four k of the next four columns and leaves one k in each of
-// r0 to r3. R4 walks the columns, R3 apart.
+// TRANSPOSE4x4 loads four k of the next four columns and leaves one k in each
+// of r0 to r3. R4 points to the columns, R3 apart.
 #define TRANSPOSE4x4(r0, r1, r2, r3) \
 	VLD1.P (R4)(R3), [V0.S4]       \
 	VLD1.P (R4)(R3), [V1.S4]       \

@@ -5,10 +5,11 @@ package asm
 import "sync"
 
 // gemmColumnsAVX512 computes m rows of n ≤ 64 columns of C from k rows of the
-// packed panels of bp, panelStep apart. It takes rows at a time, at most 14, or 4
-// if n is more than 32; such strips of A are astep apart. Meanwhile it prefetches
-// two panels, fetch elements after bp, by fetchStep bytes for each k of a strip.
-// All sizes are positive, and n is not 33 to 48.
+// packed panels of bp, panelStep apart. It computes rows at a time: at most 14,
+// or 4 if n is greater than 32. Such strips of A are astep apart. Meanwhile it
+// prefetches two panels, which start fetch elements after bp, fetchStep bytes
+// for each k of a strip. All sizes must be positive, and n must not be 33 to
+// 48.
 //
 //go:noescape
 func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
@@ -25,53 +26,55 @@ func packRowsAVX512(dst, b *float32, k, n, rs int)
 //go:noescape
 func packWideAVX512(dst, b *float32, k, rs, step int)
 
-// packTransposedAVX512 packs a panel of n ≤ 16 columns, cs apart, that are
-// contiguous in k.
+// packTransposedAVX512 packs a panel of n ≤ 16 columns, cs apart, whose
+// elements are adjacent.
 //
 //go:noescape
 func packTransposedAVX512(dst, b *float32, k, n, cs int)
 
 const (
-	// stripRowsAVX512 is the number of rows of C that gemmColumnsAVX512 holds in
-	// registers, and of A in a strip. A that is read in place with rows a multiple
-	// of aliasAVX512 apart, 4 KiB, has fewer: as many as the first-level cache has
-	// ways stay in it.
+	// stripRowsAVX512 is the number of rows of C that gemmColumnsAVX512 keeps
+	// in registers, and of A in a strip. If A is read in place and its rows are
+	// a multiple of aliasAVX512 (4 KiB) apart, a strip has aliasRowsAVX512
+	// rows, since only as many stay in the first-level cache as it has ways.
 	stripRowsAVX512 = 14
 	aliasRowsAVX512 = 8
 	aliasAVX512     = 1024
 
-	// packAcrossFor is the columns of C from which on packing a block of A gains
-	// where its rows are adjacent: no lanes need be exchanged, and in place each k
-	// is on another cache line. Other blocks gain from packAFor on.
+	// packAcrossFor is the minimum number of columns of C for which packing a
+	// block of A with adjacent rows pays off: packing exchanges no lanes, and
+	// in place each k is on another cache line. For other blocks it is
+	// packAFor.
 	packAcrossFor = 64
 
-	// fourRowsAVX512 is the most rows that go through four panels at a time.
+	// fourRowsAVX512 is the maximum number of rows for which four panels are
+	// used at a time.
 	fourRowsAVX512 = 4
 
-	// A single strip reads each panel once. It is long, to stream through panels
-	// without a break, unless it touches a cache line for each k.
+	// The depth for a single strip, which reads each panel once: long, to read
+	// panels without a break, unless A has another cache line for each k.
 	depthAlong  = 2048
 	depthAcross = 256
 )
 
-// Two panels of depthAVX512 rows fill the first-level cache, a block of A half of
-// the second one.
+// Two panels of depthAVX512 rows fill the first-level cache, and a block of A
+// half of the second-level cache.
 var (
 	depthAVX512  = cacheL1 / (4 * 2 * PanelWidth)
 	blockAAVX512 = cacheL2 / (4 * 2)
 )
 
-// blockedA recycles the blocks of A that are packed.
+// blockedA recycles the memory of packed blocks of A.
 var blockedA = sync.Pool{New: func() any {
 	buf := make([]float32, blockAAVX512)
 	return &buf
 }}
 
-// gemmAVX512 is GemmPart for positive m, n and k. It goes through blocks of A,
-// and for each of them through all columns, two or four panels at a time: these
-// stay in the first-level cache for all strips of the block, and their part of C
-// in the second one for all depths. A block is packed if it has more than a few
-// rows and enough columns gain by it.
+// gemmAVX512 is GemmPart for positive m, n and k. It goes through blocks of A
+// and, for each, through all columns, two or four panels at a time. These
+// panels stay in the first-level cache for all strips of the block, and their
+// part of C in the second-level cache for all depths. A block is packed if it
+// has more than a few rows and enough columns benefit.
 func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	g := gemmBlocksAVX512{a: a, ars: ars, acs: acs, bp: bp, step: step, ldc: ldc}
 	most := stripRowsAVX512
@@ -100,19 +103,19 @@ func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, 
 	}
 }
 
-// gemmBlocksAVX512 is the operands of gemmAVX512 and how they are cut.
+// gemmBlocksAVX512 is the operands of gemmAVX512 and the sizes of their blocks.
 type gemmBlocksAVX512 struct {
 	a         []float32
 	ars, acs  int
-	packed    []float32 // a block of A in strips, if not nil,
-	blockStep int       // those of the next depth so much further
-	rows      int       // of a strip
-	depth     int       // the k that panels are in the first-level cache for
+	packed    []float32 // a block of A in strips, or nil if A is read in place
+	blockStep int       // distance in packed from one depth to the next
+	rows      int       // rows of a strip
+	depth     int       // number of k for which panels are in the first-level cache
 	bp        []float32
 	step, ldc int
 }
 
-// block multiplies m rows from i by k columns from p of A.
+// block multiplies m rows of A, from i on, and k columns, from p on.
 func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
 	if g.packed != nil {
 		g.pack(i, m, p, k)
@@ -134,8 +137,9 @@ func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
 			if g.packed != nil {
 				a, ars, acs, astep = &g.packed[q/g.depth*g.blockStep], 1, PanelWidth, PanelWidth*part
 			}
-			// Panels of a single strip are prefetched 4 KiB ahead, beyond the page that
-			// the processor's own prefetcher stops at; else the panels that come next.
+			// For a single strip, prefetch panels 4 KiB ahead, beyond the page
+			// at whose end the processor's own prefetcher stops; otherwise
+			// prefetch the next panels.
 			fetch, fetchStep := 64*PanelWidth, 4*PanelWidth
 			if strips > 1 {
 				fetch, fetchStep = PanelWidth*part, (4*PanelWidth+strips-1)/strips
@@ -149,7 +153,7 @@ func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
 	}
 }
 
-// pack packs a block of A: strip by strip, depth by depth.
+// pack packs a block of A strip by strip, depth by depth.
 func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
 	for q := 0; q < k; q += g.depth {
 		part := min(g.depth, k-q)
@@ -161,8 +165,8 @@ func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
 	}
 }
 
-// evenStep returns the step that divides n into as few parts as steps of at most
-// most do, but of nearly equal size.
+// evenStep returns the step that divides n into as few parts as steps of at
+// most most do, but of nearly equal size.
 func evenStep(n, most int) int {
 	if n <= most {
 		return n

@@ -2,21 +2,21 @@
 
 #include "textflag.h"
 
-// The inner kernel keeps a tile of C in registers: up to 14 rows of two panels
-// of columns, or of one, or up to 4 rows of four. For each k it loads a row of
-// every panel and, for each row of C, one element of A, which it broadcasts to
-// a register for all panels: 16 loads for the 28 multiply-adds of a whole tile.
-// Multiply-adds that broadcast themselves would load twice as often, and starve
-// a processor that has as many ports for them as for loads. Rows are described
-// once, by ROWSn(OP), as
+// The inner kernel keeps a tile of C in registers: up to 14 rows of one or two
+// panels of columns, or up to 4 rows of four panels. For each k it loads a row
+// of every panel and, for each row of C, broadcasts one element of A to a
+// register that all panels use: 16 loads for the 28 multiply-adds of a whole
+// tile. Multiply-adds with a broadcast memory operand would need twice as many
+// loads, which is too slow on a processor with as many ports for multiply-adds
+// as for loads. ROWSn(OP) applies
 //
 //	OP(element of A, row of C, their registers)
 //
-// SI, R13 and R15 walk rows 0, 5 and 10 of A, R8 is A's row stride, R9 three of
-// them and R10 its column stride; outside of the loop DI, R13 and R15 are rows 0,
-// 5 and 10 of C, R11 its row stride and R12 three of them; all in bytes. Inside of
-// it R12 is how far R14 moves on, which prefetches. K1 masks the columns of C in
-// the last panel.
+// to n rows. SI, R13 and R15 point into rows 0, 5 and 10 of A, R8 is A's row
+// stride, R9 three times that and R10 its column stride. Outside of the loop
+// DI, R13 and R15 point to rows 0, 5 and 10 of C, R11 is its row stride and R12
+// three times that; all in bytes. Inside the loop, R14 is the address to
+// prefetch and R12 its step. K1 masks the columns of C in the last panel.
 
 #define ROWS1(OP) OP((SI), (DI), Z0, Z1, Z2, Z3)
 #define ROWS2(OP) ROWS1(OP); OP((SI)(R8*1), (DI)(R11*1), Z4, Z5, Z6, Z7)
@@ -62,7 +62,8 @@
 #define PANEL4 PANEL2; VMOVUPS (BX)(AX*2), Z30; VMOVUPS (BX)(DX*1), Z31
 
 // FETCH prefetches a packed A into the first-level cache, a little ahead, and
-// what comes after these panels into the second, spread over all strips.
+// the memory after these panels into the second-level cache, spread over all
+// strips.
 #define FETCH1
 #define FETCH2 PREFETCHT0 1024(SI); PREFETCHT1 (R14); PREFETCHT1 (R14)(AX*1); ADDQ R12, R14
 #define FETCH4

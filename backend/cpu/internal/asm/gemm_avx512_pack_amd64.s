@@ -53,10 +53,10 @@ rows:
 	VZEROUPPER
 	RET
 
-// The transpose takes 16 elements of 16 columns at a time, as TRANSPOSE512 does.
-// COLUMNi loads column i unless there are only i; lanes of missing columns hold what
-// they held. ACROSS is QUARTERS that clears them. ROWi stores row i-1 and stops if
-// there are only i.
+// The transpose processes 16 elements of 16 columns at a time, like
+// TRANSPOSE512. COLUMNi loads column i unless there are only i columns; lanes
+// of missing columns keep their content. ACROSS is QUARTERS that also clears
+// these lanes. ROWi stores row i-1 and stops if there are only i rows.
 
 #define COLUMN(i, a, z) CMPQ DX, $i; JEQ loaded; VMOVUPS.Z a, K1, z
 

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// peak returns the floating-point operations per second of one core: the best of
-// a few milliseconds, so that what else the machine does counts little.
+// peak returns the floating-point operations per second of one core: the best
+// of a few milliseconds, so that other load on the machine has little
+// influence.
 func peak() float64 {
 	var best float64
 	for range 20 {
@@ -20,8 +21,8 @@ func peak() float64 {
 }
 
 // BenchmarkGemmPacked covers large products, the layers of a small model, its
-// weight gradients (A by columns), and decoding with few rows: from the caches
-// and, with 64 MiB of weights, from memory.
+// weight gradients (A by columns), and decoding with few rows: with weights in
+// the caches and, 64 MiB of them, in memory.
 func BenchmarkGemmPacked(b *testing.B) {
 	for _, s := range []struct {
 		m, n, k   int

@@ -4,25 +4,25 @@ package asm
 
 import "sync"
 
-// tileRows is the number of rows of C that gemmTileDot holds in registers.
+// tileRows is the number of rows of C that gemmTileDot keeps in registers.
 const tileRows = 14
 
 const (
-	blockKBF16  = 512  // two panels' blocks, 32 KiB, and a strip of A stream through the first-level cache
+	blockKBF16  = 512  // blocks of two panels, 32 KiB, and a strip of A stream through the first-level cache
 	blockStrips = 7    // a block of A, 98 KiB, stays in the second-level cache
-	copyRowsAt  = 2048 // rows of A 4 KiB or more apart compete for few sets of the first-level cache
+	copyRowsAt  = 2048 // rows of A 4 KiB or more apart compete for a few sets of the first-level cache
 )
 
-// gemmTileDot computes rows ≤ 14 of C, the given number of columns ≤ 32 from two
+// gemmTileDot computes rows ≤ 14 rows and columns ≤ 32 columns of C from two
 // packed panels, panelStep apart. Rows of A are ars apart. rows, pairs and
-// columns are positive.
+// columns must be positive.
 //
 //go:noescape
 func gemmTileDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, columns int,
 	resume bool)
 
-// gemvDot computes rows ≤ 4 of 64 columns of C from four packed panels, panelStep
-// apart. rows and pairs are positive.
+// gemvDot computes rows ≤ 4 rows of 64 columns of C from four packed panels,
+// panelStep apart. rows and pairs must be positive.
 //
 //go:noescape
 func gemvDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc int, resume bool)
@@ -56,7 +56,7 @@ func gemmBF16(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc in
 	}
 }
 
-// gemmBF16Dot is GemmBF16 for even k by VDPBF16PS.
+// gemmBF16Dot is GemmBF16 for even k, computed with VDPBF16PS.
 func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	const group = 4 * PanelWidth
 	j := 0
@@ -73,7 +73,8 @@ func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 		buf = blockOfA.Get().(*[]uint16)
 		defer blockOfA.Put(buf)
 	}
-	// Strips of A differ by at most one row: short ones cannot hide the latency.
+	// The lengths of strips of A differ by at most one row, since short strips
+	// cannot hide the latency.
 	strips := (m + tileRows - 1) / tileRows
 	base, longer := m/strips, m%strips
 	for p := 0; p < k; p += blockKBF16 {
@@ -93,7 +94,7 @@ func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 				columns := min(2*PanelWidth, n-j)
 				step := PanelWidth * k
 				if columns <= PanelWidth {
-					step = 0 // there is no second panel; its columns are masked
+					step = 0 // there is no second panel, and its columns are masked
 				}
 				i := i0
 				for s := first; s < last; s++ {
@@ -110,15 +111,15 @@ func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 	}
 }
 
-// blockOfA recycles the copies of blocks of A.
+// blockOfA recycles the memory of copied blocks of A.
 var blockOfA = sync.Pool{New: func() any {
 	block := make([]uint16, blockStrips*tileRows*blockKBF16)
 	return &block
 }}
 
-// gemmBF16Widened is GemmBF16 for even k by the kernels of float32. Blocks of
-// both operands are widened with the elements of each pair of k exchanged, so
-// that the odd one is added first.
+// gemmBF16Widened is GemmBF16 for even k, computed by the float32 kernels.
+// Blocks of both operands are widened with the elements of each pair of k
+// exchanged, so that the odd one is added first.
 func gemmBF16Widened(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	buf := widened.Get().(*widenedBlocks)
 	defer widened.Put(buf)
@@ -154,8 +155,8 @@ var widened = sync.Pool{New: func() any { return new(widenedBlocks) }}
 //go:noescape
 func widenPairsAVX2(dst *float32, x *uint16, k int)
 
-// widenPanelAVX2 widens a block of k rows of a packed panel to one of float32,
-// exchanging rows p and p+1 for even p. k is even and positive.
+// widenPanelAVX2 widens a block of k rows of a packed panel to float32 and
+// exchanges rows p and p+1 for even p. k must be even and positive.
 //
 //go:noescape
 func widenPanelAVX2(dst *float32, panel *uint16, k int)

@@ -1,9 +1,9 @@
-// Products of pairs of bf16 in registers, shared by the kernels of BF16 and FP8.
+// Products of pairs of bf16 in registers, used by the BF16 and FP8 kernels.
 
-// DOT is VDPBF16PS Zr, Zs, Zd: each float32 of Zd gains the products of the pairs
-// of bf16 at its place in Zs and Zr. The assembler does not know the instruction,
-// EVEX.512.F3.0F38.W0 52 /r. EVEX holds the register numbers inverted, but for
-// the lower three bits of r and d.
+// DOT is VDPBF16PS Zr, Zs, Zd: to each float32 of Zd it adds the products of
+// the pairs of bf16 in the same positions of Zs and Zr. The assembler does not
+// know the instruction, EVEX.512.F3.0F38.W0 52 /r. EVEX holds the register
+// numbers inverted except for the lower three bits of r and d.
 #define DOT(d, s, r) \
 	BYTE $0x62 \
 	BYTE $(0x02 | (31-d)/8%2*0x80 | (31-r)/16*0x40 | (31-r)/8%2*0x20 | (31-d)/16*0x10) \
@@ -12,12 +12,14 @@
 	BYTE $0x52 \
 	BYTE $(0xC0 | d%8*8 | r%8)
 
-// Tiles hold up to 14 rows of two panels of C in Z0 to Z27. ROWSn(OP) applies
+// Tiles have up to 14 rows of two panels of C in Z0 to Z27. ROWSn(OP) applies
 //
 //	OP(pair of A, row of C, their registers, the numbers of these)
 //
-// to n rows. SI and DX are at rows 0 and 7 of A; R8, R9 and R10 are one, three and
-// five of its row strides. DI and R12 are rows 0 and 7 of C; R11, R13 and AX are
+// to n rows. SI and DX point into rows 0 and 7 of A; R8, R9 and R10 are one,
+// three and five times its row stride. DI and R12 point to rows 0 and 7 of C;
+// R11, R13 and AX are one, three and five times its row stride. Distances are
+// in bytes.
 // one, three and five of its row strides. Distances are in bytes.
 
 #define ROWS1(OP) OP((SI), (DI), Z0, Z1, 0, 1)
@@ -37,11 +39,11 @@
 
 #define ZERO(a, c, z0, z1, n0, n1) VPXORD z0, z0, z0; VPXORD z1, z1, z1
 
-// PAIR multiplies a pair of A with those of two panels in Z28 and Z29.
+// PAIR multiplies a pair of A by those of two panels in Z28 and Z29.
 #define PAIR(a, c, z0, z1, n0, n1) VPBROADCASTD a, Z30; DOT(n0, 30, 28); DOT(n1, 30, 29)
 
-// TILES runs TILE(ROWSn, zeron, loopn), which returns, for the n in R14; zeron and
-// loopn are labels of its own.
+// TILES runs TILE(ROWSn, zeron, loopn), which returns, for n = R14. zeron and
+// loopn are labels that only this TILE uses.
 #define TILES(TILE) \
 	CMPQ R14, $14 \
 	JEQ  rows14 \
@@ -92,13 +94,14 @@ rows13: \
 rows14: \
 	TILE(ROWS14, zero14, loop14)
 
-// With few rows of C, Z0 to Z15 hold up to four rows of four panels. QUADn(OP)
+// For few rows of C, Z0 to Z15 hold up to four rows of four panels. QUADn(OP)
 // applies
 //
 //	OP(pair of A, row of C, its registers, the numbers of these)
 //
-// to n rows. SI is at row 0 of A; R8 and R9 are one and three of its row strides.
-// DI is row 0 of C; R11 and R10 are one and three of its row strides.
+// to n rows. SI points into row 0 of A; R8 and R9 are one and three times its
+// row stride. DI points to row 0 of C; R11 and R10 are one and three times its
+// row stride.
 
 #define QUAD1(OP) OP((SI), (DI), Z0, Z1, Z2, Z3, 0, 1, 2, 3)
 #define QUAD2(OP) QUAD1(OP); OP((SI)(R8*1), (DI)(R11*1), Z4, Z5, Z6, Z7, 4, 5, 6, 7)
@@ -108,6 +111,6 @@ rows14: \
 #define ZERO4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VPXORD z0, z0, z0; VPXORD z1, z1, z1; VPXORD z2, z2, z2; VPXORD z3, z3, z3
 
-// PAIR4 multiplies a pair of A with those of four panels in Z16 to Z19.
+// PAIR4 multiplies a pair of A by those of four panels in Z16 to Z19.
 #define PAIR4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VPBROADCASTD a, Z20; DOT(n0, 20, 16); DOT(n1, 20, 17); DOT(n2, 20, 18); DOT(n3, 20, 19)

@@ -3,17 +3,18 @@
 #include "textflag.h"
 #include "gemm_bf16_amd64.h"
 
-// gemmTileDot keeps a tile of C in registers. For each pair of k it loads a row of
-// both panels and broadcasts one pair of A per row of C. BX walks the first panel,
-// R15 leads to the second. K1 and K2 mask the columns of C.
+// gemmTileDot keeps a tile of C in registers. For each pair of k it loads a row
+// of both panels and broadcasts one pair of A per row of C. BX points into the
+// first panel, and R15 is the distance to the second. K1 and K2 mask the
+// columns of C.
 
 #define LOAD(a, c, z0, z1, n0, n1) VMOVUPS.Z c, K1, z0; VMOVUPS.Z 64 c, K2, z1
 #define STORE(a, c, z0, z1, n0, n1) VMOVUPS z0, K1, c; VMOVUPS z1, K2, 64 c
 
-// TILE computes the rows of C that ROWS describes. It fetches the next two panels
-// into the second-level cache, where their first use would otherwise wait for
-// memory: with a single strip of rows, each panel is used once. R14 is three steps
-// between panels.
+// TILE computes the rows of C that ROWS describes. It prefetches the next two
+// panels into the second-level cache, since their first use would otherwise
+// wait for memory: if there is a single strip of rows, each panel is used once.
+// R14 is three times the distance between panels.
 #define TILE(ROWS, zero, loop) \
 	LEAQ (R15)(R15*2), R14 \
 	CMPB resume+72(FP), $0 \
@@ -37,7 +38,8 @@ loop: \
 	VZEROUPPER \
 	RET
 
-// func gemmTileDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, columns int, resume bool)
+// func gemmTileDot(rows, pairs int, a *uint16, ars int, panel *uint16, panelStep int, c *float32,
+//	ldc, columns int, resume bool)
 TEXT ·gemmTileDot(SB), NOSPLIT, $0-73
 	MOVQ columns+64(FP), AX
 	MOVL $-1, CX
@@ -66,10 +68,10 @@ TEXT ·gemmTileDot(SB), NOSPLIT, $0-73
 	ADDQ R11, R12
 	TILES(TILE)
 
-// gemvDot keeps up to four rows of four panels of C in registers: with few rows,
-// the time goes into reading B, and four streams are read faster than two. BX
-// walks the first panel; R12, R13 and R15 are one, two and three steps between
-// panels.
+// gemvDot keeps up to four rows of four panels of C in registers: with few
+// rows, the time goes into reading B, and four streams are read faster than
+// two. BX points into the first panel; R12, R13 and R15 are one, two and three
+// times the distance between panels.
 
 #define LOAD4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VMOVUPS c, z0; VMOVUPS 64 c, z1; VMOVUPS 128 c, z2; VMOVUPS 192 c, z3

@@ -2,22 +2,24 @@
 
 package asm
 
-// The order of TDPBF16PS, which GemmBF16 documents, was found by experiment;
-// tileSumBF16 in the tests is its definition in Go. Rows, columns and pairs of k that a
-// tile lacks take no part, so that every shape has the same bits.
+// GemmBF16 documents the order of TDPBF16PS, which was found by experiment;
+// tileSumBF16 in the tests defines it in Go. Rows, columns and pairs of k that
+// a tile lacks do not affect the others, so every tile shape gives the same
+// bits.
 
 const (
 	stepK      = 32      // k of one TDPBF16PS
-	blockKTile = 512     // two panels' blocks, 32 KiB, stay in the first-level cache while strips of A stream
-	tilesOfA   = 7 << 16 // elements of A, 896 KiB, stay in the second-level cache for all panels
-	tilesOfB   = 1 << 17 // elements of B, 256 KiB, stay there for a few rows more
+	blockKTile = 512     // blocks of two panels, 32 KiB, stay in the first-level cache while strips of A stream through
+	tilesOfA   = 7 << 16 // elements of B, 256 KiB, that stay there until the remaining rows are computed
+	tilesOfB   = 1 << 17 // elements of B, 256 KiB, that stay there for up to pairRows rows
 	pairRows   = 2 * tileSide
 )
 
-// tiles2x2 computes pairs of strips of C, of 16 rows or those of cfg, and groups of
-// two panels of B, panelStep apart: steps of 32 k, or one of those of cfg, in blocks of so
-// many, of which the last may be shorter. steps, groups, strips, which counts the pairs, and
-// block are positive. more says that C goes on behind the last group.
+// tiles2x2 computes pairs of strips of C, of 16 rows or those of cfg, and
+// groups of two panels of B, panelStep apart. It takes steps of 32 k, or one
+// step of the k of cfg, in blocks of block steps, of which the last may be
+// shorter. steps, groups, strips (the number of pairs) and block must be
+// positive. more says that C has columns after the last group.
 //
 //go:noescape
 func tiles2x2(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc, groups,
@@ -41,11 +43,11 @@ func tiles1x4(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, pan
 func tiles1x1(cfg *tileConfig, steps int, a *uint16, ars int, panel *uint16, panelStep int, c *float32, ldc,
 	groups int, resume bool)
 
-// gemmBF16AMX is GemmBF16 for even k by TDPBF16PS.
+// gemmBF16AMX is GemmBF16 for even k, computed with TDPBF16PS.
 func gemmBF16AMX(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc int, accumulate bool) {
 	whole := k - k%stepK
 	most := whole
-	if m > pairRows { // else panels are used once
+	if m > pairRows { // with fewer rows, panels are used once
 		most = equal(whole, max(tilesOfA/m/blockKTile, 1)*blockKTile, stepK)
 	}
 	for p := 0; p < k; {
@@ -59,15 +61,15 @@ func gemmBF16AMX(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 	}
 }
 
-// tileProduct is a product of m rows over k, a multiple of 32 or less than 32, with panels
-// that are step apart.
+// tileProduct is a product of m rows and k columns of A, where k is a multiple
+// of 32 or less than 32, by panels that are step apart.
 type tileProduct struct {
 	m, k, ars, step, ldc int
 	resume               bool
 }
 
-// run computes all rows of a few panels after one another, where there are rows for more
-// than one kernel.
+// run computes all rows for a few panels before it goes on to the next panels,
+// if there are more rows than one kernel computes.
 func (t *tileProduct) run(n int, a, bp []uint16, c []float32) {
 	columns := n
 	if t.m > pairRows && t.m%pairRows != 0 {
@@ -88,14 +90,14 @@ func (t *tileProduct) run(n int, a, bp []uint16, c []float32) {
 	}
 }
 
-// equal is the size of the fewest equal pieces of n that are no longer than most, but for
-// being rounded up to a multiple of unit, which divides most.
+// equal returns the size of the fewest equal pieces of n no longer than most.
+// The size is rounded up to a multiple of unit, which must divide most.
 func equal(n, most, unit int) int {
 	pieces := max((n+most-1)/most, 1)
 	return (n + pieces*unit - 1) / (pieces * unit) * unit
 }
 
-// steps is the number of steps, and the pairs of k in each.
+// steps returns the number of steps and the pairs of k in each.
 func (t *tileProduct) steps() (steps, pairs int) {
 	if t.k < stepK {
 		return 1, t.k / 2
@@ -103,8 +105,8 @@ func (t *tileProduct) steps() (steps, pairs int) {
 	return t.k / stepK, stepK / 2
 }
 
-// pairs computes pairs of strips of C of the given number of rows each. more says that C
-// has more columns than n.
+// pairs computes pairs of strips of C with the given number of rows each. more
+// says that C has more columns than n.
 func (t *tileProduct) pairs(strips, rows, n int, a *uint16, bp []uint16, c []float32, more bool) {
 	steps, words := t.steps()
 	block := steps

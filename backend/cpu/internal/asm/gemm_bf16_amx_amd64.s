@@ -3,17 +3,18 @@
 #include "textflag.h"
 #include "amx_amd64.h"
 
-// Each kernel computes blocks of one or two strips of up to 16 rows of C and a group
-// of panels, held in tiles 4 to 7: for one group after the other, all strips, so that
-// the group stays in the first-level cache, and A streams past it. A step multiplies
-// 16 rows × 32 columns of A, in tile 0, and of the second strip, in tile 1, with 32
-// rows of each panel of B, in tiles 2 and 3: a panel is a row of such tiles, 1 KiB
-// each.
+// Each kernel computes blocks of C: one or two strips of up to 16 rows by a
+// group of panels, in tiles 4 to 7. It computes all strips for one group after
+// the other, so that the group stays in the first-level cache while A streams
+// through. A step multiplies 16 rows × 32 columns of A, in tile 0, and those of
+// the second strip, in tile 1, by 32 rows of each panel of B, in tiles 2 and 3.
+// A panel is a row of such tiles, 1 KiB each.
 //
-// SI and DX walk the strips of A, R8 is A's row stride; BX, R12, R9 and R10 walk the
-// panels, R14 is 64, the row stride of their tiles; DI is C, R11 its row stride and
-// AX a block of it; all in bytes. R15 counts the strips. The arguments panel, c and
-// groups move on with the groups.
+// SI and DX point into the strips of A, R8 is A's row stride; BX, R12, R9 and
+// R10 point into the panels, R14 is 64, the row stride of their tiles; DI
+// points to C, R11 is its row stride and AX points to a block of it; all in
+// bytes. R15 counts the strips. The arguments panel, c and groups are advanced
+// from group to group.
 
 #define ARGS \
 	MOVQ cfg+0(FP), DI \
@@ -30,7 +31,7 @@
 	MOVQ c+48(FP), DI \
 	MOVQ strips+72(FP), R15
 
-// NEXT goes on with the next group of panels, or returns after the last.
+// NEXT continues with the next group of panels, or returns after the last.
 #define NEXT(panels, group) \
 	MOVQ panelStep+40(FP), AX \
 	IMULQ $panels, AX \
@@ -41,14 +42,14 @@
 	TILERELEASE \
 	RET
 
-// SECOND leads AX to the second strip of C.
+// SECOND sets AX to the second strip of C.
 #define SECOND \
 	MOVQ R11, AX \
 	SHLQ $4, AX \
 	ADDQ DI, AX
 
-// SQUARE applies OP to the blocks of C of two strips and two panels, ROW to those of one
-// strip and four panels.
+// SQUARE applies OP to the blocks of C of two strips and two panels, ROW to
+// those of one strip and four panels.
 #define SQUARE(OP) \
 	OP(4, 7, 11) \
 	LEAQ 64(DI), AX \
@@ -69,15 +70,16 @@
 
 #define ZERO TILEZERO(4); TILEZERO(5); TILEZERO(6); TILEZERO(7)
 
-// START leads DX to the second strip of A and BX to the panels.
+// START sets DX to the second strip of A and BX to the panels.
 #define START \
 	MOVQ R8, DX \
 	SHLQ $4, DX \
 	ADDQ SI, DX \
 	MOVQ panel+32(FP), BX
 
-// STRIP goes on with the next two strips, if there are any: from A's first row of the
-// second one, as DX walked it.
+// STRIP continues with the next two strips, if there are any. It moves DX back
+// by its steps to the start of the second strip; the next strip starts 16 rows
+// later.
 #define STRIP(strip) \
 	MOVQ steps+8(FP), CX \
 	SHLQ $6, CX \
@@ -91,7 +93,8 @@
 	DECQ R15 \
 	JNZ  strip
 
-// BOTH multiplies a step of two strips and two panels, EACH what lies between its products.
+// BOTH computes a step of two strips and two panels, with EACH between its
+// products.
 #define BOTH(EACH) \
 	TILELOAD(2, 3, 14) \
 	TILESTREAM(0, 6, 8) \
@@ -118,7 +121,7 @@
 // FETCHW is PREFETCHW offset(R13), which the assembler does not know.
 #define FETCHW(offset) BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x4D; BYTE $offset
 
-// OWN fetches two rows of the next group's C, to be written.
+// OWN prefetches two rows of the next group's C for writing.
 #define OWN \
 	FETCHW(0) \
 	FETCHW(64) \
@@ -132,11 +135,12 @@
 TEXT ·tiles2x2(SB), NOSPLIT, $56-90
 	ARGS
 
-	// While a block of K is multiplied, the next one of the panels, which may be that of the
-	// next group, is fetched into the second-level cache, spread over all strips, and with the
-	// first block the next group's C: owns says so.
-	// A single pair of strips reads panels in order, which the processor sees by itself:
-	// there only the beginning of the next group is fetched.
+	// While a block of K is multiplied, the next block of the panels, perhaps
+	// of the next group, is prefetched into the second-level cache, spread over
+	// all strips. With the first block, the next group's C is prefetched too,
+	// if owns is set. A single pair of strips reads panels in order, which the
+	// processor detects itself: then only the start of the next group is
+	// prefetched.
 	MOVQ $128, AX
 	CMPQ strips+72(FP), $1
 	JEQ  alone
@@ -278,8 +282,8 @@ loop:
 	STRIP(strip)
 	NEXT(1, group)
 
-// AHEAD fetches the tile of a panel that is four steps on: with few rows, the time goes
-// into reading B.
+// AHEAD prefetches the tile of a panel that is needed four steps later: with
+// few rows, the time goes into reading B.
 #define AHEAD(panel) \
 	PREFETCHT1 4096(panel); PREFETCHT1 4224(panel); PREFETCHT1 4352(panel); PREFETCHT1 4480(panel) \
 	PREFETCHT1 4608(panel); PREFETCHT1 4736(panel); PREFETCHT1 4864(panel); PREFETCHT1 4992(panel)

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestModelOfTDPBF16PSHasItsBitsOnAMX compares all kinds of numbers: of one magnitude, of
-// very different ones, subnormal, and so large that sums overflow.
+// TestModelOfTDPBF16PSHasItsBitsOnAMX compares the model with the instruction
+// for numbers of one magnitude, of very different ones, subnormals, and numbers
+// so large that sums overflow.
 func TestModelOfTDPBF16PSHasItsBitsOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
@@ -17,7 +18,7 @@ func TestModelOfTDPBF16PSHasItsBitsOnAMX(t *testing.T) {
 	rng := newRand(t)
 	for _, c := range []struct {
 		what                string
-		lowest, exponents   int // of operands
+		lowest, exponents   int // range of the operands' exponents
 		sumLowest, sumRange int
 	}{
 		{"one magnitude", 127, 1, 127, 1},
@@ -65,8 +66,8 @@ func TestModelOfTDPBF16PSHasItsBitsOnAMX(t *testing.T) {
 	}
 }
 
-// TestTDPBF16PSFlushesWhatRoundsToASubnormalOnAMX has a sum below the least normal number
-// that rounds to it.
+// TestTDPBF16PSFlushesWhatRoundsToASubnormalOnAMX computes a sum just below the
+// smallest normal number that rounds to it.
 func TestTDPBF16PSFlushesWhatRoundsToASubnormalOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")

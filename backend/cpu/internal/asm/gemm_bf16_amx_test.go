@@ -2,9 +2,9 @@ package asm
 
 import "math"
 
-// tileSumBF16 is the definition of an element of GemmBF16 on path amx: sum and the
-// product of n pairs of a and b. It models TDPBF16PS, in which subnormal operands
-// count as zero and subnormal results become zero.
+// tileSumBF16 defines an element of GemmBF16 on path amx: sum plus the product
+// of n pairs of a and b. It models TDPBF16PS, which treats subnormal operands
+// as zero and flushes subnormal results to zero.
 func tileSumBF16(sum float32, a, b []uint16) float32 {
 	for len(a) > 0 {
 		n := min(32, len(a))
@@ -21,9 +21,9 @@ func tileSumBF16(sum float32, a, b []uint16) float32 {
 	return sum
 }
 
-// fmaFlush is x·y + z, rounded once. The product of two bf16 numbers is exact in
-// float64, and the sum is rounded to odd there, so that float32 rounds it as if it
-// were exact.
+// fmaFlush returns x·y + z, rounded once. The product of two bf16 numbers is
+// exact in float64, and the sum is rounded to odd there, so that rounding to
+// float32 gives the same result as if the sum were exact.
 func fmaFlush(x, y uint16, z float32) float32 {
 	p := float64(flush(fromBF16(x))) * float64(flush(fromBF16(y)))
 	w := float64(z)
@@ -40,7 +40,7 @@ func fmaFlush(x, y uint16, z float32) float32 {
 	return flush(float32(s))
 }
 
-// flush is x, or zero of its sign where x is subnormal.
+// flush returns x, or a zero of the same sign if x is subnormal.
 func flush(x float32) float32 {
 	if math.Abs(float64(x)) < 0x1p-126 {
 		return float32(math.Copysign(0, float64(x)))

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkGemmBF16 covers what BenchmarkGemmPacked does, and weights that are
-// read from memory.
+// BenchmarkGemmBF16 covers the shapes of BenchmarkGemmPacked, and weights that
+// are read from memory.
 func BenchmarkGemmBF16(b *testing.B) {
 	for _, s := range []struct{ m, n, k int }{
 		{512, 512, 512}, {1024, 1024, 1024}, {2048, 512, 128}, {2048, 128, 512},
@@ -62,7 +62,7 @@ func BenchmarkPackBF16(b *testing.B) {
 	}
 }
 
-// BenchmarkConvert counts the bytes of the float32 side.
+// BenchmarkConvert counts the bytes on the float32 side.
 func BenchmarkConvert(b *testing.B) {
 	const n = 4096
 	rng := rand.New(rand.NewPCG(1, 2))

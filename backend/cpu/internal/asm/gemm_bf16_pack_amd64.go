@@ -7,35 +7,36 @@ import (
 	"unsafe"
 )
 
-// packRowPairsAVX2 packs a panel of 16 adjacent columns: k rows, rs apart. k is
-// even and positive.
+// packRowPairsAVX2 packs a panel of 16 adjacent columns: k rows, rs apart. k
+// must be even and positive.
 //
 //go:noescape
 func packRowPairsAVX2(dst *uint16, b *float32, k, rs int)
 
-// packRowPairsBitsAVX2 is packRowPairsAVX2 from bf16.
+// packRowPairsBitsAVX2 is packRowPairsAVX2 for bf16 input.
 //
 //go:noescape
 func packRowPairsBitsAVX2(dst, b *uint16, k, rs int)
 
-// packRowPairsAVX512 packs panels of 16 adjacent columns, step apart in dst: k rows,
-// rs apart. k is even and positive.
+// packRowPairsAVX512 packs panels of 16 adjacent columns, step apart in dst: k
+// rows, rs apart. k must be even and positive.
 //
 //go:noescape
 func packRowPairsAVX512(dst *uint16, b *float32, k, rs, panels, step int)
 
-// packRowPairsBitsAVX512 is packRowPairsAVX512 from bf16, of pairs of panels.
+// packRowPairsBitsAVX512 is packRowPairsAVX512 for bf16 input and pairs of
+// panels.
 //
 //go:noescape
 func packRowPairsBitsAVX512(dst, b *uint16, k, rs, pairs, step int)
 
-// packColumnPairsAVX512 packs a panel of 16 columns, cs apart, that are contiguous in
-// k: steps of 32 rows.
+// packColumnPairsAVX512 packs a panel of 16 columns, cs apart, whose elements
+// are adjacent, in steps of 32 rows.
 //
 //go:noescape
 func packColumnPairsAVX512(dst *uint16, b *float32, steps, cs int)
 
-// packedTogether is the number of panels that are packed row by row at a time.
+// packedTogether is the number of panels that are packed at a time, row by row.
 const packedTogether = 4
 
 func packBF16(dst []uint16, b []float32, k, n, rs, cs int) {
@@ -94,7 +95,8 @@ func packPanelBF16(dst []uint16, b []float32, k, n, rs, cs int) {
 			whole := k &^ (pieceColumns - 1)
 			dst, b, k = dst[whole*PanelWidth:], b[min(whole, len(b)):], k-whole
 		}
-		// Round a piece of each column, then transpose the pairs as float32.
+		// Round a piece of each column, then transpose its pairs as if they
+		// were float32.
 		const piece = 256
 		var columns [PanelWidth * piece]uint16
 		for p := 0; p < k; p += piece {
@@ -125,24 +127,25 @@ func packPanelBF16Bits(dst, b []uint16, k, n, rs, cs int) {
 	}
 }
 
-// packPairs packs a panel of n columns, cs apart, that are contiguous in k: it is
-// packPanel of the pairs. k and cs are even.
+// packPairs packs a panel of n columns, cs apart, whose elements are adjacent.
+// It calls packPanel with each pair as one float32. k and cs must be even.
 func packPairs(dst, b []uint16, k, n, cs int) {
 	packPanel(pairs(dst[:PanelWidth*k]), pairs(b), k/2, n, 1, cs/2)
 }
 
-// pairs is x as a slice of float32, for kernels that only move them.
+// pairs returns the memory of x as float32, for kernels that only move them.
 func pairs(x []uint16) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
-// rowsOfColumnsAVX512 lays out 32 columns of groups of 16 rows of A that lie side by
-// side, acs the distance of columns, in rows of stride elements.
+// rowsOfColumnsAVX512 writes 32 columns of A, for groups of 16 rows that are
+// adjacent in memory, as rows of stride elements. The columns of A are acs
+// apart.
 //
 //go:noescape
 func rowsOfColumnsAVX512(dst *uint16, stride int, a *float32, acs, groups int)
 
-// rowsOfColumnsBitsAVX512 is rowsOfColumnsAVX512 from bf16.
+// rowsOfColumnsBitsAVX512 is rowsOfColumnsAVX512 for bf16 input.
 //
 //go:noescape
 func rowsOfColumnsBitsAVX512(dst *uint16, stride int, a *uint16, acs, groups int)
@@ -163,12 +166,13 @@ func rowsBF16Bits(dst, a []uint16, m, k, ars, acs int) {
 	rowsOfColumns(dst, a, m, k, acs, rowsOfColumnsBitsAVX512, packPanelBF16Bits)
 }
 
-// rowsTogether is the number of rows that rowsOfColumns completes before the next: their
-// lines stay in the second-level cache until they are full.
+// rowsTogether is the number of rows that rowsOfColumns completes before it
+// starts the next ones. Their cache lines stay in the second-level cache until
+// they are full.
 const rowsTogether = 4 * PanelWidth
 
-// rowsOfColumns is RowsBF16 of rows that lie side by side, acs the distance of
-// columns.
+// rowsOfColumns is RowsBF16 for rows that are adjacent in memory and columns
+// acs apart.
 func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int,
 	whole func(dst *uint16, stride int, a *T, acs, groups int), pack func(dst []uint16, b []T, k, n, rs, cs int)) {
 	if !useAVX512 {
@@ -186,19 +190,19 @@ func rowsOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, acs int,
 	piecesOfColumns(dst[m16*stride:], a[m16:], m-m16, k, 0, acs, pack)
 }
 
-// pieceColumns is the number of columns that piecesOfColumns takes at a time: 16
-// pairs.
+// pieceColumns is the number of columns that piecesOfColumns processes at a
+// time: 16 pairs.
 const pieceColumns = 32
 
-// columnPiece is the working memory of piecesOfColumns.
+// columnPiece is the scratch memory of piecesOfColumns.
 type columnPiece struct {
 	panel, tile [PanelWidth * pieceColumns]uint16
 }
 
 var columnPieces = sync.Pool{New: func() any { return new(columnPiece) }}
 
-// piecesOfColumns is rowsOfColumns from column p on: it packs 16 rows at a time as a
-// panel and transposes its pairs.
+// piecesOfColumns is rowsOfColumns for the columns from p on. It packs 16 rows
+// at a time as a panel and transposes the pairs of that.
 func piecesOfColumns[T float32 | uint16](dst []uint16, a []T, m, k, p, acs int,
 	pack func(dst []uint16, b []T, k, n, rs, cs int)) {
 	const piece = pieceColumns

@@ -64,8 +64,8 @@ rows:
 	VZEROUPPER
 	RET
 
-// PAIRS packs eight columns of two rows: src is at the first, R8 leads to the
-// second.
+// PAIRS packs eight columns of two rows. src points to the first row, and R8 is
+// the distance to the second.
 #define PAIRS(off) \
 	VMOVUPS off(SI), Y0 \
 	VMOVUPS off(SI)(R8*1), Y1 \

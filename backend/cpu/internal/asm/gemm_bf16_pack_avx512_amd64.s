@@ -4,13 +4,13 @@
 #include "convert_avx512_amd64.h"
 #include "transpose_avx512_amd64.h"
 
-// WORDS defines eight of the numbers of words in the index vector of a permutation.
+// WORDS defines eight word indices of the index vector of a permutation.
 #define WORDS(name, off, low, high) \
 	DATA name<>+off(SB)/8, low \
 	DATA name<>+(off+8)(SB)/8, high
 
-// lowPairs are the pairs of the lower sixteen words of two vectors, highPairs those
-// of the upper sixteen, and halfPairs those of the two halves of one vector.
+// lowPairs selects pairs from the lower sixteen words of two vectors, highPairs
+// from the upper sixteen, and halfPairs from the two halves of one vector.
 WORDS(lowPairs, 0, $0x0021000100200000, $0x0023000300220002)
 WORDS(lowPairs, 16, $0x0025000500240004, $0x0027000700260006)
 WORDS(lowPairs, 32, $0x0029000900280008, $0x002b000b002a000a)
@@ -27,15 +27,16 @@ WORDS(halfPairs, 32, $0x0019000900180008, $0x001b000b001a000a)
 WORDS(halfPairs, 48, $0x001d000d001c000c, $0x001f000f001e000e)
 GLOBL halfPairs<>(SB), RODATA|NOPTR, $64
 
-// AHEAD sets R13 and R15 to lead from a row to those n and n+1 further, which are asked
-// for ahead of time: rows far apart are slow to come from memory.
+// AHEAD sets R13 and R15 to the distances from a row to those n and n+1 later,
+// which are prefetched, since rows that lie far apart are slow to load from
+// memory.
 #define AHEAD(n) IMUL3Q $n, R8, R13; LEAQ (R13)(R8*1), R15
 
-// ODDWORDS sets K1 to the upper halves of dwords; it clobbers AX.
+// ODDWORDS sets K1 to the mask of the upper halves of dwords; it clobbers AX.
 #define ODDWORDS MOVL $0xAAAAAAAA, AX; KMOVD AX, K1
 
-// ROUNDPAIRS sets z to the pairs of the sixteen floats at a and b. It clobbers Z20
-// to Z22.
+// ROUNDPAIRS sets z to the rounded pairs of the sixteen floats at a and the
+// sixteen at b. It clobbers Z20 to Z22.
 #define ROUNDPAIRS(a, b, z) \
 	VMOVUPS a, Z20       \
 	VMOVUPS b, Z21       \
@@ -124,8 +125,8 @@ panels:
 	ROUND512(Z21, Z22)    \
 	VPERMT2W Z22, Z27, z
 
-// FOURCOLUMNS is COLUMN of the columns from a on, R8 apart; R9 is three times R8. It
-// clobbers a, R13 and BX.
+// FOURCOLUMNS is COLUMN for four columns, starting at a, R8 apart; R9 is three
+// times R8. It clobbers a, R13 and BX.
 #define FOURCOLUMNS(a, z0, z1, z2, z3) \
 	COLUMN(a, z0)        \
 	LEAQ (a)(R8*2), R13  \
@@ -179,8 +180,8 @@ steps:
 	VZEROUPPER
 	RET
 
-// PAIRSAT sets z to the pairs of sixteen elements of the rows at R11 and one further,
-// and moves on by two rows.
+// PAIRSAT sets z to the pairs of sixteen elements of the row at R11 and of the
+// next row, and advances R11 by two rows.
 #define PAIRSAT(z) \
 	PREFETCHT0 (R11)(R13*1) \
 	PREFETCHT0 (R11)(R15*1) \
@@ -213,15 +214,15 @@ steps:
 	ROWS(Z14) \
 	ROWS(Z15)
 
-// ROWOUT stores z and moves on by one row. It asks for the row's next line by
-// PREFETCHW 64(DI), which the assembler lacks.
+// ROWOUT stores z and advances by one row. It prefetches the row's next cache
+// line with PREFETCHW 64(DI), which the assembler lacks.
 #define ROWOUT(z) \
 	VMOVDQU64 z, (DI) \
 	BYTE $0x0F; BYTE $0x0D; BYTE $0x4F; BYTE $0x40 \
 	ADDQ R10, DI
 
-// ROWSOFCOLUMNS takes 32 k of sixteen rows at a time; width is the size of sixteen
-// elements.
+// ROWSOFCOLUMNS processes 32 k of sixteen rows at a time. width is the size of
+// sixteen elements in bytes.
 #define ROWSOFCOLUMNS(ROWS, width) \
 groups: \
 	MOVQ SI, R11  \

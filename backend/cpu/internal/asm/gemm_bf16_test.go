@@ -10,10 +10,10 @@ import (
 
 const (
 	twoBlocks = 514  // longer than a block of k on every path
-	farRows   = 2052 // rows a page apart
+	farRows   = 2052 // rows more than a page apart
 )
 
-// endOfPageOf is endOfPage for narrow elements.
+// endOfPageOf is endOfPage for elements of one or two bytes.
 func endOfPageOf[T uint8 | uint16](t testing.TB, n int) []T {
 	per := 4 / int(unsafe.Sizeof(T(0)))
 	words := (n + per - 1) / per
@@ -23,14 +23,15 @@ func endOfPageOf[T uint8 | uint16](t testing.TB, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&endOfPage(t, words)[0])), words*per)[words*per-n:]
 }
 
-// randomBF16 returns normal deviates in bf16.
+// randomBF16 returns normal random numbers in bf16.
 func randomBF16(rng *rand.Rand, n int) []uint16 {
 	x := make([]uint16, n)
 	ToBF16(x, random(rng, n))
 	return x
 }
 
-// wrongBF16 is a NaN, so that a kernel which uses what it should not shows.
+// wrongBF16 is a NaN, so that a kernel that reads what it must not gives a
+// wrong result.
 const wrongBF16 = 0x7fe5
 
 func wrong(x []uint16) []uint16 {
@@ -112,8 +113,8 @@ func TestRowsBF16PlacesEveryElement(t *testing.T) {
 	})
 }
 
-// operandsBF16 returns bf16 operands of a product in rows, the right one packed
-// as well.
+// operandsBF16 returns random bf16 operands of a product, a and b in row-major
+// order, and b packed.
 func operandsBF16(rng *rand.Rand, m, n, k int) (a, b, bp []uint16) {
 	a = make([]uint16, m*even(k))
 	for i := range m {
@@ -123,7 +124,7 @@ func operandsBF16(rng *rand.Rand, m, n, k int) (a, b, bp []uint16) {
 	return a, b, packedBF16(b, k, n)
 }
 
-// packedBF16 returns B, K×N in row-major order, packed.
+// packedBF16 packs B, K×N in row-major order.
 func packedBF16(b []uint16, k, n int) []uint16 {
 	bp := make([]uint16, PackedSizeBF16(k, n))
 	PackBF16Bits(bp, b, k, n, n, 1)
@@ -148,8 +149,8 @@ func TestGemmBF16FollowsItsDefinition(t *testing.T) {
 	})
 }
 
-// checkGemmBF16 compares elements of C with float64 within a first-order bound,
-// and with the order that GemmBF16 documents bit for bit.
+// checkGemmBF16 compares elements of C with float64 within a first-order error
+// bound, and bit for bit with the order that GemmBF16 documents.
 func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b, bp []uint16, accumulate bool) {
 	t.Helper()
 	ldc, k2 := n+3, even(k)
@@ -190,13 +191,14 @@ func checkGemmBF16(t *testing.T, what string, rng *rand.Rand, m, n, k int, a, b,
 	}
 }
 
-// sumBF16 is sum and the products of a and b in the order of the path.
+// sumBF16 returns sum plus the products of a and b, added in the order of the
+// path.
 func sumBF16(sum float32, a, b []uint16) float32 {
 	if Path() == pathAMX {
 		return tileSumBF16(sum, a, b)
 	}
 	for p := range even(len(a)) {
-		if p ^= 1; p < len(a) { // the odd one first
+		if p ^= 1; p < len(a) { // the odd element first
 			sum += fromBF16(a[p]) * fromBF16(b[p])
 		}
 	}

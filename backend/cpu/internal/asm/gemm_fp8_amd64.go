@@ -7,16 +7,17 @@ import (
 	"unsafe"
 )
 
-// gemvFP8Dot adds rows ≤ 4 of 64 columns to C, from four packed panels, panelStep
-// bytes apart. The numbers of a row begin at byte rowHead of it, the codes of a
-// panel at byte panelHead. rows and quads are positive.
+// gemvFP8Dot adds rows ≤ 4 rows of 64 columns to C, from four packed panels,
+// panelStep bytes apart. The numbers of a row start at its byte rowHead, the
+// codes of a panel at its byte panelHead. rows and quads must be positive.
 //
 //go:noescape
 func gemvFP8Dot(rows, quads int, a *byte, rowHead, rowStep int, panel *byte, panelHead, panelStep int,
 	c *float32, ldc int)
 
-// widenedFP8 is one block of two panels: the bf16 numbers, a row of both panels after
-// another, and the scales of the columns, NaN where a column has one.
+// widenedFP8 is one block of two panels as bf16 numbers, each row of the first
+// panel followed by that of the second, and the scales of the columns. A column
+// that has a NaN has the scale NaN.
 type widenedFP8 struct {
 	//lint:ignore U1000 The kernels use it.
 	b [FP8Block * 2 * PanelWidth]uint16
@@ -24,21 +25,21 @@ type widenedFP8 struct {
 	scales [2 * PanelWidth]float32
 }
 
-// widenFP8Dot widens a block of two panels, panelStep bytes apart. marks is at what
-// precedes the codes. quads is positive.
+// widenFP8Dot widens a block of two panels, panelStep bytes apart. marks points
+// to the marks of the block. quads must be positive.
 //
 //go:noescape
 func widenFP8Dot(dst *widenedFP8, codes, marks *byte, panelStep, quads int)
 
-// gemmTileFP8Dot adds the products of one block to rows ≤ 14 of up to 32 columns of
-// C, those whose bit is set in mask. Rows of A, and their scales, are rowStep bytes
-// apart. rows and pairs are positive.
+// gemmTileFP8Dot adds the products of one block to rows ≤ 14 rows of those of
+// up to 32 columns of C whose bit is set in mask. Rows of A, and their scales,
+// are rowStep bytes apart. rows and pairs must be positive.
 //
 //go:noescape
 func gemmTileFP8Dot(rows, pairs int, a, rowScales *byte, rowStep int, w *widenedFP8,
 	c *float32, ldc int, mask uint32)
 
-// gemmFP8 is C += A·B.
+// gemmFP8 computes C += A·B.
 func gemmFP8(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	switch {
 	case useDot:
@@ -50,14 +51,15 @@ func gemmFP8(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	}
 }
 
-// widenedFP8s recycles the blocks of gemmStripsFP8Dot.
+// widenedFP8s recycles the memory of gemmStripsFP8Dot.
 var widenedFP8s = sync.Pool{New: func() any { return new(widenedFP8) }}
 
-// gemvRowsFP8 is the number of rows of C up to which four at a time are faster than
-// strips of more, which take fewer panels at a time.
+// gemvRowsFP8 is the maximum number of rows of C for which gemvFP8Dot, with
+// four rows and four panels at a time, is faster than strips of more rows and
+// fewer panels.
 const gemvRowsFP8 = 16
 
-// gemmFP8Dot is C += A·B by VDPBF16PS.
+// gemmFP8Dot computes C += A·B with VDPBF16PS.
 func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	const group = 4 * PanelWidth
 	j := 0
@@ -76,8 +78,8 @@ func gemmFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int)
 	}
 }
 
-// twoPanels returns the set of up to 32 columns and how far the second of two
-// panels is: if there is none, its columns are masked.
+// twoPanels returns the mask of up to 32 columns, and the distance to the
+// second of two panels, or 0 if there is none: its columns are masked.
 func twoPanels(n, panelStep int) (mask uint32, step int) {
 	switch {
 	case n >= 2*PanelWidth:
@@ -88,8 +90,8 @@ func twoPanels(n, panelStep int) (mask uint32, step int) {
 	return 1<<n - 1, 0
 }
 
-// gemmStripsFP8Dot is gemmFP8Dot by strips of rows of C. It widens each block of two
-// panels once for blockStrips of them.
+// gemmStripsFP8Dot computes C += A·B by strips of rows of C. It widens each
+// block of two panels once for blockStrips strips.
 func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	buf := widenedFP8s.Get().(*widenedFP8)
 	defer widenedFP8s.Put(buf)
@@ -124,26 +126,28 @@ func gemmStripsFP8Dot(m, n int, s shapeFP8, rows, panels []byte, c []float32, ld
 	}
 }
 
-// blockKFP8 is the length along k of a block of A for several strips of rows.
+// blockKFP8 is the length along k of a block of A that several strips of rows
+// share.
 const blockKFP8 = 512
 
-// widenPanelFP8AVX2 widens quads of the codes of a panel to float32, exchanging rows
-// p and p+1 for even p. quads is positive.
+// widenPanelFP8AVX2 widens quads of the codes of a panel to float32 and
+// exchanges rows p and p+1 for even p. quads must be positive.
 //
 //go:noescape
 func widenPanelFP8AVX2(dst *float32, codes *byte, quads int)
 
-// addScaledFP8AVX2 adds the sums of m rows of PanelWidth columns, times their scales,
-// to C. Rows of sums are ldsums elements apart, the scales of rows rowStep bytes;
-// marks is at what precedes the codes of the block. m is positive.
+// addScaledFP8AVX2 multiplies the sums of m rows of PanelWidth columns by their
+// scales and adds them to C. Rows of sums are ldsums elements apart, the scales
+// of rows rowStep bytes; marks points to the marks of the block. m must be
+// positive.
 //
 //go:noescape
 func addScaledFP8AVX2(m int, sums *float32, ldsums int, rowScales *byte, rowStep int, marks *byte,
 	c *float32, ldc int)
 
-// gemmFP8Widened is C += A·B by the kernels of float32. They sum up blocks of both
-// operands, widened with the elements of each pair of k exchanged, so that the odd
-// one is added first.
+// gemmFP8Widened computes C += A·B with the float32 kernels. These sum blocks
+// of both operands that are widened with the elements of each pair of k
+// exchanged, so that the odd one is added first.
 func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc int) {
 	buf := sumsFP8s.Get().(*sumsFP8)
 	defer sumsFP8s.Put(buf)
@@ -173,7 +177,7 @@ func gemmFP8Widened(m, n int, s shapeFP8, rows, panels []byte, c []float32, ldc 
 	}
 }
 
-// addScaledFP8 is addScaledFP8AVX2 of n ≤ PanelWidth columns of sums that are
+// addScaledFP8 is addScaledFP8AVX2 for n ≤ PanelWidth columns. Rows of sums are
 // widenedColumns apart.
 func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, marks *byte,
 	c []float32, ldc int) {
@@ -191,7 +195,7 @@ func addScaledFP8(m, n int, sums []float32, rowScales []byte, rowStep int, marks
 	}
 }
 
-// sumsFP8 is the working memory of gemmFP8Widened.
+// sumsFP8 is the scratch memory of gemmFP8Widened.
 type sumsFP8 struct {
 	a    [blockM * FP8Block]float32
 	b    [widenedColumns * FP8Block]float32

@@ -4,21 +4,22 @@
 #include "textflag.h"
 #include "gemm_bf16_amd64.h"
 
-// In the place of a bf16 number's, the exponent and mantissa of an E4M3 code give a
-// normal one once 120, the difference of the biases, is added to the exponent:
-// 0x3c00. To the code of a subnormal one WIDENALL adds its bf16 less that place.
-// The codes of NaN give ±480 here; scales make the sums of their columns NaN.
+// Moved to the exponent and mantissa bits of a bf16 number, those of a normal
+// E4M3 code become right if 120, the difference of the biases, is added to the
+// exponent: 0x3c00. For subnormal codes WIDENALL adds the difference between
+// their bf16 and their moved bits instead. The codes of NaN become ±480 here;
+// the scales make the sums of their columns NaN.
 
 #define WORDS(name, x) \
 	DATA name<>+0(SB)/4, $x \
 	GLOBL name<>(SB), RODATA|NOPTR, $4
 
 WORDS(kept, 0x87f087f0)     // sign, exponent and mantissa
-WORDS(exponent, 0x00780078) // that of a code
+WORDS(exponent, 0x00780078) // exponent of a code
 WORDS(normal, 0x3c003c00)
 WORDS(quietNaN, 0x7fc00000)
 
-// What is added to each subnormal code, of which the first is zero.
+// What is added to each subnormal code; the first code is zero.
 DATA subnormals<>+0(SB)/8, $0x3b903b603af00000
 DATA subnormals<>+8(SB)/8, $0x3bf03be03bd03bc0
 GLOBL subnormals<>(SB), RODATA|NOPTR, $16
@@ -31,7 +32,8 @@ GLOBL subnormals<>(SB), RODATA|NOPTR, $16
 	VBROADCASTI32X4 subnormals<>(SB), Z27 \
 	VPBROADCASTD quietNaN<>(SB), Z31
 
-// WIDEN widens a quad of normal codes, the first pair to z0 and the second to z1.
+// WIDEN widens a quad of normal codes: the first pair to z0 and the second to
+// z1.
 #define WIDEN(codes, z0, z1) \
 	VMOVDQU32 codes, z0 \
 	VPSLLW $8, z0, z1 \
@@ -42,7 +44,7 @@ GLOBL subnormals<>(SB), RODATA|NOPTR, $16
 	VPADDW Z26, z0, z0 \
 	VPADDW Z26, z1, z1
 
-// WIDENALL is WIDEN of any codes. It clobbers Z29, Z30, K3 and K4.
+// WIDENALL is WIDEN for any codes. It clobbers Z29, Z30, K3 and K4.
 #define WIDENALL(codes, z0, z1) \
 	VMOVDQU32 codes, z0 \
 	VPSRLW $8, z0, z1 \
@@ -60,19 +62,19 @@ GLOBL subnormals<>(SB), RODATA|NOPTR, $16
 	VPADDW Z29, z0, z0 \
 	VPADDW Z30, z1, z1
 
-// SCALES loads the scale of each column of a panel, NaN where it has one. It
-// clobbers K3.
+// SCALES loads the scale of each column of a panel, or NaN if the column has a
+// NaN. It clobbers K3.
 #define SCALES(scale, nan, z) \
 	VBROADCASTSS scale, z \
 	KMOVW nan, K3 \
 	VMOVAPS Z31, K3, z
 
-// gemmTileFP8Dot keeps the sums of a tile in registers and then adds them to C. BX
-// walks the widened panels, R15 is at the scales of the rows. K1 and K2 mask the
-// columns of C.
+// gemmTileFP8Dot keeps the sums of a tile in registers and then adds them to C.
+// BX points into the widened panels, R15 to the scales of the rows. K1 and K2
+// mask the columns of C.
 
-// ADD adds the sums of a row, times their scales, to C. Z28 and Z29 hold the scales
-// of the columns.
+// ADD multiplies the sums of a row by their scales and adds them to C. Z28 and
+// Z29 hold the scales of the columns.
 #define ADD(a, c, z0, z1, n0, n1) \
 	VMULPS.BCST a, Z28, Z30 \
 	VMULPS.BCST a, Z29, Z31 \
@@ -149,8 +151,8 @@ TEXT ·widenFP8Dot(SB), NOSPLIT, $0-40
 	MOVL 8(AX), R13
 	ORL  8(AX)(R12*1), R13
 
-	// The next two panels are fetched into the second-level cache, where their first
-	// use would otherwise wait for memory.
+	// The next two panels are prefetched into the second-level cache, since
+	// their first use would otherwise wait for memory.
 loop:
 	PREFETCHT1 (BX)(R12*2)
 	PREFETCHT1 (BX)(R15*1)
@@ -176,23 +178,24 @@ all:
 	WIDENALL((BX)(R12*1), Z17, Z21)
 	JMP  store
 
-// gemvFP8Dot keeps the sums of up to four rows of four panels in registers. SI and
-// DI walk rows of A and C; DX walks the scales of A. BX walks the codes of the
-// first panel, AX its marks; R12 and R15 are one and three steps between panels.
-// R14 is the number of quads left, CX that of the block; the next bit of R13 is set
-// if a code of the quad is zero or subnormal. Codes are fetched four quads ahead,
-// which reads them from memory a tenth faster on a Zen 4.
+// gemvFP8Dot keeps the sums of up to four rows of four panels in registers. SI
+// and DI point into rows of A and C; DX points to the scales of A. BX points
+// into the codes of the first panel, AX to its marks; R12 and R15 are one and
+// three times the distance between panels. R14 is the number of quads left, CX
+// that of the block; the next bit of R13 is set if a code of the quad is zero
+// or subnormal. Codes are prefetched four quads ahead, which reads them from
+// memory a tenth faster on a Zen 4.
 
-// QUADS multiplies a quad of A with those of four panels, of which the first pairs
-// are in Z16 to Z19 and the second ones in Z20 to Z23.
+// QUADS multiplies a quad of A by those of four panels, whose first pairs are
+// in Z16 to Z19 and second pairs in Z20 to Z23.
 #define QUADS(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VPBROADCASTD a, Z28 \
 	DOT(n0, 28, 16); DOT(n1, 28, 17); DOT(n2, 28, 18); DOT(n3, 28, 19) \
 	VPBROADCASTD 4 a, Z29 \
 	DOT(n0, 29, 20); DOT(n1, 29, 21); DOT(n2, 29, 22); DOT(n3, 29, 23)
 
-// ADD4 adds the sums of a row, times their scales, to C. Z16 to Z19 hold the scales
-// of the columns.
+// ADD4 multiplies the sums of a row by their scales and adds them to C. Z16 to
+// Z19 hold the scales of the columns.
 #define ADD4(a, c, z0, z1, z2, z3, n0, n1, n2, n3) \
 	VMULPS.BCST a, Z16, Z20 \
 	VMULPS.BCST a, Z17, Z21 \

@@ -2,16 +2,16 @@
 
 #include "textflag.h"
 
-// In the place of a float32's, exponent and mantissa of an E4M3 code give 2⁻¹²⁰
-// times the number, subnormal ones included. The codes of NaN give ±480 here; scales
-// make the sums of their columns NaN.
+// Moved to the exponent and mantissa bits of a float32, those of an E4M3 code
+// give 2⁻¹²⁰ times its number, subnormals included. The codes of NaN become
+// ±480 here; the scales make the sums of their columns NaN.
 
 DATA singles<>+0(SB)/4, $0x87f00000 // sign, exponent and mantissa
 DATA singles<>+4(SB)/4, $0x7b800000 // 2¹²⁰
 DATA singles<>+8(SB)/4, $0x7fc00000 // NaN
 GLOBL singles<>(SB), RODATA|NOPTR, $12
 
-// The bits of columns.
+// The bit of each column in a mask.
 DATA columnBits<>+0(SB)/4, $1
 DATA columnBits<>+4(SB)/4, $2
 DATA columnBits<>+8(SB)/4, $4
@@ -22,15 +22,16 @@ DATA columnBits<>+24(SB)/4, $64
 DATA columnBits<>+28(SB)/4, $128
 GLOBL columnBits<>(SB), RODATA|NOPTR, $32
 
-// ROW widens eight columns of a row of codes, which are in the upper bytes of the
-// dwords of y.
+// ROW widens eight columns of a row of codes, which are in the upper bytes of
+// the dwords of y.
 #define ROW(y, off) \
 	VPSRAD $4, y, y \
 	VPAND Y15, y, y \
 	VMULPS Y14, y, y \
 	VMOVUPS y, off(DI)
 
-// ROWS widens eight columns of a quad of rows, exchanging those of each pair.
+// ROWS widens eight columns of a quad of rows and exchanges the rows of each
+// pair.
 #define ROWS(src, dst) \
 	VMOVDQU src(SI), Y0 \
 	VPSLLD $16, Y0, Y1 \
@@ -73,7 +74,7 @@ TEXT ·addScaledFP8AVX2(SB), NOSPLIT, $0-64
 	MOVQ ldc+56(FP), R10
 	SHLQ $2, R10
 
-	// The scales of the columns, NaN where they have one.
+	// Load the scales of the columns, NaN for a column that has a NaN.
 	VBROADCASTSS (AX), Y12
 	VPBROADCASTD 4(AX), Y0
 	VPSRLD $8, Y0, Y1

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// product is a product of one format for benchmarks.
+// product is a product in one format, to be timed.
 type product struct {
 	name  string
-	bytes int                                  // of the packed weights
-	run   func(j, n int, c []float32, ldc int) // columns j to j+n
+	bytes int                                  // size of the packed weights
+	run   func(j, n int, c []float32, ldc int) // computes columns j to j+n
 }
 
-// productsFP8 are an m×n×k product in FP8, and the same in BF16 and Q8.
+// productsFP8 returns an m×n×k product in FP8, and the same in BF16 and Q8.
 func productsFP8(m, n, k int) []product {
 	rng := rand.New(rand.NewPCG(1, 2))
 	a, b := random(rng, m*k), random(rng, k*FP8Block)
@@ -43,8 +43,9 @@ func productsFP8(m, n, k int) []product {
 	}
 }
 
-// BenchmarkGemmFP8 covers products of many rows in units of 256 columns, few rows
-// with weights in the second-level cache, and in between. One goroutine.
+// BenchmarkGemmFP8 covers products of many rows in units of 256 columns, of few
+// rows with weights in the second-level cache, and sizes in between, on one
+// goroutine.
 func BenchmarkGemmFP8(b *testing.B) {
 	for _, s := range [][3]int{
 		{168, 256, 2048}, {168, 256, 7168}, {1024, 256, 2048}, {512, 512, 512}, {2048, 512, 128},
@@ -65,8 +66,9 @@ func BenchmarkGemmFP8(b *testing.B) {
 	}
 }
 
-// BenchmarkGemvFP8 reads weights from memory with as many goroutines as processors,
-// as decoding does. It interleaves passes that only read as many bytes.
+// BenchmarkGemvFP8 reads weights from memory with as many goroutines as there
+// are processors, like decoding. It interleaves passes that only read as many
+// bytes.
 func BenchmarkGemvFP8(b *testing.B) {
 	for _, s := range [][3]int{
 		{1, 98304, 1536}, {2, 98304, 1536}, {4, 98304, 1536}, {8, 98304, 1536},

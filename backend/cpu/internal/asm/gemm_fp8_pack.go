@@ -6,13 +6,14 @@ import (
 	"sync"
 )
 
-// minSizeFP8 is the least largest magnitude of a block of activations.
+// minSizeFP8 is the lower bound for max|x| in the scale of a block of
+// activations.
 const minSizeFP8 = 1e-4
 
-// RowsFP8 quantises the M×K matrix a, element (i,p) at a[i*ars+p*acs], each row by
-// itself, in blocks of FP8Block along k. A block has the scale
-// s = max(max|x|, 1e-4)/448 and the numbers q = x/s rounded to E4M3 as ToE4M3 does,
-// all in float32. A block with a NaN or an infinity gets the scale NaN and zeros:
+// RowsFP8 quantises the M×K matrix a, with element (i,p) at a[i*ars+p*acs], row
+// by row, in blocks of FP8Block along k. A block has the scale s = max(max|x|,
+// 1e-4)/448 and the numbers q = x/s rounded to E4M3 like ToE4M3, all in
+// float32. A block with a NaN or an infinity gets the scale NaN and zeros, so
 // the product's row is NaN. Row i is dst[i*RowsBytesFP8(1, k):].
 func RowsFP8(dst []byte, a []float32, m, k, ars, acs int) {
 	if m <= 0 || k <= 0 {
@@ -36,7 +37,7 @@ func RowsFP8(dst []byte, a []float32, m, k, ars, acs int) {
 	}
 }
 
-// gatherRowsFP8 quantises the blocks from first on of m rows, PanelWidth rows at a
+// gatherRowsFP8 quantises m rows, from block first on, PanelWidth rows at a
 // time.
 func gatherRowsFP8(dst []byte, s shapeFP8, first int, a []float32, m, ars, acs int) {
 	var rows [PanelWidth * FP8Block]float32
@@ -57,8 +58,8 @@ func gatherRowsFP8(dst []byte, s shapeFP8, first int, a []float32, m, ars, acs i
 	}
 }
 
-// gatherRows copies up to PanelWidth rows of k ≤ FP8Block numbers to the starts
-// of rows of FP8Block, of which the rest becomes zeros.
+// gatherRows copies up to PanelWidth rows of k ≤ FP8Block numbers to rows of
+// FP8Block numbers and fills these up with zeros.
 func gatherRows(dst *[PanelWidth * FP8Block]float32, a []float32, rows, k, ars, acs int) {
 	if ars != 1 || acs == 1 {
 		for r := range rows {
@@ -70,7 +71,7 @@ func gatherRows(dst *[PanelWidth * FP8Block]float32, a []float32, rows, k, ars, 
 		}
 		return
 	}
-	// A panel of these rows has PanelWidth columns of a, one after another.
+	// Packed as panels, PanelWidth columns of a follow each other.
 	var panel [PanelWidth * PanelWidth]float32
 	for p := 0; p < FP8Block; p += PanelWidth {
 		if p < k {
@@ -84,8 +85,8 @@ func gatherRows(dst *[PanelWidth * FP8Block]float32, a []float32, rows, k, ars, 
 	}
 }
 
-// quantRowFP8Generic quantises whole blocks: scales go to the start of dst, bf16
-// numbers to byte head.
+// quantRowFP8Generic quantises whole blocks. It writes the scales to the start
+// of dst and the bf16 numbers to byte head.
 func quantRowFP8Generic(dst []byte, head int, x []float32) {
 	for b := 0; b < len(x); b += FP8Block {
 		block, codes := x[b:][:FP8Block], dst[head+2*b:][:2*FP8Block]
@@ -104,8 +105,8 @@ func quantRowFP8Generic(dst []byte, head int, x []float32) {
 	}
 }
 
-// largestSizeGeneric returns the bits of the largest magnitude, NaN being above
-// infinity.
+// largestSizeGeneric returns the bits of the largest magnitude. NaN is greater
+// than infinity.
 func largestSizeGeneric(x []float32) (size uint32) {
 	for _, v := range x {
 		size = max(size, math.Float32bits(v)&^(1<<31))
@@ -113,15 +114,16 @@ func largestSizeGeneric(x []float32) (size uint32) {
 	return size
 }
 
-// PackFP8 quantises the K×N matrix b, element (p,j) at b[p*rs+j*cs], into panels.
-// Each square of FP8Block×FP8Block, the last ones of a row and a column being
-// smaller, has the scale s = max|w|/448, or 1 where that is zero, and the numbers
-// q = w/s rounded to E4M3 as ToE4M3 does, all in float32. A NaN or an infinity
-// becomes NaN and leaves the scale alone. dst has PanelBytesFP8(k) bytes for every
-// PanelWidth columns, the last of which may be missing.
+// PackFP8 quantises the K×N matrix b, with element (p,j) at b[p*rs+j*cs], into
+// panels. Each square of FP8Block×FP8Block, smaller at the edges of b, has
+// the scale s = max|w|/448, or 1 if that is zero, and the numbers q = w/s
+// rounded to E4M3 like ToE4M3, all in float32. A NaN or an infinity becomes NaN
+// and does not affect the scale. dst has PanelBytesFP8(k) bytes for every
+// PanelWidth columns, of which the last may be missing.
 //
-// Squares are independent: columns j0 to j1, with j0 a multiple of FP8Block, are
-// packed by PackFP8(dst[j0/16*PanelBytesFP8(k):], b[j0*cs:], k, j1-j0, rs, cs).
+// Squares are independent: columns j0 to j1, with j0 a multiple of FP8Block,
+// are packed by PackFP8(dst[j0/16*PanelBytesFP8(k):], b[j0*cs:], k, j1-j0, rs,
+// cs).
 func PackFP8(dst []byte, b []float32, k, n, rs, cs int) {
 	if k <= 0 || n <= 0 {
 		return
@@ -143,10 +145,10 @@ func PackFP8(dst []byte, b []float32, k, n, rs, cs int) {
 	}
 }
 
-// squares recycles the copies of squares of weights.
+// squares recycles the memory of copied squares of weights.
 var squares = sync.Pool{New: func() any { return new([FP8Block * FP8Block]float32) }}
 
-// clearEndsFP8 clears what the marks of blocks leave of the head of panels.
+// clearEndsFP8 clears the heads of panels after the marks of their blocks.
 func clearEndsFP8(dst []byte, s shapeFP8, n int) {
 	for j := 0; j < n; j += PanelWidth {
 		clear(dst[j/PanelWidth*s.panelStep:][markBytesFP8*s.blocks : s.panelHead])
@@ -158,7 +160,7 @@ func (s *shapeFP8) codes(panel []byte, b int) []byte {
 	return panel[s.panelHead+b*FP8Block*PanelWidth:][:s.quads(b)*quadBytes]
 }
 
-// mark stores what precedes the codes of block b of a panel.
+// mark stores the marks of block b of a panel.
 func (s *shapeFP8) mark(panel []byte, b int, scale float32) {
 	nan, small := marksFP8(s.codes(panel, b))
 	marks := panel[markBytesFP8*b:][:markBytesFP8]
@@ -167,8 +169,8 @@ func (s *shapeFP8) mark(panel []byte, b int, scale float32) {
 	binary.LittleEndian.PutUint32(marks[8:], small)
 }
 
-// packSquareFP8 quantises the tiles of one square, k rows of PanelWidth columns
-// each, into block b of panels. It may change the tiles.
+// packSquareFP8 quantises one square, given as tiles of k rows of PanelWidth
+// columns, into block b of panels. It may change the tiles.
 func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
 	scale := squareScale(tiles, largestSize(tiles))
 	whole := k &^ 3
@@ -187,8 +189,8 @@ func packSquareFP8(dst []byte, s shapeFP8, b int, tiles []float32, k int) {
 	}
 }
 
-// squareScale returns the scale of a square whose largest size is given. What is not
-// finite becomes NaN and is left out.
+// squareScale returns the scale of a square. size is the bits of its largest
+// magnitude. It replaces numbers that are not finite by NaN and ignores them.
 func squareScale(w []float32, size uint32) (scale float32) {
 	if size >= infBits {
 		size = 0
@@ -206,8 +208,8 @@ func squareScale(w []float32, size uint32) (scale float32) {
 	return scale
 }
 
-// encodeQuadsFP8Generic rounds a tile, divided by scale, to quads of codes. The
-// number of rows of the tile is a multiple of four.
+// encodeQuadsFP8Generic divides a tile by scale and rounds it to quads of
+// codes. The number of rows of the tile must be a multiple of four.
 func encodeQuadsFP8Generic(dst []byte, tile []float32, scale float32) {
 	for i, w := range tile {
 		p, j := i/PanelWidth, i%PanelWidth
@@ -215,8 +217,8 @@ func encodeQuadsFP8Generic(dst []byte, tile []float32, scale float32) {
 	}
 }
 
-// marksFP8Generic returns the set of columns of a block that have a NaN, and that of
-// quads with a zero or a subnormal number.
+// marksFP8Generic returns the set of columns of a block that have a NaN, and
+// the set of quads that have a zero or subnormal number.
 func marksFP8Generic(codes []byte) (nan, small uint32) {
 	for i, code := range codes {
 		switch {
@@ -229,9 +231,9 @@ func marksFP8Generic(codes []byte) (nan, small uint32) {
 	return nan, small
 }
 
-// PackFP8Bits is PackFP8 of a matrix that is E4M3 already, element (p,j) at
-// b[p*rs+j*cs], and whose square of rows pb*FP8Block and columns jb*FP8Block on has
-// the scale at scale[pb*srs+jb*scs]. It keeps all codes.
+// PackFP8Bits is PackFP8 for a matrix that is E4M3 already, with element (p,j)
+// at b[p*rs+j*cs]. The square that starts at row pb*FP8Block and column
+// jb*FP8Block has the scale scale[pb*srs+jb*scs]. All codes are kept.
 func PackFP8Bits(dst, b []byte, scale []float32, k, n, rs, cs, srs, scs int) {
 	if k <= 0 || n <= 0 {
 		return
@@ -262,8 +264,8 @@ func packQuadsFP8Generic(dst, b []byte, k, n, rs, cs int) {
 	}
 }
 
-// QuantFP8 quantises one square as PackFP8 does: w is K×N in row-major order, with K
-// and N at most FP8Block, and so are the codes. It may change w.
+// QuantFP8 quantises one square like PackFP8. w is K×N in row-major order, with
+// K and N at most FP8Block, and so are the codes. It may change w.
 func QuantFP8(codes []byte, w []float32, k, n int) (scale float32) {
 	need("QuantFP8", "codes", len(codes), k*n)
 	need("QuantFP8", "w", len(w), k*n)
@@ -274,9 +276,9 @@ func QuantFP8(codes []byte, w []float32, k, n int) (scale float32) {
 	return scale
 }
 
-// UnpackFP8 stores the weights that the product uses, q·s rounded to float32, of
-// columns first to first+n of packed panels of K rows: element (p,first+j) goes to
-// dst[p*rs+j*cs].
+// UnpackFP8 decodes columns first to first+n of packed panels of K rows to the
+// weights that the product uses, q·s rounded to float32: element (p,first+j)
+// goes to dst[p*rs+j*cs].
 func UnpackFP8(dst []float32, panels []byte, k, first, n, rs, cs int) {
 	if k <= 0 || n <= 0 {
 		return

@@ -4,7 +4,7 @@ package asm
 
 import "unsafe"
 
-// quantRowFP8AVX2 is quantRowFP8Generic of a positive number of blocks.
+// quantRowFP8AVX2 is quantRowFP8Generic for a positive number of blocks.
 //
 //go:noescape
 func quantRowFP8AVX2(scales, dst *byte, x *float32, blocks int)
@@ -18,12 +18,13 @@ func quantRowFP8(dst []byte, head int, x []float32) {
 	}
 }
 
-// largestSizeAVX2 takes a positive multiple of 16 elements.
+// largestSizeAVX2 requires n to be a positive multiple of 16.
 //
 //go:noescape
 func largestSizeAVX2(x *float32, n int) uint32
 
-// largestSize is largestSizeGeneric of a positive multiple of PanelWidth elements.
+// largestSize is largestSizeGeneric for a positive multiple of PanelWidth
+// elements.
 func largestSize(x []float32) uint32 {
 	if useAVX2 {
 		return largestSizeAVX2(&x[0], len(x))
@@ -31,7 +32,7 @@ func largestSize(x []float32) uint32 {
 	return largestSizeGeneric(x)
 }
 
-// encodeQuadsFP8AVX2 takes a positive number of quads of rows.
+// encodeQuadsFP8AVX2 requires a positive number n of quads of rows.
 //
 //go:noescape
 func encodeQuadsFP8AVX2(dst *byte, tile *float32, n int, scale float32)
@@ -44,7 +45,7 @@ func encodeQuadsFP8(dst []byte, tile []float32, scale float32) {
 	encodeQuadsFP8Generic(dst, tile, scale)
 }
 
-// marksFP8AVX2 takes a positive number of quads of rows.
+// marksFP8AVX2 requires a positive number n of quads of rows.
 //
 //go:noescape
 func marksFP8AVX2(codes *byte, n int) (nan, small uint32)
@@ -56,14 +57,14 @@ func marksFP8(codes []byte) (nan, small uint32) {
 	return marksFP8Generic(codes)
 }
 
-// packRowQuadsAVX2 packs 16 adjacent columns: n quads of rows, rs apart. n is
-// positive.
+// packRowQuadsAVX2 packs n quads of rows, rs apart, of 16 adjacent columns. n
+// must be positive.
 //
 //go:noescape
 func packRowQuadsAVX2(dst, b *byte, n, rs int)
 
-// orderQuadsAVX2 puts codes of n quads that are in ascending k in the order of
-// panels. n is positive.
+// orderQuadsAVX2 rearranges the codes of n quads from ascending k to the order
+// of panels. n must be positive.
 //
 //go:noescape
 func orderQuadsAVX2(dst *byte, quads *float32, n int)

@@ -7,8 +7,8 @@ CONSTANT(sizeE4M3, 0x7f7f7f7f)
 CONSTANT(exponentE4M3, 0x78787878)
 CONSTANT(topBits, 0xfff00000)   // sign, exponent and three bits of mantissa
 
-// LARGEST8 leaves the largest of the eight signed integers of y in AX. It
-// clobbers x, the lower half of y, and X1.
+// LARGEST8 leaves the largest of the eight signed integers of y in AX. x is the
+// lower half of y. It clobbers x and X1.
 #define LARGEST8(y, x) \
 	VEXTRACTI128 $1, y, X1 \
 	VPMAXSD X1, x, x \
@@ -129,8 +129,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// CODES encodes eight elements, divided by scale, and leaves the codes in byte
-// shift/8 of the dwords of Y0.
+// CODES divides eight elements by the scale, encodes them and leaves the codes
+// in byte shift/8 of the dwords of Y0.
 #define CODES(off, shift) \
 	VMOVUPS off(SI), Y0 \
 	VDIVPS Y1, Y0, Y0 \
@@ -246,7 +246,7 @@ loop:
 	JNZ  loop
 	RET
 
-// Of each dword, bytes 2, 0, 3 and 1.
+// The order of bytes in each dword: 2, 0, 3, 1.
 DATA quadOrder<>+0(SB)/8, $0x0507040601030002
 DATA quadOrder<>+8(SB)/8, $0x0d0f0c0e090b080a
 GLOBL quadOrder<>(SB), RODATA|NOPTR, $16

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// valuesFP8 has the E4M3 numbers that are not negative.
+// valuesFP8 holds the E4M3 numbers that are not negative.
 var valuesFP8 = func() []float64 {
 	values := make([]float64, 0x7f)
 	for code := range values {
@@ -19,7 +19,7 @@ var valuesFP8 = func() []float64 {
 
 var notFinite = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}
 
-// codeFP8 is the code of the E4M3 number nearest to x.
+// codeFP8 returns the code of the E4M3 number nearest to x.
 func codeFP8(x float32) uint8 {
 	if x != x {
 		return 0x7f
@@ -31,10 +31,10 @@ func codeFP8(x float32) uint8 {
 	return code
 }
 
-// linesFP8 is the size of n bytes in whole cache lines.
+// linesFP8 rounds n bytes up to whole cache lines.
 func linesFP8(n int) int { return (n + 63) / 64 * 64 }
 
-// wantRowFP8 is a quantised row, as documented.
+// wantRowFP8 returns the quantised row x, as documented.
 func wantRowFP8(x []float32) []byte {
 	k := len(x)
 	blocks := (k + 127) / 128
@@ -67,7 +67,7 @@ func wantRowFP8(x []float32) []byte {
 	return row
 }
 
-// wrongBytes are set before a kernel writes, to show what it leaves out.
+// wrongBytes fills x with bytes that show what a kernel fails to write.
 func wrongBytes(x []byte) []byte {
 	for i := range x {
 		x[i] = 0xa5
@@ -81,7 +81,8 @@ func TestRowsFP8QuantisesEachBlock(t *testing.T) {
 		for _, m := range []int{0, 1, 3, 16, 17, 35} {
 			for _, k := range []int{0, 1, 2, 15, 127, 128, 129, 300} {
 				for name, a := range layouts(t, rng, m, k) {
-					// Blocks of ordinary size, below the least, huge, and zero.
+					// Blocks of ordinary, very small and huge numbers, and of
+					// zeros.
 					for i := range a.data {
 						a.data[i] *= []float32{1, 1e-5, 1e30, 0}[i/100%4]
 					}
@@ -121,11 +122,12 @@ func TestRowsFP8MarksABlockThatIsNotFinite(t *testing.T) {
 	})
 }
 
-// placeFP8 is the place of the code of k p of column j after the head of its panel.
+// placeFP8 returns the offset of the code for k p of column j after the head of
+// its panel.
 func placeFP8(p, j int) int { return p/4*64 + j%16*4 + []int{1, 3, 0, 2}[p%4] }
 
-// panelsFP8 packs codes of a K×N matrix in row-major order as documented; scales has
-// one for each square.
+// panelsFP8 packs the codes of a K×N matrix in row-major order as documented.
+// scales has one scale for each square.
 func panelsFP8(codes []byte, scales []float32, k, n int) []byte {
 	blocks, across := (k+127)/128, (n+127)/128
 	head := linesFP8(12 * blocks)
@@ -152,7 +154,7 @@ func panelsFP8(codes []byte, scales []float32, k, n int) []byte {
 	return out
 }
 
-// quantisedFP8 quantises B, K×N, as documented.
+// quantisedFP8 quantises the K×N matrix b as documented.
 func quantisedFP8(b matrix, k, n int) (codes []byte, scales []float32) {
 	codes = make([]byte, k*n)
 	for p0 := 0; p0 < k; p0 += 128 {
@@ -264,7 +266,7 @@ func TestPackFP8BitsKeepsEveryCode(t *testing.T) {
 					PackFP8Bits(got, b, scales, k, n, s[0], s[1], across, 1)
 					sameCodes(t, what, got, want)
 
-					// The scales of the transposed matrix.
+					// Transpose the scales.
 					blocks := (k + 127) / 128
 					turned := make([]float32, len(scales))
 					for i, x := range scales {
@@ -306,8 +308,8 @@ func TestUnpackFP8GivesTheWeightsOfTheProduct(t *testing.T) {
 	}
 }
 
-// 2⁻⁴ is half of the last bit of three of mantissa; below the least normal number
-// half of the last bit is 2⁻¹⁰.
+// The rounding error is at most 2⁻⁴ of the number, half of the last of three
+// mantissa bits, and at most 2⁻¹⁰ below the smallest normal number.
 func TestPackFP8RoundsWithinTheBoundsOfE4M3(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
@@ -335,7 +337,8 @@ func TestPackFP8RoundsWithinTheBoundsOfE4M3(t *testing.T) {
 	})
 }
 
-// randomFP8 returns E4M3 numbers of a product: rows of A, and B packed.
+// randomFP8 returns the operands of a product: quantised rows of A, and packed
+// B.
 func randomFP8(rng *rand.Rand, m, n, k int) (rows, panels []byte) {
 	rows, panels = make([]byte, RowsBytesFP8(m, k)), make([]byte, packedBytesFP8(k, n))
 	RowsFP8(rows, random(rng, m*k), m, k, k, 1)

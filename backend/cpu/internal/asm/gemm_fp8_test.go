@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// elementFP8 is an element of C as GemmFP8 defines it, and in float64 with the sum
-// of magnitudes. It reads rows and panels as documented.
+// elementFP8 computes an element of C as GemmFP8 documents it (chain), in
+// float64 (want), and the sum of the terms' magnitudes in float64 (size). It
+// reads rows and panels as documented.
 func elementFP8(rows, panels []byte, k, i, j int, start float32) (chain float32, want, size float64) {
 	blocks := (k + 127) / 128
 	row := rows[i*RowsBytesFP8(1, k):]
@@ -57,8 +58,8 @@ func TestGemmFP8FollowsItsDefinition(t *testing.T) {
 	})
 }
 
-// checkGemmFP8 compares elements of C with float64 within a first-order bound, and
-// with the chain that GemmFP8 documents bit for bit.
+// checkGemmFP8 compares elements of C with float64 within a first-order error
+// bound, and bit for bit with the chain that GemmFP8 documents.
 func checkGemmFP8(t *testing.T, what string, rng *rand.Rand, m, n, k int, rows, panels []byte,
 	accumulate bool) {
 	t.Helper()
@@ -91,8 +92,8 @@ func checkGemmFP8(t *testing.T, what string, rng *rand.Rand, m, n, k int, rows, 
 
 func TestGemmFP8MultipliesEveryCode(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
-		// Column j has code j in its first row and zero below, and rows of A have one
-		// number: the products show what each code is.
+		// Column j of B has code j in its first row and zeros below, and each
+		// row of A has one number, so the products show the value of each code.
 		const k, n = 3, 256
 		codes := make([]byte, k*n)
 		for j := range n {
@@ -251,7 +252,7 @@ func TestFP8KernelsAllocateNothingInTheSteadyState(t *testing.T) {
 func TestFP8KernelsNameTheSliceThatIsTooShort(t *testing.T) {
 	f := func(n int) []float32 { return make([]float32, n) }
 	b := func(n int) []byte { return make([]byte, n) }
-	// A row of three numbers takes 192 bytes, a panel 128.
+	// A row of three numbers takes 192 bytes, a panel 128 bytes.
 	for want, call := range map[string]func(){
 		"RowsFP8: dst has 383 elements, needs 384":      func() { RowsFP8(b(383), f(6), 2, 3, 3, 1) },
 		"RowsFP8: a has 5 elements, needs 6":            func() { RowsFP8(b(384), f(5), 2, 3, 3, 1) },

@@ -2,7 +2,7 @@
 
 package asm
 
-// packWide packs several panels at a time: none here.
+// packWide returns 0: no kernel here packs several panels at a time.
 func packWide(dst, b []float32, k, n, rs, cs int) int { return 0 }
 
 func packPanel(dst, b []float32, k, n, rs, cs int) {

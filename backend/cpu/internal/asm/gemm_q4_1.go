@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// blockBytesQ4_1 is the size of a block of 16 columns: the scales and the integers, as
-// in a block of Q4, then the minimums.
+// blockBytesQ4_1 is the size of a block of 16 columns: scales and integers as
+// in a block of Q4, then minimums.
 const (
 	blockBytesQ4_1 = blockBytesQ4 + minsBytes
 	minsBytes      = 2 * PanelWidth
@@ -20,16 +20,18 @@ func PanelBytesQ4_1(k int) int { return quantBlocks(k) * blockBytesQ4_1 }
 // PackedBytesQ4_1 returns the size of the packed form of a K×N matrix.
 func PackedBytesQ4_1(k, n int) int { return (n + PanelWidth - 1) / PanelWidth * PanelBytesQ4_1(k) }
 
-// PackQ4_1 quantises the K×N matrix b, element (p,j) at b[p*rs+j*cs], into panels, as
-// GGML's quantize_row_q4_1 does: each block of a column has the scale d =
-// F16((max−min)/15), the minimum m = F16(min) and integers from 0 to 15, the nearest to
-// (w−min)·15/(max−min), halves up. A block with a NaN, an infinity or a number beyond
-// F16 gets the scale NaN, the minimum 0 and zeros.
+// PackQ4_1 quantises the K×N matrix b, with element (p,j) at b[p*rs+j*cs], into
+// panels like GGML's quantize_row_q4_1: each block of a column has the scale d
+// = F16((max−min)/15), the minimum m = F16(min) and integers from 0 to 15, the
+// nearest to (w−min)·15/(max−min), halves rounded up. A block with a NaN, an
+// infinity or a number beyond the range of F16 gets the scale NaN, the minimum
+// 0 and zeros.
 //
-// A panel's block of 32 k takes 320 bytes: 16 F16 scales, 256 bytes of integers in the
-// order of PackQ4, and 16 F16 minimums. Missing columns of the last panel have zeros.
+// A panel's block of 32 k takes 320 bytes: 16 F16 scales, 256 bytes of integers
+// in the order of PackQ4, and 16 F16 minimums. Missing columns of the last
+// panel have zeros.
 //
-// Panels are independent, as those of PackQ8.
+// Panels are independent, as for PackQ8.
 func PackQ4_1(dst []byte, b []float32, k, n, rs, cs int) {
 	packQuant("PackQ4_1", dst, b, k, n, rs, cs, blockBytesQ4_1, packBlockQ4_1)
 }
@@ -41,7 +43,7 @@ func packBlockQ4_1(dst []byte, tile *tileQ) {
 		least, most, odd := tile[j], tile[j], false
 		for p := range QuantBlock {
 			w := tile[p*PanelWidth+j]
-			least, most = min(least, w), max(most, w) // NaN if one is
+			least, most = min(least, w), max(most, w) // NaN if one of the numbers is NaN
 			odd = odd || w != w
 		}
 		d := (most - least) / 15
@@ -64,9 +66,9 @@ func packBlockQ4_1(dst []byte, tile *tileQ) {
 // isFinite reports whether an F16 is neither infinite nor NaN.
 func isFinite(h uint16) bool { return h&0x7c00 != 0x7c00 }
 
-// UnpackQ4_1 stores the weights that the product uses, q·d rounded and then plus m, of
-// columns first to first+n of a packed matrix of K rows: element (p,first+j) goes to
-// dst[p*rs+j*cs].
+// UnpackQ4_1 decodes columns first to first+n of a packed matrix of K rows to
+// the weights that the product uses, q·d rounded and then plus m: element
+// (p,first+j) goes to dst[p*rs+j*cs].
 func UnpackQ4_1(dst []float32, src []byte, k, first, n, rs, cs int) {
 	unpackQuant("UnpackQ4_1", dst, src, k, first, n, rs, cs, blockBytesQ4_1, func(block []byte, p, j int) float32 {
 		q := block[scalesBytes+p/8*64+4*j+p%4] >> (p % 8 & 4) & 15
@@ -74,14 +76,14 @@ func UnpackQ4_1(dst []float32, src []byte, k, first, n, rs, cs int) {
 	})
 }
 
-// GemmQ4_1 is GemmQ8 for B packed by PackQ4_1, with the same activations. Each element of
-// C is one chain over ascending blocks of k,
+// GemmQ4_1 is GemmQ8 for B packed by PackQ4_1, with the same activations. Each
+// element of C is one chain over blocks of k in ascending order,
 //
 //	c = fma(float32(Σ qa·qw·d + Σ qa·m), scaleA, c)
 //
-// whose parenthesis is exact before it is rounded, on every path. Columns j0 to j1, with
-// j0 a multiple of PanelWidth, are
-// GemmQ4_1(m, j1-j0, k, rows, bp[j0/16*PanelBytesQ4_1(k):], c[j0:], …).
+// where the sum in parentheses is exact before it is rounded, on every path.
+// Columns j0 to j1, with j0 a multiple of PanelWidth, are GemmQ4_1(m, j1-j0, k,
+// rows, bp[j0/16*PanelBytesQ4_1(k):], c[j0:], …).
 func GemmQ4_1(m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
 	if checkQuant("GemmQ4_1", m, n, k, rows, bp, c, ldc, accumulate, PackedBytesQ4_1(k, n)) {
 		gemmQ4_1(m, n, quantBlocks(k), rows, bp, c, ldc, accumulate)
@@ -110,27 +112,29 @@ func gemmQ4_1Generic(m, n, blocks int, rows, bp []byte, c []float32, ldc int, ac
 	})
 }
 
-// twoTerms returns a·x + b·y, for F16 x and y, rounded once. |a| is below 2¹⁶ and |b|
-// below 2¹².
+// twoTerms returns a·x + b·y for F16 x and y, rounded once. |a| must be below
+// 2¹⁶ and |b| below 2¹².
 func twoTerms(a int32, x uint16, b int32, y uint16) float32 {
 	fx, fy := fromF16(x), fromF16(y)
 	if isFinite(x) && isFinite(y) {
-		// Finite F16 numbers are multiples of 2⁻²⁴ below 2¹⁶: the sum is one below 2⁵⁷.
+		// Finite F16 numbers are multiples of 2⁻²⁴ and below 2¹⁶, so the sum is
+		// a multiple of 2⁻²⁴ and, in that unit, below 2⁵⁷.
 		const unit = 1 << 24
 		if sum := int64(a)*int64(fx*unit) + int64(b)*int64(fy*unit); sum != 0 {
 			return float32(sum) * (1.0 / unit)
 		}
 	}
-	return float32(float32(a)*fx) + float32(float32(b)*fy) // NaN, an infinity, or a zero and its sign
+	return float32(float32(a)*fx) + float32(float32(b)*fy) // NaN, an infinity, or a zero with its sign
 }
 
-// fma returns x·y + z, rounded once. The product is exact in float64; a sum that is not
-// is rounded to odd there, which leaves the rounding to float32 as if it were exact.
+// fma returns x·y + z, rounded once. The product is exact in float64. A sum
+// that is not exact is rounded to odd in float64, so that rounding it to
+// float32 gives the same result as if it were exact.
 func fma(x, y, z float32) float32 {
 	product, addend := float64(x)*float64(y), float64(z)
 	sum := product + addend
 	part := sum - product
-	rest := float64(product-float64(sum-part)) + float64(addend-part) // of the sum: Knuth's TwoSum
+	rest := float64(product-float64(sum-part)) + float64(addend-part) // the rounding error of the sum: Knuth's TwoSum
 	if bits := math.Float64bits(sum); rest != 0 && rest == rest && bits&1 == 0 {
 		if (rest > 0) == (sum > 0) {
 			bits++

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// codesOf draws integers from least to least+count-1, and F16 scales and minimums of both
-// signs, among them zeros and subnormal, huge and, if odd, not finite ones.
+// codesOf returns random integers from least to least+count-1, and random F16
+// scales and minimums of both signs, including zeros, subnormals, huge numbers
+// and, if odd, numbers that are not finite.
 func codesOf(rng *rand.Rand, k, n, least, count int, odd bool) Codes {
 	blocks := quantBlocks(k)
 	c := Codes{Q: make([]byte, k*n), RS: 1, CS: k}
@@ -23,7 +24,7 @@ func codesOf(rng *rand.Rand, k, n, least, count int, odd bool) Codes {
 				h.Data[i] = uint16(rng.Uint32())
 			}
 			if rng.IntN(8) == 0 {
-				h.Data[i] &= 0x8000 // a zero
+				h.Data[i] &= 0x8000 // a zero of either sign
 			}
 		}
 		return h
@@ -71,8 +72,8 @@ func TestPackedCodesKeepTheirValues(t *testing.T) {
 	}
 }
 
-// The integers, scales and minimums of a quantised matrix, taken apart and packed again,
-// are the same bytes.
+// Packing the integers, scales and minimums of a packed matrix again gives the
+// same bytes.
 func TestPackedCodesOfAQuantisedMatrixAreItsBytes(t *testing.T) {
 	rng := newRand(t)
 	const k, n = 70, 37
@@ -92,7 +93,8 @@ func TestPackedCodesOfAQuantisedMatrixAreItsBytes(t *testing.T) {
 	}
 	got := make([]byte, len(want))
 	PackQ4_1Codes(got, c, k, n)
-	// The last block of 6 rows was filled with zeros, whose integers are not 0.
+	// The last block has 6 rows. Quantising fills it up with zeros, whose codes
+	// are not 0.
 	for i := range want {
 		inLast := i/blockBytesQ4_1%blocks == blocks-1
 		if got[i] != want[i] && !(inLast && i%blockBytesQ4_1 >= 32 && i%blockBytesQ4_1 < 288) {
@@ -101,8 +103,9 @@ func TestPackedCodesOfAQuantisedMatrixAreItsBytes(t *testing.T) {
 	}
 }
 
-// Scales and minimums of any size and sign, and C of zeros of both signs, have the same
-// bits on every path, and those of the definition in big numbers.
+// For scales and minimums of any size and sign, and for C of zeros of both
+// signs, every path gives the same bits as the definition in arbitrary
+// precision.
 func TestGemmQ4_1IsItsDefinition(t *testing.T) {
 	const m, k, n = 7, 100, 37
 	seed := rand.Uint64()
@@ -145,7 +148,7 @@ func TestGemmQ4_1IsItsDefinition(t *testing.T) {
 						if next, _ := chain.Float32(); next != 0 {
 							want = next
 						} else {
-							want += next // zeros keep their sign
+							want += next // adding zeros keeps their sign
 						}
 					}
 					if x := got[i*n+j]; bad != (x != x) || !bad && math.Float32bits(x) != math.Float32bits(want) {
@@ -157,7 +160,7 @@ func TestGemmQ4_1IsItsDefinition(t *testing.T) {
 	})
 }
 
-// exact is a sum without rounding.
+// exact returns the sum of terms without rounding.
 func exact[T float64 | *big.Float](terms ...T) *big.Float {
 	sum := new(big.Float).SetPrec(1000)
 	for _, x := range terms {
@@ -180,9 +183,9 @@ func TestFMARoundsOnce(t *testing.T) {
 	for range 300_000 {
 		x, y, z := number(), number(), number()
 		switch rng.IntN(3) {
-		case 0: // of the magnitude of the product, where the sum cancels
+		case 0: // of the product's magnitude, so that the sum cancels
 			z = -x * y * (1 + float32(rng.IntN(5)-2)/(1<<23))
-		case 1: // halfway between two numbers, or beside it
+		case 1: // halfway between two float32 numbers, or next to halfway
 			x, y = float32(1+2*rng.IntN(1<<11)), 0x1p-24
 			z = float32(rng.IntN(1<<24)) + float32(rng.IntN(3)-1)*0x1p-60
 		}

@@ -6,17 +6,17 @@
 DATA nibbles<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 
-// A block of A holds −128·Σq at byte 36: the weights are stored with 8 added.
+// A block of A has −128·Σq at byte 36; the weights are stored with 8 added.
 #define FROMSUM(a, c0, c1, f0, f1, s0, s1) VPSRAD.BCST $4, a, s0; VMOVDQA64 s0, s1
 #define STARTQ4(ROWS) ROWS(FROMSUM, 36)
 
-// AHEAD fetches byte w of the block in the next two panels into the second-level
-// cache: few rows then read from memory about a tenth faster on a Zen 4. Q8 gained
-// nothing by it. R10 is 3·DX.
+// AHEAD prefetches byte w of the block in the next two panels into the
+// second-level cache: a product of few rows then reads from memory about a
+// tenth faster on a Zen 4. Q8 does not benefit. R10 is 3·DX.
 #define AHEAD(w) PREFETCHT1 w(BX)(DX*2); PREFETCHT1 w(BX)(R10*1)
 
-// OCT is eight k, of which the weights are at byte w: the first four in the lower
-// halves of the bytes.
+// OCT multiplies eight k, whose weights are at byte w: the first four k in the
+// lower halves of the bytes.
 #define OCT(ROWS, k0, k4, w) \
 	AHEAD(w)                    \
 	VMOVDQU32 w(BX), Z26        \
@@ -36,21 +36,22 @@ GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 	OCT(ROWS, 16, 20, 160) \
 	OCT(ROWS, 24, 28, 224)
 
-// func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+// func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32,
+//	ldc int, mask uint32, resume bool)
 TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	VPBROADCASTQ nibbles<>(SB), Z30
 	MOVQ panelStep+40(FP), R10
 	LEAQ (R10)(R10*2), R10
 	GEMMQUANT(STARTQ4, DOTSQ4, SCALES, 288)
 
-// The weights of Q4_1 have no offset: the sums start from 0.
+// The weights of Q4_1 have no offset, so the sums start from 0.
 #define NOSUM(a, c0, c1, f0, f1, s0, s1) VPXORD s0, s0, s0; VPXORD s1, s1, s1
 #define STARTQ4_1(ROWS) ROWS(NOSUM, 0)
 
-// VALUE makes the sums of a block values of weights: times their scales, plus the sum of
-// the activations, from −128 times it at a, times the minimums, rounded once since the
-// latter product is exact. Z24 and Z25 hold the scales of the columns, Z29 and Z31 the
-// minimums, Z28 zeros.
+// VALUE multiplies the sums of a block by the scales of the columns and adds
+// the sum of the activations times the minimums. It rounds once, since the
+// latter product is exact. −128 times the sum of the activations is at a. Z24
+// and Z25 hold the scales, Z29 and Z31 the minimums, Z28 zeros.
 #define VALUE(a, c0, c1, f0, f1, s0, s1) \
 	VPSRAD.BCST $7, a, Z26     \
 	VPSUBD Z26, Z28, Z26       \
@@ -74,8 +75,8 @@ TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	ROWS(VALUE, 36)               \
 	ROWS(ADDROW, 32)
 
-// func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
-//	resume bool)
+// func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32,
+//	ldc int, mask uint32, resume bool)
 TEXT ·gemmQ4_1Dot(SB), NOSPLIT, $0-69
 	VPBROADCASTQ nibbles<>(SB), Z30
 	MOVQ panelStep+40(FP), R10

@@ -3,11 +3,11 @@
 #include "textflag.h"
 #include "gemm_quant_amd64.h"
 
-// A block of A holds −128·Σq at byte 36: the weights are stored with 128 added.
+// A block of A has −128·Σq at byte 36; the weights are stored with 128 added.
 #define FROMSUM(a, c0, c1, f0, f1, s0, s1) VPBROADCASTD a, s0; VMOVDQA64 s0, s1
 #define STARTQ8(ROWS) ROWS(FROMSUM, 36)
 
-// QUAD is four k, of which the weights are at byte w.
+// QUAD multiplies four k, whose weights are at byte w.
 #define QUAD(ROWS, k, w) \
 	VMOVDQU32 w(BX), Z24        \
 	VMOVDQU32 w(BX)(DX*1), Z25  \
@@ -23,7 +23,8 @@
 	QUAD(ROWS, 24, 416) \
 	QUAD(ROWS, 28, 480)
 
-// func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+// func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32,
+//	ldc int, mask uint32, resume bool)
 TEXT ·gemmQ8Dot(SB), NOSPLIT, $0-69
 	GEMMQUANT(STARTQ8, DOTSQ8, SCALES, 544)
 

@@ -11,7 +11,8 @@ import (
 	"unsafe"
 )
 
-// int8Peak returns the rate of independent dot products, in operations a second.
+// int8Peak returns the rate of independent dot products, in operations per
+// second.
 func int8Peak() float64 {
 	best := 0.0
 	for range 5 {
@@ -54,9 +55,9 @@ func BenchmarkGemmQuant(b *testing.B) {
 	}
 }
 
-// BenchmarkGemvQuant reads weights from memory with as many goroutines as
-// processors, as decoding does: few rows, and more weights than the caches hold.
-// It interleaves passes that only add the same bytes up as float32.
+// BenchmarkGemvQuant reads weights from memory with as many goroutines as there
+// are processors, like decoding: few rows, and more weights than fit into the
+// caches. It interleaves passes that only add up the same bytes as float32.
 func BenchmarkGemvQuant(b *testing.B) {
 	const k, n = 1536, 98304
 	for _, f := range quantFormats {
@@ -85,8 +86,8 @@ func BenchmarkGemvQuant(b *testing.B) {
 	}
 }
 
-// parallel runs f on one part of n items per processor and returns how long it
-// took.
+// parallel runs f on one part of n items for each processor and returns how
+// long it took.
 func parallel(n int, f func(lo, hi int)) time.Duration {
 	start := time.Now()
 	var group sync.WaitGroup

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// tileQ holds a block of 16 columns of weights while it is packed: element (p,j)
-// at p*PanelWidth+j.
+// tileQ is a block of 16 columns of weights to be packed, with element (p,j) at
+// p*PanelWidth+j.
 type tileQ [QuantBlock * PanelWidth]float32
 
 // tilesQ recycles tiles.
@@ -16,8 +16,8 @@ var tilesQ = sync.Pool{New: func() any { return new(tileQ) }}
 // scalesBytes is the size of the scales at the start of each block of a panel.
 const scalesBytes = 2 * PanelWidth
 
-// packQuant packs the K×N matrix b in blocks of blockBytes, each of which pack
-// writes from a tile.
+// packQuant packs the K×N matrix b in blocks of blockBytes. It calls pack to
+// pack each block from a tile.
 func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes int, pack func(dst []byte,
 	tile *tileQ)) {
 	if k <= 0 || n <= 0 {
@@ -39,8 +39,8 @@ func packQuant(kernel string, dst []byte, b []float32, k, n, rs, cs, blockBytes 
 	}
 }
 
-// unpackQuant stores the value of every element of columns first to first+n of a packed
-// matrix.
+// unpackQuant stores the value of every element of columns first to first+n of
+// a packed matrix.
 func unpackQuant(kernel string, dst []float32, src []byte, k, first, n, rs, cs, blockBytes int,
 	value func(block []byte, p, j int) float32) {
 	if k <= 0 || n <= 0 {
@@ -66,8 +66,8 @@ func scaleAt(block []byte, j int) float32 {
 	return fromF16(binary.LittleEndian.Uint16(block[2*j:]))
 }
 
-// checkQuant validates the operands of a product and reports whether anything is
-// left to compute.
+// checkQuant validates the operands of a product and reports whether there is
+// anything to compute.
 func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc int, accumulate bool,
 	packedBytes int) bool {
 	if m <= 0 || n <= 0 {
@@ -88,8 +88,9 @@ func checkQuant(kernel string, m, n, k int, rows, bp []byte, c []float32, ldc in
 	return true
 }
 
-// gemmQuantGeneric computes the product for weights in blocks of blockBytes. add adds
-// the product of a block x of a row and a block w of up to 16 columns to out.
+// gemmQuantGeneric computes the product for weights in blocks of blockBytes.
+// add adds to out the product of a block x of a row and a block w of up to 16
+// columns.
 func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool, blockBytes int,
 	add func(out []float32, x, w []byte)) {
 	for j := 0; j < n; j += PanelWidth {
@@ -108,8 +109,9 @@ func gemmQuantGeneric(m, n, blocks int, rows, bp []byte, c []float32, ldc int, a
 	}
 }
 
-// withScales returns add of gemmQuantGeneric for weights without minimums. sums adds up the
-// products of 32 activations with 16 columns of a block.
+// withScales returns the add function of gemmQuantGeneric for weights without
+// minimums. sums returns the integer products of 32 activations and 16 columns
+// of a block.
 func withScales(sums func(a, block []byte) [PanelWidth]int32) func(out []float32, x, w []byte) {
 	return func(out []float32, x, w []byte) {
 		scale, sum := rowScaleOf(x), sums(x, w)
@@ -119,8 +121,8 @@ func withScales(sums func(a, block []byte) [PanelWidth]int32) func(out []float32
 	}
 }
 
-// columnSizesGeneric finds the bits of the largest magnitude in each column, NaN
-// being above infinity.
+// columnSizesGeneric finds the bits of the largest magnitude in each column.
+// NaN is greater than infinity.
 func columnSizesGeneric(tile *tileQ, sizes *[PanelWidth]uint32) {
 	for i, w := range tile {
 		sizes[i%PanelWidth] = max(sizes[i%PanelWidth], math.Float32bits(w)&^(1<<31))

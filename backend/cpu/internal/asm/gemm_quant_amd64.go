@@ -2,9 +2,9 @@
 
 package asm
 
-// gemmQ8Dot computes m rows of up to 32 columns of C, those whose bit is set in
-// mask, from two packed panels, panelStep bytes apart. Rows of A are rowStep bytes
-// apart. m and blocks are positive.
+// gemmQ8Dot computes m rows of those of up to 32 columns of C whose bit is set
+// in mask, from two packed panels, panelStep bytes apart. Rows of A are rowStep
+// bytes apart. m and blocks must be positive.
 //
 //go:noescape
 func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
@@ -66,7 +66,7 @@ func gemmQ4(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate 
 	}
 }
 
-// gemmQ4_1 has no product by tiles: it takes VPDPBUSD where there are such.
+// gemmQ4_1 uses VPDPBUSD also on path amx, where it has no tile kernel.
 func gemmQ4_1(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulate bool) {
 	switch {
 	case useDot:
@@ -79,14 +79,14 @@ func gemmQ4_1(m, n, blocks int, rows, bp []byte, c []float32, ldc int, accumulat
 	}
 }
 
-// rowsQuantBytes bounds a block of rows of A: it stays in the second-level cache
-// while the panels pass.
+// rowsQuantBytes is the maximum size of a block of rows of A, which stays in
+// the second-level cache while the panels stream through.
 const rowsQuantBytes = 512 << 10
 
-// rowsQuant returns how many rows of A a block has: whole strips of six.
+// rowsQuant returns the number of rows of A in a block: whole strips of six.
 func rowsQuant(rowStep int) int { return max(rowsQuantBytes/(6*rowStep), 4) * 6 }
 
-// gemmQuantDot runs the kernel of the format whose blocks take blockBytes over
+// gemmQuantDot runs the kernel of the format with blocks of blockBytes for
 // blocks of rows, rowStep bytes apart, and pairs of panels, panelStep apart.
 func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int, c []float32,
 	ldc int, accumulate bool) {
@@ -114,7 +114,7 @@ func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelSt
 	}
 }
 
-// gemmQuantAVX2 runs the kernel of the format whose blocks take blockBytes over
+// gemmQuantAVX2 runs the kernel of the format with blocks of blockBytes for
 // blocks of rows and single panels.
 func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
@@ -129,7 +129,7 @@ func gemmQuantAVX2(m, n, blocks int, rows, bp []byte, blockBytes int, c []float3
 	if whole == n {
 		return
 	}
-	// The last panel is padded, but C is not: go through full rows.
+	// The last panel is padded but C is not, so compute full rows.
 	panel := &bp[whole/PanelWidth*panelStep]
 	for i := range m {
 		var row [PanelWidth]float32

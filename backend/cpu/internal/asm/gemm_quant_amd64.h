@@ -1,15 +1,14 @@
-// The product with block-scaled weights, shared by Q8, Q4 and Q4_1.
+// The product with block-scaled weights, used by Q8, Q4 and Q4_1.
 //
-// The kernel keeps up to 6 rows × 32 columns of C, two panels, in Z0 to Z11, and
-// the integer sums of a block in Z12 to Z23. Rows are described once, by
-// ROWSn(OP, off), as
+// The kernel keeps up to 6 rows × 32 columns of C, two panels, in Z0 to Z11,
+// and the integer sums of a block in Z12 to Z23. ROWSn(OP, off) applies
 //
 //	OP(byte off of the row's block of A, both halves of the row of C,
 //	   their registers, the registers of their sums)
 //
-// SI and R9 walk rows 0 and 3 of A, R8 apart; DI and R12 are rows 0 and 3 of C,
-// R11 apart; BX and BX+DX walk the panels. K1 and K2 hold the columns of C. R10
-// is left to the format.
+// to n rows. SI and R9 point into rows 0 and 3 of A, R8 apart; DI and R12 point
+// to rows 0 and 3 of C, R11 apart; BX and BX+DX point into the panels. K1 and
+// K2 mask the columns of C. R10 is free for use by the format.
 
 #define ROWS1(OP, off) OP(off(SI), (DI), 64(DI), Z0, Z1, Z12, Z13)
 #define ROWS2(OP, off) ROWS1(OP, off); OP(off(SI)(R8*1), (DI)(R11*1), 64(DI)(R11*1), Z2, Z3, Z14, Z15)
@@ -22,14 +21,14 @@
 #define LOAD(a, c0, c1, f0, f1, s0, s1)  VMOVUPS.Z c0, K1, f0; VMOVUPS.Z c1, K2, f1
 #define STORE(a, c0, c1, f0, f1, s0, s1) VMOVUPS f0, K1, c0; VMOVUPS f1, K2, c1
 
-// DOT multiplies four activations with 4×16 unsigned weights of each panel, in
+// DOT multiplies four activations by 4×16 unsigned weights of each panel, in
 // Z24 and Z25.
 #define DOT(a, c0, c1, f0, f1, s0, s1) \
 	VPDPBUSD.BCST a, Z24, s0  \
 	VPDPBUSD.BCST a, Z25, s1
 
-// SCALE adds the sums of a block, times their scales, to C. Z24 and Z25 hold the
-// scales of the columns, Z28 zeros.
+// SCALE multiplies the sums of a block by their scales and adds them to C. Z24
+// and Z25 hold the scales of the columns, Z28 zeros.
 #define SCALE(a, c0, c1, f0, f1, s0, s1) \
 	VCVTDQ2PS s0, s0              \
 	VCVTDQ2PS s1, s1              \
@@ -43,10 +42,10 @@
 	VCVTPH2PS (BX)(DX*1), Z25  \
 	ROWS(SCALE, 32)
 
-// STRIP computes the rows of C that ROWS describes. START(ROWS) sets the sums of
-// a block to what cancels the offset of the weights, DOTS(ROWS) adds the
-// products, END(ROWS) adds the sums to C, as SCALES does, and a panel's block takes
-// size bytes.
+// STRIP computes the rows of C that ROWS describes. START(ROWS) sets the sums
+// of a block to values that cancel the offset of the weights, DOTS(ROWS) adds
+// the products, END(ROWS) adds the sums to C, for example by SCALE, and size is
+// the size of a panel's block in bytes.
 #define STRIP(ROWS, START, DOTS, END, size, loop) \
 	ROWS(ZERO, 0)              \
 	CMPB resume+68(FP), $0     \
@@ -65,10 +64,11 @@ loop:                              \
 
 // GEMMQUANT is the body of
 //
-//	func(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32, resume bool)
+//	func(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int,
+//	     c *float32, ldc int, mask uint32, resume bool)
 //
-// with the arguments at 0, 8, …, 56, 64 and 68. Seven or eight remaining rows run
-// as 4+3 or 4+4.
+// with the arguments at 0, 8, …, 56, 64 and 68. Seven or eight remaining rows
+// are computed as 4+3 or 4+4.
 #define GEMMQUANT(START, DOTS, END, size) \
 	MOVQ m+0(FP), R13          \
 	MOVQ rows+16(FP), AX       \

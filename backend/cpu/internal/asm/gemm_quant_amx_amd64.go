@@ -4,36 +4,38 @@ package asm
 
 import "sync"
 
-// Products with Q8 and Q4 by TDPBSSD have the bits of those by VPDPBUSD, since sums of
-// a block are exact and the chain over blocks is the same. So tiles take whole strips
-// of 16 rows, pairs of panels and chunks of two blocks, and VPDPBUSD the rest.
+// Products with Q8 and Q4 by TDPBSSD have the same bits as those by VPDPBUSD,
+// since the sums of a block are exact and the chain over blocks is the same. So
+// tiles compute whole strips of 16 rows, pairs of panels and chunks of two
+// blocks, and VPDPBUSD computes the rest.
 //
-// Rows are joined for many blocks and stay in the second-level cache while the pairs of
-// panels pass. Of C, a group of four strips and a pair stays in the first-level cache for
-// all blocks.
+// Rows are rearranged for many blocks and stay in the second-level cache while
+// pairs of panels stream through. The part of C for a group of four strips and
+// a pair of panels stays in the first-level cache for all blocks.
 const (
 	pairColumns = 2 * PanelWidth
 	chunkBlocks = 2
 	groupStrips = 4
 	groupRows   = groupStrips * tileSide
-	aheadStrips = 2 // which the tiles are ahead of the vectors
+	aheadStrips = 2 // by how many strips the tiles are ahead of the vector unit
 
-	pairBytes  = 2*QuantBlock*PanelWidth + 4*4*PanelWidth         // of a block: see widenQ8
-	stripBytes = chunkBlocks * (QuantBlock*tileSide + 4*tileSide) // of a chunk: see joinRowsQ8
-	sumsBytes  = chunkBlocks * 2 * 4 * tileSide * tileSide        // of a strip and a chunk
+	pairBytes  = 2*QuantBlock*PanelWidth + 4*4*PanelWidth         // size of a block of a pair of panels: see widenQ8
+	stripBytes = chunkBlocks * (QuantBlock*tileSide + 4*tileSide) // size of a chunk of a strip: see joinRowsQ8
+	sumsBytes  = chunkBlocks * 2 * 4 * tileSide * tileSide        // size of the sums of a strip and a chunk
 
 	blocksJoined = 64
 	rowsJoined   = 256
 
-	// Below, joining, widening and running ahead cost more than tiles gain.
+	// For smaller products, rearranging, widening and running ahead cost more
+	// than tiles save.
 	fewestRows   = 2 * tileSide
 	fewestBlocks = 4
-	fewestSums   = 64 * 64 // of C
+	fewestSums   = 64 * 64 // elements of C
 )
 
-// quantTiles is the memory of a product by tiles.
+// quantTiles is the scratch memory of a product by tiles.
 type quantTiles struct {
-	sums [2 * sumsBytes]byte // of two strips
+	sums [2 * sumsBytes]byte // sums of two strips
 	pair [blocksJoined * pairBytes]byte
 	c    [rowsJoined * pairColumns]float32
 	rows [(rowsJoined/tileSide*blocksJoined/chunkBlocks + aheadStrips) * stripBytes]byte
@@ -41,24 +43,27 @@ type quantTiles struct {
 
 var quantTilesPool = sync.Pool{New: func() any { return new(quantTiles) }}
 
-// tilesQuant computes 32 columns of C from a widened pair of panels, for groups of strips
-// of joined rows and chunks of blocks, all positive. Rows of c are adjacent; the last
-// chunk's go to out, ldc apart. Meanwhile it fetches panels from next on, panelStep
-// apart, into the second-level cache.
+// tilesQuant computes 32 columns of C from a widened pair of panels, for groups
+// of strips of rearranged rows and chunks of blocks; all numbers must be
+// positive. Rows of c are adjacent; those of the last chunk go to out, ldc
+// apart. Meanwhile it prefetches panels, panelStep apart, starting at next,
+// into the second-level cache.
 //
 //go:noescape
 func tilesQuant(cfg *tileConfig, groups, strips, chunks int, rows, panels, sums *byte, c, out *float32, ldc int,
 	next *byte, panelStep int, resume bool)
 
-// joinRowsQ8 writes chunks of a strip of A, stripBytes each and chunkStep bytes apart: the
-// integers of the first block and of the second, then the scales of both.
+// joinRowsQ8 writes chunks of a strip of A, stripBytes each and chunkStep bytes
+// apart: the integers of the first block, those of the second, and the scales
+// of both.
 //
 //go:noescape
 func joinRowsQ8(dst, src *byte, rowStep, chunkStep, chunks int)
 
-// widenQ8 writes blocks of a panel to the first or second place in blocks of a pair,
-// pairBytes each: for both panels 512 signed bytes, ordered as in the panel, then the
-// scales of both as float32, then 1.5·2²³ times these.
+// widenQ8 writes blocks of a panel to the first or second place in the blocks
+// of a pair, pairBytes each. Such a block has, for both panels, 512 signed
+// bytes in the order of the panel, then the scales of both as float32, then
+// 1.5·2²³ times these.
 //
 //go:noescape
 func widenQ8(dst, src *byte, blocks, second int)
@@ -73,7 +78,7 @@ func widenQ4(dst, src *byte, blocks, second int)
 //go:noescape
 func tileLoopInt8(cfg *tileConfig, n int)
 
-// gemmQuantAMX computes the product with weights in blocks of blockBytes.
+// gemmQuantAMX computes the product for weights in blocks of blockBytes.
 func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32, ldc int, accumulate bool) {
 	rowStep, panelStep := blocks*rowBlockBytes, blocks*blockBytes
 	mw, nw, bw := m-m%tileSide, n-n%pairColumns, blocks-blocks%chunkBlocks
@@ -102,8 +107,8 @@ func gemmQuantAMX(m, n, blocks int, rows, bp []byte, blockBytes int, c []float32
 	}
 }
 
-// multiply is gemmQuantAMX for up to rowsJoined rows, of whole strips, pairs of panels
-// and chunks of up to blocksJoined blocks.
+// multiply computes the product for up to rowsJoined rows in whole strips,
+// pairs of panels, and up to blocksJoined blocks in whole chunks.
 func (t *quantTiles) multiply(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int,
 	c []float32, ldc int, resume bool) {
 	widen := widenQ8
@@ -111,7 +116,7 @@ func (t *quantTiles) multiply(m, n, blocks int, rows []byte, rowStep int, bp []b
 		widen = widenQ4
 	}
 	chunks, whole := blocks/chunkBlocks, m-m%groupRows
-	joined := func(i int) *byte { return &t.rows[i/tileSide*chunks*stripBytes] } // of the group that begins with row i
+	joined := func(i int) *byte { return &t.rows[i/tileSide*chunks*stripBytes] } // rows from row i, rearranged
 	for i := 0; i < m; i += groupRows {
 		strips := min(groupStrips, (m-i)/tileSide)
 		for s := range strips {
@@ -140,7 +145,8 @@ func (t *quantTiles) multiply(m, n, blocks int, rows []byte, rowStep int, bp []b
 	}
 }
 
-// quantConfig is the shape of tiles of tilesQuant: 0 of A, 1 to 3 of panels, 4 to 7 of C.
+// quantConfig returns the tile shapes of tilesQuant: tile 0 for A, 1 to 3 for
+// panels, 4 to 7 for C.
 func quantConfig() tileConfig {
 	c := configOf(tileSide, tileSide, QuantBlock/4, tileSide)
 	c.rows[1], c.rowBytes[1] = c.rows[firstTileB], c.rowBytes[firstTileB]

@@ -3,34 +3,39 @@
 #include "textflag.h"
 #include "amx_amd64.h"
 
-// The kernel takes groups of up to four strips of 16 rows of A, two panels of 8-bit
-// integers and chunks of two blocks of k. A strip and a chunk are four products of tiles:
-// of both blocks of A, in tile 0 in turn, with both panels, of the first block in tiles 1
-// and 2 for all strips, of the second in tile 3 in turn. Their sums, in tiles 4 to 7, go
-// to memory, from where the vector unit adds them to C, 8 rows × 2 panels in Z0 to Z15 at
-// a time. The tiles run two strips ahead of it, and a sum is stored after three more
-// products. Sums and the group's C stay in the first-level cache.
+// The kernel processes groups of up to four strips of 16 rows of A, two panels
+// of 8-bit integers and chunks of two blocks of k. A strip and a chunk need
+// four products of tiles: both blocks of A, one after the other in tile 0, by
+// both panels. Tiles 1 and 2 hold the first block of the panels for all strips,
+// and tile 3 the second block of one panel, then of the other. The sums, in
+// tiles 4 to 7, are stored to memory, from where the vector unit adds them to
+// C, 8 rows × 2 panels in Z0 to Z15 at a time. The tiles run two strips ahead
+// of the vector unit, and a sum is stored after three more products. The sums
+// and the group's C stay in the first-level cache.
 //
-// An integer plus 0x4b400000 is as a float32 1.5·2²³ plus the integer, and one FMA takes
-// it times the scale of the column less 1.5·2²³ times that scale, which is the scaled
-// integer, rounded once. Beside tiles this addition costs nothing: it may run on the port
-// whose multiply-adds the tiles block, which a conversion may not.
+// The bits of an integer plus 0x4b400000 are those of the float32 1.5·2²³ plus
+// the integer. One FMA multiplies this by the column's scale and subtracts
+// 1.5·2²³ times the scale, which gives the scaled integer, rounded once. Next
+// to tiles the integer addition is free: it may run on the port whose
+// multiply-adds the tiles block, which a conversion may not.
 //
-// SI and BX walk A and the panels for the tiles, DX and R14 their scales for the
-// vectors; R8 is 32 and CX 64, the strides of tiles; R13 and R12 are the sums of this and
-// of the next strip; DI is C, and R10 where its rows go, R9 apart; R11 counts strips; AX
-// walks the panels that are fetched.
+// SI and BX point into A and the panels for the tiles, DX and R14 to their
+// scales for the vector unit; R8 is 32 and CX 64, the strides of tiles; R13 and
+// R12 point to the sums of this and of the next strip; DI points to C, and R10
+// to where its rows go, R9 apart; R11 counts strips; AX points to the panels to
+// prefetch.
 
-// Sums of a strip and a chunk are four tiles; a block of panels is two of 512 bytes and
-// four vectors, and a strip of A two of 512 bytes and 2×16 scales.
+// The sums of a strip and a chunk are four tiles. A block of panels is two
+// times 512 bytes and four vectors, and a strip of A two times 512 bytes and
+// 2×16 scales.
 #define SUMS 4096
 #define BLOCK 1280
 #define SCALES 1024
 #define STRIP 1152
 
-// Steps of a strip of tiles: LOADn and PRODUCTn for the n-th product. SAVE stores tile t
-// at byte off from base. LOAD0 begins the next chunk after the last strip, and the panels
-// again after the last chunk.
+// Steps of a strip of tiles: LOADn and PRODUCTn for the n-th product. SAVE
+// stores tile t at byte off from base. LOAD0 starts the next chunk after the
+// last strip, and goes back to the start of the panels after the last chunk.
 #define LOAD0(same, go) \
 	DECQ stripsAhead-8(SP) \
 	JNZ  go \
@@ -65,7 +70,7 @@ go: \
 #define PRODUCT3 TILEZERO(7); TDPBSSD(7, 0, 3)
 #define SAVE(t, base, off) LEAQ off(base), R15; TILESTORE(t, 15, 1)
 
-// ROW adds the sums at byte sums, of a row with the scale at a, to C.
+// ROW adds the sums of a row at byte sums to C, with the row's scale at a.
 #define ROW(a, sums, c0, c1) \
 	VBROADCASTSS a, Z18 \
 	VPADDD sums(R13), Z31, Z20 \
@@ -75,7 +80,7 @@ go: \
 	VFMADD231PS Z18, Z20, c0 \
 	VFMADD231PS Z18, Z21, c1
 
-// ADD adds block b to half g of the strip, 8 rows. OP0 to OP2 are steps of the tiles.
+// ADD adds block b to half g of the strip, 8 rows. OP0 to OP2 are tile steps.
 #define ADD(g, b, OP0, OP1, OP2) \
 	VMOVUPS BLOCK*b+SCALES(R14), Z16 \
 	VMOVUPS BLOCK*b+SCALES+64(R14), Z17 \
@@ -93,12 +98,14 @@ go: \
 	ROW(SCALES+64*b+32*g+24(DX), b*2048+g*512+384, Z12, Z13) \
 	ROW(SCALES+64*b+32*g+28(DX), b*2048+g*512+448, Z14, Z15)
 
-// GETC loads a row of C, or zeros at first without resume; PUTC stores the next one.
+// GETC loads a row of C, or zeros in the first chunk if resume is not set; PUTC
+// stores the next row.
 #define GETC(row, a, b) VMOVUPS.Z 128*row(DI), K1, a; VMOVUPS.Z 128*row+64(DI), K1, b
 #define PUTC(a, b) VMOVUPS a, (R10); VMOVUPS b, 64(R10); ADDQ R9, R10
 
-// HALF adds the chunk to half g of the strip, beside two products ahead: their LOADs and
-// PRODUCTs, and the stores of sums of three before.
+// HALF adds the chunk to half g of the strip, interleaved with two products
+// ahead (their LOADs and PRODUCTs) and with stores of the sums of three
+// products before.
 #define HALF(g, LOADA, PRODUCTA, SAVEA, LOADB, PRODUCTB, SAVEB) \
 	GETC(0, Z0, Z1); GETC(1, Z2, Z3); GETC(2, Z4, Z5); GETC(3, Z6, Z7) \
 	GETC(4, Z8, Z9); GETC(5, Z10, Z11); GETC(6, Z12, Z13); GETC(7, Z14, Z15) \
@@ -217,8 +224,8 @@ DATA widen<>+8(SB)/4, $0x08080808 // 8 in each byte
 DATA widen<>+12(SB)/4, $0x4b400000 // 1.5·2²³
 GLOBL widen<>(SB), RODATA|NOPTR, $16
 
-// WIDENING leads DI to the integers and DX to the scales of the first or second panel
-// of a pair, and sets the constants in Z28 to Z31.
+// WIDENING sets DI to the integers and DX to the scales of the first or second
+// panel of a pair, and the constants in Z28 to Z31.
 #define WIDENING \
 	MOVQ dst+0(FP), DI \
 	MOVQ src+8(FP), SI \

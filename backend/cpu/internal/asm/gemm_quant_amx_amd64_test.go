@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Both forms add the same exact sums of blocks in the same order.
+// Tiles and VNNI add the same exact sums of blocks in the same order.
 func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 	if !haveTiles() {
 		t.Skip("this processor or system has no AMX tiles")
@@ -57,7 +57,8 @@ func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 			}
 		})
 	}
-	// Sums of zero, times scales of either sign, leave a C of −0 as it is or make it +0.
+	// A sum of zero times a scale of either sign leaves −0 in C as it is or
+	// makes it +0.
 	for _, zeroA := range []bool{true, false} {
 		check(64, 64, 256, true, func(a, b, c []float32) {
 			if zeroA {
@@ -70,7 +71,7 @@ func TestGemmQuantByTilesHasTheBitsOfVNNIOnAMX(t *testing.T) {
 			}
 		})
 	}
-	// Sums of the largest magnitude.
+	// Sums of the largest possible magnitude.
 	for _, x := range []float32{1, -1} {
 		check(64, 64, 256, false, func(a, b, c []float32) {
 			for i := range a {

@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// Without VNNI, VPMADDUBSW multiplies unsigned by signed bytes and adds pairs into
-// 16 bits, saturated. No format lets that happen: see DOTQ8 and DOTQ4.
+// Without VNNI, VPMADDUBSW multiplies unsigned by signed bytes and adds pairs
+// to 16 bits with saturation. No format's sums saturate: see DOTQ8 and DOTQ4.
 //
 // The kernels keep up to 3 rows × 16 columns of C in Y0 to Y5 and the sums of a
 // block in Y6 to Y11. ROWSn(OP, off) applies
@@ -11,7 +11,8 @@
 //	OP(byte off of the row's block of A, both halves of the row of C,
 //	   their registers, the registers of their sums)
 //
-// SI walks row 0 of A, R8 apart; DI is row 0 of C, R11 apart; BX walks the panel.
+// to n rows. SI points into row 0 of A, rows are R8 apart; DI points to row 0
+// of C, rows are R11 apart; BX points into the panel.
 
 #define ROWS1(OP, off) OP(off(SI), (DI), 32(DI), Y0, Y1, Y6, Y7)
 #define ROWS2(OP, off) ROWS1(OP, off); OP(off(SI)(R8*1), (DI)(R11*1), 32(DI)(R11*1), Y2, Y3, Y8, Y9)
@@ -22,8 +23,8 @@
 #define LOAD(a, c0, c1, f0, f1, s0, s1)  VMOVUPS c0, f0; VMOVUPS c1, f1
 #define STORE(a, c0, c1, f0, f1, s0, s1) VMOVUPS f0, c0; VMOVUPS f1, c1
 
-// SCALE adds the sums of a block, times their scales, to C. Y12 and Y13 hold the
-// scales of the columns.
+// SCALE multiplies the sums of a block by their scales and adds them to C. Y12
+// and Y13 hold the scales of the columns.
 #define SCALE(a, c0, c1, f0, f1, s0, s1) \
 	VBROADCASTSS a, Y14       \
 	VXORPS Y15, Y15, Y15      \
@@ -36,8 +37,9 @@
 
 #define SCALES(ROWS) ROWS(SCALE, 32)
 
-// STRIP computes the rows of C that ROWS describes. SUMS(ROWS) forms the sums of a
-// block, END(ROWS) adds them to C, as SCALES does, and a panel's block takes size bytes.
+// STRIP computes the rows of C that ROWS describes. SUMS(ROWS) computes the
+// sums of a block, END(ROWS) adds them to C, for example by SCALE, and size is
+// the size of a panel's block in bytes.
 #define STRIP(ROWS, SUMS, END, size, loop) \
 	ROWS(ZERO, 0)              \
 	CMPB resume+56(FP), $0     \
@@ -94,9 +96,9 @@ DATA bits<>+4(SB)/4, $0x0f0f0f0f // the lower half of each byte
 DATA bits<>+8(SB)/4, $0x00010001 // 1 in each 16 bits
 GLOBL bits<>(SB), RODATA|NOPTR, $12
 
-// DOTQ8 multiplies four activations with 4×8 weights. The weights' magnitudes, at
-// most 128, are in Y13, and their signs, in Y12, go to the activations, at most
-// 127: two products stay below 2¹⁵. Y15 holds ones.
+// DOTQ8 multiplies four activations by 4×8 weights. The weights' magnitudes, at
+// most 128, are in Y13; their signs, in Y12, are applied to the activations, at
+// most 127, so the sum of two products stays below 2¹⁵. Y15 holds ones.
 #define DOTQ8(a, s) \
 	VPBROADCASTD a, Y14          \
 	VPSIGNB Y12, Y14, Y14        \
@@ -133,9 +135,9 @@ GLOBL bits<>(SB), RODATA|NOPTR, $12
 TEXT ·gemmQ8AVX2(SB), NOSPLIT, $0-57
 	GEMMQUANT(SUMSQ8, SCALES, 544)
 
-// DOTQ4 multiplies four activations with 4×8 weights in w, from 0 to 15. A whole
-// block of 16 pairs of products, each at most 2·15·127 in 8 steps, stays below
-// 2¹⁵.
+// DOTQ4 multiplies four activations by 4×8 weights in w, which are 0 to 15. The
+// sum over a whole block, eight pairs of products of at most 15·127 each, stays
+// below 2¹⁵.
 #define DOTQ4(a, w, s) \
 	VPBROADCASTD a, Y14      \
 	VPMADDUBSW Y14, w, Y14   \
@@ -145,8 +147,8 @@ TEXT ·gemmQ8AVX2(SB), NOSPLIT, $0-57
 #define DOTQ4HI0(a, c0, c1, f0, f1, s0, s1) DOTQ4(a, Y12, s1)
 #define DOTQ4HI4(a, c0, c1, f0, f1, s0, s1) DOTQ4(a, Y13, s1)
 
-// HALFQ4 loads the 8×8 weights at byte w: k 0 to 3 into Y12, 4 to 7 into Y13. Y15
-// holds the mask of lower halves.
+// HALFQ4 loads the 8×8 weights at byte w: k 0 to 3 into Y12, 4 to 7 into Y13.
+// Y15 holds the mask of the lower halves of bytes.
 #define HALFQ4(w) \
 	VMOVDQU w(BX), Y13    \
 	VPAND Y13, Y15, Y12   \
@@ -161,8 +163,8 @@ TEXT ·gemmQ8AVX2(SB), NOSPLIT, $0-57
 	ROWS(DOTQ4HI0, k0)   \
 	ROWS(DOTQ4HI4, k4)
 
-// WIDENQ4 adds pairs of 16-bit sums, then −8·Σq, a sixteenth of what the block of
-// A holds: the weights are stored with 8 added. Y15 holds ones.
+// WIDENQ4 adds pairs of 16-bit sums, then −8·Σq, a sixteenth of the number in
+// the block of A, since the weights are stored with 8 added. Y15 holds ones.
 #define WIDENQ4(a, c0, c1, f0, f1, s0, s1) \
 	VPBROADCASTD a, Y14    \
 	VPSRAD $4, Y14, Y14    \
@@ -192,9 +194,9 @@ TEXT ·gemmQ4AVX2(SB), NOSPLIT, $0-57
 
 #define SUMSQ4_1(ROWS) PAIRSQ4(ROWS); ROWS(WIDENQ4_1, 0)
 
-// VALUE makes the sums of a block values of weights: times their scales, in Y12 and Y13,
-// plus the sum of the activations, from −128 times it at a, times the minimums, rounded
-// once since the latter product is exact.
+// VALUE multiplies the sums of a block by the scales in Y12 and Y13 and adds
+// the sum of the activations times the minimums. It rounds once, since the
+// latter product is exact. −128 times the sum of the activations is at a.
 #define VALUE(a, c0, c1, f0, f1, s0, s1) \
 	VPBROADCASTD a, Y14         \
 	VPXOR Y15, Y15, Y15         \

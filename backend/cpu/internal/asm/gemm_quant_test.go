@@ -25,23 +25,23 @@ var quantFormats = []struct {
 	{"Q4_1", PackedBytesQ4_1, PanelBytesQ4_1, PackQ4_1, UnpackQ4_1, GemmQ4_1},
 }
 
-// bytesAtEndOfPage returns n bytes, a multiple of four, that end where readable
-// memory ends.
+// bytesAtEndOfPage returns n bytes, a multiple of four, that end at the end of
+// readable memory.
 func bytesAtEndOfPage(t testing.TB, n int) []byte {
 	t.Helper()
 	x := endOfPage(t, n/4)
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), n)
 }
 
-// rowsOf returns A, M×K in row-major order, quantised.
+// rowsOf quantises A, M×K in row-major order.
 func rowsOf(a []float32, m, k int) []byte {
 	rows := make([]byte, RowsBytesQ8(m, k))
 	RowsQ8(rows, a, m, k, k, 1)
 	return rows
 }
 
-// valueQ8 decodes element (i,p) of quantised rows, as documented: the integer, and
-// the scale of its block.
+// valueQ8 decodes element (i,p) of quantised rows, as documented, to its
+// integer and the scale of its block.
 func valueQ8(rows []byte, k, i, p int) (q, scale float64) {
 	block := rows[i*RowsBytesQ8(1, k)+p/32*40:]
 	return float64(int8(block[p%32])), float64(math.Float32frombits(binary.LittleEndian.Uint32(block[32:])))
@@ -91,8 +91,8 @@ func TestGemmQuantMatchesFloat64Definition(t *testing.T) {
 									want += x
 									size += math.Abs(x)
 								}
-								// Two roundings of each block's product, one of each sum,
-								// and that of the unpacked weights.
+								// Each block's product is rounded twice, and
+								// each sum and the unpacked weights once.
 								bound := float64(k/32+4) * 2 * eps32 * size
 								near(t, fmt.Sprintf("%s: C[%d,%d]", what, i, j), c[i*ldc+j], want, bound)
 							}
@@ -104,8 +104,8 @@ func TestGemmQuantMatchesFloat64Definition(t *testing.T) {
 	})
 }
 
-// One block, no rounding: activations of 127 and powers of two as scales make
-// every product exact.
+// A single block without rounding: with activations of 127 and scales that are
+// powers of two, every product is exact.
 func TestGemmQuantSumsOfABlockAreExact(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
@@ -154,7 +154,7 @@ func TestGemmQuantSumsOfABlockAreExact(t *testing.T) {
 func TestGemmQuantHasTheSameBitsForEveryMAndSplit(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		const m, k, n = 150, 3000, 51 // more rows than one block of them
+		const m, k, n = 150, 3000, 51 // more rows than a block of rows
 		a, b := random(rng, m*k), random(rng, k*n)
 		rows := rowsOf(a, m, k)
 		rowBytes := RowsBytesQ8(1, k)
@@ -194,8 +194,8 @@ func TestGemmQuantHasTheSameBitsForEveryMAndSplit(t *testing.T) {
 // clone32 returns a copy of x.
 func clone32(x []float32) []float32 { return append([]float32(nil), x...) }
 
-// Every path that fuses computes the same chain of the same integers, and so does the
-// portable one for Q4_1.
+// All paths with fused multiply-adds compute the same chain of the same
+// integers. For Q4_1 the portable path does too.
 func TestGemmQuantAgreesAcrossPaths(t *testing.T) {
 	rng := newRand(t)
 	const m, k, n = 9, 300, 50
@@ -204,7 +204,7 @@ func TestGemmQuantAgreesAcrossPaths(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for i, f := range quantFormats {
 			if Path() == pathPortable && f.name != "Q4_1" {
-				continue // rounds each product before it adds it
+				continue // the portable path rounds each product before it adds it
 			}
 			bp, c := make([]byte, f.packedBytes(k, n)), make([]float32, m*n)
 			f.pack(bp, b, k, n, n, 1)
@@ -256,8 +256,9 @@ func TestGemmQuantDoesNotAllocate(t *testing.T) {
 	})
 }
 
-// weightsWithExtremes covers what quantising must survive, in columns of one
-// matrix: ordinary and tiny and huge numbers, zeros, and what is not finite.
+// weightsWithExtremes returns weights that quantising must handle, in columns
+// of one matrix: ordinary, tiny and huge numbers, zeros, and numbers that are
+// not finite.
 func weightsWithExtremes(rng *rand.Rand, k, n int) []float32 {
 	b := random(rng, k*n)
 	for j := range n {
@@ -285,7 +286,7 @@ func TestQuantisingGivesTheSameBitsOnEveryPathAndSplit(t *testing.T) {
 				whole[i] = got
 			}
 			if !bytes.Equal(got, whole[i]) {
-				t.Fatalf("%s: other bytes", what)
+				t.Fatalf("%s: bytes differ", what)
 			}
 		}
 		for i, f := range quantFormats {
@@ -370,8 +371,9 @@ func TestRowsQ8RoundsEachBlock(t *testing.T) {
 	})
 }
 
-// ggmlQ8, ggmlQ4 and ggmlQ4_1 are GGML's quantize_row_q8_0_ref, quantize_row_q4_0_ref and
-// quantize_row_q4_1_ref, followed by their inverse, on one block.
+// ggmlQ8, ggmlQ4 and ggmlQ4_1 are GGML's quantize_row_q8_0_ref,
+// quantize_row_q4_0_ref and quantize_row_q4_1_ref followed by their inverses,
+// for one block.
 func ggmlQ8(x []float32) []float64 {
 	var largest float32
 	for _, v := range x {
@@ -424,7 +426,8 @@ func ggmlQ4_1(x []float32) []float64 {
 	return out
 }
 
-// The margins are those on normal weights, with room for another seed.
+// The bounds are those measured on normally distributed weights, with a margin
+// for other seeds.
 func TestQuantisedWeightsAreNoWorseThanGGML(t *testing.T) {
 	rng := newRand(t)
 	const k, n = 256, 256

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// matrix is a strided operand whose backing slice ends with its last element.
+// matrix is a strided operand whose backing slice ends at its last element.
 type matrix struct {
 	data   []float32
 	rs, cs int
@@ -16,7 +16,7 @@ type matrix struct {
 
 func (m matrix) at(i, j int) float32 { return m.data[i*m.rs+j*m.cs] }
 
-// layouts returns rows×cols operands that cover every way kernels walk them.
+// layouts returns rows×cols operands in every layout for which kernels differ.
 func layouts(t *testing.T, rng *rand.Rand, rows, cols int) map[string]matrix {
 	ms := map[string]matrix{
 		"rows":          {rs: cols, cs: 1},
@@ -59,7 +59,7 @@ func TestPackBPlacesEveryElement(t *testing.T) {
 	})
 }
 
-// packed returns B, K×N in row-major order, packed.
+// packed packs B, K×N in row-major order.
 func packed(b []float32, k, n int) []float32 {
 	bp := make([]float32, PackedSize(k, n))
 	PackB(bp, b, k, n, n, 1)
@@ -102,7 +102,8 @@ func checkGemm(t *testing.T, what string, rng *rand.Rand, m, n, k int, a matrix,
 			t.Fatalf("%s: wrote column %d", what, i%ldc)
 		}
 	}
-	// Whole products are slow in float64: check the corners and some elements.
+	// Computing whole products in float64 is slow, so check the corners and
+	// some elements.
 	for check := range min(m*n, 40) {
 		i, j := rng.IntN(m), rng.IntN(n)
 		if check == 0 {
@@ -136,7 +137,8 @@ func TestGemmRowHasTheSameBitsForEveryM(t *testing.T) {
 			GemmPacked(m, n, k, a[i*k:], k, 1, bp, c, n, false)
 			sameBits(t, fmt.Sprintf("rows %d to %d alone", i, i+m), c, whole[i*n:][:m*n])
 		}
-		// A stored by columns, near and far, takes other routes to the kernel.
+		// Kernels treat an A stored by columns differently if the columns are
+		// far apart.
 		for _, acs := range []int{1000, 1100} {
 			at := make([]float32, k*acs)
 			for i := range 1000 {
@@ -153,7 +155,8 @@ func TestGemmRowHasTheSameBitsForEveryM(t *testing.T) {
 	})
 }
 
-// Kernels hold so many rows of so many panels: cover every shape of both.
+// Kernels compute several rows of several panels at a time. Cover every number
+// of rows and panels.
 func TestGemmComputesEveryTile(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
@@ -179,7 +182,7 @@ func TestFusedPathsHaveTheSameGemmBits(t *testing.T) {
 	var want []float32
 	eachPath(t, func(t *testing.T) {
 		if path == pathPortable {
-			t.Skip("rounds each product")
+			t.Skip("the portable path rounds each product")
 		}
 		got := slices.Clone(start)
 		GemmPacked(m, n, k, a, k, 1, bp, got, n, true)

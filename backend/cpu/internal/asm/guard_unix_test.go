@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// endOfPage returns n floats that end where readable memory ends, so that a
-// kernel which reads or writes beyond them faults.
+// endOfPage returns n floats that end at the end of readable memory, so that a
+// kernel that reads or writes beyond them faults.
 func endOfPage(t testing.TB, n int) []float32 {
 	t.Helper()
 	page := syscall.Getpagesize()

@@ -1,11 +1,11 @@
-// Loops over contiguous rows, shared by the kernels of this package.
+// Loops over contiguous rows.
 //
 // DX is the index of the current element and CX the length of the row. A kernel
-// defines a step, a macro STEP(LD, ST, KEEP) that handles eight elements:
-// LD(p, y) loads y from the row at p, ST(y, p) stores it, and KEEP(y) clears the
-// lanes beyond the end of the row. LANES runs it over the whole row; the last,
-// partial step loads and stores under the mask in Y15, and reads or writes
-// nothing beyond the row. Lanes that are not loaded are zero.
+// defines a step, a macro STEP(LD, ST, KEEP) that processes eight elements:
+// LD(p, y) loads y from the row at p, ST(y, p) stores it, and KEEP(y) clears
+// the lanes beyond the end of the row. LANES runs it over the whole row. The
+// last, partial step loads and stores under the mask in Y15, and does not read
+// or write beyond the row. Lanes that are not loaded are zero.
 
 #define LDFULL(p, y) VMOVUPS (p)(DX*4), y
 #define STFULL(y, p) VMOVUPS y, (p)(DX*4)
@@ -37,9 +37,9 @@ partial:               \
 	STEP(LDPART, STPART, KEEPPART) \
 finish:
 
-// LANES32 is LANES for reductions into four accumulators. Its step handles one of
-// the four groups of eight elements in 32, at byte offset off: STEP(LD, off, acc).
-// The last, partial group of 32 loads under the masks Y12 to Y15.
+// LANES32 is LANES for reductions into four accumulators. Its step processes
+// one of the four groups of eight elements in 32, at byte offset off: STEP(LD,
+// off, acc). The last, partial group of 32 loads under the masks Y12 to Y15.
 
 #define LD32FULL(p, off, y) VMOVUPS off(p)(DX*4), y
 #define LD32PART0(p, off, y) VMASKMOVPS off(p)(DX*4), Y12, y
@@ -82,7 +82,7 @@ finish:                \
 	VADDPS Y3, Y2, Y2 \
 	VADDPS Y2, Y0, Y0
 
-// SUM8 adds the lanes of Y0 into X0: ((0+1)+(2+3)) + ((4+5)+(6+7)); it clobbers
+// SUM8 adds the lanes of Y0 to X0 as ((0+1)+(2+3)) + ((4+5)+(6+7)); it clobbers
 // X1.
 #define SUM8 \
 	VHADDPS Y0, Y0, Y0 \

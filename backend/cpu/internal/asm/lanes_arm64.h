@@ -1,20 +1,21 @@
-// Loops over contiguous rows, shared by the kernels of this package.
+// Loops over contiguous rows.
 //
 // R9 is the byte offset of the current element and R5 the number of elements
-// left. A kernel defines a step, a macro STEP(LD, ST, KEEP) that handles four
+// left. A kernel defines a step, a macro STEP(LD, ST, KEEP) that processes four
 // elements: LD(p, v) loads v from the row at p, ST(v, p) stores it, and KEEP(v)
-// clears the lanes beyond the end of the row. LANES runs it over the whole row;
-// the last, partial step loads zeros into the lanes beyond the end, and reads or
-// writes nothing there. The loop clobbers R9 to R12 and V31.
+// clears the lanes beyond the end of the row. LANES runs it over the whole row.
+// The last, partial step loads zeros into the lanes beyond the end, and does
+// not read or write memory there. The loop clobbers R9 to R12 and V31.
 
 #define LDFULL(p, v) ADD R9, p, R10; VLD1 (R10), [v.S4]
 #define STFULL(v, p) ADD R9, p, R10; VST1 [v.S4], (R10)
 #define KEEPFULL(v)
 
 // A partial vector has r = 1, 2 or 3 elements, the second and the third at the
-// offsets R11 and R12. Where there is no such element, these are the offsets of
-// the last one: reading it twice does no harm, and when lanes are stored from
-// the third to the first, each element keeps its own. V31 masks the r lanes.
+// offsets R11 and R12. If there is no second or third element, its offset is
+// that of the last one: reading that twice does no harm, and since lanes are
+// stored from the third to the first, each element gets its own value. V31
+// masks the r lanes.
 
 #define PARTIAL(r) \
 	SUB  $1, r, R12           \
@@ -54,7 +55,7 @@ partial:                  \
 	STEP(LDPART, STPART, KEEPPART) \
 finish:
 
-// SUM8 adds the lanes of V0 and V1 into F0: ((0+1)+(2+3)) + ((4+5)+(6+7)).
+// SUM8 adds the lanes of V0 and V1 to F0 as ((0+1)+(2+3)) + ((4+5)+(6+7)).
 #define SUM8 \
 	FADDP4(1, 0, 0) \
 	FADDP4(0, 0, 0) \

@@ -1,6 +1,6 @@
-// LANES512 is LANES of lanes_amd64.h for steps of sixteen elements, STEP(LD, ST).
-// The last, partial step loads and stores under the mask in K1. Files include this
-// after textflag.h.
+// LANES512 is LANES of lanes_amd64.h for steps of sixteen elements, STEP(LD,
+// ST). The last, partial step loads and stores under the mask in K1. Files
+// include this after textflag.h.
 
 #define LD512FULL(p, z) VMOVUPS (p)(DX*4), z
 #define ST512FULL(z, p) VMOVUPS z, (p)(DX*4)

@@ -1,6 +1,6 @@
-// The float32 instructions over four lanes that Go's assembler lacks, by register
-// numbers and, as in its other instructions, with the destination last:
-// FSUB4(m, n, d) is Vd = Vn − Vm.
+// The float32 instructions on four lanes that Go's assembler lacks. Operands
+// are register numbers, with the destination last, as in the assembler's other
+// instructions: FSUB4(m, n, d) is Vd = Vn − Vm.
 
 #define FADD4(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d))  // fadd   vd.4s, vn.4s, vm.4s
 #define FSUB4(m, n, d) WORD $(0x4EA0D400 | (m)<<16 | (n)<<5 | (d))  // fsub   vd.4s, vn.4s, vm.4s
@@ -17,6 +17,6 @@
 #define SSHR4(n, d) WORD $(0x4F3F0400 | (n)<<5 | (d))               // sshr   vd.4s, vn.4s, #1
 #define FMAXV4(n, d) WORD $(0x6E30F800 | (n)<<5 | (d))              // fmaxv  sd, vn.4s
 
-// FMLA4 and FMLAE4 add Vn times Vm, or times the first lane of Vm, to Vd.
+// FMLA4 and FMLAE4 add Vn times Vm, or Vn times the first lane of Vm, to Vd.
 #define FMLA4(m, n, d) WORD $(0x4E20CC00 | (m)<<16 | (n)<<5 | (d))  // fmla   vd.4s, vn.4s, vm.4s
 #define FMLAE4(m, n, d) WORD $(0x4F801000 | (m)<<16 | (n)<<5 | (d)) // fmla   vd.4s, vn.4s, vm.s[0]

@@ -35,14 +35,14 @@ func available() []string {
 	return append([]string{pathAMX}, paths...)
 }
 
-// haveF16C reports the conversions between F16 and F32, which x/sys/cpu does
-// not: bit 29 of ECX in leaf 1.
+// haveF16C reports whether the processor converts between F16 and F32, which
+// x/sys/cpu does not report: bit 29 of ECX in leaf 1.
 func haveF16C() bool {
 	_, _, ecx, _ := cpuid(1, 0)
 	return ecx&(1<<29) != 0
 }
 
-// cpuid returns what the instruction says of a leaf and its subleaf.
+// cpuid returns the result of CPUID for a leaf and subleaf.
 //
 //go:noescape
 func cpuid(leaf, sub uint32) (eax, ebx, ecx, edx uint32)

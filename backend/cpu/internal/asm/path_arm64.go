@@ -6,6 +6,6 @@ var useNEON bool
 
 func use(path string) { useNEON = path == pathNEON }
 
-// available lists NEON without asking: every arm64 processor that Go runs on has
-// it.
+// available returns NEON without detecting it: every arm64 processor that Go
+// supports has it.
 func available() []string { return []string{pathNEON, pathPortable} }

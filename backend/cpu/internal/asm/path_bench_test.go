@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// BenchmarkPathsByRows is the price of taking one path's kernel for any number of rows.
-// It times the product on each path in turn, on one core; chosen/fastest is the time on the
-// path in use over that on the fastest of them.
+// BenchmarkPathsByRows measures the cost of using the kernels of one path for
+// every number of rows. It times the product on each path in turn, on one core.
+// chosen/fastest is the time on the path in use over the time on the fastest
+// path.
 func BenchmarkPathsByRows(b *testing.B) {
 	chosen := path
 	defer usePath(chosen)

@@ -1,9 +1,9 @@
 package asm
 
-// FMALoop runs n rounds of independent float32 multiply-adds that touch no
-// memory, and returns the number of floating-point operations done: two for each
-// multiply-add, nothing for n ≤ 0. Timed, it tells the peak that a matrix product
-// on this path can reach.
+// FMALoop runs n rounds of independent float32 multiply-adds that access no
+// memory, and returns the number of floating-point operations: two for each
+// multiply-add, 0 if n ≤ 0. Timing it measures the peak that a matrix product
+// can reach on this path.
 func FMALoop(n int) int {
 	if n <= 0 {
 		return 0
@@ -11,7 +11,7 @@ func FMALoop(n int) int {
 	return n * fmaLoop(n)
 }
 
-// fmaLoopGeneric keeps eight chains: as many as hide the latency of both
+// fmaLoopGeneric computes eight chains, as many as hide the latency of both
 // operations in the scalar registers that every architecture has.
 func fmaLoopGeneric(n int) int {
 	var c0, c1, c2, c3, c4, c5, c6, c7 float32
@@ -30,7 +30,7 @@ func fmaLoopGeneric(n int) int {
 	return 2 * 8
 }
 
-// fmaSink keeps the compiler from dropping the loop.
+// fmaSink keeps the compiler from removing the loop.
 //
 //lint:ignore U1000 It is only written.
 var fmaSink float32

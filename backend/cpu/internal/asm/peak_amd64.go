@@ -2,17 +2,17 @@
 
 package asm
 
-// fmaLoopAVX2 does twelve multiply-adds of 8 lanes a round.
+// fmaLoopAVX2 computes twelve multiply-adds of 8 lanes per round.
 //
 //go:noescape
 func fmaLoopAVX2(n int)
 
-// fmaLoopAVX512 does sixteen multiply-adds of 16 lanes a round.
+// fmaLoopAVX512 computes sixteen multiply-adds of 16 lanes per round.
 //
 //go:noescape
 func fmaLoopAVX512(n int)
 
-// fmaLoop runs n > 0 rounds and returns the operations of one.
+// fmaLoop runs n > 0 rounds and returns the number of operations per round.
 func fmaLoop(n int) int {
 	switch {
 	case useAVX512:

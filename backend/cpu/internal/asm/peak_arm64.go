@@ -2,12 +2,12 @@
 
 package asm
 
-// fmaLoopNEON does sixteen multiply-adds of 4 lanes a round.
+// fmaLoopNEON computes sixteen multiply-adds of 4 lanes per round.
 //
 //go:noescape
 func fmaLoopNEON(n int)
 
-// fmaLoop runs n > 0 rounds and returns the operations of one.
+// fmaLoop runs n > 0 rounds and returns the number of operations per round.
 func fmaLoop(n int) int {
 	if !useNEON {
 		return fmaLoopGeneric(n)

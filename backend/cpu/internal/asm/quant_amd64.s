@@ -22,7 +22,8 @@ EIGHT(offset8, $0x8888888888888888)    // 8 in each half byte
 EIGHT(lowByte, $0x000000ff000000ff)
 EIGHT(lowHalfByte, $0x0000000f0000000f)
 
-// unpackOrder undoes the order of 32-bit groups that packing to bytes leaves.
+// unpackOrder undoes the order in which packing to bytes leaves groups of 32
+// bits.
 DATA unpackOrder<>+0(SB)/8, $0x0000000400000000
 DATA unpackOrder<>+8(SB)/8, $0x0000000500000001
 DATA unpackOrder<>+16(SB)/8, $0x0000000600000002
@@ -106,7 +107,7 @@ special:
 	MOVL $0x7fc00000, 32(DI) // nanBits
 	JMP  next
 
-// The tile of the kernels below has 32 rows of 16 columns, 64 bytes each.
+// The kernels below work on a tile of 32 rows of 16 columns; a row is 64 bytes.
 
 // func columnSizesAVX2(tile *float32, sizes *uint32)
 TEXT ·columnSizesAVX2(SB), NOSPLIT, $0-16
@@ -137,7 +138,7 @@ row:
 	VPMINSD Y13, y, y    \
 	VPAND Y11, y, y
 
-// QUADQ8 stores four rows of eight columns from byte off on as 32 bytes.
+// QUADQ8 stores four rows of eight columns, starting at byte off, as 32 bytes.
 #define QUADQ8(off, inv, out) \
 	ROUNDQ8(off(SI), inv, Y0)        \
 	ROUNDQ8(off+64(SI), inv, Y1)     \
@@ -185,7 +186,7 @@ quad:
 	CLIPQ4(src, inv, y)  \
 	VPAND Y11, y, y
 
-// QUADQ4 collects four rows of eight columns in the lower halves of y's bytes.
+// QUADQ4 packs four rows of eight columns into the lower halves of y's bytes.
 #define QUADQ4(off, inv, y) \
 	ROUNDQ4(off(SI), inv, y)         \
 	ROUNDQ4(off+64(SI), inv, Y1)     \
@@ -229,8 +230,8 @@ oct:
 	VZEROUPPER
 	RET
 
-// ERRORQ4 adds the squared errors of eight columns to acc. Neither product is
-// fused, as in the definition.
+// ERRORQ4 adds the squared errors of eight columns to acc. As in the
+// definition, no product is fused with an addition.
 #define ERRORQ4(off, inv, d, acc, y, e) \
 	VMOVUPS off(SI), e  \
 	CLIPQ4(e, inv, y)   \

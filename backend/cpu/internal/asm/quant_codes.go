@@ -5,26 +5,28 @@ import (
 	"math"
 )
 
-// Codes is a K×N matrix of integers whose blocks of QuantBlock rows of a column have
-// their F16 scales, and maybe minimums, apart.
+// Codes is a K×N matrix of integers with separate F16 scales, and perhaps
+// minimums, for blocks of QuantBlock rows of a column.
 type Codes struct {
 	Q      []byte // int8: element (p,j) at p*RS+j*CS
 	RS, CS int
 	Scale  Halves
-	Min    Halves // of formats that have minimums
+	Min    Halves // of the formats that have minimums
 }
 
-// Halves are F16 numbers: that of block (b,j) is at b*RS+j*CS.
+// Halves is a matrix of F16 numbers. That of block (b,j) is at b*RS+j*CS.
 type Halves struct {
 	Data   []uint16
 	RS, CS int
 }
 
-// codesQ holds a block of 16 columns of integers: element (p,j) at p*PanelWidth+j.
+// codesQ is a block of 16 columns of integers, with element (p,j) at
+// p*PanelWidth+j.
 type codesQ [QuantBlock * PanelWidth]byte
 
-// PackQ8Codes writes the panels of PackQ8 with the integers and scales of c, which keep
-// their values; only a block whose scale is not finite gets the scale NaN and zeros.
+// PackQ8Codes packs the integers and scales of c into the panels of PackQ8
+// without changing their values, except that a block whose scale is not finite
+// gets the scale NaN and zeros.
 func PackQ8Codes(dst []byte, c Codes, k, n int) {
 	packCodes("PackQ8Codes", dst, c, k, n, blockBytesQ8, func(dst []byte, codes *codesQ) {
 		for p := range QuantBlock {
@@ -50,7 +52,7 @@ func PackQ4_1Codes(dst []byte, c Codes, k, n int) {
 	})
 }
 
-// packCodes packs c in blocks of blockBytes, of which write writes the integers.
+// packCodes packs c in blocks of blockBytes. It calls write for the integers.
 func packCodes(kernel string, dst []byte, c Codes, k, n, blockBytes int, write func(dst []byte, codes *codesQ)) {
 	if k <= 0 || n <= 0 {
 		return
@@ -96,8 +98,8 @@ func packCodes(kernel string, dst []byte, c Codes, k, n, blockBytes int, write f
 
 func (h *Halves) at(b, j int) uint16 { return h.Data[b*h.RS+j*h.CS] }
 
-// putNibbles writes integers, with an offset that makes them 0 to 15, in the order of
-// PackQ4.
+// putNibbles adds offset to the integers, which makes them 0 to 15, and writes
+// them in the order of PackQ4.
 func putNibbles(dst []byte, codes *codesQ, offset byte) {
 	for t := range QuantBlock / 8 {
 		for i := range 4 {

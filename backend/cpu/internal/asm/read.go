@@ -2,13 +2,12 @@ package asm
 
 import "unsafe"
 
-// ReadLoop reads all of x in ascending order, as a product reads the weights of
-// one row, does next to nothing with them, and returns the exclusive or of its
-// words: timing it measures how fast memory can be read. The length of x is a
-// multiple of 256 bytes.
+// ReadLoop reads all of x in ascending order, as a product of one row reads the
+// weights, and returns the exclusive or of its words. Timing it measures how
+// fast memory can be read. The length of x must be a multiple of 256 bytes.
 func ReadLoop(x []byte) uint64 {
 	if len(x)%256 != 0 {
-		panic("asm: ReadLoop: x is no multiple of 256 bytes")
+		panic("asm: ReadLoop: len(x) is not a multiple of 256")
 	}
 	if len(x) == 0 {
 		return 0
@@ -16,7 +15,7 @@ func ReadLoop(x []byte) uint64 {
 	return readLoop(x)
 }
 
-// readLoopGeneric is ReadLoop of at least 256 bytes.
+// readLoopGeneric is ReadLoop for at least 256 bytes.
 func readLoopGeneric(x []byte) uint64 {
 	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/8)
 	var a, b, c, d uint64

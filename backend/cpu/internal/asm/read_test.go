@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A loop that skipped part of its memory would report more bandwidth than there
-// is.
+// A loop that skipped part of its memory would report a bandwidth that is too
+// high.
 func TestReadLoopReadsEveryWord(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))

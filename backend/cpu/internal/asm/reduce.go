@@ -2,8 +2,8 @@ package asm
 
 import "math"
 
-// The sums below run in 32 lanes: element i belongs to lane i%32 and each lane is
-// one chain in ascending i. The lanes are added 8 wide, (0..7 + 8..15) +
+// The sums below use 32 lanes: element i belongs to lane i%32, and each lane is
+// one chain in ascending i. The lanes are added in eights as (0..7 + 8..15) +
 // (16..23 + 24..31), and the eight results as ((0+1)+(2+3)) + ((4+5)+(6+7)).
 
 // sumLanes adds eight lanes in the order of VHADDPS.
@@ -11,7 +11,7 @@ func sumLanes(l *[8]float32) float32 {
 	return ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]))
 }
 
-// sumLanes32 adds 32 lanes in the order above.
+// sumLanes32 adds 32 lanes in the order documented above.
 func sumLanes32(l *[32]float32) float32 {
 	var s [8]float32
 	for i := range s {
@@ -42,7 +42,7 @@ func sumSquaresGeneric(x []float32) float32 {
 	return sumLanes32(&lane)
 }
 
-// Dot returns Σ x[i]·y[i] over the elements of x; y has at least as many.
+// Dot returns Σ x[i]·y[i] over the elements of x. y must be at least as long.
 func Dot(x, y []float32) float32 {
 	need("Dot", "y", len(y), len(x))
 	return dot(x, y)
@@ -65,9 +65,8 @@ func dot3Generic(x, y, z []float32) float32 {
 	return sumLanes32(&lane)
 }
 
-// Max returns the largest element of x, or −Inf where there is none. NaN counts
-// as absent: a softmax over the row still turns NaN through the NaN's own
-// exponential.
+// Max returns the largest element of x, or −Inf if x is empty. It ignores NaN:
+// a softmax of the row still becomes NaN through the exponential of the NaN.
 func Max(x []float32) float32 { return maxRow(x) }
 
 func maxGeneric(x []float32) float32 {

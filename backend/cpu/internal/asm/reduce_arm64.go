@@ -4,8 +4,8 @@ package asm
 
 import "unsafe"
 
-// The sums take rows of n elements and, in their tails, copies of what lies
-// beyond the last multiple of 32, padded with zeros to 32 elements.
+// The sums take rows of n elements. Their tail arguments are copies of the
+// elements after the last multiple of 32, padded with zeros to 32 elements.
 
 //go:noescape
 func sumNEON(x, xTail *float32, n int) float32

@@ -4,9 +4,9 @@
 #include "neon_arm64.h"
 #include "lanes_arm64.h"
 
-// The sums run over blocks of 32 elements in the 32 lanes of V0 to V7. The rows
-// are R0, R1 and R2. Their last, partial blocks were copied to R3, R4 and R5 and
-// padded with zeros, so that they run through the same instructions.
+// The sums process blocks of 32 elements in the 32 lanes of V0 to V7. The rows
+// are in R0, R1 and R2. Their last, partial blocks were copied to R3, R4 and R5
+// and padded with zeros, so that the same instructions process them.
 
 #define LOADX \
 	VLD1.P 64(R0), [V16.S4, V17.S4, V18.S4, V19.S4] \
@@ -36,7 +36,7 @@
 #define DOT2 LOADX; LOADY(R1); EIGHT(MULADDXY)
 #define DOT3 LOADX; LOADY(R1); EIGHT(MULXBYY); LOADY(R2); EIGHT(MULADDXY)
 
-// BLOCKS runs BLOCK over a row of R6 elements and adds the lanes into F0.
+// BLOCKS runs BLOCK over a row of R6 elements and adds the lanes to F0.
 #define BLOCKS(BLOCK) \
 	VEOR V0.B16, V0.B16, V0.B16 \
 	VEOR V1.B16, V1.B16, V1.B16 \

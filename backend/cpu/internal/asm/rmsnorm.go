@@ -23,7 +23,7 @@ func scaleMulGeneric(y, x, w []float32, s float32) {
 	}
 }
 
-// RMSNormGradRow sets dx, over its n elements, to the input gradient of
+// RMSNormGradRow sets the n elements of dx to the input gradient of
 // [RMSNormRow] for the output gradient dy:
 //
 //	dx = rstd·dy·w − x·rstd³·Σ(dy·w·x)/n
@@ -47,8 +47,8 @@ func rmsNormGradGeneric(dx, dy, x, w []float32, rstd, c float32) {
 	}
 }
 
-// RMSNormGradWeight adds to dw, over its elements, one row's share of the gradient
-// of w: dw += dy·x·rstd. The order of the rows is the caller's.
+// RMSNormGradWeight adds one row's contribution to the gradient of w to the
+// elements of dw: dw += dy·x·rstd. The caller determines the order of rows.
 func RMSNormGradWeight(dw, dy, x []float32, rstd float32) {
 	need("RMSNormGradWeight", "dy", len(dy), len(dw))
 	need("RMSNormGradWeight", "x", len(x), len(dw))

@@ -1,8 +1,9 @@
 package asm
 
-// Rotate turns pairs of each row of 2·len(cos) elements of x by as many angles and
-// sets the rows of dst (Su et al. 2021). Pair i of a row is its elements i and
-// i+len(cos), or where interleaved 2i and 2i+1. sign is 1, or −1 to rotate back:
+// Rotate applies rotary position embedding (Su et al. 2021): it rotates pairs
+// of each row of 2·len(cos) elements of x by len(cos) angles and writes the
+// rows to dst. Pair i of a row is its elements i and i+len(cos) or, if
+// interleaved, 2i and 2i+1. sign is 1, or −1 for the inverse rotation:
 //
 //	(a, b) → (a·cos − b·sign·sin, a·sign·sin + b·cos)
 //
@@ -19,7 +20,7 @@ func Rotate(dst, x, cos, sin []float32, sign float32, interleaved bool) {
 
 func rotateGeneric(dst, x, cos, sin []float32, sign float32, interleaved bool) {
 	half := len(cos)
-	first, second := 1, half // pair k begins at k·first, its other element is second further
+	first, second := 1, half // pair k starts at k·first, and its other element is second later
 	if interleaved {
 		first, second = 2, 1
 	}

@@ -2,8 +2,8 @@
 
 package asm
 
-// rotateHalvesAVX512 and rotatePairsAVX512 turn a positive number of rows by half > 0
-// angles: pairs half apart, and adjacent ones.
+// rotateHalvesAVX512 and rotatePairsAVX512 rotate a positive number of rows by
+// half > 0 angles: pairs of elements that are half apart, and adjacent pairs.
 //
 //go:noescape
 func rotateHalvesAVX512(dst, x *float32, rows int, cos, sin *float32, half int, sign float32)

@@ -3,7 +3,7 @@
 #include "textflag.h"
 #include "lanes_avx512_amd64.h"
 
-// doubled are the numbers of eight dwords, each twice.
+// doubled are the indices of eight dwords, each twice.
 DATA doubled<>+0(SB)/8, $0x0000000000000000
 DATA doubled<>+8(SB)/8, $0x0000000100000001
 DATA doubled<>+16(SB)/8, $0x0000000200000002
@@ -17,8 +17,8 @@ GLOBL doubled<>(SB), RODATA|NOPTR, $64
 DATA firstSign<>+0(SB)/8, $0x0000000080000000
 GLOBL firstSign<>(SB), RODATA|NOPTR, $8
 
-// HALVES turns elements DX to DX+16 of the first half of each row at R11, and those of
-// the second half, R9 bytes further, to the row at R12.
+// HALVES rotates elements DX to DX+16 of the first half of each row at R11 with
+// those of the second half, R9 bytes later, and writes them to the row at R12.
 #define HALVES(rows, LD, ST) \
 	LD(R10, Z8)            \
 	LD(R8, Z9)             \
@@ -75,8 +75,8 @@ finish:
 	VZEROUPPER
 	RET
 
-// PAIRS turns elements DX to DX+16 of each row at R11 to the row at R12, R9 bytes
-// apart. K2 are the lanes of as many cosines.
+// PAIRS rotates elements DX to DX+16 of each row at R11 and writes them to the
+// row at R12; rows are R9 bytes apart. K2 masks the cosines, one for each pair.
 #define PAIRS(rows, LD, ST) \
 	VMOVUPS.Z (R10)(DX*2), K2, Z8 \
 	VMOVUPS.Z (R8)(DX*2), K2, Z9  \

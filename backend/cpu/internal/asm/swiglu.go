@@ -15,8 +15,8 @@ func swiGLUGeneric(dst, gate, up []float32) {
 	}
 }
 
-// SwiGLUGrad sets the gradients of [SwiGLU] for the output gradient dY, over the
-// elements of dGate. With s the sigmoid of gate,
+// SwiGLUGrad sets dGate and dUp to the gradients of [SwiGLU] for the output
+// gradient dY, for the elements of dGate. With s the sigmoid of gate,
 //
 //	dUp   = dY·gate·s
 //	dGate = dY·up·s·(1 + gate·(1−s))

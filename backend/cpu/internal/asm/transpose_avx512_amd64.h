@@ -1,7 +1,7 @@
-// TRANSPOSE512 transposes the sixteen vectors of sixteen dwords in Z0 to Z15; it
-// clobbers Z16 to Z19. FOURDWORDS turns four rows into u, where u[r] has in its
-// quarter q the four elements of column 4q+r. QUARTERS gathers the quarters of four
-// such vectors into the columns r, 4+r, 8+r and 12+r.
+// TRANSPOSE512 transposes the sixteen vectors of sixteen dwords in Z0 to Z15;
+// it clobbers Z16 to Z19. FOURDWORDS turns four rows into vectors u, where
+// quarter q of u[r] has the four elements of column 4q+r. QUARTERS collects the
+// quarters of four such vectors into the columns r, 4+r, 8+r and 12+r.
 
 #define FOURDWORDS(a0, a1, a2, a3) \
 	VUNPCKLPS a1, a0, Z16       \

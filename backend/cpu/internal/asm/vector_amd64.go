@@ -4,7 +4,8 @@ package asm
 
 import "unsafe"
 
-// The kernels take the first elements of their rows and the common length.
+// The kernels take pointers to the first elements of their rows, and their
+// length.
 
 //go:noescape
 func scaleAVX2(dst, x *float32, n int, s float32)

@@ -191,8 +191,8 @@ TEXT ·dot3AVX2(SB), NOSPLIT, $0-36
 DATA negInf<>+0(SB)/4, $0xff800000
 GLOBL negInf<>(SB), RODATA|NOPTR, $4
 
-// Lanes outside Y15 keep the maximum so far. VMAXPS returns its second operand,
-// here Y0, when the other is NaN.
+// Lanes outside of Y15 keep the maximum so far. If either operand is NaN,
+// VMAXPS returns the second, here Y0.
 #define MAX(LD, ST, KEEP) LD(SI, Y1); VMAXPS Y0, Y1, Y1; VBLENDVPS Y15, Y1, Y0, Y0
 
 // func maxAVX2(x *float32, n int) float32

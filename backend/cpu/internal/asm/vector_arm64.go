@@ -4,7 +4,8 @@ package asm
 
 import "unsafe"
 
-// The NEON kernels take the first elements of their rows and the common length.
+// The NEON kernels take pointers to the first elements of their rows, and their
+// length.
 
 //go:noescape
 func scaleNEON(dst, x *float32, n int, s float32)

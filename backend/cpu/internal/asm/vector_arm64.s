@@ -133,7 +133,8 @@ TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
 	LANES(SOFTMAXGRAD)
 	RET
 
-// The maximum so far stays where it is not less: beyond the end, and beside NaN.
+// The maximum so far stays in lanes where no element is greater: beyond the end
+// of the row, and where the element is NaN.
 #define MAX(LD, ST, KEEP) LD(R1, V1); FCMGT4(0, 1, 2); KEEP(V2); VBIT V2.B16, V1.B16, V0.B16
 
 // func maxNEON(x *float32, n int) float32

@@ -3,8 +3,8 @@
 #include "textflag.h"
 #include "lanes_avx512_amd64.h"
 
-// The kernels of vector_amd64.s, sixteen elements at a time. Their bits are the same.
-// Rows: dst in DI, the inputs in SI, R8 and R9. Scalars: Z8 and Z9.
+// The kernels of vector_amd64.s for sixteen elements at a time. They give the
+// same bits. Rows: dst in DI, the inputs in SI, R8 and R9. Scalars: Z8 and Z9.
 
 #define ADDXY(LD, ST) LD(SI, Z0); LD(R8, Z1); VADDPS Z1, Z0, Z0; ST(Z0, DI)
 

@@ -8,12 +8,12 @@ import (
 
 var rowSizes = []int{0, 1, 7, 8, 9, 31, 32, 33, 63, 64, 100, 257}
 
-// term is a wanted value and the size of the terms that made it, which bounds
-// what cancellation does to the error.
+// term is a wanted value and the magnitude of the terms that were added to get
+// it, which bounds the error from cancellation.
 type term struct{ want, size float64 }
 
-// elementwise lists the kernels whose outputs depend on one position of each row.
-// rows are their arguments, the first outs of which are written.
+// elementwise lists the kernels whose outputs depend on one position of each
+// row. rows are their arguments; the first outs of these are written.
 var elementwise = []struct {
 	name       string
 	rows, outs int
@@ -213,7 +213,7 @@ func TestReductionsMatchFloat64Definition(t *testing.T) {
 						size += math.Abs(v)
 					}
 					near(t, fmt.Sprintf("n=%d", n), got, want, float64(n/32+8)*eps32*size)
-					// The same row at another address, and with zeros behind it.
+					// The same row at another address, and with zeros after it.
 					for shift := range 9 {
 						pad := func(x []float32) []float32 {
 							return append(append(make([]float32, shift), x...), make([]float32, shift)...)[shift:]

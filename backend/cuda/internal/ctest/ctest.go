@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// Build compiles a C file of the test's package into a shared library and
-// returns its path. Without gcc, or away from Linux, the test is skipped.
+// Build compiles a C file of the test's package to a shared library and returns
+// its path. If there is no gcc or the system is not Linux, it skips the test.
 func Build(t testing.TB, source string, flags ...string) string {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc")
 	if runtime.GOOS != "linux" || err != nil {
-		t.Skip("SKIP: the C library that stands in for CUDA needs Linux and gcc")
+		t.Skip("SKIP: building the stub of CUDA needs Linux and gcc")
 	}
 	path := filepath.Join(t.TempDir(), "lib"+filepath.Base(source)+".so")
 	args := append([]string{"-shared", "-fPIC", "-Wall", "-Werror", "-o", path, source}, flags...)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Include is the folder with NVIDIA's headers, from the environment variable
-// AHA_CUDA_INCLUDE. Without it the test is skipped.
+// Include returns the folder with NVIDIA's headers, from the environment
+// variable AHA_CUDA_INCLUDE. If that is not set, it skips the test.
 func Include(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("AHA_CUDA_INCLUDE")
@@ -23,7 +23,7 @@ func Include(t testing.TB) string {
 	return dir
 }
 
-// Header is the text of one of NVIDIA's headers.
+// Header returns the text of one of NVIDIA's headers.
 func Header(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(Include(t), name))
@@ -39,9 +39,9 @@ var (
 	cName    = regexp.MustCompile(`^// ([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)$`)
 )
 
-// CheckConstants compares the constants of a Go file that carry a C name as
-// their trailing comment with the header's values, and returns how many there
-// are.
+// CheckConstants compares the constants of a Go file that have a C name as
+// their trailing comment with the values in the header, and returns their
+// number.
 func CheckConstants(t *testing.T, file, header string) int {
 	t.Helper()
 	values := map[string]uint64{}

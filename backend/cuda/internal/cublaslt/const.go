@@ -3,8 +3,8 @@ package cublaslt
 // The trailing comments are the names in cublasLt.h and the headers that it
 // includes. A test compares the values with them.
 
-// Status is a cublasStatus_t: what a call of cuBLASLt returned. As an error it is
-// the target of errors.Is: errors.Is(err, cublaslt.NotInitialized).
+// Status is a cublasStatus_t, the result of a call of cuBLASLt. errors.Is finds
+// it in errors, as in errors.Is(err, cublaslt.NotInitialized).
 type Status uint32
 
 const (
@@ -25,7 +25,7 @@ const (
 // ComputeType is a cublasComputeType_t.
 type ComputeType int32
 
-// Compute32F sums in F32 and does not round F32 operands to TF32.
+// Compute32F computes sums in F32 and does not round F32 operands to TF32.
 const Compute32F ComputeType = 68 // CUBLAS_COMPUTE_32F
 
 // Operation is a cublasOperation_t.
@@ -64,6 +64,6 @@ const (
 	AlignmentD        PreferenceAttribute = 8 // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES
 )
 
-// ReductionNone is the value of ReductionMask that admits algorithms alone which
+// ReductionNone is the value of ReductionMask that allows only algorithms that
 // sum each element in one sequence.
 const ReductionNone = 0 // CUBLASLT_REDUCTION_SCHEME_NONE

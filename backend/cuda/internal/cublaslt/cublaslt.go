@@ -1,9 +1,9 @@
-// Package cublaslt binds cuBLASLt, NVIDIA's library of matrix products, loaded at
-// run time: the part of it that computes a product with a chosen algorithm. Its
-// methods carry the names of the C functions without "cublasLt". Matrices are
+// Package cublaslt binds the part of cuBLASLt, NVIDIA's library of matrix products,
+// that computes a product with a chosen algorithm. It loads the library at run time.
+// Its methods have the names of the C functions without "cublasLt". Matrices are
 // column-major.
 //
-// BLAS.Matmul allocates no memory: its arguments lie in pooled blocks.
+// BLAS.Matmul allocates no memory: its arguments are in pooled blocks.
 package cublaslt
 
 import (
@@ -17,23 +17,23 @@ import (
 
 // Handles of cuBLASLt.
 type (
-	Handle     uintptr // of the library in one context
+	Handle     uintptr // the library in one context
 	Desc       uintptr // what a product computes
-	Layout     uintptr // how a matrix lies in memory
-	Preference uintptr // which algorithms are admitted
+	Layout     uintptr // layout of a matrix in memory
+	Preference uintptr // limits on the algorithms
 )
 
-// BLAS is cuBLASLt. Its methods may be called from several goroutines. Create,
-// MatmulAlgoGetHeuristic and Matmul need a current context.
+// BLAS is cuBLASLt. Its methods may be called by several goroutines at once.
+// Create, MatmulAlgoGetHeuristic and Matmul need a current context.
 type BLAS struct {
-	Path    string // file of the library
+	Path    string // the library's file
 	Version int    // 10,000·major + 100·minor + patch
 
 	fn     []uintptr
 	blocks sync.Pool // of *block
 }
 
-// call is one entry point of the library.
+// call is an entry point of the library.
 type call uint8
 
 const (
@@ -105,16 +105,16 @@ func Open() (*BLAS, error) {
 	return l, nil
 }
 
-// VersionString is Version as text, such as "13.1.0".
+// VersionString returns Version as text, such as "13.1.0".
 func (l *BLAS) VersionString() string {
 	return fmt.Sprintf("%d.%d.%d", l.Version/10000, l.Version/100%100, l.Version%100)
 }
 
-// block is the memory of one call: its arguments and what they point to. It lies on
-// the heap, where it does not move while C holds addresses in it.
+// block is the memory of one call: its arguments and what they point to. It is
+// on the heap, where it does not move while C has addresses in it.
 type block struct {
 	args        [16]uintptr
-	value       uint64 // what the call writes, or an attribute
+	value       uint64 // an attribute, or what the call writes
 	alpha, beta float32
 	algo        Algo
 }
@@ -126,10 +126,10 @@ func (l *BLAS) done(b *block) {
 	l.blocks.Put(b)
 }
 
-// out is the address of value.
+// out returns the address of value.
 func (b *block) out() uintptr { return uintptr(unsafe.Pointer(&b.value)) }
 
-// do calls c.
+// do calls c and returns its Status.
 func (l *BLAS) do(b *block, c call, args ...uintptr) Status {
 	n := copy(b.args[:], args)
 	s := dynlib.Call(l.fn[c], b.args[:n]...)
@@ -137,7 +137,7 @@ func (l *BLAS) do(b *block, c call, args ...uintptr) Status {
 	return Status(s)
 }
 
-// create calls c, which writes a handle first.
+// create calls c, whose first argument is the address of a handle to write.
 func (l *BLAS) create(c call, detail string, args ...uintptr) (uintptr, error) {
 	b := l.block()
 	defer l.done(b)
@@ -147,7 +147,7 @@ func (l *BLAS) create(c call, detail string, args ...uintptr) (uintptr, error) {
 	return uintptr(b.value), nil
 }
 
-// destroy calls c, which takes a handle alone.
+// destroy calls c, whose only argument is a handle.
 func (l *BLAS) destroy(c call, handle uintptr) error {
 	b := l.block()
 	defer l.done(b)
@@ -161,18 +161,18 @@ func (l *BLAS) destroy(c call, handle uintptr) error {
 func (l *BLAS) set(c call, handle uintptr, attribute int32, value uint64, size int) error {
 	b := l.block()
 	defer l.done(b)
-	b.value = value // the machines of these libraries are little-endian
+	b.value = value // all machines with this library are little-endian
 	if s := l.do(b, c, handle, uintptr(attribute), b.out(), uintptr(size)); s != success {
 		return l.failure(c, s, fmt.Sprintf("attribute %d = %d", attribute, value))
 	}
 	return nil
 }
 
-// Create makes a handle for the current context.
+// Create creates a handle for the current context.
 func (l *BLAS) Create() (Handle, error) {
 	h, err := l.create(cublasLtCreate, "")
 	return Handle(h), err
 }
 
-// Destroy gives the handle up. It may wait for the device.
+// Destroy destroys the handle. It may wait for the device.
 func (l *BLAS) Destroy(h Handle) error { return l.destroy(cublasLtDestroy, uintptr(h)) }

@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// stub is a library that testdata/stub.c plays.
+// stub is a BLAS whose library is testdata/stub.c.
 type stub struct {
 	*BLAS
 	fail, take uintptr
@@ -52,7 +52,7 @@ func (s *stub) log() string {
 	return string(buf)
 }
 
-// step is a call of an entry point, and the line that the stub logs.
+// step is a call of an entry point and the line that the stub logs for it.
 type step struct {
 	line string
 	do   func() error
@@ -147,7 +147,8 @@ func TestEveryFailingCallIsAnErrorThatNamesIt(t *testing.T) {
 			t.Errorf("%s fails: error %v", name, err)
 			continue
 		}
-		// The stub's text is one buffer, as static strings need not be.
+		// The stub reuses one buffer for its texts, so they must have been
+		// copied.
 		if e.Name != "name 14" || e.Message != "text 14" || !strings.Contains(err.Error(), "name 14 (14): text 14") {
 			t.Errorf("%s fails: error %v", name, err)
 		}
@@ -175,7 +176,8 @@ func TestALibraryThatIsNotCuBLASLtIsRefused(t *testing.T) {
 	}
 }
 
-// headers are the texts of cublasLt.h and of those with the types of its arguments.
+// headers returns the texts of cublasLt.h and of the headers that declare the
+// types of its arguments.
 func headers(t *testing.T) string {
 	t.Helper()
 	return ctest.Header(t, "cublasLt.h") + ctest.Header(t, "cublas_api.h") + ctest.Header(t, "library_types.h")
@@ -199,5 +201,5 @@ func TestEntryPointsAndStructsAreThoseOfTheHeader(t *testing.T) {
 		unsafe.Offsetof(r.WavesCount) != 76 {
 		t.Errorf("HeuristicResult has %d bytes", unsafe.Sizeof(r))
 	}
-	openStub(t, "-DCUBLASLT_H", "-I", ctest.Include(t)) // has the same numbers, and all prototypes
+	openStub(t, "-DCUBLASLT_H", "-I", ctest.Include(t)) // compares the numbers and all prototypes
 }

@@ -7,13 +7,14 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// Error is a call of cuBLASLt that failed. errors.Is(err, s) holds for its Status s.
+// Error is a failed call of cuBLASLt. errors.Is(err, s) is true for its Status
+// s.
 type Error struct {
 	Call    string // the entry point, such as cublasLtMatmul
 	Code    Status
 	Name    string // such as CUBLAS_STATUS_NOT_SUPPORTED
 	Message string // the library's description
-	Detail  string // what was asked for; may be empty
+	Detail  string // what was requested; may be empty
 }
 
 func (e *Error) Error() string {
@@ -31,7 +32,7 @@ func (e *Error) Unwrap() error { return e.Code }
 
 func (s Status) Error() string { return fmt.Sprintf("cuBLAS error %d", uint32(s)) }
 
-// failure is the error of a call that returned s.
+// failure returns the error of a call that returned s.
 func (l *BLAS) failure(c call, s Status, detail string) error {
 	return &Error{
 		Call: callNames[c], Code: s, Detail: detail,
@@ -39,7 +40,7 @@ func (l *BLAS) failure(c call, s Status, detail string) error {
 	}
 }
 
-// text is what the library says about s, a static C string.
+// text returns the library's name or description of s, a static C string.
 func (l *BLAS) text(c call, s Status) string {
 	return dynlib.GoString(dynlib.Call(l.fn[c], uintptr(s)))
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/driver"
 )
 
-// MatmulDescCreate makes the descriptor of a product whose factors alpha and beta are
-// of type scale.
+// MatmulDescCreate creates the descriptor of a product whose factors alpha and
+// beta have type scale.
 func (l *BLAS) MatmulDescCreate(compute ComputeType, scale DataType) (Desc, error) {
 	d, err := l.create(cublasLtMatmulDescCreate, "", uintptr(compute), uintptr(scale))
 	return Desc(d), err
 }
 
-// MatmulDescDestroy gives the descriptor up.
+// MatmulDescDestroy destroys the descriptor.
 func (l *BLAS) MatmulDescDestroy(d Desc) error {
 	return l.destroy(cublasLtMatmulDescDestroy, uintptr(d))
 }
@@ -25,15 +25,15 @@ func (l *BLAS) MatmulDescSetAttribute(d Desc, a DescAttribute, v Operation) erro
 	return l.set(cublasLtMatmulDescSetAttribute, uintptr(d), int32(a), uint64(v), 4)
 }
 
-// MatrixLayoutCreate makes the descriptor of a column-major matrix. Columns begin ld
-// elements apart.
+// MatrixLayoutCreate creates the descriptor of a column-major matrix whose
+// columns start ld elements apart.
 func (l *BLAS) MatrixLayoutCreate(t DataType, rows, cols, ld int) (Layout, error) {
 	m, err := l.create(cublasLtMatrixLayoutCreate, fmt.Sprintf("%d rows, %d columns, %d apart", rows, cols, ld),
 		uintptr(t), uintptr(rows), uintptr(cols), uintptr(ld))
 	return Layout(m), err
 }
 
-// MatrixLayoutDestroy gives the descriptor up.
+// MatrixLayoutDestroy destroys the descriptor.
 func (l *BLAS) MatrixLayoutDestroy(m Layout) error {
 	return l.destroy(cublasLtMatrixLayoutDestroy, uintptr(m))
 }
@@ -47,19 +47,19 @@ func (l *BLAS) MatrixLayoutSetAttribute(m Layout, a LayoutAttribute, v int) erro
 	return l.set(cublasLtMatrixLayoutSetAttribute, uintptr(m), int32(a), uint64(v), size)
 }
 
-// MatmulPreferenceCreate makes a descriptor that admits all algorithms without a
-// workspace.
+// MatmulPreferenceCreate creates a descriptor that allows all algorithms that
+// need no workspace.
 func (l *BLAS) MatmulPreferenceCreate() (Preference, error) {
 	p, err := l.create(cublasLtMatmulPreferenceCreate, "")
 	return Preference(p), err
 }
 
-// MatmulPreferenceDestroy gives the descriptor up.
+// MatmulPreferenceDestroy destroys the descriptor.
 func (l *BLAS) MatmulPreferenceDestroy(p Preference) error {
 	return l.destroy(cublasLtMatmulPreferenceDestroy, uintptr(p))
 }
 
-// MatmulPreferenceSetAttribute sets a limit on the algorithms that are admitted.
+// MatmulPreferenceSetAttribute sets a limit on the algorithms.
 func (l *BLAS) MatmulPreferenceSetAttribute(p Preference, a PreferenceAttribute, v int) error {
 	size := 4 // uint32_t
 	if a == MaxWorkspaceBytes {
@@ -75,13 +75,13 @@ type Algo [8]uint64
 type HeuristicResult struct {
 	Algo          Algo
 	WorkspaceSize uint64 // bytes
-	State         Status // the other fields count where it is 0
+	State         Status // the other fields are valid if it is 0
 	WavesCount    float32
 	_             [4]int32
 }
 
-// MatmulAlgoGetHeuristic returns n algorithms at most for D = alpha·op(A)·op(B) +
-// beta·C, those that the library takes for the fastest first.
+// MatmulAlgoGetHeuristic returns at most n algorithms for D = alpha·op(A)·op(B)
+// + beta·C, sorted by the library's estimate of their speed, fastest first.
 func (l *BLAS) MatmulAlgoGetHeuristic(
 	h Handle, d Desc, la, lb, lc, ld Layout, p Preference, n int,
 ) ([]HeuristicResult, error) {
@@ -104,8 +104,8 @@ type Matrix struct {
 }
 
 // Matmul queues C = alpha·op(A)·op(B) + beta·C on s with an algorithm that
-// MatmulAlgoGetHeuristic returned. Where beta is 0, C is not read. The workspace has
-// the algorithm's WorkspaceSize in bytes, aligned to 256.
+// MatmulAlgoGetHeuristic returned. If beta is 0, C is not read. The workspace
+// must have the algorithm's WorkspaceSize and be aligned to 256 bytes.
 func (l *BLAS) Matmul(
 	h Handle, d Desc, alpha float32, ma, mb Matrix, beta float32, mc Matrix, algo *Algo,
 	workspace driver.Ptr, bytes int, s driver.Stream,

@@ -7,7 +7,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// openReal opens NVIDIA's library; without it the test is skipped.
+// openReal opens NVIDIA's library. If it is missing, openReal skips the test.
 func openReal(t *testing.T) *BLAS {
 	t.Helper()
 	l, err := Open()
@@ -22,8 +22,8 @@ func openReal(t *testing.T) *BLAS {
 	return l
 }
 
-// Descriptors need no GPU. The library refuses a value of another size than the
-// attribute's.
+// Descriptors need no GPU. The library refuses a value whose size is not that
+// of the attribute.
 func TestTheRealLibraryTakesDescriptorsAndAttributes(t *testing.T) {
 	l := openReal(t)
 	must := func(err error) {

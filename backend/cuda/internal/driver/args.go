@@ -7,27 +7,27 @@ import (
 )
 
 const (
-	maxParams  = 64   // parameters of one kernel
-	paramBytes = 4096 // of all its parameters: the limit before CUDA 12.1
+	maxParams  = 64   // maximum number of parameters of a kernel
+	paramBytes = 4096 // maximum size of all parameters: the limit before CUDA 12.1
 )
 
-// Args are the parameters of one launch, in the order of the kernel's own. They
-// come from Driver.Args, and Launch takes them back. Their number and types must
-// be the kernel's: the driver reads as many bytes of each as the kernel declares,
-// and stops the process at a parameter that is missing.
+// Args are the parameters of one launch, in the kernel's order. Driver.Args
+// returns them, and Launch takes them back. Their number and types must match
+// the kernel's: the driver reads as many bytes of each as the kernel declares,
+// and crashes the process if a parameter is missing.
 type Args struct {
 	call   [11]uintptr            // arguments of cuLaunchKernel
-	params [maxParams + 1]uintptr // addresses in data, then 0
+	params [maxParams + 1]uintptr // addresses in data, followed by 0
 	n      int
 	data   [paramBytes / 8]uint64
-	used   int // words
+	used   int // number of words in use
 }
 
 // Args returns an empty list of parameters from the driver's pool.
 func (d *Driver) Args() *Args { return d.args.Get().(*Args) }
 
-// next returns the word of the next parameter, which takes size bytes. Each
-// parameter begins at a multiple of 8.
+// next returns the word at which the next parameter, of size bytes, starts.
+// Each parameter starts at a multiple of 8 bytes.
 func (a *Args) next(size int) *uint64 {
 	words := max((size+7)/8, 1)
 	if a.n == maxParams || a.used+words > len(a.data) {
@@ -67,8 +67,8 @@ func (a *Args) F32(v float32) *Args {
 // F64 adds a double.
 func (a *Args) F64(v float64) *Args { return a.U64(math.Float64bits(v)) }
 
-// Struct adds the memory of *v, a struct whose fields have the offsets of the
-// kernel's own and hold no Go pointers.
+// Struct adds a copy of *v, a struct whose fields must have the offsets of the
+// kernel's struct and no Go pointers.
 func Struct[T any](a *Args, v *T) *Args {
 	size := int(unsafe.Sizeof(*v))
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(a.next(size))), size)

@@ -1,10 +1,11 @@
 package driver
 
-// call is one entry point of the driver library.
+// call is an entry point of the driver library.
 type call uint8
 
-// The entry points, under the names the library exports. Those that end in _v2
-// are the current ABI: the plain names take 32-bit sizes or legacy contexts.
+// The entry points, by the names that the library exports. Names that end in
+// _v2 are the current ABI: the plain names take 32-bit sizes or legacy
+// contexts.
 const (
 	cuInit call = iota
 	cuDriverGetVersion

@@ -1,10 +1,10 @@
 package driver
 
-// The trailing comments are the names in cuda.h. A test compares the values with
-// that header.
+// The trailing comments are the names in cuda.h. A test compares the values
+// with it.
 
-// Result is a CUresult: what a call of the driver returned. As an error it is
-// the target of errors.Is: errors.Is(err, driver.OutOfMemory).
+// Result is a CUresult, the result of a driver call. errors.Is finds it in
+// errors, as in errors.Is(err, driver.OutOfMemory).
 type Result uint32
 
 const (
@@ -67,7 +67,7 @@ const (
 // StreamFlags are the flags of StreamCreate.
 type StreamFlags uint32
 
-// StreamNonBlocking makes a stream that does not wait for the NULL stream.
+// StreamNonBlocking is for streams that do not wait for the NULL stream.
 const StreamNonBlocking StreamFlags = 1 // CU_STREAM_NON_BLOCKING
 
 // EventFlags are the flags of EventCreate.
@@ -82,5 +82,5 @@ const (
 // HostFlags are the flags of MemHostAlloc.
 type HostFlags uint32
 
-// HostPortable makes pinned memory that counts as pinned in all contexts.
+// HostPortable is for memory that is pinned for all contexts.
 const HostPortable HostFlags = 1 // CU_MEMHOSTALLOC_PORTABLE

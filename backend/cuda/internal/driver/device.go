@@ -53,15 +53,15 @@ func (d *Driver) DeviceTotalMem(dev Device) (int, error) {
 	return int(n), err
 }
 
-// DevicePrimaryCtxRetain returns the device's primary context, the one that all
-// libraries of the process share, and creates it if need be. Each call needs one
-// of DevicePrimaryCtxRelease. The context becomes current by Pin.
+// DevicePrimaryCtxRetain returns the device's primary context, which all
+// libraries of the process share, and creates it if necessary. Each call must
+// be matched by one of DevicePrimaryCtxRelease. Pin makes the context current.
 func (d *Driver) DevicePrimaryCtxRetain(dev Device) (Context, error) {
 	ctx, err := d.handle(cuDevicePrimaryCtxRetain, uintptr(dev))
 	return Context(ctx), err
 }
 
-// DevicePrimaryCtxRelease gives the primary context back.
+// DevicePrimaryCtxRelease releases the primary context.
 func (d *Driver) DevicePrimaryCtxRelease(dev Device) error {
 	return d.simple(cuDevicePrimaryCtxRelease, uintptr(dev))
 }
@@ -69,7 +69,7 @@ func (d *Driver) DevicePrimaryCtxRelease(dev Device) error {
 // CtxSetCurrent makes ctx current on the calling thread.
 func (d *Driver) CtxSetCurrent(ctx Context) error { return d.simple(cuCtxSetCurrent, uintptr(ctx)) }
 
-// CtxGetCurrent returns the context that is current on the calling thread, 0 if
+// CtxGetCurrent returns the current context of the calling thread, or 0 if
 // there is none.
 func (d *Driver) CtxGetCurrent() (Context, error) {
 	b := d.block()
@@ -88,16 +88,16 @@ func (d *Driver) CtxSynchronize() error {
 	return err
 }
 
-// Pin is a goroutine tied to its thread, with a context current there.
+// Pin is a goroutine locked to its thread with a context current there.
 type Pin struct {
 	d             *Driver
 	ctx, previous Context
 }
 
-// Pin ties the calling goroutine to its thread and makes ctx current there, for
-// a whole step of work. It must be ended by Release on the same goroutine. Pins
-// nest, with the same context or another one. Where the error is not nil nothing
-// is tied.
+// Pin locks the calling goroutine to its thread and makes ctx current there,
+// for a whole step of work. The same goroutine must call Release. Pins may be
+// nested, with the same or different contexts. If Pin returns an error, it has
+// locked nothing.
 func (d *Driver) Pin(ctx Context) (Pin, error) {
 	runtime.LockOSThread()
 	previous, err := d.CtxGetCurrent()
@@ -111,8 +111,7 @@ func (d *Driver) Pin(ctx Context) (Pin, error) {
 	return Pin{d, ctx, previous}, nil
 }
 
-// Release makes the context current that was so before, and unties the
-// goroutine.
+// Release makes the previous context current again and unlocks the goroutine.
 func (p Pin) Release() error {
 	defer runtime.UnlockOSThread()
 	if p.previous == p.ctx {

@@ -1,12 +1,12 @@
-// Package driver binds the CUDA driver API (libcuda), loaded at run time. Its
-// methods carry the names of the C functions without "cu" and "_v2", and take
-// and return Go types. No float and no struct crosses the boundary by value.
+// Package driver binds the CUDA driver API (libcuda), which it loads at run time.
+// Its methods have the names of the C functions without "cu" and "_v2", and take
+// and return Go types. No float and no struct is passed by value.
 //
-// The current context belongs to a thread, and goroutines move between threads:
-// all calls that need a context happen between Pin and Release.
+// The current context belongs to a thread, and goroutines move between threads, so
+// all calls that need a context must be between Pin and Release.
 //
-// Calls of the steady state (launches, copies, events, synchronization) allocate
-// no memory: their arguments lie in pooled blocks.
+// Frequent calls (launches, copies, events, synchronization) allocate no memory:
+// their arguments are in pooled blocks.
 package driver
 
 import (
@@ -33,10 +33,10 @@ type Function struct {
 	handle uintptr
 }
 
-// Driver is the driver library, initialized. Its methods may be called from
-// several goroutines.
+// Driver is the driver library, initialized. Its methods may be called by
+// several goroutines at once.
 type Driver struct {
-	Path    string // file of the library
+	Path    string // the library's file
 	Version int    // the newest CUDA version it supports, 1000·major + 10·minor
 
 	fn       []uintptr
@@ -60,7 +60,7 @@ func spec() dynlib.Spec {
 }
 
 // Open loads the driver library and initializes it. On a machine without a GPU
-// the error is a *dynlib.OpenError, or wraps NoDevice.
+// it returns a *dynlib.OpenError, or an error that wraps NoDevice.
 func Open() (*Driver, error) {
 	lib, err := dynlib.Open(spec())
 	if err != nil {
@@ -85,8 +85,8 @@ func Open() (*Driver, error) {
 	return d, nil
 }
 
-// block is the memory of one call: its arguments and what it writes. It lies on
-// the heap, where it does not move while C holds addresses in it.
+// block is the memory of one call: its arguments and results. It is on the
+// heap, where it does not move while C has addresses in it.
 type block struct {
 	args   [5]uintptr
 	result [2]uint64
@@ -101,22 +101,22 @@ func (d *Driver) done(b *block) {
 	d.blocks.Put(b)
 }
 
-// out is the address of result i.
+// out returns the address of result i.
 func (b *block) out(i int) uintptr { return uintptr(unsafe.Pointer(&b.result[i])) }
 
-// memory is the address of host.
+// memory returns the address of host.
 func (b *block) memory() uintptr { return uintptr(unsafe.Pointer(&b.host)) }
 
-// bytes is the address of p's memory, kept alive and in place by b.
+// bytes returns the address of p's memory, which b keeps alive and in place.
 func (b *block) bytes(p []byte) uintptr {
 	b.keep = unsafe.Pointer(unsafe.SliceData(p))
 	return uintptr(b.keep)
 }
 
-// int is result i as a C int.
+// int returns result i as a C int.
 func (b *block) int(i int) int { return int(int32(b.result[i])) }
 
-// do calls c.
+// do calls c and returns its Result.
 func (d *Driver) do(b *block, c call, args ...uintptr) Result {
 	n := copy(b.args[:], args)
 	r := dynlib.Call(d.fn[c], b.args[:n]...)
@@ -132,7 +132,7 @@ func (d *Driver) call(b *block, c call, args ...uintptr) error {
 	return nil
 }
 
-// simple calls c, which returns nothing but its Result.
+// simple calls c, whose only result is its Result.
 func (d *Driver) simple(c call, args ...uintptr) error {
 	b := d.block()
 	err := d.call(b, c, args...)
@@ -140,7 +140,7 @@ func (d *Driver) simple(c call, args ...uintptr) error {
 	return err
 }
 
-// query calls c, which says whether work has ended.
+// query calls c, which reports whether work has ended.
 func (d *Driver) query(c call, handle uintptr) (bool, error) {
 	b := d.block()
 	r := d.do(b, c, handle)
@@ -151,7 +151,8 @@ func (d *Driver) query(c call, handle uintptr) (bool, error) {
 	return false, d.failure(c, r, "")
 }
 
-// handle calls c, which writes one handle or address first.
+// handle calls c, whose first argument is the address of a handle or address to
+// write.
 func (d *Driver) handle(c call, arg uintptr) (uintptr, error) {
 	b := d.block()
 	err := d.call(b, c, b.out(0), arg)
@@ -160,7 +161,7 @@ func (d *Driver) handle(c call, arg uintptr) (uintptr, error) {
 	return h, err
 }
 
-// detail adds what was asked for to the error of a call.
+// detail adds text, what was requested, to the error of a call.
 func detail(err error, text string) error {
 	if e, ok := err.(*Error); ok {
 		e.Detail = text

@@ -38,7 +38,7 @@ func TestDeviceCallsPassTheirArgumentsAndResults(t *testing.T) {
 	want(t, "DeviceGet", dev, err, 12)
 	name, err := s.DeviceGetName(dev)
 	want(t, "DeviceGetName", name, err, "Stub GPU 12")
-	v, err := s.DeviceGetAttribute(ComputeCapabilityMajor, dev) // negative: the sign of a C int survives
+	v, err := s.DeviceGetAttribute(ComputeCapabilityMajor, dev) // negative: the sign of a C int is kept
 	want(t, "DeviceGetAttribute", v, err, -75)
 	n, err = s.DeviceTotalMem(dev)
 	want(t, "DeviceTotalMem", n, err, 80<<30)
@@ -137,7 +137,7 @@ func TestModuleCallsPassTheirArgumentsAndResults(t *testing.T) {
 
 func TestEveryFailingCallIsAnErrorThatNamesIt(t *testing.T) {
 	s := openStub(t)
-	tested := map[string]bool{"cuGetErrorName": true, "cuGetErrorString": true} // they describe the others
+	tested := map[string]bool{"cuGetErrorName": true, "cuGetErrorString": true} // they describe errors
 	for _, step := range steps(t, s.Driver) {
 		tested[step.name] = true
 		s.failOnce(step.name, 999)
@@ -192,7 +192,7 @@ func TestErrorsAreFoundByTheirCode(t *testing.T) {
 
 func TestAnErrorWithoutANameKeepsItsCode(t *testing.T) {
 	s := openStub(t)
-	s.failOnce("cuGetErrorName", 1) // stays, since only a call that checks ends it
+	s.failOnce("cuGetErrorName", 1) // stays set, since only a checked call clears it
 	r := s.failure(cuInit, 12345, "")
 	if got := r.Error(); got != "cuInit: unknown error (12345): the stub's message" {
 		t.Error(got)

@@ -8,22 +8,23 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// ErrSticky is what errors.Is finds in an error after which every further call
-// on the device returns the same one: the process must be started anew.
-var ErrSticky = errors.New("the device is lost to this process")
+// ErrSticky matches errors after which every further call on the device returns
+// the same error: errors.Is(err, ErrSticky) is true. The process must be
+// restarted.
+var ErrSticky = errors.New("the device is unusable in this process")
 
-// Error is a call of the driver that failed. errors.Is(err, r) holds for its
-// Result r, and errors.Is(err, ErrSticky) for a sticky one.
+// Error is a failed call of the driver. errors.Is(err, r) is true for its
+// Result r, and errors.Is(err, ErrSticky) if it is sticky.
 type Error struct {
 	Call    string // the entry point, such as cuMemAlloc_v2
 	Code    Result
 	Name    string // such as CUDA_ERROR_OUT_OF_MEMORY
 	Message string // the driver's description
-	Detail  string // what was asked for, such as "4096 bytes"; may be empty
+	Detail  string // what was requested, such as "4096 bytes"; may be empty
 
-	// Launches are the launches not yet known to have ended well, the newest
-	// last and 16 at most. They are set where the error is sticky: it may come
-	// from one of them rather than from the call that returned it.
+	// Launches are up to 16 launches that are not known to have succeeded,
+	// newest last. They are set if the error is sticky, since it may come from
+	// one of them rather than from the call that returned it.
 	Launches []LaunchInfo
 }
 
@@ -54,8 +55,8 @@ func (e *Error) Sticky() bool { return e.Code.Sticky() }
 
 func (r Result) Error() string { return fmt.Sprintf("CUDA error %d", uint32(r)) }
 
-// Sticky reports whether every further call on the device returns r. cuda.h says
-// so of these codes, and of uncorrectable memory and link errors nothing better.
+// Sticky reports whether every further call on the device returns r. These are
+// the codes for which cuda.h says so, and uncorrectable memory and link errors.
 func (r Result) Sticky() bool {
 	switch r {
 	case eccUncorrectable, nvlinkUncorrectable, contained, IllegalAddress, launchTimeout, assert,
@@ -66,7 +67,7 @@ func (r Result) Sticky() bool {
 	return false
 }
 
-// failure is the error of a call that returned r.
+// failure returns the error of a call that returned r.
 func (d *Driver) failure(c call, r Result, detail string) error {
 	e := &Error{
 		Call: callNames[c], Code: r, Detail: detail,
@@ -78,7 +79,7 @@ func (d *Driver) failure(c call, r Result, detail string) error {
 	return e
 }
 
-// text is what the driver says about r: its name or its description.
+// text returns the driver's name or description of r.
 func (d *Driver) text(c call, r Result) string {
 	b := d.block()
 	defer d.done(b)

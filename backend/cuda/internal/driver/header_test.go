@@ -15,8 +15,9 @@ func TestConstantsAreThoseOfTheHeader(t *testing.T) {
 	}
 }
 
-// The stub's tests show that each argument arrives where the stub's prototype has
-// it. Here the compiler holds those prototypes against the header's.
+// The tests with the stub show that each argument arrives where the stub's
+// prototype has it. Here the C compiler compares those prototypes with the
+// header's.
 func TestPrototypesAreThoseOfTheHeader(t *testing.T) {
 	openStub(t, "-DCUDA_H", "-I", ctest.Include(t))
 }
@@ -29,7 +30,8 @@ func TestEntryPointsAreThoseOfTheHeader(t *testing.T) {
 			t.Errorf("the header declares no %s", plain)
 		}
 		renamed := regexp.MustCompile(`#define ` + plain + `\s+(?:__CUDA_API_PTSZ\()?` + plain + `_v2\b`).MatchString(header)
-		// cuEventElapsedTime is also there under its first name, in all drivers.
+		// In all drivers, cuEventElapsedTime exists under its original name
+		// too.
 		if v2 != renamed && name != "cuEventElapsedTime" {
 			t.Errorf("%s: the header renames it to _v2: %v", name, renamed)
 		}
@@ -42,7 +44,7 @@ func TestStickyCodesAreThoseOfTheHeader(t *testing.T) {
 	if results == nil {
 		t.Fatal("no CUresult in the header")
 	}
-	// The header says nothing of what follows these two.
+	// The header does not say what follows these two.
 	expected := map[Result]bool{eccUncorrectable: true, nvlinkUncorrectable: true}
 	documented := regexp.MustCompile(`(?s)/\*\*(.*?)\*/\s*CUDA_\w+\s*=\s*(\d+)`)
 	for _, m := range documented.FindAllStringSubmatch(results[1], -1) {

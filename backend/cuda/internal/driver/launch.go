@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// Dim is the size of a grid in blocks, or of a block in threads. Zero in Y or Z
+// Dim is the size of a grid in blocks, or of a block in threads. A Y or Z of 0
 // means 1.
 type Dim struct{ X, Y, Z int }
 
@@ -18,7 +18,7 @@ func (d Dim) full() Dim { return Dim{d.X, max(d.Y, 1), max(d.Z, 1)} }
 // LaunchInfo describes a launch in errors.
 type LaunchInfo struct {
 	Kernel      string
-	Grid, Block Dim // zero where another library chose them
+	Grid, Block Dim // zero if another library chose them
 	Shared      int // bytes of dynamic shared memory
 	Stream      Stream
 }
@@ -33,9 +33,9 @@ func (l LaunchInfo) String() string {
 }
 
 // Launch runs f on grid × block threads, with shared bytes of dynamic shared
-// memory, in the order of s. It takes a back: a must not be used afterwards. An
-// error that happens while the kernel runs surfaces in a later call and names
-// the launch.
+// memory, in order with the work of s. It returns a to the pool: a must not be
+// used afterwards. An error that occurs while the kernel runs is returned by a
+// later call and names the launch.
 func (d *Driver) Launch(f *Function, grid, block Dim, shared int, s Stream, a *Args) error {
 	grid, block = grid.full(), block.full()
 	a.params[a.n] = 0
@@ -58,15 +58,15 @@ func (d *Driver) Launch(f *Function, grid, block Dim, shared int, s Stream, a *A
 	return nil
 }
 
-// Queued notes for errors that another library queued work on s. Its name is the
-// call and what it computes.
+// Queued records that another library has queued work on s, so that errors can
+// name it. name is the call and what it computes.
 func (d *Driver) Queued(name string, s Stream) { d.launches.add(LaunchInfo{Kernel: name, Stream: s}) }
 
-// ring holds the newest launches that no synchronization has shown to have ended
-// well.
+// ring holds the newest launches, except those that a synchronization has shown
+// to have succeeded.
 type ring struct {
 	mu   sync.Mutex
-	list [16]LaunchInfo // an entry without a kernel's name is empty
+	list [16]LaunchInfo // an entry with an empty kernel name is unused
 	next int
 }
 
@@ -95,7 +95,7 @@ func (r *ring) forgetStream(s Stream) {
 	r.mu.Unlock()
 }
 
-// pending returns the launches held, the newest last.
+// pending returns the launches in the ring, newest last.
 func (r *ring) pending() []LaunchInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,7 +30,7 @@ func TestLaunchPassesEachTypeOfParameter(t *testing.T) {
 	f := kernel(t, s.Driver, "typed")
 	s.log()
 	sh := shape{rows: -7, scale: 0.25, eps: 1e-6, tag: 200}
-	for range 2 { // the second time with memory from the pool
+	for range 2 { // the second time, with memory from the pool
 		a := Struct(s.Args().Ptr(0xdead0000beef).U64(1<<63).I64(-5).I32(-6).F32(1.5).F64(2.5), &sh)
 		fine(t, s.Launch(f, Dim{10, 20, 30}, Dim{X: 256, Y: 2}, 1024, 0x51, a))
 		s.logged(t,

@@ -24,11 +24,11 @@ func (d *Driver) MemAlloc(n int) (Ptr, error) {
 	return Ptr(p), nil
 }
 
-// MemFree frees memory of MemAlloc. It waits for the device.
+// MemFree frees memory that MemAlloc returned. It waits for the device.
 func (d *Driver) MemFree(p Ptr) error { return d.simple(cuMemFree, uintptr(p)) }
 
 // MemHostAlloc allocates n bytes of pinned host memory, which asynchronous
-// copies need. The memory lies outside the Go heap and must be freed by
+// copies need. The memory is outside of the Go heap and must be freed with
 // MemFreeHost.
 func (d *Driver) MemHostAlloc(n int, flags HostFlags) ([]byte, error) {
 	b := d.block()
@@ -39,15 +39,16 @@ func (d *Driver) MemHostAlloc(n int, flags HostFlags) ([]byte, error) {
 	return unsafe.Slice(b.host, n), nil
 }
 
-// MemFreeHost frees memory of MemHostAlloc. mem must be the whole of it.
+// MemFreeHost frees mem, which must be all of a result of MemHostAlloc.
 func (d *Driver) MemFreeHost(mem []byte) error {
 	b := d.block()
 	defer d.done(b)
 	return d.call(b, cuMemFreeHost, b.bytes(mem))
 }
 
-// MemcpyHtoDAsync copies src to the device in the order of s. src must be pinned
-// memory of MemHostAlloc, which stays as it is until s has passed the copy.
+// MemcpyHtoDAsync copies src to the device, in order with the work of s. src
+// must be pinned memory of MemHostAlloc and must not change until s has passed
+// the copy.
 func (d *Driver) MemcpyHtoDAsync(dst Ptr, src []byte, s Stream) error {
 	b := d.block()
 	err := d.call(b, cuMemcpyHtoDAsync, uintptr(dst), b.bytes(src), uintptr(len(src)), uintptr(s))
@@ -58,8 +59,9 @@ func (d *Driver) MemcpyHtoDAsync(dst Ptr, src []byte, s Stream) error {
 	return nil
 }
 
-// MemcpyDtoHAsync copies from the device to dst in the order of s. dst must be
-// pinned memory of MemHostAlloc, and holds the data once s has passed the copy.
+// MemcpyDtoHAsync copies from the device to dst, in order with the work of s.
+// dst must be pinned memory of MemHostAlloc, and has the data when s has passed
+// the copy.
 func (d *Driver) MemcpyDtoHAsync(dst []byte, src Ptr, s Stream) error {
 	b := d.block()
 	err := d.call(b, cuMemcpyDtoHAsync, b.bytes(dst), uintptr(src), uintptr(len(dst)), uintptr(s))
@@ -70,8 +72,8 @@ func (d *Driver) MemcpyDtoHAsync(dst []byte, src Ptr, s Stream) error {
 	return nil
 }
 
-// MemcpyDtoDAsync copies n bytes within the device in the order of s. The ranges
-// must not overlap.
+// MemcpyDtoDAsync copies n bytes within the device, in order with the work of
+// s. The ranges must not overlap.
 func (d *Driver) MemcpyDtoDAsync(dst, src Ptr, n int, s Stream) error {
 	err := d.simple(cuMemcpyDtoDAsync, uintptr(dst), uintptr(src), uintptr(n), uintptr(s))
 	if err != nil {
@@ -80,7 +82,8 @@ func (d *Driver) MemcpyDtoDAsync(dst, src Ptr, n int, s Stream) error {
 	return nil
 }
 
-// MemsetD8Async sets n bytes of the device to value in the order of s.
+// MemsetD8Async sets n bytes on the device to value, in order with the work of
+// s.
 func (d *Driver) MemsetD8Async(dst Ptr, value byte, n int, s Stream) error {
 	err := d.simple(cuMemsetD8Async, uintptr(dst), uintptr(value), uintptr(n), uintptr(s))
 	if err != nil {

@@ -12,10 +12,10 @@ func (d *Driver) ModuleLoadData(cubin []byte) (Module, error) {
 	return Module(b.result[0]), nil
 }
 
-// ModuleUnload unloads the module. Its functions must not be used any more.
+// ModuleUnload unloads the module. Its functions must not be used afterwards.
 func (d *Driver) ModuleUnload(m Module) error { return d.simple(cuModuleUnload, uintptr(m)) }
 
-// ModuleGetFunction returns the kernel name of the module.
+// ModuleGetFunction returns the named kernel of the module.
 func (d *Driver) ModuleGetFunction(m Module, name string) (*Function, error) {
 	b := d.block()
 	defer d.done(b)
@@ -37,8 +37,9 @@ func (d *Driver) FuncGetAttribute(a FuncAttribute, f *Function) (int, error) {
 	return b.int(0), nil
 }
 
-// FuncSetAttribute sets a number of the kernel, such as FuncMaxDynamicShared,
-// which a launch with more than 48 KiB of dynamic shared memory needs.
+// FuncSetAttribute sets an attribute of the kernel, such as
+// FuncMaxDynamicShared, which launches with more than 48 KiB of dynamic shared
+// memory require.
 func (d *Driver) FuncSetAttribute(f *Function, a FuncAttribute, value int) error {
 	if err := d.simple(cuFuncSetAttribute, f.handle, uintptr(a), uintptr(value)); err != nil {
 		return detail(err, fmt.Sprintf("attribute %d of kernel %s to %d", a, f.Name, value))

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// StreamCreate makes a stream in the current context.
+// StreamCreate creates a stream in the current context.
 func (d *Driver) StreamCreate(flags StreamFlags) (Stream, error) {
 	s, err := d.handle(cuStreamCreate, uintptr(flags))
 	return Stream(s), err
 }
 
-// StreamDestroy gives the stream up. Work already in it still runs.
+// StreamDestroy destroys the stream. Work that is queued on it still runs.
 func (d *Driver) StreamDestroy(s Stream) error { return d.simple(cuStreamDestroy, uintptr(s)) }
 
 // StreamSynchronize waits for all work of the stream.
@@ -23,7 +23,7 @@ func (d *Driver) StreamSynchronize(s Stream) error {
 	return err
 }
 
-// StreamWaitEvent makes later work of s wait for what e recorded.
+// StreamWaitEvent makes later work of s wait for the work that e recorded.
 func (d *Driver) StreamWaitEvent(s Stream, e Event) error {
 	return d.simple(cuStreamWaitEvent, uintptr(s), uintptr(e), 0)
 }
@@ -31,16 +31,16 @@ func (d *Driver) StreamWaitEvent(s Stream, e Event) error {
 // StreamQuery reports whether all work of the stream has ended.
 func (d *Driver) StreamQuery(s Stream) (bool, error) { return d.query(cuStreamQuery, uintptr(s)) }
 
-// EventCreate makes an event in the current context.
+// EventCreate creates an event in the current context.
 func (d *Driver) EventCreate(flags EventFlags) (Event, error) {
 	e, err := d.handle(cuEventCreate, uintptr(flags))
 	return Event(e), err
 }
 
-// EventDestroy gives the event up.
+// EventDestroy destroys the event.
 func (d *Driver) EventDestroy(e Event) error { return d.simple(cuEventDestroy, uintptr(e)) }
 
-// EventRecord makes e stand for the work that s holds now.
+// EventRecord makes e record the work queued on s so far.
 func (d *Driver) EventRecord(e Event, s Stream) error {
 	return d.simple(cuEventRecord, uintptr(e), uintptr(s))
 }
@@ -53,8 +53,8 @@ func (d *Driver) EventSynchronize(e Event) error {
 	return d.simple(cuEventSynchronize, uintptr(e))
 }
 
-// EventElapsedTime returns the time from one event to another. Both must have
-// been made with EventTiming and have ended.
+// EventElapsedTime returns the time between two events. Both must have been
+// created with EventTiming and have passed.
 func (d *Driver) EventElapsedTime(start, end Event) (time.Duration, error) {
 	b := d.block()
 	defer d.done(b)

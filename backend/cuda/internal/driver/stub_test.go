@@ -17,7 +17,7 @@ type stub struct {
 	fail, quiet, take uintptr
 }
 
-// openStub builds the stub and opens it as the driver. Its log begins empty.
+// openStub builds the stub and opens it as the driver, with an empty log.
 func openStub(t testing.TB, flags ...string) *stub {
 	t.Helper()
 	t.Setenv("AHA_CUDA_DRIVER", ctest.Build(t, "testdata/stub.c", flags...))
@@ -49,7 +49,7 @@ func (s *stub) failOnce(call string, code Result) {
 	dynlib.Call(s.fail, uintptr(unsafe.Pointer(&name[0])), uintptr(code))
 }
 
-// silence ends the log, so that the stub does next to nothing in a call.
+// silence turns the log off, so that a call of the stub does almost nothing.
 func (s *stub) silence() { dynlib.Call(s.quiet, 1) }
 
 // log returns the lines written since it was last read.
@@ -61,7 +61,7 @@ func (s *stub) log() string {
 	return string(buf)
 }
 
-// logged reports an error unless the log holds exactly these lines.
+// logged reports an error unless the log consists of exactly these lines.
 func (s *stub) logged(t *testing.T, want ...string) {
 	t.Helper()
 	if got := strings.TrimSpace(s.log()); got != strings.Join(want, "\n") {
@@ -69,14 +69,14 @@ func (s *stub) logged(t *testing.T, want ...string) {
 	}
 }
 
-// step is one call of the driver by name.
+// step is a call of a driver method, with the name of its entry point.
 type step struct {
 	name string // the entry point
 	do   func() error
 }
 
-// steps are calls of every entry point that a method makes, with arguments of no
-// meaning.
+// steps returns a call of every entry point that a method uses, with
+// meaningless arguments.
 func steps(t *testing.T, d *Driver) []step {
 	t.Helper()
 	must := func(err error) {

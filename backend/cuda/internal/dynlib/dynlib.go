@@ -1,6 +1,6 @@
-// Package dynlib finds and opens shared libraries at run time, without cgo. A
-// library that is not found gives an error with every place tried, the reason
-// each was refused, and what to install.
+// Package dynlib finds and opens shared libraries at run time, without cgo. If a
+// library is not found, the error lists every place that was tried, why it was
+// refused, and what to install.
 //
 // A library stays loaded for the life of the process.
 package dynlib
@@ -15,20 +15,20 @@ import (
 	"unsafe"
 )
 
-// Spec says which library to open and where to look for it.
+// Spec specifies a library to open and where to search for it.
 type Spec struct {
-	Title    string   // what it is called in errors, such as "libcuda, the NVIDIA driver"
-	Override string   // environment variable that may hold the library's path
-	Names    []string // file names in order of preference; patterns are matched in Places only
-	Places   []Place  // folders searched, in order, after the loader's own search
-	Beside   string   // if set, a pattern of libraries to load first from the same folder
-	Install  string   // what to install, the last line of an error
+	Title    string   // name in errors, such as "libcuda, the NVIDIA driver"
+	Override string   // environment variable that may hold the path of the library
+	Names    []string // file names in order of preference; they may be patterns, which are matched only in Places
+	Places   []Place  // folders to search, in order, after the loader's own search
+	Beside   string   // if set, a pattern of libraries in the same folder to load first
+	Install  string   // what to install; the last line of an error
 }
 
-// Place is a folder to search in, or a pattern of folders.
+// Place is a folder to search, or a pattern of folders.
 type Place struct {
-	From string // where the folder is known from, such as "$CUDA_HOME"; may be empty
-	Dir  string // pattern of folders; empty where From is not set
+	From string // source of the folder, such as "$CUDA_HOME"; may be empty
+	Dir  string // pattern of folders; empty if the variable in From is not set
 }
 
 // Library is an open shared library.
@@ -45,13 +45,13 @@ type Try struct {
 
 func (t Try) String() string {
 	why := t.Err.Error()
-	if strings.HasPrefix(why, t.Path) { // the loader's message begins with the path
+	if strings.HasPrefix(why, t.Path) { // the loader's message starts with the path
 		return why
 	}
 	return t.Path + ": " + why
 }
 
-// OpenError reports a library that could not be opened.
+// OpenError is the error of a library that could not be opened.
 type OpenError struct {
 	Spec  Spec
 	Tries []Try
@@ -82,8 +82,8 @@ var (
 	errNoFolder = errors.New("no such folder")
 )
 
-// Open opens the first library of s that loads. Where the environment variable
-// s.Override is set, its value is the only place tried.
+// Open opens the first library of s that can be loaded. If the environment
+// variable s.Override is set, Open tries only its value.
 func Open(s Spec) (*Library, error) {
 	if !supported {
 		err := fmt.Errorf("libraries are loaded on Linux and Windows, amd64 and arm64: %w", errors.ErrUnsupported)
@@ -126,7 +126,7 @@ func Open(s Spec) (*Library, error) {
 	return nil, &OpenError{s, tries}
 }
 
-// openIn tries the files in dir that carry one of the names.
+// openIn tries the files in dir that match one of the names.
 func (s *Spec) openIn(dir string) (*Library, []Try) {
 	var tries []Try
 	for _, name := range s.Names {
@@ -144,7 +144,7 @@ func (s *Spec) openIn(dir string) (*Library, []Try) {
 	return nil, tries
 }
 
-// load opens path, after the libraries that it needs from its own folder.
+// load opens path, after the libraries in the same folder that it needs.
 func (s *Spec) load(path string) (*Library, error) {
 	if dir := filepath.Dir(path); s.Beside != "" && dir != "." {
 		for _, first := range newestFirst(filepath.Join(dir, s.Beside)) {
@@ -169,7 +169,7 @@ func (l *Library) Symbol(name string) (uintptr, error) {
 	return addr, nil
 }
 
-// Bind returns the addresses of names. If some are missing, one error lists them
+// Bind returns the addresses of names. If any are missing, the error lists them
 // all.
 func (l *Library) Bind(names []string) ([]uintptr, error) {
 	addrs := make([]uintptr, len(names))
@@ -182,12 +182,12 @@ func (l *Library) Bind(names []string) ([]uintptr, error) {
 		addrs[i] = addr
 	}
 	if missing != nil {
-		return nil, fmt.Errorf("%s lacks %s: it is too old or another library", l.Path, strings.Join(missing, ", "))
+		return nil, fmt.Errorf("%s lacks %s: it is too old or not the right library", l.Path, strings.Join(missing, ", "))
 	}
 	return addrs, nil
 }
 
-// GoString copies the C string at addr, which lies outside the Go heap.
+// GoString copies the C string at addr, which is outside of the Go heap.
 func GoString(addr uintptr) string {
 	if addr == 0 {
 		return ""

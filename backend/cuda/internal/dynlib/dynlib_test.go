@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/ctest"
 )
 
-// override is an environment variable that the tests own.
+// override is an environment variable that only these tests use.
 const override = "AHA_DYNLIB_TEST"
 
 func answer(t *testing.T, l *Library) int {
@@ -25,7 +25,7 @@ func answer(t *testing.T, l *Library) int {
 	return int(int32(Call(fn)))
 }
 
-// place copies a library that answers n to path.
+// place writes a library to path whose function answer returns n.
 func place(t *testing.T, path string, n string) {
 	t.Helper()
 	data, err := os.ReadFile(ctest.Build(t, "testdata/answer.c", "-DANSWER="+n))
@@ -132,7 +132,7 @@ func TestTheErrorListsEveryPlaceAndWhy(t *testing.T) {
 		}
 	}
 	if n := strings.Count(text, broken); n != 1 {
-		t.Errorf("%s stands %d times in\n%s", broken, n, text)
+		t.Errorf("%s occurs %d times in\n%s", broken, n, text)
 	}
 }
 

@@ -14,16 +14,18 @@ const (
 	loaderSearches = true // LD_LIBRARY_PATH and the folders of ldconfig
 )
 
-// open opens the library at path. The loader keeps the text of its last error by
-// thread, so that the goroutine must not move before it is read.
+// open opens the library at path. The loader keeps the text of its last error
+// for each thread, so the goroutine must not move to another thread before that
+// is read.
 func open(path string) (uintptr, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 }
 
-// location returns the file of an open library, path if the loader does not tell.
-// The handle's link map begins with an address and the file's name (link.h).
+// location returns the file of an open library, or path if the loader does not
+// tell. The handle's link map starts with an address and the file's name
+// (link.h).
 func location(handle uintptr, path string) string {
 	dlinfo, err := purego.Dlsym(purego.RTLD_DEFAULT, "dlinfo")
 	if err != nil {
@@ -43,10 +45,10 @@ func symbol(handle uintptr, name string) (uintptr, error) {
 	return purego.Dlsym(handle, name)
 }
 
-// Call calls the C function at fn with integer and pointer arguments, and
-// returns its result, of which only the bits of the C type count. Memory that an
-// argument of the form uintptr(unsafe.Pointer(p)) points to stays where it is
-// during the call.
+// Call calls the C function at fn with integer and pointer arguments and
+// returns its result, of which only the bits of the C type are defined. Memory
+// to which an argument of the form uintptr(unsafe.Pointer(p)) points does not
+// move during the call.
 //
 //go:uintptrescapes
 func Call(fn uintptr, args ...uintptr) uintptr {

@@ -15,5 +15,5 @@ func location(_ uintptr, path string) string { return path }
 
 func symbol(uintptr, string) (uintptr, error) { return 0, errors.ErrUnsupported }
 
-// Call panics: no library was opened that it could call.
+// Call panics: on this system, no library can have been opened.
 func Call(uintptr, ...uintptr) uintptr { panic("dynlib: unsupported system") }

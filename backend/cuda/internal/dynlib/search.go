@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// newestFirst returns the files that match pattern, those with higher version
-// numbers in their path first.
+// newestFirst returns the files that match pattern, those with the highest
+// version numbers in their paths first.
 func newestFirst(pattern string) []string {
 	paths, err := filepath.Glob(pattern)
-	if err != nil { // a folder whose own name is no pattern, such as one with a [
+	if err != nil { // a folder whose name is not a valid pattern, such as one with a [
 		if _, err := os.Stat(pattern); err == nil {
 			return []string{pattern}
 		}
@@ -26,18 +26,18 @@ func numbers(path string) []int {
 	fields := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
 	list := make([]int, len(fields))
 	for i, f := range fields {
-		list[i], _ = strconv.Atoi(f) // a number out of range sorts by what Atoi makes of it
+		list[i], _ = strconv.Atoi(f) // Atoi limits a number out of range to the range of int
 	}
 	return list
 }
 
-// env returns one place for each sub-folder of the folder that the environment
-// variable name holds, or one that says that it is not set.
+// env returns one Place for each sub-folder of the folder in the environment
+// variable name. If the variable is not set, it returns one Place that says so.
 func env(name string, subs ...string) []Place {
 	return under("$"+name, os.Getenv(name), subs...)
 }
 
-// under returns one place for each sub-folder of root.
+// under returns one Place for each sub-folder of root.
 func under(from, root string, subs ...string) []Place {
 	if root == "" {
 		return []Place{{From: from}}

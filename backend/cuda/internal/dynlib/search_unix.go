@@ -8,8 +8,8 @@ import (
 )
 
 // ToolkitPlaces returns the folders in which a library of the CUDA toolkit may
-// lie: those of an installed toolkit, and those of pip's packages, where wheel
-// is the folder of the library's package for CUDA 12, such as "cuda_nvrtc".
+// be: those of an installed toolkit, and those of pip's packages. wheel is the
+// folder of the library's pip package for CUDA 12, such as "cuda_nvrtc".
 func ToolkitPlaces(wheel string) []Place {
 	toolkit := []string{"lib64", "lib", "targets/*/lib"}
 	wheels := []string{"nvidia/cu13/lib", "nvidia/" + wheel + "/lib"}
@@ -29,8 +29,8 @@ func ToolkitPlaces(wheel string) []Place {
 	return append(places, under("the home folder", user, pip...)...)
 }
 
-// DriverPlaces returns the folders of the driver's library outside the loader's
-// own search.
+// DriverPlaces returns the folders in which the driver's library may be and
+// that the loader does not search.
 func DriverPlaces() []Place {
 	return []Place{
 		{"", "/usr/lib/wsl/lib"},       // Windows Subsystem for Linux

@@ -3,8 +3,8 @@ package dynlib
 import "path/filepath"
 
 // ToolkitPlaces returns the folders in which a library of the CUDA toolkit may
-// lie: those of an installed toolkit, and those of pip's packages, where wheel
-// is the folder of the library's package for CUDA 12, such as "cuda_nvrtc".
+// be: those of an installed toolkit, and those of pip's packages. wheel is the
+// folder of the library's pip package for CUDA 12, such as "cuda_nvrtc".
 func ToolkitPlaces(wheel string) []Place {
 	toolkit := []string{`bin`, `bin\x64`}
 	wheels := []string{`nvidia\cu13\bin\x86_64`, `nvidia\` + wheel + `\bin`}

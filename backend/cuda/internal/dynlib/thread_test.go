@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The loader's message is that of the call that failed, whatever threads goroutines
-// move between.
+// The loader's message belongs to the call that failed, even though goroutines
+// move between threads.
 func TestErrorsOfManyGoroutinesNameTheirOwnFile(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup

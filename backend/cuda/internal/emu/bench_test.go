@@ -10,7 +10,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// gemmSource is a product with tiles of 16×16 in shared memory.
+// gemmSource is a matrix product with 16×16 tiles in shared memory.
 const gemmSource = `
 extern "C" __global__ void gemm(const float *a, const float *b, float *c, int n) {
 	__shared__ float as[16][17], bs[16][17];
@@ -27,7 +27,8 @@ extern "C" __global__ void gemm(const float *a, const float *b, float *c, int n)
 }
 `
 
-// BenchmarkLaunch runs kernels, a hundred launches between two waits of the host.
+// BenchmarkLaunch runs kernels, with a synchronization after every hundred
+// launches.
 func BenchmarkLaunch(b *testing.B) {
 	const n = 1 << 16
 	for _, c := range []struct {

@@ -4,18 +4,18 @@ package emu
 
 import "testing"
 
-// Codes of cuBLASLt.
+// Status codes of cuBLASLt.
 const (
 	ltInvalidValue = 7
 	ltNotSupported = 15
 )
 
-// square is a product C = A·B of matrices of two rows and columns by cuBLASLt, with
-// operands aligned to 16 bytes.
+// square is a product C = A·B of 2×2 matrices by cuBLASLt, with operands
+// aligned to 16 bytes.
 type square struct {
 	*emulator
 	handle, desc, layout uintptr
-	algo                 [96]byte // a cublasLtMatmulHeuristicResult_t begins with it
+	algo                 [96]byte // a cublasLtMatmulHeuristicResult_t starts with it
 }
 
 func newSquare(e *emulator) *square {
@@ -43,7 +43,7 @@ func newSquare(e *emulator) *square {
 	return s
 }
 
-// try queues C = A·B and returns its code.
+// try queues C = A·B and returns the status code.
 func (s *square) try(c, a, b uintptr) int {
 	one, zero := float32(1), float32(0)
 	return s.call("cublasLtMatmul", s.handle, s.desc, &one, a, s.layout, b, s.layout, &zero, c, s.layout, c, s.layout,
@@ -85,5 +85,5 @@ func TestCheckModeSeesWhatCuBLASLtReads(t *testing.T) {
 	if code := s.try(c, a, b); code != success {
 		t.Fatal(code)
 	}
-	e.want(illegalAddress, "cuStreamSynchronize", e.stream) // nobody has written b
+	e.want(illegalAddress, "cuStreamSynchronize", e.stream) // b is uninitialised
 }

@@ -1,31 +1,32 @@
-// Package emu builds an emulator of the CUDA driver, of NVRTC and of cuBLASLt, so that
-// tests run a CUDA backend on machines without a GPU: one shared library that exports
-// the entry points of all. Kernels are the same CUDA C++; g++ compiles them when the
-// program calls nvrtcCompileProgram. It needs Linux on x86-64 with g++ and binutils.
+// Package emu builds an emulator of the CUDA driver, NVRTC and cuBLASLt, so that
+// tests can run a CUDA backend on machines without a GPU. It is one shared library
+// that exports the entry points of all three. Kernels are the same CUDA C++; g++
+// compiles them when the program calls nvrtcCompileProgram. The emulator needs Linux
+// on x86-64 with g++ and binutils.
 //
-// Memory that nobody has written holds NaN; streams run late, when something waits
-// for them; the address of freed memory faults. A kernel's error is sticky, as on
-// the device, and cuGetErrorString says where it happened. Environment variables,
-// which cuInit reads, choose the rest:
+// Uninitialised memory holds NaN. Streams run their work as late as possible, when
+// something waits for it. Accesses to freed memory fault. As on a device, a kernel's
+// error is sticky; cuGetErrorString says where it happened. These environment
+// variables, which cuInit reads, configure the emulator:
 //
 //	AHA_EMU_SCHEDULE  order of blocks, threads and streams: fifo, reverse or random:SEED
-//	AHA_EMU_CHECK     1 finds races, accesses out of bounds and reads of what nobody
-//	                  has written, and takes about ten times as long
+//	AHA_EMU_CHECK     1 finds races, accesses out of bounds and reads of uninitialised
+//	                  memory, and takes about ten times as long
 //	AHA_EMU_MEMORY    bytes of device memory, 2 GiB if empty
 //	AHA_EMU_FAIL      call:n or call:n:code, separated by commas: the n-th call of that
 //	                  entry point since cuInit returns an error, once
 //
-// Compiled kernels differ by AHA_EMU_CHECK, and so does the version that
-// nvrtcVersion returns.
+// Kernels compiled with and without AHA_EMU_CHECK differ, and so does the version
+// that nvrtcVersion returns.
 //
-// Check mode knows the allocations of cuMemAlloc: within a block that an allocator
-// above it divides or gives out again, it sees races, but neither bounds nor reads of
-// what the present owner has not written. Unlike the driver's, cuMemFree does not wait
-// for what is queued, which then faults. A thread that spins until another one writes
-// never ends.
+// Check mode knows the allocations of cuMemAlloc. Within a block that an allocator on
+// top of it divides or reuses, it detects races, but neither accesses out of bounds
+// nor reads of what the present owner has not written. Unlike the driver's, cuMemFree
+// does not wait for queued work, which then faults. A thread that spins until another
+// thread writes never ends.
 //
-// It cannot show races that depend on two threads running at the same time (blocks
-// run one after the other), nor the limits of registers, nor speed.
+// The emulator cannot show races that depend on threads running at the same time
+// (blocks run one after the other), register limits, or speed.
 package emu
 
 import (
@@ -53,19 +54,19 @@ var flags = []string{
 	"-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread",
 }
 
-// ErrUnsupported says that this machine cannot build the emulator.
+// ErrUnsupported means that this machine cannot build the emulator.
 var ErrUnsupported = errors.New("emu: the emulator of CUDA cannot be built here")
 
-// Build compiles the emulator into a folder below dir, unless it is there already,
-// and returns the path of the library. The error wraps [ErrUnsupported] where the
-// system or g++ is missing.
+// Build compiles the emulator into a folder in dir, unless it is there already,
+// and returns the path of the library. The error wraps [ErrUnsupported] if the
+// system is not supported or g++ is missing.
 func Build(dir string) (string, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return "", fmt.Errorf("%w: it needs linux/amd64, this is %s/%s", ErrUnsupported, runtime.GOOS, runtime.GOARCH)
 	}
 	for _, tool := range []string{"g++", "addr2line"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return "", fmt.Errorf("%w: %s is missing (package g++ of Debian, gcc-c++ of Fedora): %v",
+			return "", fmt.Errorf("%w: %s is missing (package g++ in Debian, gcc-c++ in Fedora): %v",
 				ErrUnsupported, tool, err)
 		}
 	}
@@ -98,15 +99,17 @@ func Build(dir string) (string, error) {
 	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("emu: g++ %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	// Renamed when it is whole: other processes may build it too.
+	// Rename the library only when it is complete: other processes may build it
+	// too.
 	if err := os.Rename(filepath.Join(work, "libahaemu.so"), library); err != nil {
 		return "", fmt.Errorf("emu: %w", err)
 	}
 	return library, nil
 }
 
-// collect is the files to compile by name, and the hash of all. The file all.cc
-// includes the others; embedded.inc holds the headers that kernels are compiled with.
+// collect returns the files to compile by name, and the hash of all. The file
+// all.cc includes the others; embedded.inc holds the headers that are compiled
+// into kernels.
 func collect() (map[string]string, [sha256.Size]byte, error) {
 	files := map[string]string{}
 	hash := sha256.New()

@@ -83,7 +83,7 @@ func TestBadSettingsAreErrorsOfInit(t *testing.T) {
 		}
 		t.Setenv(name, "")
 	}
-	t.Setenv("AHA_EMU_CHECK", "1") // but the context is one without
+	t.Setenv("AHA_EMU_CHECK", "1") // but the context was opened without it
 	e.want(invalidValue, "cuInit", 0)
 	t.Setenv("AHA_EMU_CHECK", "")
 	e.must("cuInit", 0)
@@ -155,7 +155,7 @@ func TestFaultsOfAKernelDoNotEndTheProcess(t *testing.T) {
 			t.Errorf("%s: code %d: %s, want %q", source, code, text, want)
 		}
 	}
-	// Go's own faults are still Go's.
+	// Faults of Go code are still handled by Go.
 	defer func() {
 		if r := recover(); r == nil || !strings.Contains(r.(error).Error(), "nil pointer") {
 			t.Errorf("recovered %v", r)

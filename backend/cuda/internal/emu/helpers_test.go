@@ -18,7 +18,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Codes of the driver and of NVRTC.
+// Result codes of the driver and of NVRTC.
 const (
 	success         = 0
 	invalidValue    = 1
@@ -50,7 +50,7 @@ var library = sync.OnceValues(func() (uintptr, error) {
 	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 })
 
-// emulator is an open device of it.
+// emulator is an open device of the emulator.
 type emulator struct {
 	testing.TB
 	lib    uintptr
@@ -60,8 +60,8 @@ type emulator struct {
 // last ends the context that is open.
 var last func()
 
-// open starts the emulator with environment variables NAME=value, or skips. It ends
-// the context of the open before.
+// open starts the emulator with environment variables NAME=value, or skips the
+// test. It ends the context that the previous open created.
 func open(t testing.TB, environment ...string) *emulator {
 	t.Helper()
 	for _, name := range []string{"AHA_EMU_SCHEDULE", "AHA_EMU_CHECK", "AHA_EMU_MEMORY", "AHA_EMU_FAIL"} {
@@ -101,10 +101,11 @@ func open(t testing.TB, environment ...string) *emulator {
 	return e
 }
 
-// symbols are addresses of entry points by name.
+// symbols holds addresses of entry points by name.
 var symbols sync.Map
 
-// call calls an entry point with integers and pointers, and returns its code.
+// call calls an entry point with integers and pointers, and returns its result
+// code.
 func (e *emulator) call(name string, args ...any) int {
 	symbol, ok := symbols.Load(name)
 	if !ok {
@@ -144,7 +145,8 @@ func (e *emulator) must(name string, args ...any) {
 	e.want(success, name, args...)
 }
 
-// expect is a code, and a part of what cuGetErrorString says of it.
+// expect fails unless code is want and cuGetErrorString's description contains
+// text.
 func (e *emulator) expect(code, want int, text string) {
 	e.Helper()
 	if got := e.text(code); code != want || !strings.Contains(got, text) {
@@ -152,7 +154,7 @@ func (e *emulator) expect(code, want int, text string) {
 	}
 }
 
-// text is what cuGetErrorString says.
+// text returns cuGetErrorString's description of code.
 func (e *emulator) text(code int) string {
 	var text *byte
 	e.call("cuGetErrorString", code, &text)
@@ -166,10 +168,10 @@ func (e *emulator) text(code int) string {
 	return unsafe.String(text, n)
 }
 
-// cstring is s with a 0 behind.
+// cstring returns s followed by a 0.
 func cstring(s string) *byte { return &append([]byte(s), 0)[0] }
 
-// compile compiles a source and returns the image, the log and the code.
+// compile compiles a source and returns the image, the log and the result code.
 func (e *emulator) compile(source string, options ...string) (image []byte, log string, code int) {
 	e.Helper()
 	var headers, names []*byte
@@ -204,7 +206,7 @@ func (e *emulator) compile(source string, options ...string) (image []byte, log 
 	return image, log, code
 }
 
-// images are compiled sources by mode, options and text.
+// images holds compiled sources by mode, options and text.
 var images = map[string][]byte{}
 
 // module compiles and loads a source.
@@ -230,7 +232,7 @@ func (e *emulator) function(module uintptr, name string) (f uintptr) {
 	return f
 }
 
-// kernel compiles a source with one kernel of interest.
+// kernel compiles and loads a source and returns its kernel of the given name.
 func (e *emulator) kernel(source, name string) uintptr {
 	e.Helper()
 	return e.function(e.module(source), name)
@@ -238,7 +240,8 @@ func (e *emulator) kernel(source, name string) uintptr {
 
 type dims [3]int
 
-// launch queues a kernel on the stream; args are uintptr, int32 or float32.
+// launch queues the kernel on the stream. args must be uintptr, int32 or
+// float32.
 func (e *emulator) launch(f uintptr, grid, block dims, shared int, args ...any) {
 	e.Helper()
 	if code := e.tryLaunch(f, e.stream, grid, block, shared, args...); code != success {
@@ -256,7 +259,7 @@ func (e *emulator) tryLaunch(f, stream uintptr, grid, block dims, shared int, ar
 		shared, stream, pack(args), 0)
 }
 
-// pack is an array of pointers to the arguments.
+// pack returns an array of pointers to the arguments.
 func pack(args []any) **uint64 {
 	values, params := make([]uint64, len(args)+1), make([]*uint64, len(args)+1)
 	for i, a := range args {
@@ -275,14 +278,14 @@ func pack(args []any) **uint64 {
 	return &params[0]
 }
 
-// alloc is device memory of n bytes.
+// alloc returns n bytes of device memory.
 func (e *emulator) alloc(n int) (at uintptr) {
 	e.Helper()
 	e.must("cuMemAlloc_v2", &at, n)
 	return at
 }
 
-// upload is device memory that holds x.
+// upload returns device memory that holds x.
 func upload[T any](e *emulator, x []T) uintptr {
 	e.Helper()
 	n := len(x) * int(unsafe.Sizeof(x[0]))
@@ -291,7 +294,7 @@ func upload[T any](e *emulator, x []T) uintptr {
 	return at
 }
 
-// download is n elements of device memory, after all that the stream does.
+// download returns n elements of device memory after all work of the stream.
 func download[T any](e *emulator, at uintptr, n int) []T {
 	e.Helper()
 	x := make([]T, n)
@@ -299,7 +302,7 @@ func download[T any](e *emulator, at uintptr, n int) []T {
 	return x
 }
 
-// sync waits for the stream.
+// sync waits for the stream and returns the result code.
 func (e *emulator) sync() int { return e.call("cuStreamSynchronize", e.stream) }
 
 // schedules are values of AHA_EMU_SCHEDULE.

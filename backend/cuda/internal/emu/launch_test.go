@@ -38,7 +38,7 @@ func TestVectorAddUnderAllSchedules(t *testing.T) {
 	}
 }
 
-// sumSource sums each block by shuffles and shared memory.
+// sumSource adds up each block with shuffles and shared memory.
 const sumSource = `
 static __device__ __forceinline__ float warp_sum(float v) {
 	#pragma unroll
@@ -101,7 +101,7 @@ extern "C" __global__ void reverse(float *x) {
 				t.Fatalf("element %d is %v", i, v)
 			}
 		}
-		// More than 48 KiB need the attribute.
+		// More than 48 KiB require the attribute.
 		if code := e.tryLaunch(f, e.stream, dims{1}, dims{8}, 60000, at); code != invalidValue {
 			t.Errorf("60000 bytes without the attribute: code %d", code)
 		}
@@ -144,7 +144,7 @@ extern "C" __global__ void ops(int *out) {
 	o[5] = __ballot_sync(0xffffffffu, lane % 3 == 0);
 	o[6] = __any_sync(0xffffffffu, lane == 31) * 2 + __all_sync(0xffffffffu, lane < 31);
 	o[7] = __activemask();
-	if (lane < 16) o[8] = __reduce_add_sync(0xffffu, lane); // half of the warp
+	if (lane < 16) o[8] = __reduce_add_sync(0xffffu, lane); // half of a warp
 	else o[8] = __shfl_xor_sync(0xffff0000u, lane, 1);
 	o[9] = __match_any_sync(0xffffffffu, lane % 4);
 	o[10] = __popc(lane) * 10000 + __ffs(lane) * 100 + __clz(lane);
@@ -313,8 +313,8 @@ KEEP(b, 200)
 	}
 }
 
-// testdata/builtins.cu compiles with NVRTC 13.5 for sm_80, so that no kernel can come
-// to need a function that only the emulator has.
+// testdata/builtins.cu also compiles with NVRTC 13.5 for sm_80, so that kernels
+// cannot come to depend on functions that only the emulator has.
 func TestBuiltInFunctionsCompile(t *testing.T) {
 	source, err := os.ReadFile("testdata/builtins.cu")
 	if err != nil {

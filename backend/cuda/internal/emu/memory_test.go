@@ -30,7 +30,7 @@ func TestFreshMemoryIsNaNInEveryFormat(t *testing.T) {
 		}
 	}
 	for i, bits := range download[uint8](e, at, 24) {
-		if bits&0x7f != 0x7f { // NaN in E4M3 and in E5M2
+		if bits&0x7f != 0x7f { // the codes of NaN in E4M3 and in E5M2
 			t.Errorf("byte %d is %#x", i, bits)
 		}
 	}
@@ -64,7 +64,7 @@ func TestUseAfterFreeFaultsAndIsSticky(t *testing.T) {
 		e.must("cuMemFree_v2", y)
 		e.launch(f, dims{1}, dims{64}, 0, x, y, x, 64)
 		e.expect(e.sync(), illegalAddress, "at offset 0 of the freed allocation")
-		// Until the context ends, every call fails.
+		// Every call fails until the context ends.
 		var at uintptr
 		e.want(illegalAddress, "cuMemAlloc_v2", &at, 4)
 		e.want(illegalAddress, "cuStreamSynchronize", e.stream)
@@ -72,7 +72,7 @@ func TestUseAfterFreeFaultsAndIsSticky(t *testing.T) {
 		e.must("cuDevicePrimaryCtxRelease_v2", 0)
 		var context uintptr
 		e.must("cuDevicePrimaryCtxRetain", &context, 0)
-		e.want(invalidContext, "cuMemAlloc_v2", &at, 4) // the new one is not current
+		e.want(invalidContext, "cuMemAlloc_v2", &at, 4) // the new context is not current
 		e.must("cuCtxSetCurrent", context)
 		e.alloc(4)
 	}
@@ -115,7 +115,7 @@ func TestPinnedMemoryIsReadWhenTheCopyRuns(t *testing.T) {
 	pageable := []float32{1, 2, 3, 4}
 	*host = [4]float32{1, 2, 3, 4}
 	e.must("cuMemcpyHtoDAsync_v2", at, host, 16, e.stream)
-	host[0] = 9 // too early: the copy has not run
+	host[0] = 9 // too early: the copy has not run yet
 	if got := download[float32](e, at, 4); got[0] != 9 {
 		t.Errorf("pinned: %v", got)
 	}
@@ -138,7 +138,7 @@ func TestCheckModeSeesPartsThatNobodyHasWritten(t *testing.T) {
 	f := e.kernel(addSource, "add")
 	x, y := e.alloc(40), e.alloc(40)
 	e.must("cuMemsetD8Async", x, 0, 36, e.stream)
-	e.must("cuMemcpyDtoDAsync_v2", y, x, 40, e.stream) // the last element stays unknown
+	e.must("cuMemcpyDtoDAsync_v2", y, x, 40, e.stream) // the last element stays uninitialised
 	e.launch(f, dims{1}, dims{9}, 0, x, y, x, 9)
 	if code := e.sync(); code != success {
 		t.Fatalf("code %d: %s", code, e.text(code))

@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// A plant is a kernel with a bug that the macro BUG puts in. It writes out[0..n) from
-// x[0..n), where n = 64 and x[i] = i+1; want is what out holds without the bug.
+// A plant is a kernel that has a bug if the macro BUG is defined. It computes
+// out[0..n) from x[0..n), where n = 64 and x[i] = i+1. want is the result
+// without the bug.
 type plant struct {
 	name, source string
 	shared       int
 	want         func(i int) float32
-	// report is what check mode says under the schedule fifo.
+	// report is part of check mode's message under the schedule fifo.
 	report string
 }
 
@@ -100,7 +101,7 @@ extern "C" __global__ void planted(const float *x, float *out) {
 	name: "full mask within a branch",
 	source: `
 extern "C" __global__ void planted(const float *x, float *out) {
-	int n = 48; // the second warp holds 16
+	int n = 48; // the second warp has 16 elements
 	float v = x[threadIdx.x];
 #ifdef BUG
 	if (threadIdx.x < n) v += __shfl_xor_sync(0xffffffffu, v, 1);
@@ -199,8 +200,8 @@ extern "C" __global__ void planted(const float *x, float *out) {
 	report: "misaligned address",
 }}
 
-// Without a wait for the first stream's event, the second one's kernel reads what is
-// not there yet.
+// Without a wait for the first stream's event, the second stream's kernel reads
+// data that is not there yet.
 func TestAMissingCrossStreamEventIsCaught(t *testing.T) {
 	for _, schedule := range schedules {
 		for _, check := range []string{"0", "1"} {
@@ -240,7 +241,8 @@ func TestAMissingCrossStreamEventIsCaught(t *testing.T) {
 	}
 }
 
-// Even where the order happens to be right, check mode sees that nothing ensures it.
+// Even if the order happens to be right, check mode reports that nothing
+// ensures it.
 func TestCheckModeOrdersStreamsByEventsAndTheHost(t *testing.T) {
 	e := open(t, "AHA_EMU_CHECK=1")
 	f := e.kernel(addSource, "add")
@@ -274,7 +276,8 @@ func TestCheckModeOrdersStreamsByEventsAndTheHost(t *testing.T) {
 // plantSize is the number of elements of x and out.
 const plantSize = 64
 
-// run launches the plant and returns the first error code and what is wrong.
+// run launches the plant. It returns the first error code, and a description of
+// what is wrong.
 func (p *plant) run(e *emulator, bug bool) (code int, wrong string) {
 	e.Helper()
 	var options []string

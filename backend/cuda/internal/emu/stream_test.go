@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Kernels run while other threads run Go, collect garbage and preempt.
+// Kernels run while other threads run Go code, collect garbage and are
+// preempted.
 func TestSeveralThreadsShareTheDevice(t *testing.T) {
 	for _, check := range []string{"0", "1"} {
 		e := open(t, "AHA_EMU_CHECK="+check)
@@ -61,7 +62,7 @@ func TestStreamsRunWhenTheHostWaits(t *testing.T) {
 	e.must("cuEventCreate", &from, 0)
 	e.must("cuEventCreate", &to, 0)
 	var ms float32
-	e.want(invalidHandle, "cuEventElapsedTime", &ms, from, to) // neither recorded
+	e.want(invalidHandle, "cuEventElapsedTime", &ms, from, to) // neither event was recorded
 	e.must("cuStreamSynchronize", e.stream)
 	e.must("cuEventRecord", from, e.stream)
 	for range 3 {
@@ -69,7 +70,7 @@ func TestStreamsRunWhenTheHostWaits(t *testing.T) {
 	}
 	e.must("cuEventRecord", to, e.stream)
 	e.want(notReady, "cuEventElapsedTime", &ms, from, to)
-	// Polling runs one operation at a time and ends.
+	// Each query runs one operation, so polling ends.
 	polls := 0
 	for e.call("cuEventQuery", to) == notReady {
 		polls++
@@ -95,7 +96,7 @@ func TestAnEventHoldsTheWorkBeforeIt(t *testing.T) {
 	x := upload(e, []float32{1})
 	var event uintptr
 	e.must("cuEventCreate", &event, 2)
-	e.must("cuEventSynchronize", event) // never recorded: nothing to wait for
+	e.must("cuEventSynchronize", event) // the event was never recorded, so there is nothing to wait for
 	e.launch(f, dims{1}, dims{1}, 0, x, x, x, 1)
 	e.must("cuMemcpyDtoHAsync_v2", host, x, 4, e.stream)
 	e.must("cuEventRecord", event, e.stream)

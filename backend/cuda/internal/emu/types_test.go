@@ -29,12 +29,14 @@ CONVERT(e5m2)
 CONVERT(float)
 `
 
-// storage are the floating-point dtypes below F32 and the names of their types.
+// storage maps the names of element types to the floating-point dtypes smaller
+// than F32.
 var storage = map[string]backend.DType{
 	"bf16": backend.BF16, "f16": backend.F16, "e4m3": backend.E4M3, "e5m2": backend.E5M2,
 }
 
-// same says whether two numbers are the same, the sign of zero included, or both NaN.
+// same reports whether two numbers are equal, including the sign of zero, or
+// both NaN.
 func same(x, y float64) bool {
 	return x != x && y != y || x == y && math.Signbit(x) == math.Signbit(y)
 }
@@ -62,7 +64,8 @@ func TestConversionsEqualTheBackends(t *testing.T) {
 			}
 		}
 
-		// Every value, what lies half way to the next, and their neighbours; then any bits.
+		// Every value, the midpoint to the next value and their neighbours,
+		// then random bits.
 		var x []float32
 		for i, v := range values {
 			next := values[(i+1)%codes]
@@ -96,7 +99,7 @@ func TestConversionsEqualTheBackends(t *testing.T) {
 
 const mmaSource = `
 #include "types.cuh"
-// c[16][8] += a[16][16]·b[16][8]; the operands of mma.sync come through ldmatrix for a.
+// c[16][8] += a[16][16]·b[16][8]. ldmatrix loads the operand a of mma.sync.
 extern "C" __global__ void product(const bf16 *a, const bf16 *b, float *c) {
 	__shared__ __align__(16) bf16 tile[16][24];
 	for (int i = threadIdx.x; i < 256; i += 32) tile[i / 16][i % 16] = a[i];

@@ -9,9 +9,10 @@ import (
 )
 
 // Compile compiles CUDA C++ to a cubin, the binary form for one architecture.
-// name is the source's name in messages. headers maps the names that #include
-// finds to their text: no include path is needed. arch is a real architecture,
-// such as "sm_90"; options are further options of NVRTC, such as "--fmad=false".
+// name is the source's name in messages. headers maps the names in #include
+// directives to their text, so no include path is needed. arch is a real
+// architecture, such as "sm_90"; options are further options of NVRTC, such as
+// "--fmad=false".
 //
 // The log holds the compiler's warnings. A failure is an *Error with the log.
 func (c *Compiler) Compile(
@@ -28,7 +29,7 @@ func (c *Compiler) Compile(
 	}()
 	failed := p.compile(append([]string{"--gpu-architecture=" + arch}, options...))
 	log, err = p.log()
-	if failed != nil { // what the log says, or that there is none, comes second
+	if failed != nil { // takes precedence over an error of reading the log
 		failed.Log = log
 		return nil, log, failed
 	}
@@ -42,7 +43,7 @@ func (c *Compiler) Compile(
 // program is one compilation.
 type program struct {
 	c      *Compiler
-	what   string // for errors
+	what   string // name for error messages
 	handle uintptr
 }
 
@@ -95,21 +96,21 @@ func (p *program) log() (string, error) {
 
 func (p *program) cubin() ([]byte, error) { return p.read(getCUBINSize, getCUBIN) }
 
-// read asks for a size and then for that many bytes.
+// read gets a size and then that many bytes.
 func (p *program) read(size, get int) ([]byte, error) {
 	n := new(uintptr)
 	if r := p.c.call(size, p.handle, uintptr(unsafe.Pointer(n))); r != success {
 		return nil, p.failure(size, r)
 	}
-	buf := make([]byte, *n+1) // one more, since an empty slice has no address
+	buf := make([]byte, *n+1) // one byte more, since an empty slice has no address
 	if r := p.c.call(get, p.handle, uintptr(unsafe.Pointer(&buf[0]))); r != success {
 		return nil, p.failure(get, r)
 	}
 	return buf[:*n], nil
 }
 
-// cStrings returns the addresses of C copies of list, and of an empty string
-// after them.
+// cStrings returns the addresses of C copies of list, followed by that of an
+// empty string.
 func cStrings(list ...string) []*byte {
 	ptrs := make([]*byte, len(list)+1)
 	for i, s := range append(slices.Clone(list), "") {

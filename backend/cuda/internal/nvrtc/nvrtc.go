@@ -1,5 +1,5 @@
-// Package nvrtc binds NVRTC, NVIDIA's run-time compiler for CUDA C++, loaded at
-// run time. It needs neither a GPU nor a driver.
+// Package nvrtc binds NVRTC, NVIDIA's run-time compiler for CUDA C++, which it
+// loads at run time. It needs neither a GPU nor a driver.
 package nvrtc
 
 import (
@@ -11,11 +11,11 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// Compiler is the NVRTC library. Its methods may be called from several
-// goroutines.
+// Compiler is the NVRTC library. Its methods may be called by several
+// goroutines at once.
 type Compiler struct {
-	Path         string // file of the library
-	Major, Minor int    // version of NVRTC, which is that of its toolkit
+	Path         string // the library's file
+	Major, Minor int    // version of NVRTC and of the CUDA toolkit that it belongs to
 
 	fn []uintptr
 }
@@ -45,9 +45,9 @@ var callNames = []string{
 	getCUBIN:          "nvrtcGetCUBIN",
 }
 
-// Result is an nvrtcResult: what a call of NVRTC returned. As an error it is the
-// target of errors.Is. The trailing comments are the names in nvrtc.h, which a
-// test compares.
+// Result is an nvrtcResult, the result of a call of NVRTC. errors.Is finds it
+// in errors. The trailing comments are the names in nvrtc.h; a test compares
+// the values with it.
 type Result uint32
 
 const (
@@ -58,7 +58,7 @@ const (
 
 func (r Result) Error() string { return fmt.Sprintf("NVRTC error %d", uint32(r)) }
 
-// Error is a call of NVRTC that failed.
+// Error is a failed call of NVRTC.
 type Error struct {
 	Call    string // the entry point, such as nvrtcCompileProgram
 	Code    Result
@@ -93,7 +93,7 @@ func spec() dynlib.Spec {
 	}
 	if runtime.GOOS == "windows" {
 		s.Names = []string{"nvrtc64_13*_0.dll", "nvrtc64_12*_0.dll"}
-		s.Beside = "nvrtc-builtins64_*.dll" // NVRTC itself would not look in its own folder
+		s.Beside = "nvrtc-builtins64_*.dll" // NVRTC itself does not search its own folder
 	}
 	return s
 }
@@ -117,20 +117,20 @@ func Open() (*Compiler, error) {
 	return c, nil
 }
 
-// call calls an entry point. Memory that an argument of the form
-// uintptr(unsafe.Pointer(p)) points to stays where it is during the call.
+// call calls an entry point. Memory to which an argument of the form
+// uintptr(unsafe.Pointer(p)) points does not move during the call.
 //
 //go:uintptrescapes
 func (c *Compiler) call(fn int, args ...uintptr) Result {
 	return Result(dynlib.Call(c.fn[fn], args...))
 }
 
-// failure is the error of a call that returned r.
+// failure returns the error of a call that returned r.
 func (c *Compiler) failure(fn int, r Result) *Error {
 	return &Error{Call: callNames[fn], Code: r, Name: c.errorString(r)}
 }
 
-// errorString is the name of r, a static C string that the call returns.
+// errorString returns the name of r, a static C string in the library.
 func (c *Compiler) errorString(r Result) string {
 	addr := dynlib.Call(c.fn[getErrorString], uintptr(r))
 	return dynlib.GoString(addr)

@@ -40,7 +40,7 @@ func (s *stub) failing(call string) {
 	dynlib.Call(s.fail, uintptr(unsafe.Pointer(&name[0])))
 }
 
-// programs is the number of programs not destroyed.
+// programs returns the number of programs that were not destroyed.
 func (s *stub) programs() int {
 	n := new(int32)
 	dynlib.Call(s.alive, uintptr(unsafe.Pointer(n)))

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/backend/cuda/internal/dynlib"
 )
 
-// openReal opens NVIDIA's library; without it the test is skipped.
+// openReal opens NVIDIA's library. If it is missing, openReal skips the test.
 func openReal(t *testing.T) *Compiler {
 	t.Helper()
 	c, err := Open()

@@ -1,13 +1,15 @@
-// A stand-in for libcublasLt. Every call writes a line with its arguments to a log,
-// and fails if it is asked to. Compiled with -DCUBLASLT_H against NVIDIA's
-// cublasLt.h, the compiler checks each prototype and the structs.
+// A stub of libcublasLt. Every call writes a line with its arguments to a log,
+// and fails if the test asks for it. If it is compiled with -DCUBLASLT_H
+// against NVIDIA's cublasLt.h, the compiler checks each prototype and the
+// structs.
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #ifdef CUBLASLT_H
-// What cublasLt.h includes of the CUDA runtime for other calls than these.
+// Skip the headers of the CUDA runtime that cublasLt.h includes for functions
+// that are not used here.
 #define __DRIVER_TYPES_H__
 #define CU_COMPLEX_H_
 #define __CUDA_FP16_H__
@@ -43,7 +45,7 @@ static char record[1 << 14];
 static size_t used;
 static char failing[64];
 
-// CALL logs a call, and ends it with code 14 if it is to fail.
+// CALL logs a call, and returns code 14 from it if it is to fail.
 #define CALL(...) \
 	do { \
 		used += snprintf(record + used, sizeof record - used, "%s ", __func__); \
@@ -54,7 +56,7 @@ static char failing[64];
 #define OK return (cublasStatus_t)0
 #define L long long
 
-// For the test.
+// Functions for the test.
 void stubFail(const char *call) { snprintf(failing, sizeof failing, "%s", call); }
 void stubTake(char *out, size_t n) { snprintf(out, n, "%s", record), used = 0, record[0] = 0; }
 

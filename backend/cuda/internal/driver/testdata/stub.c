@@ -1,6 +1,6 @@
-// A stand-in for libcuda. Every call writes a line with its arguments to a log,
-// and fails once with a given code if asked to. Compiled with -DCUDA_H against
-// NVIDIA's cuda.h, the compiler checks each prototype.
+// A stub of libcuda. Every call writes a line with its arguments to a log, and
+// fails once with a given code if the test asks for it. If it is compiled with
+// -DCUDA_H against NVIDIA's cuda.h, the compiler checks each prototype.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ static void note(const char *format, ...) {
 	va_end(list);
 }
 
-// CALL logs a call, and ends it if it is to fail.
+// CALL logs a call, and returns from it if it is to fail.
 #define CALL(format, ...) \
 	do { \
 		note("%s " format "\n", __func__, ##__VA_ARGS__); \
@@ -53,7 +53,7 @@ static void note(const char *format, ...) {
 	} while (0)
 #define OK return (CUresult)0
 
-// For the test.
+// Functions for the test.
 void stubFail(const char *call, int code) { snprintf(failing, sizeof failing, "%s", call), failure = code; }
 void stubQuiet(int on) { quiet = on; }
 void stubTake(char *out, size_t n) { snprintf(out, n, "%s", record), used = 0, record[0] = 0; }
@@ -111,13 +111,19 @@ CUresult cuEventQuery(CUevent e) { CALL("%p", e); OK; }
 CUresult cuEventSynchronize(CUevent e) { CALL("%p", e); OK; }
 CUresult cuEventElapsedTime(float *ms, CUevent a, CUevent b) { CALL("%p %p", a, b); *ms = 1.5f; OK; }
 
-CUresult cuModuleLoadData(CUmodule *m, const void *image) { CALL("%.4s", (const char *)image); *m = (CUmodule)0x3000; OK; }
+CUresult cuModuleLoadData(CUmodule *m, const void *image) {
+	CALL("%.4s", (const char *)image);
+	*m = (CUmodule)0x3000; OK;
+}
 CUresult cuModuleUnload(CUmodule m) { CALL("%p", m); OK; }
 CUresult cuModuleGetFunction(CUfunction *f, CUmodule m, const char *name) {
 	CALL("%p %s", m, name);
 	*f = (CUfunction)(size_t)(strcmp(name, "typed") ? 0xf000 : 0xf001); OK;
 }
-CUresult cuFuncGetAttribute(int *v, CUfunction_attribute a, CUfunction f) { CALL("%d %p", (int)a, f); *v = 100 + (int)a; OK; }
+CUresult cuFuncGetAttribute(int *v, CUfunction_attribute a, CUfunction f) {
+	CALL("%d %p", (int)a, f);
+	*v = 100 + (int)a; OK;
+}
 CUresult cuFuncSetAttribute(CUfunction f, CUfunction_attribute a, int v) { CALL("%p %d %d", f, (int)a, v); OK; }
 
 struct shape { int rows; float scale; double eps; unsigned char tag; };

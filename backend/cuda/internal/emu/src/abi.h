@@ -1,4 +1,4 @@
-// What the emulator and a compiled kernel file know of each other. Both include
+// The interface between the emulator and a compiled kernel file. Both include
 // this file; its hash is part of the version that nvrtcVersion returns.
 #pragma once
 
@@ -9,15 +9,15 @@ struct aha_dim {
 // The kinds of memory access that check mode reports.
 enum aha_access { AHA_READ, AHA_WRITE, AHA_ATOMIC };
 
-// The votes of __syncthreads_count, _and and _or.
+// The reductions of __syncthreads_count, _and and _or.
 enum aha_vote { AHA_COUNT, AHA_AND, AHA_OR };
 
-// aha_all computes a warp operation once for all lanes: lanes[i] is what lane i
-// passed, or null if it does not take part.
+// aha_all computes a warp operation once for all lanes. lanes[i] is the struct
+// that lane i passed, or null if that lane does not take part.
 typedef void (*aha_all)(void **lanes, unsigned mask, const char *file, int line);
 
-// aha_state is the emulator's part of a kernel file: where the running thread is,
-// and the calls that leave it.
+// aha_state is the emulator's data in a kernel file: the position of the
+// running thread, and the functions of the emulator that kernels call.
 struct aha_state {
 	struct aha_dim thread, block, block_dim, grid_dim;
 	void *dynamic;               // dynamic shared memory
@@ -30,11 +30,11 @@ struct aha_state {
 	void (*fail)(int code, const char *what, const char *file, int line);
 };
 
-// aha_kernel describes a kernel: call runs one thread with args[i] pointing to
+// aha_kernel describes a kernel. call runs one thread; args[i] points to
 // parameter i.
 struct aha_kernel {
 	void (*call)(void **args);
 	unsigned count;
 	const unsigned *sizes;
-	unsigned max_threads; // of __launch_bounds__, or 1024
+	unsigned max_threads; // from __launch_bounds__, or 1024
 };

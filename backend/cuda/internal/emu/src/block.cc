@@ -1,5 +1,6 @@
-// Runs a kernel: its blocks one after the other, the threads of a block as fibers
-// that meet at barriers and warp operations. A thread runs until it waits.
+// Runs a kernel: its blocks one after the other, with the threads of a block as
+// fibers that meet at barriers and warp operations. A thread runs until it
+// waits.
 #include "emu.h"
 
 #include <csignal>
@@ -11,7 +12,7 @@ Running running;
 
 namespace {
 
-// A Wait is what a thread stands at.
+// A Wait is what a thread is waiting for.
 struct Wait {
 	const char *name, *file;
 	int line;
@@ -42,7 +43,7 @@ struct Warp {
 };
 
 Fiber fibers[max_threads];
-std::vector<Fiber *> idle; // their thread has exited
+std::vector<Fiber *> idle; // fibers whose thread has exited
 unsigned fibers_made;
 
 aha_state *state;
@@ -50,12 +51,12 @@ std::vector<void *> arguments;
 aha_dim places[max_threads]; // thread index by linear number
 Thread threads[max_threads];
 Warp warps[max_threads / 32];
-unsigned total; // threads of a block
+unsigned total; // number of threads in a block
 unsigned started, exited;
-std::vector<unsigned> order; // in which threads start and leave a barrier
-unsigned ready[max_threads]; // a ring of threads that may go on
+std::vector<unsigned> order; // the order in which threads start and leave a barrier
+unsigned ready[max_threads]; // a ring buffer of the threads that can run
 unsigned ready_first, ready_count;
-unsigned arrived; // at the barrier
+unsigned arrived; // number of threads at the barrier
 Wait barrier;
 int votes, vote_result;
 CUresult failure;
@@ -95,7 +96,7 @@ Fiber *idle_fiber() {
 	return f;
 }
 
-// choose is the fiber to run next, or null if none can.
+// choose returns the fiber to run next, or null if none can run.
 Fiber *choose() {
 	bool fresh = started < total;
 	if (ready_count && !(fresh && config.order == Order::random && random_number() & 1)) {
@@ -109,7 +110,7 @@ void become(unsigned thread) {
 	state->thread = places[thread];
 }
 
-// switch_from runs another fiber, or the scheduler if none can run.
+// switch_from switches to another fiber, or to the scheduler if none can run.
 void switch_from(Fiber *own) {
 	Fiber *f = choose();
 	if (f == own) {
@@ -121,7 +122,7 @@ void switch_from(Fiber *own) {
 	aha_switch(&own->sp, f ? f->sp : running.main);
 }
 
-// meet ends a warp operation that all lanes have reached.
+// meet completes a warp operation that all lanes have reached.
 void meet(unsigned warp, size_t i) {
 	auto &meetings = warps[warp].meetings;
 	Meeting m = meetings[i];
@@ -156,7 +157,7 @@ void leave() {
 	}
 }
 
-// thread_main is what a fiber runs: one thread after the other.
+// thread_main is the function of a fiber: it runs one thread after the other.
 void thread_main() {
 	uintptr_t own_stack = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - stacks();
 	Fiber *own = &fibers[own_stack / stack_size];
@@ -229,7 +230,8 @@ void on_fail(int code, const char *what, const char *file, int line) {
 	fail(code, what, format("%s:%d", file, line));
 }
 
-// parted says where the threads of a block are that none of can go on.
+// parted describes where the threads of a block wait when none of them can
+// continue.
 std::string parted() {
 	std::vector<std::pair<Wait, unsigned>> waits;
 	for (unsigned t = 0; t < total; t++) {
@@ -254,7 +256,7 @@ std::string faulted(CUresult *code) {
 		*code = LAUNCH_FAILED;
 		return "integer division by zero";
 	}
-	if (fault.general) { // a vector instruction, or an impossible address
+	if (fault.general) { // a vector instruction, or an address that is not canonical
 		*code = MISALIGNED_ADDRESS;
 		return "misaligned address";
 	}
@@ -300,7 +302,7 @@ CUresult run_block() {
 		std::string text = parted();
 		report(position(running.thread) + ": " + text);
 	}
-	if (failure) { // the fibers are left where they are
+	if (failure) { // abandon the fibers
 		idle.clear();
 		fibers_made = 0;
 	}
@@ -342,7 +344,8 @@ CUresult run(const Launch &l) {
 	state = l.function->module->state;
 	state->block_dim = l.block;
 	state->grid_dim = l.grid;
-	// Ends where its pages do, but for the alignment that kernels may count on.
+	// Dynamic shared memory ends at the end of its pages, except for the
+	// alignment that kernels may rely on.
 	uintptr_t dynamic = dynamic_end() - (l.dynamic + 127) / 128 * 128;
 	state->dynamic = reinterpret_cast<void *>(dynamic);
 	if (config.check) check_dynamic(dynamic, l.dynamic);

@@ -1,4 +1,4 @@
-// What the entry points of libcuda share.
+// Shared by the entry points of libcuda.
 #pragma once
 
 #include "emu.h"
@@ -7,20 +7,21 @@
 
 namespace emu {
 
-extern std::mutex lock; // of all but compiling
+extern std::mutex lock; // guards everything except compiling
 extern bool initialized;
 
 extern std::unordered_set<Event *> events;
 extern std::unordered_set<Module *> modules;
 extern std::unordered_set<Function *> functions;
 
-// A Call is the time within an entry point. Its rc is what the call returns at once
-// if it is not SUCCESS.
+// A Call is the state of an entry point while it runs. If rc is not SUCCESS,
+// the entry point returns it at once.
 struct Call {
 	std::lock_guard<std::mutex> guard{lock};
 	CUresult rc = SUCCESS;
 
-	// What a call needs: an initialised driver, a current context without an error.
+	// What a call requires: nothing, an initialised driver, or also a current
+	// context without an error.
 	enum Needs { nothing, init, context };
 
 	Call(const char *name, Needs needs, CUresult failure = UNKNOWN);
@@ -30,7 +31,7 @@ struct Call {
 	Call call(NAME, Call::NEEDS, ##__VA_ARGS__); \
 	if (call.rc) return call.rc
 
-// refuse reports why a call fails.
+// refuse reports why a call fails and returns its code.
 CUresult refuse(const std::string &text, CUresult rc = INVALID_VALUE);
 
 std::shared_ptr<Stream> stream_of(void *handle, CUresult *rc);

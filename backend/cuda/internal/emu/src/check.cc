@@ -1,7 +1,8 @@
-// Check mode: for each byte of device and shared memory, who wrote it last and who
-// read it since. Threads of a block are ordered by barriers, those of a warp also by
-// __syncwarp, operations by streams, events and the host; accesses that nothing
-// orders are a race. A byte that nobody wrote is not initialised.
+// Check mode. For each byte of device and shared memory it records who wrote it
+// last and who has read it since. Threads of a block are ordered by barriers,
+// those of a warp also by __syncwarp, and operations by streams, events and the
+// host. Accesses that nothing orders are a race. A byte that was never written
+// is uninitialised.
 #include "emu.h"
 
 #include <algorithm>
@@ -10,24 +11,25 @@
 
 namespace emu {
 
-// A Mark says who accessed a byte: from the highest bit, the interval (a number for
-// each stretch between two barriers of each block), the thread, its count of
-// __syncwarp in the interval, and whether the access was atomic. 0 is nobody.
+// A Mark says who accessed a byte. Its fields, from the highest bit, are the
+// interval (each stretch between two barriers of each block has a number), the
+// thread, its number of __syncwarps in the interval, and whether the access was
+// atomic. 0 means nobody.
 typedef uint64_t Mark;
 const int interval_shift = 24, thread_shift = 14, clock_shift = 1;
 const uint64_t clock_limit = (1 << 13) - 1;
 
 struct Cells {
 	size_t size;
-	Mark *writes, *reads, *others; // others: the last read by another warp or block than that of reads
+	Mark *writes, *reads, *others; // others: last read by another warp or block than that in reads
 };
 
 static uint64_t interval = 0, block_first = 1, op_first = 1;
 static bool fenced;                    // the block has executed __threadfence
-static uint16_t clocks[max_threads];   // __syncwarps since the barrier
-static uint16_t seen[max_threads][32]; // clocks of the lanes of its warp that a thread knows
+static uint16_t clocks[max_threads];   // number of __syncwarps since the barrier
+static uint16_t seen[max_threads][32]; // for each thread, the clocks of its warp's lanes that it knows
 
-// Operations, for accesses by others than the running one.
+// Operations, to describe accesses by operations that are not running.
 struct Operation {
 	uint64_t first;
 	unsigned stream;
@@ -82,7 +84,7 @@ void check_dynamic(uintptr_t at, size_t size) {
 	dynamic_size = size;
 }
 
-// The lanes of a mask know what each of them knew; then a new stretch begins.
+// Each lane of the mask learns what the others know; then a new stretch starts.
 void check_syncwarp(unsigned warp, unsigned mask) {
 	uint16_t all[32] = {};
 	for (unsigned l = 0; l < 32; l++) {
@@ -106,8 +108,8 @@ static Mark own_mark(bool atomic) {
 
 enum Relation { ordered, same_block, other_block, other_stream };
 
-// relation says whether an earlier access comes before the present one, and if not,
-// who made it.
+// relation returns whether an earlier access is ordered before the present one
+// and, if not, who made it.
 static Relation relation(Mark m, Mark own) {
 	uint64_t i = m >> interval_shift;
 	if (i < op_first) {
@@ -143,19 +145,20 @@ static std::string race(Relation how, Mark m, const char *what, const char *befo
 	}
 }
 
-// A Sight is the memory of an access; cells is null for what is not checked.
+// A Sight is the memory of an access. cells is null if the memory is not
+// checked.
 struct Sight {
 	Cells *cells;
 	size_t offset;
-	uint64_t first; // intervals before this one do not count: the shared memory of earlier blocks
+	uint64_t first; // ignore intervals before this one: they belong to the shared memory of earlier blocks
 };
 
-// outside says what is wrong with the bounds of an access that look refuses.
+// outside describes an access that look has found out of bounds.
 static std::string outside(uintptr_t at, size_t size) {
 	const Launch &l = *running.launch;
 	if (on_device(at)) {
 		Allocation *a = find(at);
-		if (a && a->live && at >= a->at && at - a->at < a->size) at = a->at + a->size; // begins inside
+		if (a && a->live && at >= a->at && at - a->at < a->size) at = a->at + a->size; // starts inside
 		return format("%zu bytes ", size) + describe(at);
 	}
 	const Module &m = *l.function->module;
@@ -225,7 +228,7 @@ void check_access(const void *p, unsigned long size, aha_access kind, const void
 		 *others = s.cells->others + s.offset;
 	Mark seen_write = ~Mark(0);
 	for (size_t i = 0; i < size; i++) {
-		if (Mark w = writes[i]; w != seen_write) { // as a rule, all bytes have the same
+		if (Mark w = writes[i]; w != seen_write) { // usually all bytes have the same mark
 			seen_write = w;
 			if (w >> interval_shift < s.first) {
 				if (kind != AHA_WRITE)

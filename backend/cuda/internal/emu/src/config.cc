@@ -28,7 +28,7 @@ static const char *variable(const char *name) {
 
 bool check_wanted() { return !strcmp(variable("AHA_EMU_CHECK"), "1"); }
 
-// parse_injections reads call:n or call:n:code, separated by commas.
+// parse_injections parses call:n or call:n:code, separated by commas.
 static std::string parse_injections(const char *text) {
 	injections.clear();
 	for (std::string rest = text; !rest.empty();) {
@@ -68,7 +68,7 @@ std::string configure() {
 	}
 	config.check = check_wanted();
 
-	// A failure of cuInit itself is counted over its calls.
+	// A failure of cuInit itself is counted over all its calls.
 	std::lock_guard<std::mutex> guard(injection_lock);
 	std::string text = variable("AHA_EMU_FAIL");
 	auto before = injections;

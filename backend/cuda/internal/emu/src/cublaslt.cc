@@ -1,6 +1,7 @@
-// The entry points of cuBLASLt that the backend uses, with plain loops on the host.
-// There are two algorithms, which sum in different orders; which of them comes first
-// depends on the number of columns, as the library's choice does on a device.
+// The entry points of cuBLASLt that the backend uses, computed with plain loops
+// on the host. There are two algorithms, which sum in different orders. Which
+// of them is first depends on the number of columns, like the library's choice
+// on a device.
 #include "call.h"
 
 #include <algorithm>
@@ -68,8 +69,8 @@ std::unordered_set<Preference *> preferences;
 
 int wrong(const std::string &text, int status = LT_INVALID_VALUE) { return refuse(text, status); }
 
-// An LtCall is the time within an entry point. What it returns at once is a
-// cublasStatus_t.
+// An LtCall is the state of an entry point while it runs. The entry point
+// returns a cublasStatus_t.
 struct LtCall {
 	Call call;
 	int status;
@@ -95,7 +96,7 @@ template <typename T> int destroy(std::unordered_set<T *> &all, T *one, const ch
 	return LT_SUCCESS;
 }
 
-// set copies the value of an attribute that has the size of T.
+// set copies the value of an attribute, which must have the size of T.
 template <typename T> int set(T *to, const void *value, size_t size) {
 	if (!value || size != sizeof(T))
 		return wrong(format("an attribute of %zu bytes is set with %zu", sizeof(T), size));
@@ -139,11 +140,12 @@ struct Product {
 	Algo algo;
 	CUdeviceptr workspace;
 
-	std::string check() const; // of the memory of all operands, or ""
+	std::string check() const; // checks the memory of all operands; returns "" or an error
 	void compute() const;
 };
 
-// use is an access to all columns of an operand; it returns "" or what is wrong.
+// use records an access to all columns of an operand. It returns "" or an
+// error.
 std::string use(const Operand &o, bool read, bool write) {
 	size_t bytes = o.layout.rows * o.layout.size();
 	for (int i = 0; i < o.layout.batch; i++) {
@@ -192,7 +194,8 @@ void Product::compute() const {
 	}
 }
 
-// agree says what of a product's descriptors contradicts itself, or is not supported.
+// agree returns an error if a product's descriptors contradict each other or
+// are not supported.
 int agree(const Desc *desc, const Layout *a, const Layout *b, const Layout *c, const Layout *d, Algo &size) {
 	if (!descs.count(const_cast<Desc *>(desc))) return wrong("no such matmul descriptor");
 	for (auto *l : {a, b, c, d}) {
@@ -295,7 +298,8 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference *p, int attribute, co
 	return wrong(format("preference attribute %d", attribute));
 }
 
-// The descending algorithm needs a workspace. It comes first for several columns.
+// The algorithm with descending order needs a workspace. It is first if there
+// are several columns.
 EXPORT int cublasLtMatmulAlgoGetHeuristic(Handle *h, Desc *desc, Layout *a, Layout *b, Layout *c, Layout *d,
 	Preference *p, int count, Result *list, int *returned) {
 	LT_ENTER("cublasLtMatmulAlgoGetHeuristic", context, LT_NOT_SUPPORTED);

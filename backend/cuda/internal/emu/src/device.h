@@ -1,5 +1,6 @@
-// The device side of CUDA C++ for g++: what NVRTC has built in, and no more, so
-// that a kernel that compiles here has a chance there. Included before the kernel.
+// The device side of CUDA C++ for g++: the functions that NVRTC has built in
+// and no others, so that a kernel that compiles here is likely to compile with
+// NVRTC. It is included before the kernel.
 #pragma once
 #include "abi.h"
 
@@ -14,7 +15,8 @@
 #define __align__(n) __attribute__((aligned(n)))
 #define __builtin_assume(condition) ((condition) ? (void)0 : __builtin_unreachable())
 #define warpSize 32
-// __global__, __shared__ and __launch_bounds__ are rewritten after preprocessing.
+// rewrite replaces __global__, __shared__ and __launch_bounds__ after
+// preprocessing.
 
 typedef unsigned long size_t;
 
@@ -25,8 +27,8 @@ extern const unsigned aha_module_check __attribute__((visibility("default")));
 const unsigned aha_module_abi = AHA_EMU_ABI;
 const unsigned aha_module_check = AHA_EMU_CHECKED;
 }
-// Defined out of the compiler's sight: the members of a const object that it has
-// not seen initialised may differ from thread to thread.
+// Defined in assembly, so that the compiler does not see the initial value of
+// this const object: its members may differ from thread to thread.
 __asm__(".pushsection .data.aha,\"aw\",@progbits\n\t.balign 64\n\t.globl aha_module_state\n"
 		"aha_module_state:\naha_emu:\n\t.zero 512\n\t.popsection");
 
@@ -65,7 +67,7 @@ struct dim3 {
 
 #define AHA_UNCHECKED __attribute__((no_sanitize("thread"), no_sanitize("undefined")))
 
-// Kernels: their signature, and a call from an array of pointers to arguments.
+// Kernels: their signature, and a call with an array of pointers to arguments.
 template <size_t...> struct aha_indices {};
 template <class F> struct aha_signature;
 template <class... A> struct aha_signature<void (*)(A...)> {
@@ -94,11 +96,11 @@ static inline void __threadfence() { aha_emu.fence(); }
 static inline void __threadfence_block() {}
 static inline void __trap(AHA_SITE) { aha_emu.fail(719, "__trap", file, line); }
 
-// aha_lane is the thread's place in its warp.
+// aha_lane returns the thread's index in its warp.
 static inline int aha_lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) & 31; }
 
-// Warp operations. Each passes a struct of operands and result to the emulator;
-// when all lanes of the mask have arrived, a function computes all results.
+// Warp operations. Each passes a struct of operands and result to the emulator.
+// When all lanes of the mask have arrived, a function computes all results.
 static inline void __syncwarp(unsigned mask = 0xffffffffu, AHA_SITE) {
 	aha_emu.warp(mask, "__syncwarp", nullptr, nullptr, file, line);
 }
@@ -176,8 +178,8 @@ static inline int __any_sync(unsigned mask, int p, AHA_SITE) {
 static inline int __all_sync(unsigned mask, int p, AHA_SITE) {
 	return aha_ballot::of(mask, !p, "__all_sync", file, line) == 0;
 }
-// The lanes that have not exited. (On a device it may be any part of them that
-// holds the caller.)
+// Returns the lanes that have not exited. (A device may return any subset of
+// them that includes the caller.)
 static inline unsigned __activemask() { return aha_emu.live(); }
 
 template <class T> struct aha_match {
@@ -235,9 +237,8 @@ AHA_REDUCE(__reduce_and_sync, unsigned, (a & b))
 AHA_REDUCE(__reduce_or_sync, unsigned, (a | b))
 AHA_REDUCE(__reduce_xor_sync, unsigned, (a ^ b))
 
-// Integer atomics. There are none on floats: sums in an order that depends on
-// timing are not allowed. Threads never run at the same time, so that plain code is
-// atomic.
+// Integer atomics. There are none for floats, since sums must not depend on
+// timing. Threads never run at the same time, so plain code is atomic.
 #define AHA_ATOMIC_OP(NAME, T, EXPRESSION) \
 	static AHA_UNCHECKED __attribute__((noinline)) T NAME(T *at, T v) { \
 		aha_emu.access(at, sizeof(T), AHA_ATOMIC, __builtin_return_address(0)); \

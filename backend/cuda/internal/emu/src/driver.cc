@@ -11,8 +11,8 @@ std::unordered_set<Event *> events;
 std::unordered_set<Module *> modules;
 std::unordered_set<Function *> functions;
 
-static int retained = 0;             // references to the primary context
-static int generation = 0;           // of the primary context
+static int retained = 0;             // number of references to the primary context
+static int generation = 0;           // number of the present primary context
 static thread_local int current = 0; // generation of the context that is current on this thread
 static char primary;                 // its address is the context's handle
 
@@ -45,7 +45,7 @@ std::shared_ptr<Stream> stream_of(void *handle, CUresult *rc) {
 	return nullptr;
 }
 
-// reset is what the end of the primary context does.
+// reset ends the primary context.
 static void reset() {
 	drop_all();
 	streams.clear();

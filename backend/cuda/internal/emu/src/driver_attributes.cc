@@ -1,5 +1,5 @@
-// The entry points of libcuda: attributes of the device. It is one of sm_80, so that
-// kernels take their most common path.
+// The entry points of libcuda: attributes of the device. Its architecture is
+// sm_80, for which kernels take their most common path.
 #include "call.h"
 
 using namespace emu;
@@ -11,12 +11,12 @@ struct Attribute {
 };
 const Attribute attributes[] = {
 	{1, 1024},               // threads of a block
-	{2, 1024},               // along x
-	{3, 1024},               // along y
-	{4, 64},                 // along z
+	{2, 1024},               // threads of a block along x
+	{3, 1024},               // threads of a block along y
+	{4, 64},                 // threads of a block along z
 	{5, 0x7fffffff},         // blocks of a grid along x
-	{6, 65535},              // along y
-	{7, 65535},              // along z
+	{6, 65535},              // blocks of a grid along y
+	{7, 65535},              // blocks of a grid along z
 	{8, int(shared_limit)},  // shared memory of a block
 	{9, 65536},              // constant memory
 	{10, 32},                // threads of a warp
@@ -24,11 +24,11 @@ const Attribute attributes[] = {
 	{12, 65536},             // registers of a block
 	{13, 1000000},           // clock, kHz
 	{14, 512},               // alignment of textures
-	{15, 1},                 // copies beside kernels
+	{15, 1},                 // copies concurrent with kernels
 	{16, 4},                 // multiprocessors
 	{17, 0},                 // time limit of kernels
-	{18, 0},                 // integrated
-	{19, 1},                 // maps host memory
+	{18, 0},                 // integrated GPU
+	{19, 1},                 // can map host memory
 	{20, 0},                 // compute mode
 	{31, 1},                 // concurrent kernels
 	{32, 0},                 // ECC

@@ -44,13 +44,13 @@ EXPORT CUresult cuGetErrorName(CUresult code, const char **name) {
 	return n ? SUCCESS : INVALID_VALUE;
 }
 
-// cuGetErrorString says what the last report did, too.
+// cuGetErrorString also returns the text of the last report.
 EXPORT CUresult cuGetErrorString(CUresult code, const char **text) {
 	ENTER("cuGetErrorString", nothing);
 	auto *n = name_of(code);
 	*text = n ? n->text : nullptr;
 	if (n && code && !last_report().empty()) {
-		static std::unordered_set<std::string> kept; // callers may hold the text
+		static std::unordered_set<std::string> kept; // callers may keep the text
 		*text = kept.insert(std::string(n->text) + " (emulator: " + last_report() + ")").first->c_str();
 	}
 	return n ? SUCCESS : INVALID_VALUE;

@@ -19,7 +19,7 @@ EXPORT CUresult cuModuleLoadData(Module **module, const void *image) {
 EXPORT CUresult cuModuleUnload(Module *module) {
 	ENTER("cuModuleUnload", context);
 	if (!modules.erase(module)) return INVALID_HANDLE;
-	CUresult rc = run_all(); // what is queued may use it
+	CUresult rc = run_all(); // queued work may use it
 	for (auto &[name, f] : module->functions) functions.erase(f.get());
 	delete module;
 	return rc;
@@ -53,7 +53,7 @@ EXPORT CUresult cuFuncGetAttribute(int *value, int attribute, Function *f) {
 EXPORT CUresult cuFuncSetAttribute(Function *f, int attribute, int value) {
 	ENTER("cuFuncSetAttribute", context);
 	if (!functions.count(f)) return INVALID_HANDLE;
-	if (attribute == 9) return SUCCESS; // the preferred carve-out
+	if (attribute == 9) return SUCCESS; // the preferred shared memory carve-out
 	if (attribute != 8) return refuse(format("the emulator cannot set function attribute %d", attribute));
 	if (value < 0 || size_t(value) + f->shared_size > shared_optin) {
 		return refuse(format("kernel %s: %d bytes of dynamic and %zu of static shared memory, the device has %zu",

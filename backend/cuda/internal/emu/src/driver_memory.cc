@@ -18,8 +18,8 @@ EXPORT CUresult cuMemAlloc_v2(CUdeviceptr *at, size_t size) {
 	return allocate(size, at);
 }
 
-// Unlike the driver's, it does not wait for the device: what is queued and uses the
-// memory fails.
+// Unlike the driver's, it does not wait for the device: queued work that uses
+// the memory fails.
 EXPORT CUresult cuMemFree_v2(CUdeviceptr at) {
 	ENTER("cuMemFree_v2", context);
 	return at ? release(at) : SUCCESS;
@@ -38,7 +38,8 @@ EXPORT CUresult cuMemFreeHost(void *at) {
 
 namespace {
 
-// still says what of a queued operation's memory is gone, or "".
+// gone describes memory of a queued operation that no longer exists, or returns
+// "".
 std::string gone(const char *name, CUdeviceptr at, size_t size) {
 	if (!at || in_range(at, size)) return "";
 	return format("%s of %zu bytes: %s", name, size, describe(at).c_str());
@@ -117,8 +118,8 @@ EXPORT CUresult cuMemsetD8Async(CUdeviceptr at, unsigned char value, size_t size
 	return SUCCESS;
 }
 
-// For tests: how many allocations, blocks of pinned memory, streams, events and modules
-// the program holds.
+// For tests: returns how many allocations, blocks of pinned memory, streams,
+// events and modules the program has not freed.
 EXPORT void ahaEmuHeld(size_t counts[5]) {
 	std::lock_guard<std::mutex> guard(lock);
 	const size_t now[] = {allocations(), host_blocks(), streams.size(), events.size(), modules.size()};

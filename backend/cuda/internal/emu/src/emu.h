@@ -1,5 +1,6 @@
-// A CUDA driver, NVRTC and cuBLASLt on the host, for tests. One lock guards everything: a
-// call holds it from beginning to end, kernels included; compiling holds none.
+// A CUDA driver, NVRTC and cuBLASLt on the host, for tests. One lock guards
+// everything: a call, including its kernels, holds it from start to end. Only
+// compiling holds no lock.
 #pragma once
 
 #include <cstddef>
@@ -55,22 +56,22 @@ struct Config {
 };
 extern Config config;
 
-// configure reads the environment, and starts the count of calls for
-// AHA_EMU_FAIL again. It returns what is wrong with it, or "".
+// configure reads the environment and restarts the count of calls for
+// AHA_EMU_FAIL. It returns an error message or "".
 std::string configure();
 
-// check_wanted reads AHA_EMU_CHECK.
+// check_wanted returns whether AHA_EMU_CHECK is set.
 bool check_wanted();
 
-// injected counts a call and returns the code that it is to fail with, or 0.
+// injected counts a call and returns the code with which it must fail, or 0.
 int injected(const char *call, int fallback);
 
-uint64_t random_number();                            // reproducible from the seed
+uint64_t random_number();                            // determined by the seed
 void arrange(std::vector<unsigned> &list, size_t n); // 0..n-1 in the order of the schedule
 
 // report.cc
 
-// report keeps the text of the last error for cuGetErrorString and prints it.
+// report prints an error message and keeps it for cuGetErrorString.
 void report(const std::string &text);
 const std::string &last_report();
 void clear_report();
@@ -78,8 +79,8 @@ std::string format(const char *format, ...) __attribute__((format(printf, 1, 2))
 
 // memory.cc
 
-// An Allocation is device memory; it remains, without its pages, after it is freed,
-// so that a later use can be named.
+// An Allocation is device memory. After it is freed, it remains without its
+// pages, so that messages can name it if it is used later.
 struct Allocation {
 	uintptr_t at;
 	size_t size;
@@ -87,50 +88,50 @@ struct Allocation {
 	size_t mapped;
 	uint64_t serial;
 	bool live = true;
-	struct Cells *cells = nullptr; // check mode
+	struct Cells *cells = nullptr; // in check mode
 };
 
 bool on_device(uintptr_t at);
-Allocation *find(uintptr_t at);     // live or freed, or null
-std::string describe(uintptr_t at); // for messages
+Allocation *find(uintptr_t at);     // live or freed; null if there is none
+std::string describe(uintptr_t at); // for error messages
 CUresult allocate(size_t size, CUdeviceptr *out);
 CUresult release(CUdeviceptr at);
 void release_all();
-size_t memory_used(); // bytes
+size_t memory_used(); // in bytes
 size_t allocations();
 size_t host_blocks();
-bool in_range(CUdeviceptr at, size_t size); // within one live allocation
+bool in_range(CUdeviceptr at, size_t size); // whether the range lies within one live allocation
 
 void *host_allocate(size_t size);
 bool host_free(void *);
 bool pinned(const void *at, size_t size);
 void poison(void *at, size_t size);
-uintptr_t guarded(size_t size); // memory of whole pages between two guard pages
+uintptr_t guarded(size_t size); // allocates whole pages between two guard pages
 
 // stream.cc
 
-typedef std::vector<uint64_t> Clock; // the number of operations seen of each stream
+typedef std::vector<uint64_t> Clock; // for each stream, the number of its operations known to have ended
 
 struct Stream {
 	unsigned id;
 	uint64_t queued = 0, done = 0;
 	Clock clock;
-	std::deque<std::function<CUresult()>> ops; // not yet run
+	std::deque<std::function<CUresult()>> ops; // queued and not yet run
 };
 
 struct Event {
 	std::shared_ptr<Stream> stream;
-	uint64_t at = 0; // the record is this operation of the stream
+	uint64_t at = 0; // the event was recorded as this operation of the stream
 	Clock clock;
-	std::shared_ptr<double> time; // when it ran, in milliseconds
+	std::shared_ptr<double> time; // when the recorded operation ran, in milliseconds
 	bool timing = true;
 };
 
-extern std::vector<std::shared_ptr<Stream>> streams; // that are open
+extern std::vector<std::shared_ptr<Stream>> streams; // all open streams
 std::shared_ptr<Stream> new_stream();
 void enqueue(Stream &, std::function<CUresult()>);
 void forget_stream(const std::shared_ptr<Stream> &);
-CUresult run_until(Stream &, uint64_t at); // runs what was queued up to operation at
+CUresult run_until(Stream &, uint64_t at); // runs the queued operations up to number at
 CUresult run_all();
 CUresult run_one(Stream &);
 void drop_all();
@@ -138,7 +139,7 @@ void host_saw(const Clock &);
 void wait_for(Stream &, const Event &);
 void record(const std::shared_ptr<Stream> &, Event &);
 
-// The error that a kernel left; every later call returns it.
+// The error of a failed kernel, which every later call returns.
 extern CUresult sticky;
 
 // module.cc
@@ -167,16 +168,16 @@ struct Module {
 	aha_state *state = nullptr;
 	std::vector<Range> variables; // static shared memory of all functions, by mangled name
 	std::vector<std::string> kernels;
-	struct Cells *cells = nullptr; // check mode; of the whole file
+	struct Cells *cells = nullptr; // in check mode, for the whole file
 	std::map<std::string, std::unique_ptr<Function>> functions;
 	~Module();
 };
 
-// load makes a module of a compiled kernel file, or says what is wrong.
+// load makes a module of a compiled kernel file, or sets error.
 std::unique_ptr<Module> load(const void *image, std::string &error);
 Function *function(Module &, const char *name);
 
-// source says what line of the module a code address belongs to.
+// source returns the source line of a code address in the module.
 std::string source(const Module &, uintptr_t pc);
 
 // block.cc
@@ -193,56 +194,57 @@ struct Launch {
 	std::vector<size_t> offsets;
 };
 
-// dynamic_end is where dynamic shared memory ends and a guard page begins.
+// dynamic_end returns the end of dynamic shared memory, where a guard page
+// starts.
 uintptr_t dynamic_end();
 
-// attach gives a kernel file the calls that leave it.
+// attach sets the functions that a kernel file calls.
 void attach(aha_state &);
 
-// run runs a kernel to its end; an error has been reported.
+// run runs a kernel to completion. It has reported the error that it returns.
 CUresult run(const Launch &);
 
-// The state of the launch that runs, for check.cc and fault.cc.
+// The state of the running launch, for check.cc and fault.cc.
 struct Running {
 	const Launch *launch = nullptr;
-	unsigned thread = 0;  // within its block
-	bool inside = false;  // a thread runs, on its own stack
+	unsigned thread = 0;  // index within its block
+	bool inside = false;  // whether a thread is running, on its own stack
 	void *main = nullptr; // saved stack pointer of the scheduler
 };
 extern Running running;
 
-// fail ends the launch from within a thread of it.
+// fail ends the launch. One of its threads must call it.
 [[noreturn]] void fail(CUresult code, const std::string &what, const std::string &where);
 std::string position(unsigned thread);
 
 // fault.cc
 
-// A Fault is a signal raised by a kernel's own code.
+// A Fault is a signal that a kernel's code raised.
 struct Fault {
 	int signal = 0;
 	uintptr_t at = 0, pc = 0;
-	bool general = false; // a general protection fault: misaligned or impossible
+	bool general = false; // a general protection fault: the address is misaligned or not canonical
 };
 extern Fault fault;
 void catch_faults();
 
 // fiber.cc
 
-const size_t stack_size = 256 << 10; // the lowest page is a guard
+const size_t stack_size = 256 << 10; // including a guard page at the lowest address
 struct Fiber {
 	void *sp = nullptr;
 	unsigned index = 0, thread = 0;
 };
-uintptr_t stacks();                     // address of the stacks of all fibers
-void prepare(Fiber &, void (*entry)()); // makes sp such that a switch enters entry
+uintptr_t stacks();                     // returns the address of the stacks of all fibers
+void prepare(Fiber &, void (*entry)()); // sets sp so that switching to the fiber calls entry
 
 // check.cc
 
-struct Cells; // what is known of each byte of a piece of memory
+struct Cells; // what is known about each byte of a piece of memory
 Cells *new_cells(size_t size);
 void delete_cells(Cells *);
 
-void check_begin(unsigned stream, uint64_t seq, const Clock &clock); // an operation begins
+void check_begin(unsigned stream, uint64_t seq, const Clock &clock); // starts an operation
 void check_block();
 void check_barrier();
 void check_syncwarp(unsigned warp, unsigned mask);
@@ -250,11 +252,12 @@ void check_fence();
 void check_access(const void *at, unsigned long size, aha_access kind, const void *pc);
 void check_dynamic(uintptr_t at, size_t size);
 
-// Accesses of copies and fills; they return "" or a race.
-std::string check_copy(CUdeviceptr to, CUdeviceptr from, size_t size); // 0: the host
+// Check the accesses of copies and fills. They return "" or the description of
+// a race.
+std::string check_copy(CUdeviceptr to, CUdeviceptr from, size_t size); // address 0 means host memory
 
-// check_read is a read by the emulator itself, which returns "", a race, or that
-// nobody has written there.
+// check_read checks a read by the emulator itself. It returns "" or an error: a
+// race, or a read of uninitialised memory.
 std::string check_read(CUdeviceptr from, size_t size);
 
 } // namespace emu

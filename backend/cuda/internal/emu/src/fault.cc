@@ -1,6 +1,6 @@
-// A fault in a kernel ends the launch and not the process. The handler runs on the
-// signal stack that Go gives its threads; whatever is not a kernel's goes to the
-// handler that was there before, which is Go's.
+// A fault in a kernel ends the launch but not the process. The handler runs on
+// the signal stack that Go gives its threads. Faults outside of kernels go to
+// the handler that was installed before, which is Go's.
 #include "emu.h"
 
 #include <csignal>
@@ -31,7 +31,7 @@ static void handle(int signal, siginfo_t *info, void *context) {
 	if (old.sa_flags & SA_SIGINFO) {
 		old.sa_sigaction(signal, info, context);
 	} else if (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN) {
-		sigaction(signal, &old, nullptr); // the instruction faults again
+		sigaction(signal, &old, nullptr); // the instruction runs again and faults again
 	} else {
 		old.sa_handler(signal);
 	}

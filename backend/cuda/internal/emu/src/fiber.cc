@@ -1,5 +1,5 @@
-// Threads of a block are fibers: each has a stack, and a switch saves the registers
-// that a call preserves.
+// Threads of a block are fibers: each has its own stack, and a switch saves the
+// registers that a function call preserves.
 #include "emu.h"
 
 #include <sys/mman.h>
@@ -46,11 +46,11 @@ uintptr_t stacks() {
 }
 
 void prepare(Fiber &f, void (*entry)()) {
-	// Tops at different distances from a page's end, so that the stacks do not
-	// compete for the same sets of the cache.
+	// The tops of the stacks have different distances from the end of a page,
+	// so that the stacks do not compete for the same cache sets.
 	uintptr_t top = stacks() + (f.index + 1) * stack_size - f.index % 13 * 320;
 	void **sp = reinterpret_cast<void **>(top & ~uintptr_t(63));
-	*--sp = nullptr; // where entry would return to; also aligns the stack
+	*--sp = nullptr; // the return address of entry, which also aligns the stack
 	*--sp = reinterpret_cast<void *>(entry);
 	for (int i = 0; i < 6; i++) *--sp = nullptr;
 	f.sp = sp;

@@ -1,5 +1,6 @@
-// Math functions and intrinsics. Those that NVRTC approximates (__expf, rsqrtf)
-// are as exact here as libm; results agree within the approximation's error.
+// Math functions and intrinsics. Functions that NVRTC approximates (__expf,
+// rsqrtf) are as exact here as libm, so results agree within the
+// approximation's error.
 #pragma once
 
 extern "C" {
@@ -74,7 +75,7 @@ static inline double __dadd_rn(double x, double y) { return x + y; }
 static inline double __dmul_rn(double x, double y) { return x * y; }
 static inline double __fma_rn(double x, double y, double z) { return __builtin_fma(x, y, z); }
 
-// Bits.
+// Operations on bits.
 #define AHA_BITCAST(NAME, TO, FROM) \
 	static inline TO NAME(FROM x) { \
 		TO y; \
@@ -125,7 +126,7 @@ static inline int __dp4a(int a, int b, int c) {
 	return c;
 }
 
-// Conversions: as the device does, NaN becomes 0 and what lies beyond saturates.
+// Conversions. As on a device, NaN becomes 0 and numbers out of range saturate.
 static inline int aha_to_int(double x) {
 	return x != x ? 0 : x >= 2147483647.0 ? 2147483647 : x <= -2147483648.0 ? -2147483647 - 1 : int(x);
 }

@@ -1,7 +1,7 @@
-// Device memory: pages of a reserved range of addresses, with unmapped pages
-// between allocations, so that a kernel that leaves an allocation far enough, or
-// uses a freed one, faults. Each allocation ends at the end of a page. Addresses
-// are used again only when the range is spent.
+// Device memory: pages of a reserved address range, with unmapped pages between
+// allocations. So a kernel that accesses memory far enough outside of an
+// allocation, or a freed one, faults. Each allocation ends at the end of a
+// page. Addresses are reused only when the range is used up.
 #include "emu.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace emu {
 const size_t arena_size = size_t(1) << 40, page = 4096;
 static uintptr_t arena = 0;
 static uintptr_t next_free = 0;
-static Allocation **pages = nullptr; // by page of the arena
+static Allocation **pages = nullptr; // the allocation of each page of the range
 static std::unordered_map<uintptr_t, Allocation *> live;
 static size_t used = 0;
 static uint64_t serial = 0;
@@ -37,8 +37,8 @@ bool on_device(uintptr_t at) { return arena && at - arena < arena_size; }
 
 Allocation *find(uintptr_t at) { return on_device(at) ? pages[(at - arena) / page] : nullptr; }
 
-// poison fills memory with 0x7fffffff: a NaN in every float format, and an index
-// that leaves every array.
+// poison fills memory with 0x7fffffff: a NaN in every float format, and an
+// index that is out of range of every array.
 void poison(void *at, size_t size) {
 	auto *bytes = static_cast<unsigned char *>(at);
 	size_t words = size / 8;
@@ -47,7 +47,7 @@ void poison(void *at, size_t size) {
 	memset(bytes + words * 8, 0x7f, size - words * 8);
 }
 
-// room finds unmapped pages with one more on each side.
+// room finds unmapped pages with one more unmapped page on each side.
 static uintptr_t room(size_t need) {
 	for (int round = 0; round < 2; round++) {
 		while (next_free + need + page <= arena + arena_size) {
@@ -131,7 +131,7 @@ bool in_range(CUdeviceptr at, size_t size) {
 std::string describe(uintptr_t at) {
 	if (!on_device(at)) return format("address %#zx, which is not in device memory", size_t(at));
 	Allocation *a = find(at);
-	if (!a) { // a guard page: name the neighbour
+	if (!a) { // a guard page: name the neighbouring allocation
 		for (size_t i = page; i <= 16 * page && !a && at - i >= arena; i += page) a = find(at - i);
 	}
 	if (!a) return format("address %#zx, outside every allocation", size_t(at));

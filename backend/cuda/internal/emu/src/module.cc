@@ -1,5 +1,5 @@
-// A compiled kernel file is a shared object. It is loaded from memory, as the driver
-// loads a cubin.
+// A compiled kernel file is a shared object. It is loaded from memory, as the
+// driver loads a cubin.
 #include "emu.h"
 
 #include <cstdlib>
@@ -19,8 +19,8 @@ Module::~Module() {
 	if (cells) delete_cells(cells);
 }
 
-// read_symbols finds the kernels, and the shared variables: those of functions
-// that have no initial value.
+// read_symbols finds the kernels and the static shared variables of functions,
+// which are those without an initial value.
 static void read_symbols(Module &m, const char *image) {
 	auto *header = reinterpret_cast<const Elf64_Ehdr *>(image);
 	auto *sections = reinterpret_cast<const Elf64_Shdr *>(image + header->e_shoff);
@@ -82,7 +82,7 @@ std::unique_ptr<Module> load(const void *image, std::string &error) {
 	return m;
 }
 
-// belongs says whether a mangled variable is one of the function of this name.
+// belongs returns whether a mangled variable belongs to the named function.
 static bool belongs(const std::string &variable, const std::string &function) {
 	size_t at = variable.find_first_not_of("_Z");
 	std::string start = std::to_string(function.size()) + function + "E";
@@ -106,7 +106,8 @@ Function *function(Module &m, const char *name) {
 	f->module = &m;
 	f->name = name;
 	f->kernel = kernel;
-	// Its own variables, and those of device functions, whoever calls them.
+	// Its own variables, and those of all device functions, since it may call
+	// any.
 	for (const auto &v : m.variables) {
 		bool other = false;
 		for (const auto &k : m.kernels) other |= k != name && belongs(v.name, k);

@@ -1,5 +1,6 @@
-// The entry points of NVRTC, played by g++: the source is preprocessed, its CUDA
-// keywords are rewritten, and the result compiled to a shared object.
+// The entry points of NVRTC, implemented with g++: the source is preprocessed,
+// its CUDA keywords are rewritten, and the result is compiled to a shared
+// object.
 #include "emu.h"
 
 #include <cstdlib>
@@ -37,7 +38,7 @@ struct Program {
 	std::vector<std::pair<std::string, std::string>> headers;
 };
 
-std::mutex compile_lock; // apart from the driver's
+std::mutex compile_lock; // separate from the driver's lock
 std::unordered_set<Program *> programs;
 
 bool has_fma() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
@@ -55,7 +56,7 @@ bool write_file(const std::string &path, const std::string &text) {
 	return bool(out.flush());
 }
 
-// execute runs a command in a folder; its output is added to log.
+// execute runs a command in a folder and adds its output to log.
 bool execute(std::vector<std::string> command, const std::string &folder, std::string &log) {
 	std::string output = folder + "/aha/log";
 	posix_spawn_file_actions_t actions;
@@ -80,7 +81,7 @@ bool execute(std::vector<std::string> command, const std::string &folder, std::s
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-// A Folder is temporary.
+// A Folder is a temporary folder.
 struct Folder {
 	std::string path;
 	Folder() {
@@ -100,7 +101,7 @@ struct Folder {
 	}
 };
 
-// translate turns NVRTC's options into g++'s for the preprocessor.
+// translate translates NVRTC's options to those of g++'s preprocessor.
 bool translate(const std::vector<std::string> &options, std::vector<std::string> &flags, std::string &log) {
 	std::string arch = "520", standard = "c++17";
 	for (size_t i = 0; i < options.size(); i++) {
@@ -132,7 +133,7 @@ bool translate(const std::vector<std::string> &options, std::vector<std::string>
 				   o == "-lineinfo" || o == "--generate-line-info" || o == "-default-device" ||
 				   o == "--device-as-default-execution-space" || o == "--ptxas-options=-v" || o == "-w" ||
 				   o == "--disable-warnings" || o == "--restrict" || o == "--extra-device-vectorization") {
-			// It changes nothing here.
+			// This option has no effect here.
 		} else {
 			log += "unrecognized option " + o + "\n";
 			return false;
@@ -163,7 +164,7 @@ int compile(Program &p, const std::vector<std::string> &options) {
 	if (!rewrite(read_file(folder.path + "/aha/source.ii"), rewritten, p.log)) return NVRTC_COMPILATION;
 	if (!folder.add("aha/rewritten.ii", rewritten)) return NVRTC_INTERNAL_ERROR;
 
-	// -ffp-contract=off: kernels say fma where they mean it.
+	// -ffp-contract=off: kernels call fma explicitly.
 	std::vector<std::string> build = {"g++", "-x", "c++", "-fpreprocessed", standard, "-O2", "-g1", "-w", "-fPIC",
 		"-shared", "-ffp-contract=off", "-fno-math-errno", "-fwrapv", "-fno-strict-aliasing", "-fvisibility=hidden",
 		"-fno-gnu-unique", "-fstack-clash-protection", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics",
@@ -189,7 +190,7 @@ int compile(Program &p, const std::vector<std::string> &options) {
 	if (!programs.count(P)) return NVRTC_INVALID_PROGRAM
 
 // nvrtcVersion differs by emulator, mode and instruction set, so that compiled
-// kernels kept on disk are never taken for each other.
+// kernels in the cache are never mistaken for each other.
 EXPORT int nvrtcVersion(int *major, int *minor) {
 	NVRTC_ENTER("nvrtcVersion", NVRTC_INTERNAL_ERROR);
 	*major = 13;
@@ -238,7 +239,7 @@ EXPORT int nvrtcCompileProgram(Program *program, int count, const char *const *o
 		NVRTC_ENTER("nvrtcCompileProgram", NVRTC_COMPILATION);
 		PROGRAM(program);
 	}
-	program->log.clear(); // without the lock: programs are compiled at the same time
+	program->log.clear(); // without the lock, since programs may be compiled at the same time
 	program->cubin.clear();
 	return compile(*program, std::vector<std::string>(options, options + count));
 }

@@ -28,7 +28,7 @@ struct Rewriter {
 	std::vector<Token> tokens;
 	std::vector<Edit> edits;
 	std::vector<Brace> braces;
-	size_t statement = 0; // the token that begins it
+	size_t statement = 0; // index of the token that starts the statement
 
 	std::string text(size_t i) const {
 		return i < tokens.size() ? in.substr(tokens[i].at, tokens[i].end - tokens[i].at) : "";
@@ -43,7 +43,7 @@ struct Rewriter {
 		return s;
 	}
 
-	// has says whether a token stands between the statement's beginning and i.
+	// has returns whether a token is between the start of the statement and i.
 	bool has(size_t i, const char *what) const {
 		for (size_t j = statement; j < i; j++) {
 			if (is(j, what)) return true;
@@ -86,7 +86,7 @@ struct Rewriter {
 		}
 	}
 
-	// matching is the token that closes the parenthesis at i.
+	// matching returns the token that closes the parenthesis at i.
 	size_t matching(size_t i) const {
 		for (int depth = 0; i < tokens.size(); i++) {
 			if (is(i, "(")) depth++;
@@ -98,7 +98,7 @@ struct Rewriter {
 	bool in_function() const { return !braces.empty() && braces.back().function; }
 
 	bool error(size_t i, const std::string &what) {
-		// The line is counted from the marker before it.
+		// Count lines from the line marker before the token.
 		std::string file = "?";
 		size_t line = 0;
 		size_t at = 0, end = tokens[i].at;
@@ -207,15 +207,15 @@ struct Rewriter {
 	void apply(std::string &out) {
 		size_t at = 0;
 		std::vector<Edit> sorted;
-		for (auto &e : edits) { // few, and nearly in order
+		for (auto &e : edits) { // edits are few and nearly in order
 			size_t i = sorted.size();
-			bool insertion = e.at == e.end; // goes before what is taken out there
+			bool insertion = e.at == e.end; // inserted before what is removed there
 			while (i && (sorted[i - 1].at > e.at || (insertion && sorted[i - 1].at == e.at))) i--;
 			sorted.insert(sorted.begin() + long(i), e);
 		}
 		for (auto &e : sorted) {
 			out += in.substr(at, e.at - at) + e.text;
-			// What is taken out leaves its newlines.
+			// Keep the newlines of removed text.
 			for (size_t i = e.at; i < e.end; i++) {
 				if (in[i] == '\n') out += '\n';
 			}

@@ -1,12 +1,12 @@
-// Check mode: g++ -fsanitize=thread calls these for every access to memory, and
-// -fsanitize=bounds,alignment for what static types show. They take the place of
-// the sanitizers' own libraries.
+// Check mode. g++ -fsanitize=thread inserts calls of these functions for every
+// memory access, and -fsanitize=bounds,alignment for violations of static
+// types. They replace the sanitizers' own libraries.
 #pragma once
 
 #define AHA_CALLBACK \
 	extern "C" __attribute__((visibility("hidden"), no_sanitize("thread"), no_sanitize("undefined"), used))
 
-// A stack holds a thread's own variables.
+// Accesses to a thread's own stack are not checked.
 #define AHA_CHECKED(NAME, SIZE, KIND) \
 	AHA_CALLBACK void NAME(void *at) { \
 		if ((unsigned long)at - aha_emu.stack >= aha_emu.stacks) { \
@@ -50,7 +50,8 @@ AHA_CALLBACK void *memset(void *to, int value, unsigned long size) {
 	return to;
 }
 
-// The sanitizers describe where they are; the rest of their data is not needed.
+// The sanitizers pass the source location first; the rest of their data is not
+// needed.
 struct aha_source {
 	const char *file;
 	unsigned line, column;

@@ -1,6 +1,6 @@
-// Streams are lazy: what is queued runs when the host waits for it, or when another
-// stream does through an event, and not before. A wait that is missing thus reads
-// what is not there yet.
+// Streams are lazy: queued work runs when the host, or another stream through
+// an event, waits for it, and not before. So if a wait is missing, what is read
+// is not there yet.
 #include "emu.h"
 
 #include <algorithm>
@@ -73,7 +73,7 @@ CUresult run_until(Stream &s, uint64_t at) {
 CUresult run_all() {
 	std::vector<unsigned> order;
 	arrange(order, streams.size());
-	if (config.order == Order::random) { // any interleaving
+	if (config.order == Order::random) { // any interleaving of streams
 		std::vector<std::shared_ptr<Stream>> left = streams;
 		while (!left.empty()) {
 			size_t i = random_number() % left.size();

@@ -1,5 +1,5 @@
-// Every built-in function that the emulator declares; NVRTC knows them all without a
-// header.
+// Every built-in function that the emulator declares. NVRTC has them all
+// without any header.
 extern "C" __global__ void builtins(float *x, double *d, int *k) {
 	int i = 0;
 	x[i++] = acosf(x[0]);

@@ -1,6 +1,6 @@
-// A stand-in for libnvrtc. The "cubin" is a text of all that the calls received.
-// Compiled with -DNVRTC_H against NVIDIA's nvrtc.h, the compiler checks each
-// prototype.
+// A stub of libnvrtc. Its "cubin" is a text of everything that the calls
+// received. If it is compiled with -DNVRTC_H against NVIDIA's nvrtc.h, the
+// compiler checks each prototype.
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +19,12 @@ struct _nvrtcProgram { char text[4096]; size_t n; };
 static char failing[64];
 static int alive;
 
-// CALL ends the call with code 11 if it is to fail.
+// CALL returns code 11 from the call if it is to fail.
 #define CALL if (!strcmp(failing, __func__)) return (nvrtcResult)11
 #define OK return (nvrtcResult)0
 #define ADD(p, ...) ((p)->n += snprintf((p)->text + (p)->n, sizeof (p)->text - (p)->n, __VA_ARGS__))
 
-// For the test.
+// Functions for the test.
 void stubFail(const char *call) { snprintf(failing, sizeof failing, "%s", call); }
 void stubAlive(int *n) { *n = alive; }
 
