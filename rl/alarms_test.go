@@ -78,7 +78,7 @@ func TestAlarms(t *testing.T) {
 			if i > 36 {
 				m[MetricRewardZeroStd] = 1
 			}
-		}, []string{"all groups are dead", "is 1 for 3 steps", "harder"}, Thresholds{DeadSteps: -1}},
+		}, []string{"no group has a learning signal", "is 1 for 3 steps", "harder"}, Thresholds{DeadSteps: -1}},
 		"dead, but not in a row": {change: func(i int, m map[string]float64) {
 			if i > 36 && i != 38 {
 				m[MetricRewardZeroStd] = 1

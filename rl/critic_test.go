@@ -246,10 +246,10 @@ func TestGradientsOfPolicyAndValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var xs []experience
+	var xs []trainSample
 	for range 2 {
 		s := &rollout.Sample{IDs: []int32{int32(rng.IntN(16)), int32(rng.IntN(16)), int32(rng.IntN(16))}}
-		x := newExperience(rollout.Prompt{IDs: []int32{1, 2}}, s, nil)
+		x := newTrainSample(rollout.Prompt{IDs: []int32{1, 2}}, s, nil)
 		for range s.IDs {
 			s.LogProbs = append(s.LogProbs, -1-2*rng.Float64())
 			x.advantages = append(x.advantages, rng.NormFloat64())

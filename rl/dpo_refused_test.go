@@ -45,9 +45,9 @@ func TestFieldsOfDPOSetAnewAreNamed(t *testing.T) {
 		"DPO.Beta is 0.3, it was 0": func(d *DPO) { d.Beta = 0.3 },
 		"DPO.Batch is 2, it was 4":  func(d *DPO) { d.Batch = 2 },
 		"DPO.Loss is ipo":           func(d *DPO) { d.Loss = PreferenceIPO },
-		"DPO.Pairs is another one":  func(d *DPO) { d.Pairs = d.Pairs[1:] },
-		"DPO.Held is another one":   func(d *DPO) { d.Held = slices.Clone(d.Held) },
-		"DPO.Trainer is another":    func(d *DPO) { d.Trainer = &train.Trainer{Model: m} },
+		"DPO.Pairs is not the one of the first step":  func(d *DPO) { d.Pairs = d.Pairs[1:] },
+		"DPO.Held is not the one of the first step":   func(d *DPO) { d.Held = slices.Clone(d.Held) },
+		"DPO.Trainer is not the one of the first step":    func(d *DPO) { d.Trainer = &train.Trainer{Model: m} },
 	} {
 		d := newPreferences(t, m)
 		if _, err := d.Step(t.Context()); err != nil {
@@ -94,7 +94,7 @@ func TestWhatDPOCannotMeanIsRefusedByName(t *testing.T) {
 		"DPO.Beta is -1":                              func(d *DPO) { d.Beta = -1 },
 		"DPO.Loss is \"hinge\"":                       func(d *DPO) { d.Loss = "hinge" },
 		"DPO.LabelSmoothing is 0.5":                   func(d *DPO) { d.LabelSmoothing = 0.5 },
-		"DPO.LabelSmoothing is 0.1: DPO.Loss ipo has": func(d *DPO) { d.LabelSmoothing, d.Loss = 0.1, PreferenceIPO },
+		"DPO.LabelSmoothing is 0.1: DPO.Loss ipo does not use it": func(d *DPO) { d.LabelSmoothing, d.Loss = 0.1, PreferenceIPO },
 		"DPO.Pairs[2].Prompt is empty":                func(d *DPO) { d.Pairs[2].Prompt = nil },
 		"DPO.Held[1].Chosen is empty":                 func(d *DPO) { d.Held[1].Chosen = nil },
 		"DPO.Pairs[0].Rejected: token 1 is 16":        func(d *DPO) { d.Pairs[0].Rejected = []int32{1, 16} },

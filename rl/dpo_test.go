@@ -48,8 +48,8 @@ type pairCase struct {
 
 func (f *trlDPO) batch() (c pairCase) {
 	at := 0
-	side := func(prompt, n int) experience {
-		x := experience{prompt: prompt, ref: f.RefLogProb[at : at+n], Sample: &rollout.Sample{IDs: make([]int32, n)}}
+	side := func(prompt, n int) trainSample {
+		x := trainSample{prompt: prompt, ref: f.RefLogProb[at : at+n], Sample: &rollout.Sample{IDs: make([]int32, n)}}
 		x.seq.IDs = make([]int32, prompt+n)
 		c.logProb = append(append(c.logProb, make([]float64, prompt-1)...), f.LogProb[at:at+n]...)
 		c.entropy = append(append(c.entropy, make([]float64, prompt-1)...), f.Entropy[at:at+n]...)
@@ -357,7 +357,7 @@ func TestEpochsOfPairsHaveEachOnce(t *testing.T) {
 	}
 	var epochs [2][]int
 	for step := range 8 {
-		epochs[step/4] = append(epochs[step/4], d.deal(step)...)
+		epochs[step/4] = append(epochs[step/4], d.batchIndices(step)...)
 	}
 	if slices.Equal(epochs[0], epochs[1]) {
 		t.Error("two epochs have the same order")

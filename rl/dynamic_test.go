@@ -261,7 +261,7 @@ func TestBadDynamicSamplingIsAnError(t *testing.T) {
 	for want, spoil := range map[string]func(g *GRPO){
 		"GRPO.DynamicSampling is -1":                    func(g *GRPO) { g.DynamicSampling = -1 },
 		"GRPO.DynamicSampling is 2 with SkipZeroStd":    func(g *GRPO) { g.SkipZeroStd = true },
-		"2, which Estimator reinforce_plus_plus, witho": func(g *GRPO) { g.Estimator = EstimatorReinforcePlusPlus },
+		"2 with Estimator reinforce_plus_plus": func(g *GRPO) { g.Estimator = EstimatorReinforcePlusPlus },
 		"GRPO.DynamicSampling is 2 with Critic": func(g *GRPO) {
 			g.Critic = &Critic{Head: valueHead(t, g.Trainer.Model)}
 		},

@@ -283,7 +283,7 @@ func TestAdvantagesThatMeanNothingAreRefused(t *testing.T) {
 		{func(g *GRPO) { g.Estimator = "remax" },
 			`GRPO.Estimator is "remax", want grpo, rloo, reinforce_plus_plus or reinforce_plus_plus_baseline`},
 		{func(g *GRPO) { g.Aggregation = "sum" }, `GRPO.Aggregation is "sum", want sum_then_normalize or normalize_then_sum`},
-		{func(g *GRPO) { g.RewardKL, g.Objective.Beta = 1, 1 }, "GRPO.RewardKL is set beside Objective.Beta"},
+		{func(g *GRPO) { g.RewardKL, g.Objective.Beta = 1, 1 }, "GRPO.RewardKL is set with Objective.Beta"},
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorRLOO, ScaleGroup }, "GRPO.Scaling is group"},
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorReinforcePlusPlus, ScaleBatch }, "GRPO.Scaling is batch"},
 		{func(g *GRPO) { g.Estimator, g.StdEps = EstimatorReinforcePlusPlus, 1 }, "GRPO.StdEps is 1"},

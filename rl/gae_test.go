@@ -121,9 +121,9 @@ func TestPPOIsVerls(t *testing.T) {
 			for k, want := range v.Grad {
 				near(t, fmt.Sprintf("%s: gradient %d", name, k), grad[k], want, 1e-9)
 			}
-			var xs []experience
+			var xs []trainSample
 			for i, ids := range f.Tokens {
-				x := newExperience(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, ids)}, nil)
+				x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, ids)}, nil)
 				x.values, x.returns = values[i], r.Returns[i]
 				xs = append(xs, x)
 			}

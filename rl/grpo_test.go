@@ -419,7 +419,7 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 		if d, ok := m[MetricSamplingDifferenceMax]; !ok || d != 0 {
 			t.Errorf("%+v: log-probabilities differ by %g (measured: %t)", o, d, ok)
 		}
-		if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "all groups are dead") {
+		if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "no group has a learning signal") {
 			t.Errorf("%+v: alarms %q", o, alarms)
 		}
 		// Other weights than those of the rollout are noticed.
@@ -509,11 +509,11 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 
 func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 	samples := make([]rollout.Sample, 11)
-	var xs []experience
+	var xs []trainSample
 	total := 0
 	for i := range samples {
 		samples[i] = rollout.Sample{IDs: make([]int32, 1+i), LogProbs: make([]float64, 1+i)}
-		xs = append(xs, newExperience(rollout.Prompt{IDs: []int32{0}}, &samples[i], make([]float64, 1+i)))
+		xs = append(xs, newTrainSample(rollout.Prompt{IDs: []int32{0}}, &samples[i], make([]float64, 1+i)))
 		total += 1 + i
 	}
 	for _, parts := range []int{1, 3, 11, 20} {

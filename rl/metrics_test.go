@@ -88,12 +88,12 @@ func TestTokenStatisticsByHand(t *testing.T) {
 	ln := math.Log
 	good := rollout.Sample{IDs: []int32{1, 1}, LogProbs: []float64{ln(.4), ln(.2)}}
 	bad := rollout.Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}}
-	a := newExperience(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
-	b := newExperience(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
+	a := newTrainSample(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
+	b := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
 	a.ref, b.ref = []float64{ln(.1), ln(.4)}, []float64{ln(.5)}
 	var s tokenStats
 	// The first row of a predicts a token of the prompt and does not count.
-	s.add(Objective{EpsilonHigh: 0.5}, []experience{a, b}, []float64{99, ln(.2), ln(.4), ln(.5)}, []float64{99, 1, 2, 6})
+	s.add(Objective{EpsilonHigh: 0.5}, []trainSample{a, b}, []float64{99, ln(.2), ln(.4), ln(.5)}, []float64{99, 1, 2, 6})
 	for _, c := range []struct {
 		name      string
 		got, want float64
@@ -112,14 +112,14 @@ func TestTokenStatisticsByHand(t *testing.T) {
 		near(t, c.name, c.got, c.want, 1e-14)
 	}
 	var twice tokenStats // as likely: π_θ/π_old = 2
-	twice.add(Objective{}, []experience{b}, []float64{0}, []float64{0})
+	twice.add(Objective{}, []trainSample{b}, []float64{0}, []float64{0})
 	near(t, "approximate KL of a token twice as likely", twice.approxKL, 2-ln(2)-1, 1e-15)
 	if !s.hasReference {
 		t.Error("the reference was not seen")
 	}
 	a.advantages = []float64{2, 2}
 	var up tokenStats
-	up.add(Objective{}, []experience{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
+	up.add(Objective{}, []trainSample{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
 	if up.clip.low != 0 || up.clip.high != 1 {
 		t.Errorf("good tokens: %g clipped low, %g high, want 0 and 1", up.clip.low, up.clip.high)
 	}

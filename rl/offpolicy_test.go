@@ -77,10 +77,10 @@ func TestOffPolicyCorrectionsAreTRLs(t *testing.T) {
 		if err := g.OffPolicy.validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		var xs []experience
+		var xs []trainSample
 		for i, n := range f.Tokens {
 			s := &rollout.Sample{IDs: make([]int32, n), LogProbs: sampling[i]}
-			x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, slices.Repeat(f.Advantage[i:i+1], n))
+			x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, s, slices.Repeat(f.Advantage[i:i+1], n))
 			x.ref = ref[i]
 			xs = append(xs, x)
 		}
@@ -349,7 +349,7 @@ func TestBadCorrectionsAreErrors(t *testing.T) {
 		"OffPolicy.Cap is 2 without OffPolicy.Correction":         {Cap: 2},
 		"OffPolicy.Min is 0.5 without OffPolicy.Correction":       {Min: 0.5, MaskThreshold: 1},
 		"OffPolicy.Min is 3, want less than OffPolicy.Cap":        {Correction: CorrectionTokenMask, Min: 3},
-		"OffPolicy.Cap and OffPolicy.Min bound nothing": {
+		"OffPolicy.Cap and OffPolicy.Min are both unbounded": {
 			Correction: CorrectionTokenTruncate, Cap: math.MaxFloat64,
 		},
 		"OffPolicy.Cap is NaN":          {Correction: CorrectionTokenTruncate, Cap: math.NaN()},

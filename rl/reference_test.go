@@ -67,9 +67,9 @@ func TestReferenceOfAdaptersIsTheBaseModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer base.Free()
-		var xs []experience
+		var xs []trainSample
 		for i := range r.Samples {
-			xs = append(xs, r.experience(i))
+			xs = append(xs, r.trainSample(i))
 		}
 		got, err := g.reference.logProbs(xs, 0, 1)
 		if err != nil {

@@ -137,7 +137,7 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	second.Trainer.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m := mustStep(t, second)
 	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) ||
-		!strings.Contains(log.String(), "line 3: it has no end: cut off, steps from 2 on are scored anew") {
+		!strings.Contains(log.String(), "line 3: it has no end: removed, steps from 2 on are scored anew") {
 		t.Errorf("logged %q", log.String())
 	}
 	if calls.Load() != made {
@@ -214,7 +214,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	files := listing(t, dir)
 	fewer := everything(t, dir, 1)
 	before := weights(t, fewer)
-	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, the checkpoint has 2")
+	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, but the checkpoint is of step 2")
 	if weights(t, fewer) != before || fewer.StepCount() != 0 {
 		t.Error("the model was changed")
 	}
@@ -231,5 +231,5 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Steps = 1
-	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, 2 are made")
+	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, but 2 steps have been made")
 }

@@ -392,7 +392,7 @@ func TestTrainingsOfRewardModelsResume(t *testing.T) {
 			t.Errorf("%s: weights %s at once, %s after 3 steps, %s resumed", name, sums[0], sums[1], sums[2])
 		}
 		tr, run := build(t, dir, 2)
-		if err := run(); err == nil || !strings.Contains(err.Error(), "Steps is 2, 6 are made") {
+		if err := run(); err == nil || !strings.Contains(err.Error(), "Steps is 2, but 6 steps have been made") {
 			t.Errorf("%s: fewer steps than made: %v", name, err)
 		}
 		tr.Close()
@@ -557,7 +557,7 @@ func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 		"OutcomeTraining.Pairs is empty": func(x *OutcomeTraining) {
 			x.Pairs = nil
 		},
-		"OutcomeTraining.Trainer.Model is not that of Model": func(x *OutcomeTraining) {
+		"OutcomeTraining.Trainer.Model is not Model.Model": func(x *OutcomeTraining) {
 			x.Trainer.Model = other
 		},
 		"OutcomeTraining.Trainer.Drafter is set": func(x *OutcomeTraining) {

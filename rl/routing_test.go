@@ -259,7 +259,7 @@ func TestImpossibleReplaysAreRefused(t *testing.T) {
 			g.RouterReplay = true
 			return g
 		},
-		"GRPO.FailOnMismatch is set and GRPO.Sampler draws from another model": func() *GRPO {
+		"GRPO.FailOnMismatch is set and GRPO.Sampler generates with another model": func() *GRPO {
 			g := newRouted(t, openCPU(t), model.Options{}, &q8)
 			g.FailOnMismatch = true
 			return g

@@ -71,7 +71,7 @@ func TestBadFieldsAreErrors(t *testing.T) {
 		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
 		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
 		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
-		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]rollout.Prompt, error) { return nil, nil } },
+		"step 0: GRPO.Data returned none": func(g *GRPO) { g.Data = func(int) ([]rollout.Prompt, error) { return nil, nil } },
 		"MaxTokens is 0":        func(g *GRPO) { generator(g).MaxTokens = 0 },
 	} {
 		g := newRun(t, openCPU(t), model.Options{})

@@ -101,7 +101,7 @@ func TestWhatASamplerMustNotReturnIsNamed(t *testing.T) {
 		"sample 0 has 0 tokens": func(s *scripted) {
 			s.write = func(int, int) rollout.Sample { return rollout.Sample{} }
 		},
-		"is of another model":        func(s *scripted) { s.policy.Model = nil },
+		"generates with another model":        func(s *scripted) { s.policy.Model = nil },
 		"is greedy":                  func(s *scripted) { s.policy.Sampling.Greedy = true },
 		"GRPO.Sampler: out of order": func(s *scripted) { s.refuse = errors.New("out of order") },
 	} {
@@ -160,10 +160,10 @@ func TestAdvantagesByToken(t *testing.T) {
 	near(t, "policy_loss", m[MetricPolicyLoss], m["loss"], 1e-4)
 
 	for text, bad := range map[string][][]float64{
-		"those of 0 samples, want 16":                nil,
-		"returned 2 of sample 0, which has 1 tokens": append([][]float64{{1, 2}}, make([][]float64, 15)...),
+		"advantages of 0 samples, want 16":                nil,
+		"returned 2 values for sample 0, which has 1 tokens": append([][]float64{{1, 2}}, make([][]float64, 15)...),
 		"returned NaN for token 0 of sample 0":       append([][]float64{{math.NaN()}}, make([][]float64, 15)...),
-		"returned 0 of sample 1, which has 2 tokens": append([][]float64{{1}}, make([][]float64, 15)...),
+		"returned 0 values for sample 1, which has 2 tokens": append([][]float64{{1}}, make([][]float64, 15)...),
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		script(g)

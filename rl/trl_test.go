@@ -89,8 +89,8 @@ func (f *trlLoss) at(i int) int {
 	return n
 }
 
-// experiences are the completions that are not masked, and the numbers of all.
-func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[*rollout.Sample]int) {
+// trainSamples are the completions that are not masked, and the numbers of all.
+func (f *trlLoss) trainSamples(g *GRPO) (r *Rollout, xs []trainSample, number map[*rollout.Sample]int) {
 	n := len(f.Tokens)
 	r = &Rollout{Samples: make([]rollout.Sample, n)}
 	r.Advantages = Advantages{Scored: slices.Repeat([]bool{true}, n), ZeroStd: make([]bool, 1)}
@@ -108,7 +108,7 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 			}
 		}
 		advantages := slices.Repeat(f.Advantage[i:i+1], len(s.IDs))
-		x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, advantages) // the first row is the first token's
+		x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, s, advantages) // the first row is the first token's
 		if g.Objective.Beta != 0 {
 			x.ref = f.RefLogProb[from:to]
 		}
@@ -119,10 +119,10 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 
 // deal is the seed with which miniBatches puts the completions of the first half
 // of the rollout, and no others, in the first of two updates.
-func deal(s split, xs []experience, number map[*rollout.Sample]int, half int) split {
+func deal(s split, xs []trainSample, number map[*rollout.Sample]int, half int) split {
 	for s.parts == 2 {
 		first := s.miniBatches(xs)[0].micro[0]
-		if !slices.ContainsFunc(first, func(x experience) bool { return number[x.Sample] >= half }) {
+		if !slices.ContainsFunc(first, func(x trainSample) bool { return number[x.Sample] >= half }) {
 			break
 		}
 		s.seed++
@@ -147,7 +147,7 @@ func TestLossesAreTRLs(t *testing.T) {
 		if err := g.Objective.validate(); err != nil {
 			t.Errorf("%s: %v", c, err)
 		}
-		r, xs, number := f.experiences(g)
+		r, xs, number := f.trainSamples(g)
 		parts, size := len(c.Updates), len(f.Tokens)/len(c.Updates)
 		s := split{parts: parts, loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: f.MaxTokens}
 		for u, mini := range deal(s, xs, number, size).miniBatches(xs) {

@@ -172,7 +172,7 @@ func TestGeneratorOfAnotherModelIsRefused(t *testing.T) {
 	g.Trainer.Dir, g.FailOnMismatch = filepath.Join(t.TempDir(), "absent"), false
 	generator(g).Generator = generator(other).Generator
 	_, err := g.Step(context.Background())
-	wantError(t, err, "GRPO.Sampler is of another model")
+	wantError(t, err, "GRPO.Sampler generates with another model")
 	if _, err := os.Stat(g.Trainer.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder was written: %v", err)
 	}

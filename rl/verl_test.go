@@ -84,7 +84,7 @@ func TestLossesAreVerls(t *testing.T) {
 		var clip clipStats
 		at, n := 0, normalizer{updates: 1, kept: len(f.Tokens), rolloutTokens: len(f.LogProb)}
 		for _, length := range f.Tokens {
-			x := newExperience(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, length),
+			x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, length),
 				LogProbs: f.OldLogProb[at : at+length]}, f.Advantage[at:at+length])
 			clip.add(o, o.ratiosOf(f.LogProb[at:at+length], x.LogProbs), x.advantages)
 			for range length {
