@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A log is of a run that has made two steps; what it says of step 2 and later
-// ones is for those that follow.
+// The log is opened by a run that has made two steps. Lines of step 2 and later are used for
+// the steps that follow.
 func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 	line := func(steps ...int) string {
 		var b strings.Builder
