@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Scaling says what a centred reward is divided by. An empty Scaling means ScaleGroup
-// for EstimatorGRPO, ScaleNone for EstimatorRLOO.
+// Scaling selects the standard deviation that centred rewards are divided by. The empty
+// Scaling means ScaleGroup for EstimatorGRPO and ScaleNone for EstimatorRLOO.
 type Scaling string
 
 const (
@@ -16,33 +16,34 @@ const (
 	ScaleGroup Scaling = "group"
 	// ScaleBatch divides by the standard deviation of all rewards of the batch.
 	ScaleBatch Scaling = "batch"
-	// ScaleNone does not divide: Dr.GRPO (arXiv 2503.20783), where a question
-	// does not weigh more for being nearly always or nearly never solved.
+	// ScaleNone does not divide, as in Dr.GRPO (arXiv 2503.20783): a question that is
+	// nearly always or nearly never solved gets no larger weight.
 	ScaleNone Scaling = "none"
 )
 
-// Advantages are the advantages of a batch of completions, G for each prompt,
-// sample g of prompt p at p·G + g.
+// Advantages holds the advantages of a batch of completions, G for each prompt.
+// Sample g of prompt p has index p·G + g.
 type Advantages struct {
-	// Value is the advantage of each sample, from its reward and those of its
-	// group, under EstimatorReinforcePlusPlus of the first token. It is 0 for
-	// samples without a reward and, of estimators by groups, in groups without spread.
+	// Value is the advantage of each sample, computed from its reward and the rewards
+	// of its group. EstimatorReinforcePlusPlus sets it to the advantage of the first
+	// token. It is 0 for samples without a reward and, if the estimator compares within
+	// groups, for groups whose rewards are all equal.
 	Value []float64
-	// Token is the advantage of each token of each sample, as Objective.Loss reads
-	// it: in a Rollout Value of the sample for all, or what the Estimator says of
-	// tokens, or GRPO.Critic, or GRPO.Advantages.
-	// GroupAdvantages, which knows no tokens, leaves it nil.
+	// Token is the advantage of each token of each sample, the input of Objective.Loss.
+	// In a Rollout it is the sample's Value for all of its tokens, unless the Estimator,
+	// GRPO.Critic or GRPO.Advantages computes an advantage for each token.
+	// GroupAdvantages leaves it nil.
 	Token [][]float64
-	// Scored tells which samples have a reward: those whose verdict is
-	// NotApplicable, Timeout or Error have none, count nowhere, and stay out of
-	// the loss.
+	// Scored reports which samples have a reward. Samples whose verdict is
+	// NotApplicable, Timeout or Error have none: no mean counts them, and they are not
+	// in the loss.
 	Scored []bool
-	// Mean and Std are the mean and the standard deviation (n−1) of the scored
-	// rewards of each group; 0 with no and with fewer than two of them.
+	// Mean and Std are the mean and the standard deviation (n−1) of the scored rewards
+	// of each group. Mean is 0 if there are none, Std is 0 if there are fewer than two.
 	Mean, Std []float64
-	// ZeroStd tells which groups teach nothing: all of their rewards are equal,
-	// or fewer than two were scored. Under EstimatorReinforcePlusPlus, which knows
-	// no groups, all or none do.
+	// ZeroStd reports which groups have no learning signal: all of their rewards are
+	// equal, or fewer than two are scored. EstimatorReinforcePlusPlus, which does not
+	// use groups, sets it for all groups or for none.
 	ZeroStd []bool
 }
 
@@ -51,9 +52,10 @@ type Advantages struct {
 //
 //	A_i = (r_i − mean(r)) / (std(r) + eps)
 //
-// with the mean of the group, and the unbiased (n−1) standard deviation of the
-// group or of the batch, or without division. eps 0 means 1e-4, TRL's; verl has
-// 1e-6. It panics unless g divides the number of rewards and scaling is known.
+// The mean is that of the group. The unbiased (n−1) standard deviation is that of the
+// group or of the batch; with ScaleNone nothing is divided. If eps is 0, it is 1e-4 as
+// in TRL; verl uses 1e-6. GroupAdvantages panics if g does not divide the number of
+// rewards or scaling is unknown.
 func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float64) Advantages {
 	if g < 1 || len(totals)%g != 0 {
 		panic(fmt.Sprintf("rl: GroupAdvantages: %d rewards in groups of %d", len(totals), g))
@@ -64,7 +66,7 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	a := groupSpread(totals, g)
 	_, _, batchStd, _ := spread(totals)
 	for p := range a.ZeroStd {
-		if a.ZeroStd[p] { // the mean is rounded: r − mean need not be 0
+		if a.ZeroStd[p] { // the mean is rounded, so r − mean may not be exactly 0
 			continue
 		}
 		var scale float64
@@ -87,8 +89,8 @@ func GroupAdvantages(totals []reward.Verdict, g int, scaling Scaling, eps float6
 	return a
 }
 
-// groupSpread is the mean and the deviation of each group of g rewards, without
-// advantages yet.
+// groupSpread computes Scored, Mean, Std and ZeroStd of groups of g rewards, and leaves
+// all advantages at 0.
 func groupSpread(totals []reward.Verdict, g int) Advantages {
 	groups := len(totals) / g
 	a := Advantages{
@@ -104,8 +106,8 @@ func groupSpread(totals []reward.Verdict, g int) Advantages {
 	return a
 }
 
-// spread is the number of the scored values, their mean and unbiased standard
-// deviation, and whether they are all equal.
+// spread returns the number of scored verdicts, the mean and the unbiased standard
+// deviation of their values, and whether these are all equal.
 func spread(verdicts []reward.Verdict) (n, mean, std float64, equal bool) {
 	sum := 0.0
 	lo, hi := math.Inf(1), math.Inf(-1)
@@ -132,7 +134,8 @@ func spread(verdicts []reward.Verdict) (n, mean, std float64, equal bool) {
 	return n, mean, math.Sqrt(squares / (n - 1)), false
 }
 
-// ZeroStdShare is the share of groups without spread: frac_reward_zero_std.
+// ZeroStdShare returns the share of groups whose rewards are all equal, the metric
+// frac_reward_zero_std.
 func (a Advantages) ZeroStdShare() float64 {
 	n := 0
 	for _, zero := range a.ZeroStd {

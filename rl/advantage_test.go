@@ -25,8 +25,7 @@ func near(t *testing.T, name string, got, want, tolerance float64) {
 
 func TestAdvantagesByHand(t *testing.T) {
 	// Group 0: rewards 1 0 0 1; mean 1/2, squares 4·1/4 = 1, std √(1/3) = 0.577350…
-	// Group 1: rewards 0 3; mean 3/2, squares 2·9/4 = 9/2, std √4.5 — in groups
-	// of 4 with two more at 1.5: mean 3/2, squares 9/2, std √(4.5/3) = √1.5.
+	// Group 1: rewards 0 3 1.5 1.5; mean 3/2, squares 2·9/4 = 9/2, std √(4.5/3) = √1.5.
 	rewards := scored(1, 0, 0, 1, 0, 3, 1.5, 1.5)
 	const eps = 1e-4
 	s0, s1 := math.Sqrt(1./3), math.Sqrt(1.5)
@@ -49,7 +48,7 @@ func TestAdvantagesByHand(t *testing.T) {
 		near(t, "std of group 0", a.Std[0], s0, 1e-15)
 		near(t, "std of group 1", a.Std[1], s1, 1e-15)
 		if a.ZeroStd[0] || a.ZeroStd[1] {
-			t.Errorf("%q: groups with spread called dead", c.scaling)
+			t.Errorf("%q: ZeroStd is set for groups with spread", c.scaling)
 		}
 	}
 	verl := GroupAdvantages(rewards, 4, ScaleGroup, 1e-6)
@@ -57,8 +56,8 @@ func TestAdvantagesByHand(t *testing.T) {
 }
 
 func TestGroupWithoutSpreadHasNoAdvantage(t *testing.T) {
-	// The mean of three 0.1 is not 0.1 in float64: the advantage must be 0, not
-	// 1e-17 over the epsilon.
+	// In float64 the mean of three times 0.1 is not 0.1. The advantage must be 0, not 1e-17
+	// divided by the epsilon.
 	a := GroupAdvantages(scored(.1, .1, .1, 0, 1, 2), 3, ScaleGroup, 1e-12)
 	for i := range 3 {
 		if a.Value[i] != 0 {
@@ -66,7 +65,7 @@ func TestGroupWithoutSpreadHasNoAdvantage(t *testing.T) {
 		}
 	}
 	if !a.ZeroStd[0] || a.ZeroStd[1] || a.ZeroStdShare() != 0.5 {
-		t.Errorf("dead groups %v, share %g", a.ZeroStd, a.ZeroStdShare())
+		t.Errorf("ZeroStd %v, share %g", a.ZeroStd, a.ZeroStdShare())
 	}
 }
 
@@ -91,6 +90,6 @@ func TestSamplesWithoutRewardStayOut(t *testing.T) {
 	lone := scored(1, 0)
 	lone[1] = reward.Verdict{Status: reward.Timeout, Err: boom}
 	if a := GroupAdvantages(lone, 2, ScaleGroup, 0); a.Value[0] != 0 || !a.ZeroStd[0] {
-		t.Errorf("one scored sample: advantage %g, dead %v", a.Value[0], a.ZeroStd[0])
+		t.Errorf("one scored sample: advantage %g, ZeroStd %v", a.Value[0], a.ZeroStd[0])
 	}
 }

@@ -6,22 +6,24 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Aggregation says how several reward functions become one advantage: TRL's
-// multi_objective_aggregation.
+// Aggregation selects how several reward functions are combined into one advantage:
+// TRL's multi_objective_aggregation.
 type Aggregation string
 
 const (
-	// SumThenNormalize compares the weighted sum of the rewards. It is what the empty
-	// Aggregation means.
+	// SumThenNormalize computes advantages from the weighted sum of the rewards. It is
+	// the default.
 	SumThenNormalize Aggregation = "sum_then_normalize"
-	// NormalizeThenSum centres and scales the rewards of each function in the group,
-	// and their weighted sum over the batch, so that a function with a small spread
-	// counts as much as one with a large one (GDPO, arXiv 2601.05242).
+	// NormalizeThenSum normalizes the rewards of each function within the group, sums
+	// them with their weights, and normalizes the sums over the batch, so that a function
+	// with a small spread counts as much as one with a large spread (GDPO, arXiv
+	// 2601.05242).
 	NormalizeThenSum Aggregation = "normalize_then_sum"
 )
 
-// normalizeThenSum are the advantages of NormalizeThenSum. A group teaches nothing
-// where no function has a spread. (TRL counts all groups or none as such.)
+// normalizeThenSum computes the advantages of NormalizeThenSum. It sets ZeroStd for a
+// group if every function gives all of its samples equal rewards. (TRL counts either
+// all groups or none.)
 func (g *GRPO) normalizeThenSum(r *Rollout) Advantages {
 	n := g.groupSize()
 	a := groupSpread(r.Rewards, n)

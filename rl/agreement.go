@@ -5,15 +5,17 @@ import (
 	"math"
 )
 
-// agreement is how log-probabilities of tokens compare with those they are drawn with.
+// agreement compares the log-probabilities of tokens under the trained model with
+// those that were recorded while sampling.
 type agreement struct {
-	n          float64 // tokens
-	ratios     float64 // ratios: of tokens or of completions
+	n          float64 // number of tokens
+	ratios     float64 // number of ratios, of tokens or of completions
 	ratio      summary // π_θ/π_old
 	difference summary // |log π_θ − log π_old|
 }
 
-// compare counts a token with its log-probabilities under the trained model and before.
+// compare adds a token with its log-probability under the trained model, and the old
+// one, that of the rollout.
 func (a *agreement) compare(logProb, old float64) {
 	a.addDifference(logProb, old)
 	a.addRatio(math.Exp(boundLogRatio(logProb - old)))
@@ -29,7 +31,7 @@ func (a *agreement) addRatio(v float64) {
 	a.ratios++
 }
 
-// mismatch is an error unless the log-probabilities were the same, bit for bit.
+// mismatch returns an error unless all log-probabilities were equal bit for bit.
 func (a *agreement) mismatch() error {
 	if d := a.difference; !(d.max == 0) {
 		return fmt.Errorf("log-probabilities of trainer and rollout differ by up to %g (mean %g)", d.max, d.sum/a.n)
@@ -37,8 +39,8 @@ func (a *agreement) mismatch() error {
 	return nil
 }
 
-// enterSampling adds how the log-probabilities of a rollout compare with those of the
-// trained model before its first update.
+// enterSampling adds the sampling/… metrics, which compare the log-probabilities of a
+// rollout with those of the trained model before its first update.
 func (a *agreement) enterSampling(v map[string]float64) {
 	v[MetricSamplingDifferenceMean] = a.difference.sum / a.n
 	v[MetricSamplingDifferenceMax] = a.difference.max

@@ -11,46 +11,54 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Thresholds are what sets off an alarm. A zero field means the default it
-// names, a negative one no alarm; NaN is refused. Each alarm says what to try.
+// Thresholds are the limits beyond which a metric raises an alarm. A field that is 0
+// means the default in its comment; a negative one disables the alarm; NaN is an error.
+// Each alarm says what to try.
 //
-// An alarm is a function of the metrics of a step, of the thresholds and of a short
-// history of metrics, which checkpoints have: a resumed run gives the same alarms.
+// An alarm is a function of the metrics of a step, the thresholds and a short history
+// of metrics. Checkpoints store the history, so a resumed run raises the same alarms.
 type Thresholds struct {
-	// Window is the number of steps in a mean: that of the first steps, which a run is
-	// compared with, and that of the last. 0 means 10; negative values are refused.
+	// Window is the number of steps in the two means that alarms use: the mean over the
+	// first steps of the run, which is the baseline, and the mean over the last steps.
+	// 0 means 10; negative values are an error.
 	Window int
 
-	MinEntropy   float64 // entropy below this, in nats; 0 means 0.01
-	EntropyFall  float64 // entropy below this part of its mean over the first steps; 0 means 0.1
-	MaxTruncated float64 // completions/clipped_ratio above this; 0 means 0.5
-	LengthFall   float64 // completions/mean_length below this part of its mean over the first steps; 0 means 0.25
-	LengthGrowth float64 // completions/mean_length above this many times that mean; 0 means 4
-	MaxClipRatio float64 // clip_ratio/region_mean above this; 0 means 0.2
-	MaxRatio     float64 // ratio/max above this, or ratio/min below its inverse; 0 means 1000
-	MaxKL        float64 // kl above this; 0 means 1
-	// KLSpike is for kl above 0.01 and above this many times its mean over the last steps; 0
-	// means 10.
+	MinEntropy   float64 // alarm if entropy is below this, in nats; 0 means 0.01
+	EntropyFall  float64 // alarm if entropy is below this fraction of its mean over the first steps; 0 means 0.1
+	MaxTruncated float64 // alarm if completions/clipped_ratio is above this; 0 means 0.5
+	// LengthFall raises an alarm if completions/mean_length is below this fraction of its
+	// mean over the first steps; 0 means 0.25.
+	LengthFall float64
+	// LengthGrowth raises an alarm if completions/mean_length is above this multiple of
+	// its mean over the first steps; 0 means 4.
+	LengthGrowth float64
+	MaxClipRatio float64 // alarm if clip_ratio/region_mean is above this; 0 means 0.2
+	MaxRatio     float64 // alarm if ratio/max is above this or ratio/min below its inverse; 0 means 1000
+	MaxKL        float64 // alarm if kl is above this; 0 means 1
+	// KLSpike raises an alarm if kl is above 0.01 and above this multiple of its mean over
+	// the last steps; 0 means 10.
 	KLSpike float64
-	// DeadSteps is for as many steps in a row with frac_reward_zero_std 1; 0 means 3.
+	// DeadSteps raises an alarm after this many steps in a row with frac_reward_zero_std
+	// 1; 0 means 3.
 	DeadSteps int
-	// MaxLengthCorrelation is for a mean of reward_length_correlation over the last steps
-	// above this; 0 means 0.5.
+	// MaxLengthCorrelation raises an alarm if the mean of reward_length_correlation over
+	// the last steps is above this; 0 means 0.5.
 	MaxLengthCorrelation float64
-	// MaxFall is for a true reward that has fallen by more than this part of its best, and
-	// by more than 3 standard errors, while the reward or the length has risen by more than
-	// 2: reward hacking. 0 means 0.1. True rewards are those of functions that are
-	// MetricOnly, as means over the last steps, and val-core/<source>/mean@<n> of
-	// Trainer.Eval, where the last two evaluations have fallen.
+	// MaxFall detects reward hacking. It raises an alarm if a true reward has fallen from
+	// its best by more than this fraction and by more than 3 standard errors, while the
+	// reward or the length has risen by more than 2 standard errors. 0 means 0.1. True
+	// rewards are the means of MetricOnly functions over the last steps, and
+	// val-core/<source>/mean@<n> of Trainer.Eval if the last two evaluations are below
+	// the best.
 	MaxFall float64
 }
 
 func (t Thresholds) window() int { return cmp.Or(t.Window, 10) }
 
-// kept is the number of steps that a history keeps.
+// kept returns the number of steps that the history stores.
 func (t Thresholds) kept() int { return max(t.window(), cmp.Or(t.DeadSteps, 3)) }
 
-// What to try, after what looks wrong.
+// The advice in the texts of alarms.
 const (
 	tryEntropy = "try a greater Objective.EpsilonHigh (DAPO: 0.28), an Objective.EntropyCoef such as 0.001 " +
 		"or a lower learning rate"
@@ -66,11 +74,12 @@ const (
 	tryDead    = "try easier problems if reward is low and harder ones if it is high, a greater G or temperature, " +
 		"and Preflight for a format that is never met"
 	tryLength = "see that long answers are right too; try LossDrGRPO with ScaleNone, reward.GroupLength or reward.Cosine"
-	tryHack   = "stop at the best checkpoint (Trainer.KeepBest); read samples with a high reward, mend the reward or " +
+	tryHack   = "stop at the best checkpoint (Trainer.KeepBest); read samples with a high reward, fix the reward or " +
 		"train its model on them; try a greater Objective.Beta"
 )
 
-// check says what looks wrong in a step with metrics m after those of h.
+// check returns the alarms of a step with metrics m, given the history h of the steps
+// before it.
 func (t Thresholds) check(h history, m map[string]float64) []string {
 	var alarms []string
 	limit := func(metric string, bound, sign float64, text, try string) {
@@ -79,7 +88,7 @@ func (t Thresholds) check(h history, m map[string]float64) []string {
 			alarms = append(alarms, fmt.Sprintf("%s: %s is %.4g, the limit is %.4g; %s", text, metric, v, bound, try))
 		}
 	}
-	// relative is a limit at factor times a mean; there is none without that.
+	// relative applies a limit of factor times mean, if the mean is known.
 	relative := func(metric string, factor, mean, sign float64, text, try string) {
 		if factor > 0 && mean > 0 {
 			limit(metric, factor*mean, sign, fmt.Sprintf("%s from %.4g", text, mean), try)
@@ -101,7 +110,7 @@ func (t Thresholds) check(h history, m map[string]float64) []string {
 	}
 	now := h.with(m)
 	if n := cmp.Or(t.DeadSteps, 3); n > 0 && now.dead() >= n {
-		alarms = append(alarms, fmt.Sprintf("all groups are dead: %s is 1 for %d steps, they teach nothing; %s",
+		alarms = append(alarms, fmt.Sprintf("no group has a learning signal: %s is 1 for %d steps; %s",
 			MetricRewardZeroStd, now.dead(), tryDead))
 	}
 	if c, ok := now.mean(MetricLengthCorrelation, t.window()); ok {
@@ -121,7 +130,8 @@ func (t Thresholds) check(h history, m map[string]float64) []string {
 	return alarms
 }
 
-// checkEvaluation says what looks wrong in an evaluation with metrics m after those of h.
+// checkEvaluation returns the alarms of an evaluation with metrics m, given the history
+// h of what came before it.
 func (t Thresholds) checkEvaluation(h history, m map[string]float64) []string {
 	var alarms []string
 	for _, truth := range accuracies(m) {
@@ -134,7 +144,8 @@ func (t Thresholds) checkEvaluation(h history, m map[string]float64) []string {
 	return alarms
 }
 
-// accuracies are the names of the true rewards that an evaluation with metrics m measures.
+// accuracies returns the names in m of the true rewards of an evaluation,
+// val-core/<source>/mean@<n>.
 func accuracies(m map[string]float64) []string {
 	names := slices.Sorted(maps.Keys(m))
 	return slices.DeleteFunc(names, func(name string) bool {
@@ -158,13 +169,13 @@ func (t Thresholds) validate() error {
 	)
 }
 
-// evaluated takes in the metrics of an evaluation.
+// evaluated checks the metrics of an evaluation for alarms and adds them to the history.
 func (g *GRPO) evaluated(m map[string]float64) {
 	g.alarm(g.Alarms.checkEvaluation(g.history, m))
 	g.history.addEvaluation(m, g.Alarms)
 }
 
-// failed says how many rewards failed, if some did.
+// failed returns an alarm that counts the samples whose reward failed, if any.
 func failed(s *reward.Scores) []string {
 	n, first := failures(s)
 	if n == 0 {
@@ -173,7 +184,7 @@ func failed(s *reward.Scores) []string {
 	return []string{fmt.Sprintf("%d of %d rewards failed, the first with: %v", n, len(s.Totals), first)}
 }
 
-// failures counts the samples whose reward failed, and gives the first reason.
+// failures counts the samples whose reward failed, and returns the first error.
 func failures(s *reward.Scores) (n int, first error) {
 	for _, v := range s.Totals {
 		if v.Status == reward.Timeout || v.Status == reward.Error {

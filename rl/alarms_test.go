@@ -16,7 +16,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// healthy are the metrics of step i of a run in which nothing is wrong.
+// healthy returns the metrics of step i of a run that raises no alarm.
 func healthy(i int) map[string]float64 {
 	wave := math.Sin(float64(i))
 	return map[string]float64{
@@ -27,7 +27,8 @@ func healthy(i int) map[string]float64 {
 	}
 }
 
-// alarmsOf are those of the last step of a run.
+// alarmsOf returns the alarms of the last step of a run whose metrics are healthy but for
+// change.
 func alarmsOf(t Thresholds, steps int, change func(i int, m map[string]float64)) []string {
 	var h history
 	var alarms []string
@@ -40,8 +41,8 @@ func alarmsOf(t Thresholds, steps int, change func(i int, m map[string]float64))
 	return alarms
 }
 
-// Each alarm is set off by what it is about, alone, and says what to try; a threshold
-// below 0 turns it off.
+// Each alarm is raised by its own condition and no other, and says what to try. A negative
+// threshold disables it.
 func TestAlarms(t *testing.T) {
 	last := func(name string, v float64) func(int, map[string]float64) {
 		return func(i int, m map[string]float64) {
@@ -78,7 +79,7 @@ func TestAlarms(t *testing.T) {
 			if i > 36 {
 				m[MetricRewardZeroStd] = 1
 			}
-		}, []string{"all groups are dead", "is 1 for 3 steps", "harder"}, Thresholds{DeadSteps: -1}},
+		}, []string{"no group has a learning signal", "is 1 for 3 steps", "harder"}, Thresholds{DeadSteps: -1}},
 		"dead, but not in a row": {change: func(i int, m map[string]float64) {
 			if i > 36 && i != 38 {
 				m[MetricRewardZeroStd] = 1
@@ -114,13 +115,14 @@ func TestAlarms(t *testing.T) {
 		}
 		if c.want != nil {
 			if alarms := alarmsOf(c.off, 40, c.change); len(alarms) > 0 {
-				t.Errorf("%s: alarms that are off: %q", name, alarms)
+				t.Errorf("%s: disabled, but got alarms %q", name, alarms)
 			}
 		}
 	}
 }
 
-// Two evaluations in a row that are well below the best one, while the reward rises.
+// Two evaluations in a row that are well below the best one raise an alarm if the reward
+// rises.
 func TestAlarmOfEvaluations(t *testing.T) {
 	name := MetricMeanAt("gsm8k", 4)
 	var h history
@@ -148,7 +150,8 @@ func TestAlarmOfEvaluations(t *testing.T) {
 	}
 }
 
-// The history is small and its JSON is all of it, also where metrics are not finite.
+// The history has a bounded size and survives a round trip through JSON, even if metrics are
+// not finite.
 func TestHistoryIsKept(t *testing.T) {
 	var h history
 	for i := range 50 {
@@ -171,8 +174,8 @@ func TestHistoryIsKept(t *testing.T) {
 	}
 }
 
-// Rewards of one group grow with the length, those of the other fall with it; the groups'
-// own means do not count.
+// The rewards of one group grow with the length, and those of the other fall. Differences
+// between the means of groups do not count.
 func TestLengthCorrelationByHand(t *testing.T) {
 	r := &Rollout{Prompts: make([]rollout.Prompt, 2)}
 	for i, c := range []struct {
@@ -194,8 +197,8 @@ func TestLengthCorrelationByHand(t *testing.T) {
 	}
 }
 
-// A run that goes on from a checkpoint gives the alarms of one that was not stopped, those
-// of evaluations included.
+// A resumed run raises the same alarms as an uninterrupted one, including those of
+// evaluations.
 func TestAlarmsResume(t *testing.T) {
 	const steps = 8
 	run := func(dir string, until int, heard map[int][]string) {

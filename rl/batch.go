@@ -8,23 +8,24 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// experience is a sample as the loss needs it.
-type experience struct {
+// trainSample is a sample together with everything that the loss needs. Slices have one
+// element for each completion token.
+type trainSample struct {
 	*rollout.Sample
-	advantages []float64      // of the completion's tokens
-	prompt     int            // tokens of the prompt
+	advantages []float64
+	prompt     int            // number of tokens of the prompt
 	seq        model.Sequence // prompt and completion; only completion tokens have weight
-	kept       [][]int32      // tokens that the rollout's policy left at each; nil where it leaves all everywhere
+	kept       [][]int32      // tokens that top-k and top-p left to sample from; nil if sampling drops none
 	trained    []float64      // log π of the trained model before the first update; nil without OffPolicy.Correction
-	importance []float64      // weights of the tokens' surrogates, from it
-	ref        []float64      // log π_ref of the completion; nil without a reference model
-	values     []float64      // of the rollout, and returns; nil without a critic
-	returns    []float64
-	weight     float64 // of each completion token in the loss
+	importance []float64      // importance weights, computed from trained
+	ref        []float64      // log π_ref; nil without a reference model
+	values     []float64      // the critic's values before the updates; nil without a critic
+	returns    []float64      // nil without a critic
+	weight     float64        // weight of each completion token in the loss
 }
 
-func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) experience {
-	x := experience{Sample: s, advantages: advantages, prompt: len(p.IDs)}
+func newTrainSample(p rollout.Prompt, s *rollout.Sample, advantages []float64) trainSample {
+	x := trainSample{Sample: s, advantages: advantages, prompt: len(p.IDs)}
 	x.seq.IDs = append(append(make([]int32, 0, len(p.IDs)+len(s.IDs)), p.IDs...), s.IDs...)
 	x.seq.Weight = make([]float32, len(x.seq.IDs)-1)
 	for i := range s.IDs {
@@ -33,47 +34,48 @@ func newExperience(p rollout.Prompt, s *rollout.Sample, advantages []float64) ex
 	return x
 }
 
-// experience is sample i.
-func (r *Rollout) experience(i int) experience {
+// trainSample returns sample i with its advantages and, with a critic, its values and
+// returns.
+func (r *Rollout) trainSample(i int) trainSample {
 	s := &r.Samples[i]
-	x := newExperience(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
+	x := newTrainSample(r.Prompts[s.Prompt], s, r.Advantages.Token[i])
 	if r.Values != nil {
 		x.values, x.returns = r.Values[i], r.Returns[i]
 	}
 	return x
 }
 
-// first is the row that predicts the first completion token.
-func (x experience) first() int { return x.prompt - 1 }
+// first returns the row that predicts the first completion token.
+func (x trainSample) first() int { return x.prompt - 1 }
 
-// old is log π_old of the completion's tokens.
-func (x experience) old() []float64 {
+// old returns log π_old of the completion tokens.
+func (x trainSample) old() []float64 {
 	if x.trained != nil {
 		return x.trained
 	}
 	return x.LogProbs
 }
 
-// miniBatch is what one optimizer update learns from.
+// miniBatch holds the samples of one optimizer update, in micro-batches.
 type miniBatch struct {
-	micro  [][]experience
+	micro  [][]trainSample
 	global model.Global
 }
 
-// split says how a rollout is dealt out to updates.
+// split describes how a rollout is split into mini-batches.
 type split struct {
-	parts      int // mini-batches
-	rows       int // of a micro-batch; 0 means no bound
+	parts      int // number of mini-batches
+	rows       int // maximum number of rows of a micro-batch; 0 means no limit
 	seed       uint64
 	loss       LossType
-	allSamples int // of the rollout
-	kept       int // of them, those with a reward and in a group that is not skipped
+	allSamples int // number of samples of the rollout
+	kept       int // number of samples that have a reward and whose group is not skipped
 	maxTokens  int // longest completion allowed
 }
 
-// miniBatches deals xs at random into mini-batches of nearly equal size, none
-// empty, and sets the token weights.
-func (s split) miniBatches(xs []experience) []miniBatch {
+// miniBatches splits xs at random into non-empty mini-batches of nearly equal size, and
+// sets the token weights.
+func (s split) miniBatches(xs []trainSample) []miniBatch {
 	m := min(s.parts, len(xs))
 	order := make([]int, len(xs))
 	for i := range order {
@@ -87,7 +89,7 @@ func (s split) miniBatches(xs []experience) []miniBatch {
 	}
 	batches := make([]miniBatch, m)
 	for u := range batches {
-		var part []experience
+		var part []trainSample
 		for _, i := range order[u*len(xs)/m : (u+1)*len(xs)/m] {
 			part = append(part, xs[i])
 		}
@@ -101,7 +103,7 @@ func (s split) miniBatches(xs []experience) []miniBatch {
 	return batches
 }
 
-func countTokens(xs []experience) int {
+func countTokens(xs []trainSample) int {
 	n := 0
 	for _, x := range xs {
 		n += len(x.IDs)
@@ -109,9 +111,9 @@ func countTokens(xs []experience) int {
 	return n
 }
 
-// microBatches splits xs in order into runs of at most rows packed rows.
-func microBatches(xs []experience, rows int) [][]experience {
-	var out [][]experience
+// microBatches splits xs in order into runs of at most the given number of packed rows.
+func microBatches(xs []trainSample, rows int) [][]trainSample {
+	var out [][]trainSample
 	for _, run := range model.MicroBatches(sequences(xs), rows) {
 		out = append(out, xs[:len(run)])
 		xs = xs[len(run):]
@@ -119,7 +121,7 @@ func microBatches(xs []experience, rows int) [][]experience {
 	return out
 }
 
-func sequences(xs []experience) []model.Sequence {
+func sequences(xs []trainSample) []model.Sequence {
 	seqs := make([]model.Sequence, len(xs))
 	for i, x := range xs {
 		seqs[i] = x.seq
@@ -127,10 +129,10 @@ func sequences(xs []experience) []model.Sequence {
 	return seqs
 }
 
-// tokens lays out what the loss reads of a micro-batch: b is the batch of xs, out
-// the model's forward of it. LogProb and Entropy stay readable after the backward
+// tokens builds the inputs of the loss for the micro-batch xs: b is its batch, and out
+// is the model's output for b. LogProb and Entropy stay readable after the backward
 // pass.
-func tokens(s *tensor.Scope, out model.Output, b model.Batch, xs []experience, temperature float64) Tokens {
+func tokens(s *tensor.Scope, out model.Output, b model.Batch, xs []trainSample, temperature float64) Tokens {
 	logProb, entropy := score(out, b, xs, temperature)
 	var old, ref, advantage, weight []float64
 	for _, x := range xs {
@@ -157,8 +159,9 @@ func tokens(s *tensor.Scope, out model.Output, b model.Batch, xs []experience, t
 	return t
 }
 
-// logProbs scores the completions of xs under m, without gradients.
-func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([][]float64, error) {
+// logProbs returns the log-probabilities of the completion tokens of xs under m, without
+// gradients.
+func logProbs(m *model.Model, xs []trainSample, rows int, temperature float64) ([][]float64, error) {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
 	var out [][]float64
@@ -179,10 +182,10 @@ func logProbs(m *model.Model, xs []experience, rows int, temperature float64) ([
 	return out, nil
 }
 
-// score is the log-probability and the entropy of each row of b, the batch of xs,
-// under the distribution that their completions were drawn from.
+// score returns the log-probability and the entropy of each row of b, the batch of xs.
+// Like the rollout, it leaves out the tokens that top-k and top-p dropped.
 func score(
-	out model.Output, b model.Batch, xs []experience, temperature float64,
+	out model.Output, b model.Batch, xs []trainSample, temperature float64,
 ) (logProb, entropy tensor.Tensor) {
 	if xs[0].kept == nil {
 		return out.Score(b.Targets, temperature)
@@ -194,9 +197,9 @@ func score(
 	return out.ScoreKept(b, temperature, kept)
 }
 
-// keep sets which tokens sampling leaves at each token of xs under m, in
-// micro-batches of the given rows.
-func keep(m *model.Model, xs []experience, rows int, sampling model.Sampling) error {
+// keep sets the kept field of xs: the tokens that top-k and top-p leave to sample from
+// at each completion token under m. It runs m on micro-batches of at most rows rows.
+func keep(m *model.Model, xs []trainSample, rows int, sampling model.Sampling) error {
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
 	defer s.Close()
 	for len(xs) > 0 {

@@ -18,8 +18,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// parallel is a block whose attention and experts read the same norm, with a gate on the
-// attention: h + σ(W·x)⊙MLA(x) + MoE(x), x = RMSNorm(h). Its cache is the attention's.
+// parallel is a block with attention and experts in parallel, and a gate on the attention:
+// h + σ(W·x)⊙MLA(x) + MoE(x) with x = RMSNorm(h). Its cache is that of the attention.
 type parallel struct {
 	model.Attention
 	norm *tensor.Param
@@ -48,7 +48,7 @@ func (b *parallel) Gates() []*moe.Gate { return []*moe.Gate{b.moe.Gate} }
 
 func (b *parallel) Linears() []*tensor.Linear { return append(b.Attention.Linears(), b.gate) }
 
-// signSGD is an optimizer of one's own: w ← w − LR·sign(g).
+// signSGD is a custom optimizer: w ← w − LR·sign(g).
 type signSGD struct{ LR float64 }
 
 func (o signSGD) Validate() error                      { return nil }
@@ -61,8 +61,8 @@ func (o signSGD) Update(s *tensor.Scope, p *tensor.Param, g backend.View, _ []ba
 	s.Do(&backend.Binary{Y: p.Value(), A: p.Value(), B: step, Fn: backend.Add})
 }
 
-// teach trains m on 0 1 2 … until so many steps are made in the run of dir, under a loss of
-// one's own: predictions above 90% are good enough.
+// teach trains m on the sequence 0 1 2 … until the run in dir has made the given number of
+// steps. Its custom loss ignores tokens that are predicted with more than 90%.
 func teach(m *model.Model, dir string, steps int) (*model.Model, error) {
 	t := train.Trainer{Model: m, Optimizer: signSGD{LR: 1e-3}, Steps: steps, Dir: dir}
 	defer t.Close()
@@ -76,8 +76,8 @@ func teach(m *model.Model, dir string, steps int) (*model.Model, error) {
 	return m, t.Run(context.Background(), &train.Epochs{Sequences: []model.Sequence{digits}})
 }
 
-// improve is what m most likely says after 3 4, and whether 20 steps of GRPO raise its
-// reward, with the log-probabilities of the trainer those of the rollouts, bit for bit.
+// improve returns the greedy completion of m after 3 4, and whether 20 steps of GRPO raise
+// its reward. Log-probabilities of trainer and rollout must be equal bit for bit.
 func improve(m *model.Model, rate float64) (string, error) {
 	gen := must(model.NewGenerator(m, model.GeneratorOptions{MaxLen: 16}))
 	defer gen.Close()
@@ -97,8 +97,8 @@ func improve(m *model.Model, rate float64) (string, error) {
 	return fmt.Sprintf("after 3 4: %d; the reward rises: %t", answers[0].Tokens, rewards[20] > 2*rewards[1]), err
 }
 
-// A model of blocks of one's own is trained, resumed, sampled and improved by GRPO, whole
-// and then by adapters on one block.
+// A model with custom blocks is trained, resumed, sampled and improved by GRPO, first with
+// all parameters and then with adapters on one block.
 func ExampleGRPO_ownBlocks() {
 	b := must(backend.Open("cpu"))
 	defer b.Close()

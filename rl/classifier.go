@@ -15,10 +15,10 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// Solution is a completion of a prompt, as token ids.
+// Solution is a prompt and a completion of it, as token ids.
 type Solution struct {
 	Prompt, Completion []int32
-	// Steps are the labels of the completion's steps, in order. ProcessTraining alone
+	// Steps are the labels of the completion's steps, in order. Only ProcessTraining
 	// reads them.
 	Steps []StepLabel
 }
@@ -29,14 +29,15 @@ type StepLabel struct {
 	Right bool
 }
 
-// reading is a sequence and the rows of it that a classifier reads.
+// reading is a sequence and the rows whose hidden states the classifier's head maps.
 type reading struct {
 	seq model.Sequence
 	at  []int
 }
 
-// newReading reads the completion tokens of x with the given indices. A row predicts the
-// token after it, which is why a token without weight follows the last one.
+// newReading returns a reading of the completion tokens of x with the given indices. A
+// sequence has a row for each token but the last, so newReading appends one more token,
+// which nothing reads.
 func newReading(x Solution, tokens ...int) reading {
 	ids := slices.Concat(x.Prompt, x.Completion, x.Completion[len(x.Completion)-1:])
 	r := reading{seq: model.Sequence{IDs: ids, Weight: make([]float32, len(ids)-1)}}
@@ -51,10 +52,10 @@ type classifier struct {
 	model *model.Model
 	head  *tensor.Param // [n, D]
 	bias  *tensor.Param // [n]; nil for none
-	rows  int           // of a micro-batch; 0 means no bound
+	rows  int           // maximum number of rows of a micro-batch; 0 means no limit
 }
 
-// batch packs readings on the device: sequences is the number of the global batch's.
+// batch packs the sequences of rs. sequences is their number in the global batch.
 func (c classifier) batch(s *tensor.Scope, rs []reading, sequences int) model.Batch {
 	seqs := make([]model.Sequence, len(rs))
 	for i, r := range rs {
@@ -63,8 +64,8 @@ func (c classifier) batch(s *tensor.Scope, rs []reading, sequences int) model.Ba
 	return c.model.NewBatch(s, seqs, model.Global{Weight: 1, Sequences: sequences})
 }
 
-// read is the head's output [k, n] at the k rows that rs read, out being the forward of
-// their batch.
+// read returns the head's output [k, n] for the k rows of rs. out is the model's output
+// for their batch.
 func (c classifier) read(out model.Output, rs []reading) tensor.Tensor {
 	var rows []int32
 	base := 0
@@ -82,8 +83,8 @@ func (c classifier) read(out model.Output, rs []reading) tensor.Tensor {
 	return y
 }
 
-// outputs are the head's numbers at the rows that each of rs reads, without gradients:
-// those of its rows one after the other.
+// outputs returns the head's outputs for each of rs, without gradients: n numbers for
+// each of its rows, one row after the other.
 func (c classifier) outputs(ctx context.Context, rs []reading) ([][]float64, error) {
 	s := tensor.NewScope(c.model.Backend(), tensor.Options{})
 	defer s.Close()
@@ -115,7 +116,7 @@ func (c classifier) outputs(ctx context.Context, rs []reading) ([][]float64, err
 	return all, nil
 }
 
-// check refuses a solution that the model cannot read.
+// check reports why the model cannot read x.
 func (c classifier) check(x Solution) error {
 	cfg := c.model.Config
 	for _, part := range []struct {
@@ -138,7 +139,8 @@ func (c classifier) check(x Solution) error {
 	return nil
 }
 
-// validate refuses a head that is none of the model's, of n outputs.
+// validate reports an error unless head and bias are parameters of the model with n
+// outputs.
 func (c classifier) validate(n int) error {
 	switch {
 	case c.model == nil:
@@ -157,8 +159,9 @@ func (c classifier) validate(n int) error {
 	return count("MaxRows", c.rows)
 }
 
-// loadClassifier is model.Load of a classifier, whose head add makes. A checkpoint of
-// transformers has no head of the vocabulary: its embedding stands in, which nothing reads.
+// loadClassifier loads a model whose classifier head is made by add. Classifier
+// checkpoints of transformers lack lm_head.weight: the model is then loaded with tied
+// embeddings, whose logits nothing reads.
 func loadClassifier(
 	b backend.Backend, path string, o model.LoadOptions, add func(m *model.Model) error,
 ) (*model.Model, *model.Source, error) {
@@ -196,7 +199,8 @@ func loadClassifier(
 	return model.Load(b, path, o)
 }
 
-// save is model.Save with the number of labels in config.json, as transformers writes it.
+// save calls model.Save with id2label and label2id in config.json, from which
+// transformers reads the number of labels.
 func (c classifier) save(dir string, o model.SaveOptions) error {
 	m := *c.model
 	m.Config.Extra = maps.Clone(m.Config.Extra)

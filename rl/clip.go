@@ -2,17 +2,17 @@ package rl
 
 import "math"
 
-// clipStats counts what a surrogate clips, as TRL does: the ratio of a token at
-// LevelToken and LevelSequenceToken, else that of a completion.
+// clipStats counts the clipped importance ratios, as TRL does: one ratio for each token
+// at LevelToken and LevelSequenceToken, otherwise one for each completion.
 type clipStats struct {
-	units     float64 // tokens or completions
-	low, high float64 // of them, those that are clipped, with the advantage that matters
-	dual      float64 // of them, those that Objective.DualClip bounds
+	units     float64 // number of tokens or completions
+	low, high float64 // units below the bound with A < 0, and above it with A > 0
+	dual      float64 // units that Objective.DualClip clips
 	lowMin    float64 // least share of tokens clipped low in a completion
-	highMax   float64 // greatest share of tokens clipped high
+	highMax   float64 // greatest share of tokens clipped high in a completion
 }
 
-// add takes in a completion.
+// add counts a completion.
 func (c *clipStats) add(o Objective, ratios, advantages []float64) {
 	lo, hi := o.bounds()
 	var low, high, dual float64
@@ -40,7 +40,8 @@ func (c *clipStats) add(o Objective, ratios, advantages []float64) {
 	c.dual += dual
 }
 
-// enter adds the metrics of an update to a step's; share is its part in means.
+// enter adds the metrics of an update to the metrics of its step. share is the weight of
+// the update in means.
 func (c clipStats) enter(v map[string]float64, o Objective, first bool, share float64) {
 	low, high := c.low/c.units, c.high/c.units
 	switch o.Surrogate {
@@ -69,7 +70,7 @@ func (o Objective) perCompletion() bool {
 	return o.Level == LevelSequence || o.Level == LevelTrajectory
 }
 
-// ratiosOf is ratio on the host, for the tokens of a completion.
+// ratiosOf computes Objective.ratio on the host, for the tokens of a completion.
 func (o Objective) ratiosOf(logProb, old []float64) []float64 {
 	logs, sum := make([]float64, len(old)), 0.0
 	for i := range logs {

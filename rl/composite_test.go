@@ -17,8 +17,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// composite has numbers judged by five rewards: every other prompt has no gold answer that
-// the first two could read, and the last one is a metric only.
+// composite returns a run with five reward functions. The first two do not apply to every
+// other prompt, which has no gold answer, and the last one is MetricOnly.
 func composite(t *testing.T, delay func()) *GRPO {
 	t.Helper()
 	g := newRun(t, openCPU(t), model.Options{})
@@ -49,9 +49,8 @@ func composite(t *testing.T, delay func()) *GRPO {
 	return g
 }
 
-// Rewards are added by their weights, those that do not apply and those that are metrics
-// only left out; each has metrics by its name, and the order in which they finish changes
-// nothing.
+// The reward is the weighted sum of the functions that apply and are not MetricOnly. Each
+// function has its metrics, and the order in which functions finish changes nothing.
 func TestRewardsAreComposed(t *testing.T) {
 	run := func(workers int, delay func()) (string, []map[string]float64) {
 		g := composite(t, delay)

@@ -14,54 +14,57 @@ import (
 )
 
 // Critic estimates the value of the state in which each token of a rollout is
-// sampled, for the advantages of PPO (arXiv 1707.06347). Its Head reads a network of
-// its own, which Trainer trains, or the trunk of the policy, whose loss then has the
-// value loss beside it.
+// sampled, for the advantages of PPO (arXiv 1707.06347). Its Head reads the hidden states
+// either of a separate network, which Trainer trains, or of the policy; then the value
+// loss is added to the policy's loss.
 //
-// A token's reward is 0 but for the last, which has that of the completion, and for the
-// ends of steps that GRPO.Process rewards; GRPO.RewardKL is subtracted token by token.
-// GAE makes advantages and returns of rewards and values, and the advantages are whitened over
-// all tokens of the rollout in the loss. The value loss of an update, of values V, the
-// rollout's V_old and returns R, is the mean over its tokens of
+// The reward of a completion is the reward of its last token. GRPO.Process adds rewards to
+// the last tokens of steps, and GRPO.RewardKL subtracts a KL term from each token's reward.
+// GAE computes advantages and returns from rewards and values, and the advantages are
+// whitened over all tokens of the rollout that are in the loss. The value loss of an
+// update is the mean over its tokens of
 //
 //	½ max((V − R)², (V_old + clip(V − V_old, ±ClipRange) − R)²)
 //
-// Each update of the policy comes with one of the critic on the same samples.
+// with the values V, the values V_old before the updates and the returns R.
+//
+// Each update of the policy is accompanied by an update of the critic on the same samples.
 type Critic struct {
-	// Head [1, D] maps hidden states to values, see NewValueHead. Required.
+	// Head [1, D] maps hidden states to values; see NewValueHead. Required.
 	Head *tensor.Param
-	// Trainer trains the network that Head is of; nil means that it is the policy's.
-	// Model may be of any config with the policy's vocabulary. Steps, Loss, SaveEvery,
-	// Eval and OnStep are not used, and Dir must be empty: checkpoints of the policy's
-	// Trainer have those of the critic, in files that begin with critic-.
+	// Trainer trains the critic's network. If nil, Head reads the policy's hidden states.
+	// Its Model may have any config with the policy's vocabulary. Its fields Steps, Loss,
+	// SaveEvery, Eval and OnStep are not used, and its Dir must be empty: checkpoints of the
+	// policy's Trainer include the critic, in files that begin with critic-.
 	Trainer *train.Trainer
 	// Gamma discounts rewards from token to token; 0 means 1, as in verl and TRL.
 	Gamma float64
-	// Lambda is GAE's λ, from 1, where the return is the sum of the rewards, towards 0,
-	// where it is the next value. 0 means 1, verl's; TRL's PPO had 0.95, with which PPO
-	// was far worse than GRPO on long reasoning (arXiv 2501.12948v2 A.3).
+	// Lambda is GAE's λ. At 1 the return is the sum of the rewards; towards 0 it becomes
+	// the reward plus the next value. 0 means 1, as in verl. TRL's PPO used 0.95, with
+	// which PPO was far worse than GRPO on long reasoning (arXiv 2501.12948v2 A.3).
 	Lambda float64
-	// ClipRange bounds how far the values of a token count as moved in a step, in units
-	// of reward; 0 means 0.2, TRL's. verl has 0.5.
+	// ClipRange limits how far V may move from V_old in the clipped value loss, in units of
+	// reward; 0 means 0.2, as in TRL. verl uses 0.5.
 	ClipRange float64
-	// Coef weighs the value loss beside the policy's, on the policy's trunk; 0 means
+	// Coef is the weight of the value loss in the policy's loss, if Trainer is nil; 0 means
 	// 0.1, TRL's vf_coef.
 	Coef float64
-	// Warmup is the number of steps, from the first, in which the critic alone is
-	// updated: verl's critic_warmup. It is for a critic with a Trainer. A checkpoint is
-	// written from the first update of the policy on.
+	// Warmup is the number of first steps in which only the critic is updated: verl's
+	// critic_warmup. It requires a Trainer. No checkpoint is written before the first
+	// update of the policy.
 	Warmup int
 }
 
 // criticPrefix begins the names of the critic's files in a checkpoint.
 const criticPrefix = "critic-"
 
-// NewValueHead adds a value head [1, D] to the parameters of m: score.weight, as
-// classifiers of transformers have it, of zeros, so that all values begin at 0. It
-// trains with m and is in its checkpoints.
+// NewValueHead adds a value head [1, D] to the parameters of m. It is named score.weight,
+// as in the classifiers of transformers, and is initialized to zeros, so that all values
+// begin at 0. It trains with m and is saved in its checkpoints.
 //
-// A network of a critic's own needs no vocabulary head: with TieWordEmbeddings in its
-// config it has none. Params.CopyFrom before this call lets it begin as the policy.
+// A separate critic network needs no vocabulary head: set TieWordEmbeddings in its config
+// to leave it out. To initialize it with the policy's weights, call Params.CopyFrom before
+// NewValueHead.
 func NewValueHead(m *model.Model) (*tensor.Param, error) {
 	if m.Params.Get(headName) != nil {
 		return nil, fmt.Errorf("rl: the model has a parameter %s already", headName)
@@ -75,13 +78,13 @@ func (c *Critic) clipRange() float64 { return cmp.Or(c.ClipRange, 0.2) }
 // shared reports whether the critic is a head on the policy's trunk.
 func (c *Critic) shared() bool { return c != nil && c.Trainer == nil }
 
-// own reports whether the critic has a network of its own.
+// own reports whether the critic is a separate network.
 func (c *Critic) own() bool { return c != nil && c.Trainer != nil }
 
-// warming reports whether the next step is one of the critic alone.
+// warming reports whether the next step updates only the critic.
 func (g *GRPO) warming() bool { return g.Critic != nil && g.step < g.Critic.Warmup }
 
-// network is the Trainer of the critic's network.
+// network returns the Trainer of the network that the critic's head reads.
 func (g *GRPO) network() *train.Trainer {
 	if g.Critic.own() {
 		return g.Critic.Trainer
@@ -89,7 +92,7 @@ func (g *GRPO) network() *train.Trainer {
 	return g.Trainer
 }
 
-// versions are the updates that policy and critic have behind them.
+// versions returns the numbers of optimizer updates of the policy and of the critic.
 func (g *GRPO) versions() (v [2]int) {
 	v[0] = g.Trainer.StepCount()
 	if g.Critic.own() {
@@ -104,19 +107,19 @@ func (c *Critic) values(out model.Output) tensor.Tensor {
 	return v.Reshape(v.Dim(0))
 }
 
-// estimateByValues sets the values and returns of a rollout's tokens, and their advantages.
+// estimateByValues sets the values, returns and advantages of the tokens of a rollout.
 func (g *GRPO) estimateByValues(r *Rollout) error {
 	n := len(r.Samples)
 	r.Values, r.Returns = make([][]float64, n), make([][]float64, n)
-	var xs []experience
-	var at []int // the samples of xs
+	var xs []trainSample
+	var at []int // xs[k] is sample at[k]
 	for i := range r.Samples {
 		if r.InLoss[i] {
-			xs, at = append(xs, r.experience(i)), append(at, i)
+			xs, at = append(xs, r.trainSample(i)), append(at, i)
 		}
 	}
 	if g.Critic.shared() {
-		g.replay(xs) // as the updates do
+		g.replay(xs) // so that the values are those of the updates
 	}
 	values, err := g.evaluate(xs)
 	if err != nil {
@@ -132,8 +135,8 @@ func (g *GRPO) estimateByValues(r *Rollout) error {
 	return nil
 }
 
-// evaluate is the value of each completion token of xs, without gradients.
-func (g *GRPO) evaluate(xs []experience) ([][]float64, error) {
+// evaluate computes the value of each completion token of xs, without gradients.
+func (g *GRPO) evaluate(xs []trainSample) ([][]float64, error) {
 	t := g.network()
 	m := t.Model
 	s := tensor.NewScope(m.Backend(), tensor.Options{})
@@ -169,7 +172,7 @@ func (g *GRPO) updateCritic(ctx context.Context, mini miniBatch) (criticUpdate, 
 	t := g.Critic.Trainer
 	xs := slices.Concat(mini.micro...)
 	for i := range xs {
-		xs[i].seq.Experts = nil // the policy's, under RouterReplay
+		xs[i].seq.Experts = nil // under RouterReplay they are the policy's experts
 	}
 	micros := microBatches(xs, t.MaxRows)
 	u.Metrics, err = t.Update(ctx, int64(mini.global.Weight), len(micros), func(s *tensor.Scope, i int) tensor.Tensor {
@@ -184,9 +187,9 @@ func (g *GRPO) updateCritic(ctx context.Context, mini miniBatch) (criticUpdate, 
 	return u, nil
 }
 
-// loss is the value loss of a micro-batch xs, which b is the batch of and out t's
-// forward of. stats learns its values after the backward pass.
-func (c *Critic) loss(t *train.Trainer, out model.Output, b model.Batch, xs []experience,
+// loss returns the value loss of the micro-batch xs: b is its batch, and out is the
+// output of t's model for b. Its values are added to stats after the backward pass.
+func (c *Critic) loss(t *train.Trainer, out model.Output, b model.Batch, xs []trainSample,
 	stats *valueStats) tensor.Tensor {
 	var old, returns []float64
 	for _, x := range xs {
@@ -206,8 +209,8 @@ func (c *Critic) loss(t *train.Trainer, out model.Output, b model.Batch, xs []ex
 	return valueLoss(value, s.Floats(dt, old, len(old)), s.Floats(dt, returns, len(returns)), b.Weight, c.clipRange())
 }
 
-// valueLoss is Σ w·½ max((V − R)², (V_old + clip(V − V_old, ±c) − R)²), of shape [1],
-// for [N] values, those of the rollout, returns and weights.
+// valueLoss returns Σ w·½ max((V − R)², (V_old + clip(V − V_old, ±c) − R)²), of shape
+// [1], for values V, old values V_old, returns R and weights w, each [N].
 func valueLoss(value, old, returns, weight tensor.Tensor, c float64) tensor.Tensor {
 	square := func(v tensor.Tensor) tensor.Tensor {
 		d := tensor.Sub(v, returns)
@@ -217,7 +220,7 @@ func valueLoss(value, old, returns, weight tensor.Tensor, c float64) tensor.Tens
 	return tensor.Scale(tensor.Sum(tensor.Mul(weight, tensor.Maximum(square(value), square(clipped)))), 0.5)
 }
 
-// criticSettings are the fields of a Critic that decide the bits of a run.
+// criticSettings holds the fields of a Critic that affect the results of a run.
 type criticSettings struct {
 	Own       bool    `json:"own_network"`
 	Gamma     float64 `json:"gamma"`
@@ -236,7 +239,8 @@ func (c *Critic) settings() *criticSettings {
 	}
 }
 
-// validateCritic refuses a critic that no run could have.
+// validateCritic reports the first invalid field of Critic, and fields of GRPO that
+// cannot be combined with a critic.
 func (g *GRPO) validateCritic() error {
 	c := g.Critic
 	if c == nil {
@@ -249,9 +253,9 @@ func (g *GRPO) validateCritic() error {
 	case g.Estimator != "":
 		return fmt.Errorf("Estimator is %s with Critic, whose advantages are those of GAE", g.Estimator)
 	case g.Aggregation == NormalizeThenSum:
-		return errors.New("Aggregation is normalize_then_sum with Critic, which sees the sum of the rewards")
+		return errors.New("Aggregation is normalize_then_sum with Critic, which uses the sum of the rewards")
 	case g.Advantages != nil:
-		return errors.New("Advantages is set with Critic, which has the advantages of GAE")
+		return errors.New("Advantages is set with Critic, whose advantages are those of GAE")
 	case g.Scaling != "" || g.StdEps != 0:
 		return errors.New("Scaling or StdEps is set with Critic, whose advantages are whitened over the rollout")
 	case g.SkipZeroStd:

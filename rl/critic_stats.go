@@ -9,18 +9,19 @@ import (
 
 // criticUpdate is one update of the critic.
 type criticUpdate struct {
-	train.Metrics // of a network of its own
+	train.Metrics // empty unless the critic is a separate network
 	valueStats
 }
 
-// valueStats gathers, on the host and in the order of the tokens, what the metrics
-// say about the values of one update.
+// valueStats accumulates the metrics of the values of one update, on the host and in the
+// order of the tokens.
 type valueStats struct {
 	loss, clipped, sum, n float64
 }
 
-// add takes in the values of the rows of xs; tokens is their number in the update.
-func (v *valueStats) add(xs []experience, values []float64, clip, tokens float64) {
+// add adds the values of the rows of xs. tokens is the number of completion tokens of the
+// update.
+func (v *valueStats) add(xs []trainSample, values []float64, clip, tokens float64) {
 	for _, x := range xs {
 		for i, old := range x.values {
 			value := values[x.first()+i]
@@ -38,8 +39,8 @@ func (v *valueStats) add(xs []experience, values []float64, clip, tokens float64
 	}
 }
 
-// enterCritic adds the metrics of the critic to those of a step: of its updates, and of
-// values, returns and advantages before them.
+// enterCritic adds the metrics of the critic to the metrics of a step: those of its
+// updates, and those of the values, returns and advantages before the updates.
 func (r *Rollout) enterCritic(m train.Metrics, all []criticUpdate) {
 	v := m.Values
 	var advantages, returns, values, errors [][]float64
@@ -86,7 +87,7 @@ func (r *Rollout) enterCritic(m train.Metrics, all []criticUpdate) {
 	}
 }
 
-// extent is the mean and the range of the values of tokens.
+// extent returns the mean, the minimum and the maximum of the values of tokens.
 func extent(tokens [][]float64) (mean, least, most float64) {
 	_, mean, _ = moments(tokens)
 	least, most = math.Inf(1), math.Inf(-1)
@@ -98,7 +99,8 @@ func extent(tokens [][]float64) (mean, least, most float64) {
 	return mean, least, most
 }
 
-// explainedVariance is 1 − Var(R − V)/Var(R), verl's with its constant; errors are R − V.
+// explainedVariance returns 1 − Var(R − V)/(Var(R) + 1e-5), as verl computes it. errors
+// holds R − V.
 func explainedVariance(errors, returns [][]float64) float64 {
 	n, _, unexplained := moments(errors)
 	_, _, all := moments(returns)

@@ -21,7 +21,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// valueHead gives m a value head.
+// valueHead adds a value head to m.
 func valueHead(t testing.TB, m *model.Model) *tensor.Param {
 	t.Helper()
 	head, err := NewValueHead(m)
@@ -31,7 +31,7 @@ func valueHead(t testing.TB, m *model.Model) *tensor.Param {
 	return head
 }
 
-// ownCritic gives g a critic of its own: half as wide as the policy, with experts.
+// ownCritic sets a critic with a separate network: half as wide as the policy, with experts.
 func ownCritic(t testing.TB, g *GRPO, o model.Options) {
 	t.Helper()
 	c := tiny()
@@ -48,7 +48,7 @@ func ownCritic(t testing.TB, g *GRPO, o model.Options) {
 	})
 }
 
-// ppoForms are the two kinds of a critic.
+// ppoForms set the two kinds of critic.
 var ppoForms = map[string]func(t testing.TB, g *GRPO, o model.Options){
 	"own network": ownCritic,
 	"shared trunk": func(t testing.TB, g *GRPO, o model.Options) {
@@ -56,7 +56,7 @@ var ppoForms = map[string]func(t testing.TB, g *GRPO, o model.Options){
 	},
 }
 
-// newPPO is a run of PPO: a completion a prompt, 16 prompts.
+// newPPO returns a run of PPO with 16 prompts and one completion of each.
 func newPPO(t testing.TB, form string, o model.Options) *GRPO {
 	t.Helper()
 	g := newRun(t, openCPU(t), o)
@@ -81,9 +81,9 @@ func criticWeights(t testing.TB, g *GRPO) string {
 	return sum
 }
 
-// The reward is at the last token, advantages are GAE's of the values, which begin at 0,
-// and are whitened over the tokens in the loss; the first update finds the values of the
-// rollout, bit for bit.
+// The reward is that of the last token. Advantages are computed by GAE from the values,
+// which begin at 0, and are whitened over the tokens in the loss. The first update computes
+// the same values as the rollout, bit for bit.
 func TestAdvantagesOfPPOComeFromValues(t *testing.T) {
 	for form := range ppoForms {
 		g := newPPO(t, form, model.Options{})
@@ -108,7 +108,7 @@ func TestAdvantagesOfPPOComeFromValues(t *testing.T) {
 			}
 		}
 		if left == 0 || left == len(r.Samples) {
-			t.Fatalf("%s: %d of %d samples are truncated: the case shows too little", form, left, len(r.Samples))
+			t.Fatalf("%s: %d of %d samples are truncated: the test is not conclusive", form, left, len(r.Samples))
 		}
 		near(t, form+": mean advantage", m.Values[MetricAdvantageMean], 0, 1e-12)
 		if _, ok := m.Values[MetricRewardZeroStd]; ok {
@@ -124,7 +124,7 @@ func TestAdvantagesOfPPOComeFromValues(t *testing.T) {
 	}
 }
 
-// The critic learns to tell completions apart: it explains variance that it did not.
+// The critic learns to predict the reward: its explained variance rises.
 func TestTheCriticLearnsTheReward(t *testing.T) {
 	for form := range ppoForms {
 		g := newPPO(t, form, model.Options{})
@@ -158,7 +158,7 @@ func TestTheCriticLearnsTheReward(t *testing.T) {
 	}
 }
 
-// In warm-up steps only the critic moves.
+// Warm-up steps change only the weights of the critic.
 func TestTheCriticWarmsUpAlone(t *testing.T) {
 	g := newPPO(t, "own network", model.Options{})
 	g.Critic.Warmup, g.MiniBatches = 2, 2
@@ -166,10 +166,10 @@ func TestTheCriticWarmsUpAlone(t *testing.T) {
 	for step := range 3 {
 		m := mustStep(t, g)
 		if moved := weights(t, g) != policy; moved != (step == 2) {
-			t.Errorf("step %d: the policy moved: %t", step, moved)
+			t.Errorf("step %d: the policy's weights changed: %t", step, moved)
 		}
 		if c := criticWeights(t, g); c == critic {
-			t.Errorf("step %d: the critic did not move", step)
+			t.Errorf("step %d: the critic's weights did not change", step)
 		} else {
 			critic = c
 		}
@@ -222,8 +222,8 @@ func TestMicroBatchesChangeNothingInPPO(t *testing.T) {
 	}
 }
 
-// Gradients of the policy's and the value loss on one trunk are those of finite
-// differences.
+// Gradients of the sum of policy loss and value loss, for a critic on the policy's hidden
+// states, agree with finite differences.
 func TestGradientsOfPolicyAndValues(t *testing.T) {
 	const seed = 8
 	t.Log("seed", seed)
@@ -246,10 +246,10 @@ func TestGradientsOfPolicyAndValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var xs []experience
+	var xs []trainSample
 	for range 2 {
 		s := &rollout.Sample{IDs: []int32{int32(rng.IntN(16)), int32(rng.IntN(16)), int32(rng.IntN(16))}}
-		x := newExperience(rollout.Prompt{IDs: []int32{1, 2}}, s, nil)
+		x := newTrainSample(rollout.Prompt{IDs: []int32{1, 2}}, s, nil)
 		for range s.IDs {
 			s.LogProbs = append(s.LogProbs, -1-2*rng.Float64())
 			x.advantages = append(x.advantages, rng.NormFloat64())
@@ -267,7 +267,7 @@ func TestGradientsOfPolicyAndValues(t *testing.T) {
 	}, gradtest.Options{Samples: 20, Seed: seed})
 }
 
-// fullPPO is a run of PPO with all the state there is.
+// fullPPO returns a run of PPO that uses every kind of state in a checkpoint.
 func fullPPO(t testing.TB, form, dir string, steps int) *GRPO {
 	g := newPPO(t, form, model.Options{})
 	g.Trainer.Dir, g.Trainer.Schedule, g.Steps = dir, train.WarmUp(3, train.Constant(1)), steps
@@ -328,7 +328,7 @@ func TestAnotherCriticIsRefused(t *testing.T) {
 		}
 		other.Trainer.Close()
 	}
-	// Without its critic's file a checkpoint is not complete.
+	// A checkpoint without the critic's file is not complete.
 	dir := t.TempDir()
 	mustRun(t, fullPPO(t, "own network", dir, 2))
 	files, err := filepath.Glob(filepath.Join(dir, "step-*", "critic-model.safetensors"))
@@ -388,7 +388,7 @@ func TestBadCriticsAreErrors(t *testing.T) {
 	wantError(t, err, "step 0: values of the rollout", "max_position_embeddings of the critic is 4")
 }
 
-// A critic that fails after its first update leaves no state to go on from.
+// A run whose critic fails after its first update cannot continue.
 func TestACriticThatFailsHalfwayEndsTheRun(t *testing.T) {
 	g := newPPO(t, "own network", model.Options{})
 	g.Trainer.Dir, g.MiniBatches = t.TempDir(), 2
@@ -407,8 +407,8 @@ func TestACriticThatFailsHalfwayEndsTheRun(t *testing.T) {
 	}
 }
 
-// A warm-up step whose rollout is not the trained model's fails after the critic's update, and
-// is not made again on top of it.
+// A warm-up step whose rollout does not match the trained model fails after the critic's
+// update, and cannot be repeated without resuming.
 func TestAMismatchAfterTheCriticsUpdateEndsTheRun(t *testing.T) {
 	g := newPPO(t, "own network", model.Options{})
 	g.Critic.Warmup, g.FailOnMismatch = 2, true
@@ -422,9 +422,9 @@ func TestAMismatchAfterTheCriticsUpdateEndsTheRun(t *testing.T) {
 	}
 }
 
-// By hand: γ = λ = 1/2 and values of 0, so that a return is r_t + r_{t+1}/4 + r_{t+2}/16. The
-// reward of a completion is at its last token, those of steps are where they end, and
-// RewardKL times log μ/π_ref, with log μ = 0, is subtracted from each token.
+// With γ = λ = 1/2 and values of 0, a return is r_t + r_{t+1}/4 + r_{t+2}/16. The reward of
+// a completion is that of its last token, rewards of steps are those of their last tokens,
+// and RewardKL times log μ/π_ref, with log μ = 0, is subtracted from each token.
 func TestRewardsOfTokensReachTheCritic(t *testing.T) {
 	for form := range ppoForms {
 		g := newPPO(t, form, model.Options{})

@@ -7,9 +7,10 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Epochs deals a data set out n prompts a step, each epoch in an order of its
-// own; where an epoch ends within a step the next one begins. The result is a
-// pure function of the step, for GRPO.Data. n is at least 1.
+// Epochs returns a function for GRPO.Data that returns n prompts for each step, and
+// shuffles the prompts anew in each epoch. If an epoch ends within a step, the step
+// continues with the next epoch. The result depends only on the step. n must be at
+// least 1.
 func Epochs(prompts []rollout.Prompt, n int, seed uint64) func(step int) ([]rollout.Prompt, error) {
 	return func(step int) ([]rollout.Prompt, error) {
 		if len(prompts) == 0 {

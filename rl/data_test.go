@@ -23,7 +23,7 @@ func TestEpochsShowEveryPromptOnceAnEpoch(t *testing.T) {
 		for i := range batch {
 			stream = append(stream, batch[i].Answer.(int))
 			if again[i].Answer != batch[i].Answer {
-				t.Fatalf("step %d differs when asked again", step)
+				t.Fatalf("step %d differs in a second call", step)
 			}
 		}
 	}

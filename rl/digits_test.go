@@ -45,7 +45,7 @@ func decode(ids []int32) string {
 	return text.String()
 }
 
-// digitPrompts gives n problems a step, counting in steps of 1 to 3 modulo 10.
+// digitPrompts returns n problems for each step: to continue counting by 1 to 3 modulo 10.
 func digitPrompts(seed uint64, n int) func(step int) ([]rollout.Prompt, error) {
 	return func(step int) ([]rollout.Prompt, error) {
 		rng := rand.New(rand.NewPCG(seed, uint64(step)))
@@ -58,8 +58,8 @@ func digitPrompts(seed uint64, n int) func(step int) ([]rollout.Prompt, error) {
 	}
 }
 
-// positionShare is the dense reward of digit completion: the share of positions,
-// that of the end-of-sequence token included, that are as expected.
+// positionShare is the dense reward of digit completion: the share of positions, including
+// that of the end-of-sequence token, that have the expected token.
 func positionShare(_ context.Context, s reward.Sample) reward.Verdict {
 	d := s.Answer.(reward.Digits)
 	want, got := d.Completion()+"\x01", s.Completion
@@ -80,7 +80,7 @@ func positionShare(_ context.Context, s reward.Sample) reward.Verdict {
 }
 
 // prefixShare is verl's reward of digit completion: the share of the expected text before the first mistake. The
-// end-of-sequence token is a part of that text and earns nothing: the whole text of 4 digits gets 7/8.
+// end-of-sequence token counts in the length of that text but gets no reward: the whole text of 4 digits gets 7/8.
 func prefixShare(_ context.Context, s reward.Sample) reward.Verdict {
 	want := s.Answer.(reward.Digits).Completion()
 	same := 0
@@ -94,7 +94,7 @@ func prefixShare(_ context.Context, s reward.Sample) reward.Verdict {
 	return v
 }
 
-// digitConfig is the V3 shape without experts: MLA and dense layers, 0.8M
+// digitConfig returns a DeepSeek-V3 config without experts: MLA and dense layers, 0.8M
 // parameters.
 func digitConfig() model.Config {
 	c := model.Tiny(16)
@@ -104,10 +104,11 @@ func digitConfig() model.Config {
 	return c
 }
 
-// From random weights, GRPO alone learns to count, past the bar of verl's end-to-end test: a mean reward above 0.2 on
-// digit completion. The reward is verl's, which counts what is right up to the first mistake, and so teaches the digits
-// one after the other. What is asked for is the share of right numbers, in which separators do not count: chance is 0.1
-// for who writes the format. The model is of 2 layers × 64, verl's of 4 × 128. AHA_LEARN=all adds two seeds.
+// GRPO learns to count from random weights. It passes the threshold of verl's end-to-end test: a mean reward above 0.2
+// on digit completion. The reward is verl's, the share of the text before the first mistake, so the model learns the
+// digits one after the other. The test also requires a share of right numbers, without separators, above 0.2; a model
+// that writes the format with random digits has 0.1. The model has 2 layers of width 64, verl's has 4 of 128.
+// AHA_LEARN=all adds two seeds.
 func TestDigitCompletionFromRandomWeights(t *testing.T) {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -149,7 +150,7 @@ func completeDigits(t *testing.T, b backend.Backend, seed uint64) {
 			{Name: "prefix", Score: prefixShare}, {Name: "share", Score: reward.DigitShare, MetricOnly: true},
 		}},
 		Steps: 140, G: 16, MiniBatches: 2,
-		Alarms:    rl.Thresholds{MaxTruncated: -1}, // that a completion ends earns nothing
+		Alarms:    rl.Thresholds{MaxTruncated: -1}, // the reward does not depend on the end of a completion
 		Objective: rl.Objective{EntropyCoef: 0.03}, FailOnMismatch: true,
 	}
 	defer g.Trainer.Close()
@@ -166,7 +167,7 @@ func completeDigits(t *testing.T, b backend.Backend, seed uint64) {
 	t.Logf("seed %d: share of right numbers %.3f in the first ten steps, %.3f in the last ten; mean reward %.3f", seed,
 		first, last, bar)
 	if first > 0.1 {
-		t.Errorf("share %.3f before learning: the bar shows nothing", first)
+		t.Errorf("share %.3f before learning: the threshold proves nothing", first)
 	}
 	if last < 0.2 || bar < 0.2 {
 		t.Errorf("share %.3f and mean reward %.3f over the last ten steps, want above 0.2", last, bar)

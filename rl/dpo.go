@@ -13,67 +13,67 @@ import (
 )
 
 // DPO trains a model on preferences by direct preference optimization (Rafailov et al.,
-// arXiv 2305.18290): of two completions of a prompt the chosen one is to become likelier
-// than the rejected one, compared with a reference model, which is the model as it was.
-// Fill in the fields and call Run, or Step, from one goroutine; but for Steps and
-// functions they must not change after the first step. Defaults are TRL's.
+// arXiv 2305.18290): of two completions of a prompt it makes the chosen one more likely
+// than the rejected one, relative to a reference model, the model at the start of training.
+// Fill in the fields and call Run or Step, from one goroutine. Only Steps and functions
+// may change after the first step. Defaults are TRL's.
 type DPO struct {
-	// Trainer makes the optimizer updates of its Model, one a step. Its MaxRows bounds
-	// micro-batches, which hold whole pairs; its balance loss is added where it is set,
-	// its Seed keys the order of the pairs. Steps, Loss and OnStep are not used, and
-	// a Drafter is refused: its loss would teach the rejected completions.
+	// Trainer makes the optimizer updates of its Model, one in each step. Its MaxRows
+	// limits micro-batches, which hold whole pairs; its balance loss is added if it is set;
+	// its Seed decides the order of the pairs. Its Steps, Loss and OnStep are not used. It
+	// must not have a Drafter, whose loss would be trained on rejected completions too.
 	Trainer *train.Trainer
-	Pairs   []Pair // trained on, in an order of its own in each epoch
-	Batch   int    // pairs of a step; 0 means 8. The last step of an epoch has what is left
-	Steps   int    // to be made, those before a resume included; required by Run
-	Held    []Pair // that Evaluate measures; optional
+	Pairs   []Pair // training set, shuffled anew in each epoch
+	Batch   int    // number of pairs in a step; 0 means 8. The last step of an epoch may have fewer
+	Steps   int    // total number of steps, including those before a resume; required by Run
+	Held    []Pair // held-out pairs for Evaluate; optional
 
-	// Beta is how strongly the model is held to the reference model, and the scale of
-	// the implicit rewards β·log(π_θ/π_ref); 0 means 0.1.
+	// Beta weighs the divergence from the reference model, and scales the implicit rewards
+	// β·log(π_θ/π_ref); 0 means 0.1.
 	Beta float64
 	Loss PreferenceLoss // "" means PreferenceSigmoid
-	// LabelSmoothing is the probability that a pair is labelled the wrong way round,
-	// below 0.5; for PreferenceSigmoid and PreferenceRobust.
+	// LabelSmoothing is the assumed probability, below 0.5, that the labels of a pair are
+	// swapped. Only PreferenceSigmoid and PreferenceRobust use it.
 	LabelSmoothing float64
 
-	// RefSync is the number of steps after which the reference model becomes the
-	// current one, as in GRPO; 0 means never. TRL's is 512 where it has one.
+	// RefSync is the number of steps between updates of the reference model to the
+	// current model, as in GRPO; 0 means that it is never updated. TRL's default is 512.
 	RefSync int
-	RefMix  float64 // the part of the current model in the new reference model; 0 means 1
-	// Precompute scores all Pairs and Held by the reference model before the first
-	// step: then there is no copy of the model, and checkpoints hold these
-	// log-probabilities, of 4 bytes a completion token. The bits of the run are the
-	// same. Where adapters train there is no copy in any case.
+	RefMix  float64 // weight of the current model in the updated reference model; 0 means 1
+	// Precompute computes the reference log-probabilities of all Pairs and Held before the
+	// first step. Then no copy of the model is needed, and checkpoints store the
+	// log-probabilities, 4 bytes for each completion token. The run gives the same bits
+	// with and without. If only adapters are trained, there is no copy in any case.
 	Precompute bool
 
 	OnStep func(m train.Metrics) // called with the metrics of each step; optional
-	// OnPrecompute is told how many pairs Precompute has scored; optional.
+	// OnPrecompute is called with the number of pairs that Precompute has scored; optional.
 	OnPrecompute func(done, total int)
 
 	prepared  bool
 	began     []setting
 	closed    bool
-	restore   func() error // gives the Trainer back the fields that prepare set
-	failed    error        // set when a step broke off after its update
+	restore   func() error // restores the Trainer's fields that prepare set
+	failed    error        // the error of a step that failed after its update
 	step      int
 	reference *reference
-	known     [][]float64 // log π_ref of Pairs and Held, chosen before rejected; under Precompute
-	dealt     deck
+	known     [][]float64 // precomputed log π_ref of Pairs, then Held, chosen before rejected
+	order     epochOrder
 }
 
-// StepCount is the number of steps made, those before a resume included.
+// StepCount returns the number of steps made, including those before a resume.
 func (d *DPO) StepCount() int { return d.step }
 
-// StepsOf is the number of steps that epochs take.
+// StepsOf returns the number of steps in the given number of epochs.
 func (d *DPO) StepsOf(epochs int) int { return epochs * stepsOfEpoch(len(d.Pairs), d.batch()) }
 
 func (d *DPO) batch() int { return cmp.Or(d.Batch, 8) }
 
 func (d *DPO) beta() float64 { return cmp.Or(d.Beta, 0.1) }
 
-// Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, and saves at the end. It fails if more than Steps are made
-// already. When ctx is cancelled it saves what it has and returns the cause.
+// Run trains until Steps steps are made. It resumes from the newest complete checkpoint
+// in Trainer.Dir, and saves one at the end. It returns an error if more than Steps steps
+// have already been made. If ctx is cancelled, it saves a checkpoint and returns the cause.
 func (d *DPO) Run(ctx context.Context) error {
 	if d.Steps == 0 {
 		return errors.New("rl: DPO.Steps is 0")
@@ -82,7 +82,7 @@ func (d *DPO) Run(ctx context.Context) error {
 		return err
 	}
 	if d.step > d.Steps {
-		return fmt.Errorf("rl: DPO.Steps is %d, %d are made", d.Steps, d.step)
+		return fmt.Errorf("rl: DPO.Steps is %d, but %d steps have been made", d.Steps, d.step)
 	}
 	return d.Trainer.Loop(ctx, train.Loop{
 		Name: "rl", Steps: d.Steps, Made: d.StepCount, Step: d.Step, OnStep: d.OnStep,
@@ -90,9 +90,8 @@ func (d *DPO) Run(ctx context.Context) error {
 	})
 }
 
-// Step makes one step, an optimizer update on the next Batch pairs. A step that fails
-// after its update is to be made again from a checkpoint: further calls return the same
-// error.
+// Step makes one optimizer update on the next Batch pairs. If it fails after the update,
+// later calls return the same error: resume from a checkpoint.
 func (d *DPO) Step(ctx context.Context) (train.Metrics, error) {
 	if err := d.prepare(ctx); err != nil {
 		return train.Metrics{}, err
@@ -116,7 +115,7 @@ func (d *DPO) Step(ctx context.Context) (train.Metrics, error) {
 	return m, nil
 }
 
-// learn makes the update on the pairs of the given indices.
+// learn makes one optimizer update on the pairs with the given indices.
 func (d *DPO) learn(ctx context.Context, indices []int) (train.Metrics, error) {
 	fail := func(err error) (train.Metrics, error) {
 		return train.Metrics{}, fmt.Errorf("rl: step %d: %w", d.step+1, err)
@@ -148,8 +147,8 @@ func (d *DPO) learn(ctx context.Context, indices []int) (train.Metrics, error) {
 	return m, nil
 }
 
-// Evaluate measures Held under the present model: the metrics of a step after eval_,
-// with eval_loss. Set as Trainer.Eval it joins the metrics of the steps:
+// Evaluate returns the metrics of the current model on Held: those of a step with the
+// prefix eval_, and eval_loss. Trainer.Eval may call it during a run:
 //
 //	d.Trainer.Eval = func(ctx context.Context, _ int) (map[string]float64, error) { return d.Evaluate(ctx) }
 func (d *DPO) Evaluate(ctx context.Context) (map[string]float64, error) {

@@ -13,10 +13,10 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// The task of echoes: after 0 and two different tokens, both as they came and then 1.
-// Tokens are 2 to 15.
+// The echo task: after 0 and two different tokens from 2 to 15, repeat these two in order
+// and end with 1.
 
-// echoes are all problems in random order.
+// echoes returns all problems in random order.
 func echoes(r *rand.Rand) []rollout.Prompt {
 	var all []rollout.Prompt
 	for a := int32(2); a < 16; a++ {
@@ -30,13 +30,13 @@ func echoes(r *rand.Rand) []rollout.Prompt {
 	return all
 }
 
-// echo is the right answer.
+// echo returns the right answer.
 func echo(p rollout.Prompt) []int32 { return []int32{p.IDs[1], p.IDs[2], 1} }
 
-// reversed is a wrong one.
+// reversed returns a wrong answer.
 func reversed(p rollout.Prompt) []int32 { return []int32{p.IDs[2], p.IDs[1], 1} }
 
-// newEcho is a model of tiny with larger weights, which learns faster.
+// newEcho returns a model of config tiny with larger weights, which learns faster.
 func newEcho(t testing.TB) *model.Model {
 	t.Helper()
 	c := tiny()
@@ -49,7 +49,7 @@ func newEcho(t testing.TB) *model.Model {
 	return m
 }
 
-// undecided trains m on both answers alike.
+// undecided trains m on right and wrong answers alike.
 func undecided(t testing.TB, m *model.Model, problems []rollout.Prompt, seed uint64) {
 	t.Helper()
 	tr := &train.Trainer{
@@ -75,7 +75,7 @@ func undecided(t testing.TB, m *model.Model, problems []rollout.Prompt, seed uin
 	}
 }
 
-// answers samples n answers of each problem, and counts the right ones.
+// answers samples n answers to each problem and counts the right ones.
 func answers(
 	t testing.TB, m *model.Model, problems []rollout.Prompt, n int, seed uint64,
 ) (all []rollout.Sample, right int) {
@@ -115,7 +115,7 @@ func preferRight(problems []rollout.Prompt, samples []rollout.Sample) (pairs []P
 	return pairs
 }
 
-// seeds is the number of seeds from 0 on that AHA_SEEDS asks for, or 1.
+// seeds returns the number of seeds in AHA_SEEDS, or 1.
 func seeds(t testing.TB) uint64 {
 	t.Helper()
 	text := os.Getenv("AHA_SEEDS")
@@ -129,9 +129,9 @@ func seeds(t testing.TB) uint64 {
 	return n
 }
 
-// From a model that answers right about half of the time, DPO on pairs of its own right
-// and wrong samples raises the share of right answers to problems that it has not seen by
-// more than 20 points, with every loss. AHA_SEEDS has the test run with that many seeds.
+// The model first answers right about half of the time. DPO on pairs of its own right and
+// wrong samples raises the share of right answers to unseen problems by more than 20 points,
+// with every loss. AHA_SEEDS sets the number of seeds.
 func TestDPORaisesTheShareOfRightAnswers(t *testing.T) {
 	for seed := range seeds(t) {
 		problems := echoes(rand.New(rand.NewPCG(seed, 0)))
@@ -164,7 +164,7 @@ func TestDPORaisesTheShareOfRightAnswers(t *testing.T) {
 			was, is := 100*float64(before)/total, 100*float64(after)/total
 			t.Logf("seed %d, %s: %d pairs, right answers %.0f%%, before %.0f%%", seed, c.loss, len(pairs), is, was)
 			if was < 20 || was > 60 {
-				t.Errorf("seed %d: %.0f%% are right before: the case shows nothing", seed, was)
+				t.Errorf("seed %d: %.0f%% are right before: the test is not conclusive", seed, was)
 			}
 			if is < was+20 {
 				t.Errorf("seed %d, %s: %.0f%% are right, before %.0f%%", seed, c.loss, is, was)

@@ -7,11 +7,11 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// DPOMemory is what a run of DPO takes of b, known before it begins: its model and
-// Trainer included, the Step on the batch of most rows and the one after it, and Evaluate
-// on the held-out pairs that take most in one forward. build makes them on the backend it
-// is given, as the run itself does; here that is backend.DryRun of b. No file is touched.
-// Batches of other lengths may take more, see train.Memory.
+// DPOMemory returns the memory that a run of DPO needs on b, without running it. It
+// includes the model and its Trainer, the Step with the most rows and the step after it,
+// and the largest forward pass of Evaluate. build makes the DPO, its Trainer and its model
+// on the backend that it is given, which is backend.DryRun(b). No file is touched. Steps
+// with batches of other lengths may need more; see train.Memory.
 func DPOMemory(b backend.Backend, build func(backend.Backend) (*DPO, error)) (backend.Memory, error) {
 	dry := backend.DryRun(b)
 	d, err := build(dry)
@@ -24,7 +24,7 @@ func DPOMemory(b backend.Backend, build func(backend.Backend) (*DPO, error)) (ba
 		return backend.Memory{}, err
 	}
 	d.shrink()
-	for range 2 { // the second one finds what the first has left: gradients, blocks of activations
+	for range 2 { // gradients and blocks of activations that the first step leaves add to the second step's
 		if _, err := d.Step(context.Background()); err != nil {
 			return backend.Memory{}, err
 		}
@@ -37,8 +37,9 @@ func DPOMemory(b backend.Backend, build func(backend.Backend) (*DPO, error)) (ba
 	return dry.Memory(), nil
 }
 
-// shrink leaves the pairs of the step that has the most rows and of the one after it, in the
-// order in which these have them, and those of the forward of Evaluate that has the most rows.
+// shrink reduces Pairs to the pairs of the step with the most rows and of the step after
+// it, in their order, and Held to the pairs of the forward pass of Evaluate with the most
+// rows.
 func (d *DPO) shrink() {
 	rows := func(pairs []Pair, run []int) (n int) {
 		for _, i := range run {
@@ -54,18 +55,18 @@ func (d *DPO) shrink() {
 	}
 	most, heaviest := -1, 0
 	for i := range max(d.Steps, 1) {
-		if n := rows(d.Pairs, d.deal(i)); n > most {
+		if n := rows(d.Pairs, d.batchIndices(i)); n > most {
 			most, heaviest = n, i
 		}
 	}
-	first, second := d.deal(heaviest), d.deal(heaviest+1)
-	if len(first) < len(second) { // the last of an epoch may have fewer pairs
+	first, second := d.batchIndices(heaviest), d.batchIndices(heaviest+1)
+	if len(first) < len(second) { // the last step of an epoch may have fewer pairs
 		first, second = second, first
 	}
 	d.Pairs, d.Batch = append(pick(d.Pairs, first), pick(d.Pairs, second)...), len(first)
-	d.dealt = deck{order: make([]int, len(d.Pairs))}
-	for i := range d.dealt.order {
-		d.dealt.order[i] = i
+	d.order = epochOrder{order: make([]int, len(d.Pairs))}
+	for i := range d.order.order {
+		d.order.order[i] = i
 	}
 	held := make([]int, len(d.Held))
 	for i := range held {

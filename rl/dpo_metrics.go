@@ -2,21 +2,20 @@ package rl
 
 import "github.com/aha-go/aha/backend/tensor"
 
-// pairStats gathers on the host, in the order of the pairs, what the metrics say about
-// them.
+// pairStats accumulates the metrics of pairs, on the host and in the order of the pairs.
 type pairStats struct {
-	n                int // pairs
+	n                int // number of pairs
 	chosen, rejected pairSide
-	right            int     // pairs whose chosen completion has the greater reward
+	right            int     // number of pairs whose chosen completion has the greater reward
 	loss, weight     float64 // sums over pairs
 	entropy          float64 // sum over tokens
 	tokens           int
 }
 
-// pairSide sums over the completions of one side.
+// pairSide holds sums over all chosen or all rejected completions.
 type pairSide struct{ reward, logProb float64 }
 
-// read takes in pairs whose rows have the given log-probabilities and entropies.
+// read adds pairs, given the log-probabilities and entropies of their rows.
 func (t *pairStats) read(d *DPO, pairs []comparison, logProb, entropy tensor.Tensor) error {
 	lp, err := logProb.Values()
 	if err != nil {
@@ -31,7 +30,7 @@ func (t *pairStats) read(d *DPO, pairs []comparison, logProb, entropy tensor.Ten
 }
 
 func (t *pairStats) add(d *DPO, pairs []comparison, logProb, entropy []float64) {
-	take := func(x experience, side *pairSide) (ratio float64) {
+	take := func(x trainSample, side *pairSide) (ratio float64) {
 		sum := 0.0
 		for i, ref := range x.ref {
 			lp := logProb[x.first()+i]
@@ -56,7 +55,7 @@ func (t *pairStats) add(d *DPO, pairs []comparison, logProb, entropy []float64) 
 	}
 }
 
-// enter adds the metrics, with a prefix.
+// enter adds the metrics to v, with the given prefix.
 func (t *pairStats) enter(v map[string]float64, prefix string) {
 	n := float64(t.n)
 	v[prefix+MetricRewardsChosen] = t.chosen.reward / n

@@ -8,27 +8,28 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Pair is a prompt and two completions of it, of which the chosen one is preferred, as
-// token ids with those that end a completion.
+// Pair is a prompt with a preferred, chosen completion and a rejected one, as token ids.
+// The completions include their end-of-sequence tokens.
 type Pair struct {
 	Prompt, Chosen, Rejected []int32
-	Weight                   float64 // of its loss in the mean over a batch; 0 means 1
-	// Margin is by how much the chosen one is better, in units of reward: OutcomeTraining
-	// is to tell the two apart by as much. 0 for DPO.
+	Weight                   float64 // weight of its loss in the mean over a batch; 0 means 1
+	// Margin is the difference of scores, in units of reward, by which OutcomeTraining is to
+	// separate the two completions. It must be 0 for DPO.
 	Margin float64
 }
 
-// rows is what the pair takes in a batch.
+// rows returns the number of rows that the pair takes in a batch.
 func (p Pair) rows() int { return 2*(len(p.Prompt)-1) + len(p.Chosen) + len(p.Rejected) }
 
-// comparison is a Pair as the loss needs it.
+// comparison is a Pair together with everything that the loss needs.
 type comparison struct {
-	chosen, rejected experience
-	weight           float64 // of its loss in the sum
+	chosen, rejected trainSample
+	weight           float64 // weight of its loss in the sum
 }
 
-// comparisons are the pairs of the given indices with log π_ref, and their totals as
-// one global batch. Precompute has those of pairs from index first on.
+// comparisons returns the pairs with the given indices, with their log π_ref, and the
+// totals of the global batch that they form. Under Precompute, the log-probabilities of
+// pairs[i] are at index first+i of those precomputed.
 func (d *DPO) comparisons(pairs []Pair, indices []int, first int) ([]comparison, model.Global, error) {
 	all := make([]comparison, len(indices))
 	weight, tokens := 0.0, 0
@@ -36,8 +37,8 @@ func (d *DPO) comparisons(pairs []Pair, indices []int, first int) ([]comparison,
 		p := pairs[at]
 		prompt := rollout.Prompt{IDs: p.Prompt}
 		all[i] = comparison{
-			newExperience(prompt, &rollout.Sample{IDs: p.Chosen}, nil),
-			newExperience(prompt, &rollout.Sample{IDs: p.Rejected}, nil), cmp.Or(p.Weight, 1),
+			newTrainSample(prompt, &rollout.Sample{IDs: p.Chosen}, nil),
+			newTrainSample(prompt, &rollout.Sample{IDs: p.Rejected}, nil), cmp.Or(p.Weight, 1),
 		}
 		weight += all[i].weight
 		tokens += len(p.Chosen) + len(p.Rejected)
@@ -62,17 +63,17 @@ func (d *DPO) comparisons(pairs []Pair, indices []int, first int) ([]comparison,
 	return all, global, nil
 }
 
-// both are the completions of pairs, each chosen one before its rejected one.
-func both(pairs []comparison) []experience {
-	var xs []experience
+// both returns the completions of pairs, each chosen one before its rejected one.
+func both(pairs []comparison) []trainSample {
+	var xs []trainSample
 	for _, c := range pairs {
 		xs = append(xs, c.chosen, c.rejected)
 	}
 	return xs
 }
 
-// splitPairs cuts n pairs in order into runs of at most most packed rows each; a pair that
-// takes more is alone. most 0 means one run. It returns the ends of the runs.
+// splitPairs splits n pairs in order into runs of at most most packed rows, and returns
+// the ends of the runs. A longer pair is a run by itself. If most is 0, there is one run.
 func splitPairs(n, most int, rows func(i int) int) (ends []int) {
 	used, from := 0, 0
 	for i := range n {
@@ -106,29 +107,30 @@ func (d *DPO) runs(pairs []Pair, indices []int) (out [][]int) {
 	return out
 }
 
-// deck deals n examples out to steps of batch each, in an order of its own in each epoch.
-type deck struct {
+// epochOrder is the random order of the examples in an epoch. The zero value has none yet.
+type epochOrder struct {
 	epoch int
 	order []int
 }
 
-// deal are the indices of the examples of a step, the first being 0: a pure function of
-// its arguments. The last step of an epoch has what is left.
-func (k *deck) deal(seed uint64, step, batch, n int) []int {
+// indices returns the indices, among n examples, of the examples of a step; the first step
+// is 0. A step has batch examples, but the last step of an epoch may have fewer. Each epoch
+// has its own order. The result depends only on the arguments.
+func (k *epochOrder) indices(seed uint64, step, batch, n int) []int {
 	steps := stepsOfEpoch(n, batch)
 	epoch, at := step/steps, step%steps*batch
 	if k.order == nil || k.epoch != epoch {
-		*k = deck{epoch, train.EpochOrder(seed, epoch, n)}
+		*k = epochOrder{epoch, train.EpochOrder(seed, epoch, n)}
 	}
 	return k.order[at:min(at+batch, n)]
 }
 
 func stepsOfEpoch(n, batch int) int { return (n + batch - 1) / batch }
 
-// next are the indices of the pairs of the next step.
-func (d *DPO) next() []int { return d.deal(d.step) }
+// next returns the indices of the pairs of the next step.
+func (d *DPO) next() []int { return d.batchIndices(d.step) }
 
-// deal are the indices of the pairs of a step.
-func (d *DPO) deal(step int) []int {
-	return d.dealt.deal(d.Trainer.Seed, step, d.batch(), len(d.Pairs))
+// batchIndices returns the indices of the pairs of a step.
+func (d *DPO) batchIndices(step int) []int {
+	return d.order.indices(d.Trainer.Seed, step, d.batch(), len(d.Pairs))
 }

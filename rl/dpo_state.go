@@ -22,18 +22,18 @@ import (
 const (
 	dpoFile    = "dpo.json"
 	dpoVersion = 1
-	knownFile  = "reference_logps.safetensors" // under Precompute
-	knownName  = "logps"                       // of its tensor
+	knownFile  = "reference_logps.safetensors" // written under Precompute
+	knownName  = "logps"                       // name of the tensor in knownFile
 )
 
-// dpoState is what dpoFile keeps.
+// dpoState is the content of dpoFile.
 type dpoState struct {
 	Version int `json:"version"`
 	Step    int `json:"step"`
 }
 
-// dpoSettings are the fields that decide the bits of a run, for the checkpoint to
-// refuse another run's.
+// dpoSettings holds the fields that affect the results of a run. A run with other
+// settings cannot resume from the checkpoint.
 type dpoSettings struct {
 	Beta           float64        `json:"beta"`
 	Loss           PreferenceLoss `json:"loss_type"`
@@ -42,8 +42,8 @@ type dpoSettings struct {
 	RefSync        int            `json:"ref_sync"`
 	RefMix         float64        `json:"ref_mix,omitempty"`
 	Precompute     bool           `json:"precompute_ref_log_probs"`
-	Pairs          string         `json:"pairs"`          // their SHA-256
-	Held           string         `json:"held,omitempty"` // under Precompute
+	Pairs          string         `json:"pairs"`          // hashPairs of Pairs
+	Held           string         `json:"held,omitempty"` // hashPairs of Held, under Precompute
 	Own            any            `json:"own"`            // the caller's Trainer.Settings
 }
 
@@ -58,7 +58,7 @@ func (d *DPO) settings(own any) dpoSettings {
 	return s
 }
 
-// hashPairs is the SHA-256 of pairs, in hexadecimal.
+// hashPairs returns the SHA-256 of pairs, in hexadecimal.
 func hashPairs(pairs []Pair) string {
 	h := sha256.New()
 	var buf []byte
@@ -84,8 +84,8 @@ func appendIDs(buf []byte, ids []int32) []byte {
 	return buf
 }
 
-// check refuses fields that no run could mean or that have changed since the first
-// step, and a DPO that is closed.
+// check reports an invalid field, a field that has changed since the first step, or a
+// closed DPO.
 func (d *DPO) check() error {
 	if d.closed {
 		return errors.New("rl: the DPO is closed")
@@ -102,8 +102,8 @@ func (d *DPO) check() error {
 	return nil
 }
 
-// prepare makes a run ready for its next step: it checks the fields, borrows the
-// Trainer, makes the reference model and resumes.
+// prepare makes a run ready for its next step. It checks the fields; the first time, it
+// also borrows the Trainer, makes the reference model and resumes from a checkpoint.
 func (d *DPO) prepare(ctx context.Context) (err error) {
 	if err := d.check(); err != nil || d.prepared {
 		return err
@@ -128,8 +128,8 @@ func (d *DPO) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// borrow has the Trainer record this run in its checkpoints, and makes the reference
-// model. release gives the Trainer back.
+// borrow sets the Trainer's Settings and Extra so that its checkpoints include the state
+// of this run, and makes the reference model. release restores the Trainer.
 func (d *DPO) borrow() (err error) {
 	t := d.Trainer
 	own, extra := t.Settings, t.Extra
@@ -151,8 +151,8 @@ func (d *DPO) borrow() (err error) {
 	return nil
 }
 
-// precompute scores all pairs by the model as it is, which is the reference model
-// before the first step.
+// precompute computes log π_ref of all pairs. Before the first step, the policy is the
+// reference model.
 func (d *DPO) precompute(ctx context.Context) error {
 	var known [][]float64
 	total := len(d.Pairs) + len(d.Held)
@@ -181,8 +181,8 @@ func (d *DPO) precompute(ctx context.Context) error {
 	return nil
 }
 
-// Close ends a run: it gives back the memory of the reference model. The Trainer stays
-// the caller's, as it was, but for its steps.
+// Close ends a run and frees the reference model. It restores the Trainer's fields; the
+// Trainer keeps its weights, optimizer state and step count.
 func (d *DPO) Close() error {
 	d.closed = true
 	return d.release()
@@ -212,16 +212,16 @@ func (d *DPO) readState(path string) error {
 		return err
 	}
 	if s.Version != dpoVersion {
-		return fmt.Errorf("version %d, this program knows %d", s.Version, dpoVersion)
+		return fmt.Errorf("version %d, this program reads version %d", s.Version, dpoVersion)
 	}
 	if d.Steps > 0 && s.Step > d.Steps {
-		return fmt.Errorf("DPO.Steps is %d, the checkpoint has %d", d.Steps, s.Step)
+		return fmt.Errorf("DPO.Steps is %d, but the checkpoint is of step %d", d.Steps, s.Step)
 	}
 	d.step = s.Step
 	return nil
 }
 
-// knownDType is the dtype of knownFile, which holds what the device computes.
+// knownDType returns the dtype of knownFile: that in which the device computes.
 func (d *DPO) knownDType() checkpoint.DType {
 	if d.Trainer.Model.Params.DType() == backend.F64 {
 		return checkpoint.F64

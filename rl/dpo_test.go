@@ -21,7 +21,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// trlDPO is testdata/trl_dpo.json: what TRL's own trainer computes.
+// trlDPO is the content of testdata/trl_dpo.json, computed by TRL's trainer.
 type trlDPO struct {
 	Tokens     []int     `json:"tokens"`
 	LogProb    []float64 `json:"log_prob"`
@@ -37,19 +37,19 @@ type trlDPO struct {
 	} `json:"cases"`
 }
 
-// pairCase is a batch of pairs with log-probabilities of the rows, in float64: those of
-// prompts are 0.
+// pairCase is a batch of pairs with the log-probabilities of its rows in float64, which are
+// 0 in prompts.
 type pairCase struct {
 	pairs   []comparison
 	logProb []float64
 	entropy []float64
-	at      []int // rows of the fixture's tokens
+	at      []int // the row of each token of the fixture
 }
 
 func (f *trlDPO) batch() (c pairCase) {
 	at := 0
-	side := func(prompt, n int) experience {
-		x := experience{prompt: prompt, ref: f.RefLogProb[at : at+n], Sample: &rollout.Sample{IDs: make([]int32, n)}}
+	side := func(prompt, n int) trainSample {
+		x := trainSample{prompt: prompt, ref: f.RefLogProb[at : at+n], Sample: &rollout.Sample{IDs: make([]int32, n)}}
 		x.seq.IDs = make([]int32, prompt+n)
 		c.logProb = append(append(c.logProb, make([]float64, prompt-1)...), f.LogProb[at:at+n]...)
 		c.entropy = append(append(c.entropy, make([]float64, prompt-1)...), f.Entropy[at:at+n]...)
@@ -69,7 +69,8 @@ func (f *trlDPO) batch() (c pairCase) {
 	return c
 }
 
-// evaluate is the loss of the pairs and its gradient by the log-probabilities of rows.
+// evaluate returns the loss of the pairs and its gradient with respect to the
+// log-probabilities of rows.
 func (c pairCase) evaluate(t testing.TB, b backend.Backend, dt backend.DType, d *DPO) (float64, []float64) {
 	t.Helper()
 	p, err := tensor.NewParam(b, "logProb", dt, len(c.logProb))
@@ -119,7 +120,7 @@ func readTRLDPO(t testing.TB) (f trlDPO) {
 	return f
 }
 
-// Losses, gradients and metrics of preferences are those of TRL's own code.
+// Losses, gradients and metrics of DPO agree with TRL's code.
 func TestPreferenceLossesAreTRLs(t *testing.T) {
 	b, f := openCPU(t), readTRLDPO(t)
 	c := f.batch()
@@ -153,7 +154,7 @@ func TestPreferenceLossesAreTRLs(t *testing.T) {
 	}
 }
 
-// Gradients agree with finite differences, with pairs of unequal weights.
+// Gradients agree with finite differences, for pairs with different weights.
 func TestPreferenceGradientsAgreeWithFiniteDifferences(t *testing.T) {
 	const seed = 4
 	t.Log("seed", seed)
@@ -181,7 +182,7 @@ func TestPreferenceGradientsAgreeWithFiniteDifferences(t *testing.T) {
 	}
 }
 
-// randomPairs are pairs of random lengths for the model of tiny.
+// randomPairs returns pairs of random lengths for a model of config tiny.
 func randomPairs(seed uint64, n int) []Pair {
 	r := rand.New(rand.NewPCG(seed, 0))
 	ids := func(most int) []int32 {
@@ -201,7 +202,7 @@ func randomPairs(seed uint64, n int) []Pair {
 	return pairs
 }
 
-// newPreferences is a DPO of m on random pairs.
+// newPreferences returns a DPO of m on random pairs.
 func newPreferences(t testing.TB, m *model.Model) *DPO {
 	t.Helper()
 	d := &DPO{
@@ -227,7 +228,7 @@ func newTiny(t testing.TB, o model.Options) *model.Model {
 	return m
 }
 
-// mustPrefer runs d and gives its metrics and the checksum of its weights.
+// mustPrefer runs d and returns its metrics and the checksum of its weights.
 func mustPrefer(t testing.TB, d *DPO) (all []train.Metrics, sum string) {
 	t.Helper()
 	d.OnStep = func(m train.Metrics) {
@@ -245,8 +246,8 @@ func mustPrefer(t testing.TB, d *DPO) (all []train.Metrics, sum string) {
 	return all, sum
 }
 
-// At the first step the policy is the reference model: the loss is log 2 and rewards are
-// exactly 0. Then the chosen completions become likelier, held-out ones too.
+// In the first step the policy is the reference model: the loss is log 2 and rewards are
+// exactly 0. Later the chosen completions become more likely, including held-out ones.
 func TestPreferencesAreLearned(t *testing.T) {
 	for _, adapted := range []bool{false, true} {
 		m := newTiny(t, model.Options{})
@@ -256,7 +257,7 @@ func TestPreferencesAreLearned(t *testing.T) {
 		d := newPreferences(t, m)
 		d.Steps = 40
 		margin := 0.5
-		if adapted { // through random projections of 0.006
+		if adapted { // adapters begin with small random weights and learn more slowly
 			d.Trainer.Optimizer, margin = train.AdamW{LR: 0.05}, 0.1
 		}
 		all, _ := mustPrefer(t, d)
@@ -277,7 +278,7 @@ func TestPreferencesAreLearned(t *testing.T) {
 	}
 }
 
-// A batch split into micro-batches has the loss, metrics and gradients of the whole.
+// Splitting a batch into micro-batches changes neither loss, metrics nor gradients.
 func TestMicroBatchesOfPairsChangeNothing(t *testing.T) {
 	for _, c := range []struct {
 		dtype     backend.DType
@@ -295,7 +296,7 @@ func TestMicroBatchesOfPairsChangeNothing(t *testing.T) {
 				if err := d.prepare(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				for _, ref := range d.known { // the policy is no longer the reference model
+				for _, ref := range d.known { // make the policy differ from the reference model
 					for i := range ref {
 						ref[i] -= math.Sin(ref[i] + float64(i))
 					}
@@ -357,7 +358,7 @@ func TestEpochsOfPairsHaveEachOnce(t *testing.T) {
 	}
 	var epochs [2][]int
 	for step := range 8 {
-		epochs[step/4] = append(epochs[step/4], d.deal(step)...)
+		epochs[step/4] = append(epochs[step/4], d.batchIndices(step)...)
 	}
 	if slices.Equal(epochs[0], epochs[1]) {
 		t.Error("two epochs have the same order")
@@ -366,14 +367,14 @@ func TestEpochsOfPairsHaveEachOnce(t *testing.T) {
 		slices.Sort(e)
 		for i, at := range e {
 			if i != at || len(e) != 13 {
-				t.Fatalf("an epoch deals %v", e)
+				t.Fatalf("an epoch has the pairs %v", e)
 			}
 		}
 	}
 }
 
-// A run with log-probabilities of the reference model computed before it has the bits of
-// one with a copy, and needs none.
+// A run with Precompute gives the same bits as a run with a copy of the reference model, and
+// makes no copy.
 func TestPrecomputedReferenceChangesNoBit(t *testing.T) {
 	for _, adapted := range []bool{false, true} {
 		var sums []string
@@ -409,8 +410,8 @@ func TestPrecomputedReferenceChangesNoBit(t *testing.T) {
 	}
 }
 
-// A run that was interrupted ends with the bits of one that was not, with every kind of
-// reference model.
+// An interrupted and resumed run gives the same bits as an uninterrupted one, with every kind
+// of reference model.
 func TestResumedPreferencesEqualUninterrupted(t *testing.T) {
 	for name, set := range map[string]func(d *DPO){
 		"a copy":      func(*DPO) {},
@@ -459,7 +460,7 @@ func TestResumedPreferencesEqualUninterrupted(t *testing.T) {
 	}
 }
 
-// A stop while pairs are scored leaves nothing behind.
+// A cancelled precomputation leaves no state behind.
 func TestStoppedPrecomputationStartsAgain(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -470,15 +471,15 @@ func TestStoppedPrecomputationStartsAgain(t *testing.T) {
 		t.Fatalf("error is %v", err)
 	}
 	if d.Trainer.Settings != nil || d.Trainer.Extra != nil {
-		t.Error("the Trainer was not given back")
+		t.Error("the Trainer's fields were not restored")
 	}
 	if _, sum := mustPrefer(t, d); sum == "" || d.StepCount() != 6 {
 		t.Errorf("%d steps", d.StepCount())
 	}
 }
 
-// What a step and an evaluation take is known to a tenth: the order of the micro-batches decides
-// which blocks of memory they share.
+// DPOMemory is accurate to a tenth. It is not exact since the order of the micro-batches
+// decides which blocks of memory they share.
 func TestMemoryOfDPOIsKnown(t *testing.T) {
 	for name, set := range map[string]func(d *DPO){
 		"a copy":      func(*DPO) {},
@@ -515,7 +516,7 @@ func TestMemoryOfDPOIsKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := est.Peak - c.peak; 10*max(d, -d) > c.peak {
-			t.Errorf("%s: %d bytes are estimated, %d were taken", name, est.Peak, c.peak)
+			t.Errorf("%s: the estimate is %d bytes, the peak was %d", name, est.Peak, c.peak)
 		}
 		if err := d.Close(); err != nil {
 			t.Error(err)

@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// resample adds rounds to the first one of a step until as many groups have a spread as
-// that has groups, or there are DynamicSampling rounds. Groups without a spread and those
-// beyond that number are dropped.
+// resample adds rounds of further prompts to r, the first round of a step, until as many
+// groups have a spread as r has groups, or DynamicSampling rounds are made. A group has a
+// spread if its rewards are not all equal. Groups without a spread and surplus groups are
+// dropped.
 func (g *GRPO) resample(ctx context.Context, r *Rollout) error {
 	want, have := len(r.Prompts), 0
 	judge := func(x *Rollout) {
@@ -50,8 +51,8 @@ func (r *Rollout) append(x *Rollout) {
 	r.Rounds++
 }
 
-// estimateKept computes the advantages of the groups that are not dropped from these
-// alone, and has 0 for the others.
+// estimateKept recomputes the advantages from the groups that are not dropped, and sets
+// those of dropped groups to 0.
 func (g *GRPO) estimateKept(r *Rollout) {
 	kept, at := Rollout{Scores: r.Scores}, []int(nil)
 	for i, s := range r.Samples {
@@ -102,8 +103,8 @@ func (r *Rollout) enterRounds(v map[string]float64) {
 	v[MetricDroppedGroups] = float64(n) / float64(len(r.dropped))
 }
 
-// shortage is the text of the alarm that DynamicSampling reached its limit of batches; it is
-// empty if it did not.
+// shortage returns the text of the alarm that DynamicSampling reached its limit of rounds
+// with too few groups, or "".
 func (r *Rollout) shortage() string {
 	if r.missing == 0 {
 		return ""
@@ -112,15 +113,15 @@ func (r *Rollout) shortage() string {
 		"the step learns from the others", r.missing, r.Rounds)
 }
 
-// fitsDynamicSampling refuses fields that mean nothing together with DynamicSampling.
+// fitsDynamicSampling reports fields that cannot be combined with DynamicSampling.
 func (g *GRPO) fitsDynamicSampling() error {
 	switch {
 	case g.DynamicSampling == 0:
 		return nil
 	case g.Critic != nil:
-		return fmt.Errorf("DynamicSampling is %d with Critic, whose advantages are not of groups", g.DynamicSampling)
+		return fmt.Errorf("DynamicSampling is %d with Critic, whose advantages do not use groups", g.DynamicSampling)
 	case g.Estimator == EstimatorReinforcePlusPlus:
-		return fmt.Errorf("DynamicSampling is %d, which Estimator %s, without groups, has no use for", g.DynamicSampling,
+		return fmt.Errorf("DynamicSampling is %d with Estimator %s, which does not use groups", g.DynamicSampling,
 			g.Estimator)
 	case g.SkipZeroStd:
 		return fmt.Errorf("DynamicSampling is %d with SkipZeroStd: groups without spread are dropped anyway",

@@ -15,9 +15,9 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// batches has g's prompts in batches of a letter each: those of an upper-case letter are
-// rewarded by the number of sevens, of which completion i has i+1, those of a lower-case one
-// all alike. Prompts of one letter have one token.
+// batches makes g's batches of prompts from strings, one prompt for each letter. Completion i
+// has i+1 sevens. Completions of an upper-case letter are rewarded by their number of sevens;
+// those of a lower-case letter all get the same reward. Prompts of one letter have one token.
 func batches(g *GRPO, of ...string) *scripted {
 	s := script(g)
 	g.Data = func(batch int) ([]rollout.Prompt, error) {
@@ -58,7 +58,7 @@ func TestGroupsWithoutSpreadAreReplaced(t *testing.T) {
 	text := ""
 	for p, prompt := range r.Prompts {
 		text += prompt.Text
-		learned := strings.Contains("BFG", prompt.Text) // H is one too many
+		learned := strings.Contains("BFG", prompt.Text) // H is surplus
 		for i := p * 4; i < p*4+4; i++ {
 			if r.InLoss[i] != learned || r.Samples[i].Prompt != p || (r.Advantages.Value[i] != 0) != learned {
 				t.Errorf("sample %d of %s is of prompt %d, in the loss: %t, advantage %g", i, prompt.Text, r.Samples[i].Prompt,
@@ -81,7 +81,7 @@ func TestGroupsWithoutSpreadAreReplaced(t *testing.T) {
 	if len(s.draws) != 3 || s.draws[0].Seed == s.draws[1].Seed || s.draws[1].Seed == s.draws[2].Seed {
 		t.Errorf("draws %+v", s.draws)
 	}
-	mustStep(t, g) // the second step begins with the batch behind those of the first
+	mustStep(t, g) // the second step begins with the batch after those of the first
 	if r.Prompts[0].Text != "J" || r.Rounds != 1 || g.batches != 4 {
 		t.Errorf("the second step has %d rounds and begins with %s", r.Rounds, r.Prompts[0].Text)
 	}
@@ -89,8 +89,8 @@ func TestGroupsWithoutSpreadAreReplaced(t *testing.T) {
 	wantError(t, err, "rl: prompts of batch 4: there are 4")
 }
 
-// Bitwise: a step learns from the groups that are left as if they had been its batch,
-// whatever makes the advantages and the weights of tokens.
+// A step with dropped groups gives the same bits as a step with only the remaining groups,
+// for every estimator and LossType.
 func TestStepsLearnFromTheGroupsThatAreLeftAlone(t *testing.T) {
 	for name, set := range map[string]func(g *GRPO){
 		"grpo":       func(*GRPO) {},
@@ -126,7 +126,7 @@ func TestStepsLearnFromTheGroupsThatAreLeftAlone(t *testing.T) {
 			return weights(t, g)
 		}
 		if run(10, "aBc", "deF", "GHi") != run(0, "BFG") {
-			t.Errorf("%s: groups that are dropped move the weights", name)
+			t.Errorf("%s: dropped groups change the weights", name)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestDynamicSamplingStopsAtItsBound(t *testing.T) {
 	}
 }
 
-// Rewards are shuffled within a round, by which a step decides whether to make another.
+// Rewards are shuffled within each round, before the step decides whether to make another.
 func TestRoundsAreShuffledApart(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	batches(g, "aBc", "deF", "GHi", "JKL", "MNO", "PQR")
@@ -182,8 +182,8 @@ func TestRoundsAreShuffledApart(t *testing.T) {
 	}
 }
 
-// dynamic is a run whose steps take several rounds, with verdicts that depend on the clock:
-// every seventh call is one too many.
+// dynamic returns a run whose steps take several rounds. Its verdicts are not repeatable:
+// every seventh call is a timeout.
 func dynamic(t testing.TB, dir string, steps int, calls *int) *GRPO {
 	g := everything(t, dir, steps)
 	g.SkipZeroStd, g.DynamicSampling, g.G = false, 6, 2
@@ -201,7 +201,7 @@ func dynamic(t testing.TB, dir string, steps int, calls *int) *GRPO {
 	return g
 }
 
-// failing is a Sampler that fails when it is asked once too often.
+// failing is a Sampler that fails after a given number of calls.
 type failing struct {
 	rollout.Sampler
 	left int
@@ -214,8 +214,8 @@ func (f *failing) Sample(ctx context.Context, prompts []rollout.Prompt, d rollou
 	return f.Sampler.Sample(ctx, prompts, d)
 }
 
-// Bitwise: a run that is killed between the rounds of a step goes on as one that was not,
-// without a verdict asked for twice.
+// A run that is killed between two rounds of a step and resumed gives the same bits as an
+// uninterrupted one, and scores no completion twice.
 func TestRunKilledBetweenRoundsResumes(t *testing.T) {
 	var calls int
 	whole := dynamic(t, "", 4, &calls)
@@ -225,7 +225,7 @@ func TestRunKilledBetweenRoundsResumes(t *testing.T) {
 	asked := calls
 	t.Log("rounds of the steps:", rounds)
 	if slices.Max(rounds) < 2 || rounds[2] < 2 {
-		t.Fatalf("rounds %v: the case shows nothing", rounds)
+		t.Fatalf("rounds %v: the test is not conclusive", rounds)
 	}
 
 	calls = 0
@@ -259,9 +259,9 @@ func TestRunKilledBetweenRoundsResumes(t *testing.T) {
 
 func TestBadDynamicSamplingIsAnError(t *testing.T) {
 	for want, spoil := range map[string]func(g *GRPO){
-		"GRPO.DynamicSampling is -1":                    func(g *GRPO) { g.DynamicSampling = -1 },
-		"GRPO.DynamicSampling is 2 with SkipZeroStd":    func(g *GRPO) { g.SkipZeroStd = true },
-		"2, which Estimator reinforce_plus_plus, witho": func(g *GRPO) { g.Estimator = EstimatorReinforcePlusPlus },
+		"GRPO.DynamicSampling is -1":                 func(g *GRPO) { g.DynamicSampling = -1 },
+		"GRPO.DynamicSampling is 2 with SkipZeroStd": func(g *GRPO) { g.SkipZeroStd = true },
+		"2 with Estimator reinforce_plus_plus":       func(g *GRPO) { g.Estimator = EstimatorReinforcePlusPlus },
 		"GRPO.DynamicSampling is 2 with Critic": func(g *GRPO) {
 			g.Critic = &Critic{Head: valueHead(t, g.Trainer.Model)}
 		},

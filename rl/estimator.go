@@ -8,34 +8,35 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Estimator says how advantages come from rewards. The names are those of verl's
-// adv_estimator.
+// Estimator selects how advantages are computed from rewards. The names are those of
+// verl's adv_estimator.
 type Estimator string
 
 const (
-	// EstimatorGRPO compares a reward with the mean of its group, see
-	// GroupAdvantages, and each step's reward with all those of the group. It is what
-	// the empty Estimator means.
+	// EstimatorGRPO subtracts the mean of the group from each reward and scales the
+	// result; see GroupAdvantages. Rewards of steps are compared with those of all steps of
+	// the group. It is the default.
 	EstimatorGRPO Estimator = "grpo"
-	// EstimatorRLOO compares a reward with the mean of the others of its group (arXiv
-	// 2402.14740). With ScaleBatch the advantages are centred and divided by their
+	// EstimatorRLOO subtracts from each reward the mean of the other rewards of its group
+	// (arXiv 2402.14740). With ScaleBatch the advantages are centred and divided by their
 	// standard deviation over the batch: TRL's normalize_advantages.
 	EstimatorRLOO Estimator = "rloo"
-	// EstimatorReinforcePlusPlus has for each token the sum of the rewards from it
-	// on, whitened over the tokens of the batch (arXiv 2501.03262, γ = 1). It knows no
-	// groups: G may be 1.
+	// EstimatorReinforcePlusPlus sums, for each token, the rewards from that token to the
+	// end, and whitens the sums over the tokens of the batch (arXiv 2501.03262, γ = 1). It
+	// does not use groups, so G may be 1.
 	EstimatorReinforcePlusPlus Estimator = "reinforce_plus_plus"
-	// EstimatorReinforcePlusPlusBaseline compares a reward with the mean of its group
-	// and whitens over the tokens of the batch.
+	// EstimatorReinforcePlusPlusBaseline subtracts the mean of the group from each reward
+	// and whitens the result over the tokens of the batch.
 	EstimatorReinforcePlusPlusBaseline Estimator = "reinforce_plus_plus_baseline"
 )
 
-// whitens reports whether the advantages are whitened over tokens, by no Scaling.
+// whitens reports whether the advantages are whitened over tokens instead of scaled by
+// Scaling.
 func (e Estimator) whitens() bool {
 	return e == EstimatorReinforcePlusPlus || e == EstimatorReinforcePlusPlusBaseline
 }
 
-// scaling is what an empty Scaling means.
+// scaling returns the default Scaling.
 func (e Estimator) scaling() Scaling {
 	if e == EstimatorRLOO {
 		return ScaleNone
@@ -43,7 +44,7 @@ func (e Estimator) scaling() Scaling {
 	return ScaleGroup
 }
 
-// estimate computes the advantages of a rollout, of its samples and of their tokens.
+// estimate computes the advantages of the samples of a rollout and of their tokens.
 func (g *GRPO) estimate(r *Rollout) Advantages {
 	n, scaling := g.groupSize(), cmp.Or(g.Scaling, g.Estimator.scaling())
 	switch g.Estimator {
@@ -62,11 +63,11 @@ func (g *GRPO) estimate(r *Rollout) Advantages {
 		return a
 	case EstimatorReinforcePlusPlusBaseline:
 		a := GroupAdvantages(g.sampleRewards(r), n, ScaleNone, 0).forTokens(r)
-		alone := slices.Clone(a.Scored) // without those that had no other reward to compare with
-		for i := range alone {
-			alone[i] = alone[i] && scoredOf(a.Scored[i/n*n:i/n*n+n]) > 1
+		compared := slices.Clone(a.Scored) // without samples that have the only reward of their group
+		for i := range compared {
+			compared[i] = compared[i] && scoredOf(a.Scored[i/n*n:i/n*n+n]) > 1
 		}
-		whiten(a.Token, alone)
+		whiten(a.Token, compared)
 		for i, token := range a.Token {
 			a.Value[i] = token[0]
 		}
@@ -87,7 +88,7 @@ func (g *GRPO) estimate(r *Rollout) Advantages {
 
 func (g *GRPO) stdEps() float64 { return cmp.Or(g.StdEps, 1e-4) }
 
-// forTokens gives all tokens of a sample its advantage.
+// forTokens sets the advantage of each token to that of its sample.
 func (a Advantages) forTokens(r *Rollout) Advantages {
 	a.Token = make([][]float64, len(r.Samples))
 	for i, s := range r.Samples {
@@ -96,10 +97,10 @@ func (a Advantages) forTokens(r *Rollout) Advantages {
 	return a
 }
 
-// leaveOneOut compares each reward with the mean of the others of its group of g.
+// leaveOneOut subtracts from each reward the mean of the other rewards of its group of g.
 func leaveOneOut(totals []reward.Verdict, g int, scaling Scaling, eps float64) Advantages {
 	a := groupSpread(totals, g)
-	var compared []float64 // advantages of samples that had another reward to compare with
+	var compared []float64 // advantages of samples in groups with two rewards or more
 	for p, zero := range a.ZeroStd {
 		group := totals[p*g : (p+1)*g]
 		n, sum := 0.0, 0.0
@@ -131,9 +132,9 @@ func leaveOneOut(totals []reward.Verdict, g int, scaling Scaling, eps float64) A
 	return a
 }
 
-// sampleRewards are the rewards of estimators that work on samples: that of a sample,
-// with those of its steps where the estimator does not take these one by one, less
-// RewardKL times log π_old/π_ref of its tokens.
+// sampleRewards returns the rewards for estimators that work on samples: the reward of a
+// sample, minus RewardKL times the sum of log π_old/π_ref over its tokens. The rewards of
+// its steps are added unless the Estimator handles them separately.
 func (g *GRPO) sampleRewards(r *Rollout) []reward.Verdict {
 	steps := r.Steps != nil && g.Estimator != EstimatorGRPO && g.Estimator != ""
 	if !steps && r.RefLogProbs == nil {
@@ -160,9 +161,10 @@ func (g *GRPO) sampleRewards(r *Rollout) []reward.Verdict {
 	return rewards
 }
 
-// tokenRewards are the rewards of estimators that work on tokens, [samples][tokens]:
-// that of a sample at its last token, those of its steps where they end, less RewardKL
-// times log π_old/π_ref of each token. They are 0 for samples without a reward.
+// tokenRewards returns the rewards for estimators that work on tokens,
+// [samples][tokens]: the reward of a sample at its last token, plus the rewards of steps
+// at their last tokens, minus RewardKL times log π_old/π_ref of each token. They are 0
+// for samples without a reward.
 func (g *GRPO) tokenRewards(r *Rollout) [][]float64 {
 	rewards := make([][]float64, len(r.Samples))
 	for i, s := range r.Samples {
@@ -185,7 +187,8 @@ func (g *GRPO) tokenRewards(r *Rollout) [][]float64 {
 	return rewards
 }
 
-// toGo turns rewards of tokens into their sums from each token on, in place.
+// toGo replaces the rewards of tokens by rewards-to-go, their sums from each token to the
+// end, in place.
 func toGo(rewards [][]float64) [][]float64 {
 	for _, x := range rewards {
 		for t := len(x) - 2; t >= 0; t-- {
@@ -195,9 +198,9 @@ func toGo(rewards [][]float64) [][]float64 {
 	return rewards
 }
 
-// whiten centres and scales the tokens of the samples in use to mean 0 and standard
-// deviation 1 over all of them, as verl's masked_whiten does, and sets those of the
-// others to 0. Tokens that are all equal become 0, and equal is true.
+// whiten scales the values of the tokens of the samples in use to mean 0 and standard
+// deviation 1, as verl's masked_whiten does, and sets those of other samples to 0. If all
+// values are equal, they become 0 and equal is true.
 func whiten(tokens [][]float64, use []bool) (equal bool) {
 	var all []float64
 	for i, x := range tokens {
@@ -226,7 +229,8 @@ func whiten(tokens [][]float64, use []bool) (equal bool) {
 	return equal
 }
 
-// meanStd is the mean and the unbiased standard deviation of values, which is 0 of one.
+// meanStd returns the mean and the unbiased standard deviation of values. The standard
+// deviation of a single value is 0.
 func meanStd(values []float64) (mean, std float64) {
 	for _, v := range values {
 		mean += v

@@ -14,7 +14,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// knownAdvantages is testdata/advantage.json: what TRL's and verl's own code computes.
+// knownAdvantages is the content of testdata/advantage.json, computed by the code of TRL and
+// verl.
 type knownAdvantages struct {
 	Group      int            `json:"group"`
 	Tokens     []int          `json:"tokens"`
@@ -38,7 +39,7 @@ type knownAdvantages struct {
 	} `json:"cases"`
 }
 
-// rollout is the one that the advantages are of, and a GRPO that judges it.
+// rollout returns the rollout of the fixture, and a GRPO with its settings.
 func (f *knownAdvantages) rollout(t *testing.T) (*GRPO, *Rollout) {
 	t.Helper()
 	g := &GRPO{G: f.Group, Reward: &reward.Suite{}}
@@ -70,8 +71,8 @@ func (f *knownAdvantages) rollout(t *testing.T) (*GRPO, *Rollout) {
 	return g, r
 }
 
-// Advantages are those of TRL's and verl's own code, of two reward functions of which
-// one or the other does not apply to some samples.
+// Advantages agree with those of TRL and verl. There are two reward functions, each of which
+// does not apply to some samples.
 func TestAdvantagesAreTRLsAndVerls(t *testing.T) {
 	text, err := os.ReadFile("testdata/advantage.json")
 	if err != nil {
@@ -151,13 +152,13 @@ func TestProcessSupervisionByHand(t *testing.T) {
 			near(t, fmt.Sprintf("token %d of %d", j, i), r.Advantages.Token[i][j], w, 1e-15)
 		}
 	}
-	r.Rewards = scored(1, 1) // the steps teach all the same
+	r.Rewards = scored(1, 1) // the steps still have a learning signal
 	if err := g.judge(r); err != nil {
 		t.Fatal(err)
 	}
 	near(t, "first token", r.Advantages.Token[0][0], -1, 1e-15)
 	if r.Advantages.ZeroStd[0] {
-		t.Error("the group is called dead")
+		t.Error("ZeroStd is set")
 	}
 	// Without scaling: centred at 1.
 	g.Scaling = ScaleNone
@@ -205,14 +206,14 @@ func TestStepsThatDoNotFitAreNamed(t *testing.T) {
 		wantError(t, err, c.want)
 	}
 	if weights(t, g) != before {
-		t.Error("the weights moved")
+		t.Error("the weights changed")
 	}
 	steps = of(StepReward{Value: 1})
 	mustStep(t, g)
 }
 
-// A sample alone in its group has no other reward to be compared with, and no part in
-// what is whitened or scaled.
+// A sample with the only reward of its group has advantage 0, and does not count in
+// whitening or scaling.
 func TestLoneSamplesHaveNoAdvantage(t *testing.T) {
 	rewards := scored(5, 0, 1, 0)
 	rewards[1] = reward.Verdict{Status: reward.NotApplicable}
@@ -241,8 +242,8 @@ func TestLoneSamplesHaveNoAdvantage(t *testing.T) {
 	}
 }
 
-// Runs with the estimators: a step is the same bits again, and rewards with their
-// divergence need the reference model.
+// Runs with each estimator are repeatable bit for bit, and with RewardKL they have a
+// reference model.
 func TestEstimatorsRun(t *testing.T) {
 	for _, set := range []func(g *GRPO){
 		func(g *GRPO) { g.Estimator, g.RewardKL, g.RefSync = EstimatorRLOO, 0.1, 1 },
@@ -263,9 +264,9 @@ func TestEstimatorsRun(t *testing.T) {
 				t.Errorf("kl of the first step is %g, the policy is the reference", first.Values[MetricKL])
 			}
 			if kl := second.Values[MetricKL]; g.RefSync == 0 && kl == 0 {
-				t.Error("kl of the second step is 0: the reference moved")
+				t.Error("kl of the second step is 0: the reference model changed")
 			} else if g.RefSync == 1 && kl != 0 {
-				t.Errorf("kl of the second step is %g: the reference did not move", kl)
+				t.Errorf("kl of the second step is %g: the reference model did not change", kl)
 			}
 		}
 		if sums[0] != sums[1] {
@@ -283,7 +284,7 @@ func TestAdvantagesThatMeanNothingAreRefused(t *testing.T) {
 		{func(g *GRPO) { g.Estimator = "remax" },
 			`GRPO.Estimator is "remax", want grpo, rloo, reinforce_plus_plus or reinforce_plus_plus_baseline`},
 		{func(g *GRPO) { g.Aggregation = "sum" }, `GRPO.Aggregation is "sum", want sum_then_normalize or normalize_then_sum`},
-		{func(g *GRPO) { g.RewardKL, g.Objective.Beta = 1, 1 }, "GRPO.RewardKL is set beside Objective.Beta"},
+		{func(g *GRPO) { g.RewardKL, g.Objective.Beta = 1, 1 }, "GRPO.RewardKL is set with Objective.Beta"},
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorRLOO, ScaleGroup }, "GRPO.Scaling is group"},
 		{func(g *GRPO) { g.Estimator, g.Scaling = EstimatorReinforcePlusPlus, ScaleBatch }, "GRPO.Scaling is batch"},
 		{func(g *GRPO) { g.Estimator, g.StdEps = EstimatorReinforcePlusPlus, 1 }, "GRPO.StdEps is 1"},

@@ -12,51 +12,51 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Evaluation measures a model on held-out problems: N samples of each, from
-// which pass@k, maj@k and avg@k follow. It is deterministic: a function of the
-// weights, the prompts and its fields.
+// Evaluation measures a model on held-out problems. It samples N completions of each
+// prompt and computes pass@k, maj@k and avg@k from them. The result depends only on the
+// weights, the prompts and the fields.
 type Evaluation struct {
-	Sampler rollout.Sampler // writes the completions; required
-	Seed    uint64          // keys their draws, together with the prompts' places
+	Sampler rollout.Sampler // generates the completions; required
+	Seed    uint64          // seeds the sampling, together with the indices of the prompts
 	Reward  *reward.Suite   // required
-	// Correct is the function of Reward whose status Correct makes a sample
-	// correct; "" means the first.
+	// Correct names the function of Reward that decides whether a sample is correct: it is
+	// if the verdict has status Correct. "" means the first function.
 	Correct string
-	// Extract gives a sample's answer in a normal form, for the majority vote,
-	// and "" where there is none; nil means no majority vote.
+	// Extract returns the normalised answer of a sample for the majority vote, and "" if
+	// there is none. If nil, there is no majority vote.
 	Extract func(s rollout.Sample) string
-	N       int   // samples of each prompt; 0 means 1
-	K       []int // the k of pass@k and maj@k, each in 1…N; empty means N alone
+	N       int   // number of samples of each prompt; 0 means 1
+	K       []int // the values of k for pass@k and maj@k, each from 1 to N; empty means only N
 	// Chunk is the number of prompts between two calls of Progress; 0 means 32.
-	// It changes no result.
+	// It does not affect results.
 	Chunk int
-	// Progress is told the number of prompts done after each chunk; nil means
-	// nobody is.
+	// Progress is called after each chunk with the number of prompts done; optional.
 	Progress func(done, total int)
 }
 
-// EvalResult is what an Evaluation found.
+// EvalResult is the result of an Evaluation.
 type EvalResult struct {
 	N       int
-	Sources []EvalSource     // by data set, in order of first appearance
-	Samples []rollout.Sample // sample i of prompt p at p·N + i
-	Scores  *reward.Scores   // of the samples; Scores.Totals are their rewards
+	Sources []EvalSource     // one for each data set, in order of first appearance
+	Samples []rollout.Sample // sample i of prompt p at index p·N + i
+	Scores  *reward.Scores   // scores of Samples; Scores.Totals holds their rewards
 }
 
-// EvalSource are the results of the prompts of one source, averaged over them.
+// EvalSource holds the results of one data set, averaged over its prompts.
 type EvalSource struct {
 	Source  string
 	Prompts int
-	// Mean is avg@N of the correctness of single samples, an estimate of pass@1.
+	// Mean is the share of correct samples: avg@N, an estimate of pass@1.
 	Mean float64
 	Pass map[int]float64 // pass@k by k, unbiased; see PassAtK
 	Maj  map[int]float64 // maj@k by k; see MajAtK; nil without Extract
-	// MeanLength is in tokens; Truncated is the share that met MaxTokens.
+	// MeanLength is the mean length of completions in tokens; Truncated is the share of
+	// completions that were cut off at MaxTokens.
 	MeanLength, Truncated float64
 }
 
-// Run samples, scores and counts. A verifier that fails on a sample (Error,
-// Timeout) makes it incorrect and shows in Scores.
+// Run generates and scores the completions and computes the results. A sample on which
+// the verifier fails (Error, Timeout) counts as incorrect; Scores has its error.
 func (e *Evaluation) Run(ctx context.Context, prompts []rollout.Prompt) (*EvalResult, error) {
 	if len(prompts) == 0 {
 		return nil, errors.New("rl: evaluation without prompts")
@@ -93,7 +93,7 @@ func (e *Evaluation) Run(ctx context.Context, prompts []rollout.Prompt) (*EvalRe
 	return r, nil
 }
 
-// correct is the index of the function that tells correctness.
+// correct returns the index of the reward function that Correct names.
 func (e *Evaluation) correct() (int, error) {
 	if e.Correct == "" {
 		return 0, nil
@@ -105,7 +105,7 @@ func (e *Evaluation) correct() (int, error) {
 	return fn, nil
 }
 
-// count fills Sources from the verdicts on correctness.
+// count computes Sources from the verdicts on correctness.
 func (r *EvalResult) count(
 	prompts []rollout.Prompt, verdicts []reward.Verdict, ks []int, extract func(rollout.Sample) string,
 ) {
@@ -158,10 +158,10 @@ func (r *EvalResult) count(
 	}
 }
 
-// Metrics names the results as verl does: val-core/<source>/mean@N, and for
-// each k val-core/<source>/best@k/mean (pass@k) and maj@k/mean; "unknown" stands
-// for an empty source, as there. Lengths and rewards go by TRL's names after
-// eval_; the share of well-formed samples is the mean of a format reward.
+// Metrics returns the results by verl's names: val-core/<source>/mean@N, and for each k
+// val-core/<source>/best@k/mean (pass@k) and val-core/<source>/maj@k/mean. As in verl, an
+// empty source is named "unknown". Metrics of lengths and rewards have TRL's names with
+// the prefix eval_; the mean of a format reward is the share of well-formed samples.
 func (r *EvalResult) Metrics() map[string]float64 {
 	m := map[string]float64{}
 	for _, s := range r.Sources {

@@ -40,16 +40,16 @@ func TestEvaluationCountsByHand(t *testing.T) {
 	for name, want := range map[string]float64{
 		"val-core/a/mean@4":      (2./4 + 0) / 2,
 		"val-core/a/best@1/mean": (2./4 + 0) / 2,
-		// 1 − C(2,2)/C(4,2) = 5/6; nothing; 1 − C(1,2)/C(4,2) = 1.
+		// a's prompts: 1 − C(2,2)/C(4,2) = 5/6 and 0; b's: 1 − C(1,2)/C(4,2) = 1.
 		"val-core/a/best@2/mean": 5. / 12,
 		"val-core/a/best@4/mean": 1. / 2,
 		"val-core/b/best@2/mean": 1,
 		"val-core/b/mean@4":      3. / 4,
-		// a's first prompt: pp correct, qq wrong; of all four p came first.
+		// a's first prompt: pp is correct, qq is wrong; among all four p occurs first.
 		"val-core/a/maj@2/mean":        1. / 4,
 		"val-core/a/maj@4/mean":        1. / 2,
 		"val-core/b/maj@4/mean":        1,
-		"val-core/b/maj@2/mean":        1, // xx correct; y before z, correct
+		"val-core/b/maj@2/mean":        1, // xx is correct; y occurs before z and is correct
 		"eval_completions/mean_length": 6.5, "eval_completions/clipped_ratio": 1. / 3,
 	} {
 		if v, ok := got[name]; !ok {
@@ -58,7 +58,7 @@ func TestEvaluationCountsByHand(t *testing.T) {
 			near(t, name, v, want, 1e-15)
 		}
 	}
-	// b's samples are numbers 4 to 7 and have 5, 6, 7 and 8 tokens; 6 is cut off.
+	// b's samples have the indices 4 to 7 and have 5, 6, 7 and 8 tokens; sample 6 is truncated.
 	near(t, "length of b", r.Sources[1].MeanLength, 6.5, 1e-15)
 	near(t, "truncated of b", r.Sources[1].Truncated, 1./4, 1e-15)
 }
@@ -91,7 +91,7 @@ func TestEvaluationIsDeterministicWhateverTheChunk(t *testing.T) {
 		t.Error("results depend on the chunk")
 	}
 	if reflect.DeepEqual(a.Samples, run(2, 0).Samples) {
-		t.Error("the seed does nothing")
+		t.Error("the seed has no effect")
 	}
 	if len(a.Samples) != 16 || len(a.Sources) != 2 || a.Sources[0].Prompts != 3 {
 		t.Errorf("%d samples of %+v", len(a.Samples), a.Sources)

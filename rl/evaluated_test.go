@@ -9,8 +9,8 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// A run that is evaluated learns what one that is not learns, and its metrics
-// have the evaluations.
+// Evaluations during a run do not change its weights, and their metrics are added to the
+// metrics of steps.
 func TestRunIsEvaluatedAsItGoes(t *testing.T) {
 	plain := newRun(t, openCPU(t), model.Options{})
 	plain.Steps = 5

@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Two of four answers are right: they gain what the others lose.
+// Two of four answers are right; their advantages are positive, those of the others negative.
 func ExampleGroupAdvantages() {
 	right := reward.Verdict{Value: 1, Status: reward.Correct}
 	wrong := reward.Verdict{Value: 0, Status: reward.Wrong}
@@ -24,8 +24,8 @@ func ExampleGroupAdvantages() {
 	// Output: [0.866 -0.866 -0.866 0.866]
 }
 
-// GRPO on digit completion, with a loss of one's own: REINFORCE, which needs no
-// clipping because each rollout is learned from once.
+// GRPO on digit completion with a custom loss, REINFORCE, which needs no clipping because
+// there is one update for each rollout.
 func ExampleGRPO() {
 	b := must(backend.Open("cpu"))
 	defer b.Close()
@@ -41,7 +41,7 @@ func ExampleGRPO() {
 		Data:    digitPrompts(1, 8),
 		Reward:  &reward.Suite{Funcs: []reward.Func{{Name: "digits", Score: positionShare}}},
 		Steps:   20,
-		Alarms:  rl.Thresholds{MaxTruncated: -1}, // completions are of one length
+		Alarms:  rl.Thresholds{MaxTruncated: -1}, // all completions have the same length
 	}
 	g.Loss = func(t rl.Tokens) tensor.Tensor {
 		return tensor.Neg(tensor.Sum(tensor.Mul(t.Weight, tensor.Mul(t.Advantage, t.LogProb))))
@@ -63,7 +63,7 @@ func ExampleGRPO() {
 	// step 20 mean reward above 0.1: true
 }
 
-// must is v; an error ends the program.
+// must returns v, and exits the program if err is not nil.
 func must[T any](v T, err error) T {
 	if err != nil {
 		log.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Before, such a model was scored like any other.
+// An earlier version evaluated such a model without an error.
 func TestEvaluatingAModelWithANaNWeightNamesIt(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	w := g.Trainer.Model.Head

@@ -5,25 +5,25 @@ import (
 	"reflect"
 )
 
-// mayChange are the fields that may be set anew between two steps: they decide
-// how far a run goes and what is reported.
+// mayChange holds the fields that may change between two steps. They affect only the
+// length of the run and what is reported.
 var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms": true, "LogGroups": true}
 
-// setting is a field by the name the caller writes, with its value.
+// setting is a field, such as GRPO.G, and its value.
 type setting struct {
 	name  string
 	value any // comparable
 }
 
-// fixed are the fields of a GRPO that must stay what they are from step to step.
+// fixed returns the fields of a GRPO that must not change between steps.
 func (g *GRPO) fixed() []setting {
 	out := append(fixed("GRPO", g), fixed("GRPO.Sampler.Policy()", g.Sampler.Policy())...)
 	return append(out, setting{"GRPO.Reward.Funcs", fmt.Sprint(rewardWeights(g.Reward))})
 }
 
-// fixed are the fields of v, or of what it points to, that must stay what they are
-// from step to step, but for functions, which cannot be compared. Of pairs and
-// solutions they are which and how many.
+// fixed returns the fields of v, or of the struct that v points to, that must not change
+// between steps. It omits functions, which cannot be compared. Slices of pairs and
+// solutions are compared by address and length.
 func fixed(name string, v any) []setting {
 	var out []setting
 	var enter func(name string, v reflect.Value)
@@ -43,7 +43,7 @@ func fixed(name string, v any) []setting {
 		case reflect.Func, reflect.Interface:
 		case reflect.Pointer:
 			out = append(out, setting{name, v.Interface()})
-			if c, ok := v.Interface().(*Critic); ok && c != nil { // behind the pointer, which is compared first
+			if c, ok := v.Interface().(*Critic); ok && c != nil { // compare the pointer, then the fields
 				enter(name, v.Elem())
 			}
 		case reflect.Slice:
@@ -56,20 +56,20 @@ func fixed(name string, v any) []setting {
 	return out
 }
 
-// examplesAt is where a slice of pairs or solutions begins, and its length.
+// examplesAt is the address and the length of a slice of pairs or solutions.
 type examplesAt struct {
 	first uintptr
 	n     int
 }
 
-// unchanged refuses a field that was set anew after the first step.
+// unchanged reports the first field that has changed since the first step.
 func unchanged(before, now []setting) error {
 	for i, now := range now {
 		was := before[i]
 		switch {
 		case was.value == now.value:
 		case isIdentity(now.value):
-			return fmt.Errorf("rl: %s is another one than at the first step", now.name)
+			return fmt.Errorf("rl: %s is not the one of the first step", now.name)
 		default:
 			return fmt.Errorf("rl: %s is %v, it was %v at the first step", now.name, now.value, was.value)
 		}
@@ -77,7 +77,7 @@ func unchanged(before, now []setting) error {
 	return nil
 }
 
-// isIdentity reports whether a value says which thing it is, not what it is like.
+// isIdentity reports whether v is an address, so that printing it would not help.
 func isIdentity(v any) bool {
 	_, examples := v.(examplesAt)
 	return examples || reflect.TypeOf(v).Kind() == reflect.Pointer

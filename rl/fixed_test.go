@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// otherWord is another value of a field that has words for values.
+// otherWord holds other values for fields whose values are strings.
 var otherWord = map[string]string{
 	"GRPO.Scaling": "none", "GRPO.LossType": "grpo", "GRPO.Estimator": "reinforce_plus_plus",
 	"GRPO.Aggregation": "normalize_then_sum", "GRPO.Objective.Surrogate": "reinforce",
@@ -73,12 +73,12 @@ func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
 			return
 		}
 		want := name + " is "
-		if strings.HasSuffix(name, "Greedy") { // no run could mean it
+		if strings.HasSuffix(name, "Greedy") { // GRPO rejects it in any case
 			want = "GRPO.Sampler is greedy"
 		}
 		wantError(t, err, want)
 		if weights(t, g) != before {
-			t.Errorf("%s: the weights moved", name)
+			t.Errorf("%s: the weights changed", name)
 		}
 	}
 	alter("GRPO", reflect.ValueOf(begin()).Elem(), func(name string, _ func()) {
@@ -96,7 +96,7 @@ func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
 		"GRPO.Sampler.Policy().Stop", "GRPO.LossType", "GRPO.Shuffle",
 	} {
 		if !slices.Contains(tried, name) {
-			t.Errorf("the walk misses %s", name)
+			t.Errorf("alter does not visit %s", name)
 		}
 	}
 	for name, set := range map[string]func(g *GRPO){
@@ -110,7 +110,7 @@ func TestFieldsSetAnewBetweenStepsAreNamed(t *testing.T) {
 	}
 }
 
-// After Close the Trainer is the caller's as it was: it trains and saves on.
+// After Close the caller can train and save with the Trainer.
 func TestTrainerGoesOnAfterItsGRPO(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		g := newRun(t, openCPU(t), model.Options{})

@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// verlPPO is testdata/verl_ppo.json: what verl computes.
+// verlPPO is the content of testdata/verl_ppo.json, computed by verl.
 type verlPPO struct {
 	Tokens     []int     `json:"tokens"`
 	Rewards    []float64 `json:"rewards"`
@@ -35,7 +35,7 @@ type verlPPO struct {
 	} `json:"cases"`
 }
 
-// split cuts a flat list into those of the completions.
+// split splits a flat list into one list for each completion.
 func (f verlPPO) split(flat []float64) [][]float64 {
 	var all [][]float64
 	for _, n := range f.Tokens {
@@ -45,7 +45,7 @@ func (f verlPPO) split(flat []float64) [][]float64 {
 	return all
 }
 
-// evaluateValueLoss is the value loss and its gradient by the values.
+// evaluateValueLoss returns the value loss and its gradient with respect to the values.
 func evaluateValueLoss(t *testing.T, b backend.Backend, value, old, returns []float64, clip float64) (loss float64,
 	grad []float64) {
 	t.Helper()
@@ -78,8 +78,8 @@ func evaluateValueLoss(t *testing.T, b backend.Backend, value, old, returns []fl
 	return loss, grad
 }
 
-// Advantages, returns, value losses, their gradients and the metrics are those of
-// verl's own functions.
+// Advantages, returns, value losses, their gradients and the metrics agree with verl's
+// functions.
 func TestPPOIsVerls(t *testing.T) {
 	text, err := os.ReadFile("testdata/verl_ppo.json")
 	if err != nil {
@@ -121,9 +121,9 @@ func TestPPOIsVerls(t *testing.T) {
 			for k, want := range v.Grad {
 				near(t, fmt.Sprintf("%s: gradient %d", name, k), grad[k], want, 1e-9)
 			}
-			var xs []experience
+			var xs []trainSample
 			for i, ids := range f.Tokens {
-				x := newExperience(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, ids)}, nil)
+				x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, ids)}, nil)
 				x.values, x.returns = values[i], r.Returns[i]
 				xs = append(xs, x)
 			}
@@ -135,8 +135,8 @@ func TestPPOIsVerls(t *testing.T) {
 	}
 }
 
-// By hand, γ = 1/2 and λ = 1/2: δ_2 = 4 − 2, δ_1 = 1 + 2/2 − 4, δ_0 = 0 + 4/2 − 6, and
-// A_1 = −2 + 2/4, A_0 = −4 − 1.5/4. Without them returns are sums of rewards.
+// With γ = λ = 1/2: δ_2 = 4 − 2, δ_1 = 1 + 2/2 − 4, δ_0 = 0 + 4/2 − 6, and
+// A_1 = −2 + 2/4, A_0 = −4 − 1.5/4. With γ = λ = 1 returns are sums of rewards.
 func TestGAEByHand(t *testing.T) {
 	a, r := GAE([]float64{0, 1, 4}, []float64{6, 4, 2}, 0.5, 0.5)
 	if want := []float64{-4.375, -1.5, 2}; !slices.Equal(a, want) {
@@ -153,8 +153,8 @@ func TestGAEByHand(t *testing.T) {
 	}
 }
 
-// Whitened values are the same up to their scale whatever they were shifted by, and a
-// value alone, or one like all others, is 0.
+// Whitening removes any shift of the values. A single value, or values that are all equal,
+// become 0.
 func TestWhitenedTokensHaveMean0AndVariance1(t *testing.T) {
 	x := [][]float64{{1, 2}, {}, {6}}
 	whiten(x, []bool{true, true, true})
@@ -170,8 +170,8 @@ func TestWhitenedTokensHaveMean0AndVariance1(t *testing.T) {
 	}
 }
 
-// A value that moved out of the range around the rollout's, and towards its return, has
-// no gradient; one that moved away has.
+// A value that has moved out of the clip range towards its return has no gradient; one that
+// has moved away from it has.
 func TestValueLossByHand(t *testing.T) {
 	b := openCPU(t)
 	for _, c := range []struct {

@@ -15,142 +15,143 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// GRPO trains a model by group relative policy optimization. Fill in the fields
-// and call Run, from one goroutine; but for Steps, FailOnMismatch, Alarms and
-// functions they must not change after the first step. Defaults are TRL's.
+// GRPO trains a model by group relative policy optimization. Fill in the fields and call
+// Run, from one goroutine. Only Steps, FailOnMismatch, Alarms, LogGroups and functions may
+// change after the first step. Defaults are TRL's.
 type GRPO struct {
-	// Trainer makes the optimizer updates of its Model, see train.Trainer.Update;
-	// its Schedule counts updates. Its MaxRows bounds micro-batches, its Drafter's
-	// loss on the sampled tokens and its balance loss are added where they are
-	// set, its Seed keys rollouts, mini-batches and shuffling. Steps, Loss and
-	// OnStep are not used; SaveEvery and EvalEvery count steps of GRPO.
+	// Trainer makes the optimizer updates of its Model; see train.Trainer.Update. Its
+	// Schedule counts updates. Its MaxRows limits micro-batches. Its balance loss and its
+	// Drafter's loss on the sampled tokens are added if they are set. Its Seed seeds
+	// rollouts, mini-batches and shuffling. Its SaveEvery and EvalEvery count steps of
+	// GRPO. Its Steps, Loss and OnStep are not used.
 	Trainer *train.Trainer
-	Sampler rollout.Sampler // of the rollouts; the Model of its policy is Trainer.Model
-	// Data gives the prompts of a step, the first being 0, as a pure function of it. With
-	// DynamicSampling these are batches, of which a step takes one or several.
+	Sampler rollout.Sampler // generates the rollouts; its policy's Model is Trainer.Model
+	// Data returns the prompts of a step; the first step is 0. It must be a pure function.
+	// With DynamicSampling the argument counts batches of prompts instead of steps, and a
+	// step uses one batch or more.
 	Data   func(step int) ([]rollout.Prompt, error)
 	Reward *reward.Suite
-	Steps  int // rollouts to learn from, those before a resume included; required by Run
-	G      int // completions of each prompt; 0 means 8
+	Steps  int // total number of steps, including those before a resume; required by Run
+	G      int // number of completions of each prompt; 0 means 8
 
 	// Advantages.
 
-	Estimator Estimator // of the advantages; "" means EstimatorGRPO
-	// Aggregation of several reward functions; "" means SumThenNormalize.
+	Estimator Estimator // computes the advantages; "" means EstimatorGRPO
+	// Aggregation combines several reward functions; "" means SumThenNormalize.
 	Aggregation Aggregation
-	// RewardKL is the coefficient of log μ/π_ref, with μ that the rollout was drawn
-	// from, summed over the tokens of a sample or, of EstimatorReinforcePlusPlus and
-	// Critic, token by token, that is subtracted from the rewards that advantages come
-	// from; 0 means none. It takes the place of Objective.Beta: TRL's RLOOTrainer and
-	// verl's use_kl_in_reward have it.
+	// RewardKL is the coefficient of a KL penalty that is subtracted from the rewards
+	// before advantages are computed. The penalty is log μ/π_ref, where μ is the
+	// distribution that the rollout was sampled from. It is summed over the tokens of a
+	// sample, but EstimatorReinforcePlusPlus and Critic apply it token by token. 0 means no
+	// penalty. It excludes Objective.Beta. TRL's RLOOTrainer does this, and verl under
+	// use_kl_in_reward.
 	RewardKL float64
-	// Process gives rewards to steps of samples, beside the outcome: [samples][steps],
-	// the steps in order. EstimatorGRPO compares them with those of the group's other
-	// steps; EstimatorReinforcePlusPlus adds them to the rewards of tokens, the others
-	// to those of samples. They are not logged: it must be a pure function of the
-	// rollout. Optional.
+	// Process returns rewards for the steps of samples, in addition to the outcome reward:
+	// [samples][steps], in order. EstimatorGRPO compares them with the rewards of all steps
+	// of the group; EstimatorReinforcePlusPlus and Critic add them to the rewards of tokens,
+	// and other estimators add them to the rewards of samples. Process must be a pure
+	// function of the rollout, since its results are not logged. Optional.
 	Process func(ctx context.Context, r *Rollout) ([][]StepReward, error)
-	Scaling Scaling // of the advantages; "" means that of the Estimator
+	Scaling Scaling // divisor of the advantages; "" means the Estimator's default
 	StdEps  float64 // added to the standard deviation; 0 means 1e-4
-	// Advantages gives each token of each sample its own advantage, [samples][tokens].
-	// It sees the Rollout as it is, with those of the groups, which decide what is in
-	// the loss all the same. If nil, all tokens of a sample have the sample's.
+	// Advantages returns an advantage for each token of each sample, [samples][tokens], which
+	// replaces the Estimator's. The Rollout has the Estimator's advantages, and these still
+	// decide what SkipZeroStd and DynamicSampling leave out. If nil, the Estimator's are used.
 	Advantages func(r *Rollout) [][]float64
-	// Critic makes it PPO: advantages are GAE's of its values, and not of groups, so
-	// that G may be 1. Nil means that there is none.
+	// Critic turns GRPO into PPO: advantages are computed by GAE from the critic's values
+	// instead of from groups, so G may be 1. If nil, there is no critic.
 	Critic *Critic
-	// SkipZeroStd leaves groups without spread out of the loss, and out of its
-	// normaliser unless LossType is LossDrGRPO. They have no advantage anyway,
-	// only terms of divergence and entropy. TRL has no such option: it counts
-	// these groups.
+	// SkipZeroStd leaves groups whose rewards are all equal out of the loss, and out of its
+	// normaliser unless LossType is LossDrGRPO. Their advantages are 0, so they contribute
+	// only divergence and entropy. TRL has no such option: it keeps these groups.
 	SkipZeroStd bool
-	// DynamicSampling replaces groups without spread by groups of further prompts: the step
-	// completes batch after batch, until as many groups have a spread as the first batch has
-	// prompts, but this many batches at most (DAPO, arXiv 2503.14476 §3.2; verl's
-	// max_num_gen_batches, 10 in DAPO's recipe). At that bound it learns from those there
-	// are, with an alarm, and fails if there is none. All are in the Rollout and in the
-	// metrics; groups without spread and surplus ones are in no loss, no advantage and no
-	// normaliser. RewardKL makes no spread. 0 means one batch, all of it in the loss.
+	// DynamicSampling replaces groups without spread, whose rewards are all equal, by groups
+	// of further prompts (DAPO, arXiv 2503.14476 §3.2). A step takes batches of prompts
+	// until as many groups have a spread as the first batch has prompts. DynamicSampling is
+	// the maximum number of batches: verl's max_num_gen_batches, 10 in DAPO's recipe. At
+	// that limit the step learns from the groups it has and raises an alarm; if it has none,
+	// it fails. The Rollout and the metrics include all groups. Groups without spread and
+	// surplus groups are excluded from the loss, the advantages and the normaliser. RewardKL
+	// does not count as spread. 0 means one batch, all of it in the loss.
 	DynamicSampling int
-	// MaskTruncated leaves the tokens of completions that met MaxTokens out of
-	// the loss: TRL's mask_truncated_completions. The rewards count in their
-	// group all the same, and LossGRPO and LossDrGRPO divide by these completions
-	// too.
+	// MaskTruncated leaves completions that were cut off at MaxTokens out of the loss: TRL's
+	// mask_truncated_completions. Their rewards still count in the group's mean and
+	// deviation, and they still count in the normalisers of LossGRPO and LossDrGRPO.
 	MaskTruncated bool
-	// Shuffle permutes the rewards across the batch: the control that must not
-	// learn the task.
+	// Shuffle permutes the rewards across the batch: a control experiment, in which the
+	// model must not learn the task.
 	Shuffle bool
 
 	// Loss and updates.
 
 	Objective Objective
-	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
-	// Objective.Loss. The metrics use the bounds of Objective in any case.
+	// Loss computes the contribution of a micro-batch to the loss, of shape [1]; nil means
+	// Objective.Loss. Clipping metrics use the bounds of Objective in any case.
 	Loss          func(t Tokens) tensor.Tensor
 	LossType      LossType // "" means LossDAPO
 	NumIterations int      // passes over a rollout; 0 means 1
 	MiniBatches   int      // updates in a pass, each on a random part of the rollout; 0 means 1
-	// OffPolicy corrects for rollouts that the trained model would not have drawn so. A Loss
-	// of one's own finds its weights in Tokens.Importance.
+	// OffPolicy corrects for rollouts that were sampled from another distribution than the
+	// trained model's. A custom Loss finds the importance weights in Tokens.Importance.
 	OffPolicy OffPolicy
-	// RouterReplay has all updates of a step route the tokens of prompts and completions to
-	// the experts of the rollout (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1:
-	// Keep Routing), whose scores the gates still learn. The Sampler's policy has Experts.
-	// The reference model and a Drafter choose their own.
+	// RouterReplay routes the tokens in all updates of a step to the experts that the rollout
+	// chose (arXiv 2510.11370, "R3"; DeepSeek-V3.2, arXiv 2512.02556 §3.1: Keep Routing). The
+	// gates still learn from their scores of these experts. It requires a Sampler whose
+	// policy records Experts. The reference model and a Drafter choose their own experts.
 	RouterReplay bool
-	// RefSync is the number of steps after which the reference model becomes the
-	// current one, 400 for DeepSeek-R1-Zero; 0 means never. Without
-	// Objective.Beta and RewardKL there is no reference model. That of a model with
-	// adapters is the base model, scored with the adapters off, and stays so.
+	// RefSync is the number of steps between updates of the reference model to the current
+	// model; 0 means that it is never updated. DeepSeek-R1-Zero used 400. There is no
+	// reference model without Objective.Beta and RewardKL. If the model has adapters, the
+	// reference model is always the base model, evaluated without the adapters.
 	RefSync int
-	// RefMix is the part of the current model in the new reference model, the rest
-	// being the old one: TRL's ref_model_mixup_alpha. 0 means 1, the current model
-	// alone.
+	// RefMix is the weight of the current model in the updated reference model; the rest is
+	// the old reference model: TRL's ref_model_mixup_alpha. 0 means 1, only the current
+	// model.
 	RefMix float64
 
-	// What is reported.
+	// Reporting.
 
-	// FailOnMismatch ends the run where the log-probabilities of a step's first
-	// update are not those of its rollout, bit for bit. A step without an update
-	// scores its rollout once more to compare them. Excludes a Sampler that draws from a
-	// model of another precision, whose log-probabilities cannot be the same. Under
-	// OffPolicy.Correction they are compared before the first update.
+	// FailOnMismatch makes the run fail if the log-probabilities of a step's first update
+	// differ in any bit from those of its rollout. A step without an update computes them
+	// once more in order to compare. Under OffPolicy.Correction they are compared before the
+	// first update. FailOnMismatch cannot be combined with a Sampler that generates with a
+	// model of another precision.
 	FailOnMismatch bool
 	Alarms         Thresholds
-	// OnAlarm is told what looks wrong in a step. If nil, alarms are warnings of
-	// Trainer.Logger.
+	// OnAlarm is called with the alarms of a step or an evaluation. If nil, they are
+	// logged as warnings to Trainer.Logger.
 	OnAlarm   func(step int, alarms []string)
 	OnRollout func(r *Rollout)      // called with each rollout before the updates; optional
 	OnStep    func(m train.Metrics) // called with the metrics of each step; optional
-	// Report receives the preflight of a new run; nil means that it is checked
-	// but not shown. preflight.txt in Trainer.Dir has it in any case.
+	// Report receives the text of the preflight of a new run. If nil, the preflight is run
+	// but not shown. Its text is also written to preflight.txt in Trainer.Dir.
 	Report io.Writer
-	// LogGroups is the number of groups of each step whose prompts, completions, rewards
-	// and advantages are written to samples.jsonl in Trainer.Dir, the first ones of the
-	// step; 0 means 1. examples/watch shows them.
+	// LogGroups is the number of groups of each step, counted from the first, whose prompts,
+	// completions, rewards and advantages are written to samples.jsonl in Trainer.Dir; 0
+	// means 1. examples/watch shows them.
 	LogGroups int
 
 	prepared  bool
 	began     []setting // the fields at the first step
 	closed    bool
-	restore   func() error // gives the Trainer back the fields that prepare set
-	failed    error        // set when a step broke off after an update
-	step      int          // steps made
-	batches   int          // of prompts that they took
-	numTokens int64        // prompt and completion tokens of their rollouts
-	history   history      // what alarms compare a step with
+	restore   func() error // restores the Trainer's fields that prepare set
+	failed    error        // the error of a step that failed after an update
+	step      int          // number of steps made
+	batches   int          // number of batches of prompts used by these steps
+	numTokens int64        // number of prompt and completion tokens of their rollouts
+	history   history      // the metrics that alarms compare a step with
 	reference *reference   // nil without Objective.Beta and RewardKL
 	verdicts  *verdictLog  // nil without Trainer.Dir
 	log       *runLog      // nil without Trainer.Dir
 }
 
-// StepCount is the number of steps made, those before a resume included.
+// StepCount returns the number of steps made, including those before a resume.
 func (g *GRPO) StepCount() int { return g.step }
 
-// Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, or begins with a Preflight, and saves at the end. It
-// fails if more than Steps are made already. When ctx is cancelled it saves what
-// it has and returns the cause.
+// Run trains until Steps steps are made. It resumes from the newest complete checkpoint
+// in Trainer.Dir, or begins with a Preflight, and saves a checkpoint at the end. It returns
+// an error if more than Steps steps have already been made. If ctx is cancelled, it saves a
+// checkpoint and returns the cause.
 func (g *GRPO) Run(ctx context.Context) error {
 	if g.Steps == 0 {
 		return errors.New("rl: GRPO.Steps is 0")
@@ -159,7 +160,7 @@ func (g *GRPO) Run(ctx context.Context) error {
 		return err
 	}
 	if g.step > g.Steps {
-		return fmt.Errorf("rl: GRPO.Steps is %d, %d are made", g.Steps, g.step)
+		return fmt.Errorf("rl: GRPO.Steps is %d, but %d steps have been made", g.Steps, g.step)
 	}
 	if g.step == 0 {
 		if err := g.preflight(ctx); err != nil {
@@ -172,10 +173,9 @@ func (g *GRPO) Run(ctx context.Context) error {
 	})
 }
 
-// Step makes one step: a rollout, its rewards and advantages, and the updates.
-// It works on a whole step or fails; a step that fails between two of its
-// updates leaves the model between them, to be resumed from a checkpoint: further
-// calls return the same error.
+// Step makes one step: a rollout, its rewards and advantages, and the updates. If it fails
+// before the first update, the model is unchanged. If it fails after one, later calls
+// return the same error: resume from a checkpoint.
 func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	if err := g.prepare(); err != nil {
 		return train.Metrics{}, err
@@ -204,7 +204,7 @@ func (g *GRPO) Step(ctx context.Context) (train.Metrics, error) {
 	}
 	if len(all) == 0 && r.sampling.n == 0 {
 		if err := g.compareAll(r); err != nil {
-			if g.versions() != began { // the critic's, which warms up
+			if g.versions() != began { // the critic has been updated during its warmup
 				g.failed = err
 			}
 			return train.Metrics{}, err
@@ -248,10 +248,10 @@ func (g *GRPO) alarm(alarms []string) {
 
 func (g *GRPO) groupSize() int { return cmp.Or(g.G, 8) }
 
-// temperature is that of the rollouts.
+// temperature returns the sampling temperature of the rollouts.
 func (g *GRPO) temperature() float64 { return cmp.Or(g.Sampler.Policy().Sampling.Temperature, 1) }
 
-// seed is the seed of one of the step's random streams.
+// seed returns the seed of one of the random streams of the current step.
 func (g *GRPO) seed(purpose string, index ...int) uint64 {
 	return model.DeriveSeed(g.Trainer.Seed, purpose, append([]int{g.step}, index...)...)
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// tiny is a model of the V3 kind with MLA and experts, small enough for many
-// steps a second.
+// tiny returns a DeepSeek-V3 config with MLA and experts, small enough for many steps in a
+// second.
 func tiny() model.Config {
 	c := model.Tiny(16)
 	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.EOSTokenID = 32, 48, 2, model.TokenIDs{1}
@@ -31,7 +31,7 @@ func tiny() model.Config {
 	return c
 }
 
-// sevens rewards completions by their share of the token 7.
+// sevens rewards a completion by the share of its tokens that are 7.
 func sevens(_ context.Context, s reward.Sample) reward.Verdict {
 	v := reward.Verdict{Value: float64(strings.Count(s.Completion, "7")) / float64(len(s.IDs)), Status: reward.Wrong}
 	if v.Value == 1 {
@@ -48,7 +48,7 @@ func hexText(ids []int32) string {
 	return string(text)
 }
 
-// newRun is a GRPO on fresh weights: 4 prompts × 4 completions of up to 8 tokens.
+// newRun returns a GRPO on new weights: 4 prompts × 4 completions of up to 8 tokens.
 func newRun(t testing.TB, b backend.Backend, o model.Options) *GRPO {
 	t.Helper()
 	m, err := model.NewWith(b, tiny(), 3, o)
@@ -76,10 +76,10 @@ func newRunOf(t testing.TB, m *model.Model) *GRPO {
 	return g
 }
 
-// generator is the Sampler of a run of newRun.
+// generator returns the Sampler of a run of newRun.
 func generator(g *GRPO) *rollout.Generator { return g.Sampler.(*rollout.Generator) }
 
-// task has m learn to write sevens.
+// task returns a run that trains m to write sevens.
 func task(m *model.Model, gen *model.Generator) *GRPO {
 	return &GRPO{
 		Trainer: &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 1e-2}, Seed: 5, Log: slog.New(slog.DiscardHandler)},
@@ -114,8 +114,8 @@ func weights(t testing.TB, g *GRPO) string {
 	return sum
 }
 
-// The importance ratio of the first update is exactly 1 in every step, whatever is
-// sampled from, in both precisions and in both forms of MLA.
+// The importance ratio of the first update is exactly 1 in every step, for every sampling
+// setting, in both precisions and in both forms of MLA.
 func TestFirstUpdateIsOnPolicyBitForBit(t *testing.T) {
 	for _, sampling := range []model.Sampling{
 		{}, {Temperature: 0.7}, {Temperature: 1.3}, {Temperature: 0.6, TopP: 0.95}, {TopK: 5},
@@ -166,7 +166,7 @@ func TestFlippedBitIsNoticed(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	if weights(t, g) != before {
-		t.Error("the mismatch was found after the weights moved")
+		t.Error("the mismatch was found after the weights changed")
 	}
 }
 
@@ -183,7 +183,7 @@ func TestStepImprovesReward(t *testing.T) {
 			last += r / 5
 		}
 	}
-	// One token in 16 is a 7 by chance.
+	// At random, one token in 16 is a 7.
 	if first > 0.25 || last < 0.6 {
 		t.Errorf("mean reward %.3f in the first steps, %.3f in the last", first, last)
 	}
@@ -223,7 +223,7 @@ func TestShuffleIsASeededPermutation(t *testing.T) {
 		t.Error("one seed, two permutations")
 	}
 	if slices.Equal(after, before) {
-		t.Error("nothing moved")
+		t.Error("the order did not change")
 	}
 	if slices.Sort(after); !slices.Equal(after, before) {
 		t.Error("rewards were lost")
@@ -247,7 +247,7 @@ func TestSameBitsWhateverGOMAXPROCS(t *testing.T) {
 	}
 }
 
-// gradients are all gradients of g's model, in one row.
+// gradients returns all gradients of g's model in one slice.
 func gradients(t testing.TB, g *GRPO) []float64 {
 	t.Helper()
 	var all []float64
@@ -268,7 +268,7 @@ func gradients(t testing.TB, g *GRPO) []float64 {
 	return all
 }
 
-// relative is ‖a−b‖/‖b‖.
+// relative returns ‖a−b‖/‖b‖.
 func relative(a, b []float64) float64 {
 	var d, n float64
 	for i := range a {
@@ -305,8 +305,8 @@ func TestMicroBatchesChangeNothing(t *testing.T) {
 	}
 }
 
-// A plain mean over the completion tokens of an update, whatever its
-// micro-batches and whatever the loss's own weights.
+// MeanWeight gives the mean over the completion tokens of an update, for every split into
+// micro-batches and every LossType.
 func TestMeanWeightsSumToOneInAnUpdate(t *testing.T) {
 	for _, loss := range []LossType{LossGRPO, LossDrGRPO} {
 		g := newRun(t, openCPU(t), model.Options{DType: backend.F64})
@@ -332,7 +332,7 @@ func TestMeanWeightsSumToOneInAnUpdate(t *testing.T) {
 		}
 		mustStep(t, g)
 		if micros < 4 {
-			t.Fatalf("%d micro-batches: the case shows too little", micros)
+			t.Fatalf("%d micro-batches: the test is not conclusive", micros)
 		}
 		near(t, "sum of the mean weights of two updates", sum, 2, 1e-12)
 	}
@@ -347,7 +347,7 @@ func TestWhatIsInTheLoss(t *testing.T) {
 		g.Reward.Funcs[0].Score = func(_ context.Context, s reward.Sample) reward.Verdict {
 			calls++
 			switch i := calls - 1; {
-			case i < 4: // group 0 is dead
+			case i < 4: // all rewards of group 0 are equal
 				return reward.Verdict{Value: 1, Status: reward.Correct}
 			case i == 5:
 				return reward.Verdict{Status: reward.NotApplicable}
@@ -368,7 +368,7 @@ func TestWhatIsInTheLoss(t *testing.T) {
 				if r.InLoss[i] != want {
 					t.Errorf("%+v: sample %d (truncated: %v) in the loss: %v", c, i, cut, r.InLoss[i])
 				}
-				// Group 0 is dead; of group 1, samples 4 and 7 are scored, 0 and 1.
+				// Group 0 has no spread; samples 4 and 7 of group 1 have the rewards 0 and 1.
 				if silent := i < 4 || i == 5 || i == 6; silent != (r.Advantages.Value[i] == 0) {
 					t.Errorf("%+v: sample %d has advantage %g", c, i, r.Advantages.Value[i])
 				}
@@ -376,7 +376,7 @@ func TestWhatIsInTheLoss(t *testing.T) {
 					truncated++
 				}
 			}
-			want := 14 // all but those without a reward
+			want := 14 // all samples with a reward
 			if c.skip {
 				want = 10
 			}
@@ -386,7 +386,7 @@ func TestWhatIsInTheLoss(t *testing.T) {
 		}
 		m := mustStep(t, g).Values
 		if truncated == 0 || truncated == 16 {
-			t.Fatalf("%d of 16 completions truncated: the case shows nothing", truncated)
+			t.Fatalf("%d of 16 completions truncated: the test is not conclusive", truncated)
 		}
 		if m[MetricRewardZeroStd] != 0.25 || m["rewards/sevens/error"] != 1 || m["rewards/sevens/not_applicable"] != 1 {
 			t.Errorf("metrics %v", m)
@@ -397,8 +397,8 @@ func TestWhatIsInTheLoss(t *testing.T) {
 	}
 }
 
-// A step whose samples are all left out of the loss makes no update and says so by
-// absence. Its rollout is still compared with the trained model.
+// A step without samples in the loss makes no update, and the metrics of updates are absent.
+// Its rollout is still compared with the trained model.
 func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}} {
 		g := newRun(t, openCPU(t), o)
@@ -411,7 +411,7 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 		before := weights(t, g)
 		m := mustStep(t, g).Values
 		if weights(t, g) != before {
-			t.Errorf("%+v: the weights moved", o)
+			t.Errorf("%+v: the weights changed", o)
 		}
 		if _, ok := m["loss"]; ok || m["reward"] != 1 || m["frac_reward_zero_std"] != 1 {
 			t.Errorf("%+v: metrics %v", o, m)
@@ -419,10 +419,10 @@ func TestNothingInTheLossMakesNoUpdate(t *testing.T) {
 		if d, ok := m[MetricSamplingDifferenceMax]; !ok || d != 0 {
 			t.Errorf("%+v: log-probabilities differ by %g (measured: %t)", o, d, ok)
 		}
-		if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "all groups are dead") {
+		if len(alarms) == 0 || !strings.Contains(strings.Join(alarms, "\n"), "no group has a learning signal") {
 			t.Errorf("%+v: alarms %q", o, alarms)
 		}
-		// Other weights than those of the rollout are noticed.
+		// Weights that differ from those of the rollout are detected.
 		g.OnRollout = func(*Rollout) {
 			p := g.Trainer.Model.Params.All()[0]
 			x, err := p.Floats()
@@ -452,7 +452,7 @@ func TestReferenceModel(t *testing.T) {
 			for range 4 {
 				kl = append(kl, mustStep(t, g).Values["kl"])
 			}
-			// Steps 1 and 3 begin with a fresh reference: π_θ = π_ref to the bit.
+			// In steps 1 and 3 the reference model has just been updated: π_θ = π_ref exactly.
 			if kl[0] != 0 || !(kl[1] > 0) || kl[2] != 0 || !(kl[3] > 0) {
 				t.Errorf("temperature %g, absorbed %v: kl by step: %g", temperature, absorbed, kl)
 			}
@@ -461,13 +461,13 @@ func TestReferenceModel(t *testing.T) {
 	if m := mustStep(t, newRun(t, openCPU(t), model.Options{})).Values; m["kl"] != 0 {
 		t.Error("kl without a reference model")
 	} else if _, ok := m["kl"]; ok {
-		t.Error("kl is there without a reference model")
+		t.Error("there is a metric kl without a reference model")
 	}
 }
 
-// MTP modules are trained on the sampled tokens where the trainer has them, the
-// balance of their gates included, and stay as they are otherwise; the reference
-// model does without.
+// MTP modules are trained on the sampled tokens, including the balance loss of their gates,
+// if the Trainer has a Drafter; otherwise they do not change. The reference model ignores
+// them.
 func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 	var balance []float64
 	for _, asked := range []bool{false, true} {
@@ -503,17 +503,17 @@ func TestDrafterLearnsOnlyWhereAsked(t *testing.T) {
 		}
 	}
 	if balance[0] == 0 || balance[1] < balance[0]+0.05 {
-		t.Errorf("aux_loss %g with the drafter's gate, %g without: want α more", balance[1], balance[0])
+		t.Errorf("aux_loss %g with the drafter's gate, %g without, want a difference of α", balance[1], balance[0])
 	}
 }
 
 func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 	samples := make([]rollout.Sample, 11)
-	var xs []experience
+	var xs []trainSample
 	total := 0
 	for i := range samples {
 		samples[i] = rollout.Sample{IDs: make([]int32, 1+i), LogProbs: make([]float64, 1+i)}
-		xs = append(xs, newExperience(rollout.Prompt{IDs: []int32{0}}, &samples[i], make([]float64, 1+i)))
+		xs = append(xs, newTrainSample(rollout.Prompt{IDs: []int32{0}}, &samples[i], make([]float64, 1+i)))
 		total += 1 + i
 	}
 	for _, parts := range []int{1, 3, 11, 20} {
@@ -540,7 +540,7 @@ func TestMiniBatchesDealEverySampleOnce(t *testing.T) {
 		if len(seen) != 11 || len(batches) != min(parts, 11) {
 			t.Errorf("%d parts: %d batches with %d samples", parts, len(batches), len(seen))
 		}
-		// A token weighs parts/total in whichever update it is.
+		// The weight of a token is parts/total in every update.
 		near(t, "sum of the weights", weight, float64(len(batches)), 1e-12)
 	}
 }

@@ -8,37 +8,38 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// history is what alarms compare a step with.
+// history holds the earlier metrics that alarms compare a step with.
 type history struct {
-	Start map[string]sum       `json:"start,omitempty"` // of metrics over the first steps
+	Start map[string]sum       `json:"start,omitempty"` // sums of metrics over the first steps
 	Rows  []map[string]float64 `json:"rows,omitempty"`  // metrics of the last steps, the newest last
-	Best  map[string]peak      `json:"best,omitempty"`  // of true rewards, by metric
+	Best  map[string]peak      `json:"best,omitempty"`  // best values of true rewards, by metric
 }
 
-// sum is of the first N values of a metric.
+// sum is the sum of the first N values of a metric.
 type sum struct {
 	N   int     `json:"n"`
 	Sum float64 `json:"sum"`
 }
 
-// average is a mean with its standard error, 0 where that is not known.
+// average is a mean with its standard error, which is 0 if unknown.
 type average struct {
 	Value float64 `json:"value"`
 	Error float64 `json:"error,omitempty"`
 }
 
-// peak is the best that a true reward has been, and what reward and length were then.
+// peak is the best value of a true reward, with the reward and the length at that time.
 type peak struct {
 	average
 	Reward average `json:"reward"`
 	Length average `json:"length"`
-	Below  int     `json:"below,omitempty"` // evaluations since that have fallen
+	Below  int     `json:"below,omitempty"` // number of last evaluations in a row that were well below it
 }
 
-// watched are the metrics of a step that alarms compare over steps, beside true rewards.
+// watched lists the metrics whose values over the last steps alarms use, in addition to
+// true rewards.
 var watched = []string{MetricReward, MetricMeanLength, MetricKL, MetricRewardZeroStd, MetricLengthCorrelation}
 
-// add takes in the metrics of a step. truths are the names of those that are true rewards.
+// add adds the metrics of a step. truths are the names of the true rewards.
 func (h *history) add(m map[string]float64, t Thresholds, truths []string) {
 	for _, name := range []string{MetricEntropy, MetricMeanLength} {
 		s := h.Start[name]
@@ -52,7 +53,7 @@ func (h *history) add(m map[string]float64, t Thresholds, truths []string) {
 	row := map[string]float64{}
 	for _, names := range [][]string{watched, truths} {
 		for _, name := range names {
-			if v, ok := m[name]; ok && finite(v) { // others have no JSON
+			if v, ok := m[name]; ok && finite(v) { // JSON cannot represent NaN and Inf
 				row[name] = v
 			}
 		}
@@ -68,7 +69,7 @@ func (h *history) add(m map[string]float64, t Thresholds, truths []string) {
 	}
 }
 
-// addEvaluation takes in the metrics of an evaluation.
+// addEvaluation adds the metrics of an evaluation.
 func (h *history) addEvaluation(m map[string]float64, t Thresholds) {
 	for _, name := range accuracies(m) {
 		v := m[name]
@@ -86,7 +87,7 @@ func (h *history) addEvaluation(m map[string]float64, t Thresholds) {
 	}
 }
 
-// reach sets the best of a true reward, if v is.
+// reach records v as the best value of the true reward with the given name, if it is.
 func (h *history) reach(name string, v average, t Thresholds) {
 	if b, ok := h.Best[name]; ok && b.Value >= v.Value {
 		return
@@ -102,13 +103,14 @@ func (h *history) reach(name string, v average, t Thresholds) {
 	h.Best[name] = peak{average: v, Reward: reward, Length: length}
 }
 
-// with is h with one row more.
+// with returns h with row appended to Rows.
 func (h history) with(row map[string]float64) history {
 	h.Rows = append(h.Rows[:len(h.Rows):len(h.Rows)], row)
 	return h
 }
 
-// start is the mean of a metric over the first window steps, 0 before these are made.
+// start returns the mean of a metric over the first window steps, or 0 before they are
+// made.
 func (h history) start(name string, window int) float64 {
 	if s := h.Start[name]; s.N >= window {
 		return s.Sum / float64(s.N)
@@ -116,7 +118,8 @@ func (h history) start(name string, window int) float64 {
 	return 0
 }
 
-// mean is that of a metric over the last window steps; ok is false unless all have it.
+// mean returns the mean of a metric over the last window steps. ok is false unless all of
+// them have the metric.
 func (h history) mean(name string, window int) (a average, ok bool) {
 	if len(h.Rows) < window {
 		return a, false
@@ -131,7 +134,7 @@ func (h history) mean(name string, window int) (a average, ok bool) {
 	return average{mean, std / math.Sqrt(float64(window))}, true
 }
 
-// dead counts the last steps in a row in which no group had spread.
+// dead counts the last steps in a row with frac_reward_zero_std 1.
 func (h history) dead() (n int) {
 	for i := len(h.Rows) - 1; i >= 0 && h.Rows[i][MetricRewardZeroStd] == 1; i-- {
 		n++
@@ -145,11 +148,11 @@ func (t Thresholds) fell(best, now average) bool {
 	return part > 0 && best.Value-now.Value > max(part*math.Abs(best.Value), 3*math.Hypot(best.Error, now.Error))
 }
 
-// rose reports whether a mean is well above what it was.
+// rose reports whether now is well above was.
 func rose(was, now average) bool { return now.Value-was.Value > 2*math.Hypot(was.Error, now.Error) }
 
-// hacked says that the true reward of that name has fallen from b to v while the reward or
-// the length, by the last rows of h, have risen.
+// hacked returns an alarm if the true reward has fallen from b to v while the reward or
+// the length, averaged over the last rows of h, has risen.
 func (b peak) hacked(h history, truth string, v average, t Thresholds) (text string, is bool) {
 	if !t.fell(b.average, v) {
 		return "", false
@@ -166,7 +169,7 @@ func (b peak) hacked(h history, truth string, v average, t Thresholds) (text str
 	return "", false
 }
 
-// trueRewards are the names of the means of functions that are MetricOnly.
+// trueRewards returns the names of the metrics of MetricOnly functions, their means.
 func trueRewards(s *reward.Suite) (names []string) {
 	for _, f := range s.Funcs {
 		if f.MetricOnly {

@@ -24,9 +24,9 @@ import (
 // learner is a setting of GRPO that must learn to sort digits.
 type learner struct {
 	name  string
-	set   func(g *rl.GRPO) // changes TRL's defaults
-	quick bool             // runs without AHA_LEARN=all
-	// critic makes that of PPO, for a policy of the given seed; nil for none.
+	set   func(g *rl.GRPO) // changes fields from TRL's defaults
+	quick bool             // also runs without AHA_LEARN=all
+	// critic makes the critic of PPO, for a policy with the given seed. If nil, there is none.
 	critic func(t *testing.T, policy *model.Model, seed uint64) *rl.Critic
 }
 
@@ -75,7 +75,7 @@ var learners = []learner{
 	{name: "ppo, shared trunk", set: func(*rl.GRPO) {}, critic: sharedCritic},
 }
 
-// ownCritic has a network of its own, which begins as the policy.
+// ownCritic returns a critic with a separate network, which begins with the policy's weights.
 func ownCritic(t *testing.T, policy *model.Model, seed uint64) *rl.Critic {
 	m := newSorter(t, policy.Backend(), seed)
 	if err := m.Params.CopyFrom(policy.Params); err != nil {
@@ -89,7 +89,7 @@ func ownCritic(t *testing.T, policy *model.Model, seed uint64) *rl.Critic {
 	return c
 }
 
-// sharedCritic reads the policy's trunk.
+// sharedCritic returns a critic that reads the policy's hidden states.
 func sharedCritic(t *testing.T, policy *model.Model, _ uint64) *rl.Critic {
 	head, err := rl.NewValueHead(policy)
 	if err != nil {
@@ -98,8 +98,8 @@ func sharedCritic(t *testing.T, policy *model.Model, _ uint64) *rl.Critic {
 	return &rl.Critic{Head: head}
 }
 
-// Each setting raises exact match on inputs never seen by 20 points or more, and with shuffled rewards by 4 at most.
-// AHA_LEARN=all runs all of them from three seeds, in a quarter of an hour: -timeout 1h.
+// Each setting raises exact match on unseen inputs by 20 points or more, and with shuffled rewards by at most 4.
+// AHA_LEARN=all runs all settings with three seeds, which takes a quarter of an hour: use -timeout 1h.
 func TestGRPOLearnsToSortDigits(t *testing.T) {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -117,7 +117,7 @@ func TestGRPOLearnsToSortDigits(t *testing.T) {
 	}
 	starts := map[uint64]*start{}
 	var table strings.Builder
-	defer func() { t.Logf("exact match on unseen inputs, drawn and greedy\n%s", &table) }()
+	defer func() { t.Logf("exact match on unseen inputs, sampled and greedy\n%s", &table) }()
 	for _, seed := range seeds {
 		for _, l := range learners {
 			if !l.quick && !all {
@@ -138,14 +138,14 @@ func TestGRPOLearnsToSortDigits(t *testing.T) {
 	}
 }
 
-// start is a model that has seen 3,200 solved problems, in the memory of the host.
+// start holds the weights of a model after supervised training on 3,200 solved problems.
 type start struct {
 	seed    uint64
 	weights [][]float64 // of each parameter
 	before  match
 }
 
-// match is the share of right answers to unseen inputs: drawn at temperature 1, 4 for each input, and greedy.
+// match is the share of right answers to unseen inputs: with 4 samples at temperature 1 for each input, and greedy.
 type match struct{ drawn, greedy float64 }
 
 func startOf(t *testing.T, b backend.Backend, starts map[uint64]*start, seed uint64) *start {
@@ -175,13 +175,13 @@ func startOf(t *testing.T, b backend.Backend, starts map[uint64]*start, seed uin
 		s.weights = append(s.weights, w)
 	}
 	if s.before.drawn > 0.3 {
-		t.Errorf("seed %d: exact match %.3f after the supervised start: too near to the end", seed, s.before.drawn)
+		t.Errorf("seed %d: exact match is already %.3f after supervised training", seed, s.before.drawn)
 	}
 	starts[seed] = s
 	return s
 }
 
-// sortDigits trains from a start by GRPO and returns how much exact match rose. It adds a row to table.
+// sortDigits trains a start by GRPO, adds a row to table, and returns the gain in exact match.
 func sortDigits(t *testing.T, b backend.Backend, from *start, l learner, table io.Writer) (gain float64) {
 	t.Helper()
 	began := time.Now()
@@ -220,7 +220,7 @@ func sortDigits(t *testing.T, b backend.Backend, from *start, l learner, table i
 // sortLength is the number of digits to sort.
 const sortLength = 5
 
-// digitsToSort is a problem: "31426" is asked as "31426:", and answered by "12346".
+// digitsToSort is a problem: for "31426" the prompt is "31426:" and the answer "12346".
 type digitsToSort string
 
 func (d digitsToSort) sorted() string {
@@ -229,14 +229,14 @@ func (d digitsToSort) sorted() string {
 	return string(text)
 }
 
-// unseen tells which problems are for the evaluation: an eighth of the answers never occurs in training.
+// unseen reports whether the problem is one for evaluation: an eighth of the answers does not occur in training.
 func (d digitsToSort) unseen() bool {
 	h := fnv.New32a()
 	h.Write([]byte(d.sorted()))
 	return h.Sum32()%8 == 0
 }
 
-// example is a problem with its answer, which alone has weight.
+// example returns the problem and its answer as a sequence; only the answer has weight.
 func (d digitsToSort) example() model.Sequence {
 	ids := encode(string(d) + ":" + d.sorted() + "\x01")
 	weight := make([]float32, len(ids)-1)
@@ -267,7 +267,7 @@ func sortingPrompts(rng *rand.Rand, n int, unseen bool) []rollout.Prompt {
 	return prompts
 }
 
-// sortingReward is 1 for the sorted digits and up to a half for those in their place.
+// sortingReward is 1 for the right answer, and otherwise at most ½, by the share of digits in their place.
 func sortingReward() *reward.Suite {
 	score := func(_ context.Context, s reward.Sample) reward.Verdict {
 		want := s.Answer.(digitsToSort).sorted()
@@ -286,8 +286,8 @@ func sortingReward() *reward.Suite {
 	return &reward.Suite{Funcs: []reward.Func{{Name: "sorted", Score: score}}}
 }
 
-// newSorter is a model of the V3 kind: MLA, a dense layer, and one of 4 experts of which 2 and a shared one work on
-// each token.
+// newSorter returns a small DeepSeek-V3 model: MLA, one dense layer, and one layer with a shared expert and 4 experts,
+// of which 2 are chosen for each token.
 func newSorter(t *testing.T, b backend.Backend, seed uint64) *model.Model {
 	t.Helper()
 	c := model.Tiny(len(symbols))

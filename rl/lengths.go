@@ -5,9 +5,9 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// lengthMetrics are TRL's completions/… metrics of samples: lengths in tokens,
-// the same of those that ended by themselves (0 if none did), and the share of
-// the others.
+// lengthMetrics returns TRL's completions/… metrics of samples: the lengths in tokens of all
+// completions, the lengths of those that ended with a stop token (0 if none did), and the
+// share of truncated ones.
 func lengthMetrics(samples []rollout.Sample) map[string]float64 {
 	var all, terminated []int
 	for _, s := range samples {

@@ -16,21 +16,21 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// runLog is what a run writes to Trainer.Dir for those who watch it: samples.jsonl,
-// alarms.jsonl and preflight.txt. The run itself reads none of them. A nil log keeps nothing.
+// runLog writes the files in Trainer.Dir for people who watch a run: samples.jsonl,
+// alarms.jsonl and preflight.txt. The run does not read them. A nil log writes nothing.
 type runLog struct {
 	dir             string
 	samples, alarms *os.File
-	err             error // the first of writing that no call has returned
+	err             error // first write error that no call has returned yet
 }
 
-// logVersion counts the changes of the keys of samples.jsonl and alarms.jsonl.
+// logVersion is the version of the format of samples.jsonl and alarms.jsonl.
 const logVersion = 1
 
 // samplesLine is a line of samples.jsonl: groups of a step with all their samples.
 type samplesLine struct {
 	Version int           `json:"version"`
-	Step    int           `json:"step"` // as in the metrics: steps made, this one included
+	Step    int           `json:"step"` // as in the metrics: number of steps made, including this one
 	Groups  []loggedGroup `json:"groups"`
 }
 
@@ -40,13 +40,13 @@ type loggedGroup struct {
 	Samples []loggedSample `json:"samples"`
 }
 
-// loggedSample is a completion with what it was worth.
+// loggedSample is a completion with its rewards and its advantage.
 type loggedSample struct {
 	Text      string                    `json:"text"`
 	Tokens    int                       `json:"tokens"`
 	Truncated bool                      `json:"truncated,omitempty"`
 	Rewards   map[string]reward.Verdict `json:"rewards"`   // by function
-	Reward    reward.Verdict            `json:"reward"`    // the total it learns from
+	Reward    reward.Verdict            `json:"reward"`    // the total
 	Advantage float64                   `json:"advantage"` // mean over its tokens
 	InLoss    bool                      `json:"in_loss"`
 }
@@ -58,8 +58,8 @@ type alarmsLine struct {
 	Alarms  []string `json:"alarms"`
 }
 
-// openLog opens the log in dir for a run that has made the given number of steps.
-// Lines of later steps are cut off: they are written again.
+// openLog opens the log in dir for a run that has made the given number of steps. It removes
+// the lines of later steps, which the run will make again.
 func openLog(dir string, steps int) (*runLog, error) {
 	samples, err := openLines(filepath.Join(dir, "samples.jsonl"), steps)
 	if err != nil {
@@ -72,7 +72,8 @@ func openLog(dir string, steps int) (*runLog, error) {
 	return &runLog{dir: dir, samples: samples, alarms: alarms}, nil
 }
 
-// openLines opens a file of JSON lines to append those of steps after the given one.
+// openLines opens a file of JSON lines for appending, and removes the lines of steps after
+// the given one.
 func openLines(path string, steps int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -92,8 +93,8 @@ func openLines(path string, steps int) (*os.File, error) {
 	return f, nil
 }
 
-// endOf is the offset of the first line of a later step than the given one, or of a last
-// line without its end. A damaged line among the others stays.
+// endOf returns the offset of the first line of a step after the given one, or of an
+// unterminated last line. It skips damaged lines in between.
 func endOf(r io.Reader, steps int) (end int64, err error) {
 	lines := bufio.NewReader(r)
 	for {
@@ -135,7 +136,7 @@ func (l *runLog) rollout(r *Rollout, groups int) error {
 	return err
 }
 
-// logged is sample i for the log.
+// logged returns sample i in the form of the log.
 func (r *Rollout) logged(i int) loggedSample {
 	s := r.Samples[i]
 	out := loggedSample{
@@ -152,14 +153,14 @@ func (r *Rollout) logged(i int) loggedSample {
 	return out
 }
 
-// alarm appends the alarms of a step. An error is returned by the next call of rollout.
+// alarm appends the alarms of a step. The next call of rollout returns its error.
 func (l *runLog) alarm(step int, alarms []string) {
 	if l != nil {
 		l.append(l.alarms, alarmsLine{logVersion, step, alarms})
 	}
 }
 
-// append writes a line unless writing has failed before.
+// append writes a line, unless an earlier write has failed.
 func (l *runLog) append(f *os.File, line any) {
 	if l.err != nil {
 		return
@@ -173,7 +174,7 @@ func (l *runLog) append(f *os.File, line any) {
 	}
 }
 
-// close returns the error of a write that no call has returned, too.
+// close closes the files. It returns a write error that no call has returned yet.
 func (l *runLog) close() error {
 	if l == nil {
 		return nil
@@ -187,7 +188,8 @@ func (l *runLog) close() error {
 	return err
 }
 
-// preflight is Preflight on Report, whose text is kept in preflight.txt in Trainer.Dir.
+// preflight runs Preflight and writes its text to Report and to preflight.txt in
+// Trainer.Dir.
 func (g *GRPO) preflight(ctx context.Context) error {
 	var text bytes.Buffer
 	err := g.Preflight(ctx, &text)

@@ -76,8 +76,8 @@ func TestLogHoldsTheRollout(t *testing.T) {
 	}
 }
 
-// A resumed run writes what an uninterrupted one does, also after a kill that left steps
-// behind the checkpoint and a part of a line.
+// A resumed run writes the same log as an uninterrupted one, even if the killed run has
+// logged steps after its last checkpoint and an incomplete line.
 func TestLogOfAResumedRunHasEachStepOnce(t *testing.T) {
 	logs := func(dir string) string {
 		var all []byte

@@ -7,37 +7,37 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Tokens is what a loss sees of a micro-batch: N packed rows, of which those
-// that predict completion tokens count. In all others LogProb, OldLogProb,
+// Tokens holds the inputs of the loss for a micro-batch of N packed rows. Only rows that
+// predict completion tokens contribute to the loss. In all other rows LogProb, OldLogProb,
 // RefLogProb, Advantage, Importance and Weight are 0.
 type Tokens struct {
-	// LogProb [N] is log π_θ of the sampled token. Every π is the distribution that
-	// the rollout drew from: at its temperature, and over the tokens that its top-k
-	// and top-p left when it was sampled, which are constants.
+	// LogProb [N] is log π_θ of the sampled token. Every π is a distribution as the rollout
+	// samples it: at its temperature, and restricted to the tokens that its top-k and top-p
+	// kept during sampling. Gradients treat that set of tokens as constant.
 	LogProb tensor.Tensor
-	Entropy tensor.Tensor // [N]: of π_θ, in nats
-	// OldLogProb [N] is log π_old, written down while sampling, or under
-	// OffPolicy.Correction that of the model before the first update.
+	Entropy tensor.Tensor // [N]: entropy of π_θ, in nats
+	// OldLogProb [N] is log π_old, recorded during sampling. Under OffPolicy.Correction it
+	// is computed by the model before the first update of the step.
 	OldLogProb tensor.Tensor
 	RefLogProb tensor.Tensor // [N]: log π_ref; absent without a reference model
 	Advantage  tensor.Tensor // [N]
 	// Importance [N] weighs the surrogate of each token; absent without GRPO.OffPolicy.
 	Importance tensor.Tensor
-	// Weight [N] is the share of each token in the loss. It is normalised over
-	// the global batch, so that a loss is a weighted sum and splitting a batch
-	// into micro-batches changes nothing; see LossType.
+	// Weight [N] is the weight of each token in the loss. It is normalised over the global
+	// batch, so the loss is a weighted sum, and splitting a batch into micro-batches does
+	// not change it; see LossType.
 	Weight tensor.Tensor
-	// MeanWeight [N] is 1 over the number of completion tokens of the optimizer
-	// update: a sum weighted by it is the plain mean over them, whatever the
-	// LossType.
+	// MeanWeight [N] is 1 over the number of completion tokens of the optimizer update. A sum
+	// weighted by it is the mean over these tokens, whatever the LossType.
 	MeanWeight tensor.Tensor
 
 	Batch  model.Batch
 	Output model.Output
 }
 
-// SequenceSum sums x [N], which is 0 where LogProb is, over each completion. The
-// result [N] has the sum of a completion at each row of its sequence.
+// SequenceSum sums x [N] over each completion. x must be 0 in rows that do not predict
+// completion tokens. The result [N] holds the sum of a completion in every row of its
+// sequence.
 func (t Tokens) SequenceSum(x tensor.Tensor) tensor.Tensor {
 	return t.spread(tensor.SegmentSum(x, t.Batch.SeqStart))
 }
@@ -56,7 +56,7 @@ func (t Tokens) SequenceMean(x tensor.Tensor) tensor.Tensor {
 	return t.spread(tensor.Div(sum, x.Scope().Floats(sum.DType(), lengths, len(lengths))))
 }
 
-// spread gives each row the value of its sequence: x is [S], the result [N].
+// spread copies the value of each sequence in x [S] to all rows of the sequence: [N].
 func (t Tokens) spread(x tensor.Tensor) tensor.Tensor {
 	var index []int32
 	for i, q := range t.Batch.Host {
@@ -66,48 +66,47 @@ func (t Tokens) spread(x tensor.Tensor) tensor.Tensor {
 	return rows.Reshape(len(index))
 }
 
-// LossType says how the losses of tokens are averaged. Names and formulas are
-// TRL's, with its gradient_accumulation_steps at 1. |o| is the number of tokens
-// of a completion, Σ goes over the tokens of one optimizer update, and a rollout
-// feeds M = MiniBatches updates per iteration. Tokens masked by
-// GRPO.MaskTruncated are in no Σ.
+// LossType selects how the losses ℓ of tokens are averaged. Names and formulas are TRL's,
+// with its gradient_accumulation_steps at 1. |o| is the number of tokens of a completion,
+// sums are over one optimizer update, and a rollout is split into M = MiniBatches updates
+// per iteration. Sums omit the tokens that GRPO.MaskTruncated masks.
 //
-// Two things are not TRL's. Completions without a reward are in no count, where
-// TRL keeps their divergence. GRPO.SkipZeroStd, which TRL lacks, takes groups
-// out of every count but that of LossDrGRPO; GRPO.DynamicSampling takes the groups
-// that it drops out of all.
+// There are two differences from TRL. Samples without a reward are excluded from all sums
+// and counts, whereas TRL keeps their divergence. Groups that GRPO.SkipZeroStd skips, an
+// option that TRL lacks, are excluded except from the count of LossDrGRPO; groups that
+// GRPO.DynamicSampling drops are excluded from all counts.
 type LossType string
 
 const (
-	// LossDAPO is Σℓ / (tokens of the rollout / M): every token weighs the same
-	// (arXiv 2503.14476; verl's token-mean). It is what the empty LossType means.
+	// LossDAPO is Σℓ / (tokens of the rollout / M): all tokens have the same weight
+	// (arXiv 2503.14476; verl's token-mean). It is the default.
 	LossDAPO LossType = "dapo"
-	// LossGRPO is (M/n) Σ_i (1/|o_i|) Σ_t ℓ with the n completions of the
-	// rollout, masked ones included: every completion weighs the same, so that a
-	// token of a long one weighs less.
+	// LossGRPO is (M/n) Σ_i (1/|o_i|) Σ_t ℓ, where n counts the completions of the rollout
+	// including masked ones. All completions have the same weight, so a token of a long
+	// completion has less.
 	LossGRPO LossType = "grpo"
-	// LossDrGRPO is Σℓ / (n·MaxTokens) with the n samples of the rollout, masked
-	// and skipped ones included, over M: a constant (arXiv 2503.20783).
+	// LossDrGRPO is M·Σℓ / (n·MaxTokens), where n counts the samples of the rollout
+	// including masked and skipped ones: the divisor is constant (arXiv 2503.20783).
 	LossDrGRPO LossType = "dr_grpo"
-	// LossLUSPO is (M/n) Σ_i Σ_t ℓ with n as for LossGRPO: a completion weighs as
-	// many times more as it is longer (arXiv 2602.05261).
+	// LossLUSPO is (M/n) Σ_i Σ_t ℓ with n as in LossGRPO: the weight of a completion is
+	// proportional to its length (arXiv 2602.05261).
 	LossLUSPO LossType = "luspo"
-	// LossBNPO is Σℓ / tokens of the update: as LossDAPO, but where an update's
-	// completions are short its tokens weigh more.
+	// LossBNPO is Σℓ / (tokens of the update). It differs from LossDAPO in that tokens have
+	// more weight in an update whose completions are short.
 	LossBNPO LossType = "bnpo"
 )
 
-// normalizer are the counts that token weights come from.
+// normalizer holds the counts from which token weights are computed.
 type normalizer struct {
-	updates       int // M: mini-batches that the rollout is split into
-	allSamples    int // of the rollout
-	kept          int // of them, those with a reward and in a group that is not skipped
-	rolloutTokens int // in the loss
-	tokens        int // in the loss of the update
+	updates       int // M: number of mini-batches that the rollout is split into
+	allSamples    int // number of samples of the rollout
+	kept          int // number of samples that have a reward and whose group is not skipped
+	rolloutTokens int // number of tokens of the rollout in the loss
+	tokens        int // number of tokens of the update in the loss
 	maxTokens     int // longest completion allowed
 }
 
-// weight is the weight of each token of a completion of the given length.
+// weight returns the weight of each token of a completion with the given length.
 func (l LossType) weight(n normalizer, length int) float64 {
 	switch l {
 	case LossGRPO:

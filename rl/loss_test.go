@@ -23,14 +23,14 @@ func openCPU(t testing.TB) backend.Backend {
 	return b
 }
 
-// lossCase is a row of tokens in float64. lengths are the tokens of each completion;
-// nil means one of all.
+// lossCase holds the inputs of the loss for some tokens, in float64. lengths are the lengths
+// of the completions; nil means a single completion.
 type lossCase struct {
 	logProb, entropy, old, ref, advantage, weight, mean []float64
 	lengths                                             []int
 }
 
-// batch has a sequence for each completion, after a prompt of one token.
+// batch returns a batch with a sequence for each completion, after a prompt of one token.
 func (c lossCase) batch(s *tensor.Scope) model.Batch {
 	lengths := c.lengths
 	if lengths == nil {
@@ -47,7 +47,7 @@ func (c lossCase) batch(s *tensor.Scope) model.Batch {
 	return b
 }
 
-// evaluate is the loss and its gradient by log-probability and entropy.
+// evaluate returns the loss and its gradients with respect to log-probability and entropy.
 func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) tensor.Tensor) (value float64,
 	byLogProb, byEntropy []float64) {
 	t.Helper()
@@ -92,7 +92,7 @@ func (c lossCase) evaluate(t testing.TB, b backend.Backend, loss func(Tokens) te
 	return value, grad(lp), grad(h)
 }
 
-// one is a single token with ratio exp(logRatio).
+// one returns a single token with ratio exp(logRatio).
 func one(logRatio, advantage float64) lossCase {
 	return lossCase{
 		logProb: []float64{-1 + logRatio}, entropy: []float64{0.7}, old: []float64{-1}, ref: []float64{-1},
@@ -106,21 +106,21 @@ func TestClippedLossByHand(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		ratio, adv float64
-		loss, grad float64 // d loss / d log π = −ρA where the token is not clipped
+		loss, grad float64 // d loss / d log π is −ρA if the token is not clipped
 	}{
 		{"on policy", 1, 2, -2, -2},
 		{"inside, good", 1.1, 2, -2.2, -2.2},
 		{"inside, bad", 0.9, -2, 1.8, 1.8},
-		// Good tokens are clipped above: min(1.5·2, 1.28·2) = 2.56, no gradient.
-		{"above, good", 1.5, 2, -2.56, 0},
-		// Bad ones are not: min(1.5·−2, 1.28·−2) = −3.
-		{"above, bad", 1.5, -2, 3, 3},
-		// Bad tokens are clipped below: min(0.5·−2, 0.8·−2) = −1.6, no gradient.
-		{"below, bad", 0.5, -2, 1.6, 0},
-		// Good ones are not: min(0.5·2, 0.8·2) = 1.
-		{"below, good", 0.5, 2, -1, -1},
+		// With A > 0 the ratio is clipped above: min(1.5·2, 1.28·2) = 2.56, no gradient.
+		{"above, A > 0", 1.5, 2, -2.56, 0},
+		// With A < 0 it is not: min(1.5·−2, 1.28·−2) = −3.
+		{"above, A < 0", 1.5, -2, 3, 3},
+		// With A < 0 the ratio is clipped below: min(0.5·−2, 0.8·−2) = −1.6, no gradient.
+		{"below, A < 0", 0.5, -2, 1.6, 0},
+		// With A > 0 it is not: min(0.5·2, 0.8·2) = 1.
+		{"below, A > 0", 0.5, 2, -1, -1},
 		{"no advantage", 1.5, 0, 0, 0},
-		// Between 1.2 and 1.28 only clip-higher lets the token pass.
+		// A ratio between 1.2 and 1.28 is not clipped, thanks to clip-higher.
 		{"clip-higher", 1.25, 2, -2.5, -2.5},
 	} {
 		o := Objective{EpsilonHigh: 0.28}
@@ -128,7 +128,7 @@ func TestClippedLossByHand(t *testing.T) {
 		near(t, c.name+": loss", loss, c.loss, 1e-14)
 		near(t, c.name+": gradient", grad[0], c.grad, 1e-14)
 	}
-	// Without EpsilonHigh both sides have 0.2: min(1.25·2, 1.2·2) = 2.4.
+	// Without EpsilonHigh both bounds use 0.2: min(1.25·2, 1.2·2) = 2.4.
 	loss, grad, _ := one(ln(1.25), 2).evaluate(t, b, Objective{}.Loss)
 	near(t, "symmetric: loss", loss, -2.4, 1e-14)
 	near(t, "symmetric: gradient", grad[0], 0, 0)
@@ -147,7 +147,7 @@ func TestK3ByHand(t *testing.T) {
 	near(t, "β·dk3", grad[0], 0.1*0.5, 1e-15)
 	near(t, "k3 on the host", k3(math.Log(.5), math.Log(.25)), math.Ln2-0.5, 1e-15)
 
-	// The other way round: π_ref/π_θ = 2, k3 = 2 − ln 2 − 1, derivative −1.
+	// With π_ref = 1: π_ref/π_θ = 2, k3 = 2 − ln 2 − 1, derivative −1.
 	c.ref[0] = 0
 	loss, grad, _ = c.evaluate(t, b, Objective{Beta: 0.1}.Loss)
 	near(t, "β·k3", loss, 0.1*(1-math.Ln2), 1e-15)
@@ -161,8 +161,8 @@ func TestEntropyBonusByHand(t *testing.T) {
 	near(t, "gradient by entropy", byEntropy[0], -0.01*0.5, 1e-15)
 }
 
-// The gradient of the whole objective agrees with finite differences, and its
-// value with the formula written out in float64.
+// The gradient of the whole objective agrees with finite differences, and its value with the
+// formula evaluated in float64.
 func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
 	const seed = 11
 	t.Log("seed", seed)
@@ -208,14 +208,14 @@ func TestObjectiveAgreesWithDefinitionAndFiniteDifferences(t *testing.T) {
 		}
 	}
 	if clipped < 5 || clipped > n-5 {
-		t.Errorf("%d of %d tokens are outside of the clip range: the case shows too little", clipped, n)
+		t.Errorf("%d of %d tokens are outside of the clip range: the test is not conclusive", clipped, n)
 	}
 }
 
 func TestTokenWeightsByHand(t *testing.T) {
-	// A rollout of 7 samples of at most 16 tokens, one in a group that is skipped
-	// and two masked; those in the loss have 2, 3, 5 and 10 tokens and are fed to 2
-	// updates, of which this one has the first two.
+	// A rollout has 7 samples of at most 16 tokens. One is in a skipped group and two are
+	// masked; the other four have 2, 3, 5 and 10 tokens. The first of 2 updates has the
+	// samples of 2 and 3 tokens.
 	n := normalizer{updates: 2, allSamples: 7, kept: 6, rolloutTokens: 20, tokens: 5, maxTokens: 16}
 	for _, c := range []struct {
 		loss   LossType

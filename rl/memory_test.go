@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// counting is a backend that knows the most bytes that were allocated at a time.
+// counting is a backend that records the peak of its allocated bytes.
 type counting struct {
 	backend.Decorator
 	held, peak int
@@ -32,9 +32,9 @@ func (c *counting) Free(buf backend.Buffer) {
 	c.Backend.Free(buf)
 }
 
-// A step in which every completion has its full length, none is left out, and the
-// generator is prepared takes what Memory says, and fits that many bytes of a CPU. (It
-// may fit fewer: scopes give up free blocks where memory runs out.)
+// If every completion has its full length and is in the loss, and the generator is prepared,
+// a step allocates exactly the bytes that Memory returns, and runs with that limit. (It may
+// run with a lower limit, since scopes free unused blocks if memory runs out.)
 func TestMemoryOfAStepIsKnownToTheByte(t *testing.T) {
 	for name, set := range map[string]func(*GRPO){
 		"plain":                 func(*GRPO) {},

@@ -7,10 +7,11 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// metrics are a step's. Of several updates they are the mean; minima and maxima
-// are the extremes, the learning rate is the last, those of sampling are of the
-// first, whose weights are those of the rollout, and loads are summed. Those of
-// updates are absent where nothing was in the loss.
+// metrics returns the metrics of a step. Metrics of several updates are averaged, with
+// these exceptions: minima and maxima are the extremes, the learning rate is that of the
+// last update, sampling/… and moe/router_mismatch are those of the first update, whose
+// weights are the rollout's, and loads are summed. If no sample was in the loss, there are
+// no metrics of updates.
 func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Metrics {
 	m := train.Metrics{Step: g.step, Values: lengthMetrics(r.Samples), Loads: map[string][]int{}}
 	maps.Copy(m.Values, r.Scores.Metrics())
@@ -49,9 +50,10 @@ func (g *GRPO) metrics(r *Rollout, all []update, critic []criticUpdate) train.Me
 	return m
 }
 
-// lengthCorrelation is Pearson's correlation of the rewards of a rollout and the lengths of
-// its completions, both less their means in the group of a prompt, so that hard prompts with
-// long answers do not count. ok is false where rewards or lengths do not differ.
+// lengthCorrelation returns Pearson's correlation between the rewards of a rollout and the
+// lengths of its completions. It subtracts the mean of each group from both, so that
+// differences between prompts, such as long answers to hard ones, do not count. ok is false
+// if no group has different rewards, or none has different lengths.
 func (r *Rollout) lengthCorrelation() (c float64, ok bool) {
 	groups := map[int][]int{}
 	for i, v := range r.Rewards {
@@ -78,7 +80,7 @@ func (r *Rollout) lengthCorrelation() (c float64, ok bool) {
 	return xy / math.Sqrt(xx*yy), true
 }
 
-// rewardKL is the mean of log π_old/π_ref over the tokens of a rollout.
+// rewardKL returns the mean of log π_old/π_ref over the tokens of a rollout.
 func (r *Rollout) rewardKL() float64 {
 	n, sum := 0.0, 0.0
 	for i, refs := range r.RefLogProbs {
@@ -90,7 +92,8 @@ func (r *Rollout) rewardKL() float64 {
 	return sum / n
 }
 
-// enter adds an update's metrics to a step's; share is its part in means.
+// enter adds the metrics of an update to the metrics of its step. share is the weight of
+// the update in means.
 func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	v := m.Values
 	for name, x := range u.Values {

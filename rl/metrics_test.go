@@ -60,8 +60,8 @@ func TestAlarmsGoToStandardErrorByDefault(t *testing.T) {
 	}
 }
 
-// Four completions of two prompts, one of them without a reward: mean and deviation
-// are those of the rewards of the batch, as TRL has them.
+// There are four completions of two prompts, one of them without a reward. As in TRL, mean
+// and deviation are those of all rewards of the batch.
 func TestRewardMetricsByHand(t *testing.T) {
 	r := &Rollout{
 		Samples: make([]rollout.Sample, 4),
@@ -82,51 +82,50 @@ func TestRewardMetricsByHand(t *testing.T) {
 	near(t, "frac_reward_zero_std", m.Values[MetricRewardZeroStd], 0.5, 0)
 }
 
-// Two completions of two tokens and one, after prompts of two tokens and one,
-// with ratios 1/2 and 2, and 1.
+// Completion a has two tokens with the ratios ½ and 2, after a prompt of two tokens.
+// Completion b has one token with the ratio 1, after a prompt of one token.
 func TestTokenStatisticsByHand(t *testing.T) {
 	ln := math.Log
 	good := rollout.Sample{IDs: []int32{1, 1}, LogProbs: []float64{ln(.4), ln(.2)}}
 	bad := rollout.Sample{IDs: []int32{1}, LogProbs: []float64{ln(.5)}}
-	a := newExperience(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
-	b := newExperience(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
+	a := newTrainSample(rollout.Prompt{IDs: []int32{0, 0}}, &good, []float64{-2, -2})
+	b := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &bad, []float64{1})
 	a.ref, b.ref = []float64{ln(.1), ln(.4)}, []float64{ln(.5)}
 	var s tokenStats
 	// The first row of a predicts a token of the prompt and does not count.
-	s.add(Objective{EpsilonHigh: 0.5}, []experience{a, b}, []float64{99, ln(.2), ln(.4), ln(.5)}, []float64{99, 1, 2, 6})
+	s.add(Objective{EpsilonHigh: 0.5}, []trainSample{a, b}, []float64{99, ln(.2), ln(.4), ln(.5)}, []float64{99, 1, 2, 6})
 	for _, c := range []struct {
 		name      string
 		got, want float64
 	}{
 		{"tokens", s.n, 3},
-		// The ratio 1/2 with a negative advantage is clipped, 2 with one is not.
+		// With a negative advantage the ratio ½ is clipped, and the ratio 2 is not.
 		{"clipped low", s.clip.low, 1}, {"clipped high", s.clip.high, 0},
 		{"least ratio", s.ratio.min, .5}, {"largest ratio", s.ratio.max, 2}, {"sum of ratios", s.ratio.sum, 3.5},
 		{"largest difference", s.difference.max, ln(2)}, {"sum of differences", s.difference.sum, 2 * ln(2)},
 		{"entropy", s.entropy, 9},
-		// Tokens come from π_old: k3(π_old ‖ π_θ) = ratio − ln ratio − 1.
+		// Tokens are sampled from π_old: k3(π_old ‖ π_θ) = ratio − ln ratio − 1.
 		{"approximate KL", s.approxKL, (.5 + ln(2) - 1) + (2 - ln(2) - 1)},
 		// π_ref/π_θ is 1/2, 1 and 1.
 		{"KL to the reference", s.kl, .5 + ln(2) - 1},
 	} {
 		near(t, c.name, c.got, c.want, 1e-14)
 	}
-	var twice tokenStats // as likely: π_θ/π_old = 2
-	twice.add(Objective{}, []experience{b}, []float64{0}, []float64{0})
+	var twice tokenStats // π_θ/π_old = 2
+	twice.add(Objective{}, []trainSample{b}, []float64{0}, []float64{0})
 	near(t, "approximate KL of a token twice as likely", twice.approxKL, 2-ln(2)-1, 1e-15)
 	if !s.hasReference {
-		t.Error("the reference was not seen")
+		t.Error("hasReference is not set")
 	}
 	a.advantages = []float64{2, 2}
 	var up tokenStats
-	up.add(Objective{}, []experience{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
+	up.add(Objective{}, []trainSample{a}, []float64{99, ln(.2), ln(.4)}, []float64{0, 0, 0})
 	if up.clip.low != 0 || up.clip.high != 1 {
 		t.Errorf("good tokens: %g clipped low, %g high, want 0 and 1", up.clip.low, up.clip.high)
 	}
 }
 
-// Means, extremes, the last, the first and sums over the updates of a step, as
-// GRPO.metrics says.
+// The metrics of several updates are combined as the comment of GRPO.metrics says.
 func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 	updates := []update{
 		{
@@ -170,8 +169,7 @@ func TestUpdatesOfAStepAreSummedUpByHand(t *testing.T) {
 	}
 }
 
-// num_tokens counts what was read and written; the trainer counts what it
-// learned from.
+// num_tokens counts prompt and completion tokens; the Trainer counts tokens in the loss.
 func TestTokensAreCounted(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	all, learned := 0, 0

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// The names of the metrics of a step, as keys of train.Metrics.Values, beside
-// those of package train and of package reward. The package documentation has a
-// table of what each means.
+// Names of metrics, keys of train.Metrics.Values. Packages train and reward define others.
+// The package documentation has a table with the meaning of each.
 const (
 	MetricMeanLength           = "completions/mean_length"
 	MetricMinLength            = "completions/min_length"
@@ -83,33 +82,33 @@ const (
 	MetricCriticSkipped      = "critic/skipped"
 )
 
-// The parts of the name of avg@n on a source.
+// Parts of the name of the metric avg@n of a source.
 const (
 	metricCore   = "val-core/"
 	metricMeanAt = "mean@"
 )
 
-// metricCritic is the prefix of the metrics of the experts of a critic.
+// metricCritic is the prefix of the metrics of a critic's experts.
 const metricCritic = "critic/"
 
-// MetricEval is the prefix of the metrics of an evaluation that are named as
-// those of a step.
+// MetricEval is the prefix of metrics of an evaluation whose names are otherwise those of
+// metrics of a step.
 const MetricEval = "eval_"
 
-// MetricMeanAt is the name of avg@n on a source.
+// MetricMeanAt returns the name of the metric avg@n of a source.
 func MetricMeanAt(source string, n int) string {
 	return fmt.Sprintf("%s%s%d", core(source), metricMeanAt, n)
 }
 
-// MetricBestAt is the name of pass@k on a source.
+// MetricBestAt returns the name of the metric pass@k of a source.
 func MetricBestAt(source string, k int) string {
 	return fmt.Sprintf("%sbest@%d/mean", core(source), k)
 }
 
-// MetricMajAt is the name of maj@k on a source.
+// MetricMajAt returns the name of the metric maj@k of a source.
 func MetricMajAt(source string, k int) string {
 	return fmt.Sprintf("%smaj@%d/mean", core(source), k)
 }
 
-// core is the prefix of the metrics of a source.
+// core returns the prefix of the names of the metrics of a source.
 func core(source string) string { return metricCore + cmp.Or(source, "unknown") + "/" }

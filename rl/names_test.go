@@ -21,8 +21,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// documentedMetrics are the names in the table of the package documentation,
-// alternatives in braces written out.
+// documentedMetrics returns the names in the tables of the package documentation, with
+// alternatives in braces expanded.
 func documentedMetrics(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("doc.go")
@@ -53,7 +53,7 @@ func documentedMetrics(t *testing.T) []string {
 	return names
 }
 
-// pattern matches the metrics that a documented name stands for.
+// pattern returns a pattern that matches the metrics that a documented name stands for.
 func pattern(name string) *regexp.Regexp {
 	expr := regexp.QuoteMeta(name)
 	for placeholder, of := range map[string]string{
@@ -65,8 +65,8 @@ func pattern(name string) *regexp.Regexp {
 	return regexp.MustCompile("^" + expr + "$")
 }
 
-// producedMetrics are the keys of metrics.jsonl and of an evaluation, without
-// eval_, over runs that have every part there is.
+// producedMetrics returns the names of the metrics, without eval_, of runs and evaluations
+// that together use every feature.
 func producedMetrics(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -181,7 +181,7 @@ func TestEveryMetricIsInTheTableAndTheTableHasNoOther(t *testing.T) {
 	}
 }
 
-// metricConstants are the values of the constants Metric… in a file.
+// metricConstants returns the values of the constants Metric… in a file.
 func metricConstants(t *testing.T, path string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)

@@ -6,80 +6,82 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Surrogate says how the loss of a token comes from the importance ratio ρ and the
-// advantage A. The table of losses in the package documentation has their papers.
+// Surrogate selects the loss of a token as a function of the importance ratio ρ and the
+// advantage A. The table of losses in the package documentation cites the papers.
 type Surrogate string
 
 const (
 	// SurrogateClip is −min(ρ·A, clip(ρ, 1−ε_low, 1+ε_high)·A): PPO, GRPO, DAPO and
-	// Dr.GRPO, with LevelSequence GSPO. It is what the empty Surrogate means.
+	// Dr.GRPO; with LevelSequence, GSPO. It is the default.
 	SurrogateClip Surrogate = "clip"
-	// SurrogateCISPO is −sg(clip(ρ, 1−ε_low, 1+ε_high))·A·log π_θ: clipping bounds
-	// the weight of a token and never drops its gradient.
+	// SurrogateCISPO is −sg(clip(ρ, 1−ε_low, 1+ε_high))·A·log π_θ, where sg is
+	// stop-gradient: clipping limits the weight of a token but keeps its gradient.
 	SurrogateCISPO Surrogate = "cispo"
-	// SurrogateSAPO is −σ(τ·(ρ−1))·4/τ·A, a soft gate in place of the clip, with
-	// TauPositive where A > 0 and TauNegative elsewhere.
+	// SurrogateSAPO is −σ(τ·(ρ−1))·4/τ·A, a soft gate instead of a clip. τ is TauPositive
+	// if A > 0, otherwise TauNegative.
 	SurrogateSAPO Surrogate = "sapo"
 	// SurrogateReinforce is −A·log π_θ, without an importance ratio.
 	SurrogateReinforce Surrogate = "reinforce"
-	// SurrogateMirrorDescent is −A·log π_θ + τ/2·(log π_θ/π_old)², with τ =
-	// MirrorTau. At LevelSequence both logarithms are of the whole completion, as
-	// Kimi k1.5 has it, exactly so with LossLUSPO; at LevelToken they are of the
-	// token: verl's dro.
+	// SurrogateMirrorDescent is −A·log π_θ + τ/2·(log π_θ/π_old)², with τ = MirrorTau. At
+	// LevelSequence both logarithms are those of the whole completion; with LossLUSPO this
+	// is exactly the loss of Kimi k1.5. At LevelToken they are those of the token: verl's
+	// dro.
 	SurrogateMirrorDescent Surrogate = "mirror_descent"
 )
 
-// Level says of what the importance ratio of a token is: of the token, or of its
-// completion o of |o| tokens.
+// Level selects whether the importance ratio is computed for each token or for each
+// completion.
 type Level string
 
 const (
-	// LevelToken is ρ_t = π_θ/π_old of the token. It is what the empty Level means.
+	// LevelToken uses ρ_t = π_θ/π_old of the token. It is the default.
 	LevelToken Level = "token"
-	// LevelSequence is s = exp(mean_t log ρ_t), for all tokens of the completion: GSPO.
+	// LevelSequence uses s = exp(mean_t log ρ_t) for all tokens of the completion: GSPO.
 	LevelSequence Level = "sequence"
-	// LevelSequenceToken is s with the gradient of the token alone, sg(s)·ρ_t/sg(ρ_t):
-	// GSPO-token, for advantages that differ within a completion.
+	// LevelSequenceToken uses the value s with the gradient of the token's own ratio,
+	// sg(s)·ρ_t/sg(ρ_t): GSPO-token, for advantages that differ within a completion.
 	LevelSequenceToken Level = "sequence_token"
-	// LevelTrajectory is Π_t ρ_t, the ratio of the whole completion: TRL's
-	// RLOOTrainer, exactly so with LossGRPO.
+	// LevelTrajectory uses Π_t ρ_t, the ratio of the whole completion. With LossGRPO it
+	// gives exactly the loss of TRL's RLOOTrainer.
 	LevelTrajectory Level = "trajectory"
 )
 
-// Objective is the loss of a token: a surrogate of its advantage, the divergence
-// from the reference model and the entropy bonus.
+// Objective is the loss of a token: the surrogate, the divergence from the reference model
+// and the entropy bonus.
 type Objective struct {
 	Surrogate Surrogate `json:",omitempty"` // "" means SurrogateClip
-	Level     Level     `json:",omitempty"` // of the importance ratio; "" means LevelToken
-	// EpsilonLow bounds the importance ratio from below at 1−EpsilonLow; 0
-	// means 0.2, and no bound for SurrogateCISPO. GSPO's is 3e-4.
+	Level     Level     `json:",omitempty"` // level of the importance ratio; "" means LevelToken
+	// EpsilonLow sets the lower clipping bound of the importance ratio, 1−EpsilonLow; 0 means
+	// 0.2, or no bound for SurrogateCISPO. GSPO uses 3e-4.
 	EpsilonLow float64
-	// EpsilonHigh bounds it from above at 1+EpsilonHigh; 0 means EpsilonLow, and 4
-	// for SurrogateCISPO, where TRL's epsilon_high is the bound itself, 5. DAPO's
-	// clip-higher is 0.28; DeepSeek-R1 used 10; GSPO's is 4e-4.
+	// EpsilonHigh sets the upper clipping bound of the importance ratio, 1+EpsilonHigh; 0
+	// means EpsilonLow, or 4 for SurrogateCISPO, for which TRL's epsilon_high is the bound
+	// itself, 5. DAPO (clip-higher) uses 0.28, DeepSeek-R1 used 10, GSPO uses 4e-4.
 	EpsilonHigh float64
-	// DualClip c bounds the ratio of SurrogateClip at c where the advantage is
-	// negative, which nothing bounds from above otherwise (arXiv 1912.09729): TRL's
-	// delta, verl's clip_ratio_c, which is 3. It is above 1+EpsilonHigh; 0 means no bound.
+	// DualClip is an upper bound of the ratio of SurrogateClip for negative advantages,
+	// where the ratio is otherwise unbounded (arXiv 1912.09729): TRL's delta, verl's
+	// clip_ratio_c, 3 by default there. It must be above 1+EpsilonHigh; 0 means no bound.
 	DualClip float64 `json:",omitempty"`
 	// TauPositive and TauNegative are the temperatures of SurrogateSAPO; 0 means 1
 	// and 1.05.
 	TauPositive float64 `json:",omitempty"`
 	TauNegative float64 `json:",omitempty"`
-	// MirrorTau weighs the penalty of SurrogateMirrorDescent, which requires it.
+	// MirrorTau is the coefficient of the penalty of SurrogateMirrorDescent, which
+	// requires it.
 	MirrorTau float64 `json:",omitempty"`
-	// Beta weighs the divergence from the reference model; 0 means none, and no
-	// reference model but for GRPO.RewardKL. DeepSeek-R1-Zero used 0.001.
+	// Beta is the coefficient of the divergence from the reference model; 0 means none, and
+	// then there is no reference model unless GRPO.RewardKL is set. DeepSeek-R1-Zero used
+	// 0.001.
 	Beta float64
-	// Divergence is the estimate that Beta weighs; "" means DivergenceK3.
+	// Divergence is the estimate that Beta multiplies; "" means DivergenceK3.
 	Divergence Divergence `json:",omitempty"`
-	// EntropyCoef c subtracts c times the mean entropy of the completion tokens
-	// from the loss; 0 means no bonus. The mean is plain, as TRL's: it does not
-	// depend on the LossType.
+	// EntropyCoef is the coefficient of the entropy bonus, the mean entropy of the completion
+	// tokens, which is subtracted from the loss; 0 means no bonus. As in TRL, all tokens have
+	// the same weight in this mean, whatever the LossType.
 	EntropyCoef float64
 }
 
-// recorded is o as checkpoints have it, where a default that has a name is empty.
+// recorded returns o as it is stored in checkpoints: named defaults are replaced by "".
 func (o Objective) recorded() Objective {
 	if o.Surrogate == SurrogateClip {
 		o.Surrogate = ""
@@ -93,7 +95,7 @@ func (o Objective) recorded() Objective {
 	return o
 }
 
-// bounds are the limits of the importance ratio.
+// bounds returns the clipping bounds of the importance ratio.
 func (o Objective) bounds() (lo, hi float64) {
 	if o.Surrogate == SurrogateCISPO {
 		return 1 - cmp.Or(o.EpsilonLow, 1), 1 + cmp.Or(o.EpsilonHigh, 4)
@@ -102,18 +104,18 @@ func (o Objective) bounds() (lo, hi float64) {
 	return 1 - low, 1 + cmp.Or(o.EpsilonHigh, low)
 }
 
-// maxLogRatio bounds log-ratios on both sides before they are exponentiated, as
-// verl does and TRL does not, so that one token cannot overflow a step.
+// maxLogRatio bounds the absolute value of log-ratios before they are exponentiated, so
+// that a single token cannot cause an overflow. verl does the same, TRL does not.
 const maxLogRatio = 20
 
-// Loss is −J (arXiv 2402.03300 eq. 3), of shape [1], with the entropy bonus:
+// Loss returns −J (arXiv 2402.03300 eq. 3) minus the entropy bonus, of shape [1]:
 //
 //	loss = Σ w·( surrogate(ρ, A) + β·divergence ) − c·mean(H)
 //
-// with the surrogate times Tokens.Importance where that is present.
+// If Tokens.Importance is present, it multiplies the surrogate.
 func (o Objective) Loss(t Tokens) tensor.Tensor { return o.withEntropy(t, o.policyLoss(t)) }
 
-// policyLoss is the loss without the entropy bonus, of shape [1].
+// policyLoss returns the loss without the entropy bonus, of shape [1].
 func (o Objective) policyLoss(t Tokens) tensor.Tensor {
 	ratio := o.ratio(t)
 	loss := o.surrogate(t, ratio)
@@ -134,7 +136,7 @@ func (o Objective) withEntropy(t Tokens, policyLoss tensor.Tensor) tensor.Tensor
 	return tensor.Sub(policyLoss, tensor.Scale(mean, o.EntropyCoef))
 }
 
-// ratio is the importance ratio of each row, [N].
+// ratio returns the importance ratio of each row, [N].
 func (o Objective) ratio(t Tokens) tensor.Tensor {
 	log := tensor.Sub(t.LogProb, t.OldLogProb)
 	switch o.Level {
@@ -143,13 +145,13 @@ func (o Objective) ratio(t Tokens) tensor.Tensor {
 	case LevelTrajectory:
 		log = t.SequenceSum(log)
 	case LevelSequenceToken:
-		own := tensor.Sub(t.LogProb, tensor.Detach(t.LogProb)) // 0, with the token's gradient
+		own := tensor.Sub(t.LogProb, tensor.Detach(t.LogProb)) // its value is 0, its gradient the token's
 		log = tensor.Add(tensor.Detach(t.SequenceMean(log)), own)
 	}
 	return tensor.Exp(tensor.Clamp(log, -maxLogRatio, maxLogRatio))
 }
 
-// surrogate is the loss of each row by its advantage, [N].
+// surrogate returns the surrogate loss of each row, [N].
 func (o Objective) surrogate(t Tokens, ratio tensor.Tensor) tensor.Tensor {
 	switch o.Surrogate {
 	case SurrogateCISPO:
@@ -177,7 +179,7 @@ func (o Objective) surrogate(t Tokens, ratio tensor.Tensor) tensor.Tensor {
 	return tensor.Neg(tensor.Minimum(tensor.Mul(ratio, t.Advantage), tensor.Mul(clipped, t.Advantage)))
 }
 
-// clip bounds the importance ratio.
+// clip clips the importance ratio.
 func (o Objective) clip(ratio tensor.Tensor) tensor.Tensor {
 	lo, hi := o.bounds()
 	return tensor.Clamp(ratio, lo, hi)

@@ -10,7 +10,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// randomCase are completions of the given lengths near the old policy.
+// randomCase returns completions of the given lengths, with log-probabilities near the old
+// policy's.
 func randomCase(rng *rand.Rand, lengths ...int) lossCase {
 	c := lossCase{lengths: lengths}
 	for _, n := range lengths {
@@ -28,8 +29,8 @@ func randomCase(rng *rand.Rand, lengths ...int) lossCase {
 	return c
 }
 
-// The gradient of each surrogate, level and divergence without a stopped gradient is that
-// of finite differences.
+// The gradients of surrogates, levels and divergences without stop-gradient agree with finite
+// differences.
 func TestSurrogatesAgreeWithFiniteDifferences(t *testing.T) {
 	const seed = 21
 	t.Log("seed", seed)
@@ -63,7 +64,7 @@ func TestSurrogatesAgreeWithFiniteDifferences(t *testing.T) {
 	}
 }
 
-// Kimi k1.5's objective, written out: of completion y, −A·log π(y) + τ/2·(log π(y)/π_old(y))².
+// The objective of Kimi k1.5 for a completion y is −A·log π(y) + τ/2·(log π(y)/π_old(y))².
 func TestMirrorDescentOfCompletionsByHand(t *testing.T) {
 	c := lossCase{
 		logProb: []float64{-1, -2, -3}, old: []float64{-1.5, -1.75, -2}, entropy: make([]float64, 3),
@@ -72,16 +73,16 @@ func TestMirrorDescentOfCompletionsByHand(t *testing.T) {
 	}
 	loss, grad, _ := c.evaluate(t, openCPU(t), Objective{
 		Surrogate: SurrogateMirrorDescent, Level: LevelSequence, MirrorTau: 0.4}.Loss)
-	// log π −3 and −3, of the ratio 0.25 and −1.
+	// log π is −3 for both completions, and the log-ratio is 0.25 and −1.
 	near(t, "loss", loss, .5*(-2*-3+.2*.0625)+.25*(-3+.2*1), 1e-15)
-	// w·(−A + τ·log ratio)
+	// The gradient is w·(−A + τ·log ratio).
 	for i, want := range []float64{.5 * (-2 + .4*.25), .5 * (-2 + .4*.25), .25 * (1 + .4*-1)} {
 		near(t, fmt.Sprint("gradient ", i), grad[i], want, 1e-15)
 	}
 }
 
-// GSPO-token has the gradient of GSPO where a completion's tokens have one advantage
-// (arXiv 2507.18071 eq. 17), and its loss.
+// If all tokens of a completion have the same advantage, GSPO-token has the loss and the
+// gradient of GSPO (arXiv 2507.18071 eq. 17).
 func TestGSPOTokenIsGSPOForOneAdvantage(t *testing.T) {
 	const seed = 22
 	t.Log("seed", seed)
@@ -97,11 +98,12 @@ func TestGSPOTokenIsGSPOForOneAdvantage(t *testing.T) {
 		near(t, fmt.Sprint("gradient ", i), byToken[i], by[i], 1e-14)
 	}
 	if math.Abs(by[0]) < 1e-3 {
-		t.Errorf("gradient %g: the case shows too little", by[0])
+		t.Errorf("gradient %g: the test is not conclusive", by[0])
 	}
 }
 
-// A split into micro-batches changes neither the loss nor its gradient, at any level.
+// Splitting a batch into micro-batches changes neither the loss nor its gradient, at any
+// level.
 func TestMicroBatchesOfSequenceRatiosAddUp(t *testing.T) {
 	const seed = 23
 	t.Log("seed", seed)
@@ -123,7 +125,7 @@ func TestMicroBatchesOfSequenceRatiosAddUp(t *testing.T) {
 	}
 }
 
-// Fields that mean nothing together are refused by name.
+// Fields that cannot be combined give an error that names them.
 func TestObjectivesThatMeanNothingAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		o    Objective
@@ -138,21 +140,21 @@ func TestObjectivesThatMeanNothingAreRefused(t *testing.T) {
 		{Objective{DualClip: 1.1},
 			"Objective.DualClip is 1.1, want more than 1+EpsilonHigh, which is 1.2"},
 		{Objective{Surrogate: SurrogateCISPO, DualClip: 3},
-			"Objective.DualClip is 3, which Surrogate cispo has no use for"},
+			"Objective.DualClip is 3, which Surrogate cispo does not use"},
 		{Objective{Surrogate: SurrogateSAPO, EpsilonHigh: .28},
-			"Objective.EpsilonHigh is 0.28, which Surrogate sapo has no use for"},
+			"Objective.EpsilonHigh is 0.28, which Surrogate sapo does not use"},
 		{Objective{TauNegative: 2},
-			"Objective.TauNegative is 2, which Surrogate clip has no use for"},
+			"Objective.TauNegative is 2, which Surrogate clip does not use"},
 		{Objective{Surrogate: SurrogateMirrorDescent},
-			"Objective.MirrorTau is 0, Surrogate mirror_descent needs it"},
+			"Objective.MirrorTau is 0, but Surrogate mirror_descent requires it"},
 		{Objective{MirrorTau: 1},
-			"Objective.MirrorTau is 1, which Surrogate clip has no use for"},
+			"Objective.MirrorTau is 1, which Surrogate clip does not use"},
 		{Objective{Surrogate: SurrogateReinforce, Level: LevelSequence},
-			"Objective.Level is sequence, which Surrogate reinforce has no use for"},
+			"Objective.Level is sequence, which Surrogate reinforce does not use"},
 		{Objective{Divergence: DivergenceK1},
-			"Objective.Divergence is k1 and Objective.Beta is 0: nothing weighs it"},
+			"Objective.Divergence is k1, but Objective.Beta is 0"},
 		{Objective{Surrogate: SurrogateMirrorDescent, MirrorTau: 1, Level: LevelTrajectory},
-			"Objective.Level is trajectory, which Surrogate mirror_descent has no use for"},
+			"Objective.Level is trajectory, which Surrogate mirror_descent does not use"},
 	} {
 		wantError(t, c.o.validate(), c.want)
 	}
@@ -165,7 +167,8 @@ func TestObjectivesThatMeanNothingAreRefused(t *testing.T) {
 	}
 }
 
-// Off policy, where the levels differ, any split into micro-batches gives the same.
+// Off-policy, where the levels differ, every split into micro-batches gives the same
+// gradients.
 func TestMicroBatchesChangeNothingAtAnyLevel(t *testing.T) {
 	objectives := []Objective{
 		{Surrogate: SurrogateMirrorDescent, Level: LevelSequence, MirrorTau: 0.1},

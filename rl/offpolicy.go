@@ -8,39 +8,43 @@ import (
 	"slices"
 )
 
-// OffPolicy corrects for completions that were drawn from another distribution than that
-// of the trained model: by another precision of it, see rollout.Generator.Trained, or by
-// the updates since. The zero value corrects nothing. The weights are in Tokens.Importance.
+// OffPolicy corrects for completions that were sampled from another distribution than the
+// trained model's, because a model of another precision generated them (see
+// rollout.Generator.Trained) or because of updates since then. The zero value corrects
+// nothing. The importance weights are in Tokens.Importance.
 type OffPolicy struct {
-	// Correction weighs the surrogate of a token by w = π/μ, with π of the trained model
-	// before the first update of a step, which then scores the rollout once more, and μ of
-	// the rollout. The π_old of Objective is π then, and not μ, so that the importance ratio
-	// of the first update is 1. "" means none, and π_old is μ. It is TRL's
-	// vllm_importance_sampling_mode, whose default there is sequence_mask.
+	// Correction multiplies the surrogate of a token by the importance weight w = π/μ. π is
+	// the trained model before the first update of a step, which computes the
+	// log-probabilities of the rollout once more, and μ is the distribution that the rollout
+	// was sampled from. π then replaces μ as the π_old of Objective, so the importance ratio
+	// of the first update is 1. "" means no correction, with π_old = μ. It is TRL's
+	// vllm_importance_sampling_mode, whose default is sequence_mask.
 	Correction Correction `json:"importance_sampling_mode,omitempty"`
-	// Cap is the greatest w; 0 means 3, math.MaxFloat64 none: TRL's clip_max.
+	// Cap is the upper bound of w; 0 means 3, math.MaxFloat64 no bound: TRL's
+	// vllm_importance_sampling_clip_max.
 	Cap float64 `json:"importance_sampling_clip_max,omitempty"`
-	// Min is the least w; 0 means none: TRL's clip_min.
+	// Min is the lower bound of w; 0 means no bound: TRL's vllm_importance_sampling_clip_min.
 	Min float64 `json:"importance_sampling_clip_min,omitempty"`
-	// MaskThreshold leaves the surrogate of tokens with a negative advantage out where the
-	// mean of log μ/π_θ over their completion is above it, in nats: the off-policy sequence
-	// mask of DeepSeek-V3.2 (arXiv 2512.02556 eq. 9), TRL's off_policy_mask_threshold. 0
-	// means that there is no mask.
+	// MaskThreshold, in nats, masks the surrogate of tokens with a negative advantage if the
+	// mean of log μ/π_θ over their completion is above it: the off-policy sequence mask of
+	// DeepSeek-V3.2 (arXiv 2512.02556 eq. 9), TRL's off_policy_mask_threshold. 0 means no
+	// mask.
 	MaskThreshold float64 `json:"off_policy_mask_threshold,omitempty"`
 }
 
-// Correction says of what the w of OffPolicy is, a token or its completion, and what
-// becomes of one beyond its bounds.
+// Correction selects whether the importance weight w of OffPolicy is computed for each token
+// or for each completion, and whether a w out of bounds is truncated or masked.
 type Correction string
 
 const (
-	// CorrectionTokenTruncate bounds w = π/μ of each token.
+	// CorrectionTokenTruncate clamps w = π/μ of each token to the bounds.
 	CorrectionTokenTruncate Correction = "token_truncate"
-	// CorrectionTokenMask has 0 for w of tokens beyond the bounds.
+	// CorrectionTokenMask sets w of tokens out of bounds to 0.
 	CorrectionTokenMask Correction = "token_mask"
-	// CorrectionSequenceTruncate bounds Π_t π/μ of each completion, the w of all its tokens.
+	// CorrectionSequenceTruncate clamps w = Π_t π/μ of each completion, the weight of all of
+	// its tokens, to the bounds.
 	CorrectionSequenceTruncate Correction = "sequence_truncate"
-	// CorrectionSequenceMask has 0 for w of completions beyond the bounds.
+	// CorrectionSequenceMask sets w of completions out of bounds to 0.
 	CorrectionSequenceMask Correction = "sequence_mask"
 )
 
@@ -50,7 +54,7 @@ func (c Correction) perCompletion() bool {
 
 func (c Correction) masks() bool { return c == CorrectionTokenMask || c == CorrectionSequenceMask }
 
-// recorded is o as checkpoints have it, where a default that has a number is 0.
+// recorded returns o as it is stored in checkpoints: the default Cap is replaced by 0.
 func (o OffPolicy) recorded() OffPolicy {
 	if o.Cap == defaultCap {
 		o.Cap = 0
@@ -60,10 +64,10 @@ func (o OffPolicy) recorded() OffPolicy {
 
 const defaultCap = 3
 
-// correct sets π_old of xs, whose log-probabilities under the trained model before its
-// first update are logProbs, and the weights of their surrogates. The ratios that it
-// returns are these weights.
-func (o OffPolicy) correct(xs []experience, logProbs [][]float64) agreement {
+// correct sets π_old and the importance weights of xs. logProbs holds their
+// log-probabilities under the trained model before the first update. The ratios of the
+// result are the importance weights.
+func (o OffPolicy) correct(xs []trainSample, logProbs [][]float64) agreement {
 	var all agreement
 	for i := range xs {
 		x := &xs[i]
@@ -91,7 +95,7 @@ func (o OffPolicy) correct(xs []experience, logProbs [][]float64) agreement {
 	return all
 }
 
-// importance is the weight of a token or a completion from its log π/μ.
+// importance returns the weight of a token or a completion, given its log π/μ.
 func (o OffPolicy) importance(log float64) float64 {
 	w, most := math.Exp(min(log, maxLogRatio)), cmp.Or(o.Cap, defaultCap)
 	switch {
@@ -103,9 +107,9 @@ func (o OffPolicy) importance(log float64) float64 {
 	return w
 }
 
-// weigh sets the Importance of t, the tokens of xs, and counts the tokens that
-// MaskThreshold leaves out. It waits for the forward pass where there is one.
-func (o OffPolicy) weigh(t *Tokens, xs []experience) (masked int, err error) {
+// weigh sets t.Importance for the tokens of xs, and returns the number of tokens that
+// MaskThreshold masks. With a MaskThreshold it waits for the forward pass.
+func (o OffPolicy) weigh(t *Tokens, xs []trainSample) (masked int, err error) {
 	if o == (OffPolicy{}) {
 		return 0, nil
 	}
@@ -156,13 +160,13 @@ func (o OffPolicy) validate() error {
 	}
 	switch most := cmp.Or(o.Cap, defaultCap); {
 	case o.Correction == "" && o.Cap != 0:
-		return fmt.Errorf("OffPolicy.Cap is %g without OffPolicy.Correction: it bounds nothing", o.Cap)
+		return fmt.Errorf("OffPolicy.Cap is %g without OffPolicy.Correction: it has no effect", o.Cap)
 	case o.Correction == "" && o.Min != 0:
-		return fmt.Errorf("OffPolicy.Min is %g without OffPolicy.Correction: it bounds nothing", o.Min)
+		return fmt.Errorf("OffPolicy.Min is %g without OffPolicy.Correction: it has no effect", o.Min)
 	case o.Min >= most:
 		return fmt.Errorf("OffPolicy.Min is %g, want less than OffPolicy.Cap, which is %g", o.Min, most)
 	case o.Correction != "" && !o.Correction.masks() && o.Cap == math.MaxFloat64 && o.Min == 0:
-		return errors.New("OffPolicy.Cap and OffPolicy.Min bound nothing: want a bound to truncate at")
+		return errors.New("OffPolicy.Cap and OffPolicy.Min are both unbounded: want a bound to truncate at")
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// trlOffPolicy is testdata/trl_off_policy.json: what TRL's own trainer computes.
+// trlOffPolicy is the content of testdata/trl_off_policy.json, computed by TRL's trainer.
 type trlOffPolicy struct {
 	Tokens          []int           `json:"tokens"`
 	Advantage       []float64       `json:"advantage"`
@@ -43,7 +43,7 @@ type offPolicyCase struct {
 	Metrics     map[string]float64 `json:"metrics"`
 }
 
-// grpo has the fields that mean the same.
+// grpo returns a GRPO with the same settings.
 func (c offPolicyCase) grpo() *GRPO {
 	g := trlCase{LossType: c.LossType, Level: c.Level, Epsilon: 0.2, EpsilonHigh: 0.28, Beta: c.Beta,
 		TauPositive: 1, TauNegative: 1.0625}.grpo()
@@ -58,7 +58,7 @@ func (c offPolicyCase) grpo() *GRPO {
 	return g
 }
 
-// Weights, losses, their gradients and metrics are those of TRL's own code.
+// Importance weights, losses, their gradients and metrics agree with TRL's code.
 func TestOffPolicyCorrectionsAreTRLs(t *testing.T) {
 	text, err := os.ReadFile("testdata/trl_off_policy.json")
 	if err != nil {
@@ -77,10 +77,10 @@ func TestOffPolicyCorrectionsAreTRLs(t *testing.T) {
 		if err := g.OffPolicy.validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		var xs []experience
+		var xs []trainSample
 		for i, n := range f.Tokens {
 			s := &rollout.Sample{IDs: make([]int32, n), LogProbs: sampling[i]}
-			x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, slices.Repeat(f.Advantage[i:i+1], n))
+			x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, s, slices.Repeat(f.Advantage[i:i+1], n))
 			x.ref = ref[i]
 			xs = append(xs, x)
 		}
@@ -127,15 +127,16 @@ func TestOffPolicyCorrectionsAreTRLs(t *testing.T) {
 	}
 }
 
-// corrections are all kinds of them.
+// corrections lists all corrections.
 var corrections = []Correction{
 	CorrectionTokenTruncate, CorrectionTokenMask, CorrectionSequenceTruncate, CorrectionSequenceMask,
 }
 
-// Under a correction the first update is on policy again whatever has drawn, to the bit, and
-// the weights are of the sampler's log-probabilities; it goes with routing replay.
+// With a correction, the importance ratio of the first update is exactly 1 for every rollout
+// model, and the importance weights come from the sampler's log-probabilities. Corrections
+// can be combined with RouterReplay.
 func TestCorrectedRolloutsAreOnPolicyBitForBit(t *testing.T) {
-	for name, o := range drawings {
+	for name, o := range rolloutOptions {
 		for _, c := range corrections {
 			for _, replay := range []bool{false, true} {
 				g := newRouted(t, openCPU(t), model.Options{}, &o)
@@ -148,14 +149,14 @@ func TestCorrectedRolloutsAreOnPolicyBitForBit(t *testing.T) {
 						t.Errorf("%s, %s: the first update is not on policy", name, c)
 					}
 					if !tokens.Importance.Present() {
-						t.Fatal("the loss has no weights")
+						t.Fatal("the loss has no importance weights")
 					}
 					updates++
 					return g.Objective.Loss(tokens)
 				}
 				m := mustStep(t, g).Values
 				if !(m[MetricSamplingDifferenceMax] > 0) || m[MetricSamplingRatioMin] == 1 {
-					t.Errorf("%s, %s: metrics %v: the case shows nothing", name, c, m)
+					t.Errorf("%s, %s: metrics %v: the test is not conclusive", name, c, m)
 				}
 			}
 		}
@@ -171,7 +172,7 @@ func must(t *testing.T, x tensor.Tensor) []float64 {
 	return v
 }
 
-// Bitwise: where the trained model draws itself, a correction has nothing to correct.
+// If the trained model itself generates the rollout, a correction changes no bit.
 func TestCorrectionOfTheTrainedModelsRolloutChangesNothing(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}, {DType: backend.F64}} {
 		run := func(c Correction) string {
@@ -188,13 +189,14 @@ func TestCorrectionOfTheTrainedModelsRolloutChangesNothing(t *testing.T) {
 		plain := run("")
 		for _, c := range corrections {
 			if run(c) != plain {
-				t.Errorf("%+v: %s moves the weights elsewhere", o, c)
+				t.Errorf("%+v: %s gives other weights", o, c)
 			}
 		}
 	}
 }
 
-// noise has the log-probabilities of rollouts moved by up to 0.3, as another sampler's.
+// noise changes the log-probabilities of g's rollouts by up to 0.3, as if another model had
+// generated them.
 func noise(g *GRPO) {
 	g.FailOnMismatch = false
 	g.OnRollout = func(r *Rollout) {
@@ -206,7 +208,8 @@ func noise(g *GRPO) {
 	}
 }
 
-// The sequence mask of one update by hand, from the log-probabilities that the loss sees.
+// The off-policy sequence mask of one update agrees with one computed from the
+// log-probabilities in the loss.
 func TestSequenceMaskByHand(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{DType: backend.F64})
 	noise(g)
@@ -245,12 +248,12 @@ func TestSequenceMaskByHand(t *testing.T) {
 	}
 	m := mustStep(t, g).Values
 	if dropped == 0 || kept == 0 {
-		t.Fatalf("%g tokens dropped, %d kept: the case shows too little", dropped, kept)
+		t.Fatalf("%g tokens dropped, %d kept: the test is not conclusive", dropped, kept)
 	}
 	near(t, MetricOffPolicyMasked, m[MetricOffPolicyMasked], dropped/all, 1e-15)
 }
 
-// The sampler's log-probabilities are corrected and masked alike in any split.
+// Corrections and masks are the same for every split into micro-batches.
 func TestMicroBatchesChangeNothingOffPolicy(t *testing.T) {
 	for _, c := range []struct {
 		dtype     backend.DType
@@ -280,9 +283,10 @@ func TestMicroBatchesChangeNothingOffPolicy(t *testing.T) {
 	}
 }
 
-// Bitwise: a resumed run with corrected and masked rollouts in Q8 is the uninterrupted one.
+// A resumed run with corrected and masked rollouts in Q8 gives the same bits as an
+// uninterrupted one.
 func TestOffPolicyResumes(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	start := func(dir string, steps int) *GRPO {
 		g := newRouted(t, openCPU(t), model.Options{}, &q8)
 		g.Trainer.Dir, g.Steps, g.RouterReplay, g.NumIterations, g.MiniBatches = dir, steps, true, 2, 2
@@ -313,7 +317,7 @@ func TestOffPolicyResumes(t *testing.T) {
 	}
 }
 
-// A step without an update has the metrics of its corrected rollout all the same.
+// A step without an update has the metrics of its corrected rollout too.
 func TestCorrectionWithoutAnUpdate(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	noise(g)
@@ -339,7 +343,7 @@ func TestCorrectionOfAMismatchFails(t *testing.T) {
 	_, err := g.Step(context.Background())
 	wantError(t, err, "log-probabilities of trainer and rollout differ")
 	if weights(t, g) != before {
-		t.Error("the weights moved")
+		t.Error("the weights changed")
 	}
 }
 
@@ -349,7 +353,7 @@ func TestBadCorrectionsAreErrors(t *testing.T) {
 		"OffPolicy.Cap is 2 without OffPolicy.Correction":         {Cap: 2},
 		"OffPolicy.Min is 0.5 without OffPolicy.Correction":       {Min: 0.5, MaskThreshold: 1},
 		"OffPolicy.Min is 3, want less than OffPolicy.Cap":        {Correction: CorrectionTokenMask, Min: 3},
-		"OffPolicy.Cap and OffPolicy.Min bound nothing": {
+		"OffPolicy.Cap and OffPolicy.Min are both unbounded": {
 			Correction: CorrectionTokenTruncate, Cap: math.MaxFloat64,
 		},
 		"OffPolicy.Cap is NaN":          {Correction: CorrectionTokenTruncate, Cap: math.NaN()},

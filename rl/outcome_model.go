@@ -12,27 +12,27 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// headName is the head of a classifier of transformers.
+// headName is the name of the head of a transformers classifier.
 const headName = "score.weight"
 
-// OutcomeModel is an outcome reward model (ORM): a model whose Head maps the hidden state
-// of a completion's last token to a score of the whole. OutcomeTraining trains it on
-// pairs. It reads tokens: its vocabulary is that of the policy. Its checkpoints are those
-// of transformers' …ForSequenceClassification with one label.
+// OutcomeModel is an outcome reward model (ORM): its Head maps the hidden state of a
+// completion's last token to a score of the whole completion. OutcomeTraining trains it on
+// pairs. It reads token ids, so it must have the vocabulary of the policy. Its checkpoints
+// have the format of transformers' …ForSequenceClassification with one label.
 type OutcomeModel struct {
 	Model   *model.Model
 	Head    *tensor.Param // [1, D]
-	MaxRows int           // packed tokens of a forward of Score; 0 means no bound
+	MaxRows int           // maximum number of packed tokens in a forward pass of Score; 0 means no limit
 }
 
-// NewOutcomeModel adds a head to m, see NewValueHead.
+// NewOutcomeModel adds a head to m; see NewValueHead.
 func NewOutcomeModel(m *model.Model) (*OutcomeModel, error) {
 	head, err := NewValueHead(m)
 	return &OutcomeModel{Model: m, Head: head}, err
 }
 
-// LoadOutcomeModel loads a checkpoint of an OutcomeModel: one of a Trainer, of Save or of
-// transformers.
+// LoadOutcomeModel loads an OutcomeModel from a checkpoint that a Trainer, Save or
+// transformers has written.
 func LoadOutcomeModel(b backend.Backend, path string, o model.LoadOptions) (*OutcomeModel, *model.Source, error) {
 	var om *OutcomeModel
 	m, source, err := loadClassifier(b, path, o, func(m *model.Model) (err error) {
@@ -47,7 +47,7 @@ func LoadOutcomeModel(b backend.Backend, path string, o model.LoadOptions) (*Out
 }
 
 // Save writes a folder that LoadOutcomeModel and transformers'
-// AutoModelForSequenceClassification read, see model.Save.
+// AutoModelForSequenceClassification can read; see model.Save.
 func (o *OutcomeModel) Save(dir string, so model.SaveOptions) error {
 	if err := o.validate(); err != nil {
 		return fmt.Errorf("rl: save: OutcomeModel.%w", err)
@@ -61,8 +61,9 @@ func (o *OutcomeModel) classifier() classifier {
 
 func (o *OutcomeModel) validate() error { return o.classifier().validate(1) }
 
-// Score is the score of each solution, as the model is now, in forwards of MaxRows tokens.
-// How solutions share forwards does not change the bits of their scores.
+// Score returns the score of each solution under the current weights. Each forward pass
+// has at most MaxRows tokens; how solutions are batched does not change any bit of the
+// scores.
 func (o *OutcomeModel) Score(ctx context.Context, all []Solution) ([]float64, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("rl: OutcomeModel.%w", err)
@@ -86,9 +87,9 @@ func (o *OutcomeModel) Score(ctx context.Context, all []Solution) ([]float64, er
 	return scores, nil
 }
 
-// Func is the scores as a reward function. A score ranks and has no bound above which a
-// completion is right: the status of a verdict is Wrong, which is "not right in full",
-// whatever the score. What the model cannot read gets an Error.
+// Func returns a reward function with the given name whose rewards are the scores. Scores
+// only rank completions, and none of them means that a completion is correct, so the status
+// of every verdict is Wrong. If the model cannot read a completion, the status is Error.
 func (o *OutcomeModel) Func(name string) reward.Func {
 	return scoring(name, func() (classifier, error) { return o.classifier(), o.validate() },
 		func(ctx context.Context, xs []Solution) ([]reward.Verdict, error) {
@@ -101,8 +102,8 @@ func (o *OutcomeModel) Func(name string) reward.Func {
 		})
 }
 
-// scoring is a reward function of a classifier, which judge asks of the solutions that it
-// can read.
+// scoring returns a reward function for a classifier. It calls judge with the solutions
+// that the classifier can read, and gives the others the status Error.
 func scoring(name string, of func() (classifier, error),
 	judge func(ctx context.Context, xs []Solution) ([]reward.Verdict, error)) reward.Func {
 	scoreAll := func(ctx context.Context, samples []reward.Sample) []reward.Verdict {
@@ -133,7 +134,7 @@ func scoring(name string, of func() (classifier, error),
 	return reward.Func{Name: name, Serial: true, ScoreAll: scoreAll}
 }
 
-// allFailed gives all samples the same error.
+// allFailed sets all verdicts to the same error.
 func allFailed(out []reward.Verdict, err error) []reward.Verdict {
 	for i := range out {
 		out[i] = reward.Verdict{Status: reward.Error, Err: err}
@@ -141,7 +142,7 @@ func allFailed(out []reward.Verdict, err error) []reward.Verdict {
 	return out
 }
 
-// solutions are the samples of a rollout.
+// solutions returns the samples of a rollout as solutions.
 func solutions(prompts []rollout.Prompt, samples []rollout.Sample) []Solution {
 	out := make([]Solution, len(samples))
 	for i, s := range samples {

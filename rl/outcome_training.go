@@ -11,64 +11,63 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// OutcomeTraining trains an OutcomeModel on pairs, of which the chosen completion is to
-// score higher than the rejected one. The loss of a pair of scores c and r is that of
-// Bradley and Terry, as in InstructGPT (arXiv 2203.02155) and TRL's RewardTrainer:
+// OutcomeTraining trains an OutcomeModel to score the chosen completion of a pair higher
+// than the rejected one. The loss of a pair with the scores c and r is the Bradley–Terry
+// loss, as in InstructGPT (arXiv 2203.02155) and TRL's RewardTrainer:
 //
 //	−log σ(c − r − Margin) + CenterRewards·(c + r)²
 //
-// and that of a step the mean over its pairs. Fill in the fields and call Run, or Step,
-// from one goroutine; but for Steps and functions they must not change after the first
-// step.
+// The loss of a step is the mean over its pairs. Fill in the fields and call Run or Step,
+// from one goroutine. Only Steps and functions may change after the first step.
 type OutcomeTraining struct {
-	// Trainer makes the optimizer updates, one a step, and serves this run alone. Its
-	// Model is that of Model. Its MaxRows bounds micro-batches, which hold whole pairs; its
-	// balance loss is added where it is set; its Seed keys the order of the pairs. Steps,
-	// Loss and OnStep are not used, and a Drafter is refused.
+	// Trainer makes the optimizer updates, one in each step. It must not be used for another
+	// run. Its Model is Model.Model. Its MaxRows limits micro-batches, which hold whole
+	// pairs; its balance loss is added if it is set; its Seed decides the order of the pairs.
+	// Its Steps, Loss and OnStep are not used. It must not have a Drafter.
 	Trainer *train.Trainer
 	Model   *OutcomeModel
-	Pairs   []Pair // trained on, in an order of its own in each epoch
-	Batch   int    // pairs of a step; 0 means 8. The last step of an epoch has what is left
-	Steps   int    // to be made, those before a resume included; required by Run
-	Held    []Pair // that Evaluate measures; optional
+	Pairs   []Pair // training set, shuffled anew in each epoch
+	Batch   int    // number of pairs in a step; 0 means 8. The last step of an epoch may have fewer
+	Steps   int    // total number of steps, including those before a resume; required by Run
+	Held    []Pair // held-out pairs for Evaluate; optional
 
-	// CenterRewards draws scores towards a mean of 0, which the pairs leave open: TRL's
-	// center_rewards_coefficient (arXiv 2312.09244), 0.01 there. If 0, scores are not
-	// centered.
+	// CenterRewards is the coefficient of a penalty that pulls the mean score towards 0, since
+	// the loss of pairs does not determine it: TRL's center_rewards_coefficient (arXiv
+	// 2312.09244), where 0.01 is recommended. If 0, scores are not centred.
 	CenterRewards float64
 
 	OnStep func(m train.Metrics) // called with the metrics of each step; optional
 
 	prepared bool
 	began    []setting
-	dealt    deck
+	order    epochOrder
 }
 
-// outcomeSettings are the fields that decide the bits of a run.
+// outcomeSettings holds the fields that affect the results of a run.
 type outcomeSettings struct {
 	Batch  int     `json:"batch"`
 	Center float64 `json:"center_rewards_coefficient"`
-	Pairs  string  `json:"pairs"` // their SHA-256
+	Pairs  string  `json:"pairs"` // hashPairs of Pairs
 	Own    any     `json:"own"`   // the caller's Trainer.Settings
 }
 
-// StepCount is the number of steps made, those before a resume included.
+// StepCount returns the number of steps made, including those before a resume.
 func (o *OutcomeTraining) StepCount() int { return o.Trainer.StepCount() }
 
-// StepsOf is the number of steps that epochs take.
+// StepsOf returns the number of steps in the given number of epochs.
 func (o *OutcomeTraining) StepsOf(epochs int) int {
 	return epochs * stepsOfEpoch(len(o.Pairs), o.batch())
 }
 
 func (o *OutcomeTraining) batch() int { return cmp.Or(o.Batch, 8) }
 
-func (o *OutcomeTraining) pupil() pupil {
-	return pupil{"OutcomeTraining", o.Trainer, o.Model.classifier()}
+func (o *OutcomeTraining) rewardTrainer() rewardTrainer {
+	return rewardTrainer{"OutcomeTraining", o.Trainer, o.Model.classifier()}
 }
 
-// Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, and saves at the end. It fails if more than Steps are made
-// already. When ctx is cancelled it saves what it has and returns the cause.
+// Run trains until Steps steps are made. It resumes from the newest complete checkpoint
+// in Trainer.Dir, and saves one at the end. It returns an error if more than Steps steps
+// have already been made. If ctx is cancelled, it saves a checkpoint and returns the cause.
 func (o *OutcomeTraining) Run(ctx context.Context) error {
 	if o.Steps == 0 {
 		return errors.New("rl: OutcomeTraining.Steps is 0")
@@ -76,21 +75,21 @@ func (o *OutcomeTraining) Run(ctx context.Context) error {
 	if err := o.prepare(); err != nil {
 		return err
 	}
-	return o.pupil().run(ctx, o.Steps, o.Step, o.OnStep)
+	return o.rewardTrainer().run(ctx, o.Steps, o.Step, o.OnStep)
 }
 
-// Step makes one step, an optimizer update on the next Batch pairs.
+// Step makes one optimizer update on the next Batch pairs.
 func (o *OutcomeTraining) Step(ctx context.Context) (train.Metrics, error) {
 	if err := o.prepare(); err != nil {
 		return train.Metrics{}, err
 	}
 	var pairs []Pair
-	for _, i := range o.dealt.deal(o.Trainer.Seed, o.StepCount(), o.batch(), len(o.Pairs)) {
+	for _, i := range o.order.indices(o.Trainer.Seed, o.StepCount(), o.batch(), len(o.Pairs)) {
 		pairs = append(pairs, o.Pairs[i])
 	}
 	var stats outcomeStats
 	total := totalWeight(pairs)
-	m, err := o.pupil().teach(ctx, outcomeLessons(pairs), func(y tensor.Tensor, from, to int) tensor.Tensor {
+	m, err := o.rewardTrainer().update(ctx, outcomeExamples(pairs), func(y tensor.Tensor, from, to int) tensor.Tensor {
 		return o.loss(y, pairs[from:to], total)
 	}, func(y []float64, from, to int) { stats.add(o, pairs[from:to], y) })
 	if err != nil {
@@ -100,8 +99,8 @@ func (o *OutcomeTraining) Step(ctx context.Context) (train.Metrics, error) {
 	return m, nil
 }
 
-// Evaluate measures Held as the model is now: the metrics of a step after eval_, with
-// eval_loss. It may be called by Trainer.Eval.
+// Evaluate returns the metrics of the current model on Held: those of a step with the
+// prefix eval_, and eval_loss. Trainer.Eval may call it.
 func (o *OutcomeTraining) Evaluate(ctx context.Context) (map[string]float64, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -111,7 +110,7 @@ func (o *OutcomeTraining) Evaluate(ctx context.Context) (map[string]float64, err
 	}
 	c := o.Model.classifier()
 	c.rows = o.Trainer.MaxRows
-	outputs, err := c.outputs(ctx, readings(outcomeLessons(o.Held)))
+	outputs, err := c.outputs(ctx, readings(outcomeExamples(o.Held)))
 	if err != nil {
 		return nil, fmt.Errorf("rl: evaluation: %w", err)
 	}
@@ -126,10 +125,10 @@ func (o *OutcomeTraining) Evaluate(ctx context.Context) (map[string]float64, err
 	return values, nil
 }
 
-// outcomeLessons reads the last token of both completions of each pair, the chosen one
-// first.
-func outcomeLessons(pairs []Pair) []lesson {
-	all := make([]lesson, len(pairs))
+// outcomeExamples returns one example for each pair: readings of the last tokens of its two
+// completions, the chosen one first.
+func outcomeExamples(pairs []Pair) []example {
+	all := make([]example, len(pairs))
 	for i, p := range pairs {
 		for _, completion := range [][]int32{p.Chosen, p.Rejected} {
 			all[i] = append(all[i], newReading(Solution{Prompt: p.Prompt, Completion: completion}, len(completion)-1))
@@ -138,7 +137,7 @@ func outcomeLessons(pairs []Pair) []lesson {
 	return all
 }
 
-// totalWeight is the sum of the weights of pairs.
+// totalWeight returns the sum of the weights of pairs.
 func totalWeight(pairs []Pair) (sum float64) {
 	for _, p := range pairs {
 		sum += cmp.Or(p.Weight, 1)
@@ -146,8 +145,8 @@ func totalWeight(pairs []Pair) (sum float64) {
 	return sum
 }
 
-// loss is the share of n pairs in the loss of a batch whose weights have the given total,
-// of shape [1], for scores [2n, 1].
+// loss returns the contribution of n pairs with scores [2n, 1] to the loss of a batch, of
+// shape [1]. total is the sum of the weights of the batch.
 func (o *OutcomeTraining) loss(scores tensor.Tensor, pairs []Pair, total float64) tensor.Tensor {
 	s, n, dt := scores.Scope(), len(pairs), scores.DType()
 	var sign, margin, weight []float64
@@ -165,15 +164,14 @@ func (o *OutcomeTraining) loss(scores tensor.Tensor, pairs []Pair, total float64
 	return tensor.Sum(tensor.Mul(s.Floats(dt, weight, n), loss))
 }
 
-// outcomeStats gathers on the host, in the order of the pairs, what the metrics say about
-// them.
+// outcomeStats accumulates the metrics of pairs, on the host and in the order of the pairs.
 type outcomeStats struct {
 	n, right       int
 	min, max       float64
 	sum, gap, loss float64
 }
 
-// add takes in the scores of pairs, the chosen one's before the rejected one's.
+// add adds pairs with their scores, each chosen one before its rejected one.
 func (t *outcomeStats) add(o *OutcomeTraining, pairs []Pair, scores []float64) {
 	for i, p := range pairs {
 		c, r := scores[2*i], scores[2*i+1]
@@ -192,7 +190,7 @@ func (t *outcomeStats) add(o *OutcomeTraining, pairs []Pair, scores []float64) {
 	}
 }
 
-// enter adds the metrics, with a prefix.
+// enter adds the metrics to v, with the given prefix.
 func (t *outcomeStats) enter(v map[string]float64, prefix string) {
 	n := float64(t.n)
 	v[prefix+MetricMinReward], v[prefix+MetricMaxReward] = t.min, t.max
@@ -201,7 +199,7 @@ func (t *outcomeStats) enter(v map[string]float64, prefix string) {
 	v[prefix+MetricMargin] = t.gap / n
 }
 
-// check refuses fields that no run could mean or that have changed since the first step.
+// check reports an invalid field, or a field that has changed since the first step.
 func (o *OutcomeTraining) check() error {
 	switch {
 	case o.Trainer == nil || o.Model == nil:
@@ -213,7 +211,7 @@ func (o *OutcomeTraining) check() error {
 		return fmt.Errorf("rl: OutcomeTraining.Model.%w", err)
 	}
 	if err := cmp.Or(
-		o.pupil().validate(o.Batch, o.Steps), number("CenterRewards", o.CenterRewards, 0, math.MaxFloat64),
+		o.rewardTrainer().validate(o.Batch, o.Steps), number("CenterRewards", o.CenterRewards, 0, math.MaxFloat64),
 	); err != nil {
 		return fmt.Errorf("rl: OutcomeTraining.%w", err)
 	}
@@ -236,13 +234,14 @@ func (o *OutcomeTraining) check() error {
 	return nil
 }
 
-// prepare makes a run ready for its next step.
+// prepare makes a run ready for its next step. It checks the fields, and resumes from a
+// checkpoint the first time.
 func (o *OutcomeTraining) prepare() error {
 	if err := o.check(); err != nil || o.prepared {
 		return err
 	}
 	s := outcomeSettings{o.batch(), o.CenterRewards, hashPairs(o.Pairs), o.Trainer.Settings}
-	if err := o.pupil().prepare(s); err != nil {
+	if err := o.rewardTrainer().prepare(s); err != nil {
 		return err
 	}
 	o.prepared, o.began = true, fixed("OutcomeTraining", o)

@@ -3,8 +3,8 @@ package rl
 import "fmt"
 
 // PassAtK returns the unbiased estimate of pass@k from n samples of a problem,
-// c of them correct: 1 − C(n−c,k)/C(n,k), the chance that k samples drawn
-// without replacement contain a correct one (Chen et al. 2021, arXiv
+// c of them correct: 1 − C(n−c,k)/C(n,k), the probability that k samples drawn
+// without replacement include a correct one (Chen et al. 2021, arXiv
 // 2107.03374, eq. 1). It panics unless 0 ≤ c ≤ n and 1 ≤ k ≤ n.
 func PassAtK(n, c, k int) float64 {
 	if c < 0 || c > n || k < 1 || k > n {
@@ -13,7 +13,7 @@ func PassAtK(n, c, k int) float64 {
 	if n-c < k {
 		return 1
 	}
-	// C(n−c,k)/C(n,k) as a product of c factors below 1: nothing overflows.
+	// C(n−c,k)/C(n,k) is a product of c factors below 1, which cannot overflow.
 	miss := 1.0
 	for i := n - c + 1; i <= n; i++ {
 		miss *= 1 - float64(k)/float64(i)
@@ -21,19 +21,18 @@ func PassAtK(n, c, k int) float64 {
 	return 1 - miss
 }
 
-// MajAtK returns maj@k (cons@k, self-consistency) of one problem: the chance
-// that the most frequent answer among k samples is correct.
+// MajAtK returns maj@k (cons@k, self-consistency) of one problem: the probability that the
+// most frequent answer among k samples is correct.
 //
-// answers holds the normalised answer of each of the n samples and "" where none
-// could be read, correct its correctness. Unreadable answers do not vote; the
-// majority is the most frequent answer, of several equally frequent ones the one
-// seen first; it is as correct as its first occurrence; with no votes it is
+// answers holds the normalised answer of each of the n samples, or "" if it could not be
+// read; correct reports whether it is correct. Answers "" do not vote. The majority answer
+// is the most frequent one; among equally frequent answers it is the one that occurs first.
+// It counts as correct if its first occurrence is. If there are no votes, the result is
 // wrong.
 //
-// The samples are cut in order into ⌊n/k⌋ blocks of k, which are independent
-// draws, and the result is the share of blocks with a correct majority: 0 or 1
-// if k > n/2. Samples left over are unused. It panics unless answers and correct
-// have equal length n and 1 ≤ k ≤ n.
+// MajAtK splits the samples in order into ⌊n/k⌋ chunks of k and returns the share of chunks
+// whose majority answer is correct, which is 0 or 1 if k > n/2. Remaining samples are
+// unused. It panics unless answers and correct have equal length n and 1 ≤ k ≤ n.
 func MajAtK(answers []string, correct []bool, k int) float64 {
 	n := len(answers)
 	if n != len(correct) || k < 1 || k > n {
@@ -54,7 +53,7 @@ func majorityCorrect(answers []string, correct []bool) bool {
 		votes[a]++
 	}
 	most, verdict := 0, false
-	for i, a := range answers { // in order, so that ties go to the first seen
+	for i, a := range answers { // in order, so that the first of equally frequent answers wins
 		if a != "" && votes[a] > most {
 			most, verdict = votes[a], correct[i]
 		}
@@ -62,9 +61,8 @@ func majorityCorrect(answers []string, correct []bool) bool {
 	return verdict
 }
 
-// AvgAtK returns avg@k (verl's mean@N) of one problem: the mean of the scores of
-// its samples, which is pass@1 if the scores are 0 and 1. It panics without
-// scores.
+// AvgAtK returns avg@k (verl's mean@N) of one problem: the mean of the scores of its
+// samples, which estimates pass@1 if each score is 0 or 1. It panics if scores is empty.
 func AvgAtK(scores []float64) float64 {
 	if len(scores) == 0 {
 		panic("rl: AvgAtK: no scores")

@@ -44,7 +44,7 @@ func TestPassAtKByHand(t *testing.T) {
 func TestMajAtK(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		answers string // one letter a sample, "." for unreadable; "a" is correct
+		answers string // one letter for each sample, "." for an unreadable answer; "a" is correct
 		k       int
 		want    float64
 	}{

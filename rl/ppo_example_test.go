@@ -14,8 +14,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// PPO on digit completion: one completion a prompt, and a critic that begins with the
-// policy's weights and learns alone for two steps.
+// PPO on digit completion, with one completion of each prompt. The critic begins with the
+// policy's weights; in the first two steps only the critic is updated.
 func ExampleCritic() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -56,7 +56,7 @@ func ExampleCritic() {
 			Head: head, Trainer: &train.Trainer{Model: network, Optimizer: train.AdamW{LR: 5e-3}}, Warmup: 2,
 		},
 		G: 1, Steps: 22,
-		Alarms: rl.Thresholds{MaxTruncated: -1}, // completions are of one length
+		Alarms: rl.Thresholds{MaxTruncated: -1}, // all completions have the same length
 	}
 	g.OnStep = func(m train.Metrics) {
 		switch m.Step {

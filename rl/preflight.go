@@ -10,14 +10,13 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Preflight shows on w what the run is about to do, before it costs anything:
-// the exact prompt of the first problem, a completion of it, and what every
-// reward function says about that. It fails if not one sample of the group gets
-// a reward.
+// Preflight checks a run before it costs anything. It samples one group of completions and
+// writes to w the exact prompt of the first problem, one completion, and the verdict of
+// every reward function on it. It returns an error if no sample of the group gets a reward.
 //
-// It samples one group and changes nothing, neither the run nor a file. So it
-// resumes nothing either: before Run or Step it shows the model as it is, on the
-// prompts of step 0, whatever checkpoint Trainer.Dir has.
+// Preflight changes neither the run nor any file, and does not resume: before Run or Step
+// it uses the model's current weights and the prompts of step 0, even if Trainer.Dir has a
+// checkpoint.
 func (g *GRPO) Preflight(ctx context.Context, w io.Writer) error {
 	if err := g.check(); err != nil {
 		return err

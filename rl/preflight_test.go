@@ -40,7 +40,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// listing is the files below dir with their checksums.
+// listing lists the files below dir with their checksums.
 func listing(t testing.TB, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -59,8 +59,8 @@ func listing(t testing.TB, dir string) string {
 	return b.String()
 }
 
-// killedRun leaves in dir what a run killed in its third step leaves: a
-// checkpoint of step 1, the verdicts of step 2 and a part of a line.
+// killedRun writes to dir the files of a run that was killed in its third step: a checkpoint
+// of step 1, the verdicts of step 2 and an incomplete line.
 func killedRun(t testing.TB, dir string) {
 	t.Helper()
 	g := everything(t, dir, 4)
@@ -80,8 +80,8 @@ func killedRun(t testing.TB, dir string) {
 	g.Trainer.Close()
 }
 
-// A preflight shows the model as it is and touches neither it nor the run's
-// folder; the run afterwards is the one without it, bit for bit.
+// A preflight uses the current weights and changes neither them nor the run's folder. A run
+// after it gives the same bits as a run without it.
 func TestPreflightChangesNothing(t *testing.T) {
 	for name, leave := range map[string]func(testing.TB, string){
 		"a folder that is not there": func(t testing.TB, dir string) {

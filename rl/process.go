@@ -12,7 +12,7 @@ type StepReward struct {
 	Value float64 // of the step
 }
 
-// process asks Process for the rewards of the steps of a rollout.
+// process calls Process and checks the rewards that it returns.
 func (g *GRPO) process(ctx context.Context, r *Rollout) error {
 	if g.Process == nil {
 		return nil
@@ -42,10 +42,10 @@ func (g *GRPO) process(ctx context.Context, r *Rollout) error {
 	return nil
 }
 
-// addSteps adds the advantages of process supervision (arXiv 2402.03300 §4.1.3): the
-// reward of a step is compared with those of all steps of its group of g samples, and
-// a token has the sum of those of the steps that end at it or later. A group whose
-// steps differ teaches something even if its outcomes do not.
+// addSteps adds the advantages of process supervision (arXiv 2402.03300 §4.1.3). The reward
+// of a step is normalised over all steps of its group of g samples, and the advantage of a
+// token is the sum over the steps that end at it or later. If the steps of a group have
+// different rewards, ZeroStd becomes false even if its outcomes are equal.
 func (a *Advantages) addSteps(steps [][]StepReward, g int, scaling Scaling, eps float64) {
 	of := func(lo, hi int) (values []float64) {
 		for i := lo; i < hi; i++ {
@@ -89,7 +89,7 @@ func (a *Advantages) addSteps(steps [][]StepReward, g int, scaling Scaling, eps 
 	}
 }
 
-// equal reports whether values are all the same; the empty list's are.
+// equal reports whether all values are equal, which holds for an empty list.
 func equal(values []float64) bool {
 	for _, v := range values {
 		if v != values[0] {

@@ -15,23 +15,23 @@ import (
 
 const biasName = "score.bias"
 
-// ProcessModel is a process reward model (PRM, arXiv 2305.20050): a model whose Head says
-// at the last token of each step of a completion how likely the step is right.
-// ProcessTraining trains it on labelled steps. It reads tokens: its vocabulary is that of
-// the policy. Its checkpoints are those of transformers' …ForTokenClassification with two
-// labels, 1 for right.
+// ProcessModel is a process reward model (PRM, arXiv 2305.20050): at the last token of each
+// step of a completion, its Head computes the probability that the step is right.
+// ProcessTraining trains it on labelled steps. It reads token ids, so it must have the
+// vocabulary of the policy. Its checkpoints have the format of transformers'
+// …ForTokenClassification with two labels, of which 1 means right.
 type ProcessModel struct {
 	Model *model.Model
 	Head  *tensor.Param // [2, D]
 	Bias  *tensor.Param // [2]
-	// Ends lists in order the indices of the tokens of a completion that end its steps.
-	// It is a pure function of them. Required to score; see StepsEndAt.
+	// Ends returns the indices of the last tokens of the steps of a completion, in order. It
+	// must be a pure function. Scoring requires it; see StepsEndAt.
 	Ends    func(completion []int32) []int
-	MaxRows int // packed tokens of a forward of Score; 0 means no bound
+	MaxRows int // maximum number of packed tokens in a forward pass of Score; 0 means no limit
 }
 
-// StepsEndAt has steps end at each of the given tokens, such as that of a line break, and
-// at the end of the completion.
+// StepsEndAt returns a function for ProcessModel.Ends: a step ends at each of the given
+// tokens, such as that of a line break, and at the end of the completion.
 func StepsEndAt(separators ...int32) func(completion []int32) []int {
 	return func(completion []int32) (ends []int) {
 		for i, id := range completion {
@@ -43,9 +43,9 @@ func StepsEndAt(separators ...int32) func(completion []int32) []int {
 	}
 }
 
-// NewProcessModel adds a head [2, D] and a bias [2] to the parameters of m: score.weight
-// and score.bias, of zeros, so that all steps begin as likely right as wrong. They train
-// with m and are in its checkpoints.
+// NewProcessModel adds a head score.weight [2, D] and a bias score.bias [2] to the
+// parameters of m. They are initialized to zeros, so that every step is at first right with
+// probability ½. They train with m and are saved in its checkpoints.
 func NewProcessModel(m *model.Model, ends func(completion []int32) []int) (*ProcessModel, error) {
 	for _, name := range []string{headName, biasName} {
 		if m.Params.Get(name) != nil {
@@ -58,8 +58,8 @@ func NewProcessModel(m *model.Model, ends func(completion []int32) []int) (*Proc
 	return p, m.Params.Err()
 }
 
-// LoadProcessModel loads a checkpoint of a ProcessModel: one of a Trainer, of Save or of
-// transformers.
+// LoadProcessModel loads a ProcessModel from a checkpoint that a Trainer, Save or
+// transformers has written.
 func LoadProcessModel(
 	b backend.Backend, path string, ends func(completion []int32) []int, o model.LoadOptions,
 ) (*ProcessModel, *model.Source, error) {
@@ -76,7 +76,7 @@ func LoadProcessModel(
 }
 
 // Save writes a folder that LoadProcessModel and transformers'
-// AutoModelForTokenClassification read, see model.Save.
+// AutoModelForTokenClassification can read; see model.Save.
 func (p *ProcessModel) Save(dir string, so model.SaveOptions) error {
 	if err := p.validate(); err != nil {
 		return fmt.Errorf("rl: save: ProcessModel.%w", err)
@@ -95,9 +95,9 @@ func (p *ProcessModel) validate() error {
 	return p.classifier().validate(2)
 }
 
-// Score is how likely each step of each solution is right, from 0 to 1, as the model is
-// now, in forwards of MaxRows tokens. A completion without a step has none. How solutions
-// share forwards does not change the bits of their scores.
+// Score returns, for each step of each solution, the probability that it is right under the
+// current weights. A completion without steps has no scores. Each forward pass has at most
+// MaxRows tokens; how solutions are batched does not change any bit of the scores.
 func (p *ProcessModel) Score(ctx context.Context, all []Solution) ([][]StepReward, error) {
 	if err := p.validate(); err != nil {
 		return nil, fmt.Errorf("rl: ProcessModel.%w", err)
@@ -134,24 +134,26 @@ func (p *ProcessModel) Score(ctx context.Context, all []Solution) ([][]StepRewar
 	return steps, nil
 }
 
-// Process scores the steps of a rollout: GRPO.Process of a policy to be trained by it.
+// Process scores the steps of a rollout. Set GRPO.Process to it to train a policy with
+// these rewards.
 func (p *ProcessModel) Process(ctx context.Context, r *Rollout) ([][]StepReward, error) {
 	return p.Score(ctx, solutions(r.Prompts, r.Samples))
 }
 
-// Outcome says how the scores of a completion's steps make one of the whole.
+// Outcome selects how the scores of steps are combined into a score of the completion.
 type Outcome string
 
 const (
 	// OutcomeMin is the score of the worst step.
 	OutcomeMin Outcome = "min"
-	// OutcomeProduct is the product: how likely all steps are right, were they independent.
+	// OutcomeProduct is the product of the scores: the probability that all steps are right
+	// if they are independent.
 	OutcomeProduct Outcome = "product"
 	// OutcomeLast is the score of the last step.
 	OutcomeLast Outcome = "last"
 )
 
-// Of is the score of the whole; steps are at least one.
+// Of returns the score of a completion. It must have at least one step.
 func (o Outcome) Of(steps []StepReward) float64 {
 	score := steps[0].Value
 	for _, s := range steps[1:] {
@@ -169,9 +171,10 @@ func (o Outcome) Of(steps []StepReward) float64 {
 	return score
 }
 
-// Func is the score of whole completions as a reward function. The status of a verdict is
-// Correct above 0.5, otherwise Wrong; Unparseable, of value 0, for completions without a
-// step. What the model cannot read gets an Error.
+// Func returns a reward function with the given name whose rewards are the scores of whole
+// completions. The status of a verdict is Correct if the score is above 0.5, otherwise
+// Wrong. For completions without steps it is Unparseable, with value 0; for completions
+// that the model cannot read it is Error.
 func (p *ProcessModel) Func(name string, outcome Outcome) reward.Func {
 	known := func() (classifier, error) {
 		if err := p.validate(); err != nil {

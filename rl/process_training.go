@@ -12,54 +12,53 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// ProcessTraining trains a ProcessModel on solutions whose steps have labels: the loss is
-// the cross-entropy of right and wrong at the last token of each step, the mean over the
-// steps of a batch (arXiv 2211.14275, 2305.20050; TRL's PRMTrainer). Fill in the fields and
-// call Run, or Step, from one goroutine; but for Steps and functions they must not change
-// after the first step.
+// ProcessTraining trains a ProcessModel on solutions with labelled steps. The loss is the
+// cross-entropy of right and wrong at the last token of each step, averaged over the steps
+// of a batch (arXiv 2211.14275, 2305.20050; TRL's PRMTrainer). Fill in the fields and call
+// Run or Step, from one goroutine. Only Steps and functions may change after the first step.
 type ProcessTraining struct {
-	// Trainer makes the optimizer updates, one a step, and serves this run alone. Its
-	// Model is that of Model. Its MaxRows bounds micro-batches; its balance loss is added
-	// where it is set; its Seed keys the order of the solutions. Steps, Loss and OnStep are
-	// not used, and a Drafter is refused.
+	// Trainer makes the optimizer updates, one in each step. It must not be used for another
+	// run. Its Model is Model.Model. Its MaxRows limits micro-batches; its balance loss is
+	// added if it is set; its Seed decides the order of the solutions. Its Steps, Loss and
+	// OnStep are not used. It must not have a Drafter.
 	Trainer   *train.Trainer
 	Model     *ProcessModel
-	Solutions []Solution // trained on, in an order of its own in each epoch
-	Batch     int        // solutions of a step; 0 means 8. The last step of an epoch has what is left
-	Steps     int        // of the optimizer to be made, those before a resume included; required by Run
-	Held      []Solution // that Evaluate measures; optional
+	Solutions []Solution // training set, shuffled anew in each epoch
+	Batch     int        // number of solutions in a step; 0 means 8. The last step of an epoch may have fewer
+	Steps     int        // total number of optimizer steps, including those before a resume; required by Run
+	Held      []Solution // held-out solutions for Evaluate; optional
 
 	OnStep func(m train.Metrics) // called with the metrics of each step; optional
 
 	prepared bool
 	began    []setting
-	dealt    deck
+	order    epochOrder
 }
 
-// processSettings are the fields that decide the bits of a run.
+// processSettings holds the fields that affect the results of a run.
 type processSettings struct {
 	Batch     int    `json:"batch"`
-	Solutions string `json:"solutions"` // their SHA-256
+	Solutions string `json:"solutions"` // hashSolutions of Solutions
 	Own       any    `json:"own"`       // the caller's Trainer.Settings
 }
 
-// StepCount is the number of steps made, those before a resume included.
+// StepCount returns the number of steps made, including those before a resume.
 func (p *ProcessTraining) StepCount() int { return p.Trainer.StepCount() }
 
-// StepsOf is the number of steps that epochs take.
+// StepsOf returns the number of steps in the given number of epochs.
 func (p *ProcessTraining) StepsOf(epochs int) int {
 	return epochs * stepsOfEpoch(len(p.Solutions), p.batch())
 }
 
 func (p *ProcessTraining) batch() int { return cmp.Or(p.Batch, 8) }
 
-func (p *ProcessTraining) pupil() pupil {
-	return pupil{"ProcessTraining", p.Trainer, p.Model.classifier()}
+func (p *ProcessTraining) rewardTrainer() rewardTrainer {
+	return rewardTrainer{"ProcessTraining", p.Trainer, p.Model.classifier()}
 }
 
-// Run trains until Steps steps are made. It continues from the newest complete
-// checkpoint in Trainer.Dir, and saves at the end. It fails if more than Steps are made
-// already. When ctx is cancelled it saves what it has and returns the cause.
+// Run trains until Steps steps are made. It resumes from the newest complete checkpoint
+// in Trainer.Dir, and saves one at the end. It returns an error if more than Steps steps
+// have already been made. If ctx is cancelled, it saves a checkpoint and returns the cause.
 func (p *ProcessTraining) Run(ctx context.Context) error {
 	if p.Steps == 0 {
 		return errors.New("rl: ProcessTraining.Steps is 0")
@@ -67,21 +66,21 @@ func (p *ProcessTraining) Run(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	return p.pupil().run(ctx, p.Steps, p.Step, p.OnStep)
+	return p.rewardTrainer().run(ctx, p.Steps, p.Step, p.OnStep)
 }
 
-// Step makes one step, an optimizer update on the next Batch solutions.
+// Step makes one optimizer update on the next Batch solutions.
 func (p *ProcessTraining) Step(ctx context.Context) (train.Metrics, error) {
 	if err := p.prepare(); err != nil {
 		return train.Metrics{}, err
 	}
 	var all []Solution
-	for _, i := range p.dealt.deal(p.Trainer.Seed, p.StepCount(), p.batch(), len(p.Solutions)) {
+	for _, i := range p.order.indices(p.Trainer.Seed, p.StepCount(), p.batch(), len(p.Solutions)) {
 		all = append(all, p.Solutions[i])
 	}
 	labels := len(stepTargets(all))
 	var stats stepStats
-	m, err := p.pupil().teach(ctx, processLessons(all), func(y tensor.Tensor, from, to int) tensor.Tensor {
+	m, err := p.rewardTrainer().update(ctx, processExamples(all), func(y tensor.Tensor, from, to int) tensor.Tensor {
 		return stepLoss(y, stepTargets(all[from:to]), labels)
 	}, func(y []float64, from, to int) { stats.add(stepTargets(all[from:to]), y) })
 	if err != nil {
@@ -91,8 +90,8 @@ func (p *ProcessTraining) Step(ctx context.Context) (train.Metrics, error) {
 	return m, nil
 }
 
-// Evaluate measures Held as the model is now: eval_loss and eval_accuracy. It may be
-// called by Trainer.Eval.
+// Evaluate returns eval_loss and eval_accuracy of the current model on Held. Trainer.Eval
+// may call it.
 func (p *ProcessTraining) Evaluate(ctx context.Context) (map[string]float64, error) {
 	if err := p.check(); err != nil {
 		return nil, err
@@ -102,7 +101,7 @@ func (p *ProcessTraining) Evaluate(ctx context.Context) (map[string]float64, err
 	}
 	c := p.Model.classifier()
 	c.rows = p.Trainer.MaxRows
-	outputs, err := c.outputs(ctx, readings(processLessons(p.Held)))
+	outputs, err := c.outputs(ctx, readings(processExamples(p.Held)))
 	if err != nil {
 		return nil, fmt.Errorf("rl: evaluation: %w", err)
 	}
@@ -116,20 +115,21 @@ func (p *ProcessTraining) Evaluate(ctx context.Context) (map[string]float64, err
 	}, nil
 }
 
-// processLessons reads each solution at the ends of its labelled steps.
-func processLessons(all []Solution) []lesson {
-	lessons := make([]lesson, len(all))
+// processExamples returns one example for each solution: a reading of the last tokens of its
+// labelled steps.
+func processExamples(all []Solution) []example {
+	examples := make([]example, len(all))
 	for i, x := range all {
 		var ends []int
 		for _, s := range x.Steps {
 			ends = append(ends, s.Token)
 		}
-		lessons[i] = lesson{newReading(x, ends...)}
+		examples[i] = example{newReading(x, ends...)}
 	}
-	return lessons
+	return examples
 }
 
-// stepTargets are the classes of the labelled steps of all: 1 for right, 0 for wrong.
+// stepTargets returns the classes of all labelled steps: 1 for right, 0 for wrong.
 func stepTargets(all []Solution) (targets []int32) {
 	for _, x := range all {
 		for _, s := range x.Steps {
@@ -143,19 +143,20 @@ func stepTargets(all []Solution) (targets []int32) {
 	return targets
 }
 
-// stepLoss is the share of k steps in the mean over total, of shape [1], for logits [k, 2].
+// stepLoss returns the contribution of k steps with logits [k, 2] to the mean over total
+// steps, of shape [1].
 func stepLoss(logits tensor.Tensor, targets []int32, total int) tensor.Tensor {
 	l := tensor.CrossEntropy(logits, logits.Scope().Ints(targets, len(targets)), tensor.CrossEntropyOptions{})
 	return tensor.Scale(tensor.Sum(l), 1/float64(total))
 }
 
-// stepStats counts on the host, in the order of the steps.
+// stepStats accumulates the metrics of steps, on the host and in the order of the steps.
 type stepStats struct {
-	right int
+	right int     // number of steps classified correctly
 	loss  float64 // sum over steps
 }
 
-// add takes in the logits of steps, two of each.
+// add adds steps with the given classes and logits, two logits for each step.
 func (t *stepStats) add(targets []int32, logits []float64) {
 	for i, class := range targets {
 		gap := logits[2*i+1] - logits[2*i]
@@ -169,7 +170,7 @@ func (t *stepStats) add(targets []int32, logits []float64) {
 	}
 }
 
-// check refuses fields that no run could mean or that have changed since the first step.
+// check reports an invalid field, or a field that has changed since the first step.
 func (p *ProcessTraining) check() error {
 	switch {
 	case p.Trainer == nil || p.Model == nil:
@@ -180,7 +181,7 @@ func (p *ProcessTraining) check() error {
 	if err := p.Model.validate(); err != nil {
 		return fmt.Errorf("rl: ProcessTraining.Model.%w", err)
 	}
-	if err := p.pupil().validate(p.Batch, p.Steps); err != nil {
+	if err := p.rewardTrainer().validate(p.Batch, p.Steps); err != nil {
 		return fmt.Errorf("rl: ProcessTraining.%w", err)
 	}
 	if p.prepared {
@@ -199,10 +200,11 @@ func (p *ProcessTraining) check() error {
 	return nil
 }
 
-// validateSteps refuses labels that are no steps of the completion.
+// validateSteps reports missing labels, and labels whose tokens are not in the completion or
+// not in ascending order.
 func (x Solution) validateSteps() error {
 	if len(x.Steps) == 0 {
-		return errors.New("Steps is empty: nothing has a label")
+		return errors.New("Steps is empty: there are no labels")
 	}
 	before := -1
 	for i, s := range x.Steps {
@@ -215,19 +217,21 @@ func (x Solution) validateSteps() error {
 	return nil
 }
 
-// prepare makes a run ready for its next step.
+// prepare makes a run ready for its next step. It checks the fields, and resumes from a
+// checkpoint the first time.
 func (p *ProcessTraining) prepare() error {
 	if err := p.check(); err != nil || p.prepared {
 		return err
 	}
-	if err := p.pupil().prepare(processSettings{p.batch(), hashSolutions(p.Solutions), p.Trainer.Settings}); err != nil {
+	s := processSettings{p.batch(), hashSolutions(p.Solutions), p.Trainer.Settings}
+	if err := p.rewardTrainer().prepare(s); err != nil {
 		return err
 	}
 	p.prepared, p.began = true, fixed("ProcessTraining", p)
 	return nil
 }
 
-// hashSolutions is the SHA-256 of solutions with their labels, in hexadecimal.
+// hashSolutions returns the SHA-256 of solutions with their labels, in hexadecimal.
 func hashSolutions(all []Solution) string {
 	h := sha256.New()
 	var buf []byte

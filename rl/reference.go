@@ -15,15 +15,16 @@ import (
 // referenceFile holds the weights of a reference model in a checkpoint.
 const referenceFile = "reference.safetensors"
 
-// reference is the model that a policy is held against: the policy as it was when the
-// run began. Where only adapters train, it is the policy without them; otherwise it is
-// a copy, which sync may renew.
+// reference is the reference model of a policy: the policy at the start of the run. If only
+// adapters are trained, it is the policy without them; otherwise it is a copy, which sync
+// may update.
 type reference struct {
 	policy *model.Model
-	copied *model.Model // nil where it is the policy without its adapters
+	copied *model.Model // nil if the reference model is the policy without its adapters
 }
 
-// newReference makes the reference model of t's model as it is, without its adapters.
+// newReference makes the reference model from the current weights of t's model, without
+// its adapters.
 func newReference(t *train.Trainer) (*reference, error) {
 	r := &reference{policy: t.Model}
 	if onlyAdaptersTrain(t) {
@@ -41,8 +42,8 @@ func newReference(t *train.Trainer) (*reference, error) {
 	return nil, fmt.Errorf("rl: reference model: %w", err)
 }
 
-// onlyAdaptersTrain reports whether t's model has adapters and nothing else trains but
-// for the Drafter and a value head, which take no part in the model's forward.
+// onlyAdaptersTrain reports whether t's model has adapters and they are its only trainable
+// parameters. It ignores the Drafter and a value head, which do not affect logits.
 func onlyAdaptersTrain(t *train.Trainer) bool {
 	var drafter []*tensor.Param
 	if t.Drafter != nil {
@@ -57,8 +58,8 @@ func onlyAdaptersTrain(t *train.Trainer) bool {
 	})
 }
 
-// logProbs scores the completions of xs, without gradients.
-func (r *reference) logProbs(xs []experience, rows int, temperature float64) (all [][]float64, err error) {
+// logProbs returns the log-probabilities of the completion tokens of xs, without gradients.
+func (r *reference) logProbs(xs []trainSample, rows int, temperature float64) (all [][]float64, err error) {
 	score := func(m *model.Model) (err error) {
 		all, err = logProbs(m, xs, rows, temperature)
 		return err
@@ -74,8 +75,8 @@ func (r *reference) logProbs(xs []experience, rows int, temperature float64) (al
 	return all, nil
 }
 
-// sync moves a copy to the policy: to (1−mix)·reference + mix·policy, or all the way
-// for a mix of 0 or 1.
+// sync updates a copied reference model to (1−mix)·reference + mix·policy. A mix of 0 means
+// 1, the policy's weights.
 func (r *reference) sync(mix float64) error {
 	var err error
 	if mix = cmp.Or(mix, 1); mix == 1 {
@@ -102,9 +103,9 @@ func (r *reference) blend(mix float64) error {
 	return nil
 }
 
-// files are those of the reference model in a checkpoint: its weights, where it is a
-// copy. What a checkpoint has of a policy without its adapters, which an older version
-// copied, is the base model that the run has, and is not read.
+// files returns the files of the reference model in a checkpoint: its weights, if it is a
+// copy. Older versions also copied a policy without its adapters; a file of theirs holds the
+// base model and is not read.
 func (r *reference) files() []train.ExtraFile {
 	if r.copied == nil {
 		return nil
@@ -121,7 +122,7 @@ func (r *reference) files() []train.ExtraFile {
 	}}
 }
 
-// free gives back the memory of a copy.
+// free frees a copied model.
 func (r *reference) free() {
 	if r != nil && r.copied != nil {
 		r.copied.Free()

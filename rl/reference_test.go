@@ -17,7 +17,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// newAdapted is newRun of a model with adapters on its attention.
+// newAdapted is newRun with adapters on the model's attention.
 func newAdapted(t testing.TB, o model.Options) *GRPO {
 	t.Helper()
 	m, err := model.NewWith(openCPU(t), tiny(), 3, o)
@@ -36,7 +36,7 @@ func attach(t testing.TB, m *model.Model) {
 	}
 }
 
-// adapters is the checksum of what trains.
+// adapters returns the checksum of the trainable parameters.
 func adapters(t testing.TB, m *model.Model) string {
 	t.Helper()
 	all := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *tensor.Param) bool { return !isAdapter(p) })
@@ -47,7 +47,8 @@ func adapters(t testing.TB, m *model.Model) string {
 	return sum
 }
 
-// The reference model of adapters is the base model, to the bit, without a copy.
+// If only adapters are trained, the reference model is exactly the base model, without a
+// copy.
 func TestReferenceOfAdaptersIsTheBaseModel(t *testing.T) {
 	for _, o := range []model.Options{
 		{}, {Absorbed: true}, {Precision: backend.BF16}, {DType: backend.F64}, {Format: backend.BFloat16, Packed: true},
@@ -67,9 +68,9 @@ func TestReferenceOfAdaptersIsTheBaseModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer base.Free()
-		var xs []experience
+		var xs []trainSample
 		for i := range r.Samples {
-			xs = append(xs, r.experience(i))
+			xs = append(xs, r.trainSample(i))
 		}
 		got, err := g.reference.logProbs(xs, 0, 1)
 		if err != nil {
@@ -91,23 +92,23 @@ func TestReferenceOfAdaptersIsTheBaseModel(t *testing.T) {
 			moved = moved || !slices.Equal(now[i], want[i])
 		}
 		if !moved {
-			t.Errorf("%+v: the adapters do nothing: the case shows nothing", o)
+			t.Errorf("%+v: the adapters have no effect: the test is not conclusive", o)
 		}
 	}
 }
 
-// Where more than adapters trains, the reference model is a copy.
+// If other parameters than adapters are trained, the reference model is a copy.
 func TestReferenceIsACopyWhereMoreThanAdaptersTrains(t *testing.T) {
 	g := newAdapted(t, model.Options{})
 	g.Trainer.Model.Norm.Trainable = true
 	g.Objective.Beta = 0.01
 	mustStep(t, g)
 	if g.reference.copied == nil {
-		t.Error("the base model's norm trains, and the reference model with it")
+		t.Error("a norm of the base model is trained, but the reference model is not a copy")
 	}
 }
 
-// A reference model without a copy takes no memory of weights.
+// A reference model without a copy needs no memory for weights.
 func TestReferenceOfAdaptersTakesNoMemory(t *testing.T) {
 	weights := func(adapted bool, beta float64) int {
 		b := openCPU(t)
@@ -136,12 +137,12 @@ func TestReferenceOfAdaptersTakesNoMemory(t *testing.T) {
 		t.Errorf("with adapters, a reference model takes %d bytes of weights", more)
 	}
 	if more := weights(false, 0.05) - weights(false, 0); more == 0 {
-		t.Error("a copy takes no weights: the case shows nothing")
+		t.Error("a copy takes no memory: the test is not conclusive")
 	}
 }
 
-// A run of adapters goes on from a checkpoint in which an older version kept a copy of
-// the base model, and equals one that was not interrupted.
+// A run that trains adapters resumes from a checkpoint in which an older version saved a copy
+// of the base model, and gives the same bits as an uninterrupted run.
 func TestOldCheckpointOfAdaptersGoesOn(t *testing.T) {
 	begin := func(dir string, steps int) *GRPO {
 		g := newAdapted(t, model.Options{})
@@ -157,7 +158,7 @@ func TestOldCheckpointOfAdaptersGoesOn(t *testing.T) {
 	}}}
 	mustRun(t, first)
 	if found, err := filepath.Glob(filepath.Join(dir, "*", referenceFile)); err != nil || len(found) == 0 {
-		t.Fatalf("the checkpoint has no %s (%v): the case shows nothing", referenceFile, err)
+		t.Fatalf("the checkpoint has no %s (%v): the test is not conclusive", referenceFile, err)
 	}
 	second := begin(dir, 4)
 	if n := len(mustRun(t, second)); n != 2 {
@@ -168,8 +169,8 @@ func TestOldCheckpointOfAdaptersGoesOn(t *testing.T) {
 	}
 }
 
-// A refreshed reference model is TRL's mixture of the old one and the policy, and a run
-// with it resumes bit for bit.
+// With RefMix, an updated reference model is TRL's mixture of the old one and the policy. The
+// run resumes bit for bit.
 func TestReferenceIsMixed(t *testing.T) {
 	text, err := os.ReadFile("testdata/trl_dpo.json")
 	if err != nil {
@@ -231,7 +232,7 @@ func TestReferenceIsMixed(t *testing.T) {
 	plain.RefSync = 2
 	mustRun(t, plain)
 	if weights(t, plain) == weights(t, whole) {
-		t.Error("RefMix does nothing")
+		t.Error("RefMix has no effect")
 	}
 	g := everything(t, "", 1)
 	g.RefSync, g.RefMix = 0, 0.6

@@ -17,8 +17,8 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// everything is a run with all state there is: moments, biases, a reference
-// model that is refreshed, several updates a step.
+// everything returns a run that uses every kind of state: moments, biases, a reference model
+// that is updated, several updates in a step.
 func everything(t testing.TB, dir string, steps int) *GRPO {
 	g := newRun(t, openCPU(t), model.Options{})
 	g.Steps = steps
@@ -28,7 +28,7 @@ func everything(t testing.TB, dir string, steps int) *GRPO {
 	return g
 }
 
-// mustRun runs g and closes its Trainer: another may have the folder then.
+// mustRun runs g and closes its Trainer, so that another run can use the folder.
 func mustRun(t testing.TB, g *GRPO) []train.Metrics {
 	t.Helper()
 	defer g.Trainer.Close()
@@ -78,7 +78,7 @@ func TestCancelledRunGoesOnWhereItStopped(t *testing.T) {
 	defer cancel()
 	first.OnRollout = func(r *Rollout) {
 		if r.Step == 1 {
-			cancel() // in the middle of the second step, which is finished
+			cancel() // in the middle of the second step, which is still completed
 		}
 	}
 	if err := first.Run(ctx); !errors.Is(err, context.Canceled) {
@@ -97,8 +97,8 @@ func TestCancelledRunGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// A verdict that depends on the clock is taken from the log when the step is
-// made again.
+// If a step is made again, its verdicts are read from the log, since they may depend on
+// time.
 func TestVerdictsAreReplayed(t *testing.T) {
 	dir := t.TempDir()
 	var calls atomic.Int64
@@ -106,7 +106,7 @@ func TestVerdictsAreReplayed(t *testing.T) {
 		g := everything(t, dir, 3)
 		g.Reward.Workers = 1
 		g.Reward.Funcs[0].Score = func(ctx context.Context, s reward.Sample) reward.Verdict {
-			if calls.Add(1)%5 == 0 { // never the same samples twice
+			if calls.Add(1)%5 == 0 { // other samples in a second run
 				return reward.Verdict{Status: reward.Timeout}
 			}
 			return sevens(ctx, s)
@@ -123,7 +123,7 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	made := calls.Load()
 	first.Trainer.Close()
 
-	// It is killed here, in the middle of a line of the log.
+	// The run is killed here, in the middle of a line of the log.
 	path := filepath.Join(dir, "verdicts.jsonl")
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -137,11 +137,11 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	second.Trainer.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m := mustStep(t, second)
 	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) ||
-		!strings.Contains(log.String(), "line 3: it has no end: cut off, steps from 2 on are scored anew") {
+		!strings.Contains(log.String(), "line 3: it has no end: removed, steps from 2 on are scored anew") {
 		t.Errorf("logged %q", log.String())
 	}
 	if calls.Load() != made {
-		t.Errorf("%d verdicts were asked for again", calls.Load()-made)
+		t.Errorf("%d samples were scored again", calls.Load()-made)
 	}
 	if weights(t, second) != want {
 		t.Error("weights differ")
@@ -204,8 +204,8 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 	}
 }
 
-// Steps below what was made is a mistake, not a run that is done; as many steps
-// are a run that is done.
+// It is an error if Steps is less than the number of steps made. If it is equal, the run is
+// complete.
 func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	done := everything(t, dir, 2)
@@ -214,7 +214,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	files := listing(t, dir)
 	fewer := everything(t, dir, 1)
 	before := weights(t, fewer)
-	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, the checkpoint has 2")
+	wantError(t, fewer.Run(context.Background()), dir, "GRPO.Steps is 1, but the checkpoint is of step 2")
 	if weights(t, fewer) != before || fewer.StepCount() != 0 {
 		t.Error("the model was changed")
 	}
@@ -231,5 +231,5 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Steps = 1
-	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, 2 are made")
+	wantError(t, again.Run(context.Background()), "GRPO.Steps is 1, but 2 steps have been made")
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// examined is a policy that answers echoes right about half of the time, and its answers to problems it was trained
-// on and to others.
+// examined is a policy that solves about half of the echo problems, with its answers to problems of its training set
+// and to others.
 type examined struct {
 	seed        uint64
 	policy      *model.Model
@@ -47,7 +47,7 @@ func examine(t *testing.T, seed uint64) examined {
 	return e
 }
 
-// copied is the policy as it is now.
+// copied returns a copy of the policy.
 func (e examined) copied(t *testing.T) *model.Model {
 	t.Helper()
 	m := newEcho(t)
@@ -63,7 +63,7 @@ func (e examined) trainer(t *testing.T, m *model.Model, lr float64) *train.Train
 	return tr
 }
 
-// outcomeModel learns from 500 batches of pairs to tell right answers from wrong ones.
+// outcomeModel trains an outcome reward model on 500 batches of pairs of right and wrong answers.
 func (e examined) outcomeModel(t *testing.T) (o *OutcomeModel, accuracy float64) {
 	t.Helper()
 	o, err := NewOutcomeModel(e.copied(t))
@@ -84,7 +84,7 @@ func (e examined) outcomeModel(t *testing.T) (o *OutcomeModel, accuracy float64)
 	return o, v[MetricEval+MetricAccuracy]
 }
 
-// skipSlow skips what takes ten seconds with assembly kernels and minutes without.
+// skipSlow skips a test that takes ten seconds with assembly kernels and minutes without.
 func skipSlow(t *testing.T) {
 	t.Helper()
 	if path := backend.Path(openCPU(t)); testing.Short() || path == "portable" {
@@ -92,7 +92,7 @@ func skipSlow(t *testing.T) {
 	}
 }
 
-// labelled are the answers with a label at each token: it is right where all tokens so far are.
+// labelled returns the answers with a label at each token, which is right if all tokens up to it are.
 func (a answered) labelled() []Solution {
 	all := solutions(a.problems, a.samples)
 	for i, s := range a.samples {
@@ -105,8 +105,8 @@ func (a answered) labelled() []Solution {
 	return all
 }
 
-// Trained on the answers of a policy, an outcome model and a process model rank right answers to problems never seen
-// over wrong ones in at least 85% of pairs. AHA_SEEDS has the test run with that many seeds.
+// An outcome model and a process model are trained on the answers of a policy. On unseen problems they rank the right
+// answer above the wrong one in at least 85% of pairs. AHA_SEEDS sets the number of seeds.
 func TestRewardModelsRankAnswersToUnseenProblems(t *testing.T) {
 	skipSlow(t)
 	for seed := range seeds(t) {
@@ -161,9 +161,9 @@ func TestRewardModelsRankAnswersToUnseenProblems(t *testing.T) {
 	}
 }
 
-// GRPO on the score of an outcome model first raises the share of right answers, which it does not see, by more than
-// 15 points; then it finds answers that score higher and are wrong: the score goes on rising and the share falls
-// (Gao et al., arXiv 2210.10760). The curves are logged. AHA_SEEDS has the test run with that many seeds.
+// GRPO on the scores of an outcome model first raises the share of right answers by more than 15 points. Then it finds
+// wrong answers with higher scores: the score keeps rising while the share falls (Gao et al., arXiv 2210.10760). The
+// test logs both curves. AHA_SEEDS sets the number of seeds.
 func TestGRPOOnAnOutcomeModelLearnsTheTaskAndThenExploitsTheModel(t *testing.T) {
 	skipSlow(t)
 	for seed := range seeds(t) {

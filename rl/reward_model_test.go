@@ -22,7 +22,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// rewardModels is testdata/reward_model.json: what transformers and TRL compute.
+// rewardModels is the content of testdata/reward_model.json, computed by transformers and TRL.
 type rewardModels struct {
 	Separator int32 `json:"separator"`
 	Outcome   struct {
@@ -81,7 +81,7 @@ func (f rewardModels) solutions() (all []Solution) {
 	return all
 }
 
-// ofPairs are the solutions of pairs, the chosen one first.
+// ofPairs returns the completions of pairs as solutions, each chosen one first.
 func ofPairs(pairs []Pair) (all []Solution) {
 	for _, p := range pairs {
 		for _, completion := range [][]int32{p.Chosen, p.Rejected} {
@@ -111,7 +111,7 @@ func loadProcess(t testing.TB, path string, dt backend.DType) *ProcessModel {
 	return p
 }
 
-// teacher is a Trainer of m for one step or more.
+// teacher returns a Trainer of m.
 func teacher(t testing.TB, m *model.Model, rows int) *train.Trainer {
 	t.Helper()
 	tr := &train.Trainer{
@@ -136,14 +136,14 @@ func gradientsOf(t testing.TB, m *model.Model, names ...string) map[string][]flo
 	return out
 }
 
-// precisions are the dtypes of the comparisons with transformers, and their tolerances: in F32 those of a whole model.
+// precisions are the dtypes of the comparisons with transformers, and their tolerances.
 var precisions = []struct {
 	dt        backend.DType
 	tolerance float64
 }{{backend.F64, 1e-10}, {backend.F32, 5e-6}}
 
-// Scores, losses, gradients and metrics are those of transformers and TRL's RewardTrainer,
-// however the batch is split.
+// Scores, losses, gradients and metrics agree with those of transformers and TRL's
+// RewardTrainer, for every split into micro-batches.
 func TestOutcomeModelIsTransformersTrainedByTRL(t *testing.T) {
 	f := readRewardModels(t)
 	if len(f.Outcome.Cases) != 6 {
@@ -207,8 +207,8 @@ func compareGradients(t *testing.T, name string, m *model.Model, want map[string
 	}
 }
 
-// Scores of steps, losses and gradients are those of transformers, at the tokens to which
-// TRL's PRMTrainer gives labels, however the batch is split.
+// Scores of steps, losses and gradients agree with those of transformers, at the tokens that
+// TRL's PRMTrainer labels, for every split into micro-batches.
 func TestProcessModelIsTransformersTrainedByTRL(t *testing.T) {
 	f := readRewardModels(t)
 	for _, p := range precisions {
@@ -264,7 +264,7 @@ func TestProcessModelIsTransformersTrainedByTRL(t *testing.T) {
 	}
 }
 
-// Gradients of losses agree with finite differences, with weights, margins and centering.
+// Gradients of losses with weights, margins and centring agree with finite differences.
 func TestRewardModelGradientsAgreeWithFiniteDifferences(t *testing.T) {
 	const seed, n, h = 9, 4, 1e-5
 	t.Log("seed", seed)
@@ -332,7 +332,7 @@ func TestRewardModelGradientsAgreeWithFiniteDifferences(t *testing.T) {
 	}
 }
 
-// randomSolutions have a label at each token 15 and at the last one.
+// randomSolutions returns solutions with a label at each token 15 and at the last token.
 func randomSolutions(seed uint64, n int) (all []Solution) {
 	for _, p := range randomPairs(seed, n) {
 		x := Solution{Prompt: p.Prompt, Completion: p.Chosen}
@@ -344,7 +344,7 @@ func randomSolutions(seed uint64, n int) (all []Solution) {
 	return all
 }
 
-// trainings makes both trainings of new models in dir.
+// trainings sets up a run in dir that trains a new reward model, for both kinds.
 var trainings = map[string]func(t *testing.T, dir string, steps int) (tr *train.Trainer, run func() error){
 	"outcome": func(t *testing.T, dir string, steps int) (*train.Trainer, func() error) {
 		o, err := NewOutcomeModel(newTiny(t, model.Options{}))
@@ -368,7 +368,7 @@ var trainings = map[string]func(t *testing.T, dir string, steps int) (tr *train.
 	},
 }
 
-// A run that is resumed halfway has the weights of one that is not, bit for bit.
+// A resumed run gives the same weights as an uninterrupted one, bit for bit.
 func TestTrainingsOfRewardModelsResume(t *testing.T) {
 	for name, build := range trainings {
 		var sums []string
@@ -392,7 +392,7 @@ func TestTrainingsOfRewardModelsResume(t *testing.T) {
 			t.Errorf("%s: weights %s at once, %s after 3 steps, %s resumed", name, sums[0], sums[1], sums[2])
 		}
 		tr, run := build(t, dir, 2)
-		if err := run(); err == nil || !strings.Contains(err.Error(), "Steps is 2, 6 are made") {
+		if err := run(); err == nil || !strings.Contains(err.Error(), "Steps is 2, but 6 steps have been made") {
 			t.Errorf("%s: fewer steps than made: %v", name, err)
 		}
 		tr.Close()
@@ -406,8 +406,8 @@ func TestTrainingsOfRewardModelsResume(t *testing.T) {
 	}
 }
 
-// A checkpoint of a Trainer and a folder of Save have the head: loaded, they score as the
-// model did, bit for bit. transformers' own keys are there.
+// Checkpoints of a Trainer and folders of Save include the head: after loading, a model gives
+// the same scores bit for bit. config.json has the keys of transformers.
 func TestRewardModelsAreSavedAndLoaded(t *testing.T) {
 	all := ofPairs(randomPairs(4, 5))
 	compare := func(name string, got, want any) {
@@ -477,8 +477,9 @@ func TestRewardModelsAreSavedAndLoaded(t *testing.T) {
 	}
 }
 
-// The scores are the reward of GRPO, all samples in one call, and those of steps its
-// process reward; what a model cannot read is an Error of that sample alone.
+// GRPO uses the scores as rewards, computed in one call for all samples, and the scores of
+// steps as process rewards. A sample that the model cannot read gets an Error; the others are
+// scored.
 func TestRewardModelsRewardRollouts(t *testing.T) {
 	o := loadOutcome(t, "testdata/outcome_model", backend.F32)
 	p := loadProcess(t, "testdata/process_model", backend.F32)
@@ -534,7 +535,7 @@ func TestRewardModelsRewardRollouts(t *testing.T) {
 	}
 }
 
-// Fields that mean nothing are refused by name, before anything changes.
+// Invalid fields give an error that names them, before anything changes.
 func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 	o := loadOutcome(t, "testdata/outcome_model", backend.F32)
 	p := loadProcess(t, "testdata/process_model", backend.F32)
@@ -557,7 +558,7 @@ func TestTrainingsOfRewardModelsRefuse(t *testing.T) {
 		"OutcomeTraining.Pairs is empty": func(x *OutcomeTraining) {
 			x.Pairs = nil
 		},
-		"OutcomeTraining.Trainer.Model is not that of Model": func(x *OutcomeTraining) {
+		"OutcomeTraining.Trainer.Model is not Model.Model": func(x *OutcomeTraining) {
 			x.Trainer.Model = other
 		},
 		"OutcomeTraining.Trainer.Drafter is set": func(x *OutcomeTraining) {

@@ -8,8 +8,9 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// drawing is the precision and form of a model that draws for another.
-type drawing struct {
+// rolloutModel describes the precision and the format of a model that generates the
+// rollouts for the trained model.
+type rolloutModel struct {
 	DType     string `json:"dtype"`
 	Precision string `json:"precision"`
 	RoundKV   bool   `json:"round_kv"`
@@ -18,25 +19,26 @@ type drawing struct {
 	Tables    string `json:"tables"`
 }
 
-// drawingOf is that of m, nil for no model.
-func drawingOf(m *model.Model) *drawing {
+// rolloutModelOf returns the description of m, or nil if m is nil.
+func rolloutModelOf(m *model.Model) *rolloutModel {
 	if m == nil {
 		return nil
 	}
 	o := m.Options
-	return &drawing{
+	return &rolloutModel{
 		DType: o.DType.String(), Precision: m.ActivationDType().String(), RoundKV: o.RoundKV, Absorbed: m.Absorbed(),
 		Format: o.Format.String(), Tables: o.Tables.String(),
 	}
 }
 
-// validateRouting refuses what cannot go with the Sampler's model or with its experts.
+// validateRouting reports settings that cannot be combined with the Sampler's model or with
+// its experts.
 func (g *GRPO) validateRouting() error {
 	p := g.Sampler.Policy()
 	switch {
 	case g.FailOnMismatch && p.Drawn != nil:
-		return errors.New("GRPO.FailOnMismatch is set and GRPO.Sampler draws from another model than GRPO.Trainer.Model: " +
-			"their log-probabilities are not the same bit for bit")
+		return errors.New("GRPO.FailOnMismatch is set and GRPO.Sampler generates with another model than " +
+			"GRPO.Trainer.Model: their log-probabilities are not the same bit for bit")
 	case g.RouterReplay && g.Trainer.Model.ExpertsPerRow() == 0:
 		return errors.New("GRPO.RouterReplay is set and GRPO.Trainer.Model has no experts")
 	case g.RouterReplay && !p.Experts:
@@ -46,8 +48,8 @@ func (g *GRPO) validateRouting() error {
 	return nil
 }
 
-// replay has xs routed to the experts of the rollout under RouterReplay.
-func (g *GRPO) replay(xs []experience) {
+// replay makes the forward passes on xs use the experts of the rollout, under RouterReplay.
+func (g *GRPO) replay(xs []trainSample) {
 	if !g.RouterReplay {
 		return
 	}
@@ -56,15 +58,15 @@ func (g *GRPO) replay(xs []experience) {
 	}
 }
 
-// routingStats compares the experts of a rollout with those that the gates of the trained
-// model choose.
+// routingStats compares the experts that a rollout used with those that the gates of the
+// trained model choose.
 type routingStats struct {
-	choices int // tokens × gates
-	other   int // of these, with another set of experts
+	choices int // number of tokens × gates
+	other   int // number of choices that differ from the rollout's
 }
 
-// compare counts the choices of the gates in the forward of b, the batch of xs.
-func (t *routingStats) compare(m *model.Model, b model.Batch, xs []experience) error {
+// compare counts the choices of the gates in the forward pass on b, the batch of xs.
+func (t *routingStats) compare(m *model.Model, b model.Batch, xs []trainSample) error {
 	chosen, err := m.ChosenExperts(b)
 	if err != nil {
 		return fmt.Errorf("the experts of the trained model: %w", err)
@@ -86,7 +88,7 @@ func (t *routingStats) compare(m *model.Model, b model.Batch, xs []experience) e
 	return nil
 }
 
-// enter adds the share of choices that differ, if there are any choices.
+// enter adds the share of choices that differ, if any were counted.
 func (t *routingStats) enter(v map[string]float64) {
 	if t.choices > 0 {
 		v[MetricRouterMismatch] = float64(t.other) / float64(t.choices)

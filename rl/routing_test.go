@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// routed is tiny with three MoE layers whose gates choose 2 of 8 experts.
+// routed returns the config tiny with three MoE layers whose gates choose 2 of 8 experts.
 func routed() model.Config {
 	c := tiny()
 	c.NumHiddenLayers, c.NRoutedExperts, c.InitializerRange = 4, 8, 0.3
@@ -21,9 +21,9 @@ func routed() model.Config {
 	return c
 }
 
-// newRouted is a run of a routed model that records experts. With a drawing, another model
-// made with it draws; nil means the trained one.
-func newRouted(t testing.TB, b backend.Backend, o model.Options, drawing *model.Options) *GRPO {
+// newRouted returns a run of a routed model that records experts. If rollouts is not nil,
+// another model with these options generates the rollouts.
+func newRouted(t testing.TB, b backend.Backend, o model.Options, rollouts *model.Options) *GRPO {
 	t.Helper()
 	m, err := model.NewWith(b, routed(), 3, o)
 	if err != nil {
@@ -31,8 +31,8 @@ func newRouted(t testing.TB, b backend.Backend, o model.Options, drawing *model.
 	}
 	g := newRunOf(t, m)
 	draws := m
-	if drawing != nil {
-		if draws, err = model.NewWith(b, routed(), 0, *drawing); err != nil {
+	if rollouts != nil {
+		if draws, err = model.NewWith(b, routed(), 0, *rollouts); err != nil {
 			t.Fatal(err)
 		}
 		generator(g).Trained, g.FailOnMismatch = m, false
@@ -51,14 +51,15 @@ func newRouted(t testing.TB, b backend.Backend, o model.Options, drawing *model.
 	return g
 }
 
-// drawings are models that draw in another precision than F32 or another form.
-var drawings = map[string]model.Options{
+// rolloutOptions has options of models that generate rollouts in another precision than F32 or
+// another form of MLA.
+var rolloutOptions = map[string]model.Options{
 	"q8":       {Format: backend.Q8, Packed: true, Uninitialized: true},
 	"bf16":     {Precision: backend.BF16},
 	"absorbed": {Absorbed: true},
 }
 
-// routes is a backend that keeps the experts that every MoERoute dispatches to.
+// routes is a backend that records the experts that every MoERoute dispatches to.
 type routes struct {
 	backend.Decorator
 	seen [][]float64
@@ -78,11 +79,11 @@ func (r *routes) Do(op backend.Op) error {
 	return nil
 }
 
-// Training dispatches the tokens of prompts and completions to the experts of the rollout
-// with RouterReplay, in every update of a step; without, to others for some of them, which
-// is what moe/router_mismatch counts.
+// With RouterReplay, every update of a step dispatches the tokens of prompts and completions
+// to the experts of the rollout. Without it, some tokens go to other experts, which
+// moe/router_mismatch counts.
 func TestRouterReplayRoutesAsTheRolloutDid(t *testing.T) {
-	for name, o := range drawings {
+	for name, o := range rolloutOptions {
 		for _, replay := range []bool{false, true} {
 			b := &routes{Decorator: backend.Decorator{Backend: openCPU(t)}}
 			g := newRouted(t, b, model.Options{}, &o)
@@ -124,15 +125,15 @@ func TestRouterReplayRoutesAsTheRolloutDid(t *testing.T) {
 					replay, step, m.Values[MetricRouterMismatch], m.Values[MetricSamplingDifferenceMean],
 					m.Values[MetricSamplingDifferenceMax])
 			}
-			if !replay && name != "absorbed" && other == 0 { // absorbed MLA differs by rounding alone
-				t.Errorf("%s: none of %d choices differs: the test shows nothing", name, all)
+			if !replay && name != "absorbed" && other == 0 { // absorbed MLA differs only by rounding
+				t.Errorf("%s: none of %d choices differs: the test is not conclusive", name, all)
 			}
 		}
 	}
 }
 
-// Bitwise: where the trained model draws itself, its record changes nothing, and the replay
-// of it nothing in a first update: the ratio stays exactly 1.
+// If the trained model itself generates the rollout, recording experts changes no bit, and
+// replaying them changes no bit of a first update: the ratio stays exactly 1.
 func TestReplayOfTheTrainedModelsRollout(t *testing.T) {
 	for _, o := range []model.Options{{}, {Absorbed: true}, {Precision: backend.BF16}, {DType: backend.F64}} {
 		var sums []string
@@ -166,10 +167,10 @@ func TestReplayOfTheTrainedModelsRollout(t *testing.T) {
 	}
 }
 
-// Recomputation changes no bit of a replayed step, and other micro-batches change its
-// metrics by less than 1e-6 (F32).
+// With RouterReplay, recomputation changes no bit of a step, and another split into
+// micro-batches changes its metrics by less than 1e-6 (F32).
 func TestReplayRecomputedAndInMicroBatches(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	run := func(rows int, recompute bool) (string, map[string]float64) {
 		g := newRouted(t, openCPU(t), model.Options{}, &q8)
 		g.RouterReplay, g.Trainer.MaxRows, g.Trainer.Model.Recompute = true, rows, recompute
@@ -187,9 +188,9 @@ func TestReplayRecomputedAndInMicroBatches(t *testing.T) {
 	}
 }
 
-// Bitwise: a resumed run with rollouts in Q8 that are replayed is the uninterrupted one.
+// A resumed run with replayed rollouts in Q8 gives the same bits as an uninterrupted one.
 func TestReplayResumes(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	start := func(dir string, steps int) *GRPO {
 		g := newRouted(t, openCPU(t), model.Options{}, &q8)
 		g.Trainer.Dir, g.Steps, g.RouterReplay, g.NumIterations, g.Trainer.MaxRows = dir, steps, true, 2, 40
@@ -210,7 +211,7 @@ func TestReplayResumes(t *testing.T) {
 	for want, change := range map[string]func(g *GRPO){
 		"router_replay": func(g *GRPO) { g.RouterReplay = false },
 		"rollout_model": func(g *GRPO) {
-			bf16 := drawings["bf16"]
+			bf16 := rolloutOptions["bf16"]
 			other := newRouted(t, g.Trainer.Model.Backend(), model.Options{}, &bf16)
 			generator(g).Generator = generator(other).Generator
 		},
@@ -223,7 +224,7 @@ func TestReplayResumes(t *testing.T) {
 	}
 }
 
-// The record counts what it takes: 2 bytes for each token and chosen expert.
+// A record of experts has 2 bytes for each token and chosen expert.
 func TestARecordOfExpertsIsSmall(t *testing.T) {
 	g := newRouted(t, openCPU(t), model.Options{}, nil)
 	g.OnRollout = func(r *Rollout) {
@@ -238,7 +239,7 @@ func TestARecordOfExpertsIsSmall(t *testing.T) {
 }
 
 func TestImpossibleReplaysAreRefused(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	dense := func() *GRPO {
 		c := routed()
 		c.FirstKDenseReplace = c.NumHiddenLayers
@@ -259,7 +260,7 @@ func TestImpossibleReplaysAreRefused(t *testing.T) {
 			g.RouterReplay = true
 			return g
 		},
-		"GRPO.FailOnMismatch is set and GRPO.Sampler draws from another model": func() *GRPO {
+		"GRPO.FailOnMismatch is set and GRPO.Sampler generates with another model": func() *GRPO {
 			g := newRouted(t, openCPU(t), model.Options{}, &q8)
 			g.FailOnMismatch = true
 			return g
@@ -282,14 +283,15 @@ func TestImpossibleReplaysAreRefused(t *testing.T) {
 		_, err := g.Step(context.Background())
 		wantError(t, err, want)
 		if weights(t, g) != before {
-			t.Errorf("%s: the weights moved", want)
+			t.Errorf("%s: the weights changed", want)
 		}
 	}
 }
 
-// A run whose steps teach nothing compares its rollouts too, at the experts of the rollout.
+// A step without an update also compares its rollout with the trained model, using the
+// experts of the rollout.
 func TestReplayWithoutAnUpdate(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	difference := map[bool]float64{}
 	for _, replay := range []bool{false, true} {
 		g := newRouted(t, openCPU(t), model.Options{}, &q8)
@@ -311,7 +313,7 @@ func TestMemoryOfARunThatReplays(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		draws, err := model.NewWith(d, routed(), 0, drawings["q8"])
+		draws, err := model.NewWith(d, routed(), 0, rolloutOptions["q8"])
 		if err != nil {
 			return nil, err
 		}
@@ -328,7 +330,7 @@ func TestMemoryOfARunThatReplays(t *testing.T) {
 	}
 }
 
-// Records reach the Trainer by its own Step too, where a bad one is named.
+// Trainer.Step also accepts records of experts, and its error names a bad one.
 func TestTrainerRefusesBadRecordsOfExperts(t *testing.T) {
 	g := newRouted(t, openCPU(t), model.Options{}, nil)
 	good := []uint16{0, 1, 2, 3, 4, 5}
@@ -347,10 +349,11 @@ func TestTrainerRefusesBadRecordsOfExperts(t *testing.T) {
 	}
 }
 
-// A critic of its own chooses its own experts; one on the policy's trunk sees those of the
-// rollout, and its first update finds the values of the rollout, bit for bit.
+// A critic with a separate network chooses its own experts. A critic that reads the policy's
+// hidden states uses the experts of the rollout, and its first update computes the values of
+// the rollout bit for bit.
 func TestReplayWithACritic(t *testing.T) {
-	q8 := drawings["q8"]
+	q8 := rolloutOptions["q8"]
 	for form, critic := range ppoForms {
 		g := newRouted(t, openCPU(t), model.Options{}, &q8)
 		critic(t, g, model.Options{})

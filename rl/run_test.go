@@ -16,7 +16,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Two phases may share a trainer; what is closed stays closed.
+// After Close, another run can use the Trainer, and the closed run stays closed.
 func TestClosedRunGivesTheTrainerBack(t *testing.T) {
 	first := newRun(t, openCPU(t), model.Options{})
 	first.Trainer.Settings = "mine"
@@ -39,8 +39,8 @@ func TestClosedRunGivesTheTrainerBack(t *testing.T) {
 	}
 }
 
-// A step that breaks off between two updates is no state to save or go on from,
-// even when the run is cancelled at the same time.
+// After a step that fails between two updates, the run neither saves nor continues, even if
+// it is cancelled at the same time.
 func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	g.Trainer.Dir, g.MiniBatches = t.TempDir(), 2
@@ -66,13 +66,13 @@ func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
 
 func TestBadFieldsAreErrors(t *testing.T) {
 	for name, spoil := range map[string]func(*GRPO){
-		"GRPO.G is 1":           func(g *GRPO) { g.G = 1 },
-		`LossType is "sapo"`:    func(g *GRPO) { g.LossType = "sapo" },
-		`Scaling is "none "`:    func(g *GRPO) { g.Scaling = "none " },
-		"without Objective.Bet": func(g *GRPO) { g.RefSync = 3 },
-		"EpsilonLow":            func(g *GRPO) { g.Objective.EpsilonLow = 2 },
-		"step 0: there are non": func(g *GRPO) { g.Data = func(int) ([]rollout.Prompt, error) { return nil, nil } },
-		"MaxTokens is 0":        func(g *GRPO) { generator(g).MaxTokens = 0 },
+		"GRPO.G is 1":                     func(g *GRPO) { g.G = 1 },
+		`LossType is "sapo"`:              func(g *GRPO) { g.LossType = "sapo" },
+		`Scaling is "none "`:              func(g *GRPO) { g.Scaling = "none " },
+		"without Objective.Bet":           func(g *GRPO) { g.RefSync = 3 },
+		"EpsilonLow":                      func(g *GRPO) { g.Objective.EpsilonLow = 2 },
+		"step 0: GRPO.Data returned none": func(g *GRPO) { g.Data = func(int) ([]rollout.Prompt, error) { return nil, nil } },
+		"MaxTokens is 0":                  func(g *GRPO) { generator(g).MaxTokens = 0 },
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		spoil(g)
@@ -87,8 +87,8 @@ func TestBadFieldsAreErrors(t *testing.T) {
 	}
 }
 
-// The draws, the deal to mini-batches and the shuffle of a step are its own:
-// none repeats the step before or the pass before.
+// Each step has its own random completions and shuffle, and each pass over a rollout its own
+// random mini-batches.
 func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	g.Trainer.Optimizer = still{}
@@ -127,17 +127,17 @@ func TestEveryStepAndPassHasDrawsOfItsOwn(t *testing.T) {
 		mustStep(t, g)
 	}
 	if texts[0] == texts[1] {
-		t.Error("two steps with the same weights and prompts draw the same completions")
+		t.Error("two steps with the same weights and prompts sample the same completions")
 	}
 	if slices.Equal(orders[0], orders[1]) {
 		t.Error("two steps shuffle alike")
 	}
 	if len(deals) != 8 || deals[0] == deals[2] || deals[4] == deals[6] {
-		t.Errorf("two passes over a rollout deal it alike: %q", deals)
+		t.Errorf("two passes over a rollout have the same mini-batches: %q", deals)
 	}
 }
 
-// still is an optimizer that moves nothing.
+// still is an optimizer that changes nothing.
 type still struct{}
 
 func (still) Validate() error                      { return nil }
@@ -146,8 +146,7 @@ func (still) Moments(*tensor.Param) []train.Moment { return nil }
 func (still) Update(*tensor.Scope, *tensor.Param, backend.View, []backend.View, backend.View) {
 }
 
-// Reward functions see the prefilled beginning and the completion, without the
-// stop token that ended it.
+// Reward functions see the prefill and the completion without its stop token.
 func TestRewardSeesPrefillAndCompletionWithoutItsStop(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	generator(g).Stop = []int32{3, 4, 5, 6, 7, 8, 9}
@@ -168,6 +167,6 @@ func TestRewardSeesPrefillAndCompletionWithoutItsStop(t *testing.T) {
 		}
 	}
 	if ended == 0 {
-		t.Error("no completion ended by itself: the case shows too little")
+		t.Error("no completion ended with a stop token: the test is not conclusive")
 	}
 }

@@ -15,11 +15,10 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// scripted is a Sampler that writes what it is told to, and remembers what it
-// was asked for.
+// scripted is a Sampler that returns samples made by a function, and records its calls.
 type scripted struct {
 	policy rollout.Policy
-	write  func(place, i int) rollout.Sample // completion i of the prompt at a place
+	write  func(place, i int) rollout.Sample // makes completion i of the prompt at a place
 	refuse error
 	draws  []rollout.Draw
 }
@@ -39,7 +38,7 @@ func (s *scripted) Check([]rollout.Prompt) error { return s.refuse }
 
 func (s *scripted) Policy() rollout.Policy { return s.policy }
 
-// script has g's samples written: sample i of a prompt is i+1 sevens.
+// script sets g's Sampler to a scripted one: sample i of a prompt is i+1 sevens.
 func script(g *GRPO) *scripted {
 	s := &scripted{policy: g.Sampler.Policy()}
 	s.write = func(place, i int) rollout.Sample {
@@ -61,7 +60,7 @@ func TestAnySamplerFeedsTheLoop(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	s := script(g)
 	m := mustStep(t, g).Values
-	// Of 1 to 4 sevens the mean is 2.5, in each of four groups.
+	// The samples of each of four groups have 1 to 4 sevens, with mean 2.5.
 	near(t, "reward", m[MetricReward], 2.5, 0)
 	near(t, "mean length", m[MetricMeanLength], 2.5, 0)
 	if len(s.draws) != 1 || s.draws[0].N != 4 || s.draws[0].First != 0 {
@@ -101,9 +100,9 @@ func TestWhatASamplerMustNotReturnIsNamed(t *testing.T) {
 		"sample 0 has 0 tokens": func(s *scripted) {
 			s.write = func(int, int) rollout.Sample { return rollout.Sample{} }
 		},
-		"is of another model":        func(s *scripted) { s.policy.Model = nil },
-		"is greedy":                  func(s *scripted) { s.policy.Sampling.Greedy = true },
-		"GRPO.Sampler: out of order": func(s *scripted) { s.refuse = errors.New("out of order") },
+		"generates with another model": func(s *scripted) { s.policy.Model = nil },
+		"is greedy":                    func(s *scripted) { s.policy.Sampling.Greedy = true },
+		"GRPO.Sampler: out of order":   func(s *scripted) { s.refuse = errors.New("out of order") },
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		spoil(script(g))
@@ -111,7 +110,7 @@ func TestWhatASamplerMustNotReturnIsNamed(t *testing.T) {
 		_, err := g.Step(context.Background())
 		wantError(t, err, want)
 		if weights(t, g) != before {
-			t.Errorf("%s: the weights moved", want)
+			t.Errorf("%s: the weights changed", want)
 		}
 		if s := g.Sampler.(*scripted); strings.HasPrefix(want, "sample ") {
 			prompts, err := g.Data(0)
@@ -123,7 +122,7 @@ func TestWhatASamplerMustNotReturnIsNamed(t *testing.T) {
 	}
 }
 
-// Advantages of one's own reach the loss and the metrics token by token.
+// GRPO.Advantages sets the advantage of each token in the loss and the metrics.
 func TestAdvantagesByToken(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	script(g)
@@ -160,10 +159,10 @@ func TestAdvantagesByToken(t *testing.T) {
 	near(t, "policy_loss", m[MetricPolicyLoss], m["loss"], 1e-4)
 
 	for text, bad := range map[string][][]float64{
-		"those of 0 samples, want 16":                nil,
-		"returned 2 of sample 0, which has 1 tokens": append([][]float64{{1, 2}}, make([][]float64, 15)...),
-		"returned NaN for token 0 of sample 0":       append([][]float64{{math.NaN()}}, make([][]float64, 15)...),
-		"returned 0 of sample 1, which has 2 tokens": append([][]float64{{1}}, make([][]float64, 15)...),
+		"advantages of 0 samples, want 16":                   nil,
+		"returned 2 values for sample 0, which has 1 tokens": append([][]float64{{1, 2}}, make([][]float64, 15)...),
+		"returned NaN for token 0 of sample 0":               append([][]float64{{math.NaN()}}, make([][]float64, 15)...),
+		"returned 0 values for sample 1, which has 2 tokens": append([][]float64{{1}}, make([][]float64, 15)...),
 	} {
 		g := newRun(t, openCPU(t), model.Options{})
 		script(g)
@@ -183,7 +182,7 @@ func TestMemoryIsOfGenerators(t *testing.T) {
 	}
 }
 
-// Bitwise: a TopP of 1 leaves every token, as 0 does.
+// A TopP of 1 keeps every token and gives the same bits as 0.
 func TestTopPOfOneTrainsAsNone(t *testing.T) {
 	var after []string
 	for _, topP := range []float64{0, 1} {

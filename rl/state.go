@@ -20,18 +20,19 @@ const (
 	stateVersion = 1
 )
 
-// state is what stateFile keeps.
+// state is the content of stateFile.
 type state struct {
 	Version   int   `json:"version"`
 	Step      int   `json:"step"`
-	Batches   int   `json:"batches,omitempty"` // of prompts; 0 means one a step
+	Batches   int   `json:"batches,omitempty"` // number of batches of prompts; 0 means one in each step
 	NumTokens int64 `json:"num_tokens"`
-	// Alarms is what alarms compare a step with. Checkpoints of before that lack it.
+	// Alarms holds the earlier metrics that alarms compare a step with. Checkpoints of older
+	// versions lack it.
 	Alarms history `json:"alarms,omitzero"`
 }
 
-// settings are the fields that decide the bits of a run, for the checkpoint to
-// refuse another run's. Functions are not among them.
+// settings holds the fields that affect the results of a run, except functions. A run with
+// other settings cannot resume from the checkpoint.
 type settings struct {
 	G           int         `json:"num_generations"`
 	MaxTokens   int         `json:"max_completion_length"`
@@ -50,22 +51,22 @@ type settings struct {
 	RewardKL    float64     `json:"reward_kl,omitempty"`
 	Objective   Objective   `json:"objective"`
 	LossType    LossType    `json:"loss_type"`
-	// TRL says that the run's loss is one that was brought to TRL's definition.
-	// Checkpoints of before that lack it, so that their runs do not go on with
-	// another loss.
+	// TRL is set if the run uses a loss whose definition was changed to TRL's. Checkpoints
+	// of older versions lack it, so their runs cannot resume with a different loss.
 	TRL         bool    `json:"trl_loss,omitempty"`
 	Iterations  int     `json:"num_iterations"`
 	MiniBatches int     `json:"mini_batches"`
 	RefSync     int     `json:"ref_sync"`
 	RefMix      float64 `json:"ref_mix,omitempty"`
 	Replay      bool    `json:"router_replay,omitempty"`
-	// OffPolicy is there where it corrects something.
+	// OffPolicy is omitted if it corrects nothing.
 	OffPolicy OffPolicy `json:"off_policy,omitzero"`
-	// Drawing is of the model that draws for the trained one; nil where that draws itself.
-	Drawing *drawing        `json:"rollout_model,omitempty"`
-	Critic  *criticSettings `json:"critic,omitempty"`
-	Rewards []weight        `json:"reward_funcs"`
-	Own     any             `json:"own"` // the caller's Trainer.Settings
+	// RolloutModel describes the model that generates the rollouts; nil if it is the trained
+	// model itself.
+	RolloutModel *rolloutModel   `json:"rollout_model,omitempty"`
+	Critic       *criticSettings `json:"critic,omitempty"`
+	Rewards      []weight        `json:"reward_funcs"`
+	Own          any             `json:"own"` // the caller's Trainer.Settings
 }
 
 // weight is a reward function's name and its weight in the total, 0 if it is
@@ -87,8 +88,8 @@ func rewardWeights(s *reward.Suite) []weight {
 	return out
 }
 
-// check refuses fields that no run could mean or that have changed since the
-// first step, and a GRPO that is closed.
+// check reports an invalid field, a field that has changed since the first step, or a
+// closed GRPO.
 func (g *GRPO) check() error {
 	if g.closed {
 		return errors.New("rl: the GRPO is closed")
@@ -102,16 +103,16 @@ func (g *GRPO) check() error {
 	return nil
 }
 
-// prepare makes a run ready for its next step. It checks the fields; the first
-// time it also asks for the prompts of the first step, borrows the Trainer, makes
-// the reference model, and resumes: from Trainer.Dir it reads the newest checkpoint
-// with stateFile and referenceFile, and the logs, which it repairs. It
-// writes nothing else. Preflight needs check alone and reads no file.
+// prepare makes a run ready for its next step. It checks the fields. The first time, it also
+// requests the prompts of the first step, borrows the Trainer, makes the reference model and
+// resumes: it reads the newest checkpoint in Trainer.Dir, with stateFile and referenceFile,
+// and opens the logs, which it repairs. It writes nothing else. Preflight calls only check,
+// which reads no file.
 func (g *GRPO) prepare() (err error) {
 	if err := g.check(); err != nil || g.prepared {
 		return err
 	}
-	if _, err := g.prompts(g.batches); err != nil { // those of a new run: it is refused before it has files
+	if _, err := g.prompts(g.batches); err != nil { // invalid prompts fail before the run creates files
 		return err
 	}
 	defer func() {
@@ -132,9 +133,9 @@ func (g *GRPO) prepare() (err error) {
 	return nil
 }
 
-// borrow has the Trainer record this run in its checkpoints: it sets Settings and
-// adds to Extra, and alarms see what Eval measures. It makes the reference model, whose file
-// is one of Extra. release gives the Trainer back.
+// borrow sets the Trainer's Settings and Extra so that its checkpoints include the state of
+// this run, and wraps its Eval so that alarms see the metrics of evaluations. It also makes
+// the reference model, whose file is in Extra. release restores the Trainer.
 func (g *GRPO) borrow() error {
 	t := g.Trainer
 	own, extra, eval := t.Settings, t.Extra, t.Eval
@@ -171,11 +172,11 @@ func (g *GRPO) borrow() error {
 	return nil
 }
 
-// settings are those of the run, with the caller's own.
+// settings returns the settings of the run. own is the caller's Trainer.Settings.
 func (g *GRPO) settings(own any) settings {
 	policy := g.Sampler.Policy()
 	if policy.Sampling.TopP == 1 {
-		policy.Sampling.TopP = 0 // the same
+		policy.Sampling.TopP = 0 // 0 means 1
 	}
 	estimator, aggregation := g.Estimator, g.Aggregation
 	if estimator == EstimatorGRPO {
@@ -195,14 +196,14 @@ func (g *GRPO) settings(own any) settings {
 		TRL:        g.Objective.EntropyCoef != 0 || g.LossType == LossGRPO && (g.MaskTruncated || g.MiniBatches > 1),
 		Iterations: cmp.Or(g.NumIterations, 1), MiniBatches: cmp.Or(g.MiniBatches, 1), RefSync: g.RefSync,
 		OffPolicy: g.OffPolicy.recorded(),
-		Replay:    g.RouterReplay, Drawing: drawingOf(policy.Drawn),
+		Replay:    g.RouterReplay, RolloutModel: rolloutModelOf(policy.Drawn),
 		RefMix: g.RefMix, Critic: g.Critic.settings(),
 		Rewards: rewardWeights(g.Reward), Own: own,
 	}
 }
 
-// openLogs opens the log of verdicts, and says what it repaired, and the log of those who
-// watch, in Trainer.Dir if that is set.
+// openLogs opens the log of verdicts and the log for watching in Trainer.Dir, if that is
+// set. It logs a warning for each repair of the log of verdicts.
 func (g *GRPO) openLogs() (err error) {
 	t := g.Trainer
 	if t.Dir == "" {
@@ -220,9 +221,9 @@ func (g *GRPO) openLogs() (err error) {
 	return err
 }
 
-// Close ends a run: it gives back the memory of the reference model and closes
-// its logs. Trainer and Generator stay the caller's, the Trainer as
-// it was, but for its steps.
+// Close ends a run: it frees the reference model and closes the logs. It restores the
+// Trainer's fields; the Trainer keeps its weights, optimizer state and step count. It does
+// not close the Trainer or the Sampler.
 func (g *GRPO) Close() error {
 	g.closed = true
 	return g.release()
@@ -252,10 +253,10 @@ func (g *GRPO) readState(path string) error {
 		return err
 	}
 	if s.Version != stateVersion {
-		return fmt.Errorf("version %d, this program knows %d", s.Version, stateVersion)
+		return fmt.Errorf("version %d, this program reads version %d", s.Version, stateVersion)
 	}
 	if g.Steps > 0 && s.Step > g.Steps {
-		return fmt.Errorf("GRPO.Steps is %d, the checkpoint has %d", g.Steps, s.Step)
+		return fmt.Errorf("GRPO.Steps is %d, but the checkpoint is of step %d", g.Steps, s.Step)
 	}
 	g.step, g.batches, g.numTokens = s.Step, cmp.Or(s.Batches, s.Step), s.NumTokens
 	g.history = s.Alarms

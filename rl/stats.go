@@ -4,20 +4,20 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// tokenStats gathers, on the host and in the order of the tokens, what the
-// metrics say about the completion tokens of one optimizer update.
+// tokenStats accumulates the metrics of the completion tokens of one optimizer update, on
+// the host and in the order of the tokens.
 type tokenStats struct {
 	agreement
 	clip         clipStats
 	kl, approxKL float64
 	entropy      float64
-	policyLoss   float64 // the loss but for the entropy bonus
-	masked       int     // tokens that OffPolicy.MaskThreshold leaves out
+	policyLoss   float64 // loss without the entropy bonus
+	masked       int     // number of tokens that OffPolicy.MaskThreshold masks
 	hasReference bool
 	routing      routingStats
 }
 
-// summary is the range and the sum of values.
+// summary holds the minimum, the maximum and the sum of values.
 type summary struct{ min, max, sum float64 }
 
 func (s *summary) add(v float64, first bool) {
@@ -35,9 +35,9 @@ func summarize(values []int) summary {
 	return s
 }
 
-// read takes in a micro-batch after its backward pass; policyLoss is its share of
-// the loss.
-func (t *tokenStats) read(o Objective, xs []experience, tokens Tokens, policyLoss tensor.Tensor) error {
+// read adds a micro-batch after its backward pass. policyLoss is its contribution to the
+// loss.
+func (t *tokenStats) read(o Objective, xs []trainSample, tokens Tokens, policyLoss tensor.Tensor) error {
 	logProb, err := tokens.LogProb.Values()
 	if err != nil {
 		return err
@@ -55,8 +55,8 @@ func (t *tokenStats) read(o Objective, xs []experience, tokens Tokens, policyLos
 	return nil
 }
 
-// add takes in the log-probabilities and entropies of the rows of xs.
-func (t *tokenStats) add(o Objective, xs []experience, logProb, entropy []float64) {
+// add adds xs, given the log-probabilities and entropies of their rows.
+func (t *tokenStats) add(o Objective, xs []trainSample, logProb, entropy []float64) {
 	for _, x := range xs {
 		lps := logProb[x.first():x.seq.Rows()]
 		before := x.old()

@@ -13,39 +13,39 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Rollout is what a step learns from.
+// Rollout holds the samples of a step, with their rewards and advantages.
 type Rollout struct {
-	Step    int // steps made before
-	Version int // optimizer updates behind the weights that wrote it
-	Rounds  int // batches of prompts in it; 1, or more under GRPO.DynamicSampling
+	Step    int // number of steps made before
+	Version int // number of optimizer updates of the policy before it was sampled
+	Rounds  int // number of batches of prompts; 1, or more under GRPO.DynamicSampling
 	Prompts []rollout.Prompt
-	Samples []rollout.Sample // sample g of prompt p at p·G + g
-	Scores  *reward.Scores   // what the reward functions say, and its totals
+	Samples []rollout.Sample // sample g of prompt p at index p·G + g
+	Scores  *reward.Scores   // verdicts of the reward functions, and their totals
 
-	// Of each sample:
+	// The following fields have an element for each sample.
 
-	// Steps are the rewards of its steps; nil without GRPO.Process.
+	// Steps holds the rewards of the sample's steps; nil without GRPO.Process.
 	Steps [][]StepReward
-	// RefLogProbs is log π_ref of each of its tokens; nil without GRPO.RewardKL.
+	// RefLogProbs holds log π_ref of the sample's tokens; nil without GRPO.RewardKL.
 	RefLogProbs [][]float64
 
 	Rewards    []reward.Verdict // Scores.Totals, permuted under GRPO.Shuffle
-	Advantages Advantages       // from Rewards
-	// Values and Returns are those of each token of each sample in the loss, under a
-	// GRPO.Critic; nil for the others.
+	Advantages Advantages       // computed from Rewards
+	// Values and Returns hold the critic's values and the returns of the sample's tokens. They
+	// are nil without GRPO.Critic; an element is nil if its sample is not in the loss.
 	Values, Returns [][]float64
-	// InLoss is false for samples without a reward, for truncated ones under
-	// GRPO.MaskTruncated and for groups that GRPO.SkipZeroStd or GRPO.DynamicSampling
-	// leaves out.
+	// InLoss reports whether the sample is in the loss. It is false for samples without a
+	// reward, for truncated samples under GRPO.MaskTruncated, and for groups that
+	// GRPO.SkipZeroStd or GRPO.DynamicSampling leaves out.
 	InLoss []bool
 
-	dropped  []bool    // groups, under GRPO.DynamicSampling; nil without
-	missing  int       // groups with a spread that the step lacks at the limit of batches
-	sampling agreement // with the trained model, where that scored the rollout besides its updates
-	order    []int     // sample order[i] was judged for Rewards[i]; nil without GRPO.Shuffle
+	dropped  []bool    // groups that GRPO.DynamicSampling drops; nil without it
+	missing  int       // number of groups with a spread that the step lacks at the limit of rounds
+	sampling agreement // with the trained model, if it scored the rollout apart from the updates
+	order    []int     // Rewards[i] is the verdict of sample order[i]; nil without GRPO.Shuffle
 }
 
-// judged is the number of the sample whose verdict Rewards[i] is.
+// judged returns the index of the sample whose verdict is Rewards[i].
 func (r *Rollout) judged(i int) int {
 	if r.order == nil {
 		return i
@@ -53,7 +53,7 @@ func (r *Rollout) judged(i int) int {
 	return r.order[i]
 }
 
-// rollout makes the rollout of the current step, rewarded and with advantages.
+// rollout makes the rollout of the current step, with rewards and advantages.
 func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 	r, err := g.round(ctx, 0)
 	if err != nil {
@@ -72,14 +72,13 @@ func (g *GRPO) rollout(ctx context.Context) (*Rollout, error) {
 	return r, g.judge(r)
 }
 
-// round makes the completions of the next batch of prompts, the first or a further one of
-// the step, rewarded.
+// round samples and scores completions of batch n of the prompts of the step; the first is 0.
 func (g *GRPO) round(ctx context.Context, n int) (*Rollout, error) {
 	prompts, err := g.prompts(g.batches + n)
 	if err != nil {
 		return nil, err
 	}
-	var index []int // of the round's random streams
+	var index []int // index of the random streams of the round
 	if n > 0 {
 		index = []int{n}
 	}
@@ -98,8 +97,8 @@ func (g *GRPO) round(ctx context.Context, n int) (*Rollout, error) {
 	return r, g.process(ctx, r)
 }
 
-// shuffle permutes the rewards of a batch: the control that must not learn. Reward i
-// was the one of sample order[i].
+// shuffle permutes the rewards of a batch in place: afterwards rewards[i] is the reward of
+// sample order[i].
 func shuffle(rewards []reward.Verdict, seed uint64) (order []int) {
 	was := slices.Clone(rewards)
 	order = rand.New(rand.NewPCG(seed, 0)).Perm(len(rewards))
@@ -109,11 +108,11 @@ func shuffle(rewards []reward.Verdict, seed uint64) (order []int) {
 	return order
 }
 
-// prompts are those of a batch, the first being 0.
+// prompts returns the prompts of a batch; the first batch is 0.
 func (g *GRPO) prompts(batch int) ([]rollout.Prompt, error) {
 	prompts, err := g.Data(batch)
 	if err == nil && len(prompts) == 0 {
-		err = errors.New("there are none")
+		err = errors.New("GRPO.Data returned none")
 	}
 	if err == nil {
 		err = g.Sampler.Check(prompts)
@@ -128,8 +127,8 @@ func (g *GRPO) prompts(batch int) ([]rollout.Prompt, error) {
 	return prompts, nil
 }
 
-// score judges the samples of a round, or repeats what the log says of one that an
-// interrupted run had made already.
+// score computes the rewards of the samples of a round. If an interrupted run has already
+// logged the verdicts, it uses these.
 func (g *GRPO) score(ctx context.Context, r *Rollout, round int) (*reward.Scores, error) {
 	logged, err := g.verdicts.of(r, round)
 	if err != nil {
@@ -145,7 +144,7 @@ func (g *GRPO) score(ctx context.Context, r *Rollout, round int) (*reward.Scores
 	return scores, g.verdicts.write(r, round, scores)
 }
 
-// judge sets the advantages and decides what is in the loss.
+// judge computes the advantages and decides which samples are in the loss.
 func (g *GRPO) judge(r *Rollout) error {
 	r.Advantages = g.estimate(r)
 	if r.dropped != nil {
@@ -163,12 +162,12 @@ func (g *GRPO) judge(r *Rollout) error {
 	}
 	own := g.Advantages(r)
 	if len(own) != len(r.Samples) {
-		return fmt.Errorf("rl: step %d: GRPO.Advantages returned those of %d samples, want %d", r.Step, len(own),
+		return fmt.Errorf("rl: step %d: GRPO.Advantages returned advantages of %d samples, want %d", r.Step, len(own),
 			len(r.Samples))
 	}
 	for i, s := range r.Samples {
 		if len(own[i]) != len(s.IDs) {
-			return fmt.Errorf("rl: step %d: GRPO.Advantages returned %d of sample %d, which has %d tokens", r.Step,
+			return fmt.Errorf("rl: step %d: GRPO.Advantages returned %d values for sample %d, which has %d tokens", r.Step,
 				len(own[i]), i, len(s.IDs))
 		}
 		for j, a := range own[i] {
@@ -181,13 +180,12 @@ func (g *GRPO) judge(r *Rollout) error {
 	return nil
 }
 
-// keeps reports whether sample i has a reward and is in a group that is neither
-// skipped nor dropped.
+// keeps reports whether sample i has a reward and its group is neither skipped nor dropped.
 func (g *GRPO) keeps(r *Rollout, i int) bool {
 	return !r.drops(i) && r.Advantages.Scored[i] && !(g.SkipZeroStd && r.Advantages.ZeroStd[r.Samples[i].Prompt])
 }
 
-// kept counts the samples that keeps accepts.
+// kept returns the number of samples for which keeps is true.
 func (g *GRPO) kept(r *Rollout) int {
 	n := 0
 	for i := range r.Samples {

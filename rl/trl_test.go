@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// trlLoss is testdata/trl_loss.json: what TRL's own trainer computes.
+// trlLoss is the content of testdata/trl_loss.json, computed by TRL's trainer.
 type trlLoss struct {
 	MaxTokens  int       `json:"max_tokens"`
 	Tokens     []int     `json:"tokens"`
@@ -26,7 +26,7 @@ type trlLoss struct {
 	Cases      []trlCase `json:"cases"`
 }
 
-// trlCase are the settings of TRL's GRPOConfig or RLOOConfig.
+// trlCase holds settings of TRL's GRPOConfig or RLOOConfig.
 type trlCase struct {
 	Trainer        string      `json:"trainer"`
 	LossType       string      `json:"loss_type"`
@@ -43,8 +43,8 @@ type trlCase struct {
 	Updates        []trlUpdate `json:"updates"`
 }
 
-// grpo has the fields that mean the same, as the table of losses in the package
-// documentation says.
+// grpo returns a GRPO with the same settings, by the table of losses in the package
+// documentation.
 func (c trlCase) grpo() *GRPO {
 	g := &GRPO{LossType: LossType(c.LossType), MaskTruncated: c.Mask, Objective: Objective{
 		Level: c.Level, EpsilonLow: c.Epsilon, EpsilonHigh: c.EpsilonHigh, DualClip: c.Delta,
@@ -80,7 +80,7 @@ type trlUpdate struct {
 	Metrics     map[string]float64 `json:"metrics"`
 }
 
-// at is where the tokens of completion i begin in the flat lists.
+// at returns the index in the flat lists of the first token of completion i.
 func (f *trlLoss) at(i int) int {
 	n := 0
 	for _, tokens := range f.Tokens[:i] {
@@ -89,8 +89,9 @@ func (f *trlLoss) at(i int) int {
 	return n
 }
 
-// experiences are the completions that are not masked, and the numbers of all.
-func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[*rollout.Sample]int) {
+// trainSamples returns the completions that are not masked, and the index of every
+// completion.
+func (f *trlLoss) trainSamples(g *GRPO) (r *Rollout, xs []trainSample, number map[*rollout.Sample]int) {
 	n := len(f.Tokens)
 	r = &Rollout{Samples: make([]rollout.Sample, n)}
 	r.Advantages = Advantages{Scored: slices.Repeat([]bool{true}, n), ZeroStd: make([]bool, 1)}
@@ -108,7 +109,8 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 			}
 		}
 		advantages := slices.Repeat(f.Advantage[i:i+1], len(s.IDs))
-		x := newExperience(rollout.Prompt{IDs: []int32{0}}, s, advantages) // the first row is the first token's
+		// The prompt has one token, so the first row predicts the first completion token.
+		x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, s, advantages)
 		if g.Objective.Beta != 0 {
 			x.ref = f.RefLogProb[from:to]
 		}
@@ -117,12 +119,12 @@ func (f *trlLoss) experiences(g *GRPO) (r *Rollout, xs []experience, number map[
 	return r, xs, number
 }
 
-// deal is the seed with which miniBatches puts the completions of the first half
-// of the rollout, and no others, in the first of two updates.
-func deal(s split, xs []experience, number map[*rollout.Sample]int, half int) split {
+// deal sets the seed of s so that miniBatches puts exactly the first half of the completions
+// in the first of two updates.
+func deal(s split, xs []trainSample, number map[*rollout.Sample]int, half int) split {
 	for s.parts == 2 {
 		first := s.miniBatches(xs)[0].micro[0]
-		if !slices.ContainsFunc(first, func(x experience) bool { return number[x.Sample] >= half }) {
+		if !slices.ContainsFunc(first, func(x trainSample) bool { return number[x.Sample] >= half }) {
 			break
 		}
 		s.seed++
@@ -130,8 +132,8 @@ func deal(s split, xs []experience, number map[*rollout.Sample]int, half int) sp
 	return s
 }
 
-// Loss, gradients and metrics are those of TRL's own code, with 6 of 16
-// completions truncated and, in most cases, masked, in one update and in two.
+// Loss, gradients and metrics agree with TRL's code, in one update and in two. 6 of 16
+// completions are truncated and, in most cases, masked.
 func TestLossesAreTRLs(t *testing.T) {
 	text, err := os.ReadFile("testdata/trl_loss.json")
 	if err != nil {
@@ -147,14 +149,14 @@ func TestLossesAreTRLs(t *testing.T) {
 		if err := g.Objective.validate(); err != nil {
 			t.Errorf("%s: %v", c, err)
 		}
-		r, xs, number := f.experiences(g)
+		r, xs, number := f.trainSamples(g)
 		parts, size := len(c.Updates), len(f.Tokens)/len(c.Updates)
 		s := split{parts: parts, loss: g.LossType, allSamples: len(r.Samples), kept: g.kept(r), maxTokens: f.MaxTokens}
 		for u, mini := range deal(s, xs, number, size).miniBatches(xs) {
 			name := fmt.Sprintf("%s, the one at %d", c, u)
 			want, base := c.Updates[u], f.at(u*size)
 			var row lossCase
-			var tokens []int // of the row in the fixture's lists of the update
+			var tokens []int // the index of each row's token in the fixture's lists of the update
 			for _, x := range mini.micro[0] {
 				from := f.at(number[x.Sample])
 				row.lengths = append(row.lengths, len(x.IDs))
@@ -196,7 +198,7 @@ func checkTRLMetrics(
 	u.enter(train.Metrics{Values: got}, o, true, 1)
 	clips := 0
 	for metric, v := range want {
-		if metric == "entropy_coef" { // a setting
+		if metric == "entropy_coef" { // a setting, not a metric
 			continue
 		}
 		if have, ok := got[metric]; !ok {
@@ -214,6 +216,6 @@ func checkTRLMetrics(
 		}
 	}
 	if clips != 0 {
-		t.Errorf("%s: TRL has %d metrics of clipping more", name, clips)
+		t.Errorf("%s: TRL has %d further metrics of clipping", name, clips)
 	}
 }

@@ -14,17 +14,17 @@ import (
 type update struct {
 	train.Metrics
 	tokenStats
-	values valueStats // with a critic on the policy's trunk
+	values valueStats // statistics of a critic that reads the policy's hidden states
 }
 
-// learn makes the updates of a rollout, of the policy and of the critic. Once begun it is not cancelled: a
-// checkpoint is only good between two steps.
+// learn makes the updates of the policy and of the critic for a rollout. It ignores
+// cancellation of ctx, since a checkpoint can only be written between two steps.
 func (g *GRPO) learn(ctx context.Context, r *Rollout) (all []update, critic []criticUpdate, err error) {
 	ctx = context.WithoutCancel(ctx)
 	if v := g.Trainer.StepCount(); r.Version != v {
-		return nil, nil, fmt.Errorf("rl: the rollout is of weights version %d, the model has %d", r.Version, v)
+		return nil, nil, fmt.Errorf("rl: the rollout was sampled after %d updates, but the model has had %d", r.Version, v)
 	}
-	xs, err := g.experiences(r)
+	xs, err := g.trainSamples(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,13 +62,12 @@ func (g *GRPO) learn(ctx context.Context, r *Rollout) (all []update, critic []cr
 	return all, critic, nil
 }
 
-// experiences are the samples in the loss, scored by the reference model where
-// there is one.
-func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
-	var xs []experience
+// trainSamples returns the samples in the loss. With Objective.Beta it sets their log π_ref.
+func (g *GRPO) trainSamples(r *Rollout) ([]trainSample, error) {
+	var xs []trainSample
 	for i := range r.Samples {
 		if r.InLoss[i] {
-			xs = append(xs, r.experience(i))
+			xs = append(xs, r.trainSample(i))
 		}
 	}
 	if err := g.keep(xs); err != nil {
@@ -89,12 +88,12 @@ func (g *GRPO) experiences(r *Rollout) ([]experience, error) {
 	return xs, nil
 }
 
-// referenceLogProbs scores all samples of a rollout under the reference model.
+// referenceLogProbs returns log π_ref of the tokens of all samples of a rollout.
 func (g *GRPO) referenceLogProbs(r *Rollout) ([][]float64, error) {
-	xs := make([]experience, len(r.Samples))
+	xs := make([]trainSample, len(r.Samples))
 	for i := range xs {
 		s := &r.Samples[i]
-		xs[i] = newExperience(r.Prompts[s.Prompt], s, nil)
+		xs[i] = newTrainSample(r.Prompts[s.Prompt], s, nil)
 	}
 	if err := g.keep(xs); err != nil {
 		return nil, err
@@ -102,25 +101,26 @@ func (g *GRPO) referenceLogProbs(r *Rollout) ([][]float64, error) {
 	return g.reference.logProbs(xs, g.Trainer.MaxRows, g.temperature())
 }
 
-// keep notes, where the policy draws from a part of the vocabulary, from which: the
-// weights are still those of the rollout. All updates of the step, and the
-// reference model, score the tokens within these parts (DeepSeek-V3.2, arXiv
-// 2512.02556 §3.1: Keep Sampling Mask).
-func (g *GRPO) keep(xs []experience) error {
+// keep records which tokens top-k and top-p left to sample from at each token of xs. It must
+// be called before the first update, while the weights are still those of the rollout. All
+// updates of the step and the reference model compute log-probabilities within these sets
+// of tokens (DeepSeek-V3.2, arXiv 2512.02556 §3.1: Keep Sampling Mask).
+func (g *GRPO) keep(xs []trainSample) error {
 	sampling := g.Sampler.Policy().Sampling
 	if !sampling.Drops() {
 		return nil
 	}
 	policy := cmp.Or(g.Sampler.Policy().Drawn, g.Trainer.Model)
 	if err := keep(policy, xs, g.Trainer.MaxRows, sampling); err != nil {
-		return fmt.Errorf("rl: step %d: the tokens that the sampler keeps: %w", g.step, err)
+		return fmt.Errorf("rl: step %d: tokens that top-k and top-p keep: %w", g.step, err)
 	}
 	return nil
 }
 
-// rescore compares the log-probabilities of xs, which no update has changed yet, with those
-// of the Trainer's model. Under OffPolicy.Correction these are π_old of the updates.
-func (g *GRPO) rescore(xs []experience) (agreement, error) {
+// rescore computes the log-probabilities of xs under the Trainer's model before the first
+// update, and compares them with those of the rollout. Under OffPolicy.Correction they
+// become π_old of the updates.
+func (g *GRPO) rescore(xs []trainSample) (agreement, error) {
 	var a agreement
 	trained, err := logProbs(g.Trainer.Model, xs, g.Trainer.MaxRows, g.temperature())
 	if err != nil {
@@ -141,12 +141,12 @@ func (g *GRPO) rescore(xs []experience) (agreement, error) {
 	return a, err
 }
 
-// compareAll compares a rollout that no update learns from, as the first update does
-// otherwise.
+// compareAll compares the log-probabilities of a rollout with those of the Trainer's model,
+// for a step without an update. In other steps the first update compares them.
 func (g *GRPO) compareAll(r *Rollout) (err error) {
-	xs := make([]experience, len(r.Samples))
+	xs := make([]trainSample, len(r.Samples))
 	for i := range r.Samples {
-		xs[i] = r.experience(i)
+		xs[i] = r.trainSample(i)
 	}
 	if err := g.keep(xs); err != nil {
 		return err
@@ -156,9 +156,9 @@ func (g *GRPO) compareAll(r *Rollout) (err error) {
 	return err
 }
 
-// update makes one optimizer update. The first of a step, whose weights are those of the
-// rollout, is compared with it: under FailOnMismatch it fails where it differs, and nothing
-// has changed.
+// update makes one optimizer update. first is set for the first update of a step, whose
+// weights are those of the rollout. Under FailOnMismatch, it fails before it changes any
+// weight if its log-probabilities differ from the rollout's.
 func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, error) {
 	var u update
 	compare := first && g.Sampler.Policy().Experts
@@ -198,8 +198,8 @@ func (g *GRPO) update(ctx context.Context, mini miniBatch, first bool) (update, 
 	return u, err
 }
 
-// losses are a micro-batch's share of the loss, and that without the entropy bonus
-// of Objective, to be read after the backward pass.
+// losses returns the contribution of a micro-batch to the loss, and the same without the
+// entropy bonus of Objective, which stays readable after the backward pass.
 func (g *GRPO) losses(t Tokens) (policy, loss tensor.Tensor) {
 	if g.Loss != nil {
 		loss = g.Loss(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// validate refuses fields that no run could mean, by their names.
+// validate reports the first invalid field.
 func (g *GRPO) validate() error {
 	switch {
 	case g.Trainer == nil || g.Trainer.Model == nil:
@@ -20,12 +20,12 @@ func (g *GRPO) validate() error {
 	case g.Sampler == nil || g.Data == nil || g.Reward == nil:
 		return errors.New("GRPO.Sampler, GRPO.Data or GRPO.Reward is nil")
 	case g.G < 0 || g.G == 1 && g.Critic == nil && g.Estimator != EstimatorReinforcePlusPlus:
-		return fmt.Errorf("GRPO.G is %d: a group needs at least two completions, but with a Critic or Estimator %s", g.G,
+		return fmt.Errorf("GRPO.G is %d, want at least 2, or at least 1 with a Critic or Estimator %s", g.G,
 			EstimatorReinforcePlusPlus)
 	case g.RefSync > 0 && g.Objective.Beta == 0 && g.RewardKL == 0:
-		return errors.New("GRPO.RefSync is set without Objective.Beta or RewardKL: there is no reference model to refresh")
+		return errors.New("GRPO.RefSync is set without Objective.Beta or RewardKL: there is no reference model to update")
 	case g.RefMix != 0 && g.RefSync == 0:
-		return errors.New("GRPO.RefMix is set without GRPO.RefSync: the reference model is never refreshed")
+		return errors.New("GRPO.RefMix is set without GRPO.RefSync: the reference model is never updated")
 	case g.RefSync > 0 && slices.ContainsFunc(g.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("GRPO.RefSync is set and the model has adapters: the reference model is the base model")
 	}
@@ -50,31 +50,31 @@ func (g *GRPO) validate() error {
 	}
 	switch p := g.Sampler.Policy(); {
 	case p.Model != g.Trainer.Model:
-		return errors.New("GRPO.Sampler is of another model than GRPO.Trainer.Model: " +
-			"the rollouts would not be those of the model that is trained")
+		return errors.New("GRPO.Sampler generates with another model than GRPO.Trainer.Model: " +
+			"the rollouts would not be those of the trained model")
 	case p.Sampling.Greedy:
 		return errors.New("GRPO.Sampler is greedy: all completions of a group would be the same")
 	}
 	return g.validateRouting()
 }
 
-// validate refuses fields that no run could mean, by their names.
+// validate reports the first invalid field.
 func (d *DPO) validate() error {
 	switch {
 	case d.Trainer == nil || d.Trainer.Model == nil:
 		return errors.New("DPO.Trainer or its Model is nil")
 	case d.Trainer.Drafter != nil:
-		return errors.New("DPO.Trainer.Drafter is set: its loss would teach the rejected completions")
+		return errors.New("DPO.Trainer.Drafter is set: its loss would be trained on rejected completions too")
 	case len(d.Pairs) == 0:
 		return errors.New("DPO.Pairs is empty")
 	case d.RefMix != 0 && d.RefSync == 0:
-		return errors.New("DPO.RefMix is set without DPO.RefSync: the reference model is never refreshed")
+		return errors.New("DPO.RefMix is set without DPO.RefSync: the reference model is never updated")
 	case d.RefSync > 0 && d.Precompute:
-		return errors.New("DPO.RefSync is set with DPO.Precompute: what was scored before the first step is not refreshed")
+		return errors.New("DPO.RefSync is set with DPO.Precompute: precomputed log-probabilities are not updated")
 	case d.RefSync > 0 && slices.ContainsFunc(d.Trainer.Model.Params.All(), isAdapter):
 		return errors.New("DPO.RefSync is set and the model has adapters: the reference model is the base model")
 	case d.LabelSmoothing != 0 && !d.Loss.smooths():
-		return fmt.Errorf("DPO.LabelSmoothing is %g: DPO.Loss %s has none", d.LabelSmoothing, d.Loss)
+		return fmt.Errorf("DPO.LabelSmoothing is %g: DPO.Loss %s does not use it", d.LabelSmoothing, d.Loss)
 	}
 	if err := cmp.Or(
 		count("Steps", d.Steps), count("Batch", d.Batch), count("RefSync", d.RefSync),
@@ -86,7 +86,7 @@ func (d *DPO) validate() error {
 	return nil
 }
 
-// validatePairs refuses pairs that cannot be trained or evaluated on.
+// validatePairs reports the first pair that the model cannot be trained or evaluated on.
 func (d *DPO) validatePairs() error {
 	c := d.Trainer.Model.Config
 	for _, list := range []struct {
@@ -98,7 +98,7 @@ func (d *DPO) validatePairs() error {
 				return fmt.Errorf("%s[%d].%w", list.name, i, err)
 			}
 			if p.Margin != 0 {
-				return fmt.Errorf("%s[%d].Margin is %g: DPO has none", list.name, i, p.Margin)
+				return fmt.Errorf("%s[%d].Margin is %g: DPO does not use it", list.name, i, p.Margin)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (p Pair) validate(vocab, longest int) error {
 		}
 	}
 	if slices.Equal(p.Chosen, p.Rejected) {
-		return errors.New("Chosen and Rejected are the same: there is nothing to prefer")
+		return errors.New("Chosen and Rejected are the same")
 	}
 	return number("Weight", p.Weight, 0, math.MaxFloat64)
 }
@@ -140,7 +140,7 @@ func (l LossType) validate() error {
 	return oneOf("LossType", l, LossDAPO, LossGRPO, LossDrGRPO, LossBNPO, LossLUSPO)
 }
 
-// oneOf refuses a value that is neither empty nor one of those that are known.
+// oneOf reports an error unless v is empty or one of the known values.
 func oneOf[T ~string](name string, v T, known ...T) error {
 	if v == "" || slices.Contains(known, v) {
 		return nil
@@ -182,7 +182,7 @@ func (e *Evaluation) validate(prompts []rollout.Prompt) error {
 	return nil
 }
 
-// count refuses a negative number of things.
+// count reports an error if n is negative.
 func count(name string, n int) error {
 	if n < 0 {
 		return fmt.Errorf("%s is %d, want 0 or more", name, n)
@@ -190,7 +190,7 @@ func count(name string, n int) error {
 	return nil
 }
 
-// number refuses what is not within least and most, NaN included. As a bound,
+// number reports an error unless least ≤ v ≤ most; NaN is an error. A bound of
 // ±math.MaxFloat64 admits any finite number.
 func number(name string, v, least, most float64) error {
 	if v >= least && v <= most {

@@ -7,30 +7,30 @@ import (
 	"math"
 )
 
-// fits refuses fields of advantages that mean nothing together.
+// fits reports fields for advantages that cannot be combined.
 func (g *GRPO) fits() error {
 	apart := g.Aggregation == NormalizeThenSum
 	switch {
 	case g.Shuffle && g.Process != nil:
-		return errors.New("Shuffle is set with Process, whose rewards it does not permute: the control would learn")
+		return errors.New("Shuffle is set with Process, whose rewards it does not permute: the model would learn from them")
 	case g.SkipZeroStd && g.RewardKL != 0:
 		return errors.New("SkipZeroStd is set with RewardKL: the divergence gives all groups a spread")
 	case g.RewardKL != 0 && g.Objective.Beta != 0:
-		return errors.New("RewardKL is set beside Objective.Beta: the divergence is either in the reward or in the loss")
+		return errors.New("RewardKL is set with Objective.Beta: the divergence is either in the reward or in the loss")
 	case g.Estimator.whitens() && g.Scaling != "":
-		return fmt.Errorf("Scaling is %s, which Estimator %s has no use for", g.Scaling, g.Estimator)
+		return fmt.Errorf("Scaling is %s, which Estimator %s does not use", g.Scaling, g.Estimator)
 	case g.Estimator.whitens() && g.StdEps != 0:
-		return fmt.Errorf("StdEps is %g, which Estimator %s has no use for", g.StdEps, g.Estimator)
+		return fmt.Errorf("StdEps is %g, which Estimator %s does not use", g.StdEps, g.Estimator)
 	case g.Estimator == EstimatorRLOO && g.Scaling == ScaleGroup:
-		return errors.New("Scaling is group, which Estimator rloo has no use for")
+		return errors.New("Scaling is group, which Estimator rloo does not use")
 	case g.Estimator == EstimatorRLOO && g.Scaling != ScaleBatch && g.StdEps != 0:
-		return fmt.Errorf("StdEps is %g, which Estimator rloo has no use for without Scaling batch", g.StdEps)
+		return fmt.Errorf("StdEps is %g, which Estimator rloo does not use without Scaling batch", g.StdEps)
 	case apart && g.Estimator != "" && g.Estimator != EstimatorGRPO:
-		return fmt.Errorf("Aggregation is normalize_then_sum, which Estimator %s has no use for", g.Estimator)
+		return fmt.Errorf("Aggregation is normalize_then_sum, which Estimator %s does not use", g.Estimator)
 	case apart && g.Scaling != "" && g.Scaling != ScaleGroup:
-		return fmt.Errorf("Scaling is %s, which Aggregation normalize_then_sum has no use for", g.Scaling)
+		return fmt.Errorf("Scaling is %s, which Aggregation normalize_then_sum does not use", g.Scaling)
 	case apart && g.RewardKL != 0:
-		return errors.New("RewardKL is set, which Aggregation normalize_then_sum has no use for")
+		return errors.New("RewardKL is set, which Aggregation normalize_then_sum does not use")
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (o Objective) validate() error {
 	return o.fits()
 }
 
-// fits refuses fields that mean nothing together.
+// fits reports fields that cannot be combined.
 func (o Objective) fits() error {
 	o = o.recorded()
 	_, hi := o.bounds()
@@ -60,7 +60,7 @@ func (o Objective) fits() error {
 		if v == 0 {
 			return nil
 		}
-		return fmt.Errorf("Objective.%s is %g, which Surrogate %s has no use for", name, v,
+		return fmt.Errorf("Objective.%s is %g, which Surrogate %s does not use", name, v,
 			cmp.Or(o.Surrogate, SurrogateClip))
 	}
 	var err error
@@ -80,7 +80,7 @@ func (o Objective) fits() error {
 	if o.Surrogate != SurrogateMirrorDescent {
 		err = cmp.Or(err, set("MirrorTau", o.MirrorTau))
 	} else if o.MirrorTau == 0 {
-		err = errors.New("Objective.MirrorTau is 0, Surrogate mirror_descent needs it")
+		err = errors.New("Objective.MirrorTau is 0, but Surrogate mirror_descent requires it")
 	}
 	if err != nil {
 		return err
@@ -90,9 +90,9 @@ func (o Objective) fits() error {
 	kimi := o.Surrogate == SurrogateMirrorDescent && o.Level == LevelSequence
 	switch {
 	case o.Level != "" && !ratio && !kimi:
-		return fmt.Errorf("Objective.Level is %s, which Surrogate %s has no use for", o.Level, o.Surrogate)
+		return fmt.Errorf("Objective.Level is %s, which Surrogate %s does not use", o.Level, o.Surrogate)
 	case o.Divergence != "" && o.Beta == 0:
-		return fmt.Errorf("Objective.Divergence is %s and Objective.Beta is 0: nothing weighs it", o.Divergence)
+		return fmt.Errorf("Objective.Divergence is %s, but Objective.Beta is 0: it has no effect", o.Divergence)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// wantError reports an error that is missing or lacks one of the texts.
+// wantError fails the test unless err contains all of the texts.
 func wantError(t testing.TB, err error, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -28,8 +28,8 @@ func wantError(t testing.TB, err error, texts ...string) {
 	}
 }
 
-// numbers visits every signed number a caller can set in v, by the name the
-// caller writes: fields of structs, elements of slices, and the reward suite.
+// numbers visits every signed number that a caller can set in v, with its name: fields of
+// structs, elements of slices, and the reward suite.
 func numbers(name string, v reflect.Value, visit func(name string, v reflect.Value)) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -55,14 +55,14 @@ func numbers(name string, v reflect.Value, visit func(name string, v reflect.Val
 	}
 }
 
-// meaningless are the values that no number of this kind may have.
+// meaningless returns invalid values for the number with the given name and kind.
 func meaningless(name string, kind reflect.Kind) []float64 {
 	switch {
-	case name == "GRPO.Alarms.DeadSteps": // a negative one is off
+	case name == "GRPO.Alarms.DeadSteps": // a negative number disables the alarm
 		return nil
 	case kind != reflect.Float64:
 		return []float64{-1}
-	case strings.HasPrefix(name, "GRPO.Alarms."): // negative ones are off
+	case strings.HasPrefix(name, "GRPO.Alarms."): // negative numbers disable alarms
 		return []float64{math.NaN()}
 	}
 	return []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
@@ -76,8 +76,8 @@ func put(v reflect.Value, x float64) {
 	}
 }
 
-// spoiled calls try once for each number of fresh()'s result and each value
-// that it may not have.
+// spoiled calls try once for each number in the result of fresh and each of its invalid
+// values.
 func spoiled(t *testing.T, root string, fresh func() any, try func(name string, value float64, spoiled any)) {
 	t.Helper()
 	n := 0
@@ -94,12 +94,12 @@ func spoiled(t *testing.T, root string, fresh func() any, try func(name string, 
 		}
 	})
 	if n < 10 {
-		t.Fatalf("%d cases: the walk finds too little", n)
+		t.Fatalf("only %d cases were found", n)
 	}
 }
 
-// No number of a GRPO may be meaningless, and one that is is found before
-// anything is sampled, scored, written or set.
+// Every invalid number of a GRPO gives an error before anything is sampled, scored, written or
+// set.
 func TestMeaninglessNumbersOfGRPOAreRefusedByName(t *testing.T) {
 	b := openCPU(t)
 	m, err := model.New(b, tiny(), 3)
@@ -108,7 +108,7 @@ func TestMeaninglessNumbersOfGRPOAreRefusedByName(t *testing.T) {
 	}
 	base := newRunOf(t, m)
 	generator(base).Stop = []int32{1}
-	mustStep(t, base) // all is well without a bad field
+	mustStep(t, base) // there is no error without an invalid field
 	dir := filepath.Join(t.TempDir(), "absent")
 	before := weights(t, base)
 	fresh := func() any {
@@ -140,7 +140,7 @@ func TestMeaninglessNumbersOfGRPOAreRefusedByName(t *testing.T) {
 		}
 	})
 	if weights(t, base) != before {
-		t.Error("the weights moved")
+		t.Error("the weights changed")
 	}
 }
 
@@ -172,14 +172,14 @@ func TestGeneratorOfAnotherModelIsRefused(t *testing.T) {
 	g.Trainer.Dir, g.FailOnMismatch = filepath.Join(t.TempDir(), "absent"), false
 	generator(g).Generator = generator(other).Generator
 	_, err := g.Step(context.Background())
-	wantError(t, err, "GRPO.Sampler is of another model")
+	wantError(t, err, "GRPO.Sampler generates with another model")
 	if _, err := os.Stat(g.Trainer.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder was written: %v", err)
 	}
 }
 
-// A prompt that leaves no room for its completion is found before the folder of
-// the run is made, in an evaluation before the chunks ahead of it are sampled.
+// A prompt that leaves no room for its completion gives an error before the folder of the run
+// is made, and in an evaluation before earlier chunks are sampled.
 func TestPromptThatDoesNotFitIsNamed(t *testing.T) {
 	g := newRun(t, openCPU(t), model.Options{})
 	g.Trainer.Dir = filepath.Join(t.TempDir(), "absent")

@@ -15,17 +15,17 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// verdictLog keeps the verdicts of every step in verdicts.jsonl, one object a round and
-// line: whether a verifier met its deadline is the one thing that doing a step
-// again need not repeat. A nil log keeps nothing.
+// verdictLog stores the verdicts of every step in verdicts.jsonl, one line for each round.
+// Whether a verifier meets its deadline is the only part of a step that may differ when the
+// step is made again; a resumed run therefore reads the verdicts from the log. A nil log
+// stores nothing.
 type verdictLog struct {
 	f      *os.File
 	rounds bool // a step may have several lines
-	// ahead are the lines of steps not made yet, by step and round: those an interrupted
-	// run had made.
+	// ahead holds the lines that an interrupted run wrote for steps that are now to be made
+	// again, by step and round.
 	ahead map[int]map[int]verdictLine
-	// rescore says that a rollout may differ from the logged one, and is then
-	// scored anew.
+	// rescore allows a rollout to differ from the logged one; it is then scored anew.
 	rescore bool
 }
 
@@ -33,18 +33,19 @@ type verdictLog struct {
 type verdictLine struct {
 	Version   int                `json:"version"`
 	Step      int                `json:"step"`
-	Round     int                `json:"round,omitempty"` // of GRPO.DynamicSampling
-	Rollout   string             `json:"rollout"`         // hash of the completions judged
+	Round     int                `json:"round,omitempty"` // round of GRPO.DynamicSampling
+	Rollout   string             `json:"rollout"`         // hash of the completions
 	Functions []string           `json:"functions"`
 	Verdicts  [][]reward.Verdict `json:"verdicts"`
 }
 
 const verdictVersion = 1
 
-// openVerdictLog opens the log in dir for a run that has made the given number
-// of steps. A damaged line of a step that is made already, which nothing depends
-// on, stays as it is. From one of a later step on the log is cut off: those steps
-// are scored anew. repairs says so of each. With rounds a step may have several lines.
+// openVerdictLog opens the log in dir for a run that has made the given number of steps. A
+// damaged line of a completed step is left as it is, since nothing depends on it. A damaged
+// line of a later step and all lines after it are removed, and those steps are scored anew.
+// repairs has an error for each damaged line. If rounds is set, a step may have several
+// lines.
 func openVerdictLog(dir string, steps int, rounds bool) (l *verdictLog, repairs []error, err error) {
 	path := filepath.Join(dir, "verdicts.jsonl")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
@@ -66,11 +67,11 @@ func openVerdictLog(dir string, steps int, rounds bool) (l *verdictLog, repairs 
 	return l, repairs, nil
 }
 
-// read keeps the lines of steps from steps on and returns the offset behind the
-// last line to keep. Of several lines for a round of a step the last counts.
+// read stores in l.ahead the lines of steps from the given one on, and returns the offset
+// after the last valid line. If a round of a step has several lines, the last one is used.
 func (l *verdictLog) read(steps int) (end int64, repairs []error, err error) {
 	lines := bufio.NewReader(l.f)
-	next := 0 // step of the line that should follow
+	next := 0 // step of the next line
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF && len(line) == 0 {
@@ -82,15 +83,15 @@ func (l *verdictLog) read(steps int) (end int64, repairs []error, err error) {
 		switch {
 		case damage != nil && (next >= steps || err == io.EOF):
 			from := next
-			if l.rounds { // it may be of a further round of the step before
+			if l.rounds { // the damaged line may belong to another round of the step before
 				from--
 			}
-			cut := fmt.Errorf("line %d: %w: cut off, steps from %d on are scored anew", n, damage, max(from, steps))
+			cut := fmt.Errorf("line %d: %w: removed, steps from %d on are scored anew", n, damage, max(from, steps))
 			return end, append(repairs, cut), nil
 		case damage != nil:
-			repairs = append(repairs, fmt.Errorf("line %d: %w: left as it is, its step is made", n, damage))
+			repairs = append(repairs, fmt.Errorf("line %d: %w: ignored, since its step is completed", n, damage))
 		case v.Version != verdictVersion:
-			return 0, nil, fmt.Errorf("line %d: version %d, this program knows %d", n, v.Version, verdictVersion)
+			return 0, nil, fmt.Errorf("line %d: version %d, this program reads version %d", n, v.Version, verdictVersion)
 		case v.Step >= steps:
 			if l.ahead[v.Step] == nil {
 				l.ahead[v.Step] = map[int]verdictLine{}
@@ -113,7 +114,7 @@ func parseVerdicts(line []byte) (v verdictLine, err error) {
 	return v, err
 }
 
-// of is what the log says about a round of a step; nil if nothing.
+// of returns the logged scores of a round of a step, or nil if there are none.
 func (l *verdictLog) of(r *Rollout, round int) (*reward.Scores, error) {
 	if l == nil {
 		return nil, nil
@@ -126,14 +127,14 @@ func (l *verdictLog) of(r *Rollout, round int) (*reward.Scores, error) {
 		if l.rescore {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("rl: step %d: the completions are not those that %s was written for: "+
+		return nil, fmt.Errorf("rl: step %d: the completions are not those whose verdicts %s has: "+
 			"weights, prompts or code have changed; remove the file to score anew", r.Step, l.f.Name())
 	}
 	return &reward.Scores{Functions: v.Functions, Verdicts: v.Verdicts}, nil
 }
 
-// write appends the verdicts of a round of a step, on disk before anything is learned
-// from them.
+// write appends the verdicts of a round of a step and syncs the file, so that they are on
+// disk before the model is updated with them.
 func (l *verdictLog) write(r *Rollout, round int, s *reward.Scores) error {
 	if l == nil {
 		return nil
@@ -161,7 +162,7 @@ func (l *verdictLog) close() error {
 	return nil
 }
 
-// hashRollout tells rollouts apart by their tokens.
+// hashRollout returns a hash of the completion tokens of a rollout.
 func hashRollout(r *Rollout) string {
 	h := fnv.New128a()
 	for _, s := range r.Samples {

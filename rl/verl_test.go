@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// verlLoss is testdata/verl_loss.json: what verl's own core algorithms compute.
+// verlLoss is the content of testdata/verl_loss.json, computed by verl's core algorithms.
 type verlLoss struct {
 	Tokens     []int      `json:"tokens"`
 	LogProb    []float64  `json:"log_prob"`
@@ -35,7 +35,7 @@ type verlCase struct {
 	Clipped     map[string]float64 `json:"clipped"`
 }
 
-// objective has the fields that mean the same.
+// objective returns an Objective with the same settings.
 func (c verlCase) objective() Objective {
 	o := Objective{EpsilonLow: c.ClipLow, EpsilonHigh: c.ClipHigh, DualClip: c.ClipC,
 		TauPositive: c.TauPositive, TauNegative: c.TauNegative, MirrorTau: c.DROBeta}
@@ -52,15 +52,15 @@ func (c verlCase) objective() Objective {
 	return o
 }
 
-// lossType is verl's loss_agg_mode.
+// lossType returns the LossType of verl's loss_agg_mode.
 func (c verlCase) lossType() LossType {
 	return map[string]LossType{
 		"token-mean": LossDAPO, "seq-mean-token-sum": LossLUSPO, "seq-mean-token-mean": LossGRPO,
 	}[c.LossAggMode]
 }
 
-// Losses, gradients and shares of clipped tokens are those of verl's own code, for
-// advantages that differ within a completion.
+// Losses, gradients and shares of clipped tokens agree with verl's code, for advantages that
+// differ within a completion.
 func TestLossesAreVerls(t *testing.T) {
 	text, err := os.ReadFile("testdata/verl_loss.json")
 	if err != nil {
@@ -84,7 +84,7 @@ func TestLossesAreVerls(t *testing.T) {
 		var clip clipStats
 		at, n := 0, normalizer{updates: 1, kept: len(f.Tokens), rolloutTokens: len(f.LogProb)}
 		for _, length := range f.Tokens {
-			x := newExperience(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, length),
+			x := newTrainSample(rollout.Prompt{IDs: []int32{0}}, &rollout.Sample{IDs: make([]int32, length),
 				LogProbs: f.OldLogProb[at : at+length]}, f.Advantage[at:at+length])
 			clip.add(o, o.ratiosOf(f.LogProb[at:at+length], x.LogProbs), x.advantages)
 			for range length {
@@ -103,7 +103,7 @@ func TestLossesAreVerls(t *testing.T) {
 			near(t, name+": clipped by c", clip.dual/clip.units, c.Clipped["actor/pg_clipfrac_lower"], 1e-7)
 		}
 		if c.Loss == "vanilla" && clip.dual == 0 {
-			t.Errorf("%s: no token is clipped by c: the case shows too little", name)
+			t.Errorf("%s: no token is clipped by c: the test is not conclusive", name)
 		}
 	}
 }

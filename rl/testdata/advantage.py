@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Writes advantage.json: advantages of TRL's and verl's own code.
+"""Writes advantage.json: advantages computed by the code of TRL and verl.
 
     pip install trl==1.16.0 verl==0.9.1 torch==2.15.0 transformers==5.24.0 tensordict==0.10.0
     python advantage.py
 
-TRL: the methods _generate_and_score_completions of GRPOTrainer and RLOOTrainer run as
-they are on a stand-in for the trainer, whose generation and scoring give a random
-rollout, in float64 where TRL does not say float32. verl: the estimators of
-verl/trainer/ppo/core_algos.py and kl_penalty. ray, which these do not use, is stood in
-for.
+For TRL, the methods _generate_and_score_completions of GRPOTrainer and RLOOTrainer run
+unchanged on a mock trainer whose generation and scoring return a random rollout. They
+compute in float64 unless TRL asks for float32. For verl, the script calls the estimators
+of verl/trainer/ppo/core_algos.py and kl_penalty. It mocks ray, which these do not use.
 
-advantage.json has group (its size), tokens (their number by completion), rewards
-[function][completion] (null: the function does not apply), weights, steps [completion] of
-[token, reward], and flat over all tokens old_log_prob and ref_log_prob. Of each case:
+advantage.json has group (its size), tokens (their number for each completion), rewards
+[function][completion] (null if the function does not apply), weights, steps [completion]
+of [token, reward], and old_log_prob and ref_log_prob, flat over all tokens. Each case has
 its settings and the advantages, by completion (TRL) or flat over tokens (verl).
 """
 
@@ -27,7 +26,7 @@ import torch
 
 
 class Absent(types.ModuleType):
-    """A package that is not installed: decorators return what they decorate."""
+    """Mocks a package that is not installed; its decorators return their argument."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -49,7 +48,7 @@ from verl.trainer.ppo import core_algos
 import trl
 from trl import GRPOTrainer, RLOOTrainer
 
-torch.set_default_dtype(torch.float64)  # TRL divides counts, which are integers, in the default
+torch.set_default_dtype(torch.float64)  # TRL divides integer counts in the default dtype
 GROUPS, G, LONGEST = 4, 5, 6
 N = GROUPS * G
 
@@ -68,7 +67,7 @@ class Accelerator:
 
 
 class StandIn(types.SimpleNamespace):
-    """A trainer that has None for whatever is not set."""
+    """A mock trainer whose unset attributes are None."""
 
     def __getattr__(self, name):
         return None
@@ -148,7 +147,7 @@ def main():
     lengths = torch.randint(1, LONGEST + 1, (N,), generator=generator).tolist()
     rewards = torch.stack([(uniform(N) > 0.5).double(), 3 * uniform(N)])
     rewards[0, G : 2 * G] = 1.0  # a group without spread in one function
-    rewards[1, 3] = rewards[0, 7] = torch.nan  # a function does not apply
+    rewards[1, 3] = rewards[0, 7] = torch.nan  # the function does not apply
     old = [-0.1 - 3 * uniform(n) for n in lengths]
     r = types.SimpleNamespace(
         lengths=lengths, rewards=rewards, weights=[1.0, 0.25], old=old, ref=[x + 0.6 * (uniform(len(x)) - 0.5) for x in old],

@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
 """Writes reward_model.json, outcome_model and process_model: reward models of transformers,
-and what they, TRL's RewardTrainer and TRL's PRMTrainer make of them.
+with scores, losses and gradients computed by transformers and TRL.
 
     pip install trl==1.16.0 torch==2.15.0 transformers==5.24.0
     pip download --no-deps trl==0.24.0 && python -m zipfile -e trl-0.24.0-py3-none-any.whl old
     python reward_model.py old/trl/trainer/prm_trainer.py
 
-outcome_model is a DeepseekV3ForSequenceClassification of one label, process_model a
-DeepseekV3ForTokenClassification of two, as save_pretrained writes them, in float32. Both
-compute in float64 with these weights, and TRL's code runs as it is. transformers rounds to
-float32 inside norms, routers and softmax: float32 is made another name for float64 once
-the models are written.
+outcome_model is a DeepseekV3ForSequenceClassification with one label, process_model a
+DeepseekV3ForTokenClassification with two, both written by save_pretrained in float32. They
+compute in float64 with these weights, and TRL's code runs unchanged. Since transformers
+rounds to float32 inside norms, routers and softmax, the script makes torch.float32 an alias
+of torch.float64 after it has written the models.
 
-Of the outcome model: RewardTrainer.compute_loss (trl/trainer/reward_trainer.py) on a
-stand-in for the trainer, of 4 pairs, with margins and center_rewards_coefficient; the
-scores, the loss, its gradients and the metrics.
+For the outcome model, RewardTrainer.compute_loss (trl/trainer/reward_trainer.py) runs on a
+mock trainer, with 4 pairs, margins and center_rewards_coefficient. The file has the scores,
+the loss, its gradients and the metrics.
 
-Of the process model: PRMTrainer.tokenize_row, which TRL had until 0.24, says which tokens
-have labels; the loss is the model's own, which PRMTrainer leaves it to; the logits at the
-labels, the loss and its gradients.
+For the process model, PRMTrainer.tokenize_row, which TRL had until version 0.24, decides
+which tokens have labels. PRMTrainer uses the loss that the model computes. The file has the
+logits at the labels, the loss and its gradients.
 """
 
 import json
@@ -123,7 +123,7 @@ def outcome(rng, m):
 
 
 class Tokenizer:
-    """Tokens are written as numbers."""
+    """A tokenizer for texts of numbers, which are the token ids."""
 
     bos_token_id = None
 
@@ -135,7 +135,7 @@ class Tokenizer:
 
 
 def prm_trainer(path):
-    """PRMTrainer.tokenize_row of that file, whose imports the TRL of today cannot serve."""
+    """Returns a PRMTrainer with tokenize_row of the given file, whose imports fail with current TRL."""
     text = open(path).read()
     body = re.search(r"    def tokenize_row\(.*?(?=\n    # Ensure)", text, re.S).group()
     scope = {"chain": __import__("itertools").chain}
@@ -144,7 +144,7 @@ def prm_trainer(path):
 
 
 def process(rng, m, trainer):
-    m.eval()  # DeepseekV3ForTokenClassification has dropout before its head, which PRMTrainer switches off
+    m.eval()  # DeepseekV3ForTokenClassification has dropout before its head, which PRMTrainer disables
     solutions, rows = [], []
     for _ in range(4):
         steps = [[rng.randint(1, 14) for _ in range(rng.randint(1, 4))] for _ in range(rng.randint(1, 4))]

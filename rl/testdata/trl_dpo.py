@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
-"""Writes trl_dpo.json: losses, gradients and metrics of TRL's own DPOTrainer.
+"""Writes trl_dpo.json: losses, gradients and metrics computed by TRL's DPOTrainer.
 
     pip install trl==1.16.0 torch==2.15.0 transformers==5.24.0
     python trl_dpo.py
 
-DPOTrainer._compute_loss (trl/trainer/dpo_trainer.py) runs as it is, in float64, on a
-stand-in for the trainer whose model gives random log-probabilities and entropies, with
-precomputed log-probabilities of the reference. There are 6 pairs of completions of 1 to
-5 tokens after prompts of 1 to 3.
+DPOTrainer._compute_loss (trl/trainer/dpo_trainer.py) runs unchanged, in float64, on a mock
+trainer whose model returns random log-probabilities and entropies. The reference
+log-probabilities are precomputed. There are 6 pairs of completions of 1 to 5 tokens after
+prompts of 1 to 3 tokens.
 
-Label smoothing with the loss sigmoid is what DPOTrainer had until it named it robust,
-which is another one; CPOTrainer.cpo_loss (trl/experimental/cpo) has it still: of the
-log-ratios in place of its log-probabilities it is that loss.
+DPOTrainer no longer has label smoothing for the loss sigmoid: its label_smoothing now
+belongs to the loss robust, which differs. CPOTrainer.cpo_loss (trl/experimental/cpo) still
+has it, so the script calls cpo_loss with log-ratios in place of log-probabilities.
 
-The mixture of a reference model is SyncRefModelCallback.sync_target_model
+The mixed reference model comes from SyncRefModelCallback.sync_target_model
 (trl/trainer/callbacks.py).
 
-trl_dpo.json has, by pair and chosen before rejected: tokens (their number), log_prob,
-ref_log_prob and entropy, flat over all tokens of the completions; of each case its
-settings, the loss, its gradient by log_prob, and the metrics that TRL logs; and sync.
+trl_dpo.json has tokens (their number), log_prob, ref_log_prob and entropy, flat over all
+tokens of the completions, by pair, chosen before rejected. Each case has its settings, the
+loss, its gradient with respect to log_prob, and the metrics that TRL logs. sync is the
+mixed reference model.
 """
 
 import json
@@ -46,7 +47,7 @@ class Accelerator:
 
 
 def batch(generator):
-    # Rows are the chosen ones of all pairs, then the rejected ones, as TRL has them.
+    # As in TRL, rows are the chosen completions of all pairs, then the rejected ones.
     rows, width = 2 * PAIRS, PROMPT + LONGEST
     lengths = torch.randint(1, LONGEST + 1, (rows,), generator=generator)
     prompts = torch.randint(1, PROMPT + 1, (PAIRS,), generator=generator).repeat(2)
@@ -64,7 +65,7 @@ def batch(generator):
 
 
 def flat(b, x):
-    """The values of tokens by pair, chosen before rejected."""
+    """Returns the values of tokens by pair, chosen before rejected."""
     return [v for p in range(PAIRS) for row in (p, PAIRS + p) for v in x[row][b.here[row]].tolist()]
 
 

@@ -1,24 +1,22 @@
 #!/usr/bin/env python3
-"""Writes trl_loss.json: losses, gradients and metrics of TRL's own GRPOTrainer.
+"""Writes trl_loss.json: losses, gradients and metrics computed by TRL's GRPOTrainer.
 
     pip install trl==1.16.0 torch==2.15.0 transformers==5.24.0
     python trl_loss.py
 
-GRPOTrainer._compute_loss (trl/trainer/grpo_trainer.py), and RLOOTrainer's where a
-case says rloo, run as they are, in float64, on a stand-in for the trainer whose
-forward pass gives random log-probabilities and entropies. The rollout has 16
-completions of up to 6 tokens, 6 of them truncated. Where a case masks these, it does
-as mask_truncated_completions: by zeros in completion_mask. (TRL counts masked
-completions as not clipped in its shares of completions: cases of other levels mask
-none.) Each case splits the rollout into as many optimizer steps as it has updates, of
-equal numbers of completions in order, with gradient_accumulation_steps 1:
-steps_per_generation is then that number.
+GRPOTrainer._compute_loss (trl/trainer/grpo_trainer.py), or RLOOTrainer's in cases with
+rloo, runs unchanged, in float64, on a mock trainer whose forward pass returns random
+log-probabilities and entropies. The rollout has 16 completions of up to 6 tokens, 6 of
+them truncated. Some cases mask these as mask_truncated_completions does, with zeros in
+completion_mask. (TRL counts masked completions as not clipped in its shares of clipped
+completions, so cases with ratios of completions mask none.) Each case splits the rollout
+in order into one or more optimizer steps with equal numbers of completions.
+gradient_accumulation_steps is 1, and steps_per_generation is the number of steps.
 
-trl_loss.json has, of the rollout, by completion: tokens (their number),
-truncated, advantage; and flat over all tokens: log_prob, old_log_prob,
-ref_log_prob, entropy. Of each case: its settings, and for each update the loss,
-its gradients by log_prob and by entropy for the tokens of the update, and the
-metrics that TRL logs.
+trl_loss.json has tokens (their number), truncated and advantage for each completion, and
+log_prob, old_log_prob, ref_log_prob and entropy, flat over all tokens. Each case has its
+settings and, for each update, the loss, its gradients with respect to log_prob and entropy
+for the tokens of the update, and the metrics that TRL logs.
 """
 
 import json
@@ -71,7 +69,7 @@ DEFAULTS = {
     "epsilon_high": 0.28,
     "delta": None,
     "sapo_temperature_pos": 1.0,
-    "sapo_temperature_neg": 1.0625,  # TRL rounds it to float32, where its default of 1.05 is not exact
+    "sapo_temperature_neg": 1.0625,  # exact in float32, to which TRL rounds it, unlike the default 1.05
     "use_bias_correction_kl": False,
     "beta": 0.0,
     "entropy_coef": 0.0,

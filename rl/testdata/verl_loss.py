@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Writes verl_loss.json: losses and gradients of verl's own core algorithms.
+"""Writes verl_loss.json: losses and gradients computed by verl's core algorithms.
 
     pip install verl==0.9.1 torch==2.15.0 tensordict==0.10.0
     python verl_loss.py
 
-The policy losses and divergences of verl/trainer/ppo/core_algos.py run as they are, in
-float64, on 8 random completions of up to 6 tokens, whose tokens have advantages of
-their own. Packages that verl imports beside it and these functions do not use (ray)
-are stood in for.
+The policy losses and divergences of verl/trainer/ppo/core_algos.py run unchanged, in
+float64, on 8 random completions of up to 6 tokens. Each token has its own advantage. The
+script mocks ray, which verl imports and these functions do not use.
 
-verl_loss.json has tokens (their number by completion), and flat over all tokens:
-log_prob, old_log_prob, ref_log_prob, advantage. Of each case: verl's name of the loss
-and its settings, the loss, its gradient by log_prob, and what verl counts as clipped.
+verl_loss.json has tokens (their number for each completion), and log_prob, old_log_prob,
+ref_log_prob and advantage, flat over all tokens. Each case has verl's name of the loss and
+its settings, the loss, its gradient with respect to log_prob, and verl's shares of clipped
+tokens.
 """
 
 import importlib.machinery
@@ -24,7 +24,7 @@ import torch
 
 
 class Absent(types.ModuleType):
-    """A package that is not installed: decorators return what they decorate."""
+    """Mocks a package that is not installed; its decorators return their argument."""
 
     def __getattr__(self, name):
         if name.startswith("__"):

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Writes verl_ppo.json: advantages, returns, value losses and metrics of verl's own PPO.
+"""Writes verl_ppo.json: advantages, returns, value losses and metrics computed by verl's PPO.
 
     pip install verl==0.9.1 torch==2.15.0 transformers==5.24.0
     python verl_ppo.py
 
 compute_gae_advantage_return, which whitens, and compute_value_loss of
-verl/trainer/ppo/core_algos.py, and compute_data_metrics of metric_utils.py run as
-they are, in float64. (verl imports ray, which they do not use: a stand-in is enough.)
-TRL 1.16 has no PPO; these functions are those that its PPOTrainer had.
+verl/trainer/ppo/core_algos.py, and compute_data_metrics of metric_utils.py run unchanged,
+in float64. The script mocks ray, which verl imports and these functions do not use. TRL
+1.16 has no PPO; its former PPOTrainer used the same functions.
 
-The rollout has 16 completions of 1 to 7 tokens. All tokens have rewards, and the
-last one that of the completion. Lists are flat over the tokens of all completions.
+The rollout has 16 completions of 1 to 7 tokens. Every token has a reward; that of the last
+token includes the reward of the completion. Lists are flat over the tokens of all
+completions.
 """
 
 import importlib.abc

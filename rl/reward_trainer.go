@@ -12,35 +12,38 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// lesson is an example of the training of a reward model: the readings stay together.
-type lesson []reading
+// example is a training example of a reward model, a solution or a pair. Its readings are in
+// the same micro-batch.
+type example []reading
 
-func (l lesson) rows() (n int) {
+func (l example) rows() (n int) {
 	for _, r := range l {
 		n += r.seq.Rows()
 	}
 	return n
 }
 
-// readings are those of all lessons, one after the other.
-func readings(all []lesson) (rs []reading) {
+// readings returns the readings of all examples, in order.
+func readings(all []example) (rs []reading) {
 	for _, l := range all {
 		rs = append(rs, l...)
 	}
 	return rs
 }
 
-// pupil is a reward model in training: one update of its Trainer is a step.
-type pupil struct {
-	name       string // of the struct that the caller filled in
+// rewardTrainer trains a reward model. A step is one update of its Trainer.
+type rewardTrainer struct {
+	name       string // name of the exported type, for error messages
 	trainer    *train.Trainer
 	classifier classifier
 }
 
-// teach makes an update on lessons, in micro-batches of whole ones. loss is the share of
-// lessons from ≤ i < to in the loss of all, of the head's outputs [k, n] at their rows;
-// read takes in the values of these, in the order of the lessons.
-func (p pupil) teach(ctx context.Context, all []lesson, loss func(y tensor.Tensor, from, to int) tensor.Tensor,
+// update makes an update on examples, in micro-batches of whole examples. loss returns the
+// contribution of all[from:to] to the loss, given the head's outputs [k, n] for the k rows
+// of their readings. read is called with the values of these outputs, in the order of the
+// examples.
+func (p rewardTrainer) update(ctx context.Context, all []example,
+	loss func(y tensor.Tensor, from, to int) tensor.Tensor,
 	read func(y []float64, from, to int)) (train.Metrics, error) {
 	began := time.Now()
 	t := p.trainer
@@ -76,8 +79,8 @@ func (p pupil) teach(ctx context.Context, all []lesson, loss func(y tensor.Tenso
 	return m, nil
 }
 
-// prepare makes the Trainer record the settings of this run in its checkpoints, and resumes.
-func (p pupil) prepare(settings any) error {
+// prepare makes the Trainer store the settings of this run in its checkpoints, and resumes.
+func (p rewardTrainer) prepare(settings any) error {
 	t := p.trainer
 	own := t.Settings
 	t.Settings = settings
@@ -88,26 +91,25 @@ func (p pupil) prepare(settings any) error {
 	return nil
 }
 
-// run makes steps until there are as many as asked for.
-func (p pupil) run(ctx context.Context, steps int, step func(context.Context) (train.Metrics, error),
+// run makes steps until steps are made in total.
+func (p rewardTrainer) run(ctx context.Context, steps int, step func(context.Context) (train.Metrics, error),
 	onStep func(train.Metrics)) error {
 	t := p.trainer
 	if t.StepCount() > steps {
-		return fmt.Errorf("rl: %s.Steps is %d, %d are made", p.name, steps, t.StepCount())
+		return fmt.Errorf("rl: %s.Steps is %d, but %d steps have been made", p.name, steps, t.StepCount())
 	}
 	return t.Loop(ctx, train.Loop{
 		Name: "rl", Steps: steps, Made: t.StepCount, Step: step, OnStep: onStep,
-		Broken: func() bool { return false }, // a step is one update, after which Trainer refuses to save if it broke off
+		Broken: func() bool { return false }, // a step is one update; if it fails, the Trainer itself refuses to save
 	})
 }
 
-// validate refuses what no training of a reward model could mean. Fields are those of the
-// struct of that name.
-func (p pupil) validate(batch, steps int) error {
+// validate reports the first invalid setting. Errors name the fields of the exported type.
+func (p rewardTrainer) validate(batch, steps int) error {
 	t := p.trainer
 	switch {
 	case t.Model != p.classifier.model:
-		return errors.New("Trainer.Model is not that of Model")
+		return errors.New("Trainer.Model is not Model.Model")
 	case t.Drafter != nil:
 		return errors.New("Trainer.Drafter is set: a reward model drafts no tokens")
 	case !p.classifier.head.Trainable:
