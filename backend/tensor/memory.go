@@ -8,16 +8,16 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// storage is one block of memory and who still needs it: the scope until it
-// drops it, the tape nodes that saved it, and the gradients that live in it.
+// storage is one block of memory and the number of its references: of the scope until it
+// drops it, of the tape nodes that saved it, and of the gradients in it.
 type storage struct {
 	mem  *memory
 	buf  backend.Buffer
 	size int // of its class, in bytes
 	refs int
 	kept bool // survives the backward pass until Reset
-	dead bool // back in the pool: reading it is a bug
-	home bool // still held by the scope
+	dead bool // its block is free: reading it is a bug
+	home bool // the scope has one of the references
 }
 
 func (st *storage) retain() { st.refs++ }
@@ -29,7 +29,7 @@ func (st *storage) release() {
 	}
 }
 
-// drop ends the scope's own hold, once.
+// drop releases the scope's reference, once.
 func (st *storage) drop() {
 	if st.home {
 		st.home = false

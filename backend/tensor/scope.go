@@ -8,8 +8,8 @@ import (
 )
 
 // Scope owns the memory, the tape and the first error of one micro-batch.
-// Every tensor made in it lives until Reset or Close, or, for those the
-// backward pass has read for the last time, until then.
+// A tensor made in it lives until Reset or Close, or until the backward pass has read
+// it for the last time.
 //
 // A tensor may be used in another scope too, where it is a constant: a teacher's
 // output in the student's loss. The op then belongs to the scope that records its
@@ -20,11 +20,11 @@ import (
 type Scope struct {
 	b         backend.Backend
 	parent    *Scope // the scope around Recompute; nil outside of it
-	ended     bool   // Recompute is done with it: what is left belongs to parent
+	ended     bool   // Recompute has returned, and what is left belongs to parent
 	mem       *memory
 	recording bool
 	replaying bool // running again inside Recompute's backward
-	inference bool // weights stay as they are: packed copies pay off
+	inference bool // weights do not change, so products use packed copies of them
 	held      []*storage
 	tape      []node
 	unwinding bool // Backward is walking the tape
