@@ -136,7 +136,7 @@ def deepseek_v2(full):
 
 
 def flags(full):
-    """Returns Qwen3's tokenizer with added tokens that have all combinations of flags."""
+    """Returns Qwen3's tokenizer with an added token for each flag."""
     t = copy.deepcopy(full)
     next_id = max(a["id"] for a in t["added_tokens"]) + 1
     for content, on in (("<L>", "lstrip"), ("<R>", "rstrip"), ("word", "single_word"), ("cafe\u0301", "normalized"), ("<L><R>", ""),
