@@ -19,8 +19,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Compose the mechanisms of DeepSeek-V3 one by one: latent attention, then a
-// mixture of experts, over two packed sequences.
+// Build the mechanisms of DeepSeek-V3 one by one: latent attention, then a mixture of
+// experts, over two packed sequences.
 func Example_blocks() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -56,8 +56,7 @@ func Example_blocks() {
 	// Output: [8 64] with 16 assignments to 8 experts
 }
 
-// Train a whole model with multi-token prediction by GRPO on a reward of one's
-// own.
+// Train a whole model with multi-token prediction by GRPO on a custom reward.
 func Example_grpo() {
 	b, err := backend.Open("cpu")
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 
 const module = "github.com/aha-go/aha"
 
-// Groups of packages by what they build on. A package belongs to the group with
-// the longest name that begins its path.
+// Groups of packages by their dependencies. A package belongs to the group with the longest
+// name that is a prefix of its path.
 var (
 	tensors = []string{"backend", "backend/tensor"}
 	files   = []string{"model/checkpoint", "model/gguf"}
@@ -30,9 +30,9 @@ var (
 	systems = append([]string{"mtp", "model/train", "model/pipeline", "backend/comm", "rl/reward"}, models...)
 )
 
-// layers says for each group which others it may import: dependencies point
-// down only. No group is allowed a driver (backend/cpu, backend/cuda,
-// backend/comm/mpi, backend/comm/nccl): examples and tests choose the device.
+// layers lists, for each group, the other groups that it may import: dependencies point
+// down only. No group may import a driver (backend/cpu, backend/cuda, backend/comm/mpi,
+// backend/comm/nccl): examples and tests choose the device.
 var layers = map[string][]string{
 	"": nil, // doc.go
 
@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"moe":              append([]string{"backend/comm"}, tensors...),
 	"model/checkpoint": tensors,
 	"model/gguf":       {"backend"},
-	"model/tokenizer":  files, // which hold tokenizers
+	"model/tokenizer":  files, // files that contain tokenizers
 	"model":            blocks,
 	"model/lora":       models,
 
@@ -63,16 +63,16 @@ var layers = map[string][]string{
 	"distill":    append([]string{"rl/rollout"}, systems...),
 }
 
-// drivers load shared libraries at run time.
+// drivers are the packages that load shared libraries at run time.
 var drivers = []string{"backend/cuda", "backend/comm/mpi", "backend/comm/nccl"}
 
-// pkg is what the go command says about one package, its tests left out.
+// pkg is the output of go list for one package, without its tests.
 type pkg struct {
 	ImportPath    string
 	Imports, Deps []string
 }
 
-// path is p's path within the module.
+// path returns p's path within the module.
 func (p pkg) path() string { return local(p.ImportPath) }
 
 func local(importPath string) string {
@@ -87,7 +87,7 @@ func within(path, group string) bool {
 	return group == "" && path == "" || group != "" && (path == group || strings.HasPrefix(path, group+"/"))
 }
 
-// group is the layer that path belongs to.
+// group returns the layer that path belongs to.
 func group(path string) (string, bool) {
 	best, found := "", false
 	for g := range layers {
@@ -144,7 +144,7 @@ func TestDependenciesPointDown(t *testing.T) {
 	}
 }
 
-// Its subpackages may call the system.
+// The subpackages may also make system calls.
 func TestRewardImportsTheStandardLibraryOnly(t *testing.T) {
 	for _, p := range packages(t) {
 		if !within(p.path(), "rl/reward") {
@@ -195,7 +195,7 @@ func TestNothingNeedsCgo(t *testing.T) {
 	}
 }
 
-// A program is static unless it imports a driver that loads libraries.
+// A program is static unless it imports a driver that loads shared libraries.
 func TestOnlyDriversMakeAProgramDynamic(t *testing.T) {
 	root, err := os.Getwd()
 	if err != nil {
@@ -203,7 +203,8 @@ func TestOnlyDriversMakeAProgramDynamic(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for driver, dynamic := range map[string]bool{"backend/cpu": false, "backend/cuda": true} {
-		// The program's source stands beside the module's, but for the go command only.
+		// The overlay shows the program's source to the go command as if it were in the
+		// module.
 		source, overlay := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
 		text := fmt.Sprintf("package main\n\nimport (\n\t\"fmt\"\n\n\t%q\n\t_ %q\n)\n\n"+
 			"func main() { fmt.Println(backend.Open(\"\")) }\n", module+"/backend", module+"/"+driver)
@@ -232,20 +233,21 @@ func TestOnlyDriversMakeAProgramDynamic(t *testing.T) {
 	}
 }
 
-// offTape are the files above tensor that may queue ops which no tape sees: updates of
-// parameters, which have no gradient.
+// offTape are the files above tensor that may queue ops without recording them on a tape:
+// they update parameters, which needs no gradient.
 var offTape = []string{
 	"model/train/adamw.go", "model/train/ema.go", "model/train/muon.go", "model/train/optimizer.go",
 }
 
-// An op off the tape is a silent wrong gradient: above tensor, functions of tensor are
-// composed, and what has no gradient has a function with a name.
+// An op that is not recorded on the tape gives a wrong gradient without an error. So
+// packages above tensor must compose tensor's functions, and tensor has a named function
+// for every operation without a gradient.
 func TestNoLayerAboveTensorQueuesOps(t *testing.T) {
 	found := map[string]bool{}
 	for _, root := range []string{"attention", "moe", "mtp", "model", "rl", "distill"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			path = filepath.ToSlash(path)
-			if path == "rl/reward" { // which knows no tensors
+			if path == "rl/reward" { // does not use tensors
 				return filepath.SkipDir
 			}
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

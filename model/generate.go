@@ -114,8 +114,8 @@ type GeneratorOptions struct {
 	// not change between the calls.
 	Reuse bool
 	// Cache is the dtype of cached keys and values: BF16, or 0 for the dtype that the model
-	// attends to in training. For an F32 model, BF16 halves the memory; without
-	// Options.RoundKV, log-probabilities then differ from training's.
+	// attends to in training. If that is F32, BF16 halves the memory of the cache, but
+	// log-probabilities then differ from training's.
 	Cache backend.DType
 	// Experts records the experts that tokens are routed to, see Completion.Experts. It
 	// takes 2 bytes times Model.ExpertsPerRow per token. It excludes Reuse, since the

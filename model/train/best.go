@@ -8,22 +8,23 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// bestFolder is the folder in Dir that has the best checkpoint.
+// bestFolder is the folder in Dir that holds the best checkpoint.
 const bestFolder = "best"
 
-// best is the greatest value of a metric so far.
+// best is the greatest value of a metric so far, and its step.
 type best struct {
 	Metric string  `json:"metric"`
 	Value  float64 `json:"value"`
-	Step   int     `json:"step"` // of the Loop
+	Step   int     `json:"step"` // step of the Loop
 }
 
-// keepBest saves the present state to the folder of the best if b beats it, and
-// removes what was there. Of equal values the first stays; a value that is
-// not finite never wins.
+// keepBest saves the present state to the best folder if b beats the best value so far, and
+// removes the previous best checkpoint. Of equal values the first is kept; a value that is
+// not finite is never the best.
 //
-// What a run that was killed left there may be ahead of the checkpoint it resumes
-// from; made again, it is replaced.
+// After a run was killed, the best folder may hold a checkpoint of a later step than the
+// one that the run resumes from. When the resumed run reaches that step, the checkpoint is
+// replaced.
 func (t *Trainer) keepBest(b best) error {
 	if was := t.best; math.IsNaN(b.Value) || math.IsInf(b.Value, 0) ||
 		was != nil && was.Metric == b.Metric && !(b.Value > was.Value) {

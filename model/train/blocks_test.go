@@ -15,13 +15,13 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// rowwise is a block without attention, of a projection and layers of 4, 8, … experts:
-// no row sees another, and there is nothing to cache.
+// rowwise is a block without attention, of one projection and MoE layers with 4, 8, …
+// experts. Rows do not depend on each other, and there is nothing to cache.
 type rowwise struct {
 	norm    *tensor.Param
 	linear  *tensor.Linear
 	experts []*moe.MoE
-	scores  func([]tensor.Tensor) []tensor.Tensor // what is returned of them; nil means all
+	scores  func([]tensor.Tensor) []tensor.Tensor // changes the scores that Forward returns; nil returns all
 }
 
 func newRowwise(gates int, scores func([]tensor.Tensor) []tensor.Tensor) model.NewBlock {
@@ -75,8 +75,8 @@ func newRowwiseModel(t testing.TB, o model.Options) *model.Model {
 	return m
 }
 
-// Each gate of a block has its metrics and its bias, and a generator, which has nothing to
-// cache, the log-probabilities of training bit for bit.
+// Each gate of a block has metrics and a bias of its own, and a generator, which has
+// nothing to cache, gives the log-probabilities of training bit for bit.
 func TestBlocksWithoutAttentionAndAnyNumberOfGates(t *testing.T) {
 	for _, o := range []model.Options{{}, {Precision: backend.BF16}, {RoundKV: true}} {
 		for gates := range 3 {
@@ -93,14 +93,14 @@ func TestBlocksWithoutAttentionAndAnyNumberOfGates(t *testing.T) {
 				tr.Close()
 			}
 			if weights[0] != weights[1] {
-				t.Errorf("%d gates, %+v: recomputed weights are others", gates, o)
+				t.Errorf("%d gates, %+v: the weights with recomputation differ", gates, o)
 			}
 		}
 	}
 }
 
-// checkGates compares the metrics of a step with the gates of m's two layers and the
-// module's, and checks that each bias moved.
+// checkGates compares the metrics of a step with the gates of m's two layers and of the MTP
+// module, and checks that each bias changed.
 func checkGates(t *testing.T, got Metrics, m *model.Model, gates int) {
 	t.Helper()
 	if want := 3 * gates; len(got.Loads) != want {
@@ -124,7 +124,7 @@ func checkGates(t *testing.T, got Metrics, m *model.Model, gates int) {
 			moved = moved || v != 0
 		}
 		if !moved {
-			t.Errorf("a bias of layer %d did not move", layers[i])
+			t.Errorf("a bias of layer %d did not change", layers[i])
 		}
 	}
 }
@@ -160,7 +160,9 @@ func checkRollout(t *testing.T, m *model.Model) {
 
 func TestScoresOfOtherGatesThanTheBlockHasPanic(t *testing.T) {
 	for want, scores := range map[string]func(all []tensor.Tensor) []tensor.Tensor{
-		"*train.rowwise.Forward returned the scores of 3 gates, but Gates lists 2": func(all []tensor.Tensor) []tensor.Tensor {
+		"*train.rowwise.Forward returned the scores of 3 gates, but Gates lists 2": func(
+			all []tensor.Tensor,
+		) []tensor.Tensor {
 			return append(all, all[0])
 		},
 		"*train.rowwise.Forward returned the scores of 0 gates, but Gates lists 2": func([]tensor.Tensor) []tensor.Tensor {
@@ -184,7 +186,8 @@ func TestScoresOfOtherGatesThanTheBlockHasPanic(t *testing.T) {
 	}
 }
 
-// Blocks of one's own keep their names in files, which another model of them reads.
+// Custom blocks are saved under their parameter names, and a model with the same blocks can
+// load them.
 func TestOwnBlocksAreSavedUnderTheirNames(t *testing.T) {
 	o := model.Options{Block: newRowwise(2, nil)}
 	m := newRowwiseModel(t, o)
@@ -211,7 +214,8 @@ func TestOwnBlocksAreSavedUnderTheirNames(t *testing.T) {
 	}
 }
 
-// What FP8 quantises in blocks of one's own goes by kind: a matrix is, a router is not.
+// In custom blocks, the kind of a parameter decides whether it becomes FP8: a matrix does,
+// a router does not.
 func TestOwnBlocksAreSavedInFP8(t *testing.T) {
 	m := newRowwiseModel(t, model.Options{Block: newRowwise(2, nil)})
 	dir := filepath.Join(t.TempDir(), "own")
@@ -232,7 +236,8 @@ func TestOwnBlocksAreSavedInFP8(t *testing.T) {
 	}
 }
 
-// A block that is two layers has one bias, which moves once a step by the load of both.
+// A block that is used as two layers has one bias, which moves once per step, by the load
+// of both layers.
 func TestAGateThatLayersShareMovesOnce(t *testing.T) {
 	var block model.Block
 	c := small()
@@ -259,7 +264,7 @@ func TestAGateThatLayersShareMovesOnce(t *testing.T) {
 	for _, n := range load {
 		total += n
 	}
-	if want := 2 * 2 * rows; len(got.Loads) != 1 || total != want { // 2 layers, 2 experts a row
+	if want := 2 * 2 * rows; len(got.Loads) != 1 || total != want { // 2 layers, 2 experts per row
 		t.Errorf("loads %v, want one of %d assignments", got.Loads, want)
 	}
 	for i, v := range mustFloats(t, block.Gates()[0].Bias) {

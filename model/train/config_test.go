@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// published is the config of weights that came in BF16 and FP8.
+// published returns a config that describes weights stored in BF16 and FP8.
 func published() model.Config {
 	c := small()
 	c.DType = "bfloat16"
@@ -36,8 +36,8 @@ func publishedRun(t *testing.T, dir string, steps int) *Trainer {
 	return tr
 }
 
-// A checkpoint's config.json says what its tensors are: an update of 1e-5 to a
-// norm of ones, which BF16 would round away, comes back whole.
+// The config.json of a checkpoint describes the tensors in it: an update of 1e-5 to a norm
+// of ones, which BF16 would round away, is preserved.
 func TestASavedConfigSaysHowTheWeightsAreStored(t *testing.T) {
 	dir := t.TempDir()
 	tr := publishedRun(t, dir, 1)
@@ -85,8 +85,8 @@ func TestASavedConfigSaysHowTheWeightsAreStored(t *testing.T) {
 	}
 }
 
-// How the weights were stored before the run is no part of it: it resumes with
-// the config it began with and with the one its checkpoint has.
+// The storage format of the original weights is not part of a run's identity: a run resumes
+// both with the config it started with and with the config in its checkpoint.
 func TestARunResumesWithTheConfigOfItsCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	mustRun(t, publishedRun(t, dir, 1))
@@ -102,8 +102,8 @@ func TestARunResumesWithTheConfigOfItsCheckpoint(t *testing.T) {
 	}
 }
 
-// The words of a config are no part of a run: 10000 is 10000.0, and a key that
-// the model has no use for may come and go.
+// Differences of notation in a config do not prevent a run from resuming: 10000 equals
+// 10000.0, and keys that the model does not use may be added or removed.
 func TestARunResumesWithItsConfigInOtherWords(t *testing.T) {
 	tr := publishedRun(t, t.TempDir(), 1)
 	identity, err := tr.identity()

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// constants are what must not change while a run goes on.
+// constants are the values that must not change during a run.
 type constants struct {
 	fields []constant
 	params []paramState
@@ -21,20 +21,20 @@ type constants struct {
 // constant is a field of the Trainer.
 type constant struct {
 	name   string
-	value  any  // comparable; an identity where the field is a pointer or a function
-	record bool // concerns checkpoints only: Resume takes it anew
+	value  any  // comparable; an identifier if the field is a pointer or a function
+	record bool // the field only affects checkpoints, and Resume accepts a new value
 }
 
-// identifier is a pointer that stands for what it points to.
+// identifier is a pointer that represents what it points to.
 type identifier unsafe.Pointer
 
-// paramState is how the Trainer treats a parameter.
+// paramState holds the properties of a parameter that determine how it is trained.
 type paramState struct {
 	trainable, decay bool
 	format           backend.Format
 }
 
-// now lists the present values of the fields.
+// now returns the present values of the fields.
 func (t *Trainer) now() ([]constant, error) {
 	var optimizer any
 	if t.Optimizer != nil {
@@ -82,14 +82,14 @@ func (t *Trainer) now() ([]constant, error) {
 	}, nil
 }
 
-// identify is the identity of a function: that of its closure, so that two
+// identify returns the identity of a function: the address of its closure, so that two
 // results of Constant(1) differ.
 func identify[F any](f F) identifier { return *(*identifier)(unsafe.Pointer(&f)) }
 
-// configText is a model's config, for comparison.
+// configText is a text of a model's config, for comparison.
 type configText string
 
-// describe is all of m's config; empty without m. It is quicker than JSON.
+// describe returns a text of m's config, empty if m is nil. It is faster than JSON.
 func describe(m *model.Model) configText {
 	if m == nil {
 		return ""
@@ -98,7 +98,7 @@ func describe(m *model.Model) configText {
 	return configText(fmt.Sprintf("%+v %+v %+v", c, c.RoPEScaling, c.Quantization))
 }
 
-// drafterIdentity is d, or its type where d cannot be compared.
+// drafterIdentity returns d, or its type if d is not comparable.
 func drafterIdentity(d model.Drafter) any {
 	if d != nil && !reflect.ValueOf(d).Comparable() {
 		return reflect.TypeOf(d)
@@ -106,7 +106,7 @@ func drafterIdentity(d model.Drafter) any {
 	return d
 }
 
-// begin writes down what must not change from here on.
+// begin records the values that must not change from now on.
 func (t *Trainer) begin() error {
 	fields, err := t.now()
 	if err != nil {
@@ -122,9 +122,9 @@ func (t *Trainer) begin() error {
 	return nil
 }
 
-// AcceptSettings lets a run go on with the present Settings, Extra and Keep, which
-// its next checkpoint is of. It is for what sets and restores them around a
-// Trainer's work, as rl.GRPO does; Resume accepts them too.
+// AcceptSettings allows a run to continue with new values of Settings, Extra and Keep,
+// which its next checkpoint records. It is for callers that set these fields and restore
+// them afterwards, as rl.GRPO does. Resume calls it too.
 func (t *Trainer) AcceptSettings() error {
 	if !t.started {
 		return nil
@@ -141,7 +141,8 @@ func (t *Trainer) AcceptSettings() error {
 	return nil
 }
 
-// unchanged names the first thing that is not what it was when the run began.
+// unchanged returns an error that names the first value that has changed since the run
+// began.
 func (t *Trainer) unchanged() error {
 	fields, err := t.now()
 	if err != nil {
@@ -186,7 +187,7 @@ func (was paramState) unchanged(p *tensor.Param) error {
 	return nil
 }
 
-// change says what happened to a value.
+// change describes how a value changed.
 func change(was, is any) string {
 	switch is.(type) {
 	case string, int, uint64, float64, bool, backend.Format:

@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// free are the fields that a run may change, and why.
+// free lists the fields that a run may change, and why.
 var free = map[string]string{
 	"Steps":     "where Run ends",
 	"SaveEvery": "when checkpoints are written", "KeepLast": "how many are kept",
@@ -23,11 +23,11 @@ var free = map[string]string{
 	"AllowDifferentPath": "asked by Resume only",
 }
 
-// says reports whether err has text in it.
+// says reports whether the message of err contains text.
 func says(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// Every field that is not free is noticed when it changes between steps, and
-// named; put back, the run goes on as if nothing had been.
+// A change of any other field between steps is an error that names the field. After the
+// value is restored, the run continues as before.
 func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 	seen := maps.Clone(free)
 	for name, c := range map[string]struct {
@@ -66,7 +66,7 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 			t.Errorf("%s: the changed run was saved", name)
 		}
 		if sum(t, &was) != before || tr.StepCount() != 1 {
-			t.Errorf("%s: the step had an effect", name)
+			t.Errorf("%s: the step changed something", name)
 		}
 		*tr = was
 		mustStep(t, tr, randomText(4))
@@ -79,8 +79,8 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 	}
 }
 
-// Whatever joins or leaves the model or the Drafter during a run would never
-// train, or train wrongly.
+// A parameter or gate that is added to or removed from the model or the Drafter during a
+// run would not be trained, or trained wrongly.
 func TestWhatWouldNeverTrainIsNamed(t *testing.T) {
 	const gain = "model.norm.weight"
 	drafter := func(t *Trainer) *mtp.MTP { return t.Drafter.(*mtp.MTP) }
@@ -109,7 +109,7 @@ func TestWhatWouldNeverTrainIsNamed(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		if sum(t, tr) != before {
-			t.Errorf("%s: the step had an effect", want)
+			t.Errorf("%s: the step changed something", want)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestModulesMadeAfterTheFirstStepAreRefused(t *testing.T) {
 
 func TestADrafterOfAnotherModelIsRefused(t *testing.T) {
 	m := newModel(t, backend.F32)
-	newMTP(t, m) // the names are there, the parameters are others
+	newMTP(t, m) // the names exist, but the parameters are different
 	for _, m := range []*model.Model{m, newModel(t, backend.F32)} {
 		tr := &Trainer{Model: m, Drafter: newMTP(t, newModel(t, backend.F32)), Optimizer: AdamW{LR: 1e-3}}
 		_, err := tr.Step(t.Context(), mustBatch(t, randomText(2), 0))
@@ -138,8 +138,8 @@ func TestADrafterOfAnotherModelIsRefused(t *testing.T) {
 	}
 }
 
-// An adapter whose matrices are not among the model's parameters would get
-// gradients and never move, whenever it is attached.
+// An adapter whose matrices are not among the model's parameters would get gradients but
+// never be updated, whenever it is attached.
 func TestAnAdapterThatWouldNeverTrainIsNamed(t *testing.T) {
 	for _, steps := range []int{0, 1} {
 		m := newModel(t, backend.F32)
@@ -163,12 +163,12 @@ func TestAnAdapterThatWouldNeverTrainIsNamed(t *testing.T) {
 			t.Errorf("after %d steps: got %v", steps, err)
 		}
 		if after, _ := WeightsSHA256(m.Params.All()); after != before {
-			t.Errorf("after %d steps: the step had an effect", steps)
+			t.Errorf("after %d steps: the step changed something", steps)
 		}
 	}
 }
 
-// A Loss that leaves the Drafter out is said once.
+// If Loss leaves the Drafter out, the Trainer warns once.
 func TestADrafterThatTheLossLeavesOutIsSaid(t *testing.T) {
 	m := newModel(t, backend.F32)
 	tr := &Trainer{Model: m, Drafter: newMTP(t, m), Optimizer: AdamW{LR: 1e-3}}
@@ -199,8 +199,8 @@ func TestAGateThatNobodyLooksAfterIsAnError(t *testing.T) {
 	}
 }
 
-// What only checkpoints record is another caller's business after Resume: rl.GRPO
-// sets it, and gives it back.
+// Fields that only checkpoints record may have new values after Resume: rl.GRPO sets them
+// for its own work and restores them.
 func TestResumeTakesSettingsAnew(t *testing.T) {
 	tr := newRun(t, AdamW{LR: 1e-3}, "", 4)
 	mustStep(t, tr, randomText(4))
@@ -215,8 +215,8 @@ func TestResumeTakesSettingsAnew(t *testing.T) {
 	}
 }
 
-// The balance loss of DefaultLoss is over all gates, the Drafter's included: a
-// model whose gates are all the Drafter's has one.
+// The balance loss of DefaultLoss covers all gates, including the Drafter's: it exists even
+// if only the Drafter has gates.
 func TestBalanceLossReachesTheDraftersGates(t *testing.T) {
 	run := func(alpha, lambda float64) (Metrics, []float64) {
 		m := newModel(t, backend.F64)
@@ -230,7 +230,7 @@ func TestBalanceLossReachesTheDraftersGates(t *testing.T) {
 	_, without := run(0, 0.3)
 	one, with := run(1, 0.3)
 	if maxDiff(with, without) < 1e-9 {
-		t.Error("the gradient of the Drafter's gate does not know of BalanceAlpha")
+		t.Error("the gradient of the Drafter's gate does not depend on BalanceAlpha")
 	}
 	off, none := run(1, 0)
 	if maxDiff(none, make([]float64, len(none))) != 0 {

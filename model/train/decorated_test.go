@@ -9,7 +9,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// flops is a user's decorator: it counts the operations of products.
+// flops is a decorator as a user might write one: it counts the operations of matrix
+// products.
 type flops struct {
 	backend.Decorator
 	n int
@@ -25,8 +26,8 @@ func (f *flops) Do(op backend.Op) error {
 	return f.Backend.Do(op)
 }
 
-// A decorator is no part of a run's identity: what is written under one resumes
-// without it, and the other way round, bit for bit.
+// A decorator is not part of a run's identity: a run that was started with one resumes
+// without it, and vice versa, bit for bit.
 func TestRunsResumeWithAndWithoutADecorator(t *testing.T) {
 	counter := &flops{}
 	on := func(t *testing.T, decorated bool, dir string, steps int) *Trainer {
@@ -64,11 +65,11 @@ func TestRunsResumeWithAndWithoutADecorator(t *testing.T) {
 		mustRun(t, on(t, first, dir, 2))
 		second := on(t, !first, dir, 4)
 		if _, err := second.Resume(); err != nil || second.StepCount() != 2 {
-			t.Errorf("written under a decorator: %t; resumed at step %d, error %v", first, second.StepCount(), err)
+			t.Errorf("started with a decorator: %t; resumed at step %d, error %v", first, second.StepCount(), err)
 			continue
 		}
 		if got := mustRun(t, second); got != want {
-			t.Errorf("written under a decorator: %t; the resumed run ends with other weights", first)
+			t.Errorf("started with a decorator: %t; the resumed run ends with different weights", first)
 		}
 		if counter.n == 0 {
 			t.Error("the decorator saw no products")

@@ -7,12 +7,12 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// average is an exponential moving average of parameters, on their device:
-// A ← A + (1−decay)·(W − A) after each step, from their values at the start.
+// average is an exponential moving average of parameters, on their device. It starts with
+// their initial values, and after each step A ← A + (1−decay)·(W − A).
 type average struct {
 	decay   float64
 	params  []*tensor.Param
-	values  []*tensor.Param // of the same names
+	values  []*tensor.Param // averages, with the names of params
 	scratch *tensor.Scope
 }
 
@@ -56,8 +56,9 @@ func (a *average) free() {
 	a.scratch.Close()
 }
 
-// EMA is the moving average of the parameters that checkpoints hold, under their own
-// names, to save or to copy to another model; nil without EMADecay or before the first step.
+// EMA returns the moving average of the parameters that checkpoints hold, by the names of
+// the parameters, to save it or to copy it to another model. It is nil without EMADecay and
+// before the first step.
 func (t *Trainer) EMA() []*tensor.Param {
 	if t.ema == nil {
 		return nil

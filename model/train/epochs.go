@@ -9,25 +9,25 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// EpochOrder is the order of n things in an epoch, the first being 0.
+// EpochOrder returns a random order of n items for an epoch; the first epoch is 0.
 func EpochOrder(seed uint64, epoch, n int) []int {
 	return rand.New(rand.NewPCG(model.DeriveSeed(seed, "epoch", epoch), 0)).Perm(n)
 }
 
-// Epochs deals a fixed set of sequences out to the steps of a Trainer, whose Data
-// it is: every sequence once in each epoch, in an order of the
-// epoch's own, and as many whole ones in a step as fit. Sequences are packed
-// without padding, so a step's cost is its rows.
+// Epochs is a Trainer's Data over a fixed set of sequences: each epoch has every sequence
+// once, in a new random order, and each step takes as many whole sequences as fit.
+// Sequences are packed without padding, so the cost of a step depends on its number of
+// rows.
 type Epochs struct {
 	Sequences []model.Sequence
-	Rows      int    // most rows of a step; a longer sequence is alone; 0 means 4096
-	Seed      uint64 // of the orders
+	Rows      int    // maximum rows per step; a longer sequence is alone; 0 means 4096
+	Seed      uint64 // seed of the orders
 
-	ends []int     // steps up to the end of each epoch dealt so far
-	deal [][]int32 // indices of each step's sequences
+	ends []int     // number of steps up to the end of each epoch in deal
+	deal [][]int32 // indices of the sequences of each step
 }
 
-// Steps is the number of steps that n epochs take.
+// Steps returns the number of steps in n epochs.
 func (e *Epochs) Steps(n int) int {
 	if n <= 0 || len(e.Sequences) == 0 {
 		return 0
@@ -38,8 +38,8 @@ func (e *Epochs) Steps(n int) int {
 	return e.ends[n-1]
 }
 
-// Batch are the sequences of a step; there is no last step. It depends on the
-// exported fields and step alone.
+// Batch returns the sequences of a step; there is no last step. The result depends only on
+// the exported fields and on step.
 func (e *Epochs) Batch(step int) ([]model.Sequence, error) {
 	if len(e.Sequences) == 0 {
 		return nil, errors.New("train: no sequences to train on")
@@ -57,7 +57,7 @@ func (e *Epochs) Batch(step int) ([]model.Sequence, error) {
 	return batch, nil
 }
 
-// next deals one more epoch out.
+// next appends the steps of one more epoch to deal.
 func (e *Epochs) next() {
 	limit, used := cmp.Or(e.Rows, 4096), 0
 	var step []int32

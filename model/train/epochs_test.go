@@ -9,7 +9,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// named are n sequences of different lengths whose first token tells them apart.
+// named returns n sequences of different lengths, each with a different first token.
 func named(n int) []model.Sequence {
 	seqs := make([]model.Sequence, n)
 	for i := range seqs {
@@ -40,7 +40,8 @@ func TestEveryEpochHasEverySequenceOnce(t *testing.T) {
 				rows += q.Rows()
 			}
 			if rows > 64 || rows <= 64-20 && step+1 < e.Steps(epoch) {
-				t.Errorf("step %d has %d rows, want 64 at most, and less by a sequence only where the epoch ends", step, rows)
+				t.Errorf("step %d has %d rows, want at most 64, and room for another sequence only at the end of an epoch",
+					step, rows)
 			}
 		}
 		from = e.Steps(epoch)
@@ -67,12 +68,12 @@ func TestBatchIsAFunctionOfTheStep(t *testing.T) {
 	for step := range n {
 		want := batch(t, forward, step)
 		if got := batch(t, backward, step); !reflect.DeepEqual(got, want) {
-			t.Errorf("step %d asked out of turn is %v, want %v", step, got, want)
+			t.Errorf("step %d, asked for out of order, is %v, want %v", step, got, want)
 		}
 		differs = differs || !reflect.DeepEqual(batch(t, other, step), want)
 	}
 	if !differs {
-		t.Error("another seed deals the same")
+		t.Error("another seed gives the same batches")
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// counting is text in which each token follows the one before.
+// counting is a text in which each token is the successor of the one before.
 type counting struct{ vocab, length int }
 
-// Batch is one sequence that begins at the step's number.
+// Batch returns one sequence that begins with the number of the step.
 func (c counting) Batch(step int) ([]model.Sequence, error) {
 	q := model.Sequence{IDs: make([]int32, c.length)}
 	for i := range q.IDs {
@@ -25,8 +25,8 @@ func (c counting) Batch(step int) ([]model.Sequence, error) {
 	return []model.Sequence{q}, nil
 }
 
-// A model of the V3 kind with multi-token prediction learns to count, under a
-// loss of the experimenter's own: confident predictions weigh less.
+// A V3-style model with multi-token prediction learns to count, with a custom loss that
+// gives less weight to confident predictions.
 func ExampleTrainer() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -47,7 +47,7 @@ func ExampleTrainer() {
 	t.Schedule = train.WarmUp(5, train.Linear(30, 60, 0.1))
 	t.Loss = func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 		return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
-			lp := out.LogProbs(b.Targets) // [N], never the full logits
+			lp := out.LogProbs(b.Targets) // [N]; the full logits are never in memory
 			w := tensor.Mul(b.Weight, tensor.Detach(tensor.Exp(tensor.Scale(lp, -.5))))
 			t.Observe(train.MetricLMLoss, tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, lp))))
 			return tensor.Neg(tensor.Sum(tensor.Mul(w, lp)))

@@ -28,12 +28,13 @@ func TestFolderIsTheTrainersUntilClose(t *testing.T) {
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("the refused Trainer changed the folder: %s", diff)
 	}
-	mustRun(t, newRun(t, AdamW{LR: 1e-3}, "", 1)) // no folder, no lock
+	mustRun(t, newRun(t, AdamW{LR: 1e-3}, "", 1)) // without a folder there is no lock
 	first.Close()
 	mustRun(t, second)
 }
 
-// A folder that is gone is made anew and that is said, unless another run has it.
+// A folder that was deleted is created again with a warning, unless another run has locked
+// it.
 func TestAFolderThatIsDeletedDuringARunIsSaid(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	var log strings.Builder
@@ -42,7 +43,7 @@ func TestAFolderThatIsDeletedDuringARunIsSaid(t *testing.T) {
 	remove := func() {
 		mustStep(t, first, randomText(4))
 		if err := os.RemoveAll(dir); err != nil {
-			t.Skip(err) // Windows keeps what is open
+			t.Skip(err) // Windows does not delete open files
 		}
 	}
 	remove()
@@ -64,7 +65,7 @@ func TestAFolderThatIsDeletedDuringARunIsSaid(t *testing.T) {
 	}
 }
 
-// contents are the files of a folder.
+// contents returns the files of a folder.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}

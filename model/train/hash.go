@@ -8,9 +8,9 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// WeightsSHA256 is a checksum, in hexadecimal, over the names, dtypes, shapes
-// and values of params in order. Equal sums mean equal bits: two runs, or a
-// trainer and a generator, have the same weights.
+// WeightsSHA256 returns a checksum, in hexadecimal, of the names, dtypes, shapes and values
+// of params, in order. If two runs, or a trainer and a generator, have equal sums, their
+// weights are equal bit for bit.
 func WeightsSHA256(params []*tensor.Param) (string, error) {
 	sum := sha256.New()
 	for _, t := range checkpoint.Tensors(params) {

@@ -11,12 +11,12 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// identity is the JSON of all settings that decide the bits of a run, as far as
-// they are data. Functions are not: Settings speaks for those.
+// identity returns the JSON of all settings that determine the bits of a run and that are
+// data. Functions cannot be recorded; Settings must describe them.
 func (t *Trainer) identity() (json.RawMessage, error) {
 	type platform struct {
-		Backend string `json:"backend"` // the driver: a run may move to another of its devices
-		Path    string `json:"path"`    // its kernels
+		Backend string `json:"backend"` // name of the driver, since a run may move to another device of it
+		Path    string `json:"path"`    // kernel path
 		GOARCH  string `json:"goarch"`
 	}
 	b := t.Model.Backend()
@@ -41,25 +41,26 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	text, err := json.Marshal(struct {
 		Config    model.Config `json:"config"`
 		DType     string       `json:"dtype"`
-		Precision string       `json:"precision,omitempty"` // where it is not dtype
+		Precision string       `json:"precision,omitempty"` // unless equal to dtype
 		RoundKV   bool         `json:"round_kv,omitempty"`
 		Format    string       `json:"format"`
-		Tables    string       `json:"tables,omitempty"` // where it is not native
+		Tables    string       `json:"tables,omitempty"` // unless native
 		Absorbed  bool         `json:"absorbed_mla"`
 		Drafter   any          `json:"drafter"`
 		Optimizer any          `json:"optimizer"`
 		Rule      string       `json:"optimizer_type"`
-		Seed      string       `json:"seed"` // text: 64 bits do not fit a JSON number
+		Seed      string       `json:"seed"` // a string, because a JSON number does not hold 64 bits
 		MaxRows   int          `json:"max_rows"`
-		ClipNorm  string       `json:"clip_norm"` // text: may be +Inf
+		ClipNorm  string       `json:"clip_norm"` // a string, because it may be +Inf
 		Alpha     float64      `json:"balance_alpha"`
-		// Drafted says that Alpha covers gates of the Drafter. Checkpoints of before
-		// it did lack it, so that their runs do not go on with another loss.
+		// Drafted records that Alpha applies to the gates of the Drafter too. Older
+		// checkpoints lack the key, because it did not then, so their runs cannot resume
+		// with a different loss.
 		Drafted  bool     `json:"balance_of_drafter,omitempty"`
 		Center   bool     `json:"center_bias"`
 		EMADecay float64  `json:"ema_decay"`
 		Skip     bool     `json:"skip_non_finite"`
-		Base     string   `json:"base_sha256,omitempty"` // of what checkpoints do not hold
+		Base     string   `json:"base_sha256,omitempty"` // checksum of the parameters that checkpoints do not hold
 		Settings any      `json:"settings"`
 		Platform platform `json:"platform"`
 	}{
@@ -78,7 +79,7 @@ func (t *Trainer) identity() (json.RawMessage, error) {
 	return text, nil
 }
 
-// drafter is the Drafter's settings, nil without one.
+// drafter returns the settings of the Drafter, nil without one.
 func (t *Trainer) drafter() any {
 	if t.Drafter == nil {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// A checkpoint written when the Drafter's gates had no balance loss lacks the key
-// that now says they have, and is refused as another run's.
+// A checkpoint from before the Drafter's gates had a balance loss lacks the key that
+// records this loss, and is refused as that of another run.
 func TestIdentitySaysThatTheDraftersGatesAreBalanced(t *testing.T) {
 	for _, alpha := range []float64{0, 1e-4} {
 		m := newModel(t, backend.F32)

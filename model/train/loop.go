@@ -8,24 +8,23 @@ import (
 	"time"
 )
 
-// Loop is a run of steps of one or more updates each. Trainer.Run is one of
+// Loop is a run of steps that each make one or more updates. Trainer.Run is a loop of
 // supervised steps, rl.GRPO.Run one of rollouts.
 type Loop struct {
-	Name  string     // of the package whose run it is; begins errors
-	Steps int        // to be made, those before a resume included
-	Made  func() int // steps made
+	Name  string     // name of the package that runs it, the prefix of errors
+	Steps int        // number of steps, including those before a resume
+	Made  func() int // returns the number of steps made
 	// Step makes the next step.
 	Step func(ctx context.Context) (Metrics, error)
-	// Broken reports whether a step broke off between two of its updates: then the
-	// state is none to save.
+	// Broken reports whether a step failed between two of its updates. The state then must
+	// not be saved.
 	Broken func() bool
-	OnStep func(Metrics) // called after each step; optional
+	OnStep func(Metrics) // called after each step, unless nil
 }
 
-// Loop makes the steps of l: metrics go to metrics.jsonl, every EvalEvery steps
-// there is an evaluation, every SaveEvery steps and at the end a checkpoint. When
-// ctx is cancelled it saves what it has and returns the cause. SaveEvery and
-// EvalEvery count steps of l.
+// Loop runs the steps of l. It writes metrics to metrics.jsonl, evaluates every EvalEvery
+// steps, and saves a checkpoint every SaveEvery steps and at the end; both fields count
+// steps of l. If ctx is cancelled, it saves the present state and returns the cause.
 func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
 	if err := t.validateLoop(); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -43,7 +42,7 @@ func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
 		}
 		return file.Write(m)
 	}
-	if t.due(l.Made()) && t.evaluated != l.Made() { // a stop came between the step and its evaluation
+	if t.due(l.Made()) && t.evaluated != l.Made() { // the run was stopped between the step and its evaluation
 		m := Metrics{Step: l.Made(), Values: map[string]float64{}}
 		if err := t.evaluate(ctx, l, m); err != nil {
 			return t.stopped(ctx, l, err)
@@ -87,8 +86,8 @@ func (t *Trainer) Loop(ctx context.Context, l Loop) (err error) {
 // due reports whether an evaluation follows the step.
 func (t *Trainer) due(step int) bool { return t.Eval != nil && step > 0 && step%t.EvalEvery == 0 }
 
-// evaluate enters an evaluation to the metrics of the step just made, and keeps
-// the weights where they are the best so far. After an error m is as it was.
+// evaluate adds an evaluation to the metrics of the last step, and saves the weights if
+// they are the best so far. On error m is unchanged.
 func (t *Trainer) evaluate(ctx context.Context, l Loop, m Metrics) error {
 	began := time.Now()
 	values, err := t.Eval(ctx, m.Step)
@@ -120,10 +119,9 @@ func (t *Trainer) evaluate(ctx context.Context, l Loop, m Metrics) error {
 	return nil
 }
 
-// stopped saves a run that was cancelled or whose evaluation failed, and returns
-// an error that wraps the reason and says where the run was saved. If it cannot
-// be saved, the error wraps that reason instead. A nil reason means the cause of
-// the context's end.
+// stopped saves a run that was cancelled or whose evaluation failed, and returns an error
+// that wraps the reason and says where the run was saved. If saving fails, the error wraps
+// the error of saving instead. If ctx is cancelled, the reason is its cause.
 func (t *Trainer) stopped(ctx context.Context, l Loop, reason error) error {
 	if ctx.Err() != nil {
 		reason = context.Cause(ctx)
@@ -133,9 +131,9 @@ func (t *Trainer) stopped(ctx context.Context, l Loop, reason error) error {
 	}
 	switch {
 	case t.Dir == "":
-		return fmt.Errorf("%s: stopped after step %d, Dir is empty, nothing is saved: %w", l.Name, l.Made(), reason)
+		return fmt.Errorf("%s: stopped after step %d, not saved because Dir is empty: %w", l.Name, l.Made(), reason)
 	case t.step == 0:
-		return fmt.Errorf("%s: stopped before the first step, nothing is to be saved: %w", l.Name, reason)
+		return fmt.Errorf("%s: stopped before the first step, with nothing to save: %w", l.Name, reason)
 	}
 	return fmt.Errorf("%s: stopped after step %d, saved in %s: %w", l.Name, l.Made(), t.Dir, reason)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// scores are what evaluations of these tests find after a step.
+// scores are the results of the evaluations after each step in these tests.
 var scores = map[int]float64{2: 0.1, 4: 0.9, 6: 0.5, 8: 0.9, 10: math.NaN(), 12: 0.2}
 
-// evaluated is a run that is evaluated every second step.
+// evaluated returns a run that is evaluated every second step.
 func evaluated(t testing.TB, dir string, steps int) *Trainer {
 	tr := newRun(t, AdamW{LR: 1e-2}, dir, steps)
 	tr.SaveEvery, tr.KeepLast, tr.EvalEvery, tr.KeepBest = 3, 1, 2, "score"
@@ -30,7 +30,7 @@ func evaluated(t testing.TB, dir string, steps int) *Trainer {
 	return tr
 }
 
-// lines are the steps of the metrics of dir, with their scores.
+// lines returns the steps in the metrics of dir, with their scores.
 func lines(t testing.TB, dir string) string {
 	t.Helper()
 	rows, err := run.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
@@ -51,7 +51,7 @@ func lines(t testing.TB, dir string) string {
 	return strings.Join(out, ", ")
 }
 
-// bestOf are the names in the folder of the best, and the manifest's state.
+// bestOf returns the names in the best folder, and the state in its manifest.
 func bestOf(t testing.TB, dir string) (names []string, s state) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, "best", "*"))
@@ -71,7 +71,7 @@ func bestOf(t testing.TB, dir string) (names []string, s state) {
 	return names, s
 }
 
-// modelAt is the weights' file of a checkpoint.
+// modelAt returns the content of a checkpoint's weight file.
 func modelAt(t testing.TB, dir string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, checkpoint.SingleFile))
@@ -88,7 +88,7 @@ func TestEvaluationsJoinTheMetricsAndTheBestIsKept(t *testing.T) {
 	if got := lines(t, whole); got != want {
 		t.Errorf("metrics %s, want %s", got, want)
 	}
-	// The first of equal values, whatever KeepLast keeps.
+	// The first of equal values is kept, and KeepLast does not apply to it.
 	names, s := bestOf(t, whole)
 	if !slices.Equal(names, []string{"step-000004"}) || s.Best == nil || *s.Best != (best{"score", 0.9, 4}) {
 		t.Errorf("best has %v, of %+v", names, s.Best)
@@ -99,8 +99,8 @@ func TestEvaluationsJoinTheMetricsAndTheBestIsKept(t *testing.T) {
 	}
 }
 
-// Wherever a run is killed, and although evaluations change nothing, the resumed
-// one ends with the weights, lines and best checkpoint of an undisturbed one.
+// Evaluations do not change the weights, and wherever a run is killed, the resumed run ends
+// with the weights, metrics and best checkpoint of an uninterrupted one.
 func TestBestIsThatOfAnUndisturbedRun(t *testing.T) {
 	whole := t.TempDir()
 	want := mustRun(t, evaluated(t, whole, 12))
@@ -117,7 +117,7 @@ func TestBestIsThatOfAnUndisturbedRun(t *testing.T) {
 			}
 			return randomText(4)(step)
 		}))
-		if !errors.Is(err, killed) { // an error of Data's: nothing is saved
+		if !errors.Is(err, killed) { // an error of Data, after which nothing is saved
 			t.Fatal(err)
 		}
 		lost.Close()
@@ -171,7 +171,7 @@ func TestAStopWithinAnEvaluationIsSavedAndMadeGood(t *testing.T) {
 		if names, s := bestOf(t, dir); !slices.Equal(names, []string{"step-000004"}) || s.Best.Value != 0.9 {
 			t.Errorf("%s: best %v %+v", name, names, s.Best)
 		}
-		mustRun(t, evaluated(t, dir, 8)) // complete: nothing is evaluated again
+		mustRun(t, evaluated(t, dir, 8)) // the run is complete, so nothing is evaluated again
 		if got := lines(t, dir); strings.Count(got, "8:") != 1 {
 			t.Errorf("%s: metrics %s", name, got)
 		}
@@ -197,7 +197,7 @@ func TestEvaluationsThatMakeNoSenseAreNamed(t *testing.T) {
 	}
 }
 
-// The fields of a loop may change between two, and are checked again.
+// The fields of a loop may change before the next loop, and are checked again.
 func TestFieldsOfTheNextLoopAreChecked(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for want, spoil := range map[string]func(tr *Trainer){

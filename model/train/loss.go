@@ -8,9 +8,9 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// DefaultLoss is −Σ w·log p(target) over the micro-batch, plus the Drafter's
-// loss and BalanceAlpha times the balance loss of the MoE layers, of shape [1].
-// With those terms the metrics have each: lm_loss, mtp_loss, aux_loss.
+// DefaultLoss returns −Σ w·log p(target) over the micro-batch, plus the Drafter's loss and
+// BalanceAlpha times the balance loss of the MoE layers, of shape [1]. If there are such
+// additional terms, the metrics have each term: lm_loss, mtp_loss, aux_loss.
 func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	return t.Assemble(s, b, func(out model.Output) tensor.Tensor {
 		loss := tensor.Neg(tensor.Sum(tensor.Mul(b.Weight, out.LogProbs(b.Targets))))
@@ -19,11 +19,11 @@ func (t *Trainer) DefaultLoss(s *tensor.Scope, b model.Batch) tensor.Tensor {
 	})
 }
 
-// Assemble is the loss of a micro-batch, of shape [1]: what task makes, of shape
-// [1] too, of the model's forward of b, and the losses of the model's
-// architecture: the Drafter's, observed as mtp_loss, and BalanceAlpha times the
-// balance loss of the MoE layers, the Drafter's included, observed as aux_loss.
-// Every loss is put together by it: that of Run, of rl.GRPO and of distill.Logit.
+// Assemble returns the loss of a micro-batch, of shape [1]: the result of task, which gets
+// the model's forward of b and returns a loss of shape [1], plus the losses of the model's
+// architecture. These are the Drafter's loss, with metric mtp_loss, and BalanceAlpha times
+// the balance loss of the MoE layers, including the Drafter's, with metric aux_loss. Run,
+// rl.GRPO and distill.Logit all make their loss with Assemble.
 func (t *Trainer) Assemble(s *tensor.Scope, b model.Batch, task func(out model.Output) tensor.Tensor) tensor.Tensor {
 	out := t.Model.Forward(s, b)
 	loss := task(out)
@@ -44,8 +44,8 @@ func (t *Trainer) Assemble(s *tensor.Scope, b model.Batch, task func(out model.O
 	return loss
 }
 
-// knows reports the first gate of the Drafter that its Gates does not list: nobody would
-// move that gate's bias or read its load.
+// knows returns an error for the first gate used by the Drafter's Loss that its Gates
+// method does not list: its load would not be read and its bias not updated.
 func (t *Trainer) knows(drafted []model.Gated) error {
 	if len(drafted) == 0 {
 		return nil
@@ -59,9 +59,8 @@ func (t *Trainer) knows(drafted []model.Gated) error {
 	return nil
 }
 
-// Observe adds x, of one element, to a metric of the running step: a loss calls
-// it to show a term, whose values for the micro-batches are summed as those of
-// the loss are.
+// Observe adds x, of one element, to a metric of the current step. Losses call it to report
+// their terms. The values of the micro-batches are summed, as for the loss.
 func (t *Trainer) Observe(name string, x tensor.Tensor) {
 	x.Keep()
 	t.After(func() error {
@@ -71,11 +70,11 @@ func (t *Trainer) Observe(name string, x tensor.Tensor) {
 	})
 }
 
-// After has f called once the running micro-batch's backward pass is done, while
-// tensors marked by Keep can still be read.
+// After registers f to be called when the backward pass of the current micro-batch is done,
+// while tensors marked by Keep can still be read.
 func (t *Trainer) After(f func() error) { t.after = append(t.after, f) }
 
-// observed is one value of a metric, from one micro-batch.
+// observed is the value of a metric in one micro-batch.
 type observed struct {
 	name  string
 	value float64

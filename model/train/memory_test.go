@@ -12,8 +12,8 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// A step that does not fit is an error with the largest holders; a smaller one
-// then works, and Close and Free give everything back.
+// A step that does not fit in memory is an error that names the largest uses. A smaller
+// step then works, and Close and Free release all memory.
 func TestStepsThatDoNotFitAreErrors(t *testing.T) {
 	const limit = 64 << 20
 	b, err := cpu.New(cpu.Options{MemoryLimit: limit})
@@ -58,7 +58,8 @@ func TestStepsThatDoNotFitAreErrors(t *testing.T) {
 	}
 }
 
-// Steps take what Memory says: they fit that many bytes of a CPU, and not one less.
+// Steps take exactly what Memory returns: they run with that many bytes on a CPU, but not
+// with one byte less.
 func TestMemoryOfStepsIsKnownToTheByte(t *testing.T) {
 	seqs := mustBatch(t, randomText(6), 0)
 	for name, set := range map[string]func(*Trainer){

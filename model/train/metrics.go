@@ -17,19 +17,19 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// Metrics is what one step says about itself.
+// Metrics are the metrics of one step.
 type Metrics struct {
-	Step int           // steps made, this one included
-	Time time.Duration // wall time: the one value that is not reproducible
-	// Values has MetricLoss, MetricGradNorm (before clipping),
-	// MetricLearningRate, MetricNumTokens (so far), MetricMaxVio of each gate
-	// and what the loss observed.
+	Step int           // number of steps made, including this one
+	Time time.Duration // wall-clock time, the only value that is not reproducible
+	// Values has MetricLoss, MetricGradNorm (before clipping), MetricLearningRate,
+	// MetricNumTokens (in total), MetricMaxVio of each gate, and the metrics that the loss
+	// observed.
 	Values map[string]float64
-	Loads  map[string][]int // by MetricLoad of each gate: assignments to each expert
+	Loads  map[string][]int // assignments to each expert, by MetricLoad of each gate
 }
 
-// MarshalJSON is one flat object with sorted keys: step, step_time in seconds,
-// Values and Loads. A value that is not finite is null.
+// MarshalJSON returns one flat object with sorted keys: step, step_time in seconds, Values
+// and Loads. Values that are not finite are null.
 func (m Metrics) MarshalJSON() ([]byte, error) {
 	flat := map[string]any{}
 	for name, v := range m.Values {
@@ -46,7 +46,7 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(flat)
 }
 
-// loads reads the loads of all gates and enters them to m.
+// loads reads the loads of all gates and adds them to m.
 func (t *Trainer) loads(m Metrics) ([][]int, error) {
 	loads := make([][]int, len(t.gates))
 	for i, g := range t.gates {
@@ -61,14 +61,14 @@ func (t *Trainer) loads(m Metrics) ([][]int, error) {
 	return loads, nil
 }
 
-// metricsFile is a file of metrics, one JSON object a line.
+// metricsFile is a file of metrics with one JSON object per line.
 type metricsFile struct{ f *os.File }
 
-// openMetrics opens metrics.jsonl in Dir to continue a run after the given step,
-// creating it if need be. Lines of later steps are cut off: they are written
-// again. A damaged line is cut off with them, and logged, if it is the unfinished
-// last one or all steps up to the given one have lines before it; otherwise it is
-// an error. Steps that have no line are logged.
+// openMetrics opens or creates metrics.jsonl in Dir to continue a run after the given step.
+// It removes the lines of later steps, which will be written again. A damaged line is
+// removed together with all lines after it, and logged, if it is the incomplete last line
+// or if all steps up to the given one have lines before it; otherwise it is an error.
+// Missing lines of steps are logged.
 func (t *Trainer) openMetrics(step int) (*metricsFile, error) {
 	if err := t.start(); err != nil {
 		return nil, err
@@ -100,15 +100,15 @@ func (t *Trainer) openMetrics(step int) (*metricsFile, error) {
 	return t.metrics, nil
 }
 
-// keptLines are the lines of a metrics file that a resumed run keeps.
+// keptLines describes the lines of a metrics file that a resumed run keeps.
 type keptLines struct {
-	end     int64    // offset behind them
-	last    int      // greatest step that has a line
+	end     int64    // offset of the end of the last kept line
+	last    int      // greatest step with a line
 	missing []string // steps without a line, such as "3" or "5 to 8"
-	damage  error    // of the line that follows; nil if there is none, or a whole one
+	damage  error    // error of the line after the kept ones; nil if there is none or if it is intact
 }
 
-// lack notes that the steps between the last one and next have no line.
+// lack records that the steps between the last one and next have no line.
 func (k *keptLines) lack(next int) {
 	switch n := next - k.last - 1; {
 	case n == 1:
@@ -127,7 +127,7 @@ func linesUntil(r io.Reader, step int) (keptLines, error) {
 		if err != nil && err != io.EOF {
 			return kept, err
 		}
-		at, damage := step+1, error(nil) // after the last line
+		at, damage := step+1, error(nil) // the value after the last line
 		if len(line) > 0 {
 			at, damage = stepOf(line)
 		}
@@ -149,7 +149,7 @@ func linesUntil(r io.Reader, step int) (keptLines, error) {
 	}
 }
 
-// stepOf is the step of a line.
+// stepOf returns the step of a line.
 func stepOf(line []byte) (int, error) {
 	if !bytes.HasSuffix(line, []byte("\n")) {
 		return 0, errors.New("it has no end")

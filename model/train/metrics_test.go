@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// metricLines are the lines of a metrics file for the given steps.
+// metricLines returns the lines of a metrics file for the given steps.
 func metricLines(steps ...int) string {
 	var b strings.Builder
 	for _, s := range steps {
@@ -19,8 +19,8 @@ func metricLines(steps ...int) string {
 	return b.String()
 }
 
-// openMetrics opens a metrics file with the given text after the given step, and
-// returns what is logged of it.
+// openMetrics opens a metrics file with the given text to continue after the given step,
+// and returns what is logged about it.
 func openMetrics(t *testing.T, text string, step int) (f *metricsFile, path, logged string, err error) {
 	t.Helper()
 	var log strings.Builder
@@ -40,7 +40,7 @@ func TestMetricsFileIsCutBackToTheResumedStep(t *testing.T) {
 		before  string
 		step    int
 		want    string
-		damaged string // what is said of a damaged line
+		damaged string // what is logged about a damaged line
 	}{
 		{"", 0, metricLines(1), ""},
 		{metricLines(1, 2, 3), 0, metricLines(1), ""},
@@ -71,7 +71,7 @@ func TestMetricsFileIsCutBackToTheResumedStep(t *testing.T) {
 	}
 }
 
-// The line of a step that is not made again cannot be written again.
+// A damaged line of a step that is not repeated cannot be rewritten, so it is an error.
 func TestDamagedMetricsOfMadeStepsAreRefused(t *testing.T) {
 	for damaged, want := range map[string]string{
 		"{}\n":                                 "line 1: it has no step",
@@ -88,7 +88,7 @@ func TestDamagedMetricsOfMadeStepsAreRefused(t *testing.T) {
 	}
 }
 
-// A step that is made and has no line, for whatever reason, is said.
+// A missing line of a step that was made is logged.
 func TestMissingMetricsOfMadeStepsAreSaid(t *testing.T) {
 	for _, c := range []struct{ before, want, missing string }{
 		{"", "", "1 to 5"},

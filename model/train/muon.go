@@ -9,29 +9,28 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Muon orthogonalises the momentum of matrices (Jordan et al. 2024)
-// in the form of Moonlight (arXiv:2502.16982 eq. 4), whose update has the root
-// mean square of AdamW's, so that both share learning rates. For a matrix of
-// R×C with gradient g:
+// Muon orthogonalises the momentum of matrices (Jordan et al. 2024) in the form of
+// Moonlight (arXiv:2502.16982 eq. 4), whose updates have the root mean square of AdamW's,
+// so that both can use the same learning rates. For a matrix of R×C with gradient g:
 //
 //	M ← μM + g
 //	W ← W − LR·( 0.2·√max(R,C)·NewtonSchulz(g + μM) + WeightDecay·W )
 //
-// It works on parameters of tensor.KindMatrix, KindJoin, KindAdapter and
-// KindExperts, where each expert is a matrix of its own. Embedding, head,
-// routers and vectors are left to AdamW.
+// Muon applies to parameters of tensor.KindMatrix, KindJoin, KindAdapter and KindExperts,
+// where each expert is a separate matrix. Embedding, head, routers and vectors are updated
+// by AdamW.
 type Muon struct {
-	LR       float64 // peak learning rate; required, of the size AdamW would have
+	LR       float64 // peak learning rate, as for AdamW; required
 	Momentum float64 // μ; 0 means 0.95
-	// WeightDecay shrinks the matrices by LR·WeightDecay each step; 0 means
-	// none, Moonlight uses 0.1.
+	// WeightDecay shrinks the matrices by LR·WeightDecay each step; 0 means none, Moonlight
+	// uses 0.1.
 	WeightDecay float64
-	// AdamW moves the rest. Its LR 0 means Muon's.
+	// AdamW updates the other parameters. If its LR is 0, it uses Muon's.
 	AdamW AdamW
 }
 
-// Validate wants LR above 0, Momentum within [0, 1), WeightDecay 0 or more, an
-// AdamW whose LR may be 0, and all of them finite.
+// Validate checks that LR is above 0, that Momentum is within [0, 1), that WeightDecay is 0
+// or more, that AdamW is valid, whose LR may be 0, and that all are finite.
 func (o Muon) Validate() error {
 	return errors.Join(
 		positive("Muon.LR", o.LR), fraction("Muon.Momentum", o.Momentum), notNegative("Muon.WeightDecay", o.WeightDecay),
@@ -39,10 +38,10 @@ func (o Muon) Validate() error {
 	)
 }
 
-// LearningRate is LR.
+// LearningRate returns LR.
 func (o Muon) LearningRate() float64 { return o.LR }
 
-// takes reports whether p is Muon's rather than AdamW's.
+// takes reports whether Muon itself updates p, rather than AdamW.
 func (Muon) takes(p *tensor.Param) bool {
 	switch p.Kind {
 	case tensor.KindMatrix, tensor.KindJoin, tensor.KindExperts, tensor.KindAdapter:
@@ -51,7 +50,7 @@ func (Muon) takes(p *tensor.Param) bool {
 	return false
 }
 
-// Moments is the momentum of a matrix, and AdamW's for the rest.
+// Moments returns the momentum of a matrix, and AdamW's moments for other parameters.
 func (o Muon) Moments(p *tensor.Param) []Moment {
 	if o.takes(p) {
 		return []Moment{{"momentum_buffer", p.Value().DType}}
@@ -59,7 +58,7 @@ func (o Muon) Moments(p *tensor.Param) []Moment {
 	return o.AdamW.Moments(p)
 }
 
-// Update is one step.
+// Update makes one step.
 func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View) {
 	if !o.takes(p) {
 		a := o.AdamW
@@ -86,7 +85,7 @@ func (o Muon) Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backe
 	add(s, w, w, scaled)
 }
 
-// multiply computes y = k·x for k [1] in F64, which is rounded to dt first.
+// multiply computes y = k·x for k [1] in F64, which it first rounds to dt.
 func multiply(s *tensor.Scope, y, x backend.View, k tensor.Tensor, dt backend.DType) {
 	rounded := s.Empty(dt, 1).View()
 	if s.Err() != nil {
@@ -96,11 +95,11 @@ func multiply(s *tensor.Scope, y, x backend.View, k tensor.Tensor, dt backend.DT
 	s.Do(&backend.Binary{Y: y, A: x, B: rounded.BroadcastTo(x.Dims()...), Fn: backend.Mul})
 }
 
-// newtonSchulz approximates, for each matrix of x [..., R, C], the nearest
-// semi-orthogonal one: with x = UΣVᵀ it is near UVᵀ, its singular values within
-// about 0.68 to 1.14. Five steps of X ← aX + (bA + cA²)X, A = XXᵀ, from X of norm
-// 1. The shorter side becomes the rows, so that A is small; the result may be a
-// transposed view. After a failure of s it is meaningless.
+// newtonSchulz approximates, for each matrix of x [..., R, C], the nearest semi-orthogonal
+// matrix: for x = UΣVᵀ the result is close to UVᵀ, with singular values within about 0.68
+// to 1.14. It makes five steps X ← aX + (bA + cA²)X with A = XXᵀ, starting with X scaled to
+// norm 1. It transposes X if that makes A smaller, so the result may be a transposed view.
+// After an error of s, the result is meaningless.
 func newtonSchulz(s *tensor.Scope, x backend.View) backend.View {
 	const a, b, c = 3.4445, -4.7750, 2.0315
 	if s.Err() != nil {
@@ -114,7 +113,8 @@ func newtonSchulz(s *tensor.Scope, x backend.View) backend.View {
 	norm := s.Empty(dt, n)
 	s.Do(&backend.Reduce{Y: norm.View(), X: x.Reshape(n, x.Len()/n), Fn: backend.SumSquares})
 	s.Do(&backend.Unary{Y: norm.View(), X: norm.View(), Fn: backend.Sqrt})
-	s.Do(&backend.Unary{Y: norm.View(), X: norm.View(), Fn: backend.Affine, A: 1, B: 1e-7}) // of a zero matrix
+	// Avoid a division by 0 for a zero matrix.
+	s.Do(&backend.Unary{Y: norm.View(), X: norm.View(), Fn: backend.Affine, A: 1, B: 1e-7})
 
 	tall := x.Dim(1) > x.Dim(2)
 	if tall {

@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// orthogonalized runs newtonSchulz on matrices [n, r, c].
+// orthogonalized applies newtonSchulz to matrices [n, r, c].
 func orthogonalized(t *testing.T, p *tensor.Param) []float64 {
 	t.Helper()
 	s := tensor.NewScope(p.Backend(), tensor.Options{})
@@ -23,8 +23,8 @@ func orthogonalized(t *testing.T, p *tensor.Param) []float64 {
 	return x
 }
 
-// reference applies the quintic to the singular values, which is what the
-// iteration does in exact arithmetic.
+// reference applies the quintic polynomial to the singular values, which equals the
+// iteration in exact arithmetic.
 func reference(t *testing.T, r, c int, x []float64) *mat.Dense {
 	t.Helper()
 	var svd mat.SVD
@@ -62,7 +62,7 @@ func TestNewtonSchulzIsTheQuinticOfTheSingularValues(t *testing.T) {
 		for _, test := range []struct {
 			dt        backend.DType
 			tolerance float64
-		}{{backend.F64, 1e-6}, {backend.F32, 1e-4}} { // the 1e-7 beside the norm is not in the reference
+		}{{backend.F64, 1e-6}, {backend.F32, 1e-4}} { // the reference does not add 1e-7 to the norm
 			ps := newParams(t, test.dt)
 			p := ps.Stack("stack.*", n, r, c)
 			mustSet(t, p, x)
@@ -103,7 +103,7 @@ func TestNewtonSchulzMakesNearlyOrthogonalMatrices(t *testing.T) {
 	}
 }
 
-// Moonlight's published update, step by step with gonum.
+// The expected values follow Moonlight's published update, computed with gonum.
 func TestMuonFollowsMoonlight(t *testing.T) {
 	const seed, r, c = 12, 4, 10
 	t.Log("seed", seed)
@@ -156,7 +156,7 @@ func TestMuonTreatsEachExpertAsAMatrixOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if maxDiff(mustFloats(t, p), got[i*r*c:][:r*c]) != 0 {
-			t.Errorf("expert %d moves otherwise in a stack than alone", i)
+			t.Errorf("the update of expert %d in a stack differs from its update alone", i)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestMuonLeavesAllButTheBlocksMatricesToAdamW(t *testing.T) {
 			t.Errorf("%s: Muon %v (present %v), want %v", name, got, ok, want)
 		}
 	}
-	// AdamW's learning rate is Muon's unless it has its own.
+	// AdamW uses Muon's learning rate unless it has its own.
 	for _, own := range []float64{0, 0.3} {
 		ps := newParams(t, backend.F64)
 		v := ps.Gain("model.norm.weight", 1)

@@ -2,9 +2,8 @@ package train
 
 import "strconv"
 
-// The names of metrics, as keys of Metrics.Values and of a line of
-// metrics.jsonl. The documentation of package rl has a table of what each
-// means.
+// Names of metrics, which are keys of Metrics.Values and of the lines of metrics.jsonl. The
+// documentation of package rl has a table of their meanings.
 const (
 	MetricStep         = "step"      // Metrics.Step
 	MetricStepTime     = "step_time" // Metrics.Time, in seconds
@@ -18,14 +17,15 @@ const (
 	MetricSkipped      = "skipped"
 )
 
-// MetricMaxVio is the name of the load violation of a layer's experts: those of its gate,
-// which is 0 but in a layer of several.
+// MetricMaxVio returns the name of the metric for the load violation of a gate's experts.
+// gate is 0 unless the layer has several gates.
 func MetricMaxVio(layer, gate int) string { return metricOfGate(layer, gate) + "/maxvio" }
 
-// MetricLoad is the name of the load of the same experts, in Metrics.Loads.
+// MetricLoad returns the name of the load of these experts in Metrics.Loads.
 func MetricLoad(layer, gate int) string { return metricOfGate(layer, gate) + "/load" }
 
-// metricOfGate is moe/<layer> for the first gate of a layer, moe/<layer>.<gate> for others.
+// metricOfGate returns moe/<layer> for the first gate of a layer, and moe/<layer>.<gate>
+// for others.
 func metricOfGate(layer, gate int) string {
 	name := "moe/" + strconv.Itoa(layer)
 	if gate > 0 {

@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// Nested are the files of t's checkpoints as the Extra of another Trainer, whose
-// checkpoints then hold both: it is for a model that is trained beside another one,
-// such as the critic of PPO. Their names begin with prefix. Reading them on resume
-// refuses a t of other settings, as Resume does. t has no Dir of its own, and begins
-// with this call.
+// Nested returns the files of t's checkpoints as Extra files of another Trainer, whose
+// checkpoints then hold the state of both. It is for a model that is trained together with
+// another one, such as the critic of PPO. The names of the files begin with prefix. On
+// resume, settings of t that differ are an error, as in Resume. t must not have a Dir; its
+// run begins with this call.
 func (t *Trainer) Nested(prefix string) ([]ExtraFile, error) {
 	if t.Dir != "" {
 		return nil, errors.New("train: Trainer.Dir of a nested Trainer is set: it is in the other's checkpoints")

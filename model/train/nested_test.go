@@ -10,7 +10,8 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// pair is a run with a second Trainer in its checkpoints, and what makes a step of both.
+// pair returns a run, a second Trainer nested in its checkpoints, and a function that makes
+// a step of both.
 func pair(t testing.TB, dir string) (outer, inner *Trainer, step func()) {
 	t.Helper()
 	outer = newRun(t, AdamW{LR: 1e-2}, dir, 8)
@@ -21,7 +22,7 @@ func pair(t testing.TB, dir string) (outer, inner *Trainer, step func()) {
 		Read: func(path string) error {
 			b, err := os.ReadFile(path)
 			if err == nil && string(b) != "own" {
-				t.Errorf("the file of the nested Trainer says %q", b)
+				t.Errorf("the file of the nested Trainer has %q", b)
 			}
 			return err
 		},
@@ -38,8 +39,8 @@ func pair(t testing.TB, dir string) (outer, inner *Trainer, step func()) {
 	}
 }
 
-// A Trainer in another's checkpoints goes on from there, bit for bit, with weights,
-// moments, moving average, schedule and files of its own.
+// A nested Trainer resumes from the other's checkpoints bit for bit, including weights,
+// moments, moving average, schedule and extra files.
 func TestANestedTrainerResumes(t *testing.T) {
 	whole, second, step := pair(t, "")
 	for range 4 {
@@ -54,7 +55,7 @@ func TestANestedTrainerResumes(t *testing.T) {
 	if err := outer.Save(); err != nil {
 		t.Fatal(err)
 	}
-	step() // lost
+	step() // this step is lost when the run resumes
 	outer.Close()
 	outer, inner, step := pair(t, dir)
 	if ok, err := outer.Resume(); !ok || err != nil {

@@ -8,50 +8,48 @@ import (
 	"github.com/aha-go/aha/backend/tensor"
 )
 
-// Optimizer is the rule that moves parameters: AdamW or Muon. It is plain
-// configuration that encoding/json can write, for checkpoints to record; the
-// moments it works on are kept by a Moments.
+// Optimizer is an update rule: AdamW or Muon. It is plain configuration that encoding/json
+// can write, so that checkpoints can record it; its state is in a Moments.
 type Optimizer interface {
-	// Validate reports settings that cannot train, each by the name of its field.
-	// A run that begins calls it first.
+	// Validate returns an error that names each invalid setting. It is called at the
+	// beginning of a run.
 	Validate() error
-	// LearningRate is the peak, which a Schedule multiplies.
+	// LearningRate returns the peak learning rate, which a Schedule multiplies.
 	LearningRate() float64
-	// Moments lists the state of one parameter.
+	// Moments returns the state tensors of one parameter.
 	Moments(p *tensor.Param) []Moment
-	// Update queues one step of p from its gradient g; m are the moments in the
-	// order of Moments. at [3] F64 has the step, the factor of the learning rates
-	// and the scale of the gradient, see At: a recorded step reads them anew.
-	// Temporaries come from s.
+	// Update queues one step of p with its gradient g. m are the moments in the order of
+	// Moments. at [3] F64 has the step, the factor of the learning rates and the scale of
+	// the gradient, see At; since it is a buffer, a recorded step reads new values each
+	// time. Temporaries come from s.
 	Update(s *tensor.Scope, p *tensor.Param, g backend.View, m []backend.View, at backend.View)
 }
 
-// Moment is a tensor of the shape of a parameter that the optimizer carries
-// from step to step, zero at first.
+// Moment is optimizer state with the shape of a parameter, initially zero.
 type Moment struct {
-	Name  string // follows the parameter's name in checkpoints, as in PyTorch: "exp_avg"
+	Name  string // suffix of the parameter's name in checkpoints, as in PyTorch: "exp_avg"
 	DType backend.DType
 }
 
-// At says which step is made.
+// At describes the step to make.
 type At struct {
 	Step      int     // 1 for the first
-	Factor    float64 // multiplies the learning rates: the Schedule's value
-	GradScale float64 // multiplies the gradients: below 1 where the norm is clipped
+	Factor    float64 // factor of the learning rates: the Schedule's value
+	GradScale float64 // factor of the gradients: below 1 if the norm is clipped
 }
 
 // Moments is the state of an optimizer for a list of parameters.
 type Moments struct {
 	opt     Optimizer
-	params  []*tensor.Param // those that were trainable
+	params  []*tensor.Param // the trainable ones
 	moments [][]*tensor.Param
-	at      *tensor.Param // [3]: the running step's At; nil without params
+	at      *tensor.Param // [3]: the At of the current step; nil without params
 	scratch *tensor.Scope
 }
 
-// NewMoments allocates zero moments for those of params that are trainable. To
-// freeze or thaw parameters later takes a new Moments. It fails where opt does
-// not validate.
+// NewMoments allocates zero moments for the trainable ones of params. If parameters are
+// frozen or unfrozen later, a new Moments is needed. NewMoments returns an error if opt is
+// not valid.
 func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
@@ -85,8 +83,8 @@ func NewMoments(opt Optimizer, params []*tensor.Param) (*Moments, error) {
 	return ms, nil
 }
 
-// Params are the moments under the names they have in checkpoints: those of
-// their parameters, with the moment's own at the end.
+// Params returns the moments by the names that they have in checkpoints: the parameter's
+// name followed by that of the moment.
 func (ms *Moments) Params() []*tensor.Param {
 	var all []*tensor.Param
 	for _, list := range ms.moments {
@@ -95,9 +93,9 @@ func (ms *Moments) Params() []*tensor.Param {
 	return all
 }
 
-// Step updates all parameters. One without a gradient is stepped as if it were
-// zero: that a gradient was ever allocated is no part of the state of a run.
-// After an error some parameters have moved and others have not.
+// Step updates all parameters. A parameter without a gradient is updated as if its gradient
+// were zero, so that the result does not depend on whether a gradient was allocated. After
+// an error, only some of the parameters have been updated.
 func (ms *Moments) Step(at At) error {
 	if len(ms.params) == 0 {
 		return nil
@@ -131,11 +129,11 @@ func (ms *Moments) Step(at At) error {
 	return nil
 }
 
-// GradNorm is the Euclidean norm of all gradients together. If it is not
-// finite, bad is the first parameter at fault, by order of creation.
+// GradNorm returns the Euclidean norm of all gradients together. If it is not finite, bad
+// is the first parameter at fault, in order of creation.
 //
-// Each tensor's sum of squares is taken on the device in its dtype; their sum
-// is taken in float64 in the parameters' order.
+// The sum of squares of each tensor is computed on the device in its dtype; their sum is
+// computed in float64 in the order of the parameters.
 func (ms *Moments) GradNorm() (norm float64, bad *tensor.Param, err error) {
 	if len(ms.params) == 0 {
 		return 0, nil, nil
@@ -166,7 +164,7 @@ func (ms *Moments) GradNorm() (norm float64, bad *tensor.Param, err error) {
 	return math.Sqrt(sum), bad, nil
 }
 
-// Free gives back the memory of the moments.
+// Free releases the memory of the moments.
 func (ms *Moments) Free() {
 	for _, m := range ms.Params() {
 		m.Free()
@@ -179,7 +177,7 @@ func (ms *Moments) Free() {
 	}
 }
 
-// clipScale is what brings a gradient of the given norm to at most limit.
+// clipScale returns the factor that reduces a gradient of the given norm to at most limit.
 func clipScale(norm, limit float64) float64 {
 	if norm > limit {
 		return limit / norm

@@ -31,7 +31,7 @@ func mustMoments(t testing.TB, o Optimizer, ps *tensor.Params) *Moments {
 	return ms
 }
 
-// Step 0 would divide by 1 − β⁰ and make every weight NaN.
+// Step 0 would divide by 1 − β⁰ = 0 and make every weight NaN.
 func TestAStepBeforeTheFirstIsRefused(t *testing.T) {
 	ps := tensor.NewParams(newCPU(t), tensor.Init{})
 	p := ps.Gain("w", 3)
@@ -60,8 +60,8 @@ func maxDiff(a, b []float64) float64 {
 	return d
 }
 
-// The loop is written from Loshchilov and Hutter (2019), algorithm 2, with V3's
-// coefficients and the schedule's factor on the decay too.
+// The expected values follow algorithm 2 of Loshchilov and Hutter (2019), with V3's
+// coefficients and the schedule's factor applied to the decay too.
 func TestAdamWFollowsItsDefinition(t *testing.T) {
 	const seed = 5
 	t.Log("seed", seed)
@@ -102,7 +102,7 @@ func TestAdamWFollowsItsDefinition(t *testing.T) {
 					t.Fatal(err)
 				}
 				if p.Version() == version {
-					t.Fatalf("%s: packed copies would stay outdated", p.Name)
+					t.Fatalf("%s: packed copies remain outdated", p.Name)
 				}
 				lr := 0.02 / float64(step)
 				for i := range w {
@@ -119,7 +119,7 @@ func TestAdamWFollowsItsDefinition(t *testing.T) {
 			}
 		}
 		if maxDiff(mustFloats(t, frozen), untouched) != 0 {
-			t.Errorf("%s: a frozen parameter moved", c.name)
+			t.Errorf("%s: a frozen parameter changed", c.name)
 		}
 		if n := len(ms.Params()); n != 4 {
 			t.Errorf("%s: %d moments, want two for each of two parameters", c.name, n)
@@ -136,7 +136,8 @@ func TestMomentsAreNamedAfterTheirParameters(t *testing.T) {
 		v := m.Value()
 		names = append(names, m.Name+" "+v.String())
 	}
-	want := "model.layers.0.self_attn.o_proj.weight.momentum_buffer F32[2 2], model.norm.weight.exp_avg BF16[2], model.norm.weight.exp_avg_sq BF16[2]"
+	want := "model.layers.0.self_attn.o_proj.weight.momentum_buffer F32[2 2], model.norm.weight.exp_avg BF16[2], " +
+		"model.norm.weight.exp_avg_sq BF16[2]"
 	if got := strings.Join(names, ", "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

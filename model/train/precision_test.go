@@ -8,8 +8,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// The peak of a step's activations and of all its memory, in BF16 with BF16
-// moments against F32, on a dense model of 4 layers of 128.
+// The test compares the peak memory of a step's activations, and of everything, in BF16
+// with BF16 moments with that in F32, on a dense model of 4 layers of width 128.
 func TestAStepInBF16TakesHalfTheMemory(t *testing.T) {
 	config := model.Config{
 		ModelType: model.TypeLlama, VocabSize: 256, HiddenSize: 128, IntermediateSize: 352, NumHiddenLayers: 4,

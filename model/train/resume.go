@@ -17,41 +17,41 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// The files of a checkpoint beside checkpoint.SingleFile and the caller's own.
+// Files of a checkpoint in addition to checkpoint.SingleFile and the caller's own.
 const (
-	configFile    = "config.json"           // the model's
-	optimizerFile = "optimizer.safetensors" // the moments
-	emaFile       = "ema.safetensors"       // the moving average, under the names of the weights
-	stateKey      = "train"                 // of the manifest's metadata
-	stateVersion  = 2                       // 1 has no evaluations
+	configFile    = "config.json"           // config of the model
+	optimizerFile = "optimizer.safetensors" // moments
+	emaFile       = "ema.safetensors"       // moving average, with the names of the weights
+	stateKey      = "train"                 // key in the manifest's metadata
+	stateVersion  = 2                       // version 1 has no evaluations
 )
 
-// ExtraFile is a file of the caller's in each checkpoint.
+// ExtraFile is a file that the caller adds to each checkpoint.
 type ExtraFile struct {
-	Name  string // unlike those of the trainer and of checkpoint
+	Name  string // must differ from the names of the Trainer's and the checkpoint's files
 	Write func(w io.Writer) error
-	// Read is called with the file's path on resume, before the weights are
-	// loaded: a Read that fails leaves them as they are.
+	// Read is called with the file's path on resume, before the weights are loaded, so that
+	// they are unchanged if it fails.
 	Read func(path string) error
 }
 
-// state is what the manifest keeps of a run.
+// state is the state of a run in the manifest.
 type state struct {
 	Version  int             `json:"version"`
 	Step     int             `json:"step"`
 	Tokens   int64           `json:"tokens"`
-	Factor   float64         `json:"next_factor"`    // of Schedule, for the next step
-	BiasRate float64         `json:"next_bias_rate"` // of BiasRate, for the next step
+	Factor   float64         `json:"next_factor"`    // value of Schedule for the next step
+	BiasRate float64         `json:"next_bias_rate"` // value of BiasRate for the next step
 	Identity json.RawMessage `json:"identity"`
-	// Evaluated and Best are those of the Trainer's evaluations.
+	// Evaluated and Best are the fields evaluated and best of the Trainer.
 	Evaluated int   `json:"evaluated,omitempty"`
 	Best      *best `json:"best,omitempty"`
 }
 
-// Save writes a checkpoint of the present step to Dir: weights, moving average,
-// optimizer state, counters and the caller's files. A save that fails leaves the
-// checkpoints before it as they are. It does nothing without Dir, before the
-// first step, and where the step was saved already.
+// Save writes a checkpoint of the present step to Dir: weights, moving average, optimizer
+// state, counters and the caller's files. If it fails, earlier checkpoints are not
+// affected. It does nothing without Dir, before the first step, and if the step was saved
+// already.
 func (t *Trainer) Save() error {
 	if t.failed != nil {
 		return t.failed
@@ -82,7 +82,7 @@ func (t *Trainer) save(store checkpoint.Store) error {
 	if err != nil {
 		return err
 	}
-	if t.metrics != nil { // whoever resumes from the checkpoint finds the lines up to it
+	if t.metrics != nil { // so that the file has all lines up to this checkpoint
 		if err := t.metrics.sync(); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (t *Trainer) save(store checkpoint.Store) error {
 	return store.Save(t.step, t.files(), map[string]json.RawMessage{stateKey: meta})
 }
 
-// state is the JSON of the run's state.
+// state returns the JSON of the run's state.
 func (t *Trainer) state() (json.RawMessage, error) {
 	identity, err := t.identity()
 	if err != nil {
@@ -107,8 +107,8 @@ func (t *Trainer) state() (json.RawMessage, error) {
 	return meta, nil
 }
 
-// relock locks Dir anew where it was deleted or moved since the run began: it is
-// another run's folder if that one was first.
+// relock locks Dir again if it was deleted or moved since the run began. It returns an
+// error if another run has locked a new folder there.
 func (t *Trainer) relock() error {
 	if !t.lock.Lost() {
 		return nil
@@ -118,15 +118,15 @@ func (t *Trainer) relock() error {
 		return fmt.Errorf("train: %s was deleted or moved since the run began: %w", t.Dir, err)
 	}
 	if err := t.lock.Close(); err != nil {
-		t.Logger().Warn("the lock of the folder that is gone", "dir", t.Dir, "error", err)
+		t.Logger().Warn("closing the lock of the deleted folder", "dir", t.Dir, "error", err)
 	}
 	t.lock = lock
 	t.Logger().Warn("the folder was deleted or moved since the run began: "+
-		"it is made anew, without the checkpoints and metrics so far", "dir", t.Dir)
+		"it is created again, without the checkpoints and metrics so far", "dir", t.Dir)
 	return nil
 }
 
-// files are the writers of a checkpoint's files.
+// files returns the functions that write a checkpoint's files.
 func (t *Trainer) files() map[string]func(io.Writer) error {
 	tensors := func(list []checkpoint.Tensor) func(io.Writer) error {
 		return func(w io.Writer) error { return checkpoint.Write(w, list, map[string]string{"format": "pt"}) }
@@ -150,13 +150,13 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 	return files
 }
 
-// Resume continues from the newest complete checkpoint in Dir, and reports
-// whether there was one. A checkpoint of a run with other settings is refused
-// with a list of the differences. After an error the weights are undefined.
+// Resume continues from the newest complete checkpoint in Dir, and reports whether there
+// was one. If the checkpoint has other settings, Resume returns an error that lists the
+// differences. After an error the weights are undefined.
 func (t *Trainer) Resume() (bool, error) { return t.resume(math.MaxInt) }
 
-// resume is Resume that refuses a checkpoint of more than the given steps,
-// before anything has changed.
+// resume is Resume with a limit: if the checkpoint has more than the given number of steps,
+// it returns an error before anything has changed.
 func (t *Trainer) resume(most int) (bool, error) {
 	if err := t.AcceptSettings(); err != nil {
 		return false, err
@@ -211,28 +211,28 @@ func (t *Trainer) restore(snapshot checkpoint.Snapshot, most int) error {
 	return nil
 }
 
-// known refuses the state of a version that this program does not know.
+// known returns an error if this program does not support the version of the state.
 func (was state) known() error {
 	if was.Version < 1 || was.Version > stateVersion {
-		return fmt.Errorf("its state has version %d, this one knows 1 to %d", was.Version, stateVersion)
+		return fmt.Errorf("its state has version %d, this program supports 1 to %d", was.Version, stateVersion)
 	}
 	return nil
 }
 
-// continueFrom takes over the counters of a checkpoint.
+// continueFrom sets the counters to those of a checkpoint.
 func (t *Trainer) continueFrom(was state) {
 	t.step, t.tokens, t.saved = was.Step, was.Tokens, was.Step
 	t.evaluated, t.best = was.Evaluated, was.Best
 }
 
-// tensorFile is a file of tensors of a checkpoint and where they go.
+// tensorFile is a checkpoint's file of tensors and the parameters for them.
 type tensorFile struct {
 	file   string
 	params []*tensor.Param
 	keep   []checkpoint.Tensor
 }
 
-// tensorFiles are the files of tensors of a checkpoint.
+// tensorFiles returns a checkpoint's files of tensors.
 func (t *Trainer) tensorFiles() []tensorFile {
 	files := []tensorFile{
 		{checkpoint.SingleFile, t.stored, t.Keep},
@@ -244,7 +244,7 @@ func (t *Trainer) tensorFiles() []tensorFile {
 	return files
 }
 
-// read sets the parameters of f from a file, which has to have them and no others.
+// read sets the parameters of f from a file, which must have exactly these tensors.
 func (f tensorFile) read(path string) error {
 	unclaimed, err := checkpoint.Load(path, f.params)
 	if err != nil {
@@ -259,7 +259,7 @@ func (f tensorFile) read(path string) error {
 	return nil
 }
 
-// sameRun refuses the checkpoint of a run that would have gone on otherwise.
+// sameRun returns an error if the checkpoint belongs to a run with other settings.
 func (t *Trainer) sameRun(was state) error {
 	identity, err := t.identity()
 	if err != nil {
@@ -275,7 +275,7 @@ func (t *Trainer) sameRun(was state) error {
 	}
 	if t.AllowDifferentPath {
 		if d := run.Differences(then["platform"], now["platform"]); len(d) > 0 {
-			t.Logger().Warn("resuming on another platform: the bits will differ", "differences", d)
+			t.Logger().Warn("resuming on another platform: results will not be bit-for-bit the same", "differences", d)
 		}
 		delete(then, "platform")
 		delete(now, "platform")
@@ -286,7 +286,7 @@ func (t *Trainer) sameRun(was state) error {
 		}
 	}
 	found := run.Differences(then, now)
-	// A function cannot be compared with what it was, but its next value can.
+	// Functions cannot be compared, but their next values can.
 	probe := func(name string, then, now float64) {
 		if then != now {
 			found = append(found, fmt.Sprintf("%s after step %d: %v there, %v now", name, was.Step, then, now))
@@ -300,10 +300,10 @@ func (t *Trainer) sameRun(was state) error {
 	return nil
 }
 
-// comparableConfig is the config of an identity as this version writes it, so
-// that 10000 and 10000.0 are the same, without what is no part of a run: how
-// weights were stored before, and keys that the model has no use for. What is no
-// config of this version stays as it is.
+// comparableConfig returns the config of an identity in the form that this version writes,
+// in which 10000 equals 10000.0, without what is not part of a run: the storage format of
+// the original weights, and keys that the model does not use. A config that this version
+// cannot read is returned unchanged.
 func comparableConfig(was any) (any, error) {
 	text, err := json.Marshal(was)
 	if err != nil {
@@ -320,7 +320,7 @@ func comparableConfig(was any) (any, error) {
 	return decodeIdentity(text)
 }
 
-// decodeIdentity keeps numbers as they are written: a seed among the settings may
+// decodeIdentity preserves numbers as they are written, since a seed among the settings may
 // have 64 bits.
 func decodeIdentity(text json.RawMessage) (v map[string]any, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))

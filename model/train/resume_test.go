@@ -20,7 +20,7 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// newRun is a trainer with every kind of state.
+// newRun returns a trainer with every kind of state.
 func newRun(t testing.TB, o Optimizer, dir string, steps int) *Trainer {
 	m := newModel(t, backend.F32)
 	tr := &Trainer{
@@ -31,7 +31,7 @@ func newRun(t testing.TB, o Optimizer, dir string, steps int) *Trainer {
 	return tr
 }
 
-// mustRun runs tr, and closes it: another may have its folder then.
+// mustRun runs tr and closes it, so that another Trainer can lock its folder.
 func mustRun(t testing.TB, tr *Trainer) string {
 	t.Helper()
 	defer tr.Close()
@@ -50,7 +50,7 @@ func TestResumedRunEndsWhereAnUndisturbedOneDoes(t *testing.T) {
 
 		dir := t.TempDir()
 		mustRun(t, newRun(t, o, dir, 4))
-		// Killed after step 6: its metrics and weights are lost with the process.
+		// Killed after step 6: the process loses its metrics and weights.
 		lost := newRun(t, o, dir, 8)
 		if _, err := lost.Resume(); err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestResumedRunEndsWhereAnUndisturbedOneDoes(t *testing.T) {
 		if err != nil || bytes.Count(text, []byte("\n")) != 8 {
 			t.Errorf("%T: %v, metrics:\n%s", o, err, text)
 		}
-		// A run that is complete stays as it is.
+		// Running a complete run again changes nothing.
 		if got := mustRun(t, newRun(t, o, dir, 8)); got != want {
 			t.Errorf("%T: running a complete run again changed it", o)
 		}
@@ -140,7 +140,7 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	}
 }
 
-// Seeds of 64 bits that one float64 stands for differ all the same.
+// Seeds of 64 bits are compared exactly, even if they round to the same float64.
 func TestOtherSettingsAreRefusedToTheLastBit(t *testing.T) {
 	dir := t.TempDir()
 	with := func(seed uint64) *Trainer {
@@ -157,7 +157,7 @@ func TestOtherSettingsAreRefusedToTheLastBit(t *testing.T) {
 	}
 }
 
-// otherPath is a backend that says it has other kernels.
+// otherPath is a backend that reports another kernel path.
 type otherPath struct{ backend.Backend }
 
 func (otherPath) Path() string { return "other" }
@@ -208,7 +208,7 @@ func TestAFullDiskLeavesTheLastCheckpoint(t *testing.T) {
 		t.Fatalf("resumed at step %d, %v", again.StepCount(), err)
 	}
 	if got, want := mustRun(t, again), mustRun(t, newRun(t, o, "", 6)); got != want {
-		t.Error("the resumed run ends elsewhere")
+		t.Error("the resumed run ends with different weights")
 	}
 }
 
@@ -229,11 +229,12 @@ func TestACancelledRunSavesItsSteps(t *testing.T) {
 	}
 	tr.Close()
 	if got, want := mustRun(t, newRun(t, o, dir, 6)), mustRun(t, newRun(t, o, "", 6)); got != want {
-		t.Error("the resumed run ends elsewhere")
+		t.Error("the resumed run ends with different weights")
 	}
 }
 
-// What cannot be saved is no cancellation that the same command could go on from.
+// If a cancelled run cannot be saved, the error must not look like a cancellation from
+// which the run can resume.
 func TestACancelledRunThatCannotBeSavedSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 6)
@@ -308,8 +309,8 @@ func weights(t testing.TB, tr *Trainer) string {
 	return h
 }
 
-// Steps below what was made is a mistake, not a run that is done; as many steps
-// are a run that is done.
+// If Steps is less than the number of steps made, Run returns an error; if they are equal,
+// the run is complete.
 func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	done := newRun(t, AdamW{LR: 1e-3}, dir, 3)
@@ -328,7 +329,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	equal := newRun(t, AdamW{LR: 1e-3}, dir, 3)
 	mustRun(t, equal)
 	if weights(t, equal) != weights(t, done) {
-		t.Error("a run that is done changed the model")
+		t.Error("running a complete run changed the model")
 	}
 	again := newRun(t, AdamW{LR: 1e-3}, "", 3)
 	if err := again.Run(t.Context(), randomText(2)); err != nil {
@@ -341,7 +342,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	}
 }
 
-// A caller's file that cannot be read leaves the weights as they are.
+// If a caller's file cannot be read, the weights are unchanged.
 func TestCallersFileIsReadBeforeTheWeights(t *testing.T) {
 	dir := t.TempDir()
 	with := func(steps int) *Trainer {
@@ -396,7 +397,7 @@ func TestChecksumSeesNamesShapesAndEveryBit(t *testing.T) {
 	add("a", []int{2, 3}, 6)
 	add("b", []int{2, 3}, 6)
 	add("a", []int{3, 2}, 6)
-	add("a", []int{2, 3}, 6.0000005) // one bit
+	add("a", []int{2, 3}, 6.0000005) // differs in one bit
 	if len(seen) != 4 {
 		t.Errorf("%d different sums of 4 different lists: %v", len(seen), slices.Sorted(maps.Keys(seen)))
 	}

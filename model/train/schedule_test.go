@@ -7,7 +7,7 @@ import (
 
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-12*math.Max(1, math.Abs(want)) }
 
-// The learning rates of DeepSeek-V3 §4.2.
+// The expected learning rates are those of DeepSeek-V3 §4.2.
 func TestV3ScheduleHasThePublishedRates(t *testing.T) {
 	const T, B = int64(1e12), int64(1e9)
 	for _, c := range []struct {
@@ -20,8 +20,8 @@ func TestV3ScheduleHasThePublishedRates(t *testing.T) {
 		{1999, 25 * B, 2.2e-4},
 		{2000, 26 * B, 2.2e-4},
 		{200_000, 10 * T, 2.2e-4},
-		{200_001, 10*T + 1075*B, 2.2e-5 + (2.2e-4-2.2e-5)*(2+math.Sqrt2)/4}, // a quarter of the cosine
-		{210_000, 10*T + 2150*B, 1.21e-4},                                   // half
+		{200_001, 10*T + 1075*B, 2.2e-5 + (2.2e-4-2.2e-5)*(2+math.Sqrt2)/4}, // a quarter of the way along the cosine
+		{210_000, 10*T + 2150*B, 1.21e-4},                                   // halfway
 		{220_000, 14300 * B, 2.2e-5},
 		{225_000, 14632 * B, 2.2e-5},
 		{226_000, 14633 * B, 7.3e-6},

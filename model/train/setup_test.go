@@ -11,7 +11,7 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// small has a dense layer, a layer of experts and an MTP module.
+// small is a config with a dense layer, an MoE layer and an MTP module.
 func small() model.Config {
 	c := model.Tiny(32)
 	c.HiddenSize, c.IntermediateSize, c.MoEIntermediateSize = 32, 48, 16
@@ -29,7 +29,7 @@ func newModel(t testing.TB, dt backend.DType) *model.Model {
 	return m
 }
 
-// newCPU opens a CPU for the test.
+// newCPU opens a CPU backend for the test.
 func newCPU(t testing.TB) *cpu.CPU {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -49,8 +49,8 @@ func newMTP(t testing.TB, m *model.Model) *mtp.MTP {
 	return d
 }
 
-// randomText gives n sequences of different lengths a step, some of their
-// targets weighted or masked.
+// randomText returns n sequences of different lengths per step, with some of the targets
+// weighted or masked.
 func randomText(n int) DataFunc {
 	return func(step int) ([]model.Sequence, error) {
 		r := rand.New(rand.NewPCG(11, uint64(step)))
@@ -122,7 +122,7 @@ func setGrad(t testing.TB, p *tensor.Param, x []float64) {
 	}
 }
 
-// sum is the checksum of everything a trainer moves.
+// sum returns the checksum of everything that a trainer updates.
 func sum(t testing.TB, tr *Trainer) string {
 	t.Helper()
 	all := append(append([]*tensor.Param{}, tr.params...), tr.moments.Params()...)

@@ -11,8 +11,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Step makes one optimizer step on a global batch: Loss over its micro-batches
-// of MaxRows rows.
+// Step makes one optimizer step on a global batch: it sums Loss over micro-batches of at
+// most MaxRows rows.
 func (t *Trainer) Step(ctx context.Context, seqs []model.Sequence) (Metrics, error) {
 	if err := t.start(); err != nil {
 		return Metrics{}, err
@@ -35,7 +35,7 @@ func (t *Trainer) Step(ctx context.Context, seqs []model.Sequence) (Metrics, err
 	})
 }
 
-// check refuses what would make a batch meaningless.
+// check returns an error for an invalid batch.
 func (t *Trainer) check(seqs []model.Sequence) error {
 	vocab := int32(t.Model.Config.VocabSize)
 	longest := t.Model.Config.MaxPositionEmbeddings
@@ -67,15 +67,15 @@ func (t *Trainer) check(seqs []model.Sequence) error {
 	return nil
 }
 
-// Update makes one optimizer step on the sum of the losses, each of shape [1],
-// that build computes for the micro-batches 0 to micros−1. tokens is how many it
-// consumes, for the schedules and num_tokens. In turn: backward passes, clipping,
-// optimizer, selection biases, moving average.
+// Update makes one optimizer step on the sum of the losses, each of shape [1], that build
+// returns for the micro-batches 0 to micros−1. tokens is the number of tokens consumed, for
+// the schedules and num_tokens. Update runs the backward passes, clips the gradient, and
+// updates parameters, selection biases and moving average.
 //
-// A Schedule or BiasRate that gives a number that is negative or not finite is an
-// error. When ctx is cancelled between micro-batches, or anything fails before the
-// optimizer begins, nothing has changed. After a failure within it the weights
-// are unusable: further calls, Save included, return the same error.
+// A value of Schedule or BiasRate that is negative or not finite is an error. If ctx is
+// cancelled between micro-batches, or anything fails before the optimizer begins, nothing
+// has changed. If the optimizer fails, the weights are unusable, and all further calls,
+// including Save, return the same error.
 func (t *Trainer) Update(ctx context.Context, tokens int64, micros int, build func(s *tensor.Scope,
 	micro int) tensor.Tensor) (Metrics, error) {
 	began := time.Now()
@@ -128,7 +128,7 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 		t.Logger().Warn("update skipped", "step", t.step+1, "reason", err)
 		m.Values[MetricSkipped] = 1
 	} else if err := t.apply(at, loads, next.biasRate); err != nil {
-		t.failed = fmt.Errorf("train: step %d broke off halfway: %w", t.step+1, err)
+		t.failed = fmt.Errorf("train: step %d failed halfway: %w", t.step+1, err)
 		return Metrics{}, t.failed
 	}
 	t.step++
@@ -136,7 +136,7 @@ func (t *Trainer) update(ctx context.Context, tokens int64, micros int, build fu
 	return m, nil
 }
 
-// backward computes the gradients of all micro-batches and the loss.
+// backward computes the gradients of all micro-batches and returns the loss.
 func (t *Trainer) backward(ctx context.Context, micros int, build func(s *tensor.Scope,
 	micro int) tensor.Tensor) (float64, error) {
 	if micros < 1 {
@@ -186,7 +186,7 @@ func (t *Trainer) micro(i int, build func(s *tensor.Scope, micro int) tensor.Ten
 	return loss.Item()
 }
 
-// apply moves everything that a step moves.
+// apply updates everything that a step changes.
 func (t *Trainer) apply(at At, loads [][]int, biasRate float64) error {
 	if err := t.moments.Step(at); err != nil {
 		return err
@@ -202,8 +202,8 @@ func (t *Trainer) apply(at At, loads [][]int, biasRate float64) error {
 	return nil
 }
 
-// warnIdle warns of a Drafter that the loss did not reach. GradNorm gives every
-// parameter a gradient, so it speaks once.
+// warnIdle warns about a Drafter whose parameters got no gradient from the loss. It warns
+// only once, since GradNorm then allocates a gradient for every parameter.
 func (t *Trainer) warnIdle() {
 	if t.Drafter == nil {
 		return
@@ -220,7 +220,7 @@ func (t *Trainer) warnIdle() {
 	}
 }
 
-// nonFinite says what of a step is not finite.
+// nonFinite returns an error that names what is not finite in a step.
 func nonFinite(loss, norm float64, bad *tensor.Param) error {
 	switch {
 	case math.IsNaN(loss) || math.IsInf(loss, 0):

@@ -9,9 +9,9 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// storedParams are the parameters that checkpoints hold: all, or what moves where the
-// model has adapters: those that are trainable, and selection biases of gates whose
-// routers are.
+// storedParams returns the parameters that checkpoints hold: all or, if the model has
+// adapters, only those that change: trainable parameters, and the selection biases of gates
+// with trainable routers.
 func (t *Trainer) storedParams() []*tensor.Param {
 	if !slices.ContainsFunc(t.params, func(p *tensor.Param) bool { return p.Kind == tensor.KindAdapter }) {
 		return t.params
@@ -29,8 +29,9 @@ func (t *Trainer) storedParams() []*tensor.Param {
 	return stored
 }
 
-// baseSHA256 is a checksum over the parameters that checkpoints do not hold: names,
-// shapes, and the values that products use, in F32. It is empty if they hold all.
+// baseSHA256 returns a checksum of the parameters that checkpoints do not hold: of their
+// names, shapes, and values in F32 as matrix products use them. It is empty if checkpoints
+// hold all parameters.
 func (t *Trainer) baseSHA256() (string, error) {
 	if t.base != "" || len(t.stored) == len(t.params) {
 		return t.base, nil

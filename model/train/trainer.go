@@ -16,136 +16,134 @@ import (
 	"github.com/aha-go/aha/moe"
 )
 
-// Data gives the batches of a run.
+// Data provides the batches of a run.
 type Data interface {
-	// Batch is the global batch of a step, the first being 0. It is a pure
-	// function of the step, so that a resumed run reads on where it stopped.
+	// Batch returns the global batch of a step; the first step is 0. It must be a pure
+	// function of the step, so that a resumed run continues with the next batch.
 	Batch(step int) ([]model.Sequence, error)
 }
 
-// DataFunc is Data made of a function.
+// DataFunc is a function that implements Data.
 type DataFunc func(step int) ([]model.Sequence, error)
 
 // Batch calls f.
 func (f DataFunc) Batch(step int) ([]model.Sequence, error) { return f(step) }
 
-// Trainer trains a model. Fill in the fields, then call Run, or Step or Update
-// as often as needed, from one goroutine. From the first call on, the fields that
-// decide what is trained or recorded must not change, and the model and the
-// Drafter must keep their parameters and gates: otherwise calls fail with an
-// error that names what changed. Steps, SaveEvery, KeepLast, Eval, EvalEvery,
-// KeepBest, OnStep, Log and AllowDifferentPath are free. Settings, Extra and Keep
-// may change before a call of Resume.
+// Trainer trains a model. Set the fields, then call Run, or Step or Update as often as
+// needed, from one goroutine. After the first call, the fields that affect what is trained
+// or recorded must not change, and the model and the Drafter must keep their parameters and
+// gates; otherwise calls return an error that names what changed. Steps, SaveEvery,
+// KeepLast, Eval, EvalEvery, KeepBest, OnStep, Log and AllowDifferentPath may change at any
+// time; Settings, Extra and Keep may change before a call of Resume.
 type Trainer struct {
 	Model *model.Model // required
-	// Drafter's loss is added by DefaultLoss, and the balance of its gates looked
-	// after with that of the model's; nil means none. It is one of Model's, and its
-	// parameters are among the model's.
+	// Drafter, unless nil, is trained together with the model: DefaultLoss adds its loss,
+	// and its gates are balanced like those of the model. It must be a drafter of Model, so
+	// that its parameters are among the model's.
 	Drafter   model.Drafter
 	Optimizer Optimizer // required
-	Schedule  Schedule  // multiplies the learning rates; nil means Constant(1)
-	Steps     int       // optimizer steps of Run, those before a resume included; required there
+	Schedule  Schedule  // factor of the learning rates; nil means Constant(1)
+	Steps     int       // number of optimizer steps of Run, including those before a resume; required by Run
 
-	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means
-	// DefaultLoss. One's own is put together by Assemble, which adds the losses of
-	// Drafter and balance.
-	// Batch.Weight is normalised over the global batch, so a sum
-	// weighted by it does not depend on how the batch was split.
+	// Loss computes a micro-batch's share of the loss, of shape [1]; nil means DefaultLoss.
+	// A custom loss should use Assemble, which adds the losses of the Drafter and of expert
+	// balance. Batch.Weight is normalised over the global batch, so a sum weighted by it
+	// does not depend on how the batch is split.
 	Loss func(s *tensor.Scope, b model.Batch) tensor.Tensor
 
-	MaxRows  int     // rows of a micro-batch of Step, see model.MicroBatches; 0 means the whole batch
-	ClipNorm float64 // largest norm of the gradient; 0 means 1, as V3 has it; +Inf means no clipping
-	// SkipNonFinite leaves out the update of a step whose loss or gradient is not
-	// finite, and reports it as MetricSkipped. Otherwise it is an error.
+	MaxRows  int     // maximum rows of a micro-batch in Step, see model.MicroBatches; 0 means the whole batch
+	ClipNorm float64 // maximum norm of the gradient; 0 means 1, as in V3; +Inf means no clipping
+	// SkipNonFinite skips the update of a step whose loss or gradient is not finite, and
+	// reports it as MetricSkipped. Otherwise such a step is an error.
 	SkipNonFinite bool
 
-	BalanceAlpha float64  // factor of the sequence-wise balance loss, see Assemble; 0 leaves it out, V3 uses 1e-4
-	BiasRate     Schedule // γ, the step of the gates' selection biases; nil means 0.001, see V3BiasRate
-	CenterBias   bool     // keeps the sum of each gate's biases constant, as Moonlight does
-	EMADecay     float64  // keeps an exponential moving average of what checkpoints hold; 0 means none
+	BalanceAlpha float64  // factor of the sequence-wise balance loss, see Assemble; 0 means none, V3 uses 1e-4
+	BiasRate     Schedule // γ, the step size of the gates' selection biases; nil means 0.001, see V3BiasRate
+	CenterBias   bool     // keep the sum of each gate's biases constant, as Moonlight does
+	EMADecay     float64  // decay of a moving average of the parameters in checkpoints; 0 means no average
 
-	// Dir receives checkpoints and, from Run, metrics.jsonl; "" means no files.
-	// A run continues from the newest complete checkpoint there. Checkpoints of a model
-	// with adapters hold what trains alone, and a checksum of the rest: they continue only
-	// over the same base weights. The Trainer locks
-	// the folder from its first call until Close, see run.Lock.
+	// Dir is the folder for checkpoints and, with Run, metrics.jsonl; "" means no files. A
+	// run continues from the newest complete checkpoint there. Checkpoints of a model with
+	// adapters hold only what is trained, and a checksum of the rest; they can only be
+	// resumed with the same base weights. The Trainer locks the folder from its first call
+	// until Close, see run.Lock.
 	Dir       string
-	SaveEvery int // steps between checkpoints; 0 means only when Run ends
-	KeepLast  int // newest checkpoints to keep; 0 means all
+	SaveEvery int // steps between checkpoints; 0 means only at the end of Run
+	KeepLast  int // number of newest checkpoints to keep; 0 means all
 
-	// Eval measures the model after every EvalEvery steps of a run: its metrics join
-	// those of the step, whose names they must not have. It must not change the
-	// model. A stop or an error in it leaves a checkpoint, and the run that goes on
-	// from it evaluates first, in a line of metrics.jsonl of its own. Both are set
-	// or none.
+	// Eval evaluates the model after every EvalEvery steps of a run. Its metrics are added
+	// to those of the step; their names must differ. It must not change the model. If it
+	// fails or is interrupted, a checkpoint is saved, and the resumed run begins with the
+	// evaluation, in a separate line of metrics.jsonl. Set both fields or neither.
 	EvalEvery int
 	Eval      func(ctx context.Context, step int) (map[string]float64, error)
-	// KeepBest is a metric of Eval's: the checkpoint of its greatest value, the first
-	// of several, is kept in the folder best of Dir, where KeepLast does not count.
+	// KeepBest is the name of a metric of Eval. The checkpoint with its greatest value, the
+	// first if there are several, is kept in the folder best in Dir, in addition to those
+	// that KeepLast keeps.
 	KeepBest string
 
-	// Keep are further tensors for the weights' file: what checkpoint.Load left
-	// unclaimed, see checkpoint.Reader.Verbatim.
+	// Keep are further tensors for the file of weights, such as those that checkpoint.Load
+	// left unclaimed, see checkpoint.Reader.Verbatim.
 	Keep []checkpoint.Tensor
-	// Extra are further files of a checkpoint: the caller's own state.
+	// Extra are further files of a checkpoint, for the caller's own state.
 	Extra []ExtraFile
 
 	Seed uint64 // recorded in checkpoints; random choices of losses and data should derive from it and the step
-	// Settings is whatever else the result depends on, such as the parameters of
-	// Loss. Its JSON is recorded, and a checkpoint with another is refused.
+	// Settings is everything else that the result depends on, such as the parameters of
+	// Loss. Checkpoints record its JSON, and a checkpoint with other Settings cannot be
+	// resumed.
 	Settings any
-	// AllowDifferentPath permits resuming on another backend, kernel path or
-	// GOARCH, which changes the bits of what follows.
+	// AllowDifferentPath permits resuming on another backend, kernel path or GOARCH, with
+	// which results differ from there on.
 	AllowDifferentPath bool
 
-	OnStep func(Metrics) // called after each step of Run, unless it is nil
-	// Log receives what looks wrong (skipped updates, damaged checkpoints, repaired
-	// files, another platform) as warnings, and resumes and checkpoints as
-	// information. If nil, warnings go to standard error and the rest is dropped; to
-	// log nothing, use slog.New(slog.DiscardHandler).
+	OnStep func(Metrics) // called after each step of Run, unless nil
+	// Log receives warnings (skipped updates, damaged checkpoints, repaired files, another
+	// platform) and, at level info, resumes and checkpoints. If nil, warnings go to
+	// standard error and the rest is dropped; to log nothing, use
+	// slog.New(slog.DiscardHandler).
 	Log *slog.Logger
 
-	begun   constants // what the fields were at the start
+	begun   constants // values of the fields when the run began
 	started bool
 	closed  bool
-	failed  error // set when an update broke off halfway
-	step    int   // optimizer steps made
+	failed  error // set if an update failed halfway
+	step    int   // number of optimizer steps made
 	saved   int   // step of the newest checkpoint
 	// evaluated is the last step of a Loop that was evaluated.
 	evaluated int
 	best      *best // nil before the first
-	tokens    int64 // consumed by them
+	tokens    int64 // tokens consumed by the steps made
 	params    []*tensor.Param
-	stored    []*tensor.Param // those of checkpoints and of the moving average, see storedParams
-	base      string          // checksum of the others, once it was needed
+	stored    []*tensor.Param // parameters in checkpoints and in the moving average, see storedParams
+	base      string          // checksum of the other parameters, once computed
 	gates     []layerGate
 	scope     *tensor.Scope
 	moments   *Moments
 	ema       *average
 	store     checkpoint.Store
-	lock      *run.FolderLock // of Dir; nil without
-	metrics   *metricsFile    // opened last; nil if none was
-	sums      []observed      // of the running step
-	after     []func() error  // of the running micro-batch
+	lock      *run.FolderLock // lock of Dir; nil without Dir
+	metrics   *metricsFile    // the file opened last; nil if none was
+	sums      []observed      // values of the current step
+	after     []func() error  // functions for the current micro-batch
 }
 
-// layerGate is a gate, the layer it is in, and its place among the gates of that.
+// layerGate is a gate, its layer, and its index among the gates of the layer.
 type layerGate struct {
 	*moe.Gate
 	layer, place int
 }
 
-// StepCount is the number of optimizer steps made, those before a resume
-// included.
+// StepCount returns the number of optimizer steps made, including those before a resume.
 func (t *Trainer) StepCount() int { return t.step }
 
-// Tokens is the number of tokens consumed by the steps made.
+// Tokens returns the number of tokens consumed by the steps made.
 func (t *Trainer) Tokens() int64 { return t.tokens }
 
-// Run trains until Steps steps are made, beginning with the newest complete
-// checkpoint in Dir, if there is one, and saving at the end. It fails if more
-// than Steps are made already. When ctx is cancelled it saves what it has and
-// returns the cause.
+// Run trains until Steps steps have been made. It starts from the newest complete
+// checkpoint in Dir, if there is one, and saves a checkpoint at the end. It returns an
+// error if more than Steps steps have been made already. If ctx is cancelled, it saves the
+// present state and returns the cause.
 func (t *Trainer) Run(ctx context.Context, data Data) error {
 	if t.Steps <= 0 {
 		return fmt.Errorf("train: Trainer.Steps is %d, want 1 or more", t.Steps)
@@ -171,8 +169,8 @@ func (t *Trainer) Run(ctx context.Context, data Data) error {
 	})
 }
 
-// start checks the fields and allocates what a run needs, once. Later calls check
-// that the fields are still those.
+// start checks the fields and allocates what a run needs, at the first call. Later calls
+// check that the fields have not changed.
 func (t *Trainer) start() error {
 	if t.started {
 		return t.unchanged()
@@ -215,7 +213,8 @@ func (t *Trainer) start() error {
 	return nil
 }
 
-// allGates are the gates of the model and of the Drafter, each once where blocks share it.
+// allGates returns the gates of the model and of the Drafter, once each even if blocks
+// share them.
 func (t *Trainer) allGates() []layerGate {
 	var all []layerGate
 	add := func(gates []*moe.Gate, layers []int) {
@@ -237,14 +236,13 @@ func (t *Trainer) allGates() []layerGate {
 	return all
 }
 
-// Close gives back the memory of optimizer state, averages and activations,
-// unlocks Dir, and ends the Trainer: what is called later fails. The model stays
-// the caller's.
+// Close releases the memory of optimizer state, averages and activations, and unlocks Dir.
+// Later calls return an error. The model remains usable.
 func (t *Trainer) Close() {
 	t.closed = true
 	if t.lock != nil {
 		if err := t.lock.Close(); err != nil {
-			t.Logger().Warn("the lock of the folder", "dir", t.Dir, "error", err)
+			t.Logger().Warn("closing the lock of the folder", "dir", t.Dir, "error", err)
 		}
 		t.lock = nil
 	}
@@ -262,8 +260,8 @@ func (t *Trainer) Close() {
 
 func (t *Trainer) clipNorm() float64 { return cmp.Or(t.ClipNorm, 1) }
 
-// Logger is Log or, if that is nil, a logger of warnings to standard error. What
-// builds on a Trainer reports to it.
+// Logger returns Log or, if Log is nil, a logger of warnings to standard error. Code that
+// uses a Trainer logs to it.
 func (t *Trainer) Logger() *slog.Logger {
 	if t.Log == nil {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -85,7 +85,7 @@ func TestATinyModelLearnsAFewSequencesByHeart(t *testing.T) {
 		if err := tr.Run(t.Context(), data); err != nil {
 			t.Fatal(err)
 		}
-		// Untrained, all 32 tokens are about equally likely.
+		// Before training, all 32 tokens are about equally likely.
 		if math.Abs(first-math.Log(32)) > 0.1 || last.Values["lm_loss"] > 0.15 {
 			t.Errorf("%T: loss from %g to %g", o, first, last.Values["lm_loss"])
 		}
@@ -115,14 +115,15 @@ func TestStepReportsWhatItDid(t *testing.T) {
 		if x.Step != step+1 || x.Time <= 0 || x.Values["num_tokens"] != float64(rows) || x.Values["learning_rate"] != 0.005 {
 			t.Errorf("%+v after %d rows", x, rows)
 		}
-		if parts := x.Values["lm_loss"] + x.Values["mtp_loss"] + x.Values["aux_loss"]; math.Abs(parts-x.Values["loss"]) > 1e-12 {
+		parts := x.Values["lm_loss"] + x.Values["mtp_loss"] + x.Values["aux_loss"]
+		if math.Abs(parts-x.Values["loss"]) > 1e-12 {
 			t.Errorf("the terms sum to %g, the loss is %g", parts, x.Values["loss"])
 		}
 		load, total := x.Loads["moe/1/load"], 0
 		for _, c := range load {
 			total += c
 		}
-		if len(load) != 8 || total != 2*now { // two experts a token
+		if len(load) != 8 || total != 2*now { // two experts per token
 			t.Errorf("load %v of %d rows", load, now)
 		}
 		if x.Values["moe/1/maxvio"] != moe.MaxVio(load) {
@@ -144,7 +145,7 @@ func TestSelectionBiasesFollowTheLoads(t *testing.T) {
 		d := newMTP(t, m)
 		tr := &Trainer{Model: m, Drafter: d, Optimizer: AdamW{LR: 1e-3}, BiasRate: c.rate, CenterBias: c.center, MaxRows: 15}
 		x := mustStep(t, tr, randomText(4))
-		for _, layer := range []int{1, 2} { // the model's and the MTP module's
+		for _, layer := range []int{1, 2} { // the layers of the model and of the MTP module
 			bias := mustFloats(t, m.Params.Get(fmt.Sprintf("model.layers.%d.mlp.gate.e_score_correction_bias", layer)))
 			load := x.Loads[fmt.Sprintf("moe/%d/load", layer)]
 			mean, signs := 0.0, make([]float64, len(load))
@@ -167,7 +168,7 @@ func TestSelectionBiasesFollowTheLoads(t *testing.T) {
 				signs[i] *= c.gamma
 			}
 			if maxDiff(bias, signs) > 1e-15 {
-				t.Errorf("rate %g, centered %v, layer %d: load %v moved the bias to %v", c.gamma, c.center, layer, load, bias)
+				t.Errorf("rate %g, centered %v, layer %d: load %v changed the bias to %v", c.gamma, c.center, layer, load, bias)
 			}
 		}
 		tr.Close()
@@ -213,11 +214,11 @@ func TestAveragedParametersFollowTheWeights(t *testing.T) {
 	}
 	i := slices.Index(m.Params.All(), m.Embed)
 	if p := tr.EMA()[i]; p.Name != m.Embed.Name || maxDiff(mustFloats(t, p), want) > 1e-15 {
-		t.Errorf("average of %s is off by %g", p.Name, maxDiff(mustFloats(t, p), want))
+		t.Errorf("average of %s has an error of %g", p.Name, maxDiff(mustFloats(t, p), want))
 	}
 }
 
-// explode makes the gradient of one parameter NaN in its second step.
+// explode makes the gradient of one parameter NaN in the second step.
 func explode(tr *Trainer, m *model.Model) func(*tensor.Scope, model.Batch) tensor.Tensor {
 	return func(s *tensor.Scope, b model.Batch) tensor.Tensor {
 		loss := tr.DefaultLoss(s, b)
@@ -242,9 +243,9 @@ func TestANonFiniteStepStopsTheRunWithItsParameter(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if sum(t, tr) != before || tr.StepCount() != 1 {
-		t.Error("the step had an effect")
+		t.Error("the step changed something")
 	}
-	// A finite loss with a bad gradient names the parameter.
+	// If the loss is finite but a gradient is not, the error names the parameter.
 	_, err = tr.Update(t.Context(), 1, 1, func(s *tensor.Scope, _ int) tensor.Tensor {
 		bad := tensor.Func{
 			Forward: func(s *tensor.Scope, in []tensor.Tensor) tensor.Tensor { return s.Full(backend.F64, 1, 1) },
@@ -258,7 +259,7 @@ func TestANonFiniteStepStopsTheRunWithItsParameter(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if sum(t, tr) != before {
-		t.Error("the step had an effect")
+		t.Error("the step changed something")
 	}
 }
 
@@ -273,7 +274,7 @@ func TestNonFiniteStepsCanBeSkipped(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 	if sum(t, tr) != before {
-		t.Error("a skipped step moved something")
+		t.Error("a skipped step changed something")
 	}
 	if x := mustStep(t, tr, data); x.Values["skipped"] != 0 || sum(t, tr) == before {
 		t.Errorf("training did not go on: %+v", x)
@@ -322,8 +323,8 @@ func TestSettingsThatCannotTrainAreRefused(t *testing.T) {
 	}
 }
 
-// A closed trainer has lost its moments: going on would train, or save, with
-// zeros in their place.
+// A closed trainer has no moments: if it continued, it would train, or save, with zeros
+// instead.
 func TestAClosedTrainerRefusesToGoOn(t *testing.T) {
 	tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 4)
 	mustStep(t, tr, randomText(4))
@@ -340,7 +341,7 @@ func TestAClosedTrainerRefusesToGoOn(t *testing.T) {
 	}
 }
 
-// scales is AdamW that writes down the gradients' scale of each update.
+// scales is AdamW that records the gradient scale of each update.
 type scales struct {
 	AdamW
 	seen *[]float64
@@ -370,8 +371,8 @@ func TestStepClipsTheGradientToClipNorm(t *testing.T) {
 	}
 }
 
-// What Schedule and BiasRate are asked, step by step: the steps made before and
-// the tokens they consumed.
+// Schedule and BiasRate are called with the number of steps made before and the tokens that
+// these consumed.
 func TestSchedulesAreAskedWithWhatIsBehind(t *testing.T) {
 	var rates, biases [][2]int64
 	tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: AdamW{LR: 1e-3}}

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// validate reports every field that cannot train.
+// validate returns an error for every invalid field.
 func (t *Trainer) validate() error {
 	errs := []error{
 		t.Optimizer.Validate(), t.validateLoop(), count("Trainer.MaxRows", t.MaxRows),
@@ -21,7 +21,7 @@ func (t *Trainer) validate() error {
 	return errors.Join(errs...)
 }
 
-// validateLoop is validate for the fields that are free to change between two loops.
+// validateLoop is validate for the fields that may change between two loops.
 func (t *Trainer) validateLoop() error {
 	err := errors.Join(
 		count("Trainer.Steps", t.Steps), count("Trainer.SaveEvery", t.SaveEvery), count("Trainer.KeepLast", t.KeepLast),
@@ -38,8 +38,8 @@ func (t *Trainer) validateLoop() error {
 	return err
 }
 
-// ownDrafter checks that the Drafter's parameters are the model's: others would
-// get gradients and never move.
+// ownDrafter checks that the Drafter's parameters are the model's: others would get
+// gradients but never be updated.
 func (t *Trainer) ownDrafter() error {
 	for _, p := range t.Drafter.Params() {
 		if t.Model.Params.Get(p.Name) != p {
@@ -49,11 +49,11 @@ func (t *Trainer) ownDrafter() error {
 	return nil
 }
 
-// rates are what the schedules give for the next update.
+// rates are the values of the schedules for the next update.
 type rates struct{ factor, biasRate float64 }
 
-// next asks the schedules, the Drafter's included, and refuses what no update
-// can be made with.
+// next calls the schedules, including the Drafter's, and returns an error for invalid
+// values.
 func (t *Trainer) next() (rates, error) {
 	if t.Drafter != nil {
 		if err := t.Drafter.Advance(t.tokens); err != nil {
@@ -84,7 +84,7 @@ func notNegative(name string, v float64) error {
 	return nil
 }
 
-// divisor is notNegative for what keeps a denominator from being 0.
+// divisor is notNegative for a number that keeps a denominator from being 0.
 func divisor(name string, v float64) error {
 	if v > 0 && float32(v) == 0 {
 		return fmt.Errorf("%s is %g, want a number that float32 does not round to 0, or 0 for the default", name, v)
@@ -92,7 +92,7 @@ func divisor(name string, v float64) error {
 	return notNegative(name, v)
 }
 
-// finite reports whether v is finite as a float32, which kernels compute with.
+// finite reports whether v is finite as a float32, the type that kernels compute with.
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
 func fraction(name string, v float64) error {

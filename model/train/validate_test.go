@@ -17,11 +17,11 @@ import (
 	"github.com/aha-go/aha/mtp"
 )
 
-// allowed are values that one field may have and others may not, and why.
+// allowed lists values that are valid in one field only, and why.
 var allowed = map[string]string{"Trainer.ClipNorm +Inf": "means no clipping"}
 
-// numbers calls fn with every number of a struct and of the structs in it, by
-// the name the user writes.
+// numbers calls fn for every number of a struct and its nested structs, with the name that
+// the user writes.
 func numbers(name string, v reflect.Value, fn func(name string, kind reflect.Kind)) {
 	for f, x := range v.Fields() {
 		if !f.IsExported() {
@@ -36,8 +36,8 @@ func numbers(name string, v reflect.Value, fn func(name string, kind reflect.Kin
 	}
 }
 
-// Every number of every options struct, set to each value that makes no sense,
-// is refused by its name before anything has changed.
+// Setting any number of any options struct to an invalid value is an error that names the
+// field, before anything has changed.
 func TestNumbersThatCannotTrainAreRefusedByName(t *testing.T) {
 	m := newModel(t, backend.F32)
 	text := mustBatch(t, randomText(2), 0)
@@ -85,8 +85,8 @@ func TestNumbersThatCannotTrainAreRefusedByName(t *testing.T) {
 		"Muon.Momentum is 1,":        Muon{LR: 1, Momentum: 1},
 		"Muon.AdamW.Beta1 is 1,":     Muon{LR: 1, AdamW: AdamW{Beta1: 1}},
 		"Muon.AdamW.LR is -1":        Muon{LR: 1, AdamW: AdamW{LR: -1}},
-		"AdamW.Eps is -1, want a fi": AdamW{LR: 1, Beta1: 2, Eps: -1}, // all faults at once
-		// No finite number of the float32 that kernels compute with.
+		"AdamW.Eps is -1, want a fi": AdamW{LR: 1, Beta1: 2, Eps: -1}, // all faults are reported at once
+		// These are not finite in float32, which kernels compute with.
 		"AdamW.LR is 1e+39, want":          AdamW{LR: 1e39},
 		"AdamW.WeightDecay is 1e+39, want": AdamW{LR: 1, WeightDecay: 1e39},
 		"AdamW.Eps is 1e-60, want":         AdamW{LR: 1, Eps: 1e-60},
@@ -104,7 +104,7 @@ func TestNumbersThatCannotTrainAreRefusedByName(t *testing.T) {
 	}
 }
 
-// reflectField is the field that a name such as "Muon.AdamW.LR" leads to.
+// reflectField returns the field that a name such as "Muon.AdamW.LR" refers to.
 func reflectField(v reflect.Value, name string) reflect.Value {
 	for _, f := range strings.Split(name, ".")[1:] {
 		v = v.FieldByName(f)
@@ -112,7 +112,7 @@ func reflectField(v reflect.Value, name string) reflect.Value {
 	return v
 }
 
-// A schedule may give a number that is none any more as a learning rate.
+// A schedule may raise the learning rate beyond the range of float32.
 func TestALearningRateBeyondFloat32IsRefused(t *testing.T) {
 	tr := &Trainer{Model: newModel(t, backend.F32), Optimizer: AdamW{LR: 1e20}, Schedule: Constant(1e20)}
 	defer tr.Close()
@@ -123,8 +123,8 @@ func TestALearningRateBeyondFloat32IsRefused(t *testing.T) {
 	}
 }
 
-// A schedule that gives no usable number at some step ends the run there, before
-// that step's update.
+// A schedule that returns an invalid number for some step is an error before the update of
+// that step.
 func TestSchedulesThatGiveNoNumberAreRefusedAtTheirStep(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -0.5, 1e39} {
 		late := func(step int, _ int64) float64 {
@@ -147,7 +147,7 @@ func TestSchedulesThatGiveNoNumberAreRefusedAtTheirStep(t *testing.T) {
 				t.Errorf("%s: got %v", name, err)
 			}
 			if sum(t, tr) != before || tr.StepCount() != 1 {
-				t.Errorf("%s: the step had an effect", name)
+				t.Errorf("%s: the step changed something", name)
 			}
 			tr.Close()
 		}
@@ -197,7 +197,7 @@ func TestScheduleConstructorsPanicOnWhatIsNoSchedule(t *testing.T) {
 	}
 }
 
-// What looks wrong is seen unless it was told where to go.
+// Warnings go to standard error unless Log is set.
 func TestWarningsGoToStandardErrorUnlessToldOtherwise(t *testing.T) {
 	skip := func(log *slog.Logger) string {
 		m := newModel(t, backend.F64)
@@ -207,17 +207,17 @@ func TestWarningsGoToStandardErrorUnlessToldOtherwise(t *testing.T) {
 		return stderr(t, func() {
 			mustStep(t, tr, randomText(2))
 			mustStep(t, tr, randomText(2))
-			if err := tr.Save(); err != nil { // information, not a warning
+			if err := tr.Save(); err != nil { // logs at level info, not a warning
 				t.Error(err)
 			}
 		})
 	}
 	const line = `level=WARN msg="update skipped" step=2`
 	if got := skip(nil); !strings.Contains(got, line) || strings.Count(got, "\n") != 1 {
-		t.Errorf("a skipped update said %q", got)
+		t.Errorf("a skipped update logged %q", got)
 	}
 	if got := skip(slog.New(slog.DiscardHandler)); got != "" {
-		t.Errorf("a discarded warning said %q", got)
+		t.Errorf("a discarding logger wrote %q", got)
 	}
 	var own bytes.Buffer
 	got := skip(slog.New(slog.NewTextHandler(&own, nil)))
@@ -226,7 +226,7 @@ func TestWarningsGoToStandardErrorUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
-// stderr is what fn writes to standard error.
+// stderr returns what fn writes to standard error.
 func stderr(t *testing.T, fn func()) string {
 	t.Helper()
 	f, err := os.CreateTemp(t.TempDir(), "")

@@ -1,5 +1,5 @@
-"""Writes types.gguf, a tensor of each type with metadata of each type, and types.f32, what
-the package gguf (0.19.0) dequantises the tensors to, in the order of their names.
+"""Writes types.gguf, with a tensor of each type and metadata of each type, and types.f32, the
+values to which the package gguf (0.19.0) dequantises the tensors, in order of their names.
 
     pip install gguf && python generate.py
 """
@@ -13,8 +13,8 @@ rng = np.random.default_rng(17)
 
 
 def blocks(t, rows, width):
-    """Random blocks of a type that the package does not quantise to: any bits are elements,
-    and the F16 at the given places are scales."""
+    """Random blocks of a type to which the package cannot quantise: elements are random bits,
+    and the F16 at the given offsets are scales."""
     size, scales = {Type.Q4_K: (144, (0, 2)), Type.Q6_K: (210, (208,))}[t]
     b = rng.integers(0, 256, (rows * width // 256, size), dtype=np.uint8)
     for at in scales:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Writes <case>/{adapter_config.json,adapter_model.safetensors,expected.safetensors}.
 
-Each case is an adapter that PEFT made over a model of ../../testdata/golden, whose
-class is transformers' own, and what the two compute in float64.
+Each case is an adapter that PEFT made for a model of ../../testdata/golden, loaded with
+transformers' own class, together with the results of the two in float64.
 
     pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 safetensors
     python generate.py
 
-transformers rounds to float32 in places: float32 is made another name for float64
-before any model is built, see ../../testdata/generate.py.
+transformers rounds to float32 in places, so this script replaces torch.float32 by
+torch.float64 before any model is built, see ../../testdata/generate.py.
 
 expected.safetensors holds:
   ids I32 [T+1]

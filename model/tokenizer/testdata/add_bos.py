@@ -1,9 +1,9 @@
-"""Checks that transformers ignores add_bos_token and add_eos_token of tokenizer_config.json beside a tokenizer.json.
+"""Checks that transformers ignores add_bos_token and add_eos_token of tokenizer_config.json if there is a tokenizer.json.
 
     pip install transformers && python add_bos.py
 
-For every value of both, several tokenizer_class and each post_processor, the ids have the tokens that the post_processor
-of tokenizer.json puts around a text, and no others. That is what tokenizer.Load does.
+For every value of both, several values of tokenizer_class and each post_processor, the ids have the tokens that the
+post_processor of tokenizer.json adds to a text, and no others. tokenizer.Load does the same.
 """
 
 import itertools

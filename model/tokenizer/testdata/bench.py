@@ -1,9 +1,9 @@
 """Times BenchmarkEncode and the library tokenizers on one thread: bench.py BINARY TOKENIZERS TEXTS [ROUNDS [NAME...]].
 
 BINARY is the package's test binary (go test -c), TOKENIZERS and TEXTS are the folders of AHA_TOKENIZERS and AHA_TEXTS.
-Rounds of the two take turns, and each encodes a text once with a tokenizer that has encoded nothing before. The figures
-are medians of MB/s of user CPU time, that of Go's collector included and those of start and loading not, and how many times
-faster BenchmarkEncode is. The numbers of tokens must be equal.
+Rounds of the two alternate, and each round encodes a text once with a new tokenizer. The figures are medians of MB/s of
+user CPU time, including Go's garbage collector but not startup and loading, and the ratio by which BenchmarkEncode is
+faster. The numbers of tokens must be equal.
 """
 
 import os
@@ -19,7 +19,7 @@ from tokenizers import Tokenizer  # noqa: E402
 
 
 def documents(data):
-    """Returns documents as BenchmarkEncode makes them."""
+    """Returns the documents into which BenchmarkEncode splits a text."""
     out, at, most = [], 0, 64 << 10
     while at < len(data):
         n = len(data) - at

@@ -1,8 +1,8 @@
 """Makes texts without repeats for BenchmarkEncode: corpus.py OUT MIB FOLDER...
 
-It writes OUT/english.txt, OUT/chinese.txt and OUT/go.txt, together at most MIB MiB, a third each where there is as
-much: from all files of the folders the lines of .go files, the lines of other texts, gzipped manual pages and the
-translations of .mo files, each line once. A line is Chinese if a fifth of its characters are.
+It writes OUT/english.txt, OUT/chinese.txt and OUT/go.txt, together at most MIB MiB, a third each if there is enough
+text. It reads all files of the folders: the lines of .go files, the lines of other texts, gzipped manual pages and the
+translations in .mo files, and writes each line once. A line is Chinese if at least a fifth of its characters are.
 """
 
 import gettext

@@ -1,11 +1,11 @@
-"""Writes what the library tokenizers makes of hard strings.
+"""Writes the ids that the library tokenizers gives for difficult strings.
 
 generate.py FOLDER, where FOLDER/NAME/tokenizer.json are the full tokenizers of NAME deepseek_v3, qwen3, llama3_1 and
-smollm2 (.ci/run fetches them). It writes beside itself:
+smollm2 (.ci/run fetches them). It writes to its own folder:
   strings.json      the strings
-  NAME.ids.json     their ids by the full tokenizer; null where the vocabulary lacks a byte of the string
-  cut_NAME.json     a tokenizer with a few hundred of the merges
-  cut_NAME.ids.json ids by that
+  NAME.ids.json     their ids with the full tokenizer; null if the vocabulary lacks a byte of the string
+  cut_NAME.json     a reduced tokenizer with a few hundred of the merges
+  cut_NAME.ids.json ids with the reduced tokenizer
   classes.json      the characters of each class, as pairs of first and last
 """
 
@@ -68,7 +68,7 @@ def strings(specials):
 
 
 def producers(merges):
-    """Maps each token to the first merge that makes it."""
+    """Maps each token to the first merge that results in it."""
     found = {}
     for rank, (a, b) in enumerate(merges):
         found.setdefault(a + b, rank)
@@ -136,7 +136,7 @@ def deepseek_v2(full):
 
 
 def flags(full):
-    """Returns Qwen3's tokenizer with added tokens of all flags."""
+    """Returns Qwen3's tokenizer with an added token for each flag."""
     t = copy.deepcopy(full)
     next_id = max(a["id"] for a in t["added_tokens"]) + 1
     for content, on in (("<L>", "lstrip"), ("<R>", "rstrip"), ("word", "single_word"), ("cafe\u0301", "normalized"), ("<L><R>", ""),
@@ -171,7 +171,7 @@ def encode(t, texts, covered):
 
 
 def ranges(characters):
-    """Returns the first and the last of each run."""
+    """Returns the first and the last character of each run."""
     out = []
     for c in characters:
         if out and out[-1] == c - 1:
@@ -182,7 +182,7 @@ def ranges(characters):
 
 
 def classes():
-    """Returns the characters that each class of regular expressions and Digits have."""
+    """Returns the characters of each class of regular expressions, and of Digits."""
     text = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
     found = {}
     for name, regex in (("L", r"\p{L}"), ("M", r"\p{M}"), ("N", r"\p{N}"), ("P", r"\p{P}"), ("S", r"\p{S}"), ("space", r"\s")):

@@ -31,7 +31,7 @@ def metadata(path):
 
 
 def tokenizer(kv):
-    """Returns what tokenizer.json holds."""
+    """Returns the contents of the tokenizer.json."""
     tokens, kinds = kv["tokenizer.ggml.tokens"], kv["tokenizer.ggml.token_type"]
     return {
         "version": "1.0", "truncation": None, "padding": None,

