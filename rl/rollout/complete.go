@@ -7,19 +7,19 @@ import (
 	"math"
 )
 
-// Complete has s write completions of prompts, and refuses what a Sampler must not
-// return: another number of samples, one that is not of its prompt, is empty, longer
-// than the policy's MaxTokens or the model's max_position_embeddings allow, has a token
-// outside of the vocabulary, not one finite log-probability a token, or, where the policy
-// has Experts, not those of every token that was read.
+// Complete calls s.Sample and checks the samples. It returns an error if their number is
+// wrong, or if a sample has the wrong prompt, is empty, is longer than the policy's MaxTokens
+// or the model's max_position_embeddings allows, has a token outside of the vocabulary, or
+// does not have a finite log-probability for each token. If Policy.Experts is set, each sample
+// must have a complete and valid record of experts.
 func Complete(ctx context.Context, s Sampler, prompts []Prompt, d Draw) ([]Sample, error) {
 	samples, err := s.Sample(ctx, prompts, d)
 	if err != nil {
 		return nil, err
 	}
 	if want := d.N * len(prompts); len(samples) != want {
-		return nil, fmt.Errorf("rollout: the Sampler wrote %d samples, want %d of each of %d prompts", len(samples), d.N,
-			len(prompts))
+		return nil, fmt.Errorf("rollout: the Sampler returned %d samples, want %d of each of %d prompts", len(samples),
+			d.N, len(prompts))
 	}
 	policy := s.Policy()
 	for i, x := range samples {
@@ -38,7 +38,7 @@ func Complete(ctx context.Context, s Sampler, prompts []Prompt, d Draw) ([]Sampl
 func (p Policy) check(prompt Prompt, x Sample) error {
 	switch {
 	case len(x.IDs) == 0 || len(x.LogProbs) != len(x.IDs):
-		return fmt.Errorf("has %d tokens and %d log-probabilities, want one of each token, and a token at least",
+		return fmt.Errorf("has %d tokens and %d log-probabilities, want one for each token and at least one token",
 			len(x.IDs), len(x.LogProbs))
 	case p.MaxTokens > 0 && len(x.IDs) > p.MaxTokens:
 		return fmt.Errorf("has %d tokens, Policy.MaxTokens is %d", len(x.IDs), p.MaxTokens)

@@ -34,16 +34,16 @@ func TestCompleteRefusesWhatASamplerMustNotReturn(t *testing.T) {
 	d := rollout.Draw{Seed: 1, First: 5, N: 2}
 	for want, spoil := range map[string]func(s []rollout.Sample) []rollout.Sample{
 		"": func(s []rollout.Sample) []rollout.Sample { return s },
-		"wrote 5 samples, want 2 of each of 3 prompts": func(s []rollout.Sample) []rollout.Sample { return s[1:] },
-		"wrote 0 samples":                                func([]rollout.Sample) []rollout.Sample { return nil },
-		"sample 0 is of prompt 0, want 5":                first(func(s *rollout.Sample) { s.Prompt = 0 }),
-		"sample 0 has 0 tokens":                          first(func(s *rollout.Sample) { s.IDs = nil }),
-		"and 0 log-probabilities":                        first(func(s *rollout.Sample) { s.LogProbs = nil }),
-		"has the log-probability NaN of token 0":         first(func(s *rollout.Sample) { s.LogProbs[0] = math.NaN() }),
-		"has the log-probability -Inf of token 0":        first(func(s *rollout.Sample) { s.LogProbs[0] = math.Inf(-1) }),
-		"has 16 as token 0, vocab_size is 16":            first(func(s *rollout.Sample) { s.IDs[0] = 16 }),
-		"has -1 as token 0":                              first(func(s *rollout.Sample) { s.IDs[0] = -1 }),
-		"sample 0 has 13 tokens, Policy.MaxTokens is 12": long(13),
+		"returned 5 samples, want 2 of each of 3 prompts": func(s []rollout.Sample) []rollout.Sample { return s[1:] },
+		"returned 0 samples":                              func([]rollout.Sample) []rollout.Sample { return nil },
+		"sample 0 is of prompt 0, want 5":                 first(func(s *rollout.Sample) { s.Prompt = 0 }),
+		"sample 0 has 0 tokens":                           first(func(s *rollout.Sample) { s.IDs = nil }),
+		"and 0 log-probabilities":                         first(func(s *rollout.Sample) { s.LogProbs = nil }),
+		"has the log-probability NaN of token 0":          first(func(s *rollout.Sample) { s.LogProbs[0] = math.NaN() }),
+		"has the log-probability -Inf of token 0":         first(func(s *rollout.Sample) { s.LogProbs[0] = math.Inf(-1) }),
+		"has 16 as token 0, vocab_size is 16":             first(func(s *rollout.Sample) { s.IDs[0] = 16 }),
+		"has -1 as token 0":                               first(func(s *rollout.Sample) { s.IDs[0] = -1 }),
+		"sample 0 has 13 tokens, Policy.MaxTokens is 12":  long(13),
 	} {
 		samples, err := rollout.Complete(t.Context(), spoiled{g, spoil}, prompts, d)
 		switch {
@@ -55,7 +55,7 @@ func TestCompleteRefusesWhatASamplerMustNotReturn(t *testing.T) {
 	}
 }
 
-// boundless has a policy without a MaxTokens.
+// boundless is a Sampler whose policy has no MaxTokens.
 type boundless struct{ spoiled }
 
 func (b boundless) Policy() rollout.Policy {

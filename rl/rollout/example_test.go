@@ -12,7 +12,8 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Four completions of a prompt under R1's protocol, temperature 0.6 and top-p 0.95.
+// Four completions of a prompt with the settings of DeepSeek-R1's evaluation: temperature 0.6
+// and top-p 0.95.
 func ExampleGenerator() {
 	b, err := backend.Open("cpu")
 	if err != nil {
@@ -42,8 +43,8 @@ func ExampleGenerator() {
 		}
 	}
 	fmt.Println(len(samples), "completions of", prompts[samples[3].Prompt].Text)
-	fmt.Println("the same seed, the same draws:", reflect.DeepEqual(samples, again))
+	fmt.Println("the same seed gives the same samples:", reflect.DeepEqual(samples, again))
 	// Output:
 	// 4 completions of 1 2 3
-	// the same seed, the same draws: true
+	// the same seed gives the same samples: true
 }

@@ -8,31 +8,29 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Generator is the Sampler of a model.Generator: every completion is one
-// continuation of its prompt.
+// Generator is a Sampler that uses a model.Generator.
 type Generator struct {
 	Generator *model.Generator
-	// Trained is the model whose completions these are, where Generator is of another that
-	// draws for it in another precision, form of MLA or format, such as one of
-	// model.Options{Format: backend.Q8, Packed: true, Uninitialized: true}: of the same
-	// config, on the same device. That one takes the weights of Trained when they have
-	// changed, before it draws. If nil, Generator's own model is meant.
+	// Trained is the trained model if Generator has another model that generates for it in
+	// another precision, form of MLA or format, such as one made with
+	// model.Options{Format: backend.Q8, Packed: true, Uninitialized: true}. Both must have the
+	// same config and backend. Sample first copies the weights of Trained to Generator's model
+	// if they have changed. If nil, Generator's model is the trained model.
 	Trained *model.Model
-	// Decode turns completion tokens, without the stop token, to text.
+	// Decode converts completion tokens, without the stop token, to text.
 	Decode func(ids []int32) string
-	// Sampling is how tokens are drawn; the zero value draws from the whole
-	// distribution at temperature 1. DeepSeek-R1 was evaluated at temperature 0.6
-	// and top-p 0.95.
+	// Sampling sets temperature, top-k and top-p. The zero value samples from the whole
+	// distribution at temperature 1. DeepSeek-R1 was evaluated at temperature 0.6 and top-p
+	// 0.95.
 	Sampling model.Sampling
-	// Stop are the tokens that end a completion; nil means the config's
-	// eos_token_id.
+	// Stop lists the tokens that end a completion; nil means the config's eos_token_id.
 	Stop      []int32
-	MaxTokens int // longest completion, the stop token included; at least 1
+	MaxTokens int // longest completion, including the stop token; at least 1
 
-	taken []uint64 // versions of Trained's parameters that Generator's model has
+	taken []uint64 // versions of the parameters of Trained that Generator's model has copied
 }
 
-// Sample writes completions, see Sampler.
+// Sample generates completions; see Sampler.
 func (g *Generator) Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sample, error) {
 	if d.N < 1 {
 		return nil, fmt.Errorf("rollout: Draw.N is %d, want 1 or more", d.N)
@@ -70,7 +68,7 @@ func (g *Generator) Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sam
 	return samples, nil
 }
 
-// Policy is the model with the fields' settings.
+// Policy returns the model and the settings of the fields.
 func (g *Generator) Policy() Policy {
 	p := Policy{Sampling: g.Sampling, Stop: g.Stop, MaxTokens: g.MaxTokens}
 	if g.Generator != nil {
@@ -82,9 +80,8 @@ func (g *Generator) Policy() Policy {
 	return p
 }
 
-// Check reports the first field that no completion could be written with, or the
-// first of prompts that is empty, has a token outside of the vocabulary, or does
-// not fit the model.Generator together with MaxTokens new tokens.
+// Check reports the first invalid field, or the first prompt that is empty, has a token
+// outside of the vocabulary, or does not fit the model.Generator with MaxTokens new tokens.
 func (g *Generator) Check(prompts []Prompt) error {
 	err := g.validate()
 	if err == nil {
@@ -121,7 +118,7 @@ func (g *Generator) validate() error {
 	return nil
 }
 
-// fits refuses prompts that a valid Generator cannot complete.
+// fits reports the first prompt that a valid Generator cannot complete.
 func (g *Generator) fits(prompts []Prompt) error {
 	vocab := g.Generator.Model().Config.VocabSize
 	for i, p := range prompts {

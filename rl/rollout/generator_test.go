@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// newGenerator samples a small random model, of which token 3 ends a completion.
+// newGenerator returns a Generator with a small random model; token 3 ends a completion.
 func newGenerator(t testing.TB) *rollout.Generator {
 	t.Helper()
 	b, err := backend.Open("cpu")
@@ -44,7 +44,8 @@ var prompts = []rollout.Prompt{
 	{IDs: []int32{1, 2}, Text: "a"}, {IDs: []int32{4}, Text: "b", Prefill: "<think>"}, {IDs: []int32{5, 6, 7}, Text: "c"},
 }
 
-// Bitwise: the draws of a prompt are those of its place, whichever call it is in.
+// The samples of a prompt depend bit for bit on its index, not on the other prompts of the
+// call.
 func TestSamplesDependOnTheirPlace(t *testing.T) {
 	for _, s := range []model.Sampling{{}, {Temperature: 0.6, TopP: 0.95}, {TopK: 3}, {Greedy: true}} {
 		g := newGenerator(t)

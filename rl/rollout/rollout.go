@@ -10,8 +10,8 @@ import (
 
 // Prompt is one problem.
 type Prompt struct {
-	IDs []int32 // what the model reads
-	// Text is what reward functions see as the prompt.
+	IDs []int32 // the tokens of the prompt
+	// Text is the prompt as reward functions see it.
 	Text string
 	// Prefill is the beginning of the answer that the prompt already contains,
 	// such as "<think>\n"; reward functions see it before the completion.
@@ -22,7 +22,7 @@ type Prompt struct {
 	Source string
 }
 
-// Name is the beginning of the prompt's text, quoted, for error messages.
+// Name returns the beginning of the prompt's text, quoted, for error messages.
 func (p Prompt) Name() string {
 	const most = 40
 	if text := []rune(p.Text); len(text) > most {
@@ -33,54 +33,54 @@ func (p Prompt) Name() string {
 
 // Sample is one completion of a prompt.
 type Sample struct {
-	Prompt int     // place of its prompt: Draw.First for the first one of a call
-	IDs    []int32 // tokens, the stop token included
-	// LogProbs are the log-probabilities of IDs under the Policy, written down
-	// while they were drawn.
+	Prompt int     // index of its prompt, which is Draw.First for the first prompt of a call
+	IDs    []int32 // tokens, including the stop token
+	// LogProbs holds the log-probabilities of IDs under the Policy, recorded during
+	// sampling.
 	LogProbs []float64
-	// Experts are those that each token of prompt and completion but the last was routed to,
-	// see model.Completion; nil unless Policy.Experts is set.
+	// Experts holds the experts that each token of prompt and completion, except the last, was
+	// routed to; see model.Completion. It is nil unless Policy.Experts is set.
 	Experts []uint16
 	Finish  model.Finish
-	Text    string // what reward functions read: Prefill and the decoded completion
+	Text    string // Prefill and the decoded completion, which reward functions read
 }
 
-// Draw says how many completions are drawn of each prompt, and with which random
-// numbers.
+// Draw sets the number of completions of each prompt and the random seed.
 type Draw struct {
-	Seed  uint64 // keys the draws, together with the places of prompt and completion
-	First int    // place of the first prompt among all of the caller's, of which a call may have a part
-	N     int    // completions of each prompt; at least 1
+	Seed  uint64 // seeds the sampling, together with the indices of prompt and completion
+	First int    // index of the call's first prompt among all prompts of the caller
+	N     int    // number of completions of each prompt; at least 1
 }
 
-// Policy is the distribution that completions are drawn from. A trainer scores
-// them under the same.
+// Policy is the distribution that completions are sampled from. A trainer computes
+// log-probabilities under the same distribution.
 type Policy struct {
-	Model *model.Model // the one that is trained or evaluated
-	// Drawn is the model that draws in Model's place: with its weights, and in another
-	// precision or form. nil means Model itself.
+	Model *model.Model // the model that is trained or evaluated
+	// Drawn is the model that generates for Model, with its weights and in another precision
+	// or form of MLA. If nil, Model itself generates.
 	Drawn     *model.Model
-	Experts   bool // samples carry Experts
+	Experts   bool // samples have Experts
 	Sampling  model.Sampling
 	Stop      []int32 // tokens that end a completion; nil means the config's eos_token_id
-	MaxTokens int     // longest completion, the stop token included
+	MaxTokens int     // longest completion, including the stop token
 }
 
-// Sampler writes completions.
+// Sampler generates completions.
 type Sampler interface {
-	// Sample writes d.N completions of every prompt: completion i of prompt p is at
-	// p·N + i. One is a function of the policy, its prompt, d.Seed, i and the place
-	// of its prompt, d.First + p, whatever else is in the call.
+	// Sample generates d.N completions of every prompt; completion i of prompt p has the
+	// index p·N + i. A completion depends only on the policy, its prompt, d.Seed, i and the
+	// index of its prompt, d.First + p, not on other prompts of the call.
 	Sample(ctx context.Context, prompts []Prompt, d Draw) ([]Sample, error)
-	// Check reports the first thing that Sample would refuse: a field of the
-	// sampler's own or, with its place, one of prompts.
+	// Check returns the error that Sample would return for an invalid field of the sampler
+	// or an invalid prompt.
 	Check(prompts []Prompt) error
-	// Policy is what Sample draws from. It does not change while a run goes on.
+	// Policy returns the distribution that Sample samples from. It must not change during a
+	// run.
 	Policy() Policy
 }
 
-// Rewardable are samples as the reward functions see them. Their places count
-// from the first of prompts.
+// Rewardable converts samples to the form that reward functions take. Sample.Prompt must be
+// an index of prompts.
 func Rewardable(prompts []Prompt, samples []Sample) []reward.Sample {
 	out := make([]reward.Sample, len(samples))
 	for i, s := range samples {

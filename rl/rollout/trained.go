@@ -9,22 +9,23 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// canDraw reports why m cannot draw for trained.
+// canDraw reports why m cannot generate for trained.
 func canDraw(m, trained *model.Model) error {
 	switch {
 	case m == trained:
 		return errors.New("it is the model of Generator.Generator itself: leave it nil")
 	case !reflect.DeepEqual(m.Config, trained.Config):
-		return errors.New("its config is another than that of the model of Generator.Generator")
+		return errors.New("its config differs from that of the model of Generator.Generator")
 	case m.Params.DType() != trained.Params.DType():
-		return fmt.Errorf("it is of %s, the model of Generator.Generator of %s", trained.Params.DType(), m.Params.DType())
+		return fmt.Errorf("its dtype is %s, that of the model of Generator.Generator is %s", trained.Params.DType(),
+			m.Params.DType())
 	case m.Backend() != trained.Backend():
-		return fmt.Errorf("it is on %s, the model of Generator.Generator on %s, or on another opened apart",
+		return fmt.Errorf("it is on a backend %s, the model of Generator.Generator on another backend, %s",
 			trained.Backend().Name(), m.Backend().Name())
 	}
 	for _, p := range trained.Params.All() {
 		if p.Kind == tensor.KindAdapter && m.Params.Get(p.Name) == nil {
-			return fmt.Errorf("it has the adapter %s, the model of Generator.Generator has not", p.Name)
+			return fmt.Errorf("it has the adapter %s, which the model of Generator.Generator lacks", p.Name)
 		}
 	}
 	for _, p := range m.Params.All() {
@@ -39,7 +40,7 @@ func canDraw(m, trained *model.Model) error {
 	return nil
 }
 
-// takeWeights has the model of Generator take those of Trained that changed.
+// takeWeights copies the weights of Trained to Generator's model if they have changed.
 func (g *Generator) takeWeights() error {
 	if g.Trained == nil {
 		return nil

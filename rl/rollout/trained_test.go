@@ -12,8 +12,9 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// drawing is g's model drawing through another one made with o.
-func drawing(t *testing.T, g *rollout.Generator, o model.Options) *rollout.Generator {
+// generatingWith returns a Generator that generates for g's model with another model, made
+// with the options o.
+func generatingWith(t *testing.T, g *rollout.Generator, o model.Options) *rollout.Generator {
 	t.Helper()
 	trained := g.Generator.Model()
 	m, err := model.NewWith(trained.Backend(), trained.Config, 99, o)
@@ -42,15 +43,15 @@ func sample(t *testing.T, g *rollout.Generator) []rollout.Sample {
 	return out
 }
 
-// Bitwise: in the same precision the other model draws what the trained one does, after
-// each change of its weights, whatever weights it was made with.
+// In the same precision, the other model generates the same completions bit for bit as the
+// trained one after each change of its weights, whatever its initial weights are.
 func TestAnotherModelDrawsWithTheTrainedWeights(t *testing.T) {
 	const seed = 3
 	t.Log("seed", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	g := newGenerator(t)
-	fresh := drawing(t, g, model.Options{})
-	packed := drawing(t, g, model.Options{Format: backend.Q8, Packed: true, Uninitialized: true})
+	fresh := generatingWith(t, g, model.Options{})
+	packed := generatingWith(t, g, model.Options{Format: backend.Q8, Packed: true, Uninitialized: true})
 	if p := fresh.Policy(); p.Model != g.Generator.Model() || p.Drawn != fresh.Generator.Model() {
 		t.Errorf("policy %+v", p)
 	}
@@ -63,8 +64,8 @@ func TestAnotherModelDrawsWithTheTrainedWeights(t *testing.T) {
 		if reflect.DeepEqual(want, before) || reflect.DeepEqual(q8, want) {
 			t.Errorf("step %d: the samples do not depend on weights or format", step)
 		}
-		// A model of Q8 that was made of the same weights at once.
-		twin := drawing(t, g, model.Options{Format: backend.Q8, Packed: true, Uninitialized: true})
+		// twin is a new Q8 model that has never had other weights.
+		twin := generatingWith(t, g, model.Options{Format: backend.Q8, Packed: true, Uninitialized: true})
 		if !reflect.DeepEqual(sample(t, twin), q8) {
 			t.Errorf("step %d: the samples of Q8 depend on earlier weights", step)
 		}
@@ -89,19 +90,19 @@ func TestModelsThatCannotDrawAreRefused(t *testing.T) {
 	own := *g
 	own.Trained = g.Generator.Model()
 	refused(t, &own, prompts, "Generator.Trained: it is the model of Generator.Generator itself")
-	refused(t, drawing(t, g, model.Options{DType: backend.F64}), prompts,
-		"Generator.Trained: it is of F32, the model of Generator.Generator of F64")
+	refused(t, generatingWith(t, g, model.Options{DType: backend.F64}), prompts,
+		"Generator.Trained: its dtype is F32, that of the model of Generator.Generator is F64")
 
 	other := newGenerator(t)
-	d := drawing(t, g, model.Options{})
+	d := generatingWith(t, g, model.Options{})
 	d.Trained = other.Generator.Model()
-	refused(t, d, prompts, "Generator.Trained: it is on cpu")
-	d = drawing(t, g, model.Options{})
+	refused(t, d, prompts, "Generator.Trained: it is on a backend cpu")
+	d = generatingWith(t, g, model.Options{})
 	d.Trained.Config.NumHiddenLayers++
-	refused(t, d, prompts, "Generator.Trained: its config is another")
+	refused(t, d, prompts, "Generator.Trained: its config differs")
 	d.Trained.Config.NumHiddenLayers--
 
-	packed := drawing(t, g, model.Options{Format: backend.Q8, Packed: true})
+	packed := generatingWith(t, g, model.Options{Format: backend.Q8, Packed: true})
 	reverse := *packed
 	reverse.Generator, reverse.Trained = g.Generator, packed.Generator.Model()
 	refused(t, &reverse, prompts, "is packed: it has no master value")
