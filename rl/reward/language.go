@@ -111,7 +111,7 @@ func scripts(text string) map[string]int {
 // common lists the scripts that are tried first.
 var common = []string{"Latin", "Han", "Cyrillic", "Hiragana", "Katakana", "Hangul", "Arabic", "Devanagari", "Greek"}
 
-// script returns the name of the script of a letter, or ""; it looks at last first.
+// script returns the name of the script of a letter, or "". It tries the script last first.
 func script(r rune, last string) string {
 	if r < utf8.RuneSelf {
 		return "Latin"

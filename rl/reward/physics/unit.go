@@ -47,7 +47,7 @@ type Unit struct {
 	Dimension Dimension
 }
 
-// ParseUnit reads a unit: symbols or English names joined by "*", "·" or blanks, "/" and
+// ParseUnit reads a unit: symbols or English names joined by "*", "·" or spaces, "/" and
 // "per", with powers ("m/s^2", "m s⁻²", "J/(kg K)", "kilometers per hour"). A "/" divides only
 // by the next unit or parenthesis: "J/kg*K" is J·K/kg. "" and "1" are the unit of plain
 // numbers. °C and °F have an offset only if they stand alone; in products they are temperature

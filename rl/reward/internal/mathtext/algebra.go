@@ -40,7 +40,7 @@ type algebra struct {
 
 func newAlgebra(steps int) *algebra { return &algebra{index: map[string]int{}, steps: steps} }
 
-// spend counts n steps.
+// spend counts n steps, and fails if none are left.
 func (a *algebra) spend(n int) {
 	if a.steps -= n; a.steps < 0 {
 		fail(ErrTooBig, "more than %d steps of algebra", maxSteps)

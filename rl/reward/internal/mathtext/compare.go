@@ -19,7 +19,7 @@ var kindNames = [...]string{
 // comparer compares two answers with a limited number of steps.
 type comparer struct{ steps int }
 
-// spend counts n steps.
+// spend counts n steps, and fails if none are left.
 func (c *comparer) spend(n int) {
 	if c.steps -= n; c.steps < 0 {
 		fail(ErrTooBig, "more than %d steps of comparison", maxSteps)

@@ -65,7 +65,7 @@ func (p *parser) expect(op string) {
 	}
 }
 
-// node counts n.
+// node counts n against maxNodes and returns it.
 func (p *parser) node(n *node) *node {
 	if p.nodes++; p.nodes > maxNodes {
 		fail(ErrTooBig, "an answer of more than %d terms", maxNodes)
