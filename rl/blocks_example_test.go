@@ -108,7 +108,7 @@ func ExampleGRPO_ownBlocks() {
 	dir := must(os.MkdirTemp("", "own"))
 	defer os.RemoveAll(dir)
 	must(teach(fresh(), dir, 30))
-	m, whole := must(teach(fresh(), dir, 60)), must(teach(fresh(), "", 60)) // m goes on at step 30
+	m, whole := must(teach(fresh(), dir, 60)), must(teach(fresh(), "", 60)) // m resumes at step 30
 	fmt.Println("resumed bit for bit:", slices.EqualFunc(m.Params.All(), whole.Params.All(), sameBits))
 	fmt.Println(must(improve(m, 3e-3)))
 	must(lora.Attach(whole, lora.Config{Rank: 8, Alpha: 32, Targets: []string{lora.AllLinear}, Layers: []int{1}}))

@@ -75,7 +75,7 @@ func NewValueHead(m *model.Model) (*tensor.Param, error) {
 
 func (c *Critic) clipRange() float64 { return cmp.Or(c.ClipRange, 0.2) }
 
-// shared reports whether the critic is a head on the policy's trunk.
+// shared reports whether the critic's head reads the policy's hidden states.
 func (c *Critic) shared() bool { return c != nil && c.Trainer == nil }
 
 // own reports whether the critic is a separate network.
@@ -101,7 +101,7 @@ func (g *GRPO) versions() (v [2]int) {
 	return v
 }
 
-// values maps the rows of a forward to values [N].
+// values returns the value of each row of out, [N].
 func (c *Critic) values(out model.Output) tensor.Tensor {
 	v := tensor.Logits(out.Hidden, c.Head) // [N,1]
 	return v.Reshape(v.Dim(0))
@@ -165,7 +165,7 @@ func (g *GRPO) evaluate(xs []trainSample) ([][]float64, error) {
 	return all, nil
 }
 
-// updateCritic makes one update of a critic's own network.
+// updateCritic makes one update of a critic with a separate network.
 func (g *GRPO) updateCritic(ctx context.Context, mini miniBatch) (criticUpdate, error) {
 	var u criticUpdate
 	var err error

@@ -287,7 +287,7 @@ func TestResumedPPOEqualsUninterrupted(t *testing.T) {
 
 		dir := t.TempDir()
 		got := mustRun(t, fullPPO(t, form, dir, 2))
-		lost := fullPPO(t, form, dir, 5) // killed after two steps that nobody saved
+		lost := fullPPO(t, form, dir, 5) // killed after two steps that were not saved
 		mustStep(t, lost)
 		mustStep(t, lost)
 		lost.Trainer.Close()
@@ -456,7 +456,7 @@ func TestRewardsOfTokensReachTheCritic(t *testing.T) {
 				switch len(ref) {
 				case 1: // one seven
 					want = []float64{1 + ref[0]/2}
-				case 2: // two sevens and a step's 4
+				case 2: // two sevens, and 4 for a step
 					want = []float64{ref[0]/2 + (6+ref[1]/2)/4, 6 + ref[1]/2}
 				case 3:
 					want = []float64{

@@ -179,7 +179,7 @@
 //
 //	rewards/chosen                                    1     never                    β·log(π_θ/π_ref), chosen completion
 //	rewards/rejected                                  1     never                    the same, rejected completion
-//	rewards/accuracies                                1     never                    share of pairs with chosen > rejected
+//	rewards/accuracies                                1     never                    share with chosen > rejected
 //	rewards/margins                                   1     never                    chosen − rejected
 //	logps/chosen                                      nats  never                    log π_θ of the chosen completion
 //	logps/rejected                                    nats  never                    log π_θ of the rejected completion
@@ -205,7 +205,7 @@
 //	critic/grad_norm                                  1     no Critic.Trainer        norm of the critic's gradient
 //	critic/lr                                         1     no Critic.Trainer        the critic's learning rate
 //	critic/aux_loss                                   1     its BalanceAlpha is 0    balance loss of the critic's experts
-//	critic/skipped                                    1     no update skipped        share of the critic's updates skipped
+//	critic/skipped                                    1     no update skipped        share of its updates skipped
 //	critic/moe/<layer>/{maxvio,load}                  1, n  critic without experts   of the critic's experts, as above
 //
 // Metrics of an [Evaluation], by verl's names. EvalResult.Metrics returns them together with

@@ -64,9 +64,9 @@ func (d *DPO) shrink() {
 		first, second = second, first
 	}
 	d.Pairs, d.Batch = append(pick(d.Pairs, first), pick(d.Pairs, second)...), len(first)
-	d.order = epochOrder{order: make([]int, len(d.Pairs))}
-	for i := range d.order.order {
-		d.order.order[i] = i
+	d.order = epochOrder{perm: make([]int, len(d.Pairs))}
+	for i := range d.order.perm {
+		d.order.perm[i] = i
 	}
 	held := make([]int, len(d.Held))
 	for i := range held {

@@ -110,7 +110,7 @@ func (d *DPO) runs(pairs []Pair, indices []int) (out [][]int) {
 // epochOrder is the random order of the examples in an epoch. The zero value has none yet.
 type epochOrder struct {
 	epoch int
-	order []int
+	perm  []int
 }
 
 // indices returns the indices, among n examples, of the examples of a step; the first step
@@ -119,10 +119,10 @@ type epochOrder struct {
 func (k *epochOrder) indices(seed uint64, step, batch, n int) []int {
 	steps := stepsOfEpoch(n, batch)
 	epoch, at := step/steps, step%steps*batch
-	if k.order == nil || k.epoch != epoch {
+	if k.perm == nil || k.epoch != epoch {
 		*k = epochOrder{epoch, train.EpochOrder(seed, epoch, n)}
 	}
-	return k.order[at:min(at+batch, n)]
+	return k.perm[at:min(at+batch, n)]
 }
 
 func stepsOfEpoch(n, batch int) int { return (n + batch - 1) / batch }

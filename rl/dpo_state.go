@@ -18,7 +18,7 @@ import (
 	"github.com/aha-go/aha/model/train"
 )
 
-// The files of DPO in a checkpoint, beside referenceFile.
+// The files of DPO in a checkpoint, in addition to referenceFile.
 const (
 	dpoFile    = "dpo.json"
 	dpoVersion = 1

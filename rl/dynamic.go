@@ -45,7 +45,7 @@ func (r *Rollout) append(x *Rollout) {
 		s.Prompt += len(r.Prompts)
 		r.Samples = append(r.Samples, s)
 	}
-	r.Prompts = append(r.Prompts[:len(r.Prompts):len(r.Prompts)], x.Prompts...) // the caller's slice stays as it is
+	r.Prompts = append(r.Prompts[:len(r.Prompts):len(r.Prompts)], x.Prompts...) // do not overwrite the caller's array
 	r.Rewards, r.Steps = append(r.Rewards, x.Rewards...), append(r.Steps, x.Steps...)
 	r.Scores.Append(x.Scores)
 	r.Rounds++

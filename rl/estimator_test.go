@@ -224,7 +224,7 @@ func TestLoneSamplesHaveNoAdvantage(t *testing.T) {
 	}{
 		{EstimatorRLOO, "", []float64{0, 0, 1, -1}},
 		{EstimatorRLOO, ScaleBatch, []float64{0, 0, 1 / (math.Sqrt2 + 1e-4), -1 / (math.Sqrt2 + 1e-4)}},
-		// One token each: ½ and −½ of deviation √½.
+		// Each sample has one token: ½ and −½, with deviation √½.
 		{EstimatorReinforcePlusPlusBaseline, "", []float64{0, 0, math.Sqrt(.5), -math.Sqrt(.5)}},
 	} {
 		g := &GRPO{G: 2, Estimator: c.estimator, Scaling: c.scaling}

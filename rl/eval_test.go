@@ -13,8 +13,9 @@ import (
 )
 
 func TestEvaluationCountsByHand(t *testing.T) {
-	// Two sources; N = 4 samples of each of three prompts. Correct samples:
-	// a: 1100 and 0000; b: 1110. Answers of b: x x y z, of a's first: p p q q.
+	// There are two sources and N = 4 samples of each of three prompts. Correct samples (1) of
+	// source a: 1100 and 0000; of b: 1110. The answers of b are x x y z, those of a's first
+	// prompt p p q q.
 	prompts := []rollout.Prompt{{Source: "a"}, {Source: "b"}, {Source: "a"}}
 	correct := "110011100000"
 	answers := "ppqqxxyz...."

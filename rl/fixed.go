@@ -12,7 +12,7 @@ var mayChange = map[string]bool{"Steps": true, "FailOnMismatch": true, "Alarms":
 // setting is a field, such as GRPO.G, and its value.
 type setting struct {
 	name  string
-	value any // comparable
+	value any // of a comparable type
 }
 
 // fixed returns the fields of a GRPO that must not change between steps.

@@ -98,7 +98,7 @@ func (u update) enter(m train.Metrics, o Objective, first bool, share float64) {
 	v := m.Values
 	for name, x := range u.Values {
 		switch name {
-		case train.MetricNumTokens: // counts the tokens trained on, not those read and written
+		case train.MetricNumTokens: // the Trainer's count has only tokens in the loss
 		case train.MetricLearningRate:
 			v[name] = x
 		default:

@@ -9,7 +9,7 @@ import (
 // StepReward is the reward of a step of a completion.
 type StepReward struct {
 	Token int     // index of the completion token that ends the step
-	Value float64 // of the step
+	Value float64 // reward of the step
 }
 
 // process calls Process and checks the rewards that it returns.

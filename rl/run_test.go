@@ -53,7 +53,7 @@ func TestStepBrokenOffHalfwayIsNotSaved(t *testing.T) {
 		}
 		return g.Objective.Loss(tokens)
 	}
-	for range 2 { // the second call must not go on from between the updates
+	for range 2 { // the second call must not continue between the updates
 		if err := g.Run(ctx); err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
 			t.Errorf("error is %v", err)
 		}

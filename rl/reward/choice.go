@@ -9,22 +9,23 @@ import (
 	"unicode/utf8"
 )
 
-// Choice compares the letter of a multiple-choice answer with the gold letter, a string
-// of "A" to "J" in Sample.Answer, which may have parentheses around it.
+// Choice compares the letter of a multiple-choice answer with the gold letter. Sample.Answer
+// must be a string from "A" to "J", perhaps in parentheses.
 //
-// The letter is, in this order, what the last \boxed{…} or <answer>…</answer> holds; what
-// follows the last "answer", "option" or "choice" and is or a colon; and the last line if
-// it is a letter and what it stands for, such as "B) 42". It is looked for
-// in [AfterThinking]. In each place a letter counts if it stands alone, perhaps in parentheses,
-// bold face or \text{…}, and what follows it is no word that makes it the article A or
-// the pronoun I. A letter that is ruled out, as in "not A" or "A is wrong", is none. Several
-// different letters in one place are no answer.
+// Choice searches the text after the reasoning (see [AfterThinking]). The letter is the first
+// that is found of these: the content of the last \boxed{…} or <answer>…</answer>; the text
+// after the last "answer", "option" or "choice" followed by "is" or a colon; the last line, if
+// it is a letter and the text of the option, such as "B) 42". A letter counts if it stands
+// alone, perhaps in parentheses, in bold face or in \text{…}, and is not followed by a word
+// that makes it the article A or the pronoun I. A letter that is ruled out, as in "not A" or
+// "A is wrong", does not count. Several different letters in one place are not an answer.
 type Choice struct {
-	// Letters is the number of options, from A on; 0 means 10, A to J.
+	// Letters is the number of options, beginning with A; 0 means 10, A to J.
 	Letters int
 }
 
-// Extract returns the letter of a completion that Score compares, and whether there is one.
+// Extract returns the letter of a completion that Score compares. ok is false if there is
+// none.
 func (c Choice) Extract(completion string) (answer string, ok bool) {
 	if c.Letters == 0 {
 		c.Letters = 10
@@ -36,9 +37,9 @@ func (c Choice) Extract(completion string) (answer string, ok bool) {
 	return string(letter), true
 }
 
-// Score judges one sample: Correct with 1, Wrong with 0 for another letter, Unparseable
-// with 0 for none or several, NotApplicable if Sample.Answer is a string that is no such
-// letter, and Error if it is no string.
+// Score scores one sample: Correct with 1, Wrong with 0 for another letter, Unparseable with 0
+// for no letter or several, NotApplicable if Sample.Answer is a string that is not such a
+// letter, and Error if it is not a string.
 func (c Choice) Score(_ context.Context, s Sample) Verdict {
 	if c.Letters == 0 {
 		c.Letters = 10
@@ -67,7 +68,7 @@ func (c Choice) Score(_ context.Context, s Sample) Verdict {
 
 func (c Choice) isOption(r rune) bool { return r >= 'A' && r < rune('A'+c.Letters) }
 
-// find returns the letter of a text.
+// find returns the letter that text answers with.
 func (c Choice) find(text string) (rune, error) {
 	if i := strings.LastIndex(text, `\boxed{`); i >= 0 {
 		return c.only(boxContent(text[i+len(`\boxed`):]), true)
@@ -91,15 +92,15 @@ func (c Choice) find(text string) (rune, error) {
 	return letters[0].letter, nil
 }
 
-// unmarked drops what may stand around and between letters.
+// unmarked removes characters that may stand around and between letters.
 var unmarked = strings.NewReplacer(
 	" ", "", "(", "", ")", "", "*", "", "$", "", ",", "", "/", "", "&", "", "|", "", ";", "", "+", "", `\text{`, "",
 	`\textbf{`, "", "}", "")
 
-// maxChoiceTail is the number of bytes at the end of a text that are searched for words.
+// maxChoiceTail is the number of bytes at the end of a text that are searched.
 const maxChoiceTail = 16 << 10
 
-// boxContent returns what a group in braces holds.
+// boxContent returns the content of the group in braces at the beginning of text.
 func boxContent(text string) string {
 	text = text[:min(len(text), maxChoiceTail)]
 	open := 0
@@ -117,13 +118,14 @@ func boxContent(text string) string {
 }
 
 var (
-	// announcedChoice is what an answer follows, and namedChoice what it is part of.
+	// announcedChoice matches text before an answer, such as "the answer is"; namedChoice
+	// matches an answer with its name, such as "option B".
 	announcedChoice = regexp.MustCompile(
 		`(?i)\b(?:answer|option|choice)\b(?:[^.:=\n]{0,60}?\b(?:is|be)\b|[^.=\n]{0,60}?[:=])[:*\s]*`)
 	namedChoice = regexp.MustCompile(`\b(?i:answer|option|choice)\s+[(*]{0,3}[A-Z]\b`)
 )
 
-// afterAnswer returns the line from the last announcement of an answer on.
+// afterAnswer returns the rest of the line after the last announcement of an answer.
 func (c Choice) afterAnswer(text string) (place string, ok bool) {
 	start := -1
 	for _, m := range announcedChoice.FindAllStringIndex(text, -1) {
@@ -144,12 +146,13 @@ func (c Choice) afterAnswer(text string) (place string, ok bool) {
 }
 
 var (
-	// deniedAnnouncement ends in what announces no answer, as in "cannot be", and denial is
-	// what makes "option A is" no announcement.
+	// deniedAnnouncement matches announcements that are negated, as in "the answer cannot
+	// be"; denial matches text after "option A is" that rules the option out.
 	deniedAnnouncement = regexp.MustCompile(`(?i)(?:\bcannot|\bnot|\bnever|n['’]t)\s+be\s*$`)
 	denial             = regexp.MustCompile(`^(?:\w+ly\s+)?(?:wrong|incorrect|false|invalid|excluded|eliminated|` +
 		`ruled\s+out|not\s+(?:right|correct|true|the))\b`)
-	// deniedBefore is what rules out the letter that follows, and deniedAfter the letter before.
+	// deniedBefore matches text that rules out the letter after it; deniedAfter matches text
+	// that rules out the letter before it.
 	deniedBefore = regexp.MustCompile(
 		`(?i)(?:\bnot|\bneither|\bnor|\bnever|n['’]t)\s+(?:be\s+)?(?:(?:answer|option|choice)\s+)?[(*$]*$`)
 	deniedAfter = regexp.MustCompile(`^[)*$}]*\s+(?:(?:and|or|nor|,)\s*[(*$]*[A-Z][)*$]*\s+)*` +
@@ -157,7 +160,7 @@ var (
 		`excluded|eliminated|ruled\s+out)\b)`)
 )
 
-// found is a letter and its place.
+// found is a letter and its offset.
 type found struct {
 	letter rune
 	at     int
@@ -167,7 +170,7 @@ type found struct {
 func (c Choice) letters(text string) []found {
 	var letters []found
 	text = text[:min(len(text), maxPlace)]
-	deniedEnd := -1 // of the last letter, if it is ruled out by what stands before it
+	deniedEnd := -1 // end of the last letter, if the text before rules it out
 	for i, r := range text {
 		if !c.isOption(r) {
 			continue
@@ -196,13 +199,14 @@ func (c Choice) letters(text string) []found {
 	return letters
 }
 
-// maxPlace is the number of bytes of a place that are searched for letters.
+// maxPlace is the number of bytes of a text that are searched for letters.
 const maxPlace = 1 << 10
 
-// maxDenial is the number of bytes beside a letter that are searched for what rules it out.
+// maxDenial is the number of bytes before and after a letter that are searched for text that
+// rules it out.
 const maxDenial = 64
 
-// joined reports whether no more than or, nor or and stands between two letters.
+// joined reports whether the text between two letters is at most "or", "nor" or "and".
 func joined(between string) bool {
 	switch strings.ToLower(unmarked.Replace(between)) {
 	case "", "or", "nor", "and":
@@ -221,8 +225,8 @@ func conjunction(text string) bool {
 	return false
 }
 
-// only returns the letter of a place, which must not name several. A letter in lower
-// case counts where nothing else stands.
+// only returns the letter in place, and an error if there are several. If alone is set, a
+// lower-case letter counts if there is no other text.
 func (c Choice) only(place string, alone bool) (rune, error) {
 	bare := strings.Trim(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(place), `\text{`), "}"), " \t\n().*$")
 	if alone && len(bare) == 1 && c.isOption(rune(bare[0]&^0x20)) {

@@ -10,7 +10,7 @@ func TestCountdownRules(t *testing.T) {
 	for _, c := range []struct {
 		name, completion string
 		status           Status
-		tinyZero         float64 // reward by TinyZero's rule
+		tinyZero         float64 // reward by TinyZeroCountdown
 	}{
 		{"solution", "<think>5*5=25</think><answer>5*(5+3)-20</answer> no <answer> (3 * 5) + 5 </answer>", Correct, 1},
 		{"any order and signs", "<answer>5--3*5</answer>", Correct, 1},
@@ -73,7 +73,7 @@ func TestOnlyTinyZeroLimitsTheAnswerToTheLastLine(t *testing.T) {
 }
 
 func TestCountdownComparesExactly(t *testing.T) {
-	// 10^12/(10^12+1) is within TinyZero's 1e-5 of 1.
+	// 10^12/(10^12+1) differs from 1 by less than TinyZero's tolerance of 1e-5.
 	p := CountdownProblem{Numbers: []int{1000000000000, 1000000000001}, Target: 1}
 	if status, err := p.Check("1000000000000/1000000000001"); status != Wrong {
 		t.Errorf("%v (%v), want wrong", status, err)

@@ -14,12 +14,12 @@ import (
 //
 //	Digits{First: 7, Step: 1, Modulus: 10, Count: 4}   7,8:10,4 → 9,0,1,2
 //
-// It is what DigitShare expects in Sample.Answer.
+// DigitShare expects it in Sample.Answer.
 type Digits struct {
 	First   int // 0 ≤ First < Modulus
 	Step    int // 0 ≤ Step < Modulus
-	Modulus int // ≥ 2; up to 10 every number is one digit
-	Count   int // ≥ 1, numbers to write
+	Modulus int // ≥ 2; up to 10, every number is one digit
+	Count   int // ≥ 1, the number of numbers to write
 }
 
 // Validate reports a field out of range.
@@ -36,8 +36,8 @@ func (d Digits) Prompt() string {
 	return fmt.Sprintf("%d,%d:%d,%d", d.First, (d.First+d.Step)%d.Modulus, d.Modulus, d.Count)
 }
 
-// Completion returns the expected text: Count numbers separated by commas,
-// beginning with the third of the progression. d must be valid.
+// Completion returns the expected text: Count numbers separated by commas, beginning with the
+// third number of the progression. d must be valid.
 func (d Digits) Completion() string { return strings.Join(d.numbers(), ",") }
 
 func (d Digits) numbers() []string {
@@ -58,10 +58,10 @@ func digitsOf(s Sample) (Digits, error) {
 	return d, d.Validate()
 }
 
-// DigitShare gives the share of right numbers: a number is right if it equals
-// the expected one at its place between the commas. The share is of Count, or
-// of the numbers written if those are more, so that only the exact completion
-// gets 1 and the status Correct.
+// DigitShare returns the share of right numbers. A number is right if it equals the expected
+// one at the same position. The share is relative to Count or to the number of numbers in the
+// completion, whichever is greater, so only the exact completion gets 1 and the status
+// Correct.
 func DigitShare(_ context.Context, s Sample) Verdict {
 	d, err := digitsOf(s)
 	if err != nil {

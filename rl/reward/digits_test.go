@@ -13,7 +13,7 @@ func TestDigitsTexts(t *testing.T) {
 	}{
 		{Digits{First: 7, Step: 1, Modulus: 10, Count: 4}, "7,8:10,4", "9,0,1,2"},
 		{Digits{First: 9, Step: 3, Modulus: 10, Count: 3}, "9,2:10,3", "5,8,1"},
-		{Digits{First: 9, Step: 1, Modulus: 20, Count: 2}, "9,10:20,2", "11,12"}, // verl's own example
+		{Digits{First: 9, Step: 1, Modulus: 20, Count: 2}, "9,10:20,2", "11,12"}, // the example of verl
 		{Digits{First: 4, Step: 0, Modulus: 5, Count: 1}, "4,4:5,1", "4"},
 	} {
 		if err := c.d.Validate(); err != nil {

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// The limits of EvalExpression. They bound its work, whatever the model writes:
-// the digits of a value are at most the digits of its expression, and the stack
-// is at most four frames a level.
+// The limits of EvalExpression. They limit its time and memory for any input: a value has at
+// most as many digits as its expression, and the stack has at most four frames for each level
+// of nesting.
 const (
 	maxExpressionBytes = 1024
 	maxExpressionDepth = 100
@@ -20,22 +20,22 @@ const (
 // expression that has no value.
 var ErrDivisionByZero = errors.New("division by zero")
 
-// EvalExpression evaluates an arithmetic expression exactly and lists the
+// EvalExpression evaluates an arithmetic expression exactly and returns the
 // integers written in it, from left to right.
 //
 //	sum     = product { ("+" | "-") product }
 //	product = factor { ("*" | "/") factor }
 //	factor  = ("+" | "-") factor | integer | "(" sum ")"
 //
-// Blanks (space, tab, newline, carriage return) may stand between tokens. As in
-// Python, signs may repeat, and an integer has no leading zero unless it is
-// zero. There is no decimal point, no power and no floor division. A sign is no
-// part of an integer: "-3" lists 3.
+// Spaces, tabs, newlines and carriage returns may stand between tokens. As in Python, signs
+// may repeat, and an integer has no leading zero unless it is zero. There are no decimal
+// points, no powers and no floor division. A sign is not part of an integer: numbers has 3 for
+// "-3".
 //
-// The error tells the byte offset. It wraps ErrDivisionByZero if only the value
-// is missing; then, too, numbers is complete. An expression over 1,024 bytes,
-// nested deeper than 100 parentheses and signs, or with an integer over 18
-// digits is an error.
+// Errors have the byte offset. If a well-formed expression divides by zero, the error wraps
+// ErrDivisionByZero, and numbers is complete. It is an error if the expression is longer than
+// 1,024 bytes, is nested deeper than 100 parentheses and signs, or has an integer with more
+// than 18 digits.
 func EvalExpression(expression string) (value *big.Rat, numbers []int, err error) {
 	if len(expression) > maxExpressionBytes {
 		return nil, nil, fmt.Errorf("expression of %d bytes, limit %d", len(expression), maxExpressionBytes)
@@ -60,16 +60,16 @@ type parser struct {
 	pos       int // next byte
 	depth     int // open parentheses and signs
 	numbers   []int
-	undefined error // first division by zero; parsing goes on, to tell syntax errors apart
+	undefined error // first division by zero; parsing continues, to find syntax errors
 }
 
-// peek skips blanks and returns the next byte, or 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end.
 func (p *parser) peek() byte {
 	for ; p.pos < len(p.text); p.pos++ {
 		switch c := p.text[p.pos]; c {
 		case ' ', '\t', '\n', '\r':
 		case 0:
-			return 0xff // a NUL in the text is not its end
+			return 0xff // a NUL in the text must not look like its end
 		default:
 			return c
 		}

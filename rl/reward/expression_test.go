@@ -50,7 +50,7 @@ func TestMalformedExpressionsAreRefusedAtTheirOffset(t *testing.T) {
 		"  ":                    "offset 2: expression ends",
 		"3**2":                  "offset 2: '*'", // Python's power
 		"7//2":                  "offset 2: '/'", // Python's floor division
-		"1.5*2":                 "offset 1: '.'", // would count as a use of 1 and 5
+		"1.5*2":                 "offset 1: '.'", // not a use of 1 and 5
 		"19.":                   "offset 2: '.'",
 		"1+":                    "offset 2: expression ends",
 		"(1+2":                  "offset 4: expression ends",
@@ -63,7 +63,7 @@ func TestMalformedExpressionsAreRefusedAtTheirOffset(t *testing.T) {
 		"x":                     "offset 0: 'x'",
 		"1\x00":                 "offset 1: '\\x00'",
 		"٣":                     "offset 0:",
-		"1/0+":                  "offset 4: expression ends", // malformed beats undefined
+		"1/0+":                  "offset 4: expression ends", // a syntax error, although the value is undefined too
 		strings.Repeat("9", 19): "19 digits",
 	} {
 		value, numbers, err := EvalExpression(text)
@@ -71,7 +71,7 @@ func TestMalformedExpressionsAreRefusedAtTheirOffset(t *testing.T) {
 			t.Errorf("%q: value %v, error %v, want one with %q", text, value, err, want)
 		}
 		if value != nil || numbers != nil {
-			t.Errorf("%q: value %v and numbers %d beside an error", text, value, numbers)
+			t.Errorf("%q: value %v and numbers %d with an error", text, value, numbers)
 		}
 	}
 }
@@ -103,8 +103,7 @@ func TestExpressionLimits(t *testing.T) {
 	}
 }
 
-// node is an expression tree, evaluated and printed here independently of the
-// parser.
+// node is an expression tree. The tests evaluate and print it without the parser.
 type node struct {
 	op          byte // '+', '-', '*', '/', 'n' for a sign, 0 for a number
 	number      int
@@ -128,7 +127,7 @@ func drawNode(t *rapid.T, depth int) *node {
 	return n
 }
 
-// value returns nil where the tree divides by zero.
+// value returns the value of the tree, or nil if it divides by zero.
 func (n *node) value() *big.Rat {
 	if n.op == 0 {
 		return big.NewRat(int64(n.number), 1)
@@ -167,8 +166,8 @@ func (n *node) numbers() []int {
 
 var precedence = map[byte]int{'+': 1, '-': 1, '*': 2, '/': 2, 'n': 3, 0: 3}
 
-// print writes only the parentheses that precedence and left association need,
-// unless extra asks for more.
+// print prints the tree with the parentheses that precedence and left associativity require,
+// and further ones if extra returns true.
 func (n *node) print(extra func() bool, blank func() string) string {
 	wrap := func(child *node, need bool) string {
 		s := child.print(extra, blank)
@@ -199,7 +198,7 @@ func TestPrintedTreesEvaluateToTheirValue(t *testing.T) {
 		}
 		value, numbers, err := EvalExpression(text)
 		if want := tree.numbers(); !slices.Equal(numbers, want) {
-			t.Errorf("%q uses %d, want %d", text, numbers, want)
+			t.Errorf("%q has the numbers %d, want %d", text, numbers, want)
 		}
 		want := tree.value()
 		if want == nil {
@@ -226,21 +225,21 @@ func FuzzEvalExpression(f *testing.F) {
 		value, numbers, err := EvalExpression(text)
 		if err != nil {
 			if value != nil {
-				t.Fatalf("%q: value %v beside error %v", text, value, err)
+				t.Fatalf("%q: value %v with error %v", text, value, err)
 			}
 			return
 		}
 		if strings.Trim(text, "0123456789+-*/() \t\r\n") != "" || len(numbers) == 0 {
 			t.Fatalf("%q accepted, with numbers %d", text, numbers)
 		}
-		// Each of the two has at most the digits of the text, and a sum one more for
-		// its sign: a denominator multiplies what is added to its quotient.
+		// Numerator and denominator have at most as many digits as the text; a sum may have one
+		// more, for which the text has the sign.
 		for _, n := range []string{value.Num().String(), value.Denom().String()} {
 			if len(n) > len(text)+1 {
 				t.Fatalf("%q: %s has %d digits, more than it can", text, n, len(n))
 			}
 		}
-		// Wrapped in -( ) it must be the negative, unless a limit stops it.
+		// In -( ) the expression must have the negative value, unless it exceeds a limit.
 		negated, again, err := EvalExpression("-(" + text + ")")
 		if err != nil {
 			if len(text)+3 <= maxExpressionBytes && !strings.Contains(err.Error(), "nested") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is extracted, taken as the gold answer, is what Score compares.
+// If the extracted answer is used as the gold answer, Score accepts the completion.
 func TestExtractedAnswerIsTheOneThatIsScored(t *testing.T) {
 	f, err := os.Open("testdata/math/cases.jsonl")
 	if err != nil {
@@ -36,7 +36,7 @@ func TestExtractedAnswerIsTheOneThatIsScored(t *testing.T) {
 		judged++
 	}
 	if judged < 400 {
-		t.Errorf("%d answers were extracted", judged)
+		t.Errorf("only %d answers were extracted", judged)
 	}
 }
 

@@ -15,7 +15,7 @@ func TestFormats(t *testing.T) {
 		{lines + "\n", 0, 1, 1, 1},
 		{lines + "\nmore", 0, 0, 1, 1}, // open-r1's multi-line $ accepts this
 		{"so " + lines, 0, 0, 0, 1},
-		{"<think>\n</think>\n<answer>\n7\n</answer>", 0, 0, 1, 1}, // one newline cannot be both
+		{"<think>\n</think>\n<answer>\n7\n</answer>", 0, 0, 1, 1}, // a single newline cannot count twice
 		{"<think>\na\n</think>\n<answer>7</answer>", 0, 0, 1, 0.5},
 		{"<think>a</think> <answer>3</answer>", 0, 0, 1, 0},
 		{"<think>a</think><answer>3</answer> ", 0, 0, 1, 0},

@@ -9,32 +9,32 @@ import (
 	"strings"
 )
 
-// GSM8K compares the number after the last "####" of a completion with that of the gold
-// solution in Sample.Answer, a string that ends in "#### 18" or is the number alone. It
-// is the rule of the data set: separators of thousands, currency signs, a full stop and
-// words after the number do not matter, and nothing but a number after "####" counts: 18/2,
-// 18 million and 18 or 19 are none.
+// GSM8K compares the number after the last "####" of a completion with the gold number.
+// Sample.Answer must be a string, either a solution that ends in "#### 18" or only the
+// number. By the rules of the data set, thousands separators, currency signs, a full stop and
+// words after the number are ignored. The text after "####" must be a single number: "18/2",
+// "18 million" and "18 or 19" are not accepted.
 type GSM8K struct {
-	// Flexible takes the last number of a completion without "####".
+	// Flexible accepts the last number of a completion that has no "####".
 	Flexible bool
 }
 
 var (
 	gsm8kAnswer = regexp.MustCompile(
 		`^[ \t]*[*]{0,2}[ \t]*([-+]?)[ \t]*\\?[$€£¥]?[ \t]*([-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`)
-	// gsm8kMore is what makes the number before it a part of something else, such as 18/2,
-	// 18e3, 18 million, 18 or 19.
+	// gsm8kMore matches text after a number that makes it part of something else, as in
+	// 18/2, 18e3, 18 million, 18 or 19.
 	gsm8kMore = regexp.MustCompile(`^(?:[eE][-+]?\d|[ \t]*(?i:hundred|thousand|million|billion)\b|` +
 		`[ \t]*(?:[-+*/^×÷:=x]|or|and|to)?[ \t]*\\?[$€£¥]?[ \t]*\.?\d)`)
 	gsm8kNumber = regexp.MustCompile(`[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)`)
 )
 
-// gsm8kTail is the number of bytes at the end of a text that are searched for a number.
+// gsm8kTail is the number of bytes at the end of a text in which a number is searched.
 const gsm8kTail = 4 << 10
 
-// Score judges one sample: Correct with 1, Wrong with 0 for another number, Unparseable
-// with 0 for none, NotApplicable if the gold answer has none, Error if Sample.Answer is
-// no string.
+// Score scores one sample: Correct with 1, Wrong with 0 for another number, Unparseable with
+// 0 if the completion has no number, NotApplicable if the gold answer has none, Error if
+// Sample.Answer is not a string.
 func (g GSM8K) Score(_ context.Context, s Sample) Verdict {
 	gold, ok := s.Answer.(string)
 	if !ok {
@@ -57,8 +57,8 @@ func (g GSM8K) Score(_ context.Context, s Sample) Verdict {
 	return pass(true)
 }
 
-// Extract returns the number of a completion that Score compares, in digits without separators,
-// and whether there is one.
+// Extract returns the number of a completion that Score compares, as digits without
+// separators. ok is false if there is none.
 func (g GSM8K) Extract(completion string) (answer string, ok bool) {
 	n, err := g.find(completion)
 	if err != nil {
@@ -68,7 +68,7 @@ func (g GSM8K) Extract(completion string) (answer string, ok bool) {
 	return n.FloatString(places), true
 }
 
-// find returns the number of a completion.
+// find returns the final number of a completion.
 func (g GSM8K) find(completion string) (*big.Rat, error) {
 	text := AfterThinking(completion)
 	if g.Flexible && !strings.Contains(text, "####") {

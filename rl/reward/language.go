@@ -10,30 +10,29 @@ import (
 )
 
 // Language is R1's language-consistency reward (arXiv 2501.12948 §2.3.2): the share of
-// the words of the reasoning that are in the target language, told by their script. A
-// word is a run of letters of one script; of Han, Hiragana and Katakana, Thai, Lao, Khmer
-// and Burmese, which put no blanks between words, each character is a word. Numbers,
-// punctuation, tags, formulas between dollar signs or \( \) and \[ \], LaTeX commands and code
-// between backquotes are in no language.
+// the words of the reasoning that are in the target language, recognised by their script. A
+// word is a run of letters of one script. In Han, Hiragana, Katakana, Thai, Lao, Khmer and
+// Burmese, which do not separate words, each character is a word. Numbers, punctuation, tags,
+// formulas between dollar signs or \( \) and \[ \], LaTeX commands and code between
+// backquotes are ignored.
 type Language struct {
-	// Scripts are the names in unicode.Scripts that the target language is written in,
-	// such as "Latin", or "Han" for Chinese; none means the script that most words of
-	// Sample.Prompt are in, so that the reasoning is to be in the language of the
-	// question.
+	// Scripts lists the scripts of the target language by their names in unicode.Scripts,
+	// such as "Latin", or "Han" for Chinese. If empty, the script of most words in
+	// Sample.Prompt is used, so that the reasoning must be in the language of the question.
 	Scripts []string
-	// Whole judges the whole completion instead of its reasoning, which is what stands
-	// between <think> and </think>, or up to </think>.
+	// Whole scores the whole completion instead of its reasoning. The reasoning is the text
+	// between <think> and </think>, or before </think>.
 	Whole bool
 }
 
-// noBlanks are the scripts without blanks between words.
+// noBlanks holds the scripts that do not separate words with spaces.
 var noBlanks = map[string]bool{
 	"Han": true, "Hiragana": true, "Katakana": true, "Thai": true, "Lao": true, "Khmer": true, "Myanmar": true,
 }
 
-// Score returns the share, from 0 to 1. The status is Correct for 1, else Wrong;
-// Unparseable with 0 if there are no words; NotApplicable if the prompt has none and is
-// to tell the language; Error for a script that Unicode does not have.
+// Score returns the share, from 0 to 1. The status is Correct for 1, otherwise Wrong. It is
+// Unparseable with value 0 if there are no words, NotApplicable if Scripts is empty and the
+// prompt has no words, and Error if a script is unknown.
 func (l Language) Score(_ context.Context, s Sample) Verdict {
 	target := map[string]bool{}
 	for _, name := range l.Scripts {
@@ -85,7 +84,7 @@ func (l Language) Score(_ context.Context, s Sample) Verdict {
 // scripts counts the words of each script.
 func scripts(text string) map[string]int {
 	words := map[string]int{}
-	last := "" // the script of the word that r goes on
+	last := "" // the script of the current word
 	for i := 0; i < len(text); {
 		if n := skipped(text[i:]); n > 0 {
 			i, last = i+n, ""
@@ -95,7 +94,7 @@ func scripts(text string) map[string]int {
 		i += size
 		switch {
 		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == 'ー':
-			// goes on with the word
+			// part of the current word
 		case !unicode.IsLetter(r):
 			last = ""
 		default:
@@ -109,10 +108,10 @@ func scripts(text string) map[string]int {
 	return words
 }
 
-// common are the scripts that are looked up first.
+// common lists the scripts that are tried first.
 var common = []string{"Latin", "Han", "Cyrillic", "Hiragana", "Katakana", "Hangul", "Arabic", "Devanagari", "Greek"}
 
-// script returns the name of the script of a letter, or ""; it looks at last first.
+// script returns the name of the script of a letter, or "". It tries the script last first.
 func script(r rune, last string) string {
 	if r < utf8.RuneSelf {
 		return "Latin"
@@ -133,14 +132,15 @@ func script(r rune, last string) string {
 	return ""
 }
 
-// maxFormula is the number of bytes up to which a formula or piece of code is looked for
-// its end.
+// maxFormula is the number of bytes within which the end of a formula or piece of code is
+// searched.
 const maxFormula = 1 << 10
 
-// tags are the words of R1's format that are in no language.
+// tags are the tags of R1's format, which do not count as words.
 var tags = []string{"<think>", "</think>", "<answer>", "</answer>"}
 
-// skipped returns the length of the tag, formula, command or code that text begins with, or 0.
+// skipped returns the length of the tag, formula, command or code at the beginning of text,
+// or 0.
 func skipped(text string) int {
 	if text[0] == '<' {
 		for _, tag := range tags {

@@ -7,12 +7,12 @@ import (
 	"math"
 )
 
-// Scorer is the type of Func.Score, for rewards that build on another's verdict.
+// Scorer is the type of Func.Score, for rewards that use the verdict of another.
 type Scorer func(ctx context.Context, s Sample) Verdict
 
-// tokensOf returns the length of a sample. A length of 0 for a text means that
-// the caller does not fill in Tokens, which would make every length reward
-// constant.
+// tokensOf returns the number of completion tokens of a sample. If there are none but there
+// is a text, the caller has not set IDs, and every length reward would be constant; this is
+// an error.
 func tokensOf(s Sample) (int, error) {
 	if len(s.IDs) == 0 && s.Completion != "" {
 		return 0, fmt.Errorf("length: Sample.IDs is empty for a completion of %d bytes", len(s.Completion))
@@ -22,15 +22,15 @@ func tokensOf(s Sample) (int, error) {
 
 var errNoCorrect = errors.New("length: the Correct function is nil")
 
-// SoftOverlong is DAPO's soft overlong punishment (arXiv 2503.14476, eq. 13):
-// 0 up to MaxTokens−Cache tokens, from there falling linearly to −1 at
-// MaxTokens, and −1 beyond. The status is Correct for 0, else Wrong.
+// SoftOverlong is DAPO's soft overlong punishment (arXiv 2503.14476, eq. 13): 0 up to
+// MaxTokens−Cache tokens, then falling linearly to −1 at MaxTokens, and −1 beyond. The status
+// is Correct for 0, otherwise Wrong.
 type SoftOverlong struct {
 	MaxTokens int // 0 means 20480
-	Cache     int // tokens over which the punishment grows; 0 means 4096
+	Cache     int // number of tokens over which the punishment grows; 0 means 4096
 }
 
-// Score judges one sample by the length of Sample.IDs.
+// Score scores one sample by the length of Sample.IDs.
 func (o SoftOverlong) Score(_ context.Context, s Sample) Verdict {
 	if o.MaxTokens == 0 {
 		o.MaxTokens = 20480
@@ -53,21 +53,22 @@ func (o SoftOverlong) Score(_ context.Context, s Sample) Verdict {
 }
 
 // Cosine is the cosine-scaled reward (arXiv 2502.03373; open-r1's
-// get_cosine_scaled_reward): along half a cosine over the length, from the
-// short to the long value. Correct answers gain by being short; wrong ones lose
-// less by being long, which leaves room to explore. Lengths over MaxTokens
-// count as MaxTokens, since the cosine would rise again.
+// get_cosine_scaled_reward). As the length grows, the reward follows half a cosine wave from
+// the short value to the long value. Correct answers get more if they are short; wrong ones
+// lose less if they are long, which leaves room to explore. Lengths over MaxTokens count as
+// MaxTokens, since the cosine would rise again.
 type Cosine struct {
-	// Correct tells which answers are correct; Unparseable counts as wrong.
-	// Its verdict is passed on, without a value, when it did not score.
+	// Correct decides which answers are correct; Unparseable counts as wrong. A verdict of
+	// Correct that is not scored is returned as it is.
 	Correct Scorer
-	// MaxTokens is the length at which the long value is reached; 0 means 1000.
+	// MaxTokens is the length with the long value; 0 means 1000.
 	MaxTokens int
-	// The ends of the two ranges; all four 0 means 1, 0.5, −1, −0.5.
+	// CorrectShort, CorrectLong, WrongShort and WrongLong are the short and long values of
+	// correct and wrong answers. If all are 0, they are 1, 0.5, −1 and −0.5.
 	CorrectShort, CorrectLong, WrongShort, WrongLong float64
 }
 
-// Score judges one sample by the length of Sample.IDs. The status is that of Correct.
+// Score scores one sample by the length of Sample.IDs. The status is that of Correct.
 func (c Cosine) Score(ctx context.Context, s Sample) Verdict {
 	if c.Correct == nil {
 		return Verdict{Status: Error, Err: errNoCorrect}
@@ -98,21 +99,20 @@ func (c Cosine) Score(ctx context.Context, s Sample) Verdict {
 	return v
 }
 
-// GroupLength is the length reward of Kimi k1.5 (arXiv 2501.12599 §2.3.3).
-// Among the samples of one Sample.Group, let
+// GroupLength is the length reward of Kimi k1.5 (arXiv 2501.12599 §2.3.3). With the minimum
+// and maximum number of tokens over the samples of one Sample.Group, let
 //
 //	λ = 0.5 − (tokens − min) / (max − min)
 //
-// Correct answers get λ, others min(0, λ); all get 0 where max = min. Kimi adds
-// it with a weight, and only after a first phase without it.
+// Correct answers get λ, others min(0, λ). If max = min, all get 0. Kimi adds this reward with
+// a weight, after a first phase without it.
 type GroupLength struct {
-	// Correct tells which answers are correct; Unparseable counts as wrong.
-	// Samples it does not score keep its verdict, without a value, and take no
-	// part in min and max.
+	// Correct decides which answers are correct; Unparseable counts as wrong. Samples that it
+	// does not score keep its verdict, and do not count in min and max.
 	Correct Scorer
 }
 
-// ScoreAll judges the samples of all groups. The status is that of Correct.
+// ScoreAll scores the samples of all groups. The status is that of Correct.
 func (g GroupLength) ScoreAll(ctx context.Context, samples []Sample) []Verdict {
 	type span struct{ min, max int }
 	verdicts := make([]Verdict, len(samples))

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// byStatus takes the status from Sample.Answer.
+// byStatus returns a verdict with the status in Sample.Answer.
 func byStatus(_ context.Context, s Sample) Verdict {
 	return Verdict{Value: 5, Status: s.Answer.(Status)}
 }
@@ -37,7 +37,7 @@ func TestSoftOverlongPunishment(t *testing.T) {
 }
 
 func TestCosineReward(t *testing.T) {
-	quarter := (1 - math.Sqrt2/2) / 4 // how far cos(π/4) has come down a range of ½
+	quarter := (1 - math.Sqrt2/2) / 4 // the part of a range of ½ that the cosine has fallen at π/4
 	for _, c := range []struct {
 		status Status
 		tokens int
@@ -53,7 +53,7 @@ func TestCosineReward(t *testing.T) {
 	}
 	own := Cosine{Correct: byStatus, MaxTokens: 10, CorrectShort: 2}
 	if v := own.Score(t.Context(), Sample{IDs: make([]int32, 5), Answer: Correct}); v.Value != 1 {
-		t.Errorf("half way from 2 to 0: %+v", v)
+		t.Errorf("halfway from 2 to 0: %+v", v)
 	}
 }
 

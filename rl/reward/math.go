@@ -8,40 +8,39 @@ import (
 	"github.com/aha-go/aha/rl/reward/internal/mathtext"
 )
 
-// Math compares the final answer of a completion with a gold answer as mathematics:
-// 1/2, 0.5, \frac{2}{4} and 50% are one answer. Sample.Answer is the gold answer, a
-// string or, if several are right, a []string: LaTeX, plain text, or a solution that
-// ends in one.
+// Math compares the final answer of a completion with a gold answer mathematically:
+// 1/2, 0.5, \frac{2}{4} and 50% are equal. Sample.Answer is the gold answer, a string or, if
+// several answers are right, a []string. It may be LaTeX, plain text, or a solution that ends
+// in an answer.
 //
-// The answer is, in this order, what the last \boxed{…} holds; what follows the last
-// "####", "final answer" or "answer"; and the last formula or number. Text up to
-// </think> is left out of account, and so is what is outside <answer>…</answer> if
-// there are such tags. An answer that does not end, in a box or in reasoning without
-// </think>, is none.
+// The answer is the first that is found of these: the content of the last \boxed{…}; the text
+// after the last "####", "final answer" or "answer"; the last formula or number. Text before
+// </think> is ignored, and text outside of <answer>…</answer> too if there are such tags. A
+// box that is not closed is not an answer, and neither is reasoning without </think>.
 //
-// Numbers are read with separators of thousands and decimal commas, currencies, percent
-// signs and units, which are dropped, though 5 a.m. is not 5 p.m.; as fractions, mixed numbers, powers, roots,
-// multiples of π and e, and complex numbers. Lists and sets are compared without order,
-// tuples, intervals and matrices place by place, unions and inequalities as sets of
-// real numbers, and relations up to a factor. x = 5 answers a question for 5, and 5 one
-// for x = 5; 5% answers one for 5, but 5 none for 5%.
+// Numbers may have thousands separators or decimal commas. Currencies, percent signs and units
+// are dropped, but 5 a.m. is not 5 p.m. Math also reads fractions, mixed numbers, powers,
+// roots, multiples of π and e, and complex numbers. It compares lists and sets in any order,
+// tuples, intervals and matrices element by element, unions and inequalities as sets of real
+// numbers, and equations up to a factor. x = 5 matches the gold answer 5, and 5 matches
+// x = 5. 5% matches the gold answer 5, but 5 does not match 5%.
 //
-// Two values are equal if their difference is zero as a quotient of polynomials with
-// roots; or, with functions such as sin and ln or nested roots, numerically at several
-// points. If either is written with a decimal point, both are rounded to 6 decimals, or
-// to 6 digits where these are all zero. The rules are those of Math-Verify
-// (huggingface/Math-Verify), but for cases that testdata/math lists.
+// Two values are equal if their difference is zero as a quotient of polynomials with roots.
+// Values with nested roots or functions such as sin and ln are compared numerically at several
+// points. If either value has a decimal point, both are rounded to 6 decimals, or to 6 digits
+// if these decimals are all zero. The rules are those of Math-Verify
+// (huggingface/Math-Verify), with exceptions listed in testdata/math.
 //
-// Time and memory are bounded by budgets, not by a clock: of text, 512 KiB at the end is
-// searched for a box, and 16 KiB for other answers; an answer has up to 4 KiB, and a
-// number up to 4096 bits. 9^9^9^9 is too big, and never computed.
+// Time and memory are limited by the size of the input: the last 512 KiB of a text are
+// searched for a box, and the last 16 KiB for other answers. An answer may have 4 KiB, and a
+// number 4096 bits. 9^9^9^9 is too big and is not computed.
 type Math struct {
-	// Boxed takes no answer but \boxed{…}.
+	// Boxed accepts only answers in \boxed{…}.
 	Boxed bool
 }
 
-// Extract returns the answer of a completion that Score compares, as it is written there, and
-// whether there is one that can be read.
+// Extract returns the answer of a completion that Score compares, as it is written there. ok
+// is false if there is no readable answer.
 func (m Math) Extract(completion string) (answer string, ok bool) {
 	a, err := mathtext.Find(completion, m.Boxed)
 	if err != nil {
@@ -50,10 +49,9 @@ func (m Math) Extract(completion string) (answer string, ok bool) {
 	return a.Text, true
 }
 
-// Score judges one sample: Correct with 1 for the gold answer; Wrong with 0 for
-// another one; Unparseable with 0 if there is no answer, or one that cannot be read or
-// is too big; NotApplicable if no gold answer can be read; Error if Sample.Answer is of
-// another type.
+// Score scores one sample: Correct with 1 if the answer equals a gold answer; Wrong with 0 if
+// it does not; Unparseable with 0 if there is no answer, or it cannot be read or is too big;
+// NotApplicable if no gold answer can be read; Error if Sample.Answer has another type.
 func (m Math) Score(_ context.Context, s Sample) Verdict {
 	var golds []string
 	switch answer := s.Answer.(type) {

@@ -57,12 +57,13 @@ func TestMathJudgesAsMathVerifyButForListedCases(t *testing.T) {
 		if (v.Status == Correct) == (c.MathVerify == Correct) {
 			agree++
 		} else if c.WhyNot == "" {
-			t.Errorf("%q for %q: Math-Verify says %v, and no reason why it is wrong", c.Completion, c.Gold, c.MathVerify)
+			t.Errorf("%q for %q: Math-Verify says %v, and there is no reason why that is wrong", c.Completion, c.Gold,
+				c.MathVerify)
 		}
 	}
-	t.Logf("%d of %d verdicts are those of Math-Verify", agree, len(cases))
+	t.Logf("%d of %d verdicts agree with Math-Verify", agree, len(cases))
 	if len(cases) < 400 || 100*agree < 97*len(cases) {
-		t.Errorf("%d of %d verdicts are those of Math-Verify, want 97%% of 400 or more", agree, len(cases))
+		t.Errorf("%d of %d verdicts agree with Math-Verify, want 97%% of at least 400", agree, len(cases))
 	}
 }
 
@@ -137,7 +138,7 @@ func TestMathFindsTheAnswerOfASolution(t *testing.T) {
 		{"7", `The answer is \boxed{7`, Unparseable},
 		{"7", `\boxed{}`, Unparseable},
 		{"12:30 PM", `\boxed{12:30 AM}`, Wrong},
-		{"3 a m", `\boxed{3am}`, Wrong}, // a product, and a time
+		{"3 a m", `\boxed{3am}`, Wrong}, // the first is a product, the second a time
 		{"3 a m", `\boxed{3m a}`, Correct},
 		{"12:30 PM", `\boxed{12:30\text{ p.m.}}`, Correct},
 		{`5 \text{ p.m.}`, "The answer is 5 a.m.", Wrong},
@@ -173,7 +174,7 @@ func TestMathBoxedTakesNothingElse(t *testing.T) {
 	}
 }
 
-// mutate changes, doubles or drops a few pieces of text, or puts others in.
+// mutate changes, duplicates, removes or inserts a few pieces of text.
 func mutate(r *rand.Rand, text string, pieces []string) string {
 	for range 1 + r.IntN(4) {
 		i := r.IntN(len(text) + 1)
@@ -199,7 +200,7 @@ var mathPieces = []string{
 	`\binom{`, "answer is ", "#### ", "<answer>", "</answer>", "</think>", ".", "0.", "e9", "½", " ", "\n", "\x00", "\xff",
 }
 
-// hostileAnswers take long where work is not bounded.
+// hostileAnswers returns answers that take long to check if time is not limited.
 func hostileAnswers() map[string]string {
 	deep := strings.Repeat
 	return map[string]string{
@@ -242,8 +243,8 @@ func hostileAnswers() map[string]string {
 	}
 }
 
-// measured calls f and returns what time it took and how many bytes it allocated. The
-// shortest of several times is taken, which other processes disturb least.
+// measured calls f several times and returns the shortest time, which other processes affect
+// least, and the number of bytes allocated.
 func measured(f func()) (time.Duration, uint64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -259,7 +260,8 @@ func measured(f func()) (time.Duration, uint64) {
 	return best, after.TotalAlloc - before.TotalAlloc
 }
 
-// tooLong is a hang: a quiet machine takes 30 ms at most, the race detector tenfold.
+// tooLong is the time that counts as a hang. An idle machine takes at most 30 ms, and ten times
+// as long with the race detector.
 const tooLong = 2 * time.Second
 
 func TestMathIsBounded(t *testing.T) {
@@ -280,7 +282,7 @@ func TestMathIsBounded(t *testing.T) {
 				t.Errorf("%s for %s took %v and %d MB", name, gold, took, bytes>>20)
 			}
 		}
-		// As the gold answer too.
+		// The text is also used as the gold answer.
 		var v Verdict
 		took, bytes := measured(func() { v = scoreMath(completion, `\boxed{7}`) })
 		if took > tooLong || bytes > 64<<20 {
@@ -317,7 +319,7 @@ func TestMathSurvivesMutatedAnswers(t *testing.T) {
 		began := time.Now()
 		v := scoreMath(gold, completion)
 		if took := time.Since(began); took > longest {
-			// Again, since it may have been another process that took the time.
+			// Measure again, since another process may have caused the delay.
 			took, bytes := measured(func() { scoreMath(gold, completion) })
 			if took > longest {
 				longest, worst = took, fmt.Sprintf("%q for %q", completion, gold)

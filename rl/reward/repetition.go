@@ -7,18 +7,18 @@ import (
 )
 
 // Repetition is the n-gram repetition penalty of open-r1 (get_repetition_penalty_reward,
-// after arXiv 2502.03373): Max times the share of n-grams of words that occurred before,
+// after arXiv 2502.03373): Max times the share of n-grams of words that are repetitions,
 //
 //	value = (1 − distinct/total)·Max
 //
-// where words are what is between blanks, in lower case. A completion of fewer than N
-// words gets 0.
+// Words are separated by white space and compared in lower case. A completion with fewer than
+// N words gets 0.
 type Repetition struct {
-	N   int     // words of an n-gram; 0 means 20
-	Max float64 // penalty of a completion of one n-gram repeated; 0 means −1; not above 0
+	N   int     // number of words in an n-gram; 0 means 20
+	Max float64 // limit of the penalty, for a completion that repeats one n-gram; negative; 0 means −1
 }
 
-// Score returns the penalty, from Max to 0. The status is Correct for 0, else Wrong.
+// Score returns the penalty, from Max to 0. The status is Correct for 0, otherwise Wrong.
 func (p Repetition) Score(_ context.Context, s Sample) Verdict {
 	if p.N == 0 {
 		p.N = 20
@@ -34,7 +34,8 @@ func (p Repetition) Score(_ context.Context, s Sample) Verdict {
 	if total <= 0 {
 		return Verdict{Status: Correct}
 	}
-	// Polynomial hashes modulo 2^64 of each window, of random hashes of its words.
+	// Each window of N words has a polynomial rolling hash modulo 2^64 of random hashes of its
+	// words.
 	seed := maphash.MakeSeed()
 	const base = 0x9e3779b97f4a7c15
 	out := uint64(1) // base to the power N

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// repeated is the penalty by its definition.
+// repeated computes the penalty by its definition.
 func repeated(text string, n int, most float64) float64 {
 	words := strings.Fields(strings.ToLower(text))
 	distinct := map[string]bool{}

@@ -8,22 +8,22 @@ import (
 	"math"
 )
 
-// Status says what a verifier found out about one sample. The zero Status is
-// invalid, so that a verifier that forgets to set it is reported as an error.
+// Status is the result of a verifier for one sample. The zero Status is invalid, so a
+// verifier that forgets to set it is reported as an error.
 type Status uint8
 
 const (
-	// Correct: the sample passes in full.
+	// Correct means that the sample passes completely.
 	Correct Status = iota + 1
-	// Wrong: the sample was read and does not pass, or passes in part.
+	// Wrong means that the sample was read and does not pass, or passes only partly.
 	Wrong
-	// Unparseable: the sample holds nothing that can be checked.
+	// Unparseable means that the sample has no answer that can be read.
 	Unparseable
-	// Timeout: the verifier did not finish by its deadline.
+	// Timeout means that the verifier did not finish by its deadline.
 	Timeout
-	// Error: the verifier failed (panic, NaN, wrong type of Sample.Answer, …).
+	// Error means that the verifier failed (panic, NaN, wrong type of Sample.Answer, …).
 	Error
-	// NotApplicable: this verifier does not score this sample; TRL's None.
+	// NotApplicable means that the verifier does not score this sample; in TRL, None.
 	NotApplicable
 )
 
@@ -69,15 +69,15 @@ func (s *Status) UnmarshalText(text []byte) error {
 	return fmt.Errorf("reward: unknown status %q", text)
 }
 
-// Verdict is one verifier's answer about one sample.
+// Verdict is the result of one verifier for one sample: a status and a reward.
 type Verdict struct {
-	// Value is the reward before weighting. It means something only where
-	// Status.Scored(); a Suite sets it to 0 elsewhere.
+	// Value is the reward before weighting. It is meaningful only if Status.Scored();
+	// otherwise a Suite sets it to 0.
 	Value float64
-	// Status says how Value came about.
+	// Status is the kind of result.
 	Status Status
-	// Err says why the verdict is not Correct. It is always set for Timeout
-	// and Error, and may be nil for the others.
+	// Err is the reason why the verdict is not Correct. It is always set for Timeout and
+	// Error, and may be nil for other statuses.
 	Err error
 }
 
@@ -87,7 +87,7 @@ type verdictJSON struct {
 	Err    string  `json:"err,omitempty"`
 }
 
-// MarshalJSON writes {"value":…,"status":"…","err":"…"}; Err keeps its text only.
+// MarshalJSON writes {"value":…,"status":"…","err":"…"}. Only the text of Err is kept.
 func (v Verdict) MarshalJSON() ([]byte, error) {
 	j := verdictJSON{Value: v.Value, Status: v.Status}
 	if v.Err != nil {
@@ -96,7 +96,7 @@ func (v Verdict) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Value comes back bit for bit.
+// UnmarshalJSON reads the output of MarshalJSON. Value is restored bit for bit.
 func (v *Verdict) UnmarshalJSON(data []byte) error {
 	var j verdictJSON
 	if err := json.Unmarshal(data, &j); err != nil {
@@ -113,44 +113,43 @@ func (v *Verdict) UnmarshalJSON(data []byte) error {
 type Sample struct {
 	// Prompt is the text shown to the model.
 	Prompt string
-	// Completion is the answer as a reader sees it: what the template prefilled
-	// of it (such as R1's "<think>") and what the model generated, without the
-	// end-of-sequence token.
+	// Completion is the text of the completion: the prefill of the template, such as R1's
+	// "<think>", and the text that the model generated, without the end-of-sequence token.
 	Completion string
-	// Answer is the gold answer or the task data the verifier expects, such as
-	// a CountdownProblem.
+	// Answer is the gold answer or the task data that the verifier expects, such as a
+	// CountdownProblem.
 	Answer any
-	// Truncated says that the length limit, not the model, ended the completion.
+	// Truncated is set if the completion was cut off at the length limit.
 	Truncated bool
-	// Group tells which samples answer the same prompt. Only verifiers that
-	// compare the samples of a group look at it.
+	// Group is equal for samples of the same prompt. Only verifiers that compare the samples
+	// of a group use it.
 	Group int
-	// PromptIDs are the tokens of the prompt, and IDs those of the completion, the stop
-	// token included. The length rewards count IDs, trained reward models read both.
+	// PromptIDs holds the tokens of the prompt, and IDs those of the completion, including
+	// the stop token. Length rewards count IDs; trained reward models read both.
 	PromptIDs, IDs []int32
 }
 
-// Func is a named reward function. Exactly one of Score and ScoreAll is set.
-// Unless Serial is set both may be called from several goroutines at once. They must not
-// modify the samples. They should return soon after their context ends (see [Suite]), and
-// answer for the goroutines they start: a panic there cannot be caught.
+// Func is a named reward function. Exactly one of Score and ScoreAll must be set. Unless
+// Serial is set, they may be called from several goroutines at once. They must not modify the
+// samples, and should return soon after their context ends (see [Suite]). They must not panic
+// in goroutines that they start, since Suite cannot recover from that.
 type Func struct {
 	// Name is the <fn> in metrics such as rewards/<fn>/mean.
 	Name string
 	// Weight multiplies the value in the total; 0 means 1.
 	Weight float64
-	// MetricOnly leaves the function out of the total, value and status: it is run
-	// and shows in the metrics, and teaches nothing.
+	// MetricOnly excludes the function from the value and the status of the total. Its
+	// verdicts are only reported in the metrics.
 	MetricOnly bool
-	// Score judges one sample.
+	// Score scores one sample.
 	Score func(ctx context.Context, s Sample) Verdict
-	// ScoreAll judges all samples of a call together and returns one verdict
-	// for each, in order. It is for rewards that compare samples.
+	// ScoreAll scores all samples of a call together and returns one verdict for each, in
+	// order. It is for rewards that compare samples.
 	ScoreAll func(ctx context.Context, samples []Sample) []Verdict
-	// Serial has ScoreAll called by itself: in the goroutine of Suite.Score, after all
-	// functions that are not Serial have returned, and without a deadline. It is for a
-	// model on a device, which one goroutine uses at a time, and for calls that are not to
-	// be abandoned halfway. It should return soon after its context ends.
+	// Serial makes Suite.Score call ScoreAll in its own goroutine, without a deadline, after
+	// all functions that are not Serial have returned. It is for models on a device, which
+	// only one goroutine may use at a time, and for calls that must not be abandoned. ScoreAll
+	// should return soon after its context ends.
 	Serial bool
 }
 
@@ -161,13 +160,14 @@ func (f Func) weight() float64 {
 	return f.Weight
 }
 
-// checked enforces the rules of Verdict on what a function returned.
+// checked makes the verdict of a function valid: an invalid verdict becomes an Error, an Error
+// caused by the deadline becomes a Timeout, and Value is 0 unless the status is scored.
 func (v Verdict) checked(name string) Verdict {
 	switch {
 	case !v.Status.valid():
 		return Verdict{Status: Error, Err: fmt.Errorf("reward: %s: returned a verdict without a status", name)}
 	case v.Status == Error && errors.Is(v.Err, context.DeadlineExceeded):
-		// A function that honours its context says so in its own words.
+		// The function has returned because its context ended.
 		return Verdict{Status: Timeout, Err: v.Err}
 	case v.Status.Scored() && (math.IsNaN(v.Value) || math.IsInf(v.Value, 0)):
 		return Verdict{Status: Error, Err: fmt.Errorf("reward: %s: value is %v", name, v.Value)}
@@ -180,7 +180,7 @@ func (v Verdict) checked(name string) Verdict {
 	return v
 }
 
-// pass is the verdict of a yes-or-no rule: 1 and Correct, or 0 and Wrong.
+// pass returns the verdict of a yes-or-no rule: 1 and Correct, or 0 and Wrong.
 func pass(ok bool) Verdict {
 	if ok {
 		return Verdict{Value: 1, Status: Correct}
@@ -188,7 +188,7 @@ func pass(ok bool) Verdict {
 	return Verdict{Status: Wrong}
 }
 
-// failed is the Error verdict with a formatted reason.
+// failed returns an Error verdict with a formatted reason.
 func failed(format string, args ...any) Verdict {
 	return Verdict{Status: Error, Err: fmt.Errorf(format, args...)}
 }

@@ -5,25 +5,24 @@ import (
 	"math"
 )
 
-// Scores is what a Suite found out about a batch of samples. It marshals to
-// JSON, for the log from which Suite.Replay restores it.
+// Scores holds the results of a Suite for a batch of samples. It marshals to JSON for the log
+// from which Suite.Replay restores it.
 type Scores struct {
-	// Functions are the names, in the order of Suite.Funcs.
+	// Functions lists the names, in the order of Suite.Funcs.
 	Functions []string `json:"functions"`
 	// Verdicts is indexed [function][sample].
 	Verdicts [][]Verdict `json:"verdicts"`
-	// Totals is indexed [sample]. By what the functions said of the sample, but for
-	// those that are MetricOnly:
-	//   - one failed: the status is that of the first failure, Timeout or
-	//     Error, Err names the function, and Value is 0. A sum without one of
-	//     its terms cannot be compared with the rest of the group, so the
-	//     caller must drop the sample or stop.
-	//   - all NotApplicable: NotApplicable, and Value is 0.
-	//   - otherwise Value is the sum of weight × value over the functions that
-	//     applied; Correct if all of these said so, else Wrong.
-	// So only totals with Status.Scored() are rewards.
+	// Totals is indexed [sample]. It combines the verdicts of the functions that are not
+	// MetricOnly:
+	//   - If a function failed, the total has the status of the first failure, Timeout or
+	//     Error. Err names the function, and Value is 0. A sum that lacks a term cannot be
+	//     compared with the rest of the group, so the caller must drop the sample or stop.
+	//   - If all are NotApplicable, the total is NotApplicable, and Value is 0.
+	//   - Otherwise Value is the sum of weight × value over the functions that apply. The
+	//     status is Correct if all of these are Correct, otherwise Wrong.
+	// Only totals with Status.Scored() are rewards.
 	Totals []Verdict `json:"totals"`
-	// Counts is the number of verdicts by status, indexed [function].
+	// Counts holds the number of verdicts by status, indexed [function].
 	Counts []map[Status]int `json:"counts"`
 }
 
@@ -69,7 +68,7 @@ func total(funcs []Func, verdicts [][]Verdict, sample int) Verdict {
 	return sum
 }
 
-// Append adds the scores x of further samples by the same functions.
+// Append appends the scores x of further samples by the same functions.
 func (s *Scores) Append(x *Scores) {
 	for f := range s.Functions {
 		s.Verdicts[f] = append(s.Verdicts[f], x.Verdicts[f]...)
@@ -80,9 +79,10 @@ func (s *Scores) Append(x *Scores) {
 	s.Totals = append(s.Totals, x.Totals...)
 }
 
-// Metrics returns, for each function, MetricMean and MetricStd over the samples
-// it scored (std with n−1; 0 for one sample; both absent when it scored none),
-// and MetricStatus, the number of verdicts of each status, zeros included.
+// Metrics returns, for each function, MetricMean and MetricStd over the samples that it
+// scored, and MetricStatus, the number of verdicts with each status, including zeros. The
+// standard deviation divides by n−1 and is 0 for one sample. Mean and deviation are absent if
+// no sample was scored.
 func (s *Scores) Metrics() map[string]float64 {
 	m := map[string]float64{}
 	for f, name := range s.Functions {

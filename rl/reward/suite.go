@@ -14,55 +14,53 @@ import (
 	"time"
 )
 
-// Suite runs reward functions over samples and adds them up.
+// Suite runs reward functions on samples and sums their weighted rewards.
 //
-// Each call of a function that is not Serial runs in a goroutine of its own under a context
-// that ends at the deadline. A function that panics yields an Error verdict with
-// the panic's value and place; one that passes its deadline yields Timeout.
+// Each call of a function that is not Serial runs in a separate goroutine with a deadline. If
+// the function panics, the verdict is an Error with the value and the place of the panic; if
+// it exceeds the deadline, the verdict is a Timeout.
 //
-// Go cannot kill a goroutine. A call that ignores its context is abandoned: it
-// keeps running, and keeps its memory and perhaps a core, until it returns by
-// itself. The suite counts such calls and refuses to go on at MaxAbandoned.
-// Untrusted code belongs in a process of its own, which can be killed: see package code.
+// Go cannot kill a goroutine. A call that ignores its context is abandoned: it keeps running
+// and holds its memory and perhaps a core until it returns. The Suite counts such calls, and
+// Score returns an error when there are MaxAbandoned. Run untrusted code in a separate
+// process, which can be killed; see package code.
 //
-// Order and values of the results do not depend on scheduling, except that a
-// Timeout depends on the wall clock. A trainer that must resume bit for bit
-// therefore logs its Scores and gives them to Replay.
+// Results do not depend on scheduling, except that a Timeout depends on the wall clock. A
+// trainer that must resume bit for bit therefore logs its Scores and passes them to Replay.
 //
-// A Suite must not be copied after first use. Its methods may be called from
-// several goroutines; Timeout, Workers and MaxAbandoned then hold for each call,
-// each call and all calls together.
+// A Suite must not be copied after first use. Its methods may be called from several
+// goroutines. Timeout and Workers then apply to each call, and MaxAbandoned to all calls
+// together.
 type Suite struct {
-	// Funcs are the reward functions; at least one, with distinct names.
+	// Funcs lists the reward functions: at least one, with distinct names.
 	Funcs []Func
-	// Timeout is the time one call of a function may take (for ScoreAll: one
-	// call is the whole batch); 0 means 10 s.
+	// Timeout is the time limit of one call of a function; a call of ScoreAll covers the
+	// whole batch. 0 means 10 s.
 	Timeout time.Duration
-	// Workers is the number of calls that run at once; 0 means GOMAXPROCS.
+	// Workers is the maximum number of concurrent calls; 0 means GOMAXPROCS.
 	Workers int
-	// MaxAbandoned is the number of calls running past their deadline at which
-	// Score gives up; 0 means 64.
+	// MaxAbandoned is the number of abandoned calls, which still run after their deadline, at
+	// which Score returns an error; 0 means 64.
 	MaxAbandoned int
 
 	abandoned atomic.Int64
 }
 
-// Abandoned returns the number of calls that passed their deadline and have not
-// returned yet.
+// Abandoned returns the number of calls that still run after their deadline.
 func (s *Suite) Abandoned() int { return int(s.abandoned.Load()) }
 
-// task is one call of a function: on sample index, or on all samples.
+// task is one call of a function, on one sample or on all samples.
 type task struct {
 	fn    *Func
-	out   []Verdict // where the verdicts go; its length is the number expected
+	out   []Verdict // receives the verdicts; its length is their number
 	first int       // index of the first sample
 }
 
-// Score judges every sample by every function.
+// Score scores every sample with every function.
 //
-// It fails as Validate does, if ctx ends before the work does, or if
-// MaxAbandoned is reached. A function that fails on a sample is no failure of
-// Score: see Scores.
+// It returns an error if the suite is invalid (see Validate), if ctx ends, or if
+// MaxAbandoned is reached. If a function fails on a sample, Score returns no error; see
+// Scores.
 func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -101,11 +99,10 @@ func (s *Suite) Score(ctx context.Context, samples []Sample) (*Scores, error) {
 	return newScores(s.Funcs, verdicts, len(samples)), nil
 }
 
-// Replay returns the Scores that logged verdicts stand for, without running any
-// function: the verdicts are taken from the log, totals and counts are computed
-// anew with this suite's weights. samples is the number of samples expected.
-// It fails if the log has other functions, another number of verdicts or a
-// verdict that no run could have produced.
+// Replay returns Scores with logged verdicts, without running any function. It computes
+// totals and counts anew with this suite's weights. samples is the number of samples
+// expected. Replay returns an error if the log has other functions, another number of
+// verdicts or an invalid verdict.
 func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -138,9 +135,10 @@ func (s *Suite) Replay(logged *Scores, samples int) (*Scores, error) {
 	return newScores(s.Funcs, verdicts, samples), nil
 }
 
-// Validate fails if the suite is ill-formed: no function, or none but MetricOnly
-// ones, a name missing or used twice, not exactly one of Score and ScoreAll, Serial without
-// ScoreAll, a weight not finite, a negative Timeout, Workers or MaxAbandoned.
+// Validate reports an invalid suite: no function that is not MetricOnly; a function without a
+// name, with a name used twice, with both or neither of Score and ScoreAll, with Serial but
+// without ScoreAll, or with a weight that is not finite; a negative Timeout, Workers or
+// MaxAbandoned.
 func (s *Suite) Validate() error {
 	switch {
 	case len(s.Funcs) == 0:
@@ -173,7 +171,7 @@ func (s *Suite) Validate() error {
 	return nil
 }
 
-// runAll works through the tasks with a bounded number of workers.
+// runAll runs the tasks with a limited number of workers.
 func (s *Suite) runAll(ctx context.Context, tasks []task, samples []Sample) error {
 	workers, limit := s.Workers, int64(s.MaxAbandoned)
 	if workers == 0 {
@@ -204,26 +202,25 @@ func (s *Suite) runAll(ctx context.Context, tasks []task, samples []Sample) erro
 		})
 	}
 	wg.Wait()
-	// A function that honours ctx may have answered because ctx ended, so
-	// nothing of an interrupted run is kept.
+	// A function may have returned early because ctx ended, so the results of an
+	// interrupted run are discarded.
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reward: interrupted: %w", err)
 	}
 	if stopped.Load() {
-		return fmt.Errorf("reward: %d calls still run past their deadline, the limit is %d", s.Abandoned(), limit)
+		return fmt.Errorf("reward: %d calls still run after their deadline, the limit is %d", s.Abandoned(), limit)
 	}
 	return nil
 }
 
-// The states of a call, to tell the two ways a race between its end and its
-// deadline can go.
+// The states of a call. They decide the race between its return and its deadline.
 const (
 	running = iota
 	returned
 	abandoned
 )
 
-// call runs one task under the deadline and returns len(t.out) verdicts.
+// call runs one task with the deadline and returns len(t.out) verdicts.
 func (s *Suite) call(ctx context.Context, t task, samples []Sample) []Verdict {
 	timeout := s.Timeout
 	if timeout == 0 {
@@ -252,13 +249,13 @@ func (s *Suite) call(ctx context.Context, t task, samples []Sample) []Verdict {
 				Err:    fmt.Errorf("reward: %s: no verdict within %v", t.fn.Name, timeout),
 			})
 		}
-		s.abandoned.Add(-1) // it returned just now
+		s.abandoned.Add(-1) // the function returned at the deadline
 		got = <-done
 	}
 	return t.checked(got)
 }
 
-// checked are the verdicts of a call, one for each sample that was asked about.
+// checked returns the verdicts of a call after checking their number and each of them.
 func (t task) checked(got []Verdict) []Verdict {
 	if len(got) != len(t.out) {
 		return repeat(len(t.out), failed("reward: %s: returned %d verdicts for %d samples", t.fn.Name, len(got), len(t.out)))
@@ -270,8 +267,8 @@ func (t task) checked(got []Verdict) []Verdict {
 	return checked
 }
 
-// protect calls the task's function and hands its verdicts to report, which it
-// calls exactly once, also when the function panics or ends its goroutine.
+// protect calls the task's function and then report with its verdicts. It calls report
+// exactly once, even if the function panics or calls runtime.Goexit.
 func protect(ctx context.Context, t task, samples []Sample, report func([]Verdict)) {
 	verdicts := repeat(len(t.out), failed("reward: %s: called runtime.Goexit", t.fn.Name))
 	defer func() { report(verdicts) }()
@@ -292,18 +289,18 @@ func protect(ctx context.Context, t task, samples []Sample, report func([]Verdic
 // PanicError is the Err of a verdict whose reward function panicked.
 type PanicError struct {
 	Function string // name of the reward function
-	Value    any    // what it panicked with
-	Place    string // where: "package.function file.go:line"
+	Value    any    // the argument of panic
+	Place    string // in the form "package.function file.go:line"
 }
 
-// Error names the function, the panic's value and its place.
+// Error returns the function's name, the panic's value and its place.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("reward: %s: panic: %v (%s)", e.Function, e.Value, e.Place)
 }
 
-// panicPlace finds the frame that panicked. It is called by a deferred function
-// during the panic, when the stack reads: deferred functions, runtime.gopanic,
-// perhaps more of the runtime (nil dereference, index out of range), culprit.
+// panicPlace finds the frame that panicked. A deferred function calls it during the panic.
+// The stack then has the deferred functions, runtime.gopanic, perhaps further functions of the
+// runtime (nil dereference, index out of range), and the function that panicked.
 func panicPlace() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sameVerdicts compares errors by their text, which is what survives a log.
+// sameVerdicts compares errors by their text, since a log keeps only that.
 var sameVerdicts = cmp.Comparer(func(a, b error) bool {
 	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
 })
@@ -124,7 +124,7 @@ func TestHangBecomesTimeoutAndIsCountedUntilItReturns(t *testing.T) {
 		start := time.Now()
 		got := score(t, s, Sample{Completion: "hang"}, Sample{})
 		if took := time.Since(start); took != 10*time.Second {
-			t.Errorf("gave up after %v, want the default of 10 s", took)
+			t.Errorf("the call was abandoned after %v, want the default of 10 s", took)
 		}
 		if v := got.Verdicts[0][0]; v.Status != Timeout || v.Value != 0 || !strings.Contains(v.Err.Error(), "hangs") {
 			t.Errorf("verdict %+v, want Timeout naming the function", v)
@@ -266,8 +266,8 @@ func TestBatchFunctionMustAnswerForEverySample(t *testing.T) {
 	}
 }
 
-// A Serial function runs after the others, one at a time, in the goroutine of Score and past
-// the deadline of the others; a panic is an Error verdict.
+// A Serial function runs after the others, one at a time, in the goroutine of Score and without
+// a deadline. A panic gives an Error verdict.
 func TestSerialFunctionsRunAloneWithoutADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, slow atomic.Int64
@@ -277,7 +277,7 @@ func TestSerialFunctionsRunAloneWithoutADeadline(t *testing.T) {
 			}
 			defer running.Add(-1)
 			if slow.Load() != 3 {
-				t.Errorf("%d calls of the others are done, want 3", slow.Load())
+				t.Errorf("%d calls of other functions have returned, want 3", slow.Load())
 			}
 			if _, ok := ctx.Deadline(); ok {
 				t.Error("there is a deadline")
@@ -461,7 +461,7 @@ func ExampleSuite() {
 	// countdown: Sample.Answer is string, want reward.CountdownProblem
 }
 
-// A metric-only function is run and reported; the totals are those without it.
+// A MetricOnly function is run and reported, and does not change the totals.
 func TestMetricOnlyFunctionsAddNothing(t *testing.T) {
 	verdicts := []Verdict{
 		{Value: 5, Status: Wrong}, {Value: 7, Status: Correct}, {Status: NotApplicable},

@@ -1,5 +1,6 @@
-# Calls a function of main.py, beside this file. The name is the argument; standard input has
-# the arguments as a JSON array. The result goes to file descriptor 3 as JSON.
+# Calls a function of main.py, which is in the folder of this file. The argument is the name of
+# the function. Its arguments are read as a JSON array from standard input, and its result is
+# written as JSON to file descriptor 3.
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ def call(name):
     result = json.dumps(function(*args), allow_nan=False)
     with open(3, "w", encoding="utf-8") as f:
         f.write(result)
-    os._exit(0)  # whatever threads the program has
+    os._exit(0)  # even if the program has running threads
 
 
 call(sys.argv[1])

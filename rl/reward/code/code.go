@@ -8,41 +8,44 @@ import (
 	"strings"
 )
 
-// Language is that of programs.
+// Language is a programming language.
 type Language string
 
-// The languages.
+// The supported languages.
 const (
 	Python Language = "python"
 	Go     Language = "go"
 )
 
-// Problem is what a Verifier expects in Sample.Answer.
+// Problem is a programming problem with tests. A Verifier expects it in Sample.Answer.
 type Problem struct {
 	Language Language `json:"language"`
-	// Function is the function that tests call: in Go one of package main, in Python one of
-	// the module or "Class.method" of a class, which is made without arguments. "" means
-	// that tests run the program with standard input.
+	// Function is the name of the function that tests call. In Go it is a function of package
+	// main; in Python a function of the module or "Class.method", where the class is
+	// instantiated without arguments. If "", tests run the program with standard input.
 	Function string `json:"function,omitempty"`
 	Tests    []Test `json:"tests"` // at least one
-	// Tolerance is how far numbers may be from those wanted, relative to max(1, |wanted|).
-	// With 0, integers and floats must be equal in value.
+	// Tolerance is the maximum difference of numbers from the expected ones, relative to
+	// max(1, |expected|). If 0, numbers must have equal values; an integer may equal a float.
 	Tolerance float64 `json:"tolerance,omitempty"`
 }
 
-// Test is one run of a program: Stdin and Stdout without a Function, Args and Want with one.
+// Test is one run of a program. It uses Args and Want if there is a Function, otherwise Stdin
+// and Stdout.
 type Test struct {
 	Stdin string `json:"stdin,omitempty"`
-	// Stdout is compared line by line, without blanks at the ends of lines and empty lines
-	// at the end; with a Tolerance, word by word.
+	// Stdout is the expected output. It is compared line by line; white space at the ends of
+	// lines and empty lines at the end are ignored. With a Tolerance it is compared word by
+	// word.
 	Stdout string `json:"stdout,omitempty"`
 	// Args is a JSON array of the arguments, such as [[1,2],"x"].
 	Args json.RawMessage `json:"args,omitempty"`
-	// Want is the result in JSON. A Python tuple is an array, and so are several results in Go.
+	// Want is the expected result in JSON. A Python tuple and several results of a Go function
+	// are arrays.
 	Want json.RawMessage `json:"want,omitempty"`
 }
 
-// Validate names what is wrong with a problem.
+// Validate reports what is wrong with a problem.
 func (p Problem) Validate() error {
 	if p.Language != Python && p.Language != Go {
 		return fmt.Errorf("code: Problem.Language is %q, want %q or %q", p.Language, Python, Go)
@@ -56,11 +59,11 @@ func (p Problem) Validate() error {
 	if p.Function != "" {
 		names := strings.Split(p.Function, ".")
 		if len(names) > 2 || p.Language == Go && len(names) > 1 {
-			return fmt.Errorf("code: Problem.Function %q is no name of a %s function", p.Function, p.Language)
+			return fmt.Errorf("code: Problem.Function %q is not the name of a %s function", p.Function, p.Language)
 		}
 		for _, name := range names {
 			if !token.IsIdentifier(name) || p.Language == Go && name == "main" {
-				return fmt.Errorf("code: Problem.Function %q is no name of a %s function", p.Function, p.Language)
+				return fmt.Errorf("code: Problem.Function %q is not the name of a %s function", p.Function, p.Language)
 			}
 		}
 	}
@@ -80,7 +83,7 @@ func (t Test) validate(function bool) error {
 		return nil
 	}
 	if t.Stdin != "" || t.Stdout != "" {
-		return fmt.Errorf(" has Stdin or Stdout beside Problem.Function")
+		return fmt.Errorf(" has Stdin or Stdout with Problem.Function")
 	}
 	var args []json.RawMessage
 	if err := json.Unmarshal(t.Args, &args); err != nil || args == nil {

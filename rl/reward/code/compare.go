@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// compareOutput returns nil if a program printed what the test wants.
+// compareOutput returns nil if the output got agrees with want.
 func compareOutput(got, want string, tolerance float64) error {
 	if tolerance > 0 {
 		g, w := strings.Fields(got), strings.Fields(want)
@@ -50,7 +50,7 @@ func trimmedLines(text string) []string {
 	return lines
 }
 
-// quote shows at most the first 80 bytes.
+// quote quotes at most the first 80 bytes of text.
 func quote(text string) string {
 	if len(text) > 80 {
 		return strconv.Quote(text[:80]) + "…"
@@ -58,7 +58,7 @@ func quote(text string) string {
 	return strconv.Quote(text)
 }
 
-// decode reads one JSON value, with numbers as they are written.
+// decode decodes one JSON value, with numbers as json.Number.
 func decode(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -72,7 +72,7 @@ func decode(text []byte) (any, error) {
 	return v, nil
 }
 
-// compareResult returns nil if a function returned, in JSON, what the test wants.
+// compareResult returns nil if the result got of a function agrees with want. Both are JSON.
 func compareResult(got, want []byte, tolerance float64) error {
 	if len(got) == 0 {
 		return errors.New("the function did not return")
@@ -114,8 +114,9 @@ func equal(got, want any, tolerance float64) bool {
 	return got == want // nil, bool, string
 }
 
-// equalNumbers compares integers exactly and other numbers as float64; of those, one that an
-// integer is compared with, such as 5e+18, must be that integer as it is written or as float64.
+// equalNumbers compares integers exactly and other numbers as float64. If an integer is
+// compared with another number, such as 5e+18, that number must equal the integer exactly,
+// either as it is written or as float64.
 func equalNumbers(a, b string) bool {
 	if a == b {
 		return true
@@ -133,7 +134,7 @@ func equalNumbers(a, b string) bool {
 	if isIntToo {
 		m, b = n, a
 	}
-	if !isInt && !isIntToo || math.Abs(x) < 1<<53 { // below, float64 has all integers
+	if !isInt && !isIntToo || math.Abs(x) < 1<<53 { // float64 represents all integers below 2^53
 		return true
 	}
 	integer := new(big.Rat).SetInt(m)

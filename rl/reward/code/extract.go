@@ -7,16 +7,16 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// labels are what fenced blocks of a language are labelled with.
+// labels holds the labels of fenced code blocks in each language.
 var labels = map[Language][]string{
 	Python: {"python", "py", "python3"},
 	Go:     {"go", "golang"},
 }
 
-// LastBlock returns the text of the last fenced code block of a completion that is labelled
-// with the language, or of the last without a label if there is none, and whether there is
-// one. It looks at [reward.AfterThinking], and there in the last <answer>…</answer> if that
-// holds a block. A block that is not closed is none.
+// LastBlock returns the last fenced code block of a completion that is labelled with the
+// language or, if there is none, the last block without a label. ok is false if there is
+// neither. It searches the text after the reasoning (see [reward.AfterThinking]), and there
+// first the last <answer>…</answer>. A block that is not closed does not count.
 func LastBlock(completion string, language Language) (program string, ok bool) {
 	completion = reward.AfterThinking(completion)
 	if answer, found := reward.LastAnswer(completion); found {
@@ -29,7 +29,7 @@ func LastBlock(completion string, language Language) (program string, ok bool) {
 
 func lastBlock(text string, language Language) (program string, ok bool) {
 	labelled := false
-	fence, label := "", "" // of the open block
+	fence, label := "", "" // fence and label of the open block
 	var block strings.Builder
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimSpace(line)

@@ -22,19 +22,21 @@ import (
 	"github.com/aha-go/aha/rl/reward/code/internal/sandbox"
 )
 
-// goTools is a Go toolchain that has been found.
+// goTools is the Go toolchain. Its fields are set when it is first used.
 type goTools struct {
 	mu       sync.Mutex
-	tools    string            // folder of compile and link
+	tools    string            // folder with the commands compile and link
 	standard map[string]bool   // packages of the standard library
 	archives map[string]string // compiled packages, by import path
 }
 
-// goCallImports are the packages that goCall imports, and the runtime, which all programs need.
+// goCallImports lists the packages that goCall imports, and package runtime, which all
+// programs need.
 var goCallImports = []string{"encoding/json", "os", "reflect", "runtime"}
 
-// goCall is a main that calls a function: standard input has the arguments as a JSON array,
-// and the result goes to file descriptor 3 as JSON.
+// goCall is the source of a main function that calls the tested function. It reads the
+// arguments as a JSON array from standard input and writes the result as JSON to file
+// descriptor 3.
 const goCall = `package main
 
 import (
@@ -82,12 +84,12 @@ func main() {
 }
 `
 
-// goLimits bound the compiler and the linker.
+// goLimits are the limits of the compiler and the linker.
 var goLimits = Limits{
 	Wall: time.Minute, CPU: 20 * time.Second, Memory: 1 << 30, Output: 1 << 20, Disk: 64 << 20, Processes: 64,
 }
 
-// command compiles a program.
+// command compiles a program and returns the command that runs it.
 func (t *goTools) command(
 	ctx context.Context, v *Verifier, program, function string, c *clock,
 ) (sandbox.Command, error) {
@@ -137,7 +139,7 @@ func (t *goTools) command(
 	}, nil
 }
 
-// build runs the compiler or the linker and returns its one output.
+// build runs the compiler or the linker and returns its output file.
 func build(ctx context.Context, v *Verifier, c sandbox.Command, expose []string, clock *clock) ([]byte, error) {
 	c.Env, c.Expose, c.Limits, c.AcceptLess = []string{"GOMAXPROCS=1"}, expose, goLimits, v.AcceptLess
 	result, err := clock.run(ctx, c)
@@ -159,8 +161,9 @@ func build(ctx context.Context, v *Verifier, c sandbox.Command, expose []string,
 	return result.Outputs[c.Outputs[0]], nil
 }
 
-// blame tells a program that does not compile from archives that have gone, which are then
-// forgotten, and from calling the compiler wrongly.
+// blame returns err if the program does not compile. If the cause is an archive that has been
+// removed, it clears the list of archives and returns another error, as it does if the compiler
+// was called wrongly.
 func (t *goTools) blame(err error, archives map[string]string) error {
 	var e *CompileError
 	if !errors.As(err, &e) {
@@ -180,15 +183,15 @@ func (t *goTools) blame(err error, archives map[string]string) error {
 	return err
 }
 
-// rewrite makes a program's package main and, where a function of it is called, its func main
-// a blank one. It returns the packages that the program imports.
+// rewrite renames the program's package to main and, if function is not "", its func main to
+// _. It also returns the packages that the program imports.
 func rewrite(program, function string) (source []byte, imports []string, err error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "main.go", program, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, nil, &CompileError{err.Error()}
 	}
-	var names []*ast.Ident // in the order of the text
+	var names []*ast.Ident // in source order
 	becomes := map[*ast.Ident]string{file.Name: "main"}
 	names = append(names, file.Name)
 	if function != "" {
@@ -215,8 +218,9 @@ func rewrite(program, function string) (source []byte, imports []string, err err
 	return source, imports, nil
 }
 
-// packages returns the archives of the packages of the standard library that were imported so
-// far, these included, with all that they import. The go command builds those missing.
+// packages returns the archives of all packages of the standard library that have been
+// imported so far, including imports, and of their dependencies. The go command builds missing
+// ones.
 func (t *goTools) packages(ctx context.Context, command string, imports []string) (map[string]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -251,7 +255,7 @@ func (t *goTools) packages(ctx context.Context, command string, imports []string
 	var missing []string
 	for _, p := range append(slices.Clone(goCallImports), imports...) {
 		if p == "unsafe" {
-			continue // the compiler's own
+			continue // built into the compiler
 		}
 		if !t.standard[p] {
 			return nil, &CompileError{fmt.Sprintf("package %q is not in the standard library", p)}

@@ -12,7 +12,7 @@ import (
 	"github.com/aha-go/aha/rl/reward/code/internal/sandbox/sandboxtest"
 )
 
-// refuse is set for a run of a test in which the kernel refuses namespaces.
+// refuse is an environment variable that makes the test process refuse namespaces.
 const refuse = "AHA_TEST_REFUSE_NAMESPACES"
 
 func TestMain(m *testing.M) {

@@ -14,28 +14,28 @@ import (
 	"github.com/aha-go/aha/rl/reward/code/internal/sandbox"
 )
 
-// call.py calls a function of a program.
+// pythonCall is the source of call.py, which calls the tested function of a program.
 //
 //go:embed call.py
 var pythonCall []byte
 
-// libraries are where dynamic executables find what they need.
+// libraries lists the paths where dynamic executables find shared libraries.
 var libraries = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"}
 
-// pythonTools is an interpreter that has been found.
+// pythonTools is the Python interpreter. Its fields are set when it is first used.
 type pythonTools struct {
 	mu         sync.Mutex
 	executable string
 	expose     []string
 }
 
-// pythonPaths prints where an interpreter lies. The executable is the real one unless it is
-// of a virtual environment, which Python finds by the link.
+// pythonPaths is a Python program that prints the paths of its interpreter. In a virtual
+// environment the first path stays a symbolic link, by which Python finds the environment.
 const pythonPaths = `import json, os, sys
 own = sys.executable if sys.prefix != sys.base_prefix else os.path.realpath(sys.executable)
 print(json.dumps([own, os.path.realpath(own), sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]))`
 
-// find asks the interpreter where it lies, once. Name may be a script that starts it.
+// find runs the interpreter once to ask for its paths. name may be a script that starts it.
 func (t *pythonTools) find(ctx context.Context, name string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,15 +51,15 @@ func (t *pythonTools) find(ctx context.Context, name string) error {
 	}
 	var paths []string
 	if err := json.Unmarshal(out, &paths); err != nil || len(paths) < 3 {
-		return fmt.Errorf("code: Python interpreter: %s tells its place as %q", name, out)
+		return fmt.Errorf("code: Python interpreter: %s returned the paths %q", name, out)
 	}
 	expose := append([]string{}, libraries...)
 	for i, p := range paths {
 		if p = path.Clean(p); p == "/usr" {
-			continue // of a distribution: in /usr/lib
+			continue // the interpreter of the distribution, which lies in /usr/lib
 		}
 		if i < 2 && (strings.HasPrefix(p, "/proc/") || !path.IsAbs(p)) {
-			return fmt.Errorf("code: Python interpreter: %s lies at %q", name, p)
+			return fmt.Errorf("code: Python interpreter: %s has the path %q, want an absolute path outside of /proc", name, p)
 		}
 		expose = append(expose, p)
 	}
@@ -72,7 +72,7 @@ func (t *pythonTools) command(ctx context.Context, name, program, function strin
 		return sandbox.Command{}, err
 	}
 	c := sandbox.Command{
-		// No user's packages, no compiled files; the environment counts, for PYTHONHASHSEED.
+		// No packages of the user, no .pyc files. Python reads PYTHONHASHSEED, so -E is not set.
 		Argv:   []string{t.executable, "-s", "-B", "-X", "utf8", sandbox.ProgramDir + "/main.py"},
 		Env:    []string{"PYTHONHASHSEED=0"}, // sets have the same order in every run
 		Files:  map[string][]byte{"main.py": []byte(program)},

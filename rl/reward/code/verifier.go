@@ -11,10 +11,10 @@ import (
 	"github.com/aha-go/aha/rl/reward/code/internal/sandbox"
 )
 
-// Limits bound each test of a program. Zero values mean the defaults.
+// Limits are the limits of each test of a program. Zero values mean the defaults.
 type Limits = sandbox.Limits
 
-// UnavailableError says why the kernel grants no sandbox.
+// UnavailableError is the reason why the kernel does not permit a sandbox.
 type UnavailableError = sandbox.UnavailableError
 
 // Verifier scores completions by the tests of a Problem. Its method Score is a reward
@@ -23,18 +23,18 @@ type UnavailableError = sandbox.UnavailableError
 type Verifier struct {
 	// PythonCommand and GoCommand are the commands of the languages; "" means python3 and go.
 	PythonCommand, GoCommand string
-	// Limits are those of each test.
+	// Limits are the limits of each test.
 	Limits Limits
-	// Total is the time all tests of a program may take together, and in Go its compilation;
-	// tests after that fail. 0 means 9 s. A Suite's Timeout should be longer, so that a slow
-	// program is Wrong rather than a Timeout.
+	// Total is the time limit of all tests of a program together, including the compilation
+	// of a Go program. Tests after it fail. 0 means 9 s. Suite.Timeout should be longer, so
+	// that a slow program is Wrong rather than a Timeout.
 	Total time.Duration
-	// Partial gives the share of tests passed; without it the value is 1 or 0.
+	// Partial makes the value the share of passed tests, instead of 1 or 0.
 	Partial bool
-	// AcceptLess accepts less isolation where the kernel refuses namespaces. All verdicts
-	// then have, in Err, an IsolationError.
+	// AcceptLess accepts less isolation if the kernel does not permit namespaces. Err of all
+	// verdicts then has an IsolationError.
 	AcceptLess bool
-	// Extract takes the program out of a completion; nil means LastBlock.
+	// Extract extracts the program from a completion; nil means LastBlock.
 	Extract func(completion string, language Language) (program string, ok bool)
 
 	python pythonTools
@@ -51,27 +51,27 @@ func (e *TestError) Error() string { return fmt.Sprintf("code: test %d: %v", e.T
 
 func (e *TestError) Unwrap() error { return e.Err }
 
-// CompileError is the failure of a program to compile.
+// CompileError reports that a program does not compile.
 type CompileError struct{ Message string }
 
 func (e *CompileError) Error() string { return "code: the program does not compile: " + e.Message }
 
-// LimitError names the limit at which a program was ended.
+// LimitError names the limit that a program has exceeded.
 type LimitError struct{ Limit string }
 
 func (e *LimitError) Error() string { return "exceeds the limit on " + e.Limit }
 
-// IsolationError tells what the isolation of a program lacked, under Verifier.AcceptLess.
+// IsolationError lists what the isolation of a program lacked, under Verifier.AcceptLess.
 type IsolationError struct{ Missing []string }
 
 func (e *IsolationError) Error() string {
 	return "code: ran with less isolation, without " + strings.Join(e.Missing, "; ")
 }
 
-// Score judges one sample: Correct, with 1, if the program passes all tests; Wrong if it
-// fails one, exceeds a limit or does not compile; Unparseable if the completion holds no
-// program; Error if Sample.Answer is not a valid Problem, or if no sandbox, interpreter or
-// compiler is to be had; Timeout if ctx ends first. Err is of the first failure.
+// Score scores one sample: Correct with 1 if the program passes all tests; Wrong if it fails a
+// test, exceeds a limit or does not compile; Unparseable if the completion has no program;
+// Error if Sample.Answer is not a valid Problem, or if there is no sandbox, interpreter or
+// compiler; Timeout if ctx ends first. Err is that of the first failure.
 func (v *Verifier) Score(ctx context.Context, s reward.Sample) reward.Verdict {
 	problem, ok := s.Answer.(Problem)
 	if !ok {
@@ -110,14 +110,14 @@ func (v *Verifier) Score(ctx context.Context, s reward.Sample) reward.Verdict {
 	return verdict
 }
 
-// run returns the number of tests passed and the first failure. Without Partial it stops
-// there, and always after a test that exceeds its time.
+// run runs the tests and returns the number of passed tests and the first failure. It stops
+// after a test that exceeds its time and, without Partial, after the first failure.
 func (v *Verifier) run(ctx context.Context, program string, p Problem) (passed int, missing []string, err error) {
 	if err := v.Limits.Validate(); err != nil {
 		return 0, nil, fmt.Errorf("code: %w", err)
 	}
 	if v.Total < 0 {
-		return 0, nil, fmt.Errorf("code: Verifier.Total is %v, want 0 for the default or more", v.Total)
+		return 0, nil, fmt.Errorf("code: Verifier.Total is %v, want 0 or more", v.Total)
 	}
 	clock := &clock{left: v.Total}
 	if v.Total == 0 {
@@ -155,7 +155,7 @@ func (v *Verifier) run(ctx context.Context, program string, p Problem) (passed i
 	return passed, missing, first
 }
 
-// command makes the program ready to run.
+// command returns the command that runs the program.
 func (v *Verifier) command(ctx context.Context, program string, p Problem, c *clock) (sandbox.Command, error) {
 	if p.Language == Go {
 		return v.golang.command(ctx, v, program, p.Function, c)
@@ -163,13 +163,13 @@ func (v *Verifier) command(ctx context.Context, program string, p Problem, c *cl
 	return v.python.command(ctx, v.PythonCommand, program, p.Function)
 }
 
-// failure is nil for a test passed.
+// failure returns why the test failed, or nil if it passed.
 func (t Test) failure(r *sandbox.Result, p Problem) error {
 	switch {
 	case r.Exceeded != "":
 		return &LimitError{string(r.Exceeded)}
 	case r.Signal != "":
-		return fmt.Errorf("ended by a signal: %s%s", r.Signal, lastLine(r.Stderr))
+		return fmt.Errorf("killed by a signal: %s%s", r.Signal, lastLine(r.Stderr))
 	case r.ExitCode != 0:
 		return fmt.Errorf("exit status %d%s", r.ExitCode, lastLine(r.Stderr))
 	case p.Function != "":
@@ -178,7 +178,7 @@ func (t Test) failure(r *sandbox.Result, p Problem) error {
 	return compareOutput(string(r.Stdout), t.Stdout, p.Tolerance)
 }
 
-// lastLine is the last line of what a program says in failing, after a colon.
+// lastLine returns a colon and the last line of standard error, or "" if that is empty.
 func lastLine(stderr []byte) string {
 	text := strings.TrimSpace(string(stderr))
 	if text == "" {
@@ -187,7 +187,7 @@ func lastLine(stderr []byte) string {
 	return ": " + quote(text[strings.LastIndexByte(text, '\n')+1:])
 }
 
-// clock bounds the runs of one program together.
+// clock limits the total time of all runs of one program.
 type clock struct{ left time.Duration }
 
 func (c *clock) run(ctx context.Context, command sandbox.Command) (*sandbox.Result, error) {

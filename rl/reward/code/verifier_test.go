@@ -19,8 +19,7 @@ import (
 //go:embed testdata/programs.txt
 var programsText string
 
-// pair is one problem of testdata/programs.txt with a program that solves it and one that
-// almost does.
+// pair is one problem of testdata/programs.txt with a right program and an almost right one.
 type pair struct {
 	name         string
 	problem      Problem
@@ -38,7 +37,7 @@ func pairs(t *testing.T) (all []pair) {
 		head, programs, _ := strings.Cut(text, "\n-- right\n")
 		right, wrong, ok := strings.Cut(programs, "\n-- wrong\n")
 		if !ok {
-			t.Fatalf("%q has no two programs", head)
+			t.Fatalf("%q does not have two programs", head)
 		}
 		lines := strings.Split(head, "\n")
 		language, name, _ := strings.Cut(lines[0], " ")
@@ -72,15 +71,16 @@ func fenced(p Problem, program string) string {
 	return fmt.Sprintf("<think>so</think>Thus:\n```%s\n%s```\n", p.Language, program)
 }
 
-// slack is what a busy machine may take to start and to end a program, above its limit.
+// slack is the time, in addition to its limit, that a busy machine may need to start and to
+// end a program.
 const slack = 30 * time.Second
 
-// patient has time for a machine that does other things.
+// patient returns a Verifier with long limits, for a busy machine.
 func patient() *Verifier {
 	return &Verifier{Limits: Limits{Wall: time.Minute, CPU: 10 * time.Second}, Total: 2 * time.Minute}
 }
 
-// available skips a test without the sandbox or Python.
+// available skips the test if the sandbox or the language is not available.
 func available(t *testing.T, language Language) {
 	t.Helper()
 	if _, err := exec.LookPath("python3"); err != nil && language == Python {
@@ -97,7 +97,7 @@ func available(t *testing.T, language Language) {
 		t.Skip(none)
 	}
 	if v.Status != reward.Correct {
-		t.Fatalf("the least program is %+v", v)
+		t.Fatalf("the smallest program gives %+v", v)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// request is the body of a request, which is also the key of the cache.
+// request is the body of a request. Its hash is the key of the cache.
 type request struct {
 	Model       string    `json:"model"`
 	Messages    []Message `json:"messages"`
@@ -25,7 +25,7 @@ type request struct {
 	MaxTokens   int       `json:"max_tokens"`
 }
 
-// response is what is read of an answer of the API.
+// response holds the fields of the API's response that are used.
 type response struct {
 	Choices []struct {
 		Message struct {
@@ -35,7 +35,7 @@ type response struct {
 	} `json:"choices"`
 }
 
-// flight is a request under way, which equal ones wait for.
+// flight is a request in progress. Equal requests wait for its answer.
 type flight struct {
 	done   chan struct{}
 	answer string
@@ -70,19 +70,19 @@ func (j *Judge) judge(ctx context.Context, s reward.Sample) (Judgement, error) {
 	for {
 		answer, err := j.share(ctx, body)
 		if errors.Is(err, errLeft) && ctx.Err() == nil {
-			continue // whoever asked was cancelled: ask again
+			continue // the caller that made the request was cancelled: make it again
 		}
 		if err != nil {
 			return Judgement{}, err
 		}
-		return j.read(answer) // it was read before it was kept
+		return j.read(answer) // answer has already been read without an error
 	}
 }
 
-// errLeft is the error of a request whose own context ended.
+// errLeft is the error of a request whose caller's context ended.
 var errLeft = errors.New("judge: cancelled")
 
-// share makes a request unless an equal one is under way, and then waits for that.
+// share makes a request. If an equal one is in progress, it waits for that instead.
 func (j *Judge) share(ctx context.Context, body []byte) (string, error) {
 	key := keyOf(body)
 	j.mu.Lock()
@@ -108,7 +108,8 @@ func (j *Judge) share(ctx context.Context, body []byte) (string, error) {
 	return f.answer, f.err
 }
 
-// answer is the cached one, or else one that the endpoint gives and Read accepts.
+// answer returns the cached answer. If there is none, it asks the endpoint until Read accepts
+// an answer or there are no retries left.
 func (j *Judge) answer(ctx context.Context, key string, body []byte) (string, error) {
 	if answer, ok, err := j.cached(key, body); ok || err != nil {
 		return answer, err
@@ -135,7 +136,7 @@ func (j *Judge) answer(ctx context.Context, key string, body []byte) (string, er
 		if n > retries || !retryable(err) {
 			return "", &FailureError{n, err}
 		}
-		// Between half and all of the wait, so that requests that failed together part.
+		// The wait is random, so that requests that failed together are not retried together.
 		pause := max(wait/2+rand.N(wait/2+1), after)
 		wait = min(2*wait, time.Minute)
 		select {
@@ -146,8 +147,8 @@ func (j *Judge) answer(ctx context.Context, key string, body []byte) (string, er
 	}
 }
 
-// retryable reports whether a request may succeed later: any failure does but a status that
-// finds fault with the request.
+// retryable reports whether a failed request may succeed later. Only a status that means a
+// faulty request is final.
 func retryable(err error) bool {
 	var status *StatusError
 	if !errors.As(err, &status) {
@@ -156,10 +157,10 @@ func retryable(err error) bool {
 	return status.Code >= 500 || status.Code == http.StatusTooManyRequests || status.Code == http.StatusRequestTimeout
 }
 
-// maxBody bounds what is read of an answer, in bytes.
+// maxBody is the maximum number of bytes read from a response.
 const maxBody = 8 << 20
 
-// ask makes one request. After is the least wait that the endpoint asks for.
+// ask makes one request. after is the wait that the endpoint asks for.
 func (j *Judge) ask(ctx context.Context, body []byte) (answer string, after time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(j.Timeout, time.Minute))
 	defer cancel()
@@ -197,7 +198,7 @@ func (j *Judge) ask(ctx context.Context, body []byte) (answer string, after time
 	return answer, 0, nil
 }
 
-// content returns the text of the first choice.
+// content returns the text of the first choice of a response.
 func content(body []byte) (string, error) {
 	var r response
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -209,12 +210,13 @@ func content(body []byte) (string, error) {
 	case r.Choices[0].Message.Content == nil:
 		return "", errors.New("its message has no content")
 	case r.Choices[0].FinishReason == "length":
-		return "", errors.New("it was cut off at max_tokens")
+		return "", errors.New("it is cut off at max_tokens")
 	}
 	return *r.Choices[0].Message.Content, nil
 }
 
-// retryAfter reads the header, in seconds or as a date, up to a minute.
+// retryAfter returns the wait in the header Retry-After, which has seconds or a date, but at
+// most a minute.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {

@@ -27,7 +27,7 @@ func keyOf(body []byte) string {
 
 func (j *Judge) file(key string) string { return filepath.Join(j.Cache, key[:2], key+".json") }
 
-// cached returns the answer to a request that was kept, and whether there is one.
+// cached returns the cached answer to a request, and whether there is one.
 func (j *Judge) cached(key string, body []byte) (answer string, ok bool, err error) {
 	if j.Cache == "" {
 		return "", false, nil
@@ -46,12 +46,12 @@ func (j *Judge) cached(key string, body []byte) (answer string, ok bool, err err
 		return "", false, fmt.Errorf("judge: cache: %s holds version %d or another request", j.file(key), e.Version)
 	}
 	if _, err := j.read(e.Answer); err != nil {
-		return "", false, nil // kept by a judge that read answers in another way
+		return "", false, nil // cached by a Judge with another Read
 	}
 	return e.Answer, true, nil
 }
 
-// keep writes an answer to the cache. The file appears as a whole.
+// keep writes an answer to the cache, atomically.
 func (j *Judge) keep(key string, body []byte, answer string) (err error) {
 	if j.Cache == "" {
 		return nil
@@ -73,7 +73,7 @@ func (j *Judge) keep(key string, body []byte, answer string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it is renamed
+	defer os.Remove(f.Name()) // fails if the file has been renamed
 	_, err = f.Write(text)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

@@ -1,13 +1,13 @@
-// Package judge scores completions by a generative judge: a language model behind any
-// endpoint that speaks the chat completions API of OpenAI, as vLLM, SGLang, llama.cpp and
-// hosted services do. DeepSeek-R1 uses its predecessor so, for answers that no rule can
-// compare with the reference (arXiv 2501.12948, §2.3.3).
+// Package judge scores completions with a generative judge (LLM as a judge): a language model
+// behind an endpoint with the chat completions API of OpenAI, such as vLLM, SGLang, llama.cpp
+// and hosted services. DeepSeek-R1 was trained with DeepSeek-V3 as judge, for answers that no
+// rule can compare with the reference (arXiv 2501.12948, §2.3.3).
 //
-// Requests are retried with backoff when the endpoint fails, hangs or answers something that
-// is no judgement; after that the verdict is an Error or a Timeout with a [FailureError],
-// never a silent 0. Answers are cached on disk by the content of the request, so that a run
-// that was killed asks for nothing twice, and a replayed one for nothing at all.
+// If the endpoint fails, hangs or returns an invalid judgement, the request is retried with
+// backoff. If all retries fail, the verdict is an Error or a Timeout with a [FailureError],
+// never a silent 0. Answers are cached on disk by the content of the request, so a run that
+// is killed and resumed does not repeat requests.
 //
-// A judge can be talked into a good score by the text it judges. Where a rule can decide,
-// use a rule.
+// The text of a completion can persuade a judge to give a high score. Use a rule if one can
+// decide.
 package judge

@@ -12,7 +12,7 @@ import (
 )
 
 func ExampleJudge() {
-	// In place of a server of a model, one that always gives the same answer.
+	// This server always gives the same answer, instead of running a model.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"choices": [{"message": {"content": "{\"reason\": \"wrong river\", \"score\": 0.25}"}}]}`)
 	}))

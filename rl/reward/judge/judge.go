@@ -19,46 +19,48 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Judgement is what a judge says about a completion.
+// Judgement is the judge's score for a completion.
 type Judgement struct {
 	Score  float64 // in [0, 1]
 	Reason string  // optional
 }
 
-// Judge asks an endpoint. URL and Model are required; other zero values mean the defaults.
-// A Judge must not be copied or changed after first use; its methods may be called from
-// several goroutines.
+// Judge scores completions with a model behind an endpoint. URL and Model are required; for
+// other fields the zero value means the default. A Judge must not be copied or changed after
+// first use. Its methods may be called from several goroutines.
 type Judge struct {
 	// URL is the base of the API, such as "http://localhost:8000/v1".
 	URL string
 	// Model is the name of the model at the endpoint.
 	Model string
-	// Key is sent as bearer token; "" sends none.
+	// Key is sent as bearer token; if "", none is sent.
 	Key string
-	// Question makes the request's messages; nil means Compare.
+	// Question returns the messages of the request; nil means Compare.
 	Question func(s reward.Sample) ([]Message, error)
-	// Read finds the judgement in the model's answer; nil means ReadScore. An error makes
-	// the judge ask again.
+	// Read parses the model's answer; nil means ReadScore. If it returns an error, the request
+	// is retried.
 	Read func(answer string) (Judgement, error)
-	// Pass is the least score that is Correct; 0 means 1.
+	// Pass is the least score with status Correct; 0 means 1.
 	Pass float64
-	// Temperature is that of sampling; 0 means 1. Greedy asks for temperature 0.
+	// Temperature is the sampling temperature; 0 means 1. Set Greedy for temperature 0.
 	Temperature float64
 	Greedy      bool
-	// MaxTokens bounds the answer; 0 means 4096. A longer one is asked for again.
+	// MaxTokens limits the answer; 0 means 4096. If the answer is cut off, the request is
+	// retried.
 	MaxTokens int
-	// Concurrency is the number of requests at once; 0 means 16.
+	// Concurrency is the maximum number of concurrent requests; 0 means 16.
 	Concurrency int
-	// Timeout is the time one request may take; 0 means 60 s. That of a Suite bounds a call
-	// with all its requests and waits, and should be longer.
+	// Timeout is the time limit of one request; 0 means 60 s. Suite.Timeout limits a call with
+	// all its requests and waits, and should be longer.
 	Timeout time.Duration
-	// Retries is the number of requests after a failed one; 0 means 4, -1 none.
+	// Retries is the maximum number of retries of a request; 0 means 4, -1 none.
 	Retries int
-	// Backoff is the wait before the first retry; it doubles with each, to at most a
-	// minute, is varied by up to half, and is at least what the endpoint's Retry-After says,
-	// up to a minute. 0 means 1 s.
+	// Backoff is the wait before the first retry; 0 means 1 s. It doubles with each retry, up
+	// to a minute. The actual wait is random between half and all of it, and at least the
+	// endpoint's Retry-After, up to a minute.
 	Backoff time.Duration
-	// Cache is the folder of answers; it is made if it is not there. "" caches nothing.
+	// Cache is the folder of cached answers, which is created if it does not exist. If "",
+	// answers are not cached.
 	Cache string
 	// Client sends the requests; nil means http.DefaultClient.
 	Client *http.Client
@@ -67,13 +69,13 @@ type Judge struct {
 	invalid error
 	slots   chan struct{}
 	mu      sync.Mutex
-	flights map[string]*flight // by the request's key
+	flights map[string]*flight // by the key of the request
 }
 
-// FailureError tells why there is no judgement.
+// FailureError is the reason why there is no judgement.
 type FailureError struct {
-	Requests int   // made
-	Last     error // of the last request: a StatusError, an AnswerError, or one of the network
+	Requests int   // number of requests made
+	Last     error // error of the last request: a StatusError, an AnswerError or a network error
 }
 
 func (e *FailureError) Error() string {
@@ -82,28 +84,28 @@ func (e *FailureError) Error() string {
 
 func (e *FailureError) Unwrap() error { return e.Last }
 
-// StatusError is an HTTP status that is not 200.
+// StatusError is a response with an HTTP status other than 200.
 type StatusError struct {
 	Code int
-	Body string // its beginning
+	Body string // beginning of the body
 }
 
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.Code, http.StatusText(e.Code), e.Body)
 }
 
-// AnswerError is an answer that is no judgement: broken JSON, another schema, a text that
-// Read refuses, or one that was cut off.
+// AnswerError is an invalid answer: broken JSON, another schema, a text for which Read returns
+// an error, or a text that was cut off.
 type AnswerError struct{ Err error }
 
 func (e *AnswerError) Error() string { return "answer: " + e.Err.Error() }
 
 func (e *AnswerError) Unwrap() error { return e.Err }
 
-// Score judges one sample: the value is the judge's score, and the status Correct from Pass
-// on, else Wrong, with the judge's reason in Err. Without a judgement it is a Timeout if the
-// last request had no answer in time or ctx ended by its deadline, else an Error; so it is if
-// Question fails, or the cache cannot be read or written.
+// Score scores one sample. The value is the judge's score. The status is Correct if the score
+// is at least Pass, otherwise Wrong with the judge's reason in Err. If there is no judgement,
+// the status is Timeout if the last request timed out or ctx ended by its deadline, otherwise
+// Error. If Question fails, or the cache cannot be read or written, the status is Error.
 func (j *Judge) Score(ctx context.Context, s reward.Sample) reward.Verdict {
 	judgement, err := j.judge(ctx, s)
 	switch pass := j.pass(); {
@@ -119,8 +121,8 @@ func (j *Judge) Score(ctx context.Context, s reward.Sample) reward.Verdict {
 	}
 }
 
-// ScoreAll judges samples at once, as many as Concurrency allows. In a Suite it is one call:
-// its Timeout is for all of them.
+// ScoreAll scores samples concurrently, as many at a time as Concurrency allows. In a Suite
+// this is one call, so Suite.Timeout applies to all samples together.
 func (j *Judge) ScoreAll(ctx context.Context, samples []reward.Sample) []reward.Verdict {
 	verdicts := make([]reward.Verdict, len(samples))
 	var all sync.WaitGroup
@@ -145,7 +147,7 @@ func (j *Judge) pass() float64 {
 	return j.Pass
 }
 
-// Validate names a field that is missing or out of range.
+// Validate reports a field that is missing or out of range.
 func (j *Judge) Validate() error {
 	u, err := url.Parse(j.URL)
 	switch {
@@ -158,7 +160,7 @@ func (j *Judge) Validate() error {
 	case !(j.Temperature >= 0) || math.IsInf(j.Temperature, 0):
 		return fmt.Errorf("judge: Judge.Temperature is %v, want 0 or more", j.Temperature)
 	case j.Greedy && j.Temperature != 0:
-		return fmt.Errorf("judge: Judge.Temperature is %v beside Greedy", j.Temperature)
+		return fmt.Errorf("judge: Judge.Temperature is %v with Greedy", j.Temperature)
 	case j.MaxTokens < 0:
 		return fmt.Errorf("judge: Judge.MaxTokens is %d, want 0 or more", j.MaxTokens)
 	case j.Concurrency < 0:

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv("AHA_TEST_JUDGE_URL"); url != "" {
-		// A run that its test kills.
+		// The process is a run that a test kills.
 		j := &Judge{URL: url, Model: "m", Concurrency: 2, Cache: os.Getenv("AHA_TEST_JUDGE_CACHE")}
 		j.ScoreAll(context.Background(), tenSamples())
 		os.Exit(0)
@@ -42,13 +42,13 @@ func tenSamples() (samples []reward.Sample) {
 	return samples
 }
 
-// say answers as the API does.
+// say writes a response of the API with the given text.
 func say(w http.ResponseWriter, text string) {
 	json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{
 		"message": map[string]any{"role": "assistant", "content": text}, "finish_reason": "stop"}}})
 }
 
-// endpoint is a server that answers by f, and the requests it got.
+// endpoint is a server whose responses a function writes. It records the requests.
 type endpoint struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -79,7 +79,7 @@ func (e *endpoint) count() int {
 	return len(e.requests)
 }
 
-// hasty retries without delay.
+// hasty returns a Judge that retries without delay.
 func hasty(url string) *Judge {
 	return &Judge{URL: url, Model: "m", Backoff: time.Millisecond, Timeout: 10 * time.Second, Retries: 2}
 }
@@ -145,7 +145,7 @@ func TestScoresBecomeVerdicts(t *testing.T) {
 	}
 }
 
-// failures are ways in which an endpoint fails, with what the verdict then says.
+// failures are ways in which an endpoint fails, each with a part of the verdict's error.
 var failures = map[string]struct {
 	answer func(w http.ResponseWriter, r *http.Request)
 	says   string
@@ -229,7 +229,7 @@ func TestFailuresThatStayAreTyped(t *testing.T) {
 			t.Errorf("%s: %+v after %d requests, want %v and %q", name, v, e.count(), want, f.says)
 		}
 		if files := kept(t, dir); len(files) > 0 {
-			t.Errorf("%s: kept %v", name, files)
+			t.Errorf("%s: cached %v", name, files)
 		}
 	}
 }
@@ -259,7 +259,7 @@ func TestFaultyRequestsAreNotRetried(t *testing.T) {
 	var failure *FailureError
 	if v := j.Score(t.Context(), sample("Paris")); v.Status != reward.Error || !errors.As(v.Err, &failure) ||
 		failure.Requests != 1 {
-		t.Errorf("%+v of a server that is gone", v)
+		t.Errorf("%+v of a closed server", v)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 
 func TestAKilledRunAsksForNothingTwice(t *testing.T) {
 	dir := t.TempDir()
-	var answered sync.Map // by the request's body
+	var answered sync.Map // by the body of the request
 	var stop atomic.Bool
 	enough := make(chan struct{})
 	e := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
@@ -295,7 +295,7 @@ func TestAKilledRunAsksForNothingTwice(t *testing.T) {
 			if n == 7 {
 				close(enough)
 			}
-			<-r.Context().Done() // until its asker is killed
+			<-r.Context().Done() // until the process that made the request is killed
 			return
 		}
 		say(w, right)
@@ -311,7 +311,7 @@ func TestAKilledRunAsksForNothingTwice(t *testing.T) {
 	select {
 	case <-enough:
 	case <-time.After(time.Minute):
-		t.Error("the run did not ask")
+		t.Error("the run made no request")
 	}
 	if err := run.Process.Kill(); err != nil {
 		t.Error(err)
@@ -338,19 +338,19 @@ func TestAKilledRunAsksForNothingTwice(t *testing.T) {
 	}
 	n := 0
 	answered.Range(func(any, any) bool { n++; return true })
-	// One of the two askers may have been killed between its answer and its file.
+	// The process may have been killed between an answer and its file.
 	if n < 5 || e.count()-before != 10-n {
-		t.Errorf("%d answers were kept, %d of 10 asked for again", n, e.count()-before)
+		t.Errorf("%d answers were cached, %d of 10 were requested again", n, e.count()-before)
 	}
 	for _, body := range e.requests[before:] {
 		if _, ok := answered.Load(body); ok {
-			t.Errorf("asked again: %s", body)
+			t.Errorf("requested again: %s", body)
 		}
 	}
 	before = e.count()
 	if again := j.ScoreAll(t.Context(), tenSamples()); e.count() != before ||
 		slices.ContainsFunc(again, func(v reward.Verdict) bool { return v.Status != reward.Correct }) {
-		t.Errorf("%d requests for what is kept: %v", e.count()-before, again)
+		t.Errorf("%d requests for cached answers: %v", e.count()-before, again)
 	}
 }
 
@@ -378,7 +378,7 @@ func TestTheCacheGoesByContent(t *testing.T) {
 	}
 	for _, file := range kept(t, dir) {
 		if !strings.HasSuffix(file, ".json") {
-			t.Errorf("left %s", file)
+			t.Errorf("the cache has the file %s", file)
 		}
 		if err := os.WriteFile(file, []byte(`{"version":1,"req`), 0o666); err != nil {
 			t.Fatal(err)
@@ -395,7 +395,7 @@ func TestTheCacheGoesByContent(t *testing.T) {
 	j := hasty(e.URL)
 	j.Cache = file
 	if v := j.Score(t.Context(), s); v.Status != reward.Error || !strings.Contains(v.Err.Error(), "judge: cache: ") {
-		t.Errorf("%+v of a folder that cannot be", v)
+		t.Errorf("%+v of a folder that cannot be created", v)
 	}
 }
 
@@ -417,9 +417,9 @@ func TestRequestsAtOnceAreBoundedAndShared(t *testing.T) {
 		}
 	}
 	if m := most.Load(); m < 2 || m > 3 {
-		t.Errorf("%d requests at once, want at most 3", m)
+		t.Errorf("%d concurrent requests, want at most 3", m)
 	}
-	// Equal samples share a request unless the first has ended when the second begins.
+	// Equal samples share a request, unless the first request has ended before the second one.
 	if n := e.count(); n < 10 || n >= 20 {
 		t.Errorf("%d requests for twice 10 samples", n)
 	}
@@ -509,7 +509,7 @@ func TestIllFormedJudgesAreRefused(t *testing.T) {
 		"Judge.Model is empty":      {URL: url},
 		"Judge.Pass is 2":           {URL: url, Model: "m", Pass: 2},
 		"Judge.Temperature is -1":   {URL: url, Model: "m", Temperature: -1},
-		"beside Greedy":             {URL: url, Model: "m", Temperature: 1, Greedy: true},
+		"with Greedy":               {URL: url, Model: "m", Temperature: 1, Greedy: true},
 		"Judge.MaxTokens is -1":     {URL: url, Model: "m", MaxTokens: -1},
 		"Judge.Concurrency is -1":   {URL: url, Model: "m", Concurrency: -1},
 		"Judge.Timeout is -1s":      {URL: url, Model: "m", Timeout: -time.Second},

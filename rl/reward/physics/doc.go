@@ -1,7 +1,7 @@
-// Package physics scores answers that are physical: a [QuantityProblem] compares a number
-// with a unit with another, whatever units they are in, and a [TrajectoryProblem] asks
-// whether a stated motion obeys laws.
+// Package physics scores answers to physics problems. A [QuantityProblem] compares numbers
+// with units, which may have different units, and a [TrajectoryProblem] checks whether a
+// motion obeys physical laws.
 //
-// Units are those of the SI with their prefixes, and common ones besides; see [ParseUnit].
-// New laws are values of [Motion] and [Conserved], or types with the methods of [Law].
+// Units are those of the SI with prefixes, and other common units; see [ParseUnit]. To add a
+// law, use [Motion] or [Conserved], or implement [Law].
 package physics

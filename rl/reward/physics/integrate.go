@@ -5,12 +5,12 @@ import (
 	"math"
 )
 
-// maxSteps bounds the steps of an integration.
+// maxSteps is the maximum number of steps of an integration.
 const maxSteps = 1 << 22
 
-// solve integrates the equation of motion through the given times by the classical
-// Runge–Kutta method, with steps halved until two solutions differ by less than a
-// hundredth of the tolerance.
+// solve integrates the equation of motion over the given times with the classical Runge–Kutta
+// method. It halves the steps until two solutions differ by less than a hundredth of the
+// tolerance.
 func (m Motion) solve(t, x, v []float64, tolerance float64) (Trajectory, error) {
 	previous := Trajectory{}
 	for perRow := 4; perRow*len(t) <= maxSteps; perRow *= 2 {

@@ -6,59 +6,61 @@ import (
 	"math"
 )
 
-// Law is what a motion must obey.
+// Law is a physical law that a motion must obey.
 type Law interface {
-	// Check returns nil or a LawError, which names the first row at fault; any other error
-	// says that the law cannot be applied to the trajectory.
+	// Check returns nil if the trajectory obeys the law, or a LawError with the first row that
+	// breaks it. Any other error means that the law cannot be applied to the trajectory.
 	Check(tr Trajectory, tolerance float64) error
 }
 
-// LawError is a row of a trajectory that breaks a law.
+// LawError describes a row of a trajectory that breaks a law.
 type LawError struct {
 	Law       string
 	Row       int // index in Trajectory.T
 	T         float64
 	Got, Want float64
-	What      string // which number, such as "x[0]"
+	What      string // name of the number, such as "x[0]"
 }
 
 func (e *LawError) Error() string {
 	return fmt.Sprintf("physics: %s: row %d (t = %.6g s): %s is %.6g, want %.6g", e.Law, e.Row, e.T, e.What, e.Got, e.Want)
 }
 
-// Motion is an equation of motion, d²x/dt² = Acceleration. The trajectory, from its first
-// row on, must be its solution: each coordinate within tolerance of the greatest distance
-// from the first row's that the solution has in it or, if that is less than a thousandth
-// of the same in another coordinate, of that; velocities, if they are stated, likewise.
-// Without velocities, V is that at the first row.
+// Motion is the equation of motion d²x/dt² = Acceleration. The trajectory must agree with its
+// solution that begins at the first row. The difference in a coordinate may be at most the
+// tolerance times the range of that coordinate, which is its greatest distance from the first
+// row in the solution; a range counts as at least a thousandth of the greatest range of all
+// coordinates. The same holds for velocities if the trajectory has them. If it has none, V is
+// the velocity at the first row.
 type Motion struct {
 	Name string
-	// Acceleration writes d²x/dt² at time t into a. All are of one length.
+	// Acceleration writes d²x/dt² at time t to a. a, x and v have the same length.
 	Acceleration func(a []float64, t float64, x, v []float64)
 	V            []float64
 }
 
-// Conserved is a quantity that stays as it is in the first row, within tolerance of the
-// greatest absolute value of its Terms in any row.
+// Conserved is a conserved quantity: in each row it must have the value of the first row, up
+// to the tolerance times the greatest absolute value of its Terms in any row.
 type Conserved struct {
 	Name string
-	// Terms adds up to the quantity, such as the kinetic and the potential energy.
+	// Terms returns the terms of the quantity, such as kinetic and potential energy; the
+	// quantity is their sum.
 	Terms func(t float64, x, v []float64) []float64
 }
 
-// Consistent demands that stated velocities are the rates at which positions change: between
-// rows, each coordinate moves by the mean of the velocities at both ends times the time,
-// within tolerance of the greatest such step. Rows must lie close together for that.
+// Consistent requires that velocities are the derivatives of positions. Between two rows, each
+// coordinate must change by the mean of the velocities in both rows times the time, up to the
+// tolerance times the greatest such change. Rows must be close together for this.
 type Consistent struct{}
 
-// UniformAcceleration is motion under a constant acceleration in m/s², one number for each
-// coordinate: free fall, projectiles, and, with zeros, motion without force.
+// UniformAcceleration returns the motion under a constant acceleration in m/s², one number for
+// each coordinate: free fall, projectiles and, with zeros, motion without force.
 func UniformAcceleration(g ...float64) Motion {
 	return Motion{Name: "uniform acceleration", Acceleration: func(a []float64, _ float64, _, _ []float64) { copy(a, g) }}
 }
 
-// Oscillator is the harmonic oscillator of angular frequency omega in rad/s about 0, with
-// damping gamma in 1/s: a = −ω²x − γv.
+// Oscillator returns the motion of a harmonic oscillator about 0 with angular frequency omega
+// in rad/s and damping gamma in 1/s: a = −ω²x − γv.
 func Oscillator(omega, gamma float64) Motion {
 	return Motion{Name: "harmonic oscillation", Acceleration: func(a []float64, _ float64, x, v []float64) {
 		for i := range a {
@@ -67,7 +69,8 @@ func Oscillator(omega, gamma float64) Motion {
 	}}
 }
 
-// CentralGravity is motion about a body at 0 with the gravitational parameter mu = GM in m³/s².
+// CentralGravity returns the motion in the gravity of a body at 0 with the gravitational
+// parameter mu = GM in m³/s².
 func CentralGravity(mu float64) Motion {
 	return Motion{Name: "gravity", Acceleration: func(a []float64, _ float64, x, _ []float64) {
 		r := norm(x)
@@ -77,7 +80,8 @@ func CentralGravity(mu float64) Motion {
 	}}
 }
 
-// QuadraticDrag is motion under a constant acceleration g with a drag of k|v|v, k in 1/m.
+// QuadraticDrag returns the motion under a constant acceleration g with a drag of k|v|v, where
+// k is in 1/m.
 func QuadraticDrag(k float64, g ...float64) Motion {
 	return Motion{Name: "drag", Acceleration: func(a []float64, _ float64, _, v []float64) {
 		s := norm(v)
@@ -87,7 +91,7 @@ func QuadraticDrag(k float64, g ...float64) Motion {
 	}}
 }
 
-// Energy is the conservation of kinetic and potential energy per mass, in J/kg.
+// Energy returns the law of conservation of kinetic plus potential energy per mass, in J/kg.
 func Energy(potential func(x []float64) float64) Conserved {
 	return Conserved{Name: "conservation of energy", Terms: func(_ float64, x, v []float64) []float64 {
 		s := norm(v)
@@ -95,8 +99,8 @@ func Energy(potential func(x []float64) float64) Conserved {
 	}}
 }
 
-// Momentum is the conservation of the momentum of bodies that move along a line, one
-// coordinate each, with masses in kg.
+// Momentum returns the law of conservation of momentum for bodies with the given masses in kg
+// that move along a line. Each body has one coordinate.
 func Momentum(masses ...float64) Conserved {
 	return Conserved{Name: "conservation of momentum", Terms: func(_ float64, _, v []float64) []float64 {
 		terms := make([]float64, len(v))
@@ -107,7 +111,8 @@ func Momentum(masses ...float64) Conserved {
 	}}
 }
 
-// AngularMomentum is the conservation of x·vy − y·vx, the angular momentum per mass in a plane.
+// AngularMomentum returns the law of conservation of x·vy − y·vx, the angular momentum per mass
+// in a plane.
 func AngularMomentum() Conserved {
 	return Conserved{Name: "conservation of angular momentum", Terms: func(_ float64, x, v []float64) []float64 {
 		return []float64{x[0] * v[1], -x[1] * v[0]}
@@ -122,7 +127,7 @@ func norm(x []float64) float64 {
 	return math.Sqrt(sum)
 }
 
-var errNoVelocities = errors.New("the trajectory states no velocities")
+var errNoVelocities = errors.New("the trajectory has no velocities")
 
 // Check implements Law.
 func (c Conserved) Check(tr Trajectory, tolerance float64) error {
@@ -198,8 +203,8 @@ func (m Motion) Check(tr Trajectory, tolerance float64) error {
 	return compare("v", tr.V, solution.V)
 }
 
-// spans returns, for each coordinate, the greatest distance from its first value, but at
-// least a thousandth of the greatest of all.
+// spans returns the range of each coordinate, its greatest distance from its first value, but
+// at least a thousandth of the greatest range of all coordinates.
 func spans(rows [][]float64) []float64 {
 	s, most := make([]float64, len(rows[0])), 0.
 	for _, row := range rows {

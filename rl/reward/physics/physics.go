@@ -7,8 +7,9 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// ExtractQuantity returns what a completion states: the content of the last \boxed{…} or, if there
-// is none, of the last <answer>…</answer>, in [reward.AfterThinking].
+// ExtractQuantity returns the answer of a completion: the content of the last \boxed{…} or, if
+// there is none, of the last <answer>…</answer>. It searches the text after the reasoning; see
+// [reward.AfterThinking].
 func ExtractQuantity(completion string) (string, bool) {
 	completion = reward.AfterThinking(completion)
 	if boxed, ok := lastBoxed(completion); ok {

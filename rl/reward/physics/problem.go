@@ -10,17 +10,18 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// TrajectoryProblem asks for a motion that obeys laws. It is what ScoreTrajectory expects in
-// Sample.Answer. Start, Until and Rows keep out trivial answers: two rows obey much.
+// TrajectoryProblem asks for a motion that obeys laws. ScoreTrajectory expects it in
+// Sample.Answer. Start, Until and Rows exclude trivial answers, such as a motion of two rows.
 type TrajectoryProblem struct {
 	Coordinates []string // names of the position columns; nil means x
 	Laws        []Law    // at least one
-	// Tolerance is that of the laws and of Start; 0 means 0.01.
+	// Tolerance is the tolerance for the laws and for Start; 0 means 0.01.
 	Tolerance float64
-	// Start is the first row, unless nil; without V, any velocities will do.
+	// Start is the required first row. If nil, any row is accepted; if its V is nil, any
+	// velocities are.
 	Start *State
-	Until float64 // the least time of the last row, in s
-	Rows  int     // the least number of rows; 0 means 3
+	Until float64 // minimum time of the last row, in s
+	Rows  int     // minimum number of rows; 0 means 3
 }
 
 // State is one row of a trajectory, in base units of the SI.
@@ -29,22 +30,22 @@ type State struct {
 	X, V []float64
 }
 
-// ShapeError is a trajectory that is not the one asked for: another start, too short, or too
-// few rows.
+// ShapeError describes a trajectory that has a wrong start, ends too early or has too few
+// rows.
 type ShapeError struct{ Reason string }
 
 func (e *ShapeError) Error() string { return "physics: the trajectory " + e.Reason }
 
-// Validate names what is wrong with a problem.
+// Validate reports what is wrong with a problem.
 func (p TrajectoryProblem) Validate() error {
 	n := len(p.coordinates())
 	switch {
 	case len(p.Laws) == 0:
 		return errors.New("physics: TrajectoryProblem.Laws is empty")
 	case !(p.Tolerance >= 0) || math.IsInf(p.Tolerance, 0):
-		return fmt.Errorf("physics: TrajectoryProblem.Tolerance is %v, want 0 for the default or more", p.Tolerance)
+		return fmt.Errorf("physics: TrajectoryProblem.Tolerance is %v, want 0 or more", p.Tolerance)
 	case p.Rows < 0:
-		return fmt.Errorf("physics: TrajectoryProblem.Rows is %d, want 0 for the default or more", p.Rows)
+		return fmt.Errorf("physics: TrajectoryProblem.Rows is %d, want 0 or more", p.Rows)
 	case p.Start != nil && (len(p.Start.X) != n || p.Start.V != nil && len(p.Start.V) != n):
 		return fmt.Errorf("physics: TrajectoryProblem.Start has %d positions and %d velocities of %d coordinates",
 			len(p.Start.X), len(p.Start.V), n)
@@ -59,8 +60,8 @@ func (p TrajectoryProblem) coordinates() []string {
 	return p.Coordinates
 }
 
-// Check returns nil if a trajectory is the one asked for and obeys all laws, a ShapeError or
-// LawError if not, and any other error if a law cannot be applied.
+// Check returns nil if a trajectory solves the problem, a ShapeError or a LawError if it does
+// not, and any other error if a law cannot be applied.
 func (p TrajectoryProblem) Check(tr Trajectory) error {
 	tolerance, rows := p.Tolerance, p.Rows
 	if tolerance == 0 {
@@ -93,7 +94,8 @@ func (p TrajectoryProblem) Check(tr Trajectory) error {
 	return nil
 }
 
-// starts compares the first row, within tolerance of what it wants or of the way that is made.
+// starts reports whether the first row is as wanted, up to the tolerance times the size of the
+// wanted value or the range of the coordinate.
 func starts(rows [][]float64, want []float64, tolerance float64) bool {
 	scales := spans(rows)
 	for d, w := range want {
@@ -104,11 +106,11 @@ func starts(rows [][]float64, want []float64, tolerance float64) bool {
 	return true
 }
 
-// ScoreTrajectory judges the table in the last <answer>…</answer> of a completion, or else in
-// its last fenced block, after </think>; see ParseTrajectory. It gives 1 and Correct if the
-// motion is the one asked for and obeys the laws; 0 and Wrong with a ShapeError or a LawError;
-// 0 and Unparseable if there is no such table or it lacks the velocities that a law needs;
-// Error if Sample.Answer is no valid TrajectoryProblem.
+// ScoreTrajectory scores the table in the last <answer>…</answer> of a completion or, if there
+// is none, in its last fenced block, after </think>; see ParseTrajectory. The verdict is
+// Correct with 1 if the motion solves the problem; Wrong with 0 and a ShapeError or a LawError
+// if it does not; Unparseable with 0 if there is no such table or it lacks velocities that a
+// law needs; Error if Sample.Answer is not a valid TrajectoryProblem.
 func ScoreTrajectory(_ context.Context, s reward.Sample) reward.Verdict {
 	problem, ok := s.Answer.(TrajectoryProblem)
 	if !ok {
@@ -149,7 +151,7 @@ func tableOf(completion string) (string, bool) {
 		return "", false
 	}
 	_, block, ok := cutLast(before, "```")
-	_, table, _ := strings.Cut(block, "\n") // less the label
+	_, table, _ := strings.Cut(block, "\n") // without the label of the block
 	return table, ok
 }
 

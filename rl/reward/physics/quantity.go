@@ -27,7 +27,7 @@ func (q Quantity) String() string {
 }
 
 var (
-	// quantityForm is a number, perhaps with a power of ten, and a unit.
+	// quantityForm matches a number, perhaps with a power of ten, and a unit.
 	quantityForm = regexp.MustCompile(`^([-+−]?(?:\d+(?:[,' ]\d{3})+|\d+)?(?:\.\d+)?)\s*` +
 		`(?:[eE]([-+]?\d+)|` +
 		`(?:[x×*·⋅]\s*)10\s*(?:\^|\*\*)\s*[({]?\s*([-+−]?\d+)\s*[)}]?|` +
@@ -40,12 +40,12 @@ var (
 		`^{\circ}`, "°", `\circ`, "°", `\%`, "%", `\left`, "", `\right`, "", "$", "")
 )
 
-// maxQuantity is the number of bytes of the longest quantity.
+// maxQuantity is the maximum number of bytes of a quantity.
 const maxQuantity = 1 << 10
 
 // ParseQuantity reads a number with a unit, in plain text or LaTeX: "9.81 m/s^2", "3×10^8 m s⁻¹",
 // "1,200 kg", "6.02e23 mol^-1", "5\times 10^{-3}\,\mathrm{m/s}". Text before the last "=" or "≈"
-// is left out, as in "v = 3 m/s". It has up to 1 KiB.
+// is ignored, as in "v = 3 m/s". The text may have up to 1 KiB.
 func ParseQuantity(text string) (Quantity, error) {
 	q, _, err := parseQuantity(text)
 	return q, err
@@ -68,7 +68,7 @@ func parseQuantity(text string) (Quantity, Unit, error) {
 	}
 	m := quantityForm.FindStringSubmatch(strings.TrimSpace(plain))
 	if m == nil || strings.Trim(m[1], "-+−") == "" {
-		return Quantity{}, Unit{}, fmt.Errorf("physics: %s is no number with a unit", strconv.Quote(text))
+		return Quantity{}, Unit{}, fmt.Errorf("physics: %s is not a number with a unit", strconv.Quote(text))
 	}
 	digits := strings.NewReplacer(",", "", "'", "", " ", "", "−", "-").Replace(m[1])
 	exponent := strings.NewReplacer("−", "-").Replace(m[2] + m[3] + superscripts.Replace(m[4]))
@@ -90,28 +90,28 @@ func parseQuantity(text string) (Quantity, Unit, error) {
 	return q, unit, nil
 }
 
-// QuantityProblem is what ScoreQuantity expects in Sample.Answer.
+// QuantityProblem asks for a quantity. ScoreQuantity expects it in Sample.Answer.
 type QuantityProblem struct {
 	Want string // a number with a unit, such as "9.81 m/s^2"
-	// Tolerance is how far the answer may be from what is wanted, relative to that, or
-	// absolutely, in base units, if that is 0; 0 means 0.01. That of 20 °C is relative to
-	// 20 K, not to 293.15 K.
+	// Tolerance is the maximum difference relative to Want; if Want is 0, it is the absolute
+	// difference in base units. 0 means 0.01. For 20 °C it is relative to 20 K, not to
+	// 293.15 K.
 	Tolerance float64
 }
 
-// DimensionError is an answer of another kind of quantity than is wanted.
+// DimensionError is an answer with another dimension than the wanted one.
 type DimensionError struct{ Got, Want Dimension }
 
 func (e *DimensionError) Error() string {
 	return fmt.Sprintf("physics: dimension %v, want %v", e.Got, e.Want)
 }
 
-// ValueError is an answer of the right kind and another size.
+// ValueError is an answer with the right dimension and a wrong value.
 type ValueError struct{ Got, Want Quantity }
 
 func (e *ValueError) Error() string { return fmt.Sprintf("physics: %v, want %v", e.Got, e.Want) }
 
-// Check compares an answer with what is wanted: nil, a DimensionError, a ValueError, or an
+// Check compares an answer with Want. It returns nil, a DimensionError, a ValueError, or an
 // error of ParseQuantity.
 func (p QuantityProblem) Check(answer string) error {
 	want, allowed, err := p.want()
@@ -131,14 +131,14 @@ func (p QuantityProblem) Check(answer string) error {
 	return nil
 }
 
-// want returns what is wanted, and how far an answer may be from it, in base units.
+// want returns the wanted quantity and the allowed difference, in base units.
 func (p QuantityProblem) want() (want Quantity, allowed float64, err error) {
 	tolerance := p.Tolerance
 	if tolerance == 0 {
 		tolerance = 0.01
 	}
 	if !(tolerance > 0) || math.IsInf(tolerance, 0) {
-		return Quantity{}, 0, fmt.Errorf("physics: QuantityProblem.Tolerance is %v, want 0 for the default or more",
+		return Quantity{}, 0, fmt.Errorf("physics: QuantityProblem.Tolerance is %v, want 0 or more",
 			p.Tolerance)
 	}
 	want, unit, err := parseQuantity(p.Want)
@@ -152,10 +152,10 @@ func (p QuantityProblem) want() (want Quantity, allowed float64, err error) {
 	return want, tolerance * size, nil
 }
 
-// ScoreQuantity judges the last \boxed{…} of a completion, or else its last
-// <answer>…</answer>, after </think>: 1 and Correct if it equals the problem's quantity; 0 and
-// Wrong with a DimensionError or a ValueError; 0 and Unparseable if it is no quantity; Error if
-// Sample.Answer is no valid QuantityProblem.
+// ScoreQuantity scores the last \boxed{…} of a completion or, if there is none, its last
+// <answer>…</answer>, after </think>. The verdict is Correct with 1 if it equals the problem's
+// quantity; Wrong with 0 and a DimensionError or a ValueError if it does not; Unparseable with
+// 0 if it is not a quantity; Error if Sample.Answer is not a valid QuantityProblem.
 func ScoreQuantity(_ context.Context, s reward.Sample) reward.Verdict {
 	problem, ok := s.Answer.(QuantityProblem)
 	if !ok {

@@ -104,7 +104,7 @@ func TestIllFormedQuantityProblemsAreErrors(t *testing.T) {
 	for want, answer := range map[string]any{
 		"is string":                 "3 m",
 		`Want: physics: "" is no`:   QuantityProblem{},
-		`"furlong" is no unit`:      QuantityProblem{Want: "1 furlong"},
+		`"furlong" is not a unit`:   QuantityProblem{Want: "1 furlong"},
 		"Tolerance is -1":           QuantityProblem{Want: "1 m", Tolerance: -1},
 		"Tolerance is NaN":          QuantityProblem{Want: "1 m", Tolerance: math.NaN()},
 		"physics.TrajectoryProblem": TrajectoryProblem{},

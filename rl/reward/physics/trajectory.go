@@ -8,32 +8,32 @@ import (
 	"strings"
 )
 
-// Trajectory is a motion, row by row, in base units of the SI. Several bodies are more
-// coordinates.
+// Trajectory is a motion as a table with a row for each time, in base units of the SI. If
+// there are several bodies, each has its own coordinates.
 type Trajectory struct {
 	T []float64   // [N], ascending
 	X [][]float64 // [N][D] positions
-	V [][]float64 // [N][D] velocities; nil if they are not stated
+	V [][]float64 // [N][D] velocities; nil if there are none
 }
 
-// maxRows bounds a stated trajectory.
+// maxRows is the maximum number of rows of a trajectory.
 const maxRows = 10000
 
 // ParseTrajectory reads a table: a line of column names and lines of numbers, separated by
-// commas, blanks or "|". The columns are t, positions and velocities in any order, each with a
-// unit in brackets or parentheses, or in base units, such as
+// commas, white space or "|". The columns are t, positions and velocities in any order. A name
+// may have a unit in brackets or parentheses after it; otherwise the column is in base units:
 //
 //	t [s], x [m], y [m], vx [km/h], vy [km/h]
 //
-// Coordinates names the positions; a velocity is "v" and the name. Velocities may be left
-// out, all of them. Times must ascend.
+// coordinates lists the names of the positions. The name of a velocity is "v" and the name of
+// its coordinate. There must be velocities for all coordinates or for none. Times must ascend.
 func ParseTrajectory(text string, coordinates []string) (Trajectory, error) {
 	var tr Trajectory
 	var columns []column
 	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		line = strings.Trim(strings.TrimSpace(line), "|")
 		if strings.Trim(line, "-:| ") == "" {
-			continue // the rule below the head of a table in Markdown
+			continue // the line below the header of a Markdown table
 		}
 		if columns == nil {
 			var err error
@@ -55,7 +55,7 @@ func ParseTrajectory(text string, coordinates []string) (Trajectory, error) {
 			value *= c.factor
 			switch {
 			case err != nil || math.IsNaN(value) || math.IsInf(value, 0):
-				return tr, fmt.Errorf("physics: line %d of the trajectory: %s is no number", n+1, strconv.Quote(fields[i]))
+				return tr, fmt.Errorf("physics: line %d of the trajectory: %s is not a number", n+1, strconv.Quote(fields[i]))
 			case c.of < 0:
 				if k := len(tr.T); k > 0 && value <= tr.T[k-1] {
 					return tr, fmt.Errorf("physics: line %d of the trajectory: time does not ascend", n+1)
@@ -78,7 +78,7 @@ func ParseTrajectory(text string, coordinates []string) (Trajectory, error) {
 	return tr, nil
 }
 
-// column is one of a table: time, or the position or velocity of a coordinate.
+// column is a column of a table: the time, or the position or velocity of a coordinate.
 type column struct {
 	of       int // index of the coordinate, -1 for time
 	velocity bool
@@ -122,7 +122,7 @@ func parseHead(line string, coordinates []string) ([]column, error) {
 				want = speed
 			}
 			if err == nil && u.Dimension != want && !(c.of >= 0 && u.Dimension == want.times(length, -1)) {
-				err = &DimensionError{u.Dimension, want} // angles and their speeds are coordinates too
+				err = &DimensionError{u.Dimension, want} // coordinates may be lengths or angles
 			}
 			if err != nil {
 				return nil, fmt.Errorf("column %s of the trajectory: %w", name, err)
@@ -145,7 +145,7 @@ func parseHead(line string, coordinates []string) ([]column, error) {
 	return columns, nil
 }
 
-// cutUnit returns what stands in the bracket that text begins with, and what follows it.
+// cutUnit returns the text inside the bracket at the beginning of text, and the text after it.
 func cutUnit(text string) (unit, after string, ok bool) {
 	depth := 0
 	for i, r := range text {

@@ -48,7 +48,7 @@ func TestMotionsOfScipyObeyAndSpoiltOnesDoNot(t *testing.T) {
 			c.Fault != "" && (v.Status != reward.Wrong || v.Value != 0 || !errors.As(v.Err, &broken) || broken.Row == 0) {
 			t.Errorf("%s %v, fault %q: %+v", c.Law, c.Parameters, c.Fault, v)
 		}
-		// What is conserved tells the two apart where the fault touches it.
+		// A conservation law detects the fault if the fault changes the conserved quantity.
 		var law Law
 		switch {
 		case c.Law == "gravity":
@@ -117,15 +117,15 @@ func TestTablesHaveUnitsInAnyOrder(t *testing.T) {
 		"t\n0":               "want each of t, x",
 		"x\n0":               "want each of t, x",
 		"t,x\n0":             "line 2 of the trajectory has 1 numbers, want 2",
-		"t,x\n0,a":           `"a" is no number`,
-		"t,x\n0,NaN":         `"NaN" is no number`,
-		"t,x\n0,1e999":       `"1e999" is no number`,
+		"t,x\n0,a":           `"a" is not a number`,
+		"t,x\n0,NaN":         `"NaN" is not a number`,
+		"t,x\n0,1e999":       `"1e999" is not a number`,
 		"t,x\n1,0\n1,0":      "line 3 of the trajectory: time does not ascend",
 		"t,x\n":              "no rows",
 		"":                   "no rows",
 		"t [m], x\n0,0":      "column t of the trajectory: physics: dimension m, want s",
 		"t, x [kg]\n0,0":     "dimension kg, want m",
-		"t, x [furlong]\n0,": "no unit",
+		"t, x [furlong]\n0,": "not a unit",
 		"t, x [m\n0,":        "closing bracket",
 	} {
 		if _, err := ParseTrajectory(text, []string{"x"}); err == nil || !strings.Contains(err.Error(), want) {

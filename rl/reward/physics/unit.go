@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Dimension is the exponents of the seven base quantities of the SI.
+// Dimension holds the exponents of the seven base quantities of the SI.
 type Dimension struct{ Length, Mass, Time, Current, Temperature, Amount, Luminosity int }
 
 func (d Dimension) times(e Dimension, power int) Dimension {
@@ -39,17 +39,19 @@ func (d Dimension) String() string {
 	return strings.Join(parts, " ")
 }
 
-// Unit is a unit in terms of base units of the SI: x of it are Factor·x + Offset.
+// Unit is a unit in terms of base units of the SI: the value x in this unit is Factor·x + Offset
+// in base units.
 type Unit struct {
 	Factor    float64
-	Offset    float64 // of °C and °F alone
+	Offset    float64 // 0 except for °C and °F
 	Dimension Dimension
 }
 
-// ParseUnit reads a unit: symbols or English names joined by "*", "·" or blanks, "/" and
-// "per", with powers ("m/s^2", "m s⁻²", "J/(kg K)", "kilometers per hour"). A "/" divides by
-// the next unit alone, as in "J/kg*K" = J·K/kg; parentheses divide by more. "" and "1" are
-// the unit of numbers. °C and °F have their offset alone, and are differences in products.
+// ParseUnit reads a unit: symbols or English names joined by "*", "·" or spaces, "/" and
+// "per", with powers ("m/s^2", "m s⁻²", "J/(kg K)", "kilometers per hour"). A "/" divides only
+// by the next unit or parenthesis: "J/kg*K" is J·K/kg. "" and "1" are the unit of plain
+// numbers. °C and °F have an offset only if they stand alone; in products they are temperature
+// differences.
 func ParseUnit(text string) (Unit, error) {
 	p := unitParser{rest: strings.TrimSpace(text)}
 	u, err := p.product(0)
@@ -67,7 +69,7 @@ func ParseUnit(text string) (Unit, error) {
 
 type unitParser struct{ rest string }
 
-// take cuts off the first of the given tokens that the rest begins with.
+// take removes from the rest the first of the given tokens that it begins with.
 func (p *unitParser) take(tokens ...string) bool {
 	for _, t := range tokens {
 		if rest, ok := strings.CutPrefix(p.rest, t); ok {
@@ -141,7 +143,7 @@ func (p *unitParser) factor(nesting int) (Unit, error) {
 		name := p.rest[:end]
 		var ok bool
 		if u, ok = lookup(name); !ok {
-			return u, fmt.Errorf("%q is no unit", name)
+			return u, fmt.Errorf("%q is not a unit", name)
 		}
 		p.rest = strings.TrimLeft(p.rest[end:], " ")
 	}
@@ -155,7 +157,8 @@ func (p *unitParser) factor(nesting int) (Unit, error) {
 var superscripts = strings.NewReplacer("⁻", "-", "⁰", "0", "¹", "1", "²", "2", "³", "3", "⁴", "4", "⁵", "5",
 	"⁶", "6", "⁷", "7", "⁸", "8", "⁹", "9")
 
-// power reads "^2", "**-1", "²" or "⁻¹", or "-1" and "2" right after a symbol; 1 if there is none.
+// power reads a power, "^2", "**-1", "²" or "⁻¹", or "2" or "-1" right after a symbol. It
+// returns 1 if there is none.
 func (p *unitParser) power() (int, error) {
 	explicit := p.take("^", "**")
 	bracket := explicit && p.take("(", "{")
@@ -176,7 +179,7 @@ func (p *unitParser) power() (int, error) {
 	}
 	p.rest = strings.TrimLeft(p.rest[end:], " ")
 	if bracket && !p.take(")", "}") {
-		return 0, fmt.Errorf("a power without its end")
+		return 0, fmt.Errorf("a power without its closing bracket")
 	}
 	return power, nil
 }

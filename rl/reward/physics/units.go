@@ -7,8 +7,8 @@ import (
 
 // named is a row of the table of units.
 type named struct {
-	names    string // separated by blanks; those before "|" are symbols, those after it words
-	prefixed bool   // whether symbols take prefixes as symbols, and words as words
+	names    string // separated by spaces: symbols before "|", words after it
+	prefixed bool   // symbols may have prefix symbols, and words prefix words
 	factor   float64
 	of       Dimension
 }
@@ -29,10 +29,10 @@ var (
 	power       = Dimension{Length: 2, Mass: 1, Time: -3}
 )
 
-// table follows the SI Brochure, 9th edition (2019), with the constants of CODATA 2018, and
-// NIST SP 811 for the rest. Words also have a plural in s.
+// table has the units of the SI Brochure, 9th edition (2019), with the constants of CODATA
+// 2018, and other units by NIST SP 811. Words may also have a plural in s.
 var table = []named{
-	// base units; the gram takes the prefixes
+	// base units; prefixes of mass apply to the gram
 	{"m | meter metre", true, 1, length},
 	{"g | gram gramme", true, 1e-3, mass},
 	{"s sec | second", true, 1, duration},
@@ -108,7 +108,7 @@ var table = []named{
 	{"Torr torr |", false, 101325. / 760, pressure},
 	{"psi |", false, 4.4482216152605 / (0.0254 * 0.0254), pressure},
 
-	// energy, power, the rest
+	// energy, power and others
 	{"eV | electronvolt", true, 1.602176634e-19, energy},
 	{"cal | calorie", true, 4.184, energy},
 	{"erg | erg", false, 1e-7, energy},
@@ -119,7 +119,7 @@ var table = []named{
 	{"G | gauss", true, 1e-4, Dimension{Mass: 1, Time: -2, Current: -1}},
 }
 
-// celsius and fahrenheit have offsets.
+// celsius and fahrenheit are the units with offsets.
 var (
 	celsius    = Unit{1, 273.15, temperature}
 	fahrenheit = Unit{5. / 9, 273.15 - 32*5./9, temperature}
@@ -137,7 +137,8 @@ var prefixes = []struct {
 	{"r", "ronto", 1e-27}, {"q", "quecto", 1e-30},
 }
 
-// symbols and words are the table by name; prefixed say which of them take prefixes.
+// symbols and words are the units by name; prefixedSymbols and prefixedWords are those that may
+// have prefixes.
 var symbols, words, prefixedSymbols, prefixedWords = index()
 
 func index() (symbols, words, prefixedSymbols, prefixedWords map[string]Unit) {
@@ -170,8 +171,8 @@ func index() (symbols, words, prefixedSymbols, prefixedWords map[string]Unit) {
 	return symbols, words, prefixedSymbols, prefixedWords
 }
 
-// lookup finds one unit: a symbol before a symbol with prefix, so that "min" is the minute
-// and "cd" the candela, and a word in any case.
+// lookup finds a unit by its symbol or word. A symbol has priority over a symbol with a prefix,
+// so that "min" is the minute and "cd" the candela. The case of words is ignored.
 func lookup(name string) (Unit, bool) {
 	if u, ok := symbols[name]; ok {
 		return u, true

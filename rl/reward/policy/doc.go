@@ -1,4 +1,4 @@
-// Package policy scores a reasoning by rules on its steps: what no step may contain, what
-// every step must, and which steps there must be, in which order. A verdict names the steps
-// and the rules that they break.
+// Package policy scores the reasoning of a completion by rules on its steps: what no step may
+// contain, what every step must contain, and which steps are required in which order. A
+// verdict names the rules that are broken and the steps that break them.
 package policy

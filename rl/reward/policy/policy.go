@@ -10,15 +10,15 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Kind says what a rule demands of the steps that match it.
+// Kind is the kind of a rule.
 type Kind uint8
 
 const (
-	// Forbidden: no step may match.
+	// Forbidden means that no step may match.
 	Forbidden Kind = iota
-	// Required: a step must match.
+	// Required means that at least one step must match.
 	Required
-	// Every: all steps must match.
+	// Every means that all steps must match.
 	Every
 )
 
@@ -32,17 +32,18 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Rule is one rule. Exactly one of Pattern and Match is set.
+// Rule is one rule. Exactly one of Pattern and Match must be set.
 type Rule struct {
 	Name string
 	Kind Kind
-	// Pattern matches a step in which it is found.
+	// Pattern matches a step if it is found in it.
 	Pattern *regexp.Regexp
-	// Match reports whether a step matches, and what of it, for the verdict. It may be
-	// called from several goroutines at once.
+	// Match reports whether a step matches, and returns the matching text for the verdict. It
+	// may be called from several goroutines at once.
 	Match func(s Step) (found string, ok bool)
-	// After is the name of another rule: this one looks only at the steps after the first
-	// that matches that. Without such a step, Required is broken and the others are kept.
+	// After is the name of another rule. If set, this rule applies only to the steps after the
+	// first step that matches the other rule. If there is no such step, a Required rule is
+	// broken, and rules of other kinds are kept.
 	After string
 	// Least is the number of steps that must match a Required rule; 0 means 1.
 	Least int
@@ -51,23 +52,25 @@ type Rule struct {
 // Policy is a set of rules. Its method Score is a reward function.
 type Policy struct {
 	Rules []Rule // at least one, with distinct names
-	// Part is what of a completion is looked at.
+	// Part is the part of a completion to which the rules apply.
 	Part Part
-	// Split divides it into steps; nil means Lines. An error makes the sample Unparseable.
+	// Split splits that part into steps; nil means Lines. If it returns an error, the sample is
+	// Unparseable.
 	Split func(text string) ([]Step, error)
-	// Partial gives the share of rules that are kept; without it the value is 1 or 0.
+	// Partial makes the value the share of rules that are kept, instead of 1 or 0.
 	Partial bool
 }
 
-// Breach is a rule that is broken.
+// Breach is a broken rule.
 type Breach struct {
 	Rule string
 	Kind Kind
-	// Step is the first that breaks it; its Number is 0 for a Required rule.
+	// Step is the first step that breaks the rule; its Number is 0 for a Required rule.
 	Step Step
-	// Found is what matches a Forbidden rule.
+	// Found is the text that matches a Forbidden rule.
 	Found string
-	// Steps is the number of steps that break it or, of a Required rule, that match.
+	// Steps is the number of steps that break the rule. For a Required rule it is the number
+	// of steps that match.
 	Steps int
 }
 
@@ -82,7 +85,7 @@ func (b Breach) String() string {
 	}
 }
 
-// quote shows at most the first 60 characters.
+// quote quotes at most the first 60 characters of text.
 func quote(text string) string {
 	n := 0
 	for i := range text {
@@ -94,7 +97,7 @@ func quote(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// BreachError is what is wrong with a reasoning: all rules that it breaks, in their order.
+// BreachError lists all rules that a completion breaks, in the order of the rules.
 type BreachError struct{ Breaches []Breach }
 
 func (e *BreachError) Error() string {
@@ -105,9 +108,9 @@ func (e *BreachError) Error() string {
 	return "policy: " + strings.Join(texts, "; ")
 }
 
-// Score judges one sample: 1 and Correct if it keeps all rules; Wrong with a BreachError if it
-// does not; 0 and Unparseable if the completion lacks the part, or has no steps in it; Error if
-// the policy is ill-formed. It does not look at Sample.Answer.
+// Score scores one sample: Correct with 1 if it keeps all rules; Wrong with a BreachError if
+// it does not; Unparseable with 0 if the completion lacks the Part or has no steps in it;
+// Error if the policy is invalid. Sample.Answer is not used.
 func (p Policy) Score(_ context.Context, s reward.Sample) reward.Verdict {
 	if err := p.Validate(); err != nil {
 		return reward.Verdict{Status: reward.Error, Err: err}
@@ -173,7 +176,7 @@ func (p Policy) check(r Rule, steps []Step) (Breach, bool) {
 	return b, b.Steps > 0
 }
 
-// after returns the steps after the first that matches the named rule.
+// after returns the steps after the first step that matches the named rule.
 func (p Policy) after(name string, steps []Step) []Step {
 	for _, r := range p.Rules {
 		if r.Name != name {
@@ -199,7 +202,7 @@ func (r Rule) match(s Step) (found string, ok bool) {
 	return s.Text[at[0]:at[1]], true
 }
 
-// Validate names what is wrong with a policy.
+// Validate reports what is wrong with a policy.
 func (p Policy) Validate() error {
 	if len(p.Rules) == 0 {
 		return errors.New("policy: Policy.Rules is empty")

@@ -12,7 +12,7 @@ import (
 
 func pattern(p string) *regexp.Regexp { return regexp.MustCompile(p) }
 
-// careful is a policy with a rule of each kind.
+// careful is a policy with rules of each kind.
 var careful = Policy{Part: Thinking, Rules: []Rule{
 	{Name: "no guess", Pattern: pattern(`(?i)\bguess(es|ing)?\b`)},
 	{Name: "short", Kind: Every, Match: func(s Step) (string, bool) { return "", len(s.Text) <= 40 }},
@@ -72,7 +72,7 @@ func TestStepsAndParts(t *testing.T) {
 		part       Part
 		split      func(string) ([]Step, error)
 		completion string
-		want       []string // nil for an error that says...
+		want       []string // nil if there is an error
 		says       string
 	}{
 		{"lines", All, nil, " a \n\n\tb\r\n", []string{"a", "b"}, ""},
@@ -138,7 +138,7 @@ func FuzzTags(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Without the tags and blanks, the steps are the text.
+		// Without tags and white space, the steps are the text.
 		var joined strings.Builder
 		for _, s := range steps {
 			joined.WriteString(s.Text)

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Part is what of a completion a policy looks at.
+// Part is the part of a completion to which a policy applies.
 type Part uint8
 
 const (
-	// All: the whole completion.
+	// All is the whole completion.
 	All Part = iota
-	// Thinking: what is between the first <think> and the last </think>.
+	// Thinking is the text between the first <think> and the last </think>.
 	Thinking
-	// Answer: what follows the last </think>.
+	// Answer is the text after the last </think>.
 	Answer
 )
 
@@ -49,11 +49,11 @@ func (p Part) of(completion string) (string, error) {
 
 // Step is one step of a reasoning.
 type Step struct {
-	Number int    // from 1
-	Text   string // without surrounding blanks
+	Number int    // counted from 1
+	Text   string // without surrounding white space
 }
 
-// collect numbers the texts that are not blank.
+// collect returns the texts that are not blank as numbered steps.
 func collect(texts []string) (steps []Step) {
 	for _, text := range texts {
 		if text = strings.TrimSpace(text); text != "" {
@@ -63,16 +63,17 @@ func collect(texts []string) (steps []Step) {
 	return steps
 }
 
-// Lines makes each line that is not blank a step.
+// Lines splits text into steps: each line that is not blank is a step.
 func Lines(text string) ([]Step, error) { return collect(strings.Split(text, "\n")), nil }
 
 var blankLines = regexp.MustCompile(`\n[ \t\r]*\n`)
 
-// Paragraphs makes what stands between blank lines a step.
+// Paragraphs splits text into steps: each paragraph between blank lines is a step.
 func Paragraphs(text string) ([]Step, error) { return collect(blankLines.Split(text, -1)), nil }
 
-// Tags returns a function that makes the content of each <tag>…</tag> a step. The tags must be
-// in pairs and not nested, and nothing but blanks may be outside, lest it escape the rules.
+// Tags returns a function for Policy.Split: the content of each <tag>…</tag> is a step. Tags
+// must be closed and not nested. Text outside of the tags is an error, since rules would not
+// apply to it.
 func Tags(tag string) func(text string) ([]Step, error) {
 	open, end := "<"+tag+">", "</"+tag+">"
 	return func(text string) ([]Step, error) {

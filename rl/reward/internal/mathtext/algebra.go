@@ -4,11 +4,11 @@ import (
 	"math/big"
 )
 
-// atomKind says what an atom is.
+// atomKind is the kind of an atom.
 type atomKind uint8
 
 const (
-	variable    atomKind = iota // a variable, π or e, or a function's value
+	variable    atomKind = iota // a variable, π, e, or the value of a function
 	logarithmic                 // the natural logarithm of a prime
 	imaginary                   // i
 	prime                       // a prime number, with exponents between 0 and 1
@@ -16,38 +16,38 @@ const (
 	absolute                    // |inner|
 )
 
-// atom is what monomials are made of.
+// atom is an indivisible factor of a monomial.
 type atom struct {
 	kind  atomKind
-	value *big.Int   // of a prime
-	base  polynomial // of a radicand
-	inner int        // of an absolute
+	value *big.Int   // value of a prime
+	base  polynomial // polynomial of a radicand
+	inner int        // index of the atom in an absolute value
 }
 
-// algebra brings expressions to a normal form: quotients of polynomials in atoms.
-// Roots of rational numbers become products of roots of primes, which are linearly
-// independent over the rational numbers, so that sums of roots are equal only if
-// their terms are. Expressions of one comparison share an algebra.
+// algebra computes normal forms of expressions, which are quotients of polynomials in atoms.
+// Roots of rational numbers become products of roots of primes. These are linearly independent
+// over the rational numbers, so sums of roots are equal only if their terms are equal.
+// Expressions that are compared share an algebra.
 type algebra struct {
 	atoms []atom
 	index map[string]int
 	steps int
-	fold  bool // letters in upper and lower case are the same
-	// opaque says that the normal form has atoms with relations that it does not
-	// know, such as sin x and cos x: different forms may be equal.
+	fold  bool // upper-case and lower-case letters are the same
+	// opaque is set if the normal form has atoms with unknown relations, such as sin x and
+	// cos x: expressions with different forms may then be equal.
 	opaque bool
 }
 
 func newAlgebra(steps int) *algebra { return &algebra{index: map[string]int{}, steps: steps} }
 
-// spend counts n steps.
+// spend counts n steps, and fails if none are left.
 func (a *algebra) spend(n int) {
 	if a.steps -= n; a.steps < 0 {
 		fail(ErrTooBig, "more than %d steps of algebra", maxSteps)
 	}
 }
 
-// check bounds a number and counts what arithmetic on it costs.
+// check fails if a number is too big, and counts the steps of arithmetic with it.
 func (a *algebra) check(r *big.Rat) {
 	bits := max(r.Num().BitLen(), r.Denom().BitLen())
 	if bits > maxBits {
@@ -57,7 +57,7 @@ func (a *algebra) check(r *big.Rat) {
 	a.spend(1 + words*words/8)
 }
 
-// atom returns the number of the atom that key identifies.
+// atom returns the index of the atom with the given key, which is made if it is new.
 func (a *algebra) atom(key string, made atom) int {
 	if i, ok := a.index[key]; ok {
 		return i
@@ -80,7 +80,7 @@ func (a *algebra) number(r *big.Rat) fraction {
 	return fraction{rational(r), whole(1)}
 }
 
-// named returns an atom as an expression.
+// named returns the atom with the given key as an expression.
 func (a *algebra) named(key string, made atom) fraction {
 	return a.monomial(monomial{{a.atom(key, made), exponent{1, 1}}})
 }
@@ -91,14 +91,14 @@ func (a *algebra) monomial(m monomial) fraction {
 	return fraction{p, whole(1)}
 }
 
-// timesTerm adds t·u to p, after powers of atoms that have a simpler form took it.
+// timesTerm adds t·u to p, after simplifying powers of atoms, such as i² and √2².
 func (a *algebra) timesTerm(p polynomial, t, u term) {
 	coef := new(big.Rat).Mul(t.coef, u.coef)
 	a.check(coef)
 	mono := t.mono.times(u.mono)
 	a.spend(1 + len(mono))
 	kept := make(monomial, 0, len(mono))
-	var bases []factor // of radicands, with the integer parts of their exponents
+	var bases []factor // radicands with the integer parts of their exponents
 	for _, f := range mono {
 		at, k := a.atoms[f.atom], f.exp.whole()
 		switch {
@@ -197,7 +197,8 @@ func (a *algebra) product(f, g fraction) fraction {
 
 func (a *algebra) negate(f fraction) fraction { return fraction{a.times(f.num, whole(-1)), f.den} }
 
-// reciprocal turns f over. Single terms without roots of polynomials stay above.
+// reciprocal returns 1/f. A single term without roots of polynomials is inverted in the
+// numerator, by negative exponents.
 func (a *algebra) reciprocal(f fraction) fraction {
 	if len(f.num) == 0 {
 		fail(ErrUndefined, "division by zero")
@@ -218,7 +219,7 @@ func (a *algebra) reciprocal(f fraction) fraction {
 	return fraction{a.times(f.den, p), whole(1)}
 }
 
-// difference is zero if f and g are equal; it is the numerator of f − g.
+// difference returns the numerator of f − g, which is zero if f and g are equal.
 func (a *algebra) difference(f, g fraction) polynomial {
 	return a.sum(f, a.negate(g)).num
 }

@@ -2,22 +2,22 @@ package mathtext
 
 import "strings"
 
-// near is the number of bytes between boxes that still belong together.
+// near is the maximum number of bytes between boxes that belong together.
 const near = 10
 
-// boxes returns what the last \boxed{…} holds. Boxes right before it, with no more
-// than a comma or and between, belong to it: the result is a list.
+// boxes returns the content of the last \boxed{…}. If there are other boxes before it, with only
+// a comma or "and" in between, the result is a list of the contents of all.
 func boxes(text string) (string, bool) {
 	content, start, _, ok := lastBox(text)
 	if !ok {
 		return "", false
 	}
 	for range maxMembers {
-		// The box before may hold no more than an answer, which bounds where it begins.
+		// The content of the box before is at most an answer, which limits where it begins.
 		from := max(0, start-maxAnswer)
 		before, begin, end, ok := lastBox(text[from:start])
 		begin, end = from+begin, from+end
-		if !ok || start-end > 2*near || strings.HasPrefix(before, "{") { // {: it holds the box
+		if !ok || start-end > 2*near || strings.HasPrefix(before, "{") { // after { the box is inside the other one
 			break
 		}
 		switch strings.Trim(strings.TrimPrefix(text[end:start], `\text{`), "} $\n,.\\") {
@@ -33,7 +33,7 @@ func boxes(text string) (string, bool) {
 	return content, true
 }
 
-// lastBox returns what the last \boxed holds and its place.
+// lastBox returns the content of the last \boxed and its position.
 func lastBox(text string) (content string, start, end int, ok bool) {
 	start = max(strings.LastIndex(text, `\boxed`), strings.LastIndex(text, `\fbox`))
 	if start < 0 {
@@ -47,9 +47,9 @@ func lastBox(text string) (content string, start, end int, ok bool) {
 		if n := closing(rest); n > 0 {
 			return rest[1:n], start, at + n + 1, true
 		}
-		return rest, start, at + len(rest), true // does not end, and cannot be read
+		return rest, start, at + len(rest), true // the box is not closed, so the content cannot be parsed
 	}
-	// \boxed 5: up to the next blank or the end of the formula.
+	// In \boxed 5 the content ends at the next space or the end of the formula.
 	if i := strings.IndexAny(rest, " \t\n$"); i >= 0 {
 		rest = rest[:i]
 	}

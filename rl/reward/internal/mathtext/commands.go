@@ -2,7 +2,7 @@ package mathtext
 
 import "strings"
 
-// symbols maps characters of Unicode to the LaTeX or ASCII they stand for.
+// symbols maps Unicode characters to the equivalent LaTeX or ASCII.
 var symbols = map[rune]string{
 	'×': `*`, '·': `*`, '⋅': `*`, '∙': `*`, '•': `*`, '∗': `*`, '÷': `/`, '⁄': `/`, '∕': `/`, '−': `-`, '–': `-`, '—': `-`,
 	'≤': `\le `, '⩽': `\le `, '≥': `\ge `, '⩾': `\ge `, '≠': `\ne `, '≈': `\approx `, '≡': `\equiv `, '∞': `\infty `,
@@ -17,21 +17,21 @@ var symbols = map[rune]string{
 
 const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
-// vulgars are the fractions that Unicode has as characters.
+// vulgars holds the fractions that are Unicode characters, such as ½.
 var vulgars = map[rune][2]int64{
 	'½': {1, 2}, '⅓': {1, 3}, '⅔': {2, 3}, '¼': {1, 4}, '¾': {3, 4}, '⅕': {1, 5}, '⅖': {2, 5}, '⅗': {3, 5},
 	'⅘': {4, 5}, '⅙': {1, 6}, '⅚': {5, 6}, '⅛': {1, 8}, '⅜': {3, 8}, '⅝': {5, 8}, '⅞': {7, 8},
 }
 
-// ignored are the commands that change how something looks.
+// ignored holds commands that change only the layout.
 var ignored = wordSet(`left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle
 	textstyle limits nolimits rm bf it mathstrut quad qquad enspace thinspace nobreak strut hfill noindent`)
 
-// textual are the commands whose argument is text.
+// textual holds commands whose argument is text.
 var textual = wordSet(`text textbf textit textrm textnormal textsf texttt textsc mbox hbox mathrm mathbf mathit mathsf
 	mathtt mathcal operatorname boldsymbol bm emph underline`)
 
-// renamed are commands that mean the same as another.
+// renamed maps commands to another command with the same meaning.
 var renamed = map[string]string{
 	"dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge",
 	"geqslant": "ge", "geqq": "ge", "neq": "ne", "lt": "<", "gt": ">", "cdot": "*", "times": "*", "ast": "*", "div": "/",
@@ -43,7 +43,7 @@ var renamed = map[string]string{
 	"acos": "arccos", "atan": "arctan", "reals": "R", "lgroup": "(", "rgroup": ")",
 }
 
-// spoken are words that stand for commands in plain text too.
+// spoken maps words of plain text to commands.
 var spoken = map[string]string{
 	"pi": "pi", "sqrt": "sqrt", "infinity": "infty", "inf": "infty", "oo": "infty", "theta": "theta", "alpha": "alpha",
 	"beta": "beta", "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "log": "log",
@@ -53,11 +53,11 @@ var spoken = map[string]string{
 	"union": "cup", "floor": "floor", "ceil": "ceil",
 }
 
-// greek are the commands that print a letter.
+// greek holds the commands of Greek letters.
 var greek = wordSet(`alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon
 	phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty`)
 
-// operators are the commands that are tokens of kind tokOp.
+// operators holds the commands that are tokens of kind tokOp.
 var operators = wordSet(`* / < > le ge ne approx equiv in cup cap setminus pm mp | [ ] ( ) \{ \} ' and or
 	degree % : ldots`)
 

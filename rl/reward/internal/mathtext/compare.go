@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// errNoNumber is wrapped by errors about structures where a number is wanted.
+// errNoNumber is wrapped by errors about structures where a number is expected.
 var errNoNumber = errors.New("no number")
 
 var kindNames = [...]string{
@@ -16,18 +16,18 @@ var kindNames = [...]string{
 	tuple: "a tuple", interval: "an interval", setOp: "a union or intersection", matrix: "a matrix",
 }
 
-// comparer compares two answers; what it does is bounded by steps.
+// comparer compares two answers with a limited number of steps.
 type comparer struct{ steps int }
 
-// spend counts n steps.
+// spend counts n steps, and fails if none are left.
 func (c *comparer) spend(n int) {
 	if c.steps -= n; c.steps < 0 {
 		fail(ErrTooBig, "more than %d steps of comparison", maxSteps)
 	}
 }
 
-// equal reports whether got is the answer want. It is not symmetric: an answer may
-// say more than is asked, such as x = 5 where 5 is, and not less.
+// equal reports whether the answer got matches want. It is not symmetric: an answer may say more
+// than want, such as x = 5 for 5, but not less.
 func (c *comparer) equal(want, got *node) bool {
 	c.spend(10)
 	if same(want, got) {
@@ -37,7 +37,7 @@ func (c *comparer) equal(want, got *node) bool {
 		return c.equalEquations(want, got)
 	}
 	if isEquation(got) {
-		// (x, y) = (1, 2) is no interval.
+		// In (x, y) = (1, 2), the right side is not an interval.
 		return c.unwraps(got) && (want.kind != relation || got.args[0].kind != interval) && c.equal(want, last(got))
 	}
 	if isAssignment(want) {
@@ -70,7 +70,7 @@ func (c *comparer) equal(want, got *node) bool {
 	return c.equalCollections(want, got)
 }
 
-// each compares in order.
+// each compares members in order.
 func (c *comparer) each(want, got []*node) bool {
 	if len(want) != len(got) {
 		return false
@@ -109,13 +109,13 @@ func equalWords(want, got *node) bool {
 	return w != "" && w == letters(got)
 }
 
-// equalBased compares numbers written in another base by their digits.
+// equalBased compares numbers in another base than ten by their digits.
 func (c *comparer) equalBased(want, got *node) bool {
 	if want.kind == based && got.kind == based {
 		return strings.TrimLeft(want.text, "0") == strings.TrimLeft(got.text, "0") && c.equal(want.args[0], got.args[0])
 	}
 	if want.kind != based {
-		return false // which base was asked for is not known
+		return false // the wanted base is not known
 	}
 	return got.kind == number && got.num.IsInt() && got.num.Num().String() == strings.TrimLeft(want.text, "0") ||
 		letters(got) == want.text
@@ -147,8 +147,8 @@ func infinite(n *node) int {
 	return 0
 }
 
-// equalScalars compares numbers and expressions. A percentage answers a question for
-// a number of percent too; a number does not answer one for a percentage.
+// equalScalars compares numbers and expressions. A percentage matches the number of percent, so
+// 5% matches 5, but a number does not match a percentage.
 func (c *comparer) equalScalars(want, got *node) bool {
 	if w, g := infinite(want), infinite(got); w != 0 || g != 0 {
 		return w == g
@@ -159,7 +159,7 @@ func (c *comparer) equalScalars(want, got *node) bool {
 	return c.equalValues(want, got)
 }
 
-// equalValues compares values: those of decimals to 6 decimals, others exactly.
+// equalValues compares values: to 6 decimals if one is written as a decimal, otherwise exactly.
 func (c *comparer) equalValues(want, got *node) bool {
 	a := newAlgebra(c.steps)
 	defer func() { c.steps = a.steps }()
@@ -179,8 +179,8 @@ func (c *comparer) equalValues(want, got *node) bool {
 	return a.opaque && a.alike(want, got)
 }
 
-// clash reports whether n has a letter in upper and in lower case, which then are
-// different variables.
+// clash reports whether n has a letter in both upper and lower case, which are then different
+// variables.
 func clash(n *node) bool {
 	seen := map[string]string{}
 	return n.any(func(m *node) bool {
@@ -194,7 +194,8 @@ func clash(n *node) bool {
 	})
 }
 
-// unordered matches every member of want with one of got, and the other way round.
+// unordered reports whether every member of want matches one of got, and every member of got
+// matches one of want.
 func (c *comparer) unordered(want, got []*node) bool {
 	if len(want) > maxMembers || len(got) > maxMembers {
 		fail(ErrTooBig, "a set of more than %d members", maxMembers)
@@ -214,7 +215,7 @@ func (c *comparer) unordered(want, got []*node) bool {
 	return !slices.Contains(covered, false)
 }
 
-// check fails if a number or expression in n has no value or one too big.
+// check fails if a number or expression in n has no value or is too big.
 func (c *comparer) check(n *node) {
 	switch {
 	case infinite(n) != 0:
@@ -229,16 +230,16 @@ func (c *comparer) check(n *node) {
 	}
 }
 
-// valid returns an error that wraps ErrUndefined or ErrTooBig if a part of the first
-// reading has no value or takes more steps than are allowed.
+// valid returns an error that wraps ErrUndefined if a part of the first reading has no value, or
+// ErrTooBig if it needs too many steps.
 func (want *Answer) valid() (err error) {
 	defer caught(&err)
 	(&comparer{steps: maxSteps}).check(want.readings[0])
 	return nil
 }
 
-// Equal reports whether got is the gold answer want. The error wraps ErrUndefined if
-// got has no value, and ErrTooBig if the comparison takes more steps than are allowed.
+// Equal reports whether got matches the gold answer want. The error wraps ErrUndefined if got
+// has no value, and ErrTooBig if the comparison needs too many steps.
 func (want *Answer) Equal(got *Answer) (equal bool, err error) {
 	defer caught(&err)
 	if want.half != "" && got.half != "" && want.half != got.half {

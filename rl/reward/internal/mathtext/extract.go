@@ -8,21 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// Answer is an answer that was read.
+// Answer is a parsed answer.
 type Answer struct {
-	// Text is the passage it was read from.
+	// Text is the text of the answer.
 	Text string
-	// readings are the meanings of Text, the first of which is that of a gold answer:
-	// 3,5 is a list, and in an answer to be judged may be a decimal.
+	// readings holds the possible meanings of Text. The first is the meaning of a gold answer:
+	// 3,5 is then a list, whereas in an answer to be judged it may also be a decimal.
 	readings []*node
-	// half is the letter of a.m. or p.m. that Text ends in, or "".
+	// half is "a" or "p" if Text ends in a.m. or p.m., otherwise "".
 	half string
 }
 
-// halfDay is a.m. or p.m. after a number, in plain text or LaTeX.
+// halfDay matches a.m. or p.m. after a number, in plain text or LaTeX.
 var halfDay = regexp.MustCompile(`(?i)\d[\s\\,~]*(?:\\[a-z]+\{\s*)?([ap])(?:\.\s?m\.?|m)([\s}$]*)$`)
 
-// read parses the text of one answer.
+// read parses the text of an answer.
 func read(text string) (*Answer, error) {
 	text = strings.TrimSpace(text)
 	plain, half := text, ""
@@ -46,9 +46,8 @@ func read(text string) (*Answer, error) {
 	return a, nil
 }
 
-// Gold reads a reference answer: an answer that stands alone, or a text such as a
-// solution that has one where Find finds it. An answer without a value, such as 1/0,
-// is an error.
+// Gold parses a gold answer: either only an answer, or a text such as a solution in which Find
+// finds one. An answer without a value, such as 1/0, is an error.
 func Gold(text string) (*Answer, error) {
 	a, err := gold(text)
 	if err == nil {
@@ -71,14 +70,14 @@ func gold(text string) (*Answer, error) {
 	return a, err
 }
 
-// Find finds the answer in a text and reads it. It looks for, in this order, the
-// last \boxed{…}, what follows the last "#### ", "final answer" or "answer", and the
-// last formula or number; and in all cases after </think> and inside <answer> if
-// there are such tags. With boxed it looks for \boxed{…} alone. The error wraps
-// ErrNoAnswer if there is nothing to read.
+// Find finds the answer in a text and parses it. The answer is the first that is found of these:
+// the content of the last \boxed{…}; the text after the last "#### ", "final answer" or
+// "answer"; the last formula or number. Find searches after </think> and inside <answer> if
+// there are such tags. With boxed it accepts only \boxed{…}. The error wraps ErrNoAnswer if
+// there is no answer.
 func Find(text string, boxed bool) (*Answer, error) {
 	if strings.Contains(text, "<think>") && !strings.Contains(text, "</think>") {
-		return nil, fmt.Errorf("the reasoning does not end: %w", ErrNoAnswer)
+		return nil, fmt.Errorf("the reasoning is not closed: %w", ErrNoAnswer)
 	}
 	text = tail(text, maxText)
 	if i := strings.LastIndex(text, "</think>"); i >= 0 {
@@ -126,7 +125,8 @@ func Find(text string, boxed bool) (*Answer, error) {
 	return nil, ErrNoAnswer
 }
 
-// tail returns the last n bytes of text, or a little less to begin with a character.
+// tail returns the last n bytes of text, or slightly fewer in order to begin with a whole
+// character.
 func tail(text string, n int) string {
 	if len(text) <= n {
 		return text
@@ -138,7 +138,7 @@ func tail(text string, n int) string {
 	return text
 }
 
-// lower is strings.ToLower for ASCII, which keeps the places of bytes.
+// lower is strings.ToLower for ASCII letters only, which does not change the length.
 func lower(text string) string {
 	b := []byte(text)
 	for i, c := range b {
@@ -149,7 +149,7 @@ func lower(text string) string {
 	return string(b)
 }
 
-// undecorated drops emphasis, quotes and full stops around a passage.
+// undecorated removes emphasis, quotes and full stops around a text.
 func undecorated(text string) string {
 	text = strings.Trim(text, " \t\r\n*`\"_")
 	for strings.HasSuffix(text, ".") || strings.HasSuffix(text, ":") || strings.HasSuffix(text, "。") {
@@ -158,7 +158,7 @@ func undecorated(text string) string {
 	return strings.Trim(text, " \t\r\n*`")
 }
 
-// announced yields what follows "####", "final answer" and "answer", the latest first.
+// announced yields the texts after "####", "final answer" and "answer", the last one first.
 func announced(text string, yield func(string) bool) {
 	low := lower(text)
 	for _, phrase := range []string{"####", "final answer", "answer"} {
@@ -178,7 +178,7 @@ func announced(text string, yield func(string) bool) {
 			}
 			passage := strings.TrimLeft(rest, " \t\r\n*:")
 			if phrase != "####" && strings.HasPrefix(lower(passage[:min(len(passage), 4)]), "not ") {
-				continue // the answer is not 5
+				continue // as in "the answer is not 5"
 			}
 			if line := strings.IndexByte(passage, '\n'); line >= 0 && !strings.HasPrefix(passage, `\[`) &&
 				!strings.HasPrefix(passage, "$$") {
@@ -191,8 +191,8 @@ func announced(text string, yield func(string) bool) {
 	}
 }
 
-// announcement returns where an answer begins after the word: after is, a colon or an
-// equals sign that is near; −1 if there is none.
+// announcement returns where an answer begins in the text after the word "answer": after a
+// nearby "is", colon or equals sign. It returns −1 if there is none.
 func announcement(rest string) int {
 	const reach = 100
 	window := rest[:min(len(rest), reach)]
@@ -211,8 +211,8 @@ func announcement(rest string) int {
 	return best
 }
 
-// inPassage yields the answers that a passage may hold: the formulas it begins with,
-// its first sentence, its first formula, its first number.
+// inPassage yields possible answers in a passage: the formulas at its beginning, its first
+// sentence, its first formula, its first number.
 func inPassage(passage string, yield func(string) bool) bool {
 	spans := formulas(passage)
 	if len(spans) > 0 && strings.TrimSpace(strings.Trim(passage[:spans[0].start], "*:")) == "" {
@@ -257,10 +257,10 @@ func inPassage(passage string, yield func(string) bool) bool {
 	return true
 }
 
-// maxAlone is the number of bytes up to which a line may be a formula by itself.
+// maxAlone is the maximum number of bytes of a line that is a formula without dollar signs.
 const maxAlone = 400
 
-// alone yields the last line of a text if it is a formula by itself.
+// alone yields the last line of a text if it is a formula without other text.
 func alone(text string, yield func(string) bool) {
 	text = strings.TrimSpace(text)
 	text = undecorated(text[strings.LastIndexByte(text, '\n')+1:])
@@ -269,8 +269,8 @@ func alone(text string, yield func(string) bool) {
 	}
 }
 
-// isProse reports whether a word of three letters or more that is no function stands
-// outside the commands of LaTeX and their groups.
+// isProse reports whether text has a word of three or more letters outside of LaTeX commands and
+// their groups that is not the name of a function.
 func isProse(text string) bool {
 	for i := 0; i < len(text); i++ {
 		rest := strings.TrimLeftFunc(text[i:], unicode.IsLetter)
@@ -324,8 +324,8 @@ func formulas(text string) []span {
 	return spans
 }
 
-// dollar returns the place of the dollar sign that closes a formula, or −1: it is on
-// the same line, and an amount such as $5 does not begin there.
+// dollar returns the index of the dollar sign that closes a formula, or −1. It must be on the
+// same line and must not begin an amount such as $5.
 func dollar(s string) int {
 	for i := 0; i < len(s) && s[i] != '\n'; i++ {
 		switch {

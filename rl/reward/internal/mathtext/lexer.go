@@ -8,27 +8,27 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind says what a token is.
+// tokenKind is the kind of a token.
 type tokenKind uint8
 
 const (
 	tokEnd     tokenKind = iota
-	tokNumber            // num, with its digits in text
-	tokLetter            // one letter, or a Greek one by its command
-	tokWord              // letters side by side
-	tokText              // what \text{…} and its like hold
-	tokCommand           // \name without the backslash
-	tokOp                // an operator or bracket
+	tokNumber            // number with the value num and its digits in text
+	tokLetter            // single letter, or the command of a Greek letter
+	tokWord              // several letters without spaces
+	tokText              // content of \text{…} and similar commands
+	tokCommand           // \name, without the backslash
+	tokOp                // operator or bracket
 )
 
-// token is a piece of an answer.
+// token is a token of an answer.
 type token struct {
 	kind    tokenKind
 	text    string
 	num     *big.Rat
 	decimal bool
-	vulgar  bool // a number like ½
-	spaced  bool // blanks stand before it
+	vulgar  bool // a Unicode fraction such as ½
+	spaced  bool // there is a space before it
 }
 
 func (t token) String() string {
@@ -38,16 +38,16 @@ func (t token) String() string {
 	return fmt.Sprintf("%q", t.text)
 }
 
-// lexer cuts an answer into tokens.
+// lexer splits an answer into tokens.
 type lexer struct {
 	text   string
 	pos    int
-	depth  int // open brackets
+	depth  int // number of open brackets
 	spaced bool
 	tokens []token
 }
 
-// lex cuts text into tokens and ends them with one of kind tokEnd.
+// lex splits text into tokens. The last one has kind tokEnd.
 func lex(text string) []token {
 	if len(text) > maxAnswer {
 		fail(ErrTooBig, "an answer of %d bytes, limit %d", len(text), maxAnswer)
@@ -63,7 +63,7 @@ func lex(text string) []token {
 	return splitWords(l.tokens)
 }
 
-// plainASCII writes characters of Unicode as the LaTeX that they stand for.
+// plainASCII replaces Unicode characters by the equivalent LaTeX.
 func plainASCII(text string) string {
 	if strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return text
@@ -105,7 +105,7 @@ func (l *lexer) op(text string) {
 	l.add(token{kind: tokOp, text: text})
 }
 
-// next reads one token, or skips what means nothing.
+// next reads one token, or skips a character or command without meaning.
 func (l *lexer) next() {
 	r, size := utf8.DecodeRuneInString(l.text[l.pos:])
 	switch {
@@ -123,7 +123,7 @@ func (l *lexer) next() {
 		l.pos += size
 	case strings.ContainsRune("*\"", r) && strings.HasPrefix(l.text[l.pos:], "**"):
 		l.pos += 2
-		if len(l.tokens) > 0 && strings.TrimSpace(l.text[l.pos:]) != "" { // Python's power; else bold face
+		if len(l.tokens) > 0 && strings.TrimSpace(l.text[l.pos:]) != "" { // power in Python; at the end it is bold face
 			l.op("^")
 		}
 	case strings.HasPrefix(l.text[l.pos:], "<="), strings.HasPrefix(l.text[l.pos:], ">="),
@@ -144,7 +144,8 @@ func (l *lexer) next() {
 	}
 }
 
-// endsSentence reports whether a formula or the text ends after a point.
+// endsSentence reports whether the text or a formula ends after a full stop, given the text
+// after it.
 func endsSentence(rest string) bool {
 	rest = strings.TrimLeft(rest, ". \t\r\n*")
 	return rest == "" || rest[0] == '$' || strings.HasPrefix(rest, `\)`) || strings.HasPrefix(rest, `\]`)
@@ -191,7 +192,7 @@ func (l *lexer) named(name string) {
 	}
 }
 
-// command reads what begins with a backslash.
+// command reads a token that begins with a backslash.
 func (l *lexer) command() {
 	l.pos++
 	if l.pos == len(l.text) {
@@ -207,7 +208,7 @@ func (l *lexer) command() {
 			l.op(string(c))
 		case '\\':
 			l.op(`\\`)
-		default: // a blank of some width, \$, \&, …
+		default: // a space of some width, \$, \&, …
 			l.spaced = true
 		}
 		return
@@ -236,7 +237,7 @@ func (l *lexer) command() {
 	}
 }
 
-// group reads a group in braces, or one character, as it stands.
+// group reads a group in braces or a single character, without parsing it.
 func (l *lexer) group() string {
 	rest := strings.TrimLeft(strings.TrimLeft(l.text[l.pos:], "*"), " ")
 	l.pos = len(l.text) - len(rest)
@@ -253,7 +254,7 @@ func (l *lexer) group() string {
 	return rest[1:]
 }
 
-// closing returns the place of the brace that closes the one s begins with, or −1.
+// closing returns the index of the brace that closes the brace at the beginning of s, or −1.
 func closing(s string) int {
 	open := 0
 	for i := 0; i < len(s); i++ {
@@ -271,8 +272,8 @@ func closing(s string) int {
 	return -1
 }
 
-// textual adds what \text{…} holds: mathematics where it is a letter, a number, a
-// function or a separator, and else text.
+// textual adds the tokens of the content s of \text{…}. A letter, a number, a function or a
+// separator is mathematics; everything else is text.
 func (l *lexer) textual(s string) {
 	t := strings.TrimSpace(s)
 	_, known := spoken[strings.ToLower(t)]

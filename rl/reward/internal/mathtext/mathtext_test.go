@@ -59,8 +59,8 @@ func TestEqualValues(t *testing.T) {
 	}
 }
 
-// Random expressions, and what is made of them by rules of arithmetic, are equal; a
-// change of the value is seen.
+// Random expressions equal those that result from rules of arithmetic, and differ from
+// expressions with another value.
 func TestRulesOfArithmetic(t *testing.T) {
 	const seed = 7
 	t.Logf("seed %d", seed)

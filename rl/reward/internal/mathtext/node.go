@@ -6,44 +6,44 @@ import (
 	"strings"
 )
 
-// kind says what a node is.
+// kind is the kind of a node.
 type kind uint8
 
 const (
 	number    kind = iota // num; decimal if written with a point
 	symbol                // text: a variable, a constant (\pi, e, i, \infty) or a set (\mathbb{R})
-	word                  // text: words that are no mathematics, such as "no solution"
+	word                  // text: words that are not mathematics, such as "no solution"
 	sum                   // args, added
 	product               // args, multiplied
 	quotient              // args[0] / args[1]
 	power                 // args[0] to args[1]
 	negation              // -args[0]
-	call                  // text: the function, of args
+	call                  // function with the name text, applied to args
 	percent               // args[0] %
 	plusMinus             // args[0] ± args[1]; text "∓" for the other order
-	based                 // text: digits, args[0]: the base they are written in
+	based                 // text: digits in the base args[0]
 	ratio                 // args[0] : args[1] : …
 	relation              // args[0] ops[0] args[1] ops[1] …
-	list                  // args between commas without brackets; text "or" if joined by or
+	list                  // args separated by commas, without brackets; text "or" if joined by or
 	set                   // {args}
-	tuple                 // (args) of three or more, [args] likewise, or with semicolons
-	interval              // args[0] to args[1]; both ends open is a pair too
-	setOp                 // args[0] and args[1] by text ∪, ∩ or ∖
-	matrix                // args by rows of the length width
+	tuple                 // (args) or [args] with three or more members, or with semicolons
+	interval              // args[0] to args[1]; with both ends open it may also be a pair
+	setOp                 // args[0] and args[1] joined by text, which is ∪, ∩ or ∖
+	matrix                // args in rows of length width
 )
 
-// node is a part of a parsed answer.
+// node is a node of the tree of a parsed answer.
 type node struct {
 	kind     kind
 	text     string
 	num      *big.Rat
 	args     []*node
-	ops      []string // of a relation
-	width    int      // of a matrix
-	decimal  bool     // of a number
-	units    bool     // of an answer: a unit was dropped somewhere
-	openLeft bool     // of an interval
-	openEnd  bool     // of an interval, at the right
+	ops      []string // operators of a relation
+	width    int      // width of a matrix
+	decimal  bool     // the number has a decimal point
+	units    bool     // a unit was dropped in the answer
+	openLeft bool     // the interval is open at the left
+	openEnd  bool     // the interval is open at the right
 }
 
 func symbolNode(name string) *node { return &node{kind: symbol, text: name} }
@@ -54,7 +54,7 @@ func intNode(n int64) *node { return numberNode(new(big.Rat).SetInt64(n)) }
 
 func callNode(name string, args ...*node) *node { return &node{kind: call, text: name, args: args} }
 
-// any reports whether f holds for n or a node below it.
+// any reports whether f is true for n or one of its descendants.
 func (n *node) any(f func(*node) bool) bool {
 	if f(n) {
 		return true
@@ -67,20 +67,20 @@ func (n *node) any(f func(*node) bool) bool {
 	return false
 }
 
-// constants are the symbols that stand for numbers.
+// constants holds the symbols of numbers.
 var constants = map[string]bool{`\pi`: true, "e": true, "i": true, `\infty`: true}
 
-// numberSets are the symbols that stand for sets.
+// numberSets holds the symbols of sets of numbers.
 var numberSets = map[string]bool{`\R`: true, `\Z`: true, `\N`: true, `\Q`: true, `\C`: true}
 
-// isConstant reports whether no variable occurs in n.
+// isConstant reports whether n has no variables.
 func (n *node) isConstant() bool {
 	return !n.any(func(m *node) bool {
 		return m.kind == symbol && !constants[m.text] || m.kind == word || m.kind == call && applied[m.text]
 	})
 }
 
-// isDecimal reports whether a number with a decimal point occurs in n.
+// isDecimal reports whether n has a number with a decimal point.
 func (n *node) isDecimal() bool {
 	return n.any(func(m *node) bool { return m.kind == number && m.decimal })
 }
@@ -97,7 +97,7 @@ func (n *node) isName() bool {
 		return applied[n.text]
 	case interval, tuple: // (x, y)
 		return len(n.args) > 0 && !slices.ContainsFunc(n.args, func(m *node) bool { return m.kind != symbol || !m.isName() })
-	case product: // letters side by side, such as AB
+	case product: // letters without a sign between them, such as AB
 		for _, a := range n.args {
 			if a.kind != symbol || constants[a.text] {
 				return false
@@ -108,7 +108,7 @@ func (n *node) isName() bool {
 	return false
 }
 
-// isScalar reports whether n stands for a number or an expression.
+// isScalar reports whether n is a number or an expression.
 func (n *node) isScalar() bool {
 	switch n.kind {
 	case word, relation, list, set, tuple, interval, setOp, matrix, ratio, based:
@@ -119,7 +119,7 @@ func (n *node) isScalar() bool {
 	return true
 }
 
-// same reports whether two trees are the same node by node.
+// same reports whether two trees are identical.
 func same(a, b *node) bool {
 	if a.kind != b.kind || a.text != b.text || len(a.args) != len(b.args) || len(a.ops) != len(b.ops) ||
 		a.width != b.width || a.openLeft != b.openLeft || a.openEnd != b.openEnd {
@@ -141,8 +141,8 @@ func same(a, b *node) bool {
 	return true
 }
 
-// signs returns n with every ± replaced by + and by −, or n alone if it has none.
-// The signs of one n go together.
+// signs returns two trees, n with every ± replaced by + and n with every ± replaced by −. If n
+// has no ±, it returns only n.
 func signs(n *node, nodes *int) []*node {
 	if !n.any(func(m *node) bool { return m.kind == plusMinus }) {
 		return []*node{n}
@@ -169,7 +169,7 @@ func withSign(n *node, plus bool, nodes *int) *node {
 	return &c
 }
 
-// fold is the form in which words and names are compared.
+// fold returns the form of a text in which words and names are compared.
 func fold(text string) string {
 	return strings.ToLower(strings.Join(strings.Fields(text), " "))
 }

@@ -77,7 +77,7 @@ func (a *algebra) power(f, g fraction) fraction {
 		}
 		return a.fractionalPower(f, exponent{e.Num().Int64(), e.Denom().Int64()})
 	}
-	// A product of one power for each term of the exponent: 2^(x+1) is 2^x · 2.
+	// The result is a product with a power for each term of the exponent: 2^(x+1) is 2^x · 2.
 	d, flat := g.den.constant()
 	base, ok := a.baseAtoms(f)
 	if !flat || !ok {
@@ -103,16 +103,15 @@ func (a *algebra) power(f, g fraction) fraction {
 	return result
 }
 
-// plain reports whether all atoms of m are variables and constants, with integers
-// above them.
+// plain reports whether all atoms of m are variables and constants with integer exponents.
 func (a *algebra) plain(m monomial) bool {
 	return !slices.ContainsFunc(m, func(f factor) bool {
 		return a.atoms[f.atom].kind != variable || f.exp.den != 1 || f.exp.num < 0
 	})
 }
 
-// baseAtoms returns the atoms of a base of powers: a positive rational number, a
-// variable or e.
+// baseAtoms returns the atoms of f if it can be the base of a power with any exponent: a
+// positive rational number, a variable or e.
 func (a *algebra) baseAtoms(f fraction) (monomial, bool) {
 	if r, ok := f.constant(); ok {
 		if r.Sign() <= 0 {
@@ -136,7 +135,7 @@ func (a *algebra) baseAtoms(f fraction) (monomial, bool) {
 	return t.mono, true
 }
 
-// function returns a value that only its arguments identify.
+// function returns an atom for the value of a function, identified by name and arguments.
 func (a *algebra) function(name string, args ...fraction) fraction {
 	a.opaque = true
 	key := "call " + name
@@ -147,7 +146,7 @@ func (a *algebra) function(name string, args ...fraction) fraction {
 	return a.named(key, atom{})
 }
 
-// call returns the value of a function where it is known exactly.
+// call returns the value of a function, exactly if possible and otherwise as an atom.
 func (a *algebra) call(n *node) fraction {
 	args := make([]fraction, len(n.args))
 	for i, m := range n.args {
@@ -192,7 +191,7 @@ func (a *algebra) call(n *node) fraction {
 	return a.function(n.text, args...)
 }
 
-// logarithm returns ln f; that of a rational number is a sum over its primes.
+// logarithm returns ln f. For a rational number it is a sum of logarithms of primes.
 func (a *algebra) logarithm(f fraction) fraction {
 	if r, ok := f.constant(); ok {
 		if r.Sign() == 0 {
@@ -241,7 +240,7 @@ func (a *algebra) falling(f fraction, k int64) fraction {
 	return result
 }
 
-// exactly returns a function's value for rational arguments, or nil.
+// exactly returns the exact value of a function for rational arguments, or nil.
 func (a *algebra) exactly(name string, v []*big.Rat) *big.Rat {
 	integers := !slices.ContainsFunc(v, func(r *big.Rat) bool { return !r.IsInt() || r.Num().BitLen() > 62 })
 	switch name {

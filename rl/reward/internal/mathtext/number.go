@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// separators stand between thousands anywhere; a bare comma does so outside
-// brackets only, where it separates members.
+// separators are the thousands separators. A plain comma is one too, but only outside of
+// brackets, since it separates members inside.
 var separators = []string{"{,}", `,\!`, `\,`, `\ `, `\;`, "~", " "}
 
-// number reads digits with separators of thousands, a decimal part and an exponent.
+// number reads digits with thousands separators, a decimal part and an exponent.
 func (l *lexer) number() {
 	s := l.text[l.pos:]
 	n := digits(s)
@@ -72,7 +72,7 @@ func (l *lexer) number() {
 	l.pos = len(l.text) - len(rest)
 	if last := len(l.tokens) - 1; last >= 0 && l.tokens[last].kind == tokCommand && l.tokens[last].text == "frac" &&
 		len(whole) > 1 && !t.decimal {
-		// \frac12 has the arguments 1 and 2.
+		// In \frac12 the arguments are 1 and 2.
 		first, _ := new(big.Rat).SetString(whole[:1])
 		l.add(token{kind: tokNumber, text: whole[:1], num: first})
 		t.text = whole[1:]
@@ -93,7 +93,7 @@ func european(s string) int {
 	return n + 1 + digits(s[n+1:])
 }
 
-// separator returns what separates thousands at the beginning of s, or "".
+// separator returns the thousands separator at the beginning of s, or "".
 func (l *lexer) separator(s string) string {
 	for _, sep := range separators {
 		if strings.HasPrefix(s, sep) && digits(s[len(sep):]) == 3 {

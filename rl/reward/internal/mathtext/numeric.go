@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// number64 is the value of n with variables at the given point. It is NaN where n has
-// none or its parts overflow.
+// number64 returns the numeric value of n, with the values of variables chosen by point. It
+// returns NaN if n has no value or a part of it overflows.
 func (a *algebra) number64(n *node, point uint64) complex128 {
 	a.spend(1)
 	arg := func(i int) complex128 { return a.number64(n.args[i], point) }
@@ -47,8 +47,8 @@ func (a *algebra) number64(n *node, point uint64) complex128 {
 	return cmplx.NaN()
 }
 
-// symbol64 is the value of a symbol; that of a variable is between −2 and 3, and
-// depends on its name and the point.
+// symbol64 returns the numeric value of a symbol. The value of a variable is between −2 and 3,
+// and depends on its name and on point.
 func (a *algebra) symbol64(name string, point uint64) complex128 {
 	switch name {
 	case `\pi`:
@@ -75,7 +75,7 @@ func (a *algebra) symbol64(name string, point uint64) complex128 {
 
 func isReal(v complex128) bool { return math.Abs(imag(v)) <= 1e-12*math.Abs(real(v)) }
 
-// power64 is v to the power w; roots of odd index of negative numbers are negative.
+// power64 returns v to the power w. Odd roots of negative numbers are negative.
 func power64(v, w complex128) complex128 {
 	if !isReal(v) || !isReal(w) {
 		return cmplx.Pow(v, w)
@@ -107,13 +107,13 @@ var functions64 = map[string]func(complex128) complex128{
 	"arg": func(v complex128) complex128 { return complex(cmplx.Phase(v), 0) },
 }
 
-// real64 are functions of real numbers.
+// real64 holds functions of real numbers.
 var real64 = map[string]func(float64) float64{
 	"floor": math.Floor, "ceil": math.Ceil,
 	"!": func(x float64) float64 { return math.Gamma(x + 1) },
 }
 
-// call64 is the value of a function.
+// call64 returns the numeric value of a function.
 func call64(name string, v []complex128) complex128 {
 	if f := functions64[name]; f != nil && len(v) == 1 {
 		return f(v[0])
@@ -150,8 +150,8 @@ func finite(v complex128) bool { return !cmplx.IsNaN(v) && !cmplx.IsInf(v) }
 // points is the number of points at which expressions with variables are compared.
 const points = 6
 
-// alike reports whether m and n have the same values within rounding, at one point
-// if they are constant and at several else.
+// alike reports whether m and n have the same values up to rounding: at one point if they are
+// constant, otherwise at several.
 func (a *algebra) alike(m, n *node) bool {
 	if m.isConstant() && n.isConstant() {
 		v, w := a.number64(m, 1), a.number64(n, 1)
@@ -173,7 +173,7 @@ func (a *algebra) alike(m, n *node) bool {
 	return compared >= 2
 }
 
-// scale is 10 to the number of decimals to which a written decimal is compared.
+// scale is 10 to the power of the number of decimals to which decimals are compared.
 const scale = 1_000_000
 
 // roundsTo reports whether got is want after both are rounded to 6 decimals, or to
@@ -192,7 +192,7 @@ func roundsTo(want, got complex128) bool {
 	return close(real(want), real(got)) && close(imag(want), imag(got))
 }
 
-// rationalRoundsTo is roundsTo without rounding of its own.
+// rationalRoundsTo is roundsTo for rational numbers, computed exactly.
 func rationalRoundsTo(want, got *big.Rat) bool {
 	w, _ := want.Float64()
 	if math.Abs(w) < 1.0/scale/2 || math.Abs(w) > 1e300 {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// errSyntax is wrapped by errors about texts that are no mathematics.
+// errSyntax is wrapped by errors about texts that are not mathematics.
 var errSyntax = errors.New("cannot be read")
 
 // parser is a recursive-descent parser.
@@ -23,11 +23,11 @@ type parser struct {
 	pos    int
 	depth  int
 	nodes  int
-	bars   int // open |
+	bars   int // number of open bars |
 	units  bool
 }
 
-// parse reads an answer that stands alone, in LaTeX or plain text.
+// parse parses a text that is only an answer, in LaTeX or plain text.
 func parse(text string) (n *node, err error) {
 	defer caught(&err)
 	p := &parser{tokens: lex(text)}
@@ -65,7 +65,7 @@ func (p *parser) expect(op string) {
 	}
 }
 
-// node counts n.
+// node counts n against maxNodes and returns it.
 func (p *parser) node(n *node) *node {
 	if p.nodes++; p.nodes > maxNodes {
 		fail(ErrTooBig, "an answer of more than %d terms", maxNodes)
@@ -73,14 +73,14 @@ func (p *parser) node(n *node) *node {
 	return n
 }
 
-// enter counts a level of nesting; the caller leaves it by p.depth--.
+// enter increments the depth of nesting and checks it. The caller must decrement p.depth.
 func (p *parser) enter() {
 	if p.depth++; p.depth > maxDepth {
 		fail(ErrTooBig, "an answer nested deeper than %d", maxDepth)
 	}
 }
 
-// answer parses everything, or the condition of a set.
+// answer parses a whole answer, or the condition of a set.
 func (p *parser) answer() *node {
 	items, separator := p.items()
 	switch {
@@ -92,7 +92,7 @@ func (p *parser) answer() *node {
 	return p.node(&node{kind: list, args: items, text: separator})
 }
 
-// items parses items between separators and returns the last kind of these.
+// items parses items and their separators, and returns the last separator.
 func (p *parser) items() (items []*node, separator string) {
 	for {
 		items = append(items, signs(p.item(), &p.nodes)...)
@@ -100,7 +100,7 @@ func (p *parser) items() (items []*node, separator string) {
 		case p.isOp(",", "and"):
 			p.pos++
 			separator = ","
-			if p.isOp("and", "or") { // 1, 2, and 3
+			if p.isOp("and", "or") { // as in 1, 2, and 3
 				separator = p.peek().text
 				p.pos++
 			}
@@ -134,7 +134,7 @@ func (p *parser) item() *node {
 		p.pos++
 		n.args = append(n.args, p.sets())
 	}
-	// What follows ≈ rounds an exact value, if one stands before it.
+	// A value after ≈ is a rounded value. It is ignored if there is an exact value before it.
 	if i := slices.Index(n.ops, "≈"); i >= 0 {
 		if i == 0 && n.args[0].isName() {
 			n.ops[0] = "="
@@ -162,7 +162,7 @@ func (p *parser) sum() *node {
 	p.enter()
 	defer func() { p.depth-- }()
 	var n *node
-	if p.isOp("pm", "mp") { // nothing before it
+	if p.isOp("pm", "mp") { // ± without a left operand
 		n = p.node(intNode(0))
 	} else {
 		n = p.term()
@@ -207,7 +207,7 @@ func (p *parser) term() *node {
 			n = p.times(n, p.factor())
 		case p.isOp("/"):
 			p.pos++
-			if p.unit() { // km/h
+			if p.unit() { // as in km/h
 				continue
 			}
 			n = p.node(&node{kind: quotient, args: []*node{n, p.factor()}})
@@ -228,7 +228,7 @@ func (p *parser) term() *node {
 	}
 }
 
-// ratioFollows tells the colon of a ratio from that of {x : x > 0}.
+// ratioFollows reports whether a colon is that of a ratio, not that of {x : x > 0}.
 func (p *parser) ratioFollows() bool {
 	for i := 1; ; i++ {
 		t := p.at(i)
@@ -249,15 +249,15 @@ func (p *parser) times(n, m *node) *node {
 	return p.node(&node{kind: product, args: []*node{n, m}})
 }
 
-// closers are the commands that end what another began.
+// closers holds commands that close a group.
 var closers = wordSet(`end rfloor rceil rangle`)
 
-// beginsFactor reports whether the next token multiplies without a sign.
+// beginsFactor reports whether the next token begins a factor without a multiplication sign.
 func (p *parser) beginsFactor() bool {
 	t := p.peek()
 	switch t.kind {
 	case tokNumber:
-		// 2 3 and 2 apples 3 are no products; x2 and )2 are.
+		// x2 and )2 are products, but 2 3 and 2 apples 3 are not.
 		before := p.tokens[p.pos-1].kind
 		return before == tokLetter || before == tokOp
 	case tokLetter:
@@ -277,13 +277,13 @@ func (p *parser) factor() *node {
 	case p.accept("+"):
 		return p.factor()
 	case p.accept("-"):
-		// −ab is −(ab), which is the same number.
+		// −ab is parsed as −(ab), which has the same value.
 		return p.node(&node{kind: negation, args: []*node{p.factor()}})
 	}
 	return p.primaryPower()
 }
 
-// primaryPower parses a primary with what follows it tightly.
+// primaryPower parses a primary with its postfix operators, subscripts and exponents.
 func (p *parser) primaryPower() *node {
 	n := p.primary()
 	for {
@@ -330,8 +330,7 @@ func (p *parser) dropped() bool {
 	return false
 }
 
-// exponent parses what stands above: a group, or a number, letter or root with its
-// own exponent.
+// exponent parses an exponent: a group, or a number, letter or root with its own exponent.
 func (p *parser) exponent() *node {
 	p.enter()
 	defer func() { p.depth-- }()
@@ -346,7 +345,7 @@ func (p *parser) exponent() *node {
 	return n
 }
 
-// subscript makes a symbol's name longer, and a number one of another base.
+// subscript parses a subscript. For a symbol it is a part of the name, for a number the base.
 func (p *parser) subscript(n *node) *node {
 	start := p.pos
 	m := p.primary()
@@ -366,7 +365,7 @@ func (p *parser) subscript(n *node) *node {
 	return nil
 }
 
-// writing returns the digits and letters that stand before the token at end.
+// writing returns the digits and letters directly before the token at end.
 func (p *parser) writing(end int) string {
 	start := end
 	for start > 0 {

@@ -9,7 +9,7 @@ import (
 // exponent is a rational exponent in lowest terms; den is above 0.
 type exponent struct{ num, den int64 }
 
-// maxExponent bounds the parts of an exponent.
+// maxExponent is the maximum of the numerator and the denominator of an exponent.
 const maxExponent = 1 << 20
 
 func newExponent(num, den int64) exponent {
@@ -32,7 +32,7 @@ func (e exponent) plus(f exponent) exponent {
 
 func (e exponent) times(f exponent) exponent { return newExponent(e.num*f.num, e.den*f.den) }
 
-// whole returns the largest integer up to e.
+// whole returns the largest integer that is at most e.
 func (e exponent) whole() int64 {
 	q := e.num / e.den
 	if e.num%e.den < 0 {
@@ -49,7 +49,7 @@ type factor struct {
 	exp  exponent
 }
 
-// monomial is a product of atoms, in their order.
+// monomial is a product of powers of atoms, ordered by the index of the atom.
 type monomial []factor
 
 // key identifies a monomial.
@@ -63,7 +63,7 @@ func (m monomial) key() string {
 	return string(b)
 }
 
-// times merges two monomials.
+// times returns the product of two monomials.
 func (m monomial) times(o monomial) monomial {
 	r := make(monomial, 0, len(m)+len(o))
 	for len(m) > 0 && len(o) > 0 {
@@ -88,8 +88,8 @@ type term struct {
 	mono monomial
 }
 
-// polynomial is a sum of terms by the keys of their monomials; exponents may be
-// negative and fractions.
+// polynomial is a sum of terms, indexed by the keys of their monomials. Exponents may be
+// negative or fractions.
 type polynomial map[string]term
 
 func (p polynomial) add(t term) {
@@ -104,7 +104,7 @@ func (p polynomial) add(t term) {
 	}
 }
 
-// single returns the only term of p.
+// single returns the term of p if there is only one.
 func (p polynomial) single() (term, bool) {
 	if len(p) != 1 {
 		return term{}, false
@@ -151,7 +151,7 @@ func (p polynomial) key() string {
 // fraction is a quotient of polynomials; den is not 0.
 type fraction struct{ num, den polynomial }
 
-// constant returns the value of f if it is a rational number as it stands.
+// constant returns the value of f if its numerator and denominator are rational numbers.
 func (f fraction) constant() (*big.Rat, bool) {
 	n, ok := f.num.constant()
 	d, also := f.den.constant()

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// functions are the functions of one argument that need no parentheses.
+// functions holds the functions of one argument that need no parentheses.
 var functions = wordSet(`sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp abs
 	floor ceil det arg`)
 
-// several are the functions of an argument list.
+// several holds the functions with a list of arguments.
 var several = wordSet(`max min gcd lcm`)
 
-// applied are the letters that a parenthesis makes functions of.
+// applied holds the letters that are functions if a parenthesis follows.
 var applied = map[string]bool{"f": true, "g": true, "h": true}
 
-// inverse are the functions that an exponent of −1 makes of others.
+// inverse maps a function to its inverse, which it denotes with an exponent of −1.
 var inverse = map[string]string{"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 
 // primary parses a number, a name, a bracket or a command with its arguments.
@@ -54,7 +54,7 @@ func (p *parser) primary() *node {
 	return nil
 }
 
-// repeating parses the bar over the digits that repeat, as in 0.1\overline{6}.
+// repeating parses the bar over repeating digits, as in 0.1\overline{6}.
 func (p *parser) repeating(n *node, t token) *node {
 	if !t.decimal || p.peek().kind != tokCommand || p.peek().text != "overline" {
 		return n
@@ -72,7 +72,7 @@ func (p *parser) repeating(n *node, t token) *node {
 	return p.node(repeat(t, period.text))
 }
 
-// repeat returns the number t followed by period without end.
+// repeat returns the number with the digits of t and then period, repeated forever.
 func repeat(t token, period string) *node {
 	if len(period) > maxDigits/2 || digits(period) != len(period) {
 		fail(errSyntax, "repeating digits %.20q", period)
@@ -87,7 +87,7 @@ func repeat(t token, period string) *node {
 	return numberNode(r.Add(r, t.num))
 }
 
-// words parses words that stand where a value should.
+// words parses words in the place of a value.
 func (p *parser) words(t token) *node {
 	text := t.text
 	for {
@@ -103,7 +103,7 @@ func (p *parser) words(t token) *node {
 	}
 }
 
-// bracket parses what an operator begins.
+// bracket parses a primary that begins with an operator or bracket.
 func (p *parser) bracket(t token) *node {
 	bars := p.bars
 	switch t.text {
@@ -128,7 +128,7 @@ func (p *parser) bracket(t token) *node {
 	return nil
 }
 
-// parenthesis parses a group, tuple or interval after the bracket that opens it.
+// parenthesis parses a group, tuple or interval after its opening bracket.
 func (p *parser) parenthesis(open string) *node {
 	if open == "(" && p.accept(")") {
 		return p.node(&node{kind: tuple})
@@ -160,7 +160,8 @@ func (p *parser) parenthesis(open string) *node {
 	return p.node(&node{kind: tuple, args: items})
 }
 
-// closed keeps a product or sum in parentheses apart from the factors and terms that follow.
+// closed makes a product or sum in parentheses a separate node, so that following factors and
+// terms are not added to it.
 func (n *node) closed() *node {
 	if n.kind != product && n.kind != sum && n.kind != ratio {
 		return n
@@ -170,11 +171,11 @@ func (n *node) closed() *node {
 	return &node{kind: sum, args: []*node{&c}}
 }
 
-// braces parses a group of LaTeX or a set after the brace that opens it.
+// braces parses a LaTeX group or a set after its opening brace.
 func (p *parser) braces(open string) *node {
 	end := map[string]string{"{": "}", `\{`: `\}`}[open]
 	if p.accept(end) {
-		if open == "{" && !p.isOp("}") && p.pos > 2 { // {} of LaTeX, which prints nothing
+		if open == "{" && !p.isOp("}") && p.pos > 2 { // an empty LaTeX group
 			return p.node(intNode(1))
 		}
 		return p.node(&node{kind: set})
@@ -193,10 +194,10 @@ func (p *parser) braces(open string) *node {
 	return p.node(&node{kind: set, args: items})
 }
 
-// builder parses the members of a set, or the condition of {x | …}, which it
-// returns with the separator "|".
+// builder parses the members of a set or a set-builder notation {x | …}. For the latter it
+// returns the condition and the separator "|".
 func (p *parser) builder() (items []*node, separator string) {
-	p.bars++ // a bar is no factor here
+	p.bars++ // a bar does not begin a factor here
 	start := p.pos
 	depth, condition := 0, -1
 	for i := start; p.tokens[i].kind != tokEnd && condition < 0; i++ {
@@ -332,8 +333,8 @@ func (p *parser) function(name string) *node {
 	return n
 }
 
-// operand parses the argument of a function without parentheses: factors up to the
-// next sign or function.
+// operand parses the argument of a function without parentheses: the factors up to the next
+// sign or function.
 func (p *parser) operand() *node {
 	p.enter()
 	defer func() { p.depth-- }()
@@ -352,10 +353,10 @@ func (p *parser) operand() *node {
 	return n
 }
 
-// environment parses \begin{pmatrix} … \end{pmatrix} and its like.
+// environment parses \begin{pmatrix} … \end{pmatrix} and similar environments.
 func (p *parser) environment() *node {
 	name := p.name()
-	if name == "array" && p.isOp("{") { // the columns
+	if name == "array" && p.isOp("{") { // the specification of columns
 		for !p.accept("}") {
 			if p.peek().kind == tokEnd {
 				fail(errSyntax, "columns of an array that do not end")

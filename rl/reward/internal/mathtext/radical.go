@@ -4,7 +4,7 @@ import (
 	"math/big"
 )
 
-// trialLimit bounds the primes by which numbers under roots and logarithms are divided.
+// trialLimit is the limit of the primes for trial division of numbers in roots and logarithms.
 const trialLimit = 1000
 
 // primeFactor is a prime, or a number without small divisors, with its multiplicity.
@@ -13,8 +13,8 @@ type primeFactor struct {
 	count int64
 }
 
-// factorise returns the factors of n > 0. What is left after trial division counts
-// as prime; the form is opaque if it is not known to be.
+// factorise returns the prime factors of n > 0. The remainder of trial division counts as a
+// prime; if that is not certain, factorise sets opaque.
 func (a *algebra) factorise(n *big.Int) []primeFactor {
 	var factors []primeFactor
 	n = new(big.Int).Set(n)
@@ -79,14 +79,14 @@ func (a *algebra) ratRoot(r *big.Rat, e exponent) fraction {
 	return result
 }
 
-// fractionalPower returns f^e for an e that is no integer. Roots of odd index of
-// negative numbers are negative, square roots imaginary.
+// fractionalPower returns f^e for an e that is not an integer. Odd roots of negative numbers are
+// negative, square roots are imaginary.
 func (a *algebra) fractionalPower(f fraction, e exponent) fraction {
 	num, den := a.root(f.num, e), a.root(f.den, e)
 	return a.product(num, a.reciprocal(den))
 }
 
-// root returns p^e for an e that is no integer.
+// root returns p^e for an e that is not an integer.
 func (a *algebra) root(p polynomial, e exponent) fraction {
 	if len(p) == 0 {
 		return a.ratRoot(new(big.Rat), e)
@@ -94,7 +94,7 @@ func (a *algebra) root(p polynomial, e exponent) fraction {
 	if t, ok := p.single(); ok {
 		return a.termRoot(t, e)
 	}
-	// The common factor of the coefficients has a root of its own.
+	// The common factor of the coefficients is taken out of the root.
 	terms := p.sorted()
 	numerators, denominators := new(big.Int), big.NewInt(1)
 	for _, t := range terms {
@@ -107,7 +107,7 @@ func (a *algebra) root(p polynomial, e exponent) fraction {
 	a.check(content)
 	inside := a.times(p, rational(new(big.Rat).Inv(content)))
 	i := a.atom("root "+inside.key(), atom{kind: radicand, base: inside})
-	a.opaque = true // √(3+2√2) is 1+√2
+	a.opaque = true // for example, √(3+2√2) equals 1+√2
 	result := a.ratRoot(content, e)
 	k := e.whole()
 	if k < 0 {
@@ -118,7 +118,7 @@ func (a *algebra) root(p polynomial, e exponent) fraction {
 	return a.product(result, fraction{q, whole(1)})
 }
 
-// termRoot returns t^e for an e that is no integer.
+// termRoot returns t^e for an e that is not an integer.
 func (a *algebra) termRoot(t term, e exponent) fraction {
 	result := a.ratRoot(new(big.Rat).Abs(t.coef), e)
 	if t.coef.Sign() < 0 {

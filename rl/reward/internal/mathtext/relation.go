@@ -9,11 +9,11 @@ func isEquation(n *node) bool {
 	return n.kind == relation && !slices.ContainsFunc(n.ops, func(op string) bool { return op != "=" })
 }
 
-// isAssignment reports whether n is an equation with a name at its left, such as
-// x = 2 or f(x) = x² = x·x.
+// isAssignment reports whether n is an equation with a name on the left side, such as x = 2 or
+// f(x) = x² = x·x.
 func isAssignment(n *node) bool { return isEquation(n) && n.args[0].isName() }
 
-// member reports whether n says in which set a name is.
+// member reports whether n states that a name is a member of a set.
 func member(n *node) bool {
 	return n.kind == relation && len(n.ops) == 1 && n.ops[0] == "∈" && n.args[0].isName()
 }
@@ -21,9 +21,9 @@ func member(n *node) bool {
 // last returns the right side of a chain of equations.
 func last(n *node) *node { return n.args[len(n.args)-1] }
 
-// unwraps reports whether a chain of equations tells the value of its last side: it
-// is an assignment, or its sides are constant, and they are all equal. What had
-// units, such as 2 hours = 120 minutes, is not compared.
+// unwraps reports whether a chain of equations can be replaced by its last side: it is an
+// assignment, or its sides are constants and all equal. Sides that had units, such as
+// 2 hours = 120 minutes, are not compared.
 func (c *comparer) unwraps(n *node) bool {
 	if !n.args[0].isName() && !n.args[0].isConstant() {
 		return false
@@ -40,7 +40,7 @@ func (c *comparer) unwraps(n *node) bool {
 	return true
 }
 
-// equalEquations compares equations; of assignments the first and the last side.
+// equalEquations compares equations. For assignments it compares the first and last sides.
 func (c *comparer) equalEquations(want, got *node) bool {
 	if isAssignment(want) && isAssignment(got) {
 		if !c.unwraps(got) {
@@ -55,7 +55,7 @@ func (c *comparer) equalEquations(want, got *node) bool {
 			c.equal(last(want), last(got)) || len(want.args) == len(got.args) && c.each(want.args, got.args)
 	}
 	if isAssignment(want) && want.args[1].isConstant() {
-		// What is asked for is the solution, not an equation that has it.
+		// The wanted answer is a solution, not an equation with this solution.
 		flipped := &node{kind: relation, ops: got.ops, args: []*node{got.args[1], got.args[0]}}
 		return isAssignment(flipped) && !isAssignment(got) && c.equalEquations(want, flipped) ||
 			got.args[0].isConstant() && c.unwraps(got) && c.equal(want.args[1], got.args[1])
@@ -63,7 +63,7 @@ func (c *comparer) equalEquations(want, got *node) bool {
 	return c.proportional(want, got)
 }
 
-// sides is what a relation says of the difference of its sides: it is =, ≠, < or ≤ 0.
+// sides rewrites a relation as a relation of a difference with 0. op is =, ≠, < or ≤.
 func sides(n *node) (difference *node, op string) {
 	l, r, op := n.args[0], n.args[1], n.ops[0]
 	switch op {
@@ -85,7 +85,7 @@ func (c *comparer) equalRelations(want, got *node) bool {
 	return slices.Equal(w.ops, g.ops) && c.each(w.args, g.args)
 }
 
-// rising turns a chain of > and ≥ round.
+// rising reverses a chain of > and ≥ to one of < and ≤.
 func rising(n *node) *node {
 	turned := map[string]string{">": "<", "≥": "≤"}
 	if turned[n.ops[0]] == "" {
@@ -103,8 +103,8 @@ func rising(n *node) *node {
 	return r
 }
 
-// proportional reports whether two relations are the same up to a factor that keeps
-// them: x < y is 2x − 2y < 0, and not −x < −y.
+// proportional reports whether two relations are equal up to a factor that preserves them:
+// x < y equals 2x − 2y < 0, but not −x < −y.
 func (c *comparer) proportional(want, got *node) bool {
 	for _, n := range append(slices.Clone(want.args), got.args...) {
 		if !n.isScalar() || infinite(n) != 0 {
@@ -124,7 +124,7 @@ func (c *comparer) proportional(want, got *node) bool {
 	a.fold = !clash(w) && !clash(g)
 	p, q := a.normal(w), a.normal(g)
 	if op == "<" || op == "≤" {
-		// A denominator with variables has no known sign.
+		// The sign of a denominator with variables is unknown.
 		for _, den := range []*polynomial{&p.den, &q.den} {
 			if r, ok := den.constant(); ok && r.Sign() > 0 {
 				*den = whole(1)
@@ -137,7 +137,8 @@ func (c *comparer) proportional(want, got *node) bool {
 	return proportionalPolynomials(p.num, q.num, op == "<" || op == "≤")
 }
 
-// proportionalPolynomials reports whether q is p times a number, above 0 if so asked.
+// proportionalPolynomials reports whether q is p times a number. If positive is set, the number
+// must be positive.
 func proportionalPolynomials(p, q polynomial, positive bool) bool {
 	if len(p) != len(q) {
 		return false

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// latest yields the formulas and numbers of a text, the one that ends last first.
+// latest yields the formulas and numbers of a text, beginning with the one that ends last.
 func latest(text string, yield func(string) bool) {
 	spans := formulas(text)
 	for end := len(text); end > 0; {
@@ -35,11 +35,11 @@ func latest(text string, yield func(string) bool) {
 	}
 }
 
-// arithmetic are the characters of a run besides digits.
+// arithmetic holds the characters of a run other than digits.
 const arithmetic = ".,+-*/^() %×÷−√"
 
-// runAt returns the arithmetic around a digit, or "" if it is part of a word, and
-// where it begins. A comma belongs to it between digits only.
+// runAt returns the arithmetic expression around a digit and where it begins, or "" if the digit
+// is part of a word. A comma is part of the expression only between digits.
 func runAt(text string, digit int) (run string, start int) {
 	start, end := digit, digit+1
 	inRun := func(r rune, before, after rune) bool {

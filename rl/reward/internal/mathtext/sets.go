@@ -8,8 +8,8 @@ import (
 // isPair reports whether n is (a, b), which may be an interval or a pair.
 func isPair(n *node) bool { return n.kind == interval && n.openLeft && n.openEnd }
 
-// equalCollections compares lists, sets, tuples and intervals, and single values
-// with sets of one.
+// equalCollections compares lists, sets, tuples and intervals. It also compares a single value
+// with a set of one member.
 func (c *comparer) equalCollections(want, got *node) bool {
 	if want.kind == interval && got.kind == interval {
 		return want.openLeft == got.openLeft && want.openEnd == got.openEnd && c.each(want.args, got.args)
@@ -37,14 +37,14 @@ func (c *comparer) equalCollections(want, got *node) bool {
 	return c.equalRealSets(want, got)
 }
 
-// inequality reports whether n is a list with a relation that is no equation.
+// inequality reports whether n is a list with a relation that is not an equation.
 func inequality(n *node) bool {
 	compares := func(m *node) bool { return m.kind == relation && !isEquation(m) }
 	return n.kind == list && slices.ContainsFunc(n.args, compares)
 }
 
-// members returns the members of a list, set, tuple or pair, and whether their order
-// matters; nil for what is none.
+// members returns the members of a list, set, tuple or pair, and whether their order matters.
+// It returns nil if n is none of these.
 func members(n *node) (m []*node, ordered bool) {
 	switch {
 	case n.kind == list, n.kind == set:
@@ -62,8 +62,8 @@ func assignments(n *node) bool {
 	return n.kind == list && !slices.ContainsFunc(n.args, func(m *node) bool { return !isAssignment(m) })
 }
 
-// equalAssigned compares the members of got with assignments such as x = 1, y = 2, in
-// their order if these are of several names.
+// equalAssigned compares the members of got with the assignments want, such as x = 1, y = 2. If
+// these are for several names, the order matters.
 func (c *comparer) equalAssigned(want []*node, got *node, members []*node) bool {
 	values := make([]*node, len(want))
 	several := false
@@ -77,15 +77,15 @@ func (c *comparer) equalAssigned(want []*node, got *node, members []*node) bool 
 	return c.unordered(values, members)
 }
 
-// line is the real line, cut at the ends and members of the sets that are compared:
-// place 2i+1 is the i-th cut, and the even places are what lies between.
+// line is the real line, divided at the ends and members of the sets that are compared. Place
+// 2i+1 is the i-th cut; even places are the open intervals between cuts.
 type line struct {
 	c    *comparer
 	cuts []*node
 	at   []float64
 }
 
-// equalRealSets compares sets of real numbers by the places of the line they hold.
+// equalRealSets compares sets of real numbers by the places of the line that they contain.
 func (c *comparer) equalRealSets(want, got *node) bool {
 	l := &line{c: c}
 	variable := ""
@@ -105,8 +105,8 @@ func (c *comparer) equalRealSets(want, got *node) bool {
 	return true
 }
 
-// cut cuts the line at the ends of n. It reports whether n is a set of real numbers
-// with ends that are known.
+// cut divides the line at the ends of n. It reports whether n is a set of real numbers with
+// known ends.
 func (l *line) cut(n *node, variable *string) bool {
 	switch n.kind {
 	case symbol:
@@ -150,7 +150,8 @@ func (l *line) cut(n *node, variable *string) bool {
 	return false
 }
 
-// rises reports whether the intervals in n begin before they end; (2, 1) is a pair.
+// rises reports whether all intervals in n begin before they end. If not, as in (2, 1), n is a
+// pair.
 func (l *line) rises(n *node) bool {
 	return !n.any(func(m *node) bool {
 		if m.kind != interval {
@@ -161,7 +162,7 @@ func (l *line) rises(n *node) bool {
 	})
 }
 
-// cutAt adds an end that is not there yet.
+// cutAt adds a cut at the end n, unless there is one.
 func (l *line) cutAt(n *node) bool {
 	if infinite(n) != 0 {
 		return true
@@ -203,7 +204,7 @@ func (l *line) place(n *node) int {
 	return -1
 }
 
-// holds reports whether n holds a place of the line.
+// holds reports whether the set n contains a place of the line.
 func (l *line) holds(n *node, place int) bool {
 	l.c.spend(1)
 	switch n.kind {

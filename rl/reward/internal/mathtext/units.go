@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// units are short names of units, which without a blank before them are no products
-// of letters. Words of four letters and more after a number are units whatever they
-// are.
+// units holds short names of units. Without a space before them, they are units and not products
+// of letters. Any word of four or more letters after a number counts as a unit.
 var units = wordSet(`cm mm km dm nm kg mg ml mL cl dl kl ft in inch inches lb lbs oz yd mi hr hrs min mins sec secs ms
 	mph kph kmh kmph rpm am pm th st nd rd deg rad cc gal pt qt usd eur gbp rs sq cu hz khz mhz ghz kw kwh mw kj kcal cal
 	mol atm psi pa kpa mpa db ev au ly bps gb mb kb tb yrs yr day days men car cars dog dogs egg eggs pie pies toy toys
 	way ways pen pens box boxes bag bags cup cups cow cows job jobs tie ties hat hats kid kids per of a the
 	more less each left USD EUR GBP AM PM Hz kHz MHz GHz kW kWh MW kJ Pa kPa MPa eV AU KB MB GB TB`)
 
-// letterUnits are units of one letter, which must stand apart and at the end.
+// letterUnits holds units of one letter, which must have a space before them and stand at the
+// end.
 var letterUnits = wordSet(`m g s h L l N J W V K C F A B T t`)
 
 // endsValue reports whether a unit may follow t.
@@ -23,8 +23,8 @@ func endsValue(t token) bool {
 		t.kind == tokOp && (t.text == ")" || t.text == "}" || t.text == "%" || t.text == "degree" || t.text == "/")
 }
 
-// unit skips a unit after a value, with its power and what it is divided by, and
-// reports whether there was one.
+// unit skips a unit after a value, with its power and divisor, and reports whether there was
+// one.
 func (p *parser) unit() bool {
 	t := p.peek()
 	after := p.tokens[max(0, p.pos-1)]
@@ -49,8 +49,8 @@ func (p *parser) unit() bool {
 	return true
 }
 
-// letterBefore reports whether the item has a letter already, beside which another is
-// no unit.
+// letterBefore reports whether the item already has a letter. Then another letter is not a
+// unit.
 func (p *parser) letterBefore() bool {
 	for i := p.pos - 1; i >= 0; i-- {
 		switch t := p.tokens[i]; {
@@ -63,8 +63,8 @@ func (p *parser) letterBefore() bool {
 	return false
 }
 
-// endsAt reports whether the item ends after i more tokens, or a power or division
-// of units follows.
+// endsAt reports whether the item ends after i more tokens, or a power or a division of units
+// follows there.
 func (p *parser) endsAt(i int) bool {
 	t := p.at(i)
 	return t.kind == tokEnd || t.kind == tokText || t.kind == tokOp &&
@@ -72,9 +72,9 @@ func (p *parser) endsAt(i int) bool {
 			t.text == "^" && p.endsAt(i+2))
 }
 
-// splitWords makes products of letters of words of up to 3 letters that stand beside
-// an operator, number or letter, such as xy in 2xy + 1. Words beside words are prose,
-// and those that are units after a number stay.
+// splitWords splits words of up to 3 letters into products of letters if an operator, a number
+// or a letter is next to them, such as xy in 2xy + 1. Words next to words are prose, and units
+// after a number are not split.
 func splitWords(tokens []token) []token {
 	split := make([]token, 0, len(tokens))
 	for i, t := range tokens {

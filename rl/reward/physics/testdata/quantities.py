@@ -8,7 +8,7 @@ import pint
 ureg = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 BASE = ["[length]", "[mass]", "[time]", "[current]", "[temperature]", "[substance]", "[luminosity]"]
 
-# The spelling of the package, and pint's where that differs.
+# Each unit in the spelling of this package, and after ":" in pint's if that differs.
 UNITS = """m|km|mm|µm:um|μm:um|nm|cm|kg|g|mg|s|ms|µs:us|min|h|d|yr|A|mA|K|mK|mol|mmol|cd|rad|mrad|sr|Hz|kHz|GHz
 N|kN|Pa|kPa|hPa|MPa|J|kJ|MJ|W|kW|GW|C|µC:uC|V|mV|kV|F|pF|Ω:ohm|kΩ:kohm|ohms:ohm|S|Wb|T|mT|H|mH|lm|lx
 Bq|Gy|mSv|kat|%:percent|ppm|°:degree|deg|rev:turn|rpm|Å:angstrom|in|ft|yd|mi|nmi|au|ly|pc|Mpc|ha|L
@@ -21,7 +21,8 @@ kilometers per hour:km/h|meters per second:m/s|newton meters:N*m|metre|Joules:J|
 microseconds:us|megahertz:MHz|inches:in|feet:ft|liters:L|miles per hour:mi/h|electronvolts:eV
 hours:h|degrees:degree""".replace("\n", "|")
 
-PAIRS = [  # ours, theirs as pint writes it, or None where it is the same; wanted likewise; tolerance
+# answer, answer in pint's spelling (None if the same), wanted, wanted in pint's spelling
+PAIRS = [
     ("3 m", None, "300 cm", None),
     ("3 m", None, "3 cm", None),
     ("3 m", None, "3 s", None),

@@ -1,4 +1,4 @@
-"""Writes trajectories.json: 10 motions solved by scipy 1.17.1 (pip install scipy), and each again with a fault."""
+"""Writes trajectories.json: 10 motions solved by scipy 1.17.1 (pip install scipy), each also with a fault."""
 
 import json
 import math

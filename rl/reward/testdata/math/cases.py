@@ -1,8 +1,8 @@
-"""Writes cases.jsonl and near.jsonl: what Math-Verify says of the answers in cases.txt and near.txt.
+"""Writes cases.jsonl and near.jsonl: the verdicts of Math-Verify on the answers in cases.txt and near.txt.
 
-Each line of these has a gold answer, a completion and the verdict that is right (y correct, n wrong, u nothing to
-read), and where Math-Verify says something else the reason why it is not right. The gold answer is given to Math-Verify
-between dollar signs, since it reads LaTeX nowhere else.
+Each line of these files has a gold answer, a completion and the right verdict (y correct, n wrong, u unparseable). If
+Math-Verify has another verdict, the line also has the reason why that is wrong. The script passes gold answers to
+Math-Verify between dollar signs, since it reads LaTeX only there.
 
     pip install math-verify==0.9.0 latex2sympy2_extended==1.11.0 antlr4-python3-runtime==4.13.2
     python cases.py

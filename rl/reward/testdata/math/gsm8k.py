@@ -1,4 +1,4 @@
-"""Writes gsm8k.txt: the final answers of GSM8K's test set (MIT licence), one a line.
+"""Writes gsm8k.txt: the final answers of GSM8K's test set (MIT licence), one on each line.
 
     python gsm8k.py test.jsonl    # of github.com/openai/grade-school-math
 """

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// say reports a deed's errors and successes, one a line.
+// say prints the error or success of an attempt on one line.
 func say(what string, err error) { fmt.Printf("%s: %v\n", what, err) }
 
 var deeds = map[string]func(args []string){
@@ -112,7 +112,7 @@ var deeds = map[string]func(args []string){
 		if err := unix.Pipe(pair[:]); err != nil {
 			say("pipe", err)
 		}
-		// A pipe that is to kill on input.
+		// The pipe would send a kill signal on input.
 		for _, set := range [][2]int{
 			{unix.F_SETSIG, int(unix.SIGKILL)}, {unix.F_SETOWN, pid}, {unix.F_SETFL, unix.O_ASYNC},
 		} {

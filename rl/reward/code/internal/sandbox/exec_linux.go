@@ -15,21 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// execSpec is what the exec helper is told.
+// execSpec is the message to the exec helper.
 type execSpec struct {
 	Argv, Env []string
 	Dir       string
-	User      int // user and group to become, unless 0
+	User      int // user and group to switch to; 0 means none
 	Limits    Limits
-	Alone     bool     // without namespaces: one process, under Landlock
-	Readable  []string // with Alone, what may be read
+	Alone     bool     // run a single process under Landlock, without namespaces
+	Readable  []string // paths that may be read, with Alone
 }
 
-// runExec turns the process into the program. It does not return.
+// runExec replaces the process by the program. It does not return.
 func runExec() {
-	runtime.LockOSThread() // capabilities, seccomp and Landlock go by the thread
+	runtime.LockOSThread() // capabilities, seccomp and Landlock apply to the thread
 	debug.SetGCPercent(-1)
-	// The caller may have inherited files, from a shell for instance, that it does not close.
+	// The caller may have open files that it has inherited, for example from a shell.
 	err := unix.CloseRange(specFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	if err != nil {
 		err = fmt.Errorf("closing inherited files: %w", err)
@@ -45,7 +45,7 @@ func runExec() {
 	syscall.Exit(1)
 }
 
-// exec returns only if it fails.
+// exec restricts the process and executes the program. It returns only if it fails.
 func (s *execSpec) exec() error {
 	if err := os.Chdir(s.Dir); err != nil {
 		return err
@@ -71,8 +71,8 @@ func (s *execSpec) exec() error {
 	return fmt.Errorf("exec %s: %w", s.Argv[0], syscall.Exec(s.Argv[0], s.Argv, s.Env))
 }
 
-// dropPrivileges leaves a root of any user namespace without capabilities after exec, and
-// becomes the user of programs.
+// dropPrivileges drops all capabilities if the process is root in its user namespace, and
+// switches to User.
 func (s *execSpec) dropPrivileges() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -80,7 +80,7 @@ func (s *execSpec) dropPrivileges() error {
 	for capability := uintptr(0); ; capability++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
 		if err == unix.EINVAL && capability > 0 {
-			break // past the last one
+			break // there are no more capabilities
 		} else if err != nil {
 			return fmt.Errorf("dropping capability %d: %w", capability, err)
 		}
@@ -95,22 +95,24 @@ func (s *execSpec) dropPrivileges() error {
 		{unix.SYS_SETRESUID, user, user, user},
 	} {
 		if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
-			return fmt.Errorf("becoming user %d: %w", s.User, errno)
+			return fmt.Errorf("switching to user %d: %w", s.User, errno)
 		}
 	}
 	return nil
 }
 
 const (
-	// reserved is address space that Go's runtime and shared libraries take without using it.
+	// reserved is the address space that Go's runtime and shared libraries reserve but do not
+	// use.
 	reserved = 2 << 30
-	// mapped is writable memory that Go's runtime maps and does not touch.
+	// mapped is the writable memory that Go's runtime maps but does not use.
 	mapped = 64 << 20
 )
 
 func (s *execSpec) setLimits() error {
 	l := s.Limits
-	// Of one process the kernel counts seconds; init counts those of all, and more finely.
+	// The kernel limits the whole seconds of each process; init limits the sum of all
+	// processes, with a finer resolution.
 	seconds := uint64((l.CPU + time.Second - 1) / time.Second)
 	for _, r := range []struct {
 		name       string
@@ -130,9 +132,9 @@ func (s *execSpec) setLimits() error {
 		{"nproc", unix.RLIMIT_NPROC, uint64(l.Processes), uint64(l.Processes)},
 	} {
 		if s.Alone && r.resource == unix.RLIMIT_NPROC {
-			continue // it would count all processes of the user; of the program there is one
+			continue // it counts all processes of the user, and the program cannot start more
 		}
-		// A limit of the caller's own may be lower and cannot be raised.
+		// The caller itself may have a lower limit, which cannot be raised.
 		var own unix.Rlimit
 		if err := unix.Getrlimit(r.resource, &own); err != nil {
 			return fmt.Errorf("rlimit %s: %w", r.name, err)

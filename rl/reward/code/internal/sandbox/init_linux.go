@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File descriptors of the helpers. Data stays open in the program.
+// File descriptors of the helpers. dataFD stays open in the program.
 const (
 	dataFD = 3 + iota
 	specFD
@@ -26,17 +26,17 @@ const (
 
 // runInit is process 1 of the sandbox. It does not return.
 func runInit() {
-	// Process 1 has no default actions, but Go's runtime has handlers of its own; with these
-	// a program's signals to init are of no effect.
+	// The kernel has no default signal actions for process 1, but Go's runtime installs
+	// handlers. With this call, signals from the program to init have no effect.
 	signal.Notify(make(chan os.Signal, 1))
 	unix.CloseOnExec(specFD)
 	unix.CloseOnExec(reportFD)
 	i := &initProcess{}
 	orders := os.NewFile(specFD, "spec")
 	if err := json.NewDecoder(orders).Decode(&i.spec); err != nil {
-		i.end(report{Error: fmt.Sprintf("reading init's orders: %v", err)})
+		i.end(report{Error: fmt.Sprintf("reading the spec: %v", err)})
 	}
-	go func() { // the caller holds the other end as long as it lives
+	go func() { // the pipe closes when the caller exits
 		io.Copy(io.Discard, orders)
 		syscall.Exit(1)
 	}()
@@ -47,11 +47,11 @@ func runInit() {
 
 type initProcess struct {
 	spec initSpec
-	proc *os.File // procfs of the pid namespace, which the program does not see
+	proc *os.File // procfs of the pid namespace, which is hidden from the program
 	once sync.Once
 }
 
-// end reports and exits, whereupon the kernel kills what is left of the sandbox.
+// end writes the report and exits. The kernel then kills all processes of the sandbox.
 func (i *initProcess) end(r report) {
 	i.once.Do(func() {
 		text, err := json.Marshal(r)
@@ -64,9 +64,9 @@ func (i *initProcess) end(r report) {
 }
 
 func (i *initProcess) run() error {
-	runtime.LockOSThread() // for the exec helper's PR_SET_PDEATHSIG
-	// The exec helper starts in the old root, where the libraries of the binary are, and is
-	// moved to the new one with init.
+	runtime.LockOSThread() // PR_SET_PDEATHSIG of the exec helper refers to this thread
+	// The exec helper starts in the old root, which has the libraries of the binary, and moves
+	// to the new root together with init.
 	specR, specW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (i *initProcess) run() error {
 	if i.spec.Probe {
 		i.end(report{})
 	}
-	// The program's input and output close when it closes them, not when init ends.
+	// Close init's copies, so that the program's input and output close when it closes them.
 	for fd := range dataFD + 1 {
 		if err := unix.Close(fd); err != nil {
 			return fmt.Errorf("closing the program's file descriptor %d: %w", fd, err)
@@ -104,7 +104,7 @@ func (i *initProcess) run() error {
 		return err
 	}
 	if _, err := specW.Write(order); err != nil {
-		return fmt.Errorf("ordering the exec helper: %w", err)
+		return fmt.Errorf("writing to the exec helper: %w", err)
 	}
 	specW.Close()
 	failure, err := io.ReadAll(failR)
@@ -116,7 +116,7 @@ func (i *initProcess) run() error {
 	return nil
 }
 
-// reap waits for the program, and for orphans until then.
+// reap waits until the program exits, and reaps orphans until then.
 func (i *initProcess) reap(program int) {
 	for {
 		var status syscall.WaitStatus
@@ -145,12 +145,13 @@ func (i *initProcess) reap(program int) {
 func childrenCPU() time.Duration {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_CHILDREN, &u) != nil {
-		return 0 // cannot fail with valid arguments
+		return 0 // does not happen: the arguments are valid
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// endedBy names the signal that ended a program, and the limit if the kernel sent it for one.
+// endedBy returns the signal that ended a program or, if the kernel sent it because of a limit,
+// the limit.
 func endedBy(s syscall.Signal, cpu time.Duration, l Limits) (string, Limit) {
 	if s == syscall.SIGXCPU || s == syscall.SIGKILL && cpu >= l.CPU {
 		return "", CPUTime

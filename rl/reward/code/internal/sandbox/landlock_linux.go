@@ -14,7 +14,7 @@ import (
 
 const (
 	landlockRead = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
-	// landlockFile are the rights that a rule for a file may have.
+	// landlockFile has the rights that a rule for a file may have.
 	landlockFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE |
 		unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	landlockWork = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR |
@@ -23,7 +23,7 @@ const (
 		unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
 )
 
-// landlockABI returns the version of Landlock that the kernel has, at least 1.
+// landlockABI returns the kernel's version of Landlock, which is at least 1.
 func landlockABI() (int, error) {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
@@ -32,21 +32,21 @@ func landlockABI() (int, error) {
 	return int(abi), nil
 }
 
-// landlock restricts the thread, and what it becomes, to reading readable and to filling
-// work. Paths that are not there are left out.
+// landlock restricts the thread and the program that it executes: they may read the paths in
+// readable, and read and write below work. Paths that do not exist are ignored.
 func landlock(work string, readable []string) error {
 	abi, err := landlockABI()
 	if err != nil {
 		return err
 	}
-	handled := uint64(unix.LANDLOCK_ACCESS_FS_REFER - 1) // all of version 1
+	handled := uint64(unix.LANDLOCK_ACCESS_FS_REFER - 1) // all rights of version 1
 	if abi >= 2 {
 		handled |= unix.LANDLOCK_ACCESS_FS_REFER
 	}
 	if abi >= 3 {
 		handled |= unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	}
-	// Version 1 of the attributes is the first field alone.
+	// In version 1 the struct of attributes has only the first field.
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&handled)), 8, 0)
 	if errno != 0 {
 		return errno

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rootMount is where the new root is mounted before it is pivoted to: a folder that every
-// Linux has and no program needs.
+// rootMount is the folder where the new root is mounted before pivot_root: every Linux has it,
+// and no program needs it.
 const rootMount = "/sys"
 
-// newRoot builds the file system of the sandbox and makes it the root of all processes in
-// the mount namespace. It returns procfs, which is mounted nowhere.
+// newRoot builds the file system of the sandbox and makes it the root of all processes in the
+// mount namespace. It returns procfs, which is open but not mounted.
 func newRoot(spec *initSpec) (proc *os.File, err error) {
 	if err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func newRoot(spec *initSpec) (proc *os.File, err error) {
 	if err := unix.MountSetattr(unix.AT_FDCWD, rootMount, 0, readOnly); err != nil {
 		return nil, fmt.Errorf("making the root read-only: %w", err)
 	}
-	// With both arguments the same, the old root lies on the new one until it is unmounted.
+	// With equal arguments, the old root is mounted on top of the new one until it is unmounted.
 	if err := os.Chdir(rootMount); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func mount(source, target, kind string, flags uintptr, data string) error {
 	return nil
 }
 
-// detachedProc opens procfs and takes its mount away.
+// detachedProc opens procfs and unmounts it.
 func detachedProc() (*os.File, error) {
 	const dir = rootMount + "/proc"
 	if err := mount("proc", dir, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
@@ -95,8 +95,8 @@ func detachedProc() (*os.File, error) {
 	return f, errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH), os.Remove(dir))
 }
 
-// expose shows a host path, read-only; a symbolic link with what it leads to. It leaves out
-// what is not there.
+// expose makes a host path available read-only. For a symbolic link it also exposes the target.
+// It ignores paths that do not exist.
 func expose(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,8 +123,8 @@ func expose(path string) error {
 	return expose(target)
 }
 
-// bind mounts a host file or folder at its place below the new root, unless the place lies
-// in a folder that is there already.
+// bind mounts a host file or folder at the same path below the new root, unless that path
+// already exists there.
 func bind(path string, attributes uint64) error {
 	target := rootMount + path
 	if _, err := os.Lstat(target); err == nil {

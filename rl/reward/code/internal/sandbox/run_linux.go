@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The helpers are the own binary under these names.
+// Names of the helpers, which are this binary with another argument 0.
 const (
 	initName = "aha-sandbox-init"
 	execName = "aha-sandbox-exec"
@@ -40,13 +40,14 @@ func init() {
 	}
 }
 
-// nobody is the user and group of programs where the caller is root.
+// nobody is the user and group of programs if the caller is root.
 const nobody = 65534
 
 // helperEnv is the environment of the helpers, which need few threads.
 var helperEnv = []string{"GOMAXPROCS=2"}
 
-// report is what init tells the caller. Error is set if the sandbox could not be set up.
+// report is the message from init to the caller. Error is set if the sandbox could not be set
+// up.
 type report struct {
 	Error    string
 	ExitCode int
@@ -56,7 +57,7 @@ type report struct {
 	Outputs  map[string][]byte
 }
 
-// initSpec is what init is told.
+// initSpec is the message from the caller to init.
 type initSpec struct {
 	Probe   bool // set up the file system, run nothing
 	Files   map[string][]byte
@@ -66,9 +67,9 @@ type initSpec struct {
 	Exec    execSpec
 }
 
-var granted atomic.Bool // the kernel has granted the namespaces
+var granted atomic.Bool // the kernel permits the namespaces
 
-// available tries the namespaces, until they are granted.
+// available reports whether the kernel permits the namespaces, by trying them until it does.
 func available(ctx context.Context) error {
 	if granted.Load() {
 		return nil
@@ -96,7 +97,7 @@ func run(ctx context.Context, c Command) (*Result, error) {
 	if os.Geteuid() == 0 {
 		spec.Exec.User = nobody
 	} else {
-		// init's threads count too: the program is the same user.
+		// The limit counts init's threads too, since init runs as the same user.
 		spec.Exec.Limits.Processes += 16
 	}
 	result, rep, err := start(ctx, c, spec)
@@ -109,7 +110,7 @@ func run(ctx context.Context, c Command) (*Result, error) {
 	return result, nil
 }
 
-// start runs init in its namespaces.
+// start runs init in new namespaces.
 func start(ctx context.Context, c Command, spec initSpec) (*Result, report, error) {
 	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{initName}, Env: helperEnv}
 	own := func(outside int) []syscall.SysProcIDMap {
@@ -134,7 +135,7 @@ func start(ctx context.Context, c Command, spec initSpec) (*Result, report, erro
 	}
 	var rep report
 	switch err := json.Unmarshal(text, &rep); {
-	case result.Exceeded != "": // killed from here
+	case result.Exceeded != "": // supervise has killed init
 	case err != nil:
 		return nil, rep, fmt.Errorf("sandbox: init died without a report: %v, %q", cmd.ProcessState, result.Stderr)
 	default:
@@ -191,7 +192,7 @@ func runAlone(ctx context.Context, c Command, reason error) (_ *Result, err erro
 		return nil, fmt.Errorf("sandbox: %s", failure)
 	}
 	result.Missing = []string{
-		reason.Error() + ": the program sees the host's processes and the names of its files",
+		reason.Error() + ": the program can see the host's processes and the names of its files",
 		"limits on threads and on the number of files",
 	}
 	if abi < 3 {
@@ -208,10 +209,10 @@ func runAlone(ctx context.Context, c Command, reason error) (_ *Result, err erro
 	return result, err
 }
 
-// supervise runs a helper with the pipes of a program, kills it at the limits on wall time
-// and output, and returns what it wrote to its report, the file descriptor after Data's.
+// supervise runs a helper with the pipes of a program and kills it at the limits on wall time
+// and output. It returns the result and the helper's report.
 func supervise(ctx context.Context, cmd *exec.Cmd, c Command, spec any) (*Result, []byte, error) {
-	// PR_SET_PDEATHSIG goes by the thread, which must therefore live as long as the helper.
+	// PR_SET_PDEATHSIG refers to the thread, so the thread must live as long as the helper.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -257,7 +258,7 @@ func supervise(ctx context.Context, cmd *exec.Cmd, c Command, spec any) (*Result
 	var copies sync.WaitGroup
 	copies.Go(func() { io.Copy(dataText, data.r) })
 	copies.Go(func() { io.Copy(reportText, rep.r) })
-	// A helper that dies early breaks this pipe; what it died of is found out below.
+	// If the helper dies early, this write fails. The cause is reported below.
 	copies.Go(func() { orders.w.Write(specText) })
 
 	done := make(chan struct{})
@@ -288,7 +289,7 @@ func supervise(ctx context.Context, cmd *exec.Cmd, c Command, spec any) (*Result
 		return nil, nil, fmt.Errorf("sandbox: %w", waited)
 	}
 	if result.Exceeded == "" && (stdout.over || stderr.over || dataText.over) {
-		result.Exceeded = Output // it ended before it could be killed
+		result.Exceeded = Output // the program exited before it was killed
 	}
 	result.Wall = time.Since(begin)
 	result.Stdout, result.Stderr, result.Data = stdout.text, stderr.text, dataText.text
@@ -313,7 +314,7 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readOutputs reads regular files of a folder that an untrusted program filled.
+// readOutputs reads regular files in a folder that an untrusted program has written to.
 func readOutputs(dir string, names []string, limit int64) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, name := range names {

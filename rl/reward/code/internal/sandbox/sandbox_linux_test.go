@@ -25,9 +25,9 @@ import (
 	"github.com/aha-go/aha/rl/reward/code/internal/sandbox/sandboxtest"
 )
 
-// The untrusted program of these tests is the test binary itself, under the argument
-// "hostile" with the name of a deed, a marker that no other process has, and what the deed
-// needs.
+// The untrusted program of these tests is the test binary itself. Its arguments are "hostile",
+// the name of a deed (one of the actions in deeds_linux_test.go), a marker that no other process
+// has, and the arguments of the deed.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 3 && os.Args[1] == "hostile":
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// refuse is set for a run of these tests in which the kernel refuses namespaces.
+// refuse is an environment variable that makes the test process refuse namespaces.
 const refuse = "AHA_TEST_REFUSE_NAMESPACES"
 
 var executable = sync.OnceValue(func() string {
@@ -59,9 +59,10 @@ var executable = sync.OnceValue(func() string {
 })
 
 const (
-	// long is longer than anything takes that ends as it should.
+	// long is a limit that no working test reaches.
 	long = 10 * time.Minute
-	// slack is what a busy machine may take to start and to end a program, above its limit.
+	// slack is the time, in addition to its limit, that a busy machine may need to start and to
+	// end a program.
 	slack = 30 * time.Second
 )
 
@@ -76,12 +77,12 @@ func deed(name, marker string, args ...string) Command {
 		Argv:   append([]string{executable(), "hostile", name, marker}, args...),
 		Env:    []string{"GOMAXPROCS=1"},
 		Files:  map[string][]byte{"test.txt": []byte("the tests")},
-		Expose: []string{executable(), "/lib", "/lib64", "/usr/lib"}, // libraries are for -race
+		Expose: []string{executable(), "/lib", "/lib64", "/usr/lib"}, // -race needs the libraries
 		Limits: limits, AcceptLess: os.Getenv(refuse) != "",
 	}
 }
 
-// sandboxed runs a deed and asserts that nothing is left of it.
+// sandboxed runs a deed and checks that it leaves no processes and files.
 func sandboxed(t *testing.T, name string, args ...string) *Result {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
@@ -119,7 +120,7 @@ func processes(t *testing.T, marker string) (found []string) {
 		t.Fatalf("%d processes: %v", len(files), err)
 	}
 	for _, f := range files {
-		// A process that ended meanwhile is not left.
+		// A process may have exited meanwhile.
 		if line, err := os.ReadFile(f); err == nil && bytes.Contains(line, []byte(marker)) {
 			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
 		}
@@ -127,7 +128,7 @@ func processes(t *testing.T, marker string) (found []string) {
 	return found
 }
 
-// lines of a deed's report, by their beginnings.
+// lines returns the lines of a deed's output, by the name before the colon.
 func lines(r *Result) map[string]string {
 	m := map[string]string{}
 	for line := range strings.Lines(string(r.Stdout)) {
@@ -221,12 +222,12 @@ func TestEnvironmentAndHostFilesCannotBeRead(t *testing.T) {
 }
 
 func TestInheritedFilesDoNotReachTheProgram(t *testing.T) {
-	folder, err := unix.Open("/etc", unix.O_RDONLY|unix.O_DIRECTORY, 0) // without O_CLOEXEC, as from a shell
+	folder, err := unix.Open("/etc", unix.O_RDONLY|unix.O_DIRECTORY, 0) // without O_CLOEXEC, like a shell
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(folder)
-	const fd = 200 // the program opens fewer of its own
+	const fd = 200 // the program itself opens fewer files
 	if err := unix.Dup3(folder, fd, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +438,7 @@ func TestAMissingProgramIsAnError(t *testing.T) {
 	}
 }
 
-// The same tests where the kernel refuses namespaces, in a process of their own.
+// TestWithoutNamespaces runs these tests in a separate process in which namespaces are refused.
 func TestWithoutNamespaces(t *testing.T) {
 	if os.Getenv(refuse) != "" {
 		if _, err := Run(t.Context(), Command{Argv: deed("answer", "x").Argv}); err == nil ||

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls are the system calls that programs may make, besides legacyCalls and those that
-// filterFor treats by their arguments. All others fail with ENOSYS, as on an older kernel.
+// calls lists the system calls that programs may make, in addition to legacyCalls and those
+// that filterFor filters by their arguments. All others fail with ENOSYS, as on an older
+// kernel.
 var calls = []uint32{
 	// files
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64,
@@ -26,7 +27,7 @@ var calls = []uint32{
 	unix.SYS_PSELECT6, unix.SYS_PPOLL, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT,
 	unix.SYS_EPOLL_PWAIT2, unix.SYS_EVENTFD2, unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME,
 	unix.SYS_TIMERFD_GETTIME, unix.SYS_SIGNALFD4, unix.SYS_FUTEX,
-	// pairs of sockets, for event loops
+	// socket pairs, for event loops
 	unix.SYS_SOCKETPAIR, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SHUTDOWN,
 	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME,
 	// memory
@@ -54,9 +55,9 @@ const (
 	offsetNumber  = 0
 	offsetArch    = 4
 	offsetArg     = 16
-	fiosetown     = 0x8901     // of asm-generic/sockios.h
-	siocspgrp     = 0x8902     // likewise
-	x32           = 0x40000000 // the bit that distinguishes calls of the ABI x32
+	fiosetown     = 0x8901     // from asm-generic/sockios.h
+	siocspgrp     = 0x8902     // from asm-generic/sockios.h
+	x32           = 0x40000000 // bit of the calls of the x32 ABI
 	newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 )
@@ -73,7 +74,7 @@ func ret(action uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action}
 }
 
-// skip jumps over yes instructions if the comparison holds, else over no.
+// skip skips yes instructions if the comparison holds, otherwise no instructions.
 func skip(op uint16, k uint32, yes, no uint8) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | op | unix.BPF_K, K: k, Jt: yes, Jf: no}
 }
@@ -84,9 +85,9 @@ const (
 	enosys  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 )
 
-// filterFor returns the filter of system calls. With alone, the program must stay one
-// process, may signal itself only, and may not change modes and times of files, which
-// Landlock leaves out.
+// filterFor returns the filter of system calls. With alone, the program cannot start other
+// processes, can signal only itself, and cannot change modes and times of files, which Landlock
+// does not restrict.
 func filterFor(alone bool) []unix.SockFilter {
 	filter := []unix.SockFilter{
 		load(offsetArch),
@@ -96,7 +97,7 @@ func filterFor(alone bool) []unix.SockFilter {
 		skip(unix.BPF_JGE, x32, 0, 1),
 		ret(enosys),
 	}
-	// on adds what happens to one call. The body must end by returning.
+	// on adds the instructions for one call. The body must end with a return.
 	on := func(call uint32, body ...unix.SockFilter) {
 		filter = append(filter, skip(unix.BPF_JEQ, call, 0, uint8(len(body))))
 		filter = append(filter, body...)
@@ -119,11 +120,12 @@ func filterFor(alone bool) []unix.SockFilter {
 			on(call, ret(allowed))
 		}
 	}
-	// Limits may be read, not set, and the signal at the parent's death must stay.
+	// Limits may be read but not set, and the parent-death signal cannot be changed.
 	on(unix.SYS_PRLIMIT64, arg(2), skip(unix.BPF_JEQ, 0, 1, 0), ret(eperm),
 		argHigh(2), skip(unix.BPF_JEQ, 0, 1, 0), ret(eperm), ret(allowed))
 	on(unix.SYS_PRCTL, arg(0), skip(unix.BPF_JEQ, unix.PR_SET_PDEATHSIG, 0, 1), ret(eperm), ret(allowed))
-	// A file that announces input by a signal could send it to any process of the user.
+	// The owner of a file gets a signal on input. The program must not set it, since it could
+	// signal any process of the user.
 	on(unix.SYS_FCNTL, arg(1), skip(unix.BPF_JEQ, unix.F_SETOWN, 1, 0), skip(unix.BPF_JEQ, unix.F_SETOWN_EX, 0, 1),
 		ret(eperm), ret(allowed))
 	on(unix.SYS_IOCTL, arg(1), skip(unix.BPF_JEQ, fiosetown, 1, 0), skip(unix.BPF_JEQ, siocspgrp, 0, 1),
@@ -137,7 +139,7 @@ func filterFor(alone bool) []unix.SockFilter {
 	return append(filter, ret(enosys))
 }
 
-// install puts the calling thread, and what it becomes, under a filter.
+// install applies a filter to the calling thread and the program that it executes.
 func install(filter []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))

@@ -18,8 +18,8 @@ const (
 	clockTick     = 10 * time.Millisecond // USER_HZ is 100 on all architectures of Linux
 )
 
-// watch ends the sandbox when all its processes together exceed the limits on memory or
-// CPU time. Rlimits bound each process meanwhile.
+// watch ends the sandbox when all of its processes together exceed the limit on memory or CPU
+// time. In between, rlimits limit each process.
 func (i *initProcess) watch() {
 	for range time.Tick(watchInterval) {
 		memory, cpu, err := i.usage()
@@ -34,10 +34,11 @@ func (i *initProcess) watch() {
 	}
 }
 
-// usage sums the resident memory that is not of files, and the CPU time.
+// usage returns the sum of anonymous and shared resident memory, and of CPU time, of all
+// processes.
 func (i *initProcess) usage() (memory int64, cpu time.Duration, err error) {
-	// Children are counted before the living: one that ends in between is left out once
-	// rather than counted twice.
+	// Count exited children first: a process that exits meanwhile is then missed once rather
+	// than counted twice.
 	cpu = childrenCPU()
 	if _, err := i.proc.Seek(0, io.SeekStart); err != nil {
 		return 0, 0, err
@@ -50,7 +51,7 @@ func (i *initProcess) usage() (memory int64, cpu time.Duration, err error) {
 		if pid, err := strconv.Atoi(name); err != nil || pid == 1 {
 			continue
 		}
-		// A process that is gone by now uses nothing.
+		// A process that has exited meanwhile uses nothing.
 		if status, err := i.read(name + "/status"); err == nil {
 			memory += field(status, "RssAnon:") + field(status, "RssShmem:")
 		}
@@ -75,7 +76,7 @@ func (i *initProcess) read(name string) ([]byte, error) {
 func field(status []byte, name string) int64 {
 	_, rest, ok := bytes.Cut(status, []byte("\n"+name))
 	if !ok {
-		return 0 // a zombie has none
+		return 0 // a zombie has no such line
 	}
 	value, _, _ := bytes.Cut(rest, []byte("kB"))
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
@@ -85,8 +86,8 @@ func field(status []byte, name string) int64 {
 	return n << 10
 }
 
-// statCPU returns utime, stime and those of the children that were waited for, the fields
-// 14 to 17 of /proc/PID/stat. The second field, in parentheses, may contain anything.
+// statCPU returns the sum of utime, stime, cutime and cstime, the fields 14 to 17 of
+// /proc/PID/stat. The second field, in parentheses, may contain any characters.
 func statCPU(stat []byte) (sum time.Duration) {
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 15 {

@@ -1,4 +1,5 @@
-// Package sandboxtest makes a test's own process like one in a container.
+// Package sandboxtest makes the process of a test behave like one in a container without
+// namespaces.
 package sandboxtest
 
 import (
@@ -7,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RefuseNamespaces makes every clone of the process into a new user namespace fail with
-// EPERM from now on.
+// RefuseNamespaces makes every further call of clone with a new user namespace fail with EPERM
+// in this process.
 func RefuseNamespaces() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
