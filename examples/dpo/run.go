@@ -143,7 +143,7 @@ func (t *tuning) train(ctx context.Context) (err error) {
 	bar.Describe("held-out pairs")
 	v, err := d.Evaluate(ctx)
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("evaluation stopped, the training is saved: %w", context.Cause(ctx))
+		return fmt.Errorf("evaluation stopped, the training so far is saved: %w", context.Cause(ctx))
 	} else if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// truncate takes the last byte off the weights of a checkpoint.
+// truncate removes the last byte of the weights file of a checkpoint.
 func truncate(t *testing.T, dir string) (path string) {
 	t.Helper()
 	path = filepath.Join(dir, checkpoint.SingleFile)
@@ -27,7 +27,7 @@ func truncate(t *testing.T, dir string) (path string) {
 	return path
 }
 
-// flip changes one bit in the middle of the optimizer's state.
+// flip flips one bit in the middle of the optimizer state of a checkpoint.
 func flip(t *testing.T, dir string) (path string) {
 	t.Helper()
 	path = filepath.Join(dir, "optimizer.safetensors")
@@ -49,7 +49,7 @@ func TestDamagedCheckpointFallsBackToTheOneBefore(t *testing.T) {
 	o, result := must(t, out, "-resume")
 	for _, path := range []string{base, grpo} {
 		if !strings.Contains(o.stdout, path) {
-			t.Errorf("nothing is said about %s:\n%s", path, o.stdout)
+			t.Errorf("the output does not mention %s:\n%s", path, o.stdout)
 		}
 	}
 	wantUndisturbed(t, "newest checkpoints damaged", out, result)
@@ -70,7 +70,7 @@ func TestTornRecordsAreMendedAndSaid(t *testing.T) {
 	o, result := must(t, out, "-resume")
 	for _, name := range names {
 		if !strings.Contains(o.stdout, filepath.Join(out, name)+` damage="line 4: it has no end`) {
-			t.Errorf("nothing is said about %s:\n%s", name, o.stdout)
+			t.Errorf("the output does not mention %s:\n%s", name, o.stdout)
 		}
 	}
 	wantUndisturbed(t, "torn records", out, result)
@@ -102,7 +102,8 @@ func TestNothingButDamagedCheckpointsIsAnError(t *testing.T) {
 	}
 }
 
-// badReward makes some calls of the reward panic and others hang.
+// badReward is an environment variable: if it is set, some calls of the reward function panic
+// and others hang.
 const badReward = "R1ZERO_TEST_BAD_REWARD"
 
 func faultySuite(score func(context.Context, reward.Sample) reward.Verdict) *reward.Suite {

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// disks is raised by .ci/soak.
-var disks = flag.Int("disks", 2, "how many disks of random sizes the test of full disks fills")
+// disks is the number of disks that the test fills; .ci/soak sets a higher number.
+var disks = flag.Int("disks", 2, "number of disks of random sizes that the test of full disks fills")
 
-// mount makes out a file system of the given size.
+// mount mounts a file system of the given size at out.
 func mount(t *testing.T, out string, size int64) (resize func(size int64)) {
 	t.Helper()
 	if err := syscall.Mount("tmpfs", out, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
@@ -30,8 +30,8 @@ func mount(t *testing.T, out string, size int64) (resize func(size int64)) {
 	}
 }
 
-// A disk fills up somewhere in the run, which says so; with more room it
-// continues.
+// If the disk is full at a random point, the run stops with an error. With more space it can
+// be resumed.
 func TestFullDiskStopsARunThatContinuesWithMoreRoom(t *testing.T) {
 	dir, _ := reference(t)
 	var whole int64

@@ -99,7 +99,7 @@ func TestDrawDrawsTheCurvesAnewAndNothingElse(t *testing.T) {
 
 func TestSecondRunBeginsAtGRPO(t *testing.T) {
 	out := clone(t)
-	const marker = "as it was kept"
+	const marker = "from the saved evaluation"
 	evaluation := filepath.Join(out, "base", "evaluation.json")
 	text := read(t, evaluation)
 	i := strings.Index(text, `"transcript":"`) + len(`"transcript":"`)

@@ -22,11 +22,11 @@ func TestSignalsSaveAndSayHowToGoOn(t *testing.T) {
 	}
 }
 
-// stopTwice stops a run in each phase and lets it go on.
+// stopTwice stops a run by a signal in each of its two phases, resumes it, and checks the result.
 func stopTwice(t *testing.T, s os.Signal, name string, code int) {
 	out := t.TempDir()
 	args := []string{"-out", out}
-	evaluating := `evaluation stopped, what was trained is saved`
+	evaluating := `evaluation stopped, the training so far is saved`
 	for _, phase := range []struct{ sign, training string }{
 		{"base/step-*", `base model: train: stopped after step \d, saved in OUT/base`},
 		{"grpo/step-*", `rl: stopped after step \d, saved in OUT/grpo`},

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// kills is raised by .ci/soak.
-var kills = flag.Int("kills", 4, "how many times the test of killed runs kills one")
+// kills is the number of kills; .ci/soak sets a higher number.
+var kills = flag.Int("kills", 4, "how many times the test of killed runs kills a run")
 
-// The phases of a run, as its folder shows them.
+// The phases of a run, which phase determines from the files in its folder.
 const (
 	inBase       = "base training"
 	inEvaluation = "evaluation"
@@ -26,7 +26,7 @@ const (
 	inBetween    = "start or end"
 )
 
-// phase is what the run in out is doing.
+// phase returns the phase in which the run in out is.
 func phase(out string) string {
 	if unfinished, _ := filepath.Glob(filepath.Join(out, "*", ".step-*")); len(unfinished) > 0 {
 		return inCheckpoint
@@ -49,15 +49,15 @@ func phase(out string) string {
 	return inBetween
 }
 
-// lines counts the lines of a file that may not be there yet.
+// lines counts the lines of a file, which may not exist yet.
 func lines(elem ...string) (n int, exists bool) {
 	text, err := os.ReadFile(filepath.Join(elem...))
 	return bytes.Count(text, []byte{'\n'}), err == nil
 }
 
-// killed starts a run in out and kills it at the given delay after it has entered
-// the phase for the n-th time. It returns the phase in which that was, or "" if
-// the run had ended before.
+// killed starts the run c in out. It kills the run at the given delay after the run has
+// entered the phase target for the n-th time. It returns the phase in which the run was
+// killed, or "" if the run ended before.
 func killed(t *testing.T, c *exec.Cmd, out, target string, n int, delay time.Duration) (at string) {
 	t.Helper()
 	if err := c.Start(); err != nil {
@@ -93,8 +93,7 @@ func killed(t *testing.T, c *exec.Cmd, out, target string, n int, delay time.Dur
 	}
 }
 
-// A run is killed one to three times, at moments spread over all that it does,
-// and then resumed.
+// Each run is killed one to three times, at random times in all phases, and then resumed.
 func TestKilledRunsEndWithTheSameWeights(t *testing.T) {
 	reference(t)
 	seed := rand.Uint64()
@@ -111,7 +110,7 @@ func TestKilledRunsEndWithTheSameWeights(t *testing.T) {
 		what := fmt.Sprintf("seed %d, run %d, killed", seed, runs)
 		for range 1 + random.IntN(3) {
 			target := targets[made%len(targets)]
-			// Half a millisecond to a quarter of a second.
+			// The delay is between half a millisecond and a quarter of a second.
 			delay := time.Duration(float64(time.Millisecond) * math.Pow(2, 9*random.Float64()-1))
 			was := killed(t, command(t, args...), out, target, 1+random.IntN(2), delay)
 			if was == "" {

@@ -20,15 +20,15 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// probes is the number of pairs of processes. More than 10 take minutes, with
-// delays of up to 3 seconds.
+// probes is the number of pairs of processes. With more than 10, delays are up to 3
+// seconds, and the test takes minutes.
 var probes = flag.Int("probes", 3, "pairs of processes that TestSecondProcessLeavesTheFirstAlone starts on one folder")
 
-// started is a command that runs beside others.
+// started is a command that runs in the background.
 type started struct {
 	*exec.Cmd
 	stdout, stderr strings.Builder
-	done           chan struct{} // closed when it has ended
+	done           chan struct{} // closed when the command has ended
 }
 
 func begin(t *testing.T, args ...string) *started {
@@ -45,7 +45,7 @@ func begin(t *testing.T, args ...string) *started {
 	return s
 }
 
-// code waits for the command's end.
+// code waits until the command has ended and returns its exit code.
 func (s *started) code() int {
 	<-s.done
 	return s.ProcessState.ExitCode()
@@ -61,8 +61,7 @@ func (s *started) ended() bool {
 	}
 }
 
-// alone runs r1zero in a folder that nobody else uses, once for each list of
-// arguments.
+// alone has undisturbed runs of r1zero, one for each list of arguments.
 type alone map[string]struct{ dir, weights string }
 
 func (a alone) run(t *testing.T, args []string) (dir, weights string) {
@@ -77,12 +76,12 @@ func (a alone) run(t *testing.T, args []string) (dir, weights string) {
 	return r.dir, r.weights
 }
 
-// Of two processes on one folder one is told at once who the other is, and the
-// other does not notice. Which is which depends on the delay alone.
+// If two processes use one folder, one of them stops at once with an error that names the
+// other, and the other is not disturbed. Which one stops depends on the delay.
 func TestSecondProcessLeavesTheFirstAlone(t *testing.T) {
 	steps := "8"
 	if *probes > 10 {
-		steps = "30" // to last longer than 3 seconds
+		steps = "30" // makes a run last longer than 3 seconds
 	}
 	long := []string{"-json", "-steps", steps}
 	undisturbed := alone{}
@@ -103,7 +102,7 @@ func TestSecondProcessLeavesTheFirstAlone(t *testing.T) {
 		first := begin(t, append(long, "-out", out)...)
 		time.Sleep(delay)
 		if first.ended() {
-			t.Logf("%s: the first had ended", what) // the machine has become faster
+			t.Logf("%s: the first had ended", what) // the machine is faster than before
 			most /= 2
 			continue
 		}
@@ -132,7 +131,7 @@ func TestSecondProcessLeavesTheFirstAlone(t *testing.T) {
 	}
 }
 
-// weightsOf is the checksum of the weights that a run ends with.
+// weightsOf waits for a run and returns the checksum of its final weights.
 func weightsOf(t *testing.T, s *started) string {
 	t.Helper()
 	if code := s.code(); code != 0 {
@@ -148,13 +147,13 @@ func weightsOf(t *testing.T, s *started) string {
 	return result.Weights
 }
 
-// weightsIn are the weights of the newest checkpoint of a run, as saved.
+// weightsIn returns the contents of the weights file in the newest checkpoint of a run.
 func weightsIn(t *testing.T, dir string) string {
 	t.Helper()
 	return read(t, newest(t, filepath.Join(dir, "grpo")), checkpoint.SingleFile)
 }
 
-// sameFiles compares the names of all files of two runs.
+// sameFiles checks that the folders of two runs have files with the same names.
 func sameFiles(t *testing.T, what, want, got string) {
 	t.Helper()
 	if diff := cmp.Diff(names(t, want), names(t, got)); diff != "" {
@@ -185,7 +184,7 @@ func TestKilledHolderLetsGo(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil { // it has the folder
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil { // it has locked the folder
 		t.Fatal(err)
 	}
 	if _, err := run.Lock(out); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d ",
@@ -207,8 +206,7 @@ func TestKilledHolderLetsGo(t *testing.T) {
 	wantUndisturbed(t, "a killed run", out, result)
 }
 
-// A GRPO run that another program, such as one of the user's own, continues by
-// itself is not moved away from under it.
+// A GRPO run that another program is using is not set aside.
 func TestGRPORunInUseIsNotSetAside(t *testing.T) {
 	out := clone(t)
 	grpo := filepath.Join(out, "grpo")

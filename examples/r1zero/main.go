@@ -1,11 +1,11 @@
-// Command r1zero is R1-Zero in miniature: a tiny model of DeepSeek-V3's
-// architecture learns to reason by GRPO with rule rewards alone, on a laptop.
+// Command r1zero reproduces R1-Zero on a small scale: a tiny model of DeepSeek-V3's
+// architecture learns to reason by GRPO with rule-based rewards only, on a laptop.
 //
 //	go run ./examples/r1zero
 //
-// It trains a base model on generated text full of imperfect search traces
-// (kept in the output folder, so that the next run begins at GRPO), measures it
-// on held-out Countdown problems, trains it by GRPO, and measures it again.
+// It trains a base model on generated text with imperfect search traces, evaluates it
+// on held-out Countdown problems, trains it by GRPO, and evaluates it again. The base
+// model is kept in the output folder, so that the next run begins with GRPO.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 	lab.Main("r1zero", "the same command with -resume continues", func(ctx context.Context) error { return start(ctx, o) })
 }
 
-// experiment is one run from base model to report.
+// experiment is one run of the command.
 type experiment struct {
 	options
 	b      backend.Backend
@@ -68,7 +68,7 @@ func start(ctx context.Context, o options) error {
 	return nil
 }
 
-// all is R1-Zero: train a base model, evaluate it, GRPO, evaluate again.
+// all trains a base model, evaluates it, trains it by GRPO, and evaluates it again.
 func (r *experiment) all(ctx context.Context) (err error) {
 	began := time.Now()
 	config, base := lab.Teacher(), r.base()
@@ -77,7 +77,7 @@ func (r *experiment) all(ctx context.Context) (err error) {
 		return err
 	}
 	if base.Unbalanced {
-		phases = phases[:1] // without GRPO
+		phases = phases[:1] // this control has no GRPO
 	}
 	if err := lab.Announce(os.Stdout, r.b, phases); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (r *experiment) learn(ctx context.Context) (err error) {
 	}
 
 	began = time.Now()
-	watch, end = progress.Watch("evaluating the reasoner", "problems")
+	watch, end = progress.Watch("evaluating after GRPO", "problems")
 	defer end()
 	after, err := lab.Evaluate(ctx, r.gen, r.scale, watch)
 	if err != nil {

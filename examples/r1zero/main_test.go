@@ -24,10 +24,11 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// asCommand makes the test binary run as r1zero itself, at the size of tiny.
+// asCommand is an environment variable: if it is set, the test binary runs as the command
+// r1zero with the scale tiny.
 const asCommand = "R1ZERO_TEST_AS_COMMAND"
 
-// tiny is a run of seconds, with every phase of a full one.
+// tiny is the scale of a run that takes seconds and has every phase of a full run.
 var tiny = lab.Scale{
 	BaseSteps: 3, BaseTokens: 256, RLSteps: 3, Prompts: 4, Group: 4, MaxTokens: 16,
 	Problems: 2, Samples: 16, Slots: 8, SaveEvery: 1, PassAt: 16,
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// evenSuite rewards what a model hardly trained does half of the time.
+// evenSuite returns a reward that about half of an untrained model's completions get.
 func evenSuite() *reward.Suite {
 	score := func(_ context.Context, s reward.Sample) reward.Verdict {
 		if strings.Count(s.Completion, "1")%2 == 0 {
@@ -60,7 +61,7 @@ func evenSuite() *reward.Suite {
 	return &reward.Suite{Funcs: []reward.Func{{Name: "countdown", Score: score}}}
 }
 
-// command is r1zero with arguments, to be started.
+// command returns the command r1zero with args.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -72,7 +73,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// outcome is what a command that ended by itself left.
+// outcome is the output and the exit code of a command.
 type outcome struct {
 	stdout, stderr string
 	code           int
@@ -94,7 +95,7 @@ func finish(t *testing.T, c *exec.Cmd) outcome {
 	return o
 }
 
-// must runs r1zero -json in a folder and gives its results.
+// must runs r1zero -json in the folder out and returns its results.
 func must(t *testing.T, out string, args ...string) (outcome, map[string]any) {
 	t.Helper()
 	return mustFinish(t, command(t, append([]string{"-json", "-out", out}, args...)...))
@@ -109,12 +110,12 @@ func mustFinish(t *testing.T, c *exec.Cmd) (outcome, map[string]any) {
 	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
 	var result map[string]any
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &result); err != nil {
-		t.Fatalf("the last line of standard output is no JSON object: %v\n%s", err, o.stdout)
+		t.Fatalf("the last line of standard output is not a JSON object: %v\n%s", err, o.stdout)
 	}
 	return o, result
 }
 
-// undisturbed is a run of seed 1 that nothing happened to, made once.
+// undisturbed is a run of seed 1 without disturbances, which reference makes once.
 var undisturbed struct {
 	dir    string
 	took   time.Duration
@@ -136,7 +137,7 @@ func reference(t *testing.T) (dir string, result map[string]any) {
 	return undisturbed.dir, undisturbed.result
 }
 
-// clone copies the folder of the undisturbed run, to be spoiled.
+// clone returns a copy of the folder of the undisturbed run.
 func clone(t *testing.T) string {
 	t.Helper()
 	from, _ := reference(t)
@@ -158,8 +159,8 @@ func read(t *testing.T, elem ...string) string {
 
 var stepTime = regexp.MustCompile(`"step_time":[-+.e0-9]+`)
 
-// wantUndisturbed compares the results of a run, and all that its folder says
-// about it but times, with those of the undisturbed run.
+// wantUndisturbed checks that the results and the records of a run are those of the
+// undisturbed run, except for times.
 func wantUndisturbed(t *testing.T, what, out string, result map[string]any) {
 	t.Helper()
 	dir, want := reference(t)
@@ -171,11 +172,11 @@ func wantUndisturbed(t *testing.T, what, out string, result map[string]any) {
 	sameRecords(t, what, dir, out)
 }
 
-// records are the files in which a run says something about itself.
+// records lists the files of a run other than its weights.
 var records = []string{"config.json", "base/evaluation.json", "base/metrics.jsonl", "grpo/metrics.jsonl",
 	"grpo/evaluation.json", "grpo/verdicts.jsonl", "grpo/samples.jsonl", "grpo/alarms.jsonl", "curves.png"}
 
-// sameRecords compares what the folders of two runs say about them but times.
+// sameRecords checks that the records of two runs are the same, except for times.
 func sameRecords(t *testing.T, what, want, got string) {
 	t.Helper()
 	for _, name := range records {
@@ -185,7 +186,7 @@ func sameRecords(t *testing.T, what, want, got string) {
 	}
 }
 
-// The output folder's model is the finished one, with its prediction module.
+// The model in the output folder has the final weights and the module of multi-token prediction.
 func TestOutputHoldsTheFinishedModel(t *testing.T) {
 	dir, result := reference(t)
 	b, err := backend.Open("cpu")
@@ -215,7 +216,7 @@ func TestOutputHoldsTheFinishedModel(t *testing.T) {
 	}
 }
 
-// newest is the folder of the newest checkpoint in dir.
+// newest returns the folder of the newest checkpoint in dir.
 func newest(t *testing.T, dir string) string {
 	t.Helper()
 	snapshot, err := checkpoint.Store{Dir: dir}.LatestComplete()

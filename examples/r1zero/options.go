@@ -18,14 +18,14 @@ type options struct {
 	Device string `json:"device"`
 	Seed   uint64 `json:"seed"`
 	Out    string `json:"-"`
-	// These are resolved into scale; 0 means its own.
+	// BaseSteps, Steps and Prompts override fields of scale; 0 means the default.
 	BaseSteps int    `json:"-"`
 	Steps     int    `json:"-"`
 	Prompts   int    `json:"-"`
 	Resume    bool   `json:"-"`
 	Quick     bool   `json:"quick"`
 	Control   string `json:"control"`
-	// Precision is that of activations and caches, "" for f32.
+	// Precision is the precision of activations and caches; "" means f32.
 	Precision string `json:"precision,omitempty"`
 	JSON      bool   `json:"-"`
 	Draw      bool   `json:"-"`
@@ -34,7 +34,7 @@ type options struct {
 	precision backend.DType
 }
 
-// parse reads the command line.
+// parse parses the command line.
 func parse() (o options) {
 	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
@@ -56,7 +56,7 @@ func parse() (o options) {
 	return o
 }
 
-// resolve checks the flags and fills in what they leave open.
+// resolve checks the flags and sets the values that follow from them.
 func (o *options) resolve() (err error) {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -76,7 +76,7 @@ func (o *options) resolve() (err error) {
 		return err
 	}
 	if o.precision == backend.F32 {
-		o.Precision = "" // as before there was a choice
+		o.Precision = "" // config.json of older runs has no precision
 	}
 	if o.Out == "" {
 		o.Out = defaultOut(*o)
@@ -109,15 +109,16 @@ func defaultOut(o options) string {
 	return filepath.Join("out", name)
 }
 
-// model are the options of the model.
+// model returns the options of the model.
 func (o *options) model() model.Options { return model.Options{Precision: o.precision} }
 
-// base is the training of the base model.
+// base returns the settings of base training.
 func (o *options) base() lab.Base {
 	return lab.Base{Dir: filepath.Join(o.Out, "base"), Seed: o.Seed, Scale: o.scale, Unbalanced: o.Control == "unbalanced"}
 }
 
-// settle refuses an output folder of another run, see lab.Settle.
+// settle writes the settings to the output folder, or returns an error if it has another run;
+// see lab.Settle.
 func (o *options) settle(c model.Config) error {
 	return lab.Settle(o.Out, o.Resume, struct {
 		Device     string       `json:"device"`
@@ -133,7 +134,7 @@ func (o *options) settle(c model.Config) error {
 	}{*o, o.scale, c})
 }
 
-// machine names what decides the speed.
+// machine describes the platform for the report of the speed.
 func machine() string {
 	return strings.Join([]string{runtime.GOOS, runtime.GOARCH, fmt.Sprint(runtime.GOMAXPROCS(0)), "threads"}, " ")
 }

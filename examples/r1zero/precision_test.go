@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// In BF16 a run has the same bits at any GOMAXPROCS, killed or not, and others
-// than in F32; a folder of one precision is refused in the other.
+// A run in BF16 has the same bits for every GOMAXPROCS and after kills. They differ from those
+// in F32, and a run is not resumed in the other precision.
 func TestARunInBF16IsAsExactAsInF32(t *testing.T) {
 	_, f32 := reference(t)
 	out := t.TempDir()

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Counts holds what a completion shows of its search.
+// Counts holds the numbers of search tokens in a completion.
 type Counts struct {
-	No, Yes, Wait int // words of self-checking
-	Tries         int // results held against the target, that is "?" tokens
+	No, Yes, Wait int // self-check words
+	Tries         int // results that are compared with the target: "?" tokens
 }
 
-// Count counts the search words of a token sequence.
+// Count counts the search tokens of a token sequence.
 func Count(tokens []int32) Counts {
 	var c Counts
 	for _, id := range tokens {
@@ -30,10 +30,10 @@ func Count(tokens []int32) Counts {
 	return c
 }
 
-// Answer returns the last text between <answer> and </answer>, as a vote for
-// maj@k: sums and products are flattened and their operands sorted, so that
-// 19-16+29 and 29-(16-19) are both 19+29-16. It returns "" where there is no such
-// text or it is no expression of numbers, + - * / and parentheses.
+// Answer returns the last text between <answer> and </answer> in a normal form that
+// serves as a vote for maj@k: sums and products are flattened and their operands
+// sorted, so that 19-16+29 and 29-(16-19) both become 19+29-16. It returns "" if there
+// is no such text or if it is not an expression of numbers, + - * / and parentheses.
 func Answer(tokens []int32) string {
 	end := -1
 	for i := len(tokens) - 1; i >= 0; i-- {
@@ -57,7 +57,7 @@ func normalise(tokens []int32) string {
 	return e.String()
 }
 
-// term is a number, or a flat sum or product of the operands' normal forms.
+// term is a number, or a flattened sum or product of operands in normal form.
 type term struct {
 	op       int32    // Digit0 for a number, Plus for a sum, Times for a product
 	pos, neg []string // pos - neg, or pos / neg; a number is pos[0]
@@ -81,8 +81,8 @@ func (t term) String() string {
 	return s
 }
 
-// operands returns t's two lists if t is an op itself, or else t as one operand
-// of op.
+// operands returns t's operands if t has the operator op; otherwise t is the only
+// operand.
 func (t term) operands(op int32) (pos, neg []string) {
 	switch {
 	case t.op == op:
@@ -94,8 +94,8 @@ func (t term) operands(op int32) (pos, neg []string) {
 	}
 }
 
-// parser reads an expression by recursive descent. Each of its methods returns
-// false where the tokens are no expression.
+// parser parses an expression by recursive descent. Its methods return false if the
+// tokens are not an expression.
 type parser struct {
 	rest []int32
 }
@@ -108,7 +108,7 @@ func (p *parser) peek() int32 {
 	return p.rest[0]
 }
 
-// chain reads operands joined by op or its inverse.
+// chain parses operands joined by op or its inverse.
 func (p *parser) chain(op, inverse int32, operand func() (term, bool)) (term, bool) {
 	t, ok := operand()
 	for ok && (p.peek() == op || p.peek() == inverse) {
@@ -128,10 +128,10 @@ func (p *parser) chain(op, inverse int32, operand func() (term, bool)) (term, bo
 	return t, ok
 }
 
-// product reads factors joined by * and /.
+// product parses factors joined by * and /.
 func (p *parser) product() (term, bool) { return p.chain(Times, Divide, p.factor) }
 
-// factor reads a number or an expression in parentheses.
+// factor parses a number or an expression in parentheses.
 func (p *parser) factor() (term, bool) {
 	if p.peek() == ParenOpen {
 		p.rest = p.rest[1:]

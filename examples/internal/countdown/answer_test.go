@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// encode is Encode for texts a test wrote.
+// encode returns the tokens of s, which must be valid.
 func encode(t interface{ Fatal(...any) }, s string) []int32 {
 	ids, err := Encode(s)
 	if err != nil {
@@ -82,7 +82,7 @@ func TestAnswerNormalisesOrderAndParentheses(t *testing.T) {
 	}
 }
 
-// drawExpression draws the text of an expression of the given depth.
+// drawExpression draws the text of a random expression of at most the given depth.
 func drawExpression(t *rapid.T, depth int) string {
 	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf") == 0 {
 		return fmt.Sprint(rapid.IntRange(1, 30).Draw(t, "number"))

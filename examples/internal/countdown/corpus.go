@@ -6,8 +6,8 @@ import "fmt"
 type Kind uint8
 
 const (
-	Trace      Kind = iota // a search for a problem, with its faults
-	Check                  // single operations judged against a target
+	Trace      Kind = iota // an imperfect search for the solution of a problem
+	Check                  // single operations whose results are compared with a target
 	Arithmetic             // single operations
 )
 
@@ -28,15 +28,15 @@ func (k Kind) String() string {
 type Document struct {
 	Tokens []int32 // <bos> … <eos>
 	Kind   Kind
-	// Correct reports, for a trace, that its text between <answer> and </answer>
-	// uses exactly the problem's numbers and reaches the target. Nothing is
-	// selected by it.
+	// Correct reports whether the answer of a trace, between <answer> and </answer>,
+	// uses exactly the problem's numbers and reaches the target. Correct and wrong
+	// traces are both in the corpus.
 	Correct bool
 }
 
-// Mix gives the kinds' weights, relative to their sum. The zero Mix means 80
-// traces, 15 check and 5 arithmetic documents in a hundred; in any other, a zero
-// weight means none of the kind.
+// Mix holds the shares of the kinds of documents, relative to their sum. The zero Mix
+// means 80 % traces, 15 % check and 5 % arithmetic documents. In any other Mix a zero
+// means that there are no documents of that kind.
 type Mix struct {
 	Trace, Check, Arithmetic float64
 }
@@ -54,7 +54,7 @@ type Corpus struct {
 	Mix   Mix
 }
 
-// Document returns document i, which depends only on the corpus's fields and i.
+// Document returns document i, which depends only on the fields of c and on i.
 // It panics if there are no training problems or a weight of Mix is negative.
 func (c Corpus) Document(i int) Document {
 	mix := c.Mix
@@ -78,8 +78,8 @@ func (c Corpus) Document(i int) Document {
 	return trace(random, c.Split.Train[random.IntN(len(c.Split.Train))])
 }
 
-// CorrectShare returns the share of correct traces among those of the first n
-// documents, and their mean number of tries.
+// CorrectShare returns the share of correct traces among the traces of the first n
+// documents, and the mean number of tries of a trace.
 func (c Corpus) CorrectShare(n int) (correct, meanTries float64) {
 	var traces, right, tried int
 	for i := range n {
@@ -96,18 +96,20 @@ func (c Corpus) CorrectShare(n int) (correct, meanTries float64) {
 	return float64(right) / float64(traces), float64(tried) / float64(traces)
 }
 
-// Batches cuts the corpus, in order and every document once, into batches of
-// whole documents for a trainer that packs sequences of different lengths.
+// Batches divides the documents of a corpus, in order and each once, into batches of
+// whole documents for a trainer that packs sequences.
 type Batches struct {
 	Corpus Corpus
-	Tokens int // most tokens in a batch; 0 means 2048; a longer document is a batch alone
+	// Tokens is the maximum number of tokens of a batch; 0 means 2048. A longer document
+	// is a batch of its own.
+	Tokens int
 
-	starts []int // starts[s] is step s's first document; starts[0] = 0
+	starts []int // starts[s] is the first document of step s; starts[0] = 0
 }
 
-// Batch returns the documents of a step ≥ 0. It depends only on the exported
-// fields and step; asking for a step out of turn generates the documents before
-// it once, to find where it starts. It must not run concurrently with itself.
+// Batch returns the documents of a step ≥ 0. The result depends only on the exported
+// fields and step. If the steps before have not been requested, Batch generates their
+// documents once to find where step starts. It is not safe for concurrent use.
 func (b *Batches) Batch(step int) [][]int32 {
 	if len(b.starts) == 0 {
 		b.starts = []int{0}
@@ -123,7 +125,7 @@ func (b *Batches) Batch(step int) [][]int32 {
 	return batch
 }
 
-// fill returns documents from first on, as many as a batch takes.
+// fill returns the documents of the batch that begins with document first.
 func (b *Batches) fill(first int) [][]int32 {
 	limit := b.Tokens
 	if limit == 0 {

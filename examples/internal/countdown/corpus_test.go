@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sampled is the number of documents the statistics are measured on.
+// sampled is the number of documents from which the statistics are computed.
 const sampled = 50_000
 
-// sample returns the first documents of a corpus and their texts.
+// sample returns the first sampled documents of a corpus and their texts.
 var sample = sync.OnceValues(func() ([]Document, []string) {
 	c := Corpus{Seed: 1, Split: NewSplit(1)}
 	documents := make([]Document, sampled)
@@ -28,8 +28,8 @@ var sample = sync.OnceValues(func() ([]Document, []string) {
 	return documents, texts
 })
 
-// expectRate fails unless count of total is want within five standard errors and
-// slack.
+// expectRate reports an error unless count/total differs from want by at most slack plus
+// five standard errors.
 func expectRate(t *testing.T, what string, count, total int, want, slack float64) {
 	t.Helper()
 	got := float64(count) / float64(total)
@@ -44,7 +44,8 @@ func TestDocumentsHaveTheirGrammar(t *testing.T) {
 	const verdict = `\?\d+(no|yes)`
 	const step = operation + `,` + operation + verdict
 	grammar := map[Kind]*regexp.Regexp{
-		Trace:      regexp.MustCompile(`^<bos>\d+ \d+ \d+:\d+(<think>)?(` + step + `(\n|wait)){0,11}` + step + `(</think>)?(<answer>)?\d+[+-](\d+[+-]\d+|\(\d+[+-]\d+\))(</answer>)?<eos>$`),
+		Trace: regexp.MustCompile(`^<bos>\d+ \d+ \d+:\d+(<think>)?(` + step + `(\n|wait)){0,11}` + step + `(</think>)?` +
+			`(<answer>)?\d+[+-](\d+[+-]\d+|\(\d+[+-]\d+\))(</answer>)?<eos>$`),
 		Check:      regexp.MustCompile(`^<bos>:\d+(\n` + operation + verdict + `){4,8}<eos>$`),
 		Arithmetic: regexp.MustCompile(`^<bos>(` + operation + `\n){2,7}` + operation + `<eos>$`),
 	}
@@ -92,7 +93,7 @@ func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
 	for _, p := range slices.Concat(split.Validation, split.Test) {
 		held[p.Numbers] = true
 	}
-	// Whatever looks like a list of three numbers, anywhere in a document.
+	// list matches everything that looks like a prompt's list of three numbers.
 	list := regexp.MustCompile(`(\d+)\D(\d+)\D(\d+):`)
 	documents, texts := sample()
 	for i, text := range texts {
@@ -134,7 +135,7 @@ func TestTracesEndCorrectAsOftenAsPlanned(t *testing.T) {
 
 var operationPattern = regexp.MustCompile(`(\d+)([+-])(\d+)=(\d+)`)
 
-// slips counts the wrong results of a text.
+// slips counts the wrong results, and all results, of a text.
 func slips(text string) (wrong, total int) {
 	for _, m := range operationPattern.FindAllStringSubmatch(text, -1) {
 		value, _ := evaluate(m[1] + m[2] + m[3])
@@ -157,7 +158,7 @@ func TestTracesGoWrongAtTheirRates(t *testing.T) {
 			continue
 		}
 		traces++
-		if strings.Contains(text, "<think>") { // else the target runs into the first number
+		if strings.Contains(text, "<think>") { // without it no token separates the target from the first number
 			w, n := slips(text)
 			wrong += w
 			results += n
@@ -201,16 +202,16 @@ func TestTracesGoWrongAtTheirRates(t *testing.T) {
 	expectRate(t, "equal judged no", missed, equal, 0.05, 0)
 	expectRate(t, "unequal judged yes", mistaken, unequal, 0.02, 0)
 	expectRate(t, "tags dropped", tagged, traces, 0.12, 0)
-	// Half of the dropped tags hide the answer.
+	// If one of the two answer tags is dropped, the answer cannot be read.
 	expectRate(t, "miscopied answers", miscopied, traces*94/100, 0.03, 0)
-	// A random try begins like the last one in about 1/10 of the cases: it must
-	// share the pair (1/3), the operator (1/2) and, if that is +, the order.
+	// About 1/10 of random tries begin like the last one: the pair (1/3), the operator
+	// (1/2) and, if that is +, the order must be the same.
 	expectRate(t, "giving up with the last try", last, gaveUp, 0.70+0.30*0.12, 0.01)
 }
 
 func TestAuthorsShowTheirHabits(t *testing.T) {
-	// Twelve tries, none of which reaches 99: only giving up or a mistaken "yes"
-	// ends a search early.
+	// The problem has twelve tries, none of which reaches 99, so that a search ends early
+	// only if the author gives up or judges "yes" by mistake.
 	p := Problem{[3]int{7, 19, 30}, 99}
 	const seed, n = 3, 4000
 	random := generator(seed, documents, 0)
@@ -246,7 +247,7 @@ func TestAuthorsShowTheirHabits(t *testing.T) {
 			}
 			waits += strings.Count(written, "wait")
 			breaks += strings.Count(written, "\n")
-			// At most two tries begin with one operation.
+			// Two different tries can begin with the same operation; a third is a repetition.
 			begun := make(map[string]int)
 			for _, m := range step.FindAllStringSubmatch(written, -1) {
 				pair := fmt.Sprint(m[2], numbers(m[1]+" "+m[3]))
@@ -291,7 +292,7 @@ func TestCheckVerdictsAreTrueAndBalanced(t *testing.T) {
 			}
 		}
 	}
-	// The random quarter hits or comes close now and then.
+	// A quarter of the results is random; some of these equal the target or are close.
 	expectRate(t, "equal results", equal, lines, 0.5, 0.01)
 	expectRate(t, "near misses", close, lines, 0.25, 0.03)
 }

@@ -65,7 +65,7 @@ func reaching(random *rand.Rand, result int) operation {
 	}
 }
 
-// swapped exchanges the operands of every other addition.
+// swapped swaps the operands of an addition with probability 1/2.
 func swapped(random *rand.Rand, o operation) operation {
 	if o.op == Plus && random.IntN(2) == 1 {
 		o.a, o.b = o.b, o.a

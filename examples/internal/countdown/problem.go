@@ -9,7 +9,7 @@ const (
 	maxResult = 99
 )
 
-// Problem asks for Target from Numbers, each used exactly once.
+// Problem is the task to reach Target from Numbers, using each exactly once.
 type Problem struct {
 	Numbers [3]int // ascending
 	Target  int
@@ -38,14 +38,14 @@ func Problems() []Problem {
 	return all
 }
 
-// Prompt returns the prompt's text without <bos>, such as "19 29 16:32". Place i
-// shows Numbers[order[i]].
+// Prompt returns the text of the prompt without <bos>, such as "19 29 16:32". Number i
+// of the text is Numbers[order[i]].
 func (p Problem) Prompt(order [3]int) string {
 	return Decode(p.PromptTokens(order)[1:])
 }
 
-// PromptTokens returns the prompt's tokens, <bos> first. Place i shows
-// Numbers[order[i]].
+// PromptTokens returns the tokens of the prompt, which begin with <bos>. Number i of the
+// prompt is Numbers[order[i]].
 func (p Problem) PromptTokens(order [3]int) []int32 {
 	t := text{BOS}
 	for i, j := range order {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// enumerate counts, from the definition and by another route than tries, the
-// ways to reach each target from three numbers by two steps of + and −.
+// enumerate counts the ways to reach each target from three numbers by two operations
+// + and −. It is written from the definition, independently of tries.
 func enumerate(n [3]int) (reached map[int]int, total int) {
 	reached = make(map[int]int)
 	inside := func(v int) bool { return v >= 1 && v <= 99 }
@@ -106,8 +106,8 @@ func TestSplitSharesNoMultiset(t *testing.T) {
 		if len(s.Test) != 512 || len(s.Validation) != 256 {
 			t.Errorf("seed %d: %d test and %d validation problems, want 512 and 256", seed, len(s.Test), len(s.Validation))
 		}
-		// Only the rest of the last multiset of each held-out part is lost: a
-		// multiset has at most 12 tries, so at most 11 problems each.
+		// Only the rest of the last multiset of each held-out part belongs to no part: at
+		// most 11 problems each, since a multiset has at most 12 tries.
 		total := len(s.Train) + len(s.Validation) + len(s.Test)
 		if lost := len(all) - total; lost < 0 || lost > 22 {
 			t.Errorf("seed %d: %d problems belong to no part", seed, lost)

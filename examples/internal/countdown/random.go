@@ -2,7 +2,7 @@ package countdown
 
 import "math/rand/v2"
 
-// purpose separates the random streams drawn from one seed.
+// purpose distinguishes the random streams that are derived from one seed.
 type purpose uint64
 
 const (
@@ -11,8 +11,8 @@ const (
 	documents
 )
 
-// generator returns the random stream of (seed, purpose, index). Streams of
-// different keys are independent, so that item i needs no item before it.
+// generator returns the random generator for (seed, purpose, index). Generators of
+// different keys are independent, so item i can be generated without those before it.
 func generator(seed uint64, p purpose, index int) *rand.Rand {
 	key := splitMix(seed)
 	key = splitMix(key.Uint64() ^ uint64(p))

@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// evaluate is the independent checker's arithmetic: Go's own expression parser
-// over exact rationals.
+// evaluate evaluates an expression with exact rationals and Go's expression parser,
+// independently of the package.
 func evaluate(text string) (*big.Rat, bool) {
 	e, err := goparser.ParseExpr(text)
 	if err != nil {
@@ -51,8 +51,8 @@ func evaluateNode(e ast.Expr) (*big.Rat, bool) {
 
 var (
 	promptPattern = regexp.MustCompile(`^<bos>(\d+) (\d+) (\d+):`)
-	// The target follows every result; in the prompt a dropped <think> hides
-	// where it ends.
+	// The target follows every result. In the prompt its end is not visible if <think> is
+	// dropped.
 	targetPattern = regexp.MustCompile(`\?(\d+)`)
 	answerPattern = regexp.MustCompile(`<answer>(.*)</answer>`)
 	numberPattern = regexp.MustCompile(`\d+`)
@@ -69,8 +69,8 @@ func numbers(text string) []int {
 	return all
 }
 
-// correct is the independent checker: the text between the answer tags must use
-// exactly the prompt's numbers and evaluate to its target.
+// correct checks an answer independently of the package: the text between the answer
+// tags must use exactly the prompt's numbers and evaluate to its target.
 func correct(text string) bool {
 	prompt := promptPattern.FindStringSubmatch(text)
 	answer := answerPattern.FindStringSubmatch(text)

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// author is a habit of searching. All of them draw tries at random.
+// author is a style of search traces. All authors choose tries at random.
 type author struct {
-	share   float64 // of the traces
-	giveUp  float64 // chance after each "no"
-	repeats bool    // may try the same again
-	wait    float64 // chance of "wait" instead of a newline between tries
+	share   float64 // share of the traces
+	giveUp  float64 // probability of giving up after each "no"
+	repeats bool    // the author may repeat a try
+	wait    float64 // probability of "wait" instead of a newline between tries
 }
 
 var authors = [...]author{
@@ -19,7 +19,7 @@ var authors = [...]author{
 	{share: 0.15, giveUp: 0.06, repeats: false, wait: 0.8},
 }
 
-// maxTries ends every search.
+// maxTries is the maximum number of tries of a search.
 const maxTries = 12
 
 // The rates at which traces go wrong.
@@ -98,7 +98,7 @@ func (t *text) search(random *rand.Rand, who author, p Problem) expression {
 	}
 }
 
-// chooseAuthor draws an author by share.
+// chooseAuthor returns a random author; share is its probability.
 func chooseAuthor(random *rand.Rand) author {
 	u := random.Float64()
 	for _, a := range authors[:len(authors)-1] {

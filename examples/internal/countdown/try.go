@@ -2,15 +2,15 @@ package countdown
 
 import "math/rand/v2"
 
-// operation is one written step, "a op b = result". The result is what the text
-// shows: a slip makes it wrong.
+// operation is one operation of a trace, "a op b = result". The result is the one in the
+// text, which may be wrong.
 type operation struct {
 	op           int32 // Plus or Minus
 	a, b, result int
 }
 
-// combine returns the exact operation on a and b; a difference takes the smaller
-// from the larger.
+// combine returns the exact operation on a and b. A difference is the larger minus the
+// smaller.
 func combine(op int32, a, b int) operation {
 	if op == Plus {
 		return operation{Plus, a, b, a + b}
@@ -19,20 +19,20 @@ func combine(op int32, a, b int) operation {
 	return operation{Minus, a, b, a - b}
 }
 
-// allowed reports whether the result may stand in a try.
+// allowed reports whether the result is in the range that tries may have.
 func (o operation) allowed() bool { return 1 <= o.result && o.result <= maxResult }
 
-// try is a way to use three numbers: a and b by first, their result and c by
-// second.
+// try is a way to combine three numbers: first combines a and b, and second combines
+// their result and c.
 type try struct {
 	first, second int32 // Plus or Minus
 	a, b, c       int
-	value         int // the second result
+	value         int // result of the second operation
 }
 
-// tries returns the allowed tries of three numbers: three choices of the pair,
-// two operators each time, addition counted once whatever the order, and all
-// results 1 … 99. Equal numbers are told apart, so a try may occur twice.
+// tries returns the allowed tries of three numbers: there are three choices of the first
+// pair and two operators for each operation; an addition counts once for both orders, and
+// all results must be from 1 to 99. If numbers are equal, a try may occur twice.
 func tries(n [3]int) []try {
 	all := make([]try, 0, 12)
 	operators := [...]int32{Plus, Minus}
@@ -54,16 +54,16 @@ func tries(n [3]int) []try {
 	return all
 }
 
-// written is a try as the text shows it.
+// written is a try as it is written in a trace, with its errors.
 type written struct {
 	first, second operation
 	c             int
-	resultFirst   bool // second is "first's result op c", not "c − first's result"
+	resultFirst   bool // second is "result op c", where result is that of first, not "c − result"
 }
 
-// write chooses the order of a first addition and lets each result slip at the
-// given rate. The second operation works on the first's result as written, so
-// that a slip may leave it 0.
+// write chooses the order of a first addition and makes each result wrong with
+// probability slip. The second operation uses the result of the first as written, so a
+// wrong result can make the second result 0.
 func (t try) write(random *rand.Rand, slip float64) written {
 	w := written{first: combine(t.first, t.a, t.b), c: t.c}
 	if t.first == Plus && random.IntN(2) == 1 {
@@ -84,8 +84,7 @@ func (t try) write(random *rand.Rand, slip float64) written {
 	return w
 }
 
-// near returns a number close to n, but not n, in 1 … limit: off by 1, by 2 or in
-// the tens digit by 1.
+// near returns a random number from 1 to limit that differs from n by 1, 2 or 10.
 func near(random *rand.Rand, n, limit int) int {
 	offsets := [...]int{-10, -2, -1, 1, 2, 10}
 	for {
@@ -103,7 +102,7 @@ type expression struct {
 	pairFirst     bool
 }
 
-// expression copies the try into an answer.
+// expression returns the try as an answer.
 func (w written) expression() expression {
 	return expression{w.first.op, w.second.op, [3]int{w.first.a, w.first.b, w.c}, w.resultFirst}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/model/tokenizer"
 )
 
-// The token ids. A number is written digit by digit: digit d is Digit0 + d.
+// The token ids. Numbers are written digit by digit; digit d is Digit0 + d.
 const (
 	Pad int32 = iota
 	BOS
@@ -49,8 +49,8 @@ var vocabulary = [VocabSize]string{
 	Digit0: "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
 }
 
-// Tokenizer is the vocabulary as a file has it: its words are added tokens, the rest characters. It
-// puts <bos> before texts.
+// Tokenizer is the tokenizer of the vocabulary. Words and tags are added tokens; all other tokens
+// are single characters. It begins each text with <bos>.
 var Tokenizer = func() *tokenizer.Tokenizer {
 	v := tokenizer.Vocabulary{Pattern: tokenizer.Characters, Tokens: vocabulary[:], Prefix: []int32{BOS}}
 	for id, text := range vocabulary[:Newline] {
@@ -63,13 +63,12 @@ var Tokenizer = func() *tokenizer.Tokenizer {
 	return t
 }()
 
-// Encode returns the ids of text, taking the longest token at each place. The
-// special tokens are written <pad>, <bos> and <eos>. A character that starts no
-// token is an error naming it.
+// Encode returns the ids of text without adding <bos>. Special tokens are written <pad>,
+// <bos> and <eos>. If a character is not in the vocabulary, the error names it.
 func Encode(text string) ([]int32, error) { return Tokenizer.Append(nil, text) }
 
-// Decode returns the text of ids, such that Encode(Decode(ids)) gives ids again.
-// It panics on an id outside the vocabulary.
+// Decode returns the text of ids; Encode(Decode(ids)) returns ids. It panics on an id
+// outside the vocabulary.
 func Decode(ids []int32) string {
 	for i, id := range ids {
 		if id < 0 || int(id) >= VocabSize {
@@ -79,7 +78,7 @@ func Decode(ids []int32) string {
 	return Tokenizer.Decode(ids)
 }
 
-// text is a token sequence being written.
+// text is a token sequence to which tokens are appended.
 type text []int32
 
 // put appends tokens.

@@ -16,23 +16,23 @@ import (
 
 // Base trains base models on the corpus of imperfect search traces.
 type Base struct {
-	Dir   string // where its checkpoints are; a finished one is loaded
+	Dir   string // folder of the checkpoints; if training has finished there, the model is loaded
 	Seed  uint64
 	Scale Scale
-	// Unbalanced turns bias update and sequence loss off: the control of the
-	// experts' balance.
+	// Unbalanced turns the bias update and the sequence-wise balance loss off, as a control
+	// experiment.
 	Unbalanced bool
 	OnStep     func(train.Metrics)
 	Log        *slog.Logger
 }
 
-// biasRate is γ of the bias update: larger than V3's 0.001, since there are
-// thousands of steps here, not millions.
+// biasRate is the bias update speed γ. It is larger than DeepSeek-V3's 0.001, since
+// training has thousands of steps, not millions.
 const biasRate = 0.01
 
-// balanceAlpha is a tenth of V3's: its sequences are 4,096 tokens long, these
-// 60, and asking each of so short ones for balance costs loss (0.03 nats at the
-// end of base training with 1e-4).
+// balanceAlpha is the coefficient of the sequence-wise balance loss, a tenth of
+// DeepSeek-V3's. Sequences have about 60 tokens here, not 4,096, and a balance of each of
+// them increases the loss (by 0.03 nats at the end of base training with 1e-4).
 const balanceAlpha = 1e-5
 
 // Corpus is the base text of a seed.
@@ -68,7 +68,7 @@ func sequences(documents [][]int32) []model.Sequence {
 	return seqs
 }
 
-// trainer is the one of Train. It makes the multi-token prediction modules of m.
+// trainer returns the trainer for Train. It adds the modules of multi-token prediction to m.
 func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
 	t := &train.Trainer{
 		Model: m, Optimizer: train.AdamW{LR: 3e-3},
@@ -97,18 +97,18 @@ func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
 // Base are the parts of a scale that decide a base model.
 func (s Scale) Base() Scale { return Scale{BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens} }
 
-// Balance follows MaxVio over windows of at least 8,192 assignments a layer.
+// Balance computes MaxVio over windows of at least 8,192 assignments per layer.
 type Balance struct {
 	window map[string][]int
-	// Windows are the completed windows: MaxVio averaged over the layers.
+	// Windows holds MaxVio, averaged over the layers, of each completed window.
 	Windows []float64
 }
 
-// windowSize is the number of assignments of a layer that a window holds: below
-// it, chance alone makes some expert look overloaded.
+// windowSize is the minimum number of assignments per layer of a window: with fewer, some
+// expert looks overloaded by chance.
 const windowSize = 8192
 
-// Add counts the loads of one step by layer.
+// Add adds the loads of one step, by layer.
 func (b *Balance) Add(loads map[string][]int) {
 	if b.window == nil {
 		b.window = map[string][]int{}
@@ -136,10 +136,10 @@ func (b *Balance) Add(loads map[string][]int) {
 	b.window = nil
 }
 
-// First is the mean of the oldest n windows, Last of the newest; 0 of none.
+// First returns the mean of the oldest n windows, or 0 if there are none.
 func (b *Balance) First(n int) float64 { return mean(b.Windows[:min(n, len(b.Windows))]) }
 
-// Last is the mean of the newest n windows, 0 of none.
+// Last returns the mean of the newest n windows, or 0 if there are none.
 func (b *Balance) Last(n int) float64 { return mean(b.Windows[max(len(b.Windows)-n, 0):]) }
 
 func mean(v []float64) float64 {

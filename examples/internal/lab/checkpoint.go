@@ -16,7 +16,8 @@ import (
 	"github.com/aha-go/aha/model/gguf"
 )
 
-// FormatName is the name of f on command lines: its own, but f32 for Native.
+// FormatName returns the name of f on command lines: f32 for Native, the format's own name
+// for others.
 func FormatName(f backend.Format) string {
 	if f == backend.Native {
 		return "f32"
@@ -24,7 +25,7 @@ func FormatName(f backend.Format) string {
 	return f.String()
 }
 
-// Format is the format that the flag -format names.
+// Format returns the format that the flag -format names.
 func Format(name string) (backend.Format, error) {
 	var names []string
 	for _, f := range backend.Formats() {
@@ -36,11 +37,11 @@ func Format(name string) (backend.Format, error) {
 	return backend.Native, fmt.Errorf("-format %q, want some of %s", name, strings.Join(names, ", "))
 }
 
-// ReadConfig reads the config of the checkpoint at path, one of model.Load's. dir is the
-// folder at path, or that of the file; "" for a GGUF file, which needs no other.
+// ReadConfig reads the config of the model at path, which is a path for model.Load. dir is the
+// folder of the model; it is "" for a GGUF file, which needs no other files.
 func ReadConfig(path string) (c model.Config, dir string, err error) {
 	if path == "" {
-		return c, "", errors.New("-model is missing: the folder of a checkpoint, or its .safetensors or .gguf file")
+		return c, "", errors.New("-model is missing: a model folder, or a .safetensors or .gguf file")
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -59,10 +60,10 @@ func ReadConfig(path string) (c model.Config, dir string, err error) {
 	return c, dir, err
 }
 
-// Load loads the checkpoint at path for inference, with weights in format f only,
-// and shows how far it has come. Keys of c and tensors of the files that change nothing
-// for want of a place in the model are listed on standard error. The embedding and the head are in f too, or in
-// BF16 if f is FP8, as DeepSeek-V3 stores them, and in Q8 if f is Q4_1, as llama.cpp does.
+// Load loads the model at path for inference, with weights in format f, and shows the
+// progress. It prints keys of c and tensors of the files that the model does not use to
+// standard error. The embedding and the head are in format f too, but in BF16 if f is FP8, as
+// DeepSeek-V3 stores them, and in Q8 if f is Q4_1, as in llama.cpp.
 func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*model.Model, error) {
 	o := model.LoadOptions{Options: model.Options{Format: f, Tables: f, Packed: true}, Config: &c}
 	switch f {
@@ -88,8 +89,8 @@ func Load(b backend.Backend, path string, c model.Config, f backend.Format) (*mo
 	return m, nil
 }
 
-// UnknownKeys is a line that reports the keys of a config.json which the library does
-// not know, or none.
+// UnknownKeys returns a line that reports the keys of a config.json that the library does
+// not know, or nil if there are none.
 func UnknownKeys(c model.Config) []string {
 	keys := c.Unknown()
 	if len(keys) == 0 {
@@ -99,9 +100,9 @@ func UnknownKeys(c model.Config) []string {
 		strings.Join(keys, ", "))}
 }
 
-// unclaimed is a line that reports tensors which the model does not have, or none.
-// Modules of multi-token prediction, which do not change what is generated, are no
-// reason for one.
+// unclaimed returns a line that reports tensors that the model does not use, or nil if there
+// are none. It does not report modules of multi-token prediction, since generation does not
+// need them.
 func unclaimed(c model.Config, names []string) []string {
 	const shown = 5
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {

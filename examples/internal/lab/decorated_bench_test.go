@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// flops is a decorator that counts the operations of products.
+// flops is a decorator that counts the operations of matrix products.
 type flops struct {
 	backend.Decorator
 	n int
@@ -26,8 +26,8 @@ func (f *flops) Do(op backend.Op) error {
 	return f.Backend.Do(op)
 }
 
-// BenchmarkGenerationUnderADecorator compares the rollout of r1zero with and
-// without a decorator: medians of runs that take turns.
+// BenchmarkGenerationUnderADecorator compares the speed of r1zero's rollout with and
+// without a decorator, by the medians of interleaved runs.
 func BenchmarkGenerationUnderADecorator(b *testing.B) {
 	prompts := Prompts(Split().Train[:32], 1)
 	var requests []model.Request
@@ -68,7 +68,7 @@ func BenchmarkGenerationUnderADecorator(b *testing.B) {
 		}
 		return float64(tokens) / time.Since(began).Seconds()
 	}
-	for _, g := range generators { // programs are recorded, weights packed
+	for _, g := range generators { // warms up: records programs and packs weights
 		run(g)
 	}
 	rates := make([][]float64, len(generators))

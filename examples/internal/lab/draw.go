@@ -20,7 +20,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// story is what curves.png shows of a run.
+// story is the data of a run that curves.png shows.
 type story struct {
 	Seed      uint64       `json:"seed"`
 	Control   string       `json:"control"`
@@ -29,12 +29,12 @@ type story struct {
 	Model     model.Config `json:"model"`
 
 	base, grpo run.Rows // the metrics of both phases
-	before     *Before  // nil if it is not there yet
-	after      *After   // likewise
+	before     *Before  // nil before the first evaluation
+	after      *After   // nil before the second evaluation
 }
 
-// Draw draws curves.png of the run in out from the files in that folder. What is not
-// there yet, such as the evaluation after GRPO, is left out.
+// Draw draws curves.png for the run in the folder out from its files. Results that do not
+// exist yet, such as the evaluation after GRPO, are left out.
 func Draw(out string) error {
 	s, err := readStory(out)
 	if err != nil {
@@ -46,7 +46,8 @@ func Draw(out string) error {
 	return nil
 }
 
-// readStory reads what there is of the run in out; its settings must be there.
+// readStory reads the data of the run in out. config.json must exist; other files may be
+// missing.
 func readStory(out string) (s story, err error) {
 	path := filepath.Join(out, "config.json")
 	if err := readJSON(path, &s); err != nil {
@@ -91,7 +92,8 @@ const (
 	grpoStep = "step of GRPO"
 )
 
-// figure has held-out problems first, then GRPO, then the base training, then the experts.
+// figure returns the figure of the run: held-out problems, then GRPO, base training and
+// experts.
 func (s story) figure() curves.Figure {
 	f := curves.Figure{Title: s.title(), Subtitle: s.subtitle()}
 	if s.before != nil {
@@ -128,7 +130,7 @@ func (s story) figure() curves.Figure {
 	return f
 }
 
-// title says the task and what was learned of it.
+// title returns the task and, if it is known, the gain of pass@1.
 func (s story) title() string {
 	t := "Countdown with three numbers, learned by GRPO"
 	switch s.Control {
@@ -143,7 +145,7 @@ func (s story) title() string {
 	return t
 }
 
-// subtitle says the model, the seed and the size of the run.
+// subtitle describes the model, the seed and the size of the run.
 func (s story) subtitle() string {
 	total, active := s.Model.NumParams()
 	total += s.Model.NumMTPParams()
@@ -160,7 +162,7 @@ func (s story) subtitle() string {
 	return t
 }
 
-// heldOut is the evaluations before and after GRPO.
+// heldOut returns the chart of the evaluations before and after GRPO.
 func (s story) heldOut() curves.Chart {
 	after := After{Pass1After: math.NaN(), Pass16After: math.NaN(), Maj16After: math.NaN()}
 	if s.after != nil {
@@ -181,7 +183,7 @@ func (s story) heldOut() curves.Chart {
 	return c
 }
 
-// flat are the metrics of rows that are numbers.
+// flat returns the metrics of rows that are numbers.
 func flat(rows run.Rows) []map[string]float64 {
 	var steps []map[string]float64
 	for _, row := range rows {
@@ -196,7 +198,8 @@ func flat(rows run.Rows) []map[string]float64 {
 	return steps
 }
 
-// baseCharts are loss and balance of the base training. More than 200 points are averaged.
+// baseCharts returns the charts of loss and balance in base training. If there are more than
+// 200 points, they are averaged.
 func (s story) baseCharts() (charts []curves.Chart) {
 	smooth := func(l curves.Line) (_ curves.Line, of int) {
 		of = 1 + (len(l.X)-1)/200
@@ -228,7 +231,8 @@ func (s story) baseCharts() (charts []curves.Chart) {
 	return charts
 }
 
-// expertCharts are the loads of the experts of each gate, as multiples of an equal share.
+// expertCharts returns a heat map for each gate of its experts' loads, as multiples of the
+// uniform load.
 func expertCharts(rows run.Rows) (charts []curves.Chart) {
 	heat := map[string]*curves.HeatMap{}
 	for _, row := range rows {

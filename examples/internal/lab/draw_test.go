@@ -113,7 +113,8 @@ func TestCurvesShowBothPhasesAndBothEvaluations(t *testing.T) {
 	}
 }
 
-// A step in which all groups are dead has neither entropy nor loads, and a run that was stopped has no evaluation.
+// A step without a group that has different rewards has neither entropy nor loads, and a run that was stopped has no
+// evaluation.
 func TestCurvesLeaveOutWhatIsNotThereYet(t *testing.T) {
 	base := []string{"Base model: loss of the next token", "Base model: MaxVio of the experts"}
 	if _, got := drawn(t, map[string]string{"base/metrics.jsonl": baseLine}); !cmp.Equal(got, base) {

@@ -11,8 +11,7 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// memoryOnly is a backend with memory and no ops: what a new one has on its first
-// day.
+// memoryOnly is a backend that has memory but supports no op.
 type memoryOnly struct{}
 
 type hostMemory struct{ mem []byte }
@@ -38,8 +37,8 @@ func (memoryOnly) Download(dst []byte, b backend.Buffer, off int) error {
 	return nil
 }
 
-// The reasoner's model generates and learns in BF16 on a backend that has nothing
-// but memory and falls back to the CPU, with the CPU's bits.
+// The model of r1zero generates and trains in BF16 on a backend that supports no op and
+// falls back to the CPU. The bits are those of the CPU.
 func TestABackendWithMemoryAloneRunsTheModelInBF16(t *testing.T) {
 	var tokens [][]int32
 	var grads [][]float64

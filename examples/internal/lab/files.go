@@ -6,7 +6,7 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// loads are the experts' loads of a row by metric name.
+// loads returns the experts' loads of a row of metrics, by metric name.
 func loads(row map[string]any) map[string][]int {
 	out := map[string][]int{}
 	for name, v := range row {
@@ -22,7 +22,7 @@ func loads(row map[string]any) map[string][]int {
 	return out
 }
 
-// ReadBalance follows the balance of the experts through a metrics file.
+// ReadBalance computes the balance of the experts from a metrics file.
 func ReadBalance(path string) (*Balance, error) {
 	rows, err := run.ReadMetrics(path)
 	if err != nil {

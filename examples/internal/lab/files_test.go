@@ -9,8 +9,8 @@ import (
 
 func TestBalanceAveragesWindowsOfEnoughAssignments(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	// Layers 1 and 2 with two experts: each window of 8192 takes two steps; the
-	// fifth step is left over. MaxVio is max/mean − 1.
+	// There are two layers with two experts each. A window of 8192 assignments takes two
+	// steps, and the fifth step is left over. MaxVio is max/mean − 1.
 	lines := `{"step":1,"moe/1/load":[4096,0],"moe/2/load":[2048,2048]}
 {"step":2,"moe/1/load":[2048,2048],"moe/2/load":[2048,2048]}
 {"step":3,"moe/1/load":[2048,2048],"moe/2/load":[2048,2048]}

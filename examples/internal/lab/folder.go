@@ -10,17 +10,17 @@ import (
 	"github.com/aha-go/aha/model/train/run"
 )
 
-// A run's folder has the base model in base, the GRPO run in grpo, the finished model in
-// model, curves.png, and the settings in config.json and base/config.json.
+// The output folder of a run has the base model in base, the GRPO run in grpo, the finished
+// model in model, curves.png, and the settings in config.json and base/config.json.
 
-// ModelFolder is where a run's folder has the finished model, as model.Load and
-// transformers read it.
+// ModelFolder is the subfolder of the output folder with the finished model, which model.Load
+// and transformers read.
 const ModelFolder = "model"
 
-// Settle puts what decides the result of a run, all, to config.json in out, and what
-// decides its base model to base/config.json. A folder with another base model or, to
-// resume, another run is refused, with what differs. Otherwise the GRPO run that is there
-// is set aside.
+// Settle writes all, the settings that determine the result of a run, to config.json in out,
+// and base, those that determine the base model, to base/config.json. If the folder has another
+// base model, or if resume is set and it has another run, the error lists the differences.
+// Without resume an existing GRPO run is set aside.
 func Settle(out string, resume bool, base, all any) error {
 	config := filepath.Join(out, "config.json")
 	if err := os.MkdirAll(filepath.Join(out, "base"), 0o777); err != nil {
@@ -40,9 +40,9 @@ func Settle(out string, resume bool, base, all any) error {
 	return run.WriteSettings(config, all)
 }
 
-// setAside moves the GRPO run in an output folder, finished or abandoned, out of
-// the way, with its settings, curves and model: nothing is deleted. A folder that another
-// program is using stays where it is.
+// setAside renames the GRPO run in an output folder, whether it has finished or not, and moves
+// its settings, curves and model along. Nothing is deleted. If another process uses the run,
+// setAside returns an error.
 func setAside(out string) error {
 	dir := filepath.Join(out, "grpo")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +52,7 @@ func setAside(out string) error {
 	if err != nil {
 		return err
 	}
-	if err := lock.Close(); err != nil { // Windows moves no folder of open files
+	if err := lock.Close(); err != nil { // Windows cannot rename a folder with open files
 		return err
 	}
 	to := ""

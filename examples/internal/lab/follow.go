@@ -10,7 +10,7 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// Follow shows the steps of b on bar.
+// Follow shows the progress of base training on bar.
 func (b *Base) Follow(bar *progress.Bar) {
 	b.Log = bar.Logger()
 	b.OnStep = func(m train.Metrics) {
@@ -18,8 +18,8 @@ func (b *Base) Follow(bar *progress.Bar) {
 	}
 }
 
-// Follow shows the steps of g on bar, with figures of every tenth of them, and counts the
-// time of rollouts and updates.
+// Follow shows the progress of g on bar, prints metrics ten times during the run, and adds up
+// the times of rollouts and updates.
 func (o *Outcome) Follow(g *rl.GRPO, bar *progress.Bar) {
 	g.Trainer.Log, g.Report = bar.Logger(), bar
 	var rolled time.Time

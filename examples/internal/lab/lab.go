@@ -1,6 +1,7 @@
-// Package lab is what the examples r1zero and distill share: the countdown
-// task as prompts and rewards, the shapes of the models, the training of a base
-// model, the settings of GRPO, and the evaluation on held-out problems.
+// Package lab is shared by the examples, above all r1zero and distill. It has the prompts
+// and rewards of the countdown task, the configs of the models, base training, the settings
+// of GRPO, the evaluation on held-out problems, and what all commands need, such as the
+// handling of signals.
 package lab
 
 import (
@@ -35,7 +36,7 @@ type Scale struct {
 	TraceBudget int `json:"trace_budget"` // problems the distillation samples
 }
 
-// Full is the run whose figures the README quotes.
+// Full is the scale of the results in README.md.
 var Full = Scale{
 	BaseSteps: 2000, BaseTokens: 2048, RLSteps: 60, Prompts: 64, Group: 8, MaxTokens: 200,
 	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048,
@@ -53,11 +54,12 @@ const splitSeed = 1
 // Split are the task's problems.
 func Split() countdown.Split { return countdown.NewSplit(splitSeed) }
 
-// Teacher is a V3 in miniature: MLA with a compressed query, 8 experts of which
-// 2 and a shared one work on each token, and one multi-token prediction module.
+// Teacher returns the config of a tiny model of DeepSeek-V3's architecture: MLA with
+// compressed queries, 8 routed experts (top-2) and a shared one, and one module of
+// multi-token prediction.
 func Teacher() model.Config { return sized(model.Tiny(countdown.VocabSize)) }
 
-// sized fits a config to the task's vocabulary and longest document.
+// sized returns c with the vocabulary and the context length of the task.
 func sized(c model.Config) model.Config {
 	c.VocabSize = countdown.VocabSize
 	c.MaxPositionEmbeddings = 512
@@ -66,8 +68,8 @@ func sized(c model.Config) model.Config {
 	return c
 }
 
-// Prompts turns problems to prompts; the order in which problem i shows its
-// numbers depends on seed and i.
+// Prompts turns problems into prompts. The order of the numbers in prompt i depends on
+// seed and i.
 func Prompts(problems []countdown.Problem, seed uint64) []rollout.Prompt {
 	out := make([]rollout.Prompt, len(problems))
 	for i, p := range problems {
@@ -80,8 +82,8 @@ func Prompts(problems []countdown.Problem, seed uint64) []rollout.Prompt {
 	return out
 }
 
-// Reward is 1 for a correct answer plus 0.1 for exactly
-// <think>…</think><answer>…</answer>, and nothing else.
+// Reward returns the reward of the task: 1 for a correct answer, plus 0.1 if the
+// completion has exactly the form <think>…</think><answer>…</answer>.
 func Reward() *reward.Suite {
 	return &reward.Suite{Funcs: []reward.Func{
 		{Name: "countdown", Score: reward.Countdown{}.Score},
@@ -102,12 +104,12 @@ func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(s
 	}
 }
 
-// Sampler writes completions at temperature 1.
+// Sampler returns a sampler of completions at temperature 1.
 func Sampler(g *model.Generator, sc Scale) rollout.Sampler {
 	return &rollout.Generator{Generator: g, Decode: countdown.Decode, MaxTokens: sc.MaxTokens}
 }
 
-// Save saves m with the task's tokenizer in a folder that model.Load and transformers read.
+// Save saves m with the task's tokenizer to a folder that model.Load and transformers read.
 func Save(dir string, m *model.Model) error {
 	text, err := countdown.Tokenizer.MarshalJSON()
 	if err != nil {
@@ -118,18 +120,18 @@ func Save(dir string, m *model.Model) error {
 	}})
 }
 
-// NewGenerator decodes the task's sequences.
+// NewGenerator returns a generator for the task's sequences.
 func NewGenerator(m *model.Model, sc Scale) (*model.Generator, error) {
 	return model.NewGenerator(m, model.GeneratorOptions{Slots: sc.Slots, MaxLen: sc.MaxTokens + 16})
 }
 
-// GRPO is the training of t's model from the task's rewards. t makes the
-// updates; what the function sets on it are the settings of the run.
+// GRPO returns the training of t.Model by GRPO with the task's rewards. It sets the
+// optimizer, the schedule and other fields of t.
 func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 	updates := sc.RLSteps * miniBatches
 	t.Optimizer = train.AdamW{LR: 3e-4}
 	t.Schedule = train.WarmUp(5*miniBatches, train.Linear(0, updates, 0.1))
-	t.MaxRows = 2048 // bounds the activations: none is recomputed
+	t.MaxRows = 2048 // limits the memory of activations
 	t.SaveEvery = sc.SaveEvery
 	t.KeepLast = 2
 	return &rl.GRPO{
@@ -141,10 +143,10 @@ func GRPO(t *train.Trainer, g *model.Generator, sc Scale) *rl.GRPO {
 	}
 }
 
-// miniBatches is the number of updates from one rollout.
+// miniBatches is the number of updates per rollout.
 const miniBatches = 2
 
-// Precision is the dtype of activations that the flag -precision names.
+// Precision returns the dtype of activations that the flag -precision names.
 func Precision(name string) (backend.DType, error) {
 	switch name {
 	case "f32", "":
@@ -155,7 +157,7 @@ func Precision(name string) (backend.DType, error) {
 	return 0, fmt.Errorf("-precision %q, want f32 or bf16", name)
 }
 
-// Open opens the device and reports what to do if its name is unknown.
+// Open opens the device that the flag -device names.
 func Open(device string) (backend.Backend, error) {
 	b, err := backend.Open(device)
 	if err != nil {
@@ -177,7 +179,7 @@ func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(d
 	}
 	r, err := e.Run(ctx, Prompts(Split().Test[:sc.Problems], splitSeed))
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("evaluation stopped, what was trained is saved: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("evaluation stopped, the training so far is saved: %w", context.Cause(ctx))
 	}
 	return r, err
 }

@@ -113,18 +113,18 @@ func TestEvaluationOfTheBaseIsKeptWhileWeightsAndScaleLast(t *testing.T) {
 	if !sampled || !strings.HasPrefix(first.Transcript, "<bos>") {
 		t.Errorf("first: sampled %v, transcript %q", sampled, first.Transcript)
 	}
-	sc.Slots, sc.RLSteps = 3, 9 // decide nothing here
+	sc.Slots, sc.RLSteps = 3, 9 // these do not change the evaluation
 	if kept, sampled := evaluate(1, sc); sampled {
-		t.Error("the kept evaluation was made again")
+		t.Error("the saved evaluation was not used")
 	} else if diff := cmp.Diff(first, kept); diff != "" {
-		t.Errorf("what was kept differs: %s", diff)
+		t.Errorf("the saved evaluation differs: %s", diff)
 	}
 	if _, sampled := evaluate(2, sc); !sampled {
-		t.Error("an evaluation of other weights was taken")
+		t.Error("an evaluation of other weights was used")
 	}
 	sc.MaxTokens = 9
 	if _, sampled := evaluate(2, sc); !sampled {
-		t.Error("an evaluation of another scale was taken")
+		t.Error("an evaluation of another scale was used")
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o666); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,10 @@ import (
 	"syscall"
 )
 
-// Main runs a command: SIGINT (Ctrl-C) and SIGTERM cancel its context, a second
-// one ends it at once. An error is printed and becomes exit code 1. A run that
-// was stopped says where, and how to go on, and ends with 130 or 143.
+// Main runs a command. SIGINT (Ctrl-C) and SIGTERM cancel its context; a second signal
+// kills the process. If start fails, Main prints the error and exits with code 1. If a
+// signal stopped start, Main prints the error and goOn, which says how to continue, and
+// exits with code 130 or 143.
 func Main(name, goOn string, start func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -35,7 +36,8 @@ func Main(name, goOn string, start func(ctx context.Context) error) {
 	}
 }
 
-// Interrupts takes SIGINT from Main: it comes over the channel and cancels nothing.
+// Interrupts returns a channel that receives SIGINT. From then on SIGINT no longer cancels
+// the context of Main.
 func Interrupts() <-chan os.Signal {
 	signal.Reset(os.Interrupt)
 	signals := make(chan os.Signal, 1)
@@ -43,10 +45,10 @@ func Interrupts() <-chan os.Signal {
 	return signals
 }
 
-// stopped is the cause of a context that a signal cancelled.
+// stopped is the cause of a context cancelled by a signal.
 type stopped struct{ by os.Signal }
 
-// Error names the signal as shells do.
+// Error returns the name of the signal.
 func (s stopped) Error() string {
 	if s.by == syscall.SIGTERM {
 		return "SIGTERM"
@@ -54,10 +56,10 @@ func (s stopped) Error() string {
 	return "SIGINT"
 }
 
-// Is makes it a cancellation.
+// Is makes errors.Is(s, context.Canceled) true.
 func (s stopped) Is(target error) bool { return target == context.Canceled }
 
-// exitCode is that of a shell for a process which the signal ended.
+// exitCode returns the exit code that shells report for a process that the signal killed.
 func (s stopped) exitCode() int {
 	if s.by == syscall.SIGTERM {
 		return 128 + 15

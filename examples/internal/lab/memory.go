@@ -10,14 +10,14 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// Phase is a part of a run and the memory it takes.
+// Phase is a part of a run and the memory that it needs.
 type Phase struct {
 	Name   string
 	Memory backend.Memory
 }
 
-// Phases are the base training of b, on the text of its first step, and GRPO after
-// it, of a model of c on device.
+// Phases returns the phases of a run with a model of config c on device, base training and
+// GRPO, with the memory that they need. Base training is measured on its first batch.
 func (b Base) Phases(device backend.Backend, c model.Config, o model.Options) ([]Phase, error) {
 	based := func(d backend.Backend) (*train.Trainer, error) {
 		m, err := model.NewWith(d, c, b.Seed, o)
@@ -31,7 +31,7 @@ func (b Base) Phases(device backend.Backend, c model.Config, o model.Options) ([
 		return nil, err
 	}
 	grpo, err := rl.Memory(device, func(d backend.Backend) (*rl.GRPO, error) {
-		t, err := based(d) // with its prediction modules, which stay
+		t, err := based(d) // the modules of multi-token prediction stay in memory during GRPO
 		if err != nil {
 			return nil, err
 		}
@@ -44,8 +44,8 @@ func (b Base) Phases(device backend.Backend, c model.Config, o model.Options) ([
 	return []Phase{{"base model", base}, {"GRPO", grpo}}, err
 }
 
-// Announce prints a line for each phase, and returns an error if device lacks the
-// memory for one.
+// Announce prints the memory that each phase needs. It returns an error if device does not
+// have enough for one of them.
 func Announce(w io.Writer, device backend.Backend, phases []Phase) error {
 	for _, p := range phases {
 		fmt.Fprintf(w, "memory, %s: %s\n", p.Name, p.Memory)

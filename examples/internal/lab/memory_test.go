@@ -9,8 +9,8 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// A run is announced with the memory of its phases before anything is allocated,
-// and refused with the numbers where the device lacks it.
+// The memory of a run's phases is printed before anything is allocated. If the device does
+// not have enough, that is an error with the numbers.
 func TestRunsAnnounceTheirMemory(t *testing.T) {
 	large, err := cpu.New(cpu.Options{})
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/aha-go/aha/rl/reward"
 )
 
-// small decodes 16 completions in 5 slots, so that batches change.
+// small is a scale that decodes 16 completions in 5 slots, so that the batch changes.
 var small = Scale{RLSteps: 2, Prompts: 4, Group: 4, MaxTokens: 20, Slots: 5}
 
-// flipper changes one bit of one row of the caches of keys: after their nth
+// flipper is a decorator that flips one bit of a row of the key caches after their nth
 // write.
 type flipper struct {
 	backend.Decorator
-	n      int // 0 means none
-	bit    int // of an F32, of which a BF16 has the upper 16
+	n      int // 0 means that no bit is flipped
+	bit    int // index in an F32, of which a BF16 has the upper 16 bits
 	writes int
-	what   string // what was flipped
+	what   string // description of the flipped bit
 }
 
 func (f *flipper) Do(op backend.Op) error {
@@ -54,8 +54,8 @@ func (f *flipper) Do(op backend.Op) error {
 	return f.Upload(s.K.Buf, dt.Size()*at, word)
 }
 
-// difference is the largest difference between the log-probabilities of a
-// rollout and of the trainer in a run of two steps.
+// difference returns the largest difference between the log-probabilities of rollout and
+// trainer in a run of two steps.
 func difference(t *testing.T, f *flipper, precision backend.DType, onRollout func(*rl.Rollout)) float64 {
 	t.Helper()
 	b, err := cpu.New(cpu.Options{})
@@ -77,13 +77,13 @@ func difference(t *testing.T, f *flipper, precision backend.DType, onRollout fun
 	tr := &train.Trainer{Model: m, Seed: 3}
 	defer tr.Close()
 	g := GRPO(tr, gen, small)
-	// Random weights earn nothing for countdown.
+	// A model with random weights never solves a problem, so another reward is used.
 	g.Reward = &reward.Suite{Funcs: []reward.Func{{Name: "even", Score: func(_ context.Context,
 		s reward.Sample) reward.Verdict {
 		return reward.Verdict{Status: reward.Wrong, Value: float64(strings.Count(s.Completion, "1") % 2)}
 	}}}}
-	g.SkipZeroStd = false // every completion is scored by the trainer
-	g.MiniBatches = 1     // in the first update
+	g.SkipZeroStd = false // the trainer scores every completion
+	g.MiniBatches = 1     // all of them in the first update
 	g.OnRollout = onRollout
 	most := 0.0
 	for range small.RLSteps {
@@ -93,14 +93,14 @@ func difference(t *testing.T, f *flipper, precision backend.DType, onRollout fun
 		}
 		d, ok := step.Values[rl.MetricSamplingDifferenceMax]
 		if !ok {
-			t.Fatal("nothing was compared")
+			t.Fatal("no log-probabilities were compared")
 		}
 		most = max(most, d)
 	}
 	return most
 }
 
-// precisions are those of activations and caches.
+// precisions are the precisions of activations and caches to test.
 var precisions = []backend.DType{backend.F32, backend.BF16}
 
 func TestCachedDecodingAndTrainingAgreeBitForBit(t *testing.T) {
@@ -117,12 +117,12 @@ func TestCachedDecodingAndTrainingAgreeBitForBit(t *testing.T) {
 }
 
 func TestFlippedBitInTheCacheIsNoticed(t *testing.T) {
-	const seed = 1 // fixed: now and then a low bit of an untrained model's cache changes no log-probability
+	const seed = 1 // fixed, since some low bits of an untrained model's cache change no log-probability
 	for _, precision := range precisions {
 		random := rand.New(rand.NewPCG(seed, 0))
-		f := &flipper{n: 17 + random.IntN(64), bit: 18 + random.IntN(5)} // high in a mantissa
+		f := &flipper{n: 17 + random.IntN(64), bit: 18 + random.IntN(5)} // a high bit of the mantissa
 		if precision == backend.BF16 {
-			f.bit += 6 // low in an exponent: what follows is rounded to 8 bits
+			f.bit += 6 // a low bit of the exponent, since later results are rounded to 8 bits
 		}
 		if d := difference(t, f, precision, nil); !(d > 0) {
 			t.Errorf("seed %d, %s: difference %g after %s", seed, precision, d, f.what)
@@ -143,6 +143,6 @@ func TestFlippedBitOfARecordedLogProbIsNoticed(t *testing.T) {
 		}
 	})
 	if want == 0 || d != want {
-		t.Errorf("difference %g, the flipped bit makes %g", d, want)
+		t.Errorf("difference %g, want %g from the flipped bit", d, want)
 	}
 }

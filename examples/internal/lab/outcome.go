@@ -18,8 +18,8 @@ import (
 // OutcomeVersion counts the changes of the keys of an Outcome.
 const OutcomeVersion = 2
 
-// Outcome is what a run of r1zero comes to. Seconds are those of this process: a
-// resumed run does not count what was done before.
+// Outcome is the result of a run of r1zero. Times are those of this process: a resumed run
+// does not count the time before.
 type Outcome struct {
 	Version int `json:"version"`
 	Before
@@ -27,13 +27,13 @@ type Outcome struct {
 	Seconds        float64  `json:"seconds"`
 	BaseSeconds    float64  `json:"base_seconds"`
 	EvalSeconds    float64  `json:"eval_seconds"`    // both evaluations
-	RLSeconds      float64  `json:"rl_seconds"`      // all of GRPO, checkpoints included; of it:
-	RolloutSeconds float64  `json:"rollout_seconds"` // completions and their rewards
+	RLSeconds      float64  `json:"rl_seconds"`      // all of GRPO with checkpoints; the next two are parts of it
+	RolloutSeconds float64  `json:"rollout_seconds"` // sampling completions and rewards
 	UpdateSeconds  float64  `json:"update_seconds"`  // scoring, gradients and optimizer
 	RLSteps        int      `json:"rl_steps"`
 	Params         int      `json:"params"`
 	ActiveParams   int64    `json:"active_params"`
-	LogpDiffMax    *float64 `json:"logp_diff_max"` // null: no step had anything to learn from
+	LogpDiffMax    *float64 `json:"logp_diff_max"` // null if in no step a group had different rewards
 	MaxVioMean     float64  `json:"maxvio_mean"`
 	WeightsSHA256  string   `json:"weights_sha256"`
 	Seed           uint64   `json:"seed"`
@@ -41,11 +41,11 @@ type Outcome struct {
 	Out            string   `json:"out"`
 }
 
-// balanceWindows is how many windows a printed MaxVio averages.
+// balanceWindows is the number of windows over which the printed MaxVio is averaged.
 const balanceWindows = 10
 
-// Trained takes the size of the base model m, trained in dir, and the balance of its
-// experts, and prints them.
+// Trained sets and prints the size of the base model m, which was trained in dir, and the
+// balance of its experts.
 func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) error {
 	balance, err := ReadBalance(filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {
@@ -62,8 +62,8 @@ func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) erro
 	return nil
 }
 
-// Compare takes what GRPO made of the evaluation Before, keeps it in dir, the folder of
-// the GRPO run, and prints both.
+// Compare sets the evaluation after GRPO, writes it to dir, the folder of the GRPO run, and
+// prints both evaluations.
 func (o *Outcome) Compare(w io.Writer, dir string, after Summary) error {
 	o.After = After{after.Pass1, after.Pass16, after.Maj16, after.Length, after.Checks}
 	if err := checkpoint.WriteAtomic(filepath.Join(dir, evaluationFile), func(w io.Writer) error {
@@ -79,7 +79,7 @@ func (o *Outcome) Compare(w io.Writer, dir string, after Summary) error {
 	return nil
 }
 
-// Finish takes what is known at the end of a run that began at a time, saves m in Out, and
+// Finish saves m in Out, sets the remaining results of the run, which started at began, and
 // prints the times.
 func (o *Outcome) Finish(w io.Writer, m *model.Model, began time.Time) (err error) {
 	dir := filepath.Join(o.Out, ModelFolder)
@@ -96,7 +96,7 @@ func (o *Outcome) Finish(w io.Writer, m *model.Model, began time.Time) (err erro
 	return nil
 }
 
-// Learned takes what the metrics of the GRPO run in dir say.
+// Learned sets the results that are computed from the metrics of the GRPO run in dir.
 func (o *Outcome) Learned(dir string) error {
 	rows, err := run.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {

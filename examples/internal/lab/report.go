@@ -16,7 +16,7 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// Summary is what an evaluation comes down to.
+// Summary is the summary of an evaluation.
 type Summary struct {
 	Pass1, Pass16, Maj16 float64
 	Length               float64 // mean tokens of a completion
@@ -25,14 +25,14 @@ type Summary struct {
 	Transcript           string  // the first completion of the first problem
 }
 
-// String is one line of figures.
+// String returns the summary as a line of text.
 func (s Summary) String() string {
 	return fmt.Sprintf("pass@1 %.1f%%, pass@16 %.1f%%, maj@16 %.1f%%, %.1f tokens (%.1f%% truncated), "+
 		"%.2f self-check words",
 		100*s.Pass1, 100*s.Pass16, 100*s.Maj16, s.Length, 100*s.Truncated, s.Checks)
 }
 
-// Summarize reduces an evaluation of scale sc.
+// Summarize summarises an evaluation of scale sc.
 func Summarize(r *rl.EvalResult, sc Scale) Summary {
 	e := r.Sources[0]
 	s := Summary{Pass1: e.Mean, Pass16: e.Pass[sc.PassAt], Maj16: e.Maj[sc.PassAt], Length: e.MeanLength,
@@ -57,10 +57,10 @@ type Before struct {
 	Transcript string  `json:"-"`
 }
 
-// String is one line of figures.
+// String returns the evaluation as a line of text.
 func (b Before) String() string { return Summary(b).String() }
 
-// After is the reasoner's evaluation, as the results name it.
+// After is the evaluation after GRPO, with the JSON keys of the results.
 type After struct {
 	Pass1After  float64 `json:"pass1_after"`
 	Pass16After float64 `json:"pass16_after"`
@@ -69,10 +69,10 @@ type After struct {
 	ChecksAfter float64 `json:"self_checks_after"`
 }
 
-// evaluationFile is the name of an evaluation in the folder of its phase.
+// evaluationFile is the name of the file with an evaluation in the folder of a phase.
 const evaluationFile = "evaluation.json"
 
-// cached is the file of a base model's evaluation.
+// cached is the content of the file with a base model's evaluation.
 type cached struct {
 	Weights    string `json:"weights_sha256"`
 	Scale      Scale  `json:"scale"`
@@ -80,8 +80,8 @@ type cached struct {
 	Before
 }
 
-// EvaluateBase evaluates m, a base model, or reads the evaluation at path if it
-// is of these weights and this scale.
+// EvaluateBase evaluates a base model m and writes the result to path. If path has an
+// evaluation with the same weights and scale, it returns that instead.
 func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Generator, sc Scale,
 	progress func(done, total int)) (*Before, error) {
 	sum, err := train.WeightsSHA256(m.Params.All())

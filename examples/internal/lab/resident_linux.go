@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// ResidentPeak is the most memory that the process has had in RAM, in bytes; 0 where the system does
-// not tell.
+// ResidentPeak returns the peak resident memory of the process in bytes, or 0 if the system does not
+// report it.
 func ResidentPeak() int {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

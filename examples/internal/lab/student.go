@@ -17,8 +17,8 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// Student is a dense model of the kind DeepSeek-R1 was distilled to, with less
-// than half of the parameters that work on a token in Teacher.
+// Student returns the config of a dense model of the kind that DeepSeek-R1 was distilled
+// into, with less than half of the active parameters of Teacher.
 func Student() model.Config {
 	return sized(model.Config{
 		ModelType:         model.TypeQwen2,
@@ -47,7 +47,7 @@ type Reasoner struct {
 func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds no r1zero run (go run ./examples/r1zero makes one): %w", dir, err)
+		return nil, fmt.Errorf("%s has no r1zero run (go run ./examples/r1zero creates one): %w", dir, err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -59,11 +59,11 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
 	if config.Seed == nil {
-		return nil, fmt.Errorf("%s has no seed: it is not of an r1zero run", filepath.Join(dir, "config.json"))
+		return nil, fmt.Errorf("%s has no seed: it does not belong to an r1zero run", filepath.Join(dir, "config.json"))
 	}
 	snapshot, err := checkpoint.Store{Dir: filepath.Join(dir, "grpo")}.LatestComplete()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the r1zero run in %s has not come to a GRPO checkpoint: let it finish: %w", dir, err)
+		return nil, fmt.Errorf("the r1zero run in %s has no GRPO checkpoint yet: let it finish: %w", dir, err)
 	} else if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,8 @@ func TestStudentHasAtMostHalfOfTheTeachersActiveParameters(t *testing.T) {
 	}
 }
 
-// reasoner makes the output folder of a small r1zero run and gives a parameter
-// of its newest checkpoint.
+// reasoner creates the output folder of a small r1zero run and returns the embedding of
+// its newest checkpoint.
 func reasoner(t *testing.T, b backend.Backend, dir string) []float64 {
 	t.Helper()
 	c := Teacher()
@@ -109,7 +109,7 @@ func TestLoadReasonerSaysWhatIsMissing(t *testing.T) {
 		make       func(dir string)
 	}{
 		{"no folder", "go run ./examples/r1zero", true, func(string) {}},
-		{"no GRPO yet", "has not come to a GRPO checkpoint", true, func(dir string) {
+		{"no GRPO yet", "has no GRPO checkpoint yet", true, func(dir string) {
 			write(t, filepath.Join(dir, "config.json"), `{"seed": 1}`)
 		}},
 		{"another program's folder", "has no seed", false, func(dir string) {

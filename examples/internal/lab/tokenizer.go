@@ -12,9 +12,9 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// TokenizerFiles are tokenizer.json and tokenizer_config.json, chat template included, of the model at path,
-// as a folder of transformers has them. If the model has no tokenizer, or one of a kind that the library does
-// not have, standard error says so and there are none.
+// TokenizerFiles returns tokenizer.json and tokenizer_config.json, which includes the chat template, of the model
+// at path, in the form that transformers reads. If the model has no tokenizer, or an unsupported one, it prints a
+// line to standard error and returns nil.
 func TokenizerFiles(path string) (map[string]func(w io.Writer) error, error) {
 	t, template, err := tokenizerOf(path)
 	if err != nil {
@@ -23,9 +23,9 @@ func TokenizerFiles(path string) (map[string]func(w io.Writer) error, error) {
 	return t.Files(template), nil
 }
 
-// TokenizerMetadata is what the metadata of a GGUF file say of tokenizer and chat template of the model at
-// path, which has vocab tokens. If the model has no tokenizer, or one that GGUF has no place for, standard
-// error says so and there are none.
+// TokenizerMetadata returns the GGUF metadata for the tokenizer and the chat template of the model at path,
+// padded to vocab tokens. If the model has no tokenizer, or one that GGUF cannot represent, it prints a line to
+// standard error and returns nil.
 func TokenizerMetadata(path string, vocab int) (gguf.Metadata, error) {
 	t, template, err := tokenizerOf(path)
 	if err != nil {
@@ -41,7 +41,7 @@ func TokenizerMetadata(path string, vocab int) (gguf.Metadata, error) {
 	return m, nil
 }
 
-// tokenizerOf reads the tokenizer of the model at path and the Jinja text of its template, "" if it has none.
+// tokenizerOf loads the tokenizer of the model at path and the Jinja text of its chat template, or "" if it has none.
 func tokenizerOf(path string) (*tokenizer.Tokenizer, string, error) {
 	t, err := tokenizer.Load(path)
 	if err != nil {
@@ -51,7 +51,8 @@ func tokenizerOf(path string) (*tokenizer.Tokenizer, string, error) {
 	return t, template, err
 }
 
-// leftOut reports that a tokenizer is left out, or returns err if it is broken.
+// leftOut prints that the tokenizer is left out, if err says that it is missing or unsupported. It returns other
+// errors.
 func leftOut(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tokenizer.ErrUnsupported) && !errors.Is(err, gguf.ErrMissing) {
 		return err

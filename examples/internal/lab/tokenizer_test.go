@@ -14,7 +14,7 @@ import (
 	"github.com/aha-go/aha/model/tokenizer/chat"
 )
 
-// A tokenizer and its template go from a GGUF file to a folder and back unchanged.
+// A tokenizer and its chat template do not change if they are converted from a GGUF file to a folder and back.
 func TestTokenizersGoBetweenGGUFAndFolders(t *testing.T) {
 	template := "{{ bos_token }}<|im_start|>\n\"é\""
 	m := gguf.Metadata{{Key: "tokenizer.ggml.model", Value: "gpt2"}, {Key: "tokenizer.ggml.pre", Value: "smollm"},
@@ -55,21 +55,21 @@ func TestTokenizersGoBetweenGGUFAndFolders(t *testing.T) {
 func TestTokenizersThatCannotGoAlongAreLeftOut(t *testing.T) {
 	dir := t.TempDir()
 	if m, err := TokenizerMetadata(dir, 6); len(m) > 0 || err != nil {
-		t.Errorf("%v of no tokenizer, error %v", m, err)
+		t.Errorf("%v without a tokenizer, error %v", m, err)
 	}
 	path := writeGGUF(t, gguf.Metadata{{Key: "tokenizer.ggml.model", Value: "llama"}})
 	if files, err := TokenizerFiles(path); len(files) > 0 || err != nil {
-		t.Errorf("%d files of a tokenizer that is not supported, error %v", len(files), err)
+		t.Errorf("%d files for an unsupported tokenizer, error %v", len(files), err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, tokenizer.FileName), []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := TokenizerMetadata(dir, 6); err == nil {
-		t.Error("no error of a broken tokenizer")
+		t.Error("no error for an invalid tokenizer")
 	}
 }
 
-// writeGGUF writes a file without tensors.
+// writeGGUF writes a GGUF file without tensors and returns its path.
 func writeGGUF(t *testing.T, m gguf.Metadata) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "model.gguf")
