@@ -10,15 +10,15 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Memory is what a run takes of b, known before it begins: a GRPO, its model,
-// model.Generator and Trainer included, and its first two Steps. build makes them on the
-// backend it is given, as the run itself does; here that is backend.DryRun of b. No
-// file is touched and no reward function is called.
+// Memory computes the memory of b that a run needs, before the run begins: that of a GRPO
+// with its model, model.Generator and Trainer, and of its first two Steps. build makes them
+// on the backend that it is given, which is backend.DryRun of b, as the run makes them on b.
+// Memory touches no file and calls no reward function.
 //
-// Every completion has MaxTokens tokens and is learned from, and the Generator is
-// prepared for any number of sequences. Where completions stop early, micro-batches may have
-// more rows, up to the limit, and freed blocks of activations of other sizes take up to
-// 64 MiB more.
+// Every completion is taken to have MaxTokens tokens and to be learned from, and the
+// Generator to be prepared for any number of sequences. Where completions stop early,
+// micro-batches may have more rows, up to the limit, and freed blocks of activations of
+// other sizes need up to 64 MiB more.
 func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	g, err := build(d)

@@ -5,11 +5,11 @@ import "unsafe"
 const (
 	hugePage   = 2 << 20   // the size of a huge page of amd64, and of arm64 with 4 KiB pages
 	hugeFrom   = 256 << 10 // bytes of scratch memory that are worth one
-	hugeBeyond = 256 << 10 // bytes of the last huge page that may be of no use
+	hugeBeyond = 256 << 10 // bytes of the last huge page that may be unused
 )
 
-// growHuge is grow for scratch memory that is walked across its rows: if it is large,
-// it lies on huge pages where the system has them.
+// growHuge is grow for scratch memory that is read across its rows. If it is large, it lies
+// on huge pages where the system has them.
 func growHuge[T byte | int32 | float32 | float64](s []T, n int) []T {
 	if cap(s) >= n {
 		return s[:n]
@@ -22,9 +22,9 @@ func growHuge[T byte | int32 | float32 | float64](s []T, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/size)[:n]
 }
 
-// allocHuge is n zero bytes from the beginning of a huge page on, on huge pages where
-// the system has them. The last one lies in part beyond the n bytes, at most
-// hugeBeyond, or else the end lies on small pages.
+// allocHuge returns n zero bytes that begin at a huge page and lie on huge pages where
+// the system has them. The last one extends past the n bytes by at most hugeBeyond; if it
+// would extend further, the end lies on small pages.
 func allocHuge(n int) []byte {
 	raw := make([]byte, n+hugePage+hugeBeyond)
 	mem := raw[-uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%hugePage:]

@@ -34,8 +34,8 @@ var (
 	uncollected atomic.Int64
 )
 
-// Freed buffers are collected beyond so many bytes, and such a share of those in
-// use.
+// The garbage collector runs when freed buffers exceed minGarbage bytes and 1/garbageShare
+// of the memory in use.
 const (
 	minGarbage   = 64 << 20
 	garbageShare = 32
@@ -47,9 +47,9 @@ func (l *ledger) take(h backend.Holder, bytes int) error {
 	if tight != nil && bytes > room {
 		return l.exceeded(tight, h, bytes)
 	}
-	// Freed buffers count as free at once, but stay resident until they are
-	// collected: do so before the two together exceed the limit, or the process
-	// is noticeably larger than what it holds.
+	// Freed buffers count as free at once, but small ones stay resident until they are
+	// collected. Collect them before they and the buffers in use exceed the limit together,
+	// or make the process noticeably larger than the buffers in use.
 	garbage := int(uncollected.Load())
 	if garbage > 0 && tight != nil && bytes > room-garbage || garbage > max(minGarbage,
 		int(processUsed.Load())/garbageShare) {

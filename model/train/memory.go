@@ -8,11 +8,11 @@ import (
 	"github.com/aha-go/aha/model"
 )
 
-// Memory is what a run takes of b, known before it begins: a Trainer, its model
-// included, and Steps on seqs. build makes them on the backend it is given, as the
-// run itself does; here that is backend.DryRun of b. No file is touched.
+// Memory computes the memory of b that a run needs, before the run begins: that of a Trainer
+// with its model, and of Steps on seqs. build makes them on the backend that it is given,
+// which is backend.DryRun of b, as the run makes them on b. Memory touches no file.
 //
-// Tokens do not matter, lengths do. Steps on shorter sequences take up to 64 MiB more,
+// Tokens do not matter, lengths do. Steps on shorter sequences need up to 64 MiB more,
 // since freed blocks of activations are kept for blocks of the same size.
 func Memory(b backend.Backend, build func(backend.Backend) (*Trainer, error),
 	seqs []model.Sequence) (backend.Memory, error) {
