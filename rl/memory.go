@@ -18,7 +18,7 @@ import (
 // Every completion is taken to have MaxTokens tokens and to be learned from, and the
 // Generator to be prepared for any number of sequences. Where completions stop early,
 // micro-batches may have more rows, up to the limit, and freed blocks of activations of
-// other sizes need up to 64 MiB more.
+// other sizes need up to 64 MiB more in each scope.
 func Memory(b backend.Backend, build func(backend.Backend) (*GRPO, error)) (backend.Memory, error) {
 	d := backend.DryRun(b)
 	g, err := build(d)

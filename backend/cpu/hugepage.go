@@ -28,6 +28,7 @@ func growHuge[T byte | int32 | float32 | float64](s []T, n int) []T {
 func allocHuge(n int) []byte {
 	raw := make([]byte, n+hugePage+hugeBeyond)
 	mem := raw[-uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%hugePage:]
+	adviseSmall(raw) // memory that freeHuge did not see may lie here
 	adviseHuge(mem[:n+hugeBeyond])
 	discard(raw[:len(raw)-len(mem)])
 	discard(mem[n+hugeBeyond:])

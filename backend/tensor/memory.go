@@ -8,12 +8,21 @@ import (
 	"github.com/aha-go/aha/backend"
 )
 
-// storage is one block of memory and the number of its references: of the scope until it
-// drops it, of the tape nodes that saved it, and of the gradients in it.
-type storage struct {
-	mem  *memory
+// block is memory of a size class.
+type block struct {
 	buf  backend.Buffer
 	size int // of its class, in bytes
+	turn int // the micro-batch that used it last
+	// recorded is set if a program uses it. The block then stays allocated until the scope is
+	// closed, since the program may run again.
+	recorded bool
+}
+
+// storage is the use of a block by a tensor or gradient, with the number of references: of
+// the scope until it drops it, of the tape nodes that saved it, and of the gradients in it.
+type storage struct {
+	*block
+	mem  *memory
 	refs int
 	kept bool // survives the backward pass until Reset
 	dead bool // its block is free: reading it is a bug
@@ -40,37 +49,31 @@ func (st *storage) drop() {
 // memory reuses freed blocks by size class: four classes an octave, so that
 // at most a fifth of a block is unused.
 //
-// Micro-batches of other numbers of rows need blocks of other sizes. Where free ones that
-// the current micro-batch has not used are more than idleBytes, one of the next class
-// serves, or some are freed for a new one, so that all blocks together are little more than
-// the largest micro-batch needs.
+// Micro-batches of other numbers of rows need blocks of other sizes. Beyond idleBytes of
+// free blocks that the current micro-batch has not used, one of up to twice the size serves,
+// or, if there is none, others are freed for the new one. So micro-batches with the same
+// number of tensors, such as those of a model, take what the largest needs and idleBytes.
 type memory struct {
 	b    backend.Backend
-	free map[int][]idle
-	live int
+	free map[int][]*block // by size
+	live int              // bytes
 	peak int
 	held int // live and free
-	used int // of held, in use by the current micro-batch at some time
+	used int // of held, used by the current micro-batch at some time
 	turn int // counts micro-batches
 	// closed is set by Scope.Close: blocks that the tape of another scope still
-	// held are freed when it lets go.
+	// references are freed when it releases them.
 	closed bool
-	// program, while one is recorded, holds the blocks freed since: its ops may
+	// program, while one is recorded, has the blocks freed since: its ops may
 	// use them again, but nothing outside may, since they run again later.
-	program  map[int][]idle
+	program  map[int][]*block
 	programs []*backend.Program // recorded so far
-}
-
-// idle is a free block, and the micro-batch that used it last.
-type idle struct {
-	buf  backend.Buffer
-	turn int
 }
 
 // idleBytes is how much memory that the current micro-batch has not used stays allocated.
 const idleBytes = 64 << 20
 
-func newMemory(b backend.Backend) *memory { return &memory{b: b, free: map[int][]idle{}} }
+func newMemory(b backend.Backend) *memory { return &memory{b: b, free: map[int][]*block{}} }
 
 func class(bytes int) int {
 	if bytes <= 256 {
@@ -82,65 +85,92 @@ func class(bytes int) int {
 
 func (m *memory) get(bytes int) (*storage, error) {
 	size := class(bytes)
-	block, ok := take(m.program, size)
-	if !ok {
-		block, ok = take(m.free, size)
+	x := take(m.program, size)
+	if x == nil {
+		x = take(m.free, size)
 	}
-	if !ok && m.trims() {
-		if next := class(size + 1); m.stale(next) {
-			size = next
-			block, ok = take(m.free, size)
-		} else {
-			m.trim(size)
-		}
+	if x == nil && m.program == nil {
+		x = m.larger(size)
 	}
-	if !ok {
+	if x == nil {
+		m.trim(size)
 		buf, err := backend.AllocFor(m.b, backend.Activations, size)
 		if err != nil {
 			return nil, err
 		}
-		block = idle{buf: buf, turn: -1}
+		x = &block{buf: buf, size: size, turn: -1}
 		m.held += size
 	}
-	if block.turn != m.turn {
-		m.used += size
+	if x.turn != m.turn {
+		x.turn = m.turn
+		m.used += x.size
 	}
-	return m.use(block.buf, size), nil
+	if m.program != nil {
+		x.recorded = true
+	}
+	return m.use(x), nil
 }
 
-// take removes a block from the lists of free ones.
-func take(free map[int][]idle, size int) (block idle, ok bool) {
+// take removes a block from the lists of free ones; nil if there is none of size.
+func take(free map[int][]*block, size int) *block {
 	list := free[size]
 	if len(list) == 0 {
-		return idle{}, false
+		return nil
 	}
 	free[size] = list[:len(list)-1]
-	return list[len(list)-1], true
+	return list[len(list)-1]
 }
 
-// trims reports whether blocks that the current micro-batch has not used are too many. A
-// program may read blocks that are free, so with programs all are left as they are.
-func (m *memory) trims() bool {
-	return m.held-m.used > idleBytes && len(m.programs) == 0 && m.program == nil
+// crowded reports whether the blocks that the current micro-batch has not used are too many.
+func (m *memory) crowded() bool { return m.held-m.used > idleBytes }
+
+// stale is the index of a free block of size that the current micro-batch has not used, the
+// oldest first; -1 if there is none.
+func (m *memory) stale(size int) int {
+	return slices.IndexFunc(m.free[size], func(x *block) bool { return x.turn != m.turn })
 }
 
-// stale reports whether a free block of size has not been used by the current micro-batch.
-func (m *memory) stale(size int) bool {
-	list := m.free[size]
-	return len(list) > 0 && list[0].turn != m.turn
+// larger takes a stale block of the nearest size up to twice the given one, if stale blocks
+// are too many; else nil.
+func (m *memory) larger(size int) *block {
+	if !m.crowded() {
+		return nil
+	}
+	for next := class(size + 1); next <= 2*size; next = class(next + 1) {
+		if i := m.stale(next); i >= 0 {
+			return m.remove(next, i)
+		}
+	}
+	return nil
 }
 
-// trim frees stale blocks of at least bytes together, as long as there are too many, the
-// largest first.
+// trim frees stale blocks of at least bytes together, as long as they are too many, the
+// largest first. Those of programs are left.
 func (m *memory) trim(bytes int) {
+	if !m.crowded() {
+		return
+	}
 	for _, size := range slices.Backward(slices.Sorted(maps.Keys(m.free))) {
-		for m.stale(size) && bytes > 0 && m.trims() {
-			m.b.Free(m.free[size][0].buf)
-			m.free[size] = slices.Delete(m.free[size], 0, 1)
+		for i := m.stale(size); i >= 0 && i < len(m.free[size]); {
+			if bytes <= 0 || !m.crowded() {
+				return
+			}
+			if x := m.free[size][i]; x.recorded || x.turn == m.turn {
+				i++
+				continue
+			}
+			m.b.Free(m.remove(size, i).buf)
 			m.held -= size
 			bytes -= size
 		}
 	}
+}
+
+// remove takes the i-th free block of size.
+func (m *memory) remove(size, i int) *block {
+	x := m.free[size][i]
+	m.free[size] = slices.Delete(m.free[size], i, i+1)
+	return x
 }
 
 // nextBatch begins a micro-batch.
@@ -149,15 +179,15 @@ func (m *memory) nextBatch() {
 	m.used = m.live
 }
 
-// use counts a block as live, held by a scope.
-func (m *memory) use(buf backend.Buffer, size int) *storage {
-	m.live += size
+// use counts x as live, referenced by a scope.
+func (m *memory) use(x *block) *storage {
+	m.live += x.size
 	m.peak = max(m.peak, m.live)
-	return &storage{mem: m, buf: buf, size: size, refs: 1, home: true}
+	return &storage{block: x, mem: m, refs: 1, home: true}
 }
 
 // put takes a block back. The storage object itself stays dead for good, so
-// that a stale tensor is recognised; only its buffer is used again.
+// that a stale tensor is recognised; only its block is used again.
 func (m *memory) put(st *storage) {
 	st.dead = true
 	m.live -= st.size
@@ -165,21 +195,22 @@ func (m *memory) put(st *storage) {
 		m.b.Free(st.buf)
 		return
 	}
+	st.turn = m.turn
 	free := m.free
 	if m.program != nil {
 		free = m.program
 	}
-	free[st.size] = append(free[st.size], idle{st.buf, m.turn})
+	free[st.size] = append(free[st.size], st.block)
 }
 
-func (m *memory) beginProgram() { m.program = map[int][]idle{} }
+func (m *memory) beginProgram() { m.program = map[int][]*block{} }
 
 // endProgram returns the blocks that were freed since beginProgram, in use.
 func (m *memory) endProgram() []*storage {
 	var blocks []*storage
-	for size, list := range m.program {
-		for _, block := range list {
-			blocks = append(blocks, m.use(block.buf, size))
+	for _, list := range m.program {
+		for _, x := range list {
+			blocks = append(blocks, m.use(x))
 		}
 	}
 	m.program = nil
@@ -193,8 +224,8 @@ func (m *memory) close() {
 	}
 	m.programs = nil
 	for size, list := range m.free {
-		for _, block := range list {
-			m.b.Free(block.buf)
+		for _, x := range list {
+			m.b.Free(x.buf)
 		}
 		delete(m.free, size)
 	}

@@ -303,8 +303,8 @@ func TestScopesReuseMemory(t *testing.T) {
 	}
 }
 
-// Micro-batches of many sizes hold what the largest needs and 64 MiB. Freed blocks that
-// were kept for each size would add up to several times as much.
+// Micro-batches of many sizes hold what the largest needs and 64 MiB. If freed blocks of
+// each size were kept, they would add up to several times as much.
 func TestBatchesOfOtherSizesShareMemory(t *testing.T) {
 	const rows, width, layers = 1 << 11, 1 << 12, 20 // 32 MiB a tensor at most
 	run := func(s *tensor.Scope, rows int) {
@@ -330,6 +330,61 @@ func TestBatchesOfOtherSizesShareMemory(t *testing.T) {
 	s.Close()
 }
 
+// Batches that alternate between two sizes allocate nothing after the first two.
+func TestAlternatingSizesAllocateNothing(t *testing.T) {
+	b := &counting{Backend: backend.DryRun(open(t))}
+	s := tensor.NewScope(b, tensor.Options{Grad: true})
+	defer s.Close()
+	for i := range 10 {
+		before := b.made
+		chain(s.Full(backend.F32, 0, []int{1 << 11, 1300}[i%2], 1<<12), 20)
+		s.Reset()
+		if i >= 2 && b.made != before {
+			t.Errorf("batch %d allocates %d buffers", i, b.made-before)
+		}
+	}
+}
+
+// A scope with a program shares memory between batches of other sizes too. The blocks of the
+// program stay allocated: it runs again, though the tensors of its recording are gone.
+func TestScopesOfProgramsShareMemory(t *testing.T) {
+	const most, width, layers = 400, 1 << 14, 10 // 25 MiB a tensor at most
+	rng := rand.New(rand.NewPCG(seed, 1))
+	b := open(t)
+	x := gradtest.Normal(t, b, seed, 1, "x", 64, 64)
+	y := gradtest.Normal(t, b, seed, 1, "y", 64, 64)
+	s := tensor.NewScope(b, tensor.Options{})
+	defer s.Close()
+	p, err := s.Record(func() { s.Copy(y.Value(), chain(x.In(s), layers).View()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, total := b.MemInfo()
+	for range 8 {
+		s.Reset()
+		chain(s.Full(backend.F32, 0, 1+rng.IntN(most), width), layers)
+	}
+	_, left := b.MemInfo()
+	if held, limit := total-left, layers*32<<20+64<<20; total > 0 && held > limit {
+		t.Errorf("seed %d: the scope holds %s, want at most %s", seed, backend.FormatBytes(held), backend.FormatBytes(limit))
+	}
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Constant(y.Value()).Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Reset()
+	want, err := chain(x.In(s), layers).Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Error("the program has another result after batches of other sizes")
+	}
+}
+
 // countParamBuffers is the number of values and gradients m holds.
 func countParamBuffers(m *small) int {
 	n := 0
@@ -346,12 +401,14 @@ func countParamBuffers(m *small) int {
 type counting struct {
 	backend.Backend
 	buffers int
+	made    int // since the beginning
 }
 
 func (c *counting) Alloc(n int) (backend.Buffer, error) {
 	buf, err := c.Backend.Alloc(n)
 	if err == nil {
 		c.buffers++
+		c.made++
 	}
 	return buf, err
 }

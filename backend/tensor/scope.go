@@ -123,12 +123,15 @@ func (s *Scope) ResetPeak() { s.mem.peak = s.mem.live }
 
 // Record runs fn with the scope's ops collected instead of executed and
 // returns them as a program. All memory that fn uses, even what Local frees
-// within it, stays the program's until Reset; what a program reads anew each
-// run must be tensors made before. Close frees the program. The scope must not
+// within it, stays the program's until Reset, and allocated until Close; what a program
+// reads anew each run must be tensors made before. Close frees the program. The scope must not
 // be recording gradients.
 func (s *Scope) Record(fn func()) (*backend.Program, error) {
 	if s.recording {
 		panic("tensor: Record in a scope that records gradients")
+	}
+	for _, st := range s.held { // the program may read them
+		st.recorded = true
 	}
 	raw := s.b
 	s.mem.beginProgram()
