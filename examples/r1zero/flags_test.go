@@ -102,7 +102,7 @@ func TestSecondRunBeginsAtGRPO(t *testing.T) {
 	const marker = "as it was kept"
 	evaluation := filepath.Join(out, "base", "evaluation.json")
 	text := read(t, evaluation)
-	i := strings.Index(text, `"transcript":"`) + len(`"transcript":"`)
+	i := strings.Index(text, `"text":"`) + len(`"text":"`)
 	text = text[:i] + marker + text[i:]
 	if err := os.WriteFile(evaluation, []byte(text), 0o666); err != nil {
 		t.Fatal(err)

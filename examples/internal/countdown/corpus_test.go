@@ -18,7 +18,7 @@ const sampled = 50_000
 
 // sample returns the first documents of a corpus and their texts.
 var sample = sync.OnceValues(func() ([]Document, []string) {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	documents := make([]Document, sampled)
 	texts := make([]string, sampled)
 	for i := range documents {
@@ -69,7 +69,7 @@ func TestKindsComeAtTheirShares(t *testing.T) {
 	expectRate(t, "checks", n[Check], sampled, 0.15, 0)
 	expectRate(t, "arithmetic", n[Arithmetic], sampled, 0.05, 0)
 
-	c := Corpus{Seed: 2, Split: NewSplit(1), Mix: Mix{Trace: 74, Check: 20, Arithmetic: 6}}
+	c := Corpus{Seed: 2, Split: Task{}.Split(1), Mix: Mix{Trace: 74, Check: 20, Arithmetic: 6}}
 	documents = nil
 	for i := range 10_000 {
 		documents = append(documents, c.Document(i))
@@ -87,7 +87,7 @@ func TestKindsComeAtTheirShares(t *testing.T) {
 }
 
 func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
-	split := NewSplit(1)
+	split := Task{}.Split(1)
 	held := make(map[[3]int]bool)
 	for _, p := range slices.Concat(split.Validation, split.Test) {
 		held[p.Numbers] = true
@@ -122,7 +122,7 @@ func TestCorrectAgreesWithTheReferenceChecker(t *testing.T) {
 }
 
 func TestTracesEndCorrectAsOftenAsPlanned(t *testing.T) {
-	right, tried := Corpus{Seed: 1, Split: NewSplit(1)}.CorrectShare(sampled)
+	right, tried := Corpus{Seed: 1, Split: Task{}.Split(1)}.CorrectShare(sampled)
 	t.Logf("correct %.4f, tries %.4f", right, tried)
 	if math.Abs(right-0.465) > 0.015 {
 		t.Errorf("%.3f of the traces are correct, want 0.465 ± 0.015", right)
@@ -298,7 +298,7 @@ func TestCheckVerdictsAreTrueAndBalanced(t *testing.T) {
 
 func TestDocumentDependsOnSeedAndIndexAlone(t *testing.T) {
 	documents, _ := sample()
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for _, i := range []int{sampled - 1, 17, 0, 31_415} {
 		if diff := cmp.Diff(documents[i], c.Document(i)); diff != "" {
 			t.Errorf("document %d differs when made alone:\n%s", i, diff)
@@ -319,7 +319,7 @@ func TestDocumentDependsOnSeedAndIndexAlone(t *testing.T) {
 func TestDocumentRefusesAWrongCorpus(t *testing.T) {
 	for name, c := range map[string]Corpus{
 		"no training problems": {Mix: Mix{Trace: 1}},
-		"a negative weight":    {Split: NewSplit(1), Mix: Mix{Trace: 1, Check: -1}},
+		"a negative weight":    {Split: Task{}.Split(1), Mix: Mix{Trace: 1, Check: -1}},
 	} {
 		func() {
 			defer func() {
@@ -334,7 +334,7 @@ func TestDocumentRefusesAWrongCorpus(t *testing.T) {
 
 func TestBatchesUseEveryDocumentOnceInOrder(t *testing.T) {
 	documents, _ := sample()
-	b := Batches{Corpus: Corpus{Seed: 1, Split: NewSplit(1)}}
+	b := Batches{Corpus: Corpus{Seed: 1, Split: Task{}.Split(1)}}
 	next := 0
 	for step := range 100 {
 		used := 0
@@ -352,7 +352,7 @@ func TestBatchesUseEveryDocumentOnceInOrder(t *testing.T) {
 }
 
 func TestBatchDoesNotDependOnTheStepsAskedBefore(t *testing.T) {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for _, tokens := range []int{0, 1, 300} {
 		forward, backward := Batches{Corpus: c, Tokens: tokens}, Batches{Corpus: c, Tokens: tokens}
 		var want [][][]int32
@@ -371,7 +371,7 @@ func TestBatchDoesNotDependOnTheStepsAskedBefore(t *testing.T) {
 }
 
 func ExampleCorpus_Document() {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for i := range 3 {
 		d := c.Document(i)
 		fmt.Printf("%s correct=%t %q\n", d.Kind, d.Correct, Decode(d.Tokens))

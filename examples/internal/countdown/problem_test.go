@@ -29,7 +29,7 @@ func enumerate(n [3]int) (reached map[int]int, total int) {
 }
 
 func TestProblemsAreThoseOfTheDefinition(t *testing.T) {
-	all := Problems()
+	all := Task{}.Problems()
 	if got, want := len(all), 14662; got != want {
 		t.Errorf("%d problems, want %d", got, want)
 	}
@@ -100,9 +100,9 @@ func TestOrderIsUniformAndRepeatable(t *testing.T) {
 }
 
 func TestSplitSharesNoMultiset(t *testing.T) {
-	all := Problems()
+	all := Task{}.Problems()
 	for _, seed := range []uint64{0, 1, 2026} {
-		s := NewSplit(seed)
+		s := Task{}.Split(seed)
 		if len(s.Test) != 512 || len(s.Validation) != 256 {
 			t.Errorf("seed %d: %d test and %d validation problems, want 512 and 256", seed, len(s.Test), len(s.Validation))
 		}
@@ -137,10 +137,10 @@ func compareProblems(a, b Problem) int {
 }
 
 func TestSplitDependsOnSeedAlone(t *testing.T) {
-	if diff := cmp.Diff(NewSplit(7), NewSplit(7)); diff != "" {
+	if diff := cmp.Diff(Task{}.Split(7), Task{}.Split(7)); diff != "" {
 		t.Errorf("two splits of one seed differ:\n%s", diff)
 	}
-	if cmp.Equal(NewSplit(7).Test, NewSplit(8).Test) {
+	if cmp.Equal(Task{}.Split(7).Test, Task{}.Split(8).Test) {
 		t.Error("seeds 7 and 8 hold out the same problems")
 	}
 }

@@ -24,19 +24,19 @@ const maxTries = 12
 
 // The rates at which traces go wrong.
 const (
-	slipRate       = 0.02 // of results: off by a little
-	missedRate     = 0.05 // of equal results: judged "no"
-	mistakenRate   = 0.02 // of unequal results: judged "yes"
-	miscopyRate    = 0.03 // of answers: one number off by a little
-	droppedTagRate = 0.12 // of traces: one of the four tags missing
-	lastTryRate    = 0.70 // of searches given up: answered with the last try, else with any allowed one
+	slipRate     = 0.02 // of results: off by a little
+	missedRate   = 0.05 // of equal results: judged "no"
+	mistakenRate = 0.02 // of unequal results: judged "yes"
+	miscopyRate  = 0.03 // of answers: one number off by a little
+	lastTryRate  = 0.70 // of searches given up: answered with the last try, else with any allowed one
 )
 
-// trace writes one author's search for p.
-func trace(random *rand.Rand, p Problem) Document {
+// trace writes one author's search for p. One of the four tags is missing from the
+// task's share of traces.
+func (k Task) trace(random *rand.Rand, p Problem) Document {
 	who := chooseAuthor(random)
 	dropped := int32(-1)
-	if random.Float64() < droppedTagRate {
+	if random.Float64() < k.DroppedTags {
 		dropped = ThinkOpen + random.Int32N(AnswerClose-ThinkOpen+1)
 	}
 	t := text(p.PromptTokens([3]int(random.Perm(3))))

@@ -15,7 +15,7 @@ import (
 )
 
 func TestTrainingShowsEveryProblemOnceAPassAndNoneHeldOut(t *testing.T) {
-	split := Split()
+	split := Full.Split()
 	held := map[string]bool{}
 	for _, p := range Prompts(split.Test, splitSeed) {
 		held[problem(p)] = true
@@ -110,8 +110,8 @@ func TestEvaluationOfTheBaseIsKeptWhileWeightsAndScaleLast(t *testing.T) {
 		return s, sampled
 	}
 	first, sampled := evaluate(1, sc)
-	if !sampled || !strings.HasPrefix(first.Transcript, "<bos>") {
-		t.Errorf("first: sampled %v, transcript %q", sampled, first.Transcript)
+	if !sampled || !strings.HasPrefix(first.First[0].Text, "<bos>") {
+		t.Errorf("first: sampled %v, transcript %q", sampled, first.First[0].Text)
 	}
 	sc.Slots, sc.RLSteps = 3, 9 // decide nothing here
 	if kept, sampled := evaluate(1, sc); sampled {
