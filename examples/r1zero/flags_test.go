@@ -168,3 +168,18 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	_, result := must(t, out, "-resume")
 	wantUndisturbed(t, "resumed after refusals", out, result)
 }
+
+func TestRunSaysHowLongItTakes(t *testing.T) {
+	out := t.TempDir()
+	o, _ := must(t, out, "-quick")
+	for _, want := range []string{"\nthis run takes about ", " on this machine: base model ",
+		"GRPO changed: right answers ",
+		"\nThe full run, without -quick, is of the same model: numbers up to 30, 14662 problems,"} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("lacks %q:\n%s", want, o.stdout)
+		}
+	}
+	if o, _ := must(t, out, "-quick"); !strings.Contains(o.stdout, "\nwhat is left takes about ") {
+		t.Errorf("the second run says:\n%s", o.stdout)
+	}
+}

@@ -89,7 +89,7 @@ func (r *experiment) all(ctx context.Context) (err error) {
 	if err := r.settle(config); err != nil {
 		return err
 	}
-	if r.speed, err = base.Measure(ctx, r.b, config, r.model()); err != nil {
+	if r.speed, err = base.Measure(ctx, r.b, config, r.model(), moment); err != nil {
 		return err
 	}
 	if err := r.plan(); err != nil {
@@ -183,7 +183,8 @@ func (r *experiment) learn(ctx context.Context) (err error) {
 		return err
 	}
 	if r.Quick {
-		fmt.Printf("\nThis was the small task: %s.\nThe full run, without -quick, has the same model learn %s.\nIt takes %s.\n",
+		fmt.Printf("\nThis was the small task: %s.\n"+
+			"The full run, without -quick, is of the same model: %s.\nIt takes %s.\n",
 			r.scale.Size(), lab.Full.Size(), r.speed.Plan(lab.Full, lab.Done{}))
 	}
 	return nil
@@ -203,6 +204,9 @@ func (r *experiment) grpo(ctx context.Context, dir string) error {
 	r.result.RLSteps = g.StepCount()
 	return err
 }
+
+// moment is how long each speed is measured; a variable, for tests.
+var moment = time.Second
 
 // suite gives the rewards; a variable, so that tests of models too small to
 // earn any can put others in their place.

@@ -41,7 +41,7 @@ func parse() (o options) {
 	flag.StringVar(&o.Out, "out", "",
 		"output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
 	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of the base model's training (default 2000, with -quick 1200)")
-	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 30)")
+	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 26)")
 	flag.IntVar(&o.Prompts, "prompts", 0,
 		"prompts of a GRPO step, and then also the problems of the evaluation (default 64 and 512, with -quick 32 and 128)")
 	flag.BoolVar(&o.Resume, "resume", false,
@@ -87,7 +87,7 @@ func (o *options) resolve() (err error) {
 	}
 	o.scale.BaseSteps, o.scale.RLSteps = cmp.Or(o.BaseSteps, o.scale.BaseSteps), cmp.Or(o.Steps, o.scale.RLSteps)
 	if o.Prompts > 0 {
-		o.scale.Prompts, o.scale.Problems = o.Prompts, o.Prompts
+		o.scale.Prompts, o.scale.Problems = o.Prompts, min(o.Prompts, len(o.scale.Split().Test))
 	}
 	return nil
 }

@@ -46,8 +46,8 @@ type Mix struct {
 // has; check and arithmetic documents consist of single operations on two
 // numbers, none of which takes up another's result, so that no list of three
 // numbers with a target can be read from them (they hold no space token, which
-// every prompt holds). In the full task, with the zero Mix, a document has 62 tokens on average and
-// 46 traces in a hundred are correct, after 1.8 tries on average.
+// every prompt holds). In the full task, with the zero Mix, a document has 62 tokens
+// on average and 46 traces in a hundred are correct, after 1.8 tries on average.
 type Corpus struct {
 	Seed  uint64
 	Split Split

@@ -87,18 +87,29 @@ func TestKindsComeAtTheirShares(t *testing.T) {
 }
 
 func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
-	split := Task{}.Split(1)
+	documents, _ := sample()
+	noneHeldOut(t, Task{}.Split(1), documents)
+	c := Corpus{Seed: 1, Split: small.Split(1)}
+	documents = nil
+	for i := range 20_000 {
+		documents = append(documents, c.Document(i))
+	}
+	noneHeldOut(t, c.Split, documents)
+}
+
+func noneHeldOut(t *testing.T, split Split, documents []Document) {
+	t.Helper()
 	held := make(map[[3]int]bool)
 	for _, p := range slices.Concat(split.Validation, split.Test) {
 		held[p.Numbers] = true
 	}
 	// Whatever looks like a list of three numbers, anywhere in a document.
 	list := regexp.MustCompile(`(\d+)\D(\d+)\D(\d+):`)
-	documents, texts := sample()
-	for i, text := range texts {
-		if documents[i].Kind != Trace {
-			if slices.Contains(documents[i].Tokens, Space) || list.MatchString(text) {
-				t.Errorf("%s document %d holds a list of numbers: %q", documents[i].Kind, i, text)
+	for i, d := range documents {
+		text := Decode(d.Tokens)
+		if d.Kind != Trace {
+			if slices.Contains(d.Tokens, Space) || list.MatchString(text) {
+				t.Errorf("%s document %d holds a list of numbers: %q", d.Kind, i, text)
 			}
 			continue
 		}
@@ -110,6 +121,37 @@ func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
 			t.Errorf("trace %d shows the held-out numbers %v: %q", i, n, text)
 		}
 	}
+}
+
+// small is a task of smaller numbers and rarer faults.
+var small = Task{MaxNumber: 12, MaxTarget: 36, Faults: 0.25}
+
+func TestSmallTaskHasSmallNumbersAndFewFaults(t *testing.T) {
+	c := Corpus{Seed: 1, Split: small.Split(1)}
+	var traces, untagged int
+	for i := range 20_000 {
+		d := c.Document(i)
+		text := Decode(d.Tokens)
+		switch d.Kind {
+		case Trace:
+			prompt := promptPattern.FindStringSubmatch(text)
+			if n := numbers(strings.Join(prompt[1:4], " ")); n[2] > small.MaxNumber {
+				t.Errorf("trace %d has the numbers %v", i, n)
+			}
+			traces++
+			for _, tag := range []string{"<think>", "</think>", "<answer>", "</answer>"} {
+				if !strings.Contains(text, tag) {
+					untagged++
+				}
+			}
+		case Check:
+			target, err := strconv.Atoi(targetPattern.FindStringSubmatch(text)[1])
+			if err != nil || target > small.MaxTarget {
+				t.Errorf("check %d has the target %d, %v", i, target, err)
+			}
+		}
+	}
+	expectRate(t, "tags dropped", untagged, traces, 0.03, 0)
 }
 
 func TestCorrectAgreesWithTheReferenceChecker(t *testing.T) {
@@ -234,7 +276,7 @@ func TestAuthorsShowTheirHabits(t *testing.T) {
 		var goingOn, gaveUp, waits, breaks, repeats int
 		for range n {
 			var search text
-			search.search(random, authors[i], p)
+			search.search(random, authors[i], Task{}.Resolved().faults(), p)
 			written := Decode(search)
 			tries := strings.Count(written, "?")
 			if tries > 12 {

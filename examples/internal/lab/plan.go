@@ -17,90 +17,82 @@ import (
 
 // Speed is what a device takes for a token, in seconds.
 type Speed struct {
-	Learn float64 // of base training; GRPO scores and learns a completion in about the same time
+	Learn float64 // of base training; an update of GRPO takes about the same, its scoring included
 	Write float64 // of a completion, Scale.Slots of them at once
 }
 
-// measured is how long each half of Measure takes at least.
-const measured = time.Second
-
-// Measure trains a new model of c for a moment and has it write, before a run whose
-// bits it does not change.
-func (b Base) Measure(ctx context.Context, device backend.Backend, c model.Config, o model.Options) (s Speed, err error) {
+// Measure has a model of its own learn and write for at least moment each. It changes
+// no bit of a run that follows.
+func (b Base) Measure(ctx context.Context, device backend.Backend, c model.Config, o model.Options,
+	moment time.Duration) (s Speed, err error) {
 	m, err := model.NewWith(device, c, b.Seed, o)
 	if err != nil {
 		return s, err
 	}
 	defer m.Free()
 	b.Dir, b.OnStep, b.Log = "", nil, nil
-	if s.Learn, err = b.learning(ctx, m); err == nil {
-		s.Write, err = b.Scale.writing(ctx, m)
+	if s.Learn, err = b.learning(ctx, m, moment); err == nil {
+		s.Write, err = b.Scale.writing(ctx, m, moment)
 	}
 	return s, err
 }
 
-// learning is the time of a token in steps of the base training, the first of which
-// prepares and is not counted.
-func (b Base) learning(ctx context.Context, m *model.Model) (float64, error) {
+// learning is the time of a token in steps of the base training. The first step
+// allocates memory and is not counted.
+func (b Base) learning(ctx context.Context, m *model.Model, moment time.Duration) (float64, error) {
 	t, err := b.trainer(m)
 	if err != nil {
 		return 0, err
 	}
 	defer t.Close()
-	batches, tokens := b.batches(), 0
-	var began time.Time
-	for step := 0; step < 2 || time.Since(began) < measured; step++ {
+	batches, step := b.batches(), 0
+	return perUnit(moment, func() (tokens int, err error) {
 		seqs := sequences(batches.Batch(step))
-		if step == 1 {
-			began = time.Now()
+		step++
+		for _, q := range seqs {
+			tokens += len(q.IDs)
 		}
-		if _, err := t.Step(ctx, seqs); err != nil {
-			return 0, err
-		}
-		if step > 0 {
-			for _, q := range seqs {
-				tokens += len(q.IDs)
-			}
-		}
-	}
-	return time.Since(began).Seconds() / float64(tokens), nil
+		_, err = t.Step(ctx, seqs)
+		return tokens, err
+	})
 }
 
-// writing is the time of a token where all slots write completions of the expected
-// length, to which a first round does not count, either.
-func (s Scale) writing(ctx context.Context, m *model.Model) (float64, error) {
+// writing is the time of a token when every slot writes a completion of the expected
+// length. The first round prepares the programs of all lengths and is not counted.
+func (s Scale) writing(ctx context.Context, m *model.Model, moment time.Duration) (float64, error) {
 	g, err := NewGenerator(m, s)
 	if err != nil {
 		return 0, err
 	}
 	defer g.Close()
 	length := min(max(s.Length, 1), s.MaxTokens)
-	prompts := Prompts(s.Split().Train[:1], splitSeed)
-	var began time.Time
-	tokens := 0
-	for round := 0; round < 2 || time.Since(began) < measured; round++ {
-		var requests []model.Request
-		for i := range s.Slots {
-			requests = append(requests, model.Request{
-				Prompt: prompts[0].IDs, MaxTokens: length, Seed: uint64(i), Sampling: model.Sampling{Temperature: 1},
-				Stop: []int32{},
-			})
-		}
-		if round == 0 {
-			for i := range requests {
-				requests[i].MaxTokens = 1
-			}
-		} else {
-			tokens += s.Slots * length
-		}
-		if round == 1 {
-			began = time.Now()
-		}
-		if _, err := g.Generate(ctx, requests); err != nil {
+	prompt := Prompts(s.Split().Train[:1], splitSeed)[0].IDs
+	requests := make([]model.Request, s.Slots)
+	for i := range requests {
+		requests[i] = model.Request{Prompt: prompt, MaxTokens: length, Seed: uint64(i),
+			Sampling: model.Sampling{Temperature: 1}, Stop: []int32{}}
+	}
+	return perUnit(moment, func() (tokens int, err error) {
+		_, err = g.Generate(ctx, requests)
+		return len(requests) * length, err
+	})
+}
+
+// perUnit is the time of a unit in seconds: work is done once, and then again and again
+// for at least moment, which is timed.
+func perUnit(moment time.Duration, work func() (units int, err error)) (float64, error) {
+	if _, err := work(); err != nil {
+		return 0, err
+	}
+	began, units := time.Now(), 0
+	for units == 0 || time.Since(began) < moment {
+		n, err := work()
+		if err != nil {
 			return 0, err
 		}
+		units += n
 	}
-	return time.Since(began).Seconds() / float64(tokens), nil
+	return time.Since(began).Seconds() / float64(units), nil
 }
 
 // Plan is how long the phases of a run take.
