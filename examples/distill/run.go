@@ -14,7 +14,6 @@ import (
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/model/train/run"
-	"github.com/aha-go/aha/rl/reward"
 )
 
 // scale sets the size of a run. A run is only continued with the same scale.
@@ -30,7 +29,7 @@ type scale struct {
 // full is the run whose figures the README quotes, quick the one for trying.
 var (
 	full  = sized(lab.Full, 1400, 1536)
-	quick = sized(lab.Quick, lab.Quick.BaseSteps, lab.Quick.TraceBudget)
+	quick = sized(lab.Quick, 400, 64)
 )
 
 // sized returns s with the student's number of steps on the base text and the number
@@ -74,7 +73,7 @@ func (r *experiment) all(ctx context.Context) error {
 		return err
 	}
 	defer teacher.Model.Free()
-	r.teacher = teacher
+	r.teacher, r.scale.Task = teacher, teacher.Task
 	config := lab.Student()
 	phases, err := r.baseRun().Phases(r.b, config, model.Options{})
 	if err != nil {
@@ -197,18 +196,13 @@ func (r *experiment) collect(ctx context.Context) error {
 	}
 	defer gen.Close()
 	began := time.Now()
-	judge, kept := lab.Reward(), "correct and well-formed"
-	if r.Quick { // a teacher of three steps solves nothing
-		judge, kept = &reward.Suite{Funcs: []reward.Func{{Name: "format", Score: reward.ThinkAnswerFormat}}},
-			"well-formed, correct or not"
-	}
 	watch, end := progress.Watch("the teacher writes", "problems")
 	defer end()
 	rejection := distill.Rejection{
-		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: judge, N: r.scale.Traces, Seed: r.Seed,
+		Sampler: lab.Sampler(gen, r.scale.Scale), Reward: lab.Reward(), N: r.scale.Traces, Seed: r.Seed,
 		Progress: watch,
 	}
-	problems := lab.Split().Train[:r.scale.TraceBudget]
+	problems := r.scale.Split().Train[:r.scale.TraceBudget]
 	if r.traces, err = rejection.Collect(ctx, lab.Prompts(problems, model.DeriveSeed(r.Seed, "traces"))); err != nil {
 		return err
 	}
@@ -219,11 +213,12 @@ func (r *experiment) collect(ctx context.Context) error {
 			c.Sampled, c.Failure)
 	}
 	if len(c.Traces) == 0 {
-		return fmt.Errorf("none of the teacher's %d traces is %s: nothing to learn from", c.Sampled, kept)
+		return fmt.Errorf("none of the teacher's %d traces is correct and well-formed: nothing to learn from", c.Sampled)
 	}
 	r.result.TracesKept, r.result.TracesSampled = len(c.Traces), c.Sampled
-	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; %d are %s (%.1f%%)\n",
-		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces), kept,
+	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; "+
+		"%d are correct and well-formed (%.1f%%)\n",
+		c.Sampled, len(problems), r.wrote.Seconds(), float64(c.Tokens)/float64(c.Sampled), len(c.Traces),
 		100*float64(len(c.Traces))/float64(c.Sampled))
 	return nil
 }
@@ -244,8 +239,9 @@ func (r *experiment) report() error {
 		"Compute is 6·N for a token learned from and")
 	fmt.Println("2·N for one sampled or scored, N the parameters active in it. " +
 		"The teacher's students bear the sampling of its traces, not its training.")
+	i, _ := lab.Contrast(s[base].first, s[sft].first)
 	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n",
-		s[base].transcript, s[sft].transcript, r.result.Seconds, r.Out)
+		s[base].first[i].Text, s[sft].first[i].Text, r.result.Seconds, r.Out)
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 func (r *experiment) students(ctx context.Context) error {
 	traces := r.traces.Sequences()
 	tokens := int64(model.Totals(traces).Weight)
-	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", lab.BaseTraces(r.Seed, int(tokens)),
+	if err := r.finetune(ctx, row{Name: "SFT, base quality"}, "control", r.scale.BaseTraces(r.Seed, int(tokens)),
 		nil); err != nil {
 		return err
 	}

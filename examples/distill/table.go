@@ -11,20 +11,20 @@ import (
 // row is a row of the table: a student, its results on held-out problems, and the
 // cost of its training.
 type row struct {
-	Name       string  `json:"student"`
-	Pass1      float64 `json:"pass1"`
-	Pass16     float64 `json:"pass16"`
-	Maj16      float64 `json:"maj16"`
-	Length     float64 `json:"length"`         // tokens of a completion
-	Trained    int64   `json:"trained_tokens"` // response tokens learned from, each as often as it was
-	Sampled    int64   `json:"sampled_tokens"` // written for it, by the student or its teacher
-	FLOP       float64 `json:"flop"`
-	Seconds    float64 `json:"seconds"` // of training, with the writing of what it was trained on
-	transcript string
+	Name    string  `json:"student"`
+	Pass1   float64 `json:"pass1"`
+	Pass16  float64 `json:"pass16"`
+	Maj16   float64 `json:"maj16"`
+	Length  float64 `json:"length"`         // tokens of a completion
+	Trained int64   `json:"trained_tokens"` // response tokens learned from, each as often as it was
+	Sampled int64   `json:"sampled_tokens"` // written for it, by the student or its teacher
+	FLOP    float64 `json:"flop"`
+	Seconds float64 `json:"seconds"` // of training, with the writing of what it was trained on
+	first   []lab.Completion
 }
 
 func (r *row) enter(e *lab.Before) {
-	r.Pass1, r.Pass16, r.Maj16, r.Length, r.transcript = e.Pass1, e.Pass16, e.Maj16, e.Length, e.Transcript
+	r.Pass1, r.Pass16, r.Maj16, r.Length, r.first = e.Pass1, e.Pass16, e.Maj16, e.Length, e.First
 }
 
 // Compute counts the multiplications and additions with parameters: with N active

@@ -102,7 +102,7 @@ func TestSecondRunBeginsAtGRPO(t *testing.T) {
 	const marker = "from the saved evaluation"
 	evaluation := filepath.Join(out, "base", "evaluation.json")
 	text := read(t, evaluation)
-	i := strings.Index(text, `"transcript":"`) + len(`"transcript":"`)
+	i := strings.Index(text, `"text":"`) + len(`"text":"`)
 	text = text[:i] + marker + text[i:]
 	if err := os.WriteFile(evaluation, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
@@ -167,4 +167,19 @@ func TestOtherSettingsAreRefusedByName(t *testing.T) {
 	}
 	_, result := must(t, out, "-resume")
 	wantUndisturbed(t, "resumed after refusals", out, result)
+}
+
+func TestRunSaysHowLongItTakes(t *testing.T) {
+	out := t.TempDir()
+	o, _ := must(t, out, "-quick")
+	for _, want := range []string{"\nthis run takes about ", " on this machine: base model ",
+		"GRPO changed: right answers ",
+		"\nThe full run, without -quick, is of the same model: numbers up to 30, 14662 problems,"} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("lacks %q:\n%s", want, o.stdout)
+		}
+	}
+	if o, _ := must(t, out, "-quick"); !strings.Contains(o.stdout, "\nwhat is left takes about ") {
+		t.Errorf("the second run says:\n%s", o.stdout)
+	}
 }

@@ -38,6 +38,7 @@ type experiment struct {
 	b      backend.Backend
 	m      *model.Model
 	gen    *model.Generator
+	speed  lab.Speed
 	result lab.Outcome
 }
 
@@ -88,6 +89,12 @@ func (r *experiment) all(ctx context.Context) (err error) {
 	if err := r.settle(config); err != nil {
 		return err
 	}
+	if r.speed, err = base.Measure(ctx, r.b, config, r.model(), moment); err != nil {
+		return err
+	}
+	if err := r.plan(); err != nil {
+		return err
+	}
 	if err := r.pretrain(ctx, base); err != nil {
 		return err
 	}
@@ -103,9 +110,26 @@ func (r *experiment) all(ctx context.Context) (err error) {
 	return r.result.Finish(os.Stdout, r.m, began)
 }
 
+// plan prints how long the run will take, less what the output folder has of it.
+func (r *experiment) plan() error {
+	done, err := lab.ReadDone(r.Out)
+	if err != nil {
+		return err
+	}
+	p, what := r.speed.Plan(r.scale, done), "this run takes"
+	if r.Control == "unbalanced" {
+		p.GRPO, p.Evaluations = 0, 0
+	}
+	if done != (lab.Done{}) {
+		what = "what is left takes"
+	}
+	fmt.Printf("%s %s\n", what, p)
+	return nil
+}
+
 // pretrain trains the base model, or loads the one in the output folder.
 func (r *experiment) pretrain(ctx context.Context, base lab.Base) error {
-	correct, tries := lab.Corpus(r.Seed).CorrectShare(20000)
+	correct, tries := r.scale.Corpus(r.Seed).CorrectShare(20000)
 	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; "+
 		"none is selected for it\n",
 		100*correct, tries)
@@ -155,7 +179,15 @@ func (r *experiment) learn(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.EvalSeconds += time.Since(began).Seconds()
-	return r.result.Compare(os.Stdout, dir, lab.Summarize(after, r.scale))
+	if err := r.result.Compare(os.Stdout, dir, lab.Summarize(after, r.scale)); err != nil {
+		return err
+	}
+	if r.Quick {
+		fmt.Printf("\nThis was the small task: %s.\n"+
+			"The full run, without -quick, is of the same model: %s.\nIt takes %s.\n",
+			r.scale.Size(), lab.Full.Size(), r.speed.Plan(lab.Full, lab.Done{}))
+	}
+	return nil
 }
 
 // grpo trains by GRPO, from the base model or from the newest checkpoint in dir.
@@ -172,6 +204,9 @@ func (r *experiment) grpo(ctx context.Context, dir string) error {
 	r.result.RLSteps = g.StepCount()
 	return err
 }
+
+// moment is how long each speed is measured; a variable, for tests.
+var moment = time.Second
 
 // suite gives the rewards; a variable, so that tests of models too small to
 // earn any can put others in their place.

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 	lab.Full, lab.Quick = tiny, tiny
 	lab.Quick.RLSteps = 1
 	suite = evenSuite
+	moment = 0
 	main()
 	os.Exit(0)
 }

@@ -46,8 +46,8 @@ type Mix struct {
 // has; check and arithmetic documents consist of single operations on two
 // numbers, none of which takes up another's result, so that no list of three
 // numbers with a target can be read from them (they hold no space token, which
-// every prompt holds). With the zero Mix a document has 62 tokens on average and
-// 46 traces in a hundred are correct, after 1.8 tries on average.
+// every prompt holds). In the full task, with the zero Mix, a document has 62 tokens
+// on average and 46 traces in a hundred are correct, after 1.8 tries on average.
 type Corpus struct {
 	Seed  uint64
 	Split Split
@@ -64,18 +64,18 @@ func (c Corpus) Document(i int) Document {
 	if min(mix.Trace, mix.Check, mix.Arithmetic) < 0 {
 		panic(fmt.Sprintf("countdown: Corpus.Document: negative weight in %+v", mix))
 	}
-	random := generator(c.Seed, documents, i)
+	random, task := generator(c.Seed, documents, i), c.Split.Task.Resolved()
 	u := random.Float64() * (mix.Trace + mix.Check + mix.Arithmetic)
 	switch {
 	case u < mix.Check:
-		return check(random)
+		return task.check(random)
 	case u < mix.Check+mix.Arithmetic:
-		return arithmetic(random)
+		return task.arithmetic(random)
 	}
 	if len(c.Split.Train) == 0 {
-		panic("countdown: Corpus.Document: Split.Train is empty; see NewSplit")
+		panic("countdown: Corpus.Document: Split.Train is empty; see Task.Split")
 	}
-	return trace(random, c.Split.Train[random.IntN(len(c.Split.Train))])
+	return task.trace(random, c.Split.Train[random.IntN(len(c.Split.Train))])
 }
 
 // CorrectShare returns the share of correct traces among the traces of the first n

@@ -18,7 +18,7 @@ const sampled = 50_000
 
 // sample returns the first sampled documents of a corpus and their texts.
 var sample = sync.OnceValues(func() ([]Document, []string) {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	documents := make([]Document, sampled)
 	texts := make([]string, sampled)
 	for i := range documents {
@@ -70,7 +70,7 @@ func TestKindsComeAtTheirShares(t *testing.T) {
 	expectRate(t, "checks", n[Check], sampled, 0.15, 0)
 	expectRate(t, "arithmetic", n[Arithmetic], sampled, 0.05, 0)
 
-	c := Corpus{Seed: 2, Split: NewSplit(1), Mix: Mix{Trace: 74, Check: 20, Arithmetic: 6}}
+	c := Corpus{Seed: 2, Split: Task{}.Split(1), Mix: Mix{Trace: 74, Check: 20, Arithmetic: 6}}
 	documents = nil
 	for i := range 10_000 {
 		documents = append(documents, c.Document(i))
@@ -88,18 +88,29 @@ func TestKindsComeAtTheirShares(t *testing.T) {
 }
 
 func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
-	split := NewSplit(1)
+	documents, _ := sample()
+	noneHeldOut(t, Task{}.Split(1), documents)
+	c := Corpus{Seed: 1, Split: small.Split(1)}
+	documents = nil
+	for i := range 20_000 {
+		documents = append(documents, c.Document(i))
+	}
+	noneHeldOut(t, c.Split, documents)
+}
+
+func noneHeldOut(t *testing.T, split Split, documents []Document) {
+	t.Helper()
 	held := make(map[[3]int]bool)
 	for _, p := range slices.Concat(split.Validation, split.Test) {
 		held[p.Numbers] = true
 	}
 	// list matches everything that looks like a prompt's list of three numbers.
 	list := regexp.MustCompile(`(\d+)\D(\d+)\D(\d+):`)
-	documents, texts := sample()
-	for i, text := range texts {
-		if documents[i].Kind != Trace {
-			if slices.Contains(documents[i].Tokens, Space) || list.MatchString(text) {
-				t.Errorf("%s document %d holds a list of numbers: %q", documents[i].Kind, i, text)
+	for i, d := range documents {
+		text := Decode(d.Tokens)
+		if d.Kind != Trace {
+			if slices.Contains(d.Tokens, Space) || list.MatchString(text) {
+				t.Errorf("%s document %d holds a list of numbers: %q", d.Kind, i, text)
 			}
 			continue
 		}
@@ -113,6 +124,37 @@ func TestNoDocumentContainsAHeldOutProblem(t *testing.T) {
 	}
 }
 
+// small is a task of smaller numbers and rarer faults.
+var small = Task{MaxNumber: 12, MaxTarget: 36, Faults: 0.25}
+
+func TestSmallTaskHasSmallNumbersAndFewFaults(t *testing.T) {
+	c := Corpus{Seed: 1, Split: small.Split(1)}
+	var traces, untagged int
+	for i := range 20_000 {
+		d := c.Document(i)
+		text := Decode(d.Tokens)
+		switch d.Kind {
+		case Trace:
+			prompt := promptPattern.FindStringSubmatch(text)
+			if n := numbers(strings.Join(prompt[1:4], " ")); n[2] > small.MaxNumber {
+				t.Errorf("trace %d has the numbers %v", i, n)
+			}
+			traces++
+			for _, tag := range []string{"<think>", "</think>", "<answer>", "</answer>"} {
+				if !strings.Contains(text, tag) {
+					untagged++
+				}
+			}
+		case Check:
+			target, err := strconv.Atoi(targetPattern.FindStringSubmatch(text)[1])
+			if err != nil || target > small.MaxTarget {
+				t.Errorf("check %d has the target %d, %v", i, target, err)
+			}
+		}
+	}
+	expectRate(t, "tags dropped", untagged, traces, 0.03, 0)
+}
+
 func TestCorrectAgreesWithTheReferenceChecker(t *testing.T) {
 	documents, texts := sample()
 	for i, d := range documents {
@@ -123,7 +165,7 @@ func TestCorrectAgreesWithTheReferenceChecker(t *testing.T) {
 }
 
 func TestTracesEndCorrectAsOftenAsPlanned(t *testing.T) {
-	right, tried := Corpus{Seed: 1, Split: NewSplit(1)}.CorrectShare(sampled)
+	right, tried := Corpus{Seed: 1, Split: Task{}.Split(1)}.CorrectShare(sampled)
 	t.Logf("correct %.4f, tries %.4f", right, tried)
 	if math.Abs(right-0.465) > 0.015 {
 		t.Errorf("%.3f of the traces are correct, want 0.465 ± 0.015", right)
@@ -235,7 +277,7 @@ func TestAuthorsShowTheirHabits(t *testing.T) {
 		var goingOn, gaveUp, waits, breaks, repeats int
 		for range n {
 			var search text
-			search.search(random, authors[i], p)
+			search.search(random, authors[i], Task{}.Resolved().faults(), p)
 			written := Decode(search)
 			tries := strings.Count(written, "?")
 			if tries > 12 {
@@ -299,7 +341,7 @@ func TestCheckVerdictsAreTrueAndBalanced(t *testing.T) {
 
 func TestDocumentDependsOnSeedAndIndexAlone(t *testing.T) {
 	documents, _ := sample()
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for _, i := range []int{sampled - 1, 17, 0, 31_415} {
 		if diff := cmp.Diff(documents[i], c.Document(i)); diff != "" {
 			t.Errorf("document %d differs when made alone:\n%s", i, diff)
@@ -320,7 +362,7 @@ func TestDocumentDependsOnSeedAndIndexAlone(t *testing.T) {
 func TestDocumentRefusesAWrongCorpus(t *testing.T) {
 	for name, c := range map[string]Corpus{
 		"no training problems": {Mix: Mix{Trace: 1}},
-		"a negative weight":    {Split: NewSplit(1), Mix: Mix{Trace: 1, Check: -1}},
+		"a negative weight":    {Split: Task{}.Split(1), Mix: Mix{Trace: 1, Check: -1}},
 	} {
 		func() {
 			defer func() {
@@ -335,7 +377,7 @@ func TestDocumentRefusesAWrongCorpus(t *testing.T) {
 
 func TestBatchesUseEveryDocumentOnceInOrder(t *testing.T) {
 	documents, _ := sample()
-	b := Batches{Corpus: Corpus{Seed: 1, Split: NewSplit(1)}}
+	b := Batches{Corpus: Corpus{Seed: 1, Split: Task{}.Split(1)}}
 	next := 0
 	for step := range 100 {
 		used := 0
@@ -353,7 +395,7 @@ func TestBatchesUseEveryDocumentOnceInOrder(t *testing.T) {
 }
 
 func TestBatchDoesNotDependOnTheStepsAskedBefore(t *testing.T) {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for _, tokens := range []int{0, 1, 300} {
 		forward, backward := Batches{Corpus: c, Tokens: tokens}, Batches{Corpus: c, Tokens: tokens}
 		var want [][][]int32
@@ -372,7 +414,7 @@ func TestBatchDoesNotDependOnTheStepsAskedBefore(t *testing.T) {
 }
 
 func ExampleCorpus_Document() {
-	c := Corpus{Seed: 1, Split: NewSplit(1)}
+	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for i := range 3 {
 		d := c.Document(i)
 		fmt.Printf("%s correct=%t %q\n", d.Kind, d.Correct, Decode(d.Tokens))

@@ -4,19 +4,19 @@ import "math/rand/v2"
 
 // check writes ":T" and 4–8 lines of one operation with "?T" and a true verdict:
 // half of the results equal T, a quarter miss it narrowly, the rest are random.
-func check(random *rand.Rand) Document {
-	target := MinTarget + random.IntN(MaxTarget-MinTarget+1)
+func (k Task) check(random *rand.Rand) Document {
+	target := minTarget + random.IntN(k.MaxTarget-minTarget+1)
 	t := text{BOS, Colon}
 	t.number(target)
 	for range 4 + random.IntN(5) {
 		var o operation
 		switch random.IntN(4) {
 		case 0, 1:
-			o = reaching(random, target)
+			o = k.reaching(random, target)
 		case 2:
-			o = reaching(random, near(random, target, maxResult))
+			o = k.reaching(random, near(random, target, maxResult))
 		default:
-			o = randomOperation(random)
+			o = k.randomOperation(random)
 		}
 		t.put(Newline)
 		t.operation(o)
@@ -27,24 +27,24 @@ func check(random *rand.Rand) Document {
 }
 
 // arithmetic writes 3–8 lines of one exact operation.
-func arithmetic(random *rand.Rand) Document {
+func (k Task) arithmetic(random *rand.Rand) Document {
 	t := text{BOS}
 	for i := range 3 + random.IntN(6) {
 		if i > 0 {
 			t.put(Newline)
 		}
-		t.operation(randomOperation(random))
+		t.operation(k.randomOperation(random))
 	}
 	t.put(EOS)
 	return Document{Tokens: t, Kind: Arithmetic}
 }
 
 // randomOperation draws operands of the size a try's second step has: a first
-// result, at most twice MaxNumber, and a number.
-func randomOperation(random *rand.Rand) operation {
+// result, at most twice the largest number, and a number.
+func (k Task) randomOperation(random *rand.Rand) operation {
 	for {
 		op := Plus + random.Int32N(2)
-		o := combine(op, 1+random.IntN(2*MaxNumber), 1+random.IntN(MaxNumber))
+		o := combine(op, 1+random.IntN(2*k.MaxNumber), 1+random.IntN(k.MaxNumber))
 		if o.allowed() {
 			return swapped(random, o)
 		}
@@ -53,9 +53,9 @@ func randomOperation(random *rand.Rand) operation {
 
 // reaching draws an operation with the given result, one operand being a number
 // of a problem.
-func reaching(random *rand.Rand, result int) operation {
+func (k Task) reaching(random *rand.Rand, result int) operation {
 	for {
-		n := 1 + random.IntN(MaxNumber)
+		n := 1 + random.IntN(k.MaxNumber)
 		if random.IntN(2) == 0 && n < result {
 			return swapped(random, combine(Plus, result-n, n))
 		}

@@ -1,11 +1,8 @@
 package countdown
 
-// The numbers of a problem are 1 … MaxNumber, its target is MinTarget …
-// MaxTarget, and every result on the way is 1 … maxResult.
+// A target is at least minTarget, and every result on the way is 1 … maxResult.
 const (
-	MaxNumber = 30
-	MinTarget = 10
-	MaxTarget = 99
+	minTarget = 10
 	maxResult = 99
 )
 
@@ -15,19 +12,20 @@ type Problem struct {
 	Target  int
 }
 
-// Problems returns the 14,662 problems that some try solves, in ascending order
-// of numbers, then target.
-func Problems() []Problem {
+// Problems returns the problems that some try solves, in ascending order of
+// numbers, then target: 14,662 of the full task.
+func (t Task) Problems() []Problem {
+	t = t.Resolved()
 	var all []Problem
-	for a := 1; a <= MaxNumber; a++ {
-		for b := a; b <= MaxNumber; b++ {
-			for c := b; c <= MaxNumber; c++ {
+	for a := 1; a <= t.MaxNumber; a++ {
+		for b := a; b <= t.MaxNumber; b++ {
+			for c := b; c <= t.MaxNumber; c++ {
 				numbers := [3]int{a, b, c}
-				var reached [MaxTarget + 1]bool
-				for _, t := range tries(numbers) {
-					reached[t.value] = true
+				var reached [maxResult + 1]bool
+				for _, way := range tries(numbers) {
+					reached[way.value] = true
 				}
-				for target := MinTarget; target <= MaxTarget; target++ {
+				for target := minTarget; target <= t.MaxTarget; target++ {
 					if reached[target] {
 						all = append(all, Problem{numbers, target})
 					}
@@ -65,19 +63,20 @@ func Order(seed uint64, index int) [3]int {
 	return [3]int(generator(seed, ordering, index).Perm(3))
 }
 
-// Split divides the problems so that no two parts share a multiset of numbers.
-// Each part is in random order: any prefix is a fair sample of it.
+// Split divides the problems of a task so that no two parts share a multiset of
+// numbers. Each part is in random order: any prefix is a fair sample of it.
 type Split struct {
+	Task       Task
 	Train      []Problem // for the base corpus and RL
-	Validation []Problem // 256 problems, for tuning
-	Test       []Problem // 512 problems, for reported figures
+	Validation []Problem // for tuning: half as many as Test
+	Test       []Problem // for reported figures: 512, but at most a fifth of all
 }
 
-// NewSplit holds out whole multisets of numbers, shuffled by seed, first for
-// Test, then for Validation. What the last multiset of either has beyond its
-// size belongs to no part.
-func NewSplit(seed uint64) Split {
-	all := Problems()
+// Split holds out whole multisets of numbers, shuffled by seed, first for Test,
+// then for Validation. What the last multiset of either has beyond its size
+// belongs to no part.
+func (t Task) Split(seed uint64) Split {
+	all := t.Problems()
 	var groups [][]Problem // one per multiset
 	for i, start := 1, 0; i <= len(all); i++ {
 		if i == len(all) || all[i].Numbers != all[start].Numbers {
@@ -99,9 +98,10 @@ func NewSplit(seed uint64) Split {
 		random.Shuffle(len(part), func(i, j int) { part[i], part[j] = part[j], part[i] })
 		return part
 	}
-	var s Split
-	s.Test = take(512)
-	s.Validation = take(256)
+	s := Split{Task: t}
+	held := min(512, len(all)/5)
+	s.Test = take(held)
+	s.Validation = take(held / 2)
 	s.Train = take(len(all))
 	return s
 }

@@ -29,7 +29,7 @@ func enumerate(n [3]int) (reached map[int]int, total int) {
 }
 
 func TestProblemsAreThoseOfTheDefinition(t *testing.T) {
-	all := Problems()
+	all := Task{}.Problems()
 	if got, want := len(all), 14662; got != want {
 		t.Errorf("%d problems, want %d", got, want)
 	}
@@ -100,11 +100,18 @@ func TestOrderIsUniformAndRepeatable(t *testing.T) {
 }
 
 func TestSplitSharesNoMultiset(t *testing.T) {
-	all := Problems()
+	splitSharesNoMultiset(t, Task{}, 512, 256)
+	splitSharesNoMultiset(t, small, 128, 64)
+}
+
+func splitSharesNoMultiset(t *testing.T, task Task, test, validation int) {
+	t.Helper()
+	all := task.Problems()
 	for _, seed := range []uint64{0, 1, 2026} {
-		s := NewSplit(seed)
-		if len(s.Test) != 512 || len(s.Validation) != 256 {
-			t.Errorf("seed %d: %d test and %d validation problems, want 512 and 256", seed, len(s.Test), len(s.Validation))
+		s := task.Split(seed)
+		if len(s.Test) != test || len(s.Validation) != validation {
+			t.Errorf("seed %d: %d test and %d validation problems, want %d and %d", seed, len(s.Test), len(s.Validation),
+				test, validation)
 		}
 		// Only the rest of the last multiset of each held-out part belongs to no part: at
 		// most 11 problems each, since a multiset has at most 12 tries.
@@ -137,10 +144,22 @@ func compareProblems(a, b Problem) int {
 }
 
 func TestSplitDependsOnSeedAlone(t *testing.T) {
-	if diff := cmp.Diff(NewSplit(7), NewSplit(7)); diff != "" {
+	if diff := cmp.Diff(Task{}.Split(7), Task{}.Split(7)); diff != "" {
 		t.Errorf("two splits of one seed differ:\n%s", diff)
 	}
-	if cmp.Equal(NewSplit(7).Test, NewSplit(8).Test) {
+	if cmp.Equal(Task{}.Split(7).Test, Task{}.Split(8).Test) {
 		t.Error("seeds 7 and 8 hold out the same problems")
+	}
+}
+
+func TestSmallTaskHasTheProblemsOfTheFullOneWithSmallNumbers(t *testing.T) {
+	var want []Problem
+	for _, p := range (Task{}).Problems() {
+		if p.Numbers[2] <= small.MaxNumber && p.Target <= small.MaxTarget {
+			want = append(want, p)
+		}
+	}
+	if diff := cmp.Diff(want, small.Problems()); diff != "" || len(want) != 643 {
+		t.Errorf("%d problems, want 643 (-want +got):\n%s", len(want), diff)
 	}
 }

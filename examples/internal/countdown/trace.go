@@ -22,21 +22,30 @@ var authors = [...]author{
 // maxTries is the maximum number of tries of a search.
 const maxTries = 12
 
-// The rates at which traces go wrong.
-const (
-	slipRate       = 0.02 // of results: off by a little
-	missedRate     = 0.05 // of equal results: judged "no"
-	mistakenRate   = 0.02 // of unequal results: judged "yes"
-	miscopyRate    = 0.03 // of answers: one number off by a little
-	droppedTagRate = 0.12 // of traces: one of the four tags missing
-	lastTryRate    = 0.70 // of searches given up: answered with the last try, else with any allowed one
-)
+// lastTryRate is the share of the searches given up that are answered with the last
+// try; the others are answered with any allowed one.
+const lastTryRate = 0.70
+
+// faults are the rates at which traces go wrong.
+type faults struct {
+	slip       float64 // of results: off by a little
+	missed     float64 // of equal results: judged "no"
+	mistaken   float64 // of unequal results: judged "yes"
+	miscopy    float64 // of answers: one number off by a little
+	droppedTag float64 // of traces: one of the four tags missing
+}
+
+// faults are those of the task.
+func (k Task) faults() faults {
+	f := k.Faults
+	return faults{slip: 0.02 * f, missed: 0.05 * f, mistaken: 0.02 * f, miscopy: 0.03 * f, droppedTag: 0.12 * f}
+}
 
 // trace writes one author's search for p.
-func trace(random *rand.Rand, p Problem) Document {
-	who := chooseAuthor(random)
+func (k Task) trace(random *rand.Rand, p Problem) Document {
+	who, rate := chooseAuthor(random), k.faults()
 	dropped := int32(-1)
-	if random.Float64() < droppedTagRate {
+	if random.Float64() < rate.droppedTag {
 		dropped = ThinkOpen + random.Int32N(AnswerClose-ThinkOpen+1)
 	}
 	t := text(p.PromptTokens([3]int(random.Perm(3))))
@@ -46,8 +55,8 @@ func trace(random *rand.Rand, p Problem) Document {
 		}
 	}
 	tag(ThinkOpen)
-	answer := t.search(random, who, p)
-	if random.Float64() < miscopyRate {
+	answer := t.search(random, who, rate, p)
+	if random.Float64() < rate.miscopy {
 		n := &answer.numbers[random.IntN(3)]
 		*n = near(random, *n, maxResult)
 	}
@@ -63,7 +72,7 @@ func trace(random *rand.Rand, p Problem) Document {
 
 // search writes tries until one is judged equal to the target or the author
 // gives up, and returns the answer the author settles for.
-func (t *text) search(random *rand.Rand, who author, p Problem) expression {
+func (t *text) search(random *rand.Rand, who author, rate faults, p Problem) expression {
 	all := tries(p.Numbers)
 	limit := maxTries
 	if !who.repeats {
@@ -75,11 +84,11 @@ func (t *text) search(random *rand.Rand, who author, p Problem) expression {
 		if who.repeats {
 			next = all[random.IntN(len(all))]
 		}
-		w := next.write(random, slipRate)
+		w := next.write(random, rate.slip)
 		t.operation(w.first)
 		t.put(Comma)
 		t.operation(w.second)
-		equal := judge(random, w.second.result == p.Target)
+		equal := rate.judge(random, w.second.result == p.Target)
 		t.verdict(p.Target, equal)
 		if equal {
 			return w.expression()
@@ -111,11 +120,11 @@ func chooseAuthor(random *rand.Rand) author {
 }
 
 // judge returns the verdict on a result that is equal to the target or not.
-func judge(random *rand.Rand, equal bool) bool {
+func (f faults) judge(random *rand.Rand, equal bool) bool {
 	if equal {
-		return random.Float64() >= missedRate
+		return random.Float64() >= f.missed
 	}
-	return random.Float64() < mistakenRate
+	return random.Float64() < f.mistaken
 }
 
 // solves reports whether the answer uses exactly p's numbers and reaches its

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -35,9 +36,6 @@ const biasRate = 0.01
 // them increases the loss (by 0.03 nats at the end of base training with 1e-4).
 const balanceAlpha = 1e-5
 
-// Corpus is the base text of a seed.
-func Corpus(seed uint64) countdown.Corpus { return countdown.Corpus{Seed: seed, Split: Split()} }
-
 // Train brings m to the end of base training: it continues from Dir's newest
 // checkpoint, which may already be the last. The multi-token prediction
 // modules of a V3-shaped m are made and trained with it.
@@ -57,7 +55,7 @@ func (b Base) Train(ctx context.Context, m *model.Model) error {
 }
 
 func (b Base) batches() *countdown.Batches {
-	return &countdown.Batches{Corpus: Corpus(b.Seed), Tokens: b.Scale.BaseTokens}
+	return &countdown.Batches{Corpus: b.Scale.Corpus(b.Seed), Tokens: b.Scale.BaseTokens}
 }
 
 func sequences(documents [][]int32) []model.Sequence {
@@ -71,7 +69,7 @@ func sequences(documents [][]int32) []model.Sequence {
 // trainer returns the trainer for Train. It adds the modules of multi-token prediction to m.
 func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
 	t := &train.Trainer{
-		Model: m, Optimizer: train.AdamW{LR: 3e-3},
+		Model: m, Optimizer: train.AdamW{LR: cmp.Or(b.Scale.BaseRate, 3e-3)},
 		Schedule: train.WarmUp(50, train.Linear(b.Scale.BaseSteps/2, b.Scale.BaseSteps, 0)),
 		Steps:    b.Scale.BaseSteps, Dir: b.Dir, SaveEvery: max(b.Scale.BaseSteps/8, 1), KeepLast: 2,
 		BalanceAlpha: balanceAlpha, BiasRate: train.Constant(biasRate),
@@ -95,7 +93,9 @@ func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
 }
 
 // Base are the parts of a scale that decide a base model.
-func (s Scale) Base() Scale { return Scale{BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens} }
+func (s Scale) Base() Scale {
+	return Scale{Task: s.Task, BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens, BaseRate: s.BaseRate}
+}
 
 // Balance computes MaxVio over windows of at least 8,192 assignments per layer.
 type Balance struct {

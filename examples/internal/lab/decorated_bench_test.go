@@ -29,7 +29,7 @@ func (f *flops) Do(op backend.Op) error {
 // BenchmarkGenerationUnderADecorator compares the speed of r1zero's rollout with and
 // without a decorator, by the medians of interleaved runs.
 func BenchmarkGenerationUnderADecorator(b *testing.B) {
-	prompts := Prompts(Split().Train[:32], 1)
+	prompts := Prompts(Full.Split().Train[:32], 1)
 	var requests []model.Request
 	for i := range Full.Slots {
 		requests = append(requests, model.Request{

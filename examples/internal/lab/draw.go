@@ -132,12 +132,17 @@ func (s story) figure() curves.Figure {
 
 // title returns the task and, if it is known, the gain of pass@1.
 func (s story) title() string {
-	t := "Countdown with three numbers, learned by GRPO"
+	t := "Countdown with three numbers"
+	if n := s.Scale.Task.MaxNumber; n > 0 {
+		t += fmt.Sprintf(" up to %d", n)
+	}
 	switch s.Control {
 	case "shuffled":
-		t = "Countdown with three numbers, control with shuffled rewards"
+		t += ", control with shuffled rewards"
 	case "unbalanced":
-		t = "Countdown with three numbers, control without balance of the experts"
+		t += ", control without balance of the experts"
+	default:
+		t += ", learned by GRPO"
 	}
 	if s.before != nil && s.after != nil {
 		t += fmt.Sprintf(": pass@1 %.1f%% → %.1f%%", 100*s.before.Pass1, 100*s.after.Pass1After)

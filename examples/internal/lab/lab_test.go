@@ -1,21 +1,61 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/aha-go/aha/backend/cpu"
+	"github.com/aha-go/aha/examples/internal/countdown"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
 	"github.com/aha-go/aha/rl/rollout"
 )
 
+func TestQuickLearnsFromNoNumbersOfAHeldOutProblem(t *testing.T) {
+	if Quick.Problems < 128 || Quick.Samples < 16 {
+		t.Errorf("%d problems, %d samples of each, are evaluated", Quick.Problems, Quick.Samples)
+	}
+	held := map[string]bool{}
+	numbers := func(p rollout.Prompt) string { return fmt.Sprint(p.Answer.(reward.CountdownProblem).Numbers) }
+	for _, p := range Quick.heldOut() {
+		held[numbers(p)] = true
+	}
+	g := GRPO(&train.Trainer{Seed: 1}, nil, Quick)
+	for step := range Quick.RLSteps {
+		prompts, err := g.Data(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range prompts {
+			if held[numbers(p)] {
+				t.Errorf("step %d shows the numbers of a held-out problem: %s", step, p.Text)
+			}
+		}
+	}
+	batches := Base{Seed: 1, Scale: Quick}.batches()
+	for step := range 50 {
+		for _, ids := range batches.Batch(step) {
+			var n [3]int
+			if read, _ := fmt.Sscanf(countdown.Decode(ids), "<bos>%d %d %d:", &n[0], &n[1], &n[2]); read < 3 {
+				continue // no trace
+			}
+			slices.Sort(n[:])
+			if held[fmt.Sprint(n)] {
+				t.Errorf("step %d of the base text shows the numbers of a held-out problem: %v", step, n)
+			}
+		}
+	}
+}
+
 func TestTrainingShowsEveryProblemOnceAPassAndNoneHeldOut(t *testing.T) {
-	split := Split()
+	split := Full.Split()
 	held := map[string]bool{}
 	for _, p := range Prompts(split.Test, splitSeed) {
 		held[problem(p)] = true
@@ -110,8 +150,8 @@ func TestEvaluationOfTheBaseIsKeptWhileWeightsAndScaleLast(t *testing.T) {
 		return s, sampled
 	}
 	first, sampled := evaluate(1, sc)
-	if !sampled || !strings.HasPrefix(first.Transcript, "<bos>") {
-		t.Errorf("first: sampled %v, transcript %q", sampled, first.Transcript)
+	if !sampled || !strings.HasPrefix(first.First[0].Text, "<bos>") {
+		t.Errorf("first: sampled %v, transcript %q", sampled, first.First[0].Text)
 	}
 	sc.Slots, sc.RLSteps = 3, 9 // these do not change the evaluation
 	if kept, sampled := evaluate(1, sc); sampled {

@@ -16,7 +16,7 @@ import (
 )
 
 // OutcomeVersion counts the changes of the keys of an Outcome.
-const OutcomeVersion = 2
+const OutcomeVersion = 3
 
 // Outcome is the result of a run of r1zero. Times are those of this process: a resumed run
 // does not count the time before.
@@ -65,7 +65,7 @@ func (o *Outcome) Trained(w io.Writer, m *model.Model, dir, machine string) erro
 // Compare sets the evaluation after GRPO, writes it to dir, the folder of the GRPO run, and
 // prints both evaluations.
 func (o *Outcome) Compare(w io.Writer, dir string, after Summary) error {
-	o.After = After{after.Pass1, after.Pass16, after.Maj16, after.Length, after.Checks}
+	o.After = After{after.Pass1, after.Pass16, after.Maj16, after.Length, after.Format, after.Tries, after.Checks}
 	if err := checkpoint.WriteAtomic(filepath.Join(dir, evaluationFile), func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(o.After)
 	}); err != nil {
@@ -75,7 +75,15 @@ func (o *Outcome) Compare(w io.Writer, dir string, after Summary) error {
 	if d := o.LogpDiffMax; d != nil {
 		fmt.Fprintf(w, "; rollout and trainer log-probabilities differ by at most %g", *d)
 	}
-	fmt.Fprintf(w, "\n\nthe same problem before:\n  %s\nand after:\n  %s\n", o.Before.Transcript, after.Transcript)
+	fmt.Fprintf(w, "\n\nGRPO changed: right answers %.1f%% → %.1f%%; in an answer, tries %.2f → %.2f, "+
+		"words of self-checking (yes, no, wait) %.2f → %.2f\n",
+		100*o.Pass1, 100*after.Pass1, o.Tries, after.Tries, o.Checks, after.Checks)
+	i, found := Contrast(o.First, after.First)
+	what := "the first held-out problem whose first answer was wrong before and is right after"
+	if !found {
+		what = "no held-out problem's first answer was wrong before and is right after; the first problem"
+	}
+	fmt.Fprintf(w, "\n%s, before:\n  %s\nand after:\n  %s\n", what, o.First[i].Text, after.First[i].Text)
 	return nil
 }
 

@@ -8,12 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/aha-go/aha/examples/internal/countdown"
 	"github.com/aha-go/aha/model"
 	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl"
+	"github.com/aha-go/aha/rl/reward"
 )
 
 // Summary is the summary of an evaluation.
@@ -21,15 +23,23 @@ type Summary struct {
 	Pass1, Pass16, Maj16 float64
 	Length               float64 // mean tokens of a completion
 	Truncated            float64 // share of completions
+	Format               float64 // share of completions that are <think>…</think><answer>…</answer>
+	Tries                float64 // results held against the target in a completion
 	Checks               float64 // self-check words (yes, no, wait) in a completion
-	Transcript           string  // the first completion of the first problem
+	First                []Completion
+}
+
+// Completion is the first one of a held-out problem.
+type Completion struct {
+	Text    string `json:"text"` // with its prompt
+	Correct bool   `json:"correct"`
 }
 
 // String returns the summary as a line of text.
 func (s Summary) String() string {
-	return fmt.Sprintf("pass@1 %.1f%%, pass@16 %.1f%%, maj@16 %.1f%%, %.1f tokens (%.1f%% truncated), "+
-		"%.2f self-check words",
-		100*s.Pass1, 100*s.Pass16, 100*s.Maj16, s.Length, 100*s.Truncated, s.Checks)
+	return fmt.Sprintf("pass@1 %.1f%%, pass@16 %.1f%%, maj@16 %.1f%%, %.1f tokens (%.1f%% truncated), format %.1f%%, "+
+		"%.2f tries, %.2f self-check words",
+		100*s.Pass1, 100*s.Pass16, 100*s.Maj16, s.Length, 100*s.Truncated, 100*s.Format, s.Tries, s.Checks)
 }
 
 // Summarize summarises an evaluation of scale sc.
@@ -37,24 +47,51 @@ func Summarize(r *rl.EvalResult, sc Scale) Summary {
 	e := r.Sources[0]
 	s := Summary{Pass1: e.Mean, Pass16: e.Pass[sc.PassAt], Maj16: e.Maj[sc.PassAt], Length: e.MeanLength,
 		Truncated: e.Truncated}
+	n := float64(len(r.Samples))
 	for _, x := range r.Samples {
 		c := countdown.Count(x.IDs)
-		s.Checks += float64(c.Yes+c.No+c.Wait) / float64(len(r.Samples))
+		s.Checks += float64(c.Yes+c.No+c.Wait) / n
+		s.Tries += float64(c.Tries) / n
 	}
-	p := Prompts(Split().Test[:1], splitSeed)[0]
-	s.Transcript = countdown.Decode(append(append([]int32{}, p.IDs...), r.Samples[0].IDs...))
+	verdicts := map[string][]reward.Verdict{}
+	for i, name := range r.Scores.Functions {
+		verdicts[name] = r.Scores.Verdicts[i]
+		if name == formatReward {
+			s.Format = float64(r.Scores.Counts[i][reward.Correct]) / n
+		}
+	}
+	for i, p := range sc.heldOut() {
+		x := i * r.N
+		s.First = append(s.First, Completion{
+			Text:    countdown.Decode(slices.Concat(p.IDs, r.Samples[x].IDs)),
+			Correct: verdicts[answerReward][x].Status == reward.Correct,
+		})
+	}
 	return s
+}
+
+// Contrast is the place of the first held-out problem whose first completion was wrong
+// before and is right after, or false if there is none.
+func Contrast(before, after []Completion) (int, bool) {
+	for i := range before {
+		if !before[i].Correct && after[i].Correct {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Before is the base model's evaluation, as the results name it.
 type Before struct {
-	Pass1      float64 `json:"pass1_before"`
-	Pass16     float64 `json:"pass16_before"`
-	Maj16      float64 `json:"maj16_before"`
-	Length     float64 `json:"length_before"`
-	Truncated  float64 `json:"truncated_before"`
-	Checks     float64 `json:"self_checks_before"`
-	Transcript string  `json:"-"`
+	Pass1     float64      `json:"pass1_before"`
+	Pass16    float64      `json:"pass16_before"`
+	Maj16     float64      `json:"maj16_before"`
+	Length    float64      `json:"length_before"`
+	Truncated float64      `json:"truncated_before"`
+	Format    float64      `json:"format_before"`
+	Tries     float64      `json:"tries_before"`
+	Checks    float64      `json:"self_checks_before"`
+	First     []Completion `json:"-"`
 }
 
 // String returns the evaluation as a line of text.
@@ -66,6 +103,8 @@ type After struct {
 	Pass16After float64 `json:"pass16_after"`
 	Maj16After  float64 `json:"maj16_after"`
 	LengthAfter float64 `json:"length_after"`
+	FormatAfter float64 `json:"format_after"`
+	TriesAfter  float64 `json:"tries_after"`
 	ChecksAfter float64 `json:"self_checks_after"`
 }
 
@@ -74,9 +113,9 @@ const evaluationFile = "evaluation.json"
 
 // cached is the content of the file with a base model's evaluation.
 type cached struct {
-	Weights    string `json:"weights_sha256"`
-	Scale      Scale  `json:"scale"`
-	Transcript string `json:"transcript"`
+	Weights string       `json:"weights_sha256"`
+	Scale   Scale        `json:"scale"`
+	First   []Completion `json:"first"`
 	Before
 }
 
@@ -88,7 +127,7 @@ func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Gen
 	if err != nil {
 		return nil, err
 	}
-	key := Scale{Problems: sc.Problems, Samples: sc.Samples, MaxTokens: sc.MaxTokens, PassAt: sc.PassAt}
+	key := Scale{Task: sc.Task, Problems: sc.Problems, Samples: sc.Samples, MaxTokens: sc.MaxTokens, PassAt: sc.PassAt}
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -98,8 +137,8 @@ func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Gen
 		if err := json.Unmarshal(text, &c); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if c.Weights == sum && c.Scale == key {
-			c.Before.Transcript = c.Transcript
+		if c.Weights == sum && c.Scale == key && len(c.First) == sc.Problems {
+			c.Before.First = c.First
 			return &c.Before, nil
 		}
 	}
@@ -109,7 +148,13 @@ func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Gen
 	}
 	b := Before(Summarize(r, sc))
 	err = checkpoint.WriteAtomic(path, func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(cached{Weights: sum, Scale: key, Transcript: b.Transcript, Before: b})
+		return json.NewEncoder(w).Encode(cached{Weights: sum, Scale: key, First: b.First, Before: b})
 	})
 	return &b, err
+}
+
+// Size says how large the task of s and its GRPO are.
+func (s Scale) Size() string {
+	return fmt.Sprintf("numbers up to %d, %d problems, %d of them held out, %d steps of GRPO with %d × %d completions",
+		s.Task.Resolved().MaxNumber, len(s.Task.Problems()), s.Problems, s.RLSteps, s.Prompts, s.Group)
 }

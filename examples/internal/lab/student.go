@@ -40,6 +40,7 @@ type Reasoner struct {
 	Model   *model.Model
 	Updates int    // optimizer updates GRPO has made
 	Seed    uint64 // of its run: of the base text, too
+	Task    countdown.Task
 }
 
 // LoadReasoner loads the newest GRPO checkpoint of the r1zero run in dir, with
@@ -54,6 +55,7 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 	var config struct {
 		Seed      *uint64 `json:"seed"`
 		Precision string  `json:"precision"`
+		Scale     Scale   `json:"scale"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
@@ -90,14 +92,14 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 		m.Free()
 		return nil, err
 	}
-	return &Reasoner{Model: m, Updates: snapshot.Step, Seed: *config.Seed}, nil
+	return &Reasoner{Model: m, Updates: snapshot.Step, Seed: *config.Seed, Task: config.Scale.Task}, nil
 }
 
 // BaseTraces are traces of base quality as training sequences: new ones of the
 // authors of the base text, right or wrong, until their responses have the
 // given number of tokens.
-func BaseTraces(seed uint64, tokens int) []model.Sequence {
-	corpus := Corpus(model.DeriveSeed(seed, "base-quality traces"))
+func (s Scale) BaseTraces(seed uint64, tokens int) []model.Sequence {
+	corpus := s.Corpus(model.DeriveSeed(seed, "base-quality traces"))
 	corpus.Mix = countdown.Mix{Trace: 1}
 	var seqs []model.Sequence
 	for i := 0; tokens > 0; i++ {

@@ -140,7 +140,7 @@ func TestBaseTracesAreOfBaseQuality(t *testing.T) {
 	const tokens = 60_000
 	total, last := 0, 0
 	var samples []reward.Sample
-	for _, q := range BaseTraces(3, tokens) {
+	for _, q := range Full.BaseTraces(3, tokens) {
 		first := 1 + slices.IndexFunc(q.Weight, func(w float32) bool { return w > 0 })
 		last = len(q.IDs) - first
 		total += last
@@ -161,7 +161,7 @@ func TestBaseTracesAreOfBaseQuality(t *testing.T) {
 		t.Fatal(err)
 	}
 	share := float64(scores.Counts[0][reward.Correct]) / float64(len(samples))
-	want, _ := Corpus(4).CorrectShare(10_000)
+	want, _ := Full.Corpus(4).CorrectShare(10_000)
 	if math.Abs(share-want) > 0.04 {
 		t.Errorf("%.3f of the traces are correct, %.3f of the base text", share, want)
 	}
