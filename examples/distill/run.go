@@ -26,7 +26,7 @@ type scale struct {
 	Logit  distill.Logit `json:"logit"`
 }
 
-// full is the run whose figures the README quotes, quick the one for trying.
+// full is the scale of the results in README.md; quick is for a first try.
 var (
 	full  = sized(lab.Full, 1400, 1536)
 	quick = sized(lab.Quick, 400, 64)
@@ -213,7 +213,7 @@ func (r *experiment) collect(ctx context.Context) error {
 			c.Sampled, c.Failure)
 	}
 	if len(c.Traces) == 0 {
-		return fmt.Errorf("none of the teacher's %d traces is correct and well-formed: nothing to learn from", c.Sampled)
+		return fmt.Errorf("none of the teacher's %d traces is correct and well-formed: nothing to train on", c.Sampled)
 	}
 	r.result.TracesKept, r.result.TracesSampled = len(c.Traces), c.Sampled
 	fmt.Printf("the teacher wrote %d traces for %d problems in %.0f s, %.1f tokens each; "+
@@ -235,12 +235,14 @@ func (r *experiment) report() error {
 		"GRPO alone %+.1f, traces of base quality %+.1f\n",
 		100*(s[sft].Pass1-s[base].Pass1), 100*(s[logit].Pass1-s[base].Pass1), 100*(s[alone].Pass1-s[base].Pass1),
 		100*(s[control].Pass1-s[base].Pass1))
-	fmt.Println("Tokens, compute and seconds count from the base on; prompts are not counted. " +
-		"Compute is 6·N for a token learned from and")
-	fmt.Println("2·N for one sampled or scored, N the parameters active in it. " +
-		"The teacher's students bear the sampling of its traces, not its training.")
+	fmt.Println("Tokens, compute and seconds exclude the base training and the prompts. Compute is 6·N for each token " +
+		"trained on and")
+	fmt.Println("2·N for each token sampled or scored, where N is the number of active parameters. " +
+		"It includes sampling the teacher's traces, but not")
+	fmt.Println("training the teacher.")
 	i, _ := lab.Contrast(s[base].first, s[sft].first)
-	fmt.Printf("\nthe same problem, base student:\n  %s\nstudent of the teacher's traces:\n  %s\nall in %.0f s, in %s\n",
+	fmt.Printf("\none problem, solved by the base student:\n  %s\nby the student of the teacher's traces:\n  %s\n"+
+		"%.0f s in all; results in %s\n",
 		s[base].first[i].Text, s[sft].first[i].Text, r.result.Seconds, r.Out)
 	return nil
 }

@@ -15,11 +15,11 @@ type row struct {
 	Pass1   float64 `json:"pass1"`
 	Pass16  float64 `json:"pass16"`
 	Maj16   float64 `json:"maj16"`
-	Length  float64 `json:"length"`         // tokens of a completion
-	Trained int64   `json:"trained_tokens"` // response tokens learned from, each as often as it was
-	Sampled int64   `json:"sampled_tokens"` // written for it, by the student or its teacher
+	Length  float64 `json:"length"`         // mean tokens of a completion
+	Trained int64   `json:"trained_tokens"` // completion tokens trained on, counted once per epoch
+	Sampled int64   `json:"sampled_tokens"` // tokens sampled for the training, by the student or its teacher
 	FLOP    float64 `json:"flop"`
-	Seconds float64 `json:"seconds"` // of training, with the writing of what it was trained on
+	Seconds float64 `json:"seconds"` // of training and of sampling the data
 	first   []lab.Completion
 }
 

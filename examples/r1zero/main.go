@@ -110,7 +110,7 @@ func (r *experiment) all(ctx context.Context) (err error) {
 	return r.result.Finish(os.Stdout, r.m, began)
 }
 
-// plan prints how long the run will take, less what the output folder has of it.
+// plan prints how long the run will take, without the steps that the output folder already has.
 func (r *experiment) plan() error {
 	done, err := lab.ReadDone(r.Out)
 	if err != nil {
@@ -127,11 +127,11 @@ func (r *experiment) plan() error {
 	return nil
 }
 
-// pretrain trains the base model, or loads the one in the output folder.
+// pretrain trains the base model, or loads it if the output folder has it.
 func (r *experiment) pretrain(ctx context.Context, base lab.Base) error {
 	correct, tries := r.scale.Corpus(r.Seed).CorrectShare(20000)
-	fmt.Printf("base text: %.1f%% of its traces end in a correct answer after %.2f tries on average; "+
-		"none is selected for it\n",
+	fmt.Printf("base text: %.1f%% of the traces end with a correct answer, after %.2f tries on average; "+
+		"wrong traces are not filtered out\n",
 		100*correct, tries)
 	bar := progress.New(r.scale.BaseSteps, "base model", "steps")
 	defer bar.Close()
@@ -205,9 +205,9 @@ func (r *experiment) grpo(ctx context.Context, dir string) error {
 	return err
 }
 
-// moment is how long each speed is measured; a variable, for tests.
+// moment is the time for which each speed is measured. It is a variable so that tests can change it.
 var moment = time.Second
 
-// suite gives the rewards; a variable, so that tests of models too small to
-// earn any can put others in their place.
+// suite returns the rewards. It is a variable because tests with models that are too small
+// to solve problems replace it.
 var suite = lab.Reward

@@ -36,22 +36,23 @@ type options struct {
 
 // parse parses the command line.
 func parse() (o options) {
-	flag.StringVar(&o.Device, "device", "cpu", "where to run: cpu, or cuda:0")
-	flag.Uint64Var(&o.Seed, "seed", 1, "of weights, text, prompts and draws; the held-out problems are the same for all")
+	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
+	flag.Uint64Var(&o.Seed, "seed", 1,
+		"seed of weights, base text, prompts and sampling; the held-out problems do not depend on it")
 	flag.StringVar(&o.Out, "out", "",
-		"output folder (default out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
-	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of the base model's training (default 2000, with -quick 1200)")
-	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default 60, with -quick 26)")
+		"output folder (default: out/r1zero, with a suffix for -quick, -precision, -seed and -control)")
+	flag.IntVar(&o.BaseSteps, "base-steps", 0, "steps of base training (default: 2000, with -quick 1200)")
+	flag.IntVar(&o.Steps, "steps", 0, "GRPO steps (default: 60, with -quick 26)")
 	flag.IntVar(&o.Prompts, "prompts", 0,
-		"prompts of a GRPO step, and then also the problems of the evaluation (default 64 and 512, with -quick 32 and 128)")
+		"prompts per GRPO step and number of held-out problems (default: 64 and 512, with -quick 32 and 128)")
 	flag.BoolVar(&o.Resume, "resume", false,
-		"continue the GRPO run in the output folder; without it, one that is there is set aside")
-	flag.BoolVar(&o.Quick, "quick", false, "learn a smaller task, numbers up to 12, in 90 seconds on two cores")
+		"continue the GRPO run in the output folder; without it, an existing GRPO run is set aside")
+	flag.BoolVar(&o.Quick, "quick", false, "run a smaller task, with numbers up to 12, in 90 seconds on two cores")
 	flag.StringVar(&o.Control, "control", "",
-		"shuffled: permute the rewards; unbalanced: a base model without bias update and balance loss, no GRPO")
-	flag.StringVar(&o.Precision, "precision", "f32", "of activations and of the cached keys and values: f32 or bf16")
-	flag.BoolVar(&o.JSON, "json", false, "make the last line of standard output a JSON object of the results")
-	flag.BoolVar(&o.Draw, "draw", false, "only draw curves.png of the run in the output folder anew, and end")
+		"control: shuffled permutes rewards; unbalanced trains only a base model, without expert balancing")
+	flag.StringVar(&o.Precision, "precision", "f32", "precision of activations and the KV cache: f32 or bf16")
+	flag.BoolVar(&o.JSON, "json", false, "print the results as a JSON object on the last line of standard output")
+	flag.BoolVar(&o.Draw, "draw", false, "only redraw curves.png of the run in the output folder")
 	flag.Parse()
 	return o
 }

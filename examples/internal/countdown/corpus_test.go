@@ -124,7 +124,7 @@ func noneHeldOut(t *testing.T, split Split, documents []Document) {
 	}
 }
 
-// small is a task of smaller numbers and rarer faults.
+// small is a task with smaller numbers and lower error rates.
 var small = Task{MaxNumber: 12, MaxTarget: 36, Faults: 0.25}
 
 func TestSmallTaskHasSmallNumbersAndFewFaults(t *testing.T) {

@@ -2,8 +2,9 @@ package countdown
 
 import "math/rand/v2"
 
-// check writes ":T" and 4–8 lines of one operation with "?T" and a true verdict:
-// half of the results equal T, a quarter miss it narrowly, the rest are random.
+// check returns a document of ":T" and 4–8 lines, each with one operation, "?T" and the
+// right verdict: half of the results equal T, a quarter differ from it by a little, and
+// the rest are random.
 func (k Task) check(random *rand.Rand) Document {
 	target := minTarget + random.IntN(k.MaxTarget-minTarget+1)
 	t := text{BOS, Colon}
@@ -26,7 +27,7 @@ func (k Task) check(random *rand.Rand) Document {
 	return Document{Tokens: t, Kind: Check}
 }
 
-// arithmetic writes 3–8 lines of one exact operation.
+// arithmetic returns a document of 3–8 lines with one exact operation each.
 func (k Task) arithmetic(random *rand.Rand) Document {
 	t := text{BOS}
 	for i := range 3 + random.IntN(6) {
@@ -39,8 +40,8 @@ func (k Task) arithmetic(random *rand.Rand) Document {
 	return Document{Tokens: t, Kind: Arithmetic}
 }
 
-// randomOperation draws operands of the size a try's second step has: a first
-// result, at most twice the largest number, and a number.
+// randomOperation returns a random operation with operands like those of a try's second
+// operation: a first result, which is at most twice the largest number, and a number.
 func (k Task) randomOperation(random *rand.Rand) operation {
 	for {
 		op := Plus + random.Int32N(2)
@@ -51,8 +52,8 @@ func (k Task) randomOperation(random *rand.Rand) operation {
 	}
 }
 
-// reaching draws an operation with the given result, one operand being a number
-// of a problem.
+// reaching returns a random operation with the given result. One operand is at most
+// MaxNumber.
 func (k Task) reaching(random *rand.Rand, result int) operation {
 	for {
 		n := 1 + random.IntN(k.MaxNumber)

@@ -1,6 +1,6 @@
 package countdown
 
-// A target is at least minTarget, and every result on the way is 1 … maxResult.
+// Targets are at least minTarget, and intermediate results are from 1 to maxResult.
 const (
 	minTarget = 10
 	maxResult = 99
@@ -12,8 +12,8 @@ type Problem struct {
 	Target  int
 }
 
-// Problems returns the problems that some try solves, in ascending order of
-// numbers, then target: 14,662 of the full task.
+// Problems returns the problems that can be solved, in ascending order of the numbers and
+// then of the target. The full task has 14,662 of them.
 func (t Task) Problems() []Problem {
 	t = t.Resolved()
 	var all []Problem
@@ -63,18 +63,18 @@ func Order(seed uint64, index int) [3]int {
 	return [3]int(generator(seed, ordering, index).Perm(3))
 }
 
-// Split divides the problems of a task so that no two parts share a multiset of
-// numbers. Each part is in random order: any prefix is a fair sample of it.
+// Split is a division of the problems of a task into parts that share no multiset of
+// numbers. Each part is in random order, so that any prefix is a random sample.
 type Split struct {
 	Task       Task
 	Train      []Problem // for the base corpus and RL
 	Validation []Problem // for tuning: half as many as Test
-	Test       []Problem // for reported figures: 512, but at most a fifth of all
+	Test       []Problem // for reported results: 512, but at most a fifth of all
 }
 
-// Split holds out whole multisets of numbers, shuffled by seed, first for Test,
-// then for Validation. What the last multiset of either has beyond its size
-// belongs to no part.
+// Split shuffles the multisets of numbers by seed and holds out whole multisets, first
+// for Test and then for Validation. Problems of the last multiset that exceed the size of
+// the part belong to no part.
 func (t Task) Split(seed uint64) Split {
 	all := t.Problems()
 	var groups [][]Problem // one per multiset

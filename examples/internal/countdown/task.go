@@ -10,7 +10,7 @@ type Task struct {
 	Faults    float64 `json:"faults,omitempty"`     // how often traces go wrong, as a multiple of the full task
 }
 
-// Resolved returns t with the values of the full task where t has 0.
+// Resolved returns t with fields that are 0 set to the values of the full task.
 func (t Task) Resolved() Task {
 	t.MaxNumber = cmp.Or(t.MaxNumber, 30)
 	t.MaxTarget = cmp.Or(t.MaxTarget, 99)

@@ -22,26 +22,26 @@ var authors = [...]author{
 // maxTries is the maximum number of tries of a search.
 const maxTries = 12
 
-// lastTryRate is the share of the searches given up that are answered with the last
-// try; the others are answered with any allowed one.
+// lastTryRate is the share of abandoned searches whose answer is the last try. The answer
+// of the others is a random try.
 const lastTryRate = 0.70
 
-// faults are the rates at which traces go wrong.
+// faults holds the rates of errors in traces.
 type faults struct {
-	slip       float64 // of results: off by a little
-	missed     float64 // of equal results: judged "no"
-	mistaken   float64 // of unequal results: judged "yes"
-	miscopy    float64 // of answers: one number off by a little
-	droppedTag float64 // of traces: one of the four tags missing
+	slip       float64 // of results: slightly wrong
+	missed     float64 // of results that equal the target: judged "no"
+	mistaken   float64 // of other results: judged "yes"
+	miscopy    float64 // of answers: one number is slightly wrong
+	droppedTag float64 // of traces: one of the four tags is missing
 }
 
-// faults are those of the task.
+// faults returns the rates of errors of the task.
 func (k Task) faults() faults {
 	f := k.Faults
 	return faults{slip: 0.02 * f, missed: 0.05 * f, mistaken: 0.02 * f, miscopy: 0.03 * f, droppedTag: 0.12 * f}
 }
 
-// trace writes one author's search for p.
+// trace returns a document with a search for p by a random author.
 func (k Task) trace(random *rand.Rand, p Problem) Document {
 	who, rate := chooseAuthor(random), k.faults()
 	dropped := int32(-1)
@@ -70,8 +70,8 @@ func (k Task) trace(random *rand.Rand, p Problem) Document {
 	return Document{Tokens: t, Kind: Trace, Correct: readable && solves(answer, p)}
 }
 
-// search writes tries until one is judged equal to the target or the author
-// gives up, and returns the answer the author settles for.
+// search appends tries until one is judged equal to the target or the author gives up.
+// It returns the answer that the author chooses.
 func (t *text) search(random *rand.Rand, who author, rate faults, p Problem) expression {
 	all := tries(p.Numbers)
 	limit := maxTries
@@ -119,7 +119,8 @@ func chooseAuthor(random *rand.Rand) author {
 	return authors[len(authors)-1]
 }
 
-// judge returns the verdict on a result that is equal to the target or not.
+// judge returns the author's verdict on a result, which is sometimes wrong; equal says
+// whether the result equals the target.
 func (f faults) judge(random *rand.Rand, equal bool) bool {
 	if equal {
 		return random.Float64() >= f.missed

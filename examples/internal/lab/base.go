@@ -36,9 +36,9 @@ const biasRate = 0.01
 // them increases the loss (by 0.03 nats at the end of base training with 1e-4).
 const balanceAlpha = 1e-5
 
-// Train brings m to the end of base training: it continues from Dir's newest
-// checkpoint, which may already be the last. The multi-token prediction
-// modules of a V3-shaped m are made and trained with it.
+// Train trains m up to the end of base training. It continues from the newest checkpoint
+// in Dir, which may be the last one. If the config of m has modules of multi-token
+// prediction, Train adds them to m and trains them too.
 func (b Base) Train(ctx context.Context, m *model.Model) error {
 	t, err := b.trainer(m)
 	if err != nil {
@@ -92,7 +92,7 @@ func (b Base) trainer(m *model.Model) (*train.Trainer, error) {
 	return t, nil
 }
 
-// Base are the parts of a scale that decide a base model.
+// Base returns a Scale with only the fields that determine the base model.
 func (s Scale) Base() Scale {
 	return Scale{Task: s.Task, BaseSteps: s.BaseSteps, BaseTokens: s.BaseTokens, BaseRate: s.BaseRate}
 }

@@ -21,24 +21,24 @@ import (
 	"github.com/aha-go/aha/rl/rollout"
 )
 
-// Scale sizes a run. It is part of what a resumed run must agree on.
+// Scale sets the size of a run. A run is only resumed with the same Scale.
 type Scale struct {
 	Task        countdown.Task `json:"task,omitzero"`
 	BaseSteps   int            `json:"base_steps"`
-	BaseTokens  int            `json:"base_tokens"`         // of a step
-	BaseRate    float64        `json:"base_rate,omitempty"` // peak of the learning rate; if 0, it is 3e-3
+	BaseTokens  int            `json:"base_tokens"`         // maximum tokens per step of base training
+	BaseRate    float64        `json:"base_rate,omitempty"` // peak learning rate of base training; 0 means 3e-3
 	RLSteps     int            `json:"rl_steps"`
-	RLRate      float64        `json:"rl_rate,omitempty"` // peak of the learning rate; if 0, it is 3e-4
-	Prompts     int            `json:"prompts"`           // of an RL step
-	Group       int            `json:"group"`             // completions of each
+	RLRate      float64        `json:"rl_rate,omitempty"` // peak learning rate of GRPO; 0 means 3e-4
+	Prompts     int            `json:"prompts"`           // per GRPO step
+	Group       int            `json:"group"`             // completions per prompt
 	MaxTokens   int            `json:"max_tokens"`
 	Problems    int            `json:"eval_problems"`
 	Samples     int            `json:"eval_samples"`
-	Slots       int            `json:"slots"` // sequences decoded together; changes no result
+	Slots       int            `json:"slots"` // sequences decoded together; does not change the result
 	SaveEvery   int            `json:"save_every"`
 	PassAt      int            `json:"pass_at"`
-	TraceBudget int            `json:"trace_budget"` // problems the distillation samples
-	Length      int            `json:"-"`            // tokens of a completion that Plan counts on
+	TraceBudget int            `json:"trace_budget"` // problems for which distill samples traces
+	Length      int            `json:"-"`            // tokens of a completion that Plan expects
 }
 
 // Full is the scale of the results in README.md.
@@ -47,9 +47,9 @@ var Full = Scale{
 	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048, Length: 75,
 }
 
-// Quick is a run of 90 seconds on two cores: Full's model and method on a smaller task
-// with fewer faults in its base text, so that a shorter base training does. Its settings
-// were chosen by the task's validation problems.
+// Quick is the scale of a run that takes 90 seconds on two cores. The model and the method
+// are those of Full. The task is smaller, and its base text has lower error rates, so that a
+// shorter base training suffices. Its settings were chosen on the task's validation problems.
 var Quick = Scale{
 	Task:      countdown.Task{MaxNumber: 12, MaxTarget: 36, Faults: 0.25},
 	BaseSteps: 1200, BaseTokens: 1024, BaseRate: 1.5e-3,
@@ -57,13 +57,13 @@ var Quick = Scale{
 	Problems: 128, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 64, Length: 55,
 }
 
-// splitSeed fixes the held-out problems: they are the same for every run.
+// splitSeed is the seed of the split, so that all runs of a task have the same held-out problems.
 const splitSeed = 1
 
-// Split are the problems of the task.
+// Split returns the problems of the task.
 func (s Scale) Split() countdown.Split { return s.Task.Split(splitSeed) }
 
-// Corpus is the base text of a seed.
+// Corpus returns the corpus for base training with a seed.
 func (s Scale) Corpus(seed uint64) countdown.Corpus {
 	return countdown.Corpus{Seed: seed, Split: s.Split()}
 }
@@ -111,8 +111,8 @@ const (
 	formatReward = "format"
 )
 
-// TrainingPrompts gives step after step of an endless pass over the training
-// problems, in an order set by seed.
+// TrainingPrompts returns a function that returns the prompts of each step. Steps go
+// through the training problems again and again, in an order that depends on seed.
 func TrainingPrompts(train []countdown.Problem, perStep int, seed uint64) func(step int) ([]rollout.Prompt, error) {
 	order := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)).Perm(len(train))
 	return func(step int) ([]rollout.Prompt, error) {
@@ -186,12 +186,12 @@ func Open(device string) (backend.Backend, error) {
 	return b, nil
 }
 
-// heldOut are the prompts of the evaluation.
+// heldOut returns the prompts of the evaluation.
 func (s Scale) heldOut() []rollout.Prompt { return Prompts(s.Split().Test[:s.Problems], splitSeed) }
 
-// Evaluate samples the held-out problems. The same problems, orders and draws
-// are used whatever the model and whenever it is called. progress is told, from
-// the beginning on, how many problems are done.
+// Evaluate evaluates the model on the held-out problems, always with the same problems,
+// orders of numbers and seeds. It reports the number of finished problems to progress,
+// first 0.
 func Evaluate(ctx context.Context, g *model.Generator, sc Scale, progress func(done, total int)) (*rl.EvalResult,
 	error) {
 	progress(0, sc.Problems)

@@ -44,7 +44,7 @@ func TestQuickLearnsFromNoNumbersOfAHeldOutProblem(t *testing.T) {
 		for _, ids := range batches.Batch(step) {
 			var n [3]int
 			if read, _ := fmt.Sscanf(countdown.Decode(ids), "<bos>%d %d %d:", &n[0], &n[1], &n[2]); read < 3 {
-				continue // no trace
+				continue // only traces have a prompt
 			}
 			slices.Sort(n[:])
 			if held[fmt.Sprint(n)] {

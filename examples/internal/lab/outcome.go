@@ -15,7 +15,7 @@ import (
 	"github.com/aha-go/aha/rl"
 )
 
-// OutcomeVersion counts the changes of the keys of an Outcome.
+// OutcomeVersion is the version of the JSON keys of an Outcome.
 const OutcomeVersion = 3
 
 // Outcome is the result of a run of r1zero. Times are those of this process: a resumed run

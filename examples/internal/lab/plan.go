@@ -15,10 +15,10 @@ import (
 	"github.com/aha-go/aha/model/checkpoint"
 )
 
-// Speed is what a device takes for a token, in seconds.
+// Speed holds the times that a device takes per token, in seconds.
 type Speed struct {
-	Learn float64 // of base training; an update of GRPO takes about the same, its scoring included
-	Write float64 // of a completion, Scale.Slots of them at once
+	Learn float64 // in base training; an update of GRPO, with scoring, takes about the same
+	Write float64 // in sampling Scale.Slots completions together
 }
 
 // Measure has a model of its own learn and write for at least moment each. It changes
@@ -115,7 +115,7 @@ func (s Speed) Plan(sc Scale, done Done) Plan {
 	return p
 }
 
-// String is such as "about 14 minutes on this machine: base model 8, GRPO 5, evaluations 1".
+// String returns a text such as "about 14 minutes on this machine: base model 8, GRPO 5, evaluations 1".
 func (p Plan) String() string {
 	unit, name := time.Minute, "minutes"
 	if p.Base+p.GRPO+p.Evaluations < 150*time.Second {

@@ -22,14 +22,14 @@ import (
 type Summary struct {
 	Pass1, Pass16, Maj16 float64
 	Length               float64 // mean tokens of a completion
-	Truncated            float64 // share of completions
-	Format               float64 // share of completions that are <think>…</think><answer>…</answer>
-	Tries                float64 // results held against the target in a completion
-	Checks               float64 // self-check words (yes, no, wait) in a completion
+	Truncated            float64 // share of truncated completions
+	Format               float64 // share of completions of the form <think>…</think><answer>…</answer>
+	Tries                float64 // mean number of results that a completion compares with the target
+	Checks               float64 // mean number of self-check words (yes, no, wait) in a completion
 	First                []Completion
 }
 
-// Completion is the first one of a held-out problem.
+// Completion is the first completion of a held-out problem.
 type Completion struct {
 	Text    string `json:"text"` // with its prompt
 	Correct bool   `json:"correct"`
@@ -70,8 +70,8 @@ func Summarize(r *rl.EvalResult, sc Scale) Summary {
 	return s
 }
 
-// Contrast is the place of the first held-out problem whose first completion was wrong
-// before and is right after, or false if there is none.
+// Contrast returns the index of the first held-out problem whose first completion is wrong
+// in before and correct in after. It returns false if there is none.
 func Contrast(before, after []Completion) (int, bool) {
 	for i := range before {
 		if !before[i].Correct && after[i].Correct {
@@ -81,7 +81,7 @@ func Contrast(before, after []Completion) (int, bool) {
 	return 0, false
 }
 
-// Before is the base model's evaluation, as the results name it.
+// Before is the evaluation of the base model, with the JSON keys of the results.
 type Before struct {
 	Pass1     float64      `json:"pass1_before"`
 	Pass16    float64      `json:"pass16_before"`
@@ -153,7 +153,7 @@ func EvaluateBase(ctx context.Context, path string, m *model.Model, g *model.Gen
 	return &b, err
 }
 
-// Size says how large the task of s and its GRPO are.
+// Size describes the size of the task and of GRPO.
 func (s Scale) Size() string {
 	return fmt.Sprintf("numbers up to %d, %d problems, %d of them held out, %d steps of GRPO with %d × %d completions",
 		s.Task.Resolved().MaxNumber, len(s.Task.Problems()), s.Problems, s.RLSteps, s.Prompts, s.Group)

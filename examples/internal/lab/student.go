@@ -35,16 +35,16 @@ func Student() model.Config {
 	})
 }
 
-// Reasoner is what a run of r1zero left in its output folder.
+// Reasoner is a model that r1zero trained.
 type Reasoner struct {
 	Model   *model.Model
-	Updates int    // optimizer updates GRPO has made
-	Seed    uint64 // of its run: of the base text, too
+	Updates int    // number of optimizer updates by GRPO
+	Seed    uint64 // seed of the run and its base text
 	Task    countdown.Task
 }
 
-// LoadReasoner loads the newest GRPO checkpoint of the r1zero run in dir, with
-// its multi-token prediction modules left out.
+// LoadReasoner loads the newest GRPO checkpoint of the r1zero run in dir, without the
+// modules of multi-token prediction.
 func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,9 +95,8 @@ func LoadReasoner(b backend.Backend, dir string) (*Reasoner, error) {
 	return &Reasoner{Model: m, Updates: snapshot.Step, Seed: *config.Seed, Task: config.Scale.Task}, nil
 }
 
-// BaseTraces are traces of base quality as training sequences: new ones of the
-// authors of the base text, right or wrong, until their responses have the
-// given number of tokens.
+// BaseTraces returns new traces from the distribution of the base text, correct or wrong,
+// as training sequences. Their responses have at least the given number of tokens in total.
 func (s Scale) BaseTraces(seed uint64, tokens int) []model.Sequence {
 	corpus := s.Corpus(model.DeriveSeed(seed, "base-quality traces"))
 	corpus.Mix = countdown.Mix{Trace: 1}
