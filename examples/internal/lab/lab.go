@@ -44,7 +44,7 @@ type Scale struct {
 // Full is the scale of the results in README.md.
 var Full = Scale{
 	BaseSteps: 2000, BaseTokens: 2048, RLSteps: 60, Prompts: 64, Group: 8, MaxTokens: 200,
-	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048, Length: 75,
+	Problems: 512, Samples: 16, Slots: 256, SaveEvery: 10, PassAt: 16, TraceBudget: 2048, Length: 80,
 }
 
 // Quick is the scale of a run that takes 90 seconds on two cores. The model and the method
