@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/train"
 	"github.com/aha-go/aha/rl/reward"
 	"github.com/aha-go/aha/rl/rollout"
 )
@@ -226,5 +228,27 @@ func TestAlarmsResume(t *testing.T) {
 	}
 	if !maps.EqualFunc(got, want, slices.Equal) || !strings.Contains(fmt.Sprint(want[steps]), "length exploded") {
 		t.Errorf("alarms of a resumed run %v, want %v", got, want)
+	}
+}
+
+// An alarm of several steps in a row is logged once, and again when it comes back.
+func TestRepeatedAlarmsAreLoggedOnce(t *testing.T) {
+	var out strings.Builder
+	g := &GRPO{Trainer: &train.Trainer{Log: slog.New(slog.NewTextHandler(&out, nil))}}
+	for step, alarms := range [][]string{
+		{"the entropy collapsed: entropy is 0.009", "no group has a learning signal: x is 1 for 3 steps"},
+		{"the entropy collapsed: entropy is 0.008", "no group has a learning signal: x is 1 for 4 steps"},
+		{},
+		{"the entropy collapsed: entropy is 0.007"},
+	} {
+		g.step = step + 1
+		g.alarm(alarms)
+	}
+	text := out.String()
+	if n := strings.Count(text, "entropy collapsed"); n != 2 || !strings.Contains(text, "step=4") {
+		t.Errorf("the alarm of entropy is logged %d times, want 2:\n%s", n, text)
+	}
+	if n := strings.Count(text, "learning signal"); n != 1 {
+		t.Errorf("the alarm of groups is logged %d times, want 1:\n%s", n, text)
 	}
 }

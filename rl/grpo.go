@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aha-go/aha/backend/tensor"
@@ -119,7 +120,7 @@ type GRPO struct {
 	FailOnMismatch bool
 	Alarms         Thresholds
 	// OnAlarm is called with the alarms of a step or an evaluation. If nil, they are
-	// logged as warnings to Trainer.Logger.
+	// logged as warnings to Trainer.Logger, an alarm of several steps in a row once.
 	OnAlarm   func(step int, alarms []string)
 	OnRollout func(r *Rollout)      // called with each rollout before the updates; optional
 	OnStep    func(m train.Metrics) // called with the metrics of each step; optional
@@ -134,15 +135,16 @@ type GRPO struct {
 	prepared  bool
 	began     []setting // the fields at the first step
 	closed    bool
-	restore   func() error // restores the Trainer's fields that prepare set
-	failed    error        // the error of a step that failed after an update
-	step      int          // number of steps made
-	batches   int          // number of batches of prompts used by these steps
-	numTokens int64        // number of prompt and completion tokens of their rollouts
-	history   history      // the metrics that alarms compare a step with
-	reference *reference   // nil without Objective.Beta and RewardKL
-	verdicts  *verdictLog  // nil without Trainer.Dir
-	log       *runLog      // nil without Trainer.Dir
+	restore   func() error   // restores the Trainer's fields that prepare set
+	failed    error          // the error of a step that failed after an update
+	step      int            // number of steps made
+	batches   int            // number of batches of prompts used by these steps
+	numTokens int64          // number of prompt and completion tokens of their rollouts
+	history   history        // the metrics that alarms compare a step with
+	warned    map[string]int // the step of the last alarm of each kind, if they are logged
+	reference *reference     // nil without Objective.Beta and RewardKL
+	verdicts  *verdictLog    // nil without Trainer.Dir
+	log       *runLog        // nil without Trainer.Dir
 }
 
 // StepCount returns the number of steps made, including those before a resume.
@@ -240,9 +242,15 @@ func (g *GRPO) alarm(alarms []string) {
 		g.OnAlarm(g.step, alarms)
 		return
 	}
-	log := g.Trainer.Logger()
+	log, last := g.Trainer.Logger(), g.warned
+	g.warned = map[string]int{}
 	for _, a := range alarms {
-		log.Warn(a, "step", g.step)
+		kind, _, _ := strings.Cut(a, ":")
+		kind = strings.TrimRight(kind, "0123456789.e+- ")
+		if step, ok := last[kind]; !ok || step < g.step-1 {
+			log.Warn(a, "step", g.step)
+		}
+		g.warned[kind] = g.step
 	}
 }
 

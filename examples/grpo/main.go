@@ -66,7 +66,7 @@ type options struct {
 
 func main() {
 	var o options
-	var c config
+	c := base()
 	k := keys.Of(&c)
 	flag.StringVar(&o.Device, "device", "cpu", "device to run on: cpu or cuda:0")
 	flag.StringVar(&o.Model, "model", "", "model folder, its .safetensors file, or a .gguf file")
@@ -77,6 +77,12 @@ func main() {
 	flag.BoolVar(&o.JSON, "json", false, "print the results as a JSON object on the last line of standard output")
 	flag.BoolVar(&o.Presets, "presets", false, "list the presets with their sources and exit")
 	k.Flags(flag.CommandLine)
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "usage: grpo -model MODEL -data problems.jsonl -out OUT "+
+			"-lora 16 -prompts 4 -max-completion-length 128\n"+
+			"Defaults are those without -preset; -presets lists the presets.\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 
 	lab.Main("grpo", "the same command with -resume continues", func(ctx context.Context) error {

@@ -89,6 +89,7 @@ func (r *experiment) all(ctx context.Context) (err error) {
 	if err := r.settle(config); err != nil {
 		return err
 	}
+	fmt.Println("timing this machine for the estimate")
 	if r.speed, err = base.Measure(ctx, r.b, config, r.model(), moment); err != nil {
 		return err
 	}

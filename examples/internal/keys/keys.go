@@ -122,11 +122,16 @@ func kind(f reflect.Value) string {
 }
 
 // Flags defines a flag for each key, such as -num-generations for num_generations. The flags
-// take effect with SetFlags.
+// take effect with SetFlags. The help text has the value of the field as the default, unless
+// it is zero.
 func (k *Keys) Flags(set *flag.FlagSet) {
 	for _, name := range k.names {
 		i := k.place[name]
-		set.Var(&given{k, name}, flagName(name), k.at.Type().Field(i).Tag.Get("usage"))
+		usage := k.at.Type().Field(i).Tag.Get("usage")
+		if f := k.at.Field(i); !f.IsZero() {
+			usage += fmt.Sprintf(" (default %v)", f.Interface())
+		}
+		set.Var(&given{k, name}, flagName(name), usage)
 	}
 }
 
@@ -138,7 +143,7 @@ type given struct {
 	name string
 }
 
-// String returns "", so that no default is printed: presets determine the defaults.
+// String returns "", so that package flag prints no default; Flags does.
 func (g *given) String() string { return "" }
 
 // Set records the text of a flag.

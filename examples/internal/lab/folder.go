@@ -27,6 +27,7 @@ func Settle(out string, resume bool, base, all any) error {
 		return err
 	}
 	if resume {
+		NoteNothingToResume(config)
 		if err := run.Settle(config, all); err != nil {
 			return err
 		}
@@ -38,6 +39,14 @@ func Settle(out string, resume bool, base, all any) error {
 		return err
 	}
 	return run.WriteSettings(config, all)
+}
+
+// NoteNothingToResume prints that a new run begins if there is no file at config, the settings
+// of a run.
+func NoteNothingToResume(config string) {
+	if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
+		fmt.Printf("nothing to resume in %s: a new run begins\n", filepath.Dir(config))
+	}
 }
 
 // setAside renames the GRPO run in an output folder, whether it has finished or not, and moves

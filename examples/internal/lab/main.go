@@ -20,6 +20,7 @@ func Main(name, goOn string, start func(ctx context.Context) error) {
 	go func() {
 		s := <-signals
 		signal.Stop(signals)
+		fmt.Fprintf(os.Stderr, "%s: %v: stopping; a second signal ends the process at once\n", name, stopped{s})
 		cancel(stopped{s})
 	}()
 	err := start(ctx)

@@ -95,6 +95,9 @@ func (r *Run) Settle(settings any) error {
 	if _, err := os.Stat(path); !r.Resume && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s has a run: -resume continues it; or choose another -out", r.Out)
 	}
+	if r.Resume {
+		lab.NoteNothingToResume(path)
+	}
 	return run.Settle(path, settings)
 }
 
