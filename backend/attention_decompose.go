@@ -28,7 +28,7 @@ func (o *Attention) Decompose(x *Expander) {
 	mask := x.visible(o.Start, o.Len, r)
 
 	s := x.Temp(dt, g, h/g, n, r)
-	x.Do(&MatMul{C: s, A: byGroup(x.as(dt, o.Q), g), B: Dense(x.keysByGroup(keys, h).T())})
+	x.Do(&MatMul{C: s, A: byGroup(x.as(dt, o.Q), g), B: MatrixOf(x.keysByGroup(keys, h).T())})
 	x.affine(s, s, o.Scale, 0)
 	x.choose(s, mask, s, x.constant(dt, math.Inf(-1)))
 
@@ -52,14 +52,14 @@ func (o *Attention) Decompose(x *Expander) {
 	x.affine(broken, size, -1, 1)
 
 	out := x.Temp(dt, g, h/g, n, dv)
-	x.Do(&MatMul{C: out, A: s, B: Dense(x.keysByGroup(values, h))})
+	x.Do(&MatMul{C: out, A: s, B: MatrixOf(x.keysByGroup(values, h))})
 	// The largest score adds exp(0) = 1, so the sum is at least 1 unless the window is empty.
 	x.Do(&Unary{Y: sum, X: sum, Fn: Clamp, A: 1, B: dt.largest()})
 	x.binary(Div, out, out, sum.Unsqueeze(3))
 
 	visible, seen, spoiled := x.Temp(dt, n, r), x.Temp(dt, n, g*dv), x.Temp(I32, n, g*dv)
 	x.copy(visible, mask)
-	x.Do(&MatMul{C: seen, A: visible, B: Dense(broken.Reshape(r, g*dv))})
+	x.Do(&MatMul{C: seen, A: visible, B: MatrixOf(broken.Reshape(r, g*dv))})
 	x.copy(spoiled, seen)
 	x.choose(byGroup(o.O, g), spoiled.Reshape(n, g, dv).Permute(1, 0, 2).Unsqueeze(1), x.constant(dt, math.NaN()), out)
 }
@@ -127,19 +127,19 @@ func (o *AttentionGrad) Decompose(x *Expander) {
 	// P[j] = exp(S[j] − LSE) within the window, else 0.
 	p, ds := x.Temp(dt, g, heads, n, r), x.Temp(dt, g, heads, n, r)
 	perRow := func(v View) View { return v.split(1, g).Permute(1, 2, 0).Unsqueeze(3) }
-	x.Do(&MatMul{C: p, A: byGroup(q, g), B: Dense(x.keysByGroup(k, h).T())})
+	x.Do(&MatMul{C: p, A: byGroup(q, g), B: MatrixOf(x.keysByGroup(k, h).T())})
 	x.affine(p, p, o.Scale, 0)
 	x.binary(Sub, p, p, perRow(o.LSE))
 	x.choose(p, mask, p, x.constant(dt, math.Inf(-1)))
 	x.unary(Exp, p, p)
 
-	x.Do(&MatMul{C: ds, A: byGroup(do, g), B: Dense(x.keysByGroup(v, h).T())})
+	x.Do(&MatMul{C: ds, A: byGroup(do, g), B: MatrixOf(x.keysByGroup(v, h).T())})
 	x.binary(Sub, ds, ds, perRow(delta))
 	x.binary(Mul, ds, ds, p)
 	x.choose(ds, mask, ds, zero)
 
 	dq := x.Temp(dt, g, heads, n, dk)
-	x.Do(&MatMul{C: dq, A: ds, B: Dense(x.keysByGroup(k, h))})
+	x.Do(&MatMul{C: dq, A: ds, B: MatrixOf(x.keysByGroup(k, h))})
 	x.affine(byGroup(o.DQ, g), dq, o.Scale, 0)
 
 	// stacked merges the heads and the query rows of a group, so that one product sums over both.
@@ -149,8 +149,8 @@ func (o *AttentionGrad) Decompose(x *Expander) {
 		return w.Reshape(g, heads*n, d)
 	}
 	dkt, dvt := x.Temp(dt, g, r, dk), x.Temp(dt, g, r, dv)
-	x.Do(&MatMul{C: dkt, A: ds.Reshape(g, heads*n, r).T(), B: Dense(stacked(q, dk))})
+	x.Do(&MatMul{C: dkt, A: ds.Reshape(g, heads*n, r).T(), B: MatrixOf(stacked(q, dk))})
 	x.affine(o.DK.Permute(1, 0, 2), dkt, o.Scale, 0)
-	x.Do(&MatMul{C: dvt, A: p.Reshape(g, heads*n, r).T(), B: Dense(stacked(do, dv))})
+	x.Do(&MatMul{C: dvt, A: p.Reshape(g, heads*n, r).T(), B: MatrixOf(stacked(do, dv))})
 	x.copy(o.DV.Permute(1, 0, 2), dvt)
 }

@@ -23,7 +23,7 @@ func TestDoDecomposesWhatIsMissingDownToCoreOps(t *testing.T) {
 	target := upload(t, b, backend.I32, []float64{2}, 1)
 	logProb, lse := upload(t, b, backend.F64, []float64{0}, 1), upload(t, b, backend.F64, []float64{0}, 1)
 	buffers := b.buffers
-	err := backend.Do(b, &backend.LinearLogProb{LogProb: logProb, LSE: lse, X: x, W: backend.Dense(w.T()),
+	err := backend.Do(b, &backend.LinearLogProb{LogProb: logProb, LSE: lse, X: x, W: backend.MatrixOf(w.T()),
 		Target: target, InvTemp: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -33,8 +33,8 @@ type Matrix struct {
 	State *PackState
 }
 
-// Dense returns a strided Matrix over v [..., K, N].
-func Dense(v View) Matrix { return Matrix{Data: v} }
+// MatrixOf returns a strided Matrix over v [..., K, N].
+func MatrixOf(v View) Matrix { return Matrix{Data: v} }
 
 // Dims returns the logical numbers of rows and columns.
 func (m *Matrix) Dims() (k, n int) {

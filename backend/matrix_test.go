@@ -36,9 +36,9 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 		{"MatMul: matrix E4M3[4 5] beside F32[2 5]: want F32 or BF16",
 			product(backend.Matrix{Data: codes(4, 5), Format: backend.FP8})},
 		{"MatMul: matrix F64[4 5] beside F32[2 5]",
-			product(backend.Dense(view(backend.F64)(4, 5)))},
+			product(backend.MatrixOf(view(backend.F64)(4, 5)))},
 		{"MatMul: matrix F32[4] of too low a rank",
-			product(backend.Dense(f(4)))},
+			product(backend.MatrixOf(f(4)))},
 		{"MatMul: matrix E4M3[] of too low a rank",
 			product(packed(codes()))},
 		{"MatMul: Scale F32[1 1] of a packed matrix",
@@ -63,7 +63,7 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 			product(scaled(backend.FP8, codes(2, 4, 5), f(3, 1, 1)))},
 		{"LinearLogProb: matrix F32[5] of too low a rank",
 			&backend.LinearLogProb{LogProb: f(2), LSE: f(2),
-				X: f(2, 4), W: backend.Dense(f(5)), Target: ints(2)}},
+				X: f(2, 4), W: backend.MatrixOf(f(5)), Target: ints(2)}},
 		{"LinearLogProbGrad: W E4M3[4 5] in format fp8, want a strided matr",
 			&backend.LinearLogProbGrad{DLogProb: f(2), LSE: f(2),
 				X: f(2, 4), W: good, Target: ints(2), InvTemp: 1}},
@@ -72,13 +72,13 @@ func TestMatricesOfNoFormAreRefused(t *testing.T) {
 		{"Pack: an operand is absent",
 			&backend.Pack{Dst: good}},
 		{"Pack: Dst E4M3[], want rank 1 or 2",
-			&backend.Pack{Dst: packed(codes()), Src: backend.Dense(f(4, 5))}},
+			&backend.Pack{Dst: packed(codes()), Src: backend.MatrixOf(f(4, 5))}},
 		{"Pack: Dst F32[4 5] is neither packed nor scaled",
-			&backend.Pack{Dst: backend.Dense(f(4, 5)), Src: backend.Dense(f(4, 5))}},
+			&backend.Pack{Dst: backend.MatrixOf(f(4, 5)), Src: backend.MatrixOf(f(4, 5))}},
 		{"Pack: Src in format q8, Dst in fp8",
 			&backend.Pack{Dst: good, Src: scaled(backend.Q8, bytes, halves)}},
 		{"Unpack: Src is neither packed nor scaled",
-			&backend.Unpack{Dst: f(4, 5), Src: backend.Dense(f(4, 5))}},
+			&backend.Unpack{Dst: f(4, 5), Src: backend.MatrixOf(f(4, 5))}},
 		{"Unpack: Dst F32[2 3 4 5] for Src E4M3[2 3 64]",
 			&backend.Unpack{Dst: f(2, 3, 4, 5), Src: stack}},
 		{"Unpack: Dst F32[3 4 5] for Src E4M3[2 64]",
@@ -112,7 +112,7 @@ func TestPackOfSomeColumnsReadsDst(t *testing.T) {
 		{Data: codes(4096), Layout: backend.Packed, Format: backend.FP8, K: 4, N: 256},
 	} {
 		for n, want := range map[int]backend.Access{128: backend.ReadWrite, 256: backend.Write} {
-			op := &backend.Pack{Dst: dst, Src: backend.Dense(f(4, n))}
+			op := &backend.Pack{Dst: dst, Src: backend.MatrixOf(f(4, n))}
 			op.Operands(func(v *backend.View, a backend.Access) {
 				if v != &op.Src.Data && a != want {
 					t.Errorf("layout %s, %d columns of 256: access %v to %v, want %v", dst.Layout, n, a, *v, want)

@@ -17,10 +17,10 @@ type Rejection struct {
 	Sampler rollout.Sampler // samples from the teacher; required
 	// Reward judges the completions. A trace is kept if its total has the status Correct,
 	// which requires that status of every function that applies.
-	Reward *reward.Suite
-	N      int    // completions per prompt; 0 means 4
-	Keep   int    // largest number of traces kept per prompt, the first ones sampled; 0 means all
-	Seed   uint64 // seed of the sampling; a prompt's draws also depend on its index
+	Reward       *reward.Suite
+	N            int    // completions per prompt; 0 means 4
+	MaxPerPrompt int    // largest number of traces kept per prompt, the first ones sampled; 0 means all
+	Seed         uint64 // seed of the sampling; a prompt's draws also depend on its index
 	// Progress is called from time to time with the number of prompts done. It may be nil.
 	Progress func(done, total int)
 }
@@ -73,7 +73,7 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Col
 		for i, s := range samples {
 			v := scores.Totals[i]
 			c.count(s, v)
-			if v.Status == reward.Correct && s.Finish == model.Stopped && (r.Keep == 0 || kept[s.Prompt] < r.Keep) {
+			if v.Status == reward.Correct && s.Finish == model.Stopped && (r.MaxPerPrompt == 0 || kept[s.Prompt] < r.MaxPerPrompt) {
 				kept[s.Prompt]++
 				c.Traces = append(c.Traces, Trace{Prompt: at + s.Prompt, IDs: s.IDs, Text: s.Text})
 			}
@@ -91,8 +91,8 @@ func (r *Rejection) validate(prompts []rollout.Prompt) error {
 	switch {
 	case r.N < 0:
 		return fmt.Errorf("distill: Rejection.N is %d, want 0 or more", r.N)
-	case r.Keep < 0:
-		return fmt.Errorf("distill: Rejection.Keep is %d, want 0 or more", r.Keep)
+	case r.MaxPerPrompt < 0:
+		return fmt.Errorf("distill: Rejection.MaxPerPrompt is %d, want 0 or more", r.MaxPerPrompt)
 	case r.Reward == nil:
 		return errors.New("distill: Rejection.Reward is nil")
 	case r.Sampler == nil:

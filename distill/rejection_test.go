@@ -134,11 +134,11 @@ func TestFailureNamesTheFirstReason(t *testing.T) {
 	}
 }
 
-func TestKeepTakesTheFirstOfAPrompt(t *testing.T) {
+func TestMaxPerPromptTakesTheFirstOfAPrompt(t *testing.T) {
 	r, ps := rejection(t, verdict), prompts(30)
 	r.N = 8
 	all := collect(t, r, ps)
-	r.Keep = 2
+	r.MaxPerPrompt = 2
 	var want []Trace
 	count := map[int]int{}
 	for _, tr := range all.Traces {
@@ -198,12 +198,12 @@ func TestCollectReportsWhatIsAmiss(t *testing.T) {
 	r := rejection(t, verdict)
 	good := r.Sampler.(*rollout.Generator)
 	for want, broken := range map[string]*Rejection{
-		"Rejection.N is -1":          {Sampler: r.Sampler, Reward: r.Reward, N: -1},
-		"Rejection.Keep is -2":       {Sampler: r.Sampler, Reward: r.Reward, Keep: -2},
-		"Rejection.Reward is nil":    {Sampler: r.Sampler},
-		"Suite.Funcs is empty":       {Sampler: r.Sampler, Reward: &reward.Suite{}},
-		"Rejection.Sampler is nil":   {Reward: r.Reward},
-		"Generator.Generator is nil": {Reward: r.Reward, Sampler: &rollout.Generator{}},
+		"Rejection.N is -1":            {Sampler: r.Sampler, Reward: r.Reward, N: -1},
+		"Rejection.MaxPerPrompt is -2": {Sampler: r.Sampler, Reward: r.Reward, MaxPerPrompt: -2},
+		"Rejection.Reward is nil":      {Sampler: r.Sampler},
+		"Suite.Funcs is empty":         {Sampler: r.Sampler, Reward: &reward.Suite{}},
+		"Rejection.Sampler is nil":     {Reward: r.Reward},
+		"Generator.Generator is nil":   {Reward: r.Reward, Sampler: &rollout.Generator{}},
 		"Generator.Sampling.Temperature is NaN": {Reward: r.Reward, Sampler: &rollout.Generator{
 			Generator: good.Generator, Decode: good.Decode, MaxTokens: 1, Sampling: model.Sampling{Temperature: math.NaN()},
 		}},

@@ -25,7 +25,7 @@ func block(t *testing.T, b backend.Backend) error {
 	x, y, rstd, w, h := view(backend.F32, n, d), view(backend.F32, n, d), view(backend.F32, n), view(backend.F32, d),
 		view(backend.F32, n, d)
 	weight, index := view(backend.F32, d, d), view(backend.I32, n, 2)
-	right := backend.Dense(weight)
+	right := backend.MatrixOf(weight)
 	ops := []backend.Op{
 		&backend.Random{Dst: x, Seed: 1, Distribution: backend.Normal},
 		&backend.Random{Dst: weight, Seed: 2, Distribution: backend.Normal},
@@ -36,7 +36,7 @@ func block(t *testing.T, b backend.Backend) error {
 		dt, n := p.PackedLen(backend.Native, backend.F32, d, d)
 		packed := view(dt, n)
 		right = backend.Matrix{Data: packed, Layout: backend.Packed, K: d, N: d}
-		ops = append(ops, &backend.Pack{Dst: right, Src: backend.Dense(weight)})
+		ops = append(ops, &backend.Pack{Dst: right, Src: backend.MatrixOf(weight)})
 	}
 	ops = append(ops,
 		&backend.MatMul{C: h, A: y, B: right},

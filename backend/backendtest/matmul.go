@@ -100,7 +100,7 @@ func (s *setup) matrix(v backend.View, packed bool, f backend.Format) backend.Ma
 	data := s.operand("B packed", dt, flat, false, append(v.Dims()[:v.Rank-2], size))
 	data.opaque = true
 	m := backend.Matrix{Data: data.view, Layout: backend.Packed, Format: f, K: k, N: n}
-	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.Dense(v)})
+	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.MatrixOf(v)})
 	return m
 }
 
@@ -112,7 +112,7 @@ func (s *setup) scaled(v backend.View, f backend.Format) backend.Matrix {
 	scales := s.operand("B scales", f.Scale, flat, false, append(slices.Clone(batch), down, across))
 	codes.opaque, scales.opaque = true, true
 	m := backend.Matrix{Data: codes.view.T(), Scale: scales.view.T(), Format: f}
-	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.Dense(v)})
+	s.prelude = append(s.prelude, &backend.Pack{Dst: m, Src: backend.MatrixOf(v)})
 	return m
 }
 

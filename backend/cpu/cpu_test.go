@@ -137,25 +137,25 @@ func testThreads[T number](t *testing.T) {
 		{"MatMul by rows", func(b *CPU, rng *rand.Rand) backend.View {
 			a, w := filled(b, normals[T](rng, n*d), n, d), filled(b, normals[T](rng, d*d), d, d)
 			c := filled(b, make([]T, n*d), n, d)
-			do(t, b, &backend.MatMul{C: c, A: a, B: backend.Dense(w)})
+			do(t, b, &backend.MatMul{C: c, A: a, B: backend.MatrixOf(w)})
 			return c
 		}},
 		{"MatMul by columns", func(b *CPU, rng *rand.Rand) backend.View {
 			a, w := filled(b, normals[T](rng, d), 1, d), filled(b, normals[T](rng, d*5000), d, 5000)
 			c := filled(b, make([]T, 5000), 1, 5000)
-			do(t, b, &backend.MatMul{C: c, A: a, B: backend.Dense(w)})
+			do(t, b, &backend.MatMul{C: c, A: a, B: backend.MatrixOf(w)})
 			return c
 		}},
 		{"MatMul batched", func(b *CPU, rng *rand.Rand) backend.View {
 			a, w := filled(b, normals[T](rng, 2*3*40*d), 2, 3, 40, d), filled(b, normals[T](rng, 3*d*50), 3, d, 50)
 			c := filled(b, make([]T, 2*3*40*50), 2, 3, 40, 50)
-			do(t, b, &backend.MatMul{C: c, A: a, B: backend.Dense(w.BroadcastTo(2, 3, d, 50))})
+			do(t, b, &backend.MatMul{C: c, A: a, B: backend.MatrixOf(w.BroadcastTo(2, 3, d, 50))})
 			return c
 		}},
 		{"GroupedMatMul", func(b *CPU, rng *rand.Rand) backend.View {
 			a, w := filled(b, normals[T](rng, n*d), n, d), filled(b, normals[T](rng, e*d*d), e, d, d)
 			c := filled(b, make([]T, n*d), n, d)
-			do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: filled(b, []int32{0, 7, 7, 150, 151,
+			do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.MatrixOf(w), Offsets: filled(b, []int32{0, 7, 7, 150, 151,
 				290}, e+1)})
 			return c
 		}},
@@ -246,11 +246,11 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	few, wide := filled(b, normals[float32](rng, 20*d), 20, d), filled(b, normals[float32](rng, 3000*d), 3000, d)
 	scores, weights := filled(b, make([]float32, 20*3000), 20, 3000), packed(t, b, w)
 	ops := []func(){
-		func() { b.matMul(&backend.MatMul{C: scores, A: few, B: backend.Dense(wide.T())}) },
+		func() { b.matMul(&backend.MatMul{C: scores, A: few, B: backend.MatrixOf(wide.T())}) },
 		func() { b.matMul(&backend.MatMul{C: y, A: x, B: weights}) },
-		func() { b.matMul(&backend.MatMul{C: y, A: x, B: backend.Dense(w.T())}) },
+		func() { b.matMul(&backend.MatMul{C: y, A: x, B: backend.MatrixOf(w.T())}) },
 		func() {
-			b.groupedMatMul(&backend.GroupedMatMul{C: y, A: x, B: backend.Dense(experts), Offsets: offsets})
+			b.groupedMatMul(&backend.GroupedMatMul{C: y, A: x, B: backend.MatrixOf(experts), Offsets: offsets})
 		},
 		func() { b.groupedOuter(&backend.GroupedOuter{C: experts, A: x, B: y, Offsets: offsets}) },
 		func() { b.reduce(&backend.Reduce{Y: s, X: flat, Fn: backend.SumSquares}) },

@@ -198,7 +198,7 @@ func TestLinearLogProbGrad(t *testing.T) {
 			target := c.ids(s.n, s.vocab)
 			target[s.n-1] = -1
 			f := &backend.LinearLogProb{LogProb: c.zeros(s.n), LSE: c.zeros(s.n), Entropy: c.zeros(s.n), X: c.normal(s.n,
-				s.d), W: backend.Dense(c.normal(s.vocab, s.d).T()), Target: c.ints(target, s.n), InvTemp: 1.3}
+				s.d), W: backend.MatrixOf(c.normal(s.vocab, s.d).T()), Target: c.ints(target, s.n), InvTemp: 1.3}
 			c.forward, c.outputs, c.cotangents = f, []backend.View{f.LogProb, f.Entropy}, []backend.View{c.normal(s.n),
 				c.normal(s.n)}
 			c.do(f)
@@ -222,7 +222,7 @@ func TestWeightGradientsAddToWhatIsThere(t *testing.T) {
 	norm := &backend.RMSNormGrad{DX: c.zeros(9, 4), DW: c.zeros(4), DY: c.normal(9, 4), X: c.normal(9, 4),
 		W: c.normal(4), Rstd: c.positive(9)}
 	head := &backend.LinearLogProbGrad{DW: c.zeros(6, 4), DLogProb: c.normal(9), X: c.normal(9, 4),
-		W: backend.Dense(c.normal(6, 4).T()), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
+		W: backend.MatrixOf(c.normal(6, 4).T()), Target: c.ints(c.ids(9, 6), 9), LSE: c.positive(9), InvTemp: 1}
 	for _, g := range []struct {
 		op backend.Op
 		dw backend.View

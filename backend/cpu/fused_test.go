@@ -256,18 +256,18 @@ var fusedCases = []struct {
 	}},
 	{"LinearLogProb", true, func(s *bench) backend.Op {
 		return &backend.LinearLogProb{LogProb: s.zeros(caseRows), LSE: s.zeros(caseRows), Entropy: s.zeros(caseRows),
-			X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+			X: s.normal(caseRows, 12), W: backend.MatrixOf(s.normal(4500, 12).T()),
 			Target: s.ints(s.ids(caseRows, 4500), caseRows), InvTemp: 0.8}
 	}},
 	{"LinearLogProbGrad of the input", true, func(s *bench) backend.Op {
 		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DLogProb: s.normal(caseRows),
-			DEntropy: s.normal(caseRows), X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+			DEntropy: s.normal(caseRows), X: s.normal(caseRows, 12), W: backend.MatrixOf(s.normal(4500, 12).T()),
 			Target: s.ints(s.ids(caseRows, 4500), caseRows), LSE: s.positive(caseRows), Entropy: s.positive(caseRows),
 			InvTemp: 0.8}
 	}},
 	{"LinearLogProbGrad", false, func(s *bench) backend.Op {
 		return &backend.LinearLogProbGrad{DX: s.zeros(caseRows, 12), DW: s.zeros(4500, 12), DLogProb: s.normal(caseRows),
-			X: s.normal(caseRows, 12), W: backend.Dense(s.normal(4500, 12).T()),
+			X: s.normal(caseRows, 12), W: backend.MatrixOf(s.normal(4500, 12).T()),
 			Target: s.ints(s.ids(caseRows, 4500), caseRows), LSE: s.positive(caseRows), InvTemp: 0.8}
 	}},
 	{"Sample", true, func(s *bench) backend.Op {

@@ -21,7 +21,7 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 	s := newBench(t, dt, 2, 7)
 	x, w := s.normal(n, d), s.normal(vocab, d)
 	logits := s.zeros(n, vocab)
-	s.do(&backend.MatMul{C: logits, A: x, B: backend.Dense(w.T())})
+	s.do(&backend.MatMul{C: logits, A: x, B: backend.MatrixOf(w.T())})
 
 	draw := &backend.Sample{Token: s.ints(nil, n), LogProb: s.zeros(n), X: logits, Seed: s.ints(s.ids(2*n, 1<<30), n,
 		2), Pos: s.ints(s.ids(n, 99), n),
@@ -31,7 +31,7 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 	s.do(draw)
 
 	loss := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n), X: x,
-		W: backend.Dense(w.T()), Target: draw.Token, InvTemp: invTemp}
+		W: backend.MatrixOf(w.T()), Target: draw.Token, InvTemp: invTemp}
 	s.do(loss)
 	sameBits(t, "LogProb of Sample and of LinearLogProb", content[T](draw.LogProb), content[T](loss.LogProb))
 
@@ -53,7 +53,7 @@ func testSharedScore[T number](t *testing.T, dt backend.DType) {
 
 func TestLinearLogProbSkipsNegativeTargetsAndRefusesUnknownOnes(t *testing.T) {
 	s := newBench(t, backend.F32, 1, 8)
-	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: backend.Dense(s.normal(5,
+	op := &backend.LinearLogProb{LogProb: s.normal(2), LSE: s.zeros(2), X: s.normal(2, 3), W: backend.MatrixOf(s.normal(5,
 		3).T()), Target: s.ints([]int32{-1, 4}, 2), InvTemp: 1}
 	s.do(op)
 	if got := floats(op.LogProb); got[0] != 0 || got[1] >= 0 {

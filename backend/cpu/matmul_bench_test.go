@@ -70,9 +70,9 @@ func BenchmarkMatMul(b *testing.B) {
 		name, flops := fmt.Sprintf("%dx%dx%d/", m, n, k), 2*float64(m*n*k)
 		out, w := benchView(c, m, n), benchView(c, k, n)
 		ops := map[string]*backend.MatMul{
-			"AB":     {C: out, A: benchView(c, m, k), B: backend.Dense(w)},
-			"ABt":    {C: out, A: benchView(c, m, k), B: backend.Dense(benchView(c, n, k).T())},
-			"AtB":    {C: out, A: benchView(c, k, m).T(), B: backend.Dense(w)},
+			"AB":     {C: out, A: benchView(c, m, k), B: backend.MatrixOf(w)},
+			"ABt":    {C: out, A: benchView(c, m, k), B: backend.MatrixOf(benchView(c, n, k).T())},
+			"AtB":    {C: out, A: benchView(c, k, m).T(), B: backend.MatrixOf(w)},
 			"packed": {C: out, A: benchView(c, m, k), B: packed(b, c, w)},
 		}
 		for _, kind := range []string{"AB", "ABt", "AtB", "packed"} {
@@ -100,9 +100,9 @@ func BenchmarkGrouped(b *testing.B) {
 		x, y := benchView(c, m, s.k), benchView(c, m, s.n)
 		w, dw := benchView(c, s.experts, s.n, s.k), benchView(c, s.experts, s.n, s.k)
 		name, flops := fmt.Sprintf("%dx%dx%dx%d/", s.experts, s.each, s.n, s.k), 2*float64(m*s.n*s.k)
-		benchOp(b, c, name+"forward", &backend.GroupedMatMul{C: y, A: x, B: backend.Dense(w.T()), Offsets: offsets}, flops)
+		benchOp(b, c, name+"forward", &backend.GroupedMatMul{C: y, A: x, B: backend.MatrixOf(w.T()), Offsets: offsets}, flops)
 		benchOp(b, c, name+"packed", &backend.GroupedMatMul{C: y, A: x, B: packed(b, c, w.T()), Offsets: offsets}, flops)
-		benchOp(b, c, name+"input", &backend.GroupedMatMul{C: x, A: y, B: backend.Dense(w), Offsets: offsets}, flops)
+		benchOp(b, c, name+"input", &backend.GroupedMatMul{C: x, A: y, B: backend.MatrixOf(w), Offsets: offsets}, flops)
 		benchOp(b, c, name+"weight", &backend.GroupedOuter{C: dw, A: y, B: x, Offsets: offsets}, flops)
 	}
 }

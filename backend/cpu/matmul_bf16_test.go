@@ -192,11 +192,11 @@ func TestBF16HeadIsThatOfF32RoundedOnce(t *testing.T) {
 		dLogProb, dEntropy := s.normal(n), s.normal(n)
 		for half, v := range views {
 			score := &backend.LinearLogProb{LogProb: s.zeros(n), LSE: s.zeros(n), Entropy: s.zeros(n),
-				X: v[0], W: backend.Dense(v[1].T()), Target: target, InvTemp: 0.8}
+				X: v[0], W: backend.MatrixOf(v[1].T()), Target: target, InvTemp: 0.8}
 			s.do(score)
 			grad := &backend.LinearLogProbGrad{DX: s.alloc(v[0].DType, n, d), DW: s.zeros(vocab, d), DLogProb: dLogProb,
 				DEntropy: dEntropy,
-				X:        v[0], W: backend.Dense(v[1].T()), Target: target, LSE: score.LSE, Entropy: score.Entropy, InvTemp: 0.8}
+				X:        v[0], W: backend.MatrixOf(v[1].T()), Target: target, LSE: score.LSE, Entropy: score.Entropy, InvTemp: 0.8}
 			s.do(grad)
 			scores[half], grads[half] = score, grad
 		}

@@ -25,7 +25,7 @@ func packedAs(t testing.TB, b *CPU, f backend.Format, src backend.View) backend.
 	}
 	dst.Buf = buf
 	m := backend.Matrix{Data: dst, Layout: backend.Packed, Format: f, K: k, N: n}
-	do(t, b, &backend.Pack{Dst: m, Src: backend.Dense(src)})
+	do(t, b, &backend.Pack{Dst: m, Src: backend.MatrixOf(src)})
 	return m
 }
 
@@ -136,11 +136,11 @@ func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 	other.Format, impossible.Format.BlockN, unknown.Format.BlockK = backend.Q4, 0, 64
 	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: other}) }, "MatMul", "q4")
 	panics(t, func() { b.Do(&backend.MatMul{C: c, A: a, B: impossible}) }, "MatMul", "blocks of 32×0 elements")
-	panics(t, func() { b.Do(&backend.Pack{Dst: other, Src: backend.Dense(w)}) }, "Pack", "q4")
+	panics(t, func() { b.Do(&backend.Pack{Dst: other, Src: backend.MatrixOf(w)}) }, "Pack", "q4")
 	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: matrix}) }, "Pack", "packed already")
-	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: backend.Dense(w), Column: 8}) }, "Pack", "[8:24]")
+	panics(t, func() { b.Do(&backend.Pack{Dst: matrix, Src: backend.MatrixOf(w), Column: 8}) }, "Pack", "[8:24]")
 	for _, op := range []backend.Op{
-		&backend.MatMul{C: c, A: a, B: unknown}, &backend.Pack{Dst: unknown, Src: backend.Dense(w)},
+		&backend.MatMul{C: c, A: a, B: unknown}, &backend.Pack{Dst: unknown, Src: backend.MatrixOf(w)},
 		&backend.Unpack{Dst: w, Src: unknown},
 	} {
 		if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "BlockK:64") {
@@ -185,7 +185,7 @@ func TestProductsWithIntegersApartAreThoseWithThePackedMatrix(t *testing.T) {
 		sameBits(t, f.String(), data[float32](&got), data[float32](&want))
 		for _, op := range []backend.Op{
 			&backend.Unpack{Dst: filled(b, make([]float32, k*n), k, n), Src: apart},
-			&backend.Pack{Dst: apart, Src: backend.Dense(filled(b, make([]float32, k*n), k, n))},
+			&backend.Pack{Dst: apart, Src: backend.MatrixOf(filled(b, make([]float32, k*n), k, n))},
 		} {
 			if err := b.Do(op); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "separate scales") {
 				t.Errorf("%s of %s with separate scales: error %v", op.Name(), f, err)

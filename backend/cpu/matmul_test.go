@@ -51,7 +51,7 @@ func testMatMulLayouts[T number](t *testing.T) {
 				for _, lb := range append(layouts, "packed") {
 					for _, lc := range layouts {
 						name := fmt.Sprintf("[%d %d %d] A by %s, B by %s, C by %s, accumulate %t", m, n, k, la, lb, lc, accumulate)
-						matrix := backend.Dense(strew(b, w, k, n, "rows"))
+						matrix := backend.MatrixOf(strew(b, w, k, n, "rows"))
 						if lb == "packed" {
 							matrix = packed(t, b, matrix.Data)
 						} else {
@@ -115,7 +115,7 @@ func packed(t testing.TB, b *CPU, src backend.View) backend.Matrix {
 	}
 	dst := backend.NewView(buf, src.DType, shape...)
 	m := backend.Matrix{Data: dst, Layout: backend.Packed, K: k, N: n}
-	do(t, b, &backend.Pack{Dst: m, Src: backend.Dense(src)})
+	do(t, b, &backend.Pack{Dst: m, Src: backend.MatrixOf(src)})
 	return m
 }
 
@@ -124,7 +124,7 @@ func TestMatMulRowHasTheSameBitsAloneAndAmongAThousand(t *testing.T) {
 	const m, n, k = 1000, 150, 700
 	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, k*n), k, n)
 	all, one := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, n), 1, n)
-	do(t, b, &backend.MatMul{C: all, A: a, B: backend.Dense(w)})
+	do(t, b, &backend.MatMul{C: all, A: a, B: backend.MatrixOf(w)})
 	for _, i := range []int{0, 1, 5, 6, 191, 192, 500, 997, 999} {
 		do(t, b, &backend.MatMul{C: one, A: a.Slice(0, i, i+1), B: packed(t, b, w)})
 		sameBits(t, fmt.Sprintf("row %d", i), content[float32](one), content[float32](all.Slice(0, i, i+1)))
@@ -136,11 +136,11 @@ func TestMatMulAccumulateContinuesTheChain(t *testing.T) {
 	const m, n, k = 33, 50, 900
 	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, k*n), k, n)
 	whole, parts := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, m*n), m, n)
-	do(t, b, &backend.MatMul{C: whole, A: a, B: backend.Dense(w)})
+	do(t, b, &backend.MatMul{C: whole, A: a, B: backend.MatrixOf(w)})
 	cuts := []int{0, 1, 385, 512, k}
 	for i, from := range cuts[:len(cuts)-1] {
 		to := cuts[i+1]
-		do(t, b, &backend.MatMul{C: parts, A: a.Slice(1, from, to), B: backend.Dense(w.Slice(0, from, to)),
+		do(t, b, &backend.MatMul{C: parts, A: a.Slice(1, from, to), B: backend.MatrixOf(w.Slice(0, from, to)),
 			Accumulate: i > 0})
 	}
 	sameBits(t, "product in four parts", content[float32](parts), content[float32](whole))
@@ -152,11 +152,11 @@ func TestMatMulBatchIsItsMatrices(t *testing.T) {
 	a := filled(b, normals[float32](rng, e0*e1*m*k), e0, m, e1, k).Permute(0, 2, 1, 3)
 	w := filled(b, normals[float32](rng, e0*n*k), e0, 1, n, k).BroadcastTo(e0, e1, n, k).T()
 	c := filled(b, make([]float32, e0*e1*m*n), e0, e1, m, n)
-	do(t, b, &backend.MatMul{C: c, A: a, B: backend.Dense(w)})
+	do(t, b, &backend.MatMul{C: c, A: a, B: backend.MatrixOf(w)})
 	one := filled(b, make([]float32, m*n), m, n)
 	for i := range e0 {
 		for j := range e1 {
-			do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(j), B: backend.Dense(w.Index(i).Index(j))})
+			do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(j), B: backend.MatrixOf(w.Index(i).Index(j))})
 			sameBits(t, fmt.Sprintf("matrix (%d, %d)", i, j), content[float32](c.Index(i).Index(j)), content[float32](one))
 		}
 	}
@@ -164,7 +164,7 @@ func TestMatMulBatchIsItsMatrices(t *testing.T) {
 	c3 := filled(b, make([]float32, e0*m*n), e0, m, n)
 	do(t, b, &backend.MatMul{C: c3, A: a.Permute(1, 0, 2, 3).Index(1), B: packed(t, b, w3)})
 	for i := range e0 {
-		do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(1), B: backend.Dense(w3.Index(i))})
+		do(t, b, &backend.MatMul{C: one, A: a.Index(i).Index(1), B: backend.MatrixOf(w3.Index(i))})
 		sameBits(t, fmt.Sprintf("packed matrix %d", i), content[float32](c3.Index(i)), content[float32](one))
 	}
 }
@@ -192,7 +192,7 @@ func TestHowAProductIsCutDoesNotChangeItsBits(t *testing.T) {
 		gemmPacked(m, n, k, a, left.Strides[0], 1, panels, want, n, accumulate)
 		for _, workers := range []int{1, 2, 3} {
 			b := withWorkers(t, workers)
-			for _, matrix := range []backend.Matrix{backend.Dense(w), {Data: filled(b, panels, len(panels)),
+			for _, matrix := range []backend.Matrix{backend.MatrixOf(w), {Data: filled(b, panels, len(panels)),
 				Layout: backend.Packed, K: k, N: n}} {
 				c := filled(b, start, m, n)
 				do(t, b, &backend.MatMul{C: c, A: left, B: matrix, Accumulate: accumulate})
@@ -210,15 +210,15 @@ func TestGroupedProductsOfEverySizeAreTheirGroupsMatMuls(t *testing.T) {
 	offsets := filled(b, groups, e+1)
 	a, w := filled(b, normals[float32](rng, m*k), m, k), filled(b, normals[float32](rng, e*k*n), e, k, n)
 	c, dw := filled(b, make([]float32, m*n), m, n), filled(b, make([]float32, e*k*n), e, k, n)
-	do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: offsets})
+	do(t, b, &backend.GroupedMatMul{C: c, A: a, B: backend.MatrixOf(w), Offsets: offsets})
 	do(t, b, &backend.GroupedOuter{C: dw, A: a, B: c, Offsets: offsets})
 	one := withWorkers(t, 1)
 	for i := range e {
 		lo, hi := int(groups[i]), int(groups[i+1])
 		x, y := a.Slice(0, lo, hi), c.Slice(0, lo, hi)
 		want, wantW := filled(b, make([]float32, (hi-lo)*n), hi-lo, n), filled(b, make([]float32, k*n), k, n)
-		do(t, one, &backend.MatMul{C: want, A: x, B: backend.Dense(w.Index(i))})
-		do(t, one, &backend.MatMul{C: wantW, A: x.T(), B: backend.Dense(y)})
+		do(t, one, &backend.MatMul{C: want, A: x, B: backend.MatrixOf(w.Index(i))})
+		do(t, one, &backend.MatMul{C: wantW, A: x.T(), B: backend.MatrixOf(y)})
 		sameBits(t, fmt.Sprintf("product of group %d", i), content[float32](y), content[float32](want))
 		sameBits(t, fmt.Sprintf("gradient of group %d", i), content[float32](dw.Index(i)), content[float32](wantW))
 	}
@@ -231,7 +231,7 @@ func TestMatMulThatFailsWhilePackingPanics(t *testing.T) {
 	const m, n, k = 2 * manyRows, 100, 200
 	a, c := filled(b, make([]float32, m*k), m, k), filled(b, make([]float32, m*n), m, n)
 	w := filled(b, make([]float32, k*n), k, n)
-	op := &backend.MatMul{C: c, A: a, B: backend.Dense(w)}
+	op := &backend.MatMul{C: c, A: a, B: backend.MatrixOf(w)}
 	do(t, b, op)
 	b.Free(w.Buf)
 	panics(t, func() { b.Do(op) }, "")
@@ -249,14 +249,14 @@ func testGrouped[T number](t *testing.T) {
 		offsets := filled(b, groups, e+1)
 		a, w := filled(b, normals[T](rng, m*k), m, k), filled(b, normals[T](rng, e*n*k), e, n, k).T()
 		untouched := normals[T](rng, m*n)
-		for _, matrix := range []backend.Matrix{backend.Dense(w), packed(t, b, w)} {
+		for _, matrix := range []backend.Matrix{backend.MatrixOf(w), packed(t, b, w)} {
 			for _, lc := range layouts {
 				c := strew(b, untouched, m, n, lc)
 				do(t, b, &backend.GroupedMatMul{C: c, A: a, B: matrix, Offsets: offsets})
 				want := strew(b, untouched, m, n, "rows")
 				for i := range e {
 					lo, hi := int(groups[i]), int(groups[i+1])
-					do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: backend.Dense(w.Index(i))})
+					do(t, b, &backend.MatMul{C: want.Slice(0, lo, hi), A: a.Slice(0, lo, hi), B: backend.MatrixOf(w.Index(i))})
 				}
 				sameBits(t, fmt.Sprintf("GroupedMatMul %v, layout %d, C by %s", groups, matrix.Layout, lc), content[T](c),
 					content[T](want))
@@ -274,7 +274,7 @@ func testGrouped[T number](t *testing.T) {
 			do(t, b, &backend.GroupedOuter{C: got, A: x, B: y, Offsets: offsets})
 			for i := range e {
 				lo, hi := int(groups[i]), int(groups[i+1])
-				do(t, b, &backend.MatMul{C: want.Index(i), A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi)),
+				do(t, b, &backend.MatMul{C: want.Index(i), A: x.Slice(0, lo, hi).T(), B: backend.MatrixOf(y.Slice(0, lo, hi)),
 					Accumulate: true})
 			}
 			sameBits(t, fmt.Sprintf("GroupedOuter %v", groups), content[T](got), content[T](want))
@@ -293,7 +293,7 @@ func TestGroupedOuterOfOneGroupTakesItsRowsAlone(t *testing.T) {
 			got, want := filled(b, make([]float32, p*q), 1, p, q), filled(b, make([]float32, p*q), p, q)
 			lo, hi := int(rows[0]), int(rows[1])
 			do(t, b, &backend.GroupedOuter{C: got, A: x, B: y, Offsets: filled(b, rows, 2)})
-			do(t, b, &backend.MatMul{C: want, A: x.Slice(0, lo, hi).T(), B: backend.Dense(y.Slice(0, lo, hi))})
+			do(t, b, &backend.MatMul{C: want, A: x.Slice(0, lo, hi).T(), B: backend.MatrixOf(y.Slice(0, lo, hi))})
 			sameBits(t, fmt.Sprintf("rows %v, %d workers", rows, workers), content[float32](got), content[float32](want))
 		}
 	}
@@ -308,19 +308,19 @@ func TestMatrixOpsPanicWithTheirNameOnBadOperands(t *testing.T) {
 		}
 		return filled(b, make([]float32, n), shape...)
 	}
-	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Dense(x(5, 3))}) }, "MatMul", "[2 4]",
+	panics(t, func() { b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.MatrixOf(x(5, 3))}) }, "MatMul", "[2 4]",
 		"[5 3]")
 	panics(t, func() {
 		b.Do(&backend.MatMul{C: x(2, 3), A: x(2, 4), B: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3}})
 	}, "MatMul", "64")
 	panics(t, func() {
 		b.Do(&backend.Pack{Dst: backend.Matrix{Data: x(4 * 3), Layout: backend.Packed, K: 4, N: 3},
-			Src: backend.Dense(x(4, 3))})
+			Src: backend.MatrixOf(x(4, 3))})
 	}, "Pack", "64")
 	for _, groups := range [][]int32{{0, 3, 2}, {-1, 0, 2}, {0, 1, 5}} {
 		offsets := filled(b, groups, 3)
 		panics(t, func() {
-			b.Do(&backend.GroupedMatMul{C: x(4, 3), A: x(4, 2), B: backend.Dense(x(2, 2, 3)), Offsets: offsets})
+			b.Do(&backend.GroupedMatMul{C: x(4, 3), A: x(4, 2), B: backend.MatrixOf(x(2, 2, 3)), Offsets: offsets})
 		}, "GroupedMatMul", "Offsets")
 		panics(t, func() { b.Do(&backend.GroupedOuter{C: x(2, 2, 3), A: x(4, 2), B: x(4, 3), Offsets: offsets}) },
 			"GroupedOuter", "Offsets")

@@ -34,7 +34,7 @@ func scaledAs(t testing.TB, b *CPU, src backend.View, byRows bool) backend.Matri
 	m := backend.Matrix{
 		Data: view(f.Element, k, n), Scale: view(f.Scale, ceil(k, int(f.BlockK)), ceil(n, int(f.BlockN))), Format: f,
 	}
-	do(t, b, &backend.Pack{Dst: m, Src: backend.Dense(src)})
+	do(t, b, &backend.Pack{Dst: m, Src: backend.MatrixOf(src)})
 	return m
 }
 

@@ -157,7 +157,7 @@ func TestCuBLASLtTakesWhatItCanExpress(t *testing.T) {
 			var results [2][]float64
 			for i, d := range []*device{own, blas} {
 				c, a, b := p.operands(d)
-				d.do(&backend.MatMul{C: c, A: a, B: backend.Dense(b), Accumulate: p.accumulate})
+				d.do(&backend.MatMul{C: c, A: a, B: backend.MatrixOf(b), Accumulate: p.accumulate})
 				results[i] = d.all(c)
 			}
 			for i, want := range results[0] {
@@ -172,7 +172,7 @@ func TestCuBLASLtTakesWhatItCanExpress(t *testing.T) {
 			t.Setenv("AHA_EMU_FAIL", "cublasLtMatmul:1")
 			d := on(t, byCuBLASLt, 1)
 			c, a, b := p.operands(d)
-			err := d.Do(&backend.MatMul{C: c, A: a, B: backend.Dense(b), Accumulate: p.accumulate})
+			err := d.Do(&backend.MatMul{C: c, A: a, B: backend.MatrixOf(b), Accumulate: p.accumulate})
 			if taken := err != nil; taken != p.taken {
 				t.Errorf("computed by cuBLASLt: %v, want %v (error %v)", taken, p.taken, err)
 			}
@@ -189,14 +189,14 @@ func TestTheAlgorithmOfASizeIsFixed(t *testing.T) {
 	a, w := d.normal(backend.F32, 9, 300), d.normal(backend.F32, 300, 8)
 	c := d.normal(backend.F32, 3, 9, 8)
 	for i := range 3 {
-		d.do(&backend.MatMul{C: c.Index(i), A: a, B: backend.Dense(w)})
+		d.do(&backend.MatMul{C: c.Index(i), A: a, B: backend.MatrixOf(w)})
 	}
 	for i := range 2 {
 		if !bytes.Equal(d.bits(c.Index(0)), d.bits(c.Index(i+1))) {
 			t.Errorf("product %d differs from the first", i+2)
 		}
 	}
-	err := d.Do(&backend.MatMul{C: c.Index(0).Slice(0, 0, 4), A: a.Slice(0, 0, 4), B: backend.Dense(w)})
+	err := d.Do(&backend.MatMul{C: c.Index(0).Slice(0, 0, 4), A: a.Slice(0, 0, 4), B: backend.MatrixOf(w)})
 	want := "F32 [1 4 8] = F32 [1 4 300]·[1 300 8]: cublasLtMatmulAlgoGetHeuristic:"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("another size: error %v", err)
@@ -210,8 +210,8 @@ func TestBitsOfCuBLASLtDependOnTheBatchAndThoseOfTheKernelsDoNot(t *testing.T) {
 	for _, d := range []*device{own, blas} {
 		a, w := d.normal(backend.F32, 20, 300), d.normal(backend.F32, 300, 40)
 		alone, among := d.normal(backend.F32, 1, 40), d.normal(backend.F32, 20, 40)
-		d.do(&backend.MatMul{C: alone, A: a.Slice(0, 11, 12), B: backend.Dense(w)},
-			&backend.MatMul{C: among, A: a, B: backend.Dense(w)})
+		d.do(&backend.MatMul{C: alone, A: a.Slice(0, 11, 12), B: backend.MatrixOf(w)},
+			&backend.MatMul{C: among, A: a, B: backend.MatrixOf(w)})
 		equal := bytes.Equal(d.bits(alone), d.bits(among.Slice(0, 11, 12)))
 		if equal != (d == own) {
 			t.Errorf("%s: a row alone has the bits of a row among others: %v", backend.Path(d.Backend), equal)
@@ -240,11 +240,11 @@ func TestTheWorkspaceIsMemoryOfTheDevice(t *testing.T) {
 	if _, err := backend.AllocFor(d.Backend, backend.KVCache, 56000); err != nil {
 		t.Fatal(err)
 	}
-	err := d.Do(&backend.MatMul{C: c, A: a, B: backend.Dense(w)})
+	err := d.Do(&backend.MatMul{C: c, A: a, B: backend.MatrixOf(w)})
 	if err == nil || !strings.Contains(err.Error(), "1000 bytes for other; in use are [KV cache ") {
 		t.Errorf("error %v", err)
 	}
-	row := backend.MatMul{C: c.Slice(0, 0, 1), A: a.Slice(0, 0, 1), B: backend.Dense(w)} // one that needs no workspace
+	row := backend.MatMul{C: c.Slice(0, 0, 1), A: a.Slice(0, 0, 1), B: backend.MatrixOf(w)} // one that needs no workspace
 	d.do(&row)
 	d.must(d.Sync())
 }
@@ -279,7 +279,7 @@ func multiply() (sum float64, err error) {
 	}
 	for _, n := range []int{1, 3} {
 		op := &backend.MatMul{C: views[0].Slice(1, 0, n), A: views[1].Slice(1, 0, 3),
-			B: backend.Dense(views[2].Slice(0, 0, 3).Slice(1, 0, n)), Accumulate: true}
+			B: backend.MatrixOf(views[2].Slice(0, 0, 3).Slice(1, 0, n)), Accumulate: true}
 		if err := b.Do(op); err != nil {
 			return 0, err
 		}
@@ -331,7 +331,7 @@ func TestAFailedDeviceNamesTheProductsBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := backend.NewView(buf, backend.F32, 4, 4)
-	for _, op := range []backend.Op{&backend.Fill{Dst: v}, &backend.MatMul{C: v, A: v, B: backend.Dense(v)}} {
+	for _, op := range []backend.Op{&backend.Fill{Dst: v}, &backend.MatMul{C: v, A: v, B: backend.MatrixOf(v)}} {
 		if err := b.Do(op); err != nil {
 			t.Fatal(err)
 		}

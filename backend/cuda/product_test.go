@@ -17,13 +17,13 @@ func (b *device) forms(f backend.Format, w backend.View) []backend.Matrix {
 	list := []backend.Matrix{{Data: w, Format: f}}
 	if dt, size := b.Backend.(backend.Packer).PackedLen(f, w.DType, k, n); size > 0 {
 		m := backend.Matrix{Data: b.normal(dt, size), Layout: backend.Packed, Format: f, K: k, N: n}
-		b.do(&backend.Pack{Dst: m, Src: backend.Dense(w)})
+		b.do(&backend.Pack{Dst: m, Src: backend.MatrixOf(w)})
 		list = append(list, m)
 	}
 	if f == backend.FP8 {
 		m := backend.Matrix{Data: b.normal(f.Element, n, k).T(), Format: f}
 		m.Scale = b.normal(f.Scale, (n+127)/128, (k+127)/128).T()
-		b.do(&backend.Pack{Dst: m, Src: backend.Dense(w)})
+		b.do(&backend.Pack{Dst: m, Src: backend.MatrixOf(w)})
 		list = append(list, m)
 		// Pack from that form to the packed one.
 		copied := list[1]
@@ -148,7 +148,7 @@ func TestOffsetsOutOfRangeAreReported(t *testing.T) {
 		b := on(t, "cuda:0", 1)
 		a, w := b.normal(backend.F32, 8, 5), b.normal(backend.F32, 1, 5, 6)
 		c := b.normal(backend.F32, 8, 6)
-		b.do(&backend.GroupedMatMul{C: c, A: a, B: backend.Dense(w), Offsets: b.ints(offsets...)})
+		b.do(&backend.GroupedMatMul{C: c, A: a, B: backend.MatrixOf(w), Offsets: b.ints(offsets...)})
 		if err := b.Sync(); err == nil || !strings.Contains(err.Error(), "out of range") {
 			t.Errorf("offsets %v of 8 rows: error %v", offsets, err)
 		}
@@ -159,7 +159,7 @@ func TestRowsOfNoGroupAreLeft(t *testing.T) {
 	d := emulatedDevice(t)
 	c := d.operand(backend.F32, func(int) float64 { return 3 }, 5, 8)
 	d.do(&backend.GroupedMatMul{C: c, A: d.normal(backend.F32, 5, 4),
-		B: backend.Dense(d.normal(backend.F32, 0, 4, 8)), Offsets: d.ints(0)})
+		B: backend.MatrixOf(d.normal(backend.F32, 0, 4, 8)), Offsets: d.ints(0)})
 	if got := d.values(c); got[0] != 3 || got[39] != 3 {
 		t.Errorf("values %v, want those before", got)
 	}

@@ -13,7 +13,7 @@ func MatMul(a, b Tensor) Tensor {
 	s := scopeOf("MatMul", a, b)
 	shape := matMulShape(a, b)
 	y := s.alloc(a.view.DType, shape...)
-	s.do(&backend.MatMul{C: y.view, A: a.View(), B: backend.Dense(b.View())})
+	s.do(&backend.MatMul{C: y.view, A: a.View(), B: backend.MatrixOf(b.View())})
 	if s.needs(a, b) {
 		var saved []Tensor
 		if b.val != nil {
@@ -25,12 +25,12 @@ func MatMul(a, b Tensor) Tensor {
 		s.track([]*Tensor{&y}, saved, func(dy []gradient) {
 			if a.val != nil {
 				g := s.newGradient(a)
-				s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: backend.Dense(b.view.T())})
+				s.do(&backend.MatMul{C: g.View, A: dy[0].View, B: backend.MatrixOf(b.view.T())})
 				s.give(a, g)
 			}
 			if b.val != nil {
 				g := s.newGradient(b)
-				s.do(&backend.MatMul{C: g.View, A: a.view.T(), B: backend.Dense(dy[0].View)})
+				s.do(&backend.MatMul{C: g.View, A: a.view.T(), B: backend.MatrixOf(dy[0].View)})
 				s.give(b, g)
 			}
 		})

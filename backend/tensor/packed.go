@@ -41,7 +41,7 @@ func (p *Param) matrix(s *Scope) backend.Matrix {
 	}
 	p.mustKeepFormat()
 	if st := p.packed.state; st.Copy != st.Weights {
-		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix, Src: backend.Dense(strided.Data)}); err != nil {
+		if err := p.b.Do(&backend.Pack{Dst: p.packed.matrix, Src: backend.MatrixOf(strided.Data)}); err != nil {
 			s.Fail(fmt.Errorf("tensor: pack %s: %w", p.Name, err))
 			return strided
 		}
@@ -133,7 +133,7 @@ func (p *Param) Pack() error {
 		return err
 	}
 	if p.isSet() {
-		if err := p.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(p.value.T())}); err != nil {
+		if err := p.b.Do(&backend.Pack{Dst: m, Src: backend.MatrixOf(p.value.T())}); err != nil {
 			p.freeMatrix(m)
 			return fmt.Errorf("tensor: pack %s: %w", p.Name, err)
 		}

@@ -207,7 +207,7 @@ func (p *Param) Assign(t Tensor) error {
 func (p *Param) setTo(v backend.View) error {
 	var op backend.Op = &backend.Copy{Dst: p.value, Src: v}
 	if p.Packed() {
-		op = &backend.Pack{Dst: p.packed.matrix, Src: backend.Dense(v.T())}
+		op = &backend.Pack{Dst: p.packed.matrix, Src: backend.MatrixOf(v.T())}
 	}
 	if err := p.b.Do(op); err != nil {
 		return fmt.Errorf("tensor: set %s: %w", p.Name, err)

@@ -149,5 +149,5 @@ func (p *product) pack(w backend.View) (backend.Matrix, error) {
 		return backend.Matrix{}, err
 	}
 	m := backend.Matrix{Data: v, Layout: backend.Packed, Format: p.f, K: p.k, N: p.n}
-	return m, p.b.b.Do(&backend.Pack{Dst: m, Src: backend.Dense(w)})
+	return m, p.b.b.Do(&backend.Pack{Dst: m, Src: backend.MatrixOf(w)})
 }

@@ -52,9 +52,9 @@ func (t *Trainer) now() ([]constant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: the settings of Trainer.Drafter: %w", err)
 	}
-	var keep, extra []string
-	for _, k := range t.Keep {
-		keep = append(keep, k.Name)
+	var unclaimed, extra []string
+	for _, k := range t.Unclaimed {
+		unclaimed = append(unclaimed, k.Name)
 	}
 	for _, x := range t.Extra {
 		extra = append(extra, x.Name)
@@ -76,7 +76,7 @@ func (t *Trainer) now() ([]constant, error) {
 		{name: "EMADecay", value: t.EMADecay},
 		{name: "Dir", value: t.Dir},
 		{name: "Seed", value: t.Seed},
-		{name: "Keep", value: fmt.Sprint(keep), record: true},
+		{name: "Unclaimed", value: fmt.Sprint(unclaimed), record: true},
 		{name: "Extra", value: fmt.Sprint(extra), record: true},
 		{name: "Settings", value: string(settings), record: true},
 	}, nil
@@ -122,7 +122,7 @@ func (t *Trainer) begin() error {
 	return nil
 }
 
-// AcceptSettings allows a run to continue with new values of Settings, Extra and Keep,
+// AcceptSettings allows a run to continue with new values of Settings, Extra and Unclaimed,
 // which its next checkpoint records. It is for callers that set these fields and restore
 // them afterwards, as rl.GRPO does. Resume calls it too.
 func (t *Trainer) AcceptSettings() error {

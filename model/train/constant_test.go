@@ -50,7 +50,7 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 		"EMADecay":      {func(t *Trainer) { t.EMADecay = 0.5 }, "EMADecay changed from 0.9 to 0.5"},
 		"Dir":           {func(t *Trainer) { t.Dir = "elsewhere" }, "Dir changed from "},
 		"Seed":          {func(t *Trainer) { t.Seed = 1 }, "Seed changed from 18446744073709551615 to 1"},
-		"Keep":          {func(t *Trainer) { t.Keep = []checkpoint.Tensor{{Name: "x"}} }, "Keep changed from [] to [x]"},
+		"Unclaimed":     {func(t *Trainer) { t.Unclaimed = []checkpoint.Tensor{{Name: "x"}} }, "Unclaimed changed from [] to [x]"},
 		"Extra":         {func(t *Trainer) { t.Extra = []ExtraFile{{Name: "y"}} }, "Extra changed from [] to [y]"},
 		"Settings":      {func(t *Trainer) { t.Settings = 3 }, "Settings changed from null to 3"},
 	} {

@@ -129,12 +129,12 @@ func newtonSchulz(s *tensor.Scope, x backend.View) backend.View {
 	}
 	s.Do(&backend.Binary{Y: cur, A: x, B: norm.View().Reshape(n, 1, 1).BroadcastTo(n, small, large), Fn: backend.Div})
 	for range 5 {
-		s.Do(&backend.MatMul{C: gram, A: cur, B: backend.Dense(cur.T())})
+		s.Do(&backend.MatMul{C: gram, A: cur, B: backend.MatrixOf(cur.T())})
 		affine(s, scaled, gram, c)
 		affine(s, poly, gram, b)
-		s.Do(&backend.MatMul{C: poly, A: scaled, B: backend.Dense(gram), Accumulate: true})
+		s.Do(&backend.MatMul{C: poly, A: scaled, B: backend.MatrixOf(gram), Accumulate: true})
 		affine(s, next, cur, a)
-		s.Do(&backend.MatMul{C: next, A: poly, B: backend.Dense(cur), Accumulate: true})
+		s.Do(&backend.MatMul{C: next, A: poly, B: backend.MatrixOf(cur), Accumulate: true})
 		cur, next = next, cur
 	}
 	if tall {

@@ -132,7 +132,7 @@ func (t *Trainer) files() map[string]func(io.Writer) error {
 		return func(w io.Writer) error { return checkpoint.Write(w, list, map[string]string{"format": "pt"}) }
 	}
 	files := map[string]func(io.Writer) error{
-		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.stored), t.Keep...)),
+		checkpoint.SingleFile: tensors(append(checkpoint.Tensors(t.stored), t.Unclaimed...)),
 		optimizerFile:         tensors(checkpoint.Tensors(t.moments.Params())),
 		configFile: func(w io.Writer) error {
 			return model.WriteConfig(w, t.Model.Config.StoredAs(t.Model.Params.DType()))
@@ -235,7 +235,7 @@ type tensorFile struct {
 // tensorFiles returns a checkpoint's files of tensors.
 func (t *Trainer) tensorFiles() []tensorFile {
 	files := []tensorFile{
-		{checkpoint.SingleFile, t.stored, t.Keep},
+		{checkpoint.SingleFile, t.stored, t.Unclaimed},
 		{optimizerFile, t.moments.Params(), nil},
 	}
 	if t.ema != nil {

@@ -273,7 +273,7 @@ func TestCallersFilesAndForeignTensorsTravelAlong(t *testing.T) {
 	cursor := "epoch 3"
 	with := func(steps int) *Trainer {
 		tr := newRun(t, AdamW{LR: 1e-3}, dir, steps)
-		tr.Keep = []checkpoint.Tensor{foreign}
+		tr.Unclaimed = []checkpoint.Tensor{foreign}
 		tr.Extra = []ExtraFile{{
 			Name:  "cursor.txt",
 			Write: func(w io.Writer) error { _, err := io.WriteString(w, cursor); return err },

@@ -34,7 +34,7 @@ func (f DataFunc) Batch(step int) ([]model.Sequence, error) { return f(step) }
 // or recorded must not change, and the model and the Drafter must keep their parameters and
 // gates; otherwise calls return an error that names what changed. Steps, SaveEvery,
 // KeepLast, Eval, EvalEvery, KeepBest, OnStep, Log and AllowDifferentPath may change at any
-// time; Settings, Extra and Keep may change before a call of Resume.
+// time; Settings, Extra and Unclaimed may change before a call of Resume.
 type Trainer struct {
 	Model *model.Model // required
 	// Drafter, unless nil, is trained together with the model: DefaultLoss adds its loss,
@@ -82,9 +82,9 @@ type Trainer struct {
 	// that KeepLast keeps.
 	KeepBest string
 
-	// Keep are further tensors for the file of weights, such as those that checkpoint.Load
+	// Unclaimed are further tensors for the file of weights, such as those that checkpoint.Load
 	// left unclaimed, see checkpoint.Reader.Verbatim.
-	Keep []checkpoint.Tensor
+	Unclaimed []checkpoint.Tensor
 	// Extra are further files of a checkpoint, for the caller's own state.
 	Extra []ExtraFile
 
