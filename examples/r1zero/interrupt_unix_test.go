@@ -48,7 +48,8 @@ func stopTwice(t *testing.T, s os.Signal, name string, code int) {
 		}
 		c.Wait()
 		want := strings.NewReplacer("OUT", regexp.QuoteMeta(out), "NAME", name).Replace(
-			"^r1zero: (" + phase.training + "|" + evaluating + "): NAME; the same command with -resume continues\n$")
+			"^r1zero: NAME: stopping; a second signal ends the process at once\n" +
+				"r1zero: (" + phase.training + "|" + evaluating + "): NAME; the same command with -resume continues\n$")
 		if got := c.ProcessState.ExitCode(); got != code || !regexp.MustCompile(want).MatchString(stderr.String()) {
 			t.Errorf("%s at %s: exit code %d, %q; want %d, %s", name, phase.sign, got, stderr.String(), code, want)
 		}
