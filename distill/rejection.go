@@ -73,7 +73,8 @@ func (r *Rejection) Collect(ctx context.Context, prompts []rollout.Prompt) (*Col
 		for i, s := range samples {
 			v := scores.Totals[i]
 			c.count(s, v)
-			if v.Status == reward.Correct && s.Finish == model.Stopped && (r.MaxPerPrompt == 0 || kept[s.Prompt] < r.MaxPerPrompt) {
+			room := r.MaxPerPrompt == 0 || kept[s.Prompt] < r.MaxPerPrompt
+			if v.Status == reward.Correct && s.Finish == model.Stopped && room {
 				kept[s.Prompt]++
 				c.Traces = append(c.Traces, Trace{Prompt: at + s.Prompt, IDs: s.IDs, Text: s.Text})
 			}

@@ -34,7 +34,9 @@ func SegmentSum(x, offsets Tensor) Tensor {
 			g := s.newGradient(x)
 			s.do(&backend.Fill{Dst: g.View})
 			d := s.contiguous(dy[0])
-			s.do(&backend.GroupedMatMul{C: g.View, A: ones.view, B: backend.MatrixOf(d.View.Unsqueeze(1)), Offsets: offsets.view})
+			s.do(&backend.GroupedMatMul{
+				C: g.View, A: ones.view, B: backend.MatrixOf(d.View.Unsqueeze(1)), Offsets: offsets.view,
+			})
 			d.release()
 			s.give(x, g)
 		})

@@ -49,7 +49,7 @@ type config struct {
 
 	LossType    string  `json:"loss_type" usage:"average over tokens: dapo, grpo, dr_grpo, bnpo or luspo"`
 	Surrogate   string  `json:"surrogate" usage:"loss of a token: clip, cispo, sapo, reinforce or mirror_descent"`
-	Level       string  `json:"importance_sampling_level" usage:"level of the importance ratio: token, sequence, sequence_token or trajectory"`
+	Level       string  `json:"importance_sampling_level" usage:"ratio of a token, sequence, sequence_token or trajectory"`
 	Epsilon     float64 `json:"epsilon" usage:"the importance ratio is clipped below at 1-epsilon; 0 means 0.2"`
 	EpsilonHigh float64 `json:"epsilon_high" usage:"it is clipped above at 1+epsilon_high; 0 means epsilon (cispo: 4)"`
 	DualClip    float64 `json:"delta" usage:"dual-clip PPO: bound of the ratio if the advantage is negative; 0 means none"`
@@ -62,10 +62,10 @@ type config struct {
 	Iterations  int     `json:"num_iterations" usage:"passes over each rollout"`
 	MiniBatches int     `json:"mini_batches" usage:"optimizer updates per pass"`
 	Correction  string  `json:"importance_sampling_mode" usage:"off-policy correction: {token,sequence}_{truncate,mask}"`
-	Cap         float64 `json:"importance_sampling_clip_max" usage:"maximum weight of the off-policy correction; 0 means 3"`
+	Cap         float64 `json:"importance_sampling_clip_max" usage:"largest weight in off-policy correction; 0 means 3"`
 	OffPolicy   float64 `json:"off_policy_mask_threshold" usage:"of the off-policy sequence mask, in nats; 0 means none"`
 	RefSync     int     `json:"ref_model_sync_steps" usage:"steps between updates of the reference model; 0 means never"`
-	RefMix      float64 `json:"ref_model_mixup_alpha" usage:"weight of the policy when it is copied to the reference model; 0 means 1"`
+	RefMix      float64 `json:"ref_model_mixup_alpha" usage:"weight of the policy in a copy to the reference; 0 means 1"`
 
 	LR          float64 `json:"learning_rate" usage:"peak learning rate"`
 	Warmup      int     `json:"warmup_steps" usage:"steps of learning rate warm-up"`

@@ -50,9 +50,10 @@ func TestFieldsThatChangeMidRunAreNamed(t *testing.T) {
 		"EMADecay":      {func(t *Trainer) { t.EMADecay = 0.5 }, "EMADecay changed from 0.9 to 0.5"},
 		"Dir":           {func(t *Trainer) { t.Dir = "elsewhere" }, "Dir changed from "},
 		"Seed":          {func(t *Trainer) { t.Seed = 1 }, "Seed changed from 18446744073709551615 to 1"},
-		"Unclaimed":     {func(t *Trainer) { t.Unclaimed = []checkpoint.Tensor{{Name: "x"}} }, "Unclaimed changed from [] to [x]"},
-		"Extra":         {func(t *Trainer) { t.Extra = []ExtraFile{{Name: "y"}} }, "Extra changed from [] to [y]"},
-		"Settings":      {func(t *Trainer) { t.Settings = 3 }, "Settings changed from null to 3"},
+		"Unclaimed": {func(t *Trainer) { t.Unclaimed = []checkpoint.Tensor{{Name: "x"}} },
+			"Unclaimed changed from [] to [x]"},
+		"Extra":    {func(t *Trainer) { t.Extra = []ExtraFile{{Name: "y"}} }, "Extra changed from [] to [y]"},
+		"Settings": {func(t *Trainer) { t.Settings = 3 }, "Settings changed from null to 3"},
 	} {
 		tr := newRun(t, AdamW{LR: 1e-3}, t.TempDir(), 4)
 		mustStep(t, tr, randomText(4))

@@ -21,8 +21,8 @@ type Speed struct {
 	Write float64 // in sampling Scale.Slots completions together
 }
 
-// Measure has a model of its own learn and write for at least moment each. It changes
-// no bit of a run that follows.
+// Measure trains a throwaway model and samples from it, each for at least moment. It does
+// not change the results of a run that follows.
 func (b Base) Measure(ctx context.Context, device backend.Backend, c model.Config, o model.Options,
 	moment time.Duration) (s Speed, err error) {
 	m, err := model.NewWith(device, c, b.Seed, o)
@@ -37,8 +37,8 @@ func (b Base) Measure(ctx context.Context, device backend.Backend, c model.Confi
 	return s, err
 }
 
-// learning is the time of a token in steps of the base training. The first step
-// allocates memory and is not counted.
+// learning returns the seconds per token of base training. The first step allocates
+// memory and is not counted.
 func (b Base) learning(ctx context.Context, m *model.Model, moment time.Duration) (float64, error) {
 	t, err := b.trainer(m)
 	if err != nil {
@@ -57,8 +57,8 @@ func (b Base) learning(ctx context.Context, m *model.Model, moment time.Duration
 	})
 }
 
-// writing is the time of a token when every slot writes a completion of the expected
-// length. The first round prepares the programs of all lengths and is not counted.
+// writing returns the seconds per token when every slot samples a completion of the
+// expected length. The first round prepares the programs of all lengths and is not counted.
 func (s Scale) writing(ctx context.Context, m *model.Model, moment time.Duration) (float64, error) {
 	g, err := NewGenerator(m, s)
 	if err != nil {
@@ -78,8 +78,8 @@ func (s Scale) writing(ctx context.Context, m *model.Model, moment time.Duration
 	})
 }
 
-// perUnit is the time of a unit in seconds: work is done once, and then again and again
-// for at least moment, which is timed.
+// perUnit returns the seconds per unit of work. It calls work once, and then times further
+// calls for at least moment.
 func perUnit(moment time.Duration, work func() (units int, err error)) (float64, error) {
 	if _, err := work(); err != nil {
 		return 0, err
@@ -95,10 +95,10 @@ func perUnit(moment time.Duration, work func() (units int, err error)) (float64,
 	return time.Since(began).Seconds() / float64(units), nil
 }
 
-// Plan is how long the phases of a run take.
+// Plan holds the expected times of the phases of a run.
 type Plan struct{ Base, GRPO, Evaluations time.Duration }
 
-// Plan is that of a run of scale sc, of which done is there already.
+// Plan returns the expected times of what is left of a run of scale sc.
 func (s Speed) Plan(sc Scale, done Done) Plan {
 	seconds := func(tokens int, each float64) time.Duration {
 		return time.Duration(float64(tokens) * each * float64(time.Second))
@@ -138,13 +138,13 @@ func (p Plan) String() string {
 		strings.Join(parts, ", "))
 }
 
-// Done is what an output folder has of a run.
+// Done is the part of a run that an output folder already has.
 type Done struct {
 	Base, RL  int  // steps
 	Evaluated bool // the base model is
 }
 
-// ReadDone reads what the run in out has come to.
+// ReadDone reads how far the run in out is.
 func ReadDone(out string) (d Done, err error) {
 	for _, phase := range []struct {
 		name  string

@@ -1,4 +1,4 @@
-package aha_test
+package program_test
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 // TestProgramsOfTheREADMECompile builds every Go block of README.md, each of which is a whole
 // program.
 func TestProgramsOfTheREADMECompile(t *testing.T) {
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
