@@ -16,7 +16,7 @@ type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
 	columns    int           // columns that pack is called with at a time, whole panels
-	rows, cols int           // size of a unit of work: whole strips of every kernel, and whole panels
+	rows, cols int           // maximum size of a unit of work, whole panels
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand with element (i,p) at a[i*rs+p*cs].

@@ -9,12 +9,16 @@ import (
 
 // M is the rows of A and C, N the columns of B and C, K the reduction length.
 
-// A unit of work is a block of C with the rows and columns that the encoding
-// says. Products of up to fewRows rows, which mostly read B, have units of
+// A unit of work is a block of C. It has at most the rows and columns that the
+// encoding says, and fewer if there would be less than leastUnits units per
+// thread. Products of up to fewRows rows, which mostly read B, have units of
 // narrowColumns columns.
 const (
 	narrowColumns = 64
 	fewRows       = 32
+	leastUnits    = 4
+	narrowRows    = 64 // minimum rows of a unit, unless a part has fewer
+	rowUnit       = 32 // rows of a unit are a multiple, unless a part has fewer
 )
 
 // part is one matrix product of an op: a matrix of a batch, or a group of rows.
@@ -26,15 +30,19 @@ type part struct {
 	rows   []byte // encoded rows of A, in formatted.left or in A itself
 	stride int    // stride of rows in bytes
 	panels int    // offset of the right operand's panels in formatted.right, in bytes
+	height int    // rows of a unit
 	unit   int    // number of units before this part
 }
+
+// units returns the number of units if each has the given number of columns.
+func (t *part) units(n, columns int) int { return ceil(t.m, t.height) * ceil(n, columns) }
 
 // formatted is the state that products in formats other than Native reuse.
 type formatted struct {
 	*encoding
 	parts      []part
 	n          int
-	columns    int // columns of a unit
+	columns    int // columns of a unit, whole panels unless it has all
 	accumulate bool
 	left       []byte // encoded left operands
 	right      []byte // panels of right operands: packed for this op, or the op's packed matrix
@@ -79,22 +87,43 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 		f.right = f.memory
 		f.packer.parts(p, f, shared)
 	}
-	f.columns = f.cols
-	if most <= fewRows {
-		f.columns = narrowColumns
-	}
-	units, work := 0, 0
-	for i := range f.parts {
-		t := &f.parts[i]
-		t.unit = units
-		units += ceil(t.m, f.rows) * ceil(f.n, f.columns)
-		work += t.m * t.k * f.n
-	}
+	units, work := f.cut(len(p.workers), most)
 	// One row takes as long as several, since reading B takes the time.
 	perUnit := max(work, 8*work/max(most, 1)) / max(units, 1)
 	p.run(units, max(ceil(pieceWork, max(perUnit, 1)), units/(16*len(p.workers))), f)
 	clear(f.parts) // releases the operands for garbage collection
 	f.right = nil
+}
+
+// cut chooses the size of units. It returns their number and the number of
+// multiply-adds. most is the number of rows of the largest part.
+func (f *formatted) cut(workers, most int) (units, work int) {
+	for i := range f.parts {
+		work += f.parts[i].m * f.parts[i].k * f.n
+	}
+	rows, columns := f.rows, evenly(f.n, f.cols, narrowColumns)
+	if most <= fewRows {
+		columns = narrowColumns
+	}
+	for {
+		rows, columns = min(rows, most), min(columns, f.n)
+		f.columns, units = columns, 0
+		for i := range f.parts {
+			t := &f.parts[i]
+			t.unit, t.height = units, evenly(t.m, rows, rowUnit)
+			units += t.units(f.n, columns)
+		}
+		switch wide, tall := columns > narrowColumns, rows >= 2*narrowRows; {
+		case units == 0 || units >= leastUnits*workers || work <= units*pieceWork:
+			return units, work
+		case wide && (columns >= rows || !tall):
+			columns = evenly(columns, (columns+1)/2, narrowColumns)
+		case tall:
+			rows = (rows + 1) / 2
+		default:
+			return units, work
+		}
+	}
 }
 
 // run computes units [lo, hi). Within a part, the row blocks of one block of
@@ -103,9 +132,9 @@ func (f *formatted) run(w *worker, lo, hi int) {
 	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].unit > lo }) - 1
 	for ; lo < hi; lo++ {
 		t := &f.parts[i]
-		blocks := ceil(t.m, f.rows)
+		blocks := ceil(t.m, t.height)
 		u := lo - t.unit
-		f.block(w, t, u%blocks*f.rows, u/blocks*f.columns)
+		f.block(w, t, u%blocks*t.height, u/blocks*f.columns)
 		if i+1 < len(f.parts) && lo+1 == f.parts[i+1].unit {
 			i++
 		}
@@ -114,7 +143,7 @@ func (f *formatted) run(w *worker, lo, hi int) {
 
 // block computes the unit of t that starts at row i and column j.
 func (f *formatted) block(w *worker, t *part, i, j int) {
-	m, n := min(f.rows, t.m-i), min(f.columns, f.n-j)
+	m, n := min(t.height, t.m-i), min(f.columns, f.n-j)
 	var rows, panels []byte
 	if t.k > 0 {
 		rows = t.rows[i*t.stride:]

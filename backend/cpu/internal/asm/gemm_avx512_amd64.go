@@ -57,8 +57,15 @@ const (
 	depthAcross = 256
 )
 
-// Two panels of depthAVX512 rows fill the first-level cache, and a block of A
-// half of the second-level cache.
+// streamPanels is set if panels come from the second-level cache for every
+// strip, which pays off with a first-level cache of 32 KiB: C is loaded and
+// stored once for each depth, and a depth whose panels stay in such a cache is
+// too short. A with adjacent columns is then read in place, in strips of
+// aliasRowsAVX512 rows.
+var streamPanels = cacheL1 < 48<<10
+
+// Two panels of depthAVX512 rows fill the first-level cache, unless panels
+// stream. A block of A fills half of the second-level cache.
 var (
 	depthAVX512  = cacheL1 / (4 * 2 * PanelWidth)
 	blockAAVX512 = cacheL2 / (4 * 2)
@@ -72,20 +79,24 @@ var blockedA = sync.Pool{New: func() any {
 
 // gemmAVX512 is GemmPart for positive m, n and k. It goes through blocks of A
 // and, for each, through all columns, two or four panels at a time. These
-// panels stay in the first-level cache for all strips of the block, and their
-// part of C in the second-level cache for all depths. A block is packed if it
-// has more than a few rows and enough columns benefit.
+// panels stay in the first-level cache for all strips of the block, unless they
+// stream, and their part of C in the second-level cache for all depths. A block
+// is packed if it has more than a few rows and enough columns benefit.
 func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	g := gemmBlocksAVX512{a: a, ars: ars, acs: acs, bp: bp, step: step, ldc: ldc}
+	inPlace := streamPanels && acs == 1
 	most := stripRowsAVX512
-	if m > aliasRowsAVX512 && (n >= packAFor || ars == 1 && n >= packAcrossFor) {
+	if !inPlace && m > aliasRowsAVX512 && (n >= packAFor || ars == 1 && n >= packAcrossFor) {
 		buf := blockedA.Get().(*[]float32)
 		defer blockedA.Put(buf)
 		g.packed = *buf
-	} else if ars%aliasAVX512 == 0 {
+	} else if inPlace || ars%aliasAVX512 == 0 {
 		most = aliasRowsAVX512
 	}
 	g.depth = evenStep(k, depthAVX512)
+	if streamPanels {
+		g.depth = evenStep(k, depthAlong)
+	}
 	if m <= most {
 		g.depth = evenStep(k, depthAlong)
 		if g.packed == nil && acs != 1 {

@@ -8,8 +8,8 @@ import "sync"
 const tileRows = 14
 
 const (
-	blockKBF16  = 512  // blocks of two panels, 32 KiB, and a strip of A stream through the first-level cache
-	blockStrips = 7    // a block of A, 98 KiB, stays in the second-level cache
+	blockKBF16  = 1024 // panels come from the second-level cache; C is loaded and stored once for each block
+	blockStrips = 7    // a block of A, 196 KiB, stays in the second-level cache
 	copyRowsAt  = 2048 // rows of A 4 KiB or more apart compete for a few sets of the first-level cache
 )
 

@@ -20,7 +20,6 @@
 // three and five times its row stride. DI and R12 point to rows 0 and 7 of C;
 // R11, R13 and AX are one, three and five times its row stride. Distances are
 // in bytes.
-// one, three and five of its row strides. Distances are in bytes.
 
 #define ROWS1(OP) OP((SI), (DI), Z0, Z1, 0, 1)
 #define ROWS2(OP) ROWS1(OP); OP((SI)(R8*1), (DI)(R11*1), Z2, Z3, 2, 3)
