@@ -11,8 +11,7 @@ GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 #define STARTQ4(ROWS) ROWS(FROMSUM, 36)
 
 // AHEAD prefetches byte w of the block in the next two panels into the
-// second-level cache: a product of few rows then reads from memory about a
-// tenth faster on a Zen 4. Q8 does not benefit. R10 is 3·DX.
+// second-level cache. Q8 does not benefit. R10 is 3·DX.
 #define AHEAD(w) PREFETCHT1 w(BX)(DX*2); PREFETCHT1 w(BX)(R10*1)
 
 // OCT multiplies eight k, whose weights are at byte w: the first four k in the
@@ -43,6 +42,28 @@ TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	MOVQ panelStep+40(FP), R10
 	LEAQ (R10)(R10*2), R10
 	GEMMQUANT(STARTQ4, DOTSQ4, SCALES, 288)
+
+#define GEMVFROMSUM(a, c, f, s) VPSRAD.BCST $4, a, s
+
+// GEMVOCT is OCT for one panel.
+#define GEMVOCT(ROWS, k0, k4, w) \
+	VMOVDQU32 w(BX), Z26        \
+	VPANDD Z26, Z30, Z24        \
+	VPSRLD $4, Z26, Z26         \
+	ROWS(GEMVDOT, k0)           \
+	VPANDD Z26, Z30, Z24        \
+	ROWS(GEMVDOT, k4)
+
+#define GEMVDOTSQ4(ROWS) \
+	GEMVOCT(ROWS, 0, 4, 32)    \
+	GEMVOCT(ROWS, 8, 12, 96)   \
+	GEMVOCT(ROWS, 16, 20, 160) \
+	GEMVOCT(ROWS, 24, 28, 224)
+
+// func gemvQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+TEXT ·gemvQ4Dot(SB), NOSPLIT, $0-65
+	VPBROADCASTQ nibbles<>(SB), Z30
+	GEMVQUANT(GEMVFROMSUM, GEMVDOTSQ4, GEMVSCALES, 288)
 
 // The weights of Q4_1 have no offset, so the sums start from 0.
 #define NOSUM(a, c0, c1, f0, f1, s0, s1) VPXORD s0, s0, s0; VPXORD s1, s1, s1
@@ -82,3 +103,27 @@ TEXT ·gemmQ4_1Dot(SB), NOSPLIT, $0-69
 	MOVQ panelStep+40(FP), R10
 	LEAQ (R10)(R10*2), R10
 	GEMMQUANT(STARTQ4_1, DOTSQ4, VALUES, 320)
+
+#define GEMVNOSUM(a, c, f, s) VPXORD s, s, s
+
+// GEMVVALUE is VALUE for one panel.
+#define GEMVVALUE(a, c, f, s) \
+	VPSRAD.BCST $7, a, Z26     \
+	VPSUBD Z26, Z28, Z26       \
+	VCVTDQ2PS Z26, Z26         \
+	VCVTDQ2PS s, s             \
+	VMULPS Z29, Z26, Z27       \
+	VFMADD213PS Z27, Z24, s
+
+#define GEMVADDROW(a, c, f, s) VFMADD231PS.BCST a, s, f
+
+#define GEMVVALUES(ROWS) \
+	VCVTPH2PS (BX), Z24        \
+	VCVTPH2PS 288(BX), Z29     \
+	ROWS(GEMVVALUE, 36)        \
+	ROWS(GEMVADDROW, 32)
+
+// func gemvQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+TEXT ·gemvQ4_1Dot(SB), NOSPLIT, $0-65
+	VPBROADCASTQ nibbles<>(SB), Z30
+	GEMVQUANT(GEMVNOSUM, GEMVDOTSQ4, GEMVVALUES, 320)

@@ -28,6 +28,26 @@
 TEXT ·gemmQ8Dot(SB), NOSPLIT, $0-69
 	GEMMQUANT(STARTQ8, DOTSQ8, SCALES, 544)
 
+#define GEMVFROMSUM(a, c, f, s) VPBROADCASTD a, s
+
+#define GEMVQUAD(ROWS, k, w) \
+	VMOVDQU32 w(BX), Z24        \
+	ROWS(GEMVDOT, k)
+
+#define GEMVDOTSQ8(ROWS) \
+	GEMVQUAD(ROWS, 0, 32)   \
+	GEMVQUAD(ROWS, 4, 96)   \
+	GEMVQUAD(ROWS, 8, 160)  \
+	GEMVQUAD(ROWS, 12, 224) \
+	GEMVQUAD(ROWS, 16, 288) \
+	GEMVQUAD(ROWS, 20, 352) \
+	GEMVQUAD(ROWS, 24, 416) \
+	GEMVQUAD(ROWS, 28, 480)
+
+// func gemvQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+TEXT ·gemvQ8Dot(SB), NOSPLIT, $0-65
+	GEMVQUANT(GEMVFROMSUM, GEMVDOTSQ8, GEMVSCALES, 544)
+
 // func int8LoopDot(n int)
 TEXT ·int8LoopDot(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), CX

@@ -22,6 +22,21 @@ func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep in
 func gemmQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32, ldc int, mask uint32,
 	resume bool)
 
+// gemvQ8Dot computes m ≤ 4 rows and n columns of C from adjacent panels.
+//
+//go:noescape
+func gemvQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+
+// gemvQ4Dot is gemvQ8Dot for panels of Q4.
+//
+//go:noescape
+func gemvQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+
+// gemvQ4_1Dot is gemvQ8Dot for panels of Q4_1.
+//
+//go:noescape
+func gemvQ4_1Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
+
 // gemmQ8AVX2 computes m rows of 16 columns of C from one packed panel.
 //
 //go:noescape
@@ -90,6 +105,11 @@ func rowsQuant(rowStep int) int { return max(rowsQuantBytes/(6*rowStep), 4) * 6 
 // blocks of rows, rowStep bytes apart, and pairs of panels, panelStep apart.
 func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int, c []float32,
 	ldc int, accumulate bool) {
+	few := m == 1 || m <= gemvRowsQuant && m*rowStep <= gemvRowsBytes
+	if few && panelStep == blocks*blockBytes {
+		gemvQuantDot(m, n, blocks, rows, rowStep, bp, blockBytes, c, ldc, accumulate)
+		return
+	}
 	most := rowsQuant(rowStep)
 	for i := 0; i < m; i += most {
 		mb, row := min(most, m-i), &rows[i*rowStep]
@@ -111,6 +131,29 @@ func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelSt
 				gemmQ4_1Dot(mb, blocks, row, rowStep, panel, second, out, ldc, mask, accumulate)
 			}
 		}
+	}
+}
+
+// gemvQuantDot computes up to gemvRowsQuant rows, of which several must be no
+// longer than gemvRowsBytes together: they are read for each panel and must stay
+// in the first-level cache while it streams through.
+const (
+	gemvRowsQuant = 4
+	gemvRowsBytes = 8 << 10
+)
+
+// gemvQuantDot is gemmQuantDot for few rows and adjacent panels, which it reads
+// in ascending order. From memory, that is up to 1.8 times as fast on Zen 4 as
+// reading two panels at a time.
+func gemvQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, blockBytes int, c []float32, ldc int,
+	accumulate bool) {
+	switch blockBytes {
+	case blockBytesQ8:
+		gemvQ8Dot(m, blocks, &rows[0], rowStep, &bp[0], n, &c[0], ldc, accumulate)
+	case blockBytesQ4:
+		gemvQ4Dot(m, blocks, &rows[0], rowStep, &bp[0], n, &c[0], ldc, accumulate)
+	case blockBytesQ4_1:
+		gemvQ4_1Dot(m, blocks, &rows[0], rowStep, &bp[0], n, &c[0], ldc, accumulate)
 	}
 }
 

@@ -131,3 +131,96 @@ rows5:                             \
 done:                              \
 	VZEROUPPER                 \
 	RET
+
+// For few rows of C, the time goes into reading B, which is fastest in
+// ascending order: one panel after the other. GEMVn(OP, off) applies
+//
+//	OP(byte off of the row's block of A, the row of C, its register,
+//	   the register of its sums)
+//
+// to n rows. SI points into row 0 of A; R8 and R9 are one and three times its
+// row step. DI points to row 0 of C; R11 and R12 are one and three times its
+// row stride. BX points into the panel, of whose columns K1 masks those of C.
+
+#define GEMV1(OP, off) OP(off(SI), (DI), Z0, Z12)
+#define GEMV2(OP, off) GEMV1(OP, off); OP(off(SI)(R8*1), (DI)(R11*1), Z1, Z13)
+#define GEMV3(OP, off) GEMV2(OP, off); OP(off(SI)(R8*2), (DI)(R11*2), Z2, Z14)
+#define GEMV4(OP, off) GEMV3(OP, off); OP(off(SI)(R9*1), (DI)(R12*1), Z3, Z15)
+
+#define GEMVZERO(a, c, f, s)  VPXORD f, f, f
+#define GEMVLOAD(a, c, f, s)  VMOVUPS.Z c, K1, f
+#define GEMVSTORE(a, c, f, s) VMOVUPS f, K1, c
+#define GEMVDOT(a, c, f, s)   VPDPBUSD.BCST a, Z24, s
+
+#define GEMVSCALE(a, c, f, s) \
+	VCVTDQ2PS s, s             \
+	VFMADD213PS Z28, Z24, s    \
+	VFMADD231PS.BCST a, s, f
+
+#define GEMVSCALES(ROWS) \
+	VCVTPH2PS (BX), Z24        \
+	ROWS(GEMVSCALE, 32)
+
+// GEMVPANEL computes the rows of C that ROWS describes, in one panel.
+#define GEMVPANEL(ROWS, START, DOTS, END, size, loop) \
+	ROWS(GEMVZERO, 0)          \
+	CMPB resume+64(FP), $0     \
+	JEQ  loop                  \
+	ROWS(GEMVLOAD, 0)          \
+loop:                              \
+	ROWS(START, 36)            \
+	DOTS(ROWS)                 \
+	END(ROWS)                  \
+	ADDQ $40, SI               \
+	ADDQ $size, BX             \
+	DECQ CX                    \
+	JNZ  loop                  \
+	ROWS(GEMVSTORE, 0)         \
+	JMP  next
+
+// GEMVQUANT is the body of
+//
+//	func(m, blocks int, rows *byte, rowStep int, panel *byte, n int,
+//	     c *float32, ldc int, resume bool)
+//
+// with the arguments at 0, 8, …, 56 and 64, for 1 to 4 rows and n > 0 columns.
+#define GEMVQUANT(START, DOTS, END, size) \
+	MOVQ m+0(FP), R13          \
+	MOVQ rowStep+24(FP), R8    \
+	LEAQ (R8)(R8*2), R9        \
+	MOVQ panel+32(FP), BX      \
+	MOVQ n+40(FP), AX          \
+	MOVQ c+48(FP), DI          \
+	MOVQ ldc+56(FP), R11       \
+	SHLQ $2, R11               \
+	LEAQ (R11)(R11*2), R12     \
+	MOVL $0xFFFF, DX           \
+	VPXORD Z28, Z28, Z28       \
+	JMP  panel                 \
+next:                              \
+	ADDQ $64, DI               \
+	SUBQ $16, AX               \
+	JLE  done                  \
+panel:                             \
+	CMPQ AX, $16               \
+	JGE  whole                 \
+	BZHIL AX, DX, DX           \
+whole:                             \
+	KMOVW DX, K1               \
+	MOVQ rows+16(FP), SI       \
+	MOVQ blocks+8(FP), CX      \
+	CMPQ R13, $2               \
+	JGT  rows3to4              \
+	JEQ  rows2                 \
+	GEMVPANEL(GEMV1, START, DOTS, END, size, loop1) \
+rows2:                             \
+	GEMVPANEL(GEMV2, START, DOTS, END, size, loop2) \
+rows3to4:                          \
+	CMPQ R13, $4               \
+	JEQ  rows4                 \
+	GEMVPANEL(GEMV3, START, DOTS, END, size, loop3) \
+rows4:                             \
+	GEMVPANEL(GEMV4, START, DOTS, END, size, loop4) \
+done:                              \
+	VZEROUPPER                 \
+	RET
