@@ -70,7 +70,8 @@ func measureTrain(ctx context.Context, b *bench, t task) error {
 		}
 	}
 	build := func(d backend.Backend) (*train.Trainer, error) {
-		m, err := model.NewWith(d, config, 1, model.Options{Format: backend.Format(t.format), Precision: b.precision})
+		f := backend.Format(t.format)
+		m, err := model.NewWith(d, config, 1, model.Options{Format: f, Tables: f, Precision: b.precision})
 		return &train.Trainer{Model: m, Optimizer: train.AdamW{LR: 3e-4}, ClipNorm: math.Inf(1)}, err
 	}
 	memory, err := train.Memory(b.b, build, batch)
