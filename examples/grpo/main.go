@@ -91,10 +91,7 @@ func main() {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
 		if o.Presets {
-			for _, p := range presets {
-				fmt.Printf("%-12s %s\n", p.name, p.source)
-			}
-			return nil
+			return listPresets(os.Stdout)
 		}
 		return start(ctx, o, &c, k)
 	})

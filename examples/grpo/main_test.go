@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/examples/internal/program"
@@ -313,9 +314,15 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 
 func TestPresetsAreListed(t *testing.T) {
 	o := program.Finish(t, "-presets")
+	words := strings.Join(strings.Fields(o.Stdout), " ")
 	for _, p := range presets {
-		if !strings.Contains(o.Stdout, p.name) || !strings.Contains(o.Stdout, p.source) {
+		if !strings.Contains("\n"+o.Stdout, "\n"+p.name+"\n    ") || !strings.Contains(words, p.name+" "+p.source) {
 			t.Errorf("%s is not listed:\n%s", p.name, o.Stdout)
+		}
+	}
+	for line := range strings.Lines(o.Stdout) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
+			t.Errorf("a line has %d characters: %s", n, line)
 		}
 	}
 }
