@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,6 +309,19 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 	for _, f := range []string{"config.json", "resolved.json", runFolder} {
 		if _, err := os.Stat(filepath.Join(out, f)); err == nil {
 			t.Errorf("a refused run has left %s", f)
+		}
+	}
+}
+
+// The error for an adapter as the model names the folder with the merged model.
+func TestAnAdapterIsNoModel(t *testing.T) {
+	dir, data, out := tinyModel(t), sums(t), t.TempDir()
+	mustRun(t, short(dir, data, out, "-lora", "4", "-steps", "1", "-eval-problems", "0")...)
+	adapter, merged := filepath.Join(out, tune.AdapterFolder), filepath.Join(out, tune.ModelFolder)
+	o := program.Finish(t, short(adapter, data, t.TempDir())...)
+	for _, want := range []string{"-model " + adapter, "it is an adapter", "set -model to " + merged, strconv.Quote(dir)} {
+		if o.Code != 1 || !strings.Contains(o.Stderr, want) {
+			t.Errorf("exit code %d, %q, want %q", o.Code, o.Stderr, want)
 		}
 	}
 }
