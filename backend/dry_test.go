@@ -115,7 +115,7 @@ func TestMemoryThatDoesNotFitNamesTheNumbers(t *testing.T) {
 		t.Error(err)
 	}
 	m.Peak++
-	const want = "cpu has 2.0 MiB of 3.0 MiB left, needed are 2.0 MiB: KV cache 1.0 MiB, parameters 1.0 MiB"
+	const want = "not enough memory: cpu has 2.0 MiB of 3.0 MiB free, want 2.0 MiB: KV cache 1.0 MiB, parameters 1.0 MiB"
 	if err := m.Fits(b); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}

@@ -46,7 +46,8 @@ func (m Memory) Fits(b Backend) error {
 	if total == 0 || m.Peak <= free {
 		return nil
 	}
-	return fmt.Errorf("%s has %s of %s left, needed are %s", b.Name(), FormatBytes(free), FormatBytes(total), m)
+	return fmt.Errorf("not enough memory: %s has %s of %s free, want %s", b.Name(), FormatBytes(free),
+		FormatBytes(total), m)
 }
 
 var byteUnits = []string{"B", "KiB", "MiB", "GiB", "TiB"}

@@ -350,7 +350,7 @@ func TestLoadComparesFilesAndMemoryFirst(t *testing.T) {
 		{"no config", t.TempDir(), model.LoadOptions{}, "config.json", os.ErrNotExist},
 		{"no files", writeFolder(t, cfg), model.LoadOptions{}, checkpoint.SingleFile, os.ErrNotExist},
 		{"10 GB in 81 bytes", claims, model.LoadOptions{}, `tensor "t"`, checkpoint.ErrTruncated},
-		{"too little memory", golden, model.LoadOptions{}, "needed are", nil},
+		{"too little memory", golden, model.LoadOptions{}, "not enough memory", nil},
 		{"layers", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.NumHiddenLayers = 1 << 14 })},
 			"num_hidden_layers is 16384", nil},
 		{"vocabulary", golden, model.LoadOptions{Config: with(func(c *model.Config) { c.VocabSize = 1 << 28 })},

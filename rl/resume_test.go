@@ -137,7 +137,7 @@ func TestVerdictsAreReplayed(t *testing.T) {
 	second.Trainer.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m := mustStep(t, second)
 	if !strings.Contains(log.String(), "WARN") || !strings.Contains(log.String(), path) ||
-		!strings.Contains(log.String(), "line 3: it has no end: removed, steps from 2 on are scored anew") {
+		!strings.Contains(log.String(), "line 3: no newline at its end: removed, steps from 2 on are scored anew") {
 		t.Errorf("logged %q", log.String())
 	}
 	if calls.Load() != made {

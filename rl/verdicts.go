@@ -108,7 +108,7 @@ func (l *verdictLog) read(steps int) (end int64, repairs []error, err error) {
 // parseVerdicts reads a line of the log.
 func parseVerdicts(line []byte) (v verdictLine, err error) {
 	if !bytes.HasSuffix(line, []byte("\n")) {
-		return v, errors.New("it has no end")
+		return v, errors.New("no newline at its end")
 	}
 	err = json.Unmarshal(line, &v)
 	return v, err

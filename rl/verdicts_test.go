@@ -29,9 +29,9 @@ func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 	}{
 		{"whole", line(0, 1, 2, 3), line(0, 1, 2, 3), []int{2, 3}, nil},
 		{"torn", line(0, 1, 2) + `{"ver`, line(0, 1, 2), []int{2},
-			[]string{"line 4: it has no end: removed, steps from 3 on are scored anew"}},
+			[]string{"line 4: no newline at its end: removed, steps from 3 on are scored anew"}},
 		{"torn before the step", line(0) + `{"ver`, line(0), nil,
-			[]string{"line 2: it has no end: removed, steps from 2 on"}},
+			[]string{"line 2: no newline at its end: removed, steps from 2 on"}},
 		{"damaged ahead", line(0, 1) + zeros + line(2, 3), line(0, 1), nil, []string{"line 3: invalid character"}},
 		{"damaged further ahead", line(0, 1, 2) + zeros + line(3, 4), line(0, 1, 2), []int{2},
 			[]string{"line 4: invalid character"}},
@@ -39,7 +39,7 @@ func TestDamagedLogOfVerdictsIsMendedAndSaid(t *testing.T) {
 			[]string{"line 2: invalid character"}},
 		{"both", zeros + line(0, 1, 2) + zeros, zeros + line(0, 1, 2), []int{2}, []string{"line 1: ", "line 4: "}},
 		{"torn in a round", line(0, 1, 2) + round + `{"ver`, line(0, 1, 2) + round, []int{2},
-			[]string{"line 5: it has no end: removed, steps from 2 on are scored anew"}},
+			[]string{"line 5: no newline at its end: removed, steps from 2 on are scored anew"}},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "verdicts.jsonl")

@@ -135,8 +135,8 @@ func TestAModelLargerThanTheMachineIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = run(context.Background(), o, plan, io.Discard, func(task) {}, func() {})
-	if err == nil || !strings.Contains(err.Error(), "decode deepseek-v3 f32: cpu has ") ||
-		!strings.Contains(err.Error(), "needed are 2.5 TiB: parameters 2.5 TiB") {
+	if err == nil || !strings.Contains(err.Error(), "decode deepseek-v3 f32: not enough memory: cpu has ") ||
+		!strings.Contains(err.Error(), "free, want 2.5 TiB: parameters 2.5 TiB") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -270,6 +270,10 @@ func TestBadFlagsAndFilesAreNamed(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q, standard error %q, want %q", c.args, code, out, errs, c.want)
 		}
 	}
+	const adapter, want = "../../model/lora/testdata/qwen2_tied", `merge it into its base model, "qwen2_tied"`
+	if _, errs, code := eval(t, "-model", adapter, "-type", "ids", good); code != 1 || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d: %s, want %s", code, errs, want)
+	}
 	if _, errs, code := eval(t, good); code != 1 || !strings.Contains(errs, "-model is missing") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}

@@ -324,6 +324,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"-prompt-ids 1", "-model is missing"},
 		{"-model X -prompt-ids 1", "-model: stat X: "},
 		{"-model . -prompt-ids 1", "-model .: no config.json"},
+		{"-model ../../model/lora/testdata/qwen2_tied -prompt-ids 1", `merge it into its base model, "qwen2_tied"`},
 		{"-model FOLDER -prompt-ids 1,48", "id 48 at index 1 is beyond the vocabulary of 48"},
 		{"-model FOLDER -prompt-ids " + strings.Repeat("1,", 63) + "1", "64 tokens fill the context of 64 tokens"},
 		{"-model FOLDER -prompt-ids 1,2,3 -max-tokens 62", "-max-tokens 62: after a prompt of 3 the context of 64 tokens " +

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
@@ -27,7 +28,12 @@ func (t *training) measure(ctx context.Context, g *rl.GRPO, shown func(done, tot
 	if rule := c.Rewards.correct(); rule != nil {
 		e.Correct = rule.Name
 	}
-	return e.Run(ctx, t.data.held[:min(c.EvalProblems, len(t.data.held))])
+	began := time.Now()
+	r, err := e.Run(ctx, t.data.held[:min(c.EvalProblems, len(t.data.held))])
+	if err == nil {
+		t.evaluation = time.Since(began)
+	}
+	return r, err
 }
 
 // evaluate evaluates the model and prints its accuracy. It returns nil if eval_problems is 0.

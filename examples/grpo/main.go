@@ -32,9 +32,10 @@
 // weight 0 is only measured; a warning is logged if it falls while the others rise.
 //
 // Before the first step the command prints the memory that the run needs and a preflight check:
-// the exact prompt of a problem, a completion, and what each reward gives for it. It prints a
-// sample every -samples-every steps, warnings when something looks wrong, and the accuracy on
-// held-out problems before and after training and every -eval-every steps.
+// the exact prompt of a problem, a completion, and what each reward gives for it. After its first
+// step it prints about how long the remaining ones will take. It prints a sample every
+// -samples-every steps, warnings when something looks wrong, and the accuracy on held-out problems
+// before and after training and every -eval-every steps.
 //
 // The output folder has resolved.json, the configuration with all keys, which -config reads;
 // grpo, with the checkpoints and metrics.jsonl of the run; adapter, which PEFT loads; and model,
@@ -90,10 +91,7 @@ func main() {
 			return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 		}
 		if o.Presets {
-			for _, p := range presets {
-				fmt.Printf("%-12s %s\n", p.name, p.source)
-			}
-			return nil
+			return listPresets(os.Stdout)
 		}
 		return start(ctx, o, &c, k)
 	})

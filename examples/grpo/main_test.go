@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aha-go/aha/backend/cpu"
 	"github.com/aha-go/aha/examples/internal/program"
@@ -311,11 +313,30 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 	}
 }
 
+// The error for an adapter as the model names the folder with the merged model.
+func TestAnAdapterIsNoModel(t *testing.T) {
+	dir, data, out := tinyModel(t), sums(t), t.TempDir()
+	mustRun(t, short(dir, data, out, "-lora", "4", "-steps", "1", "-eval-problems", "0")...)
+	adapter, merged := filepath.Join(out, tune.AdapterFolder), filepath.Join(out, tune.ModelFolder)
+	o := program.Finish(t, short(adapter, data, t.TempDir())...)
+	for _, want := range []string{"-model " + adapter, "it is an adapter", "set -model to " + merged, strconv.Quote(dir)} {
+		if o.Code != 1 || !strings.Contains(o.Stderr, want) {
+			t.Errorf("exit code %d, %q, want %q", o.Code, o.Stderr, want)
+		}
+	}
+}
+
 func TestPresetsAreListed(t *testing.T) {
 	o := program.Finish(t, "-presets")
+	words := strings.Join(strings.Fields(o.Stdout), " ")
 	for _, p := range presets {
-		if !strings.Contains(o.Stdout, p.name) || !strings.Contains(o.Stdout, p.source) {
+		if !strings.Contains("\n"+o.Stdout, "\n"+p.name+"\n    ") || !strings.Contains(words, p.name+" "+p.source) {
 			t.Errorf("%s is not listed:\n%s", p.name, o.Stdout)
+		}
+	}
+	for line := range strings.Lines(o.Stdout) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
+			t.Errorf("a line has %d characters: %s", n, line)
 		}
 	}
 }

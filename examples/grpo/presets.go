@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/aha-go/aha/examples/internal/keys"
 	"github.com/aha-go/aha/rl"
@@ -76,4 +79,26 @@ func findPreset(name string) (preset, error) {
 		names = append(names, p.name)
 	}
 	return preset{}, fmt.Errorf("preset is %q%s", name, keys.Suggest(name, names))
+}
+
+// listPresets prints the presets: a line with the name, then the source, indented and broken
+// into lines of at most 100 characters.
+func listPresets(w io.Writer) error {
+	var text strings.Builder
+	for _, p := range presets {
+		text.WriteString(p.name)
+		column := 100 // the source begins on a new line
+		for _, word := range strings.Fields(p.source) {
+			n := utf8.RuneCountInString(word)
+			if column+1+n > 100 {
+				text.WriteString("\n   ")
+				column = 3
+			}
+			text.WriteString(" " + word)
+			column += 1 + n
+		}
+		text.WriteString("\n")
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }

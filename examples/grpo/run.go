@@ -37,6 +37,8 @@ type training struct {
 	critic  *model.Model   // second model, for critic own
 	nested  *train.Trainer // trainer of critic
 	result  result
+
+	evaluation time.Duration // of the last evaluation; 0 if there was none
 }
 
 // result is what -json prints. The accuracies are on held-out problems; they are absent if there
@@ -305,6 +307,7 @@ func (t *training) learn(ctx context.Context, g *rl.GRPO) (err error) {
 		}
 	}
 	g.OnRollout = func(r *rl.Rollout) { t.show(bar, r) }
+	estimated := false
 	g.OnStep = func(m train.Metrics) {
 		v := m.Values
 		t.result.Reward = v[rl.MetricReward]
@@ -317,6 +320,10 @@ func (t *training) learn(ctx context.Context, g *rl.GRPO) (err error) {
 			fmt.Fprintf(bar, "step %d: reward %.3f ± %.3f, length %.1f, truncated %.2f, entropy %.3f, %sgradient %.3g, %.1f s\n",
 				m.Step, v[rl.MetricReward], v[rl.MetricRewardStd], v[rl.MetricMeanLength], v[rl.MetricTruncated],
 				v[rl.MetricEntropy], dead, v[train.MetricGradNorm], m.Time.Seconds())
+		}
+		if !estimated {
+			estimated = true
+			fmt.Fprint(bar, c.estimate(m, t.evaluation))
 		}
 	}
 	if err := g.Run(ctx); err != nil {

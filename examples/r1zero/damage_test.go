@@ -69,7 +69,7 @@ func TestTornRecordsAreMendedAndSaid(t *testing.T) {
 	}
 	o, result := must(t, out, "-resume")
 	for _, name := range names {
-		if !strings.Contains(o.stdout, filepath.Join(out, name)+` damage="line 4: it has no end`) {
+		if !strings.Contains(o.stdout, filepath.Join(out, name)+` damage="line 4: no newline at its end`) {
 			t.Errorf("the output does not mention %s:\n%s", name, o.stdout)
 		}
 	}

@@ -94,7 +94,8 @@ func (t *Trainer) openMetrics(step int) (*metricsFile, error) {
 			"file", path, "damage", kept.damage, "step", step)
 	}
 	if len(kept.missing) > 0 {
-		t.Logger().Warn("metrics file lacks steps that are made", "file", path, "steps", strings.Join(kept.missing, ", "))
+		t.Logger().Warn("metrics file has no lines for completed steps",
+			"file", path, "steps", strings.Join(kept.missing, ", "))
 	}
 	t.metrics = &metricsFile{f}
 	return t.metrics, nil
@@ -152,7 +153,7 @@ func linesUntil(r io.Reader, step int) (keptLines, error) {
 // stepOf returns the step of a line.
 func stepOf(line []byte) (int, error) {
 	if !bytes.HasSuffix(line, []byte("\n")) {
-		return 0, errors.New("it has no end")
+		return 0, errors.New("no newline at its end")
 	}
 	var record struct {
 		Step *int `json:"step"`

@@ -46,8 +46,8 @@ func TestMetricsFileIsCutBackToTheResumedStep(t *testing.T) {
 		{metricLines(1, 2, 3), 0, metricLines(1), ""},
 		{metricLines(1, 2, 3), 2, metricLines(1, 2, 3), ""},
 		{metricLines(1, 2, 3, 4, 5), 2, metricLines(1, 2, 3), ""},
-		{metricLines(1, 2) + `{"loss":0.`, 2, metricLines(1, 2, 3), "line 3: it has no end"},
-		{metricLines(1, 2) + zeros, 2, metricLines(1, 2, 3), "line 3: it has no end"},
+		{metricLines(1, 2) + `{"loss":0.`, 2, metricLines(1, 2, 3), "line 3: no newline at its end"},
+		{metricLines(1, 2) + zeros, 2, metricLines(1, 2, 3), "line 3: no newline at its end"},
 		{metricLines(1, 2) + zeros + metricLines(4, 5), 2, metricLines(1, 2, 3), "line 3: invalid character"},
 		{`{"loss":` + metricLines(1, 2), 0, metricLines(1), "line 1: unexpected end"},
 	} {
@@ -111,7 +111,7 @@ func TestMissingMetricsOfMadeStepsAreSaid(t *testing.T) {
 		if text, err := os.ReadFile(path); err != nil || string(text) != c.want {
 			t.Errorf("%q: changed to %q, %v", c.before, text, err)
 		}
-		const lacks = "metrics file lacks steps that are made"
+		const lacks = "metrics file has no lines for completed steps"
 		if said := strings.Contains(logged, lacks); said != (c.missing != "") ||
 			said && !strings.Contains(logged, "steps="+c.missing) && !strings.Contains(logged, `steps="`+c.missing+`"`) {
 			t.Errorf("%q: logged %q, want steps %q", c.before, logged, c.missing)

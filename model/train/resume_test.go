@@ -337,7 +337,7 @@ func TestFewerStepsThanTheCheckpointHasIsAnError(t *testing.T) {
 	}
 	again.Steps = 2
 	err = again.Run(t.Context(), randomText(2))
-	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, 3 are made") {
+	if err == nil || !strings.Contains(err.Error(), "Trainer.Steps is 2, but 3 steps have been made") {
 		t.Errorf("a second run's error is %v", err)
 	}
 }

@@ -154,7 +154,7 @@ func (t *Trainer) Run(ctx context.Context, data Data) error {
 		}
 	}
 	if t.step > t.Steps {
-		return fmt.Errorf("train: Trainer.Steps is %d, %d are made", t.Steps, t.step)
+		return fmt.Errorf("train: Trainer.Steps is %d, but %d steps have been made", t.Steps, t.step)
 	}
 	return t.Loop(ctx, Loop{
 		Name: "train", Steps: t.Steps, Made: t.StepCount, OnStep: t.OnStep,

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +15,7 @@ import (
 	"github.com/aha-go/aha/backend"
 	"github.com/aha-go/aha/examples/internal/progress"
 	"github.com/aha-go/aha/model"
+	"github.com/aha-go/aha/model/checkpoint"
 	"github.com/aha-go/aha/model/gguf"
 )
 
@@ -55,9 +58,37 @@ func ReadConfig(path string) (c model.Config, dir string, err error) {
 	}
 	c, err = model.LoadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("-model %s: no config.json: %w", path, err)
+		err = fmt.Errorf("-model %s: no config.json: %w", path, cmp.Or(adapterOnly(dir), err))
 	}
 	return c, dir, err
+}
+
+// adapterOnly returns an error that says what to do instead if dir, which has no config.json,
+// holds an adapter in PEFT's format. Otherwise it returns nil.
+func adapterOnly(dir string) error {
+	const file = "adapter_config.json"
+	text, err := checkpoint.ReadFile(dir, file, checkpoint.OpenOptions{})
+	if err != nil {
+		return nil
+	}
+	var adapter struct {
+		Base string `json:"base_model_name_or_path"`
+	}
+	base := "its base model" // adapter_config.json may lack the name
+	if err := json.Unmarshal(text, &adapter); err == nil && adapter.Base != "" {
+		base = fmt.Sprintf("its base model, %.200q", adapter.Base)
+	}
+	// A run that trains adapters saves them and the merged model in two folders of its output.
+	out := filepath.Dir(filepath.Clean(dir))
+	merged := filepath.Join(out, ModelFolder)
+	for _, config := range []string{filepath.Join(out, "config.json"), filepath.Join(merged, "config.json")} {
+		if _, err := os.Stat(config); err != nil {
+			return fmt.Errorf("%s shows that it is an adapter, and no flag takes an adapter: merge it into %s "+
+				"(in PEFT with merge_and_unload), and set -model to the merged model", file, base)
+		}
+	}
+	return fmt.Errorf("%s shows that it is an adapter, and no flag takes an adapter: set -model to %s, where it is "+
+		"merged into %s", file, merged, base)
 }
 
 // Load loads the model at path for inference, with weights in format f, and shows the
