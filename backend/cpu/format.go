@@ -16,7 +16,7 @@ type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
 	columns    int           // columns that pack is called with at a time, whole panels
-	rows, cols int           // maximum size of a unit of work, whole panels
+	rows, cols int           // maximum rows, a multiple of rowUnit, and columns, whole panels, of a unit of work
 	rowBytes   func(k int) int
 	panelBytes func(k int) int
 	// encode encodes an m×k left operand with element (i,p) at a[i*rs+p*cs].
@@ -66,7 +66,7 @@ var encodings = []*encoding{
 		format:     backend.FP8,
 		dtype:      backend.I8,
 		columns:    asm.FP8Block,
-		rows:       168,
+		rows:       160,
 		cols:       256,
 		rowBytes:   func(k int) int { return asm.RowsBytesFP8(1, k) },
 		panelBytes: asm.PanelBytesFP8,

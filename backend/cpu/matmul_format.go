@@ -10,15 +10,20 @@ import (
 // M is the rows of A and C, N the columns of B and C, K the reduction length.
 
 // A unit of work is a block of C. It has at most the rows and columns that the
-// encoding says, and fewer if there would be less than leastUnits units per
-// thread. Products of up to fewRows rows, which mostly read B, have units of
-// narrowColumns columns.
+// encoding says. Where there would be fewer than leastUnits units per thread,
+// units are halved, down to about leastHeight rows and leastWidth columns: the
+// kernels rearrange A for each unit. Products of up to fewRows rows, which
+// mostly read B, have units of narrowColumns columns.
+//
+// The rows of a unit are a multiple of rowUnit, its columns one of
+// narrowColumns, but for the last rows and columns of a product.
 const (
-	narrowColumns = 64
-	fewRows       = 32
 	leastUnits    = 4
-	narrowRows    = 64 // minimum rows of a unit, unless a part has fewer
-	rowUnit       = 32 // rows of a unit are a multiple, unless a part has fewer
+	leastHeight   = 64
+	leastWidth    = 128
+	fewRows       = 32
+	narrowColumns = 64
+	rowUnit       = 32
 )
 
 // part is one matrix product of an op: a matrix of a batch, or a group of rows.
@@ -113,13 +118,13 @@ func (f *formatted) cut(workers, most int) (units, work int) {
 			t.unit, t.height = units, evenly(t.m, rows, rowUnit)
 			units += t.units(f.n, columns)
 		}
-		switch wide, tall := columns > narrowColumns, rows >= 2*narrowRows; {
-		case units == 0 || units >= leastUnits*workers || work <= units*pieceWork:
+		switch wide, tall := columns > leastWidth, rows >= 2*leastHeight; {
+		case workers == 1 || units == 0 || units >= leastUnits*workers || work <= units*pieceWork:
 			return units, work
 		case wide && (columns >= rows || !tall):
-			columns = evenly(columns, (columns+1)/2, narrowColumns)
+			columns = evenly(f.n, (columns+1)/2, narrowColumns)
 		case tall:
-			rows = (rows + 1) / 2
+			rows = evenly(rows, (rows+1)/2, rowUnit)
 		default:
 			return units, work
 		}

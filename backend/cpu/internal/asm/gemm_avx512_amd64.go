@@ -51,21 +51,22 @@ const (
 	// used at a time.
 	fourRowsAVX512 = 4
 
-	// The depth for a single strip, which reads each panel once: long, to read
-	// panels without a break, unless A has another cache line for each k.
+	// The depth for panels that do not stay in the first-level cache, since a
+	// single strip reads them once or they stream: long, to read them without a
+	// break, unless A has another cache line for each k.
 	depthAlong  = 2048
 	depthAcross = 256
 )
 
 // streamPanels is set if panels come from the second-level cache for every
-// strip, which pays off with a first-level cache of 32 KiB: C is loaded and
-// stored once for each depth, and a depth whose panels stay in such a cache is
-// too short. A with adjacent columns is then read in place, in strips of
-// aliasRowsAVX512 rows.
-var streamPanels = cacheL1 < 48<<10
+// strip: C is loaded and stored once for each depth, and with a first-level
+// cache of 32 KiB, a depth whose panels stay there is too short. A with
+// adjacent columns is then read in place, in strips of aliasRowsAVX512 rows.
+// This was measured on Zen 4.
+var streamPanels = cacheL1 < 48<<10 && cacheL2 >= 1<<20
 
 // Two panels of depthAVX512 rows fill the first-level cache, unless panels
-// stream. A block of A fills half of the second-level cache.
+// stream. A packed block of A fills half of the second-level cache.
 var (
 	depthAVX512  = cacheL1 / (4 * 2 * PanelWidth)
 	blockAAVX512 = cacheL2 / (4 * 2)
@@ -81,7 +82,8 @@ var blockedA = sync.Pool{New: func() any {
 // and, for each, through all columns, two or four panels at a time. These
 // panels stay in the first-level cache for all strips of the block, unless they
 // stream, and their part of C in the second-level cache for all depths. A block
-// is packed if it has more than a few rows and enough columns benefit.
+// is packed if it has more than a few rows and enough columns benefit, unless
+// it is read in place because panels stream.
 func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, c []float32, ldc int, resume bool) {
 	g := gemmBlocksAVX512{a: a, ars: ars, acs: acs, bp: bp, step: step, ldc: ldc}
 	inPlace := streamPanels && acs == 1
@@ -94,7 +96,7 @@ func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, 
 		most = aliasRowsAVX512
 	}
 	g.depth = evenStep(k, depthAVX512)
-	if streamPanels {
+	if streamPanels && (acs == 1 || g.packed != nil) {
 		g.depth = evenStep(k, depthAlong)
 	}
 	if m <= most {
@@ -121,7 +123,7 @@ type gemmBlocksAVX512 struct {
 	packed    []float32 // a block of A in strips, or nil if A is read in place
 	blockStep int       // distance in packed from one depth to the next
 	rows      int       // rows of a strip
-	depth     int       // number of k for which panels are in the first-level cache
+	depth     int       // number of k that a strip computes at a time
 	bp        []float32
 	step, ldc int
 }

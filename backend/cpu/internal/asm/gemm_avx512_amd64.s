@@ -61,7 +61,8 @@
 #define PANEL2 PANEL1; VMOVUPS (BX)(AX*1), Z29
 #define PANEL4 PANEL2; VMOVUPS (BX)(AX*2), Z30; VMOVUPS (BX)(DX*1), Z31
 
-// FETCH prefetches a packed A into the first-level cache, a little ahead, and
+// FETCH prefetches A, or its first row if A is not packed, into the first-level
+// cache, a little ahead, and
 // the memory after these panels into the second-level cache, spread over all
 // strips.
 #define FETCH1

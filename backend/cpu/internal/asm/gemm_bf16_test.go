@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	twoBlocks = 514  // longer than a block of k on every path
+	twoBlocks = 1026 // longer than a block of k on every path
 	farRows   = 2052 // rows more than a page apart
 )
 

@@ -10,8 +10,8 @@ GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 #define FROMSUM(a, c0, c1, f0, f1, s0, s1) VPSRAD.BCST $4, a, s0; VMOVDQA64 s0, s1
 #define STARTQ4(ROWS) ROWS(FROMSUM, 36)
 
-// AHEAD prefetches byte w of the block in the next two panels into the
-// second-level cache. Q8 does not benefit. R10 is 3·DX.
+// AHEAD prefetches byte w of the block in the next two panels, which come from
+// memory, into the second-level cache. R10 is 3·DX.
 #define AHEAD(w) PREFETCHT1 w(BX)(DX*2); PREFETCHT1 w(BX)(R10*1)
 
 // OCT multiplies eight k, whose weights are at byte w: the first four k in the

@@ -105,8 +105,8 @@ func rowsQuant(rowStep int) int { return max(rowsQuantBytes/(6*rowStep), 4) * 6 
 // blocks of rows, rowStep bytes apart, and pairs of panels, panelStep apart.
 func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelStep, blockBytes int, c []float32,
 	ldc int, accumulate bool) {
-	few := m == 1 || m <= gemvRowsQuant && m*rowStep <= gemvRowsBytes
-	if few && panelStep == blocks*blockBytes {
+	few, adjacent := m == 1 || m <= gemvRowsQuant && m*rowStep <= gemvRowsBytes, panelStep == blocks*blockBytes
+	if few && adjacent {
 		gemvQuantDot(m, n, blocks, rows, rowStep, bp, blockBytes, c, ldc, accumulate)
 		return
 	}
@@ -134,7 +134,7 @@ func gemmQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, panelSt
 	}
 }
 
-// gemvQuantDot computes up to gemvRowsQuant rows, of which several must be no
+// gemvQuantDot is used for up to gemvRowsQuant rows, of which several must be no
 // longer than gemvRowsBytes together: they are read for each panel and must stay
 // in the first-level cache while it streams through.
 const (
@@ -143,8 +143,8 @@ const (
 )
 
 // gemvQuantDot is gemmQuantDot for few rows and adjacent panels, which it reads
-// in ascending order. From memory, that is up to 1.8 times as fast on Zen 4 as
-// reading two panels at a time.
+// in ascending order: one core of Zen 4 reads Q4 from memory 1.8 times as fast
+// as by two panels at a time, and Q8 1.3 times.
 func gemvQuantDot(m, n, blocks int, rows []byte, rowStep int, bp []byte, blockBytes int, c []float32, ldc int,
 	accumulate bool) {
 	switch blockBytes {

@@ -114,8 +114,9 @@ func TestGemmQuantSumsOfABlockAreExact(t *testing.T) {
 			if f.name != "Q8" {
 				largest = 8
 			}
-			for _, extreme := range []bool{false, true} {
-				const m, n = 7, 40
+			for trial := range 10 {
+				extreme, m := trial%2 == 1, []int{1, 2, 3, 4, 7}[trial/2]
+				const n = 40
 				a, b := make([]float32, m*32), make([]float32, 32*n)
 				for i := range a {
 					a[i] = float32(rng.IntN(255) - 127)
@@ -142,7 +143,7 @@ func TestGemmQuantSumsOfABlockAreExact(t *testing.T) {
 							want += int(a[i*32+p]) * int(b[p*n+j])
 						}
 						if c[i*n+j] != float32(want) {
-							t.Fatalf("%s: C[%d,%d] is %g, want %d", f.name, i, j, c[i*n+j], want)
+							t.Fatalf("%s, %d rows: C[%d,%d] is %g, want %d", f.name, m, i, j, c[i*n+j], want)
 						}
 					}
 				}
@@ -154,41 +155,50 @@ func TestGemmQuantSumsOfABlockAreExact(t *testing.T) {
 func TestGemmQuantHasTheSameBitsForEveryMAndSplit(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := newRand(t)
-		const m, k, n = 150, 3000, 51 // more rows than a block of rows
-		a, b := random(rng, m*k), random(rng, k*n)
-		rows := rowsOf(a, m, k)
-		rowBytes := RowsBytesQ8(1, k)
-		for _, f := range quantFormats {
-			bp := make([]byte, f.packedBytes(k, n))
-			f.pack(bp, b, k, n, n, 1)
-			start := random(rng, m*n)
-			whole := clone32(start)
-			f.gemm(m, n, k, rows, bp, whole, n, true)
-			for _, mb := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 17} {
-				i := rng.IntN(m - mb)
-				c := clone32(start[i*n:][:mb*n])
-				f.gemm(mb, n, k, rowsOf(a[i*k:], mb, k), bp, c, n, true)
-				sameBits(t, fmt.Sprintf("%s: rows %d to %d alone", f.name, i, i+mb), c, whole[i*n:][:mb*n])
-			}
-			for range 3 {
-				i, j := rng.IntN(m+1), rng.IntN(n/PanelWidth+1)*PanelWidth
-				got := clone32(start)
-				f.gemm(i, n, k, rows, bp, got, n, true)
-				f.gemm(m-i, n, k, rows[i*rowBytes:], bp, got[i*n:], n, true)
-				sameBits(t, fmt.Sprintf("%s: rows split at %d", f.name, i), got, whole)
-				got = clone32(start)
-				f.gemm(m, j, k, rows, bp, got, n, true)
-				f.gemm(m, n-j, k, rows, bp[j/PanelWidth*f.panelBytes(k):], got[j:], n, true)
-				sameBits(t, fmt.Sprintf("%s: columns split at %d", f.name, j), got, whole)
-			}
-			for shift := range 3 {
-				got := clone32(start[:9*n])
-				shifted := func(x []byte) []byte { return append(make([]byte, shift, shift+len(x)), x...)[shift:] }
-				f.gemm(9, n, k, shifted(rows), shifted(bp), got, n, true)
-				sameBits(t, fmt.Sprintf("%s: %d bytes further", f.name, shift), got, whole[:9*n])
-			}
+		for _, k := range []int{200, 3000} { // 1 to 4 short rows have kernels of their own
+			checkQuantBits(t, rng, k)
 		}
 	})
+}
+
+func checkQuantBits(t *testing.T, rng *rand.Rand, k int) {
+	t.Helper()
+	const m, n = 150, 51 // more rows than a block of rows
+	a, b := random(rng, m*k), random(rng, k*n)
+	rows := rowsOf(a, m, k)
+	rowBytes := RowsBytesQ8(1, k)
+	for _, f := range quantFormats {
+		bp := make([]byte, f.packedBytes(k, n))
+		f.pack(bp, b, k, n, n, 1)
+		start := random(rng, m*n)
+		whole := clone32(start)
+		f.gemm(m, n, k, rows, bp, whole, n, true)
+		for _, mb := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 17} {
+			i := rng.IntN(m - mb)
+			c := clone32(start[i*n:][:mb*n])
+			f.gemm(mb, n, k, rowsOf(a[i*k:], mb, k), bp, c, n, true)
+			sameBits(t, fmt.Sprintf("%s k=%d: rows %d to %d alone", f.name, k, i, i+mb), c, whole[i*n:][:mb*n])
+		}
+		for range 3 {
+			i, j := rng.IntN(m+1), rng.IntN(n/PanelWidth+1)*PanelWidth
+			got := clone32(start)
+			f.gemm(i, n, k, rows, bp, got, n, true)
+			f.gemm(m-i, n, k, rows[i*rowBytes:], bp, got[i*n:], n, true)
+			sameBits(t, fmt.Sprintf("%s k=%d: rows split at %d", f.name, k, i), got, whole)
+			got = clone32(start)
+			f.gemm(m, j, k, rows, bp, got, n, true)
+			f.gemm(m, n-j, k, rows, bp[j/PanelWidth*f.panelBytes(k):], got[j:], n, true)
+			sameBits(t, fmt.Sprintf("%s k=%d: columns split at %d", f.name, k, j), got, whole)
+		}
+		for _, mb := range []int{3, 9} {
+			for shift := range 3 {
+				got := clone32(start[:mb*n])
+				shifted := func(x []byte) []byte { return append(make([]byte, shift, shift+len(x)), x...)[shift:] }
+				f.gemm(mb, n, k, shifted(rows), shifted(bp), got, n, true)
+				sameBits(t, fmt.Sprintf("%s k=%d: %d rows, %d bytes further", f.name, k, mb, shift), got, whole[:mb*n])
+			}
+		}
+	}
 }
 
 // clone32 returns a copy of x.
@@ -200,15 +210,16 @@ func TestGemmQuantAgreesAcrossPaths(t *testing.T) {
 	rng := newRand(t)
 	const m, k, n = 9, 300, 50
 	a, b := random(rng, m*k), random(rng, k*n)
-	want := make([][]float32, len(quantFormats))
+	want := make([][]float32, len(quantFormats)) // 9 rows, then 3 alone
 	eachPath(t, func(t *testing.T) {
 		for i, f := range quantFormats {
 			if Path() == pathPortable && f.name != "Q4_1" {
 				continue // the portable path rounds each product before it adds it
 			}
-			bp, c := make([]byte, f.packedBytes(k, n)), make([]float32, m*n)
+			bp, c := make([]byte, f.packedBytes(k, n)), make([]float32, (m+3)*n)
 			f.pack(bp, b, k, n, n, 1)
 			f.gemm(m, n, k, rowsOf(a, m, k), bp, c, n, false)
+			f.gemm(3, n, k, rowsOf(a, 3, k), bp, c[m*n:], n, false)
 			if want[i] == nil {
 				want[i] = c
 			}
