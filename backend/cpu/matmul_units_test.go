@@ -11,8 +11,9 @@ import (
 // Each product has units enough for all threads, or units that cannot be halved
 // or are not worth another thread.
 func TestUnitsAreEnoughForAllThreads(t *testing.T) {
+	parts := [][]int{{}, {1}, {32}, {33}, {100}, {168}, {200}, {256}, {823}, {2048}, {1, 0, 300, 5}, {64, 64}}
 	for _, format := range []backend.Format{backend.BFloat16, backend.FP8, backend.Q8} {
-		for _, rows := range [][]int{{}, {1}, {32}, {33}, {100}, {168}, {200}, {256}, {823}, {2048}, {1, 0, 300, 5}, {64, 64}} {
+		for _, rows := range parts {
 			for _, n := range []int{1, 16, 65, 256, 688, 1408, 4096} {
 				for _, k := range []int{0, 32, 2048} {
 					for _, workers := range []int{1, 2, 3, 16} {

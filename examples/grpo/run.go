@@ -317,7 +317,8 @@ func (t *training) learn(ctx context.Context, g *rl.GRPO) (err error) {
 			if share, ok := v[rl.MetricRewardZeroStd]; ok {
 				dead = fmt.Sprintf("dead groups %.2f, ", share)
 			}
-			fmt.Fprintf(bar, "step %d: reward %.3f ± %.3f, length %.1f, truncated %.2f, entropy %.3f, %sgradient %.3g, %.1f s\n",
+			fmt.Fprintf(bar, "step %d: reward %.3f ± %.3f, length %.1f, truncated %.2f, entropy %.3f, "+
+				"%sgradient %.3g, %.1f s\n",
 				m.Step, v[rl.MetricReward], v[rl.MetricRewardStd], v[rl.MetricMeanLength], v[rl.MetricTruncated],
 				v[rl.MetricEntropy], dead, v[train.MetricGradNorm], m.Time.Seconds())
 		}

@@ -62,8 +62,10 @@ func TestWriterProducesTheGoldenBytes(t *testing.T) {
 func TestWriterProducesTheReferenceImplementationsBytes(t *testing.T) {
 	// The expected bytes were written by safetensors.numpy.save_file, version 0.8 on Python
 	// 3.11, for these four arrays.
-	const want = "\x00\x01\x00\x00\x00\x00\x00\x00{\"__metadata__\":{\"format\":\"pt\"},\"s\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}," +
-		"\"b\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]},\"e\":{\"dtype\":\"U16\",\"shape\":[0,4],\"data_offsets\":[12,12]}," +
+	const want = "\x00\x01\x00\x00\x00\x00\x00\x00{\"__metadata__\":{\"format\":\"pt\"}," +
+		"\"s\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}," +
+		"\"b\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]}," +
+		"\"e\":{\"dtype\":\"U16\",\"shape\":[0,4],\"data_offsets\":[12,12]}," +
 		"\"a<é\":{\"dtype\":\"I8\",\"shape\":[3],\"data_offsets\":[12,15]}}  \x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x80?\x01\x02\x03"
 	var got bytes.Buffer
 	err := Write(&got, []Tensor{

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-const wanted = "<bos>19 29 16:32<think>29-19=10,16-10=6?32no\n19-16=3,3+29=32?32yes</think><answer>19-16+29</answer><eos>"
+const wanted = "<bos>19 29 16:32<think>29-19=10,16-10=6?32no\n19-16=3,3+29=32?32yes</think>" +
+	"<answer>19-16+29</answer><eos>"
 
 func TestVocabularyIsThirtyTwoPrefixFreeTokens(t *testing.T) {
 	if VocabSize != 32 {

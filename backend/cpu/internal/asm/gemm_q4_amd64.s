@@ -29,11 +29,14 @@ GLOBL nibbles<>(SB), RODATA|NOPTR, $8
 	VPANDD Z27, Z30, Z25        \
 	ROWS(DOT, k4)
 
-#define DOTSQ4(ROWS) \
+// OCTS multiplies a block of 32 k by OCT or GEMVOCT.
+#define OCTS(OCT, ROWS) \
 	OCT(ROWS, 0, 4, 32)    \
 	OCT(ROWS, 8, 12, 96)   \
 	OCT(ROWS, 16, 20, 160) \
 	OCT(ROWS, 24, 28, 224)
+
+#define DOTSQ4(ROWS) OCTS(OCT, ROWS)
 
 // func gemmQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32,
 //	ldc int, mask uint32, resume bool)
@@ -54,11 +57,7 @@ TEXT ·gemmQ4Dot(SB), NOSPLIT, $0-69
 	VPANDD Z26, Z30, Z24        \
 	ROWS(GEMVDOT, k4)
 
-#define GEMVDOTSQ4(ROWS) \
-	GEMVOCT(ROWS, 0, 4, 32)    \
-	GEMVOCT(ROWS, 8, 12, 96)   \
-	GEMVOCT(ROWS, 16, 20, 160) \
-	GEMVOCT(ROWS, 24, 28, 224)
+#define GEMVDOTSQ4(ROWS) OCTS(GEMVOCT, ROWS)
 
 // func gemvQ4Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
 TEXT ·gemvQ4Dot(SB), NOSPLIT, $0-65

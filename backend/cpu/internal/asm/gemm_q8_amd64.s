@@ -13,7 +13,8 @@
 	VMOVDQU32 w(BX)(DX*1), Z25  \
 	ROWS(DOT, k)
 
-#define DOTSQ8(ROWS) \
+// QUADS multiplies a block of 32 k by QUAD or GEMVQUAD.
+#define QUADS(QUAD, ROWS) \
 	QUAD(ROWS, 0, 32)   \
 	QUAD(ROWS, 4, 96)   \
 	QUAD(ROWS, 8, 160)  \
@@ -23,6 +24,8 @@
 	QUAD(ROWS, 24, 416) \
 	QUAD(ROWS, 28, 480)
 
+#define DOTSQ8(ROWS) QUADS(QUAD, ROWS)
+
 // func gemmQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, panelStep int, c *float32,
 //	ldc int, mask uint32, resume bool)
 TEXT ·gemmQ8Dot(SB), NOSPLIT, $0-69
@@ -30,19 +33,12 @@ TEXT ·gemmQ8Dot(SB), NOSPLIT, $0-69
 
 #define GEMVFROMSUM(a, c, f, s) VPBROADCASTD a, s
 
+// GEMVQUAD is QUAD for one panel.
 #define GEMVQUAD(ROWS, k, w) \
 	VMOVDQU32 w(BX), Z24        \
 	ROWS(GEMVDOT, k)
 
-#define GEMVDOTSQ8(ROWS) \
-	GEMVQUAD(ROWS, 0, 32)   \
-	GEMVQUAD(ROWS, 4, 96)   \
-	GEMVQUAD(ROWS, 8, 160)  \
-	GEMVQUAD(ROWS, 12, 224) \
-	GEMVQUAD(ROWS, 16, 288) \
-	GEMVQUAD(ROWS, 20, 352) \
-	GEMVQUAD(ROWS, 24, 416) \
-	GEMVQUAD(ROWS, 28, 480)
+#define GEMVDOTSQ8(ROWS) QUADS(GEMVQUAD, ROWS)
 
 // func gemvQ8Dot(m, blocks int, rows *byte, rowStep int, panel *byte, n int, c *float32, ldc int, resume bool)
 TEXT ·gemvQ8Dot(SB), NOSPLIT, $0-65
