@@ -66,7 +66,8 @@ func TestWriterProducesTheReferenceImplementationsBytes(t *testing.T) {
 		"\"s\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}," +
 		"\"b\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[8,12]}," +
 		"\"e\":{\"dtype\":\"U16\",\"shape\":[0,4],\"data_offsets\":[12,12]}," +
-		"\"a<é\":{\"dtype\":\"I8\",\"shape\":[3],\"data_offsets\":[12,15]}}  \x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x80?\x01\x02\x03"
+		"\"a<é\":{\"dtype\":\"I8\",\"shape\":[3],\"data_offsets\":[12,15]}}  " +
+		"\x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x80?\x01\x02\x03"
 	var got bytes.Buffer
 	err := Write(&got, []Tensor{
 		{Name: "a<é", DType: I8, Shape: []int{3}, Data: []byte{1, 2, 3}},
@@ -84,7 +85,9 @@ func TestWriterProducesTheReferenceImplementationsBytes(t *testing.T) {
 
 func TestHandMadeFileIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hand.safetensors")
-	b := file(`{"w":{"dtype":"I16","shape":[2,1],"data_offsets":[1,5]},"__metadata__":{"k":"v"},"f":{"data_offsets":[0,1],"shape":[1],"dtype":"BOOL"}}  `, 1, 2, 3, 4, 5)
+	b := file(`{"w":{"dtype":"I16","shape":[2,1],"data_offsets":[1,5]},`+
+		`"__metadata__":{"k":"v"},`+
+		`"f":{"data_offsets":[0,1],"shape":[1],"dtype":"BOOL"}}  `, 1, 2, 3, 4, 5)
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -210,9 +213,12 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 		{"empty name", file(entry("", ""), 0), ErrName, ""},
 		{"long name", file(entry(strings.Repeat("n", maxName+1), "")), ErrName, strings.Repeat("n", maxName+1)},
 		{"control character in name", file(entry(`a\u0000b`, "")), ErrName, "a\x00b"},
-		{"repeated name", file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
+		{"repeated name",
+			file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},` +
+				`"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
 		{"repeated name, escaped",
-			file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
+			file(`{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},` +
+				`"\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), ErrDuplicate, "t"},
 		{"repeated field", file(entry("t", `"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]`), 0), ErrDuplicate,
 			"t"},
 		{"unknown field", file(entry("t", `"dtype":"U8","shape":[],"offsets":[0,1]`), 0), ErrHeader, "t"},
@@ -242,9 +248,15 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 		{"three offsets", file(entry("t", `"dtype":"U8","shape":[1],"data_offsets":[0,1,2]`), 0), ErrOffsets, "t"},
 		{"one offset", file(entry("t", `"dtype":"U8","shape":[1],"data_offsets":[0]`), 0), ErrOffsets, "t"},
 		{"hole before the first", file(entry("t", `"dtype":"U8","shape":[1],"data_offsets":[1,2]`), 0, 0), ErrOffsets, "t"},
-		{"hole between", file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 0, 0, 0), ErrOffsets, "b"},
-		{"overlap", file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 0, 0, 0), ErrOffsets, "b"},
-		{"same place twice", file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 0, 0), ErrOffsets, "b"},
+		{"hole between",
+			file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},`+
+				`"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 0, 0, 0), ErrOffsets, "b"},
+		{"overlap",
+			file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},`+
+				`"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 0, 0, 0), ErrOffsets, "b"},
+		{"same place twice",
+			file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},`+
+				`"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 0, 0), ErrOffsets, "b"},
 		{"empty tensor inside another",
 			file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}`,
 				0, 0), ErrOffsets, "b"},
@@ -267,7 +279,8 @@ func TestHostileHeadersAreRefusedByName(t *testing.T) {
 }
 
 func TestEveryPrefixOfAFileIsRefused(t *testing.T) {
-	b := file(`{"t":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"s":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}`, 1, 2, 3, 4, 5, 6)
+	b := file(`{"t":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},`+
+		`"s":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}`, 1, 2, 3, 4, 5, 6)
 	if _, err := readHeader(b); err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +345,9 @@ func TestHeaderMemoryIsBoundedByTheFile(t *testing.T) {
 
 func FuzzHeader(f *testing.F) {
 	f.Add(file(twoBytes, 1, 2))
-	f.Add(file(`{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F8_E4M3","shape":[1,2],"data_offsets":[4,6]}}   `, 1, 2, 3, 4, 5, 6))
+	f.Add(file(`{"__metadata__":{"format":"pt"},`+
+		`"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},`+
+		`"b":{"dtype":"F8_E4M3","shape":[1,2],"data_offsets":[4,6]}}   `, 1, 2, 3, 4, 5, 6))
 	f.Add(file("{}"))
 	f.Add(file(`{"t":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
