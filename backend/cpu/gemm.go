@@ -19,6 +19,7 @@ const (
 	minRows      = 2       // one row takes as long as this many, since reading B takes the time
 	strip        = 24      // rows that divide into whole strips of 6 or 8 rows, or nearly equal ones of up to 14
 	leastRows    = 4 * strip
+	acrossRows   = 64      // minimum rows of a unit whose rows of A are adjacent
 	leastColumns = 64      // minimum columns of a unit: four panels
 	blockK       = 2048    // maximum rows of B that are packed at a time
 	blockSize    = 1 << 17 // maximum elements of B that are packed at a time: 512 KiB stay in the second-level cache
@@ -58,6 +59,7 @@ type gemm[T number] struct {
 
 	shared         []T // all of B in panels, used if packs is not 0
 	packs          int // number of pieces in which the threads pack shared
+	piece          int // columns of a piece
 	claimed, ended atomic.Int64
 }
 
@@ -125,11 +127,25 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 		wanted = max(1, ceil(all*max(most, minRows)*g.n*depth, work))
 	}
 	var down, across int // units of the largest part by rows and by columns
+	step := strip
 	g.packs = 0
 	switch {
-	case !g.packed && parts == 1 && workers > 1 && wanted > 1 && (most >= manyRows || g.n < wanted*leastColumns):
-		g.packs = min(4*workers, ceil(g.n, asm.PanelWidth))
-		down, across = grid(wanted, most/leastRows, g.n/leastColumns)
+	case !g.packed && parts == 1 && workers > 1 && wanted > 1 && (most >= manyRows || g.n < wanted*leastColumns ||
+		g.a.cs != 1 && most >= 2*acrossRows && g.n*depth <= maxShared):
+		g.piece = leastColumns
+		if g.n < g.piece*workers {
+			g.piece = asm.PanelWidth
+		}
+		g.packs = ceil(g.n, g.piece)
+		if g.a.cs == 1 {
+			down, across = grid(wanted, most/leastRows, g.n/leastColumns)
+			break
+		}
+		// Each unit packs its rows of A, so it has all columns if there are
+		// enough units.
+		step = 1
+		down, _ = grid(wanted, most/acrossRows, 1)
+		_, across = grid(min(wanted, 2*workers), down, g.n/leastColumns)
 	case !g.packed:
 		block := blockSize / max(evenly(depth, blockK, asm.PanelWidth), 1)
 		wanted = max(wanted, ceil(g.n, block))
@@ -142,7 +158,7 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 	default:
 		across, down = grid(wanted, g.n/leastColumns, most/leastRows)
 	}
-	g.rows = evenly(most, ceil(most, down), strip)
+	g.rows = evenly(most, ceil(most, down), step)
 	g.columns = evenly(g.n, ceil(g.n, across), leastColumns)
 	g.first = append(g.first[:0], 0)
 	for e := range parts {
@@ -205,9 +221,8 @@ func (g *gemm[T]) packShared() {
 func (g *gemm[T]) packPiece(i int) {
 	defer g.ended.Add(1)
 	_, k, _, b, _ := g.part(0) // packs > 0 only if there is one part
-	panels := ceil(g.n, asm.PanelWidth)
-	from, to := panels*i/g.packs*asm.PanelWidth, min(panels*(i+1)/g.packs*asm.PanelWidth, g.n)
-	packOperand(g.shared[from*k:], g.b.from(b+from*g.b.cs), k, to-from)
+	j := i * g.piece
+	packOperand(g.shared[j*k:], g.b.from(b+j*g.b.cs), k, min(g.piece, g.n-j))
 }
 
 // unit computes unit u of part e. Units of the same columns have successive

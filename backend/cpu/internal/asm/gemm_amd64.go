@@ -45,7 +45,7 @@ func packWide(dst, b []float32, k, n, rs, cs int) int {
 	const wide = 4 * PanelWidth
 	j := 0
 	for ; j+wide <= n; j += wide {
-		packWideAVX512(&dst[j*k], &b[j], k, rs, k*PanelWidth)
+		packWideAVX512(&dst[j*k], &b[j], k, PanelWidth, rs, k*PanelWidth)
 	}
 	return j
 }

@@ -6,25 +6,26 @@ import "sync"
 
 // gemmColumnsAVX512 computes m rows of n ≤ 64 columns of C from k rows of the
 // packed panels of bp, panelStep apart. It computes rows at a time: at most 14,
-// or 4 if n is greater than 32. Such strips of A are astep apart. Meanwhile it
-// prefetches two panels, which start fetch elements after bp, fetchStep bytes
-// for each k of a strip. All sizes must be positive, and n must not be 33 to
-// 48.
+// or 4 if n is greater than 32. Such strips of A are astep apart. Meanwhile, if
+// n is 17 to 32, it prefetches two regions of memory: one starts fetchOffset
+// elements after fetch, the other fetchApart elements later, and each k of a
+// strip adds fetchStep bytes. All sizes must be positive, and n must not be 33
+// to 48.
 //
 //go:noescape
 func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
-	c *float32, ldc int, fetch, fetchStep int, resume bool)
+	c *float32, ldc int, fetch *float32, fetchOffset, fetchApart, fetchStep int, resume bool)
 
 // packRowsAVX512 packs a panel of n ≤ 16 adjacent columns: k rows, rs apart.
 //
 //go:noescape
 func packRowsAVX512(dst, b *float32, k, n, rs int)
 
-// packWideAVX512 packs four panels of adjacent columns, step apart in dst: k
-// rows, rs apart.
+// packWideAVX512 packs four panels of n ≤ 16 columns each, all adjacent, step
+// apart in dst: k rows, rs apart.
 //
 //go:noescape
-func packWideAVX512(dst, b *float32, k, rs, step int)
+func packWideAVX512(dst, b *float32, k, n, rs, step int)
 
 // packTransposedAVX512 packs a panel of n ≤ 16 columns, cs apart, whose
 // elements are adjacent.
@@ -51,6 +52,10 @@ const (
 	// used at a time.
 	fourRowsAVX512 = 4
 
+	// packAcross is the number of columns of A, with adjacent rows, that are
+	// packed for all strips before the next.
+	packAcross = 128
+
 	// The depth for panels that do not stay in the first-level cache, since a
 	// single strip reads them once or they stream: long, to read them without a
 	// break, unless A has another cache line for each k.
@@ -66,11 +71,19 @@ const (
 var streamPanels = cacheL1 < 48<<10 && cacheL2 >= 1<<20
 
 // Two panels of depthAVX512 rows fill the first-level cache, unless panels
-// stream. A packed block of A fills half of the second-level cache.
+// stream. A packed block of A fills half of the second-level cache, or three
+// quarters if panels stream.
 var (
 	depthAVX512  = cacheL1 / (4 * 2 * PanelWidth)
-	blockAAVX512 = cacheL2 / (4 * 2)
+	blockAAVX512 = blockA()
 )
+
+func blockA() int {
+	if streamPanels {
+		return cacheL2 / 4 * 3 / 4
+	}
+	return cacheL2 / 4 / 2
+}
 
 // blockedA recycles the memory of packed blocks of A.
 var blockedA = sync.Pool{New: func() any {
@@ -152,28 +165,47 @@ func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
 			}
 			// For a single strip, prefetch panels 4 KiB ahead, beyond the page
 			// at whose end the processor's own prefetcher stops; otherwise
-			// prefetch the next panels.
-			fetch, fetchStep := 64*PanelWidth, 4*PanelWidth
-			if strips > 1 {
-				fetch, fetchStep = PanelWidth*part, (4*PanelWidth+strips-1)/strips
+			// prefetch the next strips of A if they are adjacent and read for
+			// the first time, or the next panels.
+			fetch, from, apart, fetchStep := &panels[q*PanelWidth], 64*PanelWidth, g.step, 4*PanelWidth
+			switch {
+			case strips == 1:
+			case j == 0 && g.packed == nil && g.acs == 1 && g.ars == part:
+				fetch, from, apart, fetchStep = a, astep, astep, 4*g.rows
+			default:
+				from, fetchStep = PanelWidth*part, (4*PanelWidth+strips-1)/strips
 				if q+part == k {
-					fetch = 2*g.step - PanelWidth*q
+					from = 2*g.step - PanelWidth*q
 				}
 			}
 			gemmColumnsAVX512(m, g.rows, columns, part, a, ars, acs, astep, &panels[q*PanelWidth], g.step,
-				&c[i*g.ldc+j], g.ldc, fetch, fetchStep, resume || q > 0)
+				&c[i*g.ldc+j], g.ldc, fetch, from, apart, fetchStep, resume || q > 0)
 		}
 	}
 }
 
-// pack packs a block of A strip by strip, depth by depth.
+// pack packs a block of A depth by depth. Adjacent rows are packed four strips
+// at a time, packAcross columns after each other, so that every cache line is
+// read while it is near.
 func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
 	for q := 0; q < k; q += g.depth {
 		part := min(g.depth, k-q)
-		dst := g.packed[q/g.depth*g.blockStep:]
-		for r := 0; r < m; r += g.rows {
-			a := g.a[(i+r)*g.ars+(p+q)*g.acs:]
-			packPanel(dst[r/g.rows*PanelWidth*part:][:PanelWidth*part], a, part, min(g.rows, m-r), g.acs, g.ars)
+		dst, a := g.packed[q/g.depth*g.blockStep:], g.a[i*g.ars+(p+q)*g.acs:]
+		step := PanelWidth * part
+		if g.ars != 1 {
+			for r := 0; r < m; r += g.rows {
+				packPanel(dst[r/g.rows*step:][:step], a[r*g.ars:], part, min(g.rows, m-r), g.acs, g.ars)
+			}
+			continue
+		}
+		for s := 0; s < part; s += packAcross {
+			n, r := min(packAcross, part-s), 0
+			for ; r+4*g.rows <= m; r += 4 * g.rows {
+				packWideAVX512(&dst[r/g.rows*step+s*PanelWidth], &a[r+s*g.acs], n, g.rows, g.acs, step)
+			}
+			for ; r < m; r += g.rows {
+				packRowsAVX512(&dst[r/g.rows*step+s*PanelWidth], &a[r+s*g.acs], n, min(g.rows, m-r), g.acs)
+			}
 		}
 	}
 }

@@ -16,7 +16,8 @@
 // stride, R9 three times that and R10 its column stride. Outside of the loop
 // DI, R13 and R15 point to rows 0, 5 and 10 of C, R11 is its row stride and R12
 // three times that; all in bytes. Inside the loop, R14 is the address to
-// prefetch and R12 its step. K1 masks the columns of C in the last panel.
+// prefetch, R12 its step and DX the distance to a second one. K1 masks the
+// columns of C in the last panel.
 
 #define ROWS1(OP) OP((SI), (DI), Z0, Z1, Z2, Z3)
 #define ROWS2(OP) ROWS1(OP); OP((SI)(R8*1), (DI)(R11*1), Z4, Z5, Z6, Z7)
@@ -41,6 +42,10 @@
 #define LOAD2(a, c, z0, z1, z2, z3) VMOVUPS c, z0; VMOVUPS.Z 64 c, K1, z1
 #define LOAD4(a, c, z0, z1, z2, z3) VMOVUPS c, z0; VMOVUPS 64 c, z1; VMOVUPS 128 c, z2; VMOVUPS.Z 192 c, K1, z3
 
+#define NEXT1(a, c, z0, z1, z2, z3) PREFETCHT0 c
+#define NEXT2(a, c, z0, z1, z2, z3) NEXT1(a, c, z0, z1, z2, z3); PREFETCHT0 64 c
+#define NEXT4(a, c, z0, z1, z2, z3)
+
 #define STORE1(a, c, z0, z1, z2, z3) VMOVUPS z0, K1, c
 #define STORE2(a, c, z0, z1, z2, z3) VMOVUPS z0, c; VMOVUPS z1, K1, 64 c
 #define STORE4(a, c, z0, z1, z2, z3) VMOVUPS z0, c; VMOVUPS z1, 64 c; VMOVUPS z2, 128 c; VMOVUPS z3, K1, 192 c
@@ -62,11 +67,10 @@
 #define PANEL4 PANEL2; VMOVUPS (BX)(AX*2), Z30; VMOVUPS (BX)(DX*1), Z31
 
 // FETCH prefetches A, or its first row if A is not packed, into the first-level
-// cache, a little ahead, and
-// the memory after these panels into the second-level cache, spread over all
-// strips.
+// cache, a little ahead, and the two regions to fetch into the second-level
+// cache, spread over all strips.
 #define FETCH1
-#define FETCH2 PREFETCHT0 1024(SI); PREFETCHT1 (R14); PREFETCHT1 (R14)(AX*1); ADDQ R12, R14
+#define FETCH2 PREFETCHT0 1024(SI); PREFETCHT1 (R14); PREFETCHT1 (R14)(DX*1); ADDQ R12, R14
 #define FETCH4
 
 // FIVES sets R13 and R15 to rows 5 and 10 of the matrix at row, stride apart.
@@ -76,16 +80,21 @@
 	LEAQ (R13)(stride*4), R15 \
 	ADDQ stride, R15
 
-// TILE computes the rows of C that ROWS describes.
-#define TILE(ROWS, ZERO, LOAD, PANEL, FETCH, FMA, STORE, start, loop) \
+// TILE computes the rows of C that ROWS describes. NEXT prefetches the rows of C
+// of the next strip.
+#define TILE(ROWS, ZERO, LOAD, NEXT, PANEL, FETCH, FMA, STORE, start, loop) \
 	ROWS(ZERO) \
-	CMPB resume+112(FP), $0 \
+	CMPB resume+128(FP), $0 \
 	JEQ  start \
 	FIVES(DI, R11) \
 	ROWS(LOAD) \
 start: \
+	ADDQ ldc+88(FP), DI \
+	FIVES(DI, R11) \
+	ROWS(NEXT) \
+	SUBQ ldc+88(FP), DI \
 	FIVES(SI, R8) \
-	MOVQ fetchStep+104(FP), R12 \
+	MOVQ fetchStep+120(FP), R12 \
 	PCALIGN $64 \
 loop: \
 	PANEL \
@@ -102,13 +111,13 @@ loop: \
 	ROWS(STORE) \
 	JMP  next
 
-#define TILE1(ROWS, start, loop) TILE(ROWS, ZERO1, LOAD1, PANEL1, FETCH1, FMA1, STORE1, start, loop)
-#define TILE2(ROWS, start, loop) TILE(ROWS, ZERO2, LOAD2, PANEL2, FETCH2, FMA2, STORE2, start, loop)
-#define TILE4(ROWS, start, loop) TILE(ROWS, ZERO4, LOAD4, PANEL4, FETCH4, FMA4, STORE4, start, loop)
+#define TILE1(ROWS, start, loop) TILE(ROWS, ZERO1, LOAD1, NEXT1, PANEL1, FETCH1, FMA1, STORE1, start, loop)
+#define TILE2(ROWS, start, loop) TILE(ROWS, ZERO2, LOAD2, NEXT2, PANEL2, FETCH2, FMA2, STORE2, start, loop)
+#define TILE4(ROWS, start, loop) TILE(ROWS, ZERO4, LOAD4, NEXT4, PANEL4, FETCH4, FMA4, STORE4, start, loop)
 
 // func gemmColumnsAVX512(m, rows, n, k int, a *float32, ars, acs, astep int, bp *float32, panelStep int,
-//	c *float32, ldc int, fetch, fetchStep int, resume bool)
-TEXT ·gemmColumnsAVX512(SB), NOSPLIT, $0-113
+//	c *float32, ldc int, fetch *float32, fetchOffset, fetchApart, fetchStep int, resume bool)
+TEXT ·gemmColumnsAVX512(SB), NOSPLIT, $0-129
 	MOVQ n+16(FP), CX
 	DECQ CX
 	ANDQ $15, CX
@@ -127,20 +136,27 @@ TEXT ·gemmColumnsAVX512(SB), NOSPLIT, $0-113
 	MOVQ ldc+88(FP), R11
 	SHLQ $2, R11
 	LEAQ (R11)(R11*2), R12
+	MOVQ rows+8(FP), CX
+	IMULQ R11, CX
+	MOVQ CX, ldc+88(FP) // from here on the distance between strips of C
 	SHLQ $2, astep+56(FP)
 	MOVQ bp+64(FP), BX
 	MOVQ fetch+96(FP), R14
-	LEAQ (BX)(R14*4), R14
+	MOVQ fetchOffset+104(FP), R13
+	LEAQ (R14)(R13*4), R14
+	CMPQ n+16(FP), $32
+	JG   apart
+	MOVQ fetchApart+112(FP), DX
+	SHLQ $2, DX
+apart:
 	MOVQ c+80(FP), DI
 	JMP  strip
 
 next:
-	MOVQ rows+8(FP), CX
-	MOVQ CX, SI
-	IMULQ R11, SI
-	ADDQ SI, DI
+	ADDQ ldc+88(FP), DI
 	MOVQ astep+56(FP), SI
 	ADDQ SI, a+32(FP)
+	MOVQ rows+8(FP), CX
 	SUBQ CX, m+0(FP)
 	JLE  done
 

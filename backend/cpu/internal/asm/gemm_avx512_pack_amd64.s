@@ -26,22 +26,26 @@ rows:
 	VZEROUPPER
 	RET
 
-// func packWideAVX512(dst, b *float32, k, rs, step int)
-TEXT ·packWideAVX512(SB), NOSPLIT, $0-40
+// func packWideAVX512(dst, b *float32, k, n, rs, step int)
+TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
 	MOVQ b+8(FP), SI
 	MOVQ k+16(FP), CX
-	MOVQ rs+24(FP), R8
+	MOVQ n+24(FP), DX
+	MASK(DX, K1)
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), R11
+	MOVQ rs+32(FP), R8
 	SHLQ $2, R8
-	MOVQ step+32(FP), R9
+	MOVQ step+40(FP), R9
 	SHLQ $2, R9
 	LEAQ (R9)(R9*2), R10
 
 rows:
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (SI)(DX*1), K1, Z1
+	VMOVUPS.Z (SI)(DX*2), K1, Z2
+	VMOVUPS.Z (SI)(R11*1), K1, Z3
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, (DI)(R9*1)
 	VMOVUPS Z2, (DI)(R9*2)
