@@ -26,6 +26,9 @@ rows:
 	VZEROUPPER
 	RET
 
+// Rows are often too far apart for the processor to detect the pattern, so those
+// 8 later are prefetched.
+
 // func packWideAVX512(dst, b *float32, k, n, rs, step int)
 TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
@@ -42,6 +45,10 @@ TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
 	LEAQ (R9)(R9*2), R10
 
 rows:
+	PREFETCHT0 (SI)(R8*8)
+	PREFETCHT0 64(SI)(R8*8)
+	PREFETCHT0 128(SI)(R8*8)
+	PREFETCHT0 192(SI)(R8*8)
 	VMOVUPS.Z (SI), K1, Z0
 	VMOVUPS.Z (SI)(DX*1), K1, Z1
 	VMOVUPS.Z (SI)(DX*2), K1, Z2
