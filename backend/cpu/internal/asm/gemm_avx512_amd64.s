@@ -80,8 +80,8 @@
 	LEAQ (R13)(stride*4), R15 \
 	ADDQ stride, R15
 
-// TILE computes the rows of C that ROWS describes. NEXT prefetches the rows of C
-// of the next strip.
+// TILE computes the rows of C that ROWS describes. NEXT prefetches the next
+// strip's rows of C, fetchOffset bytes after these.
 #define TILE(ROWS, ZERO, LOAD, NEXT, PANEL, FETCH, FMA, STORE, start, loop) \
 	ROWS(ZERO) \
 	CMPB resume+128(FP), $0 \
@@ -89,10 +89,10 @@
 	FIVES(DI, R11) \
 	ROWS(LOAD) \
 start: \
-	ADDQ ldc+88(FP), DI \
+	ADDQ fetchOffset+104(FP), DI \
 	FIVES(DI, R11) \
 	ROWS(NEXT) \
-	SUBQ ldc+88(FP), DI \
+	SUBQ fetchOffset+104(FP), DI \
 	FIVES(SI, R8) \
 	MOVQ fetchStep+120(FP), R12 \
 	PCALIGN $64 \
@@ -162,7 +162,10 @@ next:
 
 strip:
 	MOVQ m+0(FP), R13
+	XORL SI, SI
 	CMPQ R13, rows+8(FP)
+	CMOVQGT ldc+88(FP), SI
+	MOVQ SI, fetchOffset+104(FP) // from here on the distance to the next strip of C, if there is one
 	CMOVQGT rows+8(FP), R13
 	MOVQ a+32(FP), SI
 	MOVQ bp+64(FP), BX

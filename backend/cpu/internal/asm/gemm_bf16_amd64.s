@@ -9,20 +9,27 @@
 // columns of C.
 
 #define LOAD(a, c, z0, z1, n0, n1) VMOVUPS.Z c, K1, z0; VMOVUPS.Z 64 c, K2, z1
+#define NEXT(a, c, z0, z1, n0, n1) PREFETCHT0 c; PREFETCHT0 64 c
 #define STORE(a, c, z0, z1, n0, n1) VMOVUPS z0, K1, c; VMOVUPS z1, K2, 64 c
 
 // TILE computes the rows of C that ROWS describes. It prefetches the next two
 // panels into the second-level cache, since their first use would otherwise
 // wait for memory: if there is a single strip of rows, each panel is used once.
-// R14 is three times the distance between panels.
+// If C is read, so are the rows of C below these, of which there are R14, and
+// in the loop R14 is three times the distance between panels.
 #define TILE(ROWS, zero, loop) \
-	LEAQ (R15)(R15*2), R14 \
+	ROWS(ZERO) \
 	CMPB resume+72(FP), $0 \
 	JEQ  zero \
 	ROWS(LOAD) \
-	JMP  loop \
+	IMULQ R11, R14 \
+	ADDQ R14, DI \
+	ADDQ R14, R12 \
+	ROWS(NEXT) \
+	SUBQ R14, DI \
+	SUBQ R14, R12 \
 zero: \
-	ROWS(ZERO) \
+	LEAQ (R15)(R15*2), R14 \
 loop: \
 	VMOVUPS (BX), Z28 \
 	VMOVUPS (BX)(R15*1), Z29 \
