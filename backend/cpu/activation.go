@@ -142,6 +142,19 @@ func (w *writer[T]) copy(to int, x *reader[T], off, n int) {
 	}
 }
 
+// areBF16 reports whether all views are BF16.
+func areBF16(views ...*backend.View) bool {
+	for _, v := range views {
+		if v.DType != backend.BF16 {
+			return false
+		}
+	}
+	return true
+}
+
+// halfRow returns row i of a BF16 matrix, whose elements must be adjacent.
+func halfRow(v *backend.View, i int) []uint16 { return data[uint16](v)[i*v.Strides[0]:][:v.Shape[1]] }
+
 // widen converts x from BF16 to float32. T must be float32.
 func widen[T number | int32](dst []T, x []uint16) { asm.FromBF16(any(dst).([]float32), x) }
 

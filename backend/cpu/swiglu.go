@@ -1,11 +1,20 @@
 package cpu
 
-import "github.com/aha-go/aha/backend"
+import (
+	"github.com/aha-go/aha/backend"
+	"github.com/aha-go/aha/backend/cpu/internal/asm"
+)
 
 type swiGLU[T number] backend.SwiGLU
 
 func (o *swiGLU[T]) run(w *worker, lo, hi int) {
 	f := o.Gate.Shape[1]
+	if areBF16(&o.Y, &o.Gate, &o.Up) {
+		for i := lo; i < hi; i++ {
+			asm.SwiGLUBF16(halfRow(&o.Y, i), halfRow(&o.Gate, i), halfRow(&o.Up, i))
+		}
+		return
+	}
 	buf := scratch[T](w, bufferSize(&o.Gate, f)+bufferSize(&o.Up, f)+bufferSize(&o.Y, f))
 	gate, buf := newReader(&o.Gate, f, buf)
 	up, buf := newReader(&o.Up, f, buf)
@@ -21,6 +30,13 @@ type swiGLUGrad[T number] backend.SwiGLUGrad
 
 func (o *swiGLUGrad[T]) run(w *worker, lo, hi int) {
 	f := o.Gate.Shape[1]
+	if areBF16(&o.DGate, &o.DUp, &o.DY, &o.Gate, &o.Up) {
+		for i := lo; i < hi; i++ {
+			asm.SwiGLUGradBF16(halfRow(&o.DGate, i), halfRow(&o.DUp, i), halfRow(&o.DY, i), halfRow(&o.Gate, i),
+				halfRow(&o.Up, i))
+		}
+		return
+	}
 	size := 0
 	for _, v := range [...]*backend.View{&o.Gate, &o.Up, &o.DY, &o.DGate, &o.DUp} {
 		size += bufferSize(v, f)

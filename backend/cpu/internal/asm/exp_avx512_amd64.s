@@ -3,6 +3,7 @@
 #include "textflag.h"
 #include "lanes_avx512_amd64.h"
 #include "exp_amd64.h"
+#include "convert_avx512_amd64.h"
 
 // The kernels of exp_amd64.s for sixteen elements at a time. They give the same
 // bits.
@@ -31,6 +32,19 @@ TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-32
 	CONSTANTS512
 	VBROADCASTSS signBit<>(SB), Z22
 	LANES512(SWIGLU)
+	VZEROUPPER
+	RET
+
+// func swiGLUBF16AVX512(dst, gate, up *uint16, n int)
+TEXT ·swiGLUBF16AVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ gate+8(FP), SI
+	MOVQ up+16(FP), R8
+	MOVQ n+24(FP), CX
+	CONSTANTS512
+	ROUNDING512
+	VBROADCASTSS signBit<>(SB), Z22
+	LANES512BF16(SWIGLU)
 	VZEROUPPER
 	RET
 
@@ -63,5 +77,20 @@ TEXT ·swiGLUGradAVX512(SB), NOSPLIT, $0-48
 	CONSTANTS512
 	VBROADCASTSS signBit<>(SB), Z22
 	LANES512(SWIGLUGRAD)
+	VZEROUPPER
+	RET
+
+// func swiGLUGradBF16AVX512(dGate, dUp, dY, gate, up *uint16, n int)
+TEXT ·swiGLUGradBF16AVX512(SB), NOSPLIT, $0-48
+	MOVQ dGate+0(FP), DI
+	MOVQ dUp+8(FP), R8
+	MOVQ dY+16(FP), R9
+	MOVQ gate+24(FP), R10
+	MOVQ up+32(FP), R11
+	MOVQ n+40(FP), CX
+	CONSTANTS512
+	ROUNDING512
+	VBROADCASTSS signBit<>(SB), Z22
+	LANES512BF16(SWIGLUGRAD)
 	VZEROUPPER
 	RET

@@ -15,6 +15,29 @@ func swiGLUGeneric(dst, gate, up []float32) {
 	}
 }
 
+// SwiGLUBF16 is [SwiGLU] for BF16: elements are computed in float32 and rounded
+// once.
+func SwiGLUBF16(dst, gate, up []uint16) {
+	need("SwiGLUBF16", "gate", len(gate), len(dst))
+	need("SwiGLUBF16", "up", len(up), len(dst))
+	swiGLUBF16(dst, gate, up)
+}
+
+// widenedRun is the number of BF16 elements that are widened at a time where no
+// kernel reads BF16.
+const widenedRun = 256
+
+func swiGLUBF16Widened(dst, gate, up []uint16) {
+	var g, u [widenedRun]float32
+	for i := 0; i < len(dst); i += widenedRun {
+		n := min(widenedRun, len(dst)-i)
+		FromBF16(g[:], gate[i:][:n])
+		FromBF16(u[:], up[i:][:n])
+		swiGLU(g[:n], g[:n], u[:n])
+		ToBF16(dst[i:], g[:n])
+	}
+}
+
 // SwiGLUGrad sets dGate and dUp to the gradients of [SwiGLU] for the output
 // gradient dY, for the elements of dGate. With s the sigmoid of gate,
 //
@@ -37,5 +60,29 @@ func swiGLUGradGeneric(dGate, dUp, dY, gate, up []float32) {
 		slope := float32(g*(1-s)) + 1
 		dUp[i] = ds * g
 		dGate[i] = ds * u * slope
+	}
+}
+
+// SwiGLUGradBF16 is [SwiGLUGrad] for BF16: elements are computed in float32 and
+// rounded once.
+func SwiGLUGradBF16(dGate, dUp, dY, gate, up []uint16) {
+	n := len(dGate)
+	need("SwiGLUGradBF16", "dUp", len(dUp), n)
+	need("SwiGLUGradBF16", "dY", len(dY), n)
+	need("SwiGLUGradBF16", "gate", len(gate), n)
+	need("SwiGLUGradBF16", "up", len(up), n)
+	swiGLUGradBF16(dGate, dUp, dY, gate, up)
+}
+
+func swiGLUGradBF16Widened(dGate, dUp, dY, gate, up []uint16) {
+	var dy, g, u [widenedRun]float32
+	for i := 0; i < len(dGate); i += widenedRun {
+		n := min(widenedRun, len(dGate)-i)
+		FromBF16(dy[:], dY[i:][:n])
+		FromBF16(g[:], gate[i:][:n])
+		FromBF16(u[:], up[i:][:n])
+		swiGLUGrad(g[:n], u[:n], dy[:n], g[:n], u[:n])
+		ToBF16(dGate[i:], g[:n])
+		ToBF16(dUp[i:], u[:n])
 	}
 }

@@ -168,6 +168,17 @@ func swiGLU(dst, gate, up []float32) {
 }
 
 //go:noescape
+func swiGLUBF16AVX512(dst, gate, up *uint16, n int)
+
+func swiGLUBF16(dst, gate, up []uint16) {
+	if useAVX512 {
+		swiGLUBF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), len(dst))
+		return
+	}
+	swiGLUBF16Widened(dst, gate, up)
+}
+
+//go:noescape
 func swiGLUGradAVX2(dGate, dUp, dY, gate, up *float32, n int)
 
 //go:noescape
@@ -184,6 +195,18 @@ func swiGLUGrad(dGate, dUp, dY, gate, up []float32) {
 	default:
 		swiGLUGradGeneric(dGate, dUp, dY, gate, up)
 	}
+}
+
+//go:noescape
+func swiGLUGradBF16AVX512(dGate, dUp, dY, gate, up *uint16, n int)
+
+func swiGLUGradBF16(dGate, dUp, dY, gate, up []uint16) {
+	if useAVX512 {
+		swiGLUGradBF16AVX512(unsafe.SliceData(dGate), unsafe.SliceData(dUp), unsafe.SliceData(dY), unsafe.SliceData(gate),
+			unsafe.SliceData(up), len(dGate))
+		return
+	}
+	swiGLUGradBF16Widened(dGate, dUp, dY, gate, up)
 }
 
 //go:noescape

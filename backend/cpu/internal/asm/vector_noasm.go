@@ -41,3 +41,7 @@ func rmsNormGrad(dx, dy, x, w []float32, rstd, c float32) { rmsNormGradGeneric(d
 func rmsNormGradWeight(dw, dy, x []float32, rstd float32) { rmsNormGradWeightGeneric(dw, dy, x, rstd) }
 
 func adamW(w, g, m, v []float32, c *adamWCoeffs) { adamWGeneric(w, g, m, v, c) }
+
+func swiGLUBF16(dst, gate, up []uint16) { swiGLUBF16Widened(dst, gate, up) }
+
+func swiGLUGradBF16(dGate, dUp, dY, gate, up []uint16) { swiGLUGradBF16Widened(dGate, dUp, dY, gate, up) }
