@@ -51,8 +51,9 @@ func (s *products[T]) packMatrices(p *pool, o *backend.Pack) {
 	p.run(matrices*ceil(n, asm.PanelWidth), packGrain(k), &s.pack)
 }
 
-// packGrain returns how many panels of k rows to hand to a thread at once.
-func packGrain(k int) int { return 1 + 4096/max(k, 1) }
+// packGrain returns how many panels of k rows to hand to a thread at once: whole
+// groups of four, which are packed together if their columns are adjacent.
+func packGrain(k int) int { return 4 * ceil(256, max(k, 1)) }
 
 // packing is the job that copies matrices into panels, one after the other. It
 // is split by panels.
