@@ -21,6 +21,7 @@ var (
 	benchLatent = form{heads: 16, groups: 1, dk: 512 + 64, dv: 512, latent: true} // DeepSeek-V2-Lite, absorbed
 	benchNaive  = form{heads: 16, groups: 16, dk: 128 + 64, dv: 128}              // DeepSeek-V2-Lite, naive
 	benchGQA    = form{heads: 12, groups: 2, dk: 128, dv: 128}                    // R1-Distill-Qwen-1.5B
+	bench64     = form{heads: 4, groups: 4, dk: 64, dv: 64}                       // 4 layers of 256 in PERFORMANCE.md
 	benchTiny   = form{heads: 8, groups: 8, dk: 24 + 8, dv: 24}
 )
 
@@ -66,6 +67,7 @@ func BenchmarkAttention(b *testing.B) {
 		{"prefill/naive/128", benchNaive, 1, 128, 128, 1},
 		{"prefill/absorbed/256", benchLatent, 1, 256, 256, 1},
 		{"prefill/128 wide/2048", form{heads: 4, groups: 4, dk: 128, dv: 128}, 1, 2048, 2048, 1},
+		{"train/16x128", bench64, 16, 128, 128, 4},
 		{"train/tiny/16x60", benchTiny, 16, 60, 60, 1},
 	} {
 		for _, cache := range []string{"f32", "bf16"} {
@@ -85,6 +87,7 @@ func BenchmarkAttention(b *testing.B) {
 func BenchmarkAttentionGrad(b *testing.B) {
 	for _, l := range []attentionLoad{
 		{"GQA/1024", benchGQA, 1, 1024, 1024, 1},
+		{"train/16x128", bench64, 16, 128, 128, 4},
 		{"naive/1024", benchNaive, 1, 1024, 1024, 1},
 		{"naive/128", benchNaive, 1, 128, 128, 1},
 		{"absorbed/256", benchLatent, 1, 256, 256, 1},

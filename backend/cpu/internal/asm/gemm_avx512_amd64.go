@@ -45,16 +45,18 @@ const (
 	// packAcrossFor is the minimum number of columns of C for which packing a
 	// block of A with adjacent rows pays off: packing exchanges no lanes, and
 	// in place each k is on another cache line. For other blocks it is
-	// packAFor.
-	packAcrossFor = 64
+	// packAFor. Up to packAcrossPast elements stay in the first-level cache in
+	// place, unless their lines compete for a few sets of it.
+	packAcrossFor  = 64
+	packAcrossPast = 4096
 
 	// fourRowsAVX512 is the maximum number of rows for which four panels are
 	// used at a time.
 	fourRowsAVX512 = 4
 
-	// packAcross is the number of columns of A, with adjacent rows, that are
+	// packTogether is the number of columns of A, with adjacent rows, that are
 	// packed for all strips before the next.
-	packAcross = 128
+	packTogether = 128
 
 	// The depth for panels that do not stay in the first-level cache, since a
 	// single strip reads them once or they stream: long, to read them without a
@@ -101,7 +103,8 @@ func gemmAVX512(m, n, k int, a []float32, ars, acs int, bp []float32, step int, 
 	g := gemmBlocksAVX512{a: a, ars: ars, acs: acs, bp: bp, step: step, ldc: ldc}
 	inPlace := streamPanels && acs == 1
 	most := stripRowsAVX512
-	if !inPlace && m > aliasRowsAVX512 && (n >= packAFor || ars == 1 && n >= packAcrossFor) {
+	across := ars == 1 && n >= packAcrossFor && (m*k > packAcrossPast || acs%aliasAVX512 == 0)
+	if !inPlace && m > aliasRowsAVX512 && (n >= packAFor || across) {
 		buf := blockedA.Get().(*[]float32)
 		defer blockedA.Put(buf)
 		g.packed = *buf
@@ -185,8 +188,8 @@ func (g *gemmBlocksAVX512) block(i, m, p, k, n int, c []float32, resume bool) {
 }
 
 // pack packs a block of A depth by depth. Adjacent rows are packed four strips
-// at a time, packAcross columns after each other, so that every cache line is
-// read while it is near.
+// at a time, and packTogether columns of all strips before the next ones, so that
+// every cache line is read while it is near.
 func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
 	for q := 0; q < k; q += g.depth {
 		part := min(g.depth, k-q)
@@ -198,8 +201,8 @@ func (g *gemmBlocksAVX512) pack(i, m, p, k int) {
 			}
 			continue
 		}
-		for s := 0; s < part; s += packAcross {
-			n, r := min(packAcross, part-s), 0
+		for s := 0; s < part; s += packTogether {
+			n, r := min(packTogether, part-s), 0
 			for ; r+4*g.rows <= m; r += 4 * g.rows {
 				packWideAVX512(&dst[r/g.rows*step+s*PanelWidth], &a[r+s*g.acs], n, g.rows, g.acs, step)
 			}

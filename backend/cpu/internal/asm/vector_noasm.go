@@ -44,4 +44,6 @@ func adamW(w, g, m, v []float32, c *adamWCoeffs) { adamWGeneric(w, g, m, v, c) }
 
 func swiGLUBF16(dst, gate, up []uint16) { swiGLUBF16Widened(dst, gate, up) }
 
-func swiGLUGradBF16(dGate, dUp, dY, gate, up []uint16) { swiGLUGradBF16Widened(dGate, dUp, dY, gate, up) }
+func swiGLUGradBF16(dGate, dUp, dY, gate, up []uint16) {
+	swiGLUGradBF16Widened(dGate, dUp, dY, gate, up)
+}
