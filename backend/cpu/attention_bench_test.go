@@ -95,11 +95,13 @@ func BenchmarkAttentionGrad(b *testing.B) {
 	} {
 		b.Run(l.name, func(b *testing.B) {
 			ops, s := l.build(b)
-			o := ops[0]
-			s.do(o)
-			grad := s.gradOf(o, s.normal(o.O.Dims()...))
-			for b.Loop() {
-				s.do(grad)
+			var grads []*backend.AttentionGrad
+			for _, o := range ops {
+				s.do(o)
+				grads = append(grads, s.gradOf(o, s.normal(o.O.Dims()...)))
+			}
+			for i := 0; b.Loop(); i++ {
+				s.do(grads[i%len(grads)])
 			}
 			l.report(b, 2*(3*l.form.dk+2*l.form.dv))
 		})
