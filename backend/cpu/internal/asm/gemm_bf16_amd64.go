@@ -69,7 +69,7 @@ func gemmBF16Dot(m, n, k int, a []uint16, ars int, bp []uint16, c []float32, ldc
 		}
 	}
 	var buf *[]uint16
-	if ars >= copyRowsAt && m > 4 {
+	if ars%copyRowsAt == 0 && m > 4 {
 		buf = blockOfA.Get().(*[]uint16)
 		defer blockOfA.Put(buf)
 	}
