@@ -17,7 +17,15 @@ import (
 //
 // The rows of a unit are a multiple of rowUnit, its columns one of
 // narrowColumns, but for the last rows and columns of a product.
+//
+// If the right operand is to be packed and there are ownUnits units per thread
+// without splitting rows, such as the experts of an MoE layer, a unit has all
+// rows and packs its own columns, ownBytes of panels. So panels are multiplied
+// while they are in the second-level cache, and memory is read once instead of
+// read, written and read again.
 const (
+	ownUnits      = 8
+	ownBytes      = 1 << 19
 	leastUnits    = 4
 	leastHeight   = 64
 	leastWidth    = 128
@@ -39,15 +47,13 @@ type part struct {
 	unit   int    // number of units before this part
 }
 
-// units returns the number of units if each has the given number of columns.
-func (t *part) units(n, columns int) int { return ceil(t.m, t.height) * ceil(n, columns) }
-
 // formatted is the state that products in formats other than Native reuse.
 type formatted struct {
 	*encoding
 	parts      []part
 	n          int
-	columns    int // columns of a unit, whole panels unless it has all
+	columns    int  // columns of a unit, whole panels unless it has all
+	own        bool // a unit has all rows of its part and packs its own columns
 	accumulate bool
 	left       []byte // encoded left operands
 	right      []byte // panels of right operands: packed for this op, or the op's packed matrix
@@ -75,11 +81,12 @@ func (f *formatted) add(m, k int, a, c operand[float32], b right, panels int) {
 // multiply computes the products. strided says that the right operands must be
 // packed first, shared that all parts use the first one's.
 func (f *formatted) multiply(p *pool, strided, shared bool) {
+	units, work := f.cut(len(p.workers), strided && !shared)
 	panels, most := 0, 0
 	for i := range f.parts {
 		t := &f.parts[i]
 		most = max(most, t.m)
-		if strided {
+		if strided && !f.own {
 			if t.panels = panels; shared {
 				t.panels = 0
 			}
@@ -87,24 +94,44 @@ func (f *formatted) multiply(p *pool, strided, shared bool) {
 		}
 	}
 	f.encoder.do(p, f)
-	if strided {
+	if strided && !f.own {
 		f.memory = growHuge(f.memory, panels)
 		f.right = f.memory
 		f.packer.parts(p, f, shared)
 	}
-	units, work := f.cut(len(p.workers), most)
 	// One row takes as long as several, since reading B takes the time.
 	perUnit := max(work, 8*work/max(most, 1)) / max(units, 1)
-	p.run(units, max(ceil(pieceWork, max(perUnit, 1)), units/(16*len(p.workers))), f)
+	grain := ceil(pieceWork, max(perUnit, 1))
+	if !f.own {
+		grain = max(grain, units/(16*len(p.workers)))
+	}
+	p.run(units, grain, f)
 	clear(f.parts) // releases the operands for garbage collection
 	f.right = nil
 }
 
 // cut chooses the size of units. It returns their number and the number of
-// multiply-adds. most is the number of rows of the largest part.
-func (f *formatted) cut(workers, most int) (units, work int) {
+// multiply-adds. strided says that each part has a right operand of its own that
+// is to be packed.
+func (f *formatted) cut(workers int, strided bool) (units, work int) {
+	most, depth := 0, 0
 	for i := range f.parts {
-		work += f.parts[i].m * f.parts[i].k * f.n
+		t := &f.parts[i]
+		work += t.m * t.k * f.n
+		most, depth = max(most, t.m), max(depth, t.k)
+	}
+	if f.own = false; strided && depth > 0 {
+		step := max(f.encoding.columns, narrowColumns)
+		columns := ownBytes * asm.PanelWidth / f.panelBytes(depth)
+		columns = min(evenly(f.n, max(columns, leastWidth), step), f.cols)
+		if units := len(f.parts) * ceil(f.n, columns); units >= ownUnits*workers {
+			f.own, f.columns = true, columns
+			for i := range f.parts {
+				t := &f.parts[i]
+				t.unit, t.height = i*ceil(f.n, columns), evenly(t.m, f.rows, rowUnit)
+			}
+			return units, work
+		}
 	}
 	rows, columns := f.rows, evenly(f.n, f.cols, narrowColumns)
 	if most <= fewRows {
@@ -116,7 +143,7 @@ func (f *formatted) cut(workers, most int) (units, work int) {
 		for i := range f.parts {
 			t := &f.parts[i]
 			t.unit, t.height = units, evenly(t.m, rows, rowUnit)
-			units += t.units(f.n, columns)
+			units += ceil(t.m, t.height) * ceil(f.n, columns)
 		}
 		switch wide, tall := columns > leastWidth, rows >= 2*leastHeight; {
 		case workers == 1 || units == 0 || units >= leastUnits*workers || work <= units*pieceWork:
@@ -137,22 +164,40 @@ func (f *formatted) run(w *worker, lo, hi int) {
 	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].unit > lo }) - 1
 	for ; lo < hi; lo++ {
 		t := &f.parts[i]
-		blocks := ceil(t.m, t.height)
 		u := lo - t.unit
-		f.block(w, t, u%blocks*t.height, u/blocks*f.columns)
+		if f.own {
+			f.packAndMultiply(w, t, u*f.columns)
+		} else {
+			blocks := ceil(t.m, t.height)
+			j := u / blocks * f.columns
+			f.block(w, t, u%blocks*t.height, j, f.right[min(t.panels+j/asm.PanelWidth*f.panelBytes(t.k), len(f.right)):])
+		}
 		if i+1 < len(f.parts) && lo+1 == f.parts[i+1].unit {
 			i++
 		}
 	}
 }
 
-// block computes the unit of t that starts at row i and column j.
-func (f *formatted) block(w *worker, t *part, i, j int) {
+// packAndMultiply computes the unit of t that has all rows and starts at column
+// j.
+func (f *formatted) packAndMultiply(w *worker, t *part, j int) {
+	n := min(f.columns, f.n-j)
+	w.panels = growHuge(w.panels, f.packedBytes(t.k, n))
+	if t.k > 0 {
+		f.packOperand(w.panels, t.b.columns(j), t.k, n, w)
+	}
+	for i := 0; i < t.m; i += t.height {
+		f.block(w, t, i, j, w.panels)
+	}
+}
+
+// block computes the part of a unit of t that starts at row i and column j, whose
+// panels are given.
+func (f *formatted) block(w *worker, t *part, i, j int, panels []byte) {
 	m, n := min(t.height, t.m-i), min(f.columns, f.n-j)
-	var rows, panels []byte
+	var rows []byte
 	if t.k > 0 {
 		rows = t.rows[i*t.stride:]
-		panels = f.right[t.panels+j/asm.PanelWidth*f.panelBytes(t.k):]
 	}
 	c := t.c.from(i*t.c.rs + j*t.c.cs)
 	if c.half == nil && (c.cs == 1 || n == 1) {

@@ -118,6 +118,10 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 			across := filled(b, normals[float32](rng, m*k), k, m).T()
 			strided := backend.Matrix{Data: w.Index(0), Format: f}
 			ops = append(ops, &backend.MatMul{C: c, A: a, B: strided}, &backend.MatMul{C: c, A: across, B: strided})
+			const experts, width = 20, 64 // units pack their own columns
+			ops = append(ops, &backend.GroupedMatMul{C: filled(b, make([]float32, m*width), m, width), A: a, B: backend.Matrix{
+				Data: filled(b, make([]float32, experts*k*width), experts, k, width), Format: f}, Offsets: filled(b,
+				ascending(experts+1, m), experts+1)})
 			for i, op := range ops {
 				if got := testing.AllocsPerRun(20, func() { do(t, b, op) }); got > 0 {
 					t.Errorf("%s, M = %d, op %d: %v allocations a run", f, m, i, got)
@@ -125,6 +129,15 @@ func TestFormatProductsAllocateNothingInTheSteadyState(t *testing.T) {
 			}
 		}
 	}
+}
+
+// ascending returns n offsets from 0 to end, evenly spaced.
+func ascending(n, end int) []int32 {
+	x := make([]int32, n)
+	for i := range x {
+		x[i] = int32(i * end / (n - 1))
+	}
+	return x
 }
 
 func TestFormatOpsPanicWithTheirNameOnBadOperands(t *testing.T) {

@@ -15,9 +15,10 @@ type job interface {
 
 // worker is the scratch memory of one goroutine, reused from call to call.
 type worker struct {
-	f32 []float32
-	f64 []float64
-	i32 []int32
+	f32    []float32
+	f64    []float64
+	i32    []int32
+	panels []byte // of the unit that the goroutine computes; see formatted.packAndMultiply
 }
 
 // scratch returns n elements of w's memory with undefined content. They are
