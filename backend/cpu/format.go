@@ -15,7 +15,7 @@ import (
 type encoding struct {
 	format     backend.Format
 	dtype      backend.DType // of packed matrices
-	columns    int           // columns that pack is called with at a time, whole panels
+	columns    int           // pack is called with a multiple of these, whole panels, but for the last columns
 	rows, cols int           // maximum rows, a multiple of rowUnit, and columns, whole panels, of a unit of work
 	rowBytes   func(k int) int
 	panelBytes func(k int) int

@@ -19,7 +19,7 @@ const (
 	minRows      = 2       // one row takes as long as this many, since reading B takes the time
 	strip        = 24      // rows that divide into whole strips of 6 or 8 rows, or nearly equal ones of up to 14
 	leastRows    = 4 * strip
-	acrossRows   = 64      // minimum rows of a unit whose rows of A are adjacent
+	acrossRows   = 64      // minimum rows of a unit if A is transposed, so that its rows are adjacent
 	leastColumns = 64      // minimum columns of a unit: four panels
 	blockK       = 2048    // maximum rows of B that are packed at a time
 	blockSize    = 1 << 17 // maximum elements of B that are packed at a time: 512 KiB stay in the second-level cache
@@ -43,8 +43,8 @@ const (
 // gemm is the job of one matrix op: the products of its parts, which are the
 // matrices of a batch or the groups of a ragged op. A unit is a range of rows
 // and columns of one part's C. A unit packs its columns of B block by block,
-// right before it multiplies with each block. If units of many rows use the
-// same B, the threads first pack all of B together.
+// right before it multiplies with each block. If many rows use the same B, or
+// fewer of a transposed A, the threads first pack all of B together.
 type gemm[T number] struct {
 	c, a, b    operand[T]
 	packed     bool // b is packed in panels
@@ -128,21 +128,22 @@ func (g *gemm[T]) cut(parts, workers int) (work int) {
 	}
 	var down, across int // units of the largest part by rows and by columns
 	step := strip
+	transposed := g.a.rs == 1 && g.a.cs != 1
 	g.packs = 0
 	switch {
 	case !g.packed && parts == 1 && workers > 1 && wanted > 1 && (most >= manyRows || g.n < wanted*leastColumns ||
-		g.a.cs != 1 && most >= 2*acrossRows && g.n*depth <= maxShared):
+		transposed && most >= 2*acrossRows && g.n*depth <= maxShared):
 		g.piece = leastColumns
 		if g.n < g.piece*workers {
 			g.piece = asm.PanelWidth
 		}
 		g.packs = ceil(g.n, g.piece)
-		if g.a.cs == 1 {
+		if !transposed {
 			down, across = grid(wanted, most/leastRows, g.n/leastColumns)
 			break
 		}
-		// Each unit packs its rows of A, so it has all columns if there are
-		// enough units.
+		// The AVX-512 kernels pack a transposed A for each unit, so a unit has
+		// all columns if there are enough units.
 		step = 1
 		down, _ = grid(wanted, most/acrossRows, 1)
 		_, across = grid(min(wanted, 2*workers), down, g.n/leastColumns)

@@ -18,13 +18,13 @@ import (
 // The rows of a unit are a multiple of rowUnit, its columns one of
 // narrowColumns, but for the last rows and columns of a product.
 //
-// If the right operand is to be packed and there are ownUnits units per thread
-// without splitting rows, such as the experts of an MoE layer, a unit has all
-// rows and packs its own columns, ownBytes of panels. So panels are multiplied
-// while they are in the second-level cache, and memory is read once instead of
-// read, written and read again.
+// If each of several products, such as those of the experts of an MoE layer, has
+// a right operand that is to be packed, a unit has all rows of its product and
+// packs its own columns: about ownBytes of panels, but at least leastWidth
+// columns. So panels are multiplied while they are in the second-level cache,
+// and memory is read once instead of read, written and read again. This is not
+// done if a unit would have more work than a thread has with leastUnits units.
 const (
-	ownUnits      = 8
 	ownBytes      = 1 << 19
 	leastUnits    = 4
 	leastHeight   = 64
@@ -120,15 +120,16 @@ func (f *formatted) cut(workers int, strided bool) (units, work int) {
 		work += t.m * t.k * f.n
 		most, depth = max(most, t.m), max(depth, t.k)
 	}
-	if f.own = false; strided && depth > 0 {
-		step := max(f.encoding.columns, narrowColumns)
-		columns := ownBytes * asm.PanelWidth / f.panelBytes(depth)
-		columns = min(evenly(f.n, max(columns, leastWidth), step), f.cols)
-		if units := len(f.parts) * ceil(f.n, columns); units >= ownUnits*workers {
+	f.own = false
+	if strided && len(f.parts) > 1 && depth > 0 {
+		columns := max(ownBytes*asm.PanelWidth/f.panelBytes(depth), leastWidth)
+		columns = min(evenly(f.n, columns, max(f.encoding.columns, narrowColumns)), f.cols)
+		if most*depth*min(columns, f.n)*leastUnits*workers <= work {
 			f.own, f.columns = true, columns
 			for i := range f.parts {
 				t := &f.parts[i]
-				t.unit, t.height = i*ceil(f.n, columns), evenly(t.m, f.rows, rowUnit)
+				t.unit, t.height = units, evenly(t.m, f.rows, rowUnit)
+				units += ceil(f.n, columns)
 			}
 			return units, work
 		}
@@ -191,8 +192,8 @@ func (f *formatted) packAndMultiply(w *worker, t *part, j int) {
 	}
 }
 
-// block computes the part of a unit of t that starts at row i and column j, whose
-// panels are given.
+// block computes at most t.height rows, from row i on, of the unit of t that starts
+// at column j and has the given panels.
 func (f *formatted) block(w *worker, t *part, i, j int, panels []byte) {
 	m, n := min(t.height, t.m-i), min(f.columns, f.n-j)
 	var rows []byte

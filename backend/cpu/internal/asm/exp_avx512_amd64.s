@@ -5,8 +5,8 @@
 #include "exp_amd64.h"
 #include "convert_avx512_amd64.h"
 
-// The kernels of exp_amd64.s for sixteen elements at a time. They give the same
-// bits.
+// The kernels of exp_amd64.s for sixteen elements at a time, which give the same
+// bits, and SwiGLU in BF16.
 
 // ONEPLUSEXPNEG replaces Z0 by 1+exp(-Z0); Z22 is the sign bit.
 #define ONEPLUSEXPNEG \

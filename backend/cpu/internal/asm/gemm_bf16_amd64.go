@@ -10,7 +10,7 @@ const tileRows = 14
 const (
 	blockKBF16  = 1024 // panels come from the second-level cache; C is loaded and stored once for each block
 	blockStrips = 7    // a block of A, 196 KiB, stays in the second-level cache
-	copyRowsAt  = 2048 // rows of A 4 KiB or more apart compete for a few sets of the first-level cache
+	copyRowsAt  = 2048 // rows of A a multiple of 4 KiB apart compete for a few sets of the first-level cache
 )
 
 // gemmTileDot computes rows ≤ 14 rows and columns ≤ 32 columns of C from two

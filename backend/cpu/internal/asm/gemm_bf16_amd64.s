@@ -15,8 +15,9 @@
 // TILE computes the rows of C that ROWS describes. It prefetches the next two
 // panels into the second-level cache, since their first use would otherwise
 // wait for memory: if there is a single strip of rows, each panel is used once.
-// If C is read, so are the rows of C below these, of which there are R14, and
-// in the loop R14 is three times the distance between panels.
+// On entry R14 is the number of rows. If C is read, as many rows of C below
+// these are prefetched. In the loop, R14 is three times the distance between
+// panels.
 #define TILE(ROWS, zero, loop) \
 	ROWS(ZERO) \
 	CMPB resume+72(FP), $0 \

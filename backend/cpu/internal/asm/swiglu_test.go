@@ -3,6 +3,7 @@ package asm
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -52,6 +53,10 @@ func TestBF16SwiGLUIsThatOfFloat32RoundedOnce(t *testing.T) {
 			SwiGLUGradBF16(half[0], half[1], half[2], half[3], half[4])
 			check("dGate of SwiGLUGradBF16", half[0], want)
 			check("dUp of SwiGLUGradBF16", half[1], other)
+			inPlace, dUp := slices.Clone(half[3]), slices.Clone(half[4]) // the outputs are gate and up
+			SwiGLUGradBF16(inPlace, dUp, half[2], inPlace, dUp)
+			check("dGate in place", inPlace, want)
+			check("dUp in place", dUp, other)
 			for r, name := range []string{2: "dY", 3: "gate", 4: "up"} {
 				if r >= 2 {
 					ToBF16(want, whole[r])
