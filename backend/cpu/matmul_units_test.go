@@ -98,7 +98,9 @@ func checkUnits(t *testing.T, format backend.Format, rows []int, n, k, workers i
 // and the number of threads.
 func TestUnitsThatPackTheirColumnsGiveTheBitsOfPackedMatrices(t *testing.T) {
 	const e = 24
-	rows := []int32{0, 1, 270, 133, 170, 0, 164, 120, 102, 150, 140, 201, 1, 190, 116, 17, 130, 0, 131, 132, 130, 106, 8, 157}
+	rows := []int32{
+		0, 1, 270, 133, 170, 0, 164, 120, 102, 150, 140, 201, 1, 190, 116, 17, 130, 0, 131, 132, 130, 106, 8, 157,
+	}
 	groups, m := []int32{0}, 0
 	for _, n := range rows {
 		m += int(n)
