@@ -154,7 +154,7 @@
 //	policy_loss                                       1     no update                loss without entropy and extra terms
 //	entropy                                           nats  no update                mean over tokens
 //	kl                                                nats  no reference, no update  Divergence, mean over tokens
-//	approx_kl                                         nats  no update                k3(π_old ‖ π_θ), mean over tokens
+//	approx_kl                                         nats  no update                k3(π_old ‖ π_θ), token mean
 //	clip_ratio/{low,high,region}_mean                 1     not clip, no update      share of tokens clipped
 //	clip_ratio/low_min                                1     not clip, no update      least share in a completion
 //	clip_ratio/high_max                               1     not clip, no update      greatest share in a completion
@@ -162,7 +162,7 @@
 //	cispo_clip_ratio                                  1     not cispo, no update     share of tokens clipped
 //	ratio/{min,mean,max}                              1     no update                π_θ/π_old of tokens
 //	sampling/sampling_logp_difference/{mean,max}      nats  never                    |log π_θ − log μ|, first update
-//	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/μ or OffPolicy's w, first update
+//	sampling/importance_sampling_ratio/{min,mean,max} 1     never                    π_θ/μ or w, first update
 //	sampling/off_policy_masked                        1     no MaskThreshold, update share of tokens masked
 //	moe/router_mismatch                               1     no record, no update     share of other experts, first update
 //
@@ -177,8 +177,8 @@
 // prefix eval_, and eval_loss. logps are sums over the tokens of a completion, and entropy is
 // the mean over the tokens of both completions:
 //
-//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref), chosen completion
-//	rewards/rejected                                  1     never                    the same, rejected completion
+//	rewards/chosen                                    1     never                    β·log(π_θ/π_ref) of the chosen
+//	rewards/rejected                                  1     never                    the same of the rejected
 //	rewards/accuracies                                1     never                    share with chosen > rejected
 //	rewards/margins                                   1     never                    chosen − rejected
 //	logps/chosen                                      nats  never                    log π_θ of the chosen completion

@@ -73,7 +73,9 @@ func TestLanguageIsLinearInTheText(t *testing.T) {
 }
 
 func FuzzLanguage(f *testing.F) {
-	for _, s := range []string{"<think>汉字 and words</think>", "$x$ `code` \\frac{a}{b} слово", "``` \xff ```", "don't 𐍈"} {
+	for _, s := range []string{
+		"<think>汉字 and words</think>", "$x$ `code` \\frac{a}{b} слово", "``` \xff ```", "don't 𐍈",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

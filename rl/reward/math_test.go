@@ -197,7 +197,8 @@ var mathPieces = []string{
 	"{", "}", "(", ")", "[", "]", `\{`, `\}`, "|", "^", "_", "^{", "!", "%", "9", "99999999", "^9", "1/", "-", "+", "*",
 	"=", "<", ",", ";", ":", "$", "$$", `\(`, `\)`, `\boxed{`, `\frac{`, `\frac`, `\sqrt[`, `\sqrt{`, `\pm `, `\cup `,
 	`\begin{pmatrix}`, `\end{pmatrix}`, "&", `\\`, `\text{`, "x", "xy", "e", "i", `\pi `, `\infty `, "sin ", `\ln `,
-	`\binom{`, "answer is ", "#### ", "<answer>", "</answer>", "</think>", ".", "0.", "e9", "½", " ", "\n", "\x00", "\xff",
+	`\binom{`, "answer is ", "#### ", "<answer>", "</answer>", "</think>", ".", "0.", "e9", "½", " ", "\n", "\x00",
+	"\xff",
 }
 
 // hostileAnswers returns answers that take long to check if time is not limited.

@@ -417,10 +417,13 @@ func ExampleCorpus_Document() {
 	c := Corpus{Seed: 1, Split: Task{}.Split(1)}
 	for i := range 3 {
 		d := c.Document(i)
-		fmt.Printf("%s correct=%t %q\n", d.Kind, d.Correct, Decode(d.Tokens))
+		fmt.Printf("%s correct=%t\n%q\n", d.Kind, d.Correct, Decode(d.Tokens))
 	}
 	// Output:
-	// trace correct=false "<bos>6 29 18:53<think>18-6=12,29-12=17?53no</think><answer>29-(18-6)</answer><eos>"
-	// trace correct=true "<bos>17 16 24:57<think>16+17=33,33-24=9?57no\n16+24=40,40+17=57?57yes</think><answer>16+24+17</answer><eos>"
-	// trace correct=true "<bos>7 9 30:28<think>30-9=21,21+7=28?28yes</think><answer>30-9+7</answer><eos>"
+	// trace correct=false
+	// "<bos>6 29 18:53<think>18-6=12,29-12=17?53no</think><answer>29-(18-6)</answer><eos>"
+	// trace correct=true
+	// "<bos>17 16 24:57<think>16+17=33,33-24=9?57no\n16+24=40,40+17=57?57yes</think><answer>16+24+17</answer><eos>"
+	// trace correct=true
+	// "<bos>7 9 30:28<think>30-9=21,21+7=28?28yes</think><answer>30-9+7</answer><eos>"
 }

@@ -23,27 +23,37 @@
 	VMULPS Z5, Z0, Z0  \
 	ST(Z0, DI)
 
+// SWIGLUARGS loads the arguments of the kernels of SwiGLU and their constants.
+#define SWIGLUARGS \
+	MOVQ dst+0(FP), DI \
+	MOVQ gate+8(FP), SI \
+	MOVQ up+16(FP), R8 \
+	MOVQ n+24(FP), CX \
+	CONSTANTS512 \
+	VBROADCASTSS signBit<>(SB), Z22
+
+// SWIGLUGRADARGS is SWIGLUARGS for the gradient.
+#define SWIGLUGRADARGS \
+	MOVQ dGate+0(FP), DI \
+	MOVQ dUp+8(FP), R8 \
+	MOVQ dY+16(FP), R9 \
+	MOVQ gate+24(FP), R10 \
+	MOVQ up+32(FP), R11 \
+	MOVQ n+40(FP), CX \
+	CONSTANTS512 \
+	VBROADCASTSS signBit<>(SB), Z22
+
 // func swiGLUAVX512(dst, gate, up *float32, n int)
 TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ gate+8(FP), SI
-	MOVQ up+16(FP), R8
-	MOVQ n+24(FP), CX
-	CONSTANTS512
-	VBROADCASTSS signBit<>(SB), Z22
+	SWIGLUARGS
 	LANES512(SWIGLU)
 	VZEROUPPER
 	RET
 
 // func swiGLUBF16AVX512(dst, gate, up *uint16, n int)
 TEXT ·swiGLUBF16AVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ gate+8(FP), SI
-	MOVQ up+16(FP), R8
-	MOVQ n+24(FP), CX
-	CONSTANTS512
+	SWIGLUARGS
 	ROUNDING512
-	VBROADCASTSS signBit<>(SB), Z22
 	LANES512BF16(SWIGLU)
 	VZEROUPPER
 	RET
@@ -68,29 +78,15 @@ TEXT ·swiGLUBF16AVX512(SB), NOSPLIT, $0-32
 
 // func swiGLUGradAVX512(dGate, dUp, dY, gate, up *float32, n int)
 TEXT ·swiGLUGradAVX512(SB), NOSPLIT, $0-48
-	MOVQ dGate+0(FP), DI
-	MOVQ dUp+8(FP), R8
-	MOVQ dY+16(FP), R9
-	MOVQ gate+24(FP), R10
-	MOVQ up+32(FP), R11
-	MOVQ n+40(FP), CX
-	CONSTANTS512
-	VBROADCASTSS signBit<>(SB), Z22
+	SWIGLUGRADARGS
 	LANES512(SWIGLUGRAD)
 	VZEROUPPER
 	RET
 
 // func swiGLUGradBF16AVX512(dGate, dUp, dY, gate, up *uint16, n int)
 TEXT ·swiGLUGradBF16AVX512(SB), NOSPLIT, $0-48
-	MOVQ dGate+0(FP), DI
-	MOVQ dUp+8(FP), R8
-	MOVQ dY+16(FP), R9
-	MOVQ gate+24(FP), R10
-	MOVQ up+32(FP), R11
-	MOVQ n+40(FP), CX
-	CONSTANTS512
+	SWIGLUGRADARGS
 	ROUNDING512
-	VBROADCASTSS signBit<>(SB), Z22
 	LANES512BF16(SWIGLUGRAD)
 	VZEROUPPER
 	RET
